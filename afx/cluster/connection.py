@@ -1,0 +1,54 @@
+"""Connections to Redis, with its errors turned into sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from afx.errors import AfxError, UnreachableError
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> redis.Redis:
+    """Return a blocking client that does not retry by itself.
+
+    A retried heartbeat would carry an old send time: retries are the caller's.
+    Raises UnreachableError when the URL makes no sense.
+    """
+    try:
+        return redis.Redis.from_url(
+            url,
+            decode_responses=decode,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise UnreachableError(f"The Redis URL {url!r} is wrong: {error}.") from error
+
+
+def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Redis:
+    """Return an asyncio client for a host's loop."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+    )
+
+
+@contextmanager
+def reachable(url: str) -> Iterator[None]:
+    """Turn Redis's errors inside the block into AfxErrors."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise UnreachableError(
+            f"Redis at {url} does not answer ({error}); start it, or correct AFX_REDIS_URL."
+        ) from error
+    except redis.RedisError as error:
+        raise AfxError(f"Redis at {url} refused a command: {error}.") from error

@@ -1,0 +1,60 @@
+"""The names of everything afx keeps in Redis."""
+
+from __future__ import annotations
+
+LEADER = "afx:leader"
+TERM = "afx:term"
+WORKERS = "afx:workers"
+"""Set of the names of all known worker nodes."""
+LOAD = "afx:workers:load"
+"""Sorted set of READY nodes by load."""
+REPORTS = "afx:reports"
+"""Stream of what nodes report."""
+EVENTS = "afx:events"
+"""Stream of what the coordinator did, for people who watch."""
+GENERATION = "afx:generation"
+
+
+def worker(name: str) -> str:
+    """Hash: a node's registration and latest heartbeat."""
+    return f"afx:worker:{name}"
+
+
+def reservations(name: str) -> str:
+    """Hash: session → bytes that are promised on a node, not yet in its RSS."""
+    return f"afx:worker:{name}:reserved"
+
+
+def machine(boot_id: str) -> str:
+    """Set of the nodes on one machine, which witness each other's deaths."""
+    return f"afx:machine:{boot_id}"
+
+
+def assignment(session: int) -> str:
+    """Hash: node, incarnation and epoch that a session belongs to."""
+    return f"afx:session:{session}:assignment"
+
+
+def spec(session: int) -> str:
+    """String: what a node needs to run a session, as JSON."""
+    return f"afx:session:{session}:spec"
+
+
+def cursor(session: int) -> str:
+    """Hash: box → position in its updates."""
+    return f"afx:session:{session}:cursor"
+
+
+def entities(session: int) -> str:
+    """Hash: marked chat id or @name → access hash."""
+    return f"afx:session:{session}:entities"
+
+
+def links(session: int, chat: int, message: int) -> str:
+    """Hash: ``message:rule:destination`` → copy's id, in buckets of 1,000."""
+    return f"afx:session:{session}:links:{chat}:{message // 1000}"
+
+
+def copies(session: int, chat: int, message: int) -> str:
+    """Hash: copy's id → ``source chat:message``, the way back of a link."""
+    return f"afx:session:{session}:copies:{chat}:{message // 1000}"

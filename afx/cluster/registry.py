@@ -1,0 +1,194 @@
+"""Worker nodes as Redis knows them: registration, heartbeats, views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import redis
+
+from afx.cluster import keys
+from afx.cluster.scripts import source
+from afx.errors import FencedError
+
+WorkerState = Literal["ready", "cordoned", "draining", "fenced", "left"]
+LIVE_STATES = ("ready", "cordoned", "draining")
+
+
+@dataclass(slots=True, frozen=True)
+class Metrics:
+    """What a node reports of itself with each heartbeat."""
+
+    rss: int
+    """Bytes used by its processes."""
+    ram_free: int
+    """Bytes that it may still use."""
+    ram_limit: int
+    cpu: float
+    """Share of the machine's CPU time that its processes use, 0 to 1."""
+    sessions: int
+    """Sessions that run."""
+    starting: int
+    forwarded: int
+    """Messages forwarded since its start."""
+
+    @property
+    def load(self) -> float:
+        """How full the node is, 0 to 1: its scarcest resource."""
+        used = 1 - self.ram_free / self.ram_limit if self.ram_limit else 0.0
+        return max(0.0, min(1.0, max(used, self.cpu)))
+
+
+@dataclass(slots=True, frozen=True)
+class Identity:
+    """Who a node is, fixed for one incarnation."""
+
+    name: str
+    incarnation: str
+    hostname: str
+    boot_id: str
+    pid_namespace: str
+    processes: str
+    """``pid:start,…`` of its processes; when all are gone, it is dead."""
+    max_sessions: int
+
+
+@dataclass(slots=True, frozen=True)
+class WorkerView:
+    """One node as the registry shows it."""
+
+    name: str
+    incarnation: str
+    state: WorkerState
+    seq: int
+    hostname: str
+    boot_id: str
+    pid_namespace: str
+    processes: str
+    max_sessions: int
+    assigned: int
+    reserved: int
+    metrics: Metrics
+
+
+class Registry:
+    """Reads and writes the nodes' records."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._register = client.register_script(source("register"))
+        self._beat = client.register_script(source("beat"))
+        self._leave = client.register_script(source("leave"))
+
+    def register(self, who: Identity, metrics: Metrics) -> bool:
+        """Register an incarnation; False while another one may still live."""
+        answer = self._register(
+            keys=[
+                keys.worker(who.name), keys.WORKERS, keys.machine(who.boot_id),
+                keys.reservations(who.name),
+            ],
+            args=[
+                who.name, who.incarnation, "hostname", who.hostname, "boot_id", who.boot_id,
+                "pid_namespace", who.pid_namespace, "processes", who.processes,
+                "max_sessions", who.max_sessions, *_flat(metrics),
+            ],
+        )  # fmt: skip
+        return answer == "OK"
+
+    def beat(
+        self, who: Identity, metrics: Metrics, settled: Iterable[int]
+    ) -> tuple[int, WorkerState]:
+        """Renew the lease; returns (leader's term, the state wished for).
+
+        ``settled`` are sessions whose memory the RSS now includes. Raises
+        FencedError when this incarnation has been replaced.
+        """
+        ids = list(settled)
+        answer = self._beat(
+            keys=[keys.worker(who.name), keys.LOAD, keys.reservations(who.name), keys.TERM],
+            args=[who.name, who.incarnation, metrics.load, len(ids), *ids, *_flat(metrics)],
+        )
+        if answer[0] == "FENCED":
+            raise FencedError(f"Node {who.name} was declared dead and must stop.")
+        return int(answer[1]), answer[2]
+
+    def leave(self, name: str, incarnation: str) -> None:
+        """Say that this incarnation has stopped all its sessions and ends."""
+        self._end(name, incarnation, "left", "")
+
+    def fence(self, name: str, incarnation: str, term: int) -> bool:
+        """Bar an incarnation for good; False when another one is registered.
+
+        Raises FencedError when a newer leader rules.
+        """
+        answer = self._end(name, incarnation, "fenced", str(term))
+        if answer == "STALE":
+            raise FencedError("Another coordinator leads now.")
+        return answer == "OK"
+
+    def _end(self, name: str, incarnation: str, state: str, term: str) -> str:
+        answer: str = self._leave(
+            keys=[keys.worker(name), keys.LOAD, keys.TERM], args=[name, incarnation, state, term]
+        )
+        return answer
+
+    def forget(self, name: str) -> None:
+        """Remove a dead node's record."""
+        boot_id = self._redis.hget(keys.worker(name), "boot_id")
+        pipe = self._redis.pipeline()
+        pipe.delete(keys.worker(name), keys.reservations(name))
+        pipe.srem(keys.WORKERS, name)
+        pipe.srem(keys.machine(str(boot_id)), name)
+        pipe.execute()
+
+    def all(self) -> list[WorkerView]:
+        """Return every known node, by name."""
+        return self._views(self._redis.smembers(keys.WORKERS))
+
+    def on_machine(self, boot_id: str) -> list[WorkerView]:
+        """Return the nodes that were registered on one machine since its boot."""
+        return self._views(self._redis.smembers(keys.machine(boot_id)))
+
+    def _views(self, names: Any) -> list[WorkerView]:
+        ordered = sorted(names)
+        pipe = self._redis.pipeline(transaction=False)
+        for name in ordered:
+            pipe.hgetall(keys.worker(name))
+        return [
+            _view(name, held)
+            for name, held in zip(ordered, pipe.execute(), strict=True)
+            if "seq" in held
+        ]
+
+
+def _flat(metrics: Metrics) -> list[Any]:
+    flat: list[Any] = []
+    for name in Metrics.__slots__:
+        flat += (name, getattr(metrics, name))
+    return flat
+
+
+def _view(name: str, held: Mapping[str, str]) -> WorkerView:
+    return WorkerView(
+        name=name,
+        incarnation=held["incarnation"],
+        state=held["state"],  # type: ignore[arg-type]
+        seq=int(held["seq"]),
+        hostname=held["hostname"],
+        boot_id=held["boot_id"],
+        pid_namespace=held["pid_namespace"],
+        processes=held["processes"],
+        max_sessions=int(held["max_sessions"]),
+        assigned=int(held["assigned"]),
+        reserved=int(held["reserved"]),
+        metrics=Metrics(
+            rss=int(held["rss"]),
+            ram_free=int(held["ram_free"]),
+            ram_limit=int(held["ram_limit"]),
+            cpu=float(held["cpu"]),
+            sessions=int(held["sessions"]),
+            starting=int(held["starting"]),
+            forwarded=int(held["forwarded"]),
+        ),
+    )

@@ -1,0 +1,57 @@
+"""What a node is told of a session: its login, sealed, and its rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import redis
+
+from afx.cluster import keys
+
+
+@dataclass(slots=True, frozen=True)
+class RuleSpec:
+    """One rule as a node needs it; chats are marked ids or ``@name``."""
+
+    id: int
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    mode: str
+    """``copy`` or ``forward``."""
+
+
+@dataclass(slots=True, frozen=True)
+class SessionSpec:
+    """All that a node needs to run a session."""
+
+    session: int
+    name: str
+    tier: str
+    login: str
+    """The login, sealed by the vault."""
+    rules: tuple[RuleSpec, ...]
+
+    def to_json(self) -> str:
+        """Return the spec as it is kept in Redis."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def parse(text: str) -> SessionSpec:
+    """Read a spec back from Redis."""
+    held: dict[str, Any] = json.loads(text)
+    rules = tuple(
+        RuleSpec(it["id"], tuple(it["sources"]), tuple(it["destinations"]), it["mode"])
+        for it in held.pop("rules")
+    )
+    return SessionSpec(rules=rules, **held)
+
+
+def publish(client: redis.Redis, specs: Iterable[SessionSpec]) -> None:
+    """Write specs to Redis, in one round trip."""
+    pipe = client.pipeline(transaction=False)
+    for spec in specs:
+        pipe.set(keys.spec(spec.session), spec.to_json())
+    pipe.execute()

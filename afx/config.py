@@ -1,0 +1,143 @@
+"""Settings: ``afx.toml``, then ``AFX_*`` variables, then flags.
+
+The file is ``$AFX_CONFIG``, else ``./afx.toml``, else ``$AFX_HOME/afx.toml``.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from afx.errors import ConfigError
+from afx.lease import PROFILES, LeaseProfile, check_profile
+
+
+def default_home() -> Path:
+    """Return where afx keeps its files when nothing else is said."""
+    return Path(os.environ.get("AFX_HOME") or platformdirs.user_data_path("afx"))
+
+
+class Settings(BaseSettings):
+    """All settings, each with its default and unit."""
+
+    model_config = SettingsConfigDict(env_prefix="AFX_", extra="forbid", frozen=True)
+
+    home: Path = Field(default_factory=default_home)
+    redis_url: str = ""
+    """Empty: a private Redis under ``home``, started when needed."""
+    database_url: str = ""
+    """``sqlite:///PATH`` or ``postgresql://…``; empty: SQLite under ``home``."""
+    secret_key: SecretStr = SecretStr("")
+    """Fernet keys, newest first, comma-separated; empty: ``home/secret.key``."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    api_id: int = 0
+    api_hash: SecretStr = SecretStr("")
+
+    lease_profile: Literal["fast", "safe"] = "fast"
+    heartbeat_seconds: float = Field(0.5, gt=0)
+    tick_seconds: float = Field(0.1, gt=0)
+    leader_ttl_seconds: float = Field(5.0, gt=0)
+    leader_stop_seconds: float = Field(3.0, gt=0)
+    host_stall_seconds: float = Field(10.0, gt=0)
+    cool_down_seconds: float = Field(0.0, ge=0)
+    """Between a session's stop and its start on another node."""
+
+    max_sessions: int = Field(5000, ge=1)
+    ram_limit_mib: int = Field(0, ge=0)
+    """What one node may use; 0: all that the host or its cgroup has."""
+    ram_headroom_mib: int = Field(512, ge=0)
+    ram_headroom_share: float = Field(0.1, ge=0, lt=1)
+    session_kib: int = Field(256, ge=1)
+    """Assumed RAM of a session of which nothing is known yet."""
+    starts_per_second: float = Field(20.0, gt=0)
+    start_burst: int = Field(40, ge=1)
+    start_timeout_seconds: float = Field(30.0, gt=0)
+
+    poll_seconds: float = Field(60.0, gt=0)
+    """How often a quiet source channel is asked for missed messages."""
+    flush_seconds: float = Field(0.1, gt=0)
+    """How often cursors and links go to Redis."""
+    link_days: int = Field(30, ge=1)
+    job_ttl_seconds: float = Field(60.0, gt=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags win over the environment, which wins over the file."""
+        del dotenv_settings, file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls, config_file())
+        return init_settings, env_settings, toml
+
+    @model_validator(mode="after")
+    def _relations(self) -> Settings:
+        check_profile(self.lease, self.heartbeat_seconds)
+        if self.leader_stop_seconds >= self.leader_ttl_seconds:
+            raise ValueError("leader_stop_seconds must be less than leader_ttl_seconds")
+        return self
+
+    @property
+    def lease(self) -> LeaseProfile:
+        """The times of the chosen lease profile."""
+        return PROFILES[self.lease_profile]
+
+    @cached_property
+    def database(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'afx.db'}"
+
+
+def config_file() -> Path | None:
+    """Return the settings file in force, or None."""
+    named = os.environ.get("AFX_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise ConfigError(f"AFX_CONFIG names {named}, which is no file; correct or unset it.")
+        return Path(named)
+    for path in (Path("afx.toml"), default_home() / "afx.toml"):
+        if path.is_file():
+            return path
+    return None
+
+
+def load(**flags: Any) -> Settings:
+    """Read the settings; flags that are None count as not given.
+
+    Raises ConfigError naming the first setting that is wrong. Creates the home
+    directory, for its owner only.
+    """
+    # AFX_CONFIG is the file's own variable, not a setting.
+    try:
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"There is no setting '{name}'; see 'afx config show'.") from error
+        raise ConfigError(f"Setting '{name}': {first['msg']}; correct it and try again.") from error
+    except ValueError as error:
+        raise ConfigError(f"The settings file cannot be read: {error}.") from error
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The home directory {settings.home} cannot be made ({error.strerror}); set AFX_HOME."
+        ) from error
+    return settings

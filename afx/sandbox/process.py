@@ -1,0 +1,65 @@
+"""The sandbox as a process: listens, says where, runs until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+from pathlib import Path
+from typing import Any
+
+from afx.sandbox.client import ADDRESS_FILE
+from afx.sandbox.control import Control
+from afx.sandbox.server import SandboxServer
+
+
+def run(home: Path, *, host: str = "127.0.0.1", port: int = 0, control_port: int = 0) -> None:
+    """Serve until SIGINT, SIGTERM or the control call ``stop``.
+
+    The address is written to ``home/sandbox.json``, and printed as JSON.
+    """
+    _raise_file_limit()
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve(home, host, port, control_port))
+    else:
+        uvloop.run(_serve(home, host, port, control_port))
+
+
+async def _serve(home: Path, host: str, port: int, control_port: int) -> None:
+    server = SandboxServer()
+    await server.start(host, port)
+    control = Control(server)
+    await control.start(host, control_port)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, control.shutdown.set)
+    address: dict[str, Any] = {
+        "host": server.host, "port": server.port, "control_port": control.port,
+        "public_key": server.rsa.public_pem.decode(),
+    }  # fmt: skip
+    path = home / ADDRESS_FILE
+    path.write_text(json.dumps(address))
+    print(json.dumps(address), flush=True)
+    try:
+        await control.shutdown.wait()
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        await control.stop()
+        await server.stop()
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    import sys
+
+    run(Path(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""Secrets: logins at rest, signed jobs."""

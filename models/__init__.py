@@ -1,0 +1,1 @@
+"""The data layer: tables, migrations, and every read and write on them."""

@@ -1,0 +1,126 @@
+"""The database: connecting, time fields, the base of all tables."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import peewee
+from peewee import DatabaseProxy, Model, SqliteDatabase, TextField
+
+from afx.errors import ConfigError, UnreachableError
+
+proxy = DatabaseProxy()
+_BUSY_MS = 10_000
+
+
+class UtcField(peewee.BigIntegerField):  # type: ignore[misc]
+    """An instant: aware UTC in Python, microseconds since 1970 in the table.
+
+    One number that sorts, compares and survives time zones alike on SQLite and
+    Postgres.
+    """
+
+    def db_value(self, value: datetime | None) -> int | None:
+        """Return the stored number; raises ValueError for a naive datetime."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no place in the database")
+        return int(value.timestamp() * 1_000_000)
+
+    def python_value(self, value: int | None) -> datetime | None:
+        """Return the instant as an aware UTC datetime."""
+        return None if value is None else datetime.fromtimestamp(value / 1_000_000, UTC)
+
+
+class JsonField(TextField):  # type: ignore[misc]
+    """A JSON value, kept as text: the same on SQLite and Postgres."""
+
+    def db_value(self, value: Any) -> str | None:
+        """Return the value as compact JSON."""
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def python_value(self, value: str | None) -> Any:
+        """Return the value that the text holds."""
+        return None if value is None else json.loads(value)
+
+
+class Table(Model):  # type: ignore[misc]
+    """The base of all tables."""
+
+    class Meta:
+        """All tables share one database."""
+
+        database = proxy
+        legacy_table_names = False
+
+
+def utc_now() -> datetime:
+    """Return now, aware."""
+    return datetime.now(UTC)
+
+
+def open_database(url: str) -> Any:
+    """Connect to a database URL and make it the one that all tables use.
+
+    Raises ConfigError for a URL of another kind, UnreachableError when the
+    database does not answer.
+    """
+    parts = urlsplit(url)
+    database: Any
+    if parts.scheme == "sqlite":
+        path = parts.path[1:] if parts.path.startswith("//") else parts.path
+        database = SqliteDatabase(
+            path or ":memory:",
+            lock_type="IMMEDIATE",
+            timeout=_BUSY_MS / 1000,
+            pragmas={
+                "journal_mode": "wal", "foreign_keys": 1, "synchronous": "normal",
+                "busy_timeout": _BUSY_MS,
+            },
+        )  # fmt: skip
+    elif parts.scheme in ("postgresql", "postgres"):
+        from playhouse.db_url import connect
+
+        database = connect(f"psycopg3+pool{url[len(parts.scheme) :]}", max_connections=8)
+    else:
+        raise ConfigError(
+            f"The database URL {url!r} is neither sqlite:///PATH nor postgresql://…; correct it."
+        )
+    try:
+        database.connect()
+    except peewee.OperationalError as error:
+        raise UnreachableError(
+            f"The database does not answer ({str(error).splitlines()[0]}); check AFX_DATABASE_URL."
+        ) from error
+    proxy.initialize(database)
+    return database
+
+
+def close_database() -> None:
+    """Close the database that is open, if any."""
+    if proxy.obj is not None and not proxy.is_closed():
+        proxy.close()
+        close_all = getattr(proxy.obj, "close_all", None)
+        if close_all:
+            close_all()
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Commit what the block writes, or nothing of it.
+
+    Raises UnreachableError when the database fails meanwhile.
+    """
+    try:
+        with proxy.atomic():
+            yield
+    except peewee.OperationalError as error:
+        raise UnreachableError(
+            f"The database failed ({str(error).splitlines()[0]}); nothing was written."
+        ) from error

@@ -1,0 +1,69 @@
+"""Migrations: bringing a database to the schema that this version needs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import peewee
+from playhouse.migrations import Runner
+
+from afx.errors import AfxError
+from models.base import proxy
+
+_DIRECTORY = Path(__file__).parent / "migrations"
+_ADVISORY_LOCK = 0x61_66_78
+
+
+def upgrade() -> list[str]:
+    """Apply what is pending, one process at a time; returns the names applied."""
+    with _one_at_a_time():
+        applied: list[str] = _runner().up()
+        return applied
+
+
+def downgrade(target: str | None = None) -> list[str]:
+    """Revert the newest migration, or all back through ``target``."""
+    with _one_at_a_time():
+        reverted: list[str] = _runner().down(target)
+        return reverted
+
+
+def pending() -> list[str]:
+    """Return the names of migrations that this database lacks."""
+    return [it.name for it in _runner().status() if it.path and not it.applied]
+
+
+def check() -> None:
+    """Raise AfxError when the database's schema is not this version's."""
+    missing = pending()
+    if missing:
+        raise AfxError(
+            f"The database lacks {len(missing)} migration(s); run 'afx db upgrade' first."
+        )
+
+
+def _runner() -> Any:
+    return Runner(proxy.obj, str(_DIRECTORY))
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    database = proxy.obj
+    if isinstance(database, peewee.SqliteDatabase):
+        if database.database == ":memory:":
+            yield
+            return
+        with Path(f"{database.database}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    with database.connection_context() if database.is_closed() else contextlib.nullcontext():
+        database.execute_sql("SELECT pg_advisory_lock(%s)", (_ADVISORY_LOCK,))
+        try:
+            yield
+        finally:
+            database.execute_sql("SELECT pg_advisory_unlock(%s)", (_ADVISORY_LOCK,))
