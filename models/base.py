@@ -124,3 +124,15 @@ def transaction() -> Iterator[None]:
         raise UnreachableError(
             f"The database failed ({str(error).splitlines()[0]}); nothing was written."
         ) from error
+
+
+def execute_many(statement: str, rows: list[tuple[Any, ...]]) -> None:
+    """Run one statement, written with ``?``, for many rows; inside a transaction."""
+    if rows:
+        with peewee.__exception_wrapper__:
+            proxy.cursor().executemany(statement.replace("?", proxy.param), rows)
+
+
+def micros(value: datetime) -> int:
+    """Return an instant as UtcField stores it, for raw statements."""
+    return int(value.timestamp() * 1_000_000)

@@ -133,6 +133,10 @@ class Registry:
         )
         return answer
 
+    def set_assigned(self, name: str, count: int) -> None:
+        """Correct how many sessions a node has been given."""
+        self._redis.hset(keys.worker(name), "assigned", str(count))
+
     def forget(self, name: str) -> None:
         """Remove a dead node's record."""
         boot_id = self._redis.hget(keys.worker(name), "boot_id")

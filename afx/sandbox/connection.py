@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import struct
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,7 @@ from afx.sandbox.transport import Framer, FramingError
 if TYPE_CHECKING:
     from afx.sandbox.server import SandboxServer
 
+_log = logging.getLogger(__name__)
 _CONTAINER = 0x73F1F8DC
 _ACKS = 0x62D6B459
 _PING = 0x7ABE77EC
@@ -89,6 +91,7 @@ class Connection(asyncio.Protocol):
                 self._on_packet(packet)
         except (FramingError, HandshakeError, TypeNotFoundError, struct.error):
             # What cannot be read is answered as Telegram does: hang up.
+            _log.exception("a packet could not be read")
             self.abort()
 
     # --- in ---------------------------------------------------------------

@@ -178,9 +178,10 @@ class Control:
         """Connection state of accounts, by id."""
         return {str(it): self._server.status(it) for it in accounts}
 
-    def do_first_copies(self, since: float) -> dict[str, float]:
-        """When each account first copied after a time (this machine's monotonic s)."""
-        return {str(k): v for k, v in self._server.ledger.first_copies(since).items()}
+    def do_first_copies(self, since: dict[str, float]) -> dict[str, float]:
+        """When each account first copied after its time (this machine's monotonic s)."""
+        found = self._server.ledger.first_copies({int(k): v for k, v in since.items()})
+        return {str(k): v for k, v in found.items()}
 
     # --- faults --------------------------------------------------------------
 

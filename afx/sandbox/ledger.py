@@ -81,15 +81,18 @@ class Ledger:
                         return found
         return found
 
-    def first_copies(self, since: float) -> dict[int, float]:
-        """Return when each account's first copy after ``since`` was made.
+    def first_copies(self, since: dict[int, float]) -> dict[int, float]:
+        """Return when each account's first copy after its own time was made.
 
-        Both are monotonic seconds of this machine.
+        All are monotonic seconds of this machine.
         """
         first: dict[int, float] = {}
         for route in self.routes:
+            begin = since.get(route.account)
+            if begin is None:
+                continue
             for message in self._copies(route):
-                if message.sent_at >= since:
+                if message.sent_at >= begin:
                     held = first.get(route.account, message.sent_at)
                     first[route.account] = min(held, message.sent_at)
         return first

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from telethon.tl import functions, types
@@ -10,7 +12,7 @@ from telethon.tl import functions, types
 from afx.sandbox import views
 from afx.sandbox.connection import RpcError
 from afx.sandbox.methods.call import Call, method
-from afx.sandbox.world import Account, Channel, Group
+from afx.sandbox.world import Account, Channel, Group, Message, Peer
 
 
 @method(functions.users.GetUsersRequest)
@@ -74,23 +76,23 @@ def get_dialogs(call: Call, request: Any) -> Any:
         if peer is None:
             continue
         peers.append(peer)
-        channel = peer if isinstance(peer, Channel) else None
-        held = (
-            list(channel.box.messages.values())
-            if channel
-            else [it for it in call.me.box.messages.values() if it.chat == number]
-        )
-        top = held[-1] if held else None
+        dialog, top = _dialog(call, peer)
+        dialogs.append(dialog)
         if top:
+            channel = peer if isinstance(peer, Channel) else None
             messages.append(views.message(top, channel, out=top.sender == call.me.id))
-        dialogs.append(
-            types.Dialog(
-                views.peer(number), top.id if top else 0, 0, 0, 0, 0, 0, 0,
-                types.PeerNotifySettings(), pts=channel.box.pts if channel else None,
-            )  # fmt: skip
-        )
     users, chats = views.split(peers, call.me.id)
     return types.messages.Dialogs(dialogs, messages, chats, users)
+
+
+@method(functions.messages.GetPeerDialogsRequest)
+def get_peer_dialogs(call: Call, request: Any) -> Any:
+    """Some chats of the account, with their pts."""
+    peers = [call.peer(it.peer) for it in request.peers]
+    dialogs = [_dialog(call, it)[0] for it in peers]
+    users, chats = views.split(peers, call.me.id)
+    state = types.updates.State(call.me.box.pts, 0, datetime.now(UTC), 0, 0)
+    return types.messages.PeerDialogs(dialogs, [], chats, users, state)
 
 
 @method(functions.channels.CreateChannelRequest)
@@ -130,6 +132,22 @@ def leave_channel(call: Call, request: Any) -> Any:
     channel.posters.discard(call.me.id)
     call.me.dialogs.pop(channel.marked, None)
     return _with_chat(channel, call)
+
+
+def _dialog(call: Call, peer: Peer) -> tuple[Any, Message | None]:
+    """Return a chat as a TL dialog, and its newest message."""
+    if isinstance(peer, Channel):
+        number, pts = peer.marked, peer.box.pts
+        held: Iterable[Message] = reversed(peer.box.messages.values())
+    else:
+        number, pts = (peer.marked if isinstance(peer, Group) else peer.id), None
+        held = (it for it in reversed(call.me.box.messages.values()) if it.chat == number)
+    top = next(iter(held), None)
+    dialog = types.Dialog(
+        views.peer(number), top.id if top else 0, 0, 0, 0, 0, 0, 0, types.PeerNotifySettings(),
+        pts=pts,
+    )  # fmt: skip
+    return dialog, top
 
 
 def _with_chat(peer: Channel | Group, call: Call) -> Any:

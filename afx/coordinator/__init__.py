@@ -1,0 +1,1 @@
+"""The control plane's loop, and its decisions as pure functions."""

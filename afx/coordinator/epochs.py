@@ -1,0 +1,21 @@
+"""Epochs: numbers that only rise, so that an old order or owner is known."""
+
+from __future__ import annotations
+
+_COUNTER_BITS = 32
+EPOCH_MAX = 2**53 - 1
+"""Lua's numbers are doubles: past this they are no longer exact."""
+
+
+class EpochCounter:
+    """Hands out the epochs of one generation."""
+
+    def __init__(self, generation: int) -> None:
+        self._next = generation << _COUNTER_BITS
+
+    def take(self) -> int:
+        """Return the next epoch; raises OverflowError past EPOCH_MAX."""
+        self._next += 1
+        if self._next > EPOCH_MAX:
+            raise OverflowError("no epoch is left: the generation is too high")
+        return self._next

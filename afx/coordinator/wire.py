@@ -1,0 +1,22 @@
+"""How placements and releases are written for the Lua scripts."""
+
+from __future__ import annotations
+
+import json
+
+from models.storage.assignments import Active
+
+
+def place_item(
+    active: Active, needed: int, headroom: int, headroom_share: float
+) -> str:
+    """Return an assignment as ``place.lua`` reads it; sizes in bytes."""
+    return json.dumps(
+        [active.session, active.worker, active.incarnation, active.epoch, needed, headroom,
+         headroom_share]
+    )  # fmt: skip
+
+
+def release_item(active: Active) -> str:
+    """Return an assignment as ``release.lua`` reads it."""
+    return json.dumps([active.session, active.worker, active.incarnation, active.epoch])

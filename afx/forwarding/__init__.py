@@ -1,0 +1,1 @@
+"""What is forwarded, and where to: pure functions, no network, no Redis."""

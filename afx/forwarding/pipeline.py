@@ -1,0 +1,64 @@
+"""From a message to its deliveries; later filters and transforms go here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from struct import Struct
+from typing import Any
+
+from afx.forwarding.rules import Mode, Route
+
+_KEY = Struct("<qqqq")
+_RANDOM_ID = Struct("<q")
+
+
+@dataclass(slots=True, frozen=True)
+class Incoming:
+    """A message that came into a source chat."""
+
+    chat: int
+    id: int
+    text: str
+    entities: tuple[Any, ...]
+    has_media: bool
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One message that is to appear in one destination."""
+
+    rule: int
+    mode: Mode
+    source: int
+    message: int
+    destination: int
+    random_id: int
+    text: str
+    entities: tuple[Any, ...]
+    whole: bool
+    """Sent by forwarding, since its text alone is not all of it."""
+
+
+def random_id(rule: int, source: int, message: int, destination: int) -> int:
+    """Return the id by which Telegram recognises a repeated send.
+
+    It is derived from what is sent and where to, so that a replay after a crash
+    repeats it (core.telegram.org/method/messages.sendMessage, random_id).
+    """
+    digest = blake2b(_KEY.pack(rule, source, message, destination), digest_size=8)
+    return int(_RANDOM_ID.unpack(digest.digest())[0]) or 1
+
+
+def deliveries(incoming: Incoming, routes: Iterable[Route]) -> list[Delivery]:
+    """Return what a message causes, one delivery for each route."""
+    whole = incoming.has_media or not incoming.text
+    return [
+        Delivery(
+            route.rule, route.mode, incoming.chat, incoming.id, route.destination,
+            random_id(route.rule, incoming.chat, incoming.id, route.destination),
+            incoming.text, incoming.entities, whole,
+        )
+        for route in routes
+    ]  # fmt: skip

@@ -1,0 +1,51 @@
+"""Rules as a table: source chat → where its messages go."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["copy", "forward"]
+
+
+@dataclass(slots=True, frozen=True)
+class Route:
+    """One destination of one rule; chats are marked ids."""
+
+    rule: int
+    destination: int
+    mode: Mode
+
+
+@dataclass(slots=True, frozen=True)
+class ResolvedRule:
+    """A rule whose chats are known by their marked ids."""
+
+    id: int
+    sources: tuple[int, ...]
+    destinations: tuple[int, ...]
+    mode: Mode
+
+
+def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]]:
+    """Return the routes of each source chat.
+
+    A destination that several rules name gets a copy for each of them; a chat
+    is never forwarded to itself.
+    """
+    table: dict[int, list[Route]] = defaultdict(list)
+    for rule in rules:
+        for chat in dict.fromkeys(rule.sources):
+            table[chat] += [
+                Route(rule.id, destination, rule.mode)
+                for destination in dict.fromkeys(rule.destinations)
+                if destination != chat
+            ]
+    return {chat: tuple(routes) for chat, routes in table.items() if routes}
+
+
+def loops(routes: Mapping[int, tuple[Route, ...]]) -> set[int]:
+    """Return the chats that are both a source and a destination."""
+    return {route.destination for them in routes.values() for route in them} & set(routes)

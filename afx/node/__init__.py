@@ -1,0 +1,1 @@
+"""A worker node: supervisor, host process, running sessions."""

@@ -1,0 +1,58 @@
+"""The few numbers that a supervisor and its host share in memory.
+
+Each is an aligned double, written whole; the guard reads one before each write
+to a socket, so it must cost next to nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+
+_SIZE = 4096
+_DEADLINE, _QUIET_FROM, _HOST_BEAT, _SESSIONS, _STARTING, _FORWARDED = range(6)
+
+
+class LeaseMemory:
+    """The shared page; the supervisor creates it, the host opens its descriptor."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        if descriptor is None:
+            descriptor = os.memfd_create("afx-lease", 0)
+            os.ftruncate(descriptor, _SIZE)
+        self.descriptor = descriptor
+        self._map = mmap.mmap(descriptor, _SIZE)
+        self._numbers = (ctypes.c_double * 8).from_buffer(self._map)
+
+    @property
+    def deadline(self) -> float:
+        """CLOCK_BOOTTIME seconds at which the host must have stopped."""
+        return self._numbers[_DEADLINE]
+
+    @property
+    def quiet_from(self) -> float:
+        """CLOCK_BOOTTIME seconds from which the host takes on nothing new."""
+        return self._numbers[_QUIET_FROM]
+
+    def renew(self, quiet_from: float, deadline: float) -> None:
+        """Let the host live until ``deadline``."""
+        self._numbers[_QUIET_FROM] = quiet_from
+        self._numbers[_DEADLINE] = deadline
+
+    @property
+    def host_beat(self) -> float:
+        """CLOCK_BOOTTIME seconds at which the host's loop last turned."""
+        return self._numbers[_HOST_BEAT]
+
+    def beat(self, now: float, sessions: int, starting: int, forwarded: int) -> None:
+        """Say that the host's loop turns, and how much it carries."""
+        self._numbers[_SESSIONS] = sessions
+        self._numbers[_STARTING] = starting
+        self._numbers[_FORWARDED] = forwarded
+        self._numbers[_HOST_BEAT] = now
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return the host's (sessions, starting, forwarded)."""
+        it = self._numbers
+        return int(it[_SESSIONS]), int(it[_STARTING]), int(it[_FORWARDED])

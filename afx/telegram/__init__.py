@@ -1,0 +1,1 @@
+"""Telethon, as afx uses it."""

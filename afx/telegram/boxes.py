@@ -1,0 +1,75 @@
+"""Update boxes: pts order, gaps, and the watermark over settled forwards.
+
+An account has one box for private chats and basic groups, and each channel has
+its own. A box takes updates only in pts order (core.telegram.org/api/updates).
+Its cursor moves past an update only when all forwards that the update caused
+are settled; what settles out of order waits behind the oldest open one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["next", "old", "gap"]
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One update on its way: done when ``open`` forwards are settled."""
+
+    pts: int
+    """The position after this update; 0 inside a slice, whose end has it."""
+    open: int
+    box: Box
+    chat: int = 0
+    message: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Box:
+    """One stream of updates with its position and its cursor."""
+
+    channel: int
+    """The channel's bare id; 0 for the account's own box."""
+    pts: int
+    cursor: int
+    """What may be stored: all up to here is settled."""
+    last_ids: dict[int, int] = field(default_factory=dict)
+    """chat → the newest message id that is settled in order."""
+    tickets: deque[Ticket] = field(default_factory=deque)
+    held: list[tuple[int, int, Any, bool]] = field(default_factory=list)
+    """Updates (pts, count, message, own) that came while a gap was open."""
+    syncing: bool = False
+
+    def check(self, pts: int, count: int) -> Verdict:
+        """Tell whether an update is the next one, is known, or leaves a gap."""
+        after = self.pts + count
+        if pts == after:
+            return "next"
+        return "old" if pts < after else "gap"
+
+    def admit(self, pts: int, waiting: int, chat: int = 0, message: int = 0) -> Ticket:
+        """Take an update that causes ``waiting`` forwards; moves the position."""
+        ticket = Ticket(pts, waiting, self, chat, message)
+        self.tickets.append(ticket)
+        if pts:
+            self.pts = pts
+        return ticket
+
+    def advance(self) -> bool:
+        """Move the cursor past all that is settled; True when it moved."""
+        moved = False
+        tickets = self.tickets
+        while tickets and tickets[0].open == 0:
+            ticket = tickets.popleft()
+            if ticket.pts:
+                self.cursor = ticket.pts
+                moved = True
+            if ticket.message:
+                self.last_ids[ticket.chat] = max(
+                    ticket.message, self.last_ids.get(ticket.chat, 0)
+                )
+                moved = True
+        return moved

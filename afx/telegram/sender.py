@@ -1,0 +1,142 @@
+"""Sends deliveries, in order, and says what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from telethon import errors
+from telethon.tl import functions, types
+
+from afx.forwarding.pipeline import Delivery
+from afx.telegram.client import AccountClient
+
+Result = Literal["sent", "known", "wait", "again", "refused"]
+_MAX_FORWARDS = 100
+
+# What only the destination's owner or the customer can cure.
+_REFUSED = (
+    errors.ForbiddenError,
+    errors.BadRequestError,
+    errors.NotFoundError,
+)
+LOST_LOGIN = (
+    errors.AuthKeyError,
+    errors.UnauthorizedError,
+    errors.AuthKeyNotFound,
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """What became of one delivery.
+
+    ``sent`` and ``known`` (it was sent before) and ``refused`` settle it;
+    ``wait`` and ``again`` do not.
+    """
+
+    result: Result
+    copy: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+async def send(
+    client: AccountClient,
+    batch: Sequence[Delivery],
+    peer: Callable[[int], Any],
+    *,
+    singly: bool = False,
+) -> list[Outcome]:
+    """Send deliveries to one destination, so that they arrive in their order.
+
+    All requests go out at once, each to be run after the one before it
+    (invokeAfterMsg), so order costs no round trips. With ``singly`` each
+    forward is a request of its own. Raises ConnectionError when the connection
+    is lost, and LOST_LOGIN errors when the login is.
+    """
+    groups = _group(batch, singly)
+    requests = [_request(group, peer) for group in groups]
+    outcomes: list[Outcome] = []
+    for group, answer in zip(groups, await client.run_in_order(requests), strict=True):
+        if isinstance(answer, LOST_LOGIN):
+            raise answer
+        if isinstance(answer, errors.RPCError):
+            outcomes += [_failed(answer, len(group))] * len(group)
+        else:
+            copies = copy_ids(answer)
+            outcomes += [Outcome("sent", copies.get(it.random_id, copies.get(0, 0))) for it in group]
+    return outcomes
+
+
+def copy_ids(answer: Any) -> dict[int, int]:
+    """Return random_id → message id of a send's answer; 0 when it names no id."""
+    if isinstance(answer, types.UpdateShortSentMessage):
+        return {0: answer.id}
+    return {
+        update.random_id: update.id
+        for update in getattr(answer, "updates", ())
+        if isinstance(update, types.UpdateMessageID)
+    }
+
+
+def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
+    """Put neighbours together that one forward request can carry."""
+    groups: list[list[Delivery]] = []
+    for delivery in batch:
+        last = groups[-1] if groups else None
+        if (
+            last
+            and not singly
+            and _by_forward(delivery)
+            and _by_forward(last[-1])
+            and (last[-1].source, last[-1].mode) == (delivery.source, delivery.mode)
+            and len(last) < _MAX_FORWARDS
+        ):
+            last.append(delivery)
+        else:
+            groups.append([delivery])
+    return groups
+
+
+def _by_forward(delivery: Delivery) -> bool:
+    return delivery.mode == "forward" or delivery.whole
+
+
+def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
+    first = group[0]
+    if _by_forward(first):
+        return functions.messages.ForwardMessagesRequest(
+            from_peer=peer(first.source),
+            id=[it.message for it in group],
+            random_id=[it.random_id for it in group],
+            to_peer=peer(first.destination),
+            drop_author=first.mode == "copy" or None,
+        )
+    return functions.messages.SendMessageRequest(
+        peer(first.destination),
+        first.text,
+        random_id=first.random_id,
+        entities=[it for it in first.entities if _sendable(it)] or None,
+        no_webpage=None,
+    )
+
+
+def _sendable(entity: Any) -> bool:
+    # A mention by id needs an access hash that only its author's account has.
+    return not isinstance(entity, types.MessageEntityMentionName)
+
+
+def _failed(fault: Exception, size: int) -> Outcome:
+    name = type(fault).__name__.removesuffix("Error")
+    if isinstance(fault, errors.RandomIdDuplicateError):
+        return Outcome("again", reason="split") if size > 1 else Outcome("known")
+    seconds = getattr(fault, "seconds", None)
+    if seconds is not None:
+        return Outcome("wait", seconds=max(1.0, float(seconds)), reason=name)
+    if isinstance(fault, errors.MsgWaitFailedError):
+        return Outcome("again", reason="after")
+    if isinstance(fault, _REFUSED):
+        return Outcome("again", reason="split") if size > 1 else Outcome("refused", reason=name)
+    return Outcome("wait", seconds=1.0, reason=name)

@@ -1,0 +1,195 @@
+"""A Telethon session over Redis: login, update state, entities.
+
+What a host needs to read is loaded once, before the client connects; what is
+new is collected here and written by the host in batches. Telethon's own update
+state is not taken: it moves when updates are handed out, ours only when what
+they caused is settled (see ``boxes``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from telethon import utils
+from telethon.sessions import StringSession
+from telethon.sessions.abstract import Session
+from telethon.tl import types
+
+_ACCOUNT = "account"
+
+
+class StoredSession(Session):  # type: ignore[misc]
+    """One login with its entities and cursors."""
+
+    __slots__ = ("_auth_key", "_dc_id", "_port", "_server_address", "cursors", "fresh", "hashes")
+
+    def __init__(self, login: str, cursors: Mapping[str, str], hashes: Mapping[str, str]) -> None:
+        """Open a login string; raises ValueError when it is none."""
+        super().__init__()
+        held = StringSession(login)
+        self._dc_id = held.dc_id
+        self._server_address = held.server_address
+        self._port = held.port
+        self._auth_key = held.auth_key
+        self.cursors = dict(cursors)
+        self.hashes = dict(hashes)
+        self.fresh: dict[str, str] = {}
+
+    # --- where and with which key ------------------------------------------------
+
+    @property
+    def dc_id(self) -> Any:
+        """The data centre."""
+        return self._dc_id
+
+    @property
+    def server_address(self) -> Any:
+        """Its address."""
+        return self._server_address
+
+    @property
+    def port(self) -> Any:
+        """Its port."""
+        return self._port
+
+    @property
+    def auth_key(self) -> Any:
+        """The login's key."""
+        return self._auth_key
+
+    @auth_key.setter
+    def auth_key(self, value: Any) -> None:
+        self._auth_key = value
+
+    @property
+    def takeout_id(self) -> Any:
+        """Not used."""
+        return None
+
+    @takeout_id.setter
+    def takeout_id(self, value: Any) -> None:
+        pass
+
+    def set_dc(self, dc_id: Any, server_address: Any, port: Any) -> None:
+        """Move to another data centre."""
+        self._dc_id, self._server_address, self._port = dc_id, server_address, port
+
+    # --- update state ---------------------------------------------------------------
+
+    def get_update_state(self, entity_id: int) -> Any:
+        """Return the stored position of the account (0) or a channel."""
+        if entity_id:
+            pts = self.channel_cursor(entity_id)
+            return types.updates.State(pts, 0, datetime.now(UTC), 0, 0) if pts else None
+        held = self.account_cursor()
+        if held is None:
+            return None
+        pts, qts, date = held
+        return types.updates.State(pts, qts, datetime.fromtimestamp(date, UTC), 0, 0)
+
+    def set_update_state(self, entity_id: int, state: Any) -> None:
+        """Ignore Telethon's own position: it runs ahead of what is settled."""
+
+    def get_update_states(self) -> Any:
+        """Return what keeps Telethon from asking for a state of its own."""
+        return [(0, types.updates.State(1, 0, datetime.now(UTC), 0, 0))]
+
+    def account_cursor(self) -> tuple[int, int, int] | None:
+        """Return the account's stored (pts, qts, Unix date), or None."""
+        text = self.cursors.get(_ACCOUNT)
+        if not text:
+            return None
+        pts, qts, date = text.split(":")
+        return int(pts), int(qts), int(date)
+
+    def channel_cursor(self, channel: int) -> int:
+        """Return a channel's stored pts, 0 for none."""
+        return int(self.cursors.get(f"channel:{channel}", 0))
+
+    def last_id(self, chat: int) -> int:
+        """Return the newest settled message id of a chat, 0 for none."""
+        return int(self.cursors.get(f"last:{chat}", 0))
+
+    # --- entities --------------------------------------------------------------------
+
+    def process_entities(self, tlo: Any) -> None:
+        """Keep access hashes from answers that name chats or users.
+
+        Updates are passed over: they are the hot path, and rules' chats are
+        resolved before any comes.
+        """
+        if isinstance(tlo, types.Updates | types.UpdateShortSentMessage):
+            return
+        for entity in (*getattr(tlo, "chats", ()), *getattr(tlo, "users", ())):
+            self.remember(entity)
+
+    def remember(self, entity: Any) -> None:
+        """Keep one chat's or user's access hash, and its name."""
+        if getattr(entity, "min", False):
+            return
+        try:
+            number = utils.get_peer_id(entity)
+        except TypeError:
+            return
+        value = str(getattr(entity, "access_hash", None) or 0)
+        self._keep(str(number), value)
+        if name := getattr(entity, "username", None):
+            self._keep(f"@{name.lower()}", str(number))
+
+    def get_input_entity(self, key: Any) -> Any:
+        """Return an input peer by marked id, ``@name`` or peer; ValueError if unknown."""
+        if isinstance(key, str):
+            name = key if key.startswith("@") else f"@{key}"
+            number = int(self.hashes.get(name.lower(), 0))
+        elif isinstance(key, int):
+            number = key
+        else:
+            number = utils.get_peer_id(key)
+        value = self.hashes.get(str(number))
+        if value is None:
+            raise ValueError(f"no access hash of {key} is known")
+        bare, kind = utils.resolve_id(number)
+        if kind is types.PeerChannel:
+            return types.InputPeerChannel(bare, int(value))
+        if kind is types.PeerChat:
+            return types.InputPeerChat(bare)
+        return types.InputPeerUser(bare, int(value))
+
+    def _keep(self, name: str, value: str) -> None:
+        if self.hashes.get(name) != value:
+            self.hashes[name] = value
+            self.fresh[name] = value
+
+    # --- the rest of Telethon's interface ---------------------------------------------
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def save(self) -> None:
+        """Nothing to do: the host writes in batches."""
+
+    def delete(self) -> None:
+        """A login is removed in SQL, not here."""
+
+    def cache_file(self, md5_digest: Any, file_size: Any, instance: Any) -> None:
+        """No file is cached."""
+
+    def get_file(self, md5_digest: Any, file_size: Any, cls: Any) -> None:
+        """No file is cached."""
+
+
+def account_field(pts: int, qts: int, date: int) -> tuple[str, str]:
+    """Return the account's cursor as a field of the cursor hash."""
+    return _ACCOUNT, f"{pts}:{qts}:{date}"
+
+
+def channel_field(channel: int, pts: int) -> tuple[str, str]:
+    """Return a channel's cursor as a field of the cursor hash."""
+    return f"channel:{channel}", str(pts)
+
+
+def last_field(chat: int, message: int) -> tuple[str, str]:
+    """Return a chat's newest settled message as a field of the cursor hash."""
+    return f"last:{chat}", str(message)

@@ -1,0 +1,3 @@
+"""afx demo."""
+def demo() -> None:
+    """x"""

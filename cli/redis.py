@@ -1,0 +1,28 @@
+"""afx redis."""
+
+from __future__ import annotations
+
+import typer
+
+from cli import common
+
+app = typer.Typer(help="The private Redis of this home.", no_args_is_help=True)
+
+
+@app.command()
+def status() -> None:
+    """Tell whether the private Redis runs, and where."""
+    from afx.cluster import embedded
+
+    held = common.settings()
+    state = "runs" if embedded.is_running(held.home) else "does not run"
+    print(f"the private Redis {state} at {embedded.url_for(held.home)}")
+
+
+@app.command()
+def stop() -> None:
+    """Save and stop the private Redis."""
+    from afx.cluster import embedded
+
+    stopped = embedded.stop(common.settings().home)
+    print("the private Redis has stopped" if stopped else "no private Redis ran")

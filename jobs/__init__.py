@@ -1,0 +1,1 @@
+"""What RQ may run, and the queues' names."""
