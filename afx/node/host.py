@@ -257,9 +257,7 @@ class Host:
                     task.result()
             await self._stop_all()
         finally:
-            for task in (*running, closing):
-                task.cancel()
-            await asyncio.gather(*running, closing, return_exceptions=True)
+            await _cancel({*running, closing})
             await self._redis.aclose()
 
     def close(self) -> None:
@@ -380,6 +378,18 @@ def _why(error: BaseException) -> tuple[str, bool]:
     if isinstance(error, TimeoutError):
         return "it took too long to start", False
     return f"{name}: {error}", False
+
+
+async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: a Redis call that is cancelled may raise a timeout
+    instead, which a loop takes for trouble with Redis, and goes on.
+    """
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _done, tasks = await asyncio.wait(tasks, timeout=0.2)
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import psutil
 from telethon.crypto import AuthKey as TelethonKey
 from telethon.sessions import StringSession
 
@@ -78,6 +79,7 @@ class Control:
             "accounts": len(server.world.accounts), "channels": len(server.world.channels),
             "connections": len(server.connections), "requests": server.requests,
             "messages": sum(len(it.box.messages) for it in server.world.channels.values()),
+            "rss": psutil.Process().memory_info().rss,
             "cpu_seconds": cpu.user + cpu.system, "seconds": time.monotonic() - self._begun,
         }  # fmt: skip
 
@@ -134,6 +136,11 @@ class Control:
         self._flow.start([(chat, author) for chat, author in chats], count, rate)
         return True
 
+    def do_stop_flow(self) -> bool:
+        """End the stream now."""
+        self._flow.cancel()
+        return True
+
     def do_progress(self) -> dict[str, Any]:
         """How far the flow has come."""
         return asdict(self._flow.progress)
@@ -159,6 +166,10 @@ class Control:
             "revoked": len(self._server.overlaps),
             "latency_ms": {"p50": _percentile(latencies, 0.5), "p99": _percentile(latencies, 0.99)},
         }
+
+    def do_span(self) -> float:
+        """Seconds from the first promised post to the newest copy."""
+        return self._server.ledger.span()
 
     def do_missing(self, most: int = 20) -> list[dict[str, Any]]:
         """Promised copies that are not there."""

@@ -26,19 +26,29 @@ class Flow:
     def __init__(self, server: SandboxServer) -> None:
         self._server = server
         self._task: asyncio.Task[None] | None = None
+        self._number = 0
         self.progress = Progress()
 
     def start(self, chats: Sequence[tuple[int, int]], count: int, rate: float) -> None:
         """Post ``count`` messages at ``rate`` a second; chats are (id, author)."""
+        self._number += 1  # texts of two streams must differ: the ledger goes by them
         self.progress = Progress(total=count, done=False)
         self._task = asyncio.get_running_loop().create_task(self._run(chats, count, rate))
 
-    async def stop(self) -> None:
-        """End the stream now."""
+    def cancel(self) -> None:
+        """End the stream now; ``stop`` also waits for its end."""
         if self._task:
             self._task.cancel()
+        self.progress.done = True
+
+    async def stop(self) -> None:
+        """End the stream, and wait until it has ended."""
+        self.cancel()
+        if self._task:
             await asyncio.gather(self._task, return_exceptions=True)
-            self.progress.done = True
+
+    def _text(self, number: int, chat: int) -> str:
+        return f"stream {self._number}: message {number + 1} to {chat}"
 
     async def _run(self, chats: Sequence[tuple[int, int]], count: int, rate: float) -> None:
         begun = time.monotonic()
@@ -50,7 +60,7 @@ class Flow:
             elif number % 32 == 0:
                 await asyncio.sleep(0)
             chat, author = chats[number % len(chats)]
-            post(self._server, chat, author, f"message {number + 1} of {count} to {chat}")
+            post(self._server, chat, author, self._text(number, chat))
             self.progress.posted += 1
         self.progress.done = True
 

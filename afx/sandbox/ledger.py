@@ -66,6 +66,12 @@ class Ledger:
         total.published = len(published)
         return total, latencies
 
+    def span(self) -> float:
+        """Return the seconds from the first promised post to the newest copy."""
+        posts = [it.sent_at for route in self.routes for it in self._promised(route)]
+        copies = [it.sent_at for route in self.routes for it in self._copies(route)]
+        return max(copies) - min(posts) if posts and copies else 0.0
+
     def missing(self, most: int = 20) -> list[dict[str, Any]]:
         """Return source messages that have no copy yet."""
         found: list[dict[str, Any]] = []

@@ -1,0 +1,123 @@
+"""RAM per live session on one host, against one process per account."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from common import Target, report
+
+from afx.lab import Lab, temporary_settings
+
+NAME = "density"
+_PEER = "--peer"
+_KIB = 1024
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sessions", type=int, default=5000, help="sessions on one node")
+    parser.add_argument("--peers", type=int, default=5, help="processes of one account each")
+    parser.add_argument("--settle", type=float, default=10, help="seconds before measuring")
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Fill one node, and run some accounts in a process each, on one sandbox."""
+    rows: list[dict[str, Any]] = []
+    variables = {
+        "AFX_STARTS_PER_SECOND": "2000", "AFX_START_BURST": "2000",
+        "AFX_MAX_SESSIONS": str(max(5000, flags.sessions)),
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
+        with Lab(temporary_settings(Path(home)), variables=variables) as lab:
+            lab.fleet.start_coordinator()
+            lab.fleet.start_worker("w1")
+            lab.wait_nodes(1)
+            time.sleep(2)
+            host = _host(lab)
+            empty = host.memory_info().rss
+            begun = time.monotonic()
+            lab.add_sessions(flags.sessions)
+            lab.wait_running(seconds=240)
+            took = time.monotonic() - begun
+            time.sleep(flags.settle)
+            full = host.memory_info().rss
+            supervisor = psutil.Process(lab.fleet.children["w1"].pid).memory_info().rss
+            # Do they live, or only sit there? A message to each says so.
+            lab.expect_copies()
+            lab.post(flags.sessions, 500)
+            verdict = lab.wait_delivered(flags.sessions / 500 + 60)
+            busy = host.memory_info().rss
+            peers = _peers(lab, flags.peers)
+    each = (full - empty) / flags.sessions
+    whole = (full + supervisor) / flags.sessions
+    rows.append(
+        {"who": "afx: one host process", "sessions": flags.sessions,
+         "rss_mib": round(full / 2**20, 1), "kib_per_session": round(each / _KIB, 1),
+         "kib_with_host_and_supervisor": round(whole / _KIB, 1),
+         "kib_after_traffic": round((busy - empty) / flags.sessions / _KIB, 1),
+         "started_per_s": round(flags.sessions / took), "copies": verdict["delivered"],
+         "lost": verdict["lost"]}
+    )  # fmt: skip
+    rows.append(
+        {"who": "one process per account", "sessions": flags.peers,
+         "rss_mib": round(peers / 2**20, 1), "kib_per_session": round(peers / flags.peers / _KIB, 1)}
+    )  # fmt: skip
+    targets = [
+        Target("KiB of RSS per live session", round(whole / _KIB, 1), 80, "at most"),
+        Target(
+            "times fewer bytes per session than one process per account",
+            round(peers / flags.peers / whole, 1), 100, "at least",
+        ),
+    ]  # fmt: skip
+    report(NAME, rows, targets, as_json=flags.json)
+
+
+def _host(lab: Lab) -> psutil.Process:
+    supervisor = psutil.Process(lab.fleet.children["w1"].pid)
+    return next(
+        it for it in supervisor.children(recursive=True) if "afx.node.hostmain" in it.cmdline()
+    )
+
+
+def _peers(lab: Lab, count: int) -> int:
+    """Return the RSS of as many processes, of one bare Telethon client each."""
+    running = []
+    for held in lab.sandbox.call("provision", count=count):
+        running.append(
+            subprocess.Popen(
+                [sys.executable, __file__, _PEER, held["login"]], stdout=subprocess.PIPE, text=True
+            )
+        )
+    total = 0
+    for process in running:
+        assert process.stdout is not None
+        process.stdout.readline()
+        total += psutil.Process(process.pid).memory_info().rss
+    for process in running:
+        process.terminate()
+        process.wait()
+    return total
+
+
+async def _peer(login: str) -> None:
+    from telethon import TelegramClient, events
+    from telethon.sessions import StringSession
+
+    client = TelegramClient(StringSession(login), 1, "sandbox")
+    client.add_event_handler(lambda event: None, events.NewMessage())
+    await client.connect()
+    await client.get_dialogs()
+    print("ready", flush=True)
+    await client.run_until_disconnected()
+
+
+if __name__ == "__main__" and _PEER in sys.argv:
+    import asyncio
+
+    asyncio.run(_peer(sys.argv[-1]))

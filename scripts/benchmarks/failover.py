@@ -1,0 +1,77 @@
+"""SIGKILLs of a node under load: detection, recovery, and nothing lost."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from common import Target, percentile, report
+
+from afx.lab import Lab, temporary_settings
+
+NAME = "failover"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kills", type=int, default=30, help="how many nodes are killed")
+    parser.add_argument("--sessions", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=400, help="posts a second, all the time")
+    parser.add_argument("--pause", type=float, default=2, help="seconds between kills")
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Kill the busiest node again and again, each time with a new one started."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
+        with Lab(temporary_settings(Path(home))) as lab:
+            lab.add_sessions(flags.sessions, mode=lambda it: "forward" if it % 2 else "copy")
+            lab.fleet.start_coordinator()
+            for number in range(flags.workers):
+                lab.fleet.start_worker(f"w{number + 1}")
+            lab.wait_nodes(flags.workers)
+            lab.wait_running()
+            lab.expect_copies()
+            lab.post(10_000_000, flags.rate)
+            for number in range(flags.kills):
+                rows.append(_kill(lab, number + 1, flags.sessions))
+                print(f"kill {number + 1}: {rows[-1]}", file=sys.stderr)
+                lab.fleet.start_worker(f"w{flags.workers + number + 1}")
+                lab.wait_nodes(flags.workers)
+                time.sleep(flags.pause)
+            lab.sandbox.call("stop_flow")
+            verdict = lab.wait_delivered(60)
+    detected = percentile([row["detected_s"] for row in rows], 0.99)
+    recovered = percentile([row["recovered_s"] for row in rows], 0.99)
+    rows.append({"kill": "all", **{k: v for k, v in verdict.items() if k != "latency_ms"}})
+    targets = [
+        Target("detection of a killed process, p99 s", detected, 2, "at most"),
+        Target("all its sessions forwarding again, p99 s", recovered, 6, "at most"),
+        Target("lost", verdict["lost"], 0, "at most"),
+        Target("doubled", verdict["duplicated"], 0, "at most"),
+        Target("revoked", verdict["revoked"], 0, "at most"),
+        Target("out of order", verdict["out_of_order"], 0, "at most"),
+    ]
+    report(NAME, rows, targets, as_json=flags.json)
+
+
+def _kill(lab: Lab, number: int, sessions: int) -> dict[str, Any]:
+    node = lab.busiest_node()
+    killed_at, victims = lab.kill_node(node)
+    detected_at = lab.wait_detected(node)
+    until = time.monotonic() + 60
+    recovered_at = None
+    while recovered_at is None and time.monotonic() < until:
+        recovered_at = lab.recovered(killed_at, victims)
+        time.sleep(0.05)
+    lab.wait_running(sessions)
+    return {
+        "kill": number,
+        "sessions": len(victims),
+        "detected_s": round(detected_at - killed_at, 3),
+        "recovered_s": round((recovered_at or until) - killed_at, 3),
+    }
