@@ -148,7 +148,10 @@ class Lab:
         names = [f"s{begin + number:05d}-{stamp}" for number in range(count)]
         ids = sessions.create_many(
             owner,
-            [(name, self.vault.seal(it["login"])) for name, it in zip(names, accounts, strict=True)],
+            [
+                (name, self.vault.seal(it["login"]))
+                for name, it in zip(names, accounts, strict=True)
+            ],
         )
         added = [
             LabSession(
@@ -185,9 +188,7 @@ class Lab:
         until = time.monotonic() + seconds
         while not done():
             if time.monotonic() > until:
-                raise AfxError(
-                    f"After {seconds:.0f} s still not: {what}; the log is {self.log}."
-                )
+                raise AfxError(f"After {seconds:.0f} s still not: {what}; the log is {self.log}.")
             time.sleep(_POLL_SECONDS)
 
     def nodes(self) -> list[WorkerView]:

@@ -17,9 +17,7 @@ def group() -> None:
 
 
 @app.command()
-def start(
-    redis_url: common.RedisUrl = None, database_url: common.DatabaseUrl = None
-) -> None:
+def start(redis_url: common.RedisUrl = None, database_url: common.DatabaseUrl = None) -> None:
     """Run a coordinator until it is told to stop; several stand by for each other.
 
     Example:  afx coordinator start --redis-url redis://10.0.0.5:6379

@@ -9,9 +9,7 @@ import typer
 
 from cli import common
 
-app = typer.Typer(
-    help="A local Telegram, to try rules without an account.", no_args_is_help=True
-)
+app = typer.Typer(help="A local Telegram, to try rules without an account.", no_args_is_help=True)
 
 
 @app.command()
@@ -167,7 +165,7 @@ def refuse(
     _call("refuse", on=not off)
 
 
-def _call(name: str, **arguments: Any) -> Any:
+def _call(name: str, /, **arguments: Any) -> Any:
     from afx.sandbox.client import find
 
     with find(common.settings().home) as client:

@@ -25,11 +25,13 @@ class User(Table):
 
     id = AutoField()
     name = CharField(max_length=100, unique=True)
-    tier = CharField(max_length=10, default="free", constraints=[Check("tier IN ('premium', 'free')")])
+    tier = CharField(
+        max_length=10, default="free", constraints=[Check("tier IN ('premium', 'free')")]
+    )
     created_at = UtcField(default=utc_now)
 
     class Meta:
-        """"user" is a reserved word in Postgres."""
+        """ "user" is a reserved word in Postgres."""
 
         table_name = "users"
 
@@ -62,7 +64,9 @@ class Rule(Table):
     session = ForeignKeyField(Session, backref="rules", on_delete="CASCADE")
     sources = JsonField()
     destinations = JsonField()
-    mode = CharField(max_length=10, default="copy", constraints=[Check("mode IN ('copy', 'forward')")])
+    mode = CharField(
+        max_length=10, default="copy", constraints=[Check("mode IN ('copy', 'forward')")]
+    )
     enabled = BooleanField(default=True)
     created_at = UtcField(default=utc_now)
 

@@ -87,7 +87,7 @@ def stop(home: Path) -> bool:
         return False
     client = connect(url_for(home))
     with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
-        client.shutdown(save=True)  # type: ignore[no-untyped-call]
+        client.shutdown(save=True)
     client.close()
     return True
 

@@ -94,7 +94,7 @@ class Registry:
                 "max_sessions", who.max_sessions, *_flat(metrics),
             ],
         )  # fmt: skip
-        return answer == "OK"
+        return bool(answer == "OK")
 
     def beat(
         self, who: Identity, metrics: Metrics, settled: Iterable[int]

@@ -26,7 +26,7 @@ def boot_id() -> str:
 @cache
 def pid_namespace() -> str:
     """Return the name of this process's pid namespace."""
-    return os.readlink("/proc/self/ns/pid")
+    return str(Path("/proc/self/ns/pid").readlink())
 
 
 def describe(pids: Iterable[int]) -> str:

@@ -40,9 +40,7 @@ class Leader:
     def acquire(self) -> bool:
         """Try to become the leader; False while another one is."""
         sent_at = lease.now()
-        term = int(
-            self._lead(keys=[keys.LEADER, keys.TERM], args=[self._holder, self._ttl_ms, 0])
-        )
+        term = int(self._lead(keys=[keys.LEADER, keys.TERM], args=[self._holder, self._ttl_ms, 0]))
         if term < 0:
             return False
         self.term = term

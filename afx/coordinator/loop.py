@@ -40,6 +40,7 @@ from models.base import transaction
 from models.storage import assignments, cluster, queue, rules, sessions, workers
 from models.storage.assignments import Active
 from models.storage.sessions import Unplaced
+from models.tables import Rule
 
 _MIB = 1024 * 1024
 _PLACE_MOST = 1000
@@ -63,9 +64,7 @@ class Coordinator:
         self._place = self._redis.register_script(source("place"))
         self._release = self._redis.register_script(source("release"))
         self._orders = Orders(self._raw_redis, vault.signing_key(), settings.job_ttl_seconds)
-        self._leader = Leader(
-            redis_url, settings.leader_ttl_seconds, settings.leader_stop_seconds
-        )
+        self._leader = Leader(redis_url, settings.leader_ttl_seconds, settings.leader_stop_seconds)
         self._stop = threading.Event()
         self._reset()
 
@@ -463,7 +462,7 @@ class Coordinator:
             )  # fmt: skip
 
 
-def _spec(session: Unplaced, its_rules: Iterable[rules.Rule]) -> SessionSpec:
+def _spec(session: Unplaced, its_rules: Iterable[Rule]) -> SessionSpec:
     return SessionSpec(
         session.id, session.name, session.tier, session.login,
         tuple(

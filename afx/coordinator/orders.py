@@ -36,8 +36,13 @@ class Orders:
             envelope = sign(self._key, incarnation, body, self._ttl)
             jobs.append(
                 Queue.prepare_data(
-                    queues.ORDER, args=(envelope,), timeout=60, ttl=int(self._ttl) or 1, result_ttl=60,
-                    failure_ttl=3600, description=f"{kind} sessions on {node}",
-                )  # fmt: skip
+                    queues.ORDER,
+                    args=(envelope,),
+                    timeout=60,
+                    ttl=int(self._ttl) or 1,
+                    result_ttl=60,
+                    failure_ttl=3600,
+                    description=f"{kind} sessions on {node}",
+                )
             )
         queue.enqueue_many(jobs)

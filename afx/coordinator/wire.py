@@ -7,9 +7,7 @@ import json
 from models.storage.assignments import Active
 
 
-def place_item(
-    active: Active, needed: int, headroom: int, headroom_share: float
-) -> str:
+def place_item(active: Active, needed: int, headroom: int, headroom_share: float) -> str:
     """Return an assignment as ``place.lua`` reads it; sizes in bytes."""
     return json.dumps(
         [active.session, active.worker, active.incarnation, active.epoch, needed, headroom,

@@ -53,7 +53,7 @@ class Executor:
 
     def start(self) -> None:
         """Take jobs from now on, until this process ends."""
-        global _current
+        global _current  # noqa: PLW0603  RQ calls jobs by name, with no way to hand this over
         _current = self
         threading.Thread(target=self._run, name="executor", daemon=True).start()
 

@@ -286,9 +286,7 @@ class Host:
             if now >= memory.deadline:
                 # The kernel closes all sockets at once: nothing is faster or surer.
                 os._exit(EXIT_LEASE_OVER)
-            forwarded = self._forwarded_before + sum(
-                it.forwarded for it in self._sessions.values()
-            )
+            forwarded = self._forwarded_before + sum(it.forwarded for it in self._sessions.values())
             memory.beat(now, len(self._sessions) - self._starting, self._starting, forwarded)
             if now >= memory.quiet_from and not self._paused:
                 self._paused = True

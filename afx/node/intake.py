@@ -28,8 +28,15 @@ class Intake:
     """The update boxes of one session."""
 
     __slots__ = (
-        "_client", "_input", "_take", "_tasks", "_trouble", "account", "channels", "known_copies",
-    )  # fmt: skip
+        "_client",
+        "_input",
+        "_take",
+        "_tasks",
+        "_trouble",
+        "account",
+        "channels",
+        "known_copies",
+    )
 
     def __init__(
         self,
@@ -164,7 +171,7 @@ class Intake:
 
     async def _room(self) -> None:
         """Wait while too much is open, so that a long absence fits in memory."""
-        while sum(len(box.tickets) for box in self.boxes()) > _MOST_OPEN:
+        while sum(len(it.tickets) for it in self.boxes()) > _MOST_OPEN:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
     async def _account_part(self, box: Box) -> bool:
@@ -189,9 +196,11 @@ class Intake:
     async def _channel_part(self, box: Box) -> bool:
         diff = await self._client(
             functions.updates.GetChannelDifferenceRequest(
-                channel=self._input(box.channel), filter=types.ChannelMessagesFilterEmpty(),
-                pts=box.pts, limit=_SLICE,
-            )  # fmt: skip
+                channel=self._input(box.channel),
+                filter=types.ChannelMessagesFilterEmpty(),
+                pts=box.pts,
+                limit=_SLICE,
+            )
         )
         if isinstance(diff, types.updates.ChannelDifferenceEmpty):
             return bool(diff.final)
@@ -216,9 +225,15 @@ class Intake:
                 # From offset_id towards newer messages, the oldest _SLICE of them.
                 page = await self._client(
                     functions.messages.GetHistoryRequest(
-                        peer=peer, offset_id=newest + 1, offset_date=None, add_offset=-_SLICE,
-                        limit=_SLICE, max_id=0, min_id=newest, hash=0,
-                    )  # fmt: skip
+                        peer=peer,
+                        offset_id=newest + 1,
+                        offset_date=None,
+                        add_offset=-_SLICE,
+                        limit=_SLICE,
+                        max_id=0,
+                        min_id=newest,
+                        hash=0,
+                    )
                 )
                 found = sorted((it for it in page.messages if it.id > newest), key=lambda it: it.id)
                 if not found:

@@ -86,7 +86,7 @@ class RunningSession:
             api_id=env.api_id or int(local),
             api_hash=env.api_hash or "sandbox",
             connection=env.connection,
-            on_updates=lambda it: self.intake.on_updates(it),
+            on_updates=lambda it: self.intake.on_updates(it),  # noqa: PLW0108  made below
             device=f"afx {spec.session}",
         )
         self.intake = Intake(
@@ -201,8 +201,8 @@ class RunningSession:
             )
         self._routes = compile_routes(rules)
         self._copies = {} if loops(self._routes) else None
-        for chat in self._routes:
-            bare, kind = utils.resolve_id(chat)
+        for number in self._routes:
+            bare, kind = utils.resolve_id(number)
             if kind is types.PeerChannel:
                 self.intake.channels[bare] = Box(bare, 0, 0)
 

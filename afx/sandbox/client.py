@@ -30,7 +30,7 @@ class SandboxClient:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def call(self, name: str, **arguments: Any) -> Any:
+    def call(self, name: str, /, **arguments: Any) -> Any:
         """Make one call and return its value.
 
         Raises SandboxError when it is refused, UnreachableError when the

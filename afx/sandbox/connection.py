@@ -46,8 +46,21 @@ class Connection(asyncio.Protocol):
     """A client's connection; it belongs to one auth key once that is known."""
 
     __slots__ = (
-        "_failed", "_flush_due", "_framer", "_handshake", "_last_id", "_out", "_seq", "_server",
-        "_transport", "key", "opened_at", "session_id", "subscribed", "superseded_at", "closed",
+        "_failed",
+        "_flush_due",
+        "_framer",
+        "_handshake",
+        "_last_id",
+        "_out",
+        "_seq",
+        "_server",
+        "_transport",
+        "closed",
+        "key",
+        "opened_at",
+        "session_id",
+        "subscribed",
+        "superseded_at",
     )  # fmt: skip
 
     def __init__(self, server: SandboxServer) -> None:
@@ -70,6 +83,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol -------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, unless new ones are refused."""
         # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
         self.opened_at = time.monotonic()
@@ -78,12 +92,14 @@ class Connection(asyncio.Protocol):
             return
         self._server.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Drop the connection."""
         self.closed = True
         self._server.connections.discard(self)
         self._server.forget(self)
 
     def data_received(self, data: bytes) -> None:
+        """Answer what came in."""
         try:
             for packet in self._framer.feed(data):
                 if self.closed:
@@ -163,6 +179,8 @@ class Connection(asyncio.Protocol):
     def _on_request(self, msg_id: int, request: Any) -> None:
         if isinstance(request, types.MsgsStateInfo | types.HttpWait):
             return
+        key = self.key
+        assert key is not None
         quiet = False
         try:
             while True:
@@ -176,8 +194,7 @@ class Connection(asyncio.Protocol):
                 ):
                     break
                 request = request.query
-            assert self.key is not None
-            if self.key.revoked:
+            if key.revoked:
                 raise RpcError(406, "AUTH_KEY_DUPLICATED")
             service = self._service(msg_id, request)
             if service is not None:
@@ -198,7 +215,7 @@ class Connection(asyncio.Protocol):
             if len(packed) < len(data):
                 data = struct.pack("<I", _GZIPPED) + _tl_string(packed)
         self._queue(struct.pack("<Iq", _RPC_RESULT, msg_id) + data)
-        if self.key.revoked:
+        if key.revoked:
             self.flush()
             self.close()
 

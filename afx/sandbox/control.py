@@ -21,7 +21,7 @@ from telethon.sessions import StringSession
 from afx.sandbox.crypto import AuthKey, new_salt
 from afx.sandbox.flow import Flow, post
 from afx.sandbox.server import SandboxServer
-from afx.sandbox.world import Account, Channel
+from afx.sandbox.world import Account, Channel, Group
 
 _LINE_LIMIT = 64 * 1024 * 1024
 
@@ -116,10 +116,8 @@ class Control:
     def do_chats(self) -> list[dict[str, Any]]:
         """All channels and groups."""
         world = self._server.world
-        return [
-            {"id": it.marked, "title": it.title, "members": len(it.members)}
-            for it in [*world.channels.values(), *world.groups.values()]
-        ]
+        chats: list[Channel | Group] = [*world.channels.values(), *world.groups.values()]
+        return [{"id": it.marked, "title": it.title, "members": len(it.members)} for it in chats]
 
     # --- messages -------------------------------------------------------------
 

@@ -86,8 +86,5 @@ def _big_endian(number: int) -> bytes:
 
 
 def _tl_bytes(data: bytes) -> bytes:
-    if len(data) < 254:
-        head = bytes((len(data),))
-    else:
-        head = b"\xfe" + len(data).to_bytes(3, "little")
+    head = bytes((len(data),)) if len(data) < 254 else b"\xfe" + len(data).to_bytes(3, "little")
     return head + data + bytes(-(len(head) + len(data)) % 4)

@@ -103,7 +103,9 @@ class Ledger:
                     first[route.account] = min(held, message.sent_at)
         return first
 
-    def rows(self, chat: int, account: int = 0, after: int = 0, most: int = 100) -> list[dict[str, Any]]:
+    def rows(
+        self, chat: int, account: int = 0, after: int = 0, most: int = 100
+    ) -> list[dict[str, Any]]:
         """Return a chat's messages after an id, oldest first, as plain values."""
         messages = [it for it in self._messages(chat, account) if it.id > after]
         return [

@@ -19,7 +19,6 @@ from afx.sandbox.ledger import Ledger
 from afx.sandbox.methods import HANDLERS, WITHOUT_LOGIN, Call
 from afx.sandbox.world import Account, Channel, Event, Message, World
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -177,7 +176,11 @@ class SandboxServer:
     # --- pushes --------------------------------------------------------------
 
     def tell_channel(
-        self, channel: Channel, event: Event, message: Message | None, skip: Connection | None = None
+        self,
+        channel: Channel,
+        event: Event,
+        message: Message | None,
+        skip: Connection | None = None,
     ) -> None:
         """Push a channel's event to its members' connections, all but one."""
         sender = message.sender if message else 0
@@ -198,14 +201,18 @@ class SandboxServer:
                 connection.push(body)
 
     def tell_account(
-        self, account: Account, event: Event, message: Message | None, skip: Connection | None = None
+        self,
+        account: Account,
+        event: Event,
+        message: Message | None,
+        skip: Connection | None = None,
     ) -> None:
         """Push an event of an account's own box to its connections."""
         targets = [it for it in self._live.get(account.id, ()) if it is not skip]
         if not targets:
             return
         if message and event.kind == "new" and message.forwarded is None:
-            body = bytes(self._short(account, event, message))
+            body = bytes(_short(event, message))
         else:
             update = views.update(event, account.box, account.id)
             if update is None:
@@ -222,13 +229,12 @@ class SandboxServer:
         users, chats = views.mentioned(self.world, [message] if message else [], viewer)
         return bytes(views.updates([update], users, chats, int(time.time())))
 
-    def _short(self, account: Account, event: Event, message: Message) -> Any:
-        common = {
-            "date": message.date, "out": message.out, "entities": message.entities,
-            "pts": event.pts, "pts_count": event.count, "id": message.id, "message": message.text,
-        }  # fmt: skip
-        if message.chat < 0:
-            return types.UpdateShortChatMessage(
-                from_id=message.sender, chat_id=-message.chat, **common
-            )
-        return types.UpdateShortMessage(user_id=message.chat, **common)
+
+def _short(event: Event, message: Message) -> Any:
+    common = {
+        "date": message.date, "out": message.out, "entities": message.entities,
+        "pts": event.pts, "pts_count": event.count, "id": message.id, "message": message.text,
+    }  # fmt: skip
+    if message.chat < 0:
+        return types.UpdateShortChatMessage(from_id=message.sender, chat_id=-message.chat, **common)
+    return types.UpdateShortMessage(user_id=message.chat, **common)

@@ -8,7 +8,17 @@ from typing import Any
 
 from telethon.tl import TLObject, types
 
-from afx.sandbox.world import CHANNEL_BASE, Account, Box, Channel, Event, Group, Message, Peer, World
+from afx.sandbox.world import (
+    CHANNEL_BASE,
+    Account,
+    Box,
+    Channel,
+    Event,
+    Group,
+    Message,
+    Peer,
+    World,
+)
 
 
 class Raw(TLObject):  # type: ignore[misc]
@@ -62,7 +72,12 @@ def chat(it: Channel | Group, viewer: int = 0) -> Any:
     """Return a channel or group as TL."""
     if isinstance(it, Group):
         return types.Chat(
-            it.id, it.title, types.ChatPhotoEmpty(), len(it.members), it.date, 1,
+            it.id,
+            it.title,
+            types.ChatPhotoEmpty(),
+            len(it.members),
+            it.date,
+            1,
             creator=it.creator == viewer,
         )
     return types.Channel(
@@ -123,14 +138,20 @@ def update(event: Event, box: Box, viewer: int, channel: Channel | None = None) 
         return None
     if channel:
         seen = message(held, channel, out=held.sender == viewer)
-        kind = types.UpdateEditChannelMessage if event.kind == "edit" else types.UpdateNewChannelMessage
+        kind = (
+            types.UpdateEditChannelMessage
+            if event.kind == "edit"
+            else types.UpdateNewChannelMessage
+        )
     else:
         seen = message(held)
         kind = types.UpdateEditMessage if event.kind == "edit" else types.UpdateNewMessage
     return kind(seen, event.pts, event.count)
 
 
-def mentioned(world: World, messages: Iterable[Message], viewer: int) -> tuple[list[Any], list[Any]]:
+def mentioned(
+    world: World, messages: Iterable[Message], viewer: int
+) -> tuple[list[Any], list[Any]]:
     """Return the (users, chats) that some messages speak of, as TL."""
     found: dict[int, Peer] = {}
     for it in messages:

@@ -229,7 +229,9 @@ class World:
             return self.channels.get(-chat - CHANNEL_BASE)
         return self.groups.get(-chat)
 
-    def post(self, channel: Channel, sender: int, text: str, **fields: Any) -> tuple[Message, Event]:
+    def post(
+        self, channel: Channel, sender: int, text: str, **fields: Any
+    ) -> tuple[Message, Event]:
         """Append a message to a channel."""
         message = self._append(channel.box, channel.marked, sender, text, **fields)
         return message, channel.box.record("new", (message.id,))
@@ -248,7 +250,9 @@ class World:
             others = [to] if to is not sender else []
         copies = []
         for account in [sender, *others]:
-            chat = to.marked if isinstance(to, Group) else (to.id if account is sender else sender.id)
+            chat = (
+                to.marked if isinstance(to, Group) else (to.id if account is sender else sender.id)
+            )
             own = {"out": True, "random_id": random_id} if account is sender else {}
             message = self._append(account.box, chat, sender.id, text, **fields, **own)
             account.dialogs[chat] = None

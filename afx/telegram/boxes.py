@@ -68,8 +68,6 @@ class Box:
                 self.cursor = ticket.pts
                 moved = True
             if ticket.message:
-                self.last_ids[ticket.chat] = max(
-                    ticket.message, self.last_ids.get(ticket.chat, 0)
-                )
+                self.last_ids[ticket.chat] = max(ticket.message, self.last_ids.get(ticket.chat, 0))
                 moved = True
         return moved

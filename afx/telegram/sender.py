@@ -66,7 +66,9 @@ async def send(
             outcomes += [_failed(answer, len(group))] * len(group)
         else:
             copies = copy_ids(answer)
-            outcomes += [Outcome("sent", copies.get(it.random_id, copies.get(0, 0))) for it in group]
+            outcomes += [
+                Outcome("sent", copies.get(it.random_id, copies.get(0, 0))) for it in group
+            ]
     return outcomes
 
 

@@ -13,7 +13,10 @@ from models.tables import Rule, Session
 def create(session: Session, sources: list[str], destinations: list[str], mode: str) -> Rule:
     """Add a rule to a session."""
     with transaction():
-        return Rule.create(session=session, sources=sources, destinations=destinations, mode=mode)
+        rule: Rule = Rule.create(
+            session=session, sources=sources, destinations=destinations, mode=mode
+        )
+        return rule
 
 
 def create_many(rows: Sequence[tuple[int, list[str], list[str], str]]) -> None:

@@ -35,7 +35,8 @@ def create(user: User, name: str, sealed_login: str) -> Session:
     """Add a session; raises UsageError when the name is taken."""
     try:
         with transaction():
-            return Session.create(user=user, name=name, login=sealed_login)
+            session: Session = Session.create(user=user, name=name, login=sealed_login)
+            return session
     except peewee.IntegrityError as error:
         raise UsageError(f"There is a session '{name}' already; choose another name.") from error
 
@@ -66,7 +67,7 @@ def create_many(user: User, rows: Sequence[tuple[str, str]]) -> list[int]:
 
 def find(name: str) -> Session:
     """Return a session by name or id; raises UsageError when there is none."""
-    session = Session.get_or_none(Session.name == name)
+    session: Session | None = Session.get_or_none(Session.name == name)
     if session is None and name.isdigit():
         session = Session.get_or_none(Session.id == int(name))
     if session is None:
@@ -143,7 +144,9 @@ def unplaced(limit: int) -> list[Unplaced]:
         .tuples()
     )  # fmt: skip
     return [
-        Unplaced(row[0], row[1], row[2], row[3], row[4] or "", row[5], row[6] or row[7], bool(row[6]))
+        Unplaced(
+            row[0], row[1], row[2], row[3], row[4] or "", row[5], row[6] or row[7], bool(row[6])
+        )
         for row in query
     ]
 

@@ -15,14 +15,15 @@ def create(name: str, tier: str = "free") -> User:
         raise UsageError(f"There is no tier '{tier}'; use premium or free.")
     try:
         with transaction():
-            return User.create(name=name, tier=tier)
+            user: User = User.create(name=name, tier=tier)
+            return user
     except peewee.IntegrityError as error:
         raise UsageError(f"There is a user '{name}' already; choose another name.") from error
 
 
 def find(name: str) -> User:
     """Return a user by name; raises UsageError when there is none."""
-    user = User.get_or_none(User.name == name)
+    user: User | None = User.get_or_none(User.name == name)
     if user is None:
         raise UsageError(f"There is no user '{name}'; 'afx user list' shows them all.")
     return user

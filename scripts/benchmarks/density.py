@@ -66,7 +66,8 @@ def run(flags: argparse.Namespace) -> None:
     )  # fmt: skip
     rows.append(
         {"who": "one process per account", "sessions": flags.peers,
-         "rss_mib": round(peers / 2**20, 1), "kib_per_session": round(peers / flags.peers / _KIB, 1)}
+         "rss_mib": round(peers / 2**20, 1),
+         "kib_per_session": round(peers / flags.peers / _KIB, 1)}
     )  # fmt: skip
     targets = [
         Target("KiB of RSS per live session", round(whole / _KIB, 1), 80, "at most"),
@@ -110,7 +111,7 @@ async def _peer(login: str) -> None:
     from telethon.sessions import StringSession
 
     client = TelegramClient(StringSession(login), 1, "sandbox")
-    client.add_event_handler(lambda event: None, events.NewMessage())
+    client.add_event_handler(lambda _: None, events.NewMessage())
     await client.connect()
     await client.get_dialogs()
     print("ready", flush=True)

@@ -40,7 +40,7 @@ def run(flags: argparse.Namespace) -> None:
             theirs = _peer_sessions(lab, flags.pairs)
             for number in range(flags.rounds):
                 rows.append(_round(lab, "afx node", ours, flags, number))
-                peer = _start_peer(lab, theirs)
+                peer = _start_peer(theirs)
                 try:
                     rows.append(
                         _round(lab, "bare Telethon", [it for it, _ in theirs], flags, number)
@@ -110,7 +110,7 @@ def _peer_sessions(lab: Lab, count: int) -> list[tuple[LabSession, str]]:
     return made
 
 
-def _start_peer(lab: Lab, sessions: list[tuple[LabSession, str]]) -> subprocess.Popen[str]:
+def _start_peer(sessions: list[tuple[LabSession, str]]) -> subprocess.Popen[str]:
     arguments = [f"{login},{it.source},{it.destination}" for it, login in sessions]
     peer = subprocess.Popen(
         [sys.executable, __file__, _PEER, *arguments], stdout=subprocess.PIPE, text=True

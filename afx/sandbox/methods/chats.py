@@ -62,9 +62,7 @@ def resolve_phone(call: Call, request: Any) -> Any:
     found = call.world.phones.get(request.phone.lstrip("+"))
     if found is None:
         raise RpcError(400, "PHONE_NOT_OCCUPIED")
-    return types.contacts.ResolvedPeer(
-        views.peer(found.id), [], [views.user(found, call.me.id)]
-    )
+    return types.contacts.ResolvedPeer(views.peer(found.id), [], [views.user(found, call.me.id)])
 
 
 @method(functions.messages.GetDialogsRequest)

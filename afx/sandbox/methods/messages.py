@@ -125,9 +125,7 @@ def _held(call: Call, peer: Account | Channel | Group) -> list[Message]:
     return [it for it in call.me.box.messages.values() if it.chat == chat]
 
 
-def _page(
-    call: Call, peer: Account | Channel | Group, found: Iterable[Message], total: int
-) -> Any:
+def _page(call: Call, peer: Account | Channel | Group, found: Iterable[Message], total: int) -> Any:
     found = list(found)
     channel = peer if isinstance(peer, Channel) else None
     users, chats = views.mentioned(call.world, found, call.me.id)

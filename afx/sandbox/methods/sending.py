@@ -59,7 +59,11 @@ def forward_messages(call: Call, request: Any) -> Any:
         origin = None
         if not request.drop_author:
             in_channel = isinstance(source, Channel) and not source.megagroup
-            origin = held.forwarded or (held.chat if in_channel else held.sender, held.id, held.date)
+            origin = held.forwarded or (
+                held.chat if in_channel else held.sender,
+                held.id,
+                held.date,
+            )
         message, event = _deliver(
             call, target, held.text, random_id, entities=held.entities, forwarded=origin
         )

@@ -115,5 +115,3 @@ def _unpack(
         else:
             other.append(update)
     return new, other, held
-
-

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afx.coordinator.placement import Node, Wish, needed_bytes, plan, score, steep
+
+MIB = 1024 * 1024
+
+
+def node(name: str, **fields: object) -> Node:
+    held: dict[str, object] = {
+        "name": name, "incarnation": f"i-{name}", "free": 1000 * MIB, "reach": 1000 * MIB,
+        "cpu": 0.0, "sessions": 0, "max_sessions": 100, "starts": 40,
+    }  # fmt: skip
+    return Node(**{**held, **fields})  # type: ignore[arg-type]
+
+
+nodes = st.lists(
+    st.builds(
+        node,
+        st.uuids().map(str),
+        free=st.integers(0, 50),
+        reach=st.integers(50, 100),
+        cpu=st.floats(0, 1),
+        sessions=st.integers(0, 5),
+        max_sessions=st.integers(1, 8),
+        starts=st.integers(0, 6),
+    ),
+    max_size=6,
+)
+wishes = st.lists(st.integers(1, 20), max_size=40).map(
+    lambda sizes: [Wish(number, size) for number, size in enumerate(sizes)]
+)
+
+
+@given(wishes, nodes)
+def test_no_plan_exceeds_ram_sessions_or_start_tokens(
+    wanted: list[Wish], offered: list[Node]
+) -> None:
+    made = plan(wanted, offered)
+    for it in offered:
+        mine = [placed for placed in made.placed if placed.node == it.name]
+        assert sum(placed.bytes for placed in mine) <= it.free
+        assert it.sessions + len(mine) <= max(it.max_sessions, it.sessions)
+        assert len(mine) <= it.starts
+
+
+@given(wishes, nodes)
+def test_every_session_is_placed_or_waits_for_a_reason(
+    wanted: list[Wish], offered: list[Node]
+) -> None:
+    made = plan(wanted, offered)
+    told = [it.session for it in made.placed] + list(made.full) + list(made.later)
+    assert sorted(told) == [it.session for it in wanted]
+
+
+@given(wishes, nodes)
+def test_the_same_snapshot_gives_the_same_plan(wanted: list[Wish], offered: list[Node]) -> None:
+    assert plan(wanted, offered) == plan(wanted, list(reversed(offered)))
+
+
+def test_sessions_spread_evenly_over_equal_nodes() -> None:
+    made = plan([Wish(number, MIB) for number in range(30)], [node("a"), node("b"), node("c")])
+    counts = [sum(it.node == name for it in made.placed) for name in "abc"]
+    assert counts == [10, 10, 10]
+
+
+def test_a_fuller_node_gets_fewer_sessions() -> None:
+    made = plan(
+        [Wish(number, 10 * MIB) for number in range(20)],
+        [node("full", free=300 * MIB), node("empty")],
+    )
+    counts = {name: sum(it.node == name for it in made.placed) for name in ("full", "empty")}
+    assert counts["empty"] > counts["full"]
+
+
+def test_a_session_returns_to_its_old_node_when_nodes_are_equal() -> None:
+    made = plan([Wish(1, MIB, last_node="b")], [node("a"), node("b")])
+    assert made.placed[0].node == "b"
+
+
+def test_a_session_avoids_the_node_where_it_failed() -> None:
+    wish = Wish(1, MIB, last_node="b", failed_nodes=frozenset({"b"}))
+    assert plan([wish], [node("a", sessions=50), node("b")]).placed[0].node == "a"
+
+
+def test_what_fits_nowhere_is_full_and_what_only_waits_for_tokens_is_later() -> None:
+    made = plan([Wish(1, 2000 * MIB), Wish(2, MIB)], [node("a", starts=0)])
+    assert (made.full, made.later) == ((1,), (2,))
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_the_last_share_of_a_resource_costs_more_than_the_first(a: float, b: float) -> None:
+    low, high = sorted((a, b))
+    assert 0 <= steep(low) <= steep(high) <= 1
+    assert steep((low + high) / 2) <= (steep(low) + steep(high)) / 2 + 1e-9
+
+
+def test_less_free_ram_costs_more() -> None:
+    assert score(node("a", free=100 * MIB), MIB) > score(node("b"), MIB)
+
+
+@given(st.integers(0, 10_000))
+def test_a_learned_size_moves_from_the_assumed_to_the_measured(sessions: int) -> None:
+    learned = needed_bytes(100 + 50 * sessions, 100, sessions, assumed=200)
+    assert 50 <= learned <= 200

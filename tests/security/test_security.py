@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from afx.errors import SecretError
+from afx.security.signing import SignatureError, sign, verify
+from afx.security.vault import Vault, load_vault
+
+KEY = b"k" * 32
+
+
+def test_a_signed_job_comes_back_as_it_was() -> None:
+    assert verify(KEY, "node", sign(KEY, "node", {"a": [1, 2]}, 60)) == {"a": [1, 2]}
+
+
+@pytest.mark.parametrize("field", ["payload", "mac"])
+def test_a_changed_job_is_refused(field: str) -> None:
+    envelope = sign(KEY, "node", {"a": 1}, 60)
+    envelope[field] = envelope[field].replace("1", "2", 1).replace("a", "b", 1)
+    with pytest.raises(SignatureError):
+        verify(KEY, "node", envelope)
+
+
+def test_a_job_for_another_node_is_refused() -> None:
+    with pytest.raises(SignatureError, match="another node"):
+        verify(KEY, "other", sign(KEY, "node", {}, 60))
+
+
+def test_a_job_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    envelope = sign(KEY, "node", {}, 60)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(SignatureError, match="too late"):
+        verify(KEY, "node", envelope)
+
+
+def test_a_stored_login_does_not_show_the_login() -> None:
+    vault = Vault(Fernet.generate_key().decode())
+    sealed = vault.seal("1AgAO-secret")
+    assert "secret" not in sealed
+    assert vault.open(sealed) == "1AgAO-secret"
+
+
+def test_a_login_stored_with_an_older_key_still_opens() -> None:
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    sealed = Vault(old).seal("login")
+    assert Vault(f"{new},{old}").open(sealed) == "login"
+
+
+def test_a_login_of_another_cluster_is_told_in_words() -> None:
+    sealed = Vault(Fernet.generate_key().decode()).seal("login")
+    with pytest.raises(SecretError, match="AFX_SECRET_KEY"):
+        Vault(Fernet.generate_key().decode()).open(sealed)
+
+
+def test_the_key_file_is_made_once_for_its_owner_only(home: Path) -> None:
+    sealed = load_vault(home, "").seal("login")
+    assert stat.S_IMODE((home / "secret.key").stat().st_mode) == 0o600
+    assert load_vault(home, "").open(sealed) == "login"
+
+
+def test_a_node_makes_no_key_of_its_own(home: Path) -> None:
+    with pytest.raises(SecretError, match="no secret key"):
+        load_vault(home, "", create=False)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afx.telegram.boxes import Box, Ticket
+
+
+def test_the_next_update_is_taken_a_known_one_is_not_and_a_gap_is_seen() -> None:
+    box = Box(1, 10, 10)
+    assert (box.check(11, 1), box.check(10, 1), box.check(13, 1)) == ("next", "old", "gap")
+
+
+@given(st.data(), st.lists(st.integers(0, 3), min_size=1, max_size=30))
+def test_the_cursor_passes_nothing_that_is_open(data: st.DataObject, fans: list[int]) -> None:
+    """Whatever the order in which forwards settle."""
+    box = Box(1, 0, 0)
+    tickets = [box.admit(number, fan, 5, number) for number, fan in enumerate(fans, 1)]
+    open_forwards = [ticket for ticket in tickets for _ in range(ticket.open)]
+    for ticket in data.draw(st.permutations(open_forwards)):
+        ticket.open -= 1
+        box.advance()
+        still_open = [it.pts for it in tickets if it.open]
+        assert box.cursor < min(still_open, default=len(fans) + 1)
+    box.advance()
+    assert box.cursor == len(fans)
+    assert box.last_ids == {5: len(fans)}
+
+
+def test_a_slice_moves_the_cursor_only_at_its_end() -> None:
+    box = Box(1, 100, 100)
+    first = box.admit(0, 1, 5, 1)
+    box.admit(0, 0, 5, 2)
+    box.admit(150, 0)
+    assert not box.advance()
+    assert box.cursor == 100
+    first.open = 0
+    assert box.advance()
+    assert (box.cursor, box.last_ids) == (150, {5: 2})
+
+
+def test_a_ticket_knows_its_box() -> None:
+    box = Box(1, 0, 0)
+    ticket: Ticket = box.admit(1, 1)
+    assert ticket.box is box
