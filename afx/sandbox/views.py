@@ -125,8 +125,6 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
 
 def update(event: Event, box: Box, viewer: int, channel: Channel | None = None) -> Any | None:
     """Return a logged event as an update; None when its message is gone."""
-    if event.kind == "message_id":
-        return types.UpdateMessageID(event.ids[0], event.random_id)
     if event.kind == "delete":
         if channel:
             return types.UpdateDeleteChannelMessages(

@@ -16,7 +16,9 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 CHANNEL_BASE = 1_000_000_000_000
-EventKind = Literal["new", "edit", "delete", "message_id"]
+EventKind = Literal["new", "edit", "delete"]
+_RECENT_SENDS = 1000
+_RECENT_SECONDS = 120.0
 
 
 def access_hash(kind: str, number: int) -> int:
@@ -52,7 +54,6 @@ class Event:
     count: int
     kind: EventKind
     ids: tuple[int, ...]
-    random_id: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -65,11 +66,10 @@ class Box:
     messages: dict[int, Message] = field(default_factory=dict)
     log: deque[Event] = field(default_factory=deque)
 
-    def record(self, kind: EventKind, ids: tuple[int, ...], random_id: int = 0) -> Event:
+    def record(self, kind: EventKind, ids: tuple[int, ...]) -> Event:
         """Move pts by what happened, and log it."""
-        count = 0 if kind == "message_id" else len(ids)
-        self.pts += count
-        event = Event(self.pts, count, kind, ids, random_id)
+        self.pts += len(ids)
+        event = Event(self.pts, len(ids), kind, ids)
         self.log.append(event)
         if len(self.log) > self.log_limit:
             self.log.popleft()
@@ -82,7 +82,7 @@ class Box:
             return None
         found: list[Event] = []
         for event in reversed(self.log):
-            if event.pts < pts or (event.pts == pts and event.count):
+            if event.pts <= pts:
                 break
             found.append(event)
         found.reverse()
@@ -102,11 +102,25 @@ class Account:
     dialogs: dict[int, None] = field(default_factory=dict)
     sent: dict[int, tuple[int, int]] = field(default_factory=dict)
     """random_id → (chat, message id) of all that was sent."""
+    recent: deque[tuple[float, int, int]] = field(
+        default_factory=lambda: deque(maxlen=_RECENT_SENDS)
+    )
+    """(monotonic seconds, random_id, message id) of the newest sends."""
     missed_channels: set[int] = field(default_factory=set)
     """Channels with news that no live connection was told of."""
 
     def __post_init__(self) -> None:
         self.hash = access_hash("user", self.id)
+
+    def note_sent(self, random_id: int, chat: int, message: int) -> None:
+        """Remember a send, by the random_id that must not come again."""
+        self.sent[random_id] = (chat, message)
+        self.recent.append((time.monotonic(), random_id, message))
+
+    def recent_sends(self) -> list[tuple[int, int]]:
+        """Return (random_id, message id) of sends whose answer may have been lost."""
+        since = time.monotonic() - _RECENT_SECONDS
+        return [(random_id, message) for at, random_id, message in self.recent if at > since]
 
 
 @dataclass(slots=True, eq=False)

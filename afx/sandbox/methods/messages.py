@@ -20,20 +20,15 @@ def get_history(call: Call, request: Any) -> Any:
     peer = call.peer(request.peer)
     held = _held(call, peer)
     total = len(held)
-    found = [
-        it
-        for it in reversed(held)
-        if it.id > request.min_id
-        and (not request.max_id or it.id < request.max_id)
-        and (not request.offset_id or it.id < request.offset_id)
-    ]
-    if request.offset_id and request.add_offset < 0:
-        # A negative offset reads past offset_id, towards newer messages.
-        newer = [it for it in held if it.id >= request.offset_id and it.id > request.min_id]
-        found = list(reversed(newer[: -request.add_offset])) + found
-    elif request.add_offset > 0:
-        found = found[request.add_offset :]
-    return _page(call, peer, found[: max(0, min(request.limit, 100))], total)
+    # Newest first; offset_id is where to begin, add_offset moves that point:
+    # a negative one towards newer messages (core.telegram.org/api/offsets).
+    newest_first = [it for it in reversed(held) if not request.max_id or it.id < request.max_id]
+    begin = request.add_offset
+    if request.offset_id:
+        begin += sum(it.id >= request.offset_id for it in newest_first)
+    end = begin + max(0, min(request.limit, 100))
+    found = [it for it in newest_first[max(0, begin) : max(0, end)] if it.id > request.min_id]
+    return _page(call, peer, found, total)
 
 
 @method(functions.channels.GetMessagesRequest)

@@ -100,8 +100,7 @@ def _deliver(
             server.tell_account(account, its_event, copy, skip=skip)
         _, message, event = copies[0]
         chat = message.chat
-    me.sent[random_id] = (chat, message.id)
-    me.box.record("message_id", (message.id,), random_id)
+    me.note_sent(random_id, chat, message.id)
     return message, event
 
 

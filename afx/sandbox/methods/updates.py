@@ -32,13 +32,17 @@ def get_state(call: Call, request: Any) -> Any:
 
 @method(functions.updates.GetDifferenceRequest)
 def get_difference(call: Call, request: Any) -> Any:
-    """What the account's own box holds after the client's pts."""
+    """What the account's own box holds after the client's pts.
+
+    With the end come the ids of recent own sends, whose answers may be lost.
+    """
     me = call.me
     events = me.box.since(request.pts)
     if events is None or len(events) > _TOO_LONG:
         return types.updates.DifferenceTooLong(me.box.pts)
+    sent = [types.UpdateMessageID(message, number) for number, message in me.recent_sends()]
     late = [types.UpdateChannelTooLong(channel) for channel in sorted(me.missed_channels)]
-    if not events and not late:
+    if not events and not late and not sent:
         call.server.note_caught_up(me.id)
         return types.updates.DifferenceEmpty(datetime.now(UTC), 0)
     part, more = events[:_SLICE], len(events) > _SLICE
@@ -52,7 +56,7 @@ def get_difference(call: Call, request: Any) -> Any:
     for update in late:
         chats.append(views.chat(call.world.channels[update.channel_id], me.id))
     call.server.note_caught_up(me.id)
-    return types.updates.Difference(new, [], other + late, chats, users, state)
+    return types.updates.Difference(new, [], other + sent + late, chats, users, state)
 
 
 @method(functions.updates.GetChannelDifferenceRequest)
