@@ -1,4 +1,4 @@
-"""For tests of Telethon clients: a sandbox in the test's own loop, and unmodified Telethon clients on it."""
+"""For tests of Telethon clients: a sandbox in the test's own loop."""
 
 from __future__ import annotations
 

@@ -104,23 +104,20 @@ def _start(home: Path) -> None:
     data = home / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = data / "redis.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [
-                binary, "--port", "0", "--unixsocket", path.absolute(), "--unixsocketperm", "700",
-                "--dir", data.absolute(), "--appendonly", "yes", "--appendfsync", "everysec",
-                "--maxmemory-policy", "noeviction", "--daemonize", "no",
-            ],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    until = time.monotonic() + _START_SECONDS
+    done = subprocess.run(
+        [
+            binary, "--port", "0", "--unixsocket", path.absolute(), "--unixsocketperm", "700",
+            "--dir", data.absolute(), "--appendonly", "yes", "--appendfsync", "everysec",
+            "--maxmemory-policy", "noeviction", "--logfile", log.absolute(), "--daemonize", "yes",
+        ],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True, check=False,
+    )  # fmt: skip
+    until = time.monotonic() + (_START_SECONDS if done.returncode == 0 else 0)
     while time.monotonic() < until:
         if is_running(home):
             return
-        if process.poll() is not None:
-            break
         time.sleep(0.02)
-    process.kill()
     raise UnreachableError(f"The private Redis did not start; its log is {log}.")
 
 

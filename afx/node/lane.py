@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
 
 _BATCH = 50
+_DRAIN_SECONDS = 2.0
 Settled = Callable[[Delivery, Ticket, Outcome], None]
 
 
@@ -65,16 +66,22 @@ class Lane:
         self._start()
 
     async def drain(self) -> None:
-        """Begin no new batch, and wait for the one on its way."""
+        """Begin no new batch, and wait for the one on its way, but not for long.
+
+        What is not answered by then is sent again by the next owner, under the
+        same random_id.
+        """
         self.pause()
         if self._task:
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait({self._task}, timeout=_DRAIN_SECONDS)
+        await self.cancel()
 
-    def cancel(self) -> None:
-        """Stop at once."""
+    async def cancel(self) -> None:
+        """Stop at once: when a connection is lost, some answers never come."""
         self.pause()
         if self._task:
             self._task.cancel()
+            await asyncio.wait({self._task})
 
     def _start(self) -> None:
         if self._queue and not self._task and not self._stopped and not self._waits:
@@ -84,9 +91,8 @@ class Lane:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if task.cancelled():
-            # Telethon cancels what waits when a connection ends without an error.
-            self._lost(ConnectionError("the connection ended"))
-        elif error := task.exception():
+            return
+        if error := task.exception():
             self._lost(error)
         else:
             self._start()

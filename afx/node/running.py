@@ -23,6 +23,7 @@ from afx.telegram.sender import LOST_LOGIN, Outcome
 from afx.telegram.session import StoredSession, account_field, channel_field, last_field
 
 _BACKOFF_MAX = 10.0
+_RECONNECT_SECONDS = 60.0
 _PAGE = 100
 
 
@@ -142,9 +143,8 @@ class RunningSession:
 
     async def _close(self) -> None:
         self._closing = True
-        for lane in self._lanes.values():
-            lane.cancel()
-        await self._client.disconnect()
+        await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
+        await self._client.hang_up()
 
     # --- what is to be committed ----------------------------------------------------
 
@@ -350,12 +350,17 @@ class RunningSession:
         pause = 0.1
         while not self._closing:
             try:
-                await self._client.disconnect()
+                # Telethon leaves some requests of a lost connection without an
+                # answer for ever: nobody may go on waiting for one.
+                await self.intake.stop()
+                await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
+                await self._client.hang_up()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 if not self._env.guard():
                     return  # the host is about to end
-                await self._client.connect()
-                await self.intake.catch_up()
+                async with asyncio.timeout(_RECONNECT_SECONDS):
+                    await self._client.connect()
+                    await self.intake.catch_up()
             except LOST_LOGIN as error:
                 self._closing = True
                 self._env.lost(self, error)

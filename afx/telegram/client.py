@@ -103,6 +103,15 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
                 raise ConnectionError("the connection ended") from None
         return answers
 
+    async def hang_up(self) -> None:
+        """Disconnect, and forget requests that were not sent yet.
+
+        Telethon would send them over the next connection, long after whoever
+        made them has given up on them.
+        """
+        await self.disconnect()
+        self._sender._send_queue._deque.clear()
+
     @staticmethod
     def _raise_if_cancelled() -> None:
         """Raise CancelledError when the running task itself was cancelled."""

@@ -1,0 +1,89 @@
+"""The private Redis, and the witness of deaths on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from afx.cluster import embedded
+from afx.cluster.connection import connect
+from afx.cluster.registry import Metrics, WorkerView
+from afx.cluster.witness import Witness, boot_id, describe, pid_namespace
+
+NOTHING = Metrics(0, 0, 0, 0.0, 0, 0, 0)
+
+
+def view(process: subprocess.Popen[bytes], **changes: str) -> WorkerView:
+    held = {
+        "boot_id": boot_id(), "pid_namespace": pid_namespace(), "processes": describe([process.pid]),
+    }  # fmt: skip
+    held |= changes
+    return WorkerView(
+        "w", "one", "ready", 1, "h", held["boot_id"], held["pid_namespace"], held["processes"],
+        1, 0, 0, NOTHING,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield child
+    child.kill()
+    child.communicate()
+
+
+def test_a_killed_process_is_seen_before_anybody_reaps_it(
+    process: subprocess.Popen[bytes],
+) -> None:
+    witness, alive = Witness(), view(process)
+    assert witness.dead([alive]) == set()
+    process.kill()
+    while not witness.dead([alive]):
+        pass
+    witness.close()
+
+
+def test_a_later_process_of_the_same_pid_is_not_taken_for_it(
+    process: subprocess.Popen[bytes],
+) -> None:
+    witness = Witness()
+    assert witness.dead([view(process, processes=f"{process.pid}:1")]) == {"one"}
+    witness.close()
+
+
+def test_processes_of_another_machine_or_namespace_are_not_judged(
+    process: subprocess.Popen[bytes],
+) -> None:
+    witness = Witness()
+    process.kill()
+    process.wait()
+    assert witness.dead([view(process, boot_id="other")]) == set()
+    assert witness.dead([view(process, pid_namespace="other")]) == set()
+    witness.close()
+
+
+def test_the_private_redis_is_started_once_and_keeps_what_it_holds(home: Path) -> None:
+    assert embedded.ensure(home)
+    assert not embedded.ensure(home)
+    client = connect(embedded.url_for(home))
+    client.set("kept", "yes")
+    client.close()
+    assert embedded.stop(home)
+    assert not embedded.stop(home)
+    assert embedded.ensure(home)
+    client = connect(embedded.url_for(home))
+    assert client.get("kept") == "yes"
+    client.close()
+    embedded.stop(home)
+
+
+def test_a_home_with_a_long_path_still_gets_a_socket(home: Path) -> None:
+    deep = home / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    assert len(str(embedded.socket_path(deep))) < 108
+    assert embedded.ensure(deep)
+    embedded.stop(deep)

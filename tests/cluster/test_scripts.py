@@ -1,0 +1,161 @@
+"""Each Lua script alone, on a real Redis."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis as redis_module
+
+from afx.cluster import keys
+from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.scripts import source
+from afx.coordinator.wire import place_item, release_item
+from afx.errors import FencedError
+from models.storage.assignments import Active
+
+MIB = 1024 * 1024
+IDLE = Metrics(rss=100 * MIB, ram_free=1000 * MIB, ram_limit=2000 * MIB, cpu=0.1, sessions=0,
+               starting=0, forwarded=0)  # fmt: skip
+
+
+def identity(incarnation: str = "one", most: int = 10) -> Identity:
+    return Identity("w1", incarnation, "host", "boot", "pids", "1:1", most)
+
+
+@pytest.fixture
+def registry(redis: redis_module.Redis) -> Registry:
+    redis.set(keys.TERM, 5)
+    return Registry(redis)
+
+
+def place(redis: redis_module.Redis, *items: tuple[Active, int], term: int = 5) -> list[str]:
+    script = redis.register_script(source("place"))
+    answer: Any = script(
+        keys=[keys.TERM], args=[term, *(place_item(it, size, 0, 0.0) for it, size in items)]
+    )
+    return list(answer)
+
+
+def active(session: int, epoch: int, incarnation: str = "one") -> Active:
+    return Active(session, "w1", incarnation, epoch, "assigned")
+
+
+def test_a_heartbeat_moves_seq_and_tells_term_and_state(registry: Registry) -> None:
+    assert registry.register(identity(), IDLE)
+    assert registry.beat(identity(), IDLE, []) == (5, "ready")
+    [view] = registry.all()
+    assert (view.seq, view.metrics) == (1, IDLE)
+
+
+def test_ready_nodes_are_ranked_by_load(registry: Registry, redis: redis_module.Redis) -> None:
+    registry.register(identity(), IDLE)
+    registry.beat(identity(), IDLE, [])
+    assert redis.zscore(keys.LOAD, "w1") == pytest.approx(IDLE.load)
+    registry.leave("w1", "one")
+    assert redis.zscore(keys.LOAD, "w1") is None
+
+
+def test_a_name_is_taken_while_its_node_may_live(registry: Registry) -> None:
+    registry.register(identity("one"), IDLE)
+    assert not registry.register(identity("two"), IDLE)
+    registry.fence("w1", "one", 5)
+    assert registry.register(identity("two"), IDLE)
+
+
+def test_a_fenced_node_and_a_foreign_incarnation_cannot_beat(registry: Registry) -> None:
+    registry.register(identity("one"), IDLE)
+    with pytest.raises(FencedError):
+        registry.beat(identity("other"), IDLE, [])
+    registry.fence("w1", "one", 5)
+    with pytest.raises(FencedError):
+        registry.beat(identity("one"), IDLE, [])
+
+
+def test_an_old_leader_fences_nobody(registry: Registry) -> None:
+    registry.register(identity(), IDLE)
+    with pytest.raises(FencedError):
+        registry.fence("w1", "one", 4)
+    assert registry.beat(identity(), IDLE, []) == (5, "ready")
+
+
+def test_a_later_incarnation_is_not_fenced_for_an_earlier(registry: Registry) -> None:
+    registry.register(identity("two"), IDLE)
+    assert not registry.fence("w1", "one", 5)
+
+
+def test_a_place_is_reserved_until_the_rss_includes_it(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(), IDLE)
+    assert place(redis, (active(7, 1), 300 * MIB)) == ["OK"]
+    assert registry.all()[0].reserved == 300 * MIB
+    registry.beat(identity(), IDLE, [7])
+    assert registry.all()[0].reserved == 0
+    assert registry.all()[0].assigned == 1
+
+
+def test_ram_is_never_promised_twice(registry: Registry, redis: redis_module.Redis) -> None:
+    registry.register(identity(), IDLE)
+    answers = place(redis, *((active(number, 1), 400 * MIB) for number in range(1, 5)))
+    assert answers == ["OK", "OK", "NOFIT", "NOFIT"]
+
+
+def test_no_node_gets_more_sessions_than_it_may(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(most=2), IDLE)
+    assert place(redis, *((active(it, 1), 1) for it in (1, 2, 3))) == ["OK", "OK", "NOFIT"]
+
+
+def test_old_terms_epochs_and_incarnations_place_nothing(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(), IDLE)
+    assert place(redis, (active(1, 9), 1), term=4) == ["STALE"]
+    assert place(redis, (active(1, 9), 1)) == ["OK"]
+    assert place(redis, (active(1, 9), 1)) == ["STALE"]
+    assert place(redis, (active(1, 8), 1)) == ["STALE"]
+    assert place(redis, (active(2, 1, "other"), 1)) == ["STALE"]
+
+
+def test_a_release_gives_room_back_once(registry: Registry, redis: redis_module.Redis) -> None:
+    registry.register(identity(), IDLE)
+    place(redis, (active(1, 1), 300 * MIB))
+    release = redis.register_script(source("release"))
+    for expected in (1, 0):
+        assert release(keys=[keys.TERM], args=[5, release_item(active(1, 1))]) == expected
+    [view] = registry.all()
+    assert (view.assigned, view.reserved) == (0, 0)
+    assert release(keys=[keys.TERM], args=[4, release_item(active(1, 1))]) == -1
+
+
+def test_only_the_owner_of_a_session_commits(registry: Registry, redis: redis_module.Redis) -> None:
+    registry.register(identity(), IDLE)
+    place(redis, (active(1, 3), 1))
+    commit = redis.register_script(source("commit"))
+    body = json.dumps({"cursor": ["account", "5:0:0"], "hashes": [["h", "1", "2"]]})
+    tried = [("one", 3), ("one", 2), ("other", 3)]
+    answers = [
+        commit(keys=[keys.assignment(1), keys.cursor(1)], args=[*it, 60, body]) for it in tried
+    ]
+    assert answers == [1, 0, 0]
+    assert redis.hgetall(keys.cursor(1)) == {"account": "5:0:0"}
+    assert redis.hgetall("h") == {"1": "2"}
+    assert 0 < redis.ttl("h") <= 60
+
+
+def test_one_coordinator_leads_and_each_new_one_has_a_higher_term(
+    redis: redis_module.Redis,
+) -> None:
+    lead = redis.register_script(source("lead"))
+    resign = redis.register_script(source("resign"))
+
+    def tried(holder: str, renew: int = 0) -> int:
+        return int(lead(keys=[keys.LEADER, keys.TERM], args=[holder, 5000, renew]))
+
+    assert [tried("a"), tried("b"), tried("a", 1), tried("b", 1)] == [1, -1, 1, -1]
+    assert resign(keys=[keys.LEADER], args=["b"]) == 0
+    assert resign(keys=[keys.LEADER], args=["a"]) == 1
+    assert [tried("a", 1), tried("b")] == [-1, 2]
