@@ -142,7 +142,7 @@ class Intake:
     async def _sync_quietly(self, box: Box) -> None:
         try:
             await self._sync(box)
-        except (ConnectionError, asyncio.CancelledError):
+        except (OSError, EOFError, asyncio.CancelledError):
             pass  # whoever sees to the connection catches up after it is back
         except errors.RPCError as error:
             self._trouble(f"difference refused: {type(error).__name__}")

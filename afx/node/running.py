@@ -336,9 +336,7 @@ class RunningSession:
         """See to a lost connection, or to a login that no longer works."""
         if self._closing:
             return
-        if is_lost_login(error) or not isinstance(
-            error, ConnectionError | OSError | errors.RPCError | asyncio.TimeoutError
-        ):
+        if is_lost_login(error):
             self._closing = True
             self._env.lost(self, error)
         elif self._reconnect is None or self._reconnect.done():
@@ -364,7 +362,7 @@ class RunningSession:
             except LOST_LOGIN as error:
                 self._closing = True
                 self._env.lost(self, error)
-            except (OSError, errors.RPCError, ValueError) as error:
+            except Exception as error:  # whatever it was: a session must not stay cut off
                 self._env.trouble(self, f"reconnect failed: {type(error).__name__}")
                 pause = min(_BACKOFF_MAX, pause * 2)
             else:

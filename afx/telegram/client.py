@@ -110,7 +110,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         made them has given up on them.
         """
         await self.disconnect()
-        self._sender._send_queue._deque.clear()
+        self._sender._send_queue._deque.clear()  # noqa: SLF001
 
     @staticmethod
     def _raise_if_cancelled() -> None:

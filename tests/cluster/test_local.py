@@ -19,7 +19,8 @@ NOTHING = Metrics(0, 0, 0, 0.0, 0, 0, 0)
 
 def view(process: subprocess.Popen[bytes], **changes: str) -> WorkerView:
     held = {
-        "boot_id": boot_id(), "pid_namespace": pid_namespace(), "processes": describe([process.pid]),
+        "boot_id": boot_id(), "pid_namespace": pid_namespace(),
+        "processes": describe([process.pid]),
     }  # fmt: skip
     held |= changes
     return WorkerView(

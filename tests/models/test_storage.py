@@ -38,7 +38,9 @@ def test_the_schema_of_the_migrations_is_that_of_the_models(database: Any) -> No
         assert {n: held[n].null for n in held} == {n: wanted[n].null for n in held}, table.__name__
         indexed = {tuple(it.columns) for it in database.get_indexes(table._meta.table_name)}
         for field in table._meta.sorted_fields:
-            if field.unique or isinstance(field, peewee.ForeignKeyField) and not field.primary_key:
+            if field.unique or (
+                isinstance(field, peewee.ForeignKeyField) and not field.primary_key
+            ):
                 assert (field.column_name,) in indexed, f"{table.__name__}.{field.name}"
 
 
