@@ -178,6 +178,7 @@ class Host:
                 self._sessions[spec.session] = session
                 async with asyncio.timeout(self._settings.start_timeout_seconds):
                     await session.start()
+                    await self._commit_surely(session)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -306,6 +307,16 @@ class Host:
                 sessions = list(self._dirty)
                 self._dirty.clear()
                 await self._commit(sessions)
+
+    async def _commit_surely(self, session: RunningSession) -> None:
+        """Commit where a session begins: before anybody may count on it.
+
+        Were it lost, the next owner would begin at its own now.
+        """
+        await self._commit([session])
+        while session.changed:
+            await asyncio.sleep(self._settings.flush_seconds)
+            await self._commit([session])
 
     async def _commit(self, sessions: list[RunningSession]) -> None:
         async with self._committing:
