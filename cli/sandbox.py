@@ -84,7 +84,7 @@ def chats(json: common.Json = False) -> None:
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def post(
-    chat: int,
+    chat: str,
     text: str,
     author: Annotated[int, typer.Option("--author", help="Who posts; 0: the channel.")] = 0,
 ) -> None:
@@ -92,12 +92,12 @@ def post(
 
     Example:  afx sandbox post -1000002000001 'Good morning'
     """
-    print(_call("post", chat=chat, text=text, author=author))
+    print(_call("post", chat=_chat(chat), text=text, author=author))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def messages(
-    chat: int,
+    chat: str,
     after: Annotated[int, typer.Option("--after", help="Only messages after this id.")] = 0,
     account: Annotated[int, typer.Option("--account", help="Whose box, for private chats.")] = 0,
     json: common.Json = False,
@@ -106,7 +106,7 @@ def messages(
 
     Example:  afx sandbox messages -1000002000001
     """
-    found = _call("messages", chat=chat, after=after, account=account)
+    found = _call("messages", chat=_chat(chat), after=after, account=account)
     if json:
         common.print_json(found)
         return
@@ -163,6 +163,17 @@ def refuse(
 ) -> None:
     """Refuse new connections."""
     _call("refuse", on=not off)
+
+
+def _chat(text: str) -> int:
+    from afx.errors import UsageError
+
+    if text.startswith("@"):
+        return int(_call("resolve", name=text))
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"'{text}' names no chat; give an @name or an id.") from None
 
 
 def _call(name: str, /, **arguments: Any) -> Any:

@@ -101,6 +101,11 @@ class Control:
         group = self._server.world.add_group(title, creator, members)
         return {"id": group.marked, "title": group.title}
 
+    def do_resolve(self, name: str) -> int:
+        """The marked id of a public name."""
+        peer = self._server.world.usernames[name.removeprefix("@").lower()]
+        return peer.id if isinstance(peer, Account) else peer.marked
+
     def do_protect(self, chat: int, on: bool = True) -> bool:
         """Forbid (or allow) forwards out of a channel."""
         peer = self._server.world.find(chat)
