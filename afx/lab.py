@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from afx.cluster import embedded, keys, reports
-from afx.cluster.connection import connect, reachable
+from afx.cluster.connection import connect, reachable, shown
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.config import Settings
 from afx.errors import AfxError, UsageError
-from afx.processes import Fleet
+from afx.processes import Fleet, die_with_parent
 from afx.sandbox.client import SandboxClient
 from afx.security.vault import load_vault
 from models import base, schema
@@ -84,7 +84,7 @@ class Lab:
         held = self.settings
         process = subprocess.Popen(
             [sys.executable, "-m", "afx.sandbox.process", str(held.home)],
-            stdout=subprocess.PIPE, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509
         )  # fmt: skip
         self._closing.callback(_end, process)
         assert process.stdout is not None
@@ -119,7 +119,7 @@ class Lab:
             client.close()
         if taken:
             raise UsageError(
-                f"The Redis at {url} holds a cluster already; give an empty database, "
+                f"The Redis at {shown(url)} holds a cluster already; give an empty database, "
                 "such as redis://127.0.0.1:6379/5."
             )
         self._closing.callback(_clean, url)

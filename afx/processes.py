@@ -22,7 +22,8 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let the kernel end this process when its parent dies; run in the child."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -107,7 +108,7 @@ class Fleet:
             self.children[name] = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", *command],
                 env=self._environment, stdin=subprocess.DEVNULL, stderr=output,
-                stdout=output or sys.stderr, start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509
+                stdout=output or sys.stderr, start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509
             )  # fmt: skip
         finally:
             if output:

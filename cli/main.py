@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -67,6 +68,8 @@ def main(
 
 def run() -> None:
     """Run the command line; errors become one sentence and an exit code."""
+    # So that whatever was started is ended: `with` blocks run their exits.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
     except KeyboardInterrupt:

@@ -16,6 +16,8 @@ from afx.errors import ConfigError, UnreachableError
 
 proxy = DatabaseProxy()
 _BUSY_MS = 10_000
+DATABASE_ERRORS = (peewee.OperationalError, peewee.InterfaceError)
+"""What a database that is gone, or came back, raises from reads."""
 
 
 class UtcField(peewee.BigIntegerField):  # type: ignore[misc]
@@ -100,6 +102,15 @@ def open_database(url: str) -> Any:
         ) from error
     proxy.initialize(database)
     return database
+
+
+def reopen_database() -> None:
+    """Drop the connections there are; the next query opens a new one."""
+    try:
+        close_database()
+        proxy.connect(reuse_if_open=True)
+    except DATABASE_ERRORS:
+        return  # still away: the caller tries again
 
 
 def close_database() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -28,7 +29,15 @@ def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> r
             retry=Retry(NoBackoff(), 0),
         )
     except ValueError as error:
-        raise UnreachableError(f"The Redis URL {url!r} is wrong: {error}.") from error
+        raise UnreachableError(f"The Redis URL {shown(url)!r} is wrong: {error}.") from error
+
+
+def shown(url: str) -> str:
+    """Return a Redis URL without its password, for people and logs."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":…@", 1)
 
 
 def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Redis:
@@ -48,7 +57,7 @@ def reachable(url: str) -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise UnreachableError(
-            f"Redis at {url} does not answer ({error}); start it, or correct AFX_REDIS_URL."
+            f"Redis at {shown(url)} does not answer ({error}); start it, or correct AFX_REDIS_URL."
         ) from error
     except redis.RedisError as error:
-        raise AfxError(f"Redis at {url} refused a command: {error}.") from error
+        raise AfxError(f"Redis at {shown(url)} refused a command: {error}.") from error

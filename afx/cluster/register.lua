@@ -6,9 +6,14 @@ local held = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
 if held[1] and held[1] ~= ARGV[2] and held[2] ~= 'fenced' and held[2] ~= 'left' then
   return 'TAKEN'
 end
+-- Who left had stopped everything; who was fenced may still be about to.
+local ended = ''
+if held[2] == 'left' then
+  ended = held[1]
+end
 redis.call('DEL', KEYS[1], KEYS[4])
 redis.call('HSET', KEYS[1], 'incarnation', ARGV[2], 'state', 'ready', 'seq', 0,
-           'reserved', 0, 'assigned', 0, unpack(ARGV, 3))
+           'reserved', 0, 'assigned', 0, 'ended', ended, unpack(ARGV, 3))
 redis.call('SADD', KEYS[2], ARGV[1])
 redis.call('SADD', KEYS[3], ARGV[1])
 return 'OK'

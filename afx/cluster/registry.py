@@ -69,6 +69,8 @@ class WorkerView:
     max_sessions: int
     assigned: int
     reserved: int
+    ended: str
+    """The incarnation of that name before, if it left by itself."""
     metrics: Metrics
 
 
@@ -117,19 +119,21 @@ class Registry:
         """Say that this incarnation has stopped all its sessions and ends."""
         self._end(name, incarnation, "left", "")
 
-    def fence(self, name: str, incarnation: str, term: int) -> bool:
+    def fence(self, name: str, incarnation: str, term: int, seq: int | None = None) -> bool:
         """Bar an incarnation for good; False when another one is registered.
 
-        Raises FencedError when a newer leader rules.
+        With ``seq``, only if it is still its last heartbeat: one that came since
+        has renewed the lease. Raises FencedError when a newer leader rules.
         """
-        answer = self._end(name, incarnation, "fenced", str(term))
+        answer = self._end(name, incarnation, "fenced", str(term), "" if seq is None else str(seq))
         if answer == "STALE":
             raise FencedError("Another coordinator leads now.")
         return answer == "OK"
 
-    def _end(self, name: str, incarnation: str, state: str, term: str) -> str:
+    def _end(self, name: str, incarnation: str, state: str, term: str, seq: str = "") -> str:
         answer: str = self._leave(
-            keys=[keys.worker(name), keys.LOAD, keys.TERM], args=[name, incarnation, state, term]
+            keys=[keys.worker(name), keys.LOAD, keys.TERM],
+            args=[name, incarnation, state, term, seq],
         )
         return answer
 
@@ -186,6 +190,7 @@ def _view(name: str, held: Mapping[str, str]) -> WorkerView:
         max_sessions=int(held["max_sessions"]),
         assigned=int(held["assigned"]),
         reserved=int(held["reserved"]),
+        ended=held.get("ended", ""),
         metrics=Metrics(
             rss=int(held["rss"]),
             ram_free=int(held["ram_free"]),

@@ -34,9 +34,9 @@ from afx.coordinator.epochs import EpochCounter
 from afx.coordinator.leader import Leader
 from afx.coordinator.orders import Orders
 from afx.coordinator.wire import place_item, release_item
-from afx.errors import AfxError, FencedError
+from afx.errors import AfxError, FencedError, UnreachableError
 from afx.security.vault import Vault
-from models.base import transaction
+from models.base import DATABASE_ERRORS, reopen_database, transaction
 from models.storage import assignments, cluster, queue, rules, sessions, workers
 from models.storage.assignments import Active
 from models.storage.sessions import Unplaced
@@ -80,6 +80,7 @@ class Coordinator:
         self._failed_on: dict[int, tuple[str, float]] = {}
         self._cooling: dict[int, float] = {}
         self._died: set[str] = set()
+        self._missing_since: dict[str, float] = {}
         self._witness = Witness()
         self._next_place = 0.0
         self._next_sample = 0.0
@@ -102,6 +103,10 @@ class Coordinator:
                 except redis.RedisError as error:
                     log.warning("redis_unreachable", reason=str(error))
                     self._stop.wait(0.5)
+                except (UnreachableError, *DATABASE_ERRORS) as error:
+                    log.warning("database_unreachable", reason=str(error).partition("\n")[0])
+                    self._stop.wait(1.0)
+                    reopen_database()
         finally:
             self._leader.close()
             self._witness.close()
@@ -228,9 +233,8 @@ class Coordinator:
     def _find_dead(self, nodes: list[WorkerView], now: float) -> dict[str, str]:
         """Return the incarnations whose sessions are free, with the reason.
 
-        Free is what has left by itself, what a witness saw die, what was
-        replaced by a later incarnation of its name, and what was fenced after
-        a whole lease of silence and has had the lock delay to stop.
+        Free is what has left by itself, what a witness saw die, and what was
+        fenced after a whole lease of silence and has had the lock delay to stop.
         """
         profile = self._settings.lease
         by_incarnation = {it.incarnation: it for it in nodes}
@@ -250,15 +254,30 @@ class Coordinator:
                 fenced_at = self._fenced_at.setdefault(it.incarnation, now)
                 if failure.may_take_over(fenced_at, now, profile):
                     free[it.incarnation] = "it fell silent"
-            elif failure.health(self._sightings[it.incarnation], now, profile) == "silent":
-                if self._registry.fence(it.name, it.incarnation, self._leader.term):
+            else:
+                sighting = self._sightings[it.incarnation]
+                if failure.health(sighting, now, profile) == "silent" and self._registry.fence(
+                    it.name, it.incarnation, self._leader.term, sighting.seq
+                ):
                     self._fenced_at[it.incarnation] = now
                     log.warning("node_fenced", node=it.name, incarnation=it.incarnation)
-        for active in self._active.values():
-            if active.incarnation not in by_incarnation:
-                # A name is given out again only after its old incarnation ended.
-                free.setdefault(active.incarnation, "replaced")
-        return free
+        return free | self._find_missing(nodes, now)
+
+    def _find_missing(self, nodes: list[WorkerView], now: float) -> dict[str, str]:
+        """Return incarnations that own sessions, and have no record any more.
+
+        Their name has a later incarnation, or Redis has lost them. Free at once
+        is only what left by itself; all else may live for a whole lease yet.
+        """
+        known = {it.incarnation for it in nodes}
+        left = {it.ended for it in nodes}
+        missing = {it.incarnation for it in self._active.values()} - known
+        self._missing_since = {it: self._missing_since.get(it, now) for it in missing}
+        return {
+            it: "replaced"
+            for it, since in self._missing_since.items()
+            if it in left or now - since >= self._settings.lease.takeover
+        }
 
     def _free_sessions_of(self, dead: dict[str, str], nodes: list[WorkerView]) -> None:
         if not dead:
@@ -271,7 +290,8 @@ class Coordinator:
                 self._declared[incarnation] = now
                 count = sum(it.incarnation == incarnation for it in gone)
                 name = names.get(incarnation, "")
-                log.warning("node_down", node=name, reason=reason, sessions=count)
+                tell = log.info if reason == "left" else log.warning
+                tell("node_down", node=name, reason=reason, sessions=count)
                 reports.announce(
                     self._redis, "node_down", node=name, incarnation=incarnation, reason=reason,
                     sessions=count,
@@ -286,6 +306,8 @@ class Coordinator:
             declared = self._declared.get(it.incarnation)
             if declared is not None and now - declared > _FORGET_SECONDS:
                 self._registry.forget(it.name)
+                self._orders.forget(it.name, it.incarnation)
+                del self._declared[it.incarnation]
 
     # --- 4: what should not run ------------------------------------------------------
 

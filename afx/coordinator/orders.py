@@ -23,6 +23,12 @@ class Orders:
         self._key = key
         self._ttl = ttl_seconds
 
+    def forget(self, node: str, incarnation: str) -> None:
+        """Remove the queue of a dead incarnation, with what is left in it."""
+        Queue(
+            queues.node(node, incarnation), connection=self._redis, serializer=JSONSerializer
+        ).delete(delete_jobs=True)
+
     def send(
         self, kind: str, term: int, node: str, incarnation: str, items: Sequence[tuple[int, int]]
     ) -> None:

@@ -100,10 +100,11 @@ class Host:
     async def order_start(self, term: int, items: list[tuple[int, int]]) -> dict[str, list[int]]:
         """Start sessions, given as (session, epoch), in the background.
 
-        Refused are an older term, an older epoch, and all when this host ends.
+        Refused are an older term, an older epoch, and all when this host ends or
+        its lease is running out.
         A session that runs under that epoch already is reported again.
         """
-        if term < self._term or self._closing.is_set():
+        if term < self._term or self._closing.is_set() or self._paused:
             return {"accepted": [], "refused": [session for session, _ in items]}
         self._term = term
         accepted, refused = [], []
@@ -118,8 +119,15 @@ class Host:
                     self._report("running", session, epoch)
                 continue
             self._epochs[session] = epoch
-        wanted = [it for it in items if it[0] in accepted and it[0] not in self._sessions]
-        fresh = [it for it in wanted if not self._is_starting(it)]
+        fresh = []
+        for session, epoch in items:
+            running = self._sessions.get(session)
+            if session in refused or self._is_starting((session, epoch)):
+                continue
+            if running is None:
+                fresh.append((session, epoch))
+            elif running.epoch < epoch:
+                self._spawn(self._restart(running, epoch))
         if fresh:
             await self._load_and_start(fresh)
         return {"accepted": accepted, "refused": refused}
@@ -133,6 +141,12 @@ class Host:
             self._epochs[session] = max(epoch, self._epochs.get(session, 0))
             self._spawn(self._stop_one(session, epoch, "stopped on request"))
         return {"accepted": [session for session, _ in items], "refused": []}
+
+    async def _restart(self, session: RunningSession, epoch: int) -> None:
+        """Run a session under a newer epoch: its old self ends first."""
+        number = session.spec.session
+        await self._stop_one(number, session.epoch, "given again")
+        await self._load_and_start([(number, epoch)])
 
     def _is_called_off(self, session: int, epoch: int) -> bool:
         return (

@@ -25,7 +25,7 @@ import structlog
 
 from afx import lease
 from afx.cluster import reports, witness
-from afx.cluster.connection import connect
+from afx.cluster.connection import connect, shown
 from afx.cluster.registry import LIVE_STATES, Identity, Metrics, Registry
 from afx.cluster.reports import Report
 from afx.config import Settings
@@ -159,7 +159,7 @@ class Supervisor:
                     return True
                 problem = f"a node named {self._name} lives already; choose another --name"
             except redis.RedisError as error:
-                problem = f"Redis at {self._redis_url} does not answer ({error})"
+                problem = f"Redis at {shown(self._redis_url)} does not answer ({error})"
             if first and time.monotonic() > until:
                 raise UnreachableError(f"This node cannot join the cluster: {problem}.")
             memory.renew(lease.now() + _REGISTER_SECONDS, lease.now() + _REGISTER_SECONDS)

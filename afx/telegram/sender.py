@@ -14,6 +14,7 @@ from afx.telegram.client import AccountClient
 
 Result = Literal["sent", "known", "wait", "again", "refused"]
 _MAX_FORWARDS = 100
+_PEER_FLOOD_SECONDS = 300.0
 
 # What only the destination's owner or the customer can cure.
 _REFUSED = (
@@ -137,6 +138,9 @@ def _failed(fault: Exception, size: int) -> Outcome:
     seconds = getattr(fault, "seconds", None)
     if seconds is not None:
         return Outcome("wait", seconds=max(1.0, float(seconds)), reason=name)
+    if isinstance(fault, errors.PeerFloodError):
+        # Telegram thinks it spam, for an unknown time: to try on would make it worse.
+        return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name)
     if isinstance(fault, errors.MsgWaitFailedError):
         return Outcome("again", reason="after")
     if isinstance(fault, _REFUSED):

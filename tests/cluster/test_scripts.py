@@ -80,6 +80,28 @@ def test_an_old_leader_fences_nobody(registry: Registry) -> None:
     assert registry.beat(identity(), IDLE, []) == (5, "ready")
 
 
+def test_a_heartbeat_that_came_since_keeps_a_node_from_being_fenced(registry: Registry) -> None:
+    """Else it would be replaced while the lease that it just renewed still runs."""
+    registry.register(identity(), IDLE)
+    [seen] = registry.all()
+    registry.beat(identity(), IDLE, [])
+    assert not registry.fence("w1", "one", 5, seen.seq)
+    assert registry.fence("w1", "one", 5, seen.seq + 1)
+
+
+@pytest.mark.parametrize(("ending", "told"), [("left", "one"), ("fenced", "")])
+def test_only_an_incarnation_that_left_is_known_to_have_ended(
+    registry: Registry, ending: str, told: str
+) -> None:
+    registry.register(identity("one"), IDLE)
+    if ending == "left":
+        registry.leave("w1", "one")
+    else:
+        registry.fence("w1", "one", 5)
+    registry.register(identity("two"), IDLE)
+    assert [it.ended for it in registry.all()] == [told]
+
+
 def test_a_later_incarnation_is_not_fenced_for_an_earlier(registry: Registry) -> None:
     registry.register(identity("two"), IDLE)
     assert not registry.fence("w1", "one", 5)
