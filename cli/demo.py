@@ -122,6 +122,7 @@ def _picture(scene: Scene) -> RenderableType:
         table.add_row(scene.killed, "killed", "0", "-", "-", "-", "-", style="red")
     verdict = scene.verdict
     flow = Text.assemble(
+        "\n",  # the bar ends without one
         ("posted ", "dim"), f"{scene.posted}/{scene.messages}   ",
         ("copied ", "dim"), f"{verdict.get('delivered', 0)}   ",
         ("on their way ", "dim"), f"{verdict.get('lost', 0)}   ",

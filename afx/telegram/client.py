@@ -93,14 +93,21 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         request that was refused as a duplicate. Raises ConnectionError.
         """
         answers: list[Any] = []
-        for future in self._sender.send(requests, ordered=True):
-            try:
-                answers.append(await future)
-            except RPCError as error:
-                answers.append(error)
-            except asyncio.CancelledError:
-                self._raise_if_cancelled()
-                raise ConnectionError("the connection ended") from None
+        futures = self._sender.send(requests, ordered=True)
+        try:
+            for future in futures:
+                try:
+                    answers.append(await future)
+                except RPCError as error:
+                    answers.append(error)
+                except asyncio.CancelledError:
+                    self._raise_if_cancelled()
+                    raise ConnectionError("the connection ended") from None
+        finally:
+            for future in futures[len(answers) :]:
+                # Nobody will ask for these any more.
+                if not future.cancel() and not future.cancelled():
+                    future.exception()
         return answers
 
     async def hang_up(self) -> None:
