@@ -59,6 +59,7 @@ class Lab:
         self.settings = settings
         self.sessions: list[LabSession] = []
         self._variables = variables
+        self._owners: list[str] = []
         self._closing = contextlib.ExitStack()
         self.log = settings.home / "cluster.log"
         self._event = "0"
@@ -107,6 +108,9 @@ class Lab:
         base.open_database(held.database)
         self._closing.callback(base.close_database)
         schema.upgrade()
+        if sessions.count():
+            raise UsageError("The database holds sessions already; give an empty one.")
+        self._closing.callback(self._remove_rows)
         self.vault = load_vault(held.home, held.secret_key.get_secret_value())
         self.fleet = Fleet(held, self.redis_url, log=self.log, extra=self._variables)
         self._closing.callback(self.fleet.stop)
@@ -123,6 +127,12 @@ class Lab:
                 "such as redis://127.0.0.1:6379/5."
             )
         self._closing.callback(_clean, url)
+
+    def _remove_rows(self) -> None:
+        """Leave a database that was lent to us as it was."""
+        sessions.remove_many([it.id for it in self.sessions])
+        for name in self._owners:
+            users.remove(name)
 
     # --- accounts, chats, rules -----------------------------------------------------
 
@@ -143,6 +153,7 @@ class Lab:
             ],
         )
         owner = users.create(f"lab {tier} {time.time_ns()}", tier)
+        self._owners.append(owner.name)
         begin = len(self.sessions)
         stamp = time.time_ns() % 10**9
         names = [f"s{begin + number:05d}-{stamp}" for number in range(count)]

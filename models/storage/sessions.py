@@ -65,6 +65,17 @@ def create_many(user: User, rows: Sequence[tuple[str, str]]) -> list[int]:
         raise UsageError("A session of one of these names exists; nothing was added.") from error
 
 
+def count() -> int:
+    """Return how many sessions there are."""
+    return int(Session.select().count())
+
+
+def remove_many(ids: Sequence[int]) -> None:
+    """Remove sessions with all that hangs on them: rules, assignments, queue rows."""
+    with transaction():
+        execute_many("DELETE FROM sessions WHERE id = ?", [(it,) for it in ids])
+
+
 def find(name: str) -> Session:
     """Return a session by name or id; raises UsageError when there is none."""
     session: Session | None = Session.get_or_none(Session.name == name)

@@ -29,6 +29,16 @@ def find(name: str) -> User:
     return user
 
 
+def remove(name: str) -> None:
+    """Remove a user who owns no session; raises UsageError for one who does."""
+    user = find(name)
+    try:
+        with transaction():
+            user.delete_instance()
+    except peewee.IntegrityError as error:
+        raise UsageError(f"User '{name}' owns sessions; remove these first.") from error
+
+
 def all_users() -> list[User]:
     """Return every user, by name."""
     return list(User.select().order_by(User.name))

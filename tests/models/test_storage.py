@@ -164,6 +164,19 @@ def test_a_name_that_is_taken_adds_nothing(ids: list[int]) -> None:
         users.create("alice")
 
 
+def test_a_removed_session_takes_all_that_hangs_on_it_along(ids: list[int]) -> None:
+    give(ids[0])
+    with base.transaction():
+        queue.put_many([(ids[1], "full")])
+    with pytest.raises(UsageError, match="owns sessions"):
+        users.remove("alice")
+    sessions.remove_many(ids)
+    assert (sessions.count(), rules.listing(), assignments.active()) == (0, [], [])
+    assert queue.listing() == []
+    users.remove("alice")
+    assert users.all_users() == []
+
+
 def test_unknown_names_are_told_with_the_command_that_lists_them(database: Any) -> None:
     with pytest.raises(UsageError, match="afx user list"):
         users.find("nobody")
