@@ -194,8 +194,14 @@ def test_a_replay_from_an_old_cursor_doubles_nothing(mode: str) -> None:
         await again.start()
         await until(lambda: len(texts(to)) == 41)
         assert texts(to) == [*said, "after the crash"]
-        _cursor, links, _fresh = again.take_progress()
-        assert [it.copy for it in links] == list(range(1, 42)), "links are rebuilt"
+        copies: list[int] = []
+
+        def rebuilt() -> bool:
+            copies.extend(it.copy for it in again.take_progress()[1])
+            return len(copies) >= 41
+
+        await until(rebuilt)
+        assert copies == list(range(1, 42)), "links are rebuilt"
         await again.stop()
 
     play(story)
