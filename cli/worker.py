@@ -39,6 +39,7 @@ def start(
     from afx.errors import UsageError
     from afx.logs import configure
     from afx.node.runtime import Supervisor
+    from afx.security.keyfile import read_keys
 
     held = common.settings(
         redis_url=redis_url, max_sessions=max_sessions, ram_limit_mib=ram_limit_mib
@@ -48,7 +49,7 @@ def start(
     if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 100:
         raise UsageError("A node's name has letters, digits, - and _ only; choose another.")
     url = common.redis_url(held, start=True)
-    common.vault(held)
+    read_keys(held.home, held.secret_key.get_secret_value())
     with reachable(url):
         client = connect(url)
         client.ping()

@@ -17,7 +17,7 @@ from afx.logs import configure
 from afx.node.executor import Executor
 from afx.node.host import Host
 from afx.node.lease_memory import LeaseMemory
-from afx.security.vault import load_vault
+from afx.security.vault import Vault
 from jobs import queues
 
 _PR_SET_PDEATHSIG = 1
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
-    vault = load_vault(settings.home, settings.secret_key.get_secret_value(), create=False)
+    vault = Vault(orders["keys"])
     memory = LeaseMemory(orders["memory"])
     node, incarnation = orders["node"], orders["incarnation"]
     host = Host(

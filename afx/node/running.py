@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from telethon import errors, utils
@@ -66,7 +66,8 @@ class RunningSession:
     def __init__(
         self, spec: SessionSpec, epoch: int, stored: StoredSession, env: Environment
     ) -> None:
-        self.spec = spec
+        # Its login is in use now; 5,000 sealed copies would only cost memory.
+        self.spec = replace(spec, login="")
         self.epoch = epoch
         self.forwarded = 0
         self.changed = False

@@ -32,6 +32,7 @@ from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
 from afx.node.lease_memory import LeaseMemory
 from afx.node.resources import Resources
+from afx.security.keyfile import read_keys
 
 _MIB = 1024 * 1024
 _REGISTER_SECONDS = 30.0
@@ -112,13 +113,15 @@ class Supervisor:
     def _spawn_host(
         self, incarnation: str, memory: LeaseMemory, settled: int
     ) -> subprocess.Popen[str]:
-        settings = self._settings.model_dump(mode="json")
-        settings["secret_key"] = self._settings.secret_key.get_secret_value()
+        settings = self._settings.model_dump(mode="json", exclude={"secret_key"})
         settings["api_hash"] = self._settings.api_hash.get_secret_value()
         orders = {
             "settings": settings, "redis_url": self._redis_url, "node": self._name,
             "incarnation": incarnation, "memory": memory.descriptor, "settled_pipe": settled,
             "supervisor": os.getpid(),
+            "keys": read_keys(
+                self._settings.home, self._settings.secret_key.get_secret_value(), create=False
+            ),
         }  # fmt: skip
         # Until it is registered the host may not write: its deadline is past.
         memory.renew(lease.now() + _REGISTER_SECONDS, lease.now() + _REGISTER_SECONDS)

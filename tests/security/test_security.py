@@ -40,7 +40,7 @@ def test_a_job_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_stored_login_does_not_show_the_login() -> None:
-    vault = Vault(Fernet.generate_key().decode())
+    vault = Vault([Fernet.generate_key().decode()])
     sealed = vault.seal("1AgAO-secret")
     assert "secret" not in sealed
     assert vault.open(sealed) == "1AgAO-secret"
@@ -48,14 +48,14 @@ def test_a_stored_login_does_not_show_the_login() -> None:
 
 def test_a_login_stored_with_an_older_key_still_opens() -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    sealed = Vault(old).seal("login")
-    assert Vault(f"{new},{old}").open(sealed) == "login"
+    sealed = Vault([old]).seal("login")
+    assert Vault([new, old]).open(sealed) == "login"
 
 
 def test_a_login_of_another_cluster_is_told_in_words() -> None:
-    sealed = Vault(Fernet.generate_key().decode()).seal("login")
+    sealed = Vault([Fernet.generate_key().decode()]).seal("login")
     with pytest.raises(SecretError, match="AFX_SECRET_KEY"):
-        Vault(Fernet.generate_key().decode()).open(sealed)
+        Vault([Fernet.generate_key().decode()]).open(sealed)
 
 
 def test_the_key_file_is_made_once_for_its_owner_only(home: Path) -> None:
@@ -67,3 +67,15 @@ def test_the_key_file_is_made_once_for_its_owner_only(home: Path) -> None:
 def test_a_node_makes_no_key_of_its_own(home: Path) -> None:
     with pytest.raises(SecretError, match="no secret key"):
         load_vault(home, "", create=False)
+
+
+@pytest.mark.parametrize("text", ["short", "=" * 44, "é" * 44, ",,"])
+def test_what_is_no_key_is_refused_in_words(home: Path, text: str) -> None:
+    with pytest.raises(SecretError, match="not a Fernet key"):
+        load_vault(home, text)
+
+
+def test_several_keys_come_newest_first(home: Path) -> None:
+    new, old = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    sealed = Vault([old]).seal("login")
+    assert load_vault(home, f"{new},{old}").open(sealed) == "login"

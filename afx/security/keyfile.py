@@ -1,0 +1,60 @@
+"""The cluster's secret keys: from a setting, or from a file under the home.
+
+Apart from the vault, so that a process that only passes keys on need not load
+the cryptography library.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+
+from afx.errors import SecretError
+
+KEY_FILE = "secret.key"
+_KEY_BYTES = 32
+
+
+def read_keys(home: Path, secret_key: str, *, create: bool = True) -> list[str]:
+    """Return the Fernet keys in force, newest first.
+
+    ``secret_key`` wins, else the key file counts; that is made, for its owner
+    only, when it is missing and ``create``. Raises SecretError when there is no
+    key, or something that is none.
+    """
+    text = secret_key or _read_file(home / KEY_FILE, create=create)
+    keys = [it.strip() for it in text.replace("\n", ",").split(",") if it.strip()]
+    if not keys or not all(_is_key(it) for it in keys):
+        raise SecretError(
+            "The secret key is not a Fernet key (32 bytes in base64); correct AFX_SECRET_KEY "
+            f"or {home / KEY_FILE}."
+        )
+    return keys
+
+
+def _read_file(path: Path, *, create: bool) -> str:
+    if create and not path.exists():
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            pass  # another process of this home was first
+        except OSError as error:
+            raise SecretError(f"No key can be written to {path} ({error.strerror}).") from error
+        else:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)))
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise SecretError(
+            f"There is no secret key at {path}; set AFX_SECRET_KEY to the cluster's key."
+        ) from error
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(text)) == _KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False
