@@ -130,7 +130,9 @@ def load(**flags: Any) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "settings"
         if first["type"] == "extra_forbidden":
-            raise ConfigError(f"There is no setting '{name}'; see 'afx config show'.") from error
+            raise ConfigError(
+                f"There is no setting '{name}'; docs/operate.md tells where all are listed."
+            ) from error
         raise ConfigError(f"Setting '{name}': {first['msg']}; correct it and try again.") from error
     except ValueError as error:
         raise ConfigError(f"The settings file cannot be read: {error}.") from error

@@ -29,7 +29,7 @@ def add(
 ) -> None:
     """Add a rule to a session; chats are @names or ids (channels: -100…).
 
-    It takes effect when the session next starts.
+    A session that runs is started anew with it, and misses nothing.
 
     Example:  afx rule add main --from @news --to -1001234567890
     """

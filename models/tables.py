@@ -49,6 +49,8 @@ class Session(Table):
     trouble = TextField(default="")
     retry_at = UtcField(null=True)
     failures = IntegerField(default=0)
+    revision = IntegerField(default=1)
+    """Rises when its rules change: what runs an older one is started anew."""
     created_at = UtcField(default=utc_now)
 
     class Meta:
@@ -100,6 +102,8 @@ class SessionAssignment(Table):
     worker = CharField(max_length=100)
     incarnation = CharField(max_length=40)
     epoch = BigIntegerField()
+    revision = IntegerField(default=1)
+    """The session's revision when it was placed."""
     state = CharField(
         max_length=10,
         constraints=[Check("state IN ('assigned', 'running', 'stopping', 'ended')")],

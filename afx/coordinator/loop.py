@@ -45,6 +45,7 @@ from models.tables import Rule
 _MIB = 1024 * 1024
 _PLACE_MOST = 1000
 _FULL_RETRY_SECONDS = 1.0
+_STOP_LOOK_SECONDS = 0.5
 _SAMPLE_SECONDS = 5.0
 _RESEND_SECONDS = 10.0
 _FAILED_MEMORY_SECONDS = 60.0
@@ -83,6 +84,7 @@ class Coordinator:
         self._missing_since: dict[str, float] = {}
         self._witness = Witness()
         self._next_place = 0.0
+        self._next_stop = 0.0
         self._next_sample = 0.0
 
     def request_stop(self, *_: object) -> None:
@@ -148,7 +150,9 @@ class Coordinator:
         self._free_sessions_of(dead, nodes)
         nodes = [it for it in nodes if it.incarnation not in dead]
         self._leader.check()
-        self._stop_unwanted(nodes)
+        if now >= self._next_stop:
+            self._next_stop = now + _STOP_LOOK_SECONDS
+            self._stop_unwanted(nodes)
         if now >= self._next_place:
             self._place_sessions(nodes, now)
         self._resend_orders(nodes, now)
@@ -184,7 +188,7 @@ class Coordinator:
         for it in running:
             held = self._active[it.session]
             self._active[it.session] = Active(
-                held.session, held.worker, held.incarnation, held.epoch, "running"
+                held.session, held.worker, held.incarnation, held.epoch, "running", held.revision
             )
             self._sent_at.pop(it.session, None)
         for it in failed:
@@ -341,7 +345,7 @@ class Coordinator:
         ready = [self._as_node(it, now) for it in nodes if self._takes_sessions(it, now)]
         needed = self._needed_bytes(nodes)
         plan = placement.plan([self._wish(it, needed, now) for it in waiting], ready)
-        placed = self._commit_plan(plan.placed)
+        placed = self._commit_plan(plan.placed, by_id)
         if plan.later or len(placed) < len(plan.placed):
             self._next_place = now + self._settings.tick_seconds
         full = [it.session for it in plan.placed if it.session not in placed]
@@ -383,11 +387,20 @@ class Coordinator:
         failed = frozenset((node,) if node and now - at < _FAILED_MEMORY_SECONDS else ())
         return placement.Wish(it.id, needed, it.last_worker, failed)
 
-    def _commit_plan(self, placed: Iterable[placement.Placement]) -> dict[int, Active]:
+    def _commit_plan(
+        self, placed: Iterable[placement.Placement], by_id: dict[int, Unplaced]
+    ) -> dict[int, Active]:
         """Reserve the plan's places in Redis; returns those that held."""
         settings, items = self._settings, list(placed)
         wanted = [
-            Active(it.session, it.node, it.incarnation, self._epochs.take(), "assigned")
+            Active(
+                it.session,
+                it.node,
+                it.incarnation,
+                self._epochs.take(),
+                "assigned",
+                by_id[it.session].revision,
+            )
             for it in items
         ]
         held: dict[int, Active] = {}

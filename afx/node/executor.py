@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
 from afx.cluster.connection import connect
-from afx.security.signing import verify
+from afx.security.signing import SignatureError, verify
 
 if TYPE_CHECKING:
     from afx.node.host import Host
@@ -66,7 +66,11 @@ class Executor:
 
         Raises SignatureError when it is not for this incarnation.
         """
-        body = verify(self._key, self._audience, envelope)
+        try:
+            body = verify(self._key, self._audience, envelope)
+        except SignatureError as error:
+            log.error("order_refused", reason=str(error))
+            raise
         items = [(int(session), int(epoch)) for session, epoch in body["items"]]
         work: Coroutine[Any, Any, dict[str, list[int]]]
         if body["kind"] == "start":

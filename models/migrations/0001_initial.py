@@ -35,6 +35,7 @@ def _tables(db):
         trouble = TextField()
         retry_at = BigIntegerField(null=True)
         failures = IntegerField()
+        revision = IntegerField()
         created_at = BigIntegerField()
 
         class Meta:
@@ -69,6 +70,7 @@ def _tables(db):
         worker = CharField(max_length=100)
         incarnation = CharField(max_length=40)
         epoch = BigIntegerField()
+        revision = IntegerField()
         state = CharField(
             max_length=10,
             constraints=[Check("state IN ('assigned', 'running', 'stopping', 'ended')")],

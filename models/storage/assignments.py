@@ -22,6 +22,7 @@ class Active:
     incarnation: str
     epoch: int
     state: str
+    revision: int = 1
 
 
 def create_many(rows: Iterable[Active]) -> None:
@@ -29,9 +30,9 @@ def create_many(rows: Iterable[Active]) -> None:
     now = micros(utc_now())
     execute_many(
         "INSERT INTO session_assignments"
-        " (session_id, worker, incarnation, epoch, state, reason, assigned_at)"
-        " VALUES (?, ?, ?, ?, 'assigned', '', ?)",
-        [(it.session, it.worker, it.incarnation, it.epoch, now) for it in rows],
+        " (session_id, worker, incarnation, epoch, revision, state, reason, assigned_at)"
+        " VALUES (?, ?, ?, ?, ?, 'assigned', '', ?)",
+        [(it.session, it.worker, it.incarnation, it.epoch, it.revision, now) for it in rows],
     )
 
 
@@ -68,13 +69,13 @@ def active() -> list[Active]:
     """Return every assignment that has not ended."""
     query = SessionAssignment.select(
         SessionAssignment.session_id, SessionAssignment.worker, SessionAssignment.incarnation,
-        SessionAssignment.epoch, SessionAssignment.state,
+        SessionAssignment.epoch, SessionAssignment.state, SessionAssignment.revision,
     ).where(SessionAssignment.state != "ended")  # fmt: skip
     return [Active(*row) for row in query.tuples()]
 
 
 def wanted_stops() -> list[Active]:
-    """Return assignments of sessions that should not run."""
+    """Return assignments that should end: unwanted, or with rules of before."""
     query = (
         SessionAssignment.select(
             SessionAssignment.session_id, SessionAssignment.worker,
@@ -82,7 +83,8 @@ def wanted_stops() -> list[Active]:
         )
         .join(Session)
         .where(
-            SessionAssignment.state.in_(("assigned", "running")), Session.wanted != "running"
+            SessionAssignment.state.in_(("assigned", "running")),
+            (Session.wanted != "running") | (Session.revision > SessionAssignment.revision),
         )
     )  # fmt: skip
     return [Active(*row) for row in query.tuples()]

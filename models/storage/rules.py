@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from models.base import execute_many, micros, transaction, utc_now
@@ -11,8 +11,9 @@ from models.tables import Rule, Session
 
 
 def create(session: Session, sources: list[str], destinations: list[str], mode: str) -> Rule:
-    """Add a rule to a session."""
+    """Add a rule to a session, which is started anew if it runs."""
     with transaction():
+        _revise([session.id])
         rule: Rule = Rule.create(
             session=session, sources=sources, destinations=destinations, mode=mode
         )
@@ -24,6 +25,7 @@ def create_many(rows: Sequence[tuple[int, list[str], list[str], str]]) -> None:
     now = micros(utc_now())
     encode = Rule.sources.db_value
     with transaction():
+        _revise([session for session, *_ in rows])
         execute_many(
             "INSERT INTO rules (session_id, sources, destinations, mode, enabled, created_at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
@@ -56,3 +58,11 @@ def listing() -> list[dict[str, Any]]:
         .dicts()
     )  # fmt: skip
     return list(query)
+
+
+def _revise(ids: Iterable[int]) -> None:
+    """Note that sessions' rules have changed."""
+    execute_many(
+        "UPDATE sessions SET revision = revision + 1 WHERE id = ?",
+        [(it,) for it in sorted(set(ids))],
+    )

@@ -29,6 +29,7 @@ class Unplaced:
     failures: int
     since: datetime
     queued: bool
+    revision: int
 
 
 def create(user: User, name: str, sealed_login: str) -> Session:
@@ -51,8 +52,9 @@ def create_many(user: User, rows: Sequence[tuple[str, str]]) -> list[int]:
         with transaction():
             now = micros(utc_now())
             execute_many(
-                "INSERT INTO sessions (user_id, name, login, wanted, trouble, failures, created_at)"
-                " VALUES (?, ?, ?, 'running', '', 0, ?)",
+                "INSERT INTO sessions"
+                " (user_id, name, login, wanted, trouble, failures, revision, created_at)"
+                " VALUES (?, ?, ?, 'running', '', 0, 1, ?)",
                 [(user.id, name, login, now) for name, login in rows],
             )
             found: dict[str, int] = {}
@@ -134,7 +136,7 @@ def unplaced(limit: int) -> list[Unplaced]:
     query = (
         Session.select(
             Session.id, Session.name, User.tier, Session.login, last, Session.failures,
-            SessionQueue.since, Session.created_at,
+            SessionQueue.since, Session.created_at, Session.revision,
         )
         .join(User)
         .switch(Session)
@@ -156,7 +158,15 @@ def unplaced(limit: int) -> list[Unplaced]:
     )  # fmt: skip
     return [
         Unplaced(
-            row[0], row[1], row[2], row[3], row[4] or "", row[5], row[6] or row[7], bool(row[6])
+            row[0],
+            row[1],
+            row[2],
+            row[3],
+            row[4] or "",
+            row[5],
+            row[6] or row[7],
+            bool(row[6]),
+            row[8],
         )
         for row in query
     ]

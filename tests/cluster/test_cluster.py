@@ -15,7 +15,7 @@ import pytest
 from afx import demo
 from afx.lab import Lab, temporary_settings
 from models.base import transaction
-from models.storage import queue, sessions
+from models.storage import queue, rules, sessions
 from models.tables import SessionAssignment
 
 NewLab = Callable[..., Lab]
@@ -153,6 +153,20 @@ def test_a_paused_session_stops_and_misses_nothing_when_resumed(new_lab: NewLab)
     lab.post(40, 200)
     lab.wait("the other has copied", lambda: lab.sandbox.call("judge")["delivered"] == 20, 10)
     sessions.set_wanted(session, "running")
+    verdict = lab.wait_delivered(20)
+    assert clean(verdict), verdict
+
+
+def test_a_rule_that_is_added_takes_effect_and_costs_no_message(new_lab: NewLab) -> None:
+    lab = new_lab()
+    start(lab, 1, 2)
+    lab.wait_running()
+    lab.expect_copies()
+    lab.post(200, 100)
+    held = lab.sessions[0]
+    [more] = lab.sandbox.call("channels", channels=[{"title": "more", "posters": [held.account]}])
+    rules.create(sessions.find(held.name), [str(held.source)], [str(more["id"])], "copy")
+    lab.wait("the new rule copies", lambda: lab.sandbox.call("messages", chat=more["id"]), 20)
     verdict = lab.wait_delivered(20)
     assert clean(verdict), verdict
 

@@ -27,7 +27,7 @@ def ids(database: Any) -> list[int]:
 
 def give(session: int, epoch: int = 1) -> None:
     with base.transaction():
-        assignments.create_many([Active(session, "w1", "one", epoch, "assigned")])
+        assignments.create_many([Active(session, "w1", "one", epoch, "assigned", revision=9)])
 
 
 def test_the_schema_of_the_migrations_is_that_of_the_models(database: Any) -> None:
@@ -78,6 +78,17 @@ def test_a_paused_session_is_not_placed_and_is_to_be_stopped(ids: list[int]) -> 
     with base.transaction():
         assignments.mark_stopping([(ids[0], 1)])
     assert assignments.wanted_stops() == []
+
+
+def test_a_session_whose_rules_changed_is_to_be_started_anew(ids: list[int]) -> None:
+    [placed] = [it for it in sessions.unplaced(10) if it.id == ids[0]]
+    with base.transaction():
+        assignments.create_many(
+            [Active(ids[0], "w1", "one", 1, "assigned", revision=placed.revision)]
+        )
+    assert assignments.wanted_stops() == []
+    rules.create(sessions.find("s0"), ["@more"], ["-2"], "copy")
+    assert [it.session for it in assignments.wanted_stops()] == [ids[0]]
 
 
 def test_the_database_itself_refuses_a_second_active_assignment(ids: list[int]) -> None:
