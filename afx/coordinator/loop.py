@@ -27,9 +27,10 @@ from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.reports import Report
 from afx.cluster.scripts import source
 from afx.cluster.specs import RuleSpec, SessionSpec
-from afx.cluster.witness import Witness
 from afx.config import Settings
-from afx.coordinator import failure, pacing, placement
+from afx.coordinator import placement
+from afx.coordinator.capacity import Capacity
+from afx.coordinator.deaths import Deaths
 from afx.coordinator.epochs import EpochCounter
 from afx.coordinator.leader import Leader
 from afx.coordinator.orders import Orders
@@ -42,13 +43,11 @@ from models.storage.assignments import Active
 from models.storage.sessions import Unplaced
 from models.tables import Rule
 
-_MIB = 1024 * 1024
 _PLACE_MOST = 1000
 _FULL_RETRY_SECONDS = 1.0
 _STOP_LOOK_SECONDS = 0.5
 _SAMPLE_SECONDS = 5.0
 _RESEND_SECONDS = 10.0
-_FAILED_MEMORY_SECONDS = 60.0
 _FORGET_SECONDS = 60.0
 
 log = structlog.get_logger()
@@ -73,16 +72,11 @@ class Coordinator:
         """Forget all that a leader knows: it is read again from SQL and Redis."""
         self._active: dict[int, Active] = {}
         self._sent_at: dict[int, float] = {}
-        self._sightings: dict[str, failure.Sighting] = {}
-        self._fenced_at: dict[str, float] = {}
         self._declared: dict[str, float] = {}
-        self._buckets: dict[str, pacing.Bucket] = {}
-        self._base_rss: dict[str, int] = {}
-        self._failed_on: dict[int, tuple[str, float]] = {}
+        """incarnation → when it was declared dead."""
         self._cooling: dict[int, float] = {}
-        self._died: set[str] = set()
-        self._missing_since: dict[str, float] = {}
-        self._witness = Witness()
+        self._deaths = Deaths(self._registry, self._settings.lease)
+        self._capacity = Capacity(self._settings)
         self._next_place = 0.0
         self._next_stop = 0.0
         self._next_sample = 0.0
@@ -111,12 +105,12 @@ class Coordinator:
                     reopen_database()
         finally:
             self._leader.close()
-            self._witness.close()
+            self._deaths.close()
             self._redis.close()
             self._raw_redis.close()
 
     def _lead(self) -> None:
-        self._witness.close()
+        self._deaths.close()
         self._reset()
         try:
             generation = cluster.begin_generation(self._leader.term)
@@ -146,7 +140,8 @@ class Coordinator:
         self._take_reports()
         nodes = self._registry.all()
         now = time.monotonic()
-        dead = self._find_dead(nodes, now)
+        owners = {it.incarnation for it in self._active.values()}
+        dead = self._deaths.look(nodes, owners, self._leader.term, now)
         self._free_sessions_of(dead, nodes)
         nodes = [it for it in nodes if it.incarnation not in dead]
         self._leader.check()
@@ -192,12 +187,12 @@ class Coordinator:
             )
             self._sent_at.pop(it.session, None)
         for it in failed:
-            self._failed_on[it.session] = (it.node, now)
+            self._capacity.note_failure(it.session, it.node, now)
             log.warning("session_failed", session=it.session, node=it.node, reason=it.reason)
         self._drop_active(self._active[it.session] for it in ended)
         for it in found:
             if it.kind == "died":
-                self._died.add(it.incarnation)
+                self._deaths.note_witnessed(it.incarnation)
             elif it.kind == "trouble":
                 log.warning("session_trouble", session=it.session, node=it.node, reason=it.reason)
                 reports.announce(
@@ -233,55 +228,6 @@ class Coordinator:
         self._next_place = 0.0
 
     # --- 2 and 3: the dead ---------------------------------------------------------
-
-    def _find_dead(self, nodes: list[WorkerView], now: float) -> dict[str, str]:
-        """Return the incarnations whose sessions are free, with the reason.
-
-        Free is what has left by itself, what a witness saw die, and what was
-        fenced after a whole lease of silence and has had the lock delay to stop.
-        """
-        profile = self._settings.lease
-        by_incarnation = {it.incarnation: it for it in nodes}
-        self._sightings = failure.observe(
-            self._sightings, ((it.incarnation, it.seq) for it in nodes), now
-        )
-        live = [it for it in nodes if it.state in LIVE_STATES]
-        seen_dead = self._witness.dead(live) | (self._died & set(by_incarnation))
-        free: dict[str, str] = {}
-        for it in nodes:
-            if it.state == "left":
-                free[it.incarnation] = "left"
-            elif it.incarnation in seen_dead:
-                if self._registry.fence(it.name, it.incarnation, self._leader.term):
-                    free[it.incarnation] = "its processes are gone"
-            elif it.state == "fenced":
-                fenced_at = self._fenced_at.setdefault(it.incarnation, now)
-                if failure.may_take_over(fenced_at, now, profile):
-                    free[it.incarnation] = "it fell silent"
-            else:
-                sighting = self._sightings[it.incarnation]
-                if failure.health(sighting, now, profile) == "silent" and self._registry.fence(
-                    it.name, it.incarnation, self._leader.term, sighting.seq
-                ):
-                    self._fenced_at[it.incarnation] = now
-                    log.warning("node_fenced", node=it.name, incarnation=it.incarnation)
-        return free | self._find_missing(nodes, now)
-
-    def _find_missing(self, nodes: list[WorkerView], now: float) -> dict[str, str]:
-        """Return incarnations that own sessions, and have no record any more.
-
-        Their name has a later incarnation, or Redis has lost them. Free at once
-        is only what left by itself; all else may live for a whole lease yet.
-        """
-        known = {it.incarnation for it in nodes}
-        left = {it.ended for it in nodes}
-        missing = {it.incarnation for it in self._active.values()} - known
-        self._missing_since = {it: self._missing_since.get(it, now) for it in missing}
-        return {
-            it: "replaced"
-            for it, since in self._missing_since.items()
-            if it in left or now - since >= self._settings.lease.takeover
-        }
 
     def _free_sessions_of(self, dead: dict[str, str], nodes: list[WorkerView]) -> None:
         if not dead:
@@ -342,9 +288,13 @@ class Coordinator:
         if not waiting:
             return
         by_id = {it.id: it for it in waiting}
-        ready = [self._as_node(it, now) for it in nodes if self._takes_sessions(it, now)]
-        needed = self._needed_bytes(nodes)
-        plan = placement.plan([self._wish(it, needed, now) for it in waiting], ready)
+        ready = [
+            self._capacity.node(it, now)
+            for it in nodes
+            if it.state == "ready" and self._deaths.is_alive(it, now)
+        ]
+        needed = self._capacity.needed_bytes(nodes)
+        plan = placement.plan([self._capacity.wish(it, needed, now) for it in waiting], ready)
         placed = self._commit_plan(plan.placed, by_id)
         if plan.later or len(placed) < len(plan.placed):
             self._next_place = now + self._settings.tick_seconds
@@ -352,40 +302,6 @@ class Coordinator:
         reason = "all nodes are full" if ready else "there is no ready node"
         self._record_plan(placed, [*plan.full, *full], by_id, reason)
         self._send_starts(placed, by_id, now)
-
-    def _takes_sessions(self, it: WorkerView, now: float) -> bool:
-        alive = failure.health(self._sightings[it.incarnation], now, self._settings.lease)
-        return it.state == "ready" and alive == "alive"
-
-    def _as_node(self, it: WorkerView, now: float) -> placement.Node:
-        settings = self._settings
-        bucket = pacing.refilled(
-            self._buckets.get(it.incarnation, pacing.Bucket(settings.start_burst, now)),
-            now, settings.starts_per_second, settings.start_burst,
-        )  # fmt: skip
-        self._buckets[it.incarnation] = bucket
-        limit = it.metrics.ram_limit
-        headroom = max(settings.ram_headroom_mib * _MIB, int(settings.ram_headroom_share * limit))
-        free = it.metrics.ram_free - it.reserved - headroom
-        return placement.Node(
-            it.name, it.incarnation, free, max(0, free) + it.metrics.rss + it.reserved,
-            it.metrics.cpu, it.assigned, it.max_sessions, int(bucket.tokens), it.metrics.starting,
-        )  # fmt: skip
-
-    def _needed_bytes(self, nodes: list[WorkerView]) -> int:
-        """Return what one more session needs, by what the nodes use now."""
-        rss = base = count = 0
-        for it in nodes:
-            if it.state not in LIVE_STATES:
-                continue
-            empty = self._base_rss.setdefault(it.incarnation, it.metrics.rss)
-            rss, base, count = rss + it.metrics.rss, base + empty, count + it.metrics.sessions
-        return placement.needed_bytes(rss, base, count, self._settings.session_kib * 1024)
-
-    def _wish(self, it: Unplaced, needed: int, now: float) -> placement.Wish:
-        node, at = self._failed_on.get(it.id, ("", 0.0))
-        failed = frozenset((node,) if node and now - at < _FAILED_MEMORY_SECONDS else ())
-        return placement.Wish(it.id, needed, it.last_worker, failed)
 
     def _commit_plan(
         self, placed: Iterable[placement.Placement], by_id: dict[int, Unplaced]
@@ -413,7 +329,7 @@ class Coordinator:
                     self._leader.term,
                     *(
                         place_item(
-                            active, it.bytes, settings.ram_headroom_mib * _MIB,
+                            active, it.bytes, self._capacity.headroom,
                             settings.ram_headroom_share,
                         )
                         for it, active in part
@@ -453,9 +369,7 @@ class Coordinator:
         )
         self._send("start", placed.values(), now)
         for it in placed.values():
-            bucket = self._buckets.get(it.incarnation)
-            if bucket:
-                self._buckets[it.incarnation] = pacing.spent(bucket, 1)
+            self._capacity.note_start(it.incarnation)
 
     def _send(self, kind: str, chosen: Iterable[Active], now: float) -> None:
         by_node: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
