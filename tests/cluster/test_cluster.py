@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from afx import demo
+from afx.cluster import keys
 from afx.lab import Lab, temporary_settings
 from models.base import transaction
 from models.storage import queue, rules, sessions
@@ -59,6 +60,29 @@ def test_a_killed_node_loses_and_doubles_nothing(new_lab: NewLab) -> None:
     assert clean(figures), figures
     assert figures["delivered"] == figures["expected"] == 600
     assert figures["failover"]["sessions"] > 0
+
+
+def test_every_copy_is_linked_to_its_source_across_a_kill(new_lab: NewLab) -> None:
+    """Also those whose answers died with the node: edits must find them later."""
+    lab = new_lab()
+    demo.run(lab, workers=2, sessions=6, messages=1200, rate=600, kill=True, show=lambda _: None)
+    lab.wait("all links are stored", lambda: _linked(lab) == 1200, 10)
+    for held in lab.sessions:
+        said = {it["id"]: it["text"] for it in _messages(lab, held.source)}
+        copied = {it["id"]: it["text"] for it in _messages(lab, held.destination)}
+        for name, copy in lab.redis.hgetall(keys.links(held.id, held.source, 1)).items():
+            message, _rule, destination = str(name).split(":")
+            assert int(destination) == held.destination
+            assert copied[int(copy)] == said[int(message)]
+
+
+def _messages(lab: Lab, chat: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = lab.sandbox.call("messages", chat=chat, most=10_000)
+    return found
+
+
+def _linked(lab: Lab) -> int:
+    return sum(lab.redis.hlen(keys.links(it.id, it.source, 1)) for it in lab.sessions)
 
 
 def test_a_cluster_on_postgres_forwards_as_well(
