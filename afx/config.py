@@ -5,7 +5,11 @@ The file is ``$AFX_CONFIG``, else ``./afx.toml``, else ``$AFX_HOME/afx.toml``.
 
 from __future__ import annotations
 
+import ast
+import json
 import os
+import re
+import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +74,13 @@ class Settings(BaseSettings):
     flush_seconds: float = Field(0.1, gt=0)
     """How often cursors and links go to Redis."""
     link_days: int = Field(30, ge=1)
+    sample_seconds: float = Field(5.0, gt=0)
+    """How often nodes' metrics are written down."""
+    analytics_raw_hours: float = Field(6.0, gt=0)
+    analytics_minute_days: float = Field(14.0, gt=0)
+    analytics_hour_days: float = Field(400.0, gt=0)
+    history_days: float = Field(90.0, gt=0)
+    """How long ended assignments, finished tasks and controls are kept."""
     job_ttl_seconds: float = Field(60.0, gt=0)
 
     @classmethod
@@ -115,6 +126,69 @@ def config_file() -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def described(settings: Settings) -> list[dict[str, Any]]:
+    """Return every setting: its name, value, source and meaning; secrets hidden."""
+    path = config_file()
+    in_file = tomllib.loads(path.read_text()) if path else {}
+    docs = _docs()
+    found = []
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = "…" if value.get_secret_value() else ""
+        if f"AFX_{name.upper()}" in os.environ:
+            source = f"AFX_{name.upper()}"
+        else:
+            source = str(path) if name in in_file else "default"
+        found.append(
+            {
+                "name": name,
+                "value": shown_url(value) if isinstance(value, str) else value,
+                "source": source,
+                "what": docs.get(name, ""),
+            }
+        )
+    return found
+
+
+def template() -> str:
+    """Return a settings file with every setting, commented out, at its default."""
+    lines = ["# Settings of afx. AFX_… variables win over this file, flags over both.", ""]
+    docs = _docs()
+    for name, field in Settings.model_fields.items():
+        if name in docs:
+            lines.append(f"# {docs[name]}")
+        value = field.get_default(call_default_factory=True)
+        value = value.get_secret_value() if isinstance(value, SecretStr) else value
+        # What JSON writes of texts and numbers is TOML too.
+        text = json.dumps(str(value) if isinstance(value, Path) else value)
+        lines += [f"#{name} = {text}", ""]
+    return "\n".join(lines)
+
+
+def shown_url(text: str) -> str:
+    """Return a text with the password of a URL in it left out."""
+    return re.sub(r"(://[^/\s:@]*):[^/\s@]*@", r"\1:…@", text)
+
+
+def _docs() -> dict[str, str]:
+    """Return what this file says of each setting, from the text below it."""
+    found: dict[str, str] = {}
+    name = ""
+    [body] = [
+        it.body for it in ast.parse(Path(__file__).read_text()).body
+        if isinstance(it, ast.ClassDef) and it.name == "Settings"
+    ]  # fmt: skip
+    for it in body:
+        if isinstance(it, ast.AnnAssign) and isinstance(it.target, ast.Name):
+            name = it.target.id
+        elif isinstance(it, ast.Expr) and isinstance(it.value, ast.Constant) and name:
+            found[name] = " ".join(str(it.value.value).split()).replace("``", "")
+        else:
+            name = ""
+    return found
 
 
 def load(**flags: Any) -> Settings:

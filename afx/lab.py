@@ -26,6 +26,8 @@ from afx.sandbox.client import SandboxClient
 from afx.security.vault import load_vault
 from models import base, schema
 from models.storage import assignments, rules, sessions, users
+from models.storage.rules import NewRule
+from models.storage.sessions import NewSession
 
 _POLL_SECONDS = 0.02
 
@@ -132,7 +134,7 @@ class Lab:
         """Leave a database that was lent to us as it was."""
         sessions.remove_many([it.id for it in self.sessions])
         for name in self._owners:
-            users.remove(name)
+            users.remove(users.find(name))
 
     # --- accounts, chats, rules -----------------------------------------------------
 
@@ -160,7 +162,7 @@ class Lab:
         ids = sessions.create_many(
             owner,
             [
-                (name, self.vault.seal(it["login"]))
+                NewSession(name, self.vault.seal(it["login"]))
                 for name, it in zip(names, accounts, strict=True)
             ],
         )
@@ -175,7 +177,7 @@ class Lab:
         # learns it from the account's dialogs, as with a real account.
         rules.create_many(
             [
-                (it.id, [str(it.source)], [str(it.destination)], mode(begin + i))
+                NewRule(it.id, "copy", [str(it.source)], [str(it.destination)], mode(begin + i))
                 for i, it in enumerate(added)
             ]
         )

@@ -1,19 +1,20 @@
-"""What all commands share: settings, errors as sentences, output."""
+"""What all commands share: settings, servers, who acts, errors as sentences."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    import redis
+
     from afx.config import Settings
+    from afx.operations.change import Operator
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 RedisUrl = Annotated[
@@ -23,6 +24,10 @@ DatabaseUrl = Annotated[
     str | None,
     typer.Option("--database-url", help="sqlite:///PATH or postgresql://… [default: SQLite]."),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check and tell what would change; change nothing.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def settings(**flags: Any) -> Settings:
@@ -50,19 +55,34 @@ def redis_url(held: Settings, *, start: bool = False) -> str:
 
 
 @contextmanager
-def database(held: Settings, *, upgrade: bool = False) -> Iterator[None]:
+def redis_client(held: Settings) -> Iterator[redis.Redis]:
+    """Connect to Redis for the block; its errors become sentences."""
+    from afx.cluster.connection import connect, reachable
+
+    url = redis_url(held)
+    with reachable(url):
+        client = connect(url)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def database(held: Settings, *, check: bool = True) -> Iterator[None]:
     """Open the database for the block; the schema must be this version's.
 
-    A new SQLite database, and any with ``upgrade``, is brought up to date.
+    The SQLite database of the home is made and brought up to date by itself;
+    with ``check`` off, no schema is looked for.
     """
     from models import base, schema
 
-    fresh = held.database.startswith("sqlite:") and not held.database_url
+    own = held.database.startswith("sqlite:") and not held.database_url
     base.open_database(held.database)
     try:
-        if upgrade or fresh:
+        if check and own:
             schema.upgrade()
-        else:
+        elif check:
             schema.check()
         yield
     finally:
@@ -76,27 +96,60 @@ def vault(held: Settings) -> Any:
     return load_vault(held.home, held.secret_key.get_secret_value())
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON value on standard output."""
-    print(json.dumps(value, default=_plain, ensure_ascii=False))
+def operator(held: Settings, *, dry_run: bool = False) -> Operator:
+    """Return who makes the changes of this command."""
+    import getpass
+    import socket
+
+    from afx.operations.change import Operator
+    from afx.security.keyfile import audit_keys, read_keys
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    keys = audit_keys(read_keys(held.home, held.secret_key.get_secret_value()))
+    return Operator(f"cli:{name}@{socket.gethostname()}"[:100], keys[0], dry_run)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """Print a table for people; ``empty`` is said when there is no row."""
-    from rich.console import Console
-    from rich.table import Table
+@contextmanager
+def changing(
+    database_url: str | None, *, dry_run: bool = False, redis_url: str | None = None
+) -> Iterator[tuple[Settings, Operator]]:
+    """Open the database for a change; yields (settings, who makes it)."""
+    held = settings(database_url=database_url, redis_url=redis_url)
+    who = operator(held, dry_run=dry_run)
+    with database(held):
+        yield held, who
 
-    held = [[_cell(value) for value in row] for row in rows]
-    if not held:
-        print(empty, file=sys.stderr)
+
+@contextmanager
+def reading(database_url: str | None) -> Iterator[Settings]:
+    """Open the database for a look."""
+    held = settings(database_url=database_url)
+    with database(held):
+        yield held
+
+
+def say(sentence: str, *, dry_run: bool = False) -> None:
+    """Tell what was changed, or would be."""
+    print(f"{sentence} (dry run: nothing was changed)" if dry_run else sentence)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something is destroyed; raises UsageError for a no.
+
+    Without a terminal there is nobody to ask: then ``--yes`` is needed.
+    """
+    from afx.errors import UsageError
+
+    if yes:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column)
-    for row in held:
-        table.add_row(*row)
-    # Piped output must not be cut at the width of a terminal that is not there.
-    Console(width=None if sys.stdout.isatty() else 240, markup=False).print(table)
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} Give --yes to do it without being asked.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("Nothing was changed.")
 
 
 def fail(error: Exception) -> int:
@@ -108,25 +161,3 @@ def fail(error: Exception) -> int:
 def debugging() -> bool:
     """Return whether tracebacks are wanted."""
     return "--debug" in sys.argv or os.environ.get("AFX_DEBUG", "") not in ("", "0")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, list):
-        return ", ".join(str(it) for it in value)
-    # A name may hold anything: what moves a terminal's cursor is not printed.
-    return "".join(it if it.isprintable() else "�" for it in str(value))
-
-
-def mib(count: int) -> str:
-    """Return a number of bytes in MiB, for people."""
-    return f"{count / 1024 / 1024:.0f} MiB"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import common
+from cli import common, output
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,7 +59,7 @@ def demo(
             )  # fmt: skip
         good = not any(result[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))
         if json:
-            common.print_json(result)
+            output.print_json(result)
         else:
             _summary(result, good)
         if not good:
@@ -115,7 +115,7 @@ def _picture(scene: Scene) -> RenderableType:
         dead = it.name == scene.killed
         table.add_row(
             it.name, "killed" if dead else it.state, str(metrics.sessions),
-            common.mib(metrics.rss), f"{metrics.cpu:.0%}", str(metrics.forwarded),
+            output.mib(metrics.rss), f"{metrics.cpu:.0%}", str(metrics.forwarded),
             f"{metrics.load:.2f}", style="red" if dead else None,
         )  # fmt: skip
     if scene.killed and all(it.name != scene.killed for it in scene.nodes):

@@ -9,15 +9,21 @@ from typing import Annotated
 import typer
 
 from cli import (
+    analytics,
+    audit,
     common,
+    config,
+    control,
     coordinator,
     db,
     demo,
+    doctor,
     redis,
     rule,
     sandbox,
     session,
     status,
+    top,
     up,
     user,
     worker,
@@ -34,12 +40,15 @@ app = typer.Typer(
 
 for name, module in (
     ("coordinator", coordinator), ("worker", worker), ("user", user), ("session", session),
-    ("rule", rule), ("sandbox", sandbox), ("db", db), ("redis", redis),
+    ("rule", rule), ("control", control), ("analytics", analytics), ("audit", audit),
+    ("config", config), ("db", db), ("redis", redis), ("sandbox", sandbox),
 ):  # fmt: skip
     app.add_typer(module.app, name=name)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("status")(status.status)
+app.command("top")(top.top)
+app.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:
@@ -90,6 +99,9 @@ def _told(error: Exception) -> Exception:
     if isinstance(error, AfxError):
         return error
     module = type(error).__module__.partition(".")[0]
+    if module in ("peewee", "psycopg", "psycopg_pool", "sqlite3"):
+        reason = str(error).partition("\n")[0]
+        return UnreachableError(f"The database failed ({reason}); nothing was written.")
     if module == "redis":
         return UnreachableError(f"Redis does not answer or refused a command: {error}.")
     if isinstance(error, OSError):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import common
+from cli import common, output
 
 app = typer.Typer(help="A local Telegram, to try rules without an account.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def info(json: common.Json = False) -> None:
     """Tell what runs in the sandbox."""
     found = _call("info")
     if json:
-        common.print_json(found)
+        output.print_json(found)
         return
     for name in ("host", "port", "pid", "accounts", "channels", "connections", "messages"):
         print(f"{name:<12} {found[name]}")
@@ -44,7 +44,7 @@ def account(
 
     Example:  afx sandbox account | jq -r .login | afx session import main --user alice
     """
-    common.print_json(_call("provision", count=1, name=name)[0])
+    output.print_json(_call("provision", count=1, name=name)[0])
 
 
 @app.command()
@@ -66,7 +66,7 @@ def channel(
         "title": title, "members": member or [], "posters": poster or [],
         "username": username.removeprefix("@"),
     }  # fmt: skip
-    common.print_json(_call("channels", channels=[channel])[0])
+    output.print_json(_call("channels", channels=[channel])[0])
 
 
 @app.command()
@@ -74,9 +74,9 @@ def chats(json: common.Json = False) -> None:
     """List channels and groups."""
     found = _call("chats")
     if json:
-        common.print_json(found)
+        output.print_json(found)
         return
-    common.print_table(
+    output.print_table(
         ("ID", "TITLE", "MEMBERS"), (list(it.values()) for it in found),
         empty="There is no chat; make one with 'afx sandbox channel TITLE'.",
     )  # fmt: skip
@@ -108,9 +108,9 @@ def messages(
     """
     found = _call("messages", chat=_chat(chat), after=after, account=account)
     if json:
-        common.print_json(found)
+        output.print_json(found)
         return
-    common.print_table(
+    output.print_table(
         ("ID", "SENDER", "TEXT"), ((it["id"], it["sender"] or None, it["text"]) for it in found),
         empty="The chat holds no such message.",
     )  # fmt: skip
@@ -127,7 +127,7 @@ def ledger(json: common.Json = False) -> None:
     """Judge the promised routes: lost, doubled, out of order, revoked."""
     found = _call("judge")
     if json:
-        common.print_json(found)
+        output.print_json(found)
         return
     for name, value in found.items():
         print(f"{name:<14} {value}")

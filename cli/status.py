@@ -2,55 +2,72 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import Any
 
-from cli import common
+from cli import common, output
 
 
 def status(
     redis_url: common.RedisUrl = None,
     database_url: common.DatabaseUrl = None,
+    watch: output.Watch = False,
     json: common.Json = False,
 ) -> None:
     """Show the cluster in a few lines: leader, nodes, sessions, what waits.
 
-    Example:  afx status --json
+    Exits 3 when no coordinator leads.
+
+    Example:  afx status --watch
     """
-    from afx.cluster import keys
-    from afx.cluster.connection import connect, reachable
-    from afx.cluster.registry import LIVE_STATES, Registry
-    from models.storage import queue, sessions
+    import typer
 
     held = common.settings(redis_url=redis_url, database_url=database_url)
-    url = common.redis_url(held)
-    with reachable(url), common.database(held):
-        client = connect(url)
-        nodes = Registry(client).all()
-        leader = bool(client.exists(keys.LEADER))
-        term = int(client.get(keys.TERM) or 0)
-        client.close()
-        listed = sessions.listing()
-        waiting = len(queue.listing())
-    states = Counter(it["state"] or ("paused" if it["wanted"] != "running" else "unplaced")
-                     for it in listed)  # fmt: skip
-    live = [it for it in nodes if it.state in LIVE_STATES]
-    answer = {
-        "leader": leader, "term": term, "nodes": len(live), "nodes_known": len(nodes),
-        "sessions": dict(states), "waiting": waiting,
-        "forwarded": sum(it.metrics.forwarded for it in live),
-        "troubled": sum(bool(it["trouble"]) for it in listed),
-        "sandbox": (held.home / "sandbox.json").exists(),
-    }  # fmt: skip
-    if json:
-        common.print_json(answer)
-        return
-    print(f"coordinator  {'leads' if leader else 'NONE LEADS'} (term {term})")
-    print(f"nodes        {len(live)} live of {len(nodes)} known")
-    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
+    leads = True
+    with common.redis_client(held) as client, common.database(held):
+        from afx.cluster import keys
+        from afx.cluster.registry import LIVE_STATES, Registry
+        from models.storage import controls, sessions
+
+        def draw() -> None:
+            nonlocal leads
+            nodes = Registry(client).all()
+            leads = bool(client.exists(keys.LEADER))
+            live = [it for it in nodes if it.state in LIVE_STATES]
+            states = sessions.count_by_state()
+            troubled = states.pop("troubled")
+            answer = {
+                "leader": leads, "term": int(client.get(keys.TERM) or 0),
+                "nodes": len(live), "nodes_known": len(nodes),
+                "not_ready": {it.name: it.state for it in live if it.state != "ready"},
+                "sessions": {state: count for state, count in states.items() if count},
+                "waiting": states["waiting"], "troubled": troubled,
+                "forwarded": sum(it.metrics.forwarded for it in live),
+                "controls": len(controls.open_ones()),
+                "sandbox": (held.home / "sandbox.json").exists(),
+            }  # fmt: skip
+            if json:
+                output.print_json(answer)
+            else:
+                _show(answer)
+
+        output.repeat(draw, watch)
+    if not leads:
+        raise typer.Exit(3)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    leads = "leads" if answer["leader"] else "NONE LEADS"
+    print(f"coordinator  {leads} (term {answer['term']})")
+    odd = ", ".join(f"{name} {state}" for name, state in answer["not_ready"].items())
+    print(f"nodes        {answer['nodes']} live of {answer['nodes_known']} known"
+          + (f" ({odd})" if odd else ""))  # fmt: skip
+    told = ", ".join(f"{count} {state}" for state, count in answer["sessions"].items()) or "none"
     print(f"sessions     {told}")
-    print(f"waiting      {waiting} fit nowhere")
+    print(f"waiting      {answer['waiting']} fit nowhere")
     print(f"forwarded    {answer['forwarded']} messages by the live nodes")
+    if answer["controls"]:
+        print(f"controls     {answer['controls']} under way: see 'afx control list --open'")
     if answer["troubled"]:
-        print(f"troubled     {answer['troubled']} sessions: see 'afx session list'")
+        print(f"troubled     {answer['troubled']} sessions: see 'afx session list --trouble'")
     if answer["sandbox"]:
         print("sandbox      a local Telegram runs here: nothing goes to the real one")

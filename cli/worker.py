@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
-from cli import common
+from cli import common, complete, output, waiting
 
 app = typer.Typer(help="Worker nodes: they run the sessions.", no_args_is_help=True)
+Names = Annotated[
+    list[str],
+    typer.Argument(help="Nodes, or unique beginnings.", autocompletion=complete.workers),
+]
 
 
 @app.callback()
@@ -58,31 +62,189 @@ def start(
 
 
 @app.command("list")
-def list_(redis_url: common.RedisUrl = None, json: common.Json = False) -> None:
+def list_(
+    redis_url: common.RedisUrl = None, watch: output.Watch = False, json: common.Json = False
+) -> None:
     """List the nodes that Redis knows.
 
     Example:  afx worker list --json
     """
     from dataclasses import asdict
 
-    from afx.cluster.connection import connect, reachable
     from afx.cluster.registry import Registry
 
-    url = common.redis_url(common.settings(redis_url=redis_url))
-    with reachable(url):
-        client = connect(url)
-        found = Registry(client).all()
-        client.close()
-    if json:
-        common.print_json([asdict(it) for it in found])
-        return
-    common.print_table(
-        ("NODE", "STATE", "SESSIONS", "MAX", "RSS", "FREE", "CPU", "FORWARDED", "HOST"),
-        (
-            (it.name, it.state, it.metrics.sessions, it.max_sessions, common.mib(it.metrics.rss),
-             common.mib(it.metrics.ram_free), f"{it.metrics.cpu:.0%}", it.metrics.forwarded,
-             it.hostname)
-            for it in found
-        ),
-        empty="No node has registered; start one with 'afx worker start'.",
-    )  # fmt: skip
+    with common.redis_client(common.settings(redis_url=redis_url)) as client:
+
+        def draw() -> None:
+            found = Registry(client).all()
+            if json:
+                output.print_json([asdict(it) for it in found])
+                return
+            output.print_table(
+                ("NODE", "STATE", "SESSIONS", "MAX", "RSS", "FREE", "CPU", "FORWARDED", "HOST"),
+                (
+                    (it.name, it.state, it.metrics.sessions, it.max_sessions,
+                     output.mib(it.metrics.rss), output.mib(it.metrics.ram_free),
+                     f"{it.metrics.cpu:.0%}", it.metrics.forwarded, it.hostname)
+                    for it in found
+                ),
+                empty="No node has registered; start one with 'afx worker start'.",
+            )  # fmt: skip
+
+        output.repeat(draw, watch)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(autocompletion=complete.workers)],
+    redis_url: common.RedisUrl = None,
+    database_url: common.DatabaseUrl = None,
+    json: common.Json = False,
+) -> None:
+    """Show one node: what it reports, what is wanted of it, its open controls.
+
+    Example:  afx worker show w1
+    """
+    from dataclasses import asdict
+
+    held = common.settings(redis_url=redis_url, database_url=database_url)
+    with common.redis_client(held) as client, common.database(held):
+        from afx.cluster.registry import Registry
+        from models.storage import controls, workers
+
+        worker = workers.find(name)
+        view = next((it for it in Registry(client).all() if it.name == worker.name), None)
+        opened = controls.listing(worker=worker.name, only_open=True, limit=20)
+        fields = {
+            "name": worker.name, "state": view.state if view else worker.state,
+            "wanted": worker.wanted, "hostname": worker.hostname,
+            "first_seen": worker.first_seen, "last_seen": worker.last_seen,
+            "controls": [f"{it['id']} {it['kind']} ({it['state']})" for it in opened.rows],
+        }  # fmt: skip
+        if view:
+            metrics = asdict(view.metrics)
+            if not json:
+                for size in ("rss", "ram_free", "ram_limit"):
+                    metrics[size] = output.mib(metrics[size])
+            fields |= {
+                "incarnation": view.incarnation, "max_sessions": view.max_sessions,
+                "assigned": view.assigned, **metrics, "load": round(view.metrics.load, 3),
+            }  # fmt: skip
+    output.print_fields(fields, as_json=json)
+
+
+@app.command()
+def cordon(
+    names: Names,
+    wait: waiting.Wait = True,
+    timeout: waiting.Timeout = 30.0,
+    dry_run: common.DryRun = False,
+    redis_url: common.RedisUrl = None,
+    database_url: common.DatabaseUrl = None,
+    json: common.Json = False,
+) -> None:
+    """Give nodes no more sessions; those that they have stay.
+
+    Example:  afx worker cordon w1 w2
+    """
+    _control("cordon", names, wait, timeout, dry_run, redis_url, database_url, json)
+
+
+@app.command()
+def uncordon(
+    names: Names,
+    wait: waiting.Wait = True,
+    timeout: waiting.Timeout = 30.0,
+    dry_run: common.DryRun = False,
+    redis_url: common.RedisUrl = None,
+    database_url: common.DatabaseUrl = None,
+    json: common.Json = False,
+) -> None:
+    """Let nodes be given sessions again; ends a drain.
+
+    Example:  afx worker uncordon w1
+    """
+    _control("uncordon", names, wait, timeout, dry_run, redis_url, database_url, json)
+
+
+@app.command()
+def drain(
+    names: Names,
+    wait: waiting.Wait = True,
+    timeout: waiting.Timeout = 600.0,
+    dry_run: common.DryRun = False,
+    redis_url: common.RedisUrl = None,
+    database_url: common.DatabaseUrl = None,
+    json: common.Json = False,
+) -> None:
+    """Move all sessions of nodes to others; they stay cordoned afterwards.
+
+    Each session stops on its node before it starts on another. What fits
+    nowhere else stays, and goes as soon as there is room.
+
+    Example:  afx worker drain w1 --timeout 120
+    """
+    _control("drain", names, wait, timeout, dry_run, redis_url, database_url, json)
+
+
+@app.command()
+def stop(
+    names: Names,
+    yes: common.Yes = False,
+    wait: waiting.Wait = True,
+    timeout: waiting.Timeout = 60.0,
+    dry_run: common.DryRun = False,
+    redis_url: common.RedisUrl = None,
+    database_url: common.DatabaseUrl = None,
+    json: common.Json = False,
+) -> None:
+    """Let nodes stop their sessions and end; other nodes take these up.
+
+    Drain a node first, and its sessions never wait.
+
+    Example:  afx worker stop w1 --yes
+    """
+    common.confirm(f"Stop {', '.join(names)}?", yes or dry_run)
+    _control("stop", names, wait, timeout, dry_run, redis_url, database_url, json)
+
+
+@app.command()
+def remove(
+    names: Names,
+    yes: common.Yes = False,
+    wait: waiting.Wait = True,
+    timeout: waiting.Timeout = 30.0,
+    dry_run: common.DryRun = False,
+    redis_url: common.RedisUrl = None,
+    database_url: common.DatabaseUrl = None,
+    json: common.Json = False,
+) -> None:
+    """Forget nodes that have stopped for good.
+
+    Example:  afx worker remove w1 --yes
+    """
+    common.confirm(f"Remove {', '.join(names)}?", yes or dry_run)
+    _control("remove", names, wait, timeout, dry_run, redis_url, database_url, json)
+
+
+def _control(
+    kind: str,
+    names: list[str],
+    wait: bool,
+    timeout: float,
+    dry_run: bool,
+    redis_url: str | None,
+    database_url: str | None,
+    json: bool,
+) -> None:
+    with common.changing(database_url, dry_run=dry_run, redis_url=redis_url) as (held, who):
+        from afx.operations import workers
+        from models.base import transaction
+
+        act = workers.end if kind in ("stop", "remove") else workers.want
+        with transaction():
+            # All or none: a name that is wrong leaves the others as they were.
+            requested = [act(who, kind, name) for name in names]
+        waiting.finish(
+            requested, kind, held=held, wait=wait, timeout=timeout, dry_run=dry_run, as_json=json
+        )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +16,8 @@ from afx.errors import ConfigError, UnreachableError
 
 proxy = DatabaseProxy()
 _BUSY_MS = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 DATABASE_ERRORS = (peewee.OperationalError, peewee.InterfaceError)
 """What a database that is gone, or came back, raises from reads."""
 
@@ -33,11 +35,11 @@ class UtcField(peewee.BigIntegerField):  # type: ignore[misc]
             return None
         if value.tzinfo is None:
             raise ValueError("a naive datetime has no place in the database")
-        return int(value.timestamp() * 1_000_000)
+        return micros(value)
 
     def python_value(self, value: int | None) -> datetime | None:
         """Return the instant as an aware UTC datetime."""
-        return None if value is None else datetime.fromtimestamp(value / 1_000_000, UTC)
+        return None if value is None else instant(value)
 
 
 class JsonField(TextField):  # type: ignore[misc]
@@ -123,27 +125,62 @@ def close_database() -> None:
 
 
 @contextmanager
-def transaction() -> Iterator[None]:
-    """Commit what the block writes, or nothing of it.
+def transaction(*, keep: bool = True) -> Iterator[None]:
+    """Commit what the block writes, or nothing of it; nothing when not ``keep``.
 
     Raises UnreachableError when the database fails meanwhile.
     """
     try:
-        with proxy.atomic():
+        with proxy.atomic() as held:
             yield
+            if not keep:
+                held.rollback()
     except peewee.OperationalError as error:
         raise UnreachableError(
             f"The database failed ({str(error).splitlines()[0]}); nothing was written."
         ) from error
 
 
-def execute_many(statement: str, rows: list[tuple[Any, ...]]) -> None:
+def execute_many(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Run one statement, written with ``?``, for many rows; inside a transaction."""
     if rows:
         with peewee.__exception_wrapper__:
             proxy.cursor().executemany(statement.replace("?", proxy.param), rows)
 
 
+def insert_many(table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Append rows to a table, as fast as the database can; inside a transaction.
+
+    Postgres takes them as one COPY. Values are as the table stores them.
+    """
+    if not rows:
+        return
+    names = ", ".join(columns)
+    if is_postgres():
+        with peewee.__exception_wrapper__:
+            with proxy.cursor().copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        return
+    marks = ", ".join("?" * len(columns))
+    execute_many(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+
+
+def execute(statement: str, *values: Any) -> Any:
+    """Run one statement, written with ``?``; returns the cursor."""
+    return proxy.execute_sql(statement.replace("?", proxy.param), values)
+
+
+def is_postgres() -> bool:
+    """Return whether the database that is open is Postgres."""
+    return isinstance(proxy.obj, peewee.PostgresqlDatabase)
+
+
 def micros(value: datetime) -> int:
     """Return an instant as UtcField stores it, for raw statements."""
-    return int(value.timestamp() * 1_000_000)
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def instant(value: int) -> datetime:
+    """Return the instant of a number that UtcField stored."""
+    return _EPOCH + timedelta(microseconds=value)

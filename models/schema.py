@@ -37,8 +37,23 @@ def pending() -> list[str]:
     return [it.name for it in _runner().status() if it.path and not it.applied]
 
 
+def applied() -> list[str]:
+    """Return the names of the migrations that this database has, in order."""
+    return [it.name for it in _runner().status() if it.applied]
+
+
+def status() -> list[dict[str, Any]]:
+    """Return every migration with the instant at which it was applied, or None."""
+    return [{"name": it.name, "applied_at": it.applied} for it in _runner().status()]
+
+
 def check() -> None:
     """Raise AfxError when the database's schema is not this version's."""
+    unknown = [it.name for it in _runner().status() if not it.path]
+    if unknown:
+        raise AfxError(
+            f"The database has the migration {unknown[-1]} of a newer afx; update this one."
+        )
     missing = pending()
     if missing:
         raise AfxError(

@@ -13,6 +13,9 @@ REPORTS = "afx:reports"
 EVENTS = "afx:events"
 """Stream of what the coordinator did, for people who watch."""
 GENERATION = "afx:generation"
+"""The highest generation of epochs that a leader has begun."""
+AUDIT_HEAD = "afx:audit:head"
+"""``entries:digest`` of the audit log as the leader last saw it."""
 
 
 def worker(name: str) -> str:

@@ -2,6 +2,8 @@
 -- KEYS: term
 -- ARGV: term, then a JSON list per item:
 --   [session, node, incarnation, epoch, bytes, headroom bytes, headroom share]
+--   With epoch 0 the room is only kept, for a session that another node still
+--   runs; its real place later finds that room and needs no other.
 -- Answer: for each item "OK", "NOFIT" or "STALE"
 if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then
   local all = {}
@@ -16,23 +18,27 @@ for i = 2, #ARGV do
   local worker = 'afx:worker:' .. node
   local held = redis.call('HMGET', worker, 'incarnation', 'state', 'assigned', 'max_sessions',
                           'ram_free', 'ram_limit', 'reserved')
-  local assignment = 'afx:session:' .. string.format('%d', session) .. ':assignment'
+  local id = string.format('%d', session)
+  local assignment = 'afx:session:' .. id .. ':assignment'
   local last = tonumber(redis.call('HGET', assignment, 'epoch') or '0')
-  if held[1] ~= incarnation or held[2] ~= 'ready' or last >= epoch then
+  if held[1] ~= incarnation or held[2] ~= 'ready' or (epoch > 0 and last >= epoch) then
     answers[i - 1] = 'STALE'
   else
+    local kept = redis.call('HGET', worker .. ':reserved', id)
     local headroom = math.max(item[6], item[7] * tonumber(held[6] or '0'))
     local free = tonumber(held[5] or '0') - tonumber(held[7] or '0') - headroom
-    if tonumber(held[3] or '0') >= tonumber(held[4] or '0') or free < bytes then
+    if not kept and (tonumber(held[3] or '0') >= tonumber(held[4] or '0') or free < bytes) then
       answers[i - 1] = 'NOFIT'
     else
-      local id = string.format('%d', session)
-      redis.call('HSET', assignment, 'node', node, 'incarnation', incarnation,
-                 'epoch', string.format('%.0f', epoch))
-      local before = tonumber(redis.call('HGET', worker .. ':reserved', id) or '0')
-      redis.call('HSET', worker .. ':reserved', id, string.format('%.0f', bytes))
-      redis.call('HINCRBY', worker, 'reserved', string.format('%.0f', bytes - before))
-      redis.call('HINCRBY', worker, 'assigned', 1)
+      if epoch > 0 then
+        redis.call('HSET', assignment, 'node', node, 'incarnation', incarnation,
+                   'epoch', string.format('%.0f', epoch))
+      end
+      if not kept then
+        redis.call('HSET', worker .. ':reserved', id, string.format('%.0f', bytes))
+        redis.call('HINCRBY', worker, 'reserved', string.format('%.0f', bytes))
+        redis.call('HINCRBY', worker, 'assigned', 1)
+      end
       answers[i - 1] = 'OK'
     end
   end

@@ -12,8 +12,8 @@ from afx.cluster import keys
 from afx.cluster.scripts import source
 from afx.errors import FencedError
 
-WorkerState = Literal["ready", "cordoned", "draining", "fenced", "left"]
-LIVE_STATES = ("ready", "cordoned", "draining")
+WorkerState = Literal["ready", "cordoned", "draining", "stopping", "fenced", "left"]
+LIVE_STATES = ("ready", "cordoned", "draining", "stopping")
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,6 +71,8 @@ class WorkerView:
     reserved: int
     ended: str
     """The incarnation of that name before, if it left by itself."""
+    seen: str
+    """The state that the node itself knows: it has heard what is wanted of it."""
     metrics: Metrics
 
 
@@ -82,6 +84,8 @@ class Registry:
         self._register = client.register_script(source("register"))
         self._beat = client.register_script(source("beat"))
         self._leave = client.register_script(source("leave"))
+        self._wish = client.register_script(source("wish"))
+        self._correct = client.register_script(source("correct"))
 
     def register(self, who: Identity, metrics: Metrics) -> bool:
         """Register an incarnation; False while another one may still live."""
@@ -93,24 +97,32 @@ class Registry:
             args=[
                 who.name, who.incarnation, "hostname", who.hostname, "boot_id", who.boot_id,
                 "pid_namespace", who.pid_namespace, "processes", who.processes,
-                "max_sessions", who.max_sessions, *_flat(metrics),
+                "max_sessions", who.max_sessions, "seen", "ready", *_flat(metrics),
             ],
         )  # fmt: skip
         return bool(answer == "OK")
 
     def beat(
-        self, who: Identity, metrics: Metrics, settled: Iterable[int]
+        self,
+        who: Identity,
+        metrics: Metrics,
+        settled: Iterable[int],
+        seen: WorkerState = "ready",
     ) -> tuple[int, WorkerState]:
         """Renew the lease; returns (leader's term, the state wished for).
 
-        ``settled`` are sessions whose memory the RSS now includes. Raises
-        FencedError when this incarnation has been replaced.
+        ``settled`` are sessions whose memory the RSS now includes, ``seen`` is
+        the state that the last beat answered. Raises FencedError when this
+        incarnation has been replaced.
         """
         ids = list(settled)
         answer = self._beat(
             keys=[keys.worker(who.name), keys.LOAD, keys.reservations(who.name), keys.TERM],
-            args=[who.name, who.incarnation, metrics.load, len(ids), *ids, *_flat(metrics)],
-        )
+            args=[
+                who.name, who.incarnation, metrics.load, len(ids), *ids, "seen", seen,
+                *_flat(metrics),
+            ],
+        )  # fmt: skip
         if answer[0] == "FENCED":
             raise FencedError(f"Node {who.name} was declared dead and must stop.")
         return int(answer[1]), answer[2]
@@ -137,9 +149,30 @@ class Registry:
         )
         return answer
 
-    def set_assigned(self, name: str, count: int) -> None:
-        """Correct how many sessions a node has been given."""
-        self._redis.hset(keys.worker(name), "assigned", str(count))
+    def wish(self, name: str, incarnation: str, state: WorkerState, term: int) -> bool:
+        """Say what is wanted of a live node; False when it lives no more.
+
+        Raises FencedError when a newer leader rules.
+        """
+        answer = self._wish(
+            keys=[keys.worker(name), keys.LOAD, keys.TERM],
+            args=[name, incarnation, state, str(term)],
+        )
+        if answer == "STALE":
+            raise FencedError("Another coordinator leads now.")
+        return bool(answer == "OK")
+
+    def correct(self, name: str, incarnation: str, sessions: Iterable[int], term: int) -> None:
+        """Correct a node's count of sessions and its reservations to what SQL says.
+
+        Raises FencedError when a newer leader rules.
+        """
+        answer = self._correct(
+            keys=[keys.worker(name), keys.reservations(name), keys.TERM],
+            args=[incarnation, str(term), *sessions],
+        )
+        if answer == "STALE":
+            raise FencedError("Another coordinator leads now.")
 
     def forget(self, name: str) -> None:
         """Remove a dead node's record."""
@@ -191,6 +224,7 @@ def _view(name: str, held: Mapping[str, str]) -> WorkerView:
         assigned=int(held["assigned"]),
         reserved=int(held["reserved"]),
         ended=held.get("ended", ""),
+        seen=held.get("seen", ""),
         metrics=Metrics(
             rss=int(held["rss"]),
             ram_free=int(held["ram_free"]),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from afx.cluster.registry import LIVE_STATES, WorkerView
 from afx.config import Settings
 from afx.coordinator import pacing, placement
-from models.storage.sessions import Unplaced
+from models.storage.placing import Unplaced
 
 _MIB = 1024 * 1024
 _FAILED_MEMORY_SECONDS = 60.0

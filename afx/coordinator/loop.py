@@ -3,10 +3,11 @@
 One tick, in this order:
 
 1. take in what nodes report, and write it to SQL in one transaction;
-2. look at the nodes, and find out who has died;
-3. free the sessions of the dead;
+2. look at the nodes, find out who has died, and free the sessions of the dead;
+3. tell the nodes what operators want of them;
 4. stop what should not run;
-5. place what should run and does not.
+5. place what should run and does not;
+6. move what should be elsewhere.
 
 All decisions are functions of other modules; here they are put into effect.
 """
@@ -15,38 +16,36 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable
 
 import redis
 import structlog
 
-from afx.cluster import keys, reports, specs
+from afx.cluster import keys, reports
 from afx.cluster.connection import connect
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.reports import Report
-from afx.cluster.scripts import source
-from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.config import Settings
 from afx.coordinator import placement
+from afx.coordinator.book import Book
 from afx.coordinator.capacity import Capacity
+from afx.coordinator.controls import Controls
 from afx.coordinator.deaths import Deaths
 from afx.coordinator.epochs import EpochCounter
+from afx.coordinator.history import History
 from afx.coordinator.leader import Leader
+from afx.coordinator.moves import Moves
 from afx.coordinator.orders import Orders
-from afx.coordinator.wire import place_item, release_item
-from afx.errors import AfxError, FencedError, UnreachableError
+from afx.coordinator.placer import Placer
+from afx.errors import FencedError, UnreachableError
 from afx.security.vault import Vault
 from models.base import DATABASE_ERRORS, reopen_database, transaction
-from models.storage import assignments, cluster, queue, rules, sessions, workers
-from models.storage.assignments import Active
-from models.storage.sessions import Unplaced
-from models.tables import Rule
+from models.storage import assignments, cluster, placing, sessions
+from models.transitions import TransitionError
 
 _PLACE_MOST = 1000
 _FULL_RETRY_SECONDS = 1.0
+_CONTROL_LOOK_SECONDS = 0.2
 _STOP_LOOK_SECONDS = 0.5
-_SAMPLE_SECONDS = 5.0
 _RESEND_SECONDS = 10.0
 _FORGET_SECONDS = 60.0
 
@@ -61,25 +60,10 @@ class Coordinator:
         self._redis = connect(redis_url)
         self._raw_redis = connect(redis_url, decode=False)
         self._registry = Registry(self._redis)
-        self._place = self._redis.register_script(source("place"))
-        self._release = self._redis.register_script(source("release"))
         self._orders = Orders(self._raw_redis, vault.signing_key(), settings.job_ttl_seconds)
         self._leader = Leader(redis_url, settings.leader_ttl_seconds, settings.leader_stop_seconds)
+        self._deaths = Deaths(self._registry, settings.lease)
         self._stop = threading.Event()
-        self._reset()
-
-    def _reset(self) -> None:
-        """Forget all that a leader knows: it is read again from SQL and Redis."""
-        self._active: dict[int, Active] = {}
-        self._sent_at: dict[int, float] = {}
-        self._declared: dict[str, float] = {}
-        """incarnation → when it was declared dead."""
-        self._cooling: dict[int, float] = {}
-        self._deaths = Deaths(self._registry, self._settings.lease)
-        self._capacity = Capacity(self._settings)
-        self._next_place = 0.0
-        self._next_stop = 0.0
-        self._next_sample = 0.0
 
     def request_stop(self, *_: object) -> None:
         """End after the tick under way."""
@@ -96,6 +80,9 @@ class Coordinator:
                         self._stop.wait(0.5)
                 except FencedError:
                     log.warning("leadership_lost", term=self._leader.term)
+                except TransitionError as error:
+                    # SQL is not as this leader thought: it reads all of it anew.
+                    log.error("out_of_step", reason=str(error))
                 except redis.RedisError as error:
                     log.warning("redis_unreachable", reason=str(error))
                     self._stop.wait(0.5)
@@ -110,14 +97,12 @@ class Coordinator:
             self._raw_redis.close()
 
     def _lead(self) -> None:
-        self._deaths.close()
-        self._reset()
+        """Read all that a leader must know, and tick until it leads no more."""
         try:
-            generation = cluster.begin_generation(self._leader.term)
-            self._epochs = EpochCounter(generation)
-            self._active = {it.session: it for it in assignments.active()}
-            self._read = cluster.reports_read()
-            self._recount()
+            known = int(self._redis.get(keys.GENERATION) or 0)
+            generation = cluster.begin_generation(self._leader.term, known)
+            self._redis.set(keys.GENERATION, generation)
+            self._begin(EpochCounter(generation))
             log.info("leading", term=self._leader.term, generation=generation)
             reports.announce(self._redis, "leading", term=self._leader.term)
             while not self._stop.is_set():
@@ -126,34 +111,55 @@ class Coordinator:
         finally:
             self._leader.resign()
 
-    def _recount(self) -> None:
-        """Set the nodes' counts of sessions to what SQL says.
-
-        A leader that died between SQL and Redis may have left them wrong.
-        """
-        counts = Counter(it.incarnation for it in self._active.values())
-        for it in self._registry.all():
-            self._registry.set_assigned(it.name, counts[it.incarnation])
+    def _begin(self, epochs: EpochCounter) -> None:
+        settings = self._settings
+        self._deaths.close()
+        self._deaths = Deaths(self._registry, settings.lease)
+        self._declared: dict[str, float] = {}
+        """incarnation → when it was declared dead."""
+        self._capacity = Capacity(settings)
+        self._book = Book(self._redis, self._leader, self._orders, settings.cool_down_seconds)
+        self._placer = Placer(
+            settings, self._redis, self._leader, self._book, self._capacity, epochs
+        )
+        self._moves = Moves(self._leader, self._book, self._placer)
+        self._controls = Controls(self._registry, self._book)
+        self._history = History(settings, self._redis)
+        self._book.read(self._registry)
+        self._controls.read()
+        self._read = cluster.reports_read()
+        self._next_place = self._next_control = self._next_stop = 0.0
 
     def tick(self) -> None:
         """Do one round of the loop."""
         self._take_reports()
         nodes = self._registry.all()
         now = time.monotonic()
-        owners = {it.incarnation for it in self._active.values()}
+        owners = {it.incarnation for it in self._book.active.values()}
         dead = self._deaths.look(nodes, owners, self._leader.term, now)
         self._free_sessions_of(dead, nodes)
         nodes = [it for it in nodes if it.incarnation not in dead]
         self._leader.check()
+        looks = now >= self._next_control
+        if looks:
+            self._next_control = now + _CONTROL_LOOK_SECONDS
+            self._controls.read()
+        nodes = self._controls.impose(nodes, self._leader.term)
         if now >= self._next_stop:
             self._next_stop = now + _STOP_LOOK_SECONDS
             self._stop_unwanted(nodes)
-        if now >= self._next_place:
-            self._place_sessions(nodes, now)
+            self._remove_unwanted()
+        ready = [
+            self._capacity.node(it, now)
+            for it in nodes
+            if it.state == "ready" and self._deaths.is_alive(it, now)
+        ]
+        if self._book.freed or now >= self._next_place:
+            self._place_sessions(nodes, ready, now)
+        if looks:
+            self._move_sessions(nodes, ready, now)
         self._resend_orders(nodes, now)
-        if now >= self._next_sample:
-            self._next_sample = now + _SAMPLE_SECONDS
-            self._sample(nodes)
+        self._history.write(nodes, self._leader.term, now)
 
     # --- 1: reports ---------------------------------------------------------------
 
@@ -172,24 +178,22 @@ class Coordinator:
         with transaction():
             cluster.hold(self._leader.term)
             assignments.mark_running([(it.session, it.epoch) for it in running])
-            sessions.clear_trouble([it.session for it in running])
+            placing.clear_trouble([it.session for it in running])
             for it in ended:
                 assignments.end_many([(it.session, it.epoch)], it.reason)
-            sessions.note_failures([(it.session, it.reason) for it in failed])
-            sessions.note_lost_logins([(it.session, it.reason) for it in lost])
+            placing.note_failures([(it.session, it.reason) for it in failed])
+            placing.note_lost_logins([(it.session, it.reason) for it in lost])
             cluster.set_reports_read(last)
         self._read = last
         now = time.monotonic()
         for it in running:
-            held = self._active[it.session]
-            self._active[it.session] = Active(
-                held.session, held.worker, held.incarnation, held.epoch, "running", held.revision
-            )
-            self._sent_at.pop(it.session, None)
+            if self._book.active[it.session].state == "assigned":
+                self._book.set_state(it.session, "running")
+                self._book.sent_at.pop(it.session, None)
         for it in failed:
             self._capacity.note_failure(it.session, it.node, now)
             log.warning("session_failed", session=it.session, node=it.node, reason=it.reason)
-        self._drop_active(self._active[it.session] for it in ended)
+        self._book.drop(self._book.active[it.session] for it in ended)
         for it in found:
             if it.kind == "died":
                 self._deaths.note_witnessed(it.incarnation)
@@ -200,40 +204,20 @@ class Coordinator:
                 )
 
     def _is_current(self, report: Report) -> bool:
-        held = self._active.get(report.session)
+        held = self._book.active.get(report.session)
         return (
             held is not None
             and held.epoch == report.epoch
             and held.incarnation == report.incarnation
         )
 
-    def _drop_active(self, gone: Iterable[Active]) -> None:
-        """Forget assignments that have ended, and free their room in Redis."""
-        ended = list({it.session: it for it in gone}.values())
-        if not ended:
-            return
-        now = time.monotonic()
-        for it in ended:
-            self._active.pop(it.session, None)
-            self._sent_at.pop(it.session, None)
-            if self._settings.cool_down_seconds:
-                self._cooling[it.session] = now + self._settings.cool_down_seconds
-        for start in range(0, len(ended), _PLACE_MOST):
-            part = ended[start : start + _PLACE_MOST]
-            answer = self._release(
-                keys=[keys.TERM], args=[self._leader.term, *(release_item(it) for it in part)]
-            )
-            if int(answer) < 0:
-                raise FencedError("Another coordinator leads now.")
-        self._next_place = 0.0
-
-    # --- 2 and 3: the dead ---------------------------------------------------------
+    # --- 2: the dead ---------------------------------------------------------------
 
     def _free_sessions_of(self, dead: dict[str, str], nodes: list[WorkerView]) -> None:
         if not dead:
             return
         names = {it.incarnation: it.name for it in nodes}
-        gone = [it for it in self._active.values() if it.incarnation in dead]
+        gone = [it for it in self._book.active.values() if it.incarnation in dead]
         now = time.monotonic()
         for incarnation, reason in dead.items():
             if incarnation not in self._declared:
@@ -251,7 +235,7 @@ class Coordinator:
             with transaction():
                 cluster.hold(self._leader.term)
                 assignments.end_many([(it.session, it.epoch) for it in gone], "its node is down")
-            self._drop_active(gone)
+            self._book.drop(gone)
         for it in nodes:
             declared = self._declared.get(it.incarnation)
             if declared is not None and now - declared > _FORGET_SECONDS:
@@ -262,159 +246,71 @@ class Coordinator:
     # --- 4: what should not run ------------------------------------------------------
 
     def _stop_unwanted(self, nodes: list[WorkerView]) -> None:
-        unwanted = assignments.wanted_stops()
+        unwanted = [
+            it for it in assignments.wanted_stops()
+            if it.session in self._book.active and self._book.active[it.session].epoch == it.epoch
+        ]  # fmt: skip
         if not unwanted:
             return
-        by_node: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-        for it in unwanted:
-            by_node[it.worker, it.incarnation].append((it.session, it.epoch))
         with transaction():
             cluster.hold(self._leader.term)
             assignments.mark_stopping([(it.session, it.epoch) for it in unwanted])
+        for it in unwanted:
+            self._book.set_state(it.session, "stopping")
         live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
-        for (node, incarnation), items in by_node.items():
-            if incarnation in live:
-                self._orders.send("stop", self._leader.term, node, incarnation, items)
+        chosen = [it for it in unwanted if it.incarnation in live]
+        self._book.send("stop", chosen, time.monotonic())
 
-    # --- 5: placement ------------------------------------------------------------------
-
-    def _place_sessions(self, nodes: list[WorkerView], now: float) -> None:
-        """Place what waits; what fits nowhere goes to the overflow queue."""
-        waiting = [
-            it for it in sessions.unplaced(_PLACE_MOST) if self._cooling.get(it.id, 0.0) <= now
-        ]
-        self._cooling = {k: v for k, v in self._cooling.items() if v > now}
-        self._next_place = now + _FULL_RETRY_SECONDS
-        if not waiting:
+    def _remove_unwanted(self) -> None:
+        """Remove the sessions that are to go and that no node runs any more."""
+        ids = [it for it in sessions.removable(_PLACE_MOST) if it not in self._book.active]
+        if not ids:
             return
-        by_id = {it.id: it for it in waiting}
-        ready = [
-            self._capacity.node(it, now)
-            for it in nodes
-            if it.state == "ready" and self._deaths.is_alive(it, now)
-        ]
-        needed = self._capacity.needed_bytes(nodes)
-        plan = placement.plan([self._capacity.wish(it, needed, now) for it in waiting], ready)
-        placed = self._commit_plan(plan.placed, by_id)
-        if plan.later or len(placed) < len(plan.placed):
+        with transaction():
+            cluster.hold(self._leader.term)
+            sessions.remove_many(ids)
+        self._book.freed.difference_update(ids)
+        # Their ids are never given again; what Redis still holds is only litter.
+        self._redis.delete(
+            *(it for session in ids for it in (
+                keys.spec(session), keys.cursor(session), keys.entities(session),
+                keys.assignment(session),
+            ))
+        )  # fmt: skip
+
+    # --- 5 and 6: placement and moves ---------------------------------------------------
+
+    def _place_sessions(
+        self, nodes: list[WorkerView], ready: list[placement.Node], now: float
+    ) -> None:
+        """Place what waits: all of it from time to time, else what was just freed."""
+        book = self._book
+        only = None if now >= self._next_place else sorted(book.freed)[:_PLACE_MOST]
+        if only is None:
+            self._next_place = now + _FULL_RETRY_SECONDS
+        found = placing.unplaced(_PLACE_MOST, only)
+        book.freed.difference_update(only if only is not None else tuple(book.freed))
+        book.cooling = {k: v for k, v in book.cooling.items() if v > now}
+        waiting = [it for it in found if it.id not in book.cooling]
+        if book.cooling or len(found) == _PLACE_MOST:
             self._next_place = now + self._settings.tick_seconds
-        full = [it.session for it in plan.placed if it.session not in placed]
-        reason = "all nodes are full" if ready else "there is no ready node"
-        self._record_plan(placed, [*plan.full, *full], by_id, reason)
-        self._send_starts(placed, by_id, now)
+        if waiting and self._placer.place(waiting, ready, self._capacity.needed_bytes(nodes), now):
+            self._next_place = now + self._settings.tick_seconds
 
-    def _commit_plan(
-        self, placed: Iterable[placement.Placement], by_id: dict[int, Unplaced]
-    ) -> dict[int, Active]:
-        """Reserve the plan's places in Redis; returns those that held."""
-        settings, items = self._settings, list(placed)
-        wanted = [
-            Active(
-                it.session,
-                it.node,
-                it.incarnation,
-                self._epochs.take(),
-                "assigned",
-                by_id[it.session].revision,
-            )
-            for it in items
-        ]
-        held: dict[int, Active] = {}
-        for start in range(0, len(items), 200):
-            self._leader.check()
-            part = list(zip(items, wanted, strict=True))[start : start + 200]
-            answers = self._place(
-                keys=[keys.TERM],
-                args=[
-                    self._leader.term,
-                    *(
-                        place_item(
-                            active, it.bytes, self._capacity.headroom,
-                            settings.ram_headroom_share,
-                        )
-                        for it, active in part
-                    ),
-                ],
-            )  # fmt: skip
-            for (_, active), answer in zip(part, answers, strict=True):
-                if answer == "OK":
-                    held[active.session] = active
-        return held
-
-    def _record_plan(
-        self, placed: dict[int, Active], full: list[int], by_id: dict[int, Unplaced], reason: str
+    def _move_sessions(
+        self, nodes: list[WorkerView], ready: list[placement.Node], now: float
     ) -> None:
-        """Write the plan to SQL: before any node hears of it."""
-        self._leader.check()
-        try:
-            with transaction():
-                cluster.hold(self._leader.term)
-                assignments.create_many(placed.values())
-                queue.remove_many([it for it in placed if by_id[it].queued])
-                queue.put_many([(it, reason) for it in full])
-        except AfxError:
-            self._drop_active(placed.values())
-            raise
-        self._active.update(placed)
-
-    def _send_starts(
-        self, placed: dict[int, Active], by_id: dict[int, Unplaced], now: float
-    ) -> None:
-        if not placed:
-            return
-        their_rules = rules.for_sessions(list(placed))
-        specs.publish(
-            self._redis,
-            (_spec(by_id[session], their_rules.get(session, [])) for session in placed),
-        )
-        self._send("start", placed.values(), now)
-        for it in placed.values():
-            self._capacity.note_start(it.incarnation)
-
-    def _send(self, kind: str, chosen: Iterable[Active], now: float) -> None:
-        by_node: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-        for it in chosen:
-            by_node[it.worker, it.incarnation].append((it.session, it.epoch))
-            self._sent_at[it.session] = now
-        for (node, incarnation), items in by_node.items():
-            self._orders.send(kind, self._leader.term, node, incarnation, items)
+        needed = self._capacity.needed_bytes(nodes)
+        news = self._moves.step(self._controls.asked_moves(), nodes, ready, needed, now)
+        self._controls.advance(nodes, self._placer.room_kept(), news, self._leader.term)
 
     def _resend_orders(self, nodes: list[WorkerView], now: float) -> None:
-        """Send START again for what a live node has not answered for long.
+        """Give orders again that a live node has not answered for long.
 
         Nodes know what they run: a repeated order only makes them say so.
         """
         live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
-        late = [
-            it
-            for it in self._active.values()
-            if it.state == "assigned"
-            and it.incarnation in live
-            and now - self._sent_at.setdefault(it.session, now) > _RESEND_SECONDS
-        ]
-        if late:
-            self._send("start", late, now)
-
-    # --- for people who look later ----------------------------------------------------
-
-    def _sample(self, nodes: list[WorkerView]) -> None:
-        with transaction():
-            cluster.hold(self._leader.term)
-            workers.seen_many([(it.name, it.incarnation, it.hostname, it.state) for it in nodes])
-            workers.sample_many(
-                [
-                    (it.name, it.metrics.rss, it.metrics.cpu, it.metrics.sessions,
-                     it.metrics.forwarded, it.metrics.load)
-                    for it in nodes
-                    if it.state in LIVE_STATES
-                ]
-            )  # fmt: skip
-
-
-def _spec(session: Unplaced, its_rules: Iterable[Rule]) -> SessionSpec:
-    return SessionSpec(
-        session.id, session.name, session.tier, session.login,
-        tuple(
-            RuleSpec(it.id, tuple(it.sources), tuple(it.destinations), it.mode) for it in its_rules
-        ),
-    )  # fmt: skip
+        for state, kind in (("assigned", "start"), ("stopping", "stop")):
+            late = self._book.late(state, live, now, _RESEND_SECONDS)
+            if late:
+                self._book.send(kind, late, now)

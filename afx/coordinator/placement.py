@@ -82,6 +82,11 @@ def score(node: Node, needed: int) -> float:
     )
 
 
+def with_starts(node: Node, least: int) -> Node:
+    """Return a node with at least so many start tokens."""
+    return replace(node, starts=max(node.starts, least))
+
+
 def fits(node: Node, needed: int) -> bool:
     """Return whether a node has room for a session."""
     return node.free >= needed and node.sessions < node.max_sessions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from afx.coordinator.placement import Placement
 from models.storage.assignments import Active
 
 
@@ -13,6 +14,11 @@ def place_item(active: Active, needed: int, headroom: int, headroom_share: float
         [active.session, active.worker, active.incarnation, active.epoch, needed, headroom,
          headroom_share]
     )  # fmt: skip
+
+
+def reserve_item(it: Placement, headroom: int, headroom_share: float) -> str:
+    """Return a place to be kept free, as ``place.lua`` and ``unreserve.lua`` read it."""
+    return json.dumps([it.session, it.node, it.incarnation, 0, it.bytes, headroom, headroom_share])
 
 
 def release_item(active: Active) -> str:

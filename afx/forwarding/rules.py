@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from afx.errors import UsageError
 
 Mode = Literal["copy", "forward"]
 
@@ -27,6 +30,20 @@ class ResolvedRule:
     sources: tuple[int, ...]
     destinations: tuple[int, ...]
     mode: Mode
+
+
+def chat_reference(text: str) -> str:
+    """Return a chat as rules keep it: ``@name`` or a marked id.
+
+    Takes links of t.me too. Raises UsageError for what names no chat.
+    """
+    name = re.sub(r"^(https?://)?t\.me/", "@", text.strip(), flags=re.ASCII)
+    if re.fullmatch(r"@[A-Za-z][A-Za-z0-9_]{3,31}", name, re.ASCII):
+        return name
+    if re.fullmatch(r"-?[1-9]\d{0,18}", name, re.ASCII):
+        return name
+    shown = "".join(it if it.isprintable() else "�" for it in text)[:60]
+    raise UsageError(f"'{shown}' names no chat; give an @name or an id such as -1001234567890.")
 
 
 def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]]:

@@ -26,7 +26,7 @@ import structlog
 from afx import lease
 from afx.cluster import reports, witness
 from afx.cluster.connection import connect, shown
-from afx.cluster.registry import LIVE_STATES, Identity, Metrics, Registry
+from afx.cluster.registry import LIVE_STATES, Identity, Metrics, Registry, WorkerState
 from afx.cluster.reports import Report
 from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
@@ -179,6 +179,7 @@ class Supervisor:
     ) -> Ending:
         """Beat until the incarnation ends; says why it did."""
         asked_to_stop = 0.0
+        wanted: WorkerState = "ready"
         while True:
             started = time.monotonic()
             if host.poll() is not None:
@@ -191,10 +192,12 @@ class Supervisor:
                     return "host_died"
             sent_at = lease.now()
             try:
-                self._registry.beat(
-                    who, self._metrics(resources, memory), _settled_sessions(settled)
+                _term, wanted = self._registry.beat(
+                    who, self._metrics(resources, memory), _settled_sessions(settled), wanted
                 )
                 self._renew(memory, sent_at)
+                if wanted == "stopping":
+                    self._stop.set()
                 self._bear_witness(who)
             except FencedError:
                 return "fenced"

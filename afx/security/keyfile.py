@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def read_keys(home: Path, secret_key: str, *, create: bool = True) -> list[str]:
             f"or {home / KEY_FILE}."
         )
     return keys
+
+
+def audit_keys(keys: list[str]) -> list[bytes]:
+    """Return the keys that seal the audit log, newest first (HMAC-SHA256)."""
+    return [hmac.digest(it.encode(), b"afx audit 1", "sha256") for it in keys]
 
 
 def _read_file(path: Path, *, create: bool) -> str:

@@ -1,16 +1,30 @@
 """Assignments: which node runs a session, under which epoch.
 
-A session's assignment goes assigned → running → (stopping →) ended. All calls
-belong into a transaction that began with ``cluster.hold``.
+A session's assignment goes assigned → running → (stopping →) ended; what is no
+such step is refused as a whole. All calls that write belong into a transaction
+that began with ``cluster.hold``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from models.base import execute_many, micros, utc_now
+from models import paging
+from models.base import execute, execute_many, insert_many, micros, utc_now
+from models.paging import Page
 from models.tables import Session, SessionAssignment
+from models.transitions import refuse
+
+_PART = 400
+_REACHED = {
+    "running": {"running", "stopping"},
+    "stopping": {"stopping"},
+    "ended": {"ended"},
+}
+"""The states in which a step to the first one leaves things in order."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,31 +42,44 @@ class Active:
 def create_many(rows: Iterable[Active]) -> None:
     """Record new assignments; the database refuses a second active one."""
     now = micros(utc_now())
-    execute_many(
-        "INSERT INTO session_assignments"
-        " (session_id, worker, incarnation, epoch, revision, state, reason, assigned_at)"
-        " VALUES (?, ?, ?, ?, ?, 'assigned', '', ?)",
-        [(it.session, it.worker, it.incarnation, it.epoch, it.revision, now) for it in rows],
-    )
+    insert_many(
+        "session_assignments",
+        (
+            "session_id", "worker", "incarnation", "epoch", "revision", "state", "reason",
+            "assigned_at",
+        ),
+        [
+            (it.session, it.worker, it.incarnation, it.epoch, it.revision, "assigned", "", now)
+            for it in rows
+        ],
+    )  # fmt: skip
 
 
 def mark_running(rows: Sequence[tuple[int, int]]) -> None:
-    """Note that sessions run, given as (session, epoch)."""
+    """Note that sessions run, given as (session, epoch); once more changes nothing.
+
+    Raises TransitionError, for all of them, when one has ended.
+    """
     now = micros(utc_now())
     execute_many(
         "UPDATE session_assignments SET state = 'running', running_at = ?"
         " WHERE session_id = ? AND epoch = ? AND state = 'assigned'",
         [(now, session, epoch) for session, epoch in rows],
     )
+    _check(rows, "running")
 
 
 def mark_stopping(rows: Sequence[tuple[int, int]]) -> None:
-    """Note that sessions were told to stop, given as (session, epoch)."""
+    """Note that sessions were told to stop, given as (session, epoch).
+
+    Raises TransitionError, for all of them, when one has ended.
+    """
     execute_many(
         "UPDATE session_assignments SET state = 'stopping'"
         " WHERE session_id = ? AND epoch = ? AND state IN ('assigned', 'running')",
-        list(rows),
+        rows,
     )
+    _check(rows, "stopping")
 
 
 def end_many(rows: Sequence[tuple[int, int]], reason: str) -> None:
@@ -62,6 +89,16 @@ def end_many(rows: Sequence[tuple[int, int]], reason: str) -> None:
         "UPDATE session_assignments SET state = 'ended', ended_at = ?, reason = ?"
         " WHERE session_id = ? AND epoch = ? AND state <> 'ended'",
         [(now, reason, session, epoch) for session, epoch in rows],
+    )
+    _check(rows, "ended")
+
+
+def end_all(reason: str) -> int:
+    """End every assignment, after a restore; returns how many there were."""
+    return int(
+        SessionAssignment.update(state="ended", ended_at=utc_now(), reason=reason)
+        .where(SessionAssignment.state != "ended")
+        .execute()
     )
 
 
@@ -88,3 +125,46 @@ def wanted_stops() -> list[Active]:
         )
     )  # fmt: skip
     return [Active(*row) for row in query.tuples()]
+
+
+def history(session: Session, *, before: int | None = None, limit: int = 20) -> Page:
+    """Return a session's assignments, the newest first."""
+    table = SessionAssignment
+    query = table.select(
+        table.id, table.worker.alias("node"), table.epoch, table.state, table.reason,
+        table.assigned_at, table.running_at, table.ended_at,
+    ).where(table.session == session)  # fmt: skip
+    return paging.fetch(query, table.id, after=before, limit=limit, newest_first=True)
+
+
+def prune(before: datetime, most: int) -> int:
+    """Remove assignments that ended before an instant; returns how many.
+
+    Each session keeps its last one, from which placement knows its old node.
+    """
+    cursor = execute(
+        "DELETE FROM session_assignments WHERE id IN ("
+        " SELECT held.id FROM session_assignments AS held"
+        " WHERE held.ended_at < ? AND EXISTS (SELECT 1 FROM session_assignments AS newer"
+        "  WHERE newer.session_id = held.session_id AND newer.epoch > held.epoch)"
+        " ORDER BY held.ended_at LIMIT ?)",
+        micros(before), most,
+    )  # fmt: skip
+    return int(cursor.rowcount)
+
+
+def _check(rows: Sequence[tuple[int, int]], target: str) -> None:
+    """Raise TransitionError when a step was not taken; rows that are gone are none."""
+    for start in range(0, len(rows), _PART):
+        part = rows[start : start + _PART]
+        wanted = set(part)
+        query: Any = SessionAssignment.select(
+            SessionAssignment.session_id, SessionAssignment.epoch, SessionAssignment.state
+        ).where(
+            SessionAssignment.session_id.in_([session for session, _ in part]),
+            SessionAssignment.epoch.in_([epoch for _, epoch in part]),
+            SessionAssignment.state.not_in(_REACHED[target]),
+        )
+        for session, epoch, state in query.tuples():
+            if (session, epoch) in wanted:
+                raise refuse("assignment", f"of session {session}", state, target)

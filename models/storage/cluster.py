@@ -7,19 +7,19 @@ from models.base import transaction
 from models.tables import ClusterState
 
 
-def begin_generation(term: int) -> int:
-    """Start a new leader's generation of epochs; returns it.
+def begin_generation(term: int, above: int = 0) -> int:
+    """Start a new leader's generation of epochs, above any before; returns it.
 
-    Raises FencedError when a leader with a newer term has begun already.
+    ``above`` is the highest that is known from elsewhere: a database that was
+    restored may have forgotten some. Raises FencedError when a leader with a
+    newer term has begun already.
     """
     with transaction():
-        state, _ = ClusterState.get_or_create(id=1)
-        if state.term > term:
-            raise FencedError("Another coordinator leads now.")
-        state.generation += 1
-        state.term = term
-        state.save()
-        return int(state.generation)
+        hold(term)
+        state = ClusterState.get_by_id(1)
+        generation = max(int(state.generation), above) + 1
+        ClusterState.update(generation=generation).where(ClusterState.id == 1).execute()
+        return generation
 
 
 def hold(term: int) -> None:

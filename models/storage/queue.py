@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from models import paging
 from models.base import execute_many, micros, utc_now
-from models.tables import Session, SessionQueue
+from models.paging import Page
+from models.tables import Session, SessionQueue, User
 
 
 def put_many(rows: Sequence[tuple[int, str]]) -> None:
@@ -25,15 +26,19 @@ def remove_many(ids: Sequence[int]) -> None:
     execute_many("DELETE FROM session_queue WHERE session_id = ?", [(it,) for it in ids])
 
 
-def listing() -> list[dict[str, Any]]:
-    """Return all sessions that wait, the longest first."""
+def count() -> int:
+    """Return how many sessions wait."""
+    return int(SessionQueue.select().count())
+
+
+def listing(*, after: str | None = None, limit: int = 100) -> Page:
+    """Return sessions that wait, by name."""
     query = (
         SessionQueue.select(
-            Session.name.alias("session"), SessionQueue.reason, SessionQueue.since,
-            SessionQueue.attempts,
+            Session.id, Session.name, User.name.alias("user"), User.tier, SessionQueue.reason,
+            SessionQueue.since, SessionQueue.attempts,
         )
         .join(Session)
-        .order_by(SessionQueue.since)
-        .dicts()
+        .join(User)
     )  # fmt: skip
-    return list(query)
+    return paging.fetch(query, Session.name, after=after, limit=limit)

@@ -4,65 +4,189 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from models.base import execute_many, micros, transaction, utc_now
-from models.tables import Rule, Session
+import peewee
+
+from afx.errors import UsageError
+from models import names, paging
+from models.base import insert_many, micros, transaction, utc_now
+from models.paging import Page
+from models.storage import sessions
+from models.tables import MODES, Rule, Session
+
+_PART = 500
 
 
-def create(session: Session, sources: list[str], destinations: list[str], mode: str) -> Rule:
-    """Add a rule to a session, which is started anew if it runs."""
+@dataclass(slots=True, frozen=True)
+class NewRule:
+    """A rule to be added to a session."""
+
+    session: int
+    name: str
+    """Unique within its session."""
+    sources: list[str]
+    destinations: list[str]
+    mode: str = "copy"
+    enabled: bool = True
+
+
+def create(
+    session: Session,
+    sources: list[str],
+    destinations: list[str],
+    mode: str = "copy",
+    *,
+    name: str = "",
+    enabled: bool = True,
+) -> Rule:
+    """Add a rule to a session, which is started anew if it runs.
+
+    Without a name it is called ``rule-N``. Raises UsageError when the session
+    has one of that name, and for an unknown mode.
+    """
     with transaction():
-        _revise([session.id])
-        rule: Rule = Rule.create(
-            session=session, sources=sources, destinations=destinations, mode=mode
-        )
+        name = name or _free_name(session)
+        create_many([NewRule(session.id, name, sources, destinations, mode, enabled)])
+        rule: Rule = Rule.get((Rule.session == session) & (Rule.name == name))
         return rule
 
 
-def create_many(rows: Sequence[tuple[int, list[str], list[str], str]]) -> None:
-    """Add rules, given as (session id, sources, destinations, mode)."""
+def create_many(rows: Sequence[NewRule]) -> None:
+    """Add rules, all or none; their sessions are started anew if they run.
+
+    Raises UsageError for a name that is taken and for an unknown mode.
+    """
     now = micros(utc_now())
     encode = Rule.sources.db_value
-    with transaction():
-        _revise([session for session, *_ in rows])
-        execute_many(
-            "INSERT INTO rules (session_id, sources, destinations, mode, enabled, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (session, encode(sources), encode(destinations), mode, True, now)
-                for session, sources, destinations, mode in rows
-            ],
+    for it in rows:
+        names.check_name("rule", it.name)
+        _check_mode(it.mode)
+    try:
+        with transaction():
+            _revise(it.session for it in rows)
+            insert_many(
+                "rules",
+                ("session_id", "name", "sources", "destinations", "mode", "enabled", "created_at"),
+                [
+                    (it.session, it.name, encode(it.sources), encode(it.destinations), it.mode,
+                     it.enabled, now)
+                    for it in rows
+                ],
+            )  # fmt: skip
+    except peewee.IntegrityError as error:
+        raise UsageError("A rule of that name exists in its session; nothing was added.") from error
+
+
+def find(text: str) -> Rule:
+    """Return the rule that an id or ``SESSION/NAME`` means; UsageError when none does."""
+    rule: Rule | None = None
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        rule = Rule.get_or_none(Rule.id == int(text))
+    elif "/" in text:
+        owner, _, name = text.rpartition("/")
+        rule = Rule.get_or_none((Rule.session == sessions.find(owner)) & (Rule.name == name))
+    if rule is None:
+        raise UsageError(
+            f"There is no rule '{names.shown(text)}'; give an id or SESSION/NAME, "
+            "as 'afx rule list' shows them."
         )
+    return rule
 
 
-def for_sessions(ids: Sequence[int]) -> dict[int, list[Rule]]:
-    """Return the enabled rules of sessions, by session id."""
+def change(
+    rule: Rule,
+    *,
+    sources: list[str] | None = None,
+    destinations: list[str] | None = None,
+    mode: str | None = None,
+    enabled: bool | None = None,
+) -> bool:
+    """Change what is given of a rule; False when it is all that already.
+
+    Its session is started anew if it runs. Raises UsageError for an unknown mode.
+    """
+    wanted = {
+        "sources": sources, "destinations": destinations, "mode": mode, "enabled": enabled,
+    }  # fmt: skip
+    fields = {k: v for k, v in wanted.items() if v is not None and v != getattr(rule, k)}
+    if not fields:
+        return False
+    if mode is not None:
+        _check_mode(mode)
+    with transaction():
+        _revise([rule.session_id])
+        Rule.update(**fields).where(Rule.id == rule.id).execute()
+    return True
+
+
+def remove(rule: Rule) -> None:
+    """Remove a rule; its session is started anew if it runs."""
+    with transaction():
+        _revise([rule.session_id])
+        rule.delete_instance()
+
+
+def for_sessions(ids: Sequence[int], *, enabled: bool = True) -> dict[int, list[Rule]]:
+    """Return the rules of sessions, by session id; only the enabled ones if so asked."""
     found: dict[int, list[Rule]] = defaultdict(list)
-    for start in range(0, len(ids), 500):
-        part = list(ids[start : start + 500])
-        for rule in Rule.select().where(Rule.session.in_(part) & Rule.enabled).order_by(Rule.id):
+    for start in range(0, len(ids), _PART):
+        part = list(ids[start : start + _PART])
+        query = Rule.select().where(Rule.session.in_(part)).order_by(Rule.id)
+        for rule in query.where(Rule.enabled) if enabled else query:
             found[rule.session_id].append(rule)
     return found
 
 
-def listing() -> list[dict[str, Any]]:
-    """Return every rule with its session's name."""
-    query = (
-        Rule.select(
-            Rule.id, Session.name.alias("session"), Rule.sources, Rule.destinations, Rule.mode,
-            Rule.enabled,
-        )
-        .join(Session)
-        .order_by(Rule.id)
-        .dicts()
-    )  # fmt: skip
-    return list(query)
+def listing(
+    *,
+    after: int | None = None,
+    limit: int = 100,
+    session: Session | None = None,
+    enabled: bool | None = None,
+) -> Page:
+    """Return rules with their sessions' names, by id."""
+    query = Rule.select(
+        Rule.id, Rule.name, Session.name.alias("session"), Rule.sources, Rule.destinations,
+        Rule.mode, Rule.enabled, Rule.created_at,
+    ).join(Session)  # fmt: skip
+    if session is not None:
+        query = query.where(Rule.session == session)
+    if enabled is not None:
+        query = query.where(Rule.enabled == enabled)
+    return paging.fetch(query, Rule.id, after=after, limit=limit)
+
+
+def count() -> int:
+    """Return how many rules there are."""
+    return int(Rule.select().count())
+
+
+def paths_beginning(prefix: str) -> list[str]:
+    """Return a few rules as ``SESSION/NAME`` that begin with a text."""
+    path: Any = Session.name.concat("/").concat(Rule.name)
+    query = Rule.select(path).join(Session).where(names.beginning(path, prefix)).limit(20)
+    return [str(it) for (it,) in query.tuples()]
+
+
+def _free_name(session: Session) -> str:
+    held = {name for (name,) in Rule.select(Rule.name).where(Rule.session == session).tuples()}
+    number = len(held) + 1
+    while f"rule-{number}" in held:
+        number += 1
+    return f"rule-{number}"
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise UsageError(f"There is no mode '{names.shown(mode)}'; use copy or forward.")
 
 
 def _revise(ids: Iterable[int]) -> None:
     """Note that sessions' rules have changed."""
-    execute_many(
-        "UPDATE sessions SET revision = revision + 1 WHERE id = ?",
-        [(it,) for it in sorted(set(ids))],
-    )
+    held = sorted(set(ids))
+    for start in range(0, len(held), _PART):
+        Session.update(revision=Session.revision + 1).where(
+            Session.id.in_(held[start : start + _PART])
+        ).execute()

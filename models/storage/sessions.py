@@ -1,75 +1,197 @@
-"""Sessions: Telegram logins, what is wanted of them, and what troubles them."""
+"""Sessions: Telegram logins, and what is wanted of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 import peewee
-from peewee import JOIN
+from peewee import JOIN, Case, fn
 
 from afx.errors import UsageError
-from models.base import execute_many, micros, transaction, utc_now
-from models.tables import Rule, Session, SessionAssignment, SessionQueue, User
+from models import names, paging
+from models.base import execute, execute_many, insert_many, micros, transaction, utc_now
+from models.paging import Page
+from models.tables import Session, SessionAssignment, SessionQueue, User
 
-_RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
+STATES = ("running", "assigned", "stopping", "waiting", "paused", "unplaced", "removing")
+_PART = 500
 
 
 @dataclass(slots=True, frozen=True)
-class Unplaced:
-    """A session that should run and does not."""
+class NewSession:
+    """A session to be added."""
 
-    id: int
     name: str
-    tier: str
     login: str
-    last_worker: str
-    failures: int
-    since: datetime
-    queued: bool
-    revision: int
+    """Sealed by the vault."""
+    fingerprint: str | None = None
+    """Of the login's key, so that no login is added twice."""
 
 
-def create(user: User, name: str, sealed_login: str) -> Session:
-    """Add a session; raises UsageError when the name is taken."""
-    try:
-        with transaction():
-            session: Session = Session.create(user=user, name=name, login=sealed_login)
-            return session
-    except peewee.IntegrityError as error:
-        raise UsageError(f"There is a session '{name}' already; choose another name.") from error
+@dataclass(slots=True, frozen=True)
+class SessionFilter:
+    """Which sessions to list; None: any."""
+
+    user: str | None = None
+    tier: str | None = None
+    node: str | None = None
+    state: str | None = None
+    """One of ``STATES``."""
+    troubled: bool = False
+    prefix: str = ""
 
 
-def create_many(user: User, rows: Sequence[tuple[str, str]]) -> list[int]:
-    """Add sessions, given as (name, sealed login); returns their ids in order.
+def create(user: User, new: NewSession) -> Session:
+    """Add a session; raises UsageError when its name or its login is taken."""
+    names.check_name("session", new.name)
+    with transaction():
+        _refuse_taken(new)
+        create_many(user, [new])
+        session: Session = Session.get(Session.name == new.name)
+        return session
 
-    All or none: raises UsageError when a name is taken.
+
+def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
+    """Add sessions; returns their ids in order.
+
+    All or none: raises UsageError when a name or a login is taken.
     """
-    names = [name for name, _ in rows]
+    if not rows:
+        return []
     try:
         with transaction():
+            first = _take_ids(len(rows))
             now = micros(utc_now())
-            execute_many(
-                "INSERT INTO sessions"
-                " (user_id, name, login, wanted, trouble, failures, revision, created_at)"
-                " VALUES (?, ?, ?, 'running', '', 0, 1, ?)",
-                [(user.id, name, login, now) for name, login in rows],
-            )
-            found: dict[str, int] = {}
-            for start in range(0, len(names), 500):
-                part = names[start : start + 500]
-                query = Session.select(Session.name, Session.id).where(Session.name.in_(part))
-                found.update(query.tuples())
-            return [found[name] for name in names]
+            insert_many(
+                "sessions",
+                (
+                    "id", "user_id", "name", "login", "fingerprint", "wanted", "removing",
+                    "trouble", "failures", "revision", "created_at",
+                ),
+                [
+                    (first + number, user.id, it.name, it.login, it.fingerprint, "running", False,
+                     "", 0, 1, now)
+                    for number, it in enumerate(rows)
+                ],
+            )  # fmt: skip
+            return list(range(first, first + len(rows)))
     except peewee.IntegrityError as error:
-        raise UsageError("A session of one of these names exists; nothing was added.") from error
+        raise UsageError(
+            "A session of one of these names or logins exists; nothing was added."
+        ) from error
+
+
+def taken(rows: Sequence[tuple[str, str | None]]) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Return what exists of (name, fingerprint) pairs.
+
+    As (name → its fingerprint, fingerprint → its session's name).
+    """
+    by_name: dict[str, str | None] = {}
+    by_print: dict[str, str] = {}
+    chosen = Session.select(Session.name, Session.fingerprint)
+    for start in range(0, len(rows), _PART):
+        part = rows[start : start + _PART]
+        prints = [it for _, it in part if it]
+        condition = Session.name.in_([name for name, _ in part])
+        if prints:
+            condition |= Session.fingerprint.in_(prints)
+        for name, fingerprint in chosen.where(condition).tuples():
+            by_name[name] = fingerprint
+            if fingerprint:
+                by_print[fingerprint] = name
+    return by_name, by_print
+
+
+def find(text: str) -> Session:
+    """Return a session by name, id or a unique beginning; UsageError when there is none."""
+    session: Session = names.find(Session, "session", text)
+    return session
+
+
+def listing(
+    chosen: SessionFilter | None = None, *, after: str | None = None, limit: int = 100
+) -> Page:
+    """Return sessions with user, node and state, by name."""
+    query = _filtered(_described(), chosen or SessionFilter())
+    return paging.fetch(query, Session.name, after=after, limit=limit)
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """Return one session as ``listing`` shows it."""
+    found: dict[str, Any] = _described().where(Session.id == session.id).dicts().get()
+    return found
 
 
 def count() -> int:
     """Return how many sessions there are."""
     return int(Session.select().count())
+
+
+def count_by_state() -> dict[str, int]:
+    """Return how many sessions are in each of ``STATES``, and ``troubled``."""
+    active = SessionAssignment.state != "ended"
+    states = dict(
+        SessionAssignment.select(SessionAssignment.state, fn.COUNT(SessionAssignment.id))
+        .where(active)
+        .group_by(SessionAssignment.state)
+        .tuples()
+    )
+    idle = ~fn.EXISTS(
+        SessionAssignment.select(SessionAssignment.id).where(
+            (SessionAssignment.session == Session.id) & active
+        )
+    )
+    paused = Session.select().where((Session.wanted == "paused") & ~Session.removing & idle)
+    counts = {
+        **{state: int(states.get(state, 0)) for state in ("running", "assigned", "stopping")},
+        "waiting": int(SessionQueue.select().count()),
+        "paused": int(paused.count()),
+        "removing": int(Session.select().where(Session.removing & idle).count()),
+    }
+    counts["unplaced"] = max(0, count() - sum(counts.values()))
+    counts["troubled"] = int(Session.select().where(Session.trouble != "").count())
+    return counts
+
+
+def set_wanted(session: Session, wanted: str) -> None:
+    """Say whether a session should run; clears its trouble.
+
+    Raises UsageError for one that is being removed.
+    """
+    with transaction():
+        changed = (
+            Session.update(wanted=wanted, trouble="", retry_at=None, failures=0)
+            .where((Session.id == session.id) & ~Session.removing)
+            .execute()
+        )
+        if not changed:
+            raise UsageError(f"Session '{session.name}' is being removed; nothing was changed.")
+
+
+def remove_unused(session: Session) -> bool:
+    """Remove a session that no node has ever been given; False when one has."""
+    with transaction():
+        if SessionAssignment.select().where(SessionAssignment.session == session).exists():
+            return False
+        session.delete_instance()
+        return True
+
+
+def mark_removing(session: Session) -> None:
+    """Say that a session is to be removed as soon as no node runs it."""
+    with transaction():
+        Session.update(removing=True, wanted="paused").where(Session.id == session.id).execute()
+
+
+def removable(limit: int) -> list[int]:
+    """Return the ids of sessions to be removed that no node runs."""
+    active = SessionAssignment.select(SessionAssignment.id).where(
+        (SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended")
+    )
+    query = Session.select(Session.id).where(Session.removing & ~fn.EXISTS(active)).limit(limit)
+    return [number for (number,) in query.tuples()]
 
 
 def remove_many(ids: Sequence[int]) -> None:
@@ -78,23 +200,45 @@ def remove_many(ids: Sequence[int]) -> None:
         execute_many("DELETE FROM sessions WHERE id = ?", [(it,) for it in ids])
 
 
-def find(name: str) -> Session:
-    """Return a session by name or id; raises UsageError when there is none."""
-    session: Session | None = Session.get_or_none(Session.name == name)
-    if session is None and name.isdigit():
-        session = Session.get_or_none(Session.id == int(name))
-    if session is None:
-        raise UsageError(f"There is no session '{name}'; 'afx session list' shows them all.")
-    return session
+def names_beginning(prefix: str) -> list[str]:
+    """Return a few sessions' names that begin with a text."""
+    return names.by_prefix(Session, prefix)
 
 
-def listing() -> list[dict[str, Any]]:
-    """Return every session with its user, node and state, by name."""
-    query = (
+def _refuse_taken(new: NewSession) -> None:
+    by_name, by_print = taken([(new.name, new.fingerprint)])
+    if new.name in by_name:
+        raise UsageError(f"There is a session '{new.name}' already; choose another name.")
+    if new.fingerprint and new.fingerprint in by_print:
+        raise UsageError(
+            f"Session '{by_print[new.fingerprint]}' has this very login already; "
+            "one login must not run twice."
+        )
+
+
+def _take_ids(number: int) -> int:
+    """Return the first of so many ids that no session has had before."""
+    execute("UPDATE cluster_state SET next_session = next_session + ? WHERE id = 1", number)
+    cursor = execute("SELECT next_session FROM cluster_state WHERE id = 1")
+    return int(cursor.fetchone()[0]) - number
+
+
+def _described() -> Any:
+    state = Case(
+        None,
+        (
+            (Session.removing, "removing"),
+            (SessionAssignment.state.is_null(False), SessionAssignment.state),
+            (Session.wanted == "paused", "paused"),
+            (SessionQueue.reason.is_null(False), "waiting"),
+        ),
+        "unplaced",
+    )
+    return (
         Session.select(
             Session.id, Session.name, User.name.alias("user"), User.tier, Session.wanted,
-            SessionAssignment.worker, SessionAssignment.state, SessionAssignment.epoch,
-            SessionQueue.reason.alias("waits"), Session.trouble,
+            state.alias("state"), SessionAssignment.worker.alias("node"), SessionAssignment.epoch,
+            SessionQueue.reason.alias("waits"), Session.trouble, Session.created_at,
         )
         .join(User)
         .switch(Session)
@@ -104,104 +248,33 @@ def listing() -> list[dict[str, Any]]:
         )
         .switch(Session)
         .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
-        .order_by(Session.name)
-        .dicts()
     )  # fmt: skip
-    return list(query)
 
 
-def set_wanted(session: Session, wanted: str) -> None:
-    """Say whether a session should run; clears its trouble."""
-    with transaction():
-        Session.update(wanted=wanted, trouble="", retry_at=None, failures=0).where(
-            Session.id == session.id
-        ).execute()
-
-
-def unplaced(limit: int) -> list[Unplaced]:
-    """Return sessions that should run, have no node, and may be tried now.
-
-    Premium users' first, then the longest waiting. A session without an enabled
-    rule has nothing to do and is not placed.
-    """
-    now = utc_now()
-    active = SessionAssignment.alias()
-    last = (
-        SessionAssignment.select(SessionAssignment.worker)
-        .where(SessionAssignment.session == Session.id)
-        .order_by(SessionAssignment.epoch.desc())
-        .limit(1)
-    )
-    rules = Rule.select(Rule.id).where((Rule.session == Session.id) & Rule.enabled)
-    query = (
-        Session.select(
-            Session.id, Session.name, User.tier, Session.login, last, Session.failures,
-            SessionQueue.since, Session.created_at, Session.revision,
+def _filtered(query: Any, chosen: SessionFilter) -> Any:
+    if chosen.user is not None:
+        query = query.where(Session.user == names.find(User, "user", chosen.user))
+    if chosen.tier is not None:
+        query = query.where(User.tier == chosen.tier)
+    if chosen.node is not None:
+        query = query.where(SessionAssignment.worker == chosen.node)
+    if chosen.troubled:
+        query = query.where(Session.trouble != "")
+    if chosen.prefix:
+        query = query.where(names.beginning(Session.name, chosen.prefix))
+    idle = SessionAssignment.id.is_null() & ~Session.removing
+    if chosen.state in ("running", "assigned", "stopping"):
+        query = query.where((SessionAssignment.state == chosen.state) & ~Session.removing)
+    elif chosen.state == "removing":
+        query = query.where(Session.removing)
+    elif chosen.state == "paused":
+        query = query.where((Session.wanted == "paused") & idle)
+    elif chosen.state == "waiting":
+        query = query.where(SessionQueue.reason.is_null(False) & (Session.wanted != "paused"), idle)
+    elif chosen.state == "unplaced":
+        query = query.where((Session.wanted != "paused") & SessionQueue.reason.is_null(), idle)
+    elif chosen.state is not None:
+        raise UsageError(
+            f"There is no state '{names.shown(chosen.state)}'; it is one of {', '.join(STATES)}."
         )
-        .join(User)
-        .switch(Session)
-        .join(
-            active, JOIN.LEFT_OUTER,
-            on=(active.session == Session.id) & (active.state != "ended"),
-        )
-        .switch(Session)
-        .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
-        .where(
-            Session.wanted == "running",
-            active.id.is_null(),
-            Session.retry_at.is_null() | (Session.retry_at <= now),
-            peewee.fn.EXISTS(rules),
-        )
-        .order_by(User.tier.desc(), Session.id)
-        .limit(limit)
-        .tuples()
-    )  # fmt: skip
-    return [
-        Unplaced(
-            row[0],
-            row[1],
-            row[2],
-            row[3],
-            row[4] or "",
-            row[5],
-            row[6] or row[7],
-            bool(row[6]),
-            row[8],
-        )
-        for row in query
-    ]
-
-
-def note_failures(rows: Sequence[tuple[int, str]]) -> None:
-    """Note why sessions failed; each is tried again after a growing pause."""
-    now = utc_now()
-    ids = [session for session, _ in rows]
-    counts = dict(Session.select(Session.id, Session.failures).where(Session.id.in_(ids)).tuples())
-    execute_many(
-        "UPDATE sessions SET trouble = ?, failures = failures + 1, retry_at = ? WHERE id = ?",
-        [
-            (reason, micros(now + timedelta(seconds=_pause(counts.get(session, 0)))), session)
-            for session, reason in rows
-        ],
-    )
-
-
-def note_lost_logins(rows: Sequence[tuple[int, str]]) -> None:
-    """Note sessions whose login Telegram no longer takes: they are not tried again."""
-    execute_many(
-        "UPDATE sessions SET trouble = ?, wanted = 'paused' WHERE id = ?",
-        [(reason, session) for session, reason in rows],
-    )
-
-
-def clear_trouble(ids: Sequence[int]) -> None:
-    """Forget the troubles of sessions that run."""
-    execute_many(
-        "UPDATE sessions SET trouble = '', failures = 0, retry_at = NULL"
-        " WHERE id = ? AND (failures > 0 OR trouble <> '')",
-        [(session,) for session in ids],
-    )
-
-
-def _pause(failures: int) -> int:
-    return _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+    return query

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import peewee
+from peewee import fn
 
 from afx.errors import UsageError
+from models import names, paging
 from models.base import transaction
-from models.tables import User
+from models.paging import Page
+from models.tables import TIERS, Session, User
 
 
 def create(name: str, tier: str = "free") -> User:
     """Add a user; raises UsageError when the name is taken or the tier unknown."""
-    if tier not in ("premium", "free"):
-        raise UsageError(f"There is no tier '{tier}'; use premium or free.")
+    _check_tier(tier)
+    names.check_name("user", name)
     try:
         with transaction():
             user: User = User.create(name=name, tier=tier)
@@ -21,24 +24,52 @@ def create(name: str, tier: str = "free") -> User:
         raise UsageError(f"There is a user '{name}' already; choose another name.") from error
 
 
-def find(name: str) -> User:
-    """Return a user by name; raises UsageError when there is none."""
-    user: User | None = User.get_or_none(User.name == name)
-    if user is None:
-        raise UsageError(f"There is no user '{name}'; 'afx user list' shows them all.")
+def find(text: str) -> User:
+    """Return a user by name, id or a unique beginning; UsageError when there is none."""
+    user: User = names.find(User, "user", text)
     return user
 
 
-def remove(name: str) -> None:
+def set_tier(user: User, tier: str) -> None:
+    """Change a user's tier; placement heeds it from its next round on.
+
+    Raises UsageError for an unknown tier.
+    """
+    _check_tier(tier)
+    with transaction():
+        User.update(tier=tier).where(User.id == user.id).execute()
+
+
+def remove(user: User) -> None:
     """Remove a user who owns no session; raises UsageError for one who does."""
-    user = find(name)
     try:
         with transaction():
             user.delete_instance()
     except peewee.IntegrityError as error:
-        raise UsageError(f"User '{name}' owns sessions; remove these first.") from error
+        raise UsageError(f"User '{user.name}' owns sessions; remove these first.") from error
 
 
-def all_users() -> list[User]:
-    """Return every user, by name."""
-    return list(User.select().order_by(User.name))
+def listing(*, after: str | None = None, limit: int = 100, tier: str | None = None) -> Page:
+    """Return users with their number of sessions, by name."""
+    owned = Session.select(fn.COUNT(Session.id)).where(Session.user == User.id)
+    query = User.select(User.id, User.name, User.tier, owned.alias("sessions"), User.created_at)
+    if tier is not None:
+        _check_tier(tier)
+        query = query.where(User.tier == tier)
+    return paging.fetch(query, User.name, after=after, limit=limit)
+
+
+def count_by_tier() -> dict[str, int]:
+    """Return how many users each tier has."""
+    query = User.select(User.tier, fn.COUNT(User.id)).group_by(User.tier)
+    return {str(tier): int(count) for tier, count in query.tuples()}
+
+
+def names_beginning(prefix: str) -> list[str]:
+    """Return a few users' names that begin with a text."""
+    return names.by_prefix(User, prefix)
+
+
+def _check_tier(tier: str) -> None:
+    if tier not in TIERS:
+        raise UsageError(f"There is no tier '{names.shown(tier)}'; use premium or free.")

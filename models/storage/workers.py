@@ -1,36 +1,82 @@
-"""Worker nodes that were seen, and samples of their metrics."""
+"""Worker nodes that were seen, and what is wanted of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from models.base import execute_many, micros, utc_now
+from afx.errors import UsageError
+from models import names, paging
+from models.base import execute_many, micros, transaction, utc_now
+from models.paging import Page
 from models.tables import Worker
 
 
-def seen_many(rows: Sequence[tuple[str, str, str, str]]) -> None:
-    """Note nodes, given as (name, incarnation, hostname, state)."""
+@dataclass(slots=True, frozen=True)
+class Seen:
+    """A node as the coordinator sees it."""
+
+    name: str
+    incarnation: str
+    hostname: str
+    state: str
+    forwarded: int = 0
+    """Messages since the incarnation's start."""
+
+
+def seen_many(rows: Iterable[Seen]) -> None:
+    """Note nodes, each once by its name."""
     now = micros(utc_now())
     execute_many(
-        "INSERT INTO workers (name, incarnation, hostname, state, first_seen, last_seen)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+        "INSERT INTO workers"
+        " (name, incarnation, hostname, state, wanted, forwarded, first_seen, last_seen)"
+        " VALUES (?, ?, ?, ?, 'ready', ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
         " incarnation = EXCLUDED.incarnation, hostname = EXCLUDED.hostname,"
-        " state = EXCLUDED.state, last_seen = EXCLUDED.last_seen",
-        [(*row, now, now) for row in rows],
-    )
+        " state = EXCLUDED.state, forwarded = EXCLUDED.forwarded,"
+        " last_seen = EXCLUDED.last_seen",
+        [
+            (it.name, it.incarnation, it.hostname, it.state, it.forwarded, now, now)
+            for it in rows
+        ],
+    )  # fmt: skip
 
 
-def sample_many(rows: Sequence[tuple[str, int, float, int, int, float]]) -> None:
-    """Record metrics: (name, rss bytes, cpu share, sessions, forwarded, load)."""
-    now = micros(utc_now())
-    execute_many(
-        "INSERT INTO worker_analytics (worker, at, rss, cpu, sessions, forwarded, load)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(row[0], now, *row[1:]) for row in rows],
-    )
+def forwarded() -> dict[str, int]:
+    """Return what each node's latest incarnation had forwarded, by incarnation."""
+    query = Worker.select(Worker.incarnation, Worker.forwarded)
+    return {str(incarnation): int(count) for incarnation, count in query.tuples()}
 
 
-def listing() -> list[dict[str, Any]]:
-    """Return every node that was ever seen."""
-    return list(Worker.select().order_by(Worker.name).dicts())
+def find(text: str) -> Worker:
+    """Return a node by name or a unique beginning; UsageError when none was ever seen."""
+    worker: Worker = names.find(Worker, "worker", text)
+    return worker
+
+
+def wanted() -> dict[str, str]:
+    """Return what is wanted of the nodes of which it is not ``ready``, by name."""
+    query = Worker.select(Worker.name, Worker.wanted).where(Worker.wanted != "ready")
+    return {str(name): str(state) for name, state in query.tuples()}
+
+
+def set_wanted(name: str, state: str) -> None:
+    """Say whether a node is to be ready, cordoned or draining."""
+    with transaction():
+        Worker.update(wanted=state).where(Worker.name == name).execute()
+
+
+def remove(name: str) -> None:
+    """Forget a node; raises UsageError when none of that name was ever seen."""
+    with transaction():
+        if not Worker.delete().where(Worker.name == name).execute():
+            raise UsageError(f"There is no worker '{names.shown(name)}'; nothing was removed.")
+
+
+def listing(*, after: str | None = None, limit: int = 1000) -> Page:
+    """Return nodes that were ever seen, by name."""
+    return paging.fetch(Worker.select(), Worker.name, after=after, limit=limit)
+
+
+def names_beginning(prefix: str) -> list[str]:
+    """Return a few nodes' names that begin with a text."""
+    return names.by_prefix(Worker, prefix)

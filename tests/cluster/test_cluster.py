@@ -16,7 +16,7 @@ from afx import demo
 from afx.cluster import keys
 from afx.lab import Lab, temporary_settings
 from models.base import transaction
-from models.storage import queue, rules, sessions
+from models.storage import assignments, queue, rules, sessions
 from models.tables import SessionAssignment
 
 NewLab = Callable[..., Lab]
@@ -158,12 +158,12 @@ def test_sessions_that_fit_nowhere_wait_and_are_placed_when_room_appears(new_lab
     lab = new_lab()
     start(lab, 1, 8, "--max-sessions", "5")
     lab.wait_running(5)
-    lab.wait("three sessions wait", lambda: len(queue.listing()) == 3, 10)
-    assert {it["reason"] for it in queue.listing()} == {"all nodes are full"}
+    lab.wait("three sessions wait", lambda: queue.count() == 3, 10)
+    assert {it["reason"] for it in queue.listing().rows} == {"all nodes are full"}
     assert lab.nodes()[0].assigned == 5
     lab.fleet.start_worker("w2", "--max-sessions", "5")
     lab.wait_running(8)
-    lab.wait("nobody waits", lambda: not queue.listing(), 10)
+    lab.wait("nobody waits", lambda: not queue.count(), 10)
 
 
 def test_a_paused_session_stops_and_misses_nothing_when_resumed(new_lab: NewLab) -> None:
@@ -173,7 +173,7 @@ def test_a_paused_session_stops_and_misses_nothing_when_resumed(new_lab: NewLab)
     lab.expect_copies()
     session = sessions.find(lab.sessions[0].name)
     sessions.set_wanted(session, "paused")
-    lab.wait("it has stopped", lambda: lab.running() == 1, 10)
+    lab.wait("it has stopped", lambda: len(assignments.active()) == 1, 10)
     lab.post(40, 200)
     lab.wait("the other has copied", lambda: lab.sandbox.call("judge")["delivered"] == 20, 10)
     sessions.set_wanted(session, "running")
@@ -251,10 +251,10 @@ def test_a_revoked_login_is_reported_and_left_alone(new_lab: NewLab) -> None:
     lab.sandbox.call("post", chat=held.source, text="makes the session speak")
 
     def told() -> bool:
-        return any("login lost" in it["trouble"] for it in sessions.listing())
+        return any("login lost" in it["trouble"] for it in sessions.listing().rows)
 
     lab.wait("the loss is told", told, 20)
-    assert {it["wanted"] for it in sessions.listing()} == {"paused", "running"}
+    assert {it["wanted"] for it in sessions.listing().rows} == {"paused", "running"}
     with transaction():
         assert SessionAssignment.select().where(SessionAssignment.state != "ended").count() == 1
 

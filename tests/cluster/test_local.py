@@ -25,7 +25,7 @@ def view(process: subprocess.Popen[bytes], **changes: str) -> WorkerView:
     held |= changes
     return WorkerView(
         "w", "one", "ready", 1, "h", held["boot_id"], held["pid_namespace"], held["processes"],
-        1, 0, 0, "", NOTHING,
+        1, 0, 0, "", "", NOTHING,
     )  # fmt: skip
 
 

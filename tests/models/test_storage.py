@@ -9,18 +9,22 @@ from typing import Any
 import peewee
 import pytest
 
-from afx.errors import AfxError, ConfigError, FencedError, UnreachableError, UsageError
-from models import base, schema, tables
-from models.storage import assignments, cluster, queue, rules, sessions, users, workers
+from afx.errors import ConfigError, FencedError, UnreachableError, UsageError
+from models import base, tables
+from models.storage import assignments, cluster, placing, queue, rules, sessions, users, workers
 from models.storage.assignments import Active
+from models.storage.rules import NewRule
+from models.storage.sessions import NewSession, SessionFilter
+from models.storage.workers import Seen
+from models.transitions import TransitionError
 
 
 @pytest.fixture
 def ids(database: Any) -> list[int]:
     """Three sessions of one user, each with a rule."""
     owner = users.create("alice")
-    made = sessions.create_many(owner, [(f"s{number}", "sealed") for number in range(3)])
-    rules.create_many([(it, ["-1"], ["-2"], "copy") for it in made])
+    made = sessions.create_many(owner, [NewSession(f"s{number}", "sealed") for number in range(3)])
+    rules.create_many([NewRule(it, "r", ["-1"], ["-2"]) for it in made])
     cluster.begin_generation(1)
     return made
 
@@ -30,45 +34,21 @@ def give(session: int, epoch: int = 1) -> None:
         assignments.create_many([Active(session, "w1", "one", epoch, "assigned", revision=9)])
 
 
-def test_the_schema_of_the_migrations_is_that_of_the_models(database: Any) -> None:
-    for table in tables.ALL:
-        held = {it.name: it for it in database.get_columns(table._meta.table_name)}
-        wanted = {it.column_name: it for it in table._meta.sorted_fields}
-        assert set(held) == set(wanted), table.__name__
-        assert {n: held[n].null for n in held} == {n: wanted[n].null for n in held}, table.__name__
-        indexed = {tuple(it.columns) for it in database.get_indexes(table._meta.table_name)}
-        for field in table._meta.sorted_fields:
-            if field.unique or (
-                isinstance(field, peewee.ForeignKeyField) and not field.primary_key
-            ):
-                assert (field.column_name,) in indexed, f"{table.__name__}.{field.name}"
-
-
-def test_migrations_go_down_and_up_with_data_in_them(ids: list[int]) -> None:
-    give(ids[0])
-    schema.downgrade()
-    with pytest.raises(AfxError, match="afx db upgrade"):
-        schema.check()
-    schema.upgrade()
-    schema.check()
-    assert sessions.listing() == []
-
-
 def test_a_session_without_a_node_is_unplaced_until_it_has_one(ids: list[int]) -> None:
-    assert [it.id for it in sessions.unplaced(10)] == ids
+    assert [it.id for it in placing.unplaced(10)] == ids
     give(ids[0])
-    assert [it.id for it in sessions.unplaced(10)] == ids[1:]
+    assert [it.id for it in placing.unplaced(10)] == ids[1:]
 
 
 def test_premium_sessions_come_first(ids: list[int]) -> None:
-    [gold] = sessions.create_many(users.create("bob", "premium"), [("gold", "sealed")])
-    rules.create_many([(gold, ["-1"], ["-2"], "copy")])
-    assert next(iter(sessions.unplaced(10))).id == gold
+    [gold] = sessions.create_many(users.create("bob", "premium"), [NewSession("gold", "sealed")])
+    rules.create_many([NewRule(gold, "r", ["-1"], ["-2"])])
+    assert next(iter(placing.unplaced(10))).id == gold
 
 
 def test_a_session_without_a_rule_has_nothing_to_do(ids: list[int]) -> None:
-    sessions.create_many(users.find("alice"), [("idle", "sealed")])
-    assert [it.id for it in sessions.unplaced(10)] == ids
+    sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    assert [it.id for it in placing.unplaced(10)] == ids
 
 
 def test_a_paused_session_is_not_placed_and_is_to_be_stopped(ids: list[int]) -> None:
@@ -81,7 +61,7 @@ def test_a_paused_session_is_not_placed_and_is_to_be_stopped(ids: list[int]) -> 
 
 
 def test_a_session_whose_rules_changed_is_to_be_started_anew(ids: list[int]) -> None:
-    [placed] = [it for it in sessions.unplaced(10) if it.id == ids[0]]
+    [placed] = [it for it in placing.unplaced(10) if it.id == ids[0]]
     with base.transaction():
         assignments.create_many(
             [Active(ids[0], "w1", "one", 1, "assigned", revision=placed.revision)]
@@ -101,6 +81,32 @@ def test_the_database_itself_refuses_a_second_active_assignment(ids: list[int]) 
     assert [(it.session, it.epoch) for it in assignments.active()] == [(ids[0], 2)]
 
 
+def test_an_assignment_that_has_ended_does_not_run_again(ids: list[int]) -> None:
+    give(ids[0])
+    give(ids[1])
+    with base.transaction():
+        assignments.end_many([(ids[0], 1)], "moved")
+    for step in (assignments.mark_running, assignments.mark_stopping):
+        with pytest.raises(TransitionError, match="ended"), base.transaction():
+            step([(ids[1], 1), (ids[0], 1)])
+    assert [it.state for it in assignments.active()] == ["assigned"]
+
+
+def test_a_step_that_was_taken_already_changes_nothing(ids: list[int]) -> None:
+    give(ids[0])
+    for _ in range(2):
+        with base.transaction():
+            assignments.mark_running([(ids[0], 1)])
+    with base.transaction():
+        assignments.mark_stopping([(ids[0], 1)])
+        assignments.mark_running([(ids[0], 1)])
+    assert [it.state for it in assignments.active()] == ["stopping"]
+    with base.transaction():
+        assignments.end_many([(ids[0], 1)], "stopped")
+        assignments.end_many([(ids[0], 1)], "again")
+    assert assignments.history(sessions.find("s0")).rows[0]["reason"] == "stopped"
+
+
 def test_a_report_of_an_older_epoch_changes_nothing(ids: list[int]) -> None:
     give(ids[0], epoch=5)
     with base.transaction():
@@ -111,17 +117,17 @@ def test_a_report_of_an_older_epoch_changes_nothing(ids: list[int]) -> None:
 
 def test_a_failed_session_rests_before_it_is_tried_again(ids: list[int]) -> None:
     with base.transaction():
-        sessions.note_failures([(ids[0], "no way")])
-    assert [it.id for it in sessions.unplaced(10)] == ids[1:]
+        placing.note_failures([(ids[0], "no way")])
+    assert [it.id for it in placing.unplaced(10)] == ids[1:]
     with base.transaction():
-        sessions.clear_trouble(ids)
-    assert [it.id for it in sessions.unplaced(10)] == ids
+        placing.clear_trouble(ids)
+    assert [it.id for it in placing.unplaced(10)] == ids
 
 
 def test_a_lost_login_is_not_tried_again(ids: list[int]) -> None:
     with base.transaction():
-        sessions.note_lost_logins([(ids[0], "login lost: AuthKeyDuplicated")])
-    held = sessions.listing()[0]
+        placing.note_lost_logins([(ids[0], "login lost: AuthKeyDuplicated")])
+    held = sessions.listing().rows[0]
     assert (held["wanted"], held["trouble"]) == ("paused", "login lost: AuthKeyDuplicated")
 
 
@@ -151,26 +157,24 @@ def test_waiting_sessions_keep_their_place_and_count_attempts(ids: list[int]) ->
     for _ in range(3):
         with base.transaction():
             queue.put_many([(ids[0], "all nodes are full")])
-    [held] = queue.listing()
-    assert (held["session"], held["attempts"]) == ("s0", 3)
+    [held] = queue.listing().rows
+    assert (held["name"], held["attempts"]) == ("s0", 3)
     with base.transaction():
         queue.remove_many(ids)
-    assert queue.listing() == []
+    assert queue.count() == 0
 
 
 def test_nodes_are_noted_once_by_name(database: Any) -> None:
     for incarnation in ("one", "two"):
         with base.transaction():
-            workers.seen_many([("w1", incarnation, "host", "ready")])
-            workers.sample_many([("w1", 1, 0.5, 2, 3, 0.5)])
-    assert [it["incarnation"] for it in workers.listing()] == ["two"]
-    assert tables.WorkerAnalytics.select().count() == 2
+            workers.seen_many([Seen("w1", incarnation, "host", "ready")])
+    assert [it["incarnation"] for it in workers.listing().rows] == ["two"]
 
 
 def test_a_name_that_is_taken_adds_nothing(ids: list[int]) -> None:
     with pytest.raises(UsageError, match="nothing was added"):
-        sessions.create_many(users.find("alice"), [("new", "x"), ("s1", "x")])
-    assert [it["name"] for it in sessions.listing()] == ["s0", "s1", "s2"]
+        sessions.create_many(users.find("alice"), [NewSession("new", "x"), NewSession("s1", "x")])
+    assert [it["name"] for it in sessions.listing().rows] == ["s0", "s1", "s2"]
     with pytest.raises(UsageError, match="already"):
         users.create("alice")
 
@@ -180,12 +184,12 @@ def test_a_removed_session_takes_all_that_hangs_on_it_along(ids: list[int]) -> N
     with base.transaction():
         queue.put_many([(ids[1], "full")])
     with pytest.raises(UsageError, match="owns sessions"):
-        users.remove("alice")
+        users.remove(users.find("alice"))
     sessions.remove_many(ids)
-    assert (sessions.count(), rules.listing(), assignments.active()) == (0, [], [])
-    assert queue.listing() == []
-    users.remove("alice")
-    assert users.all_users() == []
+    assert (sessions.count(), rules.count(), assignments.active()) == (0, 0, [])
+    assert queue.count() == 0
+    users.remove(users.find("alice"))
+    assert users.listing().rows == []
 
 
 def test_unknown_names_are_told_with_the_command_that_lists_them(database: Any) -> None:
@@ -211,3 +215,166 @@ def test_a_database_of_another_kind_is_refused() -> None:
 def test_a_database_that_does_not_answer_is_told_in_words(home: Path) -> None:
     with pytest.raises(UnreachableError, match="AFX_DATABASE_URL"):
         base.open_database(f"sqlite:///{home}/missing/afx.db")
+
+
+def test_a_login_is_added_once_under_whatever_name(ids: list[int]) -> None:
+    owner = users.find("alice")
+    sessions.create(owner, NewSession("one", "sealed", "print"))
+    with pytest.raises(UsageError, match="Session 'one' has this very login"):
+        sessions.create(owner, NewSession("two", "sealed", "print"))
+    with pytest.raises(peewee.IntegrityError):
+        tables.Session.create(id=99, user=owner, name="x", login="x", fingerprint="print")
+
+
+def test_an_id_is_never_given_twice(ids: list[int]) -> None:
+    owner = users.find("alice")
+    [last] = sessions.create_many(owner, [NewSession("last", "x")])
+    sessions.remove_many([last])
+    assert sessions.create_many(owner, [NewSession("next", "x")]) == [last + 1]
+
+
+def test_what_exists_is_told_by_name_and_by_login(ids: list[int]) -> None:
+    sessions.create(users.find("alice"), NewSession("one", "sealed", "print"))
+    assert sessions.taken([("s0", None), ("new", "print"), ("other", "fresh")]) == (
+        {"s0": None, "one": "print"}, {"print": "one"},
+    )  # fmt: skip
+
+
+def test_sessions_are_listed_by_pages_and_filters(ids: list[int]) -> None:
+    sessions.create_many(users.create("bob", "premium"), [NewSession("gold", "x")])
+    give(ids[1])
+    with base.transaction():
+        queue.put_many([(ids[2], "full")])
+        placing.note_failures([(ids[0], "bad")])
+    page = sessions.listing(limit=2)
+    assert ([it["name"] for it in page.rows], page.next) == (["gold", "s0"], "s0")
+    page = sessions.listing(after=page.next, limit=2)
+    assert ([it["name"] for it in page.rows], page.next) == (["s1", "s2"], None)
+
+    def names(**chosen: Any) -> list[str]:
+        return [it["name"] for it in sessions.listing(SessionFilter(**chosen)).rows]
+
+    assert names(user="bob") == names(tier="premium") == ["gold"]
+    assert names(node="w1") == names(state="assigned") == ["s1"]
+    assert names(state="waiting") == ["s2"]
+    assert names(troubled=True) == ["s0"]
+    assert names(state="unplaced", prefix="s") == ["s0"]
+    assert names(prefix="%") == names(prefix="_") == []
+    with pytest.raises(UsageError, match="one of running"):
+        names(state="odd")
+    with pytest.raises(UsageError, match="10000"):
+        sessions.listing(limit=10_001)
+
+
+def test_sessions_are_counted_by_state(ids: list[int]) -> None:
+    give(ids[0])
+    sessions.set_wanted(sessions.find("s1"), "paused")
+    with base.transaction():
+        placing.note_failures([(ids[2], "bad")])
+    held = {name: count for name, count in sessions.count_by_state().items() if count}
+    assert held == {"assigned": 1, "paused": 1, "unplaced": 1, "troubled": 1}
+
+
+def test_a_session_is_removed_only_when_no_node_runs_it(ids: list[int]) -> None:
+    give(ids[0])
+    session = sessions.find("s0")
+    assert not sessions.remove_unused(session)
+    sessions.mark_removing(session)
+    assert sessions.removable(10) == []
+    assert [it.session for it in assignments.wanted_stops()] == [ids[0]]
+    with base.transaction():
+        assignments.end_many([(ids[0], 1)], "stopped")
+    assert sessions.removable(10) == [ids[0]]
+    with pytest.raises(UsageError, match="being removed"):
+        sessions.set_wanted(session, "running")
+    assert sessions.remove_unused(sessions.find("s1"))
+
+
+def test_placement_may_look_at_some_sessions_only(ids: list[int]) -> None:
+    assert [it.id for it in placing.unplaced(10, ids[1:])] == ids[1:]
+    held = placing.standing(ids)[ids[0]]
+    assert (held.wanted, held.removing, held.has_rule, held.waits) == ("running", False, True, "")
+
+
+def test_a_beginning_finds_what_it_alone_can_mean(ids: list[int]) -> None:
+    sessions.create_many(users.find("alice"), [NewSession("main-account", "x")])
+    assert sessions.find("mai").name == "main-account"
+    assert sessions.find(str(ids[0])).name == "s0"
+    with pytest.raises(UsageError, match="may mean s0, s1, s2"):
+        sessions.find("s")
+    with pytest.raises(UsageError, match="afx session list"):
+        sessions.find("")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "a\nb", "a\x1b[2J", " a", "12", "-x", "\u202ea"])
+def test_a_name_that_nobody_could_type_or_read_is_refused(ids: list[int], name: str) -> None:
+    with pytest.raises(UsageError):
+        users.create(name)
+    with pytest.raises(UsageError):
+        sessions.create(users.find("alice"), NewSession(name, "x"))
+
+
+def test_sql_in_a_name_is_a_name(ids: list[int]) -> None:
+    name = "'; DROP TABLE users; --%_?"
+    users.create(name)
+    assert users.find(name).name == name
+    assert users.names_beginning("'; DROP") == [name]
+
+
+def test_a_rule_is_changed_only_where_it_differs(ids: list[int]) -> None:
+    rule = rules.find("s0/r")
+    before = sessions.find("s0").revision
+    assert not rules.change(rule, mode="copy", enabled=True, sources=["-1"])
+    assert sessions.find("s0").revision == before
+    assert rules.change(rule, enabled=False)
+    assert sessions.find("s0").revision == before + 1
+    assert rules.for_sessions(ids[:1]) == {}
+    assert [it.name for it in rules.for_sessions(ids[:1], enabled=False)[ids[0]]] == ["r"]
+
+
+def test_rules_are_found_by_id_and_by_path(ids: list[int]) -> None:
+    rule = rules.create(sessions.find("s0"), ["-1"], ["-3"])
+    assert rule.name == "rule-2"
+    assert rules.find(str(rule.id)).id == rules.find("s0/rule-2").id == rule.id
+    assert rules.paths_beginning("s0/") == ["s0/r", "s0/rule-2"]
+    for text in ("s0/none", "none", "999", "", "/"):
+        with pytest.raises(UsageError):
+            rules.find(text)
+    rules.remove(rule)
+    assert rules.count() == 3
+
+
+def test_rules_of_one_name_in_a_session_are_refused_whole(ids: list[int]) -> None:
+    with pytest.raises(UsageError, match="nothing was added"):
+        rules.create_many([NewRule(ids[0], "new", [], []), NewRule(ids[0], "r", [], [])])
+    assert rules.count() == 3
+
+
+def test_what_is_wanted_of_a_node_stays_over_its_restart(database: Any) -> None:
+    for incarnation in ("one", "two"):
+        with base.transaction():
+            workers.seen_many([Seen("w1", incarnation, "host", "ready", 7)])
+        if incarnation == "one":
+            workers.set_wanted("w1", "cordoned")
+    assert workers.wanted() == {"w1": "cordoned"}
+    assert workers.forwarded() == {"two": 7}
+    workers.remove("w1")
+    with pytest.raises(UsageError):
+        workers.remove("w1")
+
+
+def test_old_assignments_go_but_the_last_one_of_a_session(ids: list[int]) -> None:
+    for epoch in (1, 2, 3):
+        give(ids[0], epoch)
+        with base.transaction():
+            assignments.end_many([(ids[0], epoch)], "moved")
+    with base.transaction():
+        assert assignments.prune(base.utc_now(), 1) == 1
+        assert assignments.prune(base.utc_now(), 9) == 1
+        assert assignments.prune(base.utc_now(), 9) == 0
+    assert [it["epoch"] for it in assignments.history(sessions.find("s0")).rows] == [3]
+
+
+def test_a_generation_is_above_all_that_were(ids: list[int]) -> None:
+    assert cluster.begin_generation(5, above=40) == 41
+    assert cluster.begin_generation(6, above=3) == 42

@@ -1,0 +1,113 @@
+"""The leader's copy of which node runs what, kept in step with SQL and Redis."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+import redis
+
+from afx.cluster import keys
+from afx.cluster.registry import Registry
+from afx.cluster.scripts import source
+from afx.coordinator.leader import Leader
+from afx.coordinator.orders import Orders
+from afx.coordinator.wire import release_item
+from afx.errors import FencedError
+from models.storage import assignments
+from models.storage.assignments import Active
+
+_RELEASE_MOST = 1000
+
+
+class Book:
+    """Every assignment that has not ended, and what was ordered of it."""
+
+    def __init__(
+        self, client: redis.Redis, leader: Leader, orders: Orders, cool_down_seconds: float
+    ) -> None:
+        self._leader = leader
+        self._orders = orders
+        self._release = client.register_script(source("release"))
+        self._cool_down = cool_down_seconds
+        self.active: dict[int, Active] = {}
+        """session → its assignment."""
+        self.freed: set[int] = set()
+        """Sessions whose assignment has ended, and that nobody has placed since."""
+        self.cooling: dict[int, float] = {}
+        """session → monotonic instant before which it is not placed again."""
+        self.sent_at: dict[int, float] = {}
+        """session → when it was last told to start or to stop."""
+
+    def read(self, registry: Registry) -> None:
+        """Read what SQL says, and correct what Redis says of the nodes.
+
+        A leader that died between SQL and Redis may have left counts and
+        reservations there that belong to nothing.
+        """
+        self.active = {it.session: it for it in assignments.active()}
+        held: dict[str, list[int]] = defaultdict(list)
+        for it in self.active.values():
+            held[it.incarnation].append(it.session)
+        for node in registry.all():
+            ids = held[node.incarnation]
+            registry.correct(node.name, node.incarnation, ids, self._leader.term)
+
+    def on(self, incarnation: str) -> list[Active]:
+        """Return what one incarnation of a node has."""
+        return [it for it in self.active.values() if it.incarnation == incarnation]
+
+    def counts(self) -> Counter[str]:
+        """Return how many assignments each incarnation has."""
+        return Counter(it.incarnation for it in self.active.values())
+
+    def add(self, placed: dict[int, Active]) -> None:
+        """Take in new assignments; SQL has them already."""
+        self.active.update(placed)
+        self.freed.difference_update(placed)
+
+    def set_state(self, session: int, state: str) -> None:
+        """Note an assignment's new state; SQL has it already."""
+        self.active[session] = replace(self.active[session], state=state)
+
+    def drop(self, gone: Iterable[Active]) -> None:
+        """Forget assignments that have ended, and free their room in Redis.
+
+        Raises FencedError when a newer leader rules.
+        """
+        ended = list({it.session: it for it in gone}.values())
+        now = time.monotonic()
+        for it in ended:
+            self.active.pop(it.session, None)
+            self.sent_at.pop(it.session, None)
+            self.freed.add(it.session)
+            if self._cool_down:
+                self.cooling[it.session] = now + self._cool_down
+        for start in range(0, len(ended), _RELEASE_MOST):
+            part = ended[start : start + _RELEASE_MOST]
+            answer = self._release(
+                keys=[keys.TERM], args=[self._leader.term, *(release_item(it) for it in part)]
+            )
+            if int(answer) < 0:
+                raise FencedError("Another coordinator leads now.")
+
+    def send(self, kind: str, chosen: Iterable[Active], now: float) -> None:
+        """Order nodes to ``start`` or ``stop`` what they were given."""
+        by_node: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        for it in chosen:
+            by_node[it.worker, it.incarnation].append((it.session, it.epoch))
+            self.sent_at[it.session] = now
+        for (node, incarnation), items in by_node.items():
+            self._orders.send(kind, self._leader.term, node, incarnation, items)
+
+    def late(self, state: str, live: set[str], now: float, seconds: float) -> list[Active]:
+        """Return what live nodes have not answered to for so long."""
+        return [
+            it
+            for it in self.active.values()
+            if it.state == state
+            and it.incarnation in live
+            and now - self.sent_at.setdefault(it.session, now) > seconds
+        ]

@@ -1,0 +1,184 @@
+"""Puts a plan into effect: reserves in Redis, writes to SQL, then orders starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import peewee
+import redis
+import structlog
+
+from afx.cluster import keys, specs
+from afx.cluster.scripts import source
+from afx.cluster.specs import RuleSpec, SessionSpec
+from afx.config import Settings
+from afx.coordinator import placement
+from afx.coordinator.book import Book
+from afx.coordinator.capacity import Capacity
+from afx.coordinator.epochs import EpochCounter
+from afx.coordinator.leader import Leader
+from afx.coordinator.wire import place_item, reserve_item
+from models.base import transaction
+from models.storage import assignments, cluster, queue, rules
+from models.storage.assignments import Active
+from models.storage.placing import Unplaced
+from models.tables import Rule
+
+_COMMIT_MOST = 200
+log = structlog.get_logger()
+
+
+class Placer:
+    """Gives sessions to nodes, and reserves room for those on the move."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: redis.Redis,
+        leader: Leader,
+        book: Book,
+        capacity: Capacity,
+        epochs: EpochCounter,
+    ) -> None:
+        self._settings = settings
+        self._redis = client
+        self._leader = leader
+        self._book = book
+        self._capacity = capacity
+        self._epochs = epochs
+        self._place = client.register_script(source("place"))
+        self._unreserve = client.register_script(source("unreserve"))
+        self._reserved: dict[int, placement.Placement] = {}
+        """Sessions on the move, and the room that is kept for them."""
+
+    def place(
+        self, waiting: Sequence[Unplaced], ready: Sequence[placement.Node], needed: int, now: float
+    ) -> bool:
+        """Place what waits; what fits nowhere goes to the overflow queue.
+
+        Returns whether something is left that may fit soon.
+        """
+        by_id = {it.id: it for it in waiting}
+        homes = {it.incarnation for it in ready}
+        kept = [
+            held
+            for it in waiting
+            if (held := self._reserved.get(it.id)) and held.incarnation in homes
+        ]
+        moving = {it.session for it in kept}
+        wishes = [self._capacity.wish(it, needed, now) for it in waiting if it.id not in moving]
+        plan = placement.plan(wishes, ready)
+        wanted = [*kept, *plan.placed]
+        placed = self._reserve_places(wanted, by_id)
+        full = [*plan.full, *(it.session for it in wanted if it.session not in placed)]
+        reason = "all nodes are full" if ready else "there is no ready node"
+        if not self._record(placed, full, by_id, reason):
+            return True
+        self.give_room_back(
+            it
+            for it, active in placed.items()
+            if it in self._reserved and self._reserved[it].incarnation != active.incarnation
+        )
+        for session in placed:
+            self._reserved.pop(session, None)
+        self._start(placed, by_id, now)
+        return bool(plan.later) or len(placed) < len(wanted)
+
+    def keep_room(self, wanted: Sequence[placement.Placement]) -> set[int]:
+        """Reserve room for sessions that are about to move; returns which fit."""
+        items = [
+            reserve_item(it, self._capacity.headroom, self._settings.ram_headroom_share)
+            for it in wanted
+        ]
+        answers = self._call(items)
+        held = {it.session for it, said in zip(wanted, answers, strict=True) if said == "OK"}
+        self._reserved |= {it.session: it for it in wanted if it.session in held}
+        return held
+
+    def give_room_back(self, sessions: Iterable[int]) -> None:
+        """Free the room of sessions that do not move after all."""
+        gone = [held for it in sessions if (held := self._reserved.pop(it, None))]
+        if gone:
+            self._unreserve(
+                keys=[keys.TERM],
+                args=[self._leader.term, *(reserve_item(it, 0, 0.0) for it in gone)],
+            )
+
+    def room_kept(self) -> dict[int, placement.Placement]:
+        """Return the sessions on the move and where they go."""
+        return self._reserved
+
+    def _reserve_places(
+        self, wanted: Sequence[placement.Placement], by_id: dict[int, Unplaced]
+    ) -> dict[int, Active]:
+        """Reserve the plan's places in Redis; returns those that held."""
+        actives = [
+            Active(
+                it.session, it.node, it.incarnation, self._epochs.take(), "assigned",
+                by_id[it.session].revision,
+            )
+            for it in wanted
+        ]  # fmt: skip
+        items = [
+            place_item(active, it.bytes, self._capacity.headroom, self._settings.ram_headroom_share)
+            for it, active in zip(wanted, actives, strict=True)
+        ]
+        answers = self._call(items)
+        return {
+            active.session: active
+            for active, said in zip(actives, answers, strict=True)
+            if said == "OK"
+        }
+
+    def _call(self, items: Sequence[str]) -> list[str]:
+        answers: list[str] = []
+        for start in range(0, len(items), _COMMIT_MOST):
+            self._leader.check()
+            part = items[start : start + _COMMIT_MOST]
+            answers += self._place(keys=[keys.TERM], args=[self._leader.term, *part])
+        return answers
+
+    def _record(
+        self, placed: dict[int, Active], full: list[int], by_id: dict[int, Unplaced], reason: str
+    ) -> bool:
+        """Write the plan to SQL, before any node hears of it.
+
+        False when a session was removed meanwhile: then none of it holds.
+        """
+        self._leader.check()
+        try:
+            with transaction():
+                cluster.hold(self._leader.term)
+                assignments.create_many(placed.values())
+                queue.remove_many([it for it in placed if by_id[it].queued])
+                queue.put_many([(it, reason) for it in full])
+        except peewee.IntegrityError as error:
+            log.warning("placement_given_up", reason=str(error).partition("\n")[0])
+            self._book.drop(placed.values())
+            return False
+        except BaseException:
+            self._book.drop(placed.values())
+            raise
+        self._book.add(placed)
+        return True
+
+    def _start(self, placed: dict[int, Active], by_id: dict[int, Unplaced], now: float) -> None:
+        if not placed:
+            return
+        their_rules = rules.for_sessions(list(placed))
+        specs.publish(
+            self._redis,
+            (_spec(by_id[session], their_rules.get(session, [])) for session in placed),
+        )
+        self._book.send("start", placed.values(), now)
+        for it in placed.values():
+            self._capacity.note_start(it.incarnation)
+
+
+def _spec(session: Unplaced, its_rules: Iterable[Rule]) -> SessionSpec:
+    return SessionSpec(
+        session.id, session.name, session.tier, session.login,
+        tuple(
+            RuleSpec(it.id, tuple(it.sources), tuple(it.destinations), it.mode) for it in its_rules
+        ),
+    )  # fmt: skip

@@ -1,0 +1,230 @@
+"""Many sessions from one file: CSV or JSON lines, a batch at a time.
+
+An import that was broken off is simply run again: what is here already, by name
+and login, is passed over. A bad line is told and harms no other.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from afx.errors import UsageError
+from afx.operations import logins
+from afx.operations.change import Operator, change
+from afx.security.vault import Vault
+from models.names import check_name
+from models.storage import sessions, users
+from models.storage.sessions import NewSession
+from models.tables import User
+
+COLUMNS = ("name", "user", "login", "file")
+_LONGEST_LINE = 64 * 1024
+_BATCH = 500
+Status = Literal["added", "present", "bad"]
+
+
+@dataclass(slots=True, frozen=True)
+class Line:
+    """One line of an import file; ``problem`` says why it cannot be taken."""
+
+    number: int
+    name: str = ""
+    user: str = ""
+    login: str = ""
+    problem: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """What became of one line."""
+
+    line: int
+    name: str
+    status: Status
+    reason: str = ""
+
+
+def read(path: Path, default_user: str = "") -> Iterator[Line]:
+    """Yield the lines of an import file; by its name CSV (``.csv``) or JSON lines.
+
+    CSV has a header with ``name`` and ``login`` or ``file`` (a ``.session``
+    file's path, seen from the import file), and ``user`` unless one is given.
+    Raises UsageError when the file or its header is wrong.
+    """
+    rows = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
+    try:
+        for number, held in rows(path):
+            yield held if isinstance(held, Line) else _line(number, held, path, default_user)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def run(
+    operator: Operator,
+    vault: Vault,
+    path: Path,
+    *,
+    user: str = "",
+    told: Callable[[list[Outcome]], None],
+) -> Counter[str]:
+    """Import a file; ``told`` hears of each batch when it is stored.
+
+    Returns how many lines were ``added``, ``present`` and ``bad``.
+    """
+    counts: Counter[str] = Counter()
+    owners: dict[str, User] = {}
+    seen_names: set[str] = set()
+    seen_logins: set[str] = set()
+    batch: list[Line] = []
+
+    def store() -> None:
+        outcomes = _store(operator, vault, batch, owners, seen_names, seen_logins, str(path))
+        counts.update(it.status for it in outcomes)
+        told(outcomes)
+        batch.clear()
+
+    for line in read(path, user):
+        batch.append(line)
+        if len(batch) >= _BATCH:
+            store()
+    if batch:
+        store()
+    return counts
+
+
+def _store(
+    operator: Operator,
+    vault: Vault,
+    batch: list[Line],
+    owners: dict[str, User],
+    seen_names: set[str],
+    seen_logins: set[str],
+    where: str,
+) -> list[Outcome]:
+    prints = {it.number: logins.fingerprint(it.login) for it in batch if not it.problem}
+    by_name, by_print = sessions.taken(
+        [(it.name, prints[it.number]) for it in batch if not it.problem]
+    )
+    outcomes: list[Outcome] = []
+    fresh: dict[str, list[NewSession]] = {}
+    for it in batch:
+        problem = it.problem or _owner_problem(it.user, owners)
+        mark = prints.get(it.number, "")
+        if not problem and it.name in by_name and by_name[it.name] == mark:
+            outcomes.append(Outcome(it.number, it.name, "present"))
+            continue
+        if not problem and (it.name in by_name or it.name in seen_names):
+            problem = f"there is a session '{it.name}' already, with another login"
+        if not problem and mark in by_print:
+            problem = f"session '{by_print[mark]}' has this very login"
+        if not problem and mark in seen_logins:
+            problem = "the file has this very login before"
+        if problem:
+            outcomes.append(Outcome(it.number, it.name, "bad", problem))
+            continue
+        seen_names.add(it.name)
+        seen_logins.add(mark)
+        new = NewSession(it.name, vault.seal(it.login), mark)
+        fresh.setdefault(it.user, []).append(new)
+        outcomes.append(Outcome(it.number, it.name, "added"))
+    if fresh:
+        with change(operator, "session.import", where[:200]) as details:
+            for name, rows in fresh.items():
+                sessions.create_many(owners[name], rows)
+            details["names"] = [it.name for rows in fresh.values() for it in rows]
+    return outcomes
+
+
+def _owner_problem(name: str, owners: dict[str, User]) -> str:
+    if name not in owners:
+        try:
+            owners[name] = users.find(name)
+        except UsageError as error:
+            return str(error).rstrip(".")
+    return ""
+
+
+def _line(number: int, held: dict[str, Any], path: Path, default_user: str) -> Line:
+    name = held.get("name") or ""
+    try:
+        unknown = [it for it in held if it not in COLUMNS]
+        if unknown:
+            raise UsageError(f"'{_shown(str(unknown[0]))}' is not known; there is {COLUMNS}.")
+        if any(not isinstance(it, str) for it in held.values() if it is not None):
+            raise UsageError("All values are texts.")
+        check_name("session", name)
+        if bool(held.get("login")) == bool(held.get("file")):
+            raise UsageError("Give either 'login' or 'file'.")
+        user = held.get("user") or default_user
+        if not user:
+            raise UsageError("It has no 'user', and none is given with --user.")
+        if held.get("login"):
+            login = logins.check(held["login"])
+        else:
+            login = logins.from_file(path.parent / held["file"])
+        return Line(number, name, user, login)
+    except UsageError as error:
+        return Line(number, _shown(str(name)), problem=_shown(str(error).rstrip(".")))
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:
+    csv.field_size_limit(_LONGEST_LINE)
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            header = reader.fieldnames or []
+        except csv.Error as error:
+            raise UsageError(f"{path}, line 1: no CSV ({error}).") from error
+        if "name" not in header or not {"login", "file"} & set(header):
+            raise UsageError(f"{path}, line 1: the header needs 'name', and 'login' or 'file'.")
+        unknown = [it for it in header if it not in COLUMNS]
+        if unknown or len(set(header)) < len(header):
+            told = _shown(str((unknown or header)[0]))
+            raise UsageError(f"{path}, line 1: '{told}' is not known, or is there twice.")
+        while True:
+            number = reader.line_num + 1
+            try:
+                held = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield number, Line(number, problem=f"no CSV: {error}")
+                continue
+            if None in held or any(it is None for it in held.values()):
+                yield number, Line(number, problem="it has more or fewer fields than the header")
+            else:
+                yield number, held
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:
+    with path.open("rb") as file:
+        number = 0
+        while data := file.readline(_LONGEST_LINE + 1):
+            number += 1
+            if len(data) > _LONGEST_LINE:
+                while data and not data.endswith(b"\n"):
+                    data = file.readline(_LONGEST_LINE)
+                yield number, Line(number, problem=f"it has more than {_LONGEST_LINE} bytes")
+                continue
+            if not data.strip():
+                continue
+            try:
+                held = json.loads(data)
+            except (ValueError, RecursionError):
+                yield number, Line(number, problem="no JSON")
+                continue
+            if isinstance(held, dict):
+                yield number, held
+            else:
+                yield number, Line(number, problem="no JSON object")
+
+
+def _shown(text: str) -> str:
+    clean = "".join(it if it.isprintable() else "�" for it in text)
+    return clean if len(clean) <= 200 else clean[:199] + "…"

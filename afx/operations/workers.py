@@ -1,0 +1,31 @@
+"""Acts on worker nodes."""
+
+from __future__ import annotations
+
+from afx.operations.change import Operator, change
+from afx.operations.sessions import Requested
+from models.storage import controls, workers
+
+_WANTED = {"cordon": "cordoned", "uncordon": "ready", "drain": "draining"}
+
+
+def want(operator: Operator, kind: str, name: str) -> Requested:
+    """Cordon, uncordon or drain a node; this stays over its restarts."""
+    worker = workers.find(name)
+    wanted = _WANTED[kind]
+    if worker.wanted == wanted and kind != "drain":
+        return Requested(worker.name, None, f"is {wanted} already")
+    with change(operator, f"worker.{kind}", f"worker/{worker.name}") as details:
+        workers.set_wanted(worker.name, wanted)
+        control = controls.request(kind, operator.actor, worker=worker.name)
+        details.update({"from": worker.wanted, "control": control.id})
+    return Requested(worker.name, control.id)
+
+
+def end(operator: Operator, kind: str, name: str) -> Requested:
+    """Stop a node, or remove one that has stopped."""
+    worker = workers.find(name)
+    with change(operator, f"worker.{kind}", f"worker/{worker.name}") as details:
+        control = controls.request(kind, operator.actor, worker=worker.name)
+        details["control"] = control.id
+    return Requested(worker.name, control.id)

@@ -1,0 +1,158 @@
+"""Signing in to Telegram: by phone and code, or by a QR code; then two steps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from telethon import TelegramClient, errors, utils
+from telethon.network import ConnectionTcpFull
+from telethon.sessions import StringSession
+
+from afx.errors import AfxError, UnreachableError, UsageError
+
+_TRIES = 3
+_QR_MINUTES = 5
+
+Ask = Callable[[str, bool], Awaitable[str]]
+"""Asks a person; told the question, and whether the answer is secret."""
+ShowQr = Callable[[str], None]
+"""Shows a link as a QR code; told anew when the last one has expired."""
+
+
+@dataclass(slots=True, frozen=True)
+class Signed:
+    """A login that has just been made."""
+
+    login: str
+    """A Telethon session string: a password."""
+    account: str
+    """Who it is, for people."""
+
+
+@dataclass(slots=True, frozen=True)
+class Server:
+    """Another Telegram than the real one: the sandbox."""
+
+    host: str
+    port: int
+    public_key: str
+
+
+async def sign_in(
+    *,
+    api_id: int,
+    api_hash: str,
+    ask: Ask,
+    show_qr: ShowQr | None = None,
+    phone: str = "",
+    server: Server | None = None,
+) -> Signed:
+    """Sign in, and return the login; the connection is closed by then.
+
+    With ``show_qr`` by QR code, else by phone (asked for if it is empty) and
+    code. Raises UsageError for what Telegram refuses, AfxError when it asks to
+    wait, UnreachableError when it does not answer.
+    """
+    session = StringSession()
+    if server:
+        from telethon.crypto import rsa
+
+        rsa.add_key(server.public_key, old=False)
+        session.set_dc(2, server.host, server.port)
+    client = TelegramClient(
+        session, api_id, api_hash, connection=ConnectionTcpFull, timeout=10,
+        connection_retries=2, retry_delay=1, flood_sleep_threshold=0, receive_updates=True,
+    )  # fmt: skip
+    try:
+        try:
+            await client.connect()
+        except (OSError, TimeoutError) as error:
+            raise UnreachableError(
+                f"Telegram does not answer ({error or 'it took too long'}); check the network."
+            ) from error
+        with _refusals():
+            if show_qr:
+                await _by_qr(client, ask, show_qr)
+            else:
+                await _by_phone(client, ask, phone)
+            me = await client.get_me()
+        return Signed(str(session.save()), _told(me))
+    finally:
+        await client.disconnect()
+
+
+async def _by_phone(client: Any, ask: Ask, phone: str) -> None:
+    phone = utils.parse_phone(phone or await ask("Phone number, with country code", False)) or ""
+    if not phone:
+        raise UsageError("That is no phone number; give it as +15551234567.")
+    sent = await client.send_code_request(phone)
+    for left in range(_TRIES - 1, -1, -1):
+        code = "".join((await ask("The code that Telegram has sent", False)).split())
+        try:
+            await client.sign_in(phone, code, phone_code_hash=sent.phone_code_hash)
+            return
+        except errors.SessionPasswordNeededError:
+            await _second_step(client, ask)
+            return
+        except (errors.PhoneCodeInvalidError, errors.PhoneCodeEmptyError, ValueError) as error:
+            if not left:
+                raise UsageError("The code was wrong three times; start again.") from error
+
+
+async def _by_qr(client: Any, ask: Ask, show_qr: ShowQr) -> None:
+    held = await client.qr_login()
+    until = asyncio.get_running_loop().time() + _QR_MINUTES * 60
+    while True:
+        show_qr(held.url)
+        try:
+            await held.wait()
+            return
+        except errors.SessionPasswordNeededError:
+            await _second_step(client, ask)
+            return
+        except TimeoutError:
+            if asyncio.get_running_loop().time() > until:
+                raise UsageError("Nobody scanned the code in five minutes; start again.") from None
+            await held.recreate()
+
+
+async def _second_step(client: Any, ask: Ask) -> None:
+    for left in range(_TRIES - 1, -1, -1):
+        try:
+            await client.sign_in(password=await ask("Password of two-step verification", True))
+            return
+        except errors.PasswordHashInvalidError as error:
+            if not left:
+                raise UsageError("The password was wrong three times; start again.") from error
+
+
+@contextlib.contextmanager
+def _refusals() -> Any:
+    """Turn what Telegram refuses into sentences."""
+    try:
+        yield
+    except errors.FloodWaitError as error:
+        raise AfxError(
+            f"Telegram asks to wait {error.seconds} seconds before the next try."
+        ) from error
+    except errors.ApiIdInvalidError as error:
+        raise UsageError(
+            "Telegram does not know AFX_API_ID and AFX_API_HASH; take them from my.telegram.org."
+        ) from error
+    except errors.PhoneNumberInvalidError as error:
+        raise UsageError("Telegram knows no such phone number; give it as +15551234567.") from error
+    except errors.PhoneCodeExpiredError as error:
+        raise UsageError("The code has expired; start again.") from error
+    except errors.RPCError as error:
+        raise UsageError(f"Telegram refused to sign in ({error}).") from error
+    except (ConnectionError, asyncio.IncompleteReadError) as error:
+        raise UnreachableError("The connection to Telegram broke; try again.") from error
+
+
+def _told(me: Any) -> str:
+    name = f"@{me.username}" if me.username else utils.get_display_name(me)
+    return f"{name} (id {me.id})"

@@ -1,0 +1,294 @@
+"""Backups: one consistent moment of the database, in a file for either kind.
+
+The file is gzip over lines of JSON: a header, then for each table its columns
+and rows, then a line with the count and the SHA-256 of all before it. A backup
+of SQLite may be restored into Postgres, and the other way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import peewee
+
+from afx.errors import AfxError, UsageError
+from models import schema
+from models.base import (
+    Table,
+    execute,
+    insert_many,
+    is_postgres,
+    proxy,
+    transaction,
+    utc_now,
+)
+from models.storage import assignments
+from models.tables import ALL, ClusterState
+
+FORMAT = 1
+_ROWS_AT_ONCE = 2_000
+_LINE_MOST = 64 * 1024 * 1024
+Progress = Callable[[str, int], None]
+"""Told the table at work, and the rows done in all."""
+
+
+@dataclass(slots=True, frozen=True)
+class Contents:
+    """What a backup holds."""
+
+    created_at: str
+    database: str
+    migrations: list[str]
+    tables: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        """All rows of all tables."""
+        return sum(self.tables.values())
+
+
+def write(path: Path, progress: Progress, *, overwrite: bool = False) -> Contents:
+    """Write a backup while others go on reading and writing.
+
+    The file appears under its name when it is whole, readable by its owner
+    only. Raises UsageError when it exists, AfxError when it cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists; choose another name, or give --overwrite.")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as raw:
+            with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=3) as packed:
+                contents = _dump(packed, progress)
+            raw.flush()
+            os.fsync(raw.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise AfxError(
+            f"The backup cannot be written to {path} ({error.strerror or error}); "
+            "no file of that name was changed."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+    return contents
+
+
+def check(path: Path) -> Contents:
+    """Read a backup through; raises UsageError when it is damaged or none."""
+    contents: Contents | None = None
+    tables: dict[str, int] = {}
+    for kind, value in _lines(path):
+        if kind == "header":
+            contents = Contents(value["created_at"], value["database"], value["migrations"], tables)
+        elif kind == "table":
+            tables[value["table"]] = 0
+        elif kind == "row":
+            tables[next(reversed(tables))] += 1
+    assert contents is not None  # _lines refuses a file without a header
+    return contents
+
+
+def restore(path: Path, progress: Progress) -> Contents:
+    """Replace all that the database holds by a backup's contents, or nothing.
+
+    No session is thought to run afterwards: the caller makes sure that none
+    does. Raises UsageError for a damaged file and for one of another schema.
+    """
+    contents = check(path)
+    applied = schema.applied()
+    if contents.migrations != applied:
+        raise UsageError(
+            f"The backup has the schema {contents.migrations[-1]}, this database "
+            f"{applied[-1] if applied else 'none'}; bring both to the same with the afx version "
+            "that made the backup."
+        )
+    with transaction(), _audit_unguarded():
+        before = ClusterState.get_by_id(1)
+        for table in reversed(ALL):
+            execute(f"DELETE FROM {_shape(table)[0]}")
+        _load(path, progress)
+        assignments.end_all("restored from a backup")
+        _raise_counters(before)
+        _reset_sequences()
+    return contents
+
+
+def _dump(file: Any, progress: Progress) -> Contents:
+    digest = hashlib.sha256()
+
+    def put(value: Any) -> None:
+        line = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        digest.update(line)
+        file.write(line)
+
+    total = 0
+    counts: dict[str, int] = {}
+    with _snapshot():
+        header = {
+            "afx_backup": FORMAT,
+            "created_at": utc_now().isoformat(),
+            "database": "postgresql" if is_postgres() else "sqlite",
+            "migrations": schema.applied(),
+        }
+        put(header)
+        for table in ALL:
+            name, columns, _ = _shape(table)
+            put({"table": name, "columns": columns})
+            counts[name] = 0
+            for rows in _batches(table):
+                for row in rows:
+                    put(row)
+                counts[name] += len(rows)
+                total += len(rows)
+                progress(name, total)
+    put({"rows": total, "sha256": digest.hexdigest()})
+    return Contents(str(header["created_at"]), str(header["database"]), schema.applied(), counts)
+
+
+@contextlib.contextmanager
+def _snapshot() -> Iterator[None]:
+    """See one moment of the database for the block, without holding writers up."""
+    if is_postgres():
+        with proxy.transaction():
+            execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+    else:
+        with proxy.transaction("DEFERRED"):
+            yield
+
+
+def _batches(table: type[Table]) -> Iterator[list[list[Any]]]:
+    name, columns, key = _shape(table)
+    position = columns.index(key)
+    chosen = f"SELECT {', '.join(columns)} FROM {name}"
+    order = f"ORDER BY {key} LIMIT {_ROWS_AT_ONCE}"
+    rows = [list(it) for it in execute(f"{chosen} {order}").fetchall()]
+    while rows:
+        yield rows
+        last = rows[-1][position]
+        rows = [list(it) for it in execute(f"{chosen} WHERE {key} > ? {order}", last).fetchall()]
+
+
+def _shape(table: type[Table]) -> tuple[str, list[str], str]:
+    meta: Any = table._meta  # noqa: SLF001  Peewee's documented way to a table's columns
+    return (
+        meta.table_name,
+        [it.column_name for it in meta.sorted_fields],
+        (meta.primary_key.column_name),
+    )
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield (header | table | row, value) of a backup, its checksum checked."""
+    digest = hashlib.sha256()
+    rows = 0
+    try:
+        with gzip.open(path, "rb") as file:
+            header = json.loads(file.readline(_LINE_MOST) or b"null")
+            if not isinstance(header, dict) or header.get("afx_backup") != FORMAT:
+                raise UsageError(f"{path} is no backup that this afx can read.")
+            digest.update(
+                json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+            )
+            yield "header", header
+            while line := file.readline(_LINE_MOST):
+                value = json.loads(line)
+                if isinstance(value, list):
+                    rows += 1
+                    yield "row", value
+                elif "table" in value:
+                    yield "table", value
+                elif value != {"rows": rows, "sha256": digest.hexdigest()}:
+                    raise UsageError(f"{path} is damaged: its checksum is wrong.")
+                else:
+                    return
+                digest.update(line)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        if isinstance(error, FileNotFoundError):
+            raise UsageError(f"There is no file {path}.") from error
+        raise UsageError(f"{path} is no backup, or is damaged ({error}).") from error
+    raise UsageError(f"{path} is damaged: its end is missing.")
+
+
+def _load(path: Path, progress: Progress) -> None:
+    tables = {_shape(it)[0]: it for it in ALL}
+    name, columns, flags, total = "", [""], [0], 0
+    rows: list[tuple[Any, ...]] = []
+
+    def flush() -> None:
+        nonlocal total, rows
+        insert_many(name, columns, rows)
+        total += len(rows)
+        rows = []
+        progress(name, total)
+
+    for kind, value in _lines(path):
+        if kind == "table":
+            if rows:
+                flush()
+            name, columns = value["table"], value["columns"]
+            held = tables[name]
+            # SQLite says 0 and 1 where Postgres wants a boolean.
+            flags = [
+                number for number, column in enumerate(columns)
+                if isinstance(getattr(held, column.removesuffix("_id"), None), peewee.BooleanField)
+            ]  # fmt: skip
+        elif kind == "row":
+            for number in flags:
+                value[number] = bool(value[number])
+            rows.append(tuple(value))
+            if len(rows) >= _ROWS_AT_ONCE:
+                flush()
+    if rows:
+        flush()
+
+
+@contextlib.contextmanager
+def _audit_unguarded() -> Iterator[None]:
+    """Let the audit log be replaced inside the block."""
+    if is_postgres():
+        execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
+        yield
+        execute("ALTER TABLE audit_log ENABLE TRIGGER USER")
+        return
+    found = execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_log'"
+    ).fetchall()
+    for name, _ in found:
+        execute(f"DROP TRIGGER {name}")
+    yield
+    for _, statement in found:
+        proxy.execute_sql(statement)
+
+
+def _raise_counters(before: ClusterState) -> None:
+    """Let no epoch, term or session id come a second time."""
+    held = ClusterState.get_by_id(1)
+    ClusterState.update(
+        generation=max(held.generation, before.generation) + 1,
+        term=max(held.term, before.term),
+        next_session=max(held.next_session, before.next_session),
+    ).where(ClusterState.id == 1).execute()
+
+
+def _reset_sequences() -> None:
+    if not is_postgres():
+        return
+    for table in ALL:
+        name, _, key = _shape(table)
+        if isinstance(getattr(table, key, None), peewee.AutoField):
+            execute(
+                f"SELECT setval(pg_get_serial_sequence('{name}', 'id'),"
+                f" COALESCE(MAX(id), 1), MAX(id) IS NOT NULL) FROM {name}"
+            )

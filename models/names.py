@@ -1,0 +1,76 @@
+"""Names that people give: what may be one, and finding what one means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from peewee import fn
+
+from afx.errors import UsageError
+
+LONGEST = 100
+_SHOWN = 5
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return a name that may be given to a ``kind`` of thing.
+
+    Raises UsageError when it is empty, too long, a short number (an id looks so),
+    begins with a dash, or holds what cannot be printed.
+    """
+    if not name or len(name) > LONGEST:
+        raise UsageError(f"A {kind}'s name has 1 to {LONGEST} characters; choose another.")
+    if not name.isprintable() or name != name.strip():
+        raise UsageError(
+            f"A {kind}'s name has no control characters and no spaces around it; choose another."
+        )
+    if _is_id(name):
+        raise UsageError(f"'{name}' looks like an id; a {kind}'s name is no short number.")
+    if name.startswith("-"):
+        raise UsageError(f"A {kind}'s name does not begin with a dash; choose another.")
+    return name
+
+
+def beginning(field: Any, prefix: str) -> Any:
+    """Return the condition that a column begins with a text, taken literally."""
+    return fn.SUBSTR(field, 1, len(prefix)) == prefix
+
+
+def by_prefix(table: Any, prefix: str) -> list[str]:
+    """Return a few names that begin with a text, in order."""
+    query = table.select(table.name).order_by(table.name).limit(_SHOWN + 1)
+    return [str(name) for (name,) in query.where(beginning(table.name, prefix)).tuples()]
+
+
+def find(table: Any, kind: str, text: str) -> Any:
+    """Return the row that a name, an id or a unique beginning of a name means.
+
+    Raises UsageError when there is none, or more than one.
+    """
+    found = table.get_or_none(table.name == text)
+    if found is None and _is_id(text) and hasattr(table, "id"):
+        found = table.get_or_none(table.id == int(text))
+    if found is not None:
+        return found
+    matches = by_prefix(table, text) if text else []
+    if len(matches) == 1:
+        return table.get(table.name == matches[0])
+    if matches:
+        raise UsageError(f"'{shown(text)}' may mean {_told(matches)}; give more of the name.")
+    raise UsageError(f"There is no {kind} '{shown(text)}'; 'afx {kind} list' shows them all.")
+
+
+def shown(text: str) -> str:
+    """Return a text of unknown origin, fit to be printed in a sentence."""
+    clean = "".join(it if it.isprintable() else "�" for it in text)
+    return clean if len(clean) <= LONGEST else clean[: LONGEST - 1] + "…"
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
+
+
+def _told(names: Sequence[str]) -> str:
+    told = ", ".join(names[:_SHOWN])
+    return f"{told} and others" if len(names) > _SHOWN else told

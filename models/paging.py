@@ -1,0 +1,49 @@
+"""Long lists by pages: each begins after the last key of the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from afx.errors import UsageError
+
+MOST = 10_000
+_ALL_AT_ONCE = 1_000
+
+
+@dataclass(slots=True, frozen=True)
+class Page:
+    """Some rows of a list, and where the next page begins."""
+
+    rows: list[dict[str, Any]]
+    next: Any
+    """The key to give as ``after`` for more; None at the end."""
+
+
+def fetch(query: Any, key: Any, *, after: Any, limit: int, newest_first: bool = False) -> Page:
+    """Return one page of a query, ordered by ``key``, which must be unique.
+
+    ``key`` is a field that the query selects under its own name. Raises
+    UsageError for a limit outside 1 to 10,000.
+    """
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"A page has 1 to {MOST} rows; give another limit.")
+    if after is not None:
+        query = query.where(key < after if newest_first else key > after)
+    query = query.order_by(key.desc() if newest_first else key).limit(limit + 1)
+    rows = list(query.dicts())
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(rows, rows[-1][key.name] if more else None)
+
+
+def every(page: Callable[[Any, int], Page], *, first: Any = None) -> Iterator[dict[str, Any]]:
+    """Yield all rows of a list in constant memory; ``page`` takes (after, limit)."""
+    after = first
+    while True:
+        held = page(after, _ALL_AT_ONCE)
+        yield from held.rows
+        if held.next is None:
+            return
+        after = held.next

@@ -1,0 +1,124 @@
+"""The audit log: who changed what, each entry sealing the one before it.
+
+An entry's digest is HMAC-SHA256, by a key of the cluster, over all its fields
+and the digest of the entry before; so an entry that was changed, removed or
+moved shows, and none can be forged without the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models import names, paging
+from models.base import micros, transaction, utc_now
+from models.paging import Page
+from models.tables import AuditEntry, AuditHead
+
+_MOST_FAULTS = 100
+
+
+@dataclass(slots=True, frozen=True)
+class Verdict:
+    """What a check of the whole log found."""
+
+    entries: int
+    digest: str
+    """Of the last entry; kept elsewhere, it proves that none was cut off."""
+    faults: tuple[str, ...]
+
+
+def append(actor: str, action: str, target: str, details: dict[str, Any], key: bytes) -> int:
+    """Write an entry, in the transaction of what it tells; returns its number."""
+    with transaction():
+        # Writers queue here, up to their commits: the chain has one end.
+        AuditHead.update(entries=AuditHead.entries + 1).where(AuditHead.id == 1).execute()
+        head = AuditHead.get_by_id(1)
+        entry = AuditEntry(
+            id=head.entries, at=utc_now(), actor=actor[:100], action=action, target=target[:255],
+            details=details, previous=head.digest,
+        )  # fmt: skip
+        entry.digest = _digest(entry, key)
+        entry.save(force_insert=True)
+        AuditHead.update(digest=entry.digest).where(AuditHead.id == 1).execute()
+        return int(entry.id)
+
+
+def head() -> tuple[int, str]:
+    """Return the number of entries and the last one's digest."""
+    held = AuditHead.get_by_id(1)
+    return int(held.entries), str(held.digest)
+
+
+def listing(
+    *,
+    before: int | None = None,
+    limit: int = 100,
+    actor: str | None = None,
+    action: str | None = None,
+    target: str | None = None,
+) -> Page:
+    """Return entries, the newest first; ``action`` may be a beginning (``user.``)."""
+    table = AuditEntry
+    query = table.select(table.id, table.at, table.actor, table.action, table.target, table.details)
+    if actor is not None:
+        query = query.where(table.actor == actor)
+    if action is not None:
+        query = query.where(names.beginning(table.action, action))
+    if target is not None:
+        query = query.where(table.target == target)
+    return paging.fetch(query, table.id, after=before, limit=limit, newest_first=True)
+
+
+def verify(keys: Sequence[bytes], *, seen: tuple[int, str] | None = None) -> Verdict:
+    """Check every entry, in constant memory, with any of the cluster's keys.
+
+    ``seen`` is a (number, digest) that was noted elsewhere before: that entry
+    must still be there.
+    """
+    faults: list[str] = []
+    number, last = 0, ""
+    for entry in _entries():
+        number += 1
+        if entry.id != number:
+            faults.append(f"entries {number} to {entry.id - 1} are missing")
+            number, last = entry.id, entry.previous
+        if not any(hmac.compare_digest(entry.digest, _digest(entry, it)) for it in keys):
+            faults.append(f"entry {number} was changed, or sealed with another key")
+        elif entry.previous != last:
+            faults.append(f"entry {number} does not follow the one before it")
+        last = entry.digest
+        if seen and seen[0] == number and seen[1] != last:
+            faults.append(f"entry {number} is not the one that was noted")
+        if len(faults) >= _MOST_FAULTS:
+            break
+    entries, digest = head()
+    if not faults and (entries, digest) != (number, last):
+        faults.append(f"the log ends at entry {number}, but {entries} were written")
+    if not faults and seen and seen[0] > number:
+        faults.append(f"the log ends at entry {number}, but {seen[0]} were noted")
+    return Verdict(number, last, tuple(faults))
+
+
+def _entries() -> Iterator[AuditEntry]:
+    after = 0
+    while True:
+        query = AuditEntry.select().where(AuditEntry.id > after).order_by(AuditEntry.id)
+        held = list(query.limit(1000))
+        yield from held
+        if not held:
+            return
+        after = held[-1].id
+
+
+def _digest(entry: AuditEntry, key: bytes) -> str:
+    text = json.dumps(
+        [entry.id, micros(entry.at), entry.actor, entry.action, entry.target, entry.details,
+         entry.previous],
+        sort_keys=True, separators=(",", ":"),
+    )  # fmt: skip
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,37 @@
+"""Keeping the tables of history within bounds, a little at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from models.base import transaction, utc_now
+from models.storage import analytics, assignments, controls, tasks
+from models.storage.analytics import Retention
+
+BATCH = 5_000
+
+
+@dataclass(slots=True, frozen=True)
+class Kept:
+    """How long what is kept."""
+
+    analytics: Retention
+    history: timedelta
+    """Ended assignments, finished tasks and controls."""
+
+
+def maintain(kept: Kept, most: int = BATCH) -> int:
+    """Roll up and prune about ``most`` rows of each table; returns how many it touched.
+
+    Zero means that nothing was left to do. Each table is a transaction of its
+    own, so that nobody waits for long.
+    """
+    before = utc_now() - kept.history
+    touched = analytics.roll_up(most)
+    with transaction():
+        touched += analytics.prune(kept.analytics, most)
+    for prune in (assignments.prune, tasks.prune, controls.prune):
+        with transaction():
+            touched += prune(before, most)
+    return touched

@@ -1,0 +1,41 @@
+"""Scaling events: each change of what the scaling check recommends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models import paging
+from models.base import transaction
+from models.paging import Page
+from models.tables import ScalingEvent
+
+
+def record(
+    decision: str, *, current: int, desired: int, reason: str, figures: dict[str, Any]
+) -> bool:
+    """Write a recommendation down if it differs from the last one.
+
+    Returns whether it was written.
+    """
+    with transaction():
+        last = latest()
+        if last and (last["decision"], last["desired"]) == (decision, desired):
+            return False
+        ScalingEvent.create(
+            decision=decision, current=current, desired=desired, reason=reason, figures=figures
+        )
+        return True
+
+
+def latest() -> dict[str, Any] | None:
+    """Return the last event, or None."""
+    query = ScalingEvent.select().order_by(ScalingEvent.id.desc()).limit(1)
+    found: dict[str, Any] | None = query.dicts().get_or_none()
+    return found
+
+
+def listing(*, before: int | None = None, limit: int = 100) -> Page:
+    """Return events, the newest first."""
+    return paging.fetch(
+        ScalingEvent.select(), ScalingEvent.id, after=before, limit=limit, newest_first=True
+    )

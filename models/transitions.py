@@ -1,0 +1,54 @@
+"""The state machines of assignments, tasks and controls.
+
+assignment   assigned → running → stopping → ended
+             assigned → stopping, and any → ended
+task         queued → running → succeeded | failed
+             running → queued (again), queued | running → cancelled,
+             failed | cancelled → queued (by hand)
+control      requested → sent → acknowledged → done
+             any of the first three → done | failed | cancelled
+"""
+
+from __future__ import annotations
+
+from afx.errors import AfxError
+
+ASSIGNMENT = {
+    "assigned": {"running", "stopping", "ended"},
+    "running": {"stopping", "ended"},
+    "stopping": {"ended"},
+    "ended": set[str](),
+}
+TASK = {
+    "queued": {"running", "cancelled"},
+    "running": {"succeeded", "failed", "cancelled", "queued"},
+    "succeeded": set[str](),
+    "failed": {"queued"},
+    "cancelled": {"queued"},
+}
+CONTROL = {
+    "requested": {"sent", "done", "failed", "cancelled"},
+    "sent": {"acknowledged", "done", "failed", "cancelled"},
+    "acknowledged": {"done", "failed", "cancelled"},
+    "done": set[str](),
+    "failed": set[str](),
+    "cancelled": set[str](),
+}
+
+
+class TransitionError(AfxError):
+    """A thing is not in a state from which it could do that; nothing was changed."""
+
+
+def sources(machine: dict[str, set[str]], target: str) -> tuple[str, ...]:
+    """Return the states from which ``target`` may be reached."""
+    return tuple(state for state, reached in machine.items() if target in reached)
+
+
+def refuse(kind: str, name: object, state: str | None, target: str) -> TransitionError:
+    """Return the error of a transition that there is not."""
+    if state is None:
+        return TransitionError(f"There is no {kind} {name}; list what there is and try again.")
+    return TransitionError(
+        f"{kind.capitalize()} {name} is {state} and cannot become {target}; nothing was changed."
+    )

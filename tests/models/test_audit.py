@@ -1,0 +1,108 @@
+"""The audit log: whatever is done to it behind its back shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+import pytest
+from databases import together, unguarded
+
+from models import base
+from models.storage import audit
+from models.tables import AuditEntry
+
+KEY = b"k" * 32
+
+
+@pytest.fixture
+def log(database: Any) -> Any:
+    for number in range(6):
+        audit.append("me", "user.add", f"user/{number}", {"number": number, "text": "é\n"}, KEY)
+    return database
+
+
+def test_a_log_that_nobody_touched_is_whole(log: Any) -> None:
+    verdict = audit.verify([KEY])
+    assert (verdict.entries, verdict.faults) == (6, ())
+    assert audit.verify([b"new", KEY], seen=audit.head()).faults == ()
+
+
+def test_the_database_refuses_to_change_or_remove_entries(log: Any) -> None:
+    with pytest.raises(peewee.DatabaseError, match="append-only"), base.transaction():
+        AuditEntry.update(actor="you").where(AuditEntry.id == 3).execute()
+    with pytest.raises(peewee.DatabaseError, match="append-only"), base.transaction():
+        AuditEntry.delete().execute()
+    assert audit.verify([KEY]).faults == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE audit_log SET actor = 'you' WHERE id = 3", "entry 3 was changed"),
+        ("UPDATE audit_log SET details = '{}' WHERE id = 6", "entry 6 was changed"),
+        ("UPDATE audit_log SET at = at + 1 WHERE id = 1", "entry 1 was changed"),
+        ("DELETE FROM audit_log WHERE id = 3", "entries 3 to 3 are missing"),
+        ("DELETE FROM audit_log WHERE id = 1", "entries 1 to 1 are missing"),
+        ("DELETE FROM audit_log WHERE id = 6", "ends at entry 5, but 6 were written"),
+        ("DELETE FROM audit_log", "ends at entry 0, but 6 were written"),
+        ("UPDATE audit_log SET id = 6 - id WHERE id = 6", "entry"),
+    ],
+)
+def test_an_entry_that_was_changed_or_removed_shows(log: Any, statement: str, told: str) -> None:
+    with unguarded(log):
+        base.execute(statement)
+    faults = audit.verify([KEY]).faults
+    assert faults and told in faults[0]
+
+
+def test_entries_that_changed_places_show(log: Any) -> None:
+    with unguarded(log):
+        for old, new in ((2, 99), (3, 2), (99, 3)):
+            base.execute("UPDATE audit_log SET id = ? WHERE id = ?", new, old)
+    assert audit.verify([KEY]).faults
+
+
+def test_an_end_that_was_cut_off_shows_to_whoever_noted_the_head(log: Any) -> None:
+    seen = audit.head()
+    digest = AuditEntry.get_by_id(4).digest
+    with unguarded(log):
+        base.execute("DELETE FROM audit_log WHERE id > 4")
+    base.execute("UPDATE audit_head SET entries = 4, digest = ?", digest)
+    assert audit.verify([KEY]).faults == ()
+    assert "but 6 were noted" in audit.verify([KEY], seen=seen).faults[0]
+    audit.append("me", "user.add", "user/x", {}, KEY)
+    audit.append("me", "user.add", "user/y", {}, KEY)
+    assert "not the one that was noted" in audit.verify([KEY], seen=seen).faults[0]
+
+
+def test_nobody_forges_an_entry_without_the_key(log: Any) -> None:
+    audit.append("me", "user.add", "user/x", {}, b"another")
+    assert "entry 7" in audit.verify([KEY]).faults[0]
+
+
+def test_what_is_undone_leaves_no_entry_and_no_gap(log: Any) -> None:
+    with base.transaction(keep=False):
+        audit.append("me", "user.add", "user/x", {}, KEY)
+    audit.append("me", "user.add", "user/y", {}, KEY)
+    verdict = audit.verify([KEY])
+    assert (verdict.entries, verdict.faults) == (7, ())
+
+
+def test_writers_at_once_make_one_chain(log: Any) -> None:
+    def write(number: int) -> None:
+        for _ in range(10):
+            audit.append(f"w{number}", "user.add", "user/x", {}, KEY)
+
+    together(4, write)
+    verdict = audit.verify([KEY])
+    assert (verdict.entries, verdict.faults) == (46, ())
+
+
+def test_entries_are_listed_by_who_and_what(log: Any) -> None:
+    audit.append("you", "session.pause", "session/main", {"control": 1}, KEY)
+    assert [it["id"] for it in audit.listing(limit=3).rows] == [7, 6, 5]
+    assert [it["id"] for it in audit.listing(before=6, limit=1).rows] == [5]
+    assert [it["actor"] for it in audit.listing(action="session.").rows] == ["you"]
+    assert [it["action"] for it in audit.listing(actor="you").rows] == ["session.pause"]
+    assert [it["details"]["number"] for it in audit.listing(target="user/2").rows] == [2]

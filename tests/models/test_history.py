@@ -1,0 +1,237 @@
+"""Tasks, controls, scaling events, tokens: their steps, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from databases import together
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from afx.errors import UsageError
+from models import base, tables
+from models.storage import controls, scaling, sessions, tasks, tokens, users
+from models.storage.sessions import NewSession
+from models.storage.tasks import NewTask
+from models.transitions import CONTROL, TASK, TransitionError
+
+# --- tasks ----------------------------------------------------------------------------
+
+
+def test_tasks_of_premium_users_are_claimed_first_then_the_oldest(database: Any) -> None:
+    [free] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
+    [gold] = sessions.create_many(users.create("bob", "premium"), [NewSession("b", "x")])
+    made = [
+        tasks.create(NewTask("export", session)).id for session in (None, free, gold, free, gold)
+    ]
+    claimed = [it.id for it in tasks.claim("w1", "one", 4)]
+    assert claimed == [made[2], made[4], made[0], made[1]]
+    assert [it.id for it in tasks.claim("w2", "two", 4)] == [made[3]]
+    assert tasks.claim("w3", "three", 4) == []
+
+
+def test_no_task_is_claimed_twice_by_nodes_at_once(database: Any) -> None:
+    for _ in range(40):
+        tasks.create(NewTask("export"))
+    claimed: list[int] = []
+
+    def claim(number: int) -> None:
+        for _ in range(5):
+            claimed.extend(it.id for it in tasks.claim(f"w{number}", str(number), 3))
+
+    together(4, claim)
+    assert len(claimed) == len(set(claimed)) == 40
+
+
+def test_a_task_goes_from_its_queue_to_its_result(database: Any) -> None:
+    number = tasks.create(NewTask("export", arguments={"chat": "@a"})).id
+    tasks.claim("w1", "one", 1)
+    tasks.note_progress(number, 0.5)
+    assert (tasks.get(number)["state"], tasks.get(number)["progress"]) == ("running", 0.5)
+    tasks.succeed(number, {"rows": 3})
+    held = tasks.get(number)
+    assert (held["state"], held["result"], held["arguments"]) == (
+        "succeeded", {"rows": 3}, {"chat": "@a"},
+    )  # fmt: skip
+    tasks.note_progress(number, 0.1)
+    assert tasks.get(number)["progress"] == 1.0
+
+
+def test_a_task_is_tried_again_until_its_attempts_are_used(database: Any) -> None:
+    number = tasks.create(NewTask("export", max_attempts=2)).id
+    tasks.claim("w1", "one", 1)
+    assert tasks.try_again(number, "flood", timedelta(0))
+    tasks.claim("w1", "one", 1)
+    assert not tasks.try_again(number, "flood again", timedelta(0))
+    assert (tasks.get(number)["state"], tasks.get(number)["error"]) == ("failed", "flood again")
+    tasks.requeue(number)
+    assert (tasks.get(number)["state"], tasks.get(number)["attempts"]) == ("queued", 0)
+
+
+def test_a_task_that_rests_is_not_claimed(database: Any) -> None:
+    number = tasks.create(NewTask("export")).id
+    tasks.claim("w1", "one", 1)
+    tasks.try_again(number, "flood", timedelta(hours=1))
+    assert tasks.claim("w1", "one", 1) == []
+
+
+def test_what_ran_on_a_dead_node_is_queued_anew(database: Any) -> None:
+    numbers = [tasks.create(NewTask("export")).id for _ in range(2)]
+    tasks.claim("w1", "one", 1)
+    tasks.claim("w2", "two", 1)
+    assert tasks.requeue_lost(["one"]) == 1
+    assert [tasks.get(it)["state"] for it in numbers] == ["queued", "running"]
+
+
+TASK_STEPS: dict[str, Callable[[int], object]] = {
+    "running": lambda it: tasks.claim("w1", "one", 9) or _refused(),
+    "succeeded": lambda it: tasks.succeed(it, None),
+    "failed": lambda it: tasks.fail(it, "why"),
+    "cancelled": lambda it: tasks.cancel(it, "why"),
+    "queued": lambda it: tasks.requeue(it),
+}
+
+
+def _refused() -> None:
+    raise TransitionError("nothing to claim")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(sorted(TASK_STEPS)), max_size=8))
+def test_no_order_of_steps_leads_a_task_where_it_may_not_go(
+    database: Any, steps: list[str]
+) -> None:
+    tables.WorkerTask.delete().execute()
+    number = tasks.create(NewTask("export")).id
+    for step in steps:
+        before = tasks.get(number)
+        try:
+            TASK_STEPS[step](number)
+        except TransitionError:
+            assert tasks.get(number) == before
+        else:
+            assert step in TASK[before["state"]]
+            assert tasks.get(number)["state"] == step
+
+
+def test_tasks_are_listed_and_counted(database: Any) -> None:
+    [owner] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
+    for kind, session in (("export", owner), ("backfill", None), ("export", None)):
+        tasks.create(NewTask(kind, session))
+    assert [it["id"] for it in tasks.listing(kind="export").rows] == [3, 1]
+    assert [it["id"] for it in tasks.listing(session=sessions.find("a")).rows] == [1]
+    page = tasks.listing(limit=2)
+    assert [it["id"] for it in tasks.listing(before=page.next).rows] == [1]
+    assert tasks.count_by_state() == {"export": {"queued": 2}, "backfill": {"queued": 1}}
+    with pytest.raises(UsageError):
+        tasks.listing(state="odd")
+    with pytest.raises(UsageError):
+        tasks.create(NewTask("export", 999))
+    with pytest.raises(UsageError):
+        tasks.get(999)
+
+
+def test_old_tasks_are_pruned_and_unfinished_ones_are_not(database: Any) -> None:
+    for _ in range(3):
+        tasks.create(NewTask("export"))
+    tasks.cancel(1, "")
+    tasks.cancel(2, "")
+    with base.transaction():
+        assert tasks.prune(base.utc_now(), 1) == 1
+        assert tasks.prune(base.utc_now(), 9) == 1
+    assert [it["id"] for it in tasks.listing().rows] == [3]
+
+
+# --- controls ---------------------------------------------------------------------------
+
+CONTROL_STEPS: dict[str, Callable[[int], object]] = {
+    "sent": lambda it: controls.mark_sent(it, incarnation="one"),
+    "acknowledged": lambda it: controls.mark_acknowledged(it),
+    "done": lambda it: controls.mark_done(it, "well"),
+    "failed": lambda it: controls.mark_failed(it, "why"),
+    "cancelled": lambda it: controls.cancel(it, "why"),
+}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(sorted(CONTROL_STEPS)), max_size=6))
+def test_no_order_of_steps_leads_a_control_where_it_may_not_go(
+    database: Any, steps: list[str]
+) -> None:
+    tables.WorkerControl.delete().execute()
+    number = controls.request("drain", "me", worker="w1").id
+    for step in steps:
+        before = controls.get(number)
+        try:
+            CONTROL_STEPS[step](number)
+        except TransitionError:
+            assert controls.get(number) == before
+        else:
+            assert step in CONTROL[before["state"]]
+            assert controls.get(number)["state"] == step
+
+
+def test_the_same_control_is_not_requested_twice_at_a_time(database: Any) -> None:
+    first = controls.request("drain", "me", worker="w1")
+    with pytest.raises(UsageError, match=f"control {first.id}"):
+        controls.request("drain", "me", worker="w1")
+    controls.request("drain", "me", worker="w2")
+    controls.mark_done(first.id)
+    controls.request("drain", "me", worker="w1")
+    with pytest.raises(UsageError, match="no control"):
+        controls.request("explode", "me", worker="w1")
+
+
+def test_controls_are_listed_by_node_and_by_whether_they_are_open(database: Any) -> None:
+    first = controls.request("drain", "me", worker="w1").id
+    second = controls.request("stop", "me", worker="w1").id
+    other = controls.request("stop", "me", worker="w2").id
+    controls.set_note(first, "3 left")
+    controls.mark_done(first)
+    controls.set_note(first, "too late")
+    assert controls.get(first)["note"] == ""
+    assert [it["id"] for it in controls.listing(worker="w1").rows] == [second, first]
+    assert [it["id"] for it in controls.listing(only_open=True).rows] == [other, second]
+    assert [it.id for it in controls.open_ones()] == [second, other]
+    with base.transaction():
+        assert controls.prune(base.utc_now(), 9) == 1
+    with pytest.raises(UsageError, match="afx control list"):
+        controls.get(first)
+
+
+# --- scaling events and tokens ------------------------------------------------------------
+
+
+def test_a_recommendation_is_written_down_when_it_changes(database: Any) -> None:
+    def record(decision: str, desired: int) -> bool:
+        return scaling.record(decision, current=2, desired=desired, reason="RAM", figures={"a": 1})
+
+    assert [record("out", 3), record("out", 3), record("out", 4), record("hold", 4)] == [
+        True, False, True, True,
+    ]  # fmt: skip
+    assert [(it["decision"], it["desired"]) for it in scaling.listing().rows] == [
+        ("hold", 4), ("out", 4), ("out", 3),
+    ]  # fmt: skip
+    latest = scaling.latest()
+    assert latest and latest["figures"] == {"a": 1}
+
+
+def test_a_token_is_valid_until_it_expires_or_is_revoked(database: Any) -> None:
+    now = base.utc_now()
+    tokens.create("ci", "a" * 64, ["read"])
+    tokens.create("old", "b" * 64, ["read"], now - timedelta(seconds=1))
+    held = tokens.by_digest("a" * 64)
+    assert held and held["scopes"] == ["read"]
+    assert tokens.by_digest("b" * 64) is tokens.by_digest("c" * 64) is None
+    tokens.note_used([held["id"]])
+    tokens.revoke("ci")
+    assert tokens.by_digest("a" * 64) is None
+    row = tokens.listing().rows[0]
+    assert row["last_used_at"] >= now and row["revoked_at"] and "digest" not in row
+    with pytest.raises(UsageError):
+        tokens.create("ci", "d" * 64, [])
+    with pytest.raises(UsageError):
+        tokens.revoke("nobody")
