@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AFX_", extra="forbid", frozen=True)
 
     home: Path = Field(default_factory=default_home)
+    """Where afx keeps its files."""
     redis_url: str = ""
     """Empty: a private Redis under ``home``, started when needed."""
     database_url: str = ""
@@ -45,43 +46,63 @@ class Settings(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     """Fernet keys, newest first, comma-separated; empty: ``home/secret.key``."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
 
     api_id: int = 0
+    """Of the application at my.telegram.org; worker nodes and logins need it."""
     api_hash: SecretStr = SecretStr("")
+    """Belongs to ``api_id``."""
 
     lease_profile: Literal["fast", "safe"] = "fast"
+    """How soon a silent node is replaced: after 5.3 s (fast) or 12.3 s (safe) at most."""
     heartbeat_seconds: float = Field(0.5, gt=0)
+    """How often a node renews its lease."""
     tick_seconds: float = Field(0.1, gt=0)
+    """How long the coordinator waits for news at most, before it looks around."""
     leader_ttl_seconds: float = Field(5.0, gt=0)
+    """How long a leader that died keeps standbys waiting."""
     leader_stop_seconds: float = Field(3.0, gt=0)
+    """After so long without renewal a leader stops by itself."""
     host_stall_seconds: float = Field(10.0, gt=0)
+    """A host process that stands still for so long is replaced."""
     cool_down_seconds: float = Field(0.0, ge=0)
     """Between a session's stop and its start on another node."""
 
     max_sessions: int = Field(5000, ge=1)
+    """How many sessions one node may run."""
     ram_limit_mib: int = Field(0, ge=0)
     """What one node may use; 0: all that the host or its cgroup has."""
     ram_headroom_mib: int = Field(512, ge=0)
+    """RAM of a node that is never promised to sessions."""
     ram_headroom_share: float = Field(0.1, ge=0, lt=1)
+    """The same as a share of its RAM; the larger of the two counts."""
     session_kib: int = Field(256, ge=1)
     """Assumed RAM of a session of which nothing is known yet."""
     starts_per_second: float = Field(20.0, gt=0)
+    """How many sessions a node is given a second, in the long run."""
     start_burst: int = Field(40, ge=1)
+    """How many it is given at once."""
     start_timeout_seconds: float = Field(30.0, gt=0)
+    """A session that takes longer to start has failed."""
 
     poll_seconds: float = Field(60.0, gt=0)
     """How often a quiet source channel is asked for missed messages."""
     flush_seconds: float = Field(0.1, gt=0)
     """How often cursors and links go to Redis."""
     link_days: int = Field(30, ge=1)
+    """How long edits and deletions of a message reach its copies."""
     sample_seconds: float = Field(5.0, gt=0)
     """How often nodes' metrics are written down."""
     analytics_raw_hours: float = Field(6.0, gt=0)
+    """How long samples are kept."""
     analytics_minute_days: float = Field(14.0, gt=0)
+    """How long their roll-ups by the minute are kept."""
     analytics_hour_days: float = Field(400.0, gt=0)
+    """How long their roll-ups by the hour are kept."""
     history_days: float = Field(90.0, gt=0)
     """How long ended assignments, finished tasks and controls are kept."""
     job_ttl_seconds: float = Field(60.0, gt=0)
+    """After so long an order that no node has read is void."""
 
     @classmethod
     def settings_customise_sources(

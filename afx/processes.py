@@ -58,12 +58,17 @@ class Fleet:
         self._start(name, "worker", "start", "--name", name, *flags)
 
     def wait(self) -> None:
-        """Wait until SIGINT or SIGTERM; raises AfxError when a child ends first."""
+        """Wait until SIGINT or SIGTERM; raises AfxError when a child breaks first.
+
+        A node that an operator told to stop is no such thing.
+        """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stopping.set())
         while not self._stopping.wait(0.3):
-            for name, child in self.children.items():
-                if child.poll() is not None:
+            for name, child in list(self.children.items()):
+                if child.poll() == 0 and not name.startswith("coordinator"):
+                    del self.children[name]
+                elif child.poll() is not None:
                     raise AfxError(
                         f"The process '{name}' ended with exit code {child.returncode}; "
                         "see its log above."

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, complete, output
+from cli import common, complete, groups, output
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-app = typer.Typer(help="What was: nodes' metrics over time, sessions, tasks.", no_args_is_help=True)
+app = groups.group("What was: nodes' metrics over time, sessions.")
 Since = Annotated[
     str, typer.Option("--since", help="How far back (90s, 15m, 6h, 7d), or an ISO instant.")
 ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, output
+from cli import common, groups, output
 
 if TYPE_CHECKING:
     from afx.config import Settings
 
-app = typer.Typer(help="The audit log: who changed what.", no_args_is_help=True)
+app = groups.group("The audit log: who changed what.")
 
 
 @app.command("list")
@@ -105,8 +104,7 @@ def _noted(head: str, held: Settings) -> tuple[tuple[int, str] | None, str]:
     try:
         with common.redis_client(held) as client:
             text = str(client.get(keys.AUDIT_HEAD) or "")
-    except (AfxError, redis.RedisError) as error:
-        print(f"afx: {error}", file=sys.stderr)
+    except (AfxError, redis.RedisError):
         return None, "nothing: Redis does not answer"
     number, _, digest = text.partition(":")
     if not digest:

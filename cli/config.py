@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cli import common, output
+from cli import common, groups, output
 
-app = typer.Typer(help="Settings: what is in force, and from where.", no_args_is_help=True)
+app = groups.group("Settings: what is in force, and from where.")
 
 
 @app.command()

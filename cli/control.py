@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli import common, complete, output
+from cli import common, complete, groups, output
 
-app = typer.Typer(help="Controls: commands to nodes and about sessions.", no_args_is_help=True)
+app = groups.group("Controls: commands to nodes and about sessions.")
 
 
 @app.command("list")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import signal
 
-import typer
+from cli import common, groups
 
-from cli import common
-
-app = typer.Typer(help="The coordinator: places sessions on nodes.", no_args_is_help=True)
+app = groups.group("The coordinator: places sessions on nodes.")
 
 
 @app.callback()

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli import common, output
+from cli import common, groups, output
 
-app = typer.Typer(help="The database: schema, backup, restore.", no_args_is_help=True)
+app = groups.group("The database: schema, backup, restore.")
 
 
 @app.command()

@@ -2,71 +2,98 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Any
 
 import typer
 
-from cli import (
-    analytics,
-    audit,
-    common,
-    config,
-    control,
-    coordinator,
-    db,
-    demo,
-    doctor,
-    redis,
-    rule,
-    sandbox,
-    session,
-    status,
-    top,
-    up,
-    user,
-    worker,
-)
+from cli import common, groups
 
-app = typer.Typer(
+VARIABLE = "_AFX_COMPLETE"
+"""Set by a shell that wants to complete a line."""
+COMMANDS = {
+    "up": "Run a whole cluster on this machine; Ctrl-C ends it cleanly.",
+    "demo": "See a cluster forward messages, lose a node, and lose no message.",
+    "status": "Show the cluster in a few lines: leader, nodes, sessions, what waits.",
+    "top": "Watch the nodes at work: load, RAM, CPU, sessions, messages a second, news.",
+    "doctor": "Check this installation: each finding with its remedy.",
+    "coordinator": "The coordinator: places sessions on nodes.",
+    "worker": "Worker nodes: they run the sessions.",
+    "user": "Users: the customers who own sessions.",
+    "session": "Sessions: Telegram accounts' logins.",
+    "rule": "Rules: which chats are forwarded, and where to.",
+    "control": "Controls: commands to nodes and about sessions.",
+    "analytics": "What was: nodes' metrics over time, sessions.",
+    "audit": "The audit log: who changed what.",
+    "config": "Settings: what is in force, and from where.",
+    "db": "The database: schema, backup, restore.",
+    "redis": "The private Redis of this home.",
+    "completion": "Print what lets a shell complete commands, names and ids; or set it up.",
+    "sandbox": "A local Telegram, to try rules without an account.",
+}
+"""Each command's module is imported when it is called: help stays fast."""
+
+
+class _Commands(groups.Group):
+    """The commands by name, each loaded from ``cli.NAME`` on its first use."""
+
+    OPTIONS = (
+        ("--version", "Print the version."),
+        ("--debug", "Show tracebacks of errors; also AFX_DEBUG=1."),
+        *groups.Group.OPTIONS,
+    )
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        # Only their names: whoever asks for one gets it from `get_command`.
+        self.commands: Any = dict.fromkeys(COMMANDS)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        return load(cmd_name) if cmd_name in COMMANDS else None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args[:1] == ["--version"]:
+            from afx import __version__
+
+            print(__version__)
+            raise typer.Exit
+        while args[:1] == ["--debug"]:
+            args = args[1:]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def load(name: str) -> Any:
+    """Return a command by name."""
+    module = import_module(f"cli.{name}")
+    held = getattr(module, "app", None)
+    if held is None:
+        held = groups.group(COMMANDS[name])
+        held.command(name)(getattr(module, name))
+    command = typer.main.get_command(held)
+    command.name = name
+    return command
+
+
+app = groups.group(
+    "AutoForwardX: Telegram forwarding for thousands of sessions, on a cluster.",
+    cls=_Commands,
     name="afx",
-    help="AutoForwardX: Telegram forwarding for thousands of sessions, on a cluster.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for name, module in (
-    ("coordinator", coordinator), ("worker", worker), ("user", user), ("session", session),
-    ("rule", rule), ("control", control), ("analytics", analytics), ("audit", audit),
-    ("config", config), ("db", db), ("redis", redis), ("sandbox", sandbox),
-):  # fmt: skip
-    app.add_typer(module.app, name=name)
-app.command("up")(up.up)
-app.command("demo")(demo.demo)
-app.command("status")(status.status)
-app.command("top")(top.top)
-app.command("doctor")(doctor.doctor)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from afx import __version__
-
-        print(__version__)
-        raise typer.Exit
-
 
 @app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
-) -> None:
+def main() -> None:
     """AutoForwardX: Telegram forwarding for thousands of sessions, on a cluster.
 
     Try it:  afx demo
@@ -79,6 +106,10 @@ def run() -> None:
     """Run the command line; errors become one sentence and an exit code."""
     # So that whatever was started is ended: `with` blocks run their exits.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if VARIABLE in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
     try:
         app()
     except KeyboardInterrupt:

@@ -132,7 +132,7 @@ def progress_end() -> None:
 
 def cell(value: Any) -> str:
     """Return a value as people read it in a table."""
-    if value is None or value == "":
+    if value is None or value in ("", [], {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

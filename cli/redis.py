@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import typer
+from cli import common, groups
 
-from cli import common
-
-app = typer.Typer(help="The private Redis of this home.", no_args_is_help=True)
+app = groups.group("The private Redis of this home.")
 
 
 @app.command()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, complete, output
+from cli import common, complete, groups, output
 
 if TYPE_CHECKING:
     from afx.forwarding.rulefile import Change, RuleDoc
 
-app = typer.Typer(help="Rules: which chats are forwarded, and where to.", no_args_is_help=True)
+app = groups.group("Rules: which chats are forwarded, and where to.")
 Which = Annotated[
     str, typer.Argument(help="An id, or SESSION/NAME.", autocompletion=complete.rules)
 ]

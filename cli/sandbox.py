@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import common, output
+from cli import common, groups, output
 
-app = typer.Typer(help="A local Telegram, to try rules without an account.", no_args_is_help=True)
+app = groups.group("A local Telegram, to try rules without an account.")
 
 
 @app.command()
@@ -120,6 +120,21 @@ def messages(
 def code(phone: str) -> None:
     """Tell the sign-in code that was 'sent' to a phone."""
     print(_call("code", phone=phone))
+
+
+@app.command()
+def password(account: int, text: str) -> None:
+    """Turn two-step verification of an account on; an empty text turns it off."""
+    _call("password", account=account, password=text)
+
+
+@app.command()
+def scan(url: str, account: int) -> None:
+    """Scan the QR code of a sign-in with an account's phone; by the link below it."""
+    from afx.errors import UsageError
+
+    if not _call("scan", url=url, account=account):
+        raise UsageError("Nobody shows such a code now, or it has expired; take the newest.")
 
 
 @app.command()

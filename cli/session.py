@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cli import common, complete, output, waiting
+from cli import common, complete, groups, output, waiting
 
-app = typer.Typer(help="Sessions: Telegram accounts' logins.", no_args_is_help=True)
+app = groups.group("Sessions: Telegram accounts' logins.")
 Name = Annotated[
     str,
     typer.Argument(help="A name, an id, or a unique beginning.", autocompletion=complete.sessions),

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli import common, complete, output
+from cli import common, complete, groups, output
 
-app = typer.Typer(help="Users: the customers who own sessions.", no_args_is_help=True)
+app = groups.group("Users: the customers who own sessions.")
 Tier = Annotated[
     str, typer.Option("--tier", help="premium or free.", autocompletion=complete.tiers)
 ]

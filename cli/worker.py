@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cli import common, complete, output, waiting
+from cli import common, complete, groups, output, waiting
 
-app = typer.Typer(help="Worker nodes: they run the sessions.", no_args_is_help=True)
+app = groups.group("Worker nodes: they run the sessions.")
 Names = Annotated[
     list[str],
     typer.Argument(help="Nodes, or unique beginnings.", autocompletion=complete.workers),

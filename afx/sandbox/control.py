@@ -18,6 +18,7 @@ import psutil
 from telethon.crypto import AuthKey as TelethonKey
 from telethon.sessions import StringSession
 
+from afx.sandbox import srp
 from afx.sandbox.crypto import AuthKey, new_salt
 from afx.sandbox.flow import Flow, post
 from afx.sandbox.server import SandboxServer
@@ -117,6 +118,18 @@ class Control:
     def do_code(self, phone: str) -> str:
         """The code of a sign-in under way."""
         return self._server.codes[phone.lstrip("+")][1]
+
+    def do_password(self, account: int, password: str) -> bool:
+        """Set an account's two-step verification; an empty password ends it."""
+        held = self._server.world.accounts[account]
+        held.password = srp.verifier(password) if password else None
+        return bool(password)
+
+    def do_scan(self, url: str, account: int) -> bool:
+        """Scan a QR code with an account's phone."""
+        if account not in self._server.world.accounts:
+            raise KeyError(account)
+        return self._server.qr.scan(url, account)
 
     def do_chats(self) -> list[dict[str, Any]]:
         """All channels and groups."""

@@ -24,6 +24,8 @@ class AuthKey:
     data: bytes
     salt: int
     account_id: int = 0
+    claims: int = 0
+    """The account whose password is still to be given."""
     revoked: bool = False
     key_id: int = field(init=False)
 

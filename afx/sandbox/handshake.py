@@ -20,7 +20,7 @@ from afx.sandbox.crypto import AuthKey, ServerKey, new_salt
 
 # Two known primes: the exchange needs a product that a client can factor.
 _P, _Q = 0x494C553B, 0x53911073
-_DH_PRIME = int(
+DH_PRIME = int(
     "c71caeb9c6b1c9048e6c522f70f13f73980d40238e3e21c14934d037563d930f"
     "48198a0aa7c14058229493d22530f4dbfa336f6e0ac925139543aed44cce7c37"
     "20fd51f69458705ac68cd4fe6b6b13abdc9746512969328454f18faf8c595f64"
@@ -85,13 +85,13 @@ class Handshake:
             self._server_nonce, self._new_nonce
         )
         self._a = int.from_bytes(os.urandom(256), "big")
-        g_a = pow(3, self._a, _DH_PRIME)
+        g_a = pow(3, self._a, DH_PRIME)
         answer = bytes(
             types.ServerDHInnerData(
                 nonce=self._nonce,
                 server_nonce=self._server_nonce,
                 g=3,
-                dh_prime=_DH_PRIME.to_bytes(256, "big"),
+                dh_prime=DH_PRIME.to_bytes(256, "big"),
                 g_a=g_a.to_bytes(256, "big"),
                 server_time=int(time.time()),
             )
@@ -110,7 +110,7 @@ class Handshake:
         plain = AES.decrypt_ige(request.encrypted_data, self._tmp, self._iv)
         with BinaryReader(plain[20:]) as reader:
             inner = reader.tgread_object()
-        shared = pow(int.from_bytes(inner.g_b, "big"), self._a, _DH_PRIME)
+        shared = pow(int.from_bytes(inner.g_b, "big"), self._a, DH_PRIME)
         data = shared.to_bytes(256, "big")
         theirs = TelethonKey(data)
         if not data[0]:

@@ -17,6 +17,8 @@ from afx.sandbox.crypto import AuthKey, ServerKey
 from afx.sandbox.faults import Faults
 from afx.sandbox.ledger import Ledger
 from afx.sandbox.methods import HANDLERS, WITHOUT_LOGIN, Call
+from afx.sandbox.qr import QrLogins
+from afx.sandbox.srp import Challenge
 from afx.sandbox.world import Account, Channel, Event, Message, World
 
 _log = logging.getLogger(__name__)
@@ -41,6 +43,9 @@ class SandboxServer:
         self.keys: dict[int, AuthKey] = {}
         self.codes: dict[str, tuple[str, str]] = {}
         """phone → (phone code hash, code) of sign-ins under way."""
+        self.challenges: dict[int, Challenge] = {}
+        """Questions for a password that nobody has answered yet."""
+        self.qr = QrLogins()
         self.faults = Faults()
         self.ledger = Ledger(self.world)
         self.overlaps: list[Overlap] = []

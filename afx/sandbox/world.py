@@ -13,7 +13,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from afx.sandbox.srp import Verifier
 
 CHANNEL_BASE = 1_000_000_000_000
 EventKind = Literal["new", "edit", "delete"]
@@ -108,6 +111,8 @@ class Account:
     """(monotonic seconds, random_id, message id) of the newest sends."""
     missed_channels: set[int] = field(default_factory=set)
     """Channels with news that no live connection was told of."""
+    password: Verifier | None = None
+    """Of two-step verification, if it is on."""
 
     def __post_init__(self) -> None:
         self.hash = access_hash("user", self.id)

@@ -93,6 +93,9 @@ async def _by_phone(client: Any, ask: Ask, phone: str) -> None:
     for left in range(_TRIES - 1, -1, -1):
         code = "".join((await ask("The code that Telegram has sent", False)).split())
         try:
+            if not code:
+                # Telethon would take no code for a wish to be sent another one.
+                raise ValueError("empty")
             await client.sign_in(phone, code, phone_code_hash=sent.phone_code_hash)
             return
         except errors.SessionPasswordNeededError:

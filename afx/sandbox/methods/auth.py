@@ -10,7 +10,10 @@ from telethon.tl import functions, types
 
 from afx.sandbox import views
 from afx.sandbox.connection import RpcError
+from afx.sandbox.handshake import DH_PRIME
 from afx.sandbox.methods.call import Call, method
+from afx.sandbox.srp import GENERATOR, Challenge
+from afx.sandbox.world import Account
 
 
 @method(functions.help.GetConfigRequest, login=False)
@@ -67,8 +70,63 @@ def sign_in(call: Call, request: Any) -> Any:
     if code != request.phone_code:
         raise RpcError(400, "PHONE_CODE_INVALID")
     del call.server.codes[phone]
-    account = call.world.phones[phone]
-    call.key.account_id = account.id
+    return _admit(call, call.world.phones[phone])
+
+
+@method(functions.auth.ExportLoginTokenRequest, login=False)
+def export_login_token(call: Call, request: Any) -> Any:
+    """Give a token for a QR code; once it was scanned, the login."""
+    logins = call.server.qr
+    scanned_by = logins.scanned(call.key)
+    if scanned_by:
+        return types.auth.LoginTokenSuccess(_admit(call, call.world.accounts[scanned_by]))
+    token, expires = logins.new(call.key, call.connection)
+    return types.auth.LoginToken(expires, token)
+
+
+@method(functions.account.GetPasswordRequest, login=False)
+def get_password(call: Call, request: Any) -> Any:
+    """Ask for the password of two-step verification, by SRP."""
+    account = call.account or call.world.accounts.get(call.key.claims)
+    algorithm = types.PasswordKdfAlgoUnknown()
+    if account is None or account.password is None:
+        return types.account.Password(algorithm, algorithm, b"", has_password=False)
+    challenge = Challenge(account.password)
+    call.server.challenges[challenge.id] = challenge
+    held = account.password
+    return types.account.Password(
+        algorithm, algorithm, b"", has_password=True, srp_B=challenge.public, srp_id=challenge.id,
+        current_algo=types.PasswordKdfAlgoSHA256SHA256PBKDF2HMACSHA512iter100000SHA256ModPow(
+            held.salt1, held.salt2, GENERATOR, DH_PRIME.to_bytes(256, "big")
+        ),
+    )  # fmt: skip
+
+
+@method(functions.auth.CheckPasswordRequest, login=False)
+def check_password(call: Call, request: Any) -> Any:
+    """Bind the key to the account whose password it knows."""
+    account = call.world.accounts.get(call.key.claims)
+    if account is None:
+        raise RpcError(401, "AUTH_KEY_UNREGISTERED")
+    held = request.password
+    challenge = call.server.challenges.pop(getattr(held, "srp_id", 0), None)
+    if challenge is None or challenge.verifier is not account.password:
+        raise RpcError(400, "SRP_ID_INVALID")
+    if not challenge.accepts(held.A, held.M1):
+        raise RpcError(400, "PASSWORD_HASH_INVALID")
+    return _bind(call, account)
+
+
+def _admit(call: Call, account: Account) -> Any:
+    """Bind the key to an account, unless that asks for a password first."""
+    if account.password is not None:
+        call.key.claims = account.id
+        raise RpcError(401, "SESSION_PASSWORD_NEEDED")
+    return _bind(call, account)
+
+
+def _bind(call: Call, account: Account) -> Any:
+    call.key.account_id, call.key.claims = account.id, 0
     return types.auth.Authorization(views.user(account, account.id))
 
 
