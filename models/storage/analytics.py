@@ -13,7 +13,6 @@ from typing import Any
 
 from peewee import fn
 
-from models import paging
 from models.base import execute, insert_many, instant, micros, transaction, utc_now
 from models.paging import Page
 from models.tables import ClusterState, WorkerAnalytics
@@ -104,22 +103,33 @@ def series(
     *,
     worker: str | None = None,
     span: int | None = None,
-    after: int | None = None,
+    after: datetime | None = None,
     limit: int = 1000,
 ) -> Page:
-    """Return rows of a time in the order in which they were written.
+    """Return about ``limit`` rows of a time in its order; an instant is never split.
 
     Without a ``span`` (0, 60 or 3600 seconds), of the coarsest that serves.
     """
     table = WorkerAnalytics
     until = until or utc_now()
-    if span is None:
-        condition = _covering(since, until)
-    else:
-        condition = (table.span == span) & (table.at >= since) & (table.at < until)
-    if worker is not None:
-        condition &= table.worker == worker
-    return paging.fetch(table.select().where(condition), table.id, after=after, limit=limit)
+    parts = _parts(since, until) if span is None else [(span, since, until)]
+    rows: list[dict[str, Any]] = []
+    for part, begin, end in parts:
+        # One part at a time: only so an index gives the rows in their order.
+        query = table.select().where((table.span == part) & (table.at >= begin) & (table.at < end))
+        if worker is not None:
+            query = query.where(table.worker == worker)
+        if after is not None:
+            query = query.where(table.at > after)
+        rows.extend(query.order_by(table.at).limit(limit + 1 - len(rows)).dicts())
+        if len(rows) > limit:
+            last = rows[-1]["at"]
+            whole = [it for it in rows if it["at"] < last]
+            if not whole:
+                again = query.where(table.at == last).dicts()
+                return Page(list(again), last)
+            return Page(whole, whole[-1]["at"])
+    return Page(rows, None)
 
 
 def roll_up(most: int, now: datetime | None = None) -> int:
@@ -165,6 +175,14 @@ def count() -> int:
 def _covering(since: datetime, until: datetime) -> Any:
     """Return the condition for the coarsest rows that cover a time."""
     table = WorkerAnalytics
+    condition = table.id.is_null()
+    for span, begin, end in _parts(since, until):
+        condition |= (table.span == span) & (table.at >= begin) & (table.at < end)
+    return condition
+
+
+def _parts(since: datetime, until: datetime) -> list[tuple[int, datetime, datetime]]:
+    """Return (span, begin, end) of the coarsest rows that cover a time, in its order."""
     state = ClusterState.get_or_none(ClusterState.id == 1)
     length = until - since
     hours_to = state and state.hours_to
@@ -173,15 +191,8 @@ def _covering(since: datetime, until: datetime) -> Any:
     minutes_to = minutes_to if minutes_to and length > timedelta(minutes=15) else hours_to
     hours_to = min(max(hours_to, since), until)
     minutes_to = min(max(minutes_to, hours_to), until)
-
-    def part(span: int, begin: datetime, end: datetime) -> Any:
-        return (table.span == span) & (table.at >= begin) & (table.at < end)
-
-    return (
-        part(HOUR, since, hours_to)
-        | part(MINUTE, hours_to, minutes_to)
-        | part(RAW, minutes_to, until)
-    )
+    parts = [(HOUR, since, hours_to), (MINUTE, hours_to, minutes_to), (RAW, minutes_to, until)]
+    return [it for it in parts if it[1] < it[2]]
 
 
 def _roll(fine: int, coarse: int, mark: str, until: datetime, most: int) -> int:

@@ -12,8 +12,9 @@ import density
 import failover
 import forward
 import sandbox
+import storage
 
-BENCHMARKS = {it.NAME: it for it in (forward, density, failover, sandbox)}
+BENCHMARKS = {it.NAME: it for it in (forward, density, failover, sandbox, storage)}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models import base
+from models import base, paging
 from models.storage import analytics, retention
 from models.storage.analytics import Retention, Sample
 from models.storage.retention import Kept
@@ -93,6 +93,22 @@ def test_a_series_is_read_by_pages(database: Any) -> None:
     rest = analytics.series(NOON, end, worker="w1", after=page.next, limit=6)
     assert (len(page.rows), len(rest.rows), rest.next) == (6, 4, None)
     assert analytics.series(NOON, end, span=60).rows == []
+    for limit in (1, 2, 3, 7, 100):
+        held = paging.every(lambda after, _: analytics.series(NOON, end, after=after, limit=limit))  # noqa: B023
+        assert len({(it["worker"], it["at"]) for it in held}) == 20
+
+
+def test_a_series_goes_on_from_coarse_rows_to_fine_ones(database: Any) -> None:
+    for second in range(0, 3600, 10):
+        sample("w1", NOON + timedelta(seconds=second))
+    rolled(NOON + timedelta(minutes=45, seconds=10))
+    end = NOON + HOUR
+    for limit in (1, 50, 1000):
+        held = list(
+            paging.every(lambda after, _: analytics.series(NOON, end, after=after, limit=limit))  # noqa: B023
+        )
+        assert [it["span"] for it in held] == [60] * 45 + [0] * 90
+        assert sum(it["samples"] for it in held) == 360
 
 
 def test_what_is_old_goes_once_it_is_rolled_up(database: Any) -> None:
