@@ -111,7 +111,7 @@ def run() -> None:
 
         completion_init()
     try:
-        app()
+        app(prog_name="afx")
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -167,11 +167,6 @@ def prune(keep: Retention, most: int, now: datetime | None = None) -> int:
     return gone
 
 
-def count() -> int:
-    """Return how many rows there are, of all spans."""
-    return int(WorkerAnalytics.select().count())
-
-
 def _covering(since: datetime, until: datetime) -> Any:
     """Return the condition for the coarsest rows that cover a time."""
     table = WorkerAnalytics

@@ -5,52 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from labs import NewLab, clean, host_of, start
 
 from afx import demo
 from afx.cluster import keys
-from afx.lab import Lab, temporary_settings
+from afx.lab import Lab
 from models.base import transaction
 from models.storage import assignments, queue, rules, sessions
 from models.tables import SessionAssignment
-
-NewLab = Callable[..., Lab]
-
-
-@pytest.fixture
-def new_lab(home: Path) -> Iterator[NewLab]:
-    opened: list[Lab] = []
-
-    def make(variables: dict[str, str] | None = None, **flags: Any) -> Lab:
-        lab = Lab(temporary_settings(home, **flags), variables=variables)
-        opened.append(lab.__enter__())
-        return lab
-
-    yield make
-    for lab in opened:
-        lab.close()
-
-
-def start(lab: Lab, nodes: int, count: int, *flags: str) -> None:
-    lab.add_sessions(count, mode=lambda it: "forward" if it % 2 else "copy")
-    lab.fleet.start_coordinator()
-    for number in range(1, nodes + 1):
-        lab.fleet.start_worker(f"w{number}", *flags)
-    lab.wait_nodes(nodes)
-
-
-def clean(verdict: dict[str, Any]) -> bool:
-    return not any(verdict[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))
-
-
-def host_of(lab: Lab, node: str) -> psutil.Process:
-    supervisor = psutil.Process(lab.fleet.children[node].pid)
-    return next(it for it in supervisor.children(recursive=True))
 
 
 def test_a_killed_node_loses_and_doubles_nothing(new_lab: NewLab) -> None:

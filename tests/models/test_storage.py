@@ -378,3 +378,82 @@ def test_old_assignments_go_but_the_last_one_of_a_session(ids: list[int]) -> Non
 def test_a_generation_is_above_all_that_were(ids: list[int]) -> None:
     assert cluster.begin_generation(5, above=40) == 41
     assert cluster.begin_generation(6, above=3) == 42
+
+
+def test_of_two_writers_at_once_one_gives_the_session_away(ids: list[int]) -> None:
+    given: list[int] = []
+
+    def give_it(number: int) -> None:
+        try:
+            give(ids[0], epoch=number + 1)
+        except peewee.IntegrityError:
+            return
+        given.append(number)
+
+    together(4, give_it)
+    assert len(given) == len(assignments.active()) == 1
+
+
+def test_two_imports_at_once_take_different_ids(database: Any) -> None:
+    owner = users.create("alice")
+    taken: list[int] = []
+
+    def add(number: int) -> None:
+        rows = [NewSession(f"s{number}-{it}", "x") for it in range(50)]
+        taken.extend(sessions.create_many(owner, rows))
+
+    together(4, add)
+    assert sorted(taken) == list(range(1, 201))
+
+
+def test_after_a_restore_every_assignment_has_ended(ids: list[int]) -> None:
+    for it in ids:
+        give(it)
+    assert assignments.end_all("restored") == 3
+    assert assignments.active() == []
+
+
+def test_how_far_reports_were_read_is_kept_with_what_they_said(ids: list[int]) -> None:
+    assert cluster.reports_read() == "0"
+    with base.transaction():
+        cluster.set_reports_read("17-3")
+    with base.transaction(keep=False):
+        cluster.set_reports_read("18-0")
+    assert cluster.reports_read() == "17-3"
+
+
+def test_one_session_is_described_as_the_list_shows_it(ids: list[int]) -> None:
+    give(ids[1])
+    session = sessions.find("s1")
+    assert sessions.describe(session) == sessions.listing().rows[1]
+    assert sessions.describe(session)["node"] == "w1"
+    assert sessions.names_beginning("s") == ["s0", "s1", "s2"]
+
+
+def test_rules_are_listed_by_session_and_by_state(ids: list[int]) -> None:
+    rules.change(rules.find("s1/r"), enabled=False)
+    assert [it["session"] for it in rules.listing(enabled=False).rows] == ["s1"]
+    assert [it["id"] for it in rules.listing(session=sessions.find("s2")).rows] == [3]
+    page = rules.listing(limit=2)
+    assert [it["session"] for it in rules.listing(after=page.next).rows] == ["s2"]
+
+
+def test_a_users_tier_is_changed(ids: list[int]) -> None:
+    users.create("bob")
+    users.set_tier(users.find("alice"), "premium")
+    assert users.count_by_tier() == {"premium": 1, "free": 1}
+    assert placing.unplaced(1)[0].tier == "premium"
+    assert [it["sessions"] for it in users.listing(tier="premium").rows] == [3]
+    with pytest.raises(UsageError, match="premium or free"):
+        users.set_tier(users.find("bob"), "gold")
+
+
+def test_nodes_are_found_by_a_beginning(database: Any) -> None:
+    with base.transaction():
+        workers.seen_many(Seen(name, "i", "h", "ready") for name in ("east-1", "east-2", "west-1"))
+    assert workers.find("west").name == "west-1"
+    assert workers.names_beginning("east") == ["east-1", "east-2"]
+    with pytest.raises(UsageError, match="may mean east-1, east-2"):
+        workers.find("east")
+    page = workers.listing(limit=2)
+    assert [it["name"] for it in workers.listing(after=page.next).rows] == ["west-1"]
