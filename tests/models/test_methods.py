@@ -21,7 +21,9 @@ METHODS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("module", "name", "function"), METHODS, ids=lambda it: str(it)[:40])
+@pytest.mark.parametrize(
+    ("module", "name", "function"), METHODS, ids=[f"{it[0]}.{it[1]}" for it in METHODS]
+)
 def test_a_method_is_documented_typed_and_tested(module: str, name: str, function: object) -> None:
     assert f"{module}.{name}" in TESTS, "no test calls it"
     assert inspect.getdoc(function)

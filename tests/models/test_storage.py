@@ -8,6 +8,7 @@ from typing import Any
 
 import peewee
 import pytest
+from databases import together
 
 from afx.errors import ConfigError, FencedError, UnreachableError, UsageError
 from models import base, tables
