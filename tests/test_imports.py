@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PURE = [
     "afx/forwarding/rules.py", "afx/forwarding/pipeline.py", "afx/coordinator/placement.py",
     "afx/coordinator/pacing.py", "afx/coordinator/failure.py", "afx/coordinator/epochs.py",
-    "afx/telegram/boxes.py",
+    "afx/coordinator/steps.py", "afx/telegram/boxes.py", "afx/forwarding/rulefile.py",
 ]  # fmt: skip
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}
 

@@ -9,128 +9,21 @@ is to see how far each control has come: ``node_step`` and ``session_step``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerState, WorkerView
+from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.coordinator.book import Book
 from afx.coordinator.moves import MoveNews
+from afx.coordinator.steps import NodeLook, SessionLook, Step, node_step, session_step
 from models.base import transaction
 from models.storage import cluster, controls, placing, workers
-from models.storage.assignments import Active
 from models.storage.placing import Standing
 from models.tables import WorkerControl
 from models.transitions import TransitionError
 
-NODE_STATES: dict[str, WorkerState] = {
-    "cordon": "cordoned", "uncordon": "ready", "drain": "draining", "stop": "stopping",
-}  # fmt: skip
-"""The state of a node in which a control's wish is fulfilled."""
-
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, frozen=True)
-class Step:
-    """Where a control has come to; an empty state: it stays where it is."""
-
-    state: str = ""
-    note: str = ""
-
-
-@dataclass(slots=True, frozen=True)
-class NodeLook:
-    """What the leader sees of a control's node."""
-
-    incarnation: str
-    """Empty when none lives."""
-    state: str
-    seen: str
-    wanted: str
-    sessions: int
-    stuck: int = 0
-
-
-@dataclass(slots=True, frozen=True)
-class SessionLook:
-    """What the leader sees of a control's session."""
-
-    standing: Standing | None
-    active: Active | None
-    moving: bool
-    """Room is kept for it on another node."""
-    refused: str = ""
-
-
-def node_step(kind: str, state: str, bound: str, look: NodeLook) -> Step:
-    """Return how far a node's control has come.
-
-    ``bound`` is the incarnation to which it was sent, if it was.
-    """
-    if kind == "remove":
-        if look.incarnation:
-            return Step("failed", "it lives; stop it first")
-        return Step("done" if not look.sessions else "", _left(look))
-    if kind == "stop":
-        if not look.incarnation or (bound and bound != look.incarnation):
-            return Step("done", "it has stopped")
-    elif look.wanted != NODE_STATES[kind] and not (kind == "cordon" and look.wanted == "draining"):
-        return Step("cancelled", f"it is wanted {look.wanted} since")
-    elif not look.incarnation:
-        if kind == "drain" and look.sessions:
-            return Step("", _left(look))
-        return Step("done", f"it does not run; it will begin {_later(kind)}")
-    elif look.state == "stopping":
-        return Step("failed", "it is about to stop")
-    if look.state not in (NODE_STATES[kind], "draining" if kind == "cordon" else ""):
-        return Step()
-    if state == "requested":
-        return Step("sent")
-    if state == "sent":
-        return Step("acknowledged") if look.seen == look.state else Step()
-    if kind == "drain" and look.sessions:
-        return Step("", _left(look))
-    if kind == "stop":
-        return Step("", _left(look))
-    return Step("done", "no session is left on it" if kind == "drain" else "")
-
-
-def session_step(kind: str, state: str, target: str, look: SessionLook) -> Step:
-    """Return how far a session's control has come; ``target`` is a move's node."""
-    held, active = look.standing, look.active
-    if held is None:
-        return Step("done" if kind == "remove" else "cancelled", "it is removed")
-    if held.removing and kind != "remove":
-        return Step("cancelled", "it is being removed")
-    here = f"on {active.worker}" if active else ""
-    if kind in ("pause", "remove"):
-        if kind == "pause" and held.wanted != "paused":
-            return Step("cancelled", "it is wanted running since")
-        if active is None:
-            return Step("done" if kind == "pause" else "", "no node runs it")
-        if state == "requested" and active.state == "stopping":
-            return Step("sent", f"stopping {here}")
-        return Step()
-    if held.wanted != "running":
-        return Step("cancelled" if kind == "resume" else "failed", "it is paused")
-    if not held.has_rule:
-        return Step(
-            "done" if kind == "resume" else "failed", "it has no enabled rule, so nothing to do"
-        )
-    if kind == "resume":
-        if active and active.state == "running":
-            return Step("done", f"it runs {here}")
-        return Step("", f"starting {here}" if active else held.trouble or held.waits)
-    if active and active.worker == target and active.state == "running" and not look.moving:
-        return Step("done", f"it runs {here}")
-    if look.moving and state == "requested":
-        return Step("sent", f"stopping {here}" if active else "")
-    if look.refused and state == "requested":
-        return Step("failed", look.refused)
-    if state != "requested" and active and active.state == "running" and active.worker != target:
-        return Step("failed", f"it runs {here}: {target} had no room when it came")
-    return Step("", "" if active else held.trouble or held.waits)
 
 
 class Controls:
@@ -168,11 +61,14 @@ class Controls:
         return after
 
     def asked_moves(self) -> dict[int, str]:
-        """Return the moves that operators ask for: session → node, or any."""
+        """Return the moves that operators ask for: session → node, or any.
+
+        Also those that were begun: after a change of the leader they begin anew.
+        """
         return {
             it.session_id: it.worker
             for it in self._open
-            if it.kind == "move" and it.state == "requested" and it.session_id is not None
+            if it.kind == "move" and it.session_id is not None
         }
 
     def advance(
@@ -199,12 +95,24 @@ class Controls:
                     self._take(it, node_step(it.kind, it.state, it.incarnation, look), look)
                 else:
                     session = it.session_id or 0
-                    held = SessionLook(
-                        standings.get(session), self._book.active.get(session),
-                        session in moving, news.refused.get(session, ""),
+                    held = self._session_look(
+                        standings.get(session), session, session in moving,
+                        news.refused.get(session, ""),
                     )  # fmt: skip
                     target = it.worker or news.begun.get(session, "")
                     self._take(it, session_step(it.kind, it.state, target, held), None, target)
+
+    def _session_look(
+        self, standing: Standing | None, session: int, moving: bool, refused: str
+    ) -> SessionLook:
+        if standing is None:
+            return SessionLook(exists=False)
+        active = self._book.active.get(session)
+        return SessionLook(
+            True, standing.wanted, standing.removing, standing.has_rule,
+            standing.trouble or standing.waits, active.worker if active else "",
+            active.state if active else "", moving, refused,
+        )  # fmt: skip
 
     def _node_look(
         self,
@@ -261,14 +169,3 @@ class Controls:
         elif control.kind == "remove":
             self._registry.forget(control.worker)
             workers.remove(control.worker)
-
-
-def _left(look: NodeLook) -> str:
-    if not look.sessions:
-        return ""
-    told = f"{look.sessions} sessions left"
-    return f"{told}, {look.stuck} fit on no other node now" if look.stuck else told
-
-
-def _later(kind: str) -> str:
-    return {"cordon": "cordoned", "uncordon": "ready", "drain": "cordoned"}[kind]

@@ -1,0 +1,133 @@
+"""How far an operator's control has come: pure functions of what the leader sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NODE_STATES: dict[str, str] = {
+    "cordon": "cordoned", "uncordon": "ready", "drain": "draining", "stop": "stopping",
+}  # fmt: skip
+"""The state of a node in which a control's wish is fulfilled."""
+
+
+@dataclass(slots=True, frozen=True)
+class Step:
+    """Where a control has come to; an empty state: it stays where it is."""
+
+    state: str = ""
+    note: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class NodeLook:
+    """What the leader sees of a control's node."""
+
+    incarnation: str
+    """Empty when none lives."""
+    state: str
+    seen: str
+    wanted: str
+    sessions: int
+    stuck: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class SessionLook:
+    """What the leader sees of a control's session."""
+
+    exists: bool
+    wanted: str = "running"
+    removing: bool = False
+    has_rule: bool = True
+    hindrance: str = ""
+    """Its trouble, or why it waits."""
+    node: str = ""
+    """Empty when no node has it."""
+    state: str = ""
+    """Of its assignment."""
+    moving: bool = False
+    """Room is kept for it on another node."""
+    refused: str = ""
+    """Why a move that was asked for cannot be."""
+
+
+def node_step(kind: str, state: str, bound: str, look: NodeLook) -> Step:
+    """Return how far a node's control has come.
+
+    ``bound`` is the incarnation to which it was sent, if it was.
+    """
+    if kind == "remove":
+        if look.incarnation:
+            return Step("failed", "it lives; stop it first")
+        return Step("done" if not look.sessions else "", _left(look))
+    if kind == "stop":
+        if not look.incarnation or (bound and bound != look.incarnation):
+            return Step("done", "it has stopped")
+    elif look.wanted != NODE_STATES[kind] and not (kind == "cordon" and look.wanted == "draining"):
+        return Step("cancelled", f"it is wanted {look.wanted} since")
+    elif not look.incarnation:
+        if kind == "drain" and look.sessions:
+            return Step("", _left(look))
+        return Step("done", f"it does not run; it will begin {_later(kind)}")
+    elif look.state == "stopping":
+        return Step("failed", "it is about to stop")
+    if look.state not in (NODE_STATES[kind], "draining" if kind == "cordon" else ""):
+        return Step()
+    if state == "requested":
+        return Step("sent")
+    if state == "sent":
+        return Step("acknowledged") if look.seen == look.state else Step()
+    if kind == "drain" and look.sessions:
+        return Step("", _left(look))
+    if kind == "stop":
+        return Step("", _left(look))
+    return Step("done", "no session is left on it" if kind == "drain" else "")
+
+
+def session_step(kind: str, state: str, target: str, look: SessionLook) -> Step:
+    """Return how far a session's control has come; ``target`` is a move's node."""
+    if not look.exists:
+        return Step("done" if kind == "remove" else "cancelled", "it is removed")
+    if look.removing and kind != "remove":
+        return Step("cancelled", "it is being removed")
+    here = f"on {look.node}" if look.node else ""
+    if kind in ("pause", "remove"):
+        if kind == "pause" and look.wanted != "paused":
+            return Step("cancelled", "it is wanted running since")
+        if not look.node:
+            return Step("done" if kind == "pause" else "", "no node runs it")
+        if state == "requested" and look.state == "stopping":
+            return Step("sent", f"stopping {here}")
+        return Step()
+    if look.wanted != "running":
+        return Step("cancelled" if kind == "resume" else "failed", "it is paused")
+    if not look.has_rule:
+        return Step(
+            "done" if kind == "resume" else "failed", "it has no enabled rule, so nothing to do"
+        )
+    if kind == "resume":
+        if look.state == "running":
+            return Step("done", f"it runs {here}")
+        return Step("", f"starting {here}" if here else look.hindrance)
+    return _move_step(state, target, look, here)
+
+
+def _move_step(state: str, target: str, look: SessionLook, here: str) -> Step:
+    if look.state == "running" and look.node == target and not look.moving:
+        return Step("done", f"it runs {here}")
+    if look.moving and state == "requested":
+        return Step("sent", f"stopping {here}" if here else "")
+    if look.refused:
+        return Step("failed", look.refused)
+    return Step("", "" if here else look.hindrance)
+
+
+def _left(look: NodeLook) -> str:
+    if not look.sessions:
+        return ""
+    told = f"{look.sessions} sessions left"
+    return f"{told}, {look.stuck} fit on no other node now" if look.stuck else told
+
+
+def _later(kind: str) -> str:
+    return {"cordon": "cordoned", "uncordon": "ready", "drain": "cordoned"}[kind]

@@ -1,0 +1,102 @@
+"""How far controls have come: no end without what was asked for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afx.coordinator.steps import NODE_STATES, NodeLook, SessionLook, node_step, session_step
+from models.transitions import CONTROL
+
+OPEN = st.sampled_from(["requested", "sent", "acknowledged"])
+node_looks = st.builds(
+    NodeLook,
+    incarnation=st.sampled_from(["", "one", "two"]),
+    state=st.sampled_from(["ready", "cordoned", "draining", "stopping"]),
+    seen=st.sampled_from(["ready", "cordoned", "draining", "stopping"]),
+    wanted=st.sampled_from(["ready", "cordoned", "draining"]),
+    sessions=st.integers(0, 3),
+    stuck=st.integers(0, 3),
+)
+session_looks = st.builds(
+    SessionLook,
+    exists=st.booleans(),
+    wanted=st.sampled_from(["running", "paused"]),
+    removing=st.booleans(),
+    has_rule=st.booleans(),
+    hindrance=st.sampled_from(["", "all nodes are full"]),
+    node=st.sampled_from(["", "w1", "w2"]),
+    state=st.sampled_from(["", "assigned", "running", "stopping"]),
+    moving=st.booleans(),
+    refused=st.sampled_from(["", "no room"]),
+)
+
+
+@given(st.sampled_from([*NODE_STATES, "remove"]), OPEN, st.sampled_from(["", "one"]), node_looks)
+def test_a_nodes_control_takes_only_steps_that_there_are(
+    kind: str, state: str, bound: str, look: NodeLook
+) -> None:
+    step = node_step(kind, state, bound, look)
+    assert not step.state or step.state in CONTROL[state]
+
+
+@given(
+    st.sampled_from(["pause", "resume", "move", "remove"]), OPEN,
+    st.sampled_from(["", "w1", "w2"]), session_looks,
+)  # fmt: skip
+def test_a_sessions_control_takes_only_steps_that_there_are(
+    kind: str, state: str, target: str, look: SessionLook
+) -> None:
+    step = session_step(kind, state, target, look)
+    assert not step.state or step.state in CONTROL[state]
+    if step.state == "done" and kind == "pause":
+        assert not look.node
+    if step.state == "done" and kind == "move":
+        assert (look.node, look.state) == (target, "running")
+    if step.state == "done" and kind == "remove":
+        assert not look.exists
+
+
+@given(OPEN, node_looks)
+def test_a_drain_is_done_only_on_an_empty_node(state: str, look: NodeLook) -> None:
+    if node_step("drain", state, "", look).state == "done":
+        assert look.sessions == 0
+
+
+@given(OPEN, node_looks)
+def test_a_node_is_forgotten_only_when_it_is_dead_and_owns_nothing(
+    state: str, look: NodeLook
+) -> None:
+    if node_step("remove", state, "", look).state == "done":
+        assert not look.incarnation and not look.sessions
+
+
+@pytest.mark.parametrize("kind", ["cordon", "uncordon", "drain"])
+def test_a_live_node_must_have_heard_it_before_it_is_done(kind: str) -> None:
+    held = NODE_STATES[kind]
+    other = "ready" if held != "ready" else "cordoned"
+    assert node_step(kind, "requested", "", NodeLook("i", other, other, held, 0)).state == ""
+    unheard = NodeLook("i", held, other, held, 0)
+    assert node_step(kind, "requested", "", unheard).state == "sent"
+    assert node_step(kind, "sent", "i", unheard).state == ""
+    heard = NodeLook("i", held, held, held, 0)
+    assert node_step(kind, "sent", "i", heard).state == "acknowledged"
+    assert node_step(kind, "acknowledged", "i", heard).state == "done"
+
+
+def test_a_stop_is_done_when_that_incarnation_is_gone_and_not_before() -> None:
+    live = NodeLook("one", "stopping", "stopping", "ready", 2)
+    assert node_step("stop", "acknowledged", "one", live).state == ""
+    assert (
+        node_step("stop", "acknowledged", "one", NodeLook("", "", "", "ready", 0)).state == "done"
+    )
+    later = NodeLook("two", "ready", "ready", "ready", 0)
+    assert node_step("stop", "acknowledged", "one", later).state == "done"
+
+
+def test_a_move_that_began_under_another_leader_is_not_given_up() -> None:
+    still = SessionLook(exists=True, node="w1", state="running")
+    assert session_step("move", "sent", "w2", still).state == ""
+    refused = SessionLook(exists=True, node="w1", state="running", refused="no room")
+    assert session_step("move", "sent", "w2", refused).state == "failed"
