@@ -30,7 +30,7 @@ from afx.node.resources import Resources
 from afx.security.keyfile import KEY_FILE, read_keys
 from afx.security.vault import Vault
 from models import base, schema
-from models.tables import Session
+from models.storage import sessions
 
 Grade = Literal["ok", "warn", "fail"]
 _MIB = 1024 * 1024
@@ -197,11 +197,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _login_opens(settings: Settings) -> Iterator[Finding]:
-    session = Session.select(Session.name, Session.login).order_by(Session.id.desc()).first()
-    if session is None:
+    login = sessions.newest_login()
+    if login is None:
         return
     held = read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
-    Vault(held).open(session.login)
+    Vault(held).open(login)
     yield Finding("keys", "ok", "the stored logins open with it")
 
 
@@ -263,6 +263,7 @@ def _redis_server(client: Any, url: str) -> Iterator[Finding]:
         )  # fmt: skip
     parts = urlsplit(url)
     local = parts.scheme == "unix" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+    yield Finding("redis", "ok", f"it knows this one as its ACL user {client.acl_whoami()}")
     if not local and not parts.password:
         yield Finding(
             "redis", "warn", "it takes commands over the network without a password",

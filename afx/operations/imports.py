@@ -17,6 +17,7 @@ from typing import Any, Literal
 from afx.errors import UsageError
 from afx.operations import logins
 from afx.operations.change import Operator, change
+from afx.operations.sessions import check_vault
 from afx.security.vault import Vault
 from models.names import check_name
 from models.storage import sessions, users
@@ -77,6 +78,7 @@ def run(
 
     Returns how many lines were ``added``, ``present`` and ``bad``.
     """
+    check_vault(vault)
     counts: Counter[str] = Counter()
     owners: dict[str, User] = {}
     seen_names: set[str] = set()

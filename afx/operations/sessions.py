@@ -27,12 +27,23 @@ def add(operator: Operator, vault: Vault, name: str, user: str, login: str) -> i
     under another name.
     """
     text = logins.check(login)
+    check_vault(vault)
     owner = users.find(user)
     with change(operator, "session.add", f"session/{name}") as details:
         new = NewSession(name, vault.seal(text), logins.fingerprint(text))
         session = sessions.create(owner, new)
         details.update({"user": owner.name, "id": session.id})
     return int(session.id)
+
+
+def check_vault(vault: Vault) -> None:
+    """Make sure that the vault's key is the one of the logins that are stored.
+
+    With another one, nodes could open the old logins or the new ones, not both.
+    Raises SecretError.
+    """
+    if (stored := sessions.newest_login()) is not None:
+        vault.open(stored)
 
 
 def want(operator: Operator, name: str, wanted: str) -> Requested:

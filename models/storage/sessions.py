@@ -124,6 +124,12 @@ def describe(session: Session) -> dict[str, Any]:
     return found
 
 
+def newest_login() -> str | None:
+    """Return the sealed login that was added last, or None."""
+    session = Session.select(Session.login).order_by(Session.id.desc()).first()
+    return None if session is None else str(session.login)
+
+
 def count() -> int:
     """Return how many sessions there are."""
     return int(Session.select().count())

@@ -316,6 +316,8 @@ def test_the_wrong_key_is_told(afx: Run, home: Path) -> None:
     assert done.returncode == 1
     bad = [it for it in json.loads(done.stdout) if it["grade"] == "fail"]
     assert [it["area"] for it in bad] == ["database"] and "AFX_SECRET_KEY" in bad[0]["what"]
+    done = afx("session", "import", "x", "--user", "alice", stdin=login(9), AFX_SECRET_KEY=key)
+    complains(done, 1, "AFX_SECRET_KEY")
     (home / "secret.key").chmod(0o644)
     done = afx("doctor", "--json")
     assert any("chmod 600" in it["remedy"] for it in json.loads(done.stdout))

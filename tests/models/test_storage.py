@@ -429,6 +429,7 @@ def test_one_session_is_described_as_the_list_shows_it(ids: list[int]) -> None:
     assert sessions.describe(session) == sessions.listing().rows[1]
     assert sessions.describe(session)["node"] == "w1"
     assert sessions.names_beginning("s") == ["s0", "s1", "s2"]
+    assert sessions.newest_login() == "sealed"
 
 
 def test_rules_are_listed_by_session_and_by_state(ids: list[int]) -> None:

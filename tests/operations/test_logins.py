@@ -134,7 +134,8 @@ def test_a_list_is_imported_and_a_second_time_passed_over(alice: Any, home: Path
 
 def test_a_bad_line_is_told_and_harms_no_other(alice: Any, home: Path) -> None:
     users.create("bob")
-    sessions.create(users.find("bob"), sessions.NewSession("taken", "x", "f"))
+    sealed = Vault([KEY]).seal("x")
+    sessions.create(users.find("bob"), sessions.NewSession("taken", sealed, "f"))
     path = jsonl(
         home / "list.jsonl",
         {"name": "a", "user": "alice", "login": login(1)},
