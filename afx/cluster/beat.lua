@@ -1,8 +1,11 @@
 -- One heartbeat: renews the node's lease and tells what it looks like.
 -- KEYS: worker hash, sorted set of loads, reservations, term
 -- ARGV: name, incarnation, load, number of settled sessions, their ids..., field, value, ...
--- Answer: {"OK", term, state} or {"FENCED"}
+-- Answer: {"OK", term, state}, {"FENCED"}, or {"MISSING"} when Redis has lost the node
 local held = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
+if not held[1] then
+  return {'MISSING'}
+end
 if held[1] ~= ARGV[2] or held[2] == 'fenced' or held[2] == 'left' then
   return {'FENCED'}
 end

@@ -10,7 +10,7 @@ import redis
 
 from afx.cluster import keys
 from afx.cluster.scripts import source
-from afx.errors import FencedError
+from afx.errors import AfxError, FencedError
 
 WorkerState = Literal["ready", "cordoned", "draining", "stopping", "fenced", "left"]
 LIVE_STATES = ("ready", "cordoned", "draining", "stopping")
@@ -76,6 +76,10 @@ class WorkerView:
     metrics: Metrics
 
 
+class MissingError(AfxError):
+    """Redis knows nothing of a node that is registered: it has lost its data."""
+
+
 class Registry:
     """Reads and writes the nodes' records."""
 
@@ -123,6 +127,8 @@ class Registry:
                 *_flat(metrics),
             ],
         )  # fmt: skip
+        if answer[0] == "MISSING":
+            raise MissingError(f"Redis has lost what it knew of node {who.name}.")
         if answer[0] == "FENCED":
             raise FencedError(f"Node {who.name} was declared dead and must stop.")
         return int(answer[1]), answer[2]

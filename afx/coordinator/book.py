@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import redis
 
@@ -19,7 +20,7 @@ from afx.errors import FencedError
 from models.storage import assignments
 from models.storage.assignments import Active
 
-_RELEASE_MOST = 1000
+_WRITE_MOST = 1000
 
 
 class Book:
@@ -31,6 +32,7 @@ class Book:
         self._leader = leader
         self._orders = orders
         self._release = client.register_script(source("release"))
+        self._restore = client.register_script(source("restore"))
         self._cool_down = cool_down_seconds
         self.active: dict[int, Active] = {}
         """session → its assignment."""
@@ -45,9 +47,11 @@ class Book:
         """Read what SQL says, and correct what Redis says of the nodes.
 
         A leader that died between SQL and Redis may have left counts and
-        reservations there that belong to nothing.
+        reservations there that belong to nothing; and a Redis that was restarted
+        or flushed may have forgotten who owns what.
         """
         self.active = {it.session: it for it in assignments.active()}
+        self._write(self._restore, list(self.active.values()))
         held: dict[str, list[int]] = defaultdict(list)
         for it in self.active.values():
             held[it.incarnation].append(it.session)
@@ -85,9 +89,12 @@ class Book:
             self.freed.add(it.session)
             if self._cool_down:
                 self.cooling[it.session] = now + self._cool_down
-        for start in range(0, len(ended), _RELEASE_MOST):
-            part = ended[start : start + _RELEASE_MOST]
-            answer = self._release(
+        self._write(self._release, ended)
+
+    def _write(self, script: Any, chosen: Sequence[Active]) -> None:
+        for start in range(0, len(chosen), _WRITE_MOST):
+            part = chosen[start : start + _WRITE_MOST]
+            answer = script(
                 keys=[keys.TERM], args=[self._leader.term, *(release_item(it) for it in part)]
             )
             if int(answer) < 0:

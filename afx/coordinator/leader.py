@@ -37,10 +37,16 @@ class Leader:
         self._thread: threading.Thread | None = None
         self.term = 0
 
-    def acquire(self) -> bool:
-        """Try to become the leader; False while another one is."""
+    def acquire(self, above: int = 0) -> bool:
+        """Try to become the leader; False while another one is.
+
+        The term is above ``above``, the highest that SQL knows: a Redis that has
+        lost its data would begin anew at one.
+        """
         sent_at = lease.now()
-        term = int(self._lead(keys=[keys.LEADER, keys.TERM], args=[self._holder, self._ttl_ms, 0]))
+        term = int(
+            self._lead(keys=[keys.LEADER, keys.TERM], args=[self._holder, self._ttl_ms, 0, above])
+        )
         if term < 0:
             return False
         self.term = term
@@ -78,7 +84,10 @@ class Leader:
             sent_at = lease.now()
             try:
                 term = int(
-                    self._lead(keys=[keys.LEADER, keys.TERM], args=[self._holder, self._ttl_ms, 1])
+                    self._lead(
+                        keys=[keys.LEADER, keys.TERM],
+                        args=[self._holder, self._ttl_ms, self.term, 0],
+                    )
                 )
             except redis.RedisError as error:
                 log.warning("leader_renewal_failed", reason=str(error))

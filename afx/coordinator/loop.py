@@ -47,6 +47,7 @@ _FULL_RETRY_SECONDS = 1.0
 _CONTROL_LOOK_SECONDS = 0.2
 _STOP_LOOK_SECONDS = 0.5
 _RESEND_SECONDS = 10.0
+_RESYNC_SECONDS = 1.0
 _FORGET_SECONDS = 60.0
 
 log = structlog.get_logger()
@@ -74,7 +75,7 @@ class Coordinator:
         try:
             while not self._stop.is_set():
                 try:
-                    if self._leader.acquire():
+                    if self._leader.acquire(cluster.term()):
                         self._lead()
                     else:
                         self._stop.wait(0.5)
@@ -129,6 +130,7 @@ class Coordinator:
         self._controls.read()
         self._read = cluster.reports_read()
         self._next_place = self._next_control = self._next_stop = 0.0
+        self._resync_at = time.monotonic() + _RESYNC_SECONDS
 
     def tick(self) -> None:
         """Do one round of the loop."""
@@ -158,6 +160,9 @@ class Coordinator:
             self._place_sessions(nodes, ready, now)
         if looks:
             self._move_sessions(nodes, ready, now)
+        if self._resync_at and now >= self._resync_at:
+            self._resync_at = 0.0
+            self._resync(nodes, now)
         self._resend_orders(nodes, now)
         self._history.write(nodes, self._leader.term, now)
 
@@ -303,6 +308,22 @@ class Coordinator:
         needed = self._capacity.needed_bytes(nodes)
         news = self._moves.step(self._controls.asked_moves(), nodes, ready, needed, now)
         self._controls.advance(nodes, self._placer.room_kept(), news, self._leader.term)
+
+    def _resync(self, nodes: list[WorkerView], now: float) -> None:
+        """Ask the nodes what they run, once for each leader.
+
+        Reports may have been lost with Redis, or with the leader before. A node
+        that is told to start what it runs says so; what it runs no more it
+        starts again. The specs for that may be lost as well.
+        """
+        live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
+        held = [
+            it for it in self._book.active.values()
+            if it.state in ("assigned", "running") and it.incarnation in live
+        ]  # fmt: skip
+        self._placer.publish_specs([it.session for it in held])
+        self._book.send("start", held, now)
+        log.info("resynchronised", sessions=len(held))
 
     def _resend_orders(self, nodes: list[WorkerView], now: float) -> None:
         """Give orders again that a live node has not answered for long.

@@ -19,12 +19,12 @@ from afx.coordinator.epochs import EpochCounter
 from afx.coordinator.leader import Leader
 from afx.coordinator.wire import place_item, reserve_item
 from models.base import transaction
-from models.storage import assignments, cluster, queue, rules
+from models.storage import assignments, cluster, placing, queue, rules
 from models.storage.assignments import Active
 from models.storage.placing import Unplaced
-from models.tables import Rule
 
 _COMMIT_MOST = 200
+_SPECS_MOST = 500
 log = structlog.get_logger()
 
 
@@ -81,8 +81,28 @@ class Placer:
         )
         for session in placed:
             self._reserved.pop(session, None)
-        self._start(placed, by_id, now)
+        self._start(placed, now)
         return bool(plan.later) or len(placed) < len(wanted)
+
+    def publish_specs(self, sessions: Sequence[int]) -> None:
+        """Write to Redis what nodes need to start these sessions."""
+        for start in range(0, len(sessions), _SPECS_MOST):
+            part = sessions[start : start + _SPECS_MOST]
+            their_rules = rules.for_sessions(part)
+            specs.publish(
+                self._redis,
+                (
+                    SessionSpec(
+                        it.id, it.name, it.tier, it.login,
+                        tuple(
+                            RuleSpec(rule.id, tuple(rule.sources), tuple(rule.destinations),
+                                     rule.mode)
+                            for rule in their_rules.get(it.id, ())
+                        ),
+                    )
+                    for it in placing.logins(part)
+                ),
+            )  # fmt: skip
 
     def keep_room(self, wanted: Sequence[placement.Placement]) -> set[int]:
         """Reserve room for sessions that are about to move; returns which fit."""
@@ -162,23 +182,10 @@ class Placer:
         self._book.add(placed)
         return True
 
-    def _start(self, placed: dict[int, Active], by_id: dict[int, Unplaced], now: float) -> None:
+    def _start(self, placed: dict[int, Active], now: float) -> None:
         if not placed:
             return
-        their_rules = rules.for_sessions(list(placed))
-        specs.publish(
-            self._redis,
-            (_spec(by_id[session], their_rules.get(session, [])) for session in placed),
-        )
+        self.publish_specs(list(placed))
         self._book.send("start", placed.values(), now)
         for it in placed.values():
             self._capacity.note_start(it.incarnation)
-
-
-def _spec(session: Unplaced, its_rules: Iterable[Rule]) -> SessionSpec:
-    return SessionSpec(
-        session.id, session.name, session.tier, session.login,
-        tuple(
-            RuleSpec(it.id, tuple(it.sources), tuple(it.destinations), it.mode) for it in its_rules
-        ),
-    )  # fmt: skip

@@ -315,8 +315,13 @@ class Host:
             await asyncio.sleep(min(_WATCH_SECONDS, max(0.001, memory.deadline - now)))
 
     async def _commit_loop(self) -> None:
+        losses = 0
         while True:
             await asyncio.sleep(self._settings.flush_seconds)
+            if losses != self._memory.losses:
+                losses = self._memory.losses
+                for session in self._sessions.values():
+                    session.tell_all()
             if self._dirty:
                 sessions = list(self._dirty)
                 self._dirty.clear()

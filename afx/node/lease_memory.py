@@ -11,7 +11,7 @@ import mmap
 import os
 
 _SIZE = 4096
-_DEADLINE, _QUIET_FROM, _HOST_BEAT, _SESSIONS, _STARTING, _FORWARDED = range(6)
+_DEADLINE, _QUIET_FROM, _HOST_BEAT, _SESSIONS, _STARTING, _FORWARDED, _LOSSES = range(7)
 
 
 class LeaseMemory:
@@ -51,6 +51,15 @@ class LeaseMemory:
         self._numbers[_STARTING] = starting
         self._numbers[_FORWARDED] = forwarded
         self._numbers[_HOST_BEAT] = now
+
+    @property
+    def losses(self) -> int:
+        """How often Redis has lost its data in this incarnation's life."""
+        return int(self._numbers[_LOSSES])
+
+    def note_loss(self) -> None:
+        """Let the host write all of its sessions' progress anew."""
+        self._numbers[_LOSSES] += 1
 
     def counts(self) -> tuple[int, int, int]:
         """Return the host's (sessions, starting, forwarded)."""

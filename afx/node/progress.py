@@ -50,8 +50,10 @@ class Committer:
             raise
         foreign = []
         at = 0
-        for session, _cursor, _links, fresh in taken:
-            if not answers[at]:
+        for session, _cursor, links, fresh in taken:
+            if answers[at] < 0:
+                session.put_back(links, {})
+            elif not answers[at]:
                 foreign.append(session)
             at += 2 if fresh else 1
         return foreign

@@ -171,6 +171,11 @@ class RunningSession:
         self._stored.fresh = {**fresh, **self._stored.fresh}
         self._mark()
 
+    def tell_all(self) -> None:
+        """Let the next commit write all that is known, not only what is new."""
+        self._stored.fresh = dict(self._stored.hashes)
+        self._mark()
+
     def _mark(self) -> None:
         if not self.changed:
             self.changed = True

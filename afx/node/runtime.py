@@ -26,7 +26,14 @@ import structlog
 from afx import lease
 from afx.cluster import reports, witness
 from afx.cluster.connection import connect, shown
-from afx.cluster.registry import LIVE_STATES, Identity, Metrics, Registry, WorkerState
+from afx.cluster.registry import (
+    LIVE_STATES,
+    Identity,
+    Metrics,
+    MissingError,
+    Registry,
+    WorkerState,
+)
 from afx.cluster.reports import Report
 from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
@@ -201,6 +208,11 @@ class Supervisor:
                 self._bear_witness(who)
             except FencedError:
                 return "fenced"
+            except MissingError:
+                # Within our own lease nobody can have taken over: a leader gives
+                # what has no record a whole takeover's time first.
+                if lease.now() < memory.deadline:
+                    self._register_again(who, memory, resources)
             except redis.RedisError as error:
                 log.warning("heartbeat_failed", node=self._name, reason=str(error))
             if self._stop.is_set() and not asked_to_stop:
@@ -214,6 +226,14 @@ class Supervisor:
                     host.wait(max(0.01, rest))
             else:
                 self._stop.wait(max(0.01, rest))
+
+    def _register_again(self, who: Identity, memory: LeaseMemory, resources: Resources) -> None:
+        sent_at = lease.now()
+        with contextlib.suppress(redis.RedisError):
+            if self._registry.register(who, self._metrics(resources, memory)):
+                self._renew(memory, sent_at)
+                memory.note_loss()
+                log.warning("registered_again", node=self._name, reason="Redis lost its data")
 
     def _renew(self, memory: LeaseMemory, sent_at: float) -> None:
         profile = self._settings.lease

@@ -22,6 +22,12 @@ def begin_generation(term: int, above: int = 0) -> int:
         return generation
 
 
+def term() -> int:
+    """Return the highest term of a leader that has written here."""
+    state = ClusterState.get_or_none(ClusterState.id == 1)
+    return int(state.term) if state else 0
+
+
 def hold(term: int) -> None:
     """Let only the newest leader write: call it first in each transaction.
 

@@ -22,12 +22,28 @@ class Unplaced:
     id: int
     name: str
     tier: str
-    login: str
     last_worker: str
     failures: int
     since: datetime
     queued: bool
     revision: int
+
+
+@dataclass(slots=True, frozen=True)
+class Login:
+    """What a node is told of a session, beside its rules."""
+
+    id: int
+    name: str
+    tier: str
+    login: str
+    """Sealed by the vault."""
+
+
+def logins(ids: Sequence[int]) -> list[Login]:
+    """Return the sealed logins of sessions."""
+    query = Session.select(Session.id, Session.name, User.tier, Session.login).join(User)
+    return [Login(*row) for row in query.where(Session.id.in_(list(ids))).tuples()]
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,7 +95,7 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
     rules = Rule.select(Rule.id).where((Rule.session == Session.id) & Rule.enabled)
     query = (
         Session.select(
-            Session.id, Session.name, User.tier, Session.login, last, Session.failures,
+            Session.id, Session.name, User.tier, last, Session.failures,
             SessionQueue.since, Session.created_at, Session.revision,
         )
         .join(User)
@@ -104,15 +120,7 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
         query = query.where(Session.id.in_(list(only)))
     return [
         Unplaced(
-            row[0],
-            row[1],
-            row[2],
-            row[3],
-            row[4] or "",
-            row[5],
-            row[6] or row[7],
-            bool(row[6]),
-            row[8],
+            row[0], row[1], row[2], row[3] or "", row[4], row[5] or row[6], bool(row[5]), row[7]
         )
         for row in query
     ]

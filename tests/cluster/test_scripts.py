@@ -9,9 +9,10 @@ import pytest
 import redis as redis_module
 
 from afx.cluster import keys
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.registry import Identity, Metrics, MissingError, Registry
 from afx.cluster.scripts import source
-from afx.coordinator.wire import place_item, release_item
+from afx.coordinator.placement import Placement
+from afx.coordinator.wire import place_item, release_item, reserve_item
 from afx.errors import FencedError
 from models.storage.assignments import Active
 
@@ -174,10 +175,96 @@ def test_one_coordinator_leads_and_each_new_one_has_a_higher_term(
     lead = redis.register_script(source("lead"))
     resign = redis.register_script(source("resign"))
 
-    def tried(holder: str, renew: int = 0) -> int:
-        return int(lead(keys=[keys.LEADER, keys.TERM], args=[holder, 5000, renew]))
+    def tried(holder: str, held: int = 0, above: int = 0) -> int:
+        return int(lead(keys=[keys.LEADER, keys.TERM], args=[holder, 5000, held, above]))
 
     assert [tried("a"), tried("b"), tried("a", 1), tried("b", 1)] == [1, -1, 1, -1]
     assert resign(keys=[keys.LEADER], args=["b"]) == 0
     assert resign(keys=[keys.LEADER], args=["a"]) == 1
     assert [tried("a", 1), tried("b")] == [-1, 2]
+    assert tried("b", 1) == -1  # not the term that it holds
+    assert tried("b") == 3  # it leads anew
+    redis.flushall()
+    assert [tried("b", 3), tried("b", above=7)] == [-1, 8]
+
+
+def test_owners_that_redis_has_lost_are_written_again_and_newer_ones_stay(
+    redis: redis_module.Redis, registry: Registry
+) -> None:
+    registry.register(identity(), IDLE)
+    place(redis, (active(1, 7), MIB))
+    restore = redis.register_script(source("restore"))
+
+    def restored(*items: Active, term: int = 5) -> int:
+        return int(restore(keys=[keys.TERM], args=[term, *(release_item(it) for it in items)]))
+
+    assert restored(active(1, 7), active(2, 3)) == 1
+    assert redis.hget(keys.assignment(2), "incarnation") == "one"
+    assert restored(active(1, 6, "old")) == 0
+    assert redis.hget(keys.assignment(1), "incarnation") == "one"
+    assert restored(active(3, 1), term=4) == -1
+
+
+def test_a_node_that_redis_has_lost_is_told_so_and_not_fenced(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(), IDLE)
+    redis.flushall()
+    with pytest.raises(MissingError):
+        registry.beat(identity(), IDLE, [])
+    assert registry.register(identity(), IDLE)
+    registry.beat(identity(), IDLE, [])
+
+
+def test_progress_of_a_session_whose_owner_is_lost_is_not_refused_for_good(
+    redis: redis_module.Redis,
+) -> None:
+    commit = redis.register_script(source("commit"))
+    body = json.dumps({"cursor": ["account", "5:0:0"], "hashes": []})
+    answer = commit(keys=[keys.assignment(1), keys.cursor(1)], args=["one", 1, 60, body])
+    assert answer == -1
+    assert not redis.exists(keys.cursor(1))
+
+
+def test_room_that_is_kept_for_a_move_is_found_and_given_back(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(most=2), IDLE)
+    unreserve = redis.register_script(source("unreserve"))
+    kept = [reserve_item(Placement(n, "w1", "one", 400 * MIB), 0, 0.0) for n in (1, 2, 3)]
+    script = redis.register_script(source("place"))
+    assert script(keys=[keys.TERM], args=[5, *kept]) == ["OK", "OK", "NOFIT"]
+    assert not redis.exists(keys.assignment(1))
+    assert registry.all()[0].assigned == 2
+    assert place(redis, (active(1, 9), 400 * MIB)) == ["OK"]
+    assert (registry.all()[0].assigned, registry.all()[0].reserved) == (2, 800 * MIB)
+    assert unreserve(keys=[keys.TERM], args=[5, kept[1], kept[2]]) == 1
+    assert unreserve(keys=[keys.TERM], args=[4, kept[0]]) == -1
+    assert (registry.all()[0].assigned, registry.all()[0].reserved) == (1, 400 * MIB)
+
+
+def test_counts_and_reservations_are_corrected_to_what_sql_says(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(), IDLE)
+    place(redis, (active(1, 9), 4 * MIB), (active(2, 10), 5 * MIB))
+    registry.correct("w1", "one", [2, 3], 5)
+    assert (registry.all()[0].assigned, registry.all()[0].reserved) == (2, 5 * MIB)
+    with pytest.raises(FencedError):
+        registry.correct("w1", "one", [], 4)
+
+
+def test_what_is_wanted_of_a_node_is_told_with_its_heartbeat(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(), IDLE)
+    assert registry.wish("w1", "one", "draining", 5)
+    assert registry.beat(identity(), IDLE, [], "ready")[1] == "draining"
+    registry.beat(identity(), IDLE, [], "draining")
+    assert (registry.all()[0].state, registry.all()[0].seen) == ("draining", "draining")
+    assert place(redis, (active(1, 9), MIB)) == ["STALE"]
+    assert not registry.wish("w1", "two", "ready", 5)
+    with pytest.raises(FencedError):
+        registry.wish("w1", "one", "ready", 4)
+    registry.leave("w1", "one")
+    assert not registry.wish("w1", "one", "ready", 5)

@@ -293,6 +293,9 @@ def test_a_session_is_removed_only_when_no_node_runs_it(ids: list[int]) -> None:
 
 def test_placement_may_look_at_some_sessions_only(ids: list[int]) -> None:
     assert [it.id for it in placing.unplaced(10, ids[1:])] == ids[1:]
+    assert [(it.id, it.name, it.login) for it in placing.logins(ids[:1])] == [
+        (ids[0], "s0", "sealed")
+    ]
     held = placing.standing(ids)[ids[0]]
     assert (held.wanted, held.removing, held.has_rule, held.waits) == ("running", False, True, "")
 
@@ -379,6 +382,7 @@ def test_old_assignments_go_but_the_last_one_of_a_session(ids: list[int]) -> Non
 def test_a_generation_is_above_all_that_were(ids: list[int]) -> None:
     assert cluster.begin_generation(5, above=40) == 41
     assert cluster.begin_generation(6, above=3) == 42
+    assert cluster.term() == 6
 
 
 def test_of_two_writers_at_once_one_gives_the_session_away(ids: list[int]) -> None:

@@ -1,0 +1,88 @@
+"""A Redis that restarts, dies or forgets everything: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from labs import NewLab, clean, start
+
+from afx.cluster import embedded, keys
+from afx.lab import Lab
+from models.storage import assignments, cluster
+
+
+def flowing(new_lab: NewLab, posts: int = 900) -> Lab:
+    lab = new_lab()
+    start(lab, 3, 18)
+    lab.wait_running()
+    lab.expect_copies()
+    lab.post(posts, 150)
+    lab.wait("some arrive", lambda: lab.sandbox.call("judge")["delivered"] > 50, 20)
+    return lab
+
+
+def test_a_flushed_redis_is_filled_again_and_no_session_even_stops(new_lab: NewLab) -> None:
+    lab = flowing(new_lab)
+    before = {it.session: it.epoch for it in assignments.active()}
+    generation = int(lab.redis.get(keys.GENERATION) or 0)
+    lab.redis.flushall()
+    verdict = lab.wait_delivered(40)
+    assert clean(verdict), verdict
+    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.LEADER)), 10)
+    assert {it.session: it.epoch for it in assignments.active()} == before
+    assert int(lab.redis.get(keys.GENERATION) or 0) > generation
+    lab.wait(
+        "cursors are stored again",
+        lambda: all(lab.redis.exists(keys.cursor(it.id)) for it in lab.sessions), 10,
+    )  # fmt: skip
+    # And they are good: whoever dies now is replaced without a message lost.
+    lab.expect_copies()
+    lab.post(300, 150)
+    lab.kill_node(lab.busiest_node())
+    verdict = lab.wait_delivered(40)
+    assert clean(verdict), verdict
+
+
+def test_a_flush_in_the_middle_of_starting_leaves_nobody_behind(new_lab: NewLab) -> None:
+    lab = new_lab()
+    start(lab, 2, 40)
+    lab.wait("some run", lambda: lab.running() > 3, 20)
+    lab.redis.flushall()
+    lab.wait_running(seconds=40)
+    lab.expect_copies()
+    lab.post(80, 100)
+    verdict = lab.wait_delivered(30)
+    assert clean(verdict), verdict
+
+
+@pytest.mark.parametrize("how", ["kill", "shutdown"])
+def test_a_redis_that_restarts_begins_a_new_generation(new_lab: NewLab, how: str) -> None:
+    lab = flowing(new_lab)
+    generation = int(lab.redis.get(keys.GENERATION) or 0)
+    home = lab.settings.home
+    if how == "kill":
+        import os
+
+        os.kill(int(lab.redis.info()["process_id"]), signal.SIGKILL)
+        lab.wait("it is gone", lambda: not embedded.is_running(home), 10)
+    else:
+        embedded.stop(home)
+    time.sleep(0.5)
+    embedded.ensure(home)
+    verdict = lab.wait_delivered(40)
+    assert clean(verdict), verdict
+    lab.wait("a new generation", lambda: int(lab.redis.get(keys.GENERATION) or 0) > generation, 20)
+
+
+def test_a_leaders_term_never_falls_below_what_sql_knows(new_lab: NewLab) -> None:
+    lab = flowing(new_lab, posts=60)
+    for _ in range(3):
+        before = cluster.term()
+        lab.redis.flushall()
+        lab.wait("a newer term writes", lambda before=before: cluster.term() > before, 20)
+        lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
+        assert int(lab.redis.get(keys.TERM) or 0) == cluster.term()
+    verdict = lab.wait_delivered(30)
+    assert clean(verdict), verdict
