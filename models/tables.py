@@ -70,6 +70,12 @@ class Session(Table):
     failures = IntegerField(default=0)
     revision = IntegerField(default=1)
     """Rises when its rules change: what runs an older one is started anew."""
+    requires = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
+    """Labels that its node must have."""
+    active_at = UtcField(null=True)
+    """When it last forwarded something, to the minute."""
+    moved_at = UtcField(null=True)
+    """When it was last moved to even nodes out, or preempted."""
     created_at = UtcField(default=utc_now)
 
     class Meta:
@@ -119,6 +125,7 @@ class Worker(Table):
     """Stays over restarts of the node."""
     forwarded = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     """Messages that this incarnation had forwarded when it was last seen."""
+    labels = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
     first_seen = UtcField(default=utc_now)
     last_seen = UtcField(default=utc_now)
 

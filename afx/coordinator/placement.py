@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 _OWNER_BONUS = 5.0
@@ -29,6 +29,10 @@ class Node:
     starting: int = 0
     flaps: int = 0
     """How often it died lately."""
+    labels: frozenset[str] = frozenset()
+    """``key=value`` of its region, kind, …"""
+    kept: int = 0
+    """Bytes of ``free`` that only premium users' sessions may take."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,6 +43,9 @@ class Wish:
     bytes: int
     last_node: str = ""
     failed_nodes: frozenset[str] = frozenset()
+    premium: bool = False
+    requires: frozenset[str] = frozenset()
+    """Labels that its node must have."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,6 +65,8 @@ class Plan:
     placed: tuple[Placement, ...]
     full: tuple[int, ...]
     later: tuple[int, ...]
+    unmatched: tuple[int, ...] = ()
+    """No node at all has the labels that they require."""
 
 
 def steep(share: float) -> float:
@@ -87,72 +96,123 @@ def with_starts(node: Node, least: int) -> Node:
     return replace(node, starts=max(node.starts, least))
 
 
-def fits(node: Node, needed: int) -> bool:
-    """Return whether a node has room for a session."""
-    return node.free >= needed and node.sessions < node.max_sessions
+def fits(node: Node, wish: Wish) -> bool:
+    """Return whether a node has room for a session, and the labels it requires."""
+    room = node.free if wish.premium else node.free - node.kept
+    return room >= wish.bytes and node.sessions < node.max_sessions and wish.requires <= node.labels
 
 
 def plan(wishes: Sequence[Wish], nodes: Iterable[Node]) -> Plan:
     """Give each session, in the order given, the node that costs least.
 
-    Nodes are kept in a heap by their score for an average session: a placement
-    changes one node only, so each costs O(log nodes).
+    Nodes are kept in heaps by their score for an average session, one heap for
+    each set of required labels: a placement changes one node only, so each
+    costs O(log nodes). Nodes only fill up: what was too large for all of them
+    once need not be tried again.
     """
-    state: dict[str, Node] = {node.name: node for node in nodes}
-    typical = sum(wish.bytes for wish in wishes) // len(wishes) if wishes else 0
-    heap = [(score(node, typical), name) for name, node in state.items()]
-    heapq.heapify(heap)
+    planner = _Planner(wishes, nodes)
     placed: list[Placement] = []
     full: list[int] = []
     later: list[int] = []
+    unmatched: list[int] = []
     for wish in wishes:
-        best = _best(wish, state, heap, typical)
-        if best is None:
-            roomy = any(fits(node, wish.bytes) for node in state.values())
-            (later if roomy else full).append(wish.session)
+        if not planner.matches(wish):
+            unmatched.append(wish.session)
             continue
-        node = state[best]
-        placed.append(Placement(wish.session, best, node.incarnation, wish.bytes))
-        state[best] = node = replace(
+        best = planner.best(wish)
+        if best is None:
+            (later if planner.is_roomy(wish) else full).append(wish.session)
+        else:
+            placed.append(planner.take(wish, best))
+    return Plan(tuple(placed), tuple(full), tuple(later), tuple(unmatched))
+
+
+class _Planner:
+    """The nodes while a plan is made."""
+
+    def __init__(self, wishes: Sequence[Wish], nodes: Iterable[Node]) -> None:
+        self._nodes = {node.name: node for node in nodes}
+        self._typical = sum(wish.bytes for wish in wishes) // len(wishes) if wishes else 0
+        self._heaps: dict[frozenset[str], list[tuple[float, str]]] = {}
+        self._costs = {name: score(it, self._typical) for name, it in self._nodes.items()}
+        self._too_large: dict[tuple[frozenset[str], bool], int] = {}
+        """(labels, premium) → the smallest size that has room on no node."""
+        self._no_start: dict[tuple[frozenset[str], bool], int] = {}
+        """The same, of those that only lack start tokens."""
+
+    def matches(self, wish: Wish) -> bool:
+        """Return whether any node has the labels that a session requires."""
+        return bool(self._heap(wish.requires)) or not wish.requires
+
+    def best(self, wish: Wish) -> str | None:
+        """Return the best node for a session.
+
+        Looks at the cheapest node, at the nodes where it failed (they cost
+        more), and at its old owner (it costs less).
+        """
+        kind = (wish.requires, wish.premium)
+        if wish.bytes >= min(
+            self._too_large.get(kind, wish.bytes + 1), self._no_start.get(kind, wish.bytes + 1)
+        ):
+            return None
+        heap = self._heap(wish.requires)
+        aside: list[tuple[float, str]] = []
+        best: tuple[float, str] | None = None
+        while heap:
+            cost, name = heapq.heappop(heap)
+            node = self._nodes[name]
+            if cost != self._costs[name]:
+                continue  # an outdated entry: a newer one is in the heap
+            aside.append((cost, name))
+            if not fits(node, wish) or node.starts < 1:
+                continue
+            own = cost + (_FAILED_MALUS if name in wish.failed_nodes else 0.0)
+            if best is None or own < best[0]:
+                best = (own, name)
+            if name not in wish.failed_nodes:
+                break
+        for entry in aside:
+            heapq.heappush(heap, entry)
+        owner = self._nodes.get(wish.last_node)
+        if owner and fits(owner, wish) and owner.starts >= 1:
+            own = self._costs[owner.name] - _OWNER_BONUS
+            own += _FAILED_MALUS if owner.name in wish.failed_nodes else 0.0
+            if best is None or own < best[0]:
+                best = (own, owner.name)
+        return best[1] if best else None
+
+    def is_roomy(self, wish: Wish) -> bool:
+        """Return whether some node has room, and only no start token now."""
+        kind = (wish.requires, wish.premium)
+        if wish.bytes >= self._too_large.get(kind, wish.bytes + 1):
+            return False
+        roomy = any(fits(node, wish) for node in self._nodes.values())
+        held = self._no_start if roomy else self._too_large
+        held[kind] = min(wish.bytes, held.get(kind, wish.bytes))
+        return roomy
+
+    def take(self, wish: Wish, name: str) -> Placement:
+        """Place a session on a node."""
+        node = self._nodes[name]
+        node = self._nodes[name] = replace(
             node, free=node.free - wish.bytes, sessions=node.sessions + 1,
             starts=node.starts - 1, starting=node.starting + 1,
         )  # fmt: skip
-        heapq.heappush(heap, (score(node, typical), best))
-    return Plan(tuple(placed), tuple(full), tuple(later))
+        cost = self._costs[name] = score(node, self._typical)
+        for labels, heap in self._heaps.items():
+            if labels <= node.labels:
+                heapq.heappush(heap, (cost, name))
+        return Placement(wish.session, name, node.incarnation, wish.bytes)
 
-
-def _best(
-    wish: Wish, state: Mapping[str, Node], heap: list[tuple[float, str]], typical: int
-) -> str | None:
-    """Return the best node for a session; leaves the heap whole.
-
-    Looks at the cheapest node, at the nodes where it failed (they cost more),
-    and at its old owner (it costs less).
-    """
-    aside: list[tuple[float, str]] = []
-    best: tuple[float, str] | None = None
-    while heap:
-        cost, name = heapq.heappop(heap)
-        node = state[name]
-        if cost != score(node, typical):
-            continue  # an outdated entry: a newer one is in the heap
-        aside.append((cost, name))
-        if not fits(node, wish.bytes) or node.starts < 1:
-            continue
-        own = cost + (_FAILED_MALUS if name in wish.failed_nodes else 0.0)
-        if best is None or own < best[0]:
-            best = (own, name)
-        if name not in wish.failed_nodes:
-            break
-    for entry in aside:
-        heapq.heappush(heap, entry)
-    owner = state.get(wish.last_node)
-    if owner and fits(owner, wish.bytes) and owner.starts >= 1:
-        own = score(owner, typical) - _OWNER_BONUS
-        own += _FAILED_MALUS if owner.name in wish.failed_nodes else 0.0
-        if best is None or own < best[0]:
-            best = (own, owner.name)
-    return best[1] if best else None
+    def _heap(self, labels: frozenset[str]) -> list[tuple[float, str]]:
+        heap = self._heaps.get(labels)
+        if heap is None:
+            heap = self._heaps[labels] = [
+                (self._costs[name], name)
+                for name, node in self._nodes.items() if labels <= node.labels
+            ]  # fmt: skip
+            heapq.heapify(heap)
+        return heap
 
 
 def needed_bytes(rss: int, base: int, sessions: int, assumed: int, weight: int = 50) -> int:

@@ -302,10 +302,10 @@ def test_a_backup_is_made_and_restored(afx: Run, home: Path) -> None:
 def test_a_schema_goes_down_and_up(afx: Run) -> None:
     assert told(afx("db", "status", "--json"))["pending"] == []
     complains(afx("db", "downgrade"), 2, "--yes")
-    assert "0002" in afx("db", "downgrade", "--yes").stdout
-    assert told(afx("db", "status", "--json"))["pending"] == ["0002_operations"]
-    assert told(afx("db", "upgrade", "--dry-run", "--json"))["applied"] == ["0002_operations"]
-    assert told(afx("db", "upgrade", "--json"))["applied"] == ["0002_operations"]
+    assert "0003" in afx("db", "downgrade", "--yes").stdout
+    assert told(afx("db", "status", "--json"))["pending"] == ["0003_placement"]
+    assert told(afx("db", "upgrade", "--dry-run", "--json"))["applied"] == ["0003_placement"]
+    assert told(afx("db", "upgrade", "--json"))["applied"] == ["0003_placement"]
     assert len(told(afx("rule", "list", "--json"))) == 1
     complains(afx("db", "downgrade", "--to", "odd", "--yes"), 2, "afx db status")
 

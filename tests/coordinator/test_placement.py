@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.coordinator.placement import Node, Wish, needed_bytes, plan, score, steep
+from afx.coordinator.placement import Node, Wish, fits, needed_bytes, plan, score, steep
 
 MIB = 1024 * 1024
 
@@ -26,12 +28,23 @@ nodes = st.lists(
         sessions=st.integers(0, 5),
         max_sessions=st.integers(1, 8),
         starts=st.integers(0, 6),
+        labels=st.frozensets(st.sampled_from(["region=eu", "region=us", "kind=big"])),
+        kept=st.integers(0, 30),
     ),
     max_size=6,
 )
-wishes = st.lists(st.integers(1, 20), max_size=40).map(
-    lambda sizes: [Wish(number, size) for number, size in enumerate(sizes)]
-)
+wishes = st.lists(
+    st.tuples(
+        st.integers(1, 20), st.booleans(),
+        st.frozensets(st.sampled_from(["region=eu", "kind=big"]), max_size=2),
+    ),
+    max_size=40,
+).map(
+    lambda them: [
+        Wish(number, size, premium=premium, requires=requires)
+        for number, (size, premium, requires) in enumerate(them)
+    ]
+)  # fmt: skip
 
 
 @given(wishes, nodes)
@@ -51,7 +64,8 @@ def test_every_session_is_placed_or_waits_for_a_reason(
     wanted: list[Wish], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
-    told = [it.session for it in made.placed] + list(made.full) + list(made.later)
+    told = [it.session for it in made.placed]
+    told += [*made.full, *made.later, *made.unmatched]
     assert sorted(told) == [it.session for it in wanted]
 
 
@@ -105,3 +119,45 @@ def test_less_free_ram_costs_more() -> None:
 def test_a_learned_size_moves_from_the_assumed_to_the_measured(sessions: int) -> None:
     learned = needed_bytes(100 + 50 * sessions, 100, sessions, assumed=200)
     assert 50 <= learned <= 200
+
+
+@given(wishes, nodes)
+def test_a_session_gets_only_a_node_that_has_the_labels_it_requires(
+    wanted: list[Wish], offered: list[Node]
+) -> None:
+    made = plan(wanted, offered)
+    labels = {it.name: it.labels for it in offered}
+    for it in made.placed:
+        assert wanted[it.session].requires <= labels[it.node]
+    for session in made.unmatched:
+        assert not any(wanted[session].requires <= it for it in labels.values())
+
+
+@given(wishes, nodes)
+def test_free_users_sessions_leave_the_headroom_of_premium_ones(
+    wanted: list[Wish], offered: list[Node]
+) -> None:
+    free_only = [it for it in wanted if not it.premium]
+    made = plan(free_only, offered)
+    for it in offered:
+        taken = sum(placed.bytes for placed in made.placed if placed.node == it.name)
+        assert taken == 0 or taken <= it.free - it.kept
+
+
+@given(wishes, nodes)
+def test_what_is_called_full_fits_nowhere_when_the_plan_is_made(
+    wanted: list[Wish], offered: list[Node]
+) -> None:
+    made = plan(wanted, offered)
+    after = {it.name: it for it in offered}
+    for it in made.placed:
+        held = after[it.node]
+        after[it.node] = replace(held, free=held.free - it.bytes, sessions=held.sessions + 1)
+    for session in made.full:
+        assert not any(fits(it, wanted[session]) for it in after.values())
+
+
+def test_many_that_fit_nowhere_cost_no_more_than_a_look() -> None:
+    offered = [node(f"n{number}", free=10) for number in range(1000)]
+    made = plan([Wish(number, 20) for number in range(50_000)], offered)
+    assert len(made.full) == 50_000

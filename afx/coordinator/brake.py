@@ -1,0 +1,46 @@
+"""The brake: when most nodes seem to die at once, the fault is likely our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+
+@dataclass(slots=True, frozen=True)
+class Brake:
+    """What the brake goes by, and where it stands; times are monotonic seconds."""
+
+    share: float = 0.55
+    window: float = 30.0
+    hold: float = 30.0
+    slow: float = 60.0
+    """For so long after a hold, sessions start at a tenth of the rate."""
+    held_until: float = 0.0
+    slow_until: float = 0.0
+
+
+def braked(brake: Brake, lost_at: Mapping[str, float], live: int, now: float) -> Brake:
+    """Return the brake after a look at the nodes that were lost lately.
+
+    It holds when ``share`` of the nodes were lost within ``window``; those that
+    stopped by themselves are not lost. It does not hold twice for the same loss.
+    """
+    lately = [at for at in lost_at.values() if now - at <= brake.window and at > brake.held_until]
+    if now < brake.slow_until or len(lately) < 2:
+        return brake
+    if len(lately) / (len(lately) + live) < brake.share:
+        return brake
+    until = now + brake.hold
+    return replace(brake, held_until=until, slow_until=until + brake.slow)
+
+
+def is_held(brake: Brake, now: float) -> bool:
+    """Return whether no session may be placed now."""
+    return now < brake.held_until
+
+
+def rate(brake: Brake, now: float) -> float:
+    """Return the share of the usual rate at which sessions may start now."""
+    if is_held(brake, now):
+        return 0.0
+    return 0.1 if now < brake.slow_until else 1.0

@@ -1,0 +1,58 @@
+"""In which order waiting sessions are given a place: premium first, nobody starves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BOOST_SECONDS = 300.0
+"""A premium session counts as if it had waited so much longer."""
+FREE_EVERY = 10
+"""Of so many grants at least one goes to a free session, while any waits."""
+
+
+@dataclass(slots=True, frozen=True)
+class Waiter:
+    """A session that waits; seconds since it began to."""
+
+    session: int
+    premium: bool
+    waited: float
+
+
+def fair_order(waiting: Sequence[Waiter], premium_run: int = 0) -> list[int]:
+    """Return sessions in the order in which they are given places.
+
+    By the time they have waited, premium sessions with a boost: a later premium
+    session overtakes, but not for ever. ``premium_run`` is how many grants in a
+    row went to premium sessions before.
+    """
+    premium = sorted((it for it in waiting if it.premium), key=_rank)
+    free = sorted((it for it in waiting if not it.premium), key=_rank)
+    order: list[int] = []
+    p = f = 0
+    run = premium_run
+    while p < len(premium) or f < len(free):
+        to_free = f < len(free) and (
+            p == len(premium)
+            or run >= FREE_EVERY - 1
+            or free[f].waited > premium[p].waited + BOOST_SECONDS
+        )
+        if to_free:
+            order.append(free[f].session)
+            f, run = f + 1, 0
+        else:
+            order.append(premium[p].session)
+            p, run = p + 1, run + 1
+    return order
+
+
+def run_after(premium_run: int, granted: Sequence[bool]) -> int:
+    """Return the run of premium grants after some more; True stands for premium."""
+    for premium in granted:
+        premium_run = premium_run + 1 if premium else 0
+    return premium_run
+
+
+def _rank(it: Waiter) -> tuple[float, int]:
+    return -it.waited, it.session

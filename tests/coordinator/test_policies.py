@@ -1,0 +1,205 @@
+"""Fairness, preemption, RAM classes, the brake, rebalancing: pure decisions."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afx.coordinator import brake, classes, fairness, preemption, rebalance
+from afx.coordinator.brake import Brake
+from afx.coordinator.fairness import Waiter, fair_order
+from afx.coordinator.placement import Node, Wish, fits
+from afx.coordinator.preemption import Victim
+from afx.coordinator.rebalance import Carrier, Movable
+
+MIB = 1024 * 1024
+waiters = st.lists(
+    st.tuples(st.booleans(), st.floats(0, 2000)), max_size=60
+).map(lambda them: [Waiter(number, *it) for number, it in enumerate(them)])  # fmt: skip
+
+
+# --- fairness -----------------------------------------------------------------------
+
+
+@given(waiters, st.integers(0, 20))
+def test_everybody_has_a_turn_and_each_tier_keeps_its_order(
+    waiting: list[Waiter], run: int
+) -> None:
+    order = fair_order(waiting, run)
+    assert sorted(order) == [it.session for it in waiting]
+    for premium in (True, False):
+        mine = [waiting[it].waited for it in order if waiting[it].premium is premium]
+        assert mine == sorted(mine, reverse=True)
+
+
+@given(waiters, st.integers(0, 20))
+def test_of_ten_grants_one_goes_to_a_free_session_while_any_waits(
+    waiting: list[Waiter], run: int
+) -> None:
+    order = [waiting[it].premium for it in fair_order(waiting, run)]
+    left = order.count(False)
+    for premium in order:
+        if left:
+            run = fairness.run_after(run, [premium])
+            assert run < max(fairness.FREE_EVERY, run if run == 0 else fairness.FREE_EVERY)
+        left -= not premium
+
+
+def test_a_premium_session_overtakes_but_not_whoever_waits_much_longer() -> None:
+    waiting = [Waiter(1, False, 200), Waiter(2, True, 0), Waiter(3, False, 301)]
+    assert fair_order(waiting) == [3, 2, 1]
+
+
+# --- preemption ---------------------------------------------------------------------
+
+
+def node(name: str, free: int, sessions: int, most: int = 100, **fields: object) -> Node:
+    return Node(name, f"i-{name}", free, 1000, 0.0, sessions, most, 40, **fields)  # type: ignore[arg-type]
+
+
+victims = st.lists(
+    st.builds(
+        Victim, st.integers(0, 10**6), st.sampled_from(["i-a", "i-b"]), st.integers(1, 50),
+        st.floats(0, 1000),
+    ),
+    max_size=12, unique_by=lambda it: it.session,
+)  # fmt: skip
+
+
+@given(victims, st.integers(0, 40), st.integers(0, 40), st.integers(1, 80), st.integers(1, 5))
+def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
+    held: list[Victim], free_a: int, free_b: int, needed: int, most: int
+) -> None:
+    wish = Wish(1, needed, premium=True)
+    nodes = [node("a", free_a, 5, 5), node("b", free_b, 3, 5)]
+    chosen = preemption.choose(wish, nodes, held, most)
+    if not chosen:
+        return
+    assert len(chosen) <= most and len({it.incarnation for it in chosen}) == 1
+    home = next(it for it in nodes if it.incarnation == chosen[0].incarnation)
+    gone = sum(it.bytes for it in chosen)
+
+    def after(freed: int, places: int) -> bool:
+        return fits(node("x", home.free + freed, home.sessions - places, 5), wish)
+
+    assert after(gone, len(chosen))
+    smallest = min(it.bytes for it in chosen)
+    assert not after(gone - smallest, len(chosen) - 1)
+
+
+def test_the_longest_idle_of_equal_victims_goes() -> None:
+    held = [Victim(1, "i-a", 10, 5.0), Victim(2, "i-a", 10, 50.0), Victim(3, "i-b", 10, 70.0)]
+    nodes = [node("a", 0, 2), node("b", 5, 2, labels=frozenset({"region=eu"}))]
+    assert preemption.choose(Wish(9, 10, premium=True), nodes, held, 3)[0].session == 3
+    wish = Wish(9, 10, premium=True, requires=frozenset({"region=us"}))
+    assert preemption.choose(wish, nodes, held, 3) == ()
+
+
+# --- RAM classes ---------------------------------------------------------------------
+
+
+@given(st.lists(st.lists(st.integers(0, 2000), min_size=4, max_size=4), min_size=12, max_size=20))
+def test_costs_are_found_again_in_what_whole_nodes_use(rows: list[list[int]]) -> None:
+    true = dict(zip(classes.CLASSES, (50.0, 200.0, 100.0, 400.0), strict=True))
+    counts = [dict(zip(classes.CLASSES, row, strict=True)) for row in rows]
+    held = [(1000.0 + sum(true[it] * n for it, n in one.items()), one) for one in counts]
+    costs = classes.fit(held, assumed=256.0, base=1000.0)
+    for it, one in held:
+        told = 1000.0 + sum(costs[c] * n for c, n in one.items())
+        # Off by no more than the assumption for the few of a class weighs.
+        assert abs(told - it) <= 0.35 * it + 256 * 4 * 50
+
+
+def test_with_nothing_to_learn_from_the_assumption_holds() -> None:
+    assert set(classes.fit([], 256.0, 0.0).values()) == {256.0}
+    many = classes.fit([(1000 + 5000 * 80, {(False, False): 5000})] * 10, 256.0, 1000.0)
+    assert abs(many[False, False] - 80) < 5
+    assert many[True, True] == 256.0
+
+
+# --- the brake ------------------------------------------------------------------------
+
+
+def test_a_few_deaths_do_not_brake_and_most_at_once_do() -> None:
+    calm = Brake()
+    assert brake.braked(calm, {"a": 100.0}, 1, 100.0) == calm
+    assert brake.braked(calm, {"a": 99.0, "b": 100.0}, 2, 100.0) == calm
+    held = brake.braked(calm, {"a": 90.0, "b": 99.0, "c": 100.0}, 2, 100.0)
+    assert brake.is_held(held, 129.0) and not brake.is_held(held, 131.0)
+    assert [brake.rate(held, it) for it in (110.0, 131.0, 200.0)] == [0.0, 0.1, 1.0]
+
+
+def test_deaths_far_apart_do_not_brake() -> None:
+    calm = Brake()
+    assert brake.braked(calm, {"a": 10.0, "b": 60.0, "c": 100.0}, 1, 100.0) == calm
+
+
+@given(st.dictionaries(st.text(max_size=3), st.floats(0, 100), max_size=8), st.integers(0, 5))
+def test_the_brake_lets_go_by_itself(lost: dict[str, float], live: int) -> None:
+    held = Brake()
+    now = 100.0
+    for _ in range(400):
+        held = brake.braked(held, lost, live, now)
+        now += 0.5
+    assert brake.rate(held, now) == 1.0
+
+
+# --- rebalancing ------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(50, 100)), min_size=2, max_size=6),
+    st.integers(1, 10), st.integers(1, 20),
+)  # fmt: skip
+def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
+    loads: list[tuple[int, int]], size: int, most: int
+) -> None:
+    nodes = [
+        Carrier(f"n{n}", f"i{n}", count * size, reach * 10, count, 50)
+        for n, (count, reach) in enumerate(loads)
+    ]
+    movable = [
+        Movable(1000 * n + it, f"i{n}", size) for n, (count, _) in enumerate(loads)
+        for it in range(count)
+    ]  # fmt: skip
+    shifts = rebalance.plan(nodes, movable, most)
+    assert len(shifts) <= most and len({it.session for it in shifts}) == len(shifts)
+    if rebalance.imbalance(nodes) <= rebalance.BEGIN_RATIO:
+        assert not shifts
+    after = {it.name: it for it in nodes}
+    for it in shifts:
+        for name, sign in ((it.source, -1), (it.target, 1)):
+            held = after[name]
+            after[name] = Carrier(
+                held.name, held.incarnation, held.used + sign * size, held.reach,
+                held.sessions + sign, held.max_sessions,
+            )  # fmt: skip
+    assert all(it.sessions <= it.max_sessions for it in after.values())
+    fullest = max(it.used / it.reach for it in nodes)
+    assert all(it.used / it.reach <= fullest for it in after.values())
+
+
+def test_even_nodes_are_left_alone_and_hysteresis_ends_in_between() -> None:
+    def pair(a: int, b: int) -> list[Carrier]:
+        return [Carrier("a", "ia", a, 100, a, 99), Carrier("b", "ib", b, 100, b, 99)]
+
+    movable = [Movable(n, "ia", 1) for n in range(99)]
+    assert rebalance.plan(pair(55, 45), movable, 20) == []
+    assert len(rebalance.plan(pair(80, 20), movable, 99)) == 26  # down to 1.10 of the mean
+    assert len(rebalance.plan(pair(80, 20), movable, 5)) == 5
+
+
+def test_the_budget_bounds_a_round_and_an_hour() -> None:
+    assert [rebalance.budget(count, 0) for count in (10, 1000, 100_000)] == [1, 5, 20]
+    assert rebalance.budget(10, 1) == 0
+    assert rebalance.budget(1000, 18) == 2
+    assert rebalance.budget(100_000, 1990) == 10
+
+
+def test_a_session_goes_only_where_its_labels_are() -> None:
+    nodes = [
+        Carrier("a", "ia", 90, 100, 9, 99), Carrier("b", "ib", 0, 100, 0, 99),
+        Carrier("c", "ic", 20, 100, 2, 99, frozenset({"region=eu"})),
+    ]  # fmt: skip
+    movable = [Movable(1, "ia", 10, frozenset({"region=eu"}))]
+    assert [it.target for it in rebalance.plan(nodes, movable, 9)] == ["c"]
