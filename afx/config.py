@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     cool_down_seconds: float = Field(0.0, ge=0)
     """Between a session's stop and its start on another node."""
 
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Of a worker node: its region, kind, …; sessions may require them."""
     max_sessions: int = Field(5000, ge=1)
     """How many sessions one node may run."""
     ram_limit_mib: int = Field(0, ge=0)
@@ -76,6 +78,16 @@ class Settings(BaseSettings):
     """RAM of a node that is never promised to sessions."""
     ram_headroom_share: float = Field(0.1, ge=0, lt=1)
     """The same as a share of its RAM; the larger of the two counts."""
+    premium_headroom_share: float = Field(0.05, ge=0, lt=1)
+    """Share of a node's RAM that only premium users' sessions may take."""
+    preemptions_per_minute: int = Field(20, ge=0)
+    """How many free sessions may be made to wait for premium ones; 0: none."""
+    preemption_rest_minutes: float = Field(30.0, gt=0)
+    """A session that was preempted or moved to even nodes out is left alone so long."""
+    brake_hold_seconds: float = Field(30.0, ge=0)
+    """How long nothing is placed when most nodes were lost at once."""
+    rebalance_seconds: float = Field(60.0, ge=0)
+    """How often nodes are evened out; 0: never by itself."""
     session_kib: int = Field(256, ge=1)
     """Assumed RAM of a session of which nothing is known yet."""
     starts_per_second: float = Field(20.0, gt=0)

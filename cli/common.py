@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,6 +129,21 @@ def reading(database_url: str | None) -> Iterator[Settings]:
     held = settings(database_url=database_url)
     with database(held):
         yield held
+
+
+def labels(texts: Sequence[str] | None) -> dict[str, str]:
+    """Return labels given as ``key=value``; raises UsageError for what is none."""
+    import re
+
+    from afx.errors import UsageError
+
+    found: dict[str, str] = {}
+    for text in texts or ():
+        held = re.fullmatch(r"([A-Za-z0-9_.-]{1,40})=([A-Za-z0-9_.-]{1,60})", text, re.ASCII)
+        if held is None:
+            raise UsageError("A label is KEY=VALUE of letters, digits, _, . and -; correct it.")
+        found[held[1]] = held[2]
+    return found
 
 
 def say(sentence: str, *, dry_run: bool = False) -> None:

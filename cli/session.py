@@ -225,6 +225,30 @@ def resume(
 
 
 @app.command()
+def require(
+    name: Name,
+    label: Annotated[
+        list[str] | None, typer.Argument(help="KEY=VALUE that its node must have; none: any node.")
+    ] = None,
+    dry_run: common.DryRun = False,
+    database_url: common.DatabaseUrl = None,
+) -> None:
+    """Let a session run only on nodes with certain labels; replaces those of before.
+
+    A session that runs is placed anew, and misses nothing.
+
+    Example:  afx session require main region=eu
+    """
+    labels = common.labels(label)
+    with common.changing(database_url, dry_run=dry_run) as (_, who):
+        from afx.operations import sessions
+
+        full, changed = sessions.require(who, name, labels)
+    told = ", ".join(f"{key}={value}" for key, value in labels.items()) or "nothing"
+    common.say(f"session {full} requires {told}{'' if changed else ' already'}", dry_run=dry_run)
+
+
+@app.command()
 def move(
     name: Name,
     to: Annotated[

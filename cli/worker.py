@@ -33,11 +33,14 @@ def start(
     ram_limit_mib: Annotated[
         int | None, typer.Option("--ram-limit-mib", min=1, help="RAM it may use, in MiB.")
     ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", "-l", help="KEY=VALUE; may be repeated.")
+    ] = None,
     redis_url: common.RedisUrl = None,
 ) -> None:
     """Run a worker node until it is told to stop.
 
-    Example:  afx worker start --name w1 --redis-url redis://10.0.0.5:6379
+    Example:  afx worker start --name w1 --label region=eu --redis-url redis://10.0.0.5:6379
     """
     from afx.cluster.connection import connect, reachable
     from afx.errors import UsageError
@@ -46,8 +49,9 @@ def start(
     from afx.security.keyfile import read_keys
 
     held = common.settings(
-        redis_url=redis_url, max_sessions=max_sessions, ram_limit_mib=ram_limit_mib
-    )
+        redis_url=redis_url, max_sessions=max_sessions, ram_limit_mib=ram_limit_mib,
+        labels=common.labels(label) if label else None,
+    )  # fmt: skip
     configure(held.log_level)
     name = name or f"{socket.gethostname().split('.')[0]}-{secrets.token_hex(2)}"
     if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 100:
@@ -63,7 +67,12 @@ def start(
 
 @app.command("list")
 def list_(
-    redis_url: common.RedisUrl = None, watch: output.Watch = False, json: common.Json = False
+    label: Annotated[
+        list[str] | None, typer.Option("--label", "-l", help="Only with KEY=VALUE.")
+    ] = None,
+    redis_url: common.RedisUrl = None,
+    watch: output.Watch = False,
+    json: common.Json = False,
 ) -> None:
     """List the nodes that Redis knows.
 
@@ -76,16 +85,18 @@ def list_(
     with common.redis_client(common.settings(redis_url=redis_url)) as client:
 
         def draw() -> None:
-            found = Registry(client).all()
+            wanted = common.labels(label).items()
+            found = [it for it in Registry(client).all() if wanted <= it.labels.items()]
             if json:
                 output.print_json([asdict(it) for it in found])
                 return
             output.print_table(
-                ("NODE", "STATE", "SESSIONS", "MAX", "RSS", "FREE", "CPU", "FORWARDED", "HOST"),
+                ("NODE", "STATE", "SESSIONS", "MAX", "RSS", "FREE", "CPU", "FORWARDED", "HOST",
+                 "LABELS"),
                 (
                     (it.name, it.state, it.metrics.sessions, it.max_sessions,
                      output.mib(it.metrics.rss), output.mib(it.metrics.ram_free),
-                     f"{it.metrics.cpu:.0%}", it.metrics.forwarded, it.hostname)
+                     f"{it.metrics.cpu:.0%}", it.metrics.forwarded, it.hostname, dict(it.labels))
                     for it in found
                 ),
                 empty="No node has registered; start one with 'afx worker start'.",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 ORDER = "jobs.sessions.order"
+WAIT = "jobs.sessions.wait"
+OVERFLOW = "overflow"
+"""Sessions that fit nowhere; the coordinator takes them out again."""
 
 
 def node(name: str, incarnation: str) -> str:

@@ -91,6 +91,7 @@ Session.add_index(
     Session.index(Session.id, where=(Session.wanted == "paused"), name="sessions_paused")
 )
 Session.add_index(Session.index(Session.id, where=Session.removing, name="sessions_removing"))
+Session.add_index(Session.index(Session.moved_at, name="sessions_moved_at"))
 
 
 class Rule(Table):

@@ -1,7 +1,8 @@
 -- Reserves room for sessions on nodes, and makes the nodes their owners.
 -- KEYS: term
 -- ARGV: term, then a JSON list per item:
---   [session, node, incarnation, epoch, bytes, headroom bytes, headroom share]
+--   [session, node, incarnation, epoch, bytes, headroom bytes, headroom share,
+--    share of the RAM that is kept for others]
 --   With epoch 0 the room is only kept, for a session that another node still
 --   runs; its real place later finds that room and needs no other.
 -- Answer: for each item "OK", "NOFIT" or "STALE"
@@ -25,7 +26,8 @@ for i = 2, #ARGV do
     answers[i - 1] = 'STALE'
   else
     local kept = redis.call('HGET', worker .. ':reserved', id)
-    local headroom = math.max(item[6], item[7] * tonumber(held[6] or '0'))
+    local limit = tonumber(held[6] or '0')
+    local headroom = math.max(item[6], item[7] * limit) + (item[8] or 0) * limit
     local free = tonumber(held[5] or '0') - tonumber(held[7] or '0') - headroom
     if not kept and (tonumber(held[3] or '0') >= tonumber(held[4] or '0') or free < bytes) then
       answers[i - 1] = 'NOFIT'

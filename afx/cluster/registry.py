@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import redis
@@ -52,6 +53,7 @@ class Identity:
     processes: str
     """``pid:start,…`` of its processes; when all are gone, it is dead."""
     max_sessions: int
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,6 +76,7 @@ class WorkerView:
     seen: str
     """The state that the node itself knows: it has heard what is wanted of it."""
     metrics: Metrics
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class MissingError(AfxError):
@@ -101,7 +104,8 @@ class Registry:
             args=[
                 who.name, who.incarnation, "hostname", who.hostname, "boot_id", who.boot_id,
                 "pid_namespace", who.pid_namespace, "processes", who.processes,
-                "max_sessions", who.max_sessions, "seen", "ready", *_flat(metrics),
+                "max_sessions", who.max_sessions, "seen", "ready",
+                "labels", json.dumps(dict(who.labels)), *_flat(metrics),
             ],
         )  # fmt: skip
         return bool(answer == "OK")
@@ -240,4 +244,5 @@ def _view(name: str, held: Mapping[str, str]) -> WorkerView:
             starting=int(held["starting"]),
             forwarded=int(held["forwarded"]),
         ),
+        labels=json.loads(held.get("labels") or "{}"),
     )

@@ -12,14 +12,17 @@ import redis
 
 from afx.cluster import keys
 
-ReportKind = Literal["running", "stopped", "failed", "died", "trouble"]
+ReportKind = Literal["running", "stopped", "failed", "died", "trouble", "active"]
 _REPORTS_KEPT = 200_000
 _EVENTS_KEPT = 2_000
 
 
 @dataclass(slots=True, frozen=True)
 class Report:
-    """One thing that a node says happened."""
+    """One thing that a node says happened.
+
+    ``active`` lists in its reason, as JSON, the sessions that forwarded lately.
+    """
 
     kind: ReportKind
     node: str

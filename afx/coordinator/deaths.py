@@ -25,6 +25,7 @@ class Deaths:
         self._fenced_at: dict[str, float] = {}
         self._missing_since: dict[str, float] = {}
         self._witnessed: set[str] = set()
+        self._beaten: set[str] = set()
 
     def close(self) -> None:
         """Let go of the witness's descriptors."""
@@ -38,6 +39,10 @@ class Deaths:
         """Return whether a node's heartbeat is fresh; a suspect gets no sessions."""
         return failure.health(self._sightings[node.incarnation], now, self._profile) == "alive"
 
+    def has_beaten(self, incarnation: str) -> bool:
+        """Return whether this leader has seen a node alive: a heartbeat, not a record."""
+        return incarnation in self._beaten
+
     def look(
         self, nodes: Sequence[WorkerView], owners: Iterable[str], term: int, now: float
     ) -> dict[str, str]:
@@ -48,9 +53,11 @@ class Deaths:
         ``owners`` are the incarnations that own sessions. Raises FencedError
         when a newer leader rules.
         """
-        self._sightings = failure.observe(
-            self._sightings, ((it.incarnation, it.seq) for it in nodes), now
-        )
+        before = self._sightings
+        self._sightings = failure.observe(before, ((it.incarnation, it.seq) for it in nodes), now)
+        self._beaten |= {
+            it for it, held in self._sightings.items() if it in before and held != before[it]
+        }
         live = [it for it in nodes if it.state in LIVE_STATES]
         seen_dead = self._witness.dead(live) | self._witnessed
         free: dict[str, str] = {}

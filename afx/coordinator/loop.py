@@ -14,6 +14,7 @@ All decisions are functions of other modules; here they are put into effect.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -25,8 +26,9 @@ from afx.cluster.connection import connect
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.reports import Report
 from afx.config import Settings
-from afx.coordinator import placement
+from afx.coordinator import brake, placement
 from afx.coordinator.book import Book
+from afx.coordinator.brake import Brake
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.controls import Controls
 from afx.coordinator.deaths import Deaths
@@ -35,7 +37,9 @@ from afx.coordinator.history import History
 from afx.coordinator.leader import Leader
 from afx.coordinator.moves import Moves
 from afx.coordinator.orders import Orders
+from afx.coordinator.overflow import Overflow
 from afx.coordinator.placer import Placer
+from afx.coordinator.upkeep import Upkeep
 from afx.errors import FencedError, UnreachableError
 from afx.security.vault import Vault
 from models.base import DATABASE_ERRORS, reopen_database, transaction
@@ -120,9 +124,15 @@ class Coordinator:
         """incarnation → when it was declared dead."""
         self._capacity = Capacity(settings)
         self._book = Book(self._redis, self._leader, self._orders, settings.cool_down_seconds)
+        overflow = Overflow(self._raw_redis)
+        overflow.read()
         self._placer = Placer(
-            settings, self._redis, self._leader, self._book, self._capacity, epochs
+            settings, self._redis, self._leader, self._book, self._capacity, epochs, overflow
         )
+        self._upkeep = Upkeep(settings, self._leader, self._book, self._capacity)
+        self._brake = Brake(hold=settings.brake_hold_seconds)
+        self._lost_at: dict[str, float] = {}
+        """incarnation → when it was found to be dead, without having left."""
         self._moves = Moves(self._leader, self._book, self._placer)
         self._controls = Controls(self._registry, self._book)
         self._history = History(settings, self._redis)
@@ -147,6 +157,8 @@ class Coordinator:
             self._next_control = now + _CONTROL_LOOK_SECONDS
             self._controls.read()
         nodes = self._controls.impose(nodes, self._leader.term)
+        self._look_to_brake(nodes, now)
+        self._upkeep.learn(nodes, now)
         if now >= self._next_stop:
             self._next_stop = now + _STOP_LOOK_SECONDS
             self._stop_unwanted(nodes)
@@ -156,8 +168,10 @@ class Coordinator:
             for it in nodes
             if it.state == "ready" and self._deaths.is_alive(it, now)
         ]
-        if self._book.freed or now >= self._next_place:
-            self._place_sessions(nodes, ready, now)
+        if brake.is_held(self._brake, now):
+            ready = []
+        elif self._book.freed or now >= self._next_place:
+            self._place_sessions(ready, now)
         if looks:
             self._move_sessions(nodes, ready, now)
         if self._resync_at and now >= self._resync_at:
@@ -199,14 +213,22 @@ class Coordinator:
             self._capacity.note_failure(it.session, it.node, now)
             log.warning("session_failed", session=it.session, node=it.node, reason=it.reason)
         self._book.drop(self._book.active[it.session] for it in ended)
+        active: list[int] = []
         for it in found:
             if it.kind == "died":
                 self._deaths.note_witnessed(it.incarnation)
+            elif it.kind == "active":
+                active += json.loads(it.reason)
             elif it.kind == "trouble":
                 log.warning("session_trouble", session=it.session, node=it.node, reason=it.reason)
                 reports.announce(
                     self._redis, "trouble", session=it.session, node=it.node, reason=it.reason
                 )
+
+        if active:
+            with transaction():
+                cluster.hold(self._leader.term)
+                placing.note_active(active)
 
     def _is_current(self, report: Report) -> bool:
         held = self._book.active.get(report.session)
@@ -229,6 +251,9 @@ class Coordinator:
                 self._declared[incarnation] = now
                 count = sum(it.incarnation == incarnation for it in gone)
                 name = names.get(incarnation, "")
+                if reason not in ("left", "replaced") and self._deaths.has_beaten(incarnation):
+                    self._lost_at[incarnation] = now
+                    self._capacity.note_death(name, now)
                 tell = log.info if reason == "left" else log.warning
                 tell("node_down", node=name, reason=reason, sessions=count)
                 reports.announce(
@@ -247,6 +272,17 @@ class Coordinator:
                 self._registry.forget(it.name)
                 self._orders.forget(it.name, it.incarnation)
                 del self._declared[it.incarnation]
+
+    def _look_to_brake(self, nodes: list[WorkerView], now: float) -> None:
+        """Hold placement when most nodes were lost at once; then go on slowly."""
+        live = sum(it.state in LIVE_STATES for it in nodes)
+        before = self._brake
+        self._brake = brake.braked(self._brake, self._lost_at, live, now)
+        self._capacity.rate = brake.rate(self._brake, now)
+        if self._brake != before:
+            lost = len(self._lost_at)
+            log.error("brake", lost=lost, live=live, hold_seconds=self._brake.hold)
+            reports.announce(self._redis, "brake", lost=lost, live=live)
 
     # --- 4: what should not run ------------------------------------------------------
 
@@ -285,28 +321,34 @@ class Coordinator:
 
     # --- 5 and 6: placement and moves ---------------------------------------------------
 
-    def _place_sessions(
-        self, nodes: list[WorkerView], ready: list[placement.Node], now: float
-    ) -> None:
+    def _place_sessions(self, ready: list[placement.Node], now: float) -> None:
         """Place what waits: all of it from time to time, else what was just freed."""
         book = self._book
-        only = None if now >= self._next_place else sorted(book.freed)[:_PLACE_MOST]
-        if only is None:
+        # Room that has just appeared is for whoever waits, not only for who left it.
+        chosen = book.freed | self._placer.waiting()
+        only: list[int] | None = sorted(chosen)
+        if now >= self._next_place or len(chosen) > _PLACE_MOST:
+            only = None
             self._next_place = now + _FULL_RETRY_SECONDS
         found = placing.unplaced(_PLACE_MOST, only)
-        book.freed.difference_update(only if only is not None else tuple(book.freed))
+        book.freed.clear()
         book.cooling = {k: v for k, v in book.cooling.items() if v > now}
         waiting = [it for it in found if it.id not in book.cooling]
-        if book.cooling or len(found) == _PLACE_MOST:
+        if book.cooling or len(found) >= _PLACE_MOST:
             self._next_place = now + self._settings.tick_seconds
-        if waiting and self._placer.place(waiting, ready, self._capacity.needed_bytes(nodes), now):
+        if not waiting:
+            return
+        outcome = self._placer.place(waiting, ready, now)
+        if outcome.again:
+            self._next_place = now + self._settings.tick_seconds
+        if self._upkeep.make_room(outcome.premium_full, ready, now):
             self._next_place = now + self._settings.tick_seconds
 
     def _move_sessions(
         self, nodes: list[WorkerView], ready: list[placement.Node], now: float
     ) -> None:
-        needed = self._capacity.needed_bytes(nodes)
-        news = self._moves.step(self._controls.asked_moves(), nodes, ready, needed, now)
+        asked = self._upkeep.even_out(nodes, now) | self._controls.asked_moves()
+        news = self._moves.step(asked, nodes, ready, now)
         self._controls.advance(nodes, self._placer.room_kept(), news, self._leader.term)
 
     def _resync(self, nodes: list[WorkerView], now: float) -> None:

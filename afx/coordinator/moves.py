@@ -51,7 +51,6 @@ class Moves:
         asked: Mapping[int, str],
         nodes: Sequence[WorkerView],
         ready: Sequence[placement.Node],
-        needed: int,
         now: float,
     ) -> MoveNews:
         """Begin the moves that are due.
@@ -60,8 +59,8 @@ class Moves:
         """
         news = MoveNews()
         self._give_back(now)
-        wanted = self._asked(asked, ready, needed, news)
-        wanted += self._drained(nodes, ready, needed, news)
+        wanted = self._asked(asked, ready, news)
+        wanted += self._drained(nodes, ready, news)
         if not wanted:
             return news
         held = self._placer.keep_room(wanted)
@@ -79,14 +78,14 @@ class Moves:
         self,
         asked: Mapping[int, str],
         ready: Sequence[placement.Node],
-        needed: int,
         news: MoveNews,
     ) -> list[placement.Placement]:
         by_name = {it.name: it for it in ready}
+        its_wish = self._placer.wishes([it for it in asked if it in self._book.active])
         wanted: list[placement.Placement] = []
         for session, target in asked.items():
             active = self._book.active.get(session)
-            if active is None or session in self._placer.room_kept():
+            if active is None or session in self._placer.room_kept() or session not in its_wish:
                 continue
             if active.state == "stopping" or active.worker == target:
                 continue
@@ -98,7 +97,7 @@ class Moves:
             ]  # fmt: skip
             # The node's start tokens are for hundreds; one more is no burst.
             plan = placement.plan(
-                [placement.Wish(session, needed)],
+                [its_wish[session]],
                 [placement.with_starts(it, 1) for it in homes],
             )
             if plan.placed:
@@ -113,12 +112,10 @@ class Moves:
         self,
         nodes: Sequence[WorkerView],
         ready: Sequence[placement.Node],
-        needed: int,
         news: MoveNews,
     ) -> list[placement.Placement]:
         kept = self._placer.room_kept()
         draining = [it.incarnation for it in nodes if it.state == "draining"]
-        wishes: list[placement.Wish] = []
         home: dict[int, str] = {}
         for incarnation in draining:
             here = self._book.on(incarnation)
@@ -129,12 +126,11 @@ class Moves:
             )
             moving = sum(it.session in kept for it in here)
             for session in still[: max(0, _AT_ONCE - moving)]:
-                wishes.append(placement.Wish(session, needed))
                 home[session] = incarnation
-        if not wishes:
+        if not home:
             return []
-        plan = placement.plan(wishes, ready)
-        news.stuck.update(home[it] for it in plan.full)
+        plan = placement.plan(list(self._placer.wishes(list(home)).values()), ready)
+        news.stuck.update(home[it] for it in (*plan.full, *plan.unmatched))
         return list(plan.placed)
 
     def _stop(self, sessions: Sequence[int], now: float) -> None:

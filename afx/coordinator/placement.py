@@ -213,13 +213,3 @@ class _Planner:
             ]  # fmt: skip
             heapq.heapify(heap)
         return heap
-
-
-def needed_bytes(rss: int, base: int, sessions: int, assumed: int, weight: int = 50) -> int:
-    """Return a session's RAM, learned from a node's, shrunk toward an assumption.
-
-    With ``n`` sessions that use ``rss − base`` bytes in all, the estimate is
-    ``(weight · assumed + rss − base) / (weight + n)``: the assumption counts as
-    much as ``weight`` sessions.
-    """
-    return max(1, (weight * assumed + max(0, rss - base)) // (weight + sessions))

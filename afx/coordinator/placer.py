@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import peewee
 import redis
@@ -12,11 +13,13 @@ from afx.cluster import keys, specs
 from afx.cluster.scripts import source
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.config import Settings
-from afx.coordinator import placement
+from afx.coordinator import fairness, placement
 from afx.coordinator.book import Book
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.epochs import EpochCounter
+from afx.coordinator.fairness import Waiter
 from afx.coordinator.leader import Leader
+from afx.coordinator.overflow import Overflow
 from afx.coordinator.wire import place_item, reserve_item
 from models.base import transaction
 from models.storage import assignments, cluster, placing, queue, rules
@@ -26,6 +29,16 @@ from models.storage.placing import Unplaced
 _COMMIT_MOST = 200
 _SPECS_MOST = 500
 log = structlog.get_logger()
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """What came of a round of placement."""
+
+    again: bool
+    """Something is left that may fit soon."""
+    premium_full: tuple[placement.Wish, ...] = ()
+    """Premium sessions that fit nowhere."""
 
 
 class Placer:
@@ -39,6 +52,7 @@ class Placer:
         book: Book,
         capacity: Capacity,
         epochs: EpochCounter,
+        overflow: Overflow,
     ) -> None:
         self._settings = settings
         self._redis = client
@@ -46,18 +60,18 @@ class Placer:
         self._book = book
         self._capacity = capacity
         self._epochs = epochs
+        self._overflow = overflow
+        self._premium_run = 0
+        """Grants in a row that went to premium sessions."""
         self._place = client.register_script(source("place"))
         self._unreserve = client.register_script(source("unreserve"))
         self._reserved: dict[int, placement.Placement] = {}
         """Sessions on the move, and the room that is kept for them."""
 
     def place(
-        self, waiting: Sequence[Unplaced], ready: Sequence[placement.Node], needed: int, now: float
-    ) -> bool:
-        """Place what waits; what fits nowhere goes to the overflow queue.
-
-        Returns whether something is left that may fit soon.
-        """
+        self, waiting: Sequence[Unplaced], ready: Sequence[placement.Node], now: float
+    ) -> Outcome:
+        """Place what waits, in fair order; what fits nowhere goes to the overflow."""
         by_id = {it.id: it for it in waiting}
         homes = {it.incarnation for it in ready}
         kept = [
@@ -66,14 +80,21 @@ class Placer:
             if (held := self._reserved.get(it.id)) and held.incarnation in homes
         ]
         moving = {it.session for it in kept}
-        wishes = [self._capacity.wish(it, needed, now) for it in waiting if it.id not in moving]
-        plan = placement.plan(wishes, ready)
+        order = fairness.fair_order(
+            [Waiter(it.id, it.tier == "premium", it.waited) for it in waiting], self._premium_run
+        )
+        wishes = {it: self._capacity.wish(by_id[it], now) for it in order if it not in moving}
+        plan = placement.plan(list(wishes.values()), ready)
         wanted = [*kept, *plan.placed]
         placed = self._reserve_places(wanted, by_id)
-        full = [*plan.full, *(it.session for it in wanted if it.session not in placed)]
         reason = "all nodes are full" if ready else "there is no ready node"
-        if not self._record(placed, full, by_id, reason):
-            return True
+        full = dict.fromkeys(
+            (*plan.full, *(it.session for it in wanted if it.session not in placed)), reason
+        )
+        for it in plan.unmatched:
+            full[it] = "no ready node has " + ", ".join(sorted(by_id[it].requires))
+        if not self._record(placed, full, by_id):
+            return Outcome(again=True)
         self.give_room_back(
             it
             for it, active in placed.items()
@@ -82,7 +103,15 @@ class Placer:
         for session in placed:
             self._reserved.pop(session, None)
         self._start(placed, now)
-        return bool(plan.later) or len(placed) < len(wanted)
+        self._overflow.remove(placed)
+        self._overflow.put((it, by_id[it].tier, why) for it, why in full.items())
+        self._premium_run = fairness.run_after(
+            self._premium_run, [by_id[it].tier == "premium" for it in order if it in placed]
+        )
+        return Outcome(
+            again=bool(plan.later) or len(placed) < len(wanted),
+            premium_full=tuple(wishes[it] for it in plan.full if wishes[it].premium),
+        )
 
     def publish_specs(self, sessions: Sequence[int]) -> None:
         """Write to Redis what nodes need to start these sessions."""
@@ -106,10 +135,15 @@ class Placer:
 
     def keep_room(self, wanted: Sequence[placement.Placement]) -> set[int]:
         """Reserve room for sessions that are about to move; returns which fit."""
+        premium = {k for k, it in placing.traits([it.session for it in wanted]).items()
+                   if it.premium}  # fmt: skip
         items = [
-            reserve_item(it, self._capacity.headroom, self._settings.ram_headroom_share)
+            reserve_item(
+                it, self._capacity.headroom, self._settings.ram_headroom_share,
+                0.0 if it.session in premium else self._settings.premium_headroom_share,
+            )
             for it in wanted
-        ]
+        ]  # fmt: skip
         answers = self._call(items)
         held = {it.session for it, said in zip(wanted, answers, strict=True) if said == "OK"}
         self._reserved |= {it.session: it for it in wanted if it.session in held}
@@ -123,6 +157,20 @@ class Placer:
                 keys=[keys.TERM],
                 args=[self._leader.term, *(reserve_item(it, 0, 0.0) for it in gone)],
             )
+
+    def wishes(self, sessions: Sequence[int]) -> dict[int, placement.Wish]:
+        """Return sessions that are to move as placement sees them."""
+        return {
+            session: placement.Wish(
+                session, self._capacity.cost(it.premium, it.active), premium=it.premium,
+                requires=it.requires,
+            )
+            for session, it in placing.traits(sessions).items()
+        }  # fmt: skip
+
+    def waiting(self) -> set[int]:
+        """Return the sessions in the overflow."""
+        return self._overflow.held()
 
     def room_kept(self) -> dict[int, placement.Placement]:
         """Return the sessions on the move and where they go."""
@@ -159,7 +207,7 @@ class Placer:
         return answers
 
     def _record(
-        self, placed: dict[int, Active], full: list[int], by_id: dict[int, Unplaced], reason: str
+        self, placed: dict[int, Active], full: dict[int, str], by_id: dict[int, Unplaced]
     ) -> bool:
         """Write the plan to SQL, before any node hears of it.
 
@@ -171,7 +219,7 @@ class Placer:
                 cluster.hold(self._leader.term)
                 assignments.create_many(placed.values())
                 queue.remove_many([it for it in placed if by_id[it].queued])
-                queue.put_many([(it, reason) for it in full])
+                queue.put_many(list(full.items()))
         except peewee.IntegrityError as error:
             log.warning("placement_given_up", reason=str(error).partition("\n")[0])
             self._book.drop(placed.values())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import time
 from collections.abc import Coroutine, Iterable
@@ -40,6 +41,7 @@ EXIT_LEASE_OVER = 75
 _STARTS_AT_ONCE = 64
 _WATCH_SECONDS = 0.1
 _REPORT_SECONDS = 0.02
+_ACTIVITY_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -262,6 +264,7 @@ class Host:
         asyncio.get_running_loop().set_exception_handler(_on_loop_error)
         loops: Iterable[Coroutine[Any, Any, None]] = (
             self._watch_lease(), self._commit_loop(), self._report_loop(), self._poll_loop(),
+            self._activity_loop(),
         )  # fmt: skip
         running = [asyncio.create_task(it) for it in loops]
         closing = asyncio.create_task(self._closing.wait())
@@ -384,6 +387,17 @@ class Host:
                 if session.next_poll and session.next_poll <= now:
                     session.next_poll = now + self._settings.poll_seconds
                     session.poll()
+
+    async def _activity_loop(self) -> None:
+        """Report from time to time which sessions have forwarded anything."""
+        before: dict[int, int] = {}
+        while True:
+            await asyncio.sleep(_ACTIVITY_SECONDS)
+            counts = {number: it.forwarded for number, it in self._sessions.items()}
+            active = [it for it, count in counts.items() if count > before.get(it, 0)]
+            before = counts
+            if active:
+                self._report("active", 0, 0, json.dumps(active))
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

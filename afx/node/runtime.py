@@ -154,6 +154,7 @@ class Supervisor:
             pid_namespace=witness.pid_namespace(),
             processes=witness.describe([os.getpid(), host]),
             max_sessions=self._settings.max_sessions,
+            labels=self._settings.labels,
         )
 
     def _register(

@@ -61,6 +61,17 @@ def want(operator: Operator, name: str, wanted: str) -> Requested:
     return Requested(session.name, control.id)
 
 
+def require(operator: Operator, name: str, labels: dict[str, str]) -> tuple[str, bool]:
+    """Set the labels that a session's node must have; returns (name, whether it changed)."""
+    session = sessions.find(name)
+    if session.requires == labels:
+        return session.name, False
+    with change(operator, "session.require", f"session/{session.name}") as details:
+        sessions.set_requires(session, labels)
+        details.update({"from": session.requires, "to": labels})
+    return session.name, True
+
+
 def move(operator: Operator, name: str, node: str) -> Requested:
     """Ask for a session to run on another node; empty: on any other."""
     session = sessions.find(name)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from peewee import JOIN, fn
 
 from models.base import execute_many, micros, utc_now
-from models.tables import Rule, Session, SessionAssignment, SessionQueue, User
+from models.tables import TIERS, Rule, Session, SessionAssignment, SessionQueue, User
 
-_RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
+_RETRY_SECONDS = (1, 2, 5, 10, 30, 60, 300, 900, 1800)
+ACTIVE_FOR = timedelta(hours=1)
+"""A session that has forwarded within that time is active."""
 _PART = 500
 
 
@@ -24,9 +26,14 @@ class Unplaced:
     tier: str
     last_worker: str
     failures: int
-    since: datetime
+    waited: float
+    """Seconds in the overflow queue; 0 for one that is not in it."""
     queued: bool
     revision: int
+    requires: frozenset[str] = frozenset()
+    """Labels that its node must have, as ``key=value``."""
+    active: bool = False
+    """It has forwarded something lately."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,6 +51,26 @@ def logins(ids: Sequence[int]) -> list[Login]:
     """Return the sealed logins of sessions."""
     query = Session.select(Session.id, Session.name, User.tier, Session.login).join(User)
     return [Login(*row) for row in query.where(Session.id.in_(list(ids))).tuples()]
+
+
+@dataclass(slots=True, frozen=True)
+class Traits:
+    """What of a session decides where it fits."""
+
+    premium: bool
+    active: bool
+    requires: frozenset[str]
+
+
+def traits(ids: Sequence[int]) -> dict[int, Traits]:
+    """Return what decides where sessions fit, by id."""
+    lately = utc_now() - ACTIVE_FOR
+    query = Session.select(Session.id, User.tier, Session.active_at, Session.requires).join(User)
+    return {
+        row[0]: Traits(row[1] == "premium", bool(row[2] and row[2] > lately), labels_of(row[3]))
+        for start in range(0, len(ids), _PART)
+        for row in query.where(Session.id.in_(list(ids[start : start + _PART]))).tuples()
+    }
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,9 +107,9 @@ def standing(ids: Sequence[int]) -> dict[int, Standing]:
 def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
     """Return sessions that should run, have no node, and may be tried now.
 
-    Premium users' first, then the longest waiting. A session without an enabled
-    rule has nothing to do and is not placed. ``only`` looks at no others, which
-    is fast however many there are.
+    The longest waiting first, up to ``limit`` of each tier. A session without an
+    enabled rule has nothing to do and is not placed. ``only`` looks at no
+    others, which is fast however many there are.
     """
     now = utc_now()
     active = SessionAssignment.alias()
@@ -95,8 +122,8 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
     rules = Rule.select(Rule.id).where((Rule.session == Session.id) & Rule.enabled)
     query = (
         Session.select(
-            Session.id, Session.name, User.tier, last, Session.failures,
-            SessionQueue.since, Session.created_at, Session.revision,
+            Session.id, Session.name, User.tier, last, Session.failures, SessionQueue.since,
+            Session.revision, Session.requires, Session.active_at,
         )
         .join(User)
         .switch(Session)
@@ -112,18 +139,27 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
             Session.retry_at.is_null() | (Session.retry_at <= now),
             fn.EXISTS(rules),
         )
-        .order_by(User.tier.desc(), Session.id)
+        .order_by(fn.COALESCE(SessionQueue.since, micros(now)), Session.id)
         .limit(limit)
         .tuples()
     )  # fmt: skip
     if only is not None:
         query = query.where(Session.id.in_(list(only)))
+    lately = now - ACTIVE_FOR
     return [
         Unplaced(
-            row[0], row[1], row[2], row[3] or "", row[4], row[5] or row[6], bool(row[5]), row[7]
+            row[0], row[1], row[2], row[3] or "", row[4],
+            (now - row[5]).total_seconds() if row[5] else 0.0, row[5] is not None, row[6],
+            labels_of(row[7]), bool(row[8] and row[8] > lately),
         )
-        for row in query
-    ]
+        for tier in TIERS
+        for row in query.where(User.tier == tier)
+    ]  # fmt: skip
+
+
+def labels_of(held: Mapping[str, str] | None) -> frozenset[str]:
+    """Return labels as ``key=value``."""
+    return frozenset(f"{key}={value}" for key, value in (held or {}).items())
 
 
 def note_failures(rows: Sequence[tuple[int, str]]) -> None:
@@ -134,10 +170,70 @@ def note_failures(rows: Sequence[tuple[int, str]]) -> None:
     execute_many(
         "UPDATE sessions SET trouble = ?, failures = failures + 1, retry_at = ? WHERE id = ?",
         [
-            (reason, micros(now + timedelta(seconds=_pause(counts.get(session, 0)))), session)
+            (
+                _told(reason, counts.get(session, 0) + 1),
+                micros(now + timedelta(seconds=_pause(counts.get(session, 0)))),
+                session,
+            )
             for session, reason in rows
         ],
     )
+
+
+def note_active(ids: Sequence[int]) -> None:
+    """Note that sessions have forwarded something within the last minute."""
+    now = micros(utc_now())
+    execute_many("UPDATE sessions SET active_at = ? WHERE id = ?", [(now, it) for it in ids])
+
+
+def note_moved(ids: Sequence[int]) -> None:
+    """Note that sessions were moved to even nodes out, or made to wait."""
+    now = micros(utc_now())
+    execute_many("UPDATE sessions SET moved_at = ? WHERE id = ?", [(now, it) for it in ids])
+
+
+@dataclass(slots=True, frozen=True)
+class Running:
+    """A session that runs, as those see it who may move it."""
+
+    session: int
+    incarnation: str
+    tier: str
+    active: bool
+    idle: float
+    """Seconds since it forwarded anything."""
+    rested: bool
+    """It was not moved lately."""
+    requires: frozenset[str]
+
+
+def running(rest: timedelta, tier: str | None = None) -> list[Running]:
+    """Return the sessions that run; ``rest`` is how long one is left alone after a move."""
+    now = utc_now()
+    query = (
+        SessionAssignment.select(
+            Session.id, SessionAssignment.incarnation, User.tier, Session.active_at,
+            SessionAssignment.running_at, Session.moved_at, Session.requires,
+        )
+        .join(Session)
+        .join(User)
+        .where(SessionAssignment.state == "running")
+    )  # fmt: skip
+    if tier is not None:
+        query = query.where(User.tier == tier)
+    return [
+        Running(
+            row[0], row[1], row[2], bool(row[3] and row[3] > now - ACTIVE_FOR),
+            (now - (row[3] or row[4] or now)).total_seconds(),
+            row[5] is None or row[5] < now - rest, labels_of(row[6]),
+        )
+        for row in query.tuples()
+    ]  # fmt: skip
+
+
+def moved_since(instant: datetime) -> int:
+    """Return how many sessions were moved or made to wait since an instant."""
+    return int(Session.select().where(Session.moved_at >= instant).count())
 
 
 def note_lost_logins(rows: Sequence[tuple[int, str]]) -> None:
@@ -155,6 +251,10 @@ def clear_trouble(ids: Sequence[int]) -> None:
         " WHERE id = ? AND (failures > 0 OR trouble <> '')",
         [(session,) for session in ids],
     )
+
+
+def _told(reason: str, times: int) -> str:
+    return reason if times == 1 else f"{reason} ({times} times in a row)"
 
 
 def _pause(failures: int) -> int:

@@ -15,7 +15,11 @@ from models.base import execute, execute_many, insert_many, micros, transaction,
 from models.paging import Page
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
-STATES = ("running", "assigned", "stopping", "waiting", "paused", "unplaced", "removing")
+STATES = (
+    "running", "assigned", "stopping", "waiting", "paused", "quarantined", "unplaced", "removing",
+)  # fmt: skip
+QUARANTINE_FAILURES = 6
+"""A session that failed so often in a row is tried seldom, and listed as such."""
 _PART = 500
 
 
@@ -156,6 +160,11 @@ def count_by_state() -> dict[str, int]:
         "paused": int(paused.count()),
         "removing": int(Session.select().where(Session.removing & idle).count()),
     }
+    counts["quarantined"] = int(
+        Session.select()
+        .where(_quarantined() & (Session.wanted == "running") & ~Session.removing & idle)
+        .count()
+    )
     counts["unplaced"] = max(0, count() - sum(counts.values()))
     counts["troubled"] = int(Session.select().where(Session.trouble != "").count())
     return counts
@@ -183,6 +192,14 @@ def remove_unused(session: Session) -> bool:
             return False
         session.delete_instance()
         return True
+
+
+def set_requires(session: Session, labels: dict[str, str]) -> None:
+    """Set the labels that a session's node must have; it is placed anew if it runs."""
+    with transaction():
+        Session.update(requires=labels, revision=Session.revision + 1).where(
+            Session.id == session.id
+        ).execute()
 
 
 def mark_removing(session: Session) -> None:
@@ -236,6 +253,7 @@ def _described() -> Any:
             (Session.removing, "removing"),
             (SessionAssignment.state.is_null(False), SessionAssignment.state),
             (Session.wanted == "paused", "paused"),
+            (_quarantined(), "quarantined"),
             (SessionQueue.reason.is_null(False), "waiting"),
         ),
         "unplaced",
@@ -244,7 +262,8 @@ def _described() -> Any:
         Session.select(
             Session.id, Session.name, User.name.alias("user"), User.tier, Session.wanted,
             state.alias("state"), SessionAssignment.worker.alias("node"), SessionAssignment.epoch,
-            SessionQueue.reason.alias("waits"), Session.trouble, Session.created_at,
+            SessionQueue.reason.alias("waits"), Session.trouble, Session.requires,
+            Session.created_at,
         )
         .join(User)
         .switch(Session)
@@ -255,6 +274,10 @@ def _described() -> Any:
         .switch(Session)
         .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
     )  # fmt: skip
+
+
+def _quarantined() -> Any:
+    return (Session.failures >= QUARANTINE_FAILURES) & (Session.trouble != "")
 
 
 def _filtered(query: Any, chosen: SessionFilter) -> Any:
@@ -275,10 +298,11 @@ def _filtered(query: Any, chosen: SessionFilter) -> Any:
         query = query.where(Session.removing)
     elif chosen.state == "paused":
         query = query.where((Session.wanted == "paused") & idle)
-    elif chosen.state == "waiting":
-        query = query.where(SessionQueue.reason.is_null(False) & (Session.wanted != "paused"), idle)
-    elif chosen.state == "unplaced":
-        query = query.where((Session.wanted != "paused") & SessionQueue.reason.is_null(), idle)
+    elif chosen.state == "quarantined":
+        query = query.where((Session.wanted != "paused") & _quarantined(), idle)
+    elif chosen.state in ("waiting", "unplaced"):
+        waits = SessionQueue.reason.is_null(chosen.state == "unplaced")
+        query = query.where((Session.wanted != "paused") & ~_quarantined() & waits, idle)
     elif chosen.state is not None:
         raise UsageError(
             f"There is no state '{names.shown(chosen.state)}'; it is one of {', '.join(STATES)}."

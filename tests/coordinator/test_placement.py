@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.coordinator.placement import Node, Wish, fits, needed_bytes, plan, score, steep
+from afx.coordinator.placement import Node, Wish, fits, plan, score, steep
 
 MIB = 1024 * 1024
 
@@ -113,12 +113,6 @@ def test_the_last_share_of_a_resource_costs_more_than_the_first(a: float, b: flo
 
 def test_less_free_ram_costs_more() -> None:
     assert score(node("a", free=100 * MIB), MIB) > score(node("b"), MIB)
-
-
-@given(st.integers(0, 10_000))
-def test_a_learned_size_moves_from_the_assumed_to_the_measured(sessions: int) -> None:
-    learned = needed_bytes(100 + 50 * sessions, 100, sessions, assumed=200)
-    assert 50 <= learned <= 200
 
 
 @given(wishes, nodes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -463,3 +463,50 @@ def test_nodes_are_found_by_a_beginning(database: Any) -> None:
         workers.find("east")
     page = workers.listing(limit=2)
     assert [it["name"] for it in workers.listing(after=page.next).rows] == ["west-1"]
+
+
+def test_traits_tell_where_a_session_fits(ids: list[int]) -> None:
+    gold = users.create("bob", "premium")
+    [it] = sessions.create_many(gold, [NewSession("gold", "x")])
+    sessions.set_requires(sessions.find("gold"), {"region": "eu"})
+    with base.transaction():
+        placing.note_active([it])
+    held = placing.traits([it, ids[0]])
+    assert held[it] == placing.Traits(True, True, frozenset({"region=eu"}))
+    assert held[ids[0]] == placing.Traits(False, False, frozenset())
+    assert placing.labels_of(None) == frozenset()
+
+
+def test_running_sessions_are_told_with_their_rest(ids: list[int]) -> None:
+    for it in ids:
+        give(it)
+    with base.transaction():
+        assignments.mark_running([(it, 1) for it in ids[:2]])
+        placing.note_moved(ids[:1])
+    rest = timedelta(minutes=30)
+    assert {it.session: it.rested for it in placing.running(rest)} == {ids[0]: False, ids[1]: True}
+    assert placing.running(rest, "premium") == []
+    assert [it.rested for it in placing.running(timedelta(0), "free")] == [True, True]
+    now = base.utc_now()
+    assert placing.moved_since(now - timedelta(hours=1)) == 1
+    assert placing.moved_since(now + timedelta(hours=1)) == 0
+
+
+def test_what_required_labels_change_is_placed_anew(ids: list[int]) -> None:
+    with base.transaction():
+        assignments.create_many([Active(ids[0], "w1", "one", 1, "assigned", revision=2)])
+    assert assignments.wanted_stops() == []
+    sessions.set_requires(sessions.find("s0"), {"region": "eu"})
+    assert [it.session for it in assignments.wanted_stops()] == [ids[0]]
+
+
+def test_a_session_that_fails_again_and_again_is_in_quarantine(ids: list[int]) -> None:
+    for _ in range(7):
+        with base.transaction():
+            placing.note_failures([(ids[0], "no way")])
+    held = sessions.describe(sessions.find("s0"))
+    assert (held["state"], held["trouble"]) == ("quarantined", "no way (7 times in a row)")
+    [row] = sessions.listing(SessionFilter(state="quarantined")).rows
+    assert row["name"] == "s0"
+    sessions.set_wanted(sessions.find("s0"), "running")
+    assert sessions.describe(sessions.find("s0"))["state"] == "unplaced"
