@@ -25,6 +25,7 @@ COMMANDS = {
     "user": "Users: the customers who own sessions.",
     "session": "Sessions: Telegram accounts' logins.",
     "rule": "Rules: which chats are forwarded, and where to.",
+    "rebalance": "Evening the nodes out: what would move, and moving it now.",
     "control": "Controls: commands to nodes and about sessions.",
     "analytics": "What was: nodes' metrics over time, sessions.",
     "audit": "The audit log: who changed what.",

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import secrets
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import common, complete, groups, output, waiting
+
+if TYPE_CHECKING:
+    from afx.config import Settings
 
 app = groups.group("Worker nodes: they run the sessions.")
 Names = Annotated[
     list[str],
     typer.Argument(help="Nodes, or unique beginnings.", autocompletion=complete.workers),
 ]
+
+
+Some = Annotated[
+    list[str] | None,
+    typer.Argument(help="Nodes, or unique beginnings.", autocompletion=complete.workers),
+]
+Label = Annotated[
+    list[str] | None, typer.Option("--label", "-l", help="All live nodes with KEY=VALUE.")
+]
+Every = Annotated[bool, typer.Option("--all", help="All live nodes.")]
 
 
 @app.callback()
@@ -180,7 +193,8 @@ def uncordon(
 
 @app.command()
 def drain(
-    names: Names,
+    names: Some = None,
+    label: Label = None,
     wait: waiting.Wait = True,
     timeout: waiting.Timeout = 600.0,
     dry_run: common.DryRun = False,
@@ -191,11 +205,49 @@ def drain(
     """Move all sessions of nodes to others; they stay cordoned afterwards.
 
     Each session stops on its node before it starts on another. What fits
-    nowhere else stays, and goes as soon as there is room.
+    nowhere else stays, and goes as soon as there is room. 'afx worker uncordon'
+    or 'afx control cancel' calls it off.
 
     Example:  afx worker drain w1 --timeout 120
     """
+    held = common.settings(redis_url=redis_url, database_url=database_url)
+    names = _chosen(held, names, label)
     _control("drain", names, wait, timeout, dry_run, redis_url, database_url, json)
+
+
+@app.command()
+def recycle(
+    names: Some = None,
+    label: Label = None,
+    everything: Every = False,
+    timeout: waiting.Timeout = 600.0,
+    redis_url: common.RedisUrl = None,
+    database_url: common.DatabaseUrl = None,
+    json: common.Json = False,
+) -> None:
+    """Renew nodes one after another: each is emptied, begins anew, and is ready again.
+
+    A rolling restart of all nodes, without a message lost:
+
+    Example:  afx worker recycle --all
+    """
+    from afx.errors import UsageError
+    from cli.common import changing
+
+    with changing(database_url, redis_url=redis_url) as (held, who):
+        from afx.operations import workers
+
+        chosen = _chosen(held, names, label, everything)
+        if len(chosen) > 1 and not json:
+            print(f"{len(chosen)} nodes, one after another: {', '.join(chosen)}")
+        for name in chosen:
+            requested = [workers.recycle(who, name)]
+            waiting.finish(
+                requested, "recycle", held=held, wait=True, timeout=timeout, dry_run=False,
+                as_json=json,
+            )  # fmt: skip
+        if not chosen:
+            raise UsageError("No live node has these labels; 'afx worker list' shows them all.")
 
 
 @app.command()
@@ -259,3 +311,22 @@ def _control(
         waiting.finish(
             requested, kind, held=held, wait=wait, timeout=timeout, dry_run=dry_run, as_json=json
         )
+
+
+def _chosen(
+    held: Settings, names: list[str] | None, label: list[str] | None, everything: bool = False
+) -> list[str]:
+    """Return the nodes that a command means: by name, by label, or all that live."""
+    from afx.cluster.registry import LIVE_STATES, Registry
+    from afx.errors import UsageError
+
+    if bool(names) + bool(label) + everything != 1:
+        raise UsageError("Say which nodes: by name, or by --label KEY=VALUE.")
+    if names:
+        return names
+    wanted = common.labels(label).items()
+    with common.redis_client(held) as client:
+        return [
+            it.name for it in Registry(client).all()
+            if it.state in LIVE_STATES and wanted <= it.labels.items()
+        ]  # fmt: skip

@@ -13,8 +13,8 @@ from afx.cluster import keys
 from afx.cluster.scripts import source
 from afx.errors import AfxError, FencedError
 
-WorkerState = Literal["ready", "cordoned", "draining", "stopping", "fenced", "left"]
-LIVE_STATES = ("ready", "cordoned", "draining", "stopping")
+WorkerState = Literal["ready", "cordoned", "draining", "stopping", "recycling", "fenced", "left"]
+LIVE_STATES = ("ready", "cordoned", "draining", "stopping", "recycling")
 
 
 @dataclass(slots=True, frozen=True)

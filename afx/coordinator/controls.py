@@ -46,14 +46,18 @@ class Controls:
         A node that has just registered is ready by itself: before anything is
         placed it is what it was before.
         """
-        stops = {
-            it.worker for it in self._open
-            if it.kind == "stop" and it.incarnation in ("", *(n.incarnation for n in nodes))
-        }  # fmt: skip
+        homes = {"", *(it.incarnation for it in nodes)}
+        kinds = {it.worker: it.kind for it in self._open if it.incarnation in homes}
+        counts = self._book.counts()
         after: list[WorkerView] = []
         for it in nodes:
-            state: str = "stopping" if it.name in stops else self._wanted.get(it.name, "ready")
-            if it.state in LIVE_STATES and it.state not in (state, "stopping"):
+            state = self._wanted.get(it.name, "ready")
+            if kinds.get(it.name) == "stop":
+                state = "stopping"
+            elif kinds.get(it.name) == "recycle":
+                # First it is emptied, as by a drain; then it begins anew.
+                state = "draining" if counts[it.incarnation] else "recycling"
+            if it.state in LIVE_STATES and it.state not in (state, "stopping", "recycling"):
                 if self._registry.wish(it.name, it.incarnation, state, term):  # type: ignore[arg-type]
                     log.info("node_wanted", node=it.name, state=state)
                     it = replace(it, state=state)  # type: ignore[arg-type]  # noqa: PLW2901

@@ -329,8 +329,12 @@ class Coordinator:
         only: list[int] | None = sorted(chosen)
         if now >= self._next_place or len(chosen) > _PLACE_MOST:
             only = None
-            self._next_place = now + _FULL_RETRY_SECONDS
+        begun = time.monotonic()
         found = placing.unplaced(_PLACE_MOST, only)
+        if only is None:
+            # A look at a hundred thousand sessions takes its time: not too often.
+            took = time.monotonic() - begun
+            self._next_place = now + max(_FULL_RETRY_SECONDS, 10 * took)
         book.freed.clear()
         book.cooling = {k: v for k, v in book.cooling.items() if v > now}
         waiting = [it for it in found if it.id not in book.cooling]

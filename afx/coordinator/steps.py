@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 NODE_STATES: dict[str, str] = {
     "cordon": "cordoned", "uncordon": "ready", "drain": "draining", "stop": "stopping",
+    "recycle": "draining",
 }  # fmt: skip
 """The state of a node in which a control's wish is fulfilled."""
 
@@ -60,6 +61,8 @@ def node_step(kind: str, state: str, bound: str, look: NodeLook) -> Step:
         if look.incarnation:
             return Step("failed", "it lives; stop it first")
         return Step("done" if not look.sessions else "", _left(look))
+    if kind == "recycle":
+        return _recycle_step(state, bound, look)
     if kind == "stop":
         if not look.incarnation or (bound and bound != look.incarnation):
             return Step("done", "it has stopped")
@@ -82,6 +85,23 @@ def node_step(kind: str, state: str, bound: str, look: NodeLook) -> Step:
     if kind == "stop":
         return Step("", _left(look))
     return Step("done", "no session is left on it" if kind == "drain" else "")
+
+
+def _recycle_step(state: str, bound: str, look: NodeLook) -> Step:
+    """A recycled node is drained, then begins anew, and is ready again."""
+    if not look.incarnation:
+        # It is between two incarnations, or was not there to begin with.
+        return Step() if bound else Step("failed", "it does not run")
+    if bound and bound != look.incarnation:
+        return Step("done", "it has begun anew")
+    if look.state not in ("draining", "recycling"):
+        return Step()
+    if state == "requested":
+        return Step("sent")
+    if state == "sent":
+        heard = look.seen in ("draining", "recycling")
+        return Step("acknowledged", _left(look)) if heard else Step("", _left(look))
+    return Step("", _left(look))
 
 
 def session_step(kind: str, state: str, target: str, look: SessionLook) -> Step:

@@ -127,15 +127,6 @@ def rebalance_plan(
     nodes: Sequence[WorkerView], running: Sequence[Running], capacity: Capacity
 ) -> list[Shift]:
     """Return the moves that would even the nodes out now."""
-    carriers = [
-        Carrier(
-            it.name, it.incarnation, it.metrics.rss + it.reserved,
-            it.metrics.rss + it.reserved + max(0, it.metrics.ram_free), it.assigned,
-            it.max_sessions, labels_of(it.labels),
-        )
-        for it in nodes
-        if it.state == "ready"
-    ]  # fmt: skip
     homes = {it.incarnation for it in nodes if it.state in LIVE_STATES}
     movable = [
         Movable(
@@ -145,4 +136,17 @@ def rebalance_plan(
         if it.rested and it.incarnation in homes
     ]
     lately = placing.moved_since(utc_now() - timedelta(hours=1))
-    return rebalance.plan(carriers, movable, rebalance.budget(len(running), lately))
+    return rebalance.plan(carriers(nodes), movable, rebalance.budget(len(running), lately))
+
+
+def carriers(nodes: Sequence[WorkerView]) -> list[Carrier]:
+    """Return the ready nodes and what they carry."""
+    return [
+        Carrier(
+            it.name, it.incarnation, it.metrics.rss + it.reserved,
+            it.metrics.rss + it.reserved + max(0, it.metrics.ram_free), it.assigned,
+            it.max_sessions, labels_of(it.labels),
+        )
+        for it in nodes
+        if it.state == "ready"
+    ]  # fmt: skip

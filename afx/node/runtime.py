@@ -48,7 +48,7 @@ _STOP_SECONDS = 20.0
 _AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger()
-Ending = Literal["stopped", "host_died", "fenced", "lease_over"]
+Ending = Literal["stopped", "recycled", "host_died", "fenced", "lease_over"]
 
 
 class Supervisor:
@@ -84,7 +84,7 @@ class Supervisor:
                 ending = self._live(incarnation, first=first)
                 first = False
                 log.info("incarnation_ended", node=self._name, ending=ending)
-                if ending != "stopped":
+                if ending not in ("stopped", "recycled"):
                     self._stop.wait(_AGAIN_SECONDS)
         finally:
             self._witness.close()
@@ -191,7 +191,9 @@ class Supervisor:
         while True:
             started = time.monotonic()
             if host.poll() is not None:
-                return "stopped" if asked_to_stop else "host_died"
+                if not asked_to_stop:
+                    return "host_died"
+                return "stopped" if self._stop.is_set() else "recycled"
             if lease.now() >= memory.deadline:
                 return "lease_over"
             if lease.now() - memory.host_beat > self._settings.host_stall_seconds > 0:
@@ -216,11 +218,12 @@ class Supervisor:
                     self._register_again(who, memory, resources)
             except redis.RedisError as error:
                 log.warning("heartbeat_failed", node=self._name, reason=str(error))
-            if self._stop.is_set() and not asked_to_stop:
+            over = self._stop.is_set() or wanted == "recycling"
+            if over and not asked_to_stop:
                 host.send_signal(signal.SIGTERM)
                 asked_to_stop = time.monotonic()
             if asked_to_stop and time.monotonic() - asked_to_stop > _STOP_SECONDS:
-                return "stopped"
+                return "stopped" if self._stop.is_set() else "recycled"
             rest = self._settings.heartbeat_seconds - (time.monotonic() - started)
             if asked_to_stop:
                 with contextlib.suppress(subprocess.TimeoutExpired):

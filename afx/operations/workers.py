@@ -22,6 +22,15 @@ def want(operator: Operator, kind: str, name: str) -> Requested:
     return Requested(worker.name, control.id)
 
 
+def recycle(operator: Operator, name: str) -> Requested:
+    """Empty a node, let it begin anew with a fresh process, and give it sessions again."""
+    worker = workers.find(name)
+    with change(operator, "worker.recycle", f"worker/{worker.name}") as details:
+        control = controls.request("recycle", operator.actor, worker=worker.name)
+        details["control"] = control.id
+    return Requested(worker.name, control.id)
+
+
 def end(operator: Operator, kind: str, name: str) -> Requested:
     """Stop a node, or remove one that has stopped."""
     worker = workers.find(name)

@@ -212,3 +212,70 @@ def test_the_command_line_waits_for_the_nodes(new_lab: NewLab) -> None:
     assert '"nodes": [{' in top.stdout
     lab.wait("the head is noted", lambda: bool(lab.redis.get("afx:audit:head")), 10)
     assert afx("audit", "verify").returncode == 0
+
+
+def test_a_rolling_restart_of_all_nodes_loses_no_message(new_lab: NewLab) -> None:
+    from cli_runs import runner
+
+    lab = flowing(new_lab, 3, 18, posts=1500)
+    before = {it.name: it.incarnation for it in lab.nodes()}
+    said = runner(lab.settings.home)("worker", "recycle", "--all")
+    assert said.returncode == 0, said.stdout + said.stderr
+    after = {it.name: it.incarnation for it in lab.nodes()}
+    assert set(after) == set(before)
+    assert not set(after.values()) & set(before.values())
+    assert {it.state for it in lab.nodes()} == {"ready"}
+    verdict = lab.wait_delivered(40)
+    assert clean(verdict), verdict
+
+
+def test_a_coordinator_is_replaced_by_its_standby_without_a_message_lost(new_lab: NewLab) -> None:
+    lab = flowing(new_lab, 2, 12, posts=900)
+    lab.fleet.start_coordinator("coordinator-2")
+    time.sleep(0.5)
+    first = lab.fleet.children.pop("coordinator")
+    first.terminate()
+    assert first.wait(20) == 0
+    moved = acts.move(ME, lab.sessions[0].name, "").control
+    assert done(lab, moved)["state"] == "done"
+    verdict = lab.wait_delivered(40)
+    assert clean(verdict), verdict
+
+
+def test_nodes_are_drained_by_label(new_lab: NewLab) -> None:
+    from cli_runs import complains, runner
+
+    lab = new_lab()
+    lab.add_sessions(6)
+    lab.fleet.start_coordinator()
+    lab.fleet.start_worker("w1", "--label", "rack=a", "--label", "kind=big")
+    lab.fleet.start_worker("w2", "--label", "rack=b")
+    lab.wait_nodes(2)
+    lab.wait_running()
+    lab.wait("nodes are noted", lambda: len(workers.listing().rows) == 2, 10)
+    afx = runner(lab.settings.home)
+    assert afx("worker", "drain", "-l", "rack=a").returncode == 0
+    assert (on("w1"), on("w2")) == (0, 6)
+    assert '"name": "w1"' in afx("worker", "list", "-l", "kind=big", "--json").stdout
+    complains(afx("worker", "drain"), 2, "--label")
+    complains(afx("worker", "drain", "-l", "rack"), 2, "KEY=VALUE")
+
+
+def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
+    import json
+
+    from cli_runs import runner
+
+    lab = new_lab({"AFX_REBALANCE_SECONDS": "0", "AFX_RAM_LIMIT_MIB": "300",
+                   "AFX_RAM_HEADROOM_MIB": "1", "AFX_RAM_HEADROOM_SHARE": "0.01"})  # fmt: skip
+    lab.add_sessions(60)
+    lab.fleet.start_coordinator()
+    lab.fleet.start_worker("w1")
+    lab.wait_running()
+    lab.fleet.start_worker("w2")
+    lab.wait_nodes(2)
+    afx = runner(lab.settings.home)
+    planned = json.loads(afx("rebalance", "plan", "--json").stdout)
+    assert planned["imbalance"] >= 1.0
+    applied = json.loads(afx("rebalance", "apply", "--json").stdout)
+    assert [it["id"] for it in applied["moves"]] == [it["id"] for it in planned["moves"]]

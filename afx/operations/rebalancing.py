@@ -1,0 +1,52 @@
+"""Evening the nodes out by hand, by the leader's own plan."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import redis
+
+from afx.cluster.registry import Registry
+from afx.config import Settings
+from afx.coordinator import rebalance
+from afx.coordinator.capacity import Capacity
+from afx.coordinator.upkeep import carriers, rebalance_plan
+from afx.errors import UsageError
+from afx.operations.change import Operator, change
+from models.base import transaction
+from models.storage import controls, placing
+
+
+def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
+    """Return how uneven the nodes are, and which sessions would move."""
+    nodes = Registry(client).all()
+    running = placing.running(timedelta(minutes=settings.preemption_rest_minutes))
+    capacity = Capacity(settings)
+    capacity.learn(nodes, running)
+    shifts = rebalance_plan(nodes, running, capacity)
+    names = placing.standing([it.session for it in shifts])
+    return {
+        "imbalance": round(rebalance.imbalance(carriers(nodes)), 4),
+        "moves": [
+            {"session": names[it.session].name, "id": it.session, "source": it.source,
+             "target": it.target}
+            for it in shifts
+        ],
+    }  # fmt: skip
+
+
+def apply(operator: Operator, settings: Settings, client: redis.Redis) -> dict[str, Any]:
+    """Request the moves of the plan; what is under way already stays as it is."""
+    found = plan(settings, client)
+    if not found["moves"]:
+        return found
+    with transaction(), change(operator, "rebalance.apply", "cluster") as details:
+        for it in list(found["moves"]):
+            try:
+                controls.request("move", operator.actor, worker=it["target"], session=it["id"])
+            except UsageError:
+                found["moves"].remove(it)
+        placing.note_moved([it["id"] for it in found["moves"]])
+        details["moves"] = found["moves"]
+    return found
