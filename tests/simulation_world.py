@@ -1,0 +1,505 @@
+"""A cluster under a virtual clock: the protocol's decisions, and all that may go wrong.
+
+The decisions are the real ones (``lease``, ``failure``, ``epochs``, ``placement``,
+``fairness``); Redis, SQL, Telegram, nodes and coordinators are models of a few
+lines each. What Telegram sees is the judge: a session that two incarnations use
+at once is a violation, and so is an epoch that falls, or a node beyond its
+capacity. ``Faults`` says what goes wrong, ``Broken`` leaves a rule out on purpose.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from afx import lease
+from afx.coordinator import failure, placement
+from afx.coordinator.epochs import EpochCounter
+from afx.coordinator.fairness import Waiter, fair_order
+
+PROFILE = lease.PROFILES["fast"]
+BEAT, TICK, LEAD, LEAD_STOP = 0.5, 0.2, 5.0, 3.0
+IN_FLIGHT = 1.8
+"""A write may reach Telegram so long after it was made.
+
+The lock delay is there for it: without drift, takeover comes L_leader + G − L_node
+= 2 s after a node's last write at the earliest.
+"""
+
+
+@dataclass(slots=True, frozen=True)
+class Faults:
+    """How often what goes wrong, as probabilities per message or per second."""
+
+    lose: float = 0.02
+    late: float = 0.05
+    doubled: float = 0.03
+    pause: float = 0.01
+    crash: float = 0.004
+    stall: float = 0.01
+    leader_pause: float = 0.02
+    partition: float = 0.01
+    drift: float = 0.009
+    move: float = 0.1
+    """No fault: sessions that are moved, for each look of a coordinator."""
+
+
+@dataclass(slots=True, frozen=True)
+class Broken:
+    """Rules left out on purpose: each must be found out."""
+
+    no_lock_delay: bool = False
+    deadline_from_reply: bool = False
+    start_without_ack: bool = False
+    stale_term_accepted: bool = False
+
+
+@dataclass(slots=True)
+class Record:
+    incarnation: str
+    state: str = "ready"
+    seq: int = 0
+    assigned: int = 0
+
+
+@dataclass(slots=True)
+class Assigned:
+    node: str
+    incarnation: str
+    epoch: int
+    state: str
+
+
+@dataclass(slots=True)
+class Node:
+    name: str
+    rate: float
+    """Its clock's seconds for each of the world's."""
+    incarnation: str = ""
+    number: int = 0
+    deadline: float = 0.0
+    paused_until: float = 0.0
+    cut_until: float = 0.0
+    dead: bool = False
+    term: int = 0
+    epochs: dict[int, int] = field(default_factory=dict)
+    running: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Coordinator:
+    name: str
+    term: int = 0
+    until: float = -1.0
+    paused_until: float = 0.0
+    sightings: dict[str, failure.Sighting] = field(default_factory=dict)
+    fenced_at: dict[str, float] = field(default_factory=dict)
+    epochs: EpochCounter | None = None
+    moving: dict[int, str] = field(default_factory=dict)
+    # What it has read of SQL, and written there: stale as soon as another leads.
+    active: dict[int, Assigned] = field(default_factory=dict)
+    waiting: dict[int, float] = field(default_factory=dict)
+    read: int = 0
+
+
+class World:
+    """All of it; ``violations`` is empty when the protocol held."""
+
+    def __init__(
+        self, seed: int, *, nodes: int = 4, sessions: int = 12, capacity: int = 8,
+        coordinators: int = 2, faults: Faults | None = None, broken: Broken | None = None,
+        write_gap: float = 0.4,
+    ) -> None:  # fmt: skip
+        self.random = random.Random(seed)
+        self.faults, self.broken = faults or Faults(), broken or Broken()
+        self.now = 0.0
+        self.capacity = capacity
+        self._write_gap = write_gap
+        self.violations: list[str] = []
+        self.placements = self.takeovers = self.moves = 0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._stalled_until = 0.0
+        drift = self.faults.drift
+        self.nodes = {
+            f"w{n}": Node(f"w{n}", 1 + self.random.uniform(-drift, drift)) for n in range(nodes)
+        }
+        # Redis
+        self.records: dict[str, Record] = {}
+        self.redis_term = 0
+        self.leader: tuple[str, float] | None = None
+        self.reports: list[tuple[str, int, int, str]] = []
+        self.reports_read = 0
+        # SQL
+        self.sql_term = self.generation = 0
+        self.active: dict[int, Assigned] = {}
+        self.waiting: dict[int, float] = dict.fromkeys(range(sessions), 0.0)
+        self._highest = dict.fromkeys(range(sessions), 0)
+        # Telegram: session → (incarnation, until when it is heard)
+        self._heard: dict[int, tuple[str, float]] = {}
+        for node in self.nodes.values():
+            self._boot(node)
+        for number in range(coordinators):
+            it = Coordinator(f"c{number}")
+            self.at(self.random.random(), lambda it=it: self._tick(it))
+        self.at(0.5, self._mischief)
+
+    # --- time and messages --------------------------------------------------------------
+
+    def at(self, delay: float, act: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._events, (self.now + delay, self._count, act))
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self._events and self._events[0][0] <= end and len(self.violations) < 5:
+            self.now, _, act = heapq.heappop(self._events)
+            act()
+        self.now = end
+
+    def _delay(self) -> float:
+        chance = self.random.random()
+        wait = max(0.0, self._stalled_until - self.now)
+        if chance < self.faults.late:
+            return wait + self.random.uniform(0.2, 2.5)
+        return wait + self.random.uniform(0.0005, 0.01)
+
+    def _lost(self) -> bool:
+        return self.random.random() < self.faults.lose
+
+    # --- nodes ---------------------------------------------------------------------------
+
+    def _clock(self, node: Node) -> float:
+        return self.now * node.rate
+
+    def _may_write(self, node: Node) -> bool:
+        return not node.dead and self._clock(node) < node.deadline
+
+    def _awake(self, node: Node, act: Callable[[], None]) -> bool:
+        """Whether a node can act now; else it does when its pause is over."""
+        if node.paused_until > self.now:
+            self.at(node.paused_until - self.now + 1e-6, act)
+            return False
+        return True
+
+    def _boot(self, node: Node) -> None:
+        node.number += 1
+        node.incarnation = f"{node.name}#{node.number}"
+        node.dead = False
+        node.deadline = -1.0
+        node.epochs, node.running = {}, {}
+        self._register(node, node.incarnation)
+
+    def _register(self, node: Node, incarnation: str) -> None:
+        if node.incarnation != incarnation or node.dead:
+            return
+        if not self._awake(node, lambda: self._register(node, incarnation)):
+            return
+        sent = self._clock(node)
+        held = self.records.get(node.name)
+        free = held is None or held.state in ("fenced", "left")
+        if node.cut_until <= self.now and free and not self._lost():
+            self.records[node.name] = Record(incarnation)
+            node.deadline = sent + PROFILE.node
+            self.at(BEAT, lambda: self._beat(node, incarnation))
+        else:
+            self.at(BEAT, lambda: self._register(node, incarnation))
+
+    def _beat(self, node: Node, incarnation: str) -> None:
+        if node.incarnation != incarnation or node.dead:
+            return
+        if not self._awake(node, lambda: self._beat(node, incarnation)):
+            return
+        if self._clock(node) >= node.deadline:
+            self._end(node)
+            return
+        self.at(BEAT, lambda: self._beat(node, incarnation))
+        sent = self._clock(node)
+        if node.cut_until > self.now or self._lost():
+            return
+
+        def arrive() -> None:
+            held = self.records.get(node.name)
+            ok = held is not None and held.incarnation == incarnation and held.state == "ready"
+            if ok and held is not None:
+                held.seq += 1
+            if node.cut_until > self.now or self._lost():
+                return
+            self.at(self._delay(), lambda: answer(ok))
+
+        def answer(ok: bool) -> None:
+            if node.incarnation != incarnation or node.dead:
+                return
+            if not self._awake(node, lambda: answer(ok)):
+                return
+            if not ok:
+                self._end(node)
+                return
+            base = self._clock(node) if self.broken.deadline_from_reply else sent
+            if self._clock(node) < node.deadline:
+                node.deadline = max(node.deadline, base + PROFILE.node)
+
+        self.at(self._delay(), arrive)
+
+    def _end(self, node: Node) -> None:
+        """The incarnation ends: its lease is over, or it was fenced."""
+        node.running.clear()
+        node.dead = True
+        self.at(0.5, lambda: self._boot(node))
+
+    def _order(self, kind: str, term: int, session: int, epoch: int, incarnation: str) -> None:
+        """Send an order to a node: it may come late, twice, or not at all."""
+        if self._lost():
+            return
+        for _ in range(2 if self.random.random() < self.faults.doubled else 1):
+            self.at(self._delay(), lambda: self._obey(kind, term, session, epoch, incarnation))
+
+    def _obey(self, kind: str, term: int, session: int, epoch: int, incarnation: str) -> None:
+        node = self.nodes[incarnation.partition("#")[0]]
+        if node.incarnation != incarnation or node.dead or node.cut_until > self.now:
+            return
+        if not self._awake(node, lambda: self._obey(kind, term, session, epoch, incarnation)):
+            return
+        if term < node.term and not self.broken.stale_term_accepted:
+            return
+        node.term = max(node.term, term)
+        if kind == "stop":
+            node.epochs[session] = max(epoch, node.epochs.get(session, 0))
+            self.at(self.random.uniform(0.01, 0.3), lambda: self._stopped(node, session, epoch))
+            return
+        if epoch < node.epochs.get(session, 0) or not self._may_write(node):
+            return
+        if session in node.running:
+            if node.running[session] == epoch:
+                self._report("running", session, epoch, incarnation)
+            return
+        if node.epochs.get(session) == epoch:
+            return  # it was told to stop before it had started
+        node.epochs[session] = epoch
+        node.running[session] = epoch
+        self.at(self.random.uniform(0.01, 0.4), lambda: self._report("running", session, epoch,
+                                                                      incarnation))  # fmt: skip
+        self._write(node, session, epoch, incarnation)
+
+    def _stopped(self, node: Node, session: int, epoch: int) -> None:
+        if node.dead or not self._awake(node, lambda: self._stopped(node, session, epoch)):
+            return
+        incarnation = node.incarnation
+        if node.running.get(session, 0) <= epoch:
+            node.running.pop(session, None)
+        # It closes after the last answer has come: nothing is in flight.
+        held = self._heard.get(session)
+        if held and held[0] == incarnation and session not in node.running:
+            self._heard[session] = (incarnation, self.now)
+        self._report("stopped", session, epoch, incarnation)
+
+    def _write(self, node: Node, session: int, epoch: int, incarnation: str) -> None:
+        """A running session uses its connection, again and again."""
+        if node.incarnation != incarnation or node.running.get(session) != epoch:
+            return
+        if not self._awake(node, lambda: self._write(node, session, epoch, incarnation)):
+            return
+        if not self._may_write(node):
+            return
+        held = self._heard.get(session)
+        if held and held[0] != incarnation and held[1] > self.now:
+            self.violations.append(
+                f"{self.now:.2f}: session {session} is used by {held[0]} and by {incarnation}"
+            )
+        if epoch < self._highest[session]:
+            self.violations.append(f"{self.now:.2f}: session {session} runs under an old epoch")
+        self._highest[session] = max(epoch, self._highest[session])
+        self._heard[session] = (incarnation, self.now + self.random.uniform(0, IN_FLIGHT))
+        self.at(
+            self.random.uniform(self._write_gap / 8, self._write_gap),
+            lambda: self._write(node, session, epoch, incarnation),
+        )
+
+    def _report(self, kind: str, session: int, epoch: int, incarnation: str) -> None:
+        """Reports are kept by the node until Redis has them: late, never lost."""
+        self.at(self._delay(), lambda: self.reports.append((kind, session, epoch, incarnation)))
+
+    # --- coordinators -----------------------------------------------------------------------
+
+    def _tick(self, it: Coordinator) -> None:
+        if it.paused_until > self.now:
+            self.at(it.paused_until - self.now, lambda: self._tick(it))
+            return
+        self.at(TICK, lambda: self._tick(it))
+        if self._stalled_until > self.now or not self._leads(it):
+            return
+        # A pause may come between the look and what follows from it.
+        if self.random.random() < self.faults.leader_pause:
+            it.paused_until = self.now + self.random.uniform(0.5, 8.0)
+        nodes = {name: Record(r.incarnation, r.state, r.seq, r.assigned)
+                 for name, r in self.records.items()}  # fmt: skip
+        act = lambda: self._act(it, nodes)  # noqa: E731
+        self.at(max(0.0, it.paused_until - self.now), act)
+
+    def _leads(self, it: Coordinator) -> bool:
+        if self.leader and self.leader[1] > self.now and self.leader[0] != it.name:
+            return False
+        fresh = not (self.leader and self.leader[0] == it.name and self.leader[1] > self.now)
+        self.leader = (it.name, self.now + LEAD)
+        if fresh or it.until < self.now:
+            self.redis_term = max(self.redis_term, self.sql_term) + 1
+            self.sql_term = self.redis_term
+            self.generation += 1
+            it.term = self.redis_term
+            it.epochs = EpochCounter(self.generation)
+            it.sightings, it.fenced_at, it.moving = {}, {}, {}
+            it.active = {s: replace(held) for s, held in self.active.items()}
+            it.waiting = dict(self.waiting)
+            it.read = self.reports_read
+        it.until = self.now + LEAD_STOP
+        return True
+
+    def _fenced_off(self, it: Coordinator) -> bool:
+        """Whether what this one writes is refused, by its own clock or by its term."""
+        if self.broken.stale_term_accepted:
+            return False
+        return it.until <= self.now or it.term != self.redis_term or it.term != self.sql_term
+
+    def _act(self, it: Coordinator, nodes: dict[str, Record]) -> None:
+        if self._fenced_off(it):
+            return
+        seen = [(r.incarnation, r.seq) for r in nodes.values()]
+        it.sightings = failure.observe(it.sightings, seen, self.now)
+        self._take_reports(it)
+        delay = 0.0 if self.broken.no_lock_delay else PROFILE.lock_delay
+        homes = {r.incarnation for r in nodes.values()}
+        for name, record in nodes.items():
+            sighting = it.sightings[record.incarnation]
+            if record.state == "ready" and failure.health(sighting, self.now, PROFILE) == "silent":
+                held = self.records.get(name)
+                # Compare and set: a heartbeat since the look renewed the lease.
+                if held and held.incarnation == record.incarnation and held.seq == sighting.seq:
+                    held.state = "fenced"
+                    it.fenced_at[record.incarnation] = self.now
+            elif record.state == "fenced":
+                fenced_at = it.fenced_at.setdefault(record.incarnation, self.now)
+                if self.now - fenced_at >= delay:
+                    self._free(it, record.incarnation)
+        for assigned in list(it.active.values()):
+            if assigned.incarnation not in homes:
+                since = it.fenced_at.setdefault(assigned.incarnation, self.now)
+                if self.now - since >= PROFILE.takeover:
+                    self._free(it, assigned.incarnation)
+        self._place(it, nodes)
+        self._move(it, nodes)
+
+    def _take_reports(self, it: Coordinator) -> None:
+        fresh, it.read = self.reports[it.read :], len(self.reports)
+        self.reports_read = max(self.reports_read, it.read)
+        for kind, session, epoch, incarnation in fresh:
+            held = it.active.get(session)
+            if held is None or (held.epoch, held.incarnation) != (epoch, incarnation):
+                continue
+            if kind == "running" and held.state == "assigned":
+                self._set_state(it, session, "running")
+            elif kind == "stopped":
+                self._ended(it, session)
+        for session, held in it.active.items():
+            # What was lost on its way is ordered again: nodes know what they run.
+            if held.state in ("assigned", "stopping") and self.random.random() < 0.05:
+                kind = "start" if held.state == "assigned" else "stop"
+                self._order(kind, it.term, session, held.epoch, held.incarnation)
+
+    def _free(self, it: Coordinator, incarnation: str) -> None:
+        for session, held in list(it.active.items()):
+            if held.incarnation == incarnation:
+                self.takeovers += 1
+                self._ended(it, session)
+
+    def _set_state(self, it: Coordinator, session: int, state: str) -> None:
+        held = it.active[session]
+        held.state = state
+        stored = self.active.get(session)
+        if stored and stored.epoch == held.epoch:
+            stored.state = state
+
+    def _ended(self, it: Coordinator, session: int) -> None:
+        held = it.active.pop(session)
+        it.waiting[session] = self.now
+        stored = self.active.get(session)
+        if stored is None or stored.epoch != held.epoch:
+            return
+        del self.active[session]
+        record = self.records.get(held.node)
+        if record and record.incarnation == held.incarnation:
+            record.assigned -= 1
+        self.waiting[session] = self.now
+
+    def _place(self, it: Coordinator, nodes: dict[str, Record]) -> None:
+        ready = [
+            placement.Node(name, r.incarnation, 1 << 30, 1 << 30, 0.0,
+                           self.records[name].assigned, self.capacity, 40)
+            for name, r in nodes.items()
+            if r.state == "ready" and self.records[name].incarnation == r.incarnation
+            and self.records[name].state == "ready"
+            and failure.health(it.sightings[r.incarnation], self.now, PROFILE) == "alive"
+        ]  # fmt: skip
+        order = fair_order(
+            [Waiter(s, s % 4 == 0, self.now - since) for s, since in it.waiting.items()]
+        )
+        for made in placement.plan([placement.Wish(s, 1) for s in order], ready).placed:
+            target = it.moving.pop(made.session, "")
+            home = next((r for r in ready if r.name == target and r.sessions < self.capacity), None)
+            self._give(it, made.session, home.name if home else made.node)
+
+    def _give(self, it: Coordinator, session: int, name: str) -> None:
+        record = self.records[name]
+        if record.assigned >= self.capacity or record.state != "ready":
+            return
+        assert it.epochs is not None
+        epoch = it.epochs.take()
+        record.assigned += 1
+        if record.assigned > self.capacity:
+            self.violations.append(f"{self.now:.2f}: {name} is beyond its capacity")
+        if session in self.active and not self.broken.stale_term_accepted:
+            self.violations.append(f"{self.now:.2f}: session {session} is active twice")
+        self.active[session] = Assigned(name, record.incarnation, epoch, "assigned")
+        it.active[session] = replace(self.active[session])
+        del it.waiting[session]
+        self.waiting.pop(session, None)
+        self.placements += 1
+        self._order("start", it.term, session, epoch, record.incarnation)
+
+    def _move(self, it: Coordinator, nodes: dict[str, Record]) -> None:
+        """Now and then a session moves: STOP, acknowledgement, START."""
+        if self.random.random() >= self.faults.move or not it.active:
+            return
+        session = self.random.choice(sorted(it.active))
+        held = it.active[session]
+        others = [n for n, r in nodes.items() if n != held.node and r.state == "ready"]
+        if held.state != "running" or not others:
+            return
+        self._set_state(it, session, "stopping")
+        self.moves += 1
+        target = self.random.choice(others)
+        it.moving[session] = target
+        self._order("stop", it.term, session, held.epoch, held.incarnation)
+        if self.broken.start_without_ack:
+            self._ended(it, session)
+            self._give(it, session, target)
+
+    # --- what goes wrong ---------------------------------------------------------------------
+
+    def _mischief(self) -> None:
+        self.at(0.5, self._mischief)
+        dice, faults = self.random.random, self.faults
+        for node in self.nodes.values():
+            if dice() < faults.pause / 2:
+                node.paused_until = self.now + self.random.choice((0.5, 2.0, 5.0, 12.0))
+            if dice() < faults.partition / 2:
+                node.cut_until = self.now + self.random.uniform(1.0, 15.0)
+            if dice() < faults.crash / 2 and not node.dead:
+                self._end(node)
+                for session, (incarnation, _) in list(self._heard.items()):
+                    if incarnation == node.incarnation:
+                        # The kernel closes the sockets of a process that dies.
+                        self._heard[session] = (incarnation, self.now)
+        if dice() < faults.stall / 2:
+            self._stalled_until = self.now + self.random.uniform(0.5, 6.0)
