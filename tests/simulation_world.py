@@ -370,6 +370,7 @@ class World:
         self._take_reports(it)
         delay = 0.0 if self.broken.no_lock_delay else PROFILE.lock_delay
         homes = {r.incarnation for r in nodes.values()}
+        owners = {held.incarnation for held in it.active.values()}
         for name, record in nodes.items():
             sighting = it.sightings[record.incarnation]
             if record.state == "ready" and failure.health(sighting, self.now, PROFILE) == "silent":
@@ -380,7 +381,7 @@ class World:
                     it.fenced_at[record.incarnation] = self.now
             elif record.state == "fenced":
                 fenced_at = it.fenced_at.setdefault(record.incarnation, self.now)
-                if self.now - fenced_at >= delay:
+                if self.now - fenced_at >= delay and record.incarnation in owners:
                     self._free(it, record.incarnation)
         for assigned in list(it.active.values()):
             if assigned.incarnation not in homes:

@@ -9,12 +9,25 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import density
+import drain
 import failover
 import forward
+import placement
 import sandbox
 import storage
 
-BENCHMARKS = {it.NAME: it for it in (forward, density, failover, sandbox, storage)}
+BENCHMARKS = {
+    it.NAME: it
+    for it in (
+        forward,
+        density,
+        failover,
+        drain,
+        placement,
+        sandbox,
+        storage,
+    )
+}
 
 
 def main() -> None:

@@ -92,6 +92,6 @@ def test_a_hundred_nodes_with_thousands_of_sessions_are_safe_as_well() -> None:
 @pytest.mark.faults
 def test_a_hundred_nodes_with_a_hundred_thousand_sessions_are_safe_as_well() -> None:
     world = World(2, nodes=100, sessions=100_000, capacity=1_100, write_gap=30.0)
-    world.run(60.0)
+    world.run(25.0)
     assert not world.violations
     assert world.takeovers and len(world.active) > 80_000
