@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     """How often nodes are evened out; 0: never by itself."""
     session_kib: int = Field(256, ge=1)
     """Assumed RAM of a session of which nothing is known yet."""
-    starts_per_second: float = Field(20.0, gt=0)
+    starts_per_second: float = Field(30.0, gt=0)
     """How many sessions a node is given a second, in the long run."""
     start_burst: int = Field(40, ge=1)
     """How many it is given at once."""

@@ -42,6 +42,8 @@ class Faults:
     leader_pause: float = 0.02
     partition: float = 0.01
     drift: float = 0.009
+    give_up: float = 0.05
+    """A session that cannot go on ends by itself, and its node reports it."""
     move: float = 0.1
     """No fault: sessions that are moved, for each look of a coordinator."""
 
@@ -54,6 +56,7 @@ class Broken:
     deadline_from_reply: bool = False
     start_without_ack: bool = False
     stale_term_accepted: bool = False
+    ended_starts_again: bool = False
 
 
 @dataclass(slots=True)
@@ -275,8 +278,10 @@ class World:
             if node.running[session] == epoch:
                 self._report("running", session, epoch, incarnation)
             return
-        if node.epochs.get(session) == epoch:
-            return  # it was told to stop before it had started
+        if node.epochs.get(session) == epoch and not self.broken.ended_starts_again:
+            # It has ended under this epoch, or was told to stop before it began.
+            self._report("stopped", session, epoch, incarnation)
+            return
         node.epochs[session] = epoch
         node.running[session] = epoch
         self.at(self.random.uniform(0.01, 0.4), lambda: self._report("running", session, epoch,
@@ -404,8 +409,10 @@ class World:
                 self._ended(it, session)
         for session, held in it.active.items():
             # What was lost on its way is ordered again: nodes know what they run.
-            if held.state in ("assigned", "stopping") and self.random.random() < 0.05:
-                kind = "start" if held.state == "assigned" else "stop"
+            # A new leader also asks for what it thinks runs: so some of that, too.
+            chance = 0.002 if held.state == "running" else 0.05
+            if self.random.random() < chance:
+                kind = "stop" if held.state == "stopping" else "start"
                 self._order(kind, it.term, session, held.epoch, held.incarnation)
 
     def _free(self, it: Coordinator, incarnation: str) -> None:
@@ -496,6 +503,9 @@ class World:
                 node.paused_until = self.now + self.random.choice((0.5, 2.0, 5.0, 12.0))
             if dice() < faults.partition / 2:
                 node.cut_until = self.now + self.random.uniform(1.0, 15.0)
+            if node.running and dice() < faults.give_up / 2 and node.paused_until <= self.now:
+                session = self.random.choice(sorted(node.running))
+                self._stopped(node, session, node.running[session])
             if dice() < faults.crash / 2 and not node.dead:
                 self._end(node)
                 for session, (incarnation, _) in list(self._heard.items()):

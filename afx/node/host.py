@@ -70,6 +70,9 @@ class Host:
         self._sessions: dict[int, RunningSession] = {}
         self._epochs: dict[int, int] = {}
         """The newest epoch of each session that was ordered here."""
+        self._being_started: set[tuple[int, int]] = set()
+        self._ended: dict[int, int] = {}
+        """session → the newest epoch under which it has ended here."""
         self._called_off: set[tuple[int, int]] = set()
         """(session, epoch) of starts that were told to stop before they began."""
         self._dirty: dict[RunningSession, None] = {}
@@ -117,7 +120,10 @@ class Host:
                 continue
             accepted.append(session)
             if epoch == held:
-                if session in self._sessions:
+                # What is still starting will say so itself, once its position is
+                # stored: were it called running before, and killed then, the next
+                # owner would begin at its own now.
+                if session in self._sessions and not self._is_starting((session, epoch)):
                     self._report("running", session, epoch)
                 continue
             self._epochs[session] = epoch
@@ -126,7 +132,15 @@ class Host:
             running = self._sessions.get(session)
             if session in refused or self._is_starting((session, epoch)):
                 continue
+            if self._ended.get(session, 0) >= epoch:
+                # Said to have ended, it may be another node's by now: never again
+                # under that epoch. The leader has missed it, so it hears it again.
+                self._report("stopped", session, epoch, "it had ended here")
+                continue
             if running is None:
+                # Noted before anything is awaited: an order that comes twice at
+                # once must not make two connections of one login.
+                self._being_started.add((session, epoch))
                 fresh.append((session, epoch))
             elif running.epoch < epoch:
                 self._spawn(self._restart(running, epoch))
@@ -148,7 +162,9 @@ class Host:
         """Run a session under a newer epoch: its old self ends first."""
         number = session.spec.session
         await self._stop_one(number, session.epoch, "given again")
-        await self._load_and_start([(number, epoch)])
+        if not self._is_starting((number, epoch)):
+            self._being_started.add((number, epoch))
+            await self._load_and_start([(number, epoch)])
 
     def _is_called_off(self, session: int, epoch: int) -> bool:
         return (
@@ -158,7 +174,7 @@ class Host:
         )
 
     def _is_starting(self, item: tuple[int, int]) -> bool:
-        return any(task.get_name() == f"start {item[0]} {item[1]}" for task in self._tasks)
+        return item in self._being_started
 
     async def _load_and_start(self, items: list[tuple[int, int]]) -> None:
         """Read what the sessions need, in one round trip, and start them."""
@@ -167,16 +183,18 @@ class Host:
             pipe.get(keys.spec(session))
             pipe.hgetall(keys.cursor(session))
             pipe.hgetall(keys.entities(session))
-        answers = await pipe.execute()
+        try:
+            answers = await pipe.execute()
+        except BaseException:
+            self._being_started.difference_update(items)
+            raise
         for number, (session, epoch) in enumerate(items):
             spec, cursors, hashes = answers[3 * number : 3 * number + 3]
             if spec is None:
+                self._being_started.discard((session, epoch))
                 self._report("failed", session, epoch, "its spec is missing in Redis")
                 continue
-            self._spawn(
-                self._start_one(specs.parse(spec), epoch, cursors, hashes),
-                name=f"start {session} {epoch}",
-            )
+            self._spawn(self._start_one(specs.parse(spec), epoch, cursors, hashes))
 
     async def _start_one(
         self, spec: specs.SessionSpec, epoch: int, cursors: dict[str, str], hashes: dict[str, str]
@@ -214,6 +232,7 @@ class Host:
                 os.write(self._settled_pipe, f"{spec.session}\n".encode())
         finally:
             self._starting -= 1
+            self._being_started.discard((spec.session, epoch))
             self._called_off.discard((spec.session, epoch))
 
     async def _stop_one(self, number: int, epoch: int, reason: str) -> None:
@@ -254,6 +273,8 @@ class Host:
         self._report("trouble", session.spec.session, session.epoch, reason)
 
     def _report(self, kind: ReportKind, session: int, epoch: int, reason: str = "") -> None:
+        if kind in ("stopped", "failed"):
+            self._ended[session] = max(epoch, self._ended.get(session, 0))
         self._reports.append(Report(kind, self._node, self._incarnation, session, epoch, reason))
         self._reported.set()
 
@@ -356,6 +377,8 @@ class Host:
 
     async def _drop_foreign(self, session: RunningSession) -> None:
         """Stop a session that Redis says is another's; nobody waits for a report."""
+        number = session.spec.session
+        self._ended[number] = max(session.epoch, self._ended.get(number, 0))
         del self._sessions[session.spec.session]
         await session.stop()
         self._dirty.pop(session, None)

@@ -21,6 +21,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=int, default=200)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--rate", type=float, default=400, help="posts a second, all the time")
+    parser.add_argument(
+        "--mass", type=int, default=1000, help="sessions of one large node that dies; 0: skip it"
+    )
     parser.add_argument("--pause", type=float, default=2, help="seconds between kills")
 
 
@@ -45,6 +48,7 @@ def run(flags: argparse.Namespace) -> None:
                 time.sleep(flags.pause)
             lab.sandbox.call("stop_flow")
             verdict = lab.wait_delivered(60)
+    mass = _mass(flags.mass) if flags.mass else None
     detected = percentile([row["detected_s"] for row in rows], 0.99)
     recovered = percentile([row["recovered_s"] for row in rows], 0.99)
     rows.append({"kill": "all", **{k: v for k, v in verdict.items() if k != "latency_ms"}})
@@ -56,7 +60,35 @@ def run(flags: argparse.Namespace) -> None:
         Target("revoked", verdict["revoked"], 0, "at most"),
         Target("out of order", verdict["out_of_order"], 0, "at most"),
     ]
+    if mass:
+        rows.append(mass)
+        name = f"{flags.mass} sessions over 5 surviving nodes forwarding again, s"
+        targets.append(Target(name, mass["recovered_s"], 8, "at most"))
+        broken = sum(mass[it] for it in ("lost", "duplicated", "revoked", "out_of_order"))
+        targets.append(
+            Target("lost, doubled, revoked, out of order of these", broken, 0, "at most")
+        )
     report(NAME, rows, targets, as_json=flags.json)
+
+
+def _mass(count: int) -> dict[str, Any]:
+    """Kill one node with many sessions, with five others to take them."""
+    with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
+        with Lab(temporary_settings(Path(home)), variables={"AFX_REBALANCE_SECONDS": "0"}) as lab:
+            lab.add_sessions(count)
+            lab.fleet.start_coordinator()
+            lab.fleet.start_worker("large")
+            lab.wait_running(seconds=180)
+            for number in range(5):
+                lab.fleet.start_worker(f"w{number + 1}")
+            lab.wait_nodes(6)
+            lab.expect_copies()
+            lab.post(10_000_000, count / 2)
+            time.sleep(5)
+            row = _kill(lab, 0, count) | {"kill": "a large node"}
+            lab.sandbox.call("stop_flow")
+            verdict = lab.wait_delivered(60)
+    return row | {k: v for k, v in verdict.items() if k != "latency_ms"}
 
 
 def _kill(lab: Lab, number: int, sessions: int) -> dict[str, Any]:

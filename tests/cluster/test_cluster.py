@@ -243,3 +243,18 @@ def test_a_node_stopped_for_long_revokes_nothing(new_lab: NewLab, seconds: int) 
         process.send_signal(signal.SIGCONT)
     verdict = lab.wait_delivered(90)
     assert clean(verdict), verdict
+
+
+def test_a_node_killed_in_the_moment_in_which_its_sessions_run_loses_nothing(
+    new_lab: NewLab,
+) -> None:
+    """A session counts as running only when its position is stored: also when a
+    new leader asks the nodes what they run while they are still starting it."""
+    lab = new_lab()
+    start(lab, 3, 60)
+    lab.wait_running()
+    lab.expect_copies()
+    lab.post(600, 400)
+    lab.kill_node(lab.busiest_node())
+    verdict = lab.wait_delivered(40)
+    assert clean(verdict), verdict

@@ -33,7 +33,7 @@ def test_no_session_is_ever_live_twice(part: int) -> None:
 def test_when_the_trouble_ends_every_session_runs_or_waits_for_room(seed: int) -> None:
     world = World(seed, nodes=4, sessions=20, capacity=4 + seed % 3)
     world.run(40.0)
-    world.faults = Faults(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    world.faults = Faults(*[0.0] * 11)
     for node in world.nodes.values():
         node.paused_until = node.cut_until = 0.0
     world.run(60.0)
@@ -61,8 +61,12 @@ def test_nobody_starves_when_there_is_room_for_few(  # fair order, under churn
     [
         Broken(no_lock_delay=True), Broken(deadline_from_reply=True),
         Broken(start_without_ack=True), Broken(stale_term_accepted=True),
+        Broken(ended_starts_again=True),
     ],
-    ids=["no lock delay", "deadline from the reply", "start without ack", "stale term accepted"],
+    ids=[
+        "no lock delay", "deadline from the reply", "start without ack", "stale term accepted",
+        "what has ended starts again",
+    ],
 )  # fmt: skip
 def test_a_rule_that_is_left_out_is_found_out(broken: Broken) -> None:
     rough = Faults(late=0.25, pause=0.03, partition=0.05, leader_pause=0.05, stall=0.02)
