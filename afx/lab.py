@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from afx.badlink import BadLink
 from afx.cluster import embedded, keys, reports
 from afx.cluster.connection import connect, reachable, shown
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
@@ -95,6 +97,7 @@ class Lab:
         if not line:
             raise AfxError("The sandbox did not start; its log is above.")
         address = json.loads(line)
+        self._telegram: tuple[str, int] = (address["host"], address["port"])
         self.sandbox = SandboxClient(address["host"], address["control_port"])
         self._closing.callback(self.sandbox.close)
         if held.redis_url:
@@ -136,12 +139,42 @@ class Lab:
         for name in self._owners:
             users.remove(users.find(name))
 
+    # --- bad links --------------------------------------------------------------------
+
+    def redis_link(self, *, seed: int = 0) -> tuple[BadLink, str]:
+        """Return a link to Redis that can be cut, and the URL that leads over it."""
+        parts = urlsplit(self.redis_url)
+        target = (
+            parts.path if parts.scheme == "unix" else (parts.hostname or "", parts.port or 6379)
+        )
+        link = BadLink(target, seed=seed)
+        self._closing.callback(link.close)
+        host, port = link.address
+        if parts.scheme == "unix":
+            return link, f"redis://{host}:{port}"
+        login = parts.netloc.rpartition("@")[0]
+        return link, parts._replace(netloc=f"{login}{'@' * bool(login)}{host}:{port}").geturl()
+
+    def telegram_link(self, *, seed: int = 0) -> BadLink:
+        """Return a link to the local Telegram; see ``add_sessions``."""
+        link = BadLink(self._telegram, seed=seed)
+        self._closing.callback(link.close)
+        return link
+
     # --- accounts, chats, rules -----------------------------------------------------
 
     def add_sessions(
-        self, count: int, *, mode: Callable[[int], str] = lambda _: "copy", tier: str = "free"
+        self,
+        count: int,
+        *,
+        mode: Callable[[int], str] = lambda _: "copy",
+        tier: str = "free",
+        over: BadLink | None = None,
     ) -> list[LabSession]:
-        """Add sessions, each with an account, a source and a destination channel."""
+        """Add sessions, each with an account, a source and a destination channel.
+
+        With ``over`` they reach Telegram by that link.
+        """
         accounts = self.sandbox.call("provision", count=count)
         channels = self.sandbox.call(
             "channels",
@@ -162,7 +195,7 @@ class Lab:
         ids = sessions.create_many(
             owner,
             [
-                NewSession(name, self.vault.seal(it["login"]))
+                NewSession(name, self.vault.seal(_through(over, it["login"])))
                 for name, it in zip(names, accounts, strict=True)
             ],
         )
@@ -276,6 +309,17 @@ class Lab:
         if len(first) < len(accounts):
             return None
         return float(max(first.values(), default=killed_at))
+
+
+def _through(link: BadLink | None, login: str) -> str:
+    """Return a login whose data centre is reached over a link."""
+    if link is None:
+        return login
+    from telethon.sessions import StringSession
+
+    held = StringSession(login)
+    held.set_dc(held.dc_id, *link.address)
+    return str(held.save())
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -49,13 +49,13 @@ class Fleet:
         self._stopping = threading.Event()
         self.children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start_coordinator(self, name: str = "coordinator") -> None:
-        """Start a coordinator."""
-        self._start(name, "coordinator", "start")
+    def start_coordinator(self, name: str = "coordinator", *, redis_url: str = "") -> None:
+        """Start a coordinator; ``redis_url`` is its own way to the cluster's Redis."""
+        self._start(name, redis_url, "coordinator", "start")
 
-    def start_worker(self, name: str, *flags: str) -> None:
-        """Start a worker node of that name."""
-        self._start(name, "worker", "start", "--name", name, *flags)
+    def start_worker(self, name: str, *flags: str, redis_url: str = "") -> None:
+        """Start a worker node of that name; ``redis_url`` as for a coordinator."""
+        self._start(name, redis_url, "worker", "start", "--name", name, *flags)
 
     def wait(self) -> None:
         """Wait until SIGINT or SIGTERM; raises AfxError when a child breaks first.
@@ -107,12 +107,15 @@ class Fleet:
         child.wait()
         return at
 
-    def _start(self, name: str, *command: str) -> None:
+    def _start(self, name: str, redis_url: str, *command: str) -> None:
+        environment = self._environment
+        if redis_url:
+            environment = environment | {"AFX_REDIS_URL": redis_url}
         output = self._log.open("ab") if self._log else None
         try:
             self.children[name] = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", *command],
-                env=self._environment, stdin=subprocess.DEVNULL, stderr=output,
+                env=environment, stdin=subprocess.DEVNULL, stderr=output,
                 stdout=output or sys.stderr, start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509
             )  # fmt: skip
         finally:

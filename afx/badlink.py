@@ -1,0 +1,152 @@
+"""A TCP link that can be made slow, lossy or silent, for tests and soaks.
+
+It stands between one process and a server. Bytes are never reordered or lost
+for good, as TCP promises: what a bad network does to them is delay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+_CHUNK = 1 << 16
+_SEGMENT = 1448
+"""Bytes of a TCP segment on an Ethernet."""
+_RETRANSMIT_SECONDS = 0.2
+"""Linux's least retransmission timeout; it doubles with each loss in a row."""
+
+_Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+class BadLink:
+    """Listens on a port of its own and hands all on to a server.
+
+    It runs on a thread of its own; its methods may be called from any other.
+    """
+
+    def __init__(self, target: str | tuple[str, int], *, seed: int = 0) -> None:
+        """``target`` is a unix socket's path, or (host, port)."""
+        self._connect: _Connect
+        if isinstance(target, str):
+            self._connect = lambda: asyncio.open_unix_connection(target)
+        else:
+            self._connect = lambda: asyncio.open_connection(*target)
+        self._random = random.Random(seed)
+        self._delay = 0.0
+        self._loss = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="link", daemon=True)
+        self._thread.start()
+        self._server = self._call(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
+
+    def slow(self, delay_seconds: float, loss: float = 0.0) -> None:
+        """Delay all by so many seconds each way, and lose that share of segments."""
+        self._delay, self._loss = delay_seconds, loss
+
+    def cut(self) -> None:
+        """Let nothing through; what is under way arrives when it is mended."""
+        self._loop.call_soon_threadsafe(self._flowing.clear)
+
+    def mend(self) -> None:
+        """Let everything through again, at once and without loss."""
+        self.slow(0.0)
+        self._loop.call_soon_threadsafe(self._flowing.set)
+
+    def drop(self) -> None:
+        """Close all connections that are open now, as a reset does."""
+        self._call(self._drop())
+
+    def close(self) -> None:
+        """Close everything, and end the thread."""
+        self._call(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _close(self) -> None:
+        self._server.close()
+        await self._drop()
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+
+    async def _drop(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await self._serve(reader, writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = {writer}
+        self._writers.add(writer)
+        try:
+            await self._flowing.wait()
+            there_reader, there = await self._connect()
+            ends.add(there)
+            self._writers.add(there)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(reader, there))
+                both.create_task(self._pump(there_reader, writer))
+        except* OSError:
+            pass
+        finally:
+            self._writers -= ends
+            for it in ends:
+                it.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hand on, each chunk when it is due; ends the connection when one side does."""
+        on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(1000)
+
+        async def take() -> None:
+            due = 0.0
+            while True:
+                data = await reader.read(_CHUNK)
+                due = max(due, self._loop.time() + self._delay + self._lost_time(len(data)))
+                await on_the_way.put((due, data))
+                if not data:
+                    return
+
+        async def give() -> None:
+            while True:
+                due, data = await on_the_way.get()
+                await asyncio.sleep(due - self._loop.time())
+                await self._flowing.wait()
+                if not data:
+                    raise ConnectionResetError
+                writer.write(data)
+                await writer.drain()
+
+        async with asyncio.TaskGroup() as both:
+            both.create_task(take())
+            both.create_task(give())
+
+    def _lost_time(self, size: int) -> float:
+        """Return what retransmissions add to a chunk's way, in seconds."""
+        worst = 0.0
+        for _ in range(-(-size // _SEGMENT) if self._loss else 0):
+            wait, total = max(_RETRANSMIT_SECONDS, 2 * self._delay), 0.0
+            while self._random.random() < self._loss:
+                total += wait
+                wait *= 2
+            worst = max(worst, total)
+        return worst
