@@ -241,6 +241,14 @@ class Lab:
         """Return the live nodes."""
         return [it for it in self.registry.all() if it.state in LIVE_STATES]
 
+    def leader(self) -> str:
+        """Return which of our coordinators leads; empty when none does."""
+        holder = str(self.redis.get(keys.LEADER) or "::").split(":")[-2]
+        for name, child in self.fleet.children.items():
+            if str(child.pid) == holder:
+                return name
+        return ""
+
     def running(self) -> int:
         """Return how many sessions SQL says run."""
         return sum(it.state == "running" for it in assignments.active())

@@ -31,12 +31,14 @@ def status(
         def draw() -> None:
             nonlocal leads
             nodes = Registry(client).all()
-            leads = bool(client.exists(keys.LEADER))
+            leader = str(client.get(keys.LEADER) or "")
+            leads = bool(leader)
             live = [it for it in nodes if it.state in LIVE_STATES]
             states = sessions.count_by_state()
             troubled = states.pop("troubled")
             answer = {
-                "leader": leads, "term": int(client.get(keys.TERM) or 0),
+                "leader": leader.rpartition(":")[0] or None,
+                "term": int(client.get(keys.TERM) or 0),
                 "nodes": len(live), "nodes_known": len(nodes),
                 "not_ready": {it.name: it.state for it in live if it.state != "ready"},
                 "sessions": {state: count for state, count in states.items() if count},
@@ -56,7 +58,7 @@ def status(
 
 
 def _show(answer: dict[str, Any]) -> None:
-    leads = "leads" if answer["leader"] else "NONE LEADS"
+    leads = f"{answer['leader']} leads" if answer["leader"] else "NONE LEADS"
     print(f"coordinator  {leads} (term {answer['term']})")
     odd = ", ".join(f"{name} {state}" for name, state in answer["not_ready"].items())
     print(f"nodes        {answer['nodes']} live of {answer['nodes_known']} known"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import uuid
 
@@ -29,7 +31,7 @@ class Leader:
         self._redis = connect(redis_url, timeout_seconds=2.0)
         self._lead = self._redis.register_script(source("lead"))
         self._resign = self._redis.register_script(source("resign"))
-        self._holder = uuid.uuid4().hex
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
         self._ttl_ms = int(ttl_seconds * 1000)
         self._stop_seconds = stop_seconds
         self._until = 0.0
