@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     """After so long without renewal a leader stops by itself."""
     host_stall_seconds: float = Field(10.0, gt=0)
     """A host process that stands still for so long is replaced."""
+    answer_seconds: float = Field(30.0, gt=0)
+    """A node that lives and has not answered an order for so long begins anew."""
     cool_down_seconds: float = Field(0.0, ge=0)
     """Between a session's stop and its start on another node."""
 

@@ -220,6 +220,10 @@ def recycle(
     names: Some = None,
     label: Label = None,
     everything: Every = False,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Do not empty them first: their sessions stop and start anew."),
+    ] = False,
     timeout: waiting.Timeout = 600.0,
     redis_url: common.RedisUrl = None,
     database_url: common.DatabaseUrl = None,
@@ -241,7 +245,7 @@ def recycle(
         if len(chosen) > 1 and not json:
             print(f"{len(chosen)} nodes, one after another: {', '.join(chosen)}")
         for name in chosen:
-            requested = [workers.recycle(who, name)]
+            requested = [workers.recycle(who, name, forced=now)]
             waiting.finish(
                 requested, "recycle", held=held, wait=True, timeout=timeout, dry_run=False,
                 as_json=json,

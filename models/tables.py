@@ -252,6 +252,8 @@ class WorkerControl(Table):
     """The incarnation it was sent to; empty: whichever lives."""
     session = ForeignKeyField(Session, null=True, backref="controls", on_delete="SET NULL")
     actor = CharField(max_length=100)
+    forced = BooleanField(default=False)
+    """A node is ended as it is, without being emptied first."""
     note = TextField(default="")
     """How far it is, or why it failed."""
     created_at = UtcField(default=utc_now)

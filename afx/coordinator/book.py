@@ -42,6 +42,8 @@ class Book:
         """session → monotonic instant before which it is not placed again."""
         self.sent_at: dict[int, float] = {}
         """session → when it was last told to start or to stop."""
+        self._since: dict[int, float] = {}
+        """session → when its assignment came into the state that it is in."""
 
     def read(self, registry: Registry) -> None:
         """Read what SQL says, and correct what Redis says of the nodes.
@@ -70,11 +72,14 @@ class Book:
     def add(self, placed: dict[int, Active]) -> None:
         """Take in new assignments; SQL has them already."""
         self.active.update(placed)
+        for session in placed:
+            self._since.pop(session, None)
         self.freed.difference_update(placed)
 
     def set_state(self, session: int, state: str) -> None:
         """Note an assignment's new state; SQL has it already."""
         self.active[session] = replace(self.active[session], state=state)
+        self._since.pop(session, None)
 
     def drop(self, gone: Iterable[Active]) -> None:
         """Forget assignments that have ended, and free their room in Redis.
@@ -86,6 +91,7 @@ class Book:
         for it in ended:
             self.active.pop(it.session, None)
             self.sent_at.pop(it.session, None)
+            self._since.pop(it.session, None)
             self.freed.add(it.session)
             if self._cool_down:
                 self.cooling[it.session] = now + self._cool_down
@@ -117,4 +123,14 @@ class Book:
             if it.state == state
             and it.incarnation in live
             and now - self.sent_at.setdefault(it.session, now) > seconds
+        ]
+
+    def unanswered(self, state: str, live: set[str], now: float, seconds: float) -> list[Active]:
+        """Return what has been in a state for so long, however often it was ordered again."""
+        return [
+            it
+            for it in self.active.values()
+            if it.state == state
+            and it.incarnation in live
+            and now - self._since.setdefault(it.session, now) > seconds
         ]

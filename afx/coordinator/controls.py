@@ -48,21 +48,48 @@ class Controls:
         """
         homes = {"", *(it.incarnation for it in nodes)}
         kinds = {it.worker: it.kind for it in self._open if it.incarnation in homes}
+        forced = {it.worker for it in self._open if it.forced and it.incarnation in homes}
         counts = self._book.counts()
         after: list[WorkerView] = []
         for it in nodes:
             state = self._wanted.get(it.name, "ready")
             if kinds.get(it.name) == "stop":
                 state = "stopping"
-            elif kinds.get(it.name) == "recycle":
+            elif kinds.get(it.name) == "recycle" or it.name in forced:
                 # First it is emptied, as by a drain; then it begins anew.
-                state = "draining" if counts[it.incarnation] else "recycling"
+                full = counts[it.incarnation] and it.name not in forced
+                state = "draining" if full else "recycling"
             if it.state in LIVE_STATES and it.state not in (state, "stopping", "recycling"):
                 if self._registry.wish(it.name, it.incarnation, state, term):  # type: ignore[arg-type]
                     log.info("node_wanted", node=it.name, state=state)
                     it = replace(it, state=state)  # type: ignore[arg-type]  # noqa: PLW2901
             after.append(it)
         return after
+
+    def renew(self, silent: Mapping[str, int], nodes: Sequence[WorkerView], term: int) -> None:
+        """Let nodes begin anew that live and do not answer orders.
+
+        ``silent`` is incarnation → how many of its sessions it says nothing of. Its
+        supervisor ends the host: only then are they free.
+        """
+        held = {it.worker: it for it in self._open if it.kind == "recycle"}
+        for node in nodes:
+            count = silent.get(node.incarnation)
+            before = held.get(node.name)
+            if not count or node.state not in LIVE_STATES or (before and before.forced):
+                continue
+            told = f"it does not answer for {count} sessions"
+            with transaction():
+                cluster.hold(term)
+                if before:
+                    controls.force(before.id, told)
+                else:
+                    controls.request(
+                        "recycle", "coordinator", worker=node.name, incarnation=node.incarnation,
+                        forced=True, note=told,
+                    )  # fmt: skip
+            log.error("node_silent", node=node.name, sessions=count)
+            self.read()
 
     def asked_moves(self) -> dict[int, str]:
         """Return the moves that operators ask for: session → node, or any.

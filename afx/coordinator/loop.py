@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 
 import redis
 import structlog
@@ -140,6 +141,7 @@ class Coordinator:
         self._controls.read()
         self._read = cluster.reports_read()
         self._next_place = self._next_control = self._next_stop = 0.0
+        self._caught_up = False
         self._resync_at = time.monotonic() + _RESYNC_SECONDS
 
     def tick(self) -> None:
@@ -178,6 +180,8 @@ class Coordinator:
             self._resync_at = 0.0
             self._resync(nodes, now)
         self._resend_orders(nodes, now)
+        if looks and self._caught_up:
+            self._renew_silent(nodes, now)
         self._history.write(nodes, self._leader.term, now)
 
     # --- 1: reports ---------------------------------------------------------------
@@ -187,6 +191,7 @@ class Coordinator:
         last, found = reports.read(
             self._redis, self._read, block_seconds=self._settings.tick_seconds
         )
+        self._caught_up = not found
         if not found:
             return
         self._leader.check()
@@ -381,3 +386,16 @@ class Coordinator:
             late = self._book.late(state, live, now, _RESEND_SECONDS)
             if late:
                 self._book.send(kind, late, now)
+
+    def _renew_silent(self, nodes: list[WorkerView], now: float) -> None:
+        """Let a node begin anew that beats, and does not do what it was ordered to."""
+        live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
+        # What is on its way up may take its time, and will tell.
+        idle = {it.incarnation for it in nodes if not it.metrics.starting} & live
+        seconds = self._settings.answer_seconds
+        late = [
+            *self._book.unanswered("stopping", live, now, seconds),
+            *self._book.unanswered("assigned", idle, now, seconds),
+        ]
+        if late:
+            self._controls.renew(Counter(it.incarnation for it in late), nodes, self._leader.term)

@@ -22,12 +22,15 @@ def want(operator: Operator, kind: str, name: str) -> Requested:
     return Requested(worker.name, control.id)
 
 
-def recycle(operator: Operator, name: str) -> Requested:
-    """Empty a node, let it begin anew with a fresh process, and give it sessions again."""
+def recycle(operator: Operator, name: str, *, forced: bool = False) -> Requested:
+    """Empty a node, let it begin anew with a fresh process, and give it sessions again.
+
+    ``forced`` does not wait until it is empty: its sessions stop and start anew.
+    """
     worker = workers.find(name)
     with change(operator, "worker.recycle", f"worker/{worker.name}") as details:
-        control = controls.request("recycle", operator.actor, worker=worker.name)
-        details["control"] = control.id
+        control = controls.request("recycle", operator.actor, worker=worker.name, forced=forced)
+        details.update({"control": control.id, "forced": forced})
     return Requested(worker.name, control.id)
 
 

@@ -22,9 +22,16 @@ OPEN = ("requested", "sent", "acknowledged")
 
 
 def request(
-    kind: str, actor: str, *, worker: str = "", incarnation: str = "", session: int | None = None
+    kind: str,
+    actor: str,
+    *,
+    worker: str = "",
+    incarnation: str = "",
+    session: int | None = None,
+    forced: bool = False,
+    note: str = "",
 ) -> WorkerControl:
-    """Write an operator's command down, for the coordinator to carry out.
+    """Write a command down, for the coordinator to carry out.
 
     Raises UsageError for an unknown kind, and when the same is under way.
     """
@@ -44,8 +51,9 @@ def request(
                 f"see 'afx control show {same.id}'."
             )
         control: WorkerControl = WorkerControl.create(
-            kind=kind, actor=actor, worker=worker, incarnation=incarnation, session=session
-        )
+            kind=kind, actor=actor, worker=worker, incarnation=incarnation, session=session,
+            forced=forced, note=note,
+        )  # fmt: skip
         return control
 
 
@@ -64,6 +72,18 @@ def open_ones() -> list[WorkerControl]:
     return list(
         WorkerControl.select().where(WorkerControl.state.in_(OPEN)).order_by(WorkerControl.id)
     )
+
+
+def force(number: int, note: str) -> None:
+    """Let an unfinished control end its node as it is; UsageError when it is finished."""
+    with transaction():
+        changed = (
+            WorkerControl.update(forced=True, note=note)
+            .where((WorkerControl.id == number) & WorkerControl.state.in_(OPEN))
+            .execute()
+        )
+        if not changed:
+            raise UsageError(f"The control {number} is finished.")
 
 
 def mark_sent(number: int, note: str = "", **bound: str) -> None:
@@ -142,7 +162,8 @@ def _step(number: int, target: str, text: str, **fields: Any) -> None:
 def _described() -> Any:
     return WorkerControl.select(
         WorkerControl.id, WorkerControl.kind, WorkerControl.state, WorkerControl.worker,
-        Session.name.alias("session"), WorkerControl.actor, WorkerControl.note,
+        WorkerControl.forced, Session.name.alias("session"), WorkerControl.actor,
+        WorkerControl.note,
         WorkerControl.created_at, WorkerControl.sent_at, WorkerControl.acknowledged_at,
         WorkerControl.finished_at,
     ).join(Session, JOIN.LEFT_OUTER)  # fmt: skip

@@ -171,7 +171,7 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(
 
 def test_a_backup_of_another_schema_is_refused(filled: Any, home: Path) -> None:
     backup.write(home / "b.gz", quiet)
-    schema.downgrade()
+    schema.downgrade("0003_placement")
     with pytest.raises(UsageError, match="0002_operations"):
         backup.restore(home / "b.gz", quiet)
 

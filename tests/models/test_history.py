@@ -185,6 +185,17 @@ def test_the_same_control_is_not_requested_twice_at_a_time(database: Any) -> Non
         controls.request("explode", "me", worker="w1")
 
 
+def test_an_unfinished_control_may_be_forced(database: Any) -> None:
+    number = controls.request("recycle", "me", worker="w1").id
+    assert not controls.get(number)["forced"]
+    controls.force(number, "it is silent")
+    held = controls.get(number)
+    assert (held["forced"], held["note"]) == (True, "it is silent")
+    controls.mark_done(number)
+    with pytest.raises(UsageError, match="finished"):
+        controls.force(number, "again")
+
+
 def test_controls_are_listed_by_node_and_by_whether_they_are_open(database: Any) -> None:
     first = controls.request("drain", "me", worker="w1").id
     second = controls.request("stop", "me", worker="w1").id

@@ -1,0 +1,101 @@
+"""Nodes that live and do not do what they were ordered to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from labs import NewLab, clean
+
+from afx.cluster import reports
+from afx.cluster.connection import connect
+from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.reports import Report
+from afx.lab import Lab
+from models.storage import assignments, controls, sessions
+
+MIB = 1 << 20
+IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
+
+
+class SilentNode:
+    """Beats as a supervisor does; nobody reads its orders. It ends when told to."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.who = Identity("silent", "only", "far", "another boot", "", "1:1", 100)
+        self._redis = connect(lab.redis_url)
+        self._registry = Registry(self._redis)
+        self._registry.register(self.who, IDLE)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        wanted = "ready"
+        while not self._ended.wait(0.2):
+            _term, wanted = self._registry.beat(self.who, IDLE, [], wanted)  # type: ignore[arg-type]
+            if wanted == "recycling":
+                self._registry.leave(self.who.name, self.who.incarnation)
+                return
+
+    def claim(self) -> None:
+        """Say that it runs whatever it was given."""
+        reports.publish(
+            self._redis,
+            [
+                Report("running", self.who.name, it.incarnation, it.session, it.epoch)
+                for it in assignments.active()
+            ],
+        )
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._redis.close()
+
+
+def ends(lab: Lab, chosen: Callable[[], bool] = lambda: True) -> None:
+    def told() -> bool:
+        return any(
+            (it["kind"] == "recycle" and it["forced"] and "does not answer" in it["note"])
+            or (it["state"] == "done" and it["actor"] == "coordinator")
+            for it in controls.listing().rows
+        )  # fmt: skip
+
+    lab.wait("it is told to begin anew", told, 20)
+    lab.fleet.start_worker("w1")
+    lab.wait("another has its sessions", chosen, 20)
+
+
+def test_a_node_that_starts_nothing_is_made_to_begin_anew(
+    new_lab: NewLab, request: pytest.FixtureRequest
+) -> None:
+    lab = new_lab({"AFX_ANSWER_SECONDS": "1"})
+    lab.add_sessions(4)
+    node = SilentNode(lab)
+    request.addfinalizer(node.close)
+    lab.fleet.start_coordinator()
+    lab.wait("it has sessions", lambda: len(assignments.active()) == 4, 20)
+    ends(lab, lambda: {it.worker for it in assignments.active()} == {"w1"})
+    lab.wait_running()
+    lab.expect_copies()
+    lab.post(40, 100)
+    verdict = lab.wait_delivered()
+    assert clean(verdict), verdict
+
+
+def test_a_stop_that_is_not_answered_ends_the_node_and_never_just_times_out(
+    new_lab: NewLab, request: pytest.FixtureRequest
+) -> None:
+    lab = new_lab({"AFX_ANSWER_SECONDS": "1"})
+    lab.add_sessions(4)
+    node = SilentNode(lab)
+    request.addfinalizer(node.close)
+    lab.fleet.start_coordinator()
+    lab.wait("it has sessions", lambda: len(assignments.active()) == 4, 20)
+    node.claim()
+    lab.wait_running()
+    sessions.set_wanted(sessions.find(lab.sessions[0].name), "paused")
+    ends(lab, lambda: sorted(it.worker for it in assignments.active()) == ["w1"] * 3)
+    lab.wait_running(3)
