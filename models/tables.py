@@ -113,6 +113,22 @@ class Rule(Table):
         indexes = ((("session", "name"), True),)
 
 
+class SessionCursor(Table):
+    """Where a session had come to a while ago: Redis knows it better."""
+
+    session = ForeignKeyField(
+        Session, primary_key=True, backref="cursor", on_delete="CASCADE", index=False
+    )
+    fields = TextField()
+    """JSON of the fields that the cursor has in Redis."""
+    saved_at = UtcField(default=utc_now)
+
+    class Meta:
+        """Plural."""
+
+        table_name = "session_cursors"
+
+
 class Worker(Table):
     """A node that was seen, by its latest incarnation, and what is wanted of it."""
 
@@ -399,7 +415,7 @@ class ClusterState(Table):
 
 
 ALL = (
-    User, Session, Rule, Worker, SessionAssignment, SessionQueue, WorkerTask, WorkerControl,
-    WorkerAnalytics, ScalingEvent, ApiToken, AuditEntry, AuditHead, ClusterState,
+    User, Session, Rule, SessionCursor, Worker, SessionAssignment, SessionQueue, WorkerTask,
+    WorkerControl, WorkerAnalytics, ScalingEvent, ApiToken, AuditEntry, AuditHead, ClusterState,
 )  # fmt: skip
 """In an order in which each table comes after those it refers to."""

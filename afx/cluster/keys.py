@@ -14,6 +14,8 @@ EVENTS = "afx:events"
 """Stream of what the coordinator did, for people who watch."""
 GENERATION = "afx:generation"
 """The highest generation of epochs that a leader has begun."""
+CURSORS_KEPT = "afx:cursors:kept"
+"""Set once this Redis holds all cursors that SQL has a copy of."""
 AUDIT_HEAD = "afx:audit:head"
 """``entries:digest`` of the audit log as the leader last saw it."""
 

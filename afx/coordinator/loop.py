@@ -31,6 +31,7 @@ from afx.coordinator import brake, placement
 from afx.coordinator.book import Book
 from afx.coordinator.brake import Brake
 from afx.coordinator.capacity import Capacity
+from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.controls import Controls
 from afx.coordinator.deaths import Deaths
 from afx.coordinator.epochs import EpochCounter
@@ -137,7 +138,11 @@ class Coordinator:
         self._moves = Moves(self._leader, self._book, self._placer)
         self._controls = Controls(self._registry, self._book)
         self._history = History(settings, self._redis)
+        self._checkpoints = Checkpoints(self._redis, self._leader)
+        # Before any spec: a node that finds a spec finds the cursor too.
+        self._checkpoints.restore()
         self._book.read(self._registry)
+        self._checkpoints.note(self._book.active)
         self._controls.read()
         self._read = cluster.reports_read()
         self._next_place = self._next_control = self._next_stop = 0.0
@@ -182,6 +187,7 @@ class Coordinator:
         self._resend_orders(nodes, now)
         if looks and self._caught_up:
             self._renew_silent(nodes, now)
+        self._checkpoints.write(now)
         self._history.write(nodes, self._leader.term, now)
 
     # --- 1: reports ---------------------------------------------------------------
@@ -218,6 +224,7 @@ class Coordinator:
             self._capacity.note_failure(it.session, it.node, now)
             log.warning("session_failed", session=it.session, node=it.node, reason=it.reason)
         self._book.drop(self._book.active[it.session] for it in ended)
+        self._checkpoints.note(it.session for it in (*running, *ended))
         active: list[int] = []
         for it in found:
             if it.kind == "died":
@@ -234,6 +241,7 @@ class Coordinator:
             with transaction():
                 cluster.hold(self._leader.term)
                 placing.note_active(active)
+            self._checkpoints.note(active)
 
     def _is_current(self, report: Report) -> bool:
         held = self._book.active.get(report.session)
@@ -271,6 +279,7 @@ class Coordinator:
                 cluster.hold(self._leader.term)
                 assignments.end_many([(it.session, it.epoch) for it in gone], "its node is down")
             self._book.drop(gone)
+            self._checkpoints.note(it.session for it in gone)
         for it in nodes:
             declared = self._declared.get(it.incarnation)
             if declared is not None and now - declared > _FORGET_SECONDS:

@@ -41,7 +41,7 @@ EXIT_LEASE_OVER = 75
 _STARTS_AT_ONCE = 64
 _WATCH_SECONDS = 0.1
 _REPORT_SECONDS = 0.02
-_ACTIVITY_SECONDS = 60.0
+_ACTIVITY_SECONDS = 20.0
 
 log = structlog.get_logger()
 
@@ -178,7 +178,8 @@ class Host:
 
     async def _load_and_start(self, items: list[tuple[int, int]]) -> None:
         """Read what the sessions need, in one round trip, and start them."""
-        pipe = self._redis.pipeline(transaction=False)
+        # All at one moment: a Redis that forgets everything forgets it before or after.
+        pipe = self._redis.pipeline(transaction=True)
         for session, _epoch in items:
             pipe.get(keys.spec(session))
             pipe.hgetall(keys.cursor(session))

@@ -10,7 +10,7 @@ from labs import NewLab, clean, start
 
 from afx.cluster import embedded, keys
 from afx.lab import Lab
-from models.storage import assignments, cluster
+from models.storage import assignments, cluster, cursors, sessions
 
 
 def flowing(new_lab: NewLab, posts: int = 900) -> Lab:
@@ -86,3 +86,45 @@ def test_a_leaders_term_never_falls_below_what_sql_knows(new_lab: NewLab) -> Non
         assert int(lab.redis.get(keys.TERM) or 0) == cluster.term()
     verdict = lab.wait_delivered(30)
     assert clean(verdict), verdict
+
+
+def copied(lab: Lab) -> int:
+    """Return how many sessions' cursors SQL has as Redis has them."""
+    held = {k: v for page in cursors.pages() for k, v in page.items()}
+    return sum(lab.redis.hgetall(keys.cursor(it.id)) == held.get(it.id) for it in lab.sessions)
+
+
+def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(new_lab: NewLab) -> None:
+    """Nobody runs it, so nobody but SQL still knows where it had come to."""
+    lab = new_lab()
+    start(lab, 1, 2)
+    lab.wait_running()
+    lab.expect_copies()
+    lab.post(40, 200)
+    verdict = lab.wait_delivered(20)
+    assert clean(verdict), verdict
+    session = sessions.find(lab.sessions[0].name)
+    sessions.set_wanted(session, "paused")
+    lab.wait("it has stopped", lambda: len(assignments.active()) == 1, 10)
+    lab.post(40, 200)
+    lab.wait("the other has copied", lambda: lab.sandbox.call("judge")["delivered"] == 60, 10)
+    lab.wait("its cursor is copied", lambda: copied(lab) >= 1, 10)
+    lab.redis.flushall()
+    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_KEPT)), 20)
+    sessions.set_wanted(session, "running")
+    verdict = lab.wait_delivered(20)
+    assert clean(verdict), verdict
+
+
+def test_a_node_that_dies_as_redis_loses_all_costs_no_message(new_lab: NewLab) -> None:
+    lab = flowing(new_lab)
+    lab.wait("all cursors are known to SQL", lambda: saved() == len(lab.sessions), 20)
+    node = lab.busiest_node()
+    lab.redis.flushall()
+    lab.kill_node(node)
+    verdict = lab.wait_delivered(60)
+    assert clean(verdict), verdict
+
+
+def saved() -> int:
+    return sum(len(page) for page in cursors.pages())

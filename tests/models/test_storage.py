@@ -12,7 +12,17 @@ from databases import together
 
 from afx.errors import ConfigError, FencedError, UnreachableError, UsageError
 from models import base, tables
-from models.storage import assignments, cluster, placing, queue, rules, sessions, users, workers
+from models.storage import (
+    assignments,
+    cluster,
+    cursors,
+    placing,
+    queue,
+    rules,
+    sessions,
+    users,
+    workers,
+)
 from models.storage.assignments import Active
 from models.storage.rules import NewRule
 from models.storage.sessions import NewSession, SessionFilter
@@ -510,3 +520,15 @@ def test_a_session_that_fails_again_and_again_is_in_quarantine(ids: list[int]) -
     assert row["name"] == "s0"
     sessions.set_wanted(sessions.find("s0"), "running")
     assert sessions.describe(sessions.find("s0"))["state"] == "unplaced"
+
+
+def test_cursors_are_kept_and_replaced_and_go_with_their_session(ids: list[int]) -> None:
+    first, second, _ = ids
+    with base.transaction():
+        cursors.save_many({first: {"account": "1:0:5"}, second: {"last:-7": "9"}, 999: {"x": "1"}})
+        cursors.save_many({first: {"account": "2:0:6", "channel:3": "4"}})
+    assert list(cursors.pages(1)) == [
+        {first: {"account": "2:0:6", "channel:3": "4"}}, {second: {"last:-7": "9"}},
+    ]  # fmt: skip
+    sessions.remove_many([first])
+    assert [list(page) for page in cursors.pages()] == [[second]]

@@ -1,0 +1,41 @@
+"""Copies of the sessions' cursors: Redis holds the newest, unless it lost them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from models.base import execute, execute_many, micros, utc_now
+
+
+def save_many(cursors: Mapping[int, Mapping[str, str]]) -> None:
+    """Keep sessions' cursors, each as the fields it has in Redis; inside a transaction.
+
+    A session that was removed meanwhile is passed over.
+    """
+    now = micros(utc_now())
+    execute_many(
+        "INSERT INTO session_cursors (session_id, fields, saved_at)"
+        " SELECT id, CAST(? AS TEXT), CAST(? AS BIGINT) FROM sessions WHERE id = ?"
+        " ON CONFLICT (session_id) DO UPDATE SET"
+        " fields = EXCLUDED.fields, saved_at = EXCLUDED.saved_at",
+        [
+            (json.dumps(fields, separators=(",", ":")), now, session)
+            for session, fields in cursors.items()
+        ],
+    )
+
+
+def pages(size: int = 1000) -> Iterator[dict[int, dict[str, str]]]:
+    """Return all that is kept, page by page."""
+    after = 0
+    while True:
+        rows = execute(
+            "SELECT session_id, fields FROM session_cursors WHERE session_id > ?"
+            " ORDER BY session_id LIMIT ?",
+            after, size,
+        ).fetchall()  # fmt: skip
+        if not rows:
+            return
+        yield {session: json.loads(fields) for session, fields in rows}
+        after = rows[-1][0]
