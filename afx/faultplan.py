@@ -1,0 +1,66 @@
+"""Which faults befall a cluster, and when: a pure function of a seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "kill-node", "kill-supervisor", "kill-host", "stop-node", "stop-host", "cut-node", "slow-node",
+    "reset-node", "kill-leader", "stop-leader", "kill-redis", "stop-redis", "flush-redis",
+    "drop-telegram", "refuse-telegram", "slow-telegram", "flood", "drain", "move", "recycle",
+]  # fmt: skip
+
+LONGEST: dict[Kind, float] = {
+    "kill-node": 6.0, "kill-supervisor": 6.0, "kill-host": 0.0, "stop-node": 12.0,
+    "stop-host": 12.0, "cut-node": 12.0, "slow-node": 15.0, "reset-node": 0.0,
+    "kill-leader": 6.0, "stop-leader": 10.0, "kill-redis": 4.0, "stop-redis": 6.0,
+    "flush-redis": 0.0, "drop-telegram": 0.0, "refuse-telegram": 4.0, "slow-telegram": 8.0,
+    "flood": 5.0, "drain": 10.0, "move": 0.0, "recycle": 0.0,
+}  # fmt: skip
+"""Each kind of fault, and how many seconds it lasts at most."""
+
+# What hits all at once is rarer than what hits one node.
+_WEIGHTS: dict[Kind, float] = {"flush-redis": 0.5, "kill-redis": 0.5, "stop-redis": 0.5}
+
+
+@dataclass(slots=True, frozen=True)
+class Fault:
+    """One fault."""
+
+    at: float
+    """Seconds after the begin."""
+    kind: Kind
+    seconds: float
+    """How long it lasts."""
+    pick: float
+    """0 to 1: which of the nodes, or of the sessions, it befalls."""
+
+
+def plan(
+    seed: int, seconds: float, *, every: float = 6.0, kinds: Sequence[Kind] = tuple(LONGEST)
+) -> list[Fault]:
+    """Return the faults of so many seconds, one about each ``every`` seconds.
+
+    The same seed gives the same faults; a longer plan begins with the shorter.
+    Several may be under way at a time.
+    """
+    chance = random.Random(seed)
+    found: list[Fault] = []
+    at = 0.0
+    while kinds:
+        at += chance.uniform(0.3, 1.7) * every
+        [kind] = chance.choices(kinds, [_WEIGHTS.get(it, 1.0) for it in kinds])
+        lasting = chance.uniform(0.1, 1.0) * LONGEST[kind]
+        fault = Fault(round(at, 3), kind, round(lasting, 3), chance.random())
+        if at + lasting > seconds:
+            break
+        found.append(fault)
+    return found
+
+
+def chosen(names: Sequence[str], pick: float) -> str:
+    """Return the one of some names that a fault befalls."""
+    return sorted(names)[int(pick * len(names))]
