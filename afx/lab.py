@@ -289,8 +289,13 @@ class Lab:
     def kill_node(self, node: str) -> tuple[float, list[LabSession]]:
         """SIGKILL a node's whole tree; returns when, and its sessions."""
         self.events()
+        victims = self.owned_by(node)
+        return self.fleet.kill_tree(node), victims
+
+    def owned_by(self, node: str) -> list[LabSession]:
+        """Return the sessions that SQL says a node has, running or not."""
         held = {it.session for it in assignments.active() if it.worker == node}
-        return self.fleet.kill_tree(node), [it for it in self.sessions if it.id in held]
+        return [it for it in self.sessions if it.id in held]
 
     def wait_detected(self, node: str, seconds: float = 30.0) -> float:
         """Wait until the coordinator says that a node is down; returns when."""
