@@ -6,9 +6,12 @@ Slow ones are marked; ``scripts/test -m faults`` runs them.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -209,3 +212,14 @@ def test_whatever_dies_in_a_minute_of_kills_nothing_is_lost(new_lab: NewLab, see
         time.sleep(chance.uniform(1, 5))
     verdict = lab.wait_delivered(90)
     assert clean(verdict), verdict
+
+
+@SLOW
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_minute_of_soak_is_clean(seed: int) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "afx.soak", "--minutes", "1", "--seed", str(seed), "--every", "4"],
+        capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+    figures = json.loads(said.stdout)
+    assert said.returncode == 0 and figures["clean"] and figures["faults"] > 5, said.stderr
