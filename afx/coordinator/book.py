@@ -116,21 +116,20 @@ class Book:
             self._orders.send(kind, self._leader.term, node, incarnation, items)
 
     def late(self, state: str, live: set[str], now: float, seconds: float) -> list[Active]:
-        """Return what live nodes have not answered to for so long."""
-        return [
-            it
-            for it in self.active.values()
-            if it.state == state
-            and it.incarnation in live
-            and now - self.sent_at.setdefault(it.session, now) > seconds
-        ]
+        """Return what live nodes have not answered to since it was last ordered."""
+        return self._overdue(self.sent_at, state, live, now - seconds, now)
 
     def unanswered(self, state: str, live: set[str], now: float, seconds: float) -> list[Active]:
         """Return what has been in a state for so long, however often it was ordered again."""
+        return self._overdue(self._since, state, live, now - seconds, now)
+
+    def _overdue(
+        self, times: dict[int, float], state: str, live: set[str], before: float, now: float
+    ) -> list[Active]:
         return [
             it
             for it in self.active.values()
             if it.state == state
             and it.incarnation in live
-            and now - self._since.setdefault(it.session, now) > seconds
+            and times.setdefault(it.session, now) < before
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from labs import NewLab, clean
@@ -55,6 +55,18 @@ class SilentNode:
         self._redis.close()
 
 
+@pytest.fixture
+def silent(new_lab: NewLab) -> Iterator[tuple[Lab, SilentNode]]:
+    """A cluster whose only node was given four sessions and answers nothing."""
+    lab = new_lab({"AFX_ANSWER_SECONDS": "1"})
+    lab.add_sessions(4)
+    node = SilentNode(lab)
+    lab.fleet.start_coordinator()
+    lab.wait("it has sessions", lambda: len(assignments.active()) == 4, 20)
+    yield lab, node
+    node.close()
+
+
 def ends(lab: Lab, chosen: Callable[[], bool] = lambda: True) -> None:
     def told() -> bool:
         return any(
@@ -69,14 +81,9 @@ def ends(lab: Lab, chosen: Callable[[], bool] = lambda: True) -> None:
 
 
 def test_a_node_that_starts_nothing_is_made_to_begin_anew(
-    new_lab: NewLab, request: pytest.FixtureRequest
+    silent: tuple[Lab, SilentNode],
 ) -> None:
-    lab = new_lab({"AFX_ANSWER_SECONDS": "1"})
-    lab.add_sessions(4)
-    node = SilentNode(lab)
-    request.addfinalizer(node.close)
-    lab.fleet.start_coordinator()
-    lab.wait("it has sessions", lambda: len(assignments.active()) == 4, 20)
+    lab, _ = silent
     ends(lab, lambda: {it.worker for it in assignments.active()} == {"w1"})
     lab.wait_running()
     lab.expect_copies()
@@ -86,14 +93,9 @@ def test_a_node_that_starts_nothing_is_made_to_begin_anew(
 
 
 def test_a_stop_that_is_not_answered_ends_the_node_and_never_just_times_out(
-    new_lab: NewLab, request: pytest.FixtureRequest
+    silent: tuple[Lab, SilentNode],
 ) -> None:
-    lab = new_lab({"AFX_ANSWER_SECONDS": "1"})
-    lab.add_sessions(4)
-    node = SilentNode(lab)
-    request.addfinalizer(node.close)
-    lab.fleet.start_coordinator()
-    lab.wait("it has sessions", lambda: len(assignments.active()) == 4, 20)
+    lab, node = silent
     node.claim()
     lab.wait_running()
     sessions.set_wanted(sessions.find(lab.sessions[0].name), "paused")
