@@ -318,7 +318,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
     broken = sum(verdict[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))
     figures = {
         "seed": flags.seed, "minutes": flags.minutes, "clean": not broken,
-        **{k: v for k, v in verdict.items() if k != "latency_ms"},
+        **verdict,
         "faults": sum(soak.met.values()), "by_kind": dict(sorted(soak.met.items())),
         "node_deaths": soak.deaths, "false_deaths": soak.false_deaths,
         "ended_by_themselves": soak.ended_by_themselves, "leaders": generation,

@@ -17,11 +17,14 @@ from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.coordinator.book import Book
 from afx.coordinator.moves import MoveNews
 from afx.coordinator.steps import NodeLook, SessionLook, Step, node_step, session_step
+from afx.errors import UsageError
 from models.base import transaction
 from models.storage import cluster, controls, placing, workers
 from models.storage.placing import Standing
 from models.tables import WorkerControl
 from models.transitions import TransitionError
+
+_AGAIN_SECONDS = 600.0
 
 log = structlog.get_logger()
 
@@ -34,6 +37,8 @@ class Controls:
         self._book = book
         self._open: list[WorkerControl] = []
         self._wanted: dict[str, str] = {}
+        self._renewed: dict[str, float] = {}
+        """Node → when it was last made to begin anew, for it did not answer."""
 
     def read(self) -> None:
         """Read what operators want, from SQL."""
@@ -66,11 +71,14 @@ class Controls:
             after.append(it)
         return after
 
-    def renew(self, silent: Mapping[str, int], nodes: Sequence[WorkerView], term: int) -> None:
+    def renew(
+        self, silent: Mapping[str, int], nodes: Sequence[WorkerView], term: int, now: float
+    ) -> None:
         """Let nodes begin anew that live and do not answer orders.
 
         ``silent`` is incarnation → how many of its sessions it says nothing of. Its
-        supervisor ends the host: only then are they free.
+        supervisor ends the host: only then are they free. A node for which that
+        has not helped, such as one with another secret key, is cordoned.
         """
         held = {it.worker: it for it in self._open if it.kind == "recycle"}
         for node in nodes:
@@ -79,17 +87,33 @@ class Controls:
             if not count or node.state not in LIVE_STATES or (before and before.forced):
                 continue
             told = f"it does not answer for {count} sessions"
-            with transaction():
-                cluster.hold(term)
-                if before:
-                    controls.force(before.id, told)
-                else:
-                    controls.request(
-                        "recycle", "coordinator", worker=node.name, incarnation=node.incarnation,
-                        forced=True, note=told,
-                    )  # fmt: skip
-            log.error("node_silent", node=node.name, sessions=count)
+            again = now - self._renewed.get(node.name, -_AGAIN_SECONDS) < _AGAIN_SECONDS
+            if again:
+                told += ", again: it is cordoned"
+            try:
+                with transaction():
+                    cluster.hold(term)
+                    self._request_renewal(node, before, told, cordon=again)
+            except UsageError as error:
+                log.info("control_overtaken", node=node.name, reason=str(error))
+                continue
+            self._renewed[node.name] = now
+            log.error("node_silent", node=node.name, reason=told)
             self.read()
+
+    def _request_renewal(
+        self, node: WorkerView, before: WorkerControl | None, told: str, *, cordon: bool
+    ) -> None:
+        if before:
+            controls.force(before.id, told)
+        else:
+            controls.request(
+                "recycle", "coordinator", worker=node.name, incarnation=node.incarnation,
+                forced=True, note=told,
+            )  # fmt: skip
+        if cordon and self._wanted.get(node.name) != "cordoned":
+            workers.set_wanted(node.name, "cordoned")
+            controls.request("cordon", "coordinator", worker=node.name, note=told)
 
     def asked_moves(self) -> dict[int, str]:
         """Return the moves that operators ask for: session → node, or any.

@@ -407,4 +407,5 @@ class Coordinator:
             *self._book.unanswered("assigned", idle, now, seconds),
         ]
         if late:
-            self._controls.renew(Counter(it.incarnation for it in late), nodes, self._leader.term)
+            silent = Counter(it.incarnation for it in late)
+            self._controls.renew(silent, nodes, self._leader.term, now)

@@ -13,7 +13,7 @@ from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, Registry
 from afx.cluster.reports import Report
 from afx.lab import Lab
-from models.storage import assignments, controls, sessions
+from models.storage import assignments, controls, sessions, workers
 
 MIB = 1 << 20
 IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
@@ -22,8 +22,8 @@ IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
 class SilentNode:
     """Beats as a supervisor does; nobody reads its orders. It ends when told to."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.who = Identity("silent", "only", "far", "another boot", "", "1:1", 100)
+    def __init__(self, lab: Lab, incarnation: str = "first") -> None:
+        self.who = Identity("silent", incarnation, "far", "another boot", "", "1:1", 100)
         self._redis = connect(lab.redis_url)
         self._registry = Registry(self._redis)
         self._registry.register(self.who, IDLE)
@@ -38,6 +38,10 @@ class SilentNode:
             if wanted == "recycling":
                 self._registry.leave(self.who.name, self.who.incarnation)
                 return
+
+    def has_ended(self) -> bool:
+        """Return whether it has left, as it was told to."""
+        return not self._thread.is_alive()
 
     def claim(self) -> None:
         """Say that it runs whatever it was given."""
@@ -101,3 +105,19 @@ def test_a_stop_that_is_not_answered_ends_the_node_and_never_just_times_out(
     sessions.set_wanted(sessions.find(lab.sessions[0].name), "paused")
     ends(lab, lambda: sorted(it.worker for it in assignments.active()) == ["w1"] * 3)
     lab.wait_running(3)
+
+
+def test_a_node_that_stays_silent_after_it_began_anew_is_cordoned(
+    silent: tuple[Lab, SilentNode], request: pytest.FixtureRequest
+) -> None:
+    lab, node = silent
+    lab.wait("it has left", node.has_ended, 20)
+    second = SilentNode(lab, "second")
+    request.addfinalizer(second.close)
+    lab.wait("it has left again", second.has_ended, 30)
+    assert workers.find("silent").wanted == "cordoned"
+    third = SilentNode(lab, "third")
+    request.addfinalizer(third.close)
+    lab.fleet.start_worker("w1")
+    lab.wait_running()
+    assert {it.worker for it in assignments.active()} == {"w1"}
