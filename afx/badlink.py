@@ -1,7 +1,8 @@
 """A TCP link that can be made slow, lossy or silent, for tests and soaks.
 
 It stands between one process and a server. Bytes are never reordered or lost
-for good, as TCP promises: what a bad network does to them is delay.
+for good, as TCP promises: what a bad network does to them is delay. Only a reset
+(a process that died with SO_LINGER 0) lets go of what was lost on its way.
 """
 
 from __future__ import annotations
@@ -115,23 +116,28 @@ class BadLink:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hand on, each chunk when it is due; ends the connection when one side does."""
-        on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(1000)
+        on_the_way: asyncio.Queue[tuple[float, bool, bytes]] = asyncio.Queue(1000)
+        was_reset = False
 
         async def take() -> None:
+            nonlocal was_reset
             due = 0.0
-            while True:
-                data = await reader.read(_CHUNK)
-                due = max(due, self._loop.time() + self._delay + self._lost_time(len(data)))
-                await on_the_way.put((due, data))
-                if not data:
-                    return
+            data = b"-"
+            while data:
+                try:
+                    data = await reader.read(_CHUNK)
+                except ConnectionResetError:
+                    data, was_reset = b"", True
+                lost = self._lost_time(len(data))
+                due = max(due, self._loop.time() + self._delay + lost)
+                await on_the_way.put((due, lost > 0, data))
 
         async def give() -> None:
             while True:
-                due, data = await on_the_way.get()
+                due, lost, data = await on_the_way.get()
                 await asyncio.sleep(due - self._loop.time())
                 await self._flowing.wait()
-                if not data:
+                if not data or (lost and was_reset):
                     raise ConnectionResetError
                 writer.write(data)
                 await writer.drain()

@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     """A host process that stands still for so long is replaced."""
     answer_seconds: float = Field(30.0, gt=0)
     """A node that lives and has not answered an order for so long begins anew."""
-    cool_down_seconds: float = Field(0.0, ge=0)
-    """Between a session's stop and its start on another node."""
+    cool_down_seconds: float = Field(0.2, ge=0)
+    """Between a session's end and its next start: what is under way arrives first."""
 
     labels: dict[str, str] = Field(default_factory=dict)
     """Of a worker node: its region, kind, …; sessions may require them."""

@@ -36,6 +36,16 @@ class LeaseProfile:
         """The longest time from a node's last heartbeat to its replacement."""
         return self.leader + self.lock_delay
 
+    @property
+    def in_flight(self) -> float:
+        """How long what a node has written may still be under way.
+
+        Written at its deadline at the latest, it must arrive before anybody takes
+        over, whatever the drift of the two clocks.
+        """
+        drift = 1 + CLOCK_DRIFT
+        return self.takeover / drift - self.node * drift - EPSILON_SECONDS
+
 
 PROFILES = {
     "fast": LeaseProfile(node=3.0, close=0.5, leader=4.0, lock_delay=1.0, suspect=2.0),
@@ -48,6 +58,8 @@ def check_profile(profile: LeaseProfile, heartbeat_seconds: float) -> None:
     least = (profile.node + profile.close) * (1 + CLOCK_DRIFT) + EPSILON_SECONDS
     if profile.leader < least:
         raise ValueError(f"the leader's lease must be at least {least:.2f} s")
+    if profile.in_flight < 1:
+        raise ValueError("the lock delay must leave a second for what is under way")
     if heartbeat_seconds * 2 > profile.node * QUIET_SHARE:
         raise ValueError("two heartbeats must fit into 60 % of the node's lease")
     if not heartbeat_seconds < profile.suspect < profile.leader:

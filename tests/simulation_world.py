@@ -21,12 +21,15 @@ from afx.coordinator.fairness import Waiter, fair_order
 
 PROFILE = lease.PROFILES["fast"]
 BEAT, TICK, LEAD, LEAD_STOP = 0.5, 0.2, 5.0, 3.0
-IN_FLIGHT = 1.8
-"""A write may reach Telegram so long after it was made.
+IN_FLIGHT = PROFILE.in_flight
+"""A write may reach Telegram so long after it was made (TCP_USER_TIMEOUT).
 
 The lock delay is there for it: without drift, takeover comes L_leader + G − L_node
 = 2 s after a node's last write at the earliest.
 """
+ON_ITS_WAY = 0.15
+"""The same for a socket that was closed: nothing is sent again (SO_LINGER 0)."""
+COOL_DOWN = 0.2
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,6 +60,8 @@ class Broken:
     start_without_ack: bool = False
     stale_term_accepted: bool = False
     ended_starts_again: bool = False
+    data_outlives_its_process: bool = False
+    no_cool_down: bool = False
 
 
 @dataclass(slots=True)
@@ -142,6 +147,8 @@ class World:
         self._highest = dict.fromkeys(range(sessions), 0)
         # Telegram: session → (incarnation, until when it is heard)
         self._heard: dict[int, tuple[str, float]] = {}
+        self._witnessed: set[str] = set()
+        """Incarnations whose processes were seen to die."""
         for node in self.nodes.values():
             self._boot(node)
         for number in range(coordinators):
@@ -294,11 +301,20 @@ class World:
         incarnation = node.incarnation
         if node.running.get(session, 0) <= epoch:
             node.running.pop(session, None)
-        # It closes after the last answer has come: nothing is in flight.
-        held = self._heard.get(session)
-        if held and held[0] == incarnation and session not in node.running:
-            self._heard[session] = (incarnation, self.now)
+        if session not in node.running:
+            self._close(session, incarnation)
         self._report("stopped", session, epoch, incarnation)
+
+    def _close(self, session: int, incarnation: str) -> None:
+        """A connection is closed, by its session or by the kernel of a dead process."""
+        held = self._heard.get(session)
+        if held is None or held[0] != incarnation:
+            return
+        if self.broken.data_outlives_its_process:
+            until = self.now + self.random.uniform(0, IN_FLIGHT)
+        else:
+            until = min(held[1], self.now + self.random.uniform(0, ON_ITS_WAY))
+        self._heard[session] = (incarnation, until)
 
     def _write(self, node: Node, session: int, epoch: int, incarnation: str) -> None:
         """A running session uses its connection, again and again."""
@@ -378,7 +394,14 @@ class World:
         owners = {held.incarnation for held in it.active.values()}
         for name, record in nodes.items():
             sighting = it.sightings[record.incarnation]
-            if record.state == "ready" and failure.health(sighting, self.now, PROFILE) == "silent":
+            if record.incarnation in self._witnessed:
+                held = self.records.get(name)
+                if held and held.incarnation == record.incarnation:
+                    held.state = "fenced"
+                self._free(it, record.incarnation)
+            elif (
+                record.state == "ready" and failure.health(sighting, self.now, PROFILE) == "silent"
+            ):
                 held = self.records.get(name)
                 # Compare and set: a heartbeat since the look renewed the lease.
                 if held and held.incarnation == record.incarnation and held.seq == sighting.seq:
@@ -395,6 +418,9 @@ class World:
                     self._free(it, assigned.incarnation)
         self._place(it, nodes)
         self._move(it, nodes)
+
+    def _is_silent(self, sighting: failure.Sighting) -> bool:
+        return failure.health(sighting, self.now, PROFILE) == "silent"
 
     def _take_reports(self, it: Coordinator) -> None:
         fresh, it.read = self.reports[it.read :], len(self.reports)
@@ -449,8 +475,13 @@ class World:
             and self.records[name].state == "ready"
             and failure.health(it.sightings[r.incarnation], self.now, PROFILE) == "alive"
         ]  # fmt: skip
+        rest = 0.0 if self.broken.no_cool_down else COOL_DOWN
         order = fair_order(
-            [Waiter(s, s % 4 == 0, self.now - since) for s, since in it.waiting.items()]
+            [
+                Waiter(s, s % 4 == 0, self.now - since)
+                for s, since in it.waiting.items()
+                if not since or self.now - since >= rest
+            ]
         )
         for made in placement.plan([placement.Wish(s, 1) for s in order], ready).placed:
             target = it.moving.pop(made.session, "")
@@ -507,10 +538,10 @@ class World:
                 session = self.random.choice(sorted(node.running))
                 self._stopped(node, session, node.running[session])
             if dice() < faults.crash / 2 and not node.dead:
+                if dice() < 0.7:  # else its machine died with it
+                    self._witnessed.add(node.incarnation)
+                for session in list(self._heard):
+                    self._close(session, node.incarnation)
                 self._end(node)
-                for session, (incarnation, _) in list(self._heard.items()):
-                    if incarnation == node.incarnation:
-                        # The kernel closes the sockets of a process that dies.
-                        self._heard[session] = (incarnation, self.now)
         if dice() < faults.stall / 2:
             self._stalled_until = self.now + self.random.uniform(0.5, 6.0)

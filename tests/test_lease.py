@@ -34,6 +34,24 @@ def test_a_node_has_closed_its_sockets_before_it_is_replaced(
     assert last_sent + node_lasts <= seen_at + profile.takeover
 
 
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+@given(
+    node=st.floats(-lease.CLOCK_DRIFT, lease.CLOCK_DRIFT),
+    leader=st.floats(-lease.CLOCK_DRIFT, lease.CLOCK_DRIFT),
+)
+def test_what_a_node_wrote_last_has_arrived_before_it_is_replaced(
+    profile: LeaseProfile, node: float, leader: float
+) -> None:
+    written = profile.node / (1 + node)
+    assert written + profile.in_flight <= profile.takeover / (1 + leader)
+
+
+def test_a_lock_delay_that_leaves_no_time_for_what_is_under_way_is_refused() -> None:
+    hasty = LeaseProfile(node=3, close=0.5, leader=4, lock_delay=0.2, suspect=2)
+    with pytest.raises(ValueError, match="under way"):
+        lease.check_profile(hasty, 0.5)
+
+
 def test_a_leaders_lease_that_is_too_short_is_refused() -> None:
     unsafe = LeaseProfile(node=3, close=0.5, leader=3.5, lock_delay=1, suspect=2)
     with pytest.raises(ValueError, match="leader's lease"):

@@ -89,7 +89,7 @@ class Host:
         self._environment = Environment(
             api_id=settings.api_id,
             api_hash=settings.api_hash.get_secret_value(),
-            connection=guarded_connection(self.may_write),
+            connection=guarded_connection(self.may_write, settings.lease.in_flight),
             guard=self.may_write,
             dirty=self._note_dirty,
             lost=self._note_lost,

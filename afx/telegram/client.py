@@ -1,15 +1,19 @@
 """A Telethon client that writes only while its node's lease lasts.
 
 Two things of Telethon's are replaced, both by subclassing: the connection asks
-the guard before each write, and updates come to us raw, since the message box
-hands them out before what they cause is settled. Telethon never reconnects by
-itself here: that is decided where the lease is known.
+the guard before each write, and forgets what is not delivered when it closes; and
+updates come to us raw, since the message box hands them out before what they cause
+is settled. Telethon never reconnects by itself here: that is decided where the
+lease is known.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +27,11 @@ _quiet = logging.getLogger("afx.telethon")
 _quiet.setLevel(logging.CRITICAL)
 
 
-def guarded_connection(guard: Callable[[], bool]) -> type:
-    """Return a connection class that refuses to write when ``guard`` says no."""
+def guarded_connection(guard: Callable[[], bool], in_flight_seconds: float) -> type:
+    """Return a connection class that refuses to write when ``guard`` says no.
+
+    What it has written reaches Telegram within ``in_flight_seconds``, or never.
+    """
 
     class GuardedConnection(ConnectionTcpFull):  # type: ignore[misc]
         """Checks the lease before each write to the socket."""
@@ -33,6 +40,14 @@ def guarded_connection(guard: Callable[[], bool]) -> type:
             if not guard():
                 raise ConnectionError("the node's lease has run out")
             await super()._connect(*args, **kwargs)
+            _let_nothing_outlive(self._writer, in_flight_seconds)
+
+        async def disconnect(self) -> None:
+            # Nor may Telethon's own buffer be written out after we have said that
+            # the session has stopped.
+            if self._writer:
+                self._writer.transport.abort()
+            await super().disconnect()
 
         def _send(self, data: bytes) -> None:
             if not guard():
@@ -40,6 +55,18 @@ def guarded_connection(guard: Callable[[], bool]) -> type:
             super()._send(data)
 
     return GuardedConnection
+
+
+def _let_nothing_outlive(writer: asyncio.StreamWriter, seconds: float) -> None:
+    """Let the kernel drop a socket's unsent data when it closes or gets no answer.
+
+    Else it goes on sending it for minutes, also for a process that is dead, and
+    Telegram would hear from a session's old connection after its new one.
+    Source: socket(7), SO_LINGER; RFC 5482 and tcp(7), TCP_USER_TIMEOUT.
+    """
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 class AccountClient(TelegramClient):  # type: ignore[misc]

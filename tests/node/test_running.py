@@ -42,7 +42,7 @@ class Stage:
             ),
         )  # fmt: skip
         environment = Environment(
-            1, "sandbox", guarded_connection(lambda: self.may_write), lambda: self.may_write,
+            1, "sandbox", guarded_connection(lambda: self.may_write, 2.0), lambda: self.may_write,
             lambda _: None, lambda _, error: self.lost.append(error),
             lambda _, reason: self.troubles.append(reason),
         )  # fmt: skip
