@@ -26,6 +26,7 @@ COMMANDS = {
     "session": "Sessions: Telegram accounts' logins.",
     "rule": "Rules: which chats are forwarded, and where to.",
     "rebalance": "Evening the nodes out: what would move, and moving it now.",
+    "overflow": "The overflow: sessions that fit nowhere and wait for room.",
     "control": "Controls: commands to nodes and about sessions.",
     "analytics": "What was: nodes' metrics over time, sessions.",
     "audit": "The audit log: who changed what.",

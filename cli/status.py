@@ -65,7 +65,8 @@ def _show(answer: dict[str, Any]) -> None:
           + (f" ({odd})" if odd else ""))  # fmt: skip
     told = ", ".join(f"{count} {state}" for state, count in answer["sessions"].items()) or "none"
     print(f"sessions     {told}")
-    print(f"waiting      {answer['waiting']} fit nowhere")
+    hint = ": see 'afx overflow list'" if answer["waiting"] else ""
+    print(f"waiting      {answer['waiting']} fit nowhere{hint}")
     print(f"forwarded    {answer['forwarded']} messages by the live nodes")
     if answer["controls"]:
         print(f"controls     {answer['controls']} under way: see 'afx control list --open'")

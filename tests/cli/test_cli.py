@@ -142,6 +142,6 @@ def test_a_demo_prints_one_object_and_leaves_nothing_behind(afx: Run) -> None:
         "workers", "sessions", "published", "expected", "delivered", "lost", "duplicated",
         "out_of_order", "revoked", "latency_ms", "failover", "seconds",
     ]  # fmt: skip
-    assert figures["delivered"] == figures["published"] == 120
+    assert figures["delivered"] == figures["published"] >= 120
     assert set(figures["latency_ms"]) == {"p50", "p99"}
     assert set(figures["failover"]) == {"node", "sessions", "detected_s", "recovered_s"}
