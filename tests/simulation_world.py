@@ -30,6 +30,8 @@ The lock delay is there for it: without drift, takeover comes L_leader + G − L
 ON_ITS_WAY = 0.15
 """The same for a socket that was closed: nothing is sent again (SO_LINGER 0)."""
 COOL_DOWN = 0.2
+PLACE_MOST = 5_000
+"""Sessions of one round of placement: a leader looks at so many at a time."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -411,11 +413,10 @@ class World:
                 fenced_at = it.fenced_at.setdefault(record.incarnation, self.now)
                 if self.now - fenced_at >= delay and record.incarnation in owners:
                     self._free(it, record.incarnation)
-        for assigned in list(it.active.values()):
-            if assigned.incarnation not in homes:
-                since = it.fenced_at.setdefault(assigned.incarnation, self.now)
-                if self.now - since >= PROFILE.takeover:
-                    self._free(it, assigned.incarnation)
+        for incarnation in sorted(owners - homes):
+            since = it.fenced_at.setdefault(incarnation, self.now)
+            if self.now - since >= PROFILE.takeover:
+                self._free(it, incarnation)
         self._place(it, nodes)
         self._move(it, nodes)
 
@@ -483,7 +484,8 @@ class World:
                 if not since or self.now - since >= rest
             ]
         )
-        for made in placement.plan([placement.Wish(s, 1) for s in order], ready).placed:
+        wishes = [placement.Wish(s, 1) for s in order[:PLACE_MOST]]
+        for made in placement.plan(wishes, ready).placed:
             target = it.moving.pop(made.session, "")
             home = next((r for r in ready if r.name == target and r.sessions < self.capacity), None)
             self._give(it, made.session, home.name if home else made.node)

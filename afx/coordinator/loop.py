@@ -145,7 +145,9 @@ class Coordinator:
         self._checkpoints.note(self._book.active)
         self._controls.read()
         self._read = cluster.reports_read()
-        self._next_place = self._next_control = self._next_stop = 0.0
+        self._next_control = self._next_stop = 0.0
+        # What the leader before saw end may not have cooled down yet.
+        self._next_place = time.monotonic() + settings.cool_down_seconds
         self._caught_up = False
         self._resync_at = time.monotonic() + _RESYNC_SECONDS
 
