@@ -20,6 +20,11 @@ AUDIT_HEAD = "afx:audit:head"
 """``entries:digest`` of the audit log as the leader last saw it."""
 
 
+def cursors_restoring(term: int) -> str:
+    """Key: the leader of that term restores cursors, in a Redis that still has this."""
+    return f"afx:cursors:restoring:{term}"
+
+
 def worker(name: str) -> str:
     """Hash: a node's registration and latest heartbeat."""
     return f"afx:worker:{name}"

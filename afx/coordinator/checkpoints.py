@@ -13,6 +13,7 @@ import structlog
 
 from afx.cluster import keys
 from afx.coordinator.leader import Leader
+from afx.errors import FencedError
 from models.base import transaction
 from models.storage import cluster, cursors
 
@@ -34,10 +35,13 @@ class Checkpoints:
     def restore(self) -> None:
         """Give a Redis that has lost its data the cursors that SQL has.
 
-        What a node has written there meanwhile is newer, and stays.
+        What a node has written there meanwhile is newer, and stays. Raises
+        FencedError when Redis loses its data once more meanwhile.
         """
         if self._redis.exists(keys.CURSORS_KEPT):
             return
+        begun = keys.cursors_restoring(self._leader.term)
+        self._redis.set(begun, 1)
         count = 0
         for page in cursors.pages():
             self._leader.check()
@@ -47,7 +51,10 @@ class Checkpoints:
                     pipe.hsetnx(keys.cursor(session), name, value)
             pipe.execute()
             count += len(page)
-        self._redis.set(keys.CURSORS_KEPT, 1)
+        try:
+            self._redis.rename(begun, keys.CURSORS_KEPT)
+        except redis.ResponseError as error:
+            raise FencedError("Redis lost its data while cursors were restored.") from error
         if count:
             log.warning("cursors_restored", sessions=count, reason="Redis lost its data")
 

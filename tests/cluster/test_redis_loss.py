@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import redis as redis_module
 from labs import NewLab, clean, start
 
 from afx.cluster import embedded, keys
+from afx.coordinator.checkpoints import Checkpoints
+from afx.coordinator.leader import Leader
+from afx.errors import FencedError
 from afx.lab import Lab
-from models.storage import assignments, cluster, cursors, sessions
+from models.base import transaction
+from models.storage import assignments, cluster, cursors, sessions, users
+from models.storage.cursors import save_many
+from models.storage.sessions import NewSession
 
 
 def flowing(new_lab: NewLab, posts: int = 900) -> Lab:
@@ -128,3 +137,33 @@ def test_a_node_that_dies_as_redis_loses_all_costs_no_message(new_lab: NewLab) -
 
 def saved() -> int:
     return sum(len(page) for page in cursors.pages())
+
+
+def test_a_redis_that_is_flushed_while_cursors_are_restored_is_not_thought_whole(
+    database: Any, redis: redis_module.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = users.create("alice")
+    made = sessions.create_many(owner, [NewSession(f"s{number}", "sealed") for number in range(4)])
+    with transaction():
+        save_many({it: {"account": "5:0:1"} for it in made})
+    redis.hset(keys.cursor(made[0]), "account", "9:0:2")
+    leader = Leader(redis_url, 5.0, 3.0)
+    assert leader.acquire()
+    checkpoints = Checkpoints(redis, leader)
+    pages = cursors.pages
+
+    def flushed() -> Iterator[dict[int, dict[str, str]]]:
+        for number, page in enumerate(pages(2)):
+            if number:
+                redis.flushall()
+            yield page
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cursors, "pages", flushed)
+        with pytest.raises(FencedError, match="lost its data"):
+            checkpoints.restore()
+    redis.hset(keys.cursor(made[0]), "account", "9:0:2")
+    checkpoints.restore()
+    held = [redis.hget(keys.cursor(it), "account") for it in made]
+    assert held == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
+    leader.close()
