@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     preemption_rest_minutes: float = Field(30.0, gt=0)
     """A session that was preempted or moved to even nodes out is left alone so long."""
     brake_hold_seconds: float = Field(30.0, ge=0)
-    """How long nothing is placed when most nodes were lost at once."""
+    """How long nothing is placed when most nodes were lost at once; 0: no brake."""
     rebalance_seconds: float = Field(60.0, ge=0)
     """How often nodes are evened out; 0: never by itself."""
     session_kib: int = Field(256, ge=1)

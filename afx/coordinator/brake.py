@@ -24,7 +24,10 @@ def braked(brake: Brake, lost_at: Mapping[str, float], live: int, now: float) ->
 
     It holds when ``share`` of the nodes were lost within ``window``; those that
     stopped by themselves are not lost. It does not hold twice for the same loss.
+    With a ``hold`` of 0 there is no brake.
     """
+    if not brake.hold:
+        return brake
     lately = [at for at in lost_at.values() if now - at <= brake.window and at > brake.held_until]
     if now < brake.slow_until or len(lately) < 2:
         return brake

@@ -120,6 +120,12 @@ def test_with_nothing_to_learn_from_the_assumption_holds() -> None:
 # --- the brake ------------------------------------------------------------------------
 
 
+def test_a_brake_that_holds_for_no_time_is_none() -> None:
+    none = Brake(hold=0.0)
+    assert brake.braked(none, {"a": 90.0, "b": 99.0, "c": 100.0}, 2, 100.0) == none
+    assert brake.rate(none, 100.0) == 1.0
+
+
 def test_a_few_deaths_do_not_brake_and_most_at_once_do() -> None:
     calm = Brake()
     assert brake.braked(calm, {"a": 100.0}, 1, 100.0) == calm
