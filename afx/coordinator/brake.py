@@ -19,6 +19,11 @@ class Brake:
     slow_until: float = 0.0
 
 
+def lately(brake: Brake, lost_at: Mapping[str, float], now: float) -> dict[str, float]:
+    """Return the losses that still count: those within the window."""
+    return {it: at for it, at in lost_at.items() if now - at <= brake.window}
+
+
 def braked(brake: Brake, lost_at: Mapping[str, float], live: int, now: float) -> Brake:
     """Return the brake after a look at the nodes that were lost lately.
 
@@ -28,10 +33,10 @@ def braked(brake: Brake, lost_at: Mapping[str, float], live: int, now: float) ->
     """
     if not brake.hold:
         return brake
-    lately = [at for at in lost_at.values() if now - at <= brake.window and at > brake.held_until]
-    if now < brake.slow_until or len(lately) < 2:
+    lost = sum(at > brake.held_until for at in lately(brake, lost_at, now).values())
+    if now < brake.slow_until or lost < 2:
         return brake
-    if len(lately) / (len(lately) + live) < brake.share:
+    if lost / (lost + live) < brake.share:
         return brake
     until = now + brake.hold
     return replace(brake, held_until=until, slow_until=until + brake.slow)

@@ -293,6 +293,7 @@ class Coordinator:
         """Hold placement when most nodes were lost at once; then go on slowly."""
         live = sum(it.state in LIVE_STATES for it in nodes)
         before = self._brake
+        self._lost_at = brake.lately(before, self._lost_at, now)
         self._brake = brake.braked(self._brake, self._lost_at, live, now)
         self._capacity.rate = brake.rate(self._brake, now)
         if self._brake != before:

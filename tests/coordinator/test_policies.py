@@ -135,6 +135,10 @@ def test_a_few_deaths_do_not_brake_and_most_at_once_do() -> None:
     assert [brake.rate(held, it) for it in (110.0, 131.0, 200.0)] == [0.0, 0.1, 1.0]
 
 
+def test_losses_older_than_the_window_are_forgotten() -> None:
+    assert brake.lately(Brake(), {"a": 10.0, "b": 80.0}, 100.0) == {"b": 80.0}
+
+
 def test_deaths_far_apart_do_not_brake() -> None:
     calm = Brake()
     assert brake.braked(calm, {"a": 10.0, "b": 60.0, "c": 100.0}, 1, 100.0) == calm
