@@ -29,8 +29,10 @@ class BadLink:
     It runs on a thread of its own; its methods may be called from any other.
     """
 
-    def __init__(self, target: str | tuple[str, int], *, seed: int = 0) -> None:
-        """``target`` is a unix socket's path, or (host, port)."""
+    def __init__(
+        self, target: str | tuple[str, int], *, seed: int = 0, host: str = "127.0.0.1"
+    ) -> None:
+        """``target`` is a unix socket's path, or (host, port); ``host`` where to listen."""
         self._connect: _Connect
         if isinstance(target, str):
             self._connect = lambda: asyncio.open_unix_connection(target)
@@ -46,7 +48,7 @@ class BadLink:
         self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="link", daemon=True)
         self._thread.start()
-        self._server = self._call(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self._server = self._call(asyncio.start_server(self._accept, host, 0))
         self.address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
 
     def slow(self, delay_seconds: float, loss: float = 0.0) -> None:

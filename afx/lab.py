@@ -141,13 +141,16 @@ class Lab:
 
     # --- bad links --------------------------------------------------------------------
 
-    def redis_link(self, *, seed: int = 0) -> tuple[BadLink, str]:
-        """Return a link to Redis that can be cut, and the URL that leads over it."""
+    def redis_link(self, *, seed: int = 0, host: str = "127.0.0.1") -> tuple[BadLink, str]:
+        """Return a link to Redis that can be cut, and the URL that leads over it.
+
+        ``host`` is the address of this machine at which it is reached.
+        """
         parts = urlsplit(self.redis_url)
         target = (
             parts.path if parts.scheme == "unix" else (parts.hostname or "", parts.port or 6379)
         )
-        link = BadLink(target, seed=seed)
+        link = BadLink(target, seed=seed, host=host)
         self._closing.callback(link.close)
         host, port = link.address
         if parts.scheme == "unix":
@@ -155,9 +158,9 @@ class Lab:
         login = parts.netloc.rpartition("@")[0]
         return link, parts._replace(netloc=f"{login}{'@' * bool(login)}{host}:{port}").geturl()
 
-    def telegram_link(self, *, seed: int = 0) -> BadLink:
+    def telegram_link(self, *, seed: int = 0, host: str = "127.0.0.1") -> BadLink:
         """Return a link to the local Telegram; see ``add_sessions``."""
-        link = BadLink(self._telegram, seed=seed)
+        link = BadLink(self._telegram, seed=seed, host=host)
         self._closing.callback(link.close)
         return link
 

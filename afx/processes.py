@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -53,9 +53,14 @@ class Fleet:
         """Start a coordinator; ``redis_url`` is its own way to the cluster's Redis."""
         self._start(name, redis_url, "coordinator", "start")
 
-    def start_worker(self, name: str, *flags: str, redis_url: str = "") -> None:
-        """Start a worker node of that name; ``redis_url`` as for a coordinator."""
-        self._start(name, redis_url, "worker", "start", "--name", name, *flags)
+    def start_worker(
+        self, name: str, *flags: str, redis_url: str = "", enter: Sequence[str] = ()
+    ) -> None:
+        """Start a worker node of that name; ``redis_url`` as for a coordinator.
+
+        ``enter`` is a command that runs the node elsewhere, such as in a namespace.
+        """
+        self._start(name, redis_url, "worker", "start", "--name", name, *flags, enter=enter)
 
     def wait(self) -> None:
         """Wait until SIGINT or SIGTERM; raises AfxError when a child breaks first.
@@ -107,14 +112,14 @@ class Fleet:
         child.wait()
         return at
 
-    def _start(self, name: str, redis_url: str, *command: str) -> None:
+    def _start(self, name: str, redis_url: str, *command: str, enter: Sequence[str] = ()) -> None:
         environment = self._environment
         if redis_url:
             environment = environment | {"AFX_REDIS_URL": redis_url}
         output = self._log.open("ab") if self._log else None
         try:
             self.children[name] = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", *command],
+                [*enter, sys.executable, "-m", "cli.main", *command],
                 env=environment, stdin=subprocess.DEVNULL, stderr=output,
                 stdout=output or sys.stderr, start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509
             )  # fmt: skip
