@@ -39,7 +39,7 @@ def start_on(lab: Lab, machines: Machines, nodes: int, count: int) -> dict[str, 
     for name in (f"w{number}" for number in range(1, nodes + 1)):
         made[name] = machines.add()
         lab.fleet.start_worker(name, redis_url=url, enter=made[name].enter)
-    lab.wait_nodes(nodes)
+    lab.wait_nodes(nodes, 90)
     lab.wait_running()
     lab.expect_copies()
     return made
