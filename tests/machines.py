@@ -49,9 +49,9 @@ class Machines:
 
     def __init__(self) -> None:
         self._closing = contextlib.ExitStack()
-        # Of this process alone, among all that may run beside it.
+        # Of this process alone, among all that may run beside it; one at a time.
         self._id = f"{os.getpid():x}{next(_serial)}"
-        number = (os.getpid() * 8 + 2 * next(_serial)) % (128 * 256)
+        number = os.getpid() * 2 % (128 * 256)
         self._nets = dict(zip(_CABLES, (_net(number), _net(number + 1)), strict=True))
         self._switches: dict[Cable, str] = {}
         self._count = 0
