@@ -60,6 +60,8 @@ class Machines:
                 switch = f"s{self._id}{cable[0]}"
                 _ip("link", "add", switch, "type", "bridge")
                 self._closing.callback(_ip, "link", "del", switch)
+                # Else it takes the lowest of its ports' addresses, and changes with them.
+                _ip("link", "set", switch, "address", "02:00:00:00:00:01")
                 _ip("addr", "add", f"{self.address(cable)}/24", "dev", switch)
                 _ip("link", "set", switch, "up")
                 self._switches[cable] = switch
