@@ -42,8 +42,8 @@ class BadLink:
         self._delay = 0.0
         self._loss = 0.0
         self._loop = asyncio.new_event_loop()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._gates: list[asyncio.Event] = []
+        self._open_gate()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="link", daemon=True)
@@ -57,12 +57,17 @@ class BadLink:
 
     def cut(self) -> None:
         """Let nothing through; what is under way arrives when it is mended."""
-        self._loop.call_soon_threadsafe(self._flowing.clear)
+        self._loop.call_soon_threadsafe(self._set_gates, False)
+
+    def stall(self) -> None:
+        """Let nothing through on connections that are open now; new ones are well."""
+        self.cut()
+        self._loop.call_soon_threadsafe(self._open_gate)
 
     def mend(self) -> None:
         """Let everything through again, at once and without loss."""
         self.slow(0.0)
-        self._loop.call_soon_threadsafe(self._flowing.set)
+        self._loop.call_soon_threadsafe(self._set_gates, True)
 
     def drop(self) -> None:
         """Close all connections that are open now, as a reset does."""
@@ -74,6 +79,18 @@ class BadLink:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _open_gate(self) -> None:
+        """Make the gate through which the connections from now on pass."""
+        self._gates.append(asyncio.Event())
+        self._gates[-1].set()
+
+    def _set_gates(self, are_open: bool) -> None:
+        for gate in self._gates:
+            if are_open:
+                gate.set()
+            else:
+                gate.clear()
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -100,15 +117,16 @@ class BadLink:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = {writer}
+        gate = self._gates[-1]
         self._writers.add(writer)
         try:
-            await self._flowing.wait()
+            await gate.wait()
             there_reader, there = await self._connect()
             ends.add(there)
             self._writers.add(there)
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(reader, there))
-                both.create_task(self._pump(there_reader, writer))
+                both.create_task(self._pump(reader, there, gate))
+                both.create_task(self._pump(there_reader, writer, gate))
         except* OSError:
             pass
         finally:
@@ -116,7 +134,9 @@ class BadLink:
             for it in ends:
                 it.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event
+    ) -> None:
         """Hand on, each chunk when it is due; ends the connection when one side does."""
         on_the_way: asyncio.Queue[tuple[float, bool, bytes]] = asyncio.Queue(1000)
         was_reset = False
@@ -138,7 +158,7 @@ class BadLink:
             while True:
                 due, lost, data = await on_the_way.get()
                 await asyncio.sleep(due - self._loop.time())
-                await self._flowing.wait()
+                await gate.wait()
                 if not data or (lost and was_reset):
                     raise ConnectionResetError
                 writer.write(data)

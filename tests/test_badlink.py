@@ -89,3 +89,14 @@ def test_a_dropped_link_closes_what_is_open_and_takes_new_connections(link: BadL
                 raise ConnectionResetError
     with socket.create_connection(link.address, timeout=20) as client:
         assert call(client, b"y") == b"y"
+
+
+def test_a_stalled_link_holds_back_old_connections_and_serves_new_ones(link: BadLink) -> None:
+    with socket.create_connection(link.address, timeout=20) as old:
+        call(old, b"x")
+        link.stall()
+        old.sendall(b"late")
+        with socket.create_connection(link.address, timeout=20) as new:
+            assert call(new, b"y") == b"y"
+        link.mend()
+        assert old.recv(10) == b"late"

@@ -1,9 +1,19 @@
 -- Registers a node's incarnation.
 -- KEYS: worker hash, set of workers, set of the machine's workers, reservations
 -- ARGV: name, incarnation, then field, value, ...
--- Answer: "OK", or "TAKEN" while another incarnation of that name may live.
+-- Answer: "OK", "TAKEN" while another incarnation of that name may live, or
+--   "FENCED" when this one is over: what it had may be another's by now.
 local held = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
-if held[1] and held[1] ~= ARGV[2] and held[2] ~= 'fenced' and held[2] ~= 'left' then
+local over = held[2] == 'fenced' or held[2] == 'left'
+if held[1] == ARGV[2] then
+  if over then
+    return 'FENCED'
+  end
+  -- The answer to its first try was lost; sessions may be placed on it already.
+  redis.call('HINCRBY', KEYS[1], 'seq', 1)
+  return 'OK'
+end
+if held[1] and not over then
   return 'TAKEN'
 end
 -- Who left had stopped everything; who was fenced may still be about to.

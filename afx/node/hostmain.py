@@ -21,6 +21,7 @@ from afx.security.vault import Vault
 from jobs import queues
 
 _PR_SET_PDEATHSIG = 1
+_LOOK_SECONDS = 0.01
 
 
 def main() -> None:
@@ -61,8 +62,12 @@ async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
 
     loop.add_signal_handler(signal.SIGTERM, end)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
-    executor.start()
     print("ready", flush=True)
+    # Not before this node holds a lease: orders may wait here that were given to
+    # it, and to another one since.
+    while not memory.deadline:  # noqa: ASYNC110  set by another process
+        await asyncio.sleep(_LOOK_SECONDS)
+    executor.start()
     await host.run()
     # The executor's thread may be deep in a blocking read; nothing is left to save.
     os._exit(0)

@@ -24,26 +24,19 @@ import redis
 import structlog
 
 from afx import lease
-from afx.cluster import reports, witness
+from afx.cluster import witness
 from afx.cluster.connection import connect, shown
-from afx.cluster.registry import (
-    LIVE_STATES,
-    Identity,
-    Metrics,
-    MissingError,
-    Registry,
-    WorkerState,
-)
-from afx.cluster.reports import Report
+from afx.cluster.registry import Identity, Metrics, MissingError, Registry
 from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
+from afx.node.heart import Answer, Heart
 from afx.node.lease_memory import LeaseMemory
+from afx.node.neighbours import Neighbours
 from afx.node.resources import Resources
 from afx.security.keyfile import read_keys
 
 _MIB = 1024 * 1024
-_REGISTER_SECONDS = 30.0
-_HOST_READY_SECONDS = 30.0
+_REGISTER_SECONDS = 25.0
 _STOP_SECONDS = 20.0
 _AGAIN_SECONDS = 0.5
 
@@ -58,16 +51,15 @@ class Supervisor:
         self._settings = settings
         self._redis_url = redis_url
         self._name = name
-        # A heartbeat that hangs must not outlast what it would have renewed.
-        self._redis = connect(redis_url, timeout_seconds=settings.lease.node / 2)
+        self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
         self._registry = Registry(self._redis)
-        self._witness = witness.Witness()
-        self._witnessed: set[str] = set()
-        self._stop = threading.Event()
+        self._heart = Heart(redis_url, settings)
+        self._stopping = False
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Stop all sessions and end, as soon as that is possible."""
-        self._stop.set()
+        self._stopping = True
+        self._heart.wake()
 
     def run(self) -> None:
         """Live as one incarnation after another, until told to stop.
@@ -78,17 +70,24 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
         first = True
+        neighbours = Neighbours(self._redis_url, self._name, self._settings)
         try:
-            while not self._stop.is_set():
+            while not self._stopping:
                 incarnation = uuid.uuid4().hex
                 ending = self._live(incarnation, first=first)
                 first = False
                 log.info("incarnation_ended", node=self._name, ending=ending)
                 if ending not in ("stopped", "recycled"):
-                    self._stop.wait(_AGAIN_SECONDS)
+                    self._rest(_AGAIN_SECONDS)
         finally:
-            self._witness.close()
+            neighbours.close()
+            self._heart.close()
             self._redis.close()
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopping and (left := until - time.monotonic()) > 0:
+            self._heart.answer(left)
 
     def _live(self, incarnation: str, *, first: bool) -> Ending:
         memory = LeaseMemory()
@@ -97,17 +96,20 @@ class Supervisor:
         os.set_blocking(writer, False)
         host = self._spawn_host(incarnation, memory, writer)
         os.close(writer)
+        watcher = threading.Thread(target=self._wake_at_end_of, args=[host.pid], name="watcher")
+        watcher.start()
         try:
             who = self._identity(incarnation, host.pid)
             resources = Resources([os.getpid(), host.pid], self._settings.ram_limit_mib * _MIB)
-            if not self._register(who, resources, memory, first=first):
-                return "stopped"
-            log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
-            ending = self._hold_lease(who, host, memory, resources, reader)
+            ending = self._register(who, resources, memory, first=first)
+            if ending is None:
+                log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
+                ending = self._hold_lease(who, host, memory, resources, reader)
         finally:
             # Whatever happened: no host outlives its incarnation.
             host.kill()
             host.wait()
+            watcher.join()
             os.close(reader)
             os.close(memory.descriptor)
             if host.stdout:
@@ -116,6 +118,11 @@ class Supervisor:
         with contextlib.suppress(redis.RedisError):
             self._registry.leave(self._name, incarnation)
         return ending
+
+    def _wake_at_end_of(self, pid: int) -> None:
+        with contextlib.suppress(ChildProcessError):  # it has been waited for already
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        self._heart.wake()
 
     def _spawn_host(
         self, incarnation: str, memory: LeaseMemory, settled: int
@@ -130,8 +137,6 @@ class Supervisor:
                 self._settings.home, self._settings.secret_key.get_secret_value(), create=False
             ),
         }  # fmt: skip
-        # Until it is registered the host may not write: its deadline is past.
-        memory.renew(lease.now() + _REGISTER_SECONDS, lease.now() + _REGISTER_SECONDS)
         host = subprocess.Popen(
             [sys.executable, "-m", "afx.node.hostmain"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -159,23 +164,29 @@ class Supervisor:
 
     def _register(
         self, who: Identity, resources: Resources, memory: LeaseMemory, *, first: bool
-    ) -> bool:
-        """Register, waiting for an old incarnation to be fenced; False on stop."""
-        until = time.monotonic() + _REGISTER_SECONDS - 5
-        while not self._stop.is_set():
+    ) -> Ending | None:
+        """Register, waiting for an old incarnation to be fenced; None when done.
+
+        The host has no lease before, and does nothing. That a try failed does not
+        mean that Redis never had it: by the next one the leader may have taken
+        this incarnation for a node, placed sessions on it, and given it up.
+        """
+        until = time.monotonic() + _REGISTER_SECONDS
+        while not self._stopping:
             sent_at = lease.now()
             try:
                 if self._registry.register(who, self._metrics(resources, memory)):
                     self._renew(memory, sent_at)
-                    return True
+                    return None
                 problem = f"a node named {self._name} lives already; choose another --name"
+            except FencedError:
+                return "fenced"
             except redis.RedisError as error:
                 problem = f"Redis at {shown(self._redis_url)} does not answer ({error})"
             if first and time.monotonic() > until:
                 raise UnreachableError(f"This node cannot join the cluster: {problem}.")
-            memory.renew(lease.now() + _REGISTER_SECONDS, lease.now() + _REGISTER_SECONDS)
-            self._stop.wait(_AGAIN_SECONDS)
-        return False
+            self._rest(_AGAIN_SECONDS)
+        return "stopped"
 
     def _hold_lease(
         self,
@@ -186,55 +197,67 @@ class Supervisor:
         settled: int,
     ) -> Ending:
         """Beat until the incarnation ends; says why it did."""
-        asked_to_stop = 0.0
-        wanted: WorkerState = "ready"
+        asked_to_stop = beat_due = 0.0
+        heard = Answer(who.incarnation, lease.now())
         while True:
-            started = time.monotonic()
+            now = lease.now()
+            if now >= memory.deadline:
+                return "lease_over"
             if host.poll() is not None:
                 if not asked_to_stop:
                     return "host_died"
-                return "stopped" if self._stop.is_set() else "recycled"
-            if lease.now() >= memory.deadline:
-                return "lease_over"
-            if lease.now() - memory.host_beat > self._settings.host_stall_seconds > 0:
+                return "stopped" if self._stopping else "recycled"
+            if now - memory.host_beat > self._settings.host_stall_seconds > 0:
                 if memory.host_beat:
                     log.error("host_stalled", node=self._name)
                     return "host_died"
-            sent_at = lease.now()
-            try:
-                _term, wanted = self._registry.beat(
-                    who, self._metrics(resources, memory), _settled_sessions(settled), wanted
-                )
-                self._renew(memory, sent_at)
-                if wanted == "stopping":
-                    self._stop.set()
-                self._bear_witness(who)
-            except FencedError:
-                return "fenced"
-            except MissingError:
-                # Within our own lease nobody can have taken over: a leader gives
-                # what has no record a whole takeover's time first.
-                if lease.now() < memory.deadline:
-                    self._register_again(who, memory, resources)
-            except redis.RedisError as error:
-                log.warning("heartbeat_failed", node=self._name, reason=str(error))
-            over = self._stop.is_set() or wanted == "recycling"
-            if over and not asked_to_stop:
+            if now >= beat_due:
+                beat_due = now + self._settings.heartbeat_seconds
+                metrics = self._metrics(resources, memory)
+                self._heart.beat(who, metrics, _settled_sessions(settled), heard.wanted)
+            answer = self._heart.answer(beat_due - lease.now())
+            if answer and answer.incarnation == who.incarnation:
+                if isinstance(answer.error, FencedError):
+                    return "fenced"
+                # Answers may overtake each other.
+                if answer.sent_at > heard.sent_at:
+                    heard = self._hear(answer, heard, who, memory, resources)
+            if heard.wanted == "stopping":
+                self._stopping = True
+            if (self._stopping or heard.wanted == "recycling") and not asked_to_stop:
                 host.send_signal(signal.SIGTERM)
-                asked_to_stop = time.monotonic()
-            if asked_to_stop and time.monotonic() - asked_to_stop > _STOP_SECONDS:
-                return "stopped" if self._stop.is_set() else "recycled"
-            rest = self._settings.heartbeat_seconds - (time.monotonic() - started)
-            if asked_to_stop:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    host.wait(max(0.01, rest))
-            else:
-                self._stop.wait(max(0.01, rest))
+                asked_to_stop = now
+            if asked_to_stop and now - asked_to_stop > _STOP_SECONDS:
+                return "stopped" if self._stopping else "recycled"
+
+    def _hear(
+        self,
+        answer: Answer,
+        before: Answer,
+        who: Identity,
+        memory: LeaseMemory,
+        resources: Resources,
+    ) -> Answer:
+        """Renew the lease if a heartbeat has; returns what was heard last."""
+        if answer.error is None:
+            self._renew(memory, answer.sent_at)
+            return answer
+        if isinstance(answer.error, MissingError):
+            # Within our own lease nobody can have taken over: a leader gives
+            # what has no record a whole takeover's time first.
+            self._register_again(who, memory, resources)
+            sent_at = lease.now()  # what was sent before met the same loss
+        else:
+            if not before.error:
+                log.warning("heartbeat_failed", node=self._name, reason=str(answer.error))
+            sent_at = before.sent_at
+        return Answer(who.incarnation, sent_at, before.wanted, answer.error)
 
     def _register_again(self, who: Identity, memory: LeaseMemory, resources: Resources) -> None:
         sent_at = lease.now()
-        with contextlib.suppress(redis.RedisError):
-            if self._registry.register(who, self._metrics(resources, memory)):
+        with contextlib.suppress(redis.RedisError, FencedError):
+            registered = self._registry.register(who, self._metrics(resources, memory))
+            if registered and lease.now() < memory.deadline:
                 self._renew(memory, sent_at)
                 memory.note_loss()
                 log.warning("registered_again", node=self._name, reason="Redis lost its data")
@@ -247,22 +270,6 @@ class Supervisor:
         rss, free, limit, cpu = resources.sample()
         sessions, starting, forwarded = memory.counts()
         return Metrics(rss, free, limit, round(cpu, 4), sessions, starting, forwarded)
-
-    def _bear_witness(self, who: Identity) -> None:
-        """Report nodes of this machine whose processes have all gone."""
-        others = [
-            it
-            for it in self._registry.on_machine(who.boot_id)
-            if it.name != who.name and it.state in LIVE_STATES
-        ]
-        dead = self._witness.dead(others)
-        fresh = dead - self._witnessed
-        found = [
-            Report("died", it.name, it.incarnation) for it in others if it.incarnation in fresh
-        ]
-        if found:
-            reports.publish(self._redis, found)
-            self._witnessed |= fresh
 
 
 def _settled_sessions(reader: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,21 @@ import pytest
 from labs import NewLab
 
 from afx.lab import Lab, temporary_settings
+
+_LOG_BYTES = 200_000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show a failed test's cluster log: its home is gone soon after."""
+    report = yield
+    home = getattr(item, "funcargs", {}).get("home")
+    if report.when == "call" and report.failed and home and (home / "cluster.log").exists():
+        text = (home / "cluster.log").read_text(errors="replace")[-_LOG_BYTES:]
+        report.sections.append(("cluster.log", text))
+    return report
 
 
 @pytest.fixture
