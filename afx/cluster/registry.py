@@ -93,9 +93,13 @@ class Registry:
         self._leave = client.register_script(source("leave"))
         self._wish = client.register_script(source("wish"))
         self._correct = client.register_script(source("correct"))
+        self._forget = client.register_script(source("forget"))
 
     def register(self, who: Identity, metrics: Metrics) -> bool:
-        """Register an incarnation; False while another one may still live."""
+        """Register an incarnation; False while another one may still live.
+
+        Raises FencedError when this one has been declared dead.
+        """
         answer = self._register(
             keys=[
                 keys.worker(who.name), keys.WORKERS, keys.machine(who.boot_id),
@@ -108,6 +112,8 @@ class Registry:
                 "labels", json.dumps(dict(who.labels)), *_flat(metrics),
             ],
         )  # fmt: skip
+        if answer == "FENCED":
+            raise FencedError(f"Node {who.name} was declared dead before it had begun.")
         return bool(answer == "OK")
 
     def beat(
@@ -184,14 +190,17 @@ class Registry:
         if answer == "STALE":
             raise FencedError("Another coordinator leads now.")
 
-    def forget(self, name: str) -> None:
-        """Remove a dead node's record."""
-        boot_id = self._redis.hget(keys.worker(name), "boot_id")
-        pipe = self._redis.pipeline()
-        pipe.delete(keys.worker(name), keys.reservations(name))
-        pipe.srem(keys.WORKERS, name)
-        pipe.srem(keys.machine(str(boot_id)), name)
-        pipe.execute()
+    def forget(self, name: str, term: int) -> None:
+        """Remove a dead node's record; one that has begun anew keeps it.
+
+        Raises FencedError when a newer leader rules.
+        """
+        answer = self._forget(
+            keys=[keys.worker(name), keys.reservations(name), keys.WORKERS, keys.TERM],
+            args=[name, str(term)],
+        )
+        if answer == "STALE":
+            raise FencedError("Another coordinator leads now.")
 
     def all(self) -> list[WorkerView]:
         """Return every known node, by name."""

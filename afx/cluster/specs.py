@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from afx.cluster import keys
+from afx.cluster.writes import write
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,9 +50,6 @@ def parse(text: str) -> SessionSpec:
     return SessionSpec(rules=rules, **held)
 
 
-def publish(client: redis.Redis, specs: Iterable[SessionSpec]) -> None:
-    """Write specs to Redis, in one round trip."""
-    pipe = client.pipeline(transaction=False)
-    for spec in specs:
-        pipe.set(keys.spec(spec.session), spec.to_json())
-    pipe.execute()
+def publish(client: redis.Redis, specs: Iterable[SessionSpec], term: int) -> None:
+    """Write specs to Redis; raises FencedError when a newer leader rules."""
+    write(client, {keys.spec(it.session): it.to_json() for it in specs}, term)

@@ -30,11 +30,15 @@ log = structlog.get_logger()
 
 
 class Controls:
-    """The controls that are open, and the wishes that stand behind them."""
+    """The controls that are open, and the wishes that stand behind them.
 
-    def __init__(self, registry: Registry, book: Book) -> None:
+    ``term`` is the leader's, whose controls these are.
+    """
+
+    def __init__(self, registry: Registry, book: Book, term: int) -> None:
         self._registry = registry
         self._book = book
+        self._term = term
         self._open: list[WorkerControl] = []
         self._wanted: dict[str, str] = {}
         self._renewed: dict[str, float] = {}
@@ -45,7 +49,7 @@ class Controls:
         self._open = controls.open_ones()
         self._wanted = workers.wanted()
 
-    def impose(self, nodes: Sequence[WorkerView], term: int) -> list[WorkerView]:
+    def impose(self, nodes: Sequence[WorkerView]) -> list[WorkerView]:
         """Tell the nodes what is wanted of them; returns them in their new states.
 
         A node that has just registered is ready by itself: before anything is
@@ -65,15 +69,13 @@ class Controls:
                 full = counts[it.incarnation] and it.name not in forced
                 state = "draining" if full else "recycling"
             if it.state in LIVE_STATES and it.state not in (state, "stopping", "recycling"):
-                if self._registry.wish(it.name, it.incarnation, state, term):  # type: ignore[arg-type]
+                if self._registry.wish(it.name, it.incarnation, state, self._term):  # type: ignore[arg-type]
                     log.info("node_wanted", node=it.name, state=state)
                     it = replace(it, state=state)  # type: ignore[arg-type]  # noqa: PLW2901
             after.append(it)
         return after
 
-    def renew(
-        self, silent: Mapping[str, int], nodes: Sequence[WorkerView], term: int, now: float
-    ) -> None:
+    def renew(self, silent: Mapping[str, int], nodes: Sequence[WorkerView], now: float) -> None:
         """Let nodes begin anew that live and do not answer orders.
 
         ``silent`` is incarnation → how many of its sessions it says nothing of. Its
@@ -92,7 +94,7 @@ class Controls:
                 told += ", again: it is cordoned"
             try:
                 with transaction():
-                    cluster.hold(term)
+                    cluster.hold(self._term)
                     self._request_renewal(node, before, told, cordon=again)
             except UsageError as error:
                 log.info("control_overtaken", node=node.name, reason=str(error))
@@ -131,7 +133,6 @@ class Controls:
         nodes: Sequence[WorkerView],
         moving: Mapping[int, object],
         news: MoveNews,
-        term: int,
     ) -> None:
         """Note in SQL how far each control has come, and what follows from its end."""
         if not self._open:
@@ -143,7 +144,7 @@ class Controls:
             by_worker[active.worker] = by_worker.get(active.worker, 0) + 1
         standings = placing.standing([it.session_id for it in self._open if it.session_id])
         with transaction():
-            cluster.hold(term)
+            cluster.hold(self._term)
             for it in self._open:
                 if it.session_id is None and it.worker and it.kind not in ("move",):
                     look = self._node_look(it.worker, by_name, counts, by_worker, news)
@@ -222,5 +223,5 @@ class Controls:
             # As with other schedulers: what was emptied stays empty until it is let go.
             workers.set_wanted(control.worker, "cordoned")
         elif control.kind == "remove":
-            self._registry.forget(control.worker)
+            self._registry.forget(control.worker, self._term)
             workers.remove(control.worker)

@@ -9,6 +9,7 @@ import redis
 
 from afx.cluster import keys
 from afx.cluster.registry import LIVE_STATES, WorkerView
+from afx.cluster.writes import write
 from afx.config import Settings
 from models.base import transaction
 from models.storage import analytics, audit, cluster, retention, workers
@@ -56,7 +57,7 @@ class History:
             retention.maintain(self._kept)
             # Where nobody who edits the database can reach it.
             entries, digest = audit.head()
-            self._redis.set(keys.AUDIT_HEAD, f"{entries}:{digest}")
+            write(self._redis, {keys.AUDIT_HEAD: f"{entries}:{digest}"}, term)
 
     def _sample(self, node: WorkerView) -> Sample:
         held = node.metrics

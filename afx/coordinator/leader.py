@@ -35,6 +35,7 @@ class Leader:
         self._ttl_ms = int(ttl_seconds * 1000)
         self._stop_seconds = stop_seconds
         self._until = 0.0
+        self._redis_run = ""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.term = 0
@@ -45,6 +46,7 @@ class Leader:
         The term is above ``above``, the highest that SQL knows: a Redis that has
         lost its data would begin anew at one.
         """
+        self._redis_run = self._run_id()
         sent_at = lease.now()
         term = int(
             self._lead(keys=[keys.LEADER, keys.TERM], args=[self._holder, self._ttl_ms, 0, above])
@@ -81,7 +83,16 @@ class Leader:
             self.resign()
         self._redis.close()
 
+    def _run_id(self) -> str:
+        return str(self._redis.info("server")["run_id"])
+
     def _keep(self) -> None:
+        """Renew the leadership, of this Redis only.
+
+        One that was restarted, or another that took its place, may have lost what
+        was written last, the leadership not included: whoever leads there must
+        begin anew. A connection that is opened again does not tell.
+        """
         while not self._ended.wait(_RENEW_SECONDS):
             sent_at = lease.now()
             try:
@@ -91,10 +102,11 @@ class Leader:
                         args=[self._holder, self._ttl_ms, self.term, 0],
                     )
                 )
+                same = self._run_id() == self._redis_run
             except redis.RedisError as error:
                 log.warning("leader_renewal_failed", reason=str(error))
                 continue
-            if term != self.term:
+            if term != self.term or not same:
                 self._until = 0.0
                 return
             self._until = sent_at + self._stop_seconds

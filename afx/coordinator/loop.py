@@ -26,6 +26,7 @@ from afx.cluster import keys, reports
 from afx.cluster.connection import connect
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.reports import Report
+from afx.cluster.writes import write
 from afx.config import Settings
 from afx.coordinator import brake, placement
 from afx.coordinator.book import Book
@@ -108,7 +109,7 @@ class Coordinator:
         try:
             known = int(self._redis.get(keys.GENERATION) or 0)
             generation = cluster.begin_generation(self._leader.term, known)
-            self._redis.set(keys.GENERATION, generation)
+            write(self._redis, {keys.GENERATION: generation}, self._leader.term)
             self._begin(EpochCounter(generation))
             log.info("leading", term=self._leader.term, generation=generation)
             reports.announce(self._redis, "leading", term=self._leader.term)
@@ -136,7 +137,7 @@ class Coordinator:
         self._lost_at: dict[str, float] = {}
         """incarnation → when it was found to be dead, without having left."""
         self._moves = Moves(self._leader, self._book, self._placer)
-        self._controls = Controls(self._registry, self._book)
+        self._controls = Controls(self._registry, self._book, self._leader.term)
         self._history = History(settings, self._redis)
         self._checkpoints = Checkpoints(self._redis, self._leader)
         # Before any spec: a node that finds a spec finds the cursor too.
@@ -165,7 +166,7 @@ class Coordinator:
         if looks:
             self._next_control = now + _CONTROL_LOOK_SECONDS
             self._controls.read()
-        nodes = self._controls.impose(nodes, self._leader.term)
+        nodes = self._controls.impose(nodes)
         self._look_to_brake(nodes, now)
         self._upkeep.learn(nodes, now)
         if now >= self._next_stop:
@@ -285,7 +286,7 @@ class Coordinator:
         for it in nodes:
             declared = self._declared.get(it.incarnation)
             if declared is not None and now - declared > _FORGET_SECONDS:
-                self._registry.forget(it.name)
+                self._registry.forget(it.name, self._leader.term)
                 self._orders.forget(it.name, it.incarnation)
                 del self._declared[it.incarnation]
 
@@ -370,7 +371,7 @@ class Coordinator:
     ) -> None:
         asked = self._upkeep.even_out(nodes, now) | self._controls.asked_moves()
         news = self._moves.step(asked, nodes, ready, now)
-        self._controls.advance(nodes, self._placer.room_kept(), news, self._leader.term)
+        self._controls.advance(nodes, self._placer.room_kept(), news)
 
     def _resync(self, nodes: list[WorkerView], now: float) -> None:
         """Ask the nodes what they run, once for each leader.
@@ -411,4 +412,4 @@ class Coordinator:
         ]
         if late:
             silent = Counter(it.incarnation for it in late)
-            self._controls.renew(silent, nodes, self._leader.term, now)
+            self._controls.renew(silent, nodes, now)

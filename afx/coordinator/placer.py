@@ -132,6 +132,7 @@ class Placer:
                     )
                     for it in placing.logins(part)
                 ),
+                self._leader.term,
             )  # fmt: skip
 
     def keep_room(self, wanted: Sequence[placement.Placement]) -> set[int]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import redis as redis_module
 
 from afx.cluster import keys
+from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, MissingError, Registry
 from afx.cluster.scripts import source
+from afx.cluster.writes import write
 from afx.coordinator.placement import Placement
 from afx.coordinator.wire import place_item, release_item, reserve_item
 from afx.errors import FencedError
@@ -268,3 +271,71 @@ def test_what_is_wanted_of_a_node_is_told_with_its_heartbeat(
         registry.wish("w1", "one", "ready", 4)
     registry.leave("w1", "one")
     assert not registry.wish("w1", "one", "ready", 5)
+
+
+def test_a_late_registration_of_a_node_that_lives_takes_nothing_from_it(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    """The answer to its first try was lost, and sessions are placed on it already."""
+    registry.register(identity(), IDLE)
+    place(redis, (active(1, 10), 5 * MIB))
+    assert registry.register(identity(), IDLE)
+    [view] = registry.all()
+    assert (view.assigned, view.reserved, view.seq) == (1, 5 * MIB, 1)
+
+
+@pytest.mark.parametrize("how", ["fenced", "left"])
+def test_an_incarnation_that_is_over_does_not_register_again(registry: Registry, how: str) -> None:
+    registry.register(identity(), IDLE)
+    if how == "fenced":
+        registry.fence("w1", "one", 5)
+    else:
+        registry.leave("w1", "one")
+    with pytest.raises(FencedError):
+        registry.register(identity(), IDLE)
+    assert registry.register(identity("two"), IDLE)
+
+
+def test_only_a_dead_node_is_forgotten_and_only_by_the_leader(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(), IDLE)
+    registry.forget("w1", 5)
+    assert [it.name for it in registry.all()] == ["w1"]
+    registry.fence("w1", "one", 5)
+    with pytest.raises(FencedError):
+        registry.forget("w1", 4)
+    registry.forget("w1", 5)
+    assert not registry.all()
+    assert set(redis.keys("*")) == {keys.TERM}
+
+
+def test_an_old_leader_sets_nothing(redis: redis_module.Redis) -> None:
+    redis.set(keys.TERM, 5)
+    write(redis, {f"k{number}": number for number in range(250)}, 5)
+    assert redis.mget("k0", "k249") == ["0", "249"]
+    with pytest.raises(FencedError):
+        write(redis, {"k0": "old"}, 4)
+    assert redis.get("k0") == "0"
+
+
+def test_nodes_are_never_overfilled_however_many_place_at_once(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(most=60), IDLE)
+    url = redis.connection_pool.connection_kwargs["path"]
+
+    def fill(first: int) -> list[str]:
+        client = connect(f"unix://{url}")
+        answers: list[str] = []
+        for session in range(first, first + 50):
+            answers += place(client, (active(session, 1000 + session), 20 * MIB))
+        client.close()
+        return answers
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = [it for found in threads.map(fill, range(0, 400, 100)) for it in found]
+    [view] = registry.all()
+    # 1,000 MiB are free: 50 of 20 MiB each, though 60 sessions would be allowed.
+    assert answers.count("OK") == view.assigned == 50
+    assert view.reserved == 50 * 20 * MIB
