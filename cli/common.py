@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -165,6 +165,24 @@ def confirm(question: str, yes: bool) -> None:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UsageError("Nothing was changed.")
+
+
+def begin_anew(*flags: str) -> NoReturn:
+    """Replace this process by a new one of the same command, under the same pid.
+
+    So a program that was updated on the disk is run from there. ``flags`` are added.
+    Raises AfxError when Python cannot be started.
+    """
+    from afx.errors import AfxError
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *flags])  # noqa: S606
+    except OSError as error:
+        raise AfxError(
+            f"{sys.executable} cannot be started anew ({error.strerror}); start it by hand."
+        ) from error
 
 
 def fail(error: Exception) -> int:

@@ -75,7 +75,8 @@ def start(
         client = connect(url)
         client.ping()
         client.close()
-    Supervisor(held, url, name).run()
+    if Supervisor(held, url, name).run():
+        common.begin_anew("--name", name)
 
 
 @app.command("list")

@@ -16,7 +16,15 @@ import structlog
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.coordinator.book import Book
 from afx.coordinator.moves import MoveNews
-from afx.coordinator.steps import NodeLook, SessionLook, Step, node_step, session_step
+from afx.coordinator.steps import (
+    NodeLook,
+    SessionLook,
+    Step,
+    coordinator_step,
+    node_step,
+    session_step,
+)
+from afx.coordinator.succession import Succession, is_for_coordinators
 from afx.errors import UsageError
 from models.base import transaction
 from models.storage import cluster, controls, placing, workers
@@ -35,9 +43,10 @@ class Controls:
     ``term`` is the leader's, whose controls these are.
     """
 
-    def __init__(self, registry: Registry, book: Book, term: int) -> None:
+    def __init__(self, registry: Registry, book: Book, succession: Succession, term: int) -> None:
         self._registry = registry
         self._book = book
+        self._succession = succession
         self._term = term
         self._open: list[WorkerControl] = []
         self._wanted: dict[str, str] = {}
@@ -133,10 +142,14 @@ class Controls:
         nodes: Sequence[WorkerView],
         moving: Mapping[int, object],
         news: MoveNews,
-    ) -> None:
-        """Note in SQL how far each control has come, and what follows from its end."""
+        now: float,
+    ) -> bool:
+        """Note in SQL how far each control has come, and what follows from its end.
+
+        True when this coordinator itself has to begin anew.
+        """
         if not self._open:
-            return
+            return False
         by_name = {it.name: it for it in nodes}
         counts = self._book.counts()
         by_worker: dict[str, int] = {}
@@ -146,7 +159,11 @@ class Controls:
         with transaction():
             cluster.hold(self._term)
             for it in self._open:
-                if it.session_id is None and it.worker and it.kind not in ("move",):
+                if is_for_coordinators(it):
+                    older = self._succession.is_older_than(it)
+                    waited = self._succession.waited(it, now)
+                    self._take(it, coordinator_step(it.state, older, waited), None)
+                elif it.session_id is None and it.worker and it.kind not in ("move",):
                     look = self._node_look(it.worker, by_name, counts, by_worker, news)
                     self._take(it, node_step(it.kind, it.state, it.incarnation, look), look)
                 else:
@@ -157,6 +174,7 @@ class Controls:
                     )  # fmt: skip
                     target = it.worker or news.begun.get(session, "")
                     self._take(it, session_step(it.kind, it.state, target, held), None, target)
+        return self._succession.is_due(self._open, now, leads=True)
 
     def _session_look(
         self, standing: Standing | None, session: int, moving: bool, refused: str

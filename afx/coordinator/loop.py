@@ -42,11 +42,12 @@ from afx.coordinator.moves import Moves
 from afx.coordinator.orders import Orders
 from afx.coordinator.overflow import Overflow
 from afx.coordinator.placer import Placer
+from afx.coordinator.succession import Succession
 from afx.coordinator.upkeep import Upkeep
 from afx.errors import FencedError, UnreachableError
 from afx.security.vault import Vault
 from models.base import DATABASE_ERRORS, reopen_database, transaction
-from models.storage import assignments, cluster, placing, sessions
+from models.storage import assignments, cluster, controls, placing, sessions
 from models.transitions import TransitionError
 
 _PLACE_MOST = 1000
@@ -71,21 +72,27 @@ class Coordinator:
         self._orders = Orders(self._raw_redis, vault.signing_key(), settings.job_ttl_seconds)
         self._leader = Leader(redis_url, settings.leader_ttl_seconds, settings.leader_stop_seconds)
         self._deaths = Deaths(self._registry, settings.lease)
+        self._succession = Succession()
         self._stop = threading.Event()
+        self._begins_anew = False
+        self._stands_by = False
 
     def request_stop(self, *_: object) -> None:
         """End after the tick under way."""
         self._stop.set()
 
-    def run(self) -> None:
-        """Lead when possible, stand by otherwise, until told to stop."""
+    def run(self) -> bool:
+        """Lead when possible, stand by otherwise, until told to stop.
+
+        True when an operator wants this coordinator to begin anew.
+        """
         try:
             while not self._stop.is_set():
                 try:
                     if self._leader.acquire(cluster.term()):
                         self._lead()
                     else:
-                        self._stop.wait(0.5)
+                        self._stand_by()
                 except FencedError:
                     log.warning("leadership_lost", term=self._leader.term)
                 except TransitionError as error:
@@ -103,6 +110,21 @@ class Coordinator:
             self._deaths.close()
             self._redis.close()
             self._raw_redis.close()
+        return self._begins_anew
+
+    def _stand_by(self) -> None:
+        if not self._stands_by:
+            self._stands_by = True
+            log.info("standing_by")
+        now = time.monotonic()
+        if self._succession.is_due(controls.open_ones(), now, leads=False):
+            self._begin_anew()
+        self._stop.wait(0.5)
+
+    def _begin_anew(self) -> None:
+        log.info("coordinator_begins_anew", term=self._leader.term)
+        self._begins_anew = True
+        self._stop.set()
 
     def _lead(self) -> None:
         """Read all that a leader must know, and tick until it leads no more."""
@@ -111,6 +133,7 @@ class Coordinator:
             generation = cluster.begin_generation(self._leader.term, known)
             write(self._redis, {keys.GENERATION: generation}, self._leader.term)
             self._begin(EpochCounter(generation))
+            self._stands_by = False
             log.info("leading", term=self._leader.term, generation=generation)
             reports.announce(self._redis, "leading", term=self._leader.term)
             while not self._stop.is_set():
@@ -137,7 +160,7 @@ class Coordinator:
         self._lost_at: dict[str, float] = {}
         """incarnation → when it was found to be dead, without having left."""
         self._moves = Moves(self._leader, self._book, self._placer)
-        self._controls = Controls(self._registry, self._book, self._leader.term)
+        self._controls = Controls(self._registry, self._book, self._succession, self._leader.term)
         self._history = History(settings, self._redis)
         self._checkpoints = Checkpoints(self._redis, self._leader)
         # Before any spec: a node that finds a spec finds the cursor too.
@@ -371,7 +394,8 @@ class Coordinator:
     ) -> None:
         asked = self._upkeep.even_out(nodes, now) | self._controls.asked_moves()
         news = self._moves.step(asked, nodes, ready, now)
-        self._controls.advance(nodes, self._placer.room_kept(), news)
+        if self._controls.advance(nodes, self._placer.room_kept(), news, now):
+            self._begin_anew()
 
     def _resync(self, nodes: list[WorkerView], now: float) -> None:
         """Ask the nodes what they run, once for each leader.

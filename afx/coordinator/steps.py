@@ -9,6 +9,8 @@ NODE_STATES: dict[str, str] = {
     "recycle": "draining",
 }  # fmt: skip
 """The state of a node in which a control's wish is fulfilled."""
+STANDBYS_SECONDS = 3.0
+"""Standbys begin anew first; so long the leader lets them."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -102,6 +104,19 @@ def _recycle_step(state: str, bound: str, look: NodeLook) -> Step:
         heard = look.seen in ("draining", "recycling")
         return Step("acknowledged", _left(look)) if heard else Step("", _left(look))
     return Step("", _left(look))
+
+
+def coordinator_step(state: str, older: bool, waited: float) -> Step:
+    """Return how far the recycling of the coordinators has come, as the leader sees it.
+
+    ``older`` is a leader that was there before it was asked for; ``waited`` are the
+    seconds since it knows of it.
+    """
+    if not older:
+        return Step("done", "the coordinator that leads has begun anew")
+    if state == "requested" and waited >= STANDBYS_SECONDS:
+        return Step("sent", "the leader gives way")
+    return Step()
 
 
 def session_step(kind: str, state: str, target: str, look: SessionLook) -> Step:

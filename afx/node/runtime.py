@@ -2,7 +2,8 @@
 
 Each incarnation is one host process and one lease. When the host dies, or the
 lease is lost, the incarnation ends and, unless the node is to stop, a new one
-begins.
+begins. A node that is recycled begins anew altogether: with the program as it is
+on the disk by then.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ class Supervisor:
         self._stopping = True
         self._heart.wake()
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Live as one incarnation after another, until told to stop.
 
-        Raises UnreachableError when Redis does not answer at the start, or the
-        name stays taken by another node.
+        True when the node was recycled, and is to begin anew. Raises UnreachableError
+        when Redis does not answer at the start, or the name stays taken by another node.
         """
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
@@ -77,8 +78,11 @@ class Supervisor:
                 ending = self._live(incarnation, first=first)
                 first = False
                 log.info("incarnation_ended", node=self._name, ending=ending)
-                if ending not in ("stopped", "recycled"):
+                if ending == "recycled":
+                    return True
+                if ending != "stopped":
                     self._rest(_AGAIN_SECONDS)
+            return False
         finally:
             neighbours.close()
             self._heart.close()

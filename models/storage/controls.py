@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from peewee import JOIN
+from peewee import JOIN, fn
 
 from afx.errors import UsageError
 from models import paging
@@ -72,6 +72,11 @@ def open_ones() -> list[WorkerControl]:
     return list(
         WorkerControl.select().where(WorkerControl.state.in_(OPEN)).order_by(WorkerControl.id)
     )
+
+
+def newest() -> int:
+    """Return the id of the newest control; 0 when there is none."""
+    return WorkerControl.select(fn.MAX(WorkerControl.id)).scalar() or 0
 
 
 def force(number: int, note: str) -> None:

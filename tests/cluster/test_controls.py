@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -279,3 +280,48 @@ def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
     assert planned["imbalance"] >= 1.0
     applied = json.loads(afx("rebalance", "apply", "--json").stdout)
     assert [it["id"] for it in applied["moves"]] == [it["id"] for it in planned["moves"]]
+
+
+def test_all_coordinators_begin_anew_under_their_pids_without_a_message_lost(
+    new_lab: NewLab,
+) -> None:
+    from cli_runs import complains, runner
+
+    lab = flowing(new_lab, 2, 12, posts=1200)
+    lab.fleet.start_coordinator("coordinator-2")
+    lab.wait("it stands by", lambda: logged(lab, "standing_by") == 1, 10)
+    pids = {name: child.pid for name, child in lab.fleet.children.items()}
+    afx = runner(lab.settings.home)
+    said = afx("coordinator", "recycle")
+    assert said.returncode == 0, said.stderr
+    assert "has begun anew" in said.stdout
+    lab.wait("both have", lambda: logged(lab, "coordinator_begins_anew") == 2, 10)
+    assert {name: child.pid for name, child in lab.fleet.children.items()} == pids
+    assert all(child.poll() is None for child in lab.fleet.children.values())
+    status = json.loads(afx("coordinator", "status", "--json").stdout)
+    assert status["leader"] and status["term"] == status["term_in_sql"] >= 2
+    verdict = lab.wait_delivered(40)
+    assert clean(verdict), verdict
+    lab.fleet.stop()
+    complains_of = afx("coordinator", "recycle", "--timeout", "0.2")
+    assert complains_of.returncode == 3 and "No coordinator leads" in complains_of.stderr
+    complains(afx("coordinator", "recycle"), 2, "under way already")
+
+
+def logged(lab: Lab, event: str) -> int:
+    return lab.log.read_text(errors="replace").count(event)
+
+
+def test_a_recycled_node_keeps_its_pid_and_the_name_that_it_gave_itself(new_lab: NewLab) -> None:
+    lab = flowing(new_lab, 1, 2, posts=4)
+    before = {it.name for it in lab.nodes()}
+    lab.fleet._start("nameless", "", "worker", "start")
+    lab.wait("it lives, and is noted", lambda: len(workers.listing().rows) == 2, 20)
+    [held] = [it for it in lab.nodes() if it.name not in before]
+    assert done(lab, node_acts.recycle(ME, held.name).control)["state"] == "done"
+    [again] = [it for it in lab.nodes() if it.name not in before]
+    assert again.name == held.name and again.incarnation != held.incarnation
+    # The supervisor is its first process: what it was started as, begun anew.
+    assert again.processes.split(":")[0] == held.processes.split(":")[0]
+    verdict = lab.wait_delivered(20)
+    assert clean(verdict), verdict

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.coordinator.steps import NODE_STATES, NodeLook, SessionLook, node_step, session_step
+from afx.coordinator.steps import (
+    NODE_STATES,
+    NodeLook,
+    SessionLook,
+    coordinator_step,
+    node_step,
+    session_step,
+)
 from models.transitions import CONTROL
 
 OPEN = st.sampled_from(["requested", "sent", "acknowledged"])
@@ -100,3 +107,18 @@ def test_a_move_that_began_under_another_leader_is_not_given_up() -> None:
     assert session_step("move", "sent", "w2", still).state == ""
     refused = SessionLook(exists=True, node="w1", state="running", refused="no room")
     assert session_step("move", "sent", "w2", refused).state == "failed"
+
+
+@given(OPEN, st.booleans(), st.floats(0, 100))
+def test_coordinators_are_recycled_when_a_new_one_leads_and_not_before(
+    state: str, older: bool, waited: float
+) -> None:
+    step = coordinator_step(state, older, waited)
+    assert not step.state or step.state in CONTROL[state]
+    assert (step.state == "done") is not older
+
+
+def test_a_leader_gives_way_only_after_its_standbys_had_time_to_begin_anew() -> None:
+    assert coordinator_step("requested", True, 0.5).state == ""
+    assert coordinator_step("requested", True, 5.0).state == "sent"
+    assert coordinator_step("sent", True, 5.0).state == ""

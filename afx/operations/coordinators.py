@@ -1,0 +1,15 @@
+"""Acts on the coordinators."""
+
+from __future__ import annotations
+
+from afx.operations.change import Operator, change
+from afx.operations.sessions import Requested
+from models.storage import controls
+
+
+def recycle(operator: Operator) -> Requested:
+    """Let all coordinators begin anew: standbys first, then the one that leads."""
+    with change(operator, "coordinator.recycle", "coordinators") as details:
+        control = controls.request("recycle", operator.actor)
+        details["control"] = control.id
+    return Requested("coordinators", control.id)
