@@ -172,6 +172,8 @@ class Coordinator:
         self._next_control = self._next_stop = 0.0
         # What the leader before saw end may not have cooled down yet.
         self._next_place = time.monotonic() + settings.cool_down_seconds
+        self._turn = 0
+        """The session up to which those that wait have had their turn."""
         self._caught_up = False
         self._resync_at = time.monotonic() + _RESYNC_SECONDS
 
@@ -371,22 +373,26 @@ class Coordinator:
         if now >= self._next_place or len(chosen) > _PLACE_MOST:
             only = None
         begun = time.monotonic()
-        found = placing.unplaced(_PLACE_MOST, only)
+        found = {it.id: it for it in placing.unplaced(_PLACE_MOST, only)}
+        many = len(found) >= _PLACE_MOST
         if only is None:
+            self._placer.tidy_overflow()
+            if many:
+                # Should these fit nowhere, others have their turn all the same.
+                more, self._turn = placing.unplaced_in_turn(self._turn, _PLACE_MOST)
+                found |= {it.id: it for it in more}
             # A look at a hundred thousand sessions takes its time: not too often.
             took = time.monotonic() - begun
             self._next_place = now + max(_FULL_RETRY_SECONDS, 10 * took)
         book.freed.clear()
         book.cooling = {k: v for k, v in book.cooling.items() if v > now}
-        waiting = [it for it in found if it.id not in book.cooling]
-        if book.cooling or len(found) >= _PLACE_MOST:
-            self._next_place = now + self._settings.tick_seconds
-        if not waiting:
-            return
-        outcome = self._placer.place(waiting, ready, now)
-        if outcome.again:
-            self._next_place = now + self._settings.tick_seconds
-        if self._upkeep.make_room(outcome.premium_full, ready, now):
+        soon = bool(book.cooling)
+        waiting = [it for it in found.values() if it.id not in book.cooling]
+        if waiting:
+            outcome = self._placer.place(waiting, ready, now)
+            soon |= outcome.again or (many and outcome.placed > 0)
+            soon |= self._upkeep.make_room(outcome.premium_full, ready, now) > 0
+        if soon:
             self._next_place = now + self._settings.tick_seconds
 
     def _move_sessions(

@@ -38,6 +38,7 @@ class Outcome:
 
     again: bool
     """Something is left that may fit soon."""
+    placed: int = 0
     premium_full: tuple[placement.Wish, ...] = ()
     """Premium sessions that fit nowhere."""
 
@@ -111,6 +112,7 @@ class Placer:
         )
         return Outcome(
             again=bool(plan.later) or len(placed) < len(wanted),
+            placed=len(placed),
             premium_full=tuple(wishes[it] for it in plan.full if wishes[it].premium),
         )
 
@@ -169,6 +171,16 @@ class Placer:
             )
             for session, it in placing.traits(sessions).items()
         }  # fmt: skip
+
+    def tidy_overflow(self) -> None:
+        """Let those go who wait and want no place any more: paused, or removed."""
+        overtaken = queue.overtaken()
+        if overtaken:
+            self._leader.check()
+            with transaction():
+                cluster.hold(self._leader.term)
+                queue.remove_many(overtaken)
+        self._overflow.remove(self._overflow.held() - queue.ids())
 
     def waiting(self) -> set[int]:
         """Return the sessions in the overflow."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from peewee import JOIN, fn
 
@@ -112,6 +113,27 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
     others, which is fast however many there are.
     """
     now = utc_now()
+    query = _unplaced(now).limit(limit)
+    query = query.order_by(fn.COALESCE(SessionQueue.since, micros(now)), Session.id)
+    if only is not None:
+        query = query.where(Session.id.in_(list(only)))
+    return [it for tier in TIERS for it in _read(query.where(User.tier == tier), now)]
+
+
+def unplaced_in_turn(beyond: int, limit: int) -> tuple[list[Unplaced], int]:
+    """Return such sessions by their ids, and where to go on; 0 is the beginning.
+
+    Whoever asks again and again sees all of them, also when the ``limit`` longest
+    waiting ones of a tier fit nowhere.
+    """
+    now = utc_now()
+    query = _unplaced(now).where(Session.id > beyond).order_by(Session.id).limit(limit)
+    pages = [_read(query.where(User.tier == tier), now) for tier in TIERS]
+    ends = [page[-1].id for page in pages if len(page) == limit]
+    return [it for page in pages for it in page], min(ends, default=0)
+
+
+def _unplaced(now: datetime) -> Any:
     active = SessionAssignment.alias()
     last = (
         SessionAssignment.select(SessionAssignment.worker)
@@ -120,7 +142,7 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
         .limit(1)
     )
     rules = Rule.select(Rule.id).where((Rule.session == Session.id) & Rule.enabled)
-    query = (
+    return (
         Session.select(
             Session.id, Session.name, User.tier, last, Session.failures, SessionQueue.since,
             Session.revision, Session.requires, Session.active_at,
@@ -139,12 +161,11 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
             Session.retry_at.is_null() | (Session.retry_at <= now),
             fn.EXISTS(rules),
         )
-        .order_by(fn.COALESCE(SessionQueue.since, micros(now)), Session.id)
-        .limit(limit)
         .tuples()
     )  # fmt: skip
-    if only is not None:
-        query = query.where(Session.id.in_(list(only)))
+
+
+def _read(rows: Any, now: datetime) -> list[Unplaced]:
     lately = now - ACTIVE_FOR
     return [
         Unplaced(
@@ -152,8 +173,7 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
             (now - row[5]).total_seconds() if row[5] else 0.0, row[5] is not None, row[6],
             labels_of(row[7]), bool(row[8] and row[8] > lately),
         )
-        for tier in TIERS
-        for row in query.where(User.tier == tier)
+        for row in rows
     ]  # fmt: skip
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from peewee import fn
+
 from models import paging
 from models.base import execute_many, micros, utc_now
 from models.paging import Page
-from models.tables import Session, SessionQueue, User
+from models.tables import Rule, Session, SessionAssignment, SessionQueue, User
 
 
 def put_many(rows: Sequence[tuple[int, str]]) -> None:
@@ -24,6 +26,26 @@ def put_many(rows: Sequence[tuple[int, str]]) -> None:
 def remove_many(ids: Sequence[int]) -> None:
     """Note that sessions wait no longer."""
     execute_many("DELETE FROM session_queue WHERE session_id = ?", [(it,) for it in ids])
+
+
+def ids() -> set[int]:
+    """Return the sessions that wait."""
+    return {row[0] for row in SessionQueue.select(SessionQueue.session).tuples()}
+
+
+def overtaken() -> list[int]:
+    """Return sessions that wait and no longer want a place.
+
+    They were paused, have no enabled rule any more, or have a place by now.
+    """
+    rules = Rule.select(Rule.id).where((Rule.session == Session.id) & Rule.enabled)
+    active = SessionAssignment.select(SessionAssignment.id).where(
+        (SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended")
+    )
+    query = SessionQueue.select(SessionQueue.session).join(Session).where(
+        (Session.wanted != "running") | ~fn.EXISTS(rules) | fn.EXISTS(active)
+    )  # fmt: skip
+    return [row[0] for row in query.tuples()]
 
 
 def count() -> int:

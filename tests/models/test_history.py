@@ -162,7 +162,9 @@ def test_no_order_of_steps_leads_a_control_where_it_may_not_go(
     database: Any, steps: list[str]
 ) -> None:
     tables.WorkerControl.delete().execute()
+    assert controls.newest() == 0
     number = controls.request("drain", "me", worker="w1").id
+    assert controls.newest() == number
     for step in steps:
         before = controls.get(number)
         try:

@@ -532,3 +532,29 @@ def test_cursors_are_kept_and_replaced_and_go_with_their_session(ids: list[int])
     ]  # fmt: skip
     sessions.remove_many([first])
     assert [list(page) for page in cursors.pages()] == [[second]]
+
+
+def test_everybody_who_wants_a_place_has_a_turn(ids: list[int]) -> None:
+    more = sessions.create_many(
+        users.create("bob", "premium"),
+        [NewSession(f"gold{number}", "sealed") for number in range(3)],
+    )
+    rules.create_many([NewRule(it, "r", ["-1"], ["-2"]) for it in more])
+    seen: set[int] = set()
+    beyond, rounds = 0, 0
+    while rounds == 0 or beyond:
+        page, beyond = placing.unplaced_in_turn(beyond, 1)
+        seen |= {it.id for it in page}
+        rounds += 1
+    assert seen == {*ids, *more}
+    assert [it.id for it in placing.unplaced_in_turn(0, 10)[0]] == [*more, *ids]
+
+
+def test_who_wants_no_place_any_more_is_found_among_those_that_wait(ids: list[int]) -> None:
+    queue.put_many([(it, "all nodes are full") for it in ids])
+    assert queue.ids() == set(ids)
+    assert queue.overtaken() == []
+    sessions.set_wanted(sessions.find("s0"), "paused")
+    rules.change(rules.find("s1/r"), enabled=False)
+    give(ids[2])
+    assert sorted(queue.overtaken()) == ids
