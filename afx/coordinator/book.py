@@ -42,6 +42,10 @@ class Book:
         """session → monotonic instant before which it is not placed again."""
         self.sent_at: dict[int, float] = {}
         """session → when it was last told to start or to stop."""
+        self._on: dict[str, set[int]] = {}
+        """incarnation → its sessions."""
+        self._open: set[int] = set()
+        """Sessions that are on their way up or down: few, so they are looked at often."""
         self._since: dict[int, float] = {}
         """session → when its assignment came into the state that it is in."""
 
@@ -52,26 +56,30 @@ class Book:
         reservations there that belong to nothing; and a Redis that was restarted
         or flushed may have forgotten who owns what.
         """
-        self.active = {it.session: it for it in assignments.active()}
+        self._take(assignments.active())
         self._write(self._restore, list(self.active.values()))
-        held: dict[str, list[int]] = defaultdict(list)
-        for it in self.active.values():
-            held[it.incarnation].append(it.session)
         for node in registry.all():
-            ids = held[node.incarnation]
+            ids = self._on.get(node.incarnation, ())
             registry.correct(node.name, node.incarnation, ids, self._leader.term)
+
+    def _take(self, actives: Iterable[Active]) -> None:
+        for it in actives:
+            self.active[it.session] = it
+            self._on.setdefault(it.incarnation, set()).add(it.session)
+            if it.state != "running":
+                self._open.add(it.session)
 
     def on(self, incarnation: str) -> list[Active]:
         """Return what one incarnation of a node has."""
-        return [it for it in self.active.values() if it.incarnation == incarnation]
+        return [self.active[it] for it in self._on.get(incarnation, ())]
 
     def counts(self) -> Counter[str]:
-        """Return how many assignments each incarnation has."""
-        return Counter(it.incarnation for it in self.active.values())
+        """Return how many assignments each incarnation has, if it has any."""
+        return Counter({incarnation: len(held) for incarnation, held in self._on.items()})
 
     def add(self, placed: dict[int, Active]) -> None:
         """Take in new assignments; SQL has them already."""
-        self.active.update(placed)
+        self._take(placed.values())
         for session in placed:
             self._since.pop(session, None)
         self.freed.difference_update(placed)
@@ -79,6 +87,10 @@ class Book:
     def set_state(self, session: int, state: str) -> None:
         """Note an assignment's new state; SQL has it already."""
         self.active[session] = replace(self.active[session], state=state)
+        if state == "running":
+            self._open.discard(session)
+        else:
+            self._open.add(session)
         self._since.pop(session, None)
 
     def drop(self, gone: Iterable[Active]) -> None:
@@ -89,13 +101,22 @@ class Book:
         ended = list({it.session: it for it in gone}.values())
         now = time.monotonic()
         for it in ended:
-            self.active.pop(it.session, None)
+            self._let_go(it.session)
             self.sent_at.pop(it.session, None)
             self._since.pop(it.session, None)
             self.freed.add(it.session)
             if self._cool_down:
                 self.cooling[it.session] = now + self._cool_down
         self._write(self._release, ended)
+
+    def _let_go(self, session: int) -> None:
+        held = self.active.pop(session, None)
+        self._open.discard(session)
+        if held:
+            rest = self._on[held.incarnation]
+            rest.discard(session)
+            if not rest:
+                del self._on[held.incarnation]
 
     def _write(self, script: Any, chosen: Sequence[Active]) -> None:
         for start in range(0, len(chosen), _WRITE_MOST):
@@ -126,9 +147,10 @@ class Book:
     def _overdue(
         self, times: dict[int, float], state: str, live: set[str], before: float, now: float
     ) -> list[Active]:
+        """Return those of a state; ``assigned`` and ``stopping`` are what is looked for."""
         return [
             it
-            for it in self.active.values()
+            for it in (self.active[session] for session in self._open)
             if it.state == state
             and it.incarnation in live
             and times.setdefault(it.session, now) < before

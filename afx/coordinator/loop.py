@@ -182,8 +182,7 @@ class Coordinator:
         self._take_reports()
         nodes = self._registry.all()
         now = time.monotonic()
-        owners = {it.incarnation for it in self._book.active.values()}
-        dead = self._deaths.look(nodes, owners, self._leader.term, now)
+        dead = self._deaths.look(nodes, self._book.counts(), self._leader.term, now)
         self._free_sessions_of(dead, nodes)
         nodes = [it for it in nodes if it.incarnation not in dead]
         self._leader.check()
@@ -285,7 +284,7 @@ class Coordinator:
         if not dead:
             return
         names = {it.incarnation: it.name for it in nodes}
-        gone = [it for it in self._book.active.values() if it.incarnation in dead]
+        gone = [it for incarnation in dead for it in self._book.on(incarnation)]
         now = time.monotonic()
         for incarnation, reason in dead.items():
             if incarnation not in self._declared:

@@ -244,7 +244,10 @@ class Supervisor:
     ) -> Answer:
         """Renew the lease if a heartbeat has; returns what was heard last."""
         if answer.error is None:
-            self._renew(memory, answer.sent_at)
+            # A lease that is over stays over: a Redis that failed over may have lost
+            # that this incarnation was fenced.
+            if lease.now() < memory.deadline:
+                self._renew(memory, answer.sent_at)
             return answer
         if isinstance(answer.error, MissingError):
             # Within our own lease nobody can have taken over: a leader gives
