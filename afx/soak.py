@@ -32,6 +32,7 @@ from afx.cluster import embedded, keys
 from afx.errors import AfxError
 from afx.faultplan import LONGEST, Fault, Kind, chosen, plan
 from afx.lab import Lab, temporary_settings
+from afx.operations import coordinators as coordinator_acts
 from afx.operations import sessions as session_acts
 from afx.operations import workers as worker_acts
 from afx.operations.change import Operator
@@ -204,6 +205,8 @@ class Soak:
                 session_acts.move(_WHO, held, "")
             case "recycle":
                 worker_acts.recycle(_WHO, target, forced=fault.pick > 0.5)
+            case "recycle-coordinators":
+                coordinator_acts.recycle(_WHO)
             case "drain":
                 worker_acts.want(_WHO, "drain", target)
                 return lambda: self._uncordon(target)
