@@ -236,7 +236,6 @@ def recycle(
 
     Example:  afx worker recycle --all
     """
-    from afx.errors import UsageError
     from cli.common import changing
 
     with changing(database_url, redis_url=redis_url) as (held, who):
@@ -251,8 +250,6 @@ def recycle(
                 requested, "recycle", held=held, wait=True, timeout=timeout, dry_run=False,
                 as_json=json,
             )  # fmt: skip
-        if not chosen:
-            raise UsageError("No live node has these labels; 'afx worker list' shows them all.")
 
 
 @app.command()
@@ -331,7 +328,10 @@ def _chosen(
         return names
     wanted = common.labels(label).items()
     with common.redis_client(held) as client:
-        return [
+        found = [
             it.name for it in Registry(client).all()
             if it.state in LIVE_STATES and wanted <= it.labels.items()
         ]  # fmt: skip
+    if not found:
+        raise UsageError("There is no such node that lives; 'afx worker list' shows them all.")
+    return found
