@@ -64,6 +64,7 @@ class Broken:
     ended_starts_again: bool = False
     data_outlives_its_process: bool = False
     no_cool_down: bool = False
+    registration_revives: bool = False
 
 
 @dataclass(slots=True)
@@ -209,15 +210,49 @@ class World:
             return
         if not self._awake(node, lambda: self._register(node, incarnation)):
             return
+        if node.deadline >= 0:
+            return
+        self.at(BEAT, lambda: self._register(node, incarnation))
         sent = self._clock(node)
-        held = self.records.get(node.name)
-        free = held is None or held.state in ("fenced", "left")
-        if node.cut_until <= self.now and free and not self._lost():
-            self.records[node.name] = Record(incarnation)
+        if node.cut_until > self.now or self._lost():
+            return
+
+        def arrive() -> None:
+            ok = self._enter(node.name, incarnation)
+            if ok is None or node.cut_until > self.now or self._lost():
+                return
+            self.at(self._delay(), lambda: answer(ok))
+
+        def answer(ok: bool) -> None:
+            if node.incarnation != incarnation or node.dead or node.deadline >= 0:
+                return
+            if not self._awake(node, lambda: answer(ok)):
+                return
+            if not ok:
+                self._end(node)
+                return
             node.deadline = sent + PROFILE.node
-            self.at(BEAT, lambda: self._beat(node, incarnation))
-        else:
-            self.at(BEAT, lambda: self._register(node, incarnation))
+            self._beat(node, incarnation)
+
+        for _ in range(2 if self.random.random() < self.faults.doubled else 1):
+            self.at(self._delay(), arrive)
+
+    def _enter(self, name: str, incarnation: str) -> bool | None:
+        """Register in Redis; None when the name is taken, False for who is over.
+
+        What was registered and is not known to be, for the answer was lost, may
+        have been given sessions, and fenced, by the time of the next try.
+        """
+        held = self.records.get(name)
+        if held and held.state == "ready":
+            if held.incarnation != incarnation:
+                return None
+            held.seq += 1
+            return True
+        if held and held.incarnation == incarnation and not self.broken.registration_revives:
+            return False
+        self.records[name] = Record(incarnation)
+        return True
 
     def _beat(self, node: Node, incarnation: str) -> None:
         if node.incarnation != incarnation or node.dead:
@@ -270,7 +305,13 @@ class World:
 
     def _obey(self, kind: str, term: int, session: int, epoch: int, incarnation: str) -> None:
         node = self.nodes[incarnation.partition("#")[0]]
-        if node.incarnation != incarnation or node.dead or node.cut_until > self.now:
+        if node.incarnation != incarnation or node.dead:
+            return
+        if node.deadline < 0:
+            # Orders wait for a node that does not know yet that it is registered.
+            self.at(0.1, lambda: self._obey(kind, term, session, epoch, incarnation))
+            return
+        if node.cut_until > self.now:
             return
         if not self._awake(node, lambda: self._obey(kind, term, session, epoch, incarnation)):
             return

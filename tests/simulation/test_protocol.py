@@ -62,11 +62,12 @@ def test_nobody_starves_when_there_is_room_for_few(  # fair order, under churn
         Broken(no_lock_delay=True), Broken(deadline_from_reply=True),
         Broken(start_without_ack=True), Broken(stale_term_accepted=True),
         Broken(ended_starts_again=True), Broken(data_outlives_its_process=True),
-        Broken(no_cool_down=True),
+        Broken(no_cool_down=True), Broken(registration_revives=True),
     ],
     ids=[
         "no lock delay", "deadline from the reply", "start without ack", "stale term accepted",
         "what has ended starts again", "data outlives its process", "no cool-down",
+        "a registration revives",
     ],
 )  # fmt: skip
 def test_a_rule_that_is_left_out_is_found_out(broken: Broken) -> None:
