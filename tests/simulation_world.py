@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -47,6 +48,8 @@ class Faults:
     leader_pause: float = 0.02
     partition: float = 0.01
     drift: float = 0.009
+    flush: float = 0.004
+    """Redis forgets everything."""
     give_up: float = 0.05
     """A session that cannot go on ends by itself, and its node reports it."""
     move: float = 0.1
@@ -65,6 +68,8 @@ class Broken:
     data_outlives_its_process: bool = False
     no_cool_down: bool = False
     registration_revives: bool = False
+    uncounted: bool = False
+    lost_is_dead: bool = False
 
 
 @dataclass(slots=True)
@@ -73,6 +78,8 @@ class Record:
     state: str = "ready"
     seq: int = 0
     assigned: int = 0
+    counted: int = 0
+    """The term of the leader that has counted what it has."""
 
 
 @dataclass(slots=True)
@@ -147,6 +154,8 @@ class World:
         self.sql_term = self.generation = 0
         self.active: dict[int, Assigned] = {}
         self.waiting: dict[int, float] = dict.fromkeys(range(sessions), 0.0)
+        self._load: Counter[str] = Counter()
+        """How many active assignments each incarnation has, whatever Redis says."""
         self._highest = dict.fromkeys(range(sessions), 0)
         # Telegram: session → (incarnation, until when it is heard)
         self._heard: dict[int, tuple[str, float]] = {}
@@ -269,17 +278,20 @@ class World:
 
         def arrive() -> None:
             held = self.records.get(node.name)
-            ok = held is not None and held.incarnation == incarnation and held.state == "ready"
+            ok = held and held.incarnation == incarnation and held.state == "ready"
             if ok and held is not None:
                 held.seq += 1
             if node.cut_until > self.now or self._lost():
                 return
             self.at(self._delay(), lambda: answer(ok))
 
-        def answer(ok: bool) -> None:
+        def answer(ok: bool | None) -> None:
             if node.incarnation != incarnation or node.dead:
                 return
             if not self._awake(node, lambda: answer(ok)):
+                return
+            if ok is None:
+                self._register_again(node, incarnation)
                 return
             if not ok:
                 self._end(node)
@@ -287,6 +299,25 @@ class World:
             base = self._clock(node) if self.broken.deadline_from_reply else sent
             if self._clock(node) < node.deadline:
                 node.deadline = max(node.deadline, base + PROFILE.node)
+
+        self.at(self._delay(), arrive)
+
+    def _register_again(self, node: Node, incarnation: str) -> None:
+        """Redis has lost the node, which keeps its sessions if its lease lasts."""
+        sent = self._clock(node)
+        if node.cut_until > self.now or self._lost():
+            return
+
+        def arrive() -> None:
+            ok = self._enter(node.name, incarnation)
+            if ok and node.cut_until <= self.now and not self._lost():
+                self.at(self._delay(), answer)
+
+        def answer() -> None:
+            if node.incarnation != incarnation or node.dead:
+                return
+            if self._awake(node, answer) and self._clock(node) < node.deadline:
+                node.deadline = max(node.deadline, sent + PROFILE.node)
 
         self.at(self._delay(), arrive)
 
@@ -435,6 +466,8 @@ class World:
         delay = 0.0 if self.broken.no_lock_delay else PROFILE.lock_delay
         homes = {r.incarnation for r in nodes.values()}
         owners = {held.incarnation for held in it.active.values()}
+        for name in nodes:
+            self._count_in(it, name)
         for name, record in nodes.items():
             sighting = it.sightings[record.incarnation]
             if record.incarnation in self._witnessed:
@@ -456,13 +489,17 @@ class World:
                     self._free(it, record.incarnation)
         for incarnation in sorted(owners - homes):
             since = it.fenced_at.setdefault(incarnation, self.now)
-            if self.now - since >= PROFILE.takeover:
+            if self.now - since >= PROFILE.takeover or self.broken.lost_is_dead:
                 self._free(it, incarnation)
         self._place(it, nodes)
         self._move(it, nodes)
 
-    def _is_silent(self, sighting: failure.Sighting) -> bool:
-        return failure.health(sighting, self.now, PROFILE) == "silent"
+    def _count_in(self, it: Coordinator, name: str) -> None:
+        """Correct what Redis says of a node that this leader has not counted yet."""
+        held = self.records.get(name)
+        if held and held.counted != it.term and not self.broken.uncounted:
+            held.counted = it.term
+            held.assigned = sum(a.incarnation == held.incarnation for a in it.active.values())
 
     def _take_reports(self, it: Coordinator) -> None:
         fresh, it.read = self.reports[it.read :], len(self.reports)
@@ -503,6 +540,7 @@ class World:
         if stored is None or stored.epoch != held.epoch:
             return
         del self.active[session]
+        self._load[held.incarnation] -= 1
         record = self.records.get(held.node)
         if record and record.incarnation == held.incarnation:
             record.assigned -= 1
@@ -535,11 +573,11 @@ class World:
         record = self.records[name]
         if record.assigned >= self.capacity or record.state != "ready":
             return
+        if record.counted != it.term and not self.broken.uncounted:
+            return
         assert it.epochs is not None
         epoch = it.epochs.take()
         record.assigned += 1
-        if record.assigned > self.capacity:
-            self.violations.append(f"{self.now:.2f}: {name} is beyond its capacity")
         if session in self.active and not self.broken.stale_term_accepted:
             self.violations.append(f"{self.now:.2f}: session {session} is active twice")
         self.active[session] = Assigned(name, record.incarnation, epoch, "assigned")
@@ -547,6 +585,9 @@ class World:
         del it.waiting[session]
         self.waiting.pop(session, None)
         self.placements += 1
+        self._load[record.incarnation] += 1
+        if self._load[record.incarnation] > self.capacity:
+            self.violations.append(f"{self.now:.2f}: {name} is beyond its capacity")
         self._order("start", it.term, session, epoch, record.incarnation)
 
     def _move(self, it: Coordinator, nodes: dict[str, Record]) -> None:
@@ -586,5 +627,11 @@ class World:
                 for session in list(self._heard):
                     self._close(session, node.incarnation)
                 self._end(node)
+        if dice() < faults.flush / 2:
+            self.records.clear()
+            self.redis_term = 0
+            self.leader = None
+            # Reports that nobody has read yet are gone as well.
+            del self.reports[self.reports_read :]
         if dice() < faults.stall / 2:
             self._stalled_until = self.now + self.random.uniform(0.5, 6.0)

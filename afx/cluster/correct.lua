@@ -1,4 +1,5 @@
 -- Corrects a node's count of sessions, and its reservations, to what SQL says.
+-- Only then does place.lua give it any in this leader's term.
 -- KEYS: worker hash, reservations, term
 -- ARGV: incarnation, term, then the ids of the sessions that it has
 -- Answer: "OK", or "GONE" for another incarnation, or "STALE" for an old term
@@ -19,5 +20,6 @@ for i = 1, #kept, 2 do
     redis.call('HDEL', KEYS[2], kept[i])
   end
 end
-redis.call('HSET', KEYS[1], 'assigned', #ARGV - 2, 'reserved', string.format('%.0f', reserved))
+redis.call('HSET', KEYS[1], 'assigned', #ARGV - 2, 'reserved', string.format('%.0f', reserved),
+           'counted', ARGV[2])
 return 'OK'

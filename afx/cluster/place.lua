@@ -5,7 +5,8 @@
 --    share of the RAM that is kept for others]
 --   With epoch 0 the room is only kept, for a session that another node still
 --   runs; its real place later finds that room and needs no other.
--- Answer: for each item "OK", "NOFIT" or "STALE"
+-- Answer: for each item "OK", "NOFIT" or "STALE"; STALE also for a node that this
+--   leader has not counted yet (correct.lua): Redis may have lost what it has
 if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then
   local all = {}
   for i = 2, #ARGV do all[i - 1] = 'STALE' end
@@ -18,11 +19,12 @@ for i = 2, #ARGV do
   local epoch, bytes = item[4], item[5]
   local worker = 'afx:worker:' .. node
   local held = redis.call('HMGET', worker, 'incarnation', 'state', 'assigned', 'max_sessions',
-                          'ram_free', 'ram_limit', 'reserved')
+                          'ram_free', 'ram_limit', 'reserved', 'counted')
   local id = string.format('%d', session)
   local assignment = 'afx:session:' .. id .. ':assignment'
   local last = tonumber(redis.call('HGET', assignment, 'epoch') or '0')
-  if held[1] ~= incarnation or held[2] ~= 'ready' or (epoch > 0 and last >= epoch) then
+  if held[1] ~= incarnation or held[2] ~= 'ready' or held[8] ~= ARGV[1]
+     or (epoch > 0 and last >= epoch) then
     answers[i - 1] = 'STALE'
   else
     local kept = redis.call('HGET', worker .. ':reserved', id)

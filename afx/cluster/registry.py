@@ -77,6 +77,8 @@ class WorkerView:
     """The state that the node itself knows: it has heard what is wanted of it."""
     metrics: Metrics
     labels: Mapping[str, str] = field(default_factory=dict)
+    counted: int = 0
+    """The term of the leader that has counted its sessions; 0: none has."""
 
 
 class MissingError(AfxError):
@@ -254,4 +256,5 @@ def _view(name: str, held: Mapping[str, str]) -> WorkerView:
             forwarded=int(held["forwarded"]),
         ),
         labels=json.loads(held.get("labels") or "{}"),
+        counted=int(held.get("counted", 0)),
     )

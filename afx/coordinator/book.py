@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from afx.cluster import keys
-from afx.cluster.registry import Registry
+from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.scripts import source
 from afx.coordinator.leader import Leader
 from afx.coordinator.orders import Orders
@@ -49,18 +49,31 @@ class Book:
         self._since: dict[int, float] = {}
         """session → when its assignment came into the state that it is in."""
 
-    def read(self, registry: Registry) -> None:
-        """Read what SQL says, and correct what Redis says of the nodes.
+    def read(self) -> None:
+        """Read what SQL says, and write to Redis who owns what.
 
-        A leader that died between SQL and Redis may have left counts and
-        reservations there that belong to nothing; and a Redis that was restarted
-        or flushed may have forgotten who owns what.
+        A Redis that was restarted or flushed may have forgotten it.
         """
         self._take(assignments.active())
         self._write(self._restore, list(self.active.values()))
-        for node in registry.all():
-            ids = self._on.get(node.incarnation, ())
-            registry.correct(node.name, node.incarnation, ids, self._leader.term)
+
+    def count(self, registry: Registry, nodes: Iterable[WorkerView]) -> list[WorkerView]:
+        """Correct what Redis says of nodes that this leader has not counted yet.
+
+        A leader that died between SQL and Redis may have left counts and
+        reservations there that belong to nothing; and a node that has registered
+        again, for Redis had lost it, seems to be empty. Returns the nodes as they
+        are now; nothing is placed on others.
+        """
+        return [self._counted(registry, it) for it in nodes]
+
+    def _counted(self, registry: Registry, node: WorkerView) -> WorkerView:
+        term = self._leader.term
+        if node.counted == term or node.state not in LIVE_STATES:
+            return node
+        ids = self._on.get(node.incarnation, ())
+        registry.correct(node.name, node.incarnation, ids, term)
+        return replace(node, assigned=len(ids), counted=term)
 
     def _take(self, actives: Iterable[Active]) -> None:
         for it in actives:

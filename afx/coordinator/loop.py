@@ -165,7 +165,7 @@ class Coordinator:
         self._checkpoints = Checkpoints(self._redis, self._leader)
         # Before any spec: a node that finds a spec finds the cursor too.
         self._checkpoints.restore()
-        self._book.read(self._registry)
+        self._book.read()
         self._checkpoints.note(self._book.active)
         self._controls.read()
         self._read = cluster.reports_read()
@@ -184,8 +184,8 @@ class Coordinator:
         now = time.monotonic()
         dead = self._deaths.look(nodes, self._book.counts(), self._leader.term, now)
         self._free_sessions_of(dead, nodes)
-        nodes = [it for it in nodes if it.incarnation not in dead]
         self._leader.check()
+        nodes = self._book.count(self._registry, (it for it in nodes if it.incarnation not in dead))
         looks = now >= self._next_control
         if looks:
             self._next_control = now + _CONTROL_LOOK_SECONDS

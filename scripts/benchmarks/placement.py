@@ -120,6 +120,7 @@ def _commit(count: int) -> dict[str, Any]:
                 who = Identity(f"w{number}", f"i{number}", "h", "b", "p", "1:1", 10**6)
                 registry.register(who, idle)
                 registry.beat(who, idle, [])
+                registry.correct(who.name, who.incarnation, (), leader.term)
             capacity = Capacity(settings)
             book = Book(client, leader, Orders(raw, b"k" * 32, 60.0), 0.0)
             placer = Placer(

@@ -28,10 +28,21 @@ def identity(incarnation: str = "one", most: int = 10) -> Identity:
     return Identity("w1", incarnation, "host", "boot", "pids", "1:1", most)
 
 
+class CountingRegistry(Registry):
+    """Counts each node as soon as it has registered, as a leader does."""
+
+    def register(self, who: Identity, metrics: Metrics) -> bool:
+        done = super().register(who, metrics)
+        counted = {it.name: it.counted for it in self.all()}[who.name]
+        if done and counted != 5 and self._redis.get(keys.TERM) == "5":
+            self.correct(who.name, who.incarnation, (), 5)
+        return done
+
+
 @pytest.fixture
 def registry(redis: redis_module.Redis) -> Registry:
     redis.set(keys.TERM, 5)
-    return Registry(redis)
+    return CountingRegistry(redis)
 
 
 def place(redis: redis_module.Redis, *items: tuple[Active, int], term: int = 5) -> list[str]:
@@ -339,3 +350,18 @@ def test_nodes_are_never_overfilled_however_many_place_at_once(
     # 1,000 MiB are free: 50 of 20 MiB each, though 60 sessions would be allowed.
     assert answers.count("OK") == view.assigned == 50
     assert view.reserved == 50 * 20 * MIB
+
+
+def test_nothing_is_placed_on_a_node_that_this_leader_has_not_counted(
+    redis: redis_module.Redis,
+) -> None:
+    """It may have registered again, with sessions that Redis knows nothing of any more."""
+    redis.set(keys.TERM, 5)
+    registry = Registry(redis)
+    registry.register(identity(most=3), IDLE)
+    assert place(redis, (active(9, 90), MIB)) == ["STALE"]
+    registry.correct("w1", "one", [1, 2], 5)
+    assert registry.all()[0].counted == 5
+    assert place(redis, (active(8, 80), MIB), (active(9, 90), MIB)) == ["OK", "NOFIT"]
+    redis.set(keys.TERM, 6)
+    assert place(redis, (active(7, 70), MIB), term=6) == ["STALE"]

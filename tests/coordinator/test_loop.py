@@ -11,6 +11,7 @@ import redis as redis_module
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from afx.cluster import keys
 from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, Registry
 from afx.config import load
@@ -109,3 +110,19 @@ def test_whoever_is_paused_or_removed_waits_no_longer(play: Play) -> None:
     sessions.set_wanted(sessions.find(str(one)), "paused")
     sessions.remove_unused(sessions.find(str(two)))
     play.until(lambda: queue.ids() == {three} and play.overflow() == {f"overflow-{three}"})
+
+
+def test_a_node_that_redis_has_lost_gets_no_more_than_it_may_have(
+    play: Play, redis: redis_module.Redis
+) -> None:
+    """It registers again while the same leader leads, and seems to be empty."""
+    play.node("w1", 3)
+    held = add("alice", 2)
+    play.until(lambda: placed() == set(held))
+    redis.delete(keys.worker("w1"))
+    play._registry.register(play.nodes[0], IDLE)
+    add("bob", 4)
+    play.until(lambda: queue.count() == 3)
+    assert len(placed()) == 3
+    [view] = play._registry.all()
+    assert view.assigned == 3

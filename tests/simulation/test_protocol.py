@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from simulation_world import Broken, Faults, World
@@ -33,7 +33,7 @@ def test_no_session_is_ever_live_twice(part: int) -> None:
 def test_when_the_trouble_ends_every_session_runs_or_waits_for_room(seed: int) -> None:
     world = World(seed, nodes=4, sessions=20, capacity=4 + seed % 3)
     world.run(40.0)
-    world.faults = Faults(*[0.0] * 11)
+    world.faults = Faults(*[0.0] * len(fields(Faults)))
     for node in world.nodes.values():
         node.paused_until = node.cut_until = 0.0
     world.run(60.0)
@@ -63,11 +63,12 @@ def test_nobody_starves_when_there_is_room_for_few(  # fair order, under churn
         Broken(start_without_ack=True), Broken(stale_term_accepted=True),
         Broken(ended_starts_again=True), Broken(data_outlives_its_process=True),
         Broken(no_cool_down=True), Broken(registration_revives=True),
+        Broken(uncounted=True), Broken(lost_is_dead=True),
     ],
     ids=[
         "no lock delay", "deadline from the reply", "start without ack", "stale term accepted",
         "what has ended starts again", "data outlives its process", "no cool-down",
-        "a registration revives",
+        "a registration revives", "nobody counts who registers again", "lost by Redis is dead",
     ],
 )  # fmt: skip
 def test_a_rule_that_is_left_out_is_found_out(broken: Broken) -> None:
