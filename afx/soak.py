@@ -190,6 +190,8 @@ class Soak:
             case "stop-node" | "stop-leader":
                 name = target or lab.leader()
                 return self._stop(self._tree(name)) if name else None
+            case "stop-supervisor":
+                return self._stop(self._tree(target)[:1])
             case "stop-host":
                 return self._stop(self._tree(target)[1:])
             case "cut-node":

@@ -88,11 +88,9 @@ class Placer:
         wishes = {it: self._capacity.wish(by_id[it], now) for it in order if it not in moving}
         plan = placement.plan(list(wishes.values()), ready)
         wanted = [*kept, *plan.placed]
-        placed = self._reserve_places(wanted, by_id)
+        placed, refused = self._reserve_places(wanted, by_id)
         reason = "all nodes are full" if ready else "there is no ready node"
-        full = dict.fromkeys(
-            (*plan.full, *(it.session for it in wanted if it.session not in placed)), reason
-        )
+        full = dict.fromkeys((*plan.full, *refused), reason)
         for it in plan.unmatched:
             full[it] = "no ready node has " + ", ".join(sorted(by_id[it].requires))
         if not self._record(placed, full, by_id):
@@ -192,8 +190,11 @@ class Placer:
 
     def _reserve_places(
         self, wanted: Sequence[placement.Placement], by_id: dict[int, Unplaced]
-    ) -> dict[int, Active]:
-        """Reserve the plan's places in Redis; returns those that held."""
+    ) -> tuple[dict[int, Active], list[int]]:
+        """Reserve the plan's places in Redis; returns those that held, and who had no room.
+
+        What is neither is to be looked at again: its node has changed meanwhile.
+        """
         actives = [
             Active(
                 it.session, it.node, it.incarnation, self._epochs.take(), "assigned",
@@ -205,12 +206,9 @@ class Placer:
             place_item(active, it.bytes, self._capacity.headroom, self._settings.ram_headroom_share)
             for it, active in zip(wanted, actives, strict=True)
         ]
-        answers = self._call(items)
-        return {
-            active.session: active
-            for active, said in zip(actives, answers, strict=True)
-            if said == "OK"
-        }
+        said = dict(zip((it.session for it in actives), self._call(items), strict=True))
+        placed = {it.session: it for it in actives if said[it.session] == "OK"}
+        return placed, [session for session, answer in said.items() if answer == "NOFIT"]
 
     def _call(self, items: Sequence[str]) -> list[str]:
         answers: list[str] = []
