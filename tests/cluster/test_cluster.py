@@ -87,6 +87,31 @@ def test_a_killed_host_process_is_replaced_by_its_supervisor(new_lab: NewLab) ->
     assert clean(verdict), verdict
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_supervisor_that_ends_or_stands_still_ends_its_host(
+    new_lab: NewLab, how: signal.Signals
+) -> None:
+    """Nobody renews the lease any more: the host must not outlive it."""
+    lab = new_lab()
+    start(lab, 2, 8)
+    lab.wait_running()
+    lab.expect_copies()
+    lab.post(900, 100)
+    node = lab.busiest_node()
+    host = host_of(lab, node)
+    lab.events()
+    os.kill(lab.fleet.children[node].pid, how)
+    lab.wait_detected(node, 20)
+    # Before anybody took its sessions over, and not only by then.
+    assert not host.is_running() or host.status() == psutil.STATUS_ZOMBIE
+    lab.wait_running(8, 20)
+    if how == signal.SIGSTOP:
+        os.kill(lab.fleet.children[node].pid, signal.SIGCONT)
+        lab.wait("it has begun anew", lambda: len(lab.nodes()) == 2, 20)
+    verdict = lab.wait_delivered(40)
+    assert clean(verdict), verdict
+
+
 def test_a_stopped_node_is_replaced_and_does_nothing_when_it_wakes(new_lab: NewLab) -> None:
     """SIGSTOP of a whole node, longer than its lease, then SIGCONT."""
     lab = new_lab()
