@@ -42,9 +42,14 @@ def overtaken() -> list[int]:
     active = SessionAssignment.select(SessionAssignment.id).where(
         (SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended")
     )
-    query = SessionQueue.select(SessionQueue.session).join(Session).where(
-        (Session.wanted != "running") | ~fn.EXISTS(rules) | fn.EXISTS(active)
-    )  # fmt: skip
+    # Asked for each of those that wait, however many sessions there are.
+    wanting = Session.select(Session.id).where(
+        (Session.id == SessionQueue.session)
+        & (Session.wanted == "running")
+        & fn.EXISTS(rules)
+        & ~fn.EXISTS(active)
+    )
+    query = SessionQueue.select(SessionQueue.session).where(~fn.EXISTS(wanting))
     return [row[0] for row in query.tuples()]
 
 
