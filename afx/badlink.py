@@ -33,11 +33,7 @@ class BadLink:
         self, target: str | tuple[str, int], *, seed: int = 0, host: str = "127.0.0.1"
     ) -> None:
         """``target`` is a unix socket's path, or (host, port); ``host`` where to listen."""
-        self._connect: _Connect
-        if isinstance(target, str):
-            self._connect = lambda: asyncio.open_unix_connection(target)
-        else:
-            self._connect = lambda: asyncio.open_connection(*target)
+        self._connect = _way_to(target)
         self._random = random.Random(seed)
         self._delay = 0.0
         self._loss = 0.0
@@ -68,6 +64,11 @@ class BadLink:
         """Let everything through again, at once and without loss."""
         self.slow(0.0)
         self._loop.call_soon_threadsafe(self._set_gates, True)
+
+    def redirect(self, target: str | tuple[str, int]) -> None:
+        """Lead to another server from now on; connections that are open are reset."""
+        self._connect = _way_to(target)
+        self.drop()
 
     def drop(self) -> None:
         """Close all connections that are open now, as a reset does."""
@@ -178,3 +179,9 @@ class BadLink:
                 wait *= 2
             worst = max(worst, total)
         return worst
+
+
+def _way_to(target: str | tuple[str, int]) -> _Connect:
+    if isinstance(target, str):
+        return lambda: asyncio.open_unix_connection(target)
+    return lambda: asyncio.open_connection(*target)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis as redis_module
 from labs import NewLab, clean, start
 
+from afx.badlink import BadLink
 from afx.cluster import embedded, keys
+from afx.cluster.connection import connect
 from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.leader import Leader
 from afx.errors import FencedError
 from afx.lab import Lab
+from afx.operations import sessions as acts
+from afx.operations.change import Operator
 from models.base import transaction
-from models.storage import assignments, cluster, cursors, sessions, users
+from models.storage import assignments, cluster, controls, cursors, sessions, users
 from models.storage.cursors import save_many
 from models.storage.sessions import NewSession
 
@@ -167,3 +176,89 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_not_thought_whole
     held = [redis.hget(keys.cursor(it), "account") for it in made]
     assert held == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
     leader.close()
+
+
+class Pair:
+    """A Redis and its replica behind one address, which a failover redirects."""
+
+    def __init__(self) -> None:
+        self._closing = contextlib.ExitStack()
+        self._homes = [
+            Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="afx-r-")))
+            for _ in range(2)
+        ]
+        for it in self._homes:
+            embedded.ensure(it)
+            self._closing.callback(embedded.stop, it)
+        first, second = (connect(embedded.url_for(it)) for it in self._homes)
+        self._closing.callback(first.close)
+        self._closing.callback(second.close)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        first.config_set("port", port)
+        second.replicaof("127.0.0.1", port)
+        self._replica = second
+        self.link = BadLink(str(embedded.socket_path(self._homes[0])))
+        self._closing.callback(self.link.close)
+        self.url = "redis://{}:{}".format(*self.link.address)
+
+    def in_sync(self) -> bool:
+        told: Any = self._replica.info("replication")
+        return bool(told["master_link_status"] == "up" and not told["master_sync_in_progress"])
+
+    def fall_behind(self) -> None:
+        """From now on the replica hears nothing more."""
+        self._replica.replicaof("NO", "ONE")
+
+    def fail_over(self) -> None:
+        self.link.redirect(str(embedded.socket_path(self._homes[1])))
+
+    def close(self) -> None:
+        self._closing.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    held = Pair()
+    yield held
+    held.close()
+
+
+@pytest.mark.parametrize("what", ["nothing else", "a node dies", "a session moves"])
+def test_a_failover_to_a_replica_that_lags_loses_nothing(
+    pair: Pair, new_lab: NewLab, what: str
+) -> None:
+    """What was written last is gone: beats, owners, cursors, fences, reports."""
+    lab = new_lab(redis_url=pair.url)
+    start(lab, 3, 18)
+    lab.wait_running()
+    lab.wait("the replica is in sync", pair.in_sync, 20)
+    lab.expect_copies()
+    lab.post(900, 150)
+    lab.wait("some arrive", lambda: lab.sandbox.call("judge")["delivered"] > 50, 20)
+    generation = int(lab.redis.get(keys.GENERATION) or 0)
+    pair.fall_behind()
+    if what == "a node dies":
+        lab.kill_node(lab.busiest_node())
+        lab.wait_running()
+    elif what == "a session moves":
+        control = acts.move(Operator("test", b"key"), lab.sessions[0].name, "").control
+        assert control is not None
+        lab.wait("it has moved", lambda: controls.get(control)["state"] == "done", 20)
+    else:
+        time.sleep(1.5)
+    pair.fail_over()
+    verdict = lab.wait_delivered(60)
+    assert clean(verdict), verdict
+    lab.wait("a new generation", lambda: current_generation(lab) > generation, 20)
+    lab.wait_running()
+    lab.wait("all is counted", lambda: counted(lab), 20)
+
+
+def current_generation(lab: Lab) -> int:
+    return int(lab.redis.get(keys.GENERATION) or 0)
+
+
+def counted(lab: Lab) -> bool:
+    held = Counter(it.worker for it in assignments.active())
+    return all(it.assigned == held[it.name] for it in lab.nodes())
