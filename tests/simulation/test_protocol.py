@@ -9,7 +9,8 @@ import os
 from dataclasses import fields, replace
 
 import pytest
-from simulation_world import Broken, Faults, World
+from simulation_parts import Broken, Faults
+from simulation_world import World
 
 SCHEDULES = int(os.environ.get("AFX_SCHEDULES", "300"))
 PARTS = 10
