@@ -23,6 +23,8 @@ class Faults:
     drift: float = 0.009
     flush: float = 0.004
     """Redis forgets everything."""
+    failover: float = 0.004
+    """A replica takes Redis's place that has not heard of the last seconds."""
     give_up: float = 0.05
     """A session that cannot go on ends by itself, and its node reports it."""
     move: float = 0.1
@@ -40,7 +42,7 @@ class Broken:
     ended_starts_again: bool = False
     data_outlives_its_process: bool = False
     no_cool_down: bool = False
-    registration_revives: bool = False
+    unsure_tries_again: bool = False
     uncounted: bool = False
     lost_is_dead: bool = False
 
@@ -70,6 +72,8 @@ class Node:
     """Its clock's seconds for each of the world's."""
     incarnation: str = ""
     number: int = 0
+    tries: int = 0
+    """How often it has tried to register."""
     deadline: float = 0.0
     paused_until: float = 0.0
     cut_until: float = 0.0
@@ -93,3 +97,7 @@ class Coordinator:
     active: dict[int, Assigned] = field(default_factory=dict)
     waiting: dict[int, float] = field(default_factory=dict)
     read: int = 0
+    server: int = 0
+    """The Redis server of which it is the leader."""
+    looked_at: float = -9.0
+    """When it last looked which one that is."""

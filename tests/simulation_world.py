@@ -33,6 +33,9 @@ The lock delay is there for it: without drift, takeover comes L_leader + G − L
 ON_ITS_WAY = 0.15
 """The same for a socket that was closed: nothing is sent again (SO_LINGER 0)."""
 COOL_DOWN = 0.2
+RENEW = 1.0
+"""A leader renews its leadership so often, and looks at which Redis it is."""
+MOST_BEHIND = 5
 PLACE_MOST = 5_000
 """Sessions of one round of placement: a leader looks at so many at a time."""
 
@@ -65,6 +68,9 @@ class World:
         self.leader: tuple[str, float] | None = None
         self.reports: list[tuple[str, int, int, str]] = []
         self.reports_read = 0
+        self.server = 0
+        self._past: list[tuple[dict[str, Record], int, tuple[str, float] | None, int]] = []
+        """What a replica may have heard of, by half seconds: it may lag behind."""
         # SQL
         self.sql_term = self.generation = 0
         self.active: dict[int, Assigned] = {}
@@ -136,44 +142,56 @@ class World:
             return
         if node.deadline >= 0:
             return
-        self.at(BEAT, lambda: self._register(node, incarnation))
         sent = self._clock(node)
+        node.tries += 1
+        number = node.tries
+        self.at(PROFILE.node, lambda: self._unanswered(node, number))
         if node.cut_until > self.now or self._lost():
             return
 
         def arrive() -> None:
             ok = self._enter(node.name, incarnation)
-            if ok is None or node.cut_until > self.now or self._lost():
+            if node.cut_until > self.now or self._lost():
                 return
             self.at(self._delay(), lambda: answer(ok))
 
-        def answer(ok: bool) -> None:
-            if node.incarnation != incarnation or node.dead or node.deadline >= 0:
+        def answer(ok: bool | None) -> None:
+            if node.tries != number or node.dead or node.deadline >= 0:
                 return
             if not self._awake(node, lambda: answer(ok)):
                 return
-            if not ok:
+            if ok is None:
+                node.tries += 1  # it has been answered
+                self.at(BEAT, lambda: self._register(node, incarnation))
+            elif not ok:
                 self._end(node)
-                return
-            node.deadline = sent + PROFILE.node
-            self._beat(node, incarnation)
+            else:
+                node.deadline = sent + PROFILE.node
+                self._beat(node, incarnation)
 
         for _ in range(2 if self.random.random() < self.faults.doubled else 1):
             self.at(self._delay(), arrive)
 
-    def _enter(self, name: str, incarnation: str) -> bool | None:
-        """Register in Redis; None when the name is taken, False for who is over.
+    def _unanswered(self, node: Node, number: int) -> None:
+        """A registration that got no answer may have been one: it is not tried again."""
+        if node.tries != number or node.dead or node.deadline >= 0:
+            return
+        if not self._awake(node, lambda: self._unanswered(node, number)):
+            return
+        if self.broken.unsure_tries_again:
+            self._register(node, node.incarnation)
+        else:
+            self._end(node)
 
-        What was registered and is not known to be, for the answer was lost, may
-        have been given sessions, and fenced, by the time of the next try.
-        """
+    def _enter(self, name: str, incarnation: str) -> bool | None:
+        """Register in Redis; None when the name is taken, False for who is over."""
         held = self.records.get(name)
         if held and held.state == "ready":
             if held.incarnation != incarnation:
                 return None
             held.seq += 1
             return True
-        if held and held.incarnation == incarnation and not self.broken.registration_revives:
+        if held and held.incarnation == incarnation:
             return False
         self.records[name] = Record(incarnation)
         return True
@@ -352,6 +370,9 @@ class World:
         if self.leader and self.leader[1] > self.now and self.leader[0] != it.name:
             return False
         fresh = not (self.leader and self.leader[0] == it.name and self.leader[1] > self.now)
+        if self.now - it.looked_at >= RENEW:
+            it.looked_at = self.now
+            fresh |= it.server != self.server
         self.leader = (it.name, self.now + LEAD)
         if fresh or it.until < self.now:
             self.redis_term = max(self.redis_term, self.sql_term) + 1
@@ -359,6 +380,7 @@ class World:
             self.generation += 1
             it.term = self.redis_term
             it.epochs = EpochCounter(self.generation)
+            it.server = self.server
             it.sightings, it.fenced_at, it.moving = {}, {}, {}
             it.active = {s: replace(held) for s, held in self.active.items()}
             it.waiting = dict(self.waiting)
@@ -381,8 +403,7 @@ class World:
         delay = 0.0 if self.broken.no_lock_delay else PROFILE.lock_delay
         homes = {r.incarnation for r in nodes.values()}
         owners = {held.incarnation for held in it.active.values()}
-        for name in nodes:
-            self._count_in(it, name)
+        self._correct(it, nodes)
         for name, record in nodes.items():
             sighting = it.sightings[record.incarnation]
             if record.incarnation in self._witnessed:
@@ -409,12 +430,16 @@ class World:
         self._place(it, nodes)
         self._move(it, nodes)
 
-    def _count_in(self, it: Coordinator, name: str) -> None:
-        """Correct what Redis says of a node that this leader has not counted yet."""
-        held = self.records.get(name)
-        if held and held.counted != it.term and not self.broken.uncounted:
-            held.counted = it.term
-            held.assigned = sum(a.incarnation == held.incarnation for a in it.active.values())
+    def _correct(self, it: Coordinator, nodes: dict[str, Record]) -> None:
+        """Correct what Redis says of nodes that this leader has not counted yet."""
+        counts = Counter(held.incarnation for held in it.active.values())
+        for name in nodes if not self.broken.uncounted else ():
+            held = self.records.get(name)
+            if held is None:
+                continue
+            known = counts[held.incarnation]
+            if held.counted != it.term or held.assigned < known:
+                held.counted, held.assigned = it.term, known
 
     def _take_reports(self, it: Coordinator) -> None:
         fresh, it.read = self.reports[it.read :], len(self.reports)
@@ -463,11 +488,11 @@ class World:
 
     def _place(self, it: Coordinator, nodes: dict[str, Record]) -> None:
         ready = [
-            placement.Node(name, r.incarnation, 1 << 30, 1 << 30, 0.0,
-                           self.records[name].assigned, self.capacity, 40)
+            placement.Node(name, r.incarnation, 1 << 30, 1 << 30, 0.0, held.assigned,
+                           self.capacity, 40)
             for name, r in nodes.items()
-            if r.state == "ready" and self.records[name].incarnation == r.incarnation
-            and self.records[name].state == "ready"
+            if (held := self.records.get(name)) and held.incarnation == r.incarnation
+            and r.state == held.state == "ready"
             and failure.health(it.sightings[r.incarnation], self.now, PROFILE) == "alive"
         ]  # fmt: skip
         rest = 0.0 if self.broken.no_cool_down else COOL_DOWN
@@ -542,6 +567,16 @@ class World:
                 for session in list(self._heard):
                     self._close(session, node.incarnation)
                 self._end(node)
+        self._past.append(
+            ({k: replace(it) for k, it in self.records.items()}, self.redis_term, self.leader,
+             len(self.reports))
+        )  # fmt: skip
+        del self._past[:-MOST_BEHIND]
+        if dice() < faults.failover / 2:
+            self.server += 1
+            self.records, self.redis_term, self.leader, told = self.random.choice(self._past)
+            del self.reports[max(told, self.reports_read) :]
+            self._past.clear()
         if dice() < faults.flush / 2:
             self.records.clear()
             self.redis_term = 0

@@ -61,17 +61,19 @@ class Book:
         """Correct what Redis says of nodes that this leader has not counted yet.
 
         A leader that died between SQL and Redis may have left counts and
-        reservations there that belong to nothing; and a node that has registered
-        again, for Redis had lost it, seems to be empty. Returns the nodes as they
+        reservations there that belong to nothing; a node that has registered
+        again, for Redis had lost it, seems to be empty; and a replica that took
+        over may not have heard of the last placements. Returns the nodes as they
         are now; nothing is placed on others.
         """
         return [self._counted(registry, it) for it in nodes]
 
     def _counted(self, registry: Registry, node: WorkerView) -> WorkerView:
         term = self._leader.term
-        if node.counted == term or node.state not in LIVE_STATES:
-            return node
         ids = self._on.get(node.incarnation, ())
+        known = node.counted == term and node.assigned >= len(ids)
+        if known or node.state not in LIVE_STATES:
+            return node
         registry.correct(node.name, node.incarnation, ids, term)
         return replace(node, assigned=len(ids), counted=term)
 

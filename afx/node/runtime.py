@@ -42,7 +42,7 @@ _STOP_SECONDS = 20.0
 _AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger()
-Ending = Literal["stopped", "recycled", "host_died", "fenced", "lease_over"]
+Ending = Literal["stopped", "recycled", "host_died", "fenced", "lease_over", "unsure"]
 
 
 class Supervisor:
@@ -70,13 +70,14 @@ class Supervisor:
         """
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
-        first = True
+        until: float | None = time.monotonic() + _REGISTER_SECONDS
         neighbours = Neighbours(self._redis_url, self._name, self._settings)
         try:
             while not self._stopping:
                 incarnation = uuid.uuid4().hex
-                ending = self._live(incarnation, first=first)
-                first = False
+                ending = self._live(incarnation, until)
+                if ending != "unsure":
+                    until = None  # it has been a node: from now on it waits for Redis
                 log.info("incarnation_ended", node=self._name, ending=ending)
                 if ending == "recycled":
                     return True
@@ -93,7 +94,7 @@ class Supervisor:
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._heart.answer(left)
 
-    def _live(self, incarnation: str, *, first: bool) -> Ending:
+    def _live(self, incarnation: str, until: float | None) -> Ending:
         memory = LeaseMemory()
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
@@ -105,7 +106,7 @@ class Supervisor:
         try:
             who = self._identity(incarnation, host.pid)
             resources = Resources([os.getpid(), host.pid], self._settings.ram_limit_mib * _MIB)
-            ending = self._register(who, resources, memory, first=first)
+            ending = self._register(who, resources, memory, until)
             if ending is None:
                 log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
                 ending = self._hold_lease(who, host, memory, resources, reader)
@@ -167,30 +168,40 @@ class Supervisor:
         )
 
     def _register(
-        self, who: Identity, resources: Resources, memory: LeaseMemory, *, first: bool
+        self, who: Identity, resources: Resources, memory: LeaseMemory, until: float | None
     ) -> Ending | None:
         """Register, waiting for an old incarnation to be fenced; None when done.
 
-        The host has no lease before, and does nothing. That a try failed does not
-        mean that Redis never had it: by the next one the leader may have taken
-        this incarnation for a node, placed sessions on it, and given it up.
+        The host has no lease before, and does nothing. A try that got no answer may
+        have reached Redis all the same, and sessions may be placed on it by now, and
+        on others later: an incarnation does not try twice. Raises UnreachableError
+        when ``until`` (monotonic seconds) has come.
         """
-        until = time.monotonic() + _REGISTER_SECONDS
         while not self._stopping:
-            sent_at = lease.now()
-            try:
-                if self._registry.register(who, self._metrics(resources, memory)):
-                    self._renew(memory, sent_at)
-                    return None
+            problem = self._problem_with_redis()
+            if not problem:
+                sent_at = lease.now()
+                try:
+                    if self._registry.register(who, self._metrics(resources, memory)):
+                        self._renew(memory, sent_at)
+                        return None
+                except FencedError:
+                    return "fenced"
+                except redis.RedisError as error:
+                    log.warning("registration_unanswered", node=self._name, reason=str(error))
+                    return "unsure"
                 problem = f"a node named {self._name} lives already; choose another --name"
-            except FencedError:
-                return "fenced"
-            except redis.RedisError as error:
-                problem = f"Redis at {shown(self._redis_url)} does not answer ({error})"
-            if first and time.monotonic() > until:
+            if until and time.monotonic() > until:
                 raise UnreachableError(f"This node cannot join the cluster: {problem}.")
             self._rest(_AGAIN_SECONDS)
         return "stopped"
+
+    def _problem_with_redis(self) -> str:
+        try:
+            self._redis.ping()
+        except redis.RedisError as error:
+            return f"Redis at {shown(self._redis_url)} does not answer ({error})"
+        return ""
 
     def _hold_lease(
         self,
