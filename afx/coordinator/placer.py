@@ -26,7 +26,7 @@ from models.storage import assignments, cluster, placing, queue, rules
 from models.storage.assignments import Active
 from models.storage.placing import Unplaced
 
-_COMMIT_MOST = 40
+_COMMIT_MOST = 25
 """Places in one call: Redis serves nobody else meanwhile, so a call is short."""
 _SPECS_MOST = 500
 log = structlog.get_logger()
