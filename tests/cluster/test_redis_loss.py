@@ -186,9 +186,10 @@ def test_a_node_whose_registration_is_not_answered_tries_again_as_another(
     lab.add_sessions(2)
     lab.fleet.start_coordinator()
     lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
-    lab.redis.client_pause(5000, all=False)  # whoever writes waits; reads are answered
+    lab.redis.client_pause(120_000, all=False)  # whoever writes waits; reads are answered
     lab.fleet.start_worker("w1")
-    lab.wait("it is unsure", lambda: "registration_unanswered" in lab.log.read_text(), 20)
+    lab.wait("it is unsure", lambda: "registration_unanswered" in lab.log.read_text(), 60)
+    lab.redis.client_unpause()
     lab.wait_running(seconds=30)
     said = [it for it in lab.log.read_text().splitlines() if "incarnation_ended" in it]
     assert "unsure" in said[0]
