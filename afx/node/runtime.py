@@ -222,10 +222,11 @@ class Supervisor:
                 if not asked_to_stop:
                     return "host_died"
                 return "stopped" if self._stopping else "recycled"
-            if now - memory.host_beat > self._settings.host_stall_seconds > 0:
-                if memory.host_beat:
-                    log.error("host_stalled", node=self._name)
-                    return "host_died"
+            # Read once: the host may set it for the first time at this moment.
+            turned_at = memory.host_beat
+            if turned_at and now - turned_at > self._settings.host_stall_seconds:
+                log.error("host_stalled", node=self._name)
+                return "host_died"
             if now >= beat_due:
                 beat_due = now + self._settings.heartbeat_seconds
                 metrics = self._metrics(resources, memory)
