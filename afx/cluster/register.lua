@@ -9,7 +9,7 @@ if held[1] == ARGV[2] then
   if over then
     return 'FENCED'
   end
-  -- The answer to its first try was lost; sessions may be placed on it already.
+  -- A try that comes late or twice: it is registered, and may have been given sessions.
   redis.call('HINCRBY', KEYS[1], 'seq', 1)
   return 'OK'
 end

@@ -287,7 +287,7 @@ def test_what_is_wanted_of_a_node_is_told_with_its_heartbeat(
 def test_a_late_registration_of_a_node_that_lives_takes_nothing_from_it(
     registry: Registry, redis: redis_module.Redis
 ) -> None:
-    """The answer to its first try was lost, and sessions are placed on it already."""
+    """It comes late or twice, and sessions are placed on the node already."""
     registry.register(identity(), IDLE)
     place(redis, (active(1, 10), 5 * MIB))
     assert registry.register(identity(), IDLE)
