@@ -213,9 +213,10 @@ def _docs() -> dict[str, str]:
     found: dict[str, str] = {}
     name = ""
     [body] = [
-        it.body for it in ast.parse(Path(__file__).read_text()).body
+        it.body
+        for it in ast.parse(Path(__file__).read_text()).body
         if isinstance(it, ast.ClassDef) and it.name == "Settings"
-    ]  # fmt: skip
+    ]
     for it in body:
         if isinstance(it, ast.AnnAssign) and isinstance(it.target, ast.Name):
             name = it.target.id

@@ -63,9 +63,11 @@ def run(
     _until(lambda: len(lab.nodes()) >= workers, "all nodes register", lambda: look("starting"))
     look("placing", f"{workers} nodes have registered; {sessions} sessions are being placed")
     _until(
-        lambda: lab.running() >= sessions, "all sessions run", lambda: look("placing"),
+        lambda: lab.running() >= sessions,
+        "all sessions run",
+        lambda: look("placing"),
         seconds=60 + sessions / 20,
-    )  # fmt: skip
+    )
     look("forwarding", f"all {sessions} sessions run; messages begin to flow")
     lab.expect_copies()
     lab.post(messages, rate)
@@ -73,13 +75,17 @@ def run(
     if kill and messages:
         _until(
             lambda: lab.sandbox.call("progress")["posted"] >= messages * _KILL_SHARE,
-            "messages flow", lambda: look("forwarding"), seconds=30 + messages / rate,
-        )  # fmt: skip
+            "messages flow",
+            lambda: look("forwarding"),
+            seconds=30 + messages / rate,
+        )
         failover = _kill_one(lab, scene, look)
     _until(
-        lambda: lab.sandbox.call("progress")["done"], "all messages are posted",
-        lambda: look("forwarding"), seconds=30 + messages / rate,
-    )  # fmt: skip
+        lambda: lab.sandbox.call("progress")["done"],
+        "all messages are posted",
+        lambda: look("forwarding"),
+        seconds=30 + messages / rate,
+    )
     look("finishing", "all messages are posted; waiting for the last copies")
     until = time.monotonic() + 30
     while lab.sandbox.call("judge")["lost"] and time.monotonic() < until:
@@ -146,7 +152,9 @@ def _until(
     until = time.monotonic() + seconds
     while not done():
         if time.monotonic() > until:
-            raise AfxError(f"The demo waited {seconds:.0f} s in vain until {what}; use --keep "
-                           "and look at the cluster's log.")  # fmt: skip
+            raise AfxError(
+                f"The demo waited {seconds:.0f} s in vain until {what}; use --keep "
+                "and look at the cluster's log."
+            )
         look()
         time.sleep(0.1)

@@ -8,20 +8,54 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "kill-node", "kill-supervisor", "kill-host", "stop-node", "stop-supervisor", "stop-host",
-    "cut-node", "slow-node", "reset-node", "kill-leader", "stop-leader", "kill-redis",
-    "stop-redis", "flush-redis", "drop-telegram", "refuse-telegram", "slow-telegram", "flood",
-    "drain", "move", "recycle", "recycle-coordinators",
-]  # fmt: skip
+    "kill-node",
+    "kill-supervisor",
+    "kill-host",
+    "stop-node",
+    "stop-supervisor",
+    "stop-host",
+    "cut-node",
+    "slow-node",
+    "reset-node",
+    "kill-leader",
+    "stop-leader",
+    "kill-redis",
+    "stop-redis",
+    "flush-redis",
+    "drop-telegram",
+    "refuse-telegram",
+    "slow-telegram",
+    "flood",
+    "drain",
+    "move",
+    "recycle",
+    "recycle-coordinators",
+]
 
 LONGEST: dict[Kind, float] = {
-    "kill-node": 6.0, "kill-supervisor": 6.0, "kill-host": 0.0, "stop-node": 12.0,
-    "stop-supervisor": 12.0, "stop-host": 12.0, "cut-node": 12.0, "slow-node": 15.0,
-    "reset-node": 0.0, "kill-leader": 6.0, "stop-leader": 10.0, "kill-redis": 4.0,
-    "stop-redis": 6.0, "flush-redis": 0.0, "drop-telegram": 0.0, "refuse-telegram": 4.0,
-    "slow-telegram": 8.0, "flood": 5.0, "drain": 10.0, "move": 0.0, "recycle": 0.0,
+    "kill-node": 6.0,
+    "kill-supervisor": 6.0,
+    "kill-host": 0.0,
+    "stop-node": 12.0,
+    "stop-supervisor": 12.0,
+    "stop-host": 12.0,
+    "cut-node": 12.0,
+    "slow-node": 15.0,
+    "reset-node": 0.0,
+    "kill-leader": 6.0,
+    "stop-leader": 10.0,
+    "kill-redis": 4.0,
+    "stop-redis": 6.0,
+    "flush-redis": 0.0,
+    "drop-telegram": 0.0,
+    "refuse-telegram": 4.0,
+    "slow-telegram": 8.0,
+    "flood": 5.0,
+    "drain": 10.0,
+    "move": 0.0,
+    "recycle": 0.0,
     "recycle-coordinators": 0.0,
-}  # fmt: skip
+}
 """Each kind of fault, and how many seconds it lasts at most."""
 
 # What hits all at once is rarer than what hits one node.

@@ -89,8 +89,11 @@ class Lab:
         held = self.settings
         process = subprocess.Popen(
             [sys.executable, "-m", "afx.sandbox.process", str(held.home)],
-            stdout=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
+        )
         self._closing.callback(_end, process)
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -204,11 +207,14 @@ class Lab:
         )
         added = [
             LabSession(
-                ids[i], names[i], accounts[i]["account"], channels[2 * i]["id"],
+                ids[i],
+                names[i],
+                accounts[i]["account"],
+                channels[2 * i]["id"],
                 channels[2 * i + 1]["id"],
             )
             for i in range(count)
-        ]  # fmt: skip
+        ]
         # A rule of an import knows the chat's access hash from nowhere: the node
         # learns it from the account's dialogs, as with a real account.
         rules.create_many(

@@ -31,9 +31,13 @@ class Fleet:
     """A coordinator and worker nodes as child processes."""
 
     def __init__(
-        self, settings: Settings, redis_url: str, *, log: Path | None = None,
+        self,
+        settings: Settings,
+        redis_url: str,
+        *,
+        log: Path | None = None,
         extra: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``log`` takes the children's logs instead of standard error.
 
         ``extra`` are further ``AFX_…`` variables for the children.
@@ -120,9 +124,13 @@ class Fleet:
         try:
             self.children[name] = subprocess.Popen(
                 [*enter, sys.executable, "-m", "cli.main", *command],
-                env=environment, stdin=subprocess.DEVNULL, stderr=output,
-                stdout=output or sys.stderr, start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509
-            )  # fmt: skip
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stderr=output,
+                stdout=output or sys.stderr,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509
+            )
         finally:
             if output:
                 output.close()

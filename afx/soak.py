@@ -158,8 +158,9 @@ class Soak:
         live = [it for it in self.links if it in self.lab.fleet.children]
         target = ""
         if fault.kind.endswith(("-node", "-supervisor", "-host")) or fault.kind in (
-            "drain", "recycle",
-        ):  # fmt: skip
+            "drain",
+            "recycle",
+        ):
             if not live:
                 return
             target = chosen(live, fault.pick)
@@ -322,12 +323,17 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
             it.wait()
     broken = sum(verdict[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))
     figures = {
-        "seed": flags.seed, "minutes": flags.minutes, "clean": not broken,
+        "seed": flags.seed,
+        "minutes": flags.minutes,
+        "clean": not broken,
         **verdict,
-        "faults": sum(soak.met.values()), "by_kind": dict(sorted(soak.met.items())),
-        "node_deaths": soak.deaths, "false_deaths": soak.false_deaths,
-        "ended_by_themselves": soak.ended_by_themselves, "leaders": generation,
-    }  # fmt: skip
+        "faults": sum(soak.met.values()),
+        "by_kind": dict(sorted(soak.met.items())),
+        "node_deaths": soak.deaths,
+        "false_deaths": soak.false_deaths,
+        "ended_by_themselves": soak.ended_by_themselves,
+        "leaders": generation,
+    }
     if broken or soak.false_deaths:
         print(f"kept: {home}", file=sys.stderr)
     else:

@@ -38,16 +38,35 @@ def workers(
         output.print_json(found)
         return
     output.print_table(
-        ("NODE", "RSS", "RSS MAX", "CPU", "CPU MAX", "LOAD", "LOAD MAX", "SESSIONS", "FORWARDED",
-         "LAST"),
         (
-            (it["worker"], output.mib(it["rss"]), output.mib(it["rss_max"]), f"{it['cpu']:.1%}",
-             f"{it['cpu_max']:.1%}", f"{it['load']:.2f}", f"{it['load_max']:.2f}",
-             round(it["sessions"], 1), it["forwarded"], it["last"])
+            "NODE",
+            "RSS",
+            "RSS MAX",
+            "CPU",
+            "CPU MAX",
+            "LOAD",
+            "LOAD MAX",
+            "SESSIONS",
+            "FORWARDED",
+            "LAST",
+        ),
+        (
+            (
+                it["worker"],
+                output.mib(it["rss"]),
+                output.mib(it["rss_max"]),
+                f"{it['cpu']:.1%}",
+                f"{it['cpu_max']:.1%}",
+                f"{it['load']:.2f}",
+                f"{it['load_max']:.2f}",
+                round(it["sessions"], 1),
+                it["forwarded"],
+                it["last"],
+            )
             for it in found
         ),
         empty="No node was sampled in that time.",
-    )  # fmt: skip
+    )
 
 
 @app.command()
@@ -60,9 +79,11 @@ def sessions(database_url: common.DatabaseUrl = None, json: common.Json = False)
         from models.storage import rules, sessions, users
 
         fields = {
-            **sessions.count_by_state(), "sessions": sessions.count(), "rules": rules.count(),
+            **sessions.count_by_state(),
+            "sessions": sessions.count(),
+            "rules": rules.count(),
             **{f"users {tier}": count for tier, count in users.count_by_tier().items()},
-        }  # fmt: skip
+        }
     output.print_fields(fields, as_json=json)
 
 

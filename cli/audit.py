@@ -42,11 +42,19 @@ def list_(
             ),
             ("ID", "AT", "ACTOR", "ACTION", "TARGET", "DETAILS"),
             lambda it: (
-                it["id"], it["at"], it["actor"], it["action"], it["target"], it["details"],
+                it["id"],
+                it["at"],
+                it["actor"],
+                it["action"],
+                it["target"],
+                it["details"],
             ),
-            as_json=json, limit=limit, after=after, everything=everything,
+            as_json=json,
+            limit=limit,
+            after=after,
+            everything=everything,
             empty="There is no such entry.",
-        )  # fmt: skip
+        )
 
 
 @app.command()
@@ -77,9 +85,13 @@ def verify(
         verdict = audit.verify(keys, seen=noted)
     if json:
         output.print_json(
-            {"entries": verdict.entries, "digest": verdict.digest, "faults": verdict.faults,
-             "noted_by": source}
-        )  # fmt: skip
+            {
+                "entries": verdict.entries,
+                "digest": verdict.digest,
+                "faults": verdict.faults,
+                "noted_by": source,
+            }
+        )
     else:
         for it in verdict.faults:
             print(it)

@@ -39,14 +39,23 @@ def list_(
                 ),
                 ("ID", "KIND", "STATE", "NODE", "SESSION", "BY", "AT", "NOTE"),
                 lambda it: (
-                    it["id"], it["kind"], it["state"], it["worker"], it["session"], it["actor"],
-                    it["created_at"], it["note"],
+                    it["id"],
+                    it["kind"],
+                    it["state"],
+                    it["worker"],
+                    it["session"],
+                    it["actor"],
+                    it["created_at"],
+                    it["note"],
                 ),
-                as_json=json, limit=limit, after=after, everything=everything,
+                as_json=json,
+                limit=limit,
+                after=after,
+                everything=everything,
                 empty="There is no such control.",
             ),
             watch,
-        )  # fmt: skip
+        )
 
 
 @app.command()

@@ -57,9 +57,14 @@ def recycle(
         from afx.operations import coordinators
 
         waiting.finish(
-            [coordinators.recycle(who)], "recycle", held=held, wait=wait, timeout=timeout,
-            dry_run=dry_run, as_json=json,
-        )  # fmt: skip
+            [coordinators.recycle(who)],
+            "recycle",
+            held=held,
+            wait=wait,
+            timeout=timeout,
+            dry_run=dry_run,
+            as_json=json,
+        )
 
 
 @app.command()

@@ -54,9 +54,14 @@ def demo(
         screen = _Screen(live=sys.stderr.isatty() and not json)
         with Lab(held) as lab, screen:
             result = run(
-                lab, workers=workers, sessions=sessions, messages=messages, rate=rate, kill=kill,
+                lab,
+                workers=workers,
+                sessions=sessions,
+                messages=messages,
+                rate=rate,
+                kill=kill,
                 show=screen.show,
-            )  # fmt: skip
+            )
         good = not any(result[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))
         if json:
             output.print_json(result)
@@ -114,22 +119,33 @@ def _picture(scene: Scene) -> RenderableType:
         metrics = it.metrics
         dead = it.name == scene.killed
         table.add_row(
-            it.name, "killed" if dead else it.state, str(metrics.sessions),
-            output.mib(metrics.rss), f"{metrics.cpu:.0%}", str(metrics.forwarded),
-            f"{metrics.load:.2f}", style="red" if dead else None,
-        )  # fmt: skip
+            it.name,
+            "killed" if dead else it.state,
+            str(metrics.sessions),
+            output.mib(metrics.rss),
+            f"{metrics.cpu:.0%}",
+            str(metrics.forwarded),
+            f"{metrics.load:.2f}",
+            style="red" if dead else None,
+        )
     if scene.killed and all(it.name != scene.killed for it in scene.nodes):
         table.add_row(scene.killed, "killed", "0", "-", "-", "-", "-", style="red")
     verdict = scene.verdict
     flow = Text.assemble(
         "\n",  # the bar ends without one
-        ("posted ", "dim"), f"{scene.posted}/{scene.messages}   ",
-        ("copied ", "dim"), f"{verdict.get('delivered', 0)}   ",
-        ("on their way ", "dim"), f"{verdict.get('lost', 0)}   ",
-        ("doubled ", "dim"), f"{verdict.get('duplicated', 0)}   ",
-        ("out of order ", "dim"), f"{verdict.get('out_of_order', 0)}   ",
-        ("revoked ", "dim"), f"{verdict.get('revoked', 0)}",
-    )  # fmt: skip
+        ("posted ", "dim"),
+        f"{scene.posted}/{scene.messages}   ",
+        ("copied ", "dim"),
+        f"{verdict.get('delivered', 0)}   ",
+        ("on their way ", "dim"),
+        f"{verdict.get('lost', 0)}   ",
+        ("doubled ", "dim"),
+        f"{verdict.get('duplicated', 0)}   ",
+        ("out of order ", "dim"),
+        f"{verdict.get('out_of_order', 0)}   ",
+        ("revoked ", "dim"),
+        f"{verdict.get('revoked', 0)}",
+    )
     news = Text("\n".join(f"• {line}" for line in scene.news[-8:]))
     title = Text(f"afx demo: {scene.phase}", style="bold")
     bar = ProgressBar(total=max(1, scene.messages), completed=verdict.get("delivered", 0), width=60)

@@ -36,6 +36,12 @@ class Group(TyperGroup):
 def group(text: str, cls: type[Group] = Group, **options: Any) -> typer.Typer:
     """Return an empty group of commands; ``text`` is its help."""
     return typer.Typer(
-        cls=cls, help=text, no_args_is_help=True, add_help_option=False, add_completion=False,
-        rich_markup_mode=None, pretty_exceptions_enable=False, **options,
-    )  # fmt: skip
+        cls=cls,
+        help=text,
+        no_args_is_help=True,
+        add_help_option=False,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        **options,
+    )

@@ -29,10 +29,14 @@ def sign_in(held: Settings, *, phone: str, qr: bool, sandbox: bool) -> Signed:
 
     return asyncio.run(
         login.sign_in(
-            api_id=api_id, api_hash=api_hash, ask=_ask, show_qr=_show_qr if qr else None,
-            phone=phone, server=server,
+            api_id=api_id,
+            api_hash=api_hash,
+            ask=_ask,
+            show_qr=_show_qr if qr else None,
+            phone=phone,
+            server=server,
         )
-    )  # fmt: skip
+    )
 
 
 async def _ask(question: str, secret: bool) -> str:

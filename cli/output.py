@@ -89,10 +89,11 @@ def print_table(
     lines = [list(columns), *held] if header else held
     for row in lines:
         fitted = [
-            set_cell_size(text, width) if cell_len(text) <= width
+            set_cell_size(text, width)
+            if cell_len(text) <= width
             else set_cell_size(text, width - 1) + "…"
             for text, width in zip(row, wide, strict=True)
-        ]  # fmt: skip
+        ]
         print("  ".join(fitted).rstrip())
 
 

@@ -34,13 +34,21 @@ def list_(
                 lambda begin, most: queue.listing(after=begin, limit=most),
                 ("SESSION", "USER", "TIER", "SINCE", "TRIED", "REASON"),
                 lambda it: (
-                    it["name"], it["user"], it["tier"], it["since"], it["attempts"], it["reason"],
+                    it["name"],
+                    it["user"],
+                    it["tier"],
+                    it["since"],
+                    it["attempts"],
+                    it["reason"],
                 ),
-                as_json=json, limit=limit, after=after, everything=everything,
+                as_json=json,
+                limit=limit,
+                after=after,
+                everything=everything,
                 empty="Nobody waits.",
             ),
             watch,
-        )  # fmt: skip
+        )
 
 
 @app.command()

@@ -90,8 +90,9 @@ def apply(
     counts = {kind: sum(it.kind == kind for it in changes) for kind in ("add", "change", "remove")}
     sentence = (
         f"{counts['add']} added, {counts['change']} changed, {counts['remove']} removed"
-        if changes else "the rules are those of the file already"
-    )  # fmt: skip
+        if changes
+        else "the rules are those of the file already"
+    )
     if not json:
         common.say(sentence, dry_run=dry_run)
 
@@ -125,12 +126,20 @@ def list_(
             ),
             ("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED"),
             lambda it: (
-                it["id"], it["session"], it["name"], it["sources"], it["destinations"], it["mode"],
+                it["id"],
+                it["session"],
+                it["name"],
+                it["sources"],
+                it["destinations"],
+                it["mode"],
                 it["enabled"],
             ),
-            as_json=json, limit=limit, after=after, everything=everything,
+            as_json=json,
+            limit=limit,
+            after=after,
+            everything=everything,
             empty="There is no such rule; add one with 'afx rule add'.",
-        )  # fmt: skip
+        )
 
 
 @app.command()
@@ -144,10 +153,15 @@ def show(rule: Which, database_url: common.DatabaseUrl = None, json: common.Json
 
         held = rules.find(rule)
         fields = {
-            "id": held.id, "name": held.name, "session": held.session.name,
-            "sources": held.sources, "destinations": held.destinations, "mode": held.mode,
-            "enabled": held.enabled, "created_at": held.created_at,
-        }  # fmt: skip
+            "id": held.id,
+            "name": held.name,
+            "session": held.session.name,
+            "sources": held.sources,
+            "destinations": held.destinations,
+            "mode": held.mode,
+            "enabled": held.enabled,
+            "created_at": held.created_at,
+        }
     output.print_fields(fields, as_json=json)
 
 
@@ -257,6 +271,8 @@ def _told(it: Change) -> dict[str, object]:
     from dataclasses import asdict
 
     return {
-        "kind": it.kind, "path": it.path, "before": it.before and asdict(it.before),
+        "kind": it.kind,
+        "path": it.path,
+        "before": it.before and asdict(it.before),
         "after": it.after and asdict(it.after),
-    }  # fmt: skip
+    }

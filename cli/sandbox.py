@@ -63,9 +63,11 @@ def channel(
     Example:  afx sandbox channel News --member 1000001 --username news
     """
     channel = {
-        "title": title, "members": member or [], "posters": poster or [],
+        "title": title,
+        "members": member or [],
+        "posters": poster or [],
         "username": username.removeprefix("@"),
-    }  # fmt: skip
+    }
     output.print_json(_call("channels", channels=[channel])[0])
 
 
@@ -77,9 +79,10 @@ def chats(json: common.Json = False) -> None:
         output.print_json(found)
         return
     output.print_table(
-        ("ID", "TITLE", "MEMBERS"), (list(it.values()) for it in found),
+        ("ID", "TITLE", "MEMBERS"),
+        (list(it.values()) for it in found),
         empty="There is no chat; make one with 'afx sandbox channel TITLE'.",
-    )  # fmt: skip
+    )
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -111,9 +114,10 @@ def messages(
         output.print_json(found)
         return
     output.print_table(
-        ("ID", "SENDER", "TEXT"), ((it["id"], it["sender"] or None, it["text"]) for it in found),
+        ("ID", "SENDER", "TEXT"),
+        ((it["id"], it["sender"] or None, it["text"]) for it in found),
         empty="The chat holds no such message.",
-    )  # fmt: skip
+    )
 
 
 @app.command()

@@ -147,14 +147,22 @@ def list_(
                 lambda begin, most: sessions.listing(chosen, after=begin, limit=most),
                 ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
                 lambda it: (
-                    it["id"], it["name"], it["user"], it["tier"], it["state"], it["node"],
+                    it["id"],
+                    it["name"],
+                    it["user"],
+                    it["tier"],
+                    it["state"],
+                    it["node"],
                     it["trouble"] or it["waits"],
                 ),
-                as_json=json, limit=limit, after=after, everything=everything,
+                as_json=json,
+                limit=limit,
+                after=after,
+                everything=everything,
                 empty="There is no such session; add one with 'afx session import'.",
             ),
             watch,
-        )  # fmt: skip
+        )
 
 
 @app.command()
@@ -177,17 +185,28 @@ def show(name: Name, database_url: common.DatabaseUrl = None, json: common.Json 
     print()
     output.print_table(
         ("RULE", "FROM", "TO", "MODE", "ENABLED"),
-        ((it["name"], it["sources"], it["destinations"], it["mode"], it["enabled"])
-         for it in its_rules),
+        (
+            (it["name"], it["sources"], it["destinations"], it["mode"], it["enabled"])
+            for it in its_rules
+        ),
         empty="It has no rule; add one with 'afx rule add'.",
-    )  # fmt: skip
+    )
     print()
     output.print_table(
         ("NODE", "STATE", "ASSIGNED", "RUNNING", "ENDED", "REASON"),
-        ((it["node"], it["state"], it["assigned_at"], it["running_at"], it["ended_at"],
-          it["reason"]) for it in history),
+        (
+            (
+                it["node"],
+                it["state"],
+                it["assigned_at"],
+                it["running_at"],
+                it["ended_at"],
+                it["reason"],
+            )
+            for it in history
+        ),
         empty="No node has run it yet.",
-    )  # fmt: skip
+    )
 
 
 @app.command()
@@ -298,9 +317,14 @@ def remove(
         common.confirm(f"Remove session '{find(name).name}' and its rules?", yes or dry_run)
         requested = [sessions.remove(who, name)]
         waiting.finish(
-            requested, "remove", held=held, wait=wait, timeout=timeout, dry_run=dry_run,
+            requested,
+            "remove",
+            held=held,
+            wait=wait,
+            timeout=timeout,
+            dry_run=dry_run,
             as_json=json,
-        )  # fmt: skip
+        )
 
 
 def _want(

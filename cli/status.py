@@ -39,14 +39,16 @@ def status(
             answer = {
                 "leader": leader.rpartition(":")[0] or None,
                 "term": int(client.get(keys.TERM) or 0),
-                "nodes": len(live), "nodes_known": len(nodes),
+                "nodes": len(live),
+                "nodes_known": len(nodes),
                 "not_ready": {it.name: it.state for it in live if it.state != "ready"},
                 "sessions": {state: count for state, count in states.items() if count},
-                "waiting": states["waiting"], "troubled": troubled,
+                "waiting": states["waiting"],
+                "troubled": troubled,
                 "forwarded": sum(it.metrics.forwarded for it in live),
                 "controls": len(controls.open_ones()),
                 "sandbox": (held.home / "sandbox.json").exists(),
-            }  # fmt: skip
+            }
             if json:
                 output.print_json(answer)
             else:
@@ -61,8 +63,10 @@ def _show(answer: dict[str, Any]) -> None:
     leads = f"{answer['leader']} leads" if answer["leader"] else "NONE LEADS"
     print(f"coordinator  {leads} (term {answer['term']})")
     odd = ", ".join(f"{name} {state}" for name, state in answer["not_ready"].items())
-    print(f"nodes        {answer['nodes']} live of {answer['nodes_known']} known"
-          + (f" ({odd})" if odd else ""))  # fmt: skip
+    print(
+        f"nodes        {answer['nodes']} live of {answer['nodes_known']} known"
+        + (f" ({odd})" if odd else "")
+    )
     told = ", ".join(f"{count} {state}" for state, count in answer["sessions"].items()) or "none"
     print(f"sessions     {told}")
     hint = ": see 'afx overflow list'" if answer["waiting"] else ""

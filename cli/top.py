@@ -42,14 +42,22 @@ def top(
                 at, count = before.get(it.incarnation, (now, it.metrics.forwarded))
                 rate = (it.metrics.forwarded - count) / (now - at) if now > at else 0.0
                 before[it.incarnation] = (now, it.metrics.forwarded)
-                rows.append({
-                    "name": it.name, "state": it.state, "load": round(it.metrics.load, 3),
-                    "rss": it.metrics.rss, "ram_free": it.metrics.ram_free,
-                    "cpu": it.metrics.cpu, "sessions": it.metrics.sessions,
-                    "starting": it.metrics.starting, "max_sessions": it.max_sessions,
-                    "forwarded": it.metrics.forwarded, "per_second": round(rate, 1),
-                    "live": it.state in LIVE_STATES,
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "name": it.name,
+                        "state": it.state,
+                        "load": round(it.metrics.load, 3),
+                        "rss": it.metrics.rss,
+                        "ram_free": it.metrics.ram_free,
+                        "cpu": it.metrics.cpu,
+                        "sessions": it.metrics.sessions,
+                        "starting": it.metrics.starting,
+                        "max_sessions": it.max_sessions,
+                        "forwarded": it.metrics.forwarded,
+                        "per_second": round(rate, 1),
+                        "live": it.state in LIVE_STATES,
+                    }
+                )
             rows.sort(key=lambda it: (-it["load"], it["name"]))
             last, fresh = reports.watch(client, last)
             news = [*news, *fresh][-_EVENTS:]
@@ -75,14 +83,22 @@ def _draw(rows: list[dict[str, Any]], news: list[dict[str, Any]]) -> None:
     output.print_table(
         ("NODE", "STATE", "LOAD", "RSS", "FREE", "CPU", "SESSIONS", "STARTING", "MSG/S", "TOTAL"),
         (
-            (it["name"], it["state"], f"{it['load']:.2f}", output.mib(it["rss"]),
-             output.mib(it["ram_free"]), f"{it['cpu']:.0%}",
-             f"{it['sessions']}/{it['max_sessions']}", it["starting"], f"{it['per_second']:.1f}",
-             it["forwarded"])
+            (
+                it["name"],
+                it["state"],
+                f"{it['load']:.2f}",
+                output.mib(it["rss"]),
+                output.mib(it["ram_free"]),
+                f"{it['cpu']:.0%}",
+                f"{it['sessions']}/{it['max_sessions']}",
+                it["starting"],
+                f"{it['per_second']:.1f}",
+                it["forwarded"],
+            )
             for it in rows
         ),
         empty="No node has registered; start one with 'afx worker start'.",
-    )  # fmt: skip
+    )
     for it in news:
         at = time.strftime("%H:%M:%S", time.localtime(it["at"]))
         rest = {name: value for name, value in it.items() if name not in ("kind", "at")}

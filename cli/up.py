@@ -33,8 +33,9 @@ def up(
         fleet.start_coordinator()
         for number in range(1, workers + 1):
             fleet.start_worker(f"w{number}")
-        print(f"the cluster runs: 1 coordinator, {workers} nodes; home {held.home}",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"the cluster runs: 1 coordinator, {workers} nodes; home {held.home}", file=sys.stderr
+        )
         print("look at it with 'afx status'; end it with Ctrl-C", file=sys.stderr)
         fleet.wait()
     finally:

@@ -58,9 +58,12 @@ def list_(
             lambda begin, most: users.listing(after=begin, limit=most, tier=tier),
             ("ID", "NAME", "TIER", "SESSIONS", "CREATED"),
             lambda it: (it["id"], it["name"], it["tier"], it["sessions"], it["created_at"]),
-            as_json=json, limit=limit, after=after, everything=everything,
+            as_json=json,
+            limit=limit,
+            after=after,
+            everything=everything,
             empty="There is no such user; add one with 'afx user add NAME'.",
-        )  # fmt: skip
+        )
 
 
 @app.command()
@@ -76,9 +79,12 @@ def show(name: Name, database_url: common.DatabaseUrl = None, json: common.Json 
         user = users.find(name)
         held = sessions.listing(SessionFilter(user=user.name), limit=20)
         fields = {
-            "id": user.id, "name": user.name, "tier": user.tier, "created_at": user.created_at,
+            "id": user.id,
+            "name": user.name,
+            "tier": user.tier,
+            "created_at": user.created_at,
             "sessions": [it["name"] for it in held.rows] + (["…"] if held.next else []),
-        }  # fmt: skip
+        }
     output.print_fields(fields, as_json=json)
 
 

@@ -53,17 +53,20 @@ def finish(
         for number, target in list(waiting.items()):
             control = controls.get(number)
             results[target] = {
-                "target": target, "control": number, "state": control["state"],
+                "target": target,
+                "control": number,
+                "state": control["state"],
                 "note": control["note"],
-            }  # fmt: skip
+            }
             if control["state"] in _FINISHED:
                 del waiting[number]
         if not wait or not waiting or time.monotonic() > until:
             break
         told = ", ".join(
             f"{it['target']}: {it['note'] or it['state']}"
-            for it in results.values() if it["state"] not in _FINISHED
-        )  # fmt: skip
+            for it in results.values()
+            if it["state"] not in _FINISHED
+        )
         output.progress(f"{what} {told}")
         time.sleep(_LOOK_SECONDS)
     output.progress_end()

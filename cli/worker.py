@@ -62,9 +62,11 @@ def start(
     from afx.security.keyfile import read_keys
 
     held = common.settings(
-        redis_url=redis_url, max_sessions=max_sessions, ram_limit_mib=ram_limit_mib,
+        redis_url=redis_url,
+        max_sessions=max_sessions,
+        ram_limit_mib=ram_limit_mib,
         labels=common.labels(label) if label else None,
-    )  # fmt: skip
+    )
     configure(held.log_level)
     name = name or f"{socket.gethostname().split('.')[0]}-{secrets.token_hex(2)}"
     if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 100:
@@ -105,16 +107,35 @@ def list_(
                 output.print_json([asdict(it) for it in found])
                 return
             output.print_table(
-                ("NODE", "STATE", "SESSIONS", "MAX", "RSS", "FREE", "CPU", "FORWARDED", "HOST",
-                 "LABELS"),
                 (
-                    (it.name, it.state, it.metrics.sessions, it.max_sessions,
-                     output.mib(it.metrics.rss), output.mib(it.metrics.ram_free),
-                     f"{it.metrics.cpu:.0%}", it.metrics.forwarded, it.hostname, dict(it.labels))
+                    "NODE",
+                    "STATE",
+                    "SESSIONS",
+                    "MAX",
+                    "RSS",
+                    "FREE",
+                    "CPU",
+                    "FORWARDED",
+                    "HOST",
+                    "LABELS",
+                ),
+                (
+                    (
+                        it.name,
+                        it.state,
+                        it.metrics.sessions,
+                        it.max_sessions,
+                        output.mib(it.metrics.rss),
+                        output.mib(it.metrics.ram_free),
+                        f"{it.metrics.cpu:.0%}",
+                        it.metrics.forwarded,
+                        it.hostname,
+                        dict(it.labels),
+                    )
                     for it in found
                 ),
                 empty="No node has registered; start one with 'afx worker start'.",
-            )  # fmt: skip
+            )
 
         output.repeat(draw, watch)
 
@@ -141,20 +162,26 @@ def show(
         view = next((it for it in Registry(client).all() if it.name == worker.name), None)
         opened = controls.listing(worker=worker.name, only_open=True, limit=20)
         fields = {
-            "name": worker.name, "state": view.state if view else worker.state,
-            "wanted": worker.wanted, "hostname": worker.hostname,
-            "first_seen": worker.first_seen, "last_seen": worker.last_seen,
+            "name": worker.name,
+            "state": view.state if view else worker.state,
+            "wanted": worker.wanted,
+            "hostname": worker.hostname,
+            "first_seen": worker.first_seen,
+            "last_seen": worker.last_seen,
             "controls": [f"{it['id']} {it['kind']} ({it['state']})" for it in opened.rows],
-        }  # fmt: skip
+        }
         if view:
             metrics = asdict(view.metrics)
             if not json:
                 for size in ("rss", "ram_free", "ram_limit"):
                     metrics[size] = output.mib(metrics[size])
             fields |= {
-                "incarnation": view.incarnation, "max_sessions": view.max_sessions,
-                "assigned": view.assigned, **metrics, "load": round(view.metrics.load, 3),
-            }  # fmt: skip
+                "incarnation": view.incarnation,
+                "max_sessions": view.max_sessions,
+                "assigned": view.assigned,
+                **metrics,
+                "load": round(view.metrics.load, 3),
+            }
     output.print_fields(fields, as_json=json)
 
 
@@ -247,9 +274,14 @@ def recycle(
         for name in chosen:
             requested = [workers.recycle(who, name, forced=now)]
             waiting.finish(
-                requested, "recycle", held=held, wait=True, timeout=timeout, dry_run=False,
+                requested,
+                "recycle",
+                held=held,
+                wait=True,
+                timeout=timeout,
+                dry_run=False,
                 as_json=json,
-            )  # fmt: skip
+            )
 
 
 @app.command()
@@ -329,9 +361,10 @@ def _chosen(
     wanted = common.labels(label).items()
     with common.redis_client(held) as client:
         found = [
-            it.name for it in Registry(client).all()
+            it.name
+            for it in Registry(client).all()
             if it.state in LIVE_STATES and wanted <= it.labels.items()
-        ]  # fmt: skip
+        ]
     if not found:
         raise UsageError("There is no such node that lives; 'afx worker list' shows them all.")
     return found

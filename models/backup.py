@@ -241,9 +241,10 @@ def _load(path: Path, progress: Progress) -> None:
             held = tables[name]
             # SQLite says 0 and 1 where Postgres wants a boolean.
             flags = [
-                number for number, column in enumerate(columns)
+                number
+                for number, column in enumerate(columns)
                 if isinstance(getattr(held, column.removesuffix("_id"), None), peewee.BooleanField)
-            ]  # fmt: skip
+            ]
         elif kind == "row":
             for number in flags:
                 value[number] = bool(value[number])

@@ -84,10 +84,12 @@ def open_database(url: str) -> Any:
             lock_type="IMMEDIATE",
             timeout=_BUSY_MS / 1000,
             pragmas={
-                "journal_mode": "wal", "foreign_keys": 1, "synchronous": "normal",
+                "journal_mode": "wal",
+                "foreign_keys": 1,
+                "synchronous": "normal",
                 "busy_timeout": _BUSY_MS,
             },
-        )  # fmt: skip
+        )
     elif parts.scheme in ("postgresql", "postgres"):
         from playhouse.db_url import connect
 

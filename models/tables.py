@@ -27,8 +27,16 @@ ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
 TASK_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 CONTROL_STATES = ("requested", "sent", "acknowledged", "done", "failed", "cancelled")
 CONTROL_KINDS = (
-    "cordon", "uncordon", "drain", "stop", "recycle", "move", "pause", "resume", "remove",
-)  # fmt: skip
+    "cordon",
+    "uncordon",
+    "drain",
+    "stop",
+    "recycle",
+    "move",
+    "pause",
+    "resume",
+    "remove",
+)
 SCALING_DECISIONS = ("out", "in", "hold")
 
 
@@ -415,7 +423,20 @@ class ClusterState(Table):
 
 
 ALL = (
-    User, Session, Rule, SessionCursor, Worker, SessionAssignment, SessionQueue, WorkerTask,
-    WorkerControl, WorkerAnalytics, ScalingEvent, ApiToken, AuditEntry, AuditHead, ClusterState,
-)  # fmt: skip
+    User,
+    Session,
+    Rule,
+    SessionCursor,
+    Worker,
+    SessionAssignment,
+    SessionQueue,
+    WorkerTask,
+    WorkerControl,
+    WorkerAnalytics,
+    ScalingEvent,
+    ApiToken,
+    AuditEntry,
+    AuditHead,
+    ClusterState,
+)
 """In an order in which each table comes after those it refers to."""

@@ -20,10 +20,20 @@ def runner(home: Path) -> Run:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AFX_")}
         return subprocess.run(
             [*prefix, sys.executable, "-m", "cli.main", *arguments],
-            input=stdin, capture_output=True, text=True, timeout=60, cwd=home, check=False,
-            env={**environment, "AFX_HOME": str(home), "COLUMNS": "200", **variables,
-                 "PYTHONPATH": str(Path(__file__).parents[1])},
-        )  # fmt: skip
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=home,
+            check=False,
+            env={
+                **environment,
+                "AFX_HOME": str(home),
+                "COLUMNS": "200",
+                **variables,
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+            },
+        )
 
     return run
 

@@ -99,8 +99,15 @@ class Machines:
             port, inside = _port(name, cable), cable
             _ip("link", "add", port, "type", "veth", "peer", "name", inside, "netns", name)
             _ip("link", "set", port, "master", self._switches[cable], "up")
-            _ip("-n", name, "addr", "add", f"{self._nets[cable]}.{1 + self._count}/24",
-                "dev", inside)  # fmt: skip
+            _ip(
+                "-n",
+                name,
+                "addr",
+                "add",
+                f"{self._nets[cable]}.{1 + self._count}/24",
+                "dev",
+                inside,
+            )
             _ip("-n", name, "link", "set", inside, "up")
         return Machine(name, dict(self._switches))
 

@@ -44,10 +44,17 @@ class World:
     """All of it; ``violations`` is empty when the protocol held."""
 
     def __init__(
-        self, seed: int, *, nodes: int = 4, sessions: int = 12, capacity: int = 8,
-        coordinators: int = 2, faults: Faults | None = None, broken: Broken | None = None,
+        self,
+        seed: int,
+        *,
+        nodes: int = 4,
+        sessions: int = 12,
+        capacity: int = 8,
+        coordinators: int = 2,
+        faults: Faults | None = None,
+        broken: Broken | None = None,
         write_gap: float = 0.4,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.random = random.Random(seed)
         self.faults, self.broken = faults or Faults(), broken or Broken()
         self.now = 0.0
@@ -298,8 +305,10 @@ class World:
             return
         node.epochs[session] = epoch
         node.running[session] = epoch
-        self.at(self.random.uniform(0.01, 0.4), lambda: self._report("running", session, epoch,
-                                                                      incarnation))  # fmt: skip
+        self.at(
+            self.random.uniform(0.01, 0.4),
+            lambda: self._report("running", session, epoch, incarnation),
+        )
         self._write(node, session, epoch, incarnation)
 
     def _stopped(self, node: Node, session: int, epoch: int) -> None:
@@ -361,8 +370,10 @@ class World:
         # A pause may come between the look and what follows from it.
         if self.random.random() < self.faults.leader_pause:
             it.paused_until = self.now + self.random.uniform(0.5, 8.0)
-        nodes = {name: Record(r.incarnation, r.state, r.seq, r.assigned)
-                 for name, r in self.records.items()}  # fmt: skip
+        nodes = {
+            name: Record(r.incarnation, r.state, r.seq, r.assigned)
+            for name, r in self.records.items()
+        }
         act = lambda: self._act(it, nodes)  # noqa: E731
         self.at(max(0.0, it.paused_until - self.now), act)
 
@@ -488,13 +499,15 @@ class World:
 
     def _place(self, it: Coordinator, nodes: dict[str, Record]) -> None:
         ready = [
-            placement.Node(name, r.incarnation, 1 << 30, 1 << 30, 0.0, held.assigned,
-                           self.capacity, 40)
+            placement.Node(
+                name, r.incarnation, 1 << 30, 1 << 30, 0.0, held.assigned, self.capacity, 40
+            )
             for name, r in nodes.items()
-            if (held := self.records.get(name)) and held.incarnation == r.incarnation
+            if (held := self.records.get(name))
+            and held.incarnation == r.incarnation
             and r.state == held.state == "ready"
             and failure.health(it.sightings[r.incarnation], self.now, PROFILE) == "alive"
-        ]  # fmt: skip
+        ]
         rest = 0.0 if self.broken.no_cool_down else COOL_DOWN
         order = fair_order(
             [
@@ -568,9 +581,13 @@ class World:
                     self._close(session, node.incarnation)
                 self._end(node)
         self._past.append(
-            ({k: replace(it) for k, it in self.records.items()}, self.redis_term, self.leader,
-             len(self.reports))
-        )  # fmt: skip
+            (
+                {k: replace(it) for k, it in self.records.items()},
+                self.redis_term,
+                self.leader,
+                len(self.reports),
+            )
+        )
         del self._past[:-MOST_BEHIND]
         if dice() < faults.failover / 2:
             self.server += 1

@@ -10,12 +10,21 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PURE = [
-    "afx/forwarding/rules.py", "afx/forwarding/pipeline.py", "afx/coordinator/placement.py",
-    "afx/coordinator/pacing.py", "afx/coordinator/failure.py", "afx/coordinator/epochs.py",
-    "afx/coordinator/steps.py", "afx/coordinator/fairness.py", "afx/coordinator/preemption.py",
-    "afx/coordinator/classes.py", "afx/coordinator/brake.py", "afx/coordinator/rebalance.py",
-    "afx/telegram/boxes.py", "afx/forwarding/rulefile.py",
-]  # fmt: skip
+    "afx/forwarding/rules.py",
+    "afx/forwarding/pipeline.py",
+    "afx/coordinator/placement.py",
+    "afx/coordinator/pacing.py",
+    "afx/coordinator/failure.py",
+    "afx/coordinator/epochs.py",
+    "afx/coordinator/steps.py",
+    "afx/coordinator/fairness.py",
+    "afx/coordinator/preemption.py",
+    "afx/coordinator/classes.py",
+    "afx/coordinator/brake.py",
+    "afx/coordinator/rebalance.py",
+    "afx/telegram/boxes.py",
+    "afx/forwarding/rulefile.py",
+]
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}
 
 

@@ -106,13 +106,32 @@ def _start(home: Path) -> None:
     log = data / "redis.log"
     done = subprocess.run(
         [
-            binary, "--port", "0", "--unixsocket", path.absolute(), "--unixsocketperm", "700",
-            "--dir", data.absolute(), "--appendonly", "yes", "--appendfsync", "everysec",
-            "--maxmemory-policy", "noeviction", "--logfile", log.absolute(), "--daemonize", "yes",
+            binary,
+            "--port",
+            "0",
+            "--unixsocket",
+            path.absolute(),
+            "--unixsocketperm",
+            "700",
+            "--dir",
+            data.absolute(),
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "everysec",
+            "--maxmemory-policy",
+            "noeviction",
+            "--logfile",
+            log.absolute(),
+            "--daemonize",
+            "yes",
         ],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, check=False,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        check=False,
+    )
     until = time.monotonic() + (_START_SECONDS if done.returncode == 0 else 0)
     while time.monotonic() < until:
         if is_running(home):

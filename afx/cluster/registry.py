@@ -104,16 +104,31 @@ class Registry:
         """
         answer = self._register(
             keys=[
-                keys.worker(who.name), keys.WORKERS, keys.machine(who.boot_id),
+                keys.worker(who.name),
+                keys.WORKERS,
+                keys.machine(who.boot_id),
                 keys.reservations(who.name),
             ],
             args=[
-                who.name, who.incarnation, "hostname", who.hostname, "boot_id", who.boot_id,
-                "pid_namespace", who.pid_namespace, "processes", who.processes,
-                "max_sessions", who.max_sessions, "seen", "ready",
-                "labels", json.dumps(dict(who.labels)), *_flat(metrics),
+                who.name,
+                who.incarnation,
+                "hostname",
+                who.hostname,
+                "boot_id",
+                who.boot_id,
+                "pid_namespace",
+                who.pid_namespace,
+                "processes",
+                who.processes,
+                "max_sessions",
+                who.max_sessions,
+                "seen",
+                "ready",
+                "labels",
+                json.dumps(dict(who.labels)),
+                *_flat(metrics),
             ],
-        )  # fmt: skip
+        )
         if answer == "FENCED":
             raise FencedError(f"Node {who.name} was declared dead before it had begun.")
         return bool(answer == "OK")
@@ -135,10 +150,16 @@ class Registry:
         answer = self._beat(
             keys=[keys.worker(who.name), keys.LOAD, keys.reservations(who.name), keys.TERM],
             args=[
-                who.name, who.incarnation, metrics.load, len(ids), *ids, "seen", seen,
+                who.name,
+                who.incarnation,
+                metrics.load,
+                len(ids),
+                *ids,
+                "seen",
+                seen,
                 *_flat(metrics),
             ],
-        )  # fmt: skip
+        )
         if answer[0] == "MISSING":
             raise MissingError(f"Redis has lost what it knew of node {who.name}.")
         if answer[0] == "FENCED":

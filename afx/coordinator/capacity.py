@@ -55,17 +55,28 @@ class Capacity:
         settings = self._settings
         bucket = pacing.refilled(
             self._buckets.get(it.incarnation, pacing.Bucket(settings.start_burst, now)),
-            now, settings.starts_per_second * self.rate, settings.start_burst,
-        )  # fmt: skip
+            now,
+            settings.starts_per_second * self.rate,
+            settings.start_burst,
+        )
         self._buckets[it.incarnation] = bucket
         share = int(settings.ram_headroom_share * it.metrics.ram_limit)
         free = it.metrics.ram_free - it.reserved - max(self.headroom, share)
         flaps = [at for at in self._deaths.get(it.name, ()) if now - at < _FLAP_MEMORY_SECONDS]
         return placement.Node(
-            it.name, it.incarnation, free, max(0, free) + it.metrics.rss + it.reserved,
-            it.metrics.cpu, it.assigned, it.max_sessions, int(bucket.tokens), it.metrics.starting,
-            len(flaps), labels_of(it.labels), self.kept(it.metrics.ram_limit),
-        )  # fmt: skip
+            it.name,
+            it.incarnation,
+            free,
+            max(0, free) + it.metrics.rss + it.reserved,
+            it.metrics.cpu,
+            it.assigned,
+            it.max_sessions,
+            int(bucket.tokens),
+            it.metrics.starting,
+            len(flaps),
+            labels_of(it.labels),
+            self.kept(it.metrics.ram_limit),
+        )
 
     def learn(self, nodes: Iterable[WorkerView], running: Sequence[Running]) -> None:
         """Learn what a session of each class costs, from what whole nodes use."""

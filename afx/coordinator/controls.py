@@ -119,9 +119,13 @@ class Controls:
             controls.force(before.id, told)
         else:
             controls.request(
-                "recycle", "coordinator", worker=node.name, incarnation=node.incarnation,
-                forced=True, note=told,
-            )  # fmt: skip
+                "recycle",
+                "coordinator",
+                worker=node.name,
+                incarnation=node.incarnation,
+                forced=True,
+                note=told,
+            )
         if cordon and self._wanted.get(node.name) != "cordoned":
             workers.set_wanted(node.name, "cordoned")
             controls.request("cordon", "coordinator", worker=node.name, note=told)
@@ -169,9 +173,11 @@ class Controls:
                 else:
                     session = it.session_id or 0
                     held = self._session_look(
-                        standings.get(session), session, session in moving,
+                        standings.get(session),
+                        session,
+                        session in moving,
                         news.refused.get(session, ""),
-                    )  # fmt: skip
+                    )
                     target = it.worker or news.begun.get(session, "")
                     self._take(it, session_step(it.kind, it.state, target, held), None, target)
         return self._succession.is_due(self._open, now, leads=True)
@@ -183,10 +189,16 @@ class Controls:
             return SessionLook(exists=False)
         active = self._book.active.get(session)
         return SessionLook(
-            True, standing.wanted, standing.removing, standing.has_rule,
-            standing.trouble or standing.waits, active.worker if active else "",
-            active.state if active else "", moving, refused,
-        )  # fmt: skip
+            True,
+            standing.wanted,
+            standing.removing,
+            standing.has_rule,
+            standing.trouble or standing.waits,
+            active.worker if active else "",
+            active.state if active else "",
+            moving,
+            refused,
+        )
 
     def _node_look(
         self,
@@ -201,9 +213,13 @@ class Controls:
         if view is None or view.state not in LIVE_STATES:
             return NodeLook("", "", "", wanted, by_worker.get(name, 0))
         return NodeLook(
-            view.incarnation, view.state, view.seen, wanted, counts.get(view.incarnation, 0),
+            view.incarnation,
+            view.state,
+            view.seen,
+            wanted,
+            counts.get(view.incarnation, 0),
             news.stuck.get(view.incarnation, 0),
-        )  # fmt: skip
+        )
 
     def _take(
         self, control: WorkerControl, step: Step, look: NodeLook | None, target: str = ""

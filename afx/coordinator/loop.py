@@ -297,9 +297,13 @@ class Coordinator:
                 tell = log.info if reason == "left" else log.warning
                 tell("node_down", node=name, reason=reason, sessions=count)
                 reports.announce(
-                    self._redis, "node_down", node=name, incarnation=incarnation, reason=reason,
+                    self._redis,
+                    "node_down",
+                    node=name,
+                    incarnation=incarnation,
+                    reason=reason,
                     sessions=count,
-                )  # fmt: skip
+                )
         if gone:
             self._leader.check()
             with transaction():
@@ -330,9 +334,10 @@ class Coordinator:
 
     def _stop_unwanted(self, nodes: list[WorkerView]) -> None:
         unwanted = [
-            it for it in assignments.wanted_stops()
+            it
+            for it in assignments.wanted_stops()
             if it.session in self._book.active and self._book.active[it.session].epoch == it.epoch
-        ]  # fmt: skip
+        ]
         if not unwanted:
             return
         with transaction():
@@ -355,11 +360,17 @@ class Coordinator:
         self._book.freed.difference_update(ids)
         # Their ids are never given again; what Redis still holds is only litter.
         self._redis.delete(
-            *(it for session in ids for it in (
-                keys.spec(session), keys.cursor(session), keys.entities(session),
-                keys.assignment(session),
-            ))
-        )  # fmt: skip
+            *(
+                it
+                for session in ids
+                for it in (
+                    keys.spec(session),
+                    keys.cursor(session),
+                    keys.entities(session),
+                    keys.assignment(session),
+                )
+            )
+        )
 
     # --- 5 and 6: placement and moves ---------------------------------------------------
 
@@ -411,9 +422,10 @@ class Coordinator:
         """
         live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
         held = [
-            it for it in self._book.active.values()
+            it
+            for it in self._book.active.values()
             if it.state in ("assigned", "running") and it.incarnation in live
-        ]  # fmt: skip
+        ]
         self._placer.publish_specs([it.session for it in held])
         self._book.send("start", held, now)
         log.info("resynchronised", sessions=len(held))

@@ -92,9 +92,11 @@ class Moves:
             if target and target not in by_name:
                 news.refused[session] = f"node {target} is not ready"
                 continue
-            homes = [by_name[target]] if target else [
-                it for it in ready if it.incarnation != active.incarnation
-            ]  # fmt: skip
+            homes = (
+                [by_name[target]]
+                if target
+                else [it for it in ready if it.incarnation != active.incarnation]
+            )
             # The node's start tokens are for hundreds; one more is no burst.
             plan = placement.plan(
                 [its_wish[session]],

@@ -38,10 +38,12 @@ class Overflow:
                 self._held.add(session)
                 jobs.append(
                     Queue.prepare_data(
-                        queues.WAIT, args=(session, tier, reason), job_id=_job(session),
+                        queues.WAIT,
+                        args=(session, tier, reason),
+                        job_id=_job(session),
                         description=f"{tier} session {session} waits: {reason}",
                     )
-                )  # fmt: skip
+                )
         if jobs:
             self._queue.enqueue_many(jobs)
 

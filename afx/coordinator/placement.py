@@ -195,9 +195,12 @@ class _Planner:
         """Place a session on a node."""
         node = self._nodes[name]
         node = self._nodes[name] = replace(
-            node, free=node.free - wish.bytes, sessions=node.sessions + 1,
-            starts=node.starts - 1, starting=node.starting + 1,
-        )  # fmt: skip
+            node,
+            free=node.free - wish.bytes,
+            sessions=node.sessions + 1,
+            starts=node.starts - 1,
+            starting=node.starting + 1,
+        )
         cost = self._costs[name] = score(node, self._typical)
         for labels, heap in self._heaps.items():
             if labels <= node.labels:
@@ -209,7 +212,8 @@ class _Planner:
         if heap is None:
             heap = self._heaps[labels] = [
                 (self._costs[name], name)
-                for name, node in self._nodes.items() if labels <= node.labels
-            ]  # fmt: skip
+                for name, node in self._nodes.items()
+                if labels <= node.labels
+            ]
             heapq.heapify(heap)
         return heap

@@ -123,29 +123,36 @@ class Placer:
                 self._redis,
                 (
                     SessionSpec(
-                        it.id, it.name, it.tier, it.login,
+                        it.id,
+                        it.name,
+                        it.tier,
+                        it.login,
                         tuple(
-                            RuleSpec(rule.id, tuple(rule.sources), tuple(rule.destinations),
-                                     rule.mode)
+                            RuleSpec(
+                                rule.id, tuple(rule.sources), tuple(rule.destinations), rule.mode
+                            )
                             for rule in their_rules.get(it.id, ())
                         ),
                     )
                     for it in placing.logins(part)
                 ),
                 self._leader.term,
-            )  # fmt: skip
+            )
 
     def keep_room(self, wanted: Sequence[placement.Placement]) -> set[int]:
         """Reserve room for sessions that are about to move; returns which fit."""
-        premium = {k for k, it in placing.traits([it.session for it in wanted]).items()
-                   if it.premium}  # fmt: skip
+        premium = {
+            k for k, it in placing.traits([it.session for it in wanted]).items() if it.premium
+        }
         items = [
             reserve_item(
-                it, self._capacity.headroom, self._settings.ram_headroom_share,
+                it,
+                self._capacity.headroom,
+                self._settings.ram_headroom_share,
                 0.0 if it.session in premium else self._settings.premium_headroom_share,
             )
             for it in wanted
-        ]  # fmt: skip
+        ]
         answers = self._call(items)
         held = {it.session for it, said in zip(wanted, answers, strict=True) if said == "OK"}
         self._reserved |= {it.session: it for it in wanted if it.session in held}
@@ -164,11 +171,13 @@ class Placer:
         """Return sessions that are to move as placement sees them."""
         return {
             session: placement.Wish(
-                session, self._capacity.cost(it.premium, it.active), premium=it.premium,
+                session,
+                self._capacity.cost(it.premium, it.active),
+                premium=it.premium,
                 requires=it.requires,
             )
             for session, it in placing.traits(sessions).items()
-        }  # fmt: skip
+        }
 
     def tidy_overflow(self) -> None:
         """Let those go who wait and want no place any more: paused, or removed."""
@@ -197,11 +206,15 @@ class Placer:
         """
         actives = [
             Active(
-                it.session, it.node, it.incarnation, self._epochs.take(), "assigned",
+                it.session,
+                it.node,
+                it.incarnation,
+                self._epochs.take(),
+                "assigned",
                 by_id[it.session].revision,
             )
             for it in wanted
-        ]  # fmt: skip
+        ]
         items = [
             place_item(active, it.bytes, self._capacity.headroom, self._settings.ram_headroom_share)
             for it, active in zip(wanted, actives, strict=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NODE_STATES: dict[str, str] = {
-    "cordon": "cordoned", "uncordon": "ready", "drain": "draining", "stop": "stopping",
+    "cordon": "cordoned",
+    "uncordon": "ready",
+    "drain": "draining",
+    "stop": "stopping",
     "recycle": "draining",
-}  # fmt: skip
+}
 """The state of a node in which a control's wish is fulfilled."""
 STANDBYS_SECONDS = 3.0
 """Standbys begin anew first; so long the leader lets them."""

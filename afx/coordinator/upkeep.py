@@ -143,10 +143,14 @@ def carriers(nodes: Sequence[WorkerView]) -> list[Carrier]:
     """Return the ready nodes and what they carry."""
     return [
         Carrier(
-            it.name, it.incarnation, it.metrics.rss + it.reserved,
-            it.metrics.rss + it.reserved + max(0, it.metrics.ram_free), it.assigned,
-            it.max_sessions, labels_of(it.labels),
+            it.name,
+            it.incarnation,
+            it.metrics.rss + it.reserved,
+            it.metrics.rss + it.reserved + max(0, it.metrics.ram_free),
+            it.assigned,
+            it.max_sessions,
+            labels_of(it.labels),
         )
         for it in nodes
         if it.state == "ready"
-    ]  # fmt: skip
+    ]

@@ -16,9 +16,17 @@ def place_item(
     ``kept_share`` of the node's RAM is not for this one.
     """
     return json.dumps(
-        [active.session, active.worker, active.incarnation, active.epoch, needed, headroom,
-         headroom_share, kept_share]
-    )  # fmt: skip
+        [
+            active.session,
+            active.worker,
+            active.incarnation,
+            active.epoch,
+            needed,
+            headroom,
+            headroom_share,
+            kept_share,
+        ]
+    )
 
 
 def reserve_item(

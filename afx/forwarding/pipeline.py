@@ -56,9 +56,15 @@ def deliveries(incoming: Incoming, routes: Iterable[Route]) -> list[Delivery]:
     whole = incoming.has_media or not incoming.text
     return [
         Delivery(
-            route.rule, route.mode, incoming.chat, incoming.id, route.destination,
+            route.rule,
+            route.mode,
+            incoming.chat,
+            incoming.id,
+            route.destination,
             random_id(route.rule, incoming.chat, incoming.id, route.destination),
-            incoming.text, incoming.entities, whole,
+            incoming.text,
+            incoming.entities,
+            whole,
         )
         for route in routes
-    ]  # fmt: skip
+    ]

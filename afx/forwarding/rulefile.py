@@ -122,10 +122,16 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
         if empty:
             yield "rules:\n"
             empty = False
-        held = [{
-            "session": it.session, "name": it.name, "from": list(it.sources),
-            "to": list(it.destinations), "mode": it.mode, "enabled": it.enabled,
-        }]  # fmt: skip
+        held = [
+            {
+                "session": it.session,
+                "name": it.name,
+                "from": list(it.sources),
+                "to": list(it.destinations),
+                "mode": it.mode,
+                "enabled": it.enabled,
+            }
+        ]
         yield yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=1000)
     if empty:
         yield "rules: []\n"

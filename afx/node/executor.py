@@ -86,9 +86,12 @@ class Executor:
             try:
                 queue = Queue(self._queue, connection=client, serializer=JSONSerializer)
                 worker = _ThreadWorker(
-                    [queue], connection=client, serializer=JSONSerializer,
-                    worker_ttl=_TTL_SECONDS, default_result_ttl=60,
-                )  # fmt: skip
+                    [queue],
+                    connection=client,
+                    serializer=JSONSerializer,
+                    worker_ttl=_TTL_SECONDS,
+                    default_result_ttl=60,
+                )
                 worker.log.setLevel("ERROR")
                 worker.work(logging_level="ERROR")
             except redis.RedisError as error:

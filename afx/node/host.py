@@ -285,9 +285,12 @@ class Host:
         """Live until ``close`` has been called and all sessions have stopped."""
         asyncio.get_running_loop().set_exception_handler(_on_loop_error)
         loops: Iterable[Coroutine[Any, Any, None]] = (
-            self._watch_lease(), self._commit_loop(), self._report_loop(), self._poll_loop(),
+            self._watch_lease(),
+            self._commit_loop(),
+            self._report_loop(),
+            self._poll_loop(),
             self._activity_loop(),
-        )  # fmt: skip
+        )
         running = [asyncio.create_task(it) for it in loops]
         closing = asyncio.create_task(self._closing.wait())
         try:

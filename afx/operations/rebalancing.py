@@ -29,11 +29,15 @@ def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
     return {
         "imbalance": round(rebalance.imbalance(carriers(nodes)), 4),
         "moves": [
-            {"session": names[it.session].name, "id": it.session, "source": it.source,
-             "target": it.target}
+            {
+                "session": names[it.session].name,
+                "id": it.session,
+                "source": it.source,
+                "target": it.target,
+            }
             for it in shifts
         ],
-    }  # fmt: skip
+    }
 
 
 def apply(operator: Operator, settings: Settings, client: redis.Redis) -> dict[str, Any]:

@@ -85,18 +85,26 @@ def apply(operator: Operator, changes: Sequence[Change], where: str) -> None:
                 assert it.after is not None
                 rules.change(
                     held,  # type: ignore[arg-type]
-                    sources=list(it.after.sources), destinations=list(it.after.destinations),
-                    mode=it.after.mode, enabled=it.after.enabled,
-                )  # fmt: skip
+                    sources=list(it.after.sources),
+                    destinations=list(it.after.destinations),
+                    mode=it.after.mode,
+                    enabled=it.after.enabled,
+                )
         added = [it.after for it in changes if it.kind == "add" and it.after]
         ids = {name: sessions.find(name).id for name in dict.fromkeys(it.session for it in added)}
         rules.create_many(
             [
-                NewRule(ids[it.session], it.name, list(it.sources), list(it.destinations), it.mode,
-                        it.enabled)
+                NewRule(
+                    ids[it.session],
+                    it.name,
+                    list(it.sources),
+                    list(it.destinations),
+                    it.mode,
+                    it.enabled,
+                )
                 for it in added
             ]
-        )  # fmt: skip
+        )
         for kind in ("add", "change", "remove"):
             details[kind] = [it.path for it in changes if it.kind == kind]
 
@@ -117,9 +125,13 @@ def export(session: Session | None) -> Iterator[RuleDoc]:
     every: Callable[..., Iterator[dict[str, Any]]] = paging.every
     for it in every(page):
         yield RuleDoc(
-            it["session"], it["name"], tuple(it["sources"]), tuple(it["destinations"]), it["mode"],
+            it["session"],
+            it["name"],
+            tuple(it["sources"]),
+            tuple(it["destinations"]),
+            it["mode"],
             it["enabled"],
-        )  # fmt: skip
+        )
 
 
 def _doc(session: str, rule: Rule) -> RuleDoc:
@@ -130,6 +142,9 @@ def _doc(session: str, rule: Rule) -> RuleDoc:
 
 def _told(doc: RuleDoc) -> dict[str, Any]:
     return {
-        "rule": doc.name, "from": list(doc.sources), "to": list(doc.destinations),
-        "mode": doc.mode, "enabled": doc.enabled,
-    }  # fmt: skip
+        "rule": doc.name,
+        "from": list(doc.sources),
+        "to": list(doc.destinations),
+        "mode": doc.mode,
+        "enabled": doc.enabled,
+    }

@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         "session_id",
         "subscribed",
         "superseded_at",
-    )  # fmt: skip
+    )
 
     def __init__(self, server: SandboxServer) -> None:
         self._server = server

@@ -75,14 +75,19 @@ class Control:
         server = self._server
         cpu = os.times()
         return {
-            "host": server.host, "port": server.port, "pid": os.getpid(),
+            "host": server.host,
+            "port": server.port,
+            "pid": os.getpid(),
             "public_key": server.rsa.public_pem.decode(),
-            "accounts": len(server.world.accounts), "channels": len(server.world.channels),
-            "connections": len(server.connections), "requests": server.requests,
+            "accounts": len(server.world.accounts),
+            "channels": len(server.world.channels),
+            "connections": len(server.connections),
+            "requests": server.requests,
             "messages": sum(len(it.box.messages) for it in server.world.channels.values()),
             "rss": psutil.Process().memory_info().rss,
-            "cpu_seconds": cpu.user + cpu.system, "seconds": time.monotonic() - self._begun,
-        }  # fmt: skip
+            "cpu_seconds": cpu.user + cpu.system,
+            "seconds": time.monotonic() - self._begun,
+        }
 
     def do_provision(self, count: int = 1, name: str = "") -> list[dict[str, Any]]:
         """Create accounts, each with a login ready for use."""
@@ -244,9 +249,12 @@ class Control:
         session.set_dc(2, self._server.host, self._server.port)
         session.auth_key = TelethonKey(key.data)
         return {
-            "account": account.id, "phone": account.phone, "username": account.username,
-            "name": account.first_name, "login": session.save(),
-        }  # fmt: skip
+            "account": account.id,
+            "phone": account.phone,
+            "username": account.username,
+            "name": account.first_name,
+            "login": session.save(),
+        }
 
 
 def _percentile(values: list[float], share: float) -> float | None:

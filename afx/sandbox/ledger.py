@@ -80,9 +80,14 @@ class Ledger:
             for message in self._promised(route):
                 if message.text not in texts:
                     found.append(
-                        {"source": route.source, "message": message.id, "account": route.account,
-                         "destination": route.destination, "text": message.text}
-                    )  # fmt: skip
+                        {
+                            "source": route.source,
+                            "message": message.id,
+                            "account": route.account,
+                            "destination": route.destination,
+                            "text": message.text,
+                        }
+                    )
                     if len(found) == most:
                         return found
         return found
@@ -109,11 +114,18 @@ class Ledger:
         """Return a chat's messages after an id, oldest first, as plain values."""
         messages = [it for it in self._messages(chat, account) if it.id > after]
         return [
-            {"id": it.id, "sender": it.sender, "text": it.text, "date": it.date,
-             "sent_at": it.sent_at, "random_id": it.random_id, "forwarded": it.forwarded,
-             "edited": it.edited}
+            {
+                "id": it.id,
+                "sender": it.sender,
+                "text": it.text,
+                "date": it.date,
+                "sent_at": it.sent_at,
+                "random_id": it.random_id,
+                "forwarded": it.forwarded,
+                "edited": it.edited,
+            }
             for it in messages[:most]
-        ]  # fmt: skip
+        ]
 
     def _judge_route(
         self, route: Route, sources: list[Message], total: Verdict, latencies: list[float]

@@ -38,9 +38,11 @@ async def _serve(home: Path, host: str, port: int, control_port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, control.shutdown.set)
     address: dict[str, Any] = {
-        "host": server.host, "port": server.port, "control_port": control.port,
+        "host": server.host,
+        "port": server.port,
+        "control_port": control.port,
         "public_key": server.rsa.public_pem.decode(),
-    }  # fmt: skip
+    }
     path = home / ADDRESS_FILE
     path.write_text(json.dumps(address))
     print(json.dumps(address), flush=True)

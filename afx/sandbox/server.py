@@ -133,9 +133,10 @@ class SandboxServer:
     def drop(self, account: int = 0) -> int:
         """Cut an account's connections, or all; returns how many."""
         chosen = [
-            it for it in self.connections
+            it
+            for it in self.connections
             if not account or (it.key and it.key.account_id == account)
-        ]  # fmt: skip
+        ]
         for connection in chosen:
             connection.abort()
         return len(chosen)
@@ -237,9 +238,14 @@ class SandboxServer:
 
 def _short(event: Event, message: Message) -> Any:
     common = {
-        "date": message.date, "out": message.out, "entities": message.entities,
-        "pts": event.pts, "pts_count": event.count, "id": message.id, "message": message.text,
-    }  # fmt: skip
+        "date": message.date,
+        "out": message.out,
+        "entities": message.entities,
+        "pts": event.pts,
+        "pts_count": event.count,
+        "id": message.id,
+        "message": message.text,
+    }
     if message.chat < 0:
         return types.UpdateShortChatMessage(from_id=message.sender, chat_id=-message.chat, **common)
     return types.UpdateShortMessage(user_id=message.chat, **common)

@@ -58,9 +58,13 @@ class Challenge:
         shared = pow(public_a * pow(held.value, u, DH_PRIME), self._b, DH_PRIME)
         mixed = bytes(x ^ y for x, y in zip(_hash(prime), _hash(base), strict=True))
         wanted = _hash(
-            mixed, _hash(held.salt1), _hash(held.salt2), _bytes(public_a), self.public,
+            mixed,
+            _hash(held.salt1),
+            _hash(held.salt2),
+            _bytes(public_a),
+            self.public,
             _hash(_bytes(shared)),
-        )  # fmt: skip
+        )
         return secrets.compare_digest(wanted, proof)
 
 

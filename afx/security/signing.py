@@ -23,8 +23,9 @@ def sign(key: bytes, audience: str, body: dict[str, Any], ttl_seconds: float) ->
     """
     text = json.dumps(
         {"to": audience, "exp": time.time() + ttl_seconds, "body": body},
-        sort_keys=True, separators=(",", ":"),
-    )  # fmt: skip
+        sort_keys=True,
+        separators=(",", ":"),
+    )
     return {"payload": text, "mac": _mac(key, text)}
 
 

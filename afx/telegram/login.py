@@ -64,9 +64,16 @@ async def sign_in(
         rsa.add_key(server.public_key, old=False)
         session.set_dc(2, server.host, server.port)
     client = TelegramClient(
-        session, api_id, api_hash, connection=ConnectionTcpFull, timeout=10,
-        connection_retries=2, retry_delay=1, flood_sleep_threshold=0, receive_updates=True,
-    )  # fmt: skip
+        session,
+        api_id,
+        api_hash,
+        connection=ConnectionTcpFull,
+        timeout=10,
+        connection_retries=2,
+        retry_delay=1,
+        flood_sleep_threshold=0,
+        receive_updates=True,
+    )
     try:
         try:
             await client.connect()

@@ -129,8 +129,15 @@ def _tables(db):
             table_name = "cluster_state"
 
     return [
-        User, Session, Rule, Worker, SessionAssignment, SessionQueue, WorkerAnalytics, ClusterState,
-    ]  # fmt: skip
+        User,
+        Session,
+        Rule,
+        Worker,
+        SessionAssignment,
+        SessionQueue,
+        WorkerAnalytics,
+        ClusterState,
+    ]
 
 
 def up(migrator, db):

@@ -51,15 +51,39 @@ def sample_many(rows: Sequence[Sample], at: datetime | None = None) -> None:
     insert_many(
         "worker_analytics",
         (
-            "worker", "span", "at", "samples", "rss", "rss_max", "cpu", "cpu_max", "sessions",
-            "sessions_max", "forwarded", "load", "load_max",
+            "worker",
+            "span",
+            "at",
+            "samples",
+            "rss",
+            "rss_max",
+            "cpu",
+            "cpu_max",
+            "sessions",
+            "sessions_max",
+            "forwarded",
+            "load",
+            "load_max",
         ),
         [
-            (it.worker, RAW, now, 1, it.rss, it.rss, it.cpu, it.cpu, it.sessions, it.sessions,
-             it.forwarded, it.load, it.load)
+            (
+                it.worker,
+                RAW,
+                now,
+                1,
+                it.rss,
+                it.rss,
+                it.cpu,
+                it.cpu,
+                it.sessions,
+                it.sessions,
+                it.forwarded,
+                it.load,
+                it.load,
+            )
             for it in rows
         ],
-    )  # fmt: skip
+    )
 
 
 def summary(since: datetime, until: datetime | None = None) -> list[dict[str, Any]]:
@@ -161,8 +185,10 @@ def prune(keep: Retention, most: int, now: datetime | None = None) -> int:
             cursor = execute(
                 "DELETE FROM worker_analytics WHERE id IN (SELECT id FROM worker_analytics"
                 " WHERE span = ? AND at < ? ORDER BY at LIMIT ?)",
-                span, micros(min(now - age, rolled)), most - gone,
-            )  # fmt: skip
+                span,
+                micros(min(now - age, rolled)),
+                most - gone,
+            )
             gone += int(cursor.rowcount)
     return gone
 
@@ -218,8 +244,10 @@ def _roll(fine: int, coarse: int, mark: str, until: datetime, most: int) -> int:
 def _row_at(span: int, begin: int, offset: int) -> int | None:
     cursor = execute(
         "SELECT at FROM worker_analytics WHERE span = ? AND at >= ? ORDER BY at LIMIT 1 OFFSET ?",
-        span, begin, offset,
-    )  # fmt: skip
+        span,
+        begin,
+        offset,
+    )
     found = cursor.fetchone()
     return int(found[0]) if found else None
 

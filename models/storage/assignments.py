@@ -45,14 +45,20 @@ def create_many(rows: Iterable[Active]) -> None:
     insert_many(
         "session_assignments",
         (
-            "session_id", "worker", "incarnation", "epoch", "revision", "state", "reason",
+            "session_id",
+            "worker",
+            "incarnation",
+            "epoch",
+            "revision",
+            "state",
+            "reason",
             "assigned_at",
         ),
         [
             (it.session, it.worker, it.incarnation, it.epoch, it.revision, "assigned", "", now)
             for it in rows
         ],
-    )  # fmt: skip
+    )
 
 
 def mark_running(rows: Sequence[tuple[int, int]]) -> None:
@@ -105,9 +111,13 @@ def end_all(reason: str) -> int:
 def active() -> list[Active]:
     """Return every assignment that has not ended."""
     query = SessionAssignment.select(
-        SessionAssignment.session_id, SessionAssignment.worker, SessionAssignment.incarnation,
-        SessionAssignment.epoch, SessionAssignment.state, SessionAssignment.revision,
-    ).where(SessionAssignment.state != "ended")  # fmt: skip
+        SessionAssignment.session_id,
+        SessionAssignment.worker,
+        SessionAssignment.incarnation,
+        SessionAssignment.epoch,
+        SessionAssignment.state,
+        SessionAssignment.revision,
+    ).where(SessionAssignment.state != "ended")
     return [Active(*row) for row in query.tuples()]
 
 
@@ -115,15 +125,18 @@ def wanted_stops() -> list[Active]:
     """Return assignments that should end: unwanted, or with rules of before."""
     query = (
         SessionAssignment.select(
-            SessionAssignment.session_id, SessionAssignment.worker,
-            SessionAssignment.incarnation, SessionAssignment.epoch, SessionAssignment.state,
+            SessionAssignment.session_id,
+            SessionAssignment.worker,
+            SessionAssignment.incarnation,
+            SessionAssignment.epoch,
+            SessionAssignment.state,
         )
         .join(Session)
         .where(
             SessionAssignment.state.in_(("assigned", "running")),
             (Session.wanted != "running") | (Session.revision > SessionAssignment.revision),
         )
-    )  # fmt: skip
+    )
     return [Active(*row) for row in query.tuples()]
 
 
@@ -131,9 +144,15 @@ def history(session: Session, *, before: int | None = None, limit: int = 20) -> 
     """Return a session's assignments, the newest first."""
     table = SessionAssignment
     query = table.select(
-        table.id, table.worker.alias("node"), table.epoch, table.state, table.reason,
-        table.assigned_at, table.running_at, table.ended_at,
-    ).where(table.session == session)  # fmt: skip
+        table.id,
+        table.worker.alias("node"),
+        table.epoch,
+        table.state,
+        table.reason,
+        table.assigned_at,
+        table.running_at,
+        table.ended_at,
+    ).where(table.session == session)
     return paging.fetch(query, table.id, after=before, limit=limit, newest_first=True)
 
 
@@ -148,8 +167,9 @@ def prune(before: datetime, most: int) -> int:
         " WHERE held.ended_at < ? AND EXISTS (SELECT 1 FROM session_assignments AS newer"
         "  WHERE newer.session_id = held.session_id AND newer.epoch > held.epoch)"
         " ORDER BY held.ended_at LIMIT ?)",
-        micros(before), most,
-    )  # fmt: skip
+        micros(before),
+        most,
+    )
     return int(cursor.rowcount)
 
 

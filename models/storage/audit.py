@@ -39,9 +39,14 @@ def append(actor: str, action: str, target: str, details: dict[str, Any], key: b
         AuditHead.update(entries=AuditHead.entries + 1).where(AuditHead.id == 1).execute()
         head = AuditHead.get_by_id(1)
         entry = AuditEntry(
-            id=head.entries, at=utc_now(), actor=actor[:100], action=action, target=target[:255],
-            details=details, previous=head.digest,
-        )  # fmt: skip
+            id=head.entries,
+            at=utc_now(),
+            actor=actor[:100],
+            action=action,
+            target=target[:255],
+            details=details,
+            previous=head.digest,
+        )
         entry.digest = _digest(entry, key)
         entry.save(force_insert=True)
         AuditHead.update(digest=entry.digest).where(AuditHead.id == 1).execute()
@@ -117,8 +122,16 @@ def _entries() -> Iterator[AuditEntry]:
 
 def _digest(entry: AuditEntry, key: bytes) -> str:
     text = json.dumps(
-        [entry.id, micros(entry.at), entry.actor, entry.action, entry.target, entry.details,
-         entry.previous],
-        sort_keys=True, separators=(",", ":"),
-    )  # fmt: skip
+        [
+            entry.id,
+            micros(entry.at),
+            entry.actor,
+            entry.action,
+            entry.target,
+            entry.details,
+            entry.previous,
+        ],
+        sort_keys=True,
+        separators=(",", ":"),
+    )
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

@@ -41,19 +41,27 @@ def request(
         same = WorkerControl.get_or_none(
             (WorkerControl.kind == kind)
             & (WorkerControl.worker == worker)
-            & (WorkerControl.session.is_null() if session is None
-               else WorkerControl.session == session)
+            & (
+                WorkerControl.session.is_null()
+                if session is None
+                else WorkerControl.session == session
+            )
             & WorkerControl.state.in_(OPEN)
-        )  # fmt: skip
+        )
         if same is not None:
             raise UsageError(
                 f"That is under way already (control {same.id}, {same.state}); "
                 f"see 'afx control show {same.id}'."
             )
         control: WorkerControl = WorkerControl.create(
-            kind=kind, actor=actor, worker=worker, incarnation=incarnation, session=session,
-            forced=forced, note=note,
-        )  # fmt: skip
+            kind=kind,
+            actor=actor,
+            worker=worker,
+            incarnation=incarnation,
+            session=session,
+            forced=forced,
+            note=note,
+        )
         return control
 
 
@@ -147,8 +155,9 @@ def prune(before: datetime, most: int) -> int:
     cursor = execute(
         "DELETE FROM worker_controls WHERE id IN (SELECT id FROM worker_controls"
         " WHERE finished_at < ? ORDER BY finished_at LIMIT ?)",
-        micros(before), most,
-    )  # fmt: skip
+        micros(before),
+        most,
+    )
     return int(cursor.rowcount)
 
 
@@ -166,9 +175,16 @@ def _step(number: int, target: str, text: str, **fields: Any) -> None:
 
 def _described() -> Any:
     return WorkerControl.select(
-        WorkerControl.id, WorkerControl.kind, WorkerControl.state, WorkerControl.worker,
-        WorkerControl.forced, Session.name.alias("session"), WorkerControl.actor,
+        WorkerControl.id,
+        WorkerControl.kind,
+        WorkerControl.state,
+        WorkerControl.worker,
+        WorkerControl.forced,
+        Session.name.alias("session"),
+        WorkerControl.actor,
         WorkerControl.note,
-        WorkerControl.created_at, WorkerControl.sent_at, WorkerControl.acknowledged_at,
+        WorkerControl.created_at,
+        WorkerControl.sent_at,
+        WorkerControl.acknowledged_at,
         WorkerControl.finished_at,
-    ).join(Session, JOIN.LEFT_OUTER)  # fmt: skip
+    ).join(Session, JOIN.LEFT_OUTER)

@@ -33,8 +33,9 @@ def pages(size: int = 1000) -> Iterator[dict[int, dict[str, str]]]:
         rows = execute(
             "SELECT session_id, fields FROM session_cursors WHERE session_id > ?"
             " ORDER BY session_id LIMIT ?",
-            after, size,
-        ).fetchall()  # fmt: skip
+            after,
+            size,
+        ).fetchall()
         if not rows:
             return
         yield {session: json.loads(fields) for session, fields in rows}

@@ -94,12 +94,17 @@ def standing(ids: Sequence[int]) -> dict[int, Standing]:
     for start in range(0, len(ids), _PART):
         query = (
             Session.select(
-                Session.id, Session.name, Session.wanted, Session.removing, Session.trouble,
-                SessionQueue.reason, fn.EXISTS(rules),
+                Session.id,
+                Session.name,
+                Session.wanted,
+                Session.removing,
+                Session.trouble,
+                SessionQueue.reason,
+                fn.EXISTS(rules),
             )
             .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
             .where(Session.id.in_(list(ids[start : start + _PART])))
-        )  # fmt: skip
+        )
         for row in query.tuples():
             found[row[0]] = Standing(row[1], row[2], row[3], row[4], row[5] or "", bool(row[6]))
     return found
@@ -144,13 +149,21 @@ def _unplaced(now: datetime) -> Any:
     rules = Rule.select(Rule.id).where((Rule.session == Session.id) & Rule.enabled)
     return (
         Session.select(
-            Session.id, Session.name, User.tier, last, Session.failures, SessionQueue.since,
-            Session.revision, Session.requires, Session.active_at,
+            Session.id,
+            Session.name,
+            User.tier,
+            last,
+            Session.failures,
+            SessionQueue.since,
+            Session.revision,
+            Session.requires,
+            Session.active_at,
         )
         .join(User)
         .switch(Session)
         .join(
-            active, JOIN.LEFT_OUTER,
+            active,
+            JOIN.LEFT_OUTER,
             on=(active.session == Session.id) & (active.state != "ended"),
         )
         .switch(Session)
@@ -162,19 +175,26 @@ def _unplaced(now: datetime) -> Any:
             fn.EXISTS(rules),
         )
         .tuples()
-    )  # fmt: skip
+    )
 
 
 def _read(rows: Any, now: datetime) -> list[Unplaced]:
     lately = now - ACTIVE_FOR
     return [
         Unplaced(
-            row[0], row[1], row[2], row[3] or "", row[4],
-            (now - row[5]).total_seconds() if row[5] else 0.0, row[5] is not None, row[6],
-            labels_of(row[7]), bool(row[8] and row[8] > lately),
+            row[0],
+            row[1],
+            row[2],
+            row[3] or "",
+            row[4],
+            (now - row[5]).total_seconds() if row[5] else 0.0,
+            row[5] is not None,
+            row[6],
+            labels_of(row[7]),
+            bool(row[8] and row[8] > lately),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def labels_of(held: Mapping[str, str] | None) -> frozenset[str]:
@@ -232,23 +252,32 @@ def running(rest: timedelta, tier: str | None = None) -> list[Running]:
     now = utc_now()
     query = (
         SessionAssignment.select(
-            Session.id, SessionAssignment.incarnation, User.tier, Session.active_at,
-            SessionAssignment.running_at, Session.moved_at, Session.requires,
+            Session.id,
+            SessionAssignment.incarnation,
+            User.tier,
+            Session.active_at,
+            SessionAssignment.running_at,
+            Session.moved_at,
+            Session.requires,
         )
         .join(Session)
         .join(User)
         .where(SessionAssignment.state == "running")
-    )  # fmt: skip
+    )
     if tier is not None:
         query = query.where(User.tier == tier)
     return [
         Running(
-            row[0], row[1], row[2], bool(row[3] and row[3] > now - ACTIVE_FOR),
+            row[0],
+            row[1],
+            row[2],
+            bool(row[3] and row[3] > now - ACTIVE_FOR),
             (now - (row[3] or row[4] or now)).total_seconds(),
-            row[5] is None or row[5] < now - rest, labels_of(row[6]),
+            row[5] is None or row[5] < now - rest,
+            labels_of(row[6]),
         )
         for row in query.tuples()
-    ]  # fmt: skip
+    ]
 
 
 def moved_since(instant: datetime) -> int:

@@ -62,10 +62,15 @@ def listing(*, after: str | None = None, limit: int = 100) -> Page:
     """Return sessions that wait, by name."""
     query = (
         SessionQueue.select(
-            Session.id, Session.name, User.name.alias("user"), User.tier, SessionQueue.reason,
-            SessionQueue.since, SessionQueue.attempts,
+            Session.id,
+            Session.name,
+            User.name.alias("user"),
+            User.tier,
+            SessionQueue.reason,
+            SessionQueue.since,
+            SessionQueue.attempts,
         )
         .join(Session)
         .join(User)
-    )  # fmt: skip
+    )
     return paging.fetch(query, Session.name, after=after, limit=limit)

@@ -70,11 +70,18 @@ def create_many(rows: Sequence[NewRule]) -> None:
                 "rules",
                 ("session_id", "name", "sources", "destinations", "mode", "enabled", "created_at"),
                 [
-                    (it.session, it.name, encode(it.sources), encode(it.destinations), it.mode,
-                     it.enabled, now)
+                    (
+                        it.session,
+                        it.name,
+                        encode(it.sources),
+                        encode(it.destinations),
+                        it.mode,
+                        it.enabled,
+                        now,
+                    )
                     for it in rows
                 ],
-            )  # fmt: skip
+            )
     except peewee.IntegrityError as error:
         raise UsageError("A rule of that name exists in its session; nothing was added.") from error
 
@@ -108,8 +115,11 @@ def change(
     Its session is started anew if it runs. Raises UsageError for an unknown mode.
     """
     wanted = {
-        "sources": sources, "destinations": destinations, "mode": mode, "enabled": enabled,
-    }  # fmt: skip
+        "sources": sources,
+        "destinations": destinations,
+        "mode": mode,
+        "enabled": enabled,
+    }
     fields = {k: v for k, v in wanted.items() if v is not None and v != getattr(rule, k)}
     if not fields:
         return False
@@ -148,9 +158,15 @@ def listing(
 ) -> Page:
     """Return rules with their sessions' names, by id."""
     query = Rule.select(
-        Rule.id, Rule.name, Session.name.alias("session"), Rule.sources, Rule.destinations,
-        Rule.mode, Rule.enabled, Rule.created_at,
-    ).join(Session)  # fmt: skip
+        Rule.id,
+        Rule.name,
+        Session.name.alias("session"),
+        Rule.sources,
+        Rule.destinations,
+        Rule.mode,
+        Rule.enabled,
+        Rule.created_at,
+    ).join(Session)
     if session is not None:
         query = query.where(Rule.session == session)
     if enabled is not None:

@@ -16,8 +16,15 @@ from models.paging import Page
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
 STATES = (
-    "running", "assigned", "stopping", "waiting", "paused", "quarantined", "unplaced", "removing",
-)  # fmt: skip
+    "running",
+    "assigned",
+    "stopping",
+    "waiting",
+    "paused",
+    "quarantined",
+    "unplaced",
+    "removing",
+)
 QUARANTINE_FAILURES = 6
 """A session that failed so often in a row is tried seldom, and listed as such."""
 _PART = 500
@@ -71,15 +78,35 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
             insert_many(
                 "sessions",
                 (
-                    "id", "user_id", "name", "login", "fingerprint", "wanted", "removing",
-                    "trouble", "failures", "revision", "created_at",
+                    "id",
+                    "user_id",
+                    "name",
+                    "login",
+                    "fingerprint",
+                    "wanted",
+                    "removing",
+                    "trouble",
+                    "failures",
+                    "revision",
+                    "created_at",
                 ),
                 [
-                    (first + number, user.id, it.name, it.login, it.fingerprint, "running", False,
-                     "", 0, 1, now)
+                    (
+                        first + number,
+                        user.id,
+                        it.name,
+                        it.login,
+                        it.fingerprint,
+                        "running",
+                        False,
+                        "",
+                        0,
+                        1,
+                        now,
+                    )
                     for number, it in enumerate(rows)
                 ],
-            )  # fmt: skip
+            )
             return list(range(first, first + len(rows)))
     except peewee.IntegrityError as error:
         raise UsageError(
@@ -260,20 +287,29 @@ def _described() -> Any:
     )
     return (
         Session.select(
-            Session.id, Session.name, User.name.alias("user"), User.tier, Session.wanted,
-            state.alias("state"), SessionAssignment.worker.alias("node"), SessionAssignment.epoch,
-            SessionQueue.reason.alias("waits"), Session.trouble, Session.requires,
+            Session.id,
+            Session.name,
+            User.name.alias("user"),
+            User.tier,
+            Session.wanted,
+            state.alias("state"),
+            SessionAssignment.worker.alias("node"),
+            SessionAssignment.epoch,
+            SessionQueue.reason.alias("waits"),
+            Session.trouble,
+            Session.requires,
             Session.created_at,
         )
         .join(User)
         .switch(Session)
         .join(
-            SessionAssignment, JOIN.LEFT_OUTER,
+            SessionAssignment,
+            JOIN.LEFT_OUTER,
             on=(SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended"),
         )
         .switch(Session)
         .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
-    )  # fmt: skip
+    )
 
 
 def _quarantined() -> Any:

@@ -46,9 +46,13 @@ def create(new: NewTask) -> WorkerTask:
                 raise UsageError(f"There is no session {new.session}; nothing was queued.")
             priority = 0 if found[0] == "premium" else 1
         task: WorkerTask = WorkerTask.create(
-            kind=new.kind, session=new.session, arguments=new.arguments, priority=priority,
-            max_attempts=new.max_attempts, timeout_seconds=new.timeout_seconds,
-        )  # fmt: skip
+            kind=new.kind,
+            session=new.session,
+            arguments=new.arguments,
+            priority=priority,
+            max_attempts=new.max_attempts,
+            timeout_seconds=new.timeout_seconds,
+        )
         return task
 
 
@@ -70,9 +74,14 @@ def claim(worker: str, incarnation: str, most: int) -> list[WorkerTask]:
             chosen = chosen.for_update("FOR UPDATE SKIP LOCKED")
         ids = [number for (number,) in chosen.tuples()]
         WorkerTask.update(
-            state="running", worker=worker, incarnation=incarnation, started_at=now,
-            finished_at=None, progress=0.0, attempts=WorkerTask.attempts + 1,
-        ).where(WorkerTask.id.in_(ids)).execute()  # fmt: skip
+            state="running",
+            worker=worker,
+            incarnation=incarnation,
+            started_at=now,
+            finished_at=None,
+            progress=0.0,
+            attempts=WorkerTask.attempts + 1,
+        ).where(WorkerTask.id.in_(ids)).execute()
         query = WorkerTask.select().where(WorkerTask.id.in_(ids))
         return list(query.order_by(WorkerTask.priority, WorkerTask.id))
 
@@ -134,9 +143,14 @@ def requeue(number: int) -> None:
         if held is None or held.state not in ("failed", "cancelled"):
             raise refuse("task", number, held and held.state, "queued")
         _step(
-            number, "queued", error="", attempts=0, progress=0.0, run_after=utc_now(),
+            number,
+            "queued",
+            error="",
+            attempts=0,
+            progress=0.0,
+            run_after=utc_now(),
             finished_at=None,
-        )  # fmt: skip
+        )
 
 
 def cancel(number: int, reason: str) -> None:
@@ -166,10 +180,18 @@ def listing(
     if state is not None and state not in TASK_STATES:
         raise UsageError(f"There is no such state; it is one of {', '.join(TASK_STATES)}.")
     query = WorkerTask.select(
-        WorkerTask.id, WorkerTask.kind, WorkerTask.state, Session.name.alias("session"),
-        WorkerTask.worker, WorkerTask.attempts, WorkerTask.progress, WorkerTask.error,
-        WorkerTask.created_at, WorkerTask.started_at, WorkerTask.finished_at,
-    ).join(Session, JOIN.LEFT_OUTER)  # fmt: skip
+        WorkerTask.id,
+        WorkerTask.kind,
+        WorkerTask.state,
+        Session.name.alias("session"),
+        WorkerTask.worker,
+        WorkerTask.attempts,
+        WorkerTask.progress,
+        WorkerTask.error,
+        WorkerTask.created_at,
+        WorkerTask.started_at,
+        WorkerTask.finished_at,
+    ).join(Session, JOIN.LEFT_OUTER)
     if kind is not None:
         query = query.where(WorkerTask.kind == kind)
     if state is not None:
@@ -195,8 +217,9 @@ def prune(before: datetime, most: int) -> int:
     cursor = execute(
         "DELETE FROM worker_tasks WHERE id IN (SELECT id FROM worker_tasks"
         " WHERE finished_at < ? ORDER BY finished_at LIMIT ?)",
-        micros(before), most,
-    )  # fmt: skip
+        micros(before),
+        most,
+    )
     return int(cursor.rowcount)
 
 

@@ -70,7 +70,12 @@ def revoke(name: str) -> None:
 def listing(*, after: str | None = None, limit: int = 100) -> Page:
     """Return tokens without their digests, by name."""
     query = ApiToken.select(
-        ApiToken.id, ApiToken.name, ApiToken.scopes, ApiToken.created_at, ApiToken.expires_at,
-        ApiToken.last_used_at, ApiToken.revoked_at,
-    )  # fmt: skip
+        ApiToken.id,
+        ApiToken.name,
+        ApiToken.scopes,
+        ApiToken.created_at,
+        ApiToken.expires_at,
+        ApiToken.last_used_at,
+        ApiToken.revoked_at,
+    )
     return paging.fetch(query, ApiToken.name, after=after, limit=limit)

@@ -34,11 +34,8 @@ def seen_many(rows: Iterable[Seen]) -> None:
         " incarnation = EXCLUDED.incarnation, hostname = EXCLUDED.hostname,"
         " state = EXCLUDED.state, forwarded = EXCLUDED.forwarded,"
         " last_seen = EXCLUDED.last_seen",
-        [
-            (it.name, it.incarnation, it.hostname, it.state, it.forwarded, now, now)
-            for it in rows
-        ],
-    )  # fmt: skip
+        [(it.name, it.incarnation, it.hostname, it.state, it.forwarded, now, now) for it in rows],
+    )
 
 
 def forwarded() -> dict[str, int]:

@@ -30,9 +30,10 @@ def run(flags: argparse.Namespace) -> None:
     """Fill one node, and run some accounts in a process each, on one sandbox."""
     rows: list[dict[str, Any]] = []
     variables = {
-        "AFX_STARTS_PER_SECOND": "2000", "AFX_START_BURST": "2000",
+        "AFX_STARTS_PER_SECOND": "2000",
+        "AFX_START_BURST": "2000",
         "AFX_MAX_SESSIONS": str(max(5000, flags.sessions)),
-    }  # fmt: skip
+    }
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
         with Lab(temporary_settings(Path(home)), variables=variables) as lab:
             lab.fleet.start_coordinator()
@@ -57,25 +58,35 @@ def run(flags: argparse.Namespace) -> None:
     each = (full - empty) / flags.sessions
     whole = (full + supervisor) / flags.sessions
     rows.append(
-        {"who": "afx: one host process", "sessions": flags.sessions,
-         "rss_mib": round(full / 2**20, 1), "kib_per_session": round(each / _KIB, 1),
-         "kib_with_host_and_supervisor": round(whole / _KIB, 1),
-         "kib_after_traffic": round((busy - empty) / flags.sessions / _KIB, 1),
-         "started_per_s": round(flags.sessions / took), "copies": verdict["delivered"],
-         "lost": verdict["lost"]}
-    )  # fmt: skip
+        {
+            "who": "afx: one host process",
+            "sessions": flags.sessions,
+            "rss_mib": round(full / 2**20, 1),
+            "kib_per_session": round(each / _KIB, 1),
+            "kib_with_host_and_supervisor": round(whole / _KIB, 1),
+            "kib_after_traffic": round((busy - empty) / flags.sessions / _KIB, 1),
+            "started_per_s": round(flags.sessions / took),
+            "copies": verdict["delivered"],
+            "lost": verdict["lost"],
+        }
+    )
     rows.append(
-        {"who": "one process per account", "sessions": flags.peers,
-         "rss_mib": round(peers / 2**20, 1),
-         "kib_per_session": round(peers / flags.peers / _KIB, 1)}
-    )  # fmt: skip
+        {
+            "who": "one process per account",
+            "sessions": flags.peers,
+            "rss_mib": round(peers / 2**20, 1),
+            "kib_per_session": round(peers / flags.peers / _KIB, 1),
+        }
+    )
     targets = [
         Target("KiB of RSS per live session", round(whole / _KIB, 1), 80, "at most"),
         Target(
             "times fewer bytes per session than one process per account",
-            round(peers / flags.peers / whole, 1), 100, "at least",
+            round(peers / flags.peers / whole, 1),
+            100,
+            "at least",
         ),
-    ]  # fmt: skip
+    ]
     report(NAME, rows, targets, as_json=flags.json)
 
 

@@ -51,11 +51,15 @@ def run(flags: argparse.Namespace) -> None:
                 lab.wait_running(seconds=60)
                 found = [it for it in _gaps(moved) if it is not None]
                 gaps += found
-                rows.append({
-                    "node": node, "sessions": len(moved), "seconds": round(took, 2),
-                    "gap_p50_s": round(percentile(found, 0.5) or 0, 3),
-                    "gap_p99_s": round(percentile(found, 0.99) or 0, 3),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "node": node,
+                        "sessions": len(moved),
+                        "seconds": round(took, 2),
+                        "gap_p50_s": round(percentile(found, 0.5) or 0, 3),
+                        "gap_p99_s": round(percentile(found, 0.99) or 0, 3),
+                    }
+                )
                 workers.want(who, "uncordon", node)
             verdict = lab.wait_delivered(120)
     broken = sum(verdict[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))

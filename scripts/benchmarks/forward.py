@@ -51,10 +51,12 @@ def run(flags: argparse.Namespace) -> None:
     targets = [
         Target(
             "messages/s, ratio to bare Telethon",
-            _ratio(rows, "messages_per_s"), 0.9, "at least",
+            _ratio(rows, "messages_per_s"),
+            0.9,
+            "at least",
         ),
         Target("p50 latency, ratio to bare Telethon", _ratio(rows, "p50_ms"), 1.3, "at most"),
-    ]  # fmt: skip
+    ]
     report(NAME, rows, targets, as_json=flags.json)
 
 

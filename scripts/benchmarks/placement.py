@@ -141,9 +141,11 @@ def _commit(count: int) -> dict[str, Any]:
             embedded.stop(settings.home)
     calls = [seconds * 1000 for seconds in taken]
     return {
-        "what": f"commit {count} placements", "seconds": round(spent, 2),
-        "per_s": round(count / spent), "script_p99_ms": round(percentile(calls, 0.99) or 0, 3),
-    }  # fmt: skip
+        "what": f"commit {count} placements",
+        "seconds": round(spent, 2),
+        "per_s": round(count / spent),
+        "script_p99_ms": round(percentile(calls, 0.99) or 0, 3),
+    }
 
 
 def _time_scripts(placer: Any) -> list[float]:
@@ -167,9 +169,12 @@ def _time_scripts(placer: Any) -> list[float]:
 def _compare(nodes: int, seeds: int) -> list[dict[str, Any]]:
     """Fill the same nodes with the same sessions by each rule, seed after seed."""
     rules: dict[str, Callable[[list[Node], list[int], random.Random], list[int]]] = {
-        "afx": _by_score, "round-robin": _round_robin, "least-sessions": _least_sessions,
-        "random": _random, "power of two": _power_of_two,
-    }  # fmt: skip
+        "afx": _by_score,
+        "round-robin": _round_robin,
+        "least-sessions": _least_sessions,
+        "random": _random,
+        "power of two": _power_of_two,
+    }
     rows = []
     for name, rule in rules.items():
         ratios, wasted = [], []
@@ -186,10 +191,13 @@ def _compare(nodes: int, seeds: int) -> list[dict[str, Any]]:
             ratios.append(max(shares) / mean)
             # All nodes can only be filled until the fullest one is: the rest is wasted.
             wasted.append(1 - mean / max(shares))
-        rows.append({
-            "what": name, "max_over_mean": round(sum(ratios) / seeds, 4),
-            "wasted": round(sum(wasted) / seeds, 4),
-        })  # fmt: skip
+        rows.append(
+            {
+                "what": name,
+                "max_over_mean": round(sum(ratios) / seeds, 4),
+                "wasted": round(sum(wasted) / seeds, 4),
+            }
+        )
     return rows
 
 

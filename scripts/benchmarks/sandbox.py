@@ -54,11 +54,15 @@ async def _measure(
     connection = guarded_connection(lambda: True, 60.0)
     clients = [
         AccountClient(
-            StoredSession(it["login"], {}, {}), api_id=1, api_hash="sandbox",
-            connection=connection, on_updates=count, device="bench",
+            StoredSession(it["login"], {}, {}),
+            api_id=1,
+            api_hash="sandbox",
+            connection=connection,
+            on_updates=count,
+            device="bench",
         )
         for it in accounts
-    ]  # fmt: skip
+    ]
     gate = asyncio.Semaphore(64)
 
     async def connect(client: AccountClient) -> None:

@@ -29,12 +29,22 @@ from models.storage.workers import Seen
 NAME = "storage"
 _BATCH = 2_000
 _READS = (
-    ("--help",), ("session", "list", "--help"), ("user", "list"), ("session", "list"),
-    ("session", "list", "--state", "waiting"), ("session", "list", "--node", "w007"),
-    ("session", "list", "--prefix", "s0999"), ("session", "show", "s050000"), ("rule", "list"),
-    ("status",), ("analytics", "workers"), ("analytics", "workers", "--since", "7d"),
-    ("analytics", "sessions"), ("worker", "list"), ("audit", "list"),
-)  # fmt: skip
+    ("--help",),
+    ("session", "list", "--help"),
+    ("user", "list"),
+    ("session", "list"),
+    ("session", "list", "--state", "waiting"),
+    ("session", "list", "--node", "w007"),
+    ("session", "list", "--prefix", "s0999"),
+    ("session", "show", "s050000"),
+    ("rule", "list"),
+    ("status",),
+    ("analytics", "workers"),
+    ("analytics", "workers", "--since", "7d"),
+    ("analytics", "sessions"),
+    ("worker", "list"),
+    ("audit", "list"),
+)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -67,11 +77,13 @@ def run(flags: argparse.Namespace) -> None:
         rows += read
         targets += [
             Target(
-                f"afx {it['what']}, ms whole process", it["ms"],
-                150 if "help" in it["what"] else 500, "at most",
+                f"afx {it['what']}, ms whole process",
+                it["ms"],
+                150 if "help" in it["what"] else 500,
+                "at most",
             )
             for it in read
-        ]  # fmt: skip
+        ]
     finally:
         shutil.rmtree(home, ignore_errors=True)
     report(NAME, rows, targets, as_json=flags.json)
@@ -107,9 +119,18 @@ def _writers(kind: str, count: int) -> Iterator[dict[str, Any]]:
     def orm_sample(start: int, end: int) -> None:
         for number in range(start, end):
             tables.WorkerAnalytics.create(
-                worker="orm", at=at(number), rss=1, rss_max=1, cpu=0.5, cpu_max=0.5, sessions=1,
-                sessions_max=1, forwarded=1, load=0.5, load_max=0.5,
-            )  # fmt: skip
+                worker="orm",
+                at=at(number),
+                rss=1,
+                rss_max=1,
+                cpu=0.5,
+                cpu_max=0.5,
+                sessions=1,
+                sessions_max=1,
+                forwarded=1,
+                load=0.5,
+                load_max=0.5,
+            )
 
     def orm_assign(start: int, end: int) -> None:
         for number in ids[start:end]:
@@ -134,30 +155,49 @@ def _writers(kind: str, count: int) -> Iterator[dict[str, Any]]:
 
     few = max(1, count // 20)
     orm = {
-        "samples": _rate(orm_sample, few), "assignments": _rate(orm_assign, few),
+        "samples": _rate(orm_sample, few),
+        "assignments": _rate(orm_assign, few),
         "running": _rate(orm_running, few),
-    }  # fmt: skip
+    }
     with base.transaction():
         assignments.end_all("bench")
     cases: list[tuple[str, Callable[[int, int], None], str, bool]] = [
-        ("samples of nodes", lambda a, b: analytics.sample_many(
-            [Sample(f"w{n}", *_rest(sample)) for n in range(a, b)]), "samples", True),
+        (
+            "samples of nodes",
+            lambda a, b: analytics.sample_many(
+                [Sample(f"w{n}", *_rest(sample)) for n in range(a, b)]
+            ),
+            "samples",
+            True,
+        ),
         ("new assignments", assign, "assignments", True),
         ("reports: running", lambda a, b: assignments.mark_running(rows(a, b)), "running", True),
         ("reports: no trouble", lambda a, b: placing.clear_trouble(ids[a:b]), "", True),
-        ("reports: failed", lambda a, b: placing.note_failures(
-            [(n, "why") for n in ids[a:b]]), "", True),
+        (
+            "reports: failed",
+            lambda a, b: placing.note_failures([(n, "why") for n in ids[a:b]]),
+            "",
+            True,
+        ),
         ("reports: ended", lambda a, b: assignments.end_many(rows(a, b), "moved"), "running", True),
         ("overflow", lambda a, b: queue.put_many([(n, "full") for n in ids[a:b]]), "", True),
-        ("nodes seen", lambda a, b: workers.seen_many(
-            Seen(f"w{n}", "i", "h", "ready") for n in range(a, b)), "", True),
-    ]  # fmt: skip
+        (
+            "nodes seen",
+            lambda a, b: workers.seen_many(Seen(f"w{n}", "i", "h", "ready") for n in range(a, b)),
+            "",
+            True,
+        ),
+    ]
     for what, write, peer, required in cases:
         rate = _rate(write, count)
         yield {
-            "what": what, "where": kind, "rows_per_s": rate, "orm_rows_per_s": orm.get(peer),
-            "times_the_orm": round(rate / orm[peer], 1) if peer else None, "required": required,
-        }  # fmt: skip
+            "what": what,
+            "where": kind,
+            "rows_per_s": rate,
+            "orm_rows_per_s": orm.get(peer),
+            "times_the_orm": round(rate / orm[peer], 1) if peer else None,
+            "required": required,
+        }
 
 
 def _rest(sample: Sample) -> tuple[Any, ...]:
@@ -215,9 +255,13 @@ def _reads(home: Path) -> Iterator[dict[str, Any]]:
             for _ in range(5):
                 begun = time.perf_counter()
                 done = subprocess.run(
-                    [afx, *command], env=environment, capture_output=True, text=True,
-                    check=False, cwd=home,
-                )  # fmt: skip
+                    [afx, *command],
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    cwd=home,
+                )
                 taken.append((time.perf_counter() - begun) * 1000)
                 # Nobody leads this cluster, of which `status` tells by 3.
                 assert done.returncode in ((3,) if command == ("status",) else (0,)), done.stderr

@@ -116,9 +116,12 @@ def test_a_file_gives_way_to_a_variable_and_that_to_a_flag(afx: Run, home: Path)
     for flags, variables, name in (
         ((), {}, "file.db"),
         ((), {"AFX_DATABASE_URL": f"sqlite:///{home}/variable.db"}, "variable.db"),
-        (("--database-url", f"sqlite:///{home}/flag.db"),
-         {"AFX_DATABASE_URL": f"sqlite:///{home}/variable.db"}, "flag.db"),
-    ):  # fmt: skip
+        (
+            ("--database-url", f"sqlite:///{home}/flag.db"),
+            {"AFX_DATABASE_URL": f"sqlite:///{home}/variable.db"},
+            "flag.db",
+        ),
+    ):
         assert afx("db", "upgrade", *flags, **variables).returncode == 0
         assert (home / name).exists()
 
@@ -139,9 +142,19 @@ def test_a_demo_prints_one_object_and_leaves_nothing_behind(afx: Run) -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert list(figures) == [
-        "workers", "sessions", "published", "expected", "delivered", "lost", "duplicated",
-        "out_of_order", "revoked", "latency_ms", "failover", "seconds",
-    ]  # fmt: skip
+        "workers",
+        "sessions",
+        "published",
+        "expected",
+        "delivered",
+        "lost",
+        "duplicated",
+        "out_of_order",
+        "revoked",
+        "latency_ms",
+        "failover",
+        "seconds",
+    ]
     assert figures["delivered"] == figures["published"] >= 120
     assert set(figures["latency_ms"]) == {"p50", "p99"}
     assert set(figures["failover"]) == {"node", "sessions", "detected_s", "recovered_s"}

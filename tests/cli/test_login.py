@@ -35,11 +35,25 @@ def sandbox(home: Path) -> Iterator[SandboxClient]:
 def talk(home: Path, *flags: str, answer: Callable[[str], str]) -> tuple[int, str]:
     """Run a login; ``answer`` gives a line for each line or question that it prints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "session", "login", "main", "--user", "alice",
-         "--sandbox", *flags],
-        stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=home,
+        [
+            sys.executable,
+            "-m",
+            "cli.main",
+            "session",
+            "login",
+            "main",
+            "--user",
+            "alice",
+            "--sandbox",
+            *flags,
+        ],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=home,
         env={**os.environ, "AFX_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
+    )
     assert process.stdin and process.stderr and process.stdout
     said = ""
     with process:

@@ -33,9 +33,10 @@ def _prepared() -> Iterator[Path]:
     lines = [json.dumps({"name": f"main-{n}", "user": "alice", "login": login(n)}) for n in (1, 2)]
     (home / "l.jsonl").write_text("\n".join(lines))
     for command in (
-        ("user", "add", "alice"), ("session", "import", "-f", "l.jsonl"),
+        ("user", "add", "alice"),
+        ("session", "import", "-f", "l.jsonl"),
         ("rule", "add", "main-1", "--from", "@the_news", "--to", "@copies", "--name", "news"),
-    ):  # fmt: skip
+    ):
         done = run(*command)
         assert done.returncode == 0, done.stderr
     yield home
@@ -82,10 +83,12 @@ def test_the_table_of_commands_says_what_each_one_says_of_itself(name: str) -> N
 
 
 READS = [
-    path for path, command in LEAVES
+    path
+    for path, command in LEAVES
     if path[-1] in ("list", "show", "status", "verify", "doctor", "workers", "sessions", "top")
-    and path[0] != "sandbox" and path != ("redis", "status")
-]  # fmt: skip
+    and path[0] != "sandbox"
+    and path != ("redis", "status")
+]
 
 
 @pytest.mark.parametrize("path", READS, ids=" ".join)
@@ -95,13 +98,19 @@ def test_every_read_takes_json(path: tuple[str, ...]) -> None:
 
 
 CHANGES = [
-    ("user", "add", "bob"), ("user", "tier", "alice", "premium"), ("user", "remove", "bob"),
-    ("session", "import", "new", "--user", "alice"), ("session", "pause", "main-1"),
+    ("user", "add", "bob"),
+    ("user", "tier", "alice", "premium"),
+    ("user", "remove", "bob"),
+    ("session", "import", "new", "--user", "alice"),
+    ("session", "pause", "main-1"),
     ("session", "move", "main-1"),
-    ("rule", "add", "main-2", "--from", "@aaaa", "--to", "@bbbb"), ("rule", "disable", "1"),
-    ("rule", "remove", "main-1/news"), ("rule", "apply", "-f", "rules.yaml"),
-    ("session", "import", "-f", "more.jsonl"), ("session", "remove", "main-2"),
-]  # fmt: skip
+    ("rule", "add", "main-2", "--from", "@aaaa", "--to", "@bbbb"),
+    ("rule", "disable", "1"),
+    ("rule", "remove", "main-1/news"),
+    ("rule", "apply", "-f", "rules.yaml"),
+    ("session", "import", "-f", "more.jsonl"),
+    ("session", "remove", "main-2"),
+]
 
 
 def test_a_dry_run_changes_nothing_and_leaves_no_audit_row(afx: Run, home: Path) -> None:
@@ -114,9 +123,14 @@ def test_a_dry_run_changes_nothing_and_leaves_no_audit_row(afx: Run, home: Path)
     def world() -> list[str]:
         return [
             afx(*it, "--json").stdout
-            for it in (("user", "list"), ("session", "list"), ("rule", "list"), ("audit", "list"),
-                       ("control", "list"))
-        ]  # fmt: skip
+            for it in (
+                ("user", "list"),
+                ("session", "list"),
+                ("rule", "list"),
+                ("audit", "list"),
+                ("control", "list"),
+            )
+        ]
 
     before = world()
     for command in CHANGES:
@@ -222,9 +236,12 @@ def test_rules_are_applied_with_a_diff_and_exported(afx: Run, home: Path) -> Non
     )
     done = afx("rule", "apply", "-f", "rules.yaml")
     assert done.stdout.splitlines() == [
-        "~ main-1/news", "  - @the_news → @copies (copy)", "  + @other → @copies (copy)",
-        "+ main-2/more  @aaaa → -1001 (forward)", "1 added, 1 changed, 0 removed",
-    ]  # fmt: skip
+        "~ main-1/news",
+        "  - @the_news → @copies (copy)",
+        "  + @other → @copies (copy)",
+        "+ main-2/more  @aaaa → -1001 (forward)",
+        "1 added, 1 changed, 0 removed",
+    ]
     exported = afx("rule", "export").stdout
     path.write_text(exported)
     assert "already" in afx("rule", "apply", "-f", "rules.yaml").stdout
@@ -238,11 +255,13 @@ def test_rules_are_applied_with_a_diff_and_exported(afx: Run, home: Path) -> Non
 def test_a_rule_file_with_one_mistake_changes_nothing(afx: Run, home: Path) -> None:
     before = afx("rule", "list", "--json").stdout
     for text, words in (
-        ("rules:\n- {session: main-2, name: a, from: '@aaaa', to: '@bbbb'}\n- {session: x}\n",
-         "line 3"),
+        (
+            "rules:\n- {session: main-2, name: a, from: '@aaaa', to: '@bbbb'}\n- {session: x}\n",
+            "line 3",
+        ),
         ("rules:\n- {session: nobody, name: a, from: '@aaaa', to: '@bbbb'}\n", "no session"),
         ("rules:\n- {session: main, name: a, from: '@aaaa', to: '@bbbb'}\n", "main-1, main-2"),
-    ):  # fmt: skip
+    ):
         (home / "r.yaml").write_text(text)
         complains(afx("rule", "apply", "-f", "r.yaml"), 2, words)
     complains(afx("rule", "apply", "-f", "none.yaml"), 2, "cannot be read")
@@ -275,8 +294,10 @@ def test_controls_without_a_coordinator_are_kept_and_exit_3(afx: Run, home: Path
     assert "No coordinator leads" in done.stderr
     [control] = told(afx("control", "list", "--json", "--open"))
     assert (control["kind"], control["session"], control["state"]) == (
-        "move", "main-1", "requested",
-    )  # fmt: skip
+        "move",
+        "main-1",
+        "requested",
+    )
     complains(afx("session", "move", "main-1", "--no-wait"), 2, "under way already")
     assert afx("control", "cancel", str(control["id"])).returncode == 0
     done = afx("control", "cancel", str(control["id"]))

@@ -24,8 +24,9 @@ def done(lab: Lab, number: int | None, seconds: float = 20) -> dict[str, Any]:
     assert number is not None
     lab.wait(
         f"control {number} ends",
-        lambda: controls.get(number)["state"] in ("done", "failed", "cancelled"), seconds,
-    )  # fmt: skip
+        lambda: controls.get(number)["state"] in ("done", "failed", "cancelled"),
+        seconds,
+    )
     return controls.get(number)
 
 
@@ -93,8 +94,11 @@ def test_a_cordoned_node_gets_nothing_even_after_its_restart(new_lab: NewLab) ->
     lab.fleet.kill_tree("w1")
     lab.wait("its sessions are elsewhere", lambda: on("w1") == 0 and lab.running() == 8, 20)
     lab.fleet.start_worker("w1")
-    lab.wait("w1 is back, cordoned", lambda: [
-        it.state for it in lab.nodes() if it.name == "w1"] == ["cordoned"], 20)  # fmt: skip
+    lab.wait(
+        "w1 is back, cordoned",
+        lambda: [it.state for it in lab.nodes() if it.name == "w1"] == ["cordoned"],
+        20,
+    )
     session = sessions.find(more[0].name)
     done(lab, acts.want(ME, session.name, "paused").control)
     done(lab, acts.want(ME, session.name, "running").control)
@@ -179,8 +183,11 @@ def test_a_drain_goes_on_under_a_new_leader(new_lab: NewLab) -> None:
     assert on(node) == 0
     verdict = lab.wait_delivered(40)
     assert clean(verdict), verdict
-    lab.wait("no room is kept for nobody", lambda: [
-        it.assigned for it in lab.nodes()] == [on(it.name) for it in lab.nodes()], 10)  # fmt: skip
+    lab.wait(
+        "no room is kept for nobody",
+        lambda: [it.assigned for it in lab.nodes()] == [on(it.name) for it in lab.nodes()],
+        10,
+    )
 
 
 def test_a_backup_is_restored_only_into_a_cluster_at_rest(new_lab: NewLab) -> None:
@@ -269,8 +276,14 @@ def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
 
     from cli_runs import runner
 
-    lab = new_lab({"AFX_REBALANCE_SECONDS": "0", "AFX_RAM_LIMIT_MIB": "300",
-                   "AFX_RAM_HEADROOM_MIB": "1", "AFX_RAM_HEADROOM_SHARE": "0.01"})  # fmt: skip
+    lab = new_lab(
+        {
+            "AFX_REBALANCE_SECONDS": "0",
+            "AFX_RAM_LIMIT_MIB": "300",
+            "AFX_RAM_HEADROOM_MIB": "1",
+            "AFX_RAM_HEADROOM_SHARE": "0.01",
+        }
+    )
     lab.add_sessions(60)
     lab.fleet.start_coordinator()
     lab.fleet.start_worker("w1")

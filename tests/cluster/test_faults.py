@@ -219,7 +219,10 @@ def test_whatever_dies_in_a_minute_of_kills_nothing_is_lost(new_lab: NewLab, see
 def test_a_minute_of_soak_is_clean(seed: int) -> None:
     said = subprocess.run(
         [sys.executable, "-m", "afx.soak", "--minutes", "1", "--seed", str(seed), "--every", "4"],
-        capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
     figures = json.loads(said.stdout)
     assert said.returncode == 0 and figures["clean"] and figures["faults"] > 5, said.stderr

@@ -19,14 +19,27 @@ NOTHING = Metrics(0, 0, 0, 0.0, 0, 0, 0)
 
 def view(process: subprocess.Popen[bytes], **changes: str) -> WorkerView:
     held = {
-        "boot_id": boot_id(), "pid_namespace": pid_namespace(),
+        "boot_id": boot_id(),
+        "pid_namespace": pid_namespace(),
         "processes": describe([process.pid]),
-    }  # fmt: skip
+    }
     held |= changes
     return WorkerView(
-        "w", "one", "ready", 1, "h", held["boot_id"], held["pid_namespace"], held["processes"],
-        1, 0, 0, "", "", NOTHING,
-    )  # fmt: skip
+        "w",
+        "one",
+        "ready",
+        1,
+        "h",
+        held["boot_id"],
+        held["pid_namespace"],
+        held["processes"],
+        1,
+        0,
+        0,
+        "",
+        "",
+        NOTHING,
+    )
 
 
 @pytest.fixture

@@ -67,8 +67,11 @@ def test_a_premium_session_displaces_a_free_one_that_then_waits(new_lab: NewLab)
     lab.wait_running(8)
     lab.expect_copies()
     [gold] = lab.add_sessions(1, tier="premium")
-    lab.wait("the premium one runs", lambda: (gold.id, "running") in {
-        (it.session, it.state) for it in assignments.active()}, 20)  # fmt: skip
+    lab.wait(
+        "the premium one runs",
+        lambda: (gold.id, "running") in {(it.session, it.state) for it in assignments.active()},
+        20,
+    )
     lab.wait("one free one waits", lambda: queue.count() == 1, 20)
     assert len(assignments.active()) == 8
     lab.post(160, 200, [it for it in lab.sessions if it.id in where(lab)])
@@ -109,11 +112,15 @@ def test_when_most_nodes_are_lost_at_once_placement_holds_and_then_goes_on(
 
 
 def test_uneven_nodes_are_evened_out_without_a_message_lost(new_lab: NewLab) -> None:
-    lab = new_lab({
-        "AFX_REBALANCE_SECONDS": "1", "AFX_PREEMPTION_REST_MINUTES": "0.01",
-        "AFX_RAM_LIMIT_MIB": "400", "AFX_RAM_HEADROOM_MIB": "8",
-        "AFX_RAM_HEADROOM_SHARE": "0.01",
-    })  # fmt: skip
+    lab = new_lab(
+        {
+            "AFX_REBALANCE_SECONDS": "1",
+            "AFX_PREEMPTION_REST_MINUTES": "0.01",
+            "AFX_RAM_LIMIT_MIB": "400",
+            "AFX_RAM_HEADROOM_MIB": "8",
+            "AFX_RAM_HEADROOM_SHARE": "0.01",
+        }
+    )
     lab.add_sessions(60)
     lab.fleet.start_coordinator()
     lab.fleet.start_worker("w1")
@@ -135,6 +142,9 @@ def test_sessions_that_cannot_start_end_up_in_quarantine_with_a_reason(new_lab: 
     lab.wait_running()
     held = sessions.find(lab.sessions[0].name)
     rules.create(held, ["@nobody_knows_it"], ["-1001"])
-    lab.wait("it is in trouble", lambda: "is not known to this account" in str(
-        sessions.describe(held)["trouble"]), 20)  # fmt: skip
+    lab.wait(
+        "it is in trouble",
+        lambda: "is not known to this account" in str(sessions.describe(held)["trouble"]),
+        20,
+    )
     lab.wait("again", lambda: "times in a row" in sessions.describe(held)["trouble"], 20)

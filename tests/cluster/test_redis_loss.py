@@ -53,8 +53,9 @@ def test_a_flushed_redis_is_filled_again_and_no_session_even_stops(new_lab: NewL
     assert int(lab.redis.get(keys.GENERATION) or 0) > generation
     lab.wait(
         "cursors are stored again",
-        lambda: all(lab.redis.exists(keys.cursor(it.id)) for it in lab.sessions), 10,
-    )  # fmt: skip
+        lambda: all(lab.redis.exists(keys.cursor(it.id)) for it in lab.sessions),
+        10,
+    )
     # And they are good: whoever dies now is replaced without a message lost.
     lab.expect_copies()
     lab.post(300, 150)

@@ -20,8 +20,15 @@ from afx.errors import FencedError
 from models.storage.assignments import Active
 
 MIB = 1024 * 1024
-IDLE = Metrics(rss=100 * MIB, ram_free=1000 * MIB, ram_limit=2000 * MIB, cpu=0.1, sessions=0,
-               starting=0, forwarded=0)  # fmt: skip
+IDLE = Metrics(
+    rss=100 * MIB,
+    ram_free=1000 * MIB,
+    ram_limit=2000 * MIB,
+    cpu=0.1,
+    sessions=0,
+    starting=0,
+    forwarded=0,
+)
 
 
 def identity(incarnation: str = "one", most: int = 10) -> Identity:

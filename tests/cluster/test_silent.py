@@ -77,7 +77,7 @@ def ends(lab: Lab, chosen: Callable[[], bool] = lambda: True) -> None:
             (it["kind"] == "recycle" and it["forced"] and "does not answer" in it["note"])
             or (it["state"] == "done" and it["actor"] == "coordinator")
             for it in controls.listing().rows
-        )  # fmt: skip
+        )
 
     lab.wait("it is told to begin anew", told, 20)
     lab.fleet.start_worker("w1")

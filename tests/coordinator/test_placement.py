@@ -12,9 +12,15 @@ MIB = 1024 * 1024
 
 def node(name: str, **fields: object) -> Node:
     held: dict[str, object] = {
-        "name": name, "incarnation": f"i-{name}", "free": 1000 * MIB, "reach": 1000 * MIB,
-        "cpu": 0.0, "sessions": 0, "max_sessions": 100, "starts": 40,
-    }  # fmt: skip
+        "name": name,
+        "incarnation": f"i-{name}",
+        "free": 1000 * MIB,
+        "reach": 1000 * MIB,
+        "cpu": 0.0,
+        "sessions": 0,
+        "max_sessions": 100,
+        "starts": 40,
+    }
     return Node(**{**held, **fields})  # type: ignore[arg-type]
 
 
@@ -35,7 +41,8 @@ nodes = st.lists(
 )
 wishes = st.lists(
     st.tuples(
-        st.integers(1, 20), st.booleans(),
+        st.integers(1, 20),
+        st.booleans(),
         st.frozensets(st.sampled_from(["region=eu", "kind=big"]), max_size=2),
     ),
     max_size=40,
@@ -44,7 +51,7 @@ wishes = st.lists(
         Wish(number, size, premium=premium, requires=requires)
         for number, (size, premium, requires) in enumerate(them)
     ]
-)  # fmt: skip
+)
 
 
 @given(wishes, nodes)

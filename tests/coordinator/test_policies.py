@@ -13,9 +13,9 @@ from afx.coordinator.preemption import Victim
 from afx.coordinator.rebalance import Carrier, Movable
 
 MIB = 1024 * 1024
-waiters = st.lists(
-    st.tuples(st.booleans(), st.floats(0, 2000)), max_size=60
-).map(lambda them: [Waiter(number, *it) for number, it in enumerate(them)])  # fmt: skip
+waiters = st.lists(st.tuples(st.booleans(), st.floats(0, 2000)), max_size=60).map(
+    lambda them: [Waiter(number, *it) for number, it in enumerate(them)]
+)
 
 
 # --- fairness -----------------------------------------------------------------------
@@ -59,11 +59,15 @@ def node(name: str, free: int, sessions: int, most: int = 100, **fields: object)
 
 victims = st.lists(
     st.builds(
-        Victim, st.integers(0, 10**6), st.sampled_from(["i-a", "i-b"]), st.integers(1, 50),
+        Victim,
+        st.integers(0, 10**6),
+        st.sampled_from(["i-a", "i-b"]),
+        st.integers(1, 50),
         st.floats(0, 1000),
     ),
-    max_size=12, unique_by=lambda it: it.session,
-)  # fmt: skip
+    max_size=12,
+    unique_by=lambda it: it.session,
+)
 
 
 @given(victims, st.integers(0, 40), st.integers(0, 40), st.integers(1, 80), st.integers(1, 5))
@@ -159,8 +163,9 @@ def test_the_brake_lets_go_by_itself(lost: dict[str, float], live: int) -> None:
 
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(50, 100)), min_size=2, max_size=6),
-    st.integers(1, 10), st.integers(1, 20),
-)  # fmt: skip
+    st.integers(1, 10),
+    st.integers(1, 20),
+)
 def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
     loads: list[tuple[int, int]], size: int, most: int
 ) -> None:
@@ -169,9 +174,10 @@ def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
         for n, (count, reach) in enumerate(loads)
     ]
     movable = [
-        Movable(1000 * n + it, f"i{n}", size) for n, (count, _) in enumerate(loads)
+        Movable(1000 * n + it, f"i{n}", size)
+        for n, (count, _) in enumerate(loads)
         for it in range(count)
-    ]  # fmt: skip
+    ]
     shifts = rebalance.plan(nodes, movable, most)
     assert len(shifts) <= most and len({it.session for it in shifts}) == len(shifts)
     if rebalance.imbalance(nodes) <= rebalance.BEGIN_RATIO:
@@ -181,9 +187,13 @@ def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
         for name, sign in ((it.source, -1), (it.target, 1)):
             held = after[name]
             after[name] = Carrier(
-                held.name, held.incarnation, held.used + sign * size, held.reach,
-                held.sessions + sign, held.max_sessions,
-            )  # fmt: skip
+                held.name,
+                held.incarnation,
+                held.used + sign * size,
+                held.reach,
+                held.sessions + sign,
+                held.max_sessions,
+            )
     assert all(it.sessions <= it.max_sessions for it in after.values())
     fullest = max(it.used / it.reach for it in nodes)
     assert all(it.used / it.reach <= fullest for it in after.values())
@@ -208,8 +218,9 @@ def test_the_budget_bounds_a_round_and_an_hour() -> None:
 
 def test_a_session_goes_only_where_its_labels_are() -> None:
     nodes = [
-        Carrier("a", "ia", 90, 100, 9, 99), Carrier("b", "ib", 0, 100, 0, 99),
+        Carrier("a", "ia", 90, 100, 9, 99),
+        Carrier("b", "ib", 0, 100, 0, 99),
         Carrier("c", "ic", 20, 100, 2, 99, frozenset({"region=eu"})),
-    ]  # fmt: skip
+    ]
     movable = [Movable(1, "ia", 10, frozenset({"region=eu"}))]
     assert [it.target for it in rebalance.plan(nodes, movable, 9)] == ["c"]

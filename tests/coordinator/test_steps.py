@@ -49,9 +49,11 @@ def test_a_nodes_control_takes_only_steps_that_there_are(
 
 
 @given(
-    st.sampled_from(["pause", "resume", "move", "remove"]), OPEN,
-    st.sampled_from(["", "w1", "w2"]), session_looks,
-)  # fmt: skip
+    st.sampled_from(["pause", "resume", "move", "remove"]),
+    OPEN,
+    st.sampled_from(["", "w1", "w2"]),
+    session_looks,
+)
 def test_a_sessions_control_takes_only_steps_that_there_are(
     kind: str, state: str, target: str, look: SessionLook
 ) -> None:

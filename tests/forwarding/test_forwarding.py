@@ -18,8 +18,10 @@ def test_a_replay_has_the_same_random_id(rule: int, source: int, message: int, t
 
 
 def test_what_differs_in_anything_has_another_random_id() -> None:
-    made = {random_id(*it) for it in ((1, 2, 3, 4), (2, 2, 3, 4), (1, 3, 3, 4), (1, 2, 4, 4),
-                                      (1, 2, 3, 5))}  # fmt: skip
+    made = {
+        random_id(*it)
+        for it in ((1, 2, 3, 4), (2, 2, 3, 4), (1, 3, 3, 4), (1, 2, 4, 4), (1, 2, 3, 5))
+    }
     assert len(made) == 5
 
 

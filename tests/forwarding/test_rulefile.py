@@ -60,11 +60,21 @@ def test_yaml_toml_and_json_say_the_same() -> None:
     assert parse(YAML.encode(), "r.yaml") == WANTED
     assert parse(TOML.encode(), "r.toml") == WANTED
     rules = [
-        {"session": "main", "name": "news", "from": "@the_news",
-         "to": [-1001234567890, "t.me/copies"]},
-        {"session": "main", "name": "off", "from": ["@abcd"], "to": ["@efgh"], "mode": "forward",
-         "enabled": False},
-    ]  # fmt: skip
+        {
+            "session": "main",
+            "name": "news",
+            "from": "@the_news",
+            "to": [-1001234567890, "t.me/copies"],
+        },
+        {
+            "session": "main",
+            "name": "off",
+            "from": ["@abcd"],
+            "to": ["@efgh"],
+            "mode": "forward",
+            "enabled": False,
+        },
+    ]
     assert parse(json.dumps({"rules": rules}, indent=1).encode(), "r.json") == WANTED
 
 
@@ -120,8 +130,11 @@ def test_a_chat_is_a_name_or_an_id_and_nothing_else(text: str) -> None:
         ("rules:\n  - {session: a, name: b, from: [], to: '@abcd'}", 2, "names no chat"),
         ("rules:\n  - {session: a, name: b, from: '@abcd', to: {}}", 2, "a list of chats"),
         ("rules:\n  - {session: a, name: b, from: '@abcd', to: '@abcd',\n mode: x}", 3, "no mode"),
-        ("rules:\n  - {session: a, name: b, from: '@abcd', to: '@abcd', enabled: 'true'}", 2,
-         "true or false"),
+        (
+            "rules:\n  - {session: a, name: b, from: '@abcd', to: '@abcd', enabled: 'true'}",
+            2,
+            "true or false",
+        ),
         ("rules:\n  - &a {session: a}\n  - *a\n", 3, "aliases"),
         ("rules:\n  - just text\n", 2, "a rule has keys"),
         ("rules: text\n", 1, "not a list"),
@@ -131,12 +144,19 @@ def test_a_chat_is_a_name_or_an_id_and_nothing_else(text: str) -> None:
         ("rules: [\n", 2, "no YAML"),
         ("a: 1\na: 2\n", 2, "there twice"),
         ("[" * 5000, 1, "too deeply"),
-        ("rules:\n  - {session: \"a\\u001b[2J\", name: b, from: '@abcd', to: '@abcd'}", 2,
-         "cannot be printed"),
-        ("rules:\n- {session: a, name: b, from: '@abcd', to: '@abcd'}\n"
-         "- {session: a, name: b, from: '@abcd', to: '@abcd'}\n", 3, "already, in line 2"),
+        (
+            "rules:\n  - {session: \"a\\u001b[2J\", name: b, from: '@abcd', to: '@abcd'}",
+            2,
+            "cannot be printed",
+        ),
+        (
+            "rules:\n- {session: a, name: b, from: '@abcd', to: '@abcd'}\n"
+            "- {session: a, name: b, from: '@abcd', to: '@abcd'}\n",
+            3,
+            "already, in line 2",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_told_with_its_line(text: str, line: int, words: str) -> None:
     with pytest.raises(UsageError) as told:
         parse(text.encode(), "rules.yaml")

@@ -80,8 +80,9 @@ def test_a_summary_is_the_same_before_and_after_the_roll_up(database: Any) -> No
             del it["rss"], it["last"]
     assert after == before
     assert [(it["worker"], it["samples"], it["forwarded"]) for it in after] == [
-        ("w1", 192, 576), ("w2", 1, 1),
-    ]  # fmt: skip
+        ("w1", 192, 576),
+        ("w2", 1, 1),
+    ]
 
 
 def test_a_series_is_read_by_pages(database: Any) -> None:

@@ -42,8 +42,9 @@ def filled(database: Any) -> Any:
 def contents() -> dict[str, list[Any]]:
     return {
         it.__name__: sorted(map(str, it.select().dicts()))
-        for it in tables.ALL if it not in (tables.ClusterState, tables.SessionAssignment)
-    }  # fmt: skip
+        for it in tables.ALL
+        if it not in (tables.ClusterState, tables.SessionAssignment)
+    }
 
 
 def test_a_restored_database_holds_what_the_backup_does(filled: Any, home: Path) -> None:
@@ -140,9 +141,10 @@ def test_a_backup_is_of_one_moment_while_others_write(filled: Any, home: Path) -
     for number in range(5):
         text = gzip.decompress((home / f"{number}.gz").read_bytes()).decode()
         stamps = [
-            value[3] for kind, value in backup._lines(home / f"{number}.gz")
+            value[3]
+            for kind, value in backup._lines(home / f"{number}.gz")
             if kind == "row" and len(value) == 4 and value[1] in ("a", "b")
-        ]  # fmt: skip
+        ]
         assert len(stamps) == 2 and stamps[0] == stamps[1], text[:300]
 
 

@@ -54,8 +54,10 @@ def test_a_task_goes_from_its_queue_to_its_result(database: Any) -> None:
     tasks.succeed(number, {"rows": 3})
     held = tasks.get(number)
     assert (held["state"], held["result"], held["arguments"]) == (
-        "succeeded", {"rows": 3}, {"chat": "@a"},
-    )  # fmt: skip
+        "succeeded",
+        {"rows": 3},
+        {"chat": "@a"},
+    )
     tasks.note_progress(number, 0.1)
     assert tasks.get(number)["progress"] == 1.0
 
@@ -223,11 +225,16 @@ def test_a_recommendation_is_written_down_when_it_changes(database: Any) -> None
         return scaling.record(decision, current=2, desired=desired, reason="RAM", figures={"a": 1})
 
     assert [record("out", 3), record("out", 3), record("out", 4), record("hold", 4)] == [
-        True, False, True, True,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        True,
+    ]
     assert [(it["decision"], it["desired"]) for it in scaling.listing().rows] == [
-        ("hold", 4), ("out", 4), ("out", 3),
-    ]  # fmt: skip
+        ("hold", 4),
+        ("out", 4),
+        ("out", 3),
+    ]
     latest = scaling.latest()
     assert latest and latest["figures"] == {"a": 1}
 

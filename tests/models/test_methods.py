@@ -16,9 +16,10 @@ METHODS = [
     (module.name, name, function)
     for module in pkgutil.iter_modules(storage.__path__)
     for name, function in vars(import_module(f"models.storage.{module.name}")).items()
-    if inspect.isfunction(function) and not name.startswith("_")
+    if inspect.isfunction(function)
+    and not name.startswith("_")
     and function.__module__ == f"models.storage.{module.name}"
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,13 @@ def checks(database: Any, name: str) -> set[tuple[str, ...]]:
         texts = re.findall(r"CHECK \(((?:[^()]|\([^()]*\))*)\)", statement)
     else:
         texts = [
-            it for (it,) in database.execute_sql(
+            it
+            for (it,) in database.execute_sql(
                 "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
-                " WHERE contype = 'c' AND conrelid = %s::regclass", (name,)
+                " WHERE contype = 'c' AND conrelid = %s::regclass",
+                (name,),
             ).fetchall()
-        ]  # fmt: skip
+        ]
     return {tuple(sorted(re.findall(r"'(\w+)'|\b(\d+)\b", it))) for it in texts}  # type: ignore[misc]
 
 
@@ -92,9 +94,18 @@ def test_each_migration_goes_down_and_up_with_data_in_it(database: Any) -> None:
     tables.WorkerTask.create(kind="export", session=session, arguments={})
     for span in (0, 60):
         tables.WorkerAnalytics.create(
-            worker="w1", span=span, rss=1, rss_max=1, cpu=1, cpu_max=1, sessions=1, sessions_max=1,
-            forwarded=1, load=1, load_max=1,
-        )  # fmt: skip
+            worker="w1",
+            span=span,
+            rss=1,
+            rss_max=1,
+            cpu=1,
+            cpu_max=1,
+            sessions=1,
+            sessions_max=1,
+            forwarded=1,
+            load=1,
+            load_max=1,
+        )
     names = schema.applied()
     for name in reversed(names[1:]):
         assert schema.downgrade() == [name]

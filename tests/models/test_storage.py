@@ -247,8 +247,9 @@ def test_an_id_is_never_given_twice(ids: list[int]) -> None:
 def test_what_exists_is_told_by_name_and_by_login(ids: list[int]) -> None:
     sessions.create(users.find("alice"), NewSession("one", "sealed", "print"))
     assert sessions.taken([("s0", None), ("new", "print"), ("other", "fresh")]) == (
-        {"s0": None, "one": "print"}, {"print": "one"},
-    )  # fmt: skip
+        {"s0": None, "one": "print"},
+        {"print": "one"},
+    )
 
 
 def test_sessions_are_listed_by_pages_and_filters(ids: list[int]) -> None:
@@ -528,8 +529,9 @@ def test_cursors_are_kept_and_replaced_and_go_with_their_session(ids: list[int])
         cursors.save_many({first: {"account": "1:0:5"}, second: {"last:-7": "9"}, 999: {"x": "1"}})
         cursors.save_many({first: {"account": "2:0:6", "channel:3": "4"}})
     assert list(cursors.pages(1)) == [
-        {first: {"account": "2:0:6", "channel:3": "4"}}, {second: {"last:-7": "9"}},
-    ]  # fmt: skip
+        {first: {"account": "2:0:6", "channel:3": "4"}},
+        {second: {"last:-7": "9"}},
+    ]
     sessions.remove_many([first])
     assert [list(page) for page in cursors.pages()] == [[second]]
 

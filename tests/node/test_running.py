@@ -35,17 +35,24 @@ class Stage:
         cursors: Mapping[str, str] | None = None,
     ) -> RunningSession:
         spec = SessionSpec(
-            1, "one", "free", "",
+            1,
+            "one",
+            "free",
+            "",
             tuple(
                 RuleSpec(number, (_name(a),), (_name(b),), mode)
                 for number, (a, b, mode) in enumerate(rules, 1)
             ),
-        )  # fmt: skip
+        )
         environment = Environment(
-            1, "sandbox", guarded_connection(lambda: self.may_write, 2.0), lambda: self.may_write,
-            lambda _: None, lambda _, error: self.lost.append(error),
+            1,
+            "sandbox",
+            guarded_connection(lambda: self.may_write, 2.0),
+            lambda: self.may_write,
+            lambda _: None,
+            lambda _, error: self.lost.append(error),
             lambda _, reason: self.troubles.append(reason),
-        )  # fmt: skip
+        )
         stored = StoredSession(self.town.login(account), cursors or {}, {})
         return RunningSession(spec, 1, stored, environment)
 

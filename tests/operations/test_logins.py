@@ -43,8 +43,10 @@ def test_the_same_key_at_another_server_is_the_same_login() -> None:
     assert logins.fingerprint(login(7)) == logins.fingerprint(login(7, "2001:67c:4e8:f002::a"))
 
 
-@given(st.text(max_size=400) | st.binary(max_size=300).map(
-    lambda it: "1" + base64.urlsafe_b64encode(it).decode()))  # fmt: skip
+@given(
+    st.text(max_size=400)
+    | st.binary(max_size=300).map(lambda it: "1" + base64.urlsafe_b64encode(it).decode())
+)
 def test_what_is_no_string_is_refused_and_never_shown(text: str) -> None:
     try:
         logins.check(text)
@@ -101,9 +103,12 @@ def test_what_is_no_session_file_is_refused(home: Path) -> None:
 def outcomes(path: Path, *, user: str = "", dry_run: bool = False) -> dict[int, tuple[str, str]]:
     found: dict[int, tuple[str, str]] = {}
     imports.run(
-        Operator("me", b"key", dry_run), Vault([KEY]), path, user=user,
+        Operator("me", b"key", dry_run),
+        Vault([KEY]),
+        path,
+        user=user,
         told=lambda them: found.update({it.line: (it.status, it.reason) for it in them}),
-    )  # fmt: skip
+    )
     return found
 
 
@@ -122,10 +127,13 @@ def test_a_list_is_imported_and_a_second_time_passed_over(alice: Any, home: Path
     path = home / "list.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerows([
-            ("name", "user", "login", "file"), ("a", "alice", login(1), ""),
-            ("b", "", "", "b.session"),
-        ])  # fmt: skip
+        writer.writerows(
+            [
+                ("name", "user", "login", "file"),
+                ("a", "alice", login(1), ""),
+                ("b", "", "", "b.session"),
+            ]
+        )
     assert outcomes(path, user="alice") == {2: ("added", ""), 3: ("added", "")}
     assert outcomes(path, user="alice") == {2: ("present", ""), 3: ("present", "")}
     assert Vault([KEY]).open(sessions.find("b").login) == login(2)

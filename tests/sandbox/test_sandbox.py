@@ -60,8 +60,10 @@ def test_messages_can_be_sent_read_edited_and_deleted() -> None:
         sent = await client.send_message(channel.marked, "hello **world**")
         [held] = await client.get_messages(channel.marked, 5)
         assert (held.id, held.raw_text, type(held.entities[0])) == (
-            sent.id, "hello world", types.MessageEntityBold,
-        )  # fmt: skip
+            sent.id,
+            "hello world",
+            types.MessageEntityBold,
+        )
         await client.edit_message(channel.marked, sent.id, "changed")
         assert (await client.get_messages(channel.marked, ids=sent.id)).raw_text == "changed"
         await client.delete_messages(channel.marked, sent.id)

@@ -66,9 +66,13 @@ def test_a_rule_that_is_left_out_is_found_out(rule: str) -> None:
     often = {"unsure_tries_again": replace(ROUGH, failover=0.1, flush=0.02, lose=0.3, late=0.5)}
     for seed in range(400):
         world = World(
-            seed, nodes=4, sessions=12, capacity=8, faults=often.get(rule, ROUGH),
+            seed,
+            nodes=4,
+            sessions=12,
+            capacity=8,
+            faults=often.get(rule, ROUGH),
             broken=Broken(**{rule: True}),
-        )  # fmt: skip
+        )
         world.run(60.0)
         if world.violations:
             return

@@ -142,9 +142,17 @@ def _dialog(call: Call, peer: Peer) -> tuple[Any, Message | None]:
         held = (it for it in reversed(call.me.box.messages.values()) if it.chat == number)
     top = next(iter(held), None)
     dialog = types.Dialog(
-        views.peer(number), top.id if top else 0, 0, 0, 0, 0, 0, 0, types.PeerNotifySettings(),
+        views.peer(number),
+        top.id if top else 0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        types.PeerNotifySettings(),
         pts=pts,
-    )  # fmt: skip
+    )
     return dialog, top
 
 

@@ -27,14 +27,22 @@ def send_message(call: Call, request: Any) -> Any:
     _check(call, peer, [request.random_id])
     reply_to = getattr(request.reply_to, "reply_to_msg_id", None)
     message, event = _deliver(
-        call, peer, request.message, request.random_id,
-        entities=request.entities, reply_to=reply_to,
-    )  # fmt: skip
+        call,
+        peer,
+        request.message,
+        request.random_id,
+        entities=request.entities,
+        reply_to=reply_to,
+    )
     if isinstance(peer, Account):
         return types.UpdateShortSentMessage(
-            message.id, event.pts, event.count, datetime.fromtimestamp(message.date, UTC),
-            out=True, entities=message.entities,
-        )  # fmt: skip
+            message.id,
+            event.pts,
+            event.count,
+            datetime.fromtimestamp(message.date, UTC),
+            out=True,
+            entities=message.entities,
+        )
     return _answer(call, peer, [(message, event, request.random_id)])
 
 

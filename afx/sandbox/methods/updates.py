@@ -90,12 +90,18 @@ def _channel_too_long(call: Call, channel: Channel, limit: int) -> Any:
         chats = [views.chat(channel, call.me.id)]
     top = newest[0].id if newest else 0
     dialog = types.Dialog(
-        views.peer(channel.marked), top, 0, 0, 0, 0, 0, 0, types.PeerNotifySettings(),
+        views.peer(channel.marked),
+        top,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        types.PeerNotifySettings(),
         pts=channel.box.pts,
-    )  # fmt: skip
-    messages = [
-        views.message(it, channel, out=it.sender == call.me.id) for it in newest
-    ]  # fmt: skip
+    )
+    messages = [views.message(it, channel, out=it.sender == call.me.id) for it in newest]
     return types.updates.ChannelDifferenceTooLong(
         dialog, messages, chats, users, final=True, timeout=_CHANNEL_TIMEOUT
     )
