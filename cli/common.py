@@ -39,19 +39,19 @@ def settings(**flags: Any) -> Settings:
 
 def redis_url(held: Settings, *, start: bool = False) -> str:
     """Return the Redis URL in force; ``start`` runs the private one if needed."""
-    from afx.cluster import embedded
     from afx.errors import UnreachableError
+    from afx.local import private_redis
 
     if held.redis_url:
         return held.redis_url
     if start:
-        embedded.ensure(held.home)
-    elif not embedded.is_running(held.home):
+        private_redis.ensure(held.home)
+    elif not private_redis.is_running(held.home):
         raise UnreachableError(
             f"No Redis runs under {held.home}; start the cluster with 'afx up', "
             "or set AFX_REDIS_URL."
         )
-    return embedded.url_for(held.home)
+    return private_redis.url_for(held.home)
 
 
 @contextmanager

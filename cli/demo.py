@@ -15,7 +15,7 @@ from cli import common, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afx.demo import Scene
+    from afx.lab.demo import Scene
 
 
 def demo(
@@ -42,9 +42,9 @@ def demo(
 
     Example:  afx demo --sessions 200 --workers 4 --rate 400
     """
-    from afx.demo import run
     from afx.errors import UsageError
-    from afx.lab import Lab, temporary_settings
+    from afx.lab.cluster import Lab, temporary_settings
+    from afx.lab.demo import run
 
     if kill and workers < 2:
         raise UsageError("With one worker nobody is left to take over; add --no-kill or workers.")

@@ -19,11 +19,11 @@ def up(
 
     Example:  afx up --workers 3
     """
-    from afx.cluster import embedded
-    from afx.processes import Fleet
+    from afx.local import private_redis
+    from afx.local.processes import Fleet
 
     held = common.settings(redis_url=redis_url, database_url=database_url)
-    ours = not held.redis_url and not embedded.is_running(held.home)
+    ours = not held.redis_url and not private_redis.is_running(held.home)
     url = common.redis_url(held, start=True)
     with common.database(held):
         pass
@@ -42,4 +42,4 @@ def up(
         print("stopping: sessions first, then the coordinator", file=sys.stderr)
         fleet.stop()
         if ours:
-            embedded.stop(held.home)
+            private_redis.stop(held.home)

@@ -58,7 +58,7 @@ def start(
     from afx.cluster.connection import connect, reachable
     from afx.errors import UsageError
     from afx.logs import configure
-    from afx.node.runtime import Supervisor
+    from afx.node.supervisor import Supervisor
     from afx.security.keyfile import read_keys
 
     held = common.settings(
@@ -164,7 +164,7 @@ def show(
         fields = {
             "name": worker.name,
             "state": view.state if view else worker.state,
-            "wanted": worker.wanted,
+            "desired_state": worker.desired_state,
             "hostname": worker.hostname,
             "first_seen": worker.first_seen,
             "last_seen": worker.last_seen,

@@ -20,9 +20,9 @@ from peewee import (
 from models.base import JsonField, Table, UtcField, utc_now
 
 TIERS = ("premium", "free")
-WANTED_STATES = ("running", "paused")
+DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
-WORKER_WANTED = ("ready", "cordoned", "draining")
+DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
 ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
 TASK_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 CONTROL_STATES = ("requested", "sent", "acknowledged", "done", "failed", "cancelled")
@@ -68,8 +68,10 @@ class Session(Table):
     login = TextField()
     fingerprint = CharField(max_length=64, null=True, unique=True)
     """Of the login's key: the same login twice would be live twice."""
-    wanted = CharField(
-        max_length=10, default="running", constraints=[_one_of("wanted", WANTED_STATES)]
+    desired_state = CharField(
+        max_length=10,
+        default="running",
+        constraints=[_one_of("desired_state", DESIRED_SESSION_STATES)],
     )
     removing = BooleanField(default=False)
     """It is to be removed as soon as no node runs it."""
@@ -96,7 +98,7 @@ Session.add_index(
     Session.index(Session.name, where=(Session.trouble != ""), name="sessions_troubled")
 )
 Session.add_index(
-    Session.index(Session.id, where=(Session.wanted == "paused"), name="sessions_paused")
+    Session.index(Session.id, where=(Session.desired_state == "paused"), name="sessions_paused")
 )
 Session.add_index(Session.index(Session.id, where=Session.removing, name="sessions_removing"))
 Session.add_index(Session.index(Session.moved_at, name="sessions_moved_at"))
@@ -144,8 +146,10 @@ class Worker(Table):
     incarnation = CharField(max_length=40)
     hostname = CharField(max_length=255)
     state = CharField(max_length=10)
-    wanted = CharField(
-        max_length=10, default="ready", constraints=[_one_of("wanted", WORKER_WANTED)]
+    desired_state = CharField(
+        max_length=10,
+        default="ready",
+        constraints=[_one_of("desired_state", DESIRED_WORKER_STATES)],
     )
     """Stays over restarts of the node."""
     forwarded = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])

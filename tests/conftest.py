@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import redis as redis_module
 
-from afx.cluster import embedded
 from afx.cluster.connection import connect
+from afx.local import private_redis
 
 
 @pytest.fixture
@@ -26,16 +26,16 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def _redis_home() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="afx-r-"))
-    embedded.ensure(path)
+    private_redis.ensure(path)
     yield path
-    embedded.stop(path)
+    private_redis.stop(path)
     shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
 def redis_url(_redis_home: Path) -> str:
     """A real Redis, empty; each test process has its own server."""
-    url = embedded.url_for(_redis_home)
+    url = private_redis.url_for(_redis_home)
     client = connect(url)
     client.flushall()
     client.close()

@@ -9,4 +9,4 @@ from importlib.resources import files
 @cache
 def source(name: str) -> str:
     """Return the text of ``name.lua``."""
-    return files("afx.cluster").joinpath(f"{name}.lua").read_text()
+    return files("afx.cluster").joinpath("lua", f"{name}.lua").read_text()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from afx.cluster.registry import LIVE_STATES, WorkerView
 from afx.config import Settings
-from afx.coordinator import classes, pacing, placement
-from afx.coordinator.classes import CLASSES, Class
+from afx.coordinator.decisions import placement, session_size, token_bucket
+from afx.coordinator.decisions.session_size import CLASSES, Class
 from models.storage.placing import Running, Unplaced, labels_of
 
 _MIB = 1024 * 1024
@@ -21,10 +21,10 @@ class Capacity:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._buckets: dict[str, pacing.Bucket] = {}
+        self._buckets: dict[str, token_bucket.Bucket] = {}
         self._empty_rss: dict[str, int] = {}
         self._failed_on: dict[int, tuple[str, float]] = {}
-        self._deaths: dict[str, list[float]] = {}
+        self._failures: dict[str, list[float]] = {}
         self._costs: dict[Class, float] = dict.fromkeys(CLASSES, settings.session_kib * 1024.0)
         self.rate = 1.0
         """Share of the usual rate at which nodes may start sessions (the brake)."""
@@ -44,17 +44,17 @@ class Capacity:
 
     def note_death(self, node: str, now: float) -> None:
         """Remember that a node died: it gets fewer sessions for a while."""
-        self._deaths.setdefault(node, []).append(now)
+        self._failures.setdefault(node, []).append(now)
 
     def note_start(self, incarnation: str) -> None:
         """Take one start token of a node."""
-        self._buckets[incarnation] = pacing.spent(self._buckets[incarnation], 1)
+        self._buckets[incarnation] = token_bucket.spent(self._buckets[incarnation], 1)
 
     def node(self, it: WorkerView, now: float) -> placement.Node:
         """Return a node as placement sees it; refills its start tokens."""
         settings = self._settings
-        bucket = pacing.refilled(
-            self._buckets.get(it.incarnation, pacing.Bucket(settings.start_burst, now)),
+        bucket = token_bucket.refilled(
+            self._buckets.get(it.incarnation, token_bucket.Bucket(settings.start_burst, now)),
             now,
             settings.starts_per_second * self.rate,
             settings.start_burst,
@@ -62,7 +62,7 @@ class Capacity:
         self._buckets[it.incarnation] = bucket
         share = int(settings.ram_headroom_share * it.metrics.ram_limit)
         free = it.metrics.ram_free - it.reserved - max(self.headroom, share)
-        flaps = [at for at in self._deaths.get(it.name, ()) if now - at < _FLAP_MEMORY_SECONDS]
+        flaps = [at for at in self._failures.get(it.name, ()) if now - at < _FLAP_MEMORY_SECONDS]
         return placement.Node(
             it.name,
             it.incarnation,
@@ -91,7 +91,7 @@ class Capacity:
                 empty = self._empty_rss.setdefault(it.incarnation, it.metrics.rss)
                 base = max(base, float(empty))
                 seen.append((it.metrics.rss, counts.get(it.incarnation, {})))
-        self._costs = classes.fit(seen, self._settings.session_kib * 1024.0, base)
+        self._costs = session_size.fit(seen, self._settings.session_kib * 1024.0, base)
 
     def note_nodes(self, nodes: Iterable[WorkerView]) -> None:
         """Remember what new nodes use before they have any session."""
@@ -103,11 +103,11 @@ class Capacity:
         """Return the bytes that one more session of a class needs."""
         return max(1, int(self._costs[premium, active]))
 
-    def wish(self, it: Unplaced, now: float) -> placement.Wish:
+    def wish(self, it: Unplaced, now: float) -> placement.PlacementRequest:
         """Return a waiting session as placement sees it."""
         node, at = self._failed_on.get(it.id, ("", 0.0))
         failed = frozenset((node,) if node and now - at < _FAILED_MEMORY_SECONDS else ())
         premium = it.tier == "premium"
-        return placement.Wish(
+        return placement.PlacementRequest(
             it.id, self.cost(premium, it.active), it.last_worker, failed, premium, it.requires
         )

@@ -12,7 +12,7 @@ import redis
 import structlog
 
 from afx.cluster import keys
-from afx.coordinator.leader import Leader
+from afx.cluster.leadership import Leader
 from afx.errors import FencedError
 from models.base import transaction
 from models.storage import cluster, cursors

@@ -14,17 +14,17 @@ from dataclasses import replace
 import structlog
 
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
-from afx.coordinator.book import Book
-from afx.coordinator.moves import MoveNews
-from afx.coordinator.steps import (
-    NodeLook,
-    SessionLook,
+from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.coordinator_restart import CoordinatorRestart, is_for_coordinators
+from afx.coordinator.decisions.control_progress import (
+    NodeSnapshot,
+    SessionSnapshot,
     Step,
     coordinator_step,
     node_step,
     session_step,
 )
-from afx.coordinator.succession import Succession, is_for_coordinators
+from afx.coordinator.moves import MoveNews
 from afx.errors import UsageError
 from models.base import transaction
 from models.storage import cluster, controls, placing, workers
@@ -43,20 +43,22 @@ class Controls:
     ``term`` is the leader's, whose controls these are.
     """
 
-    def __init__(self, registry: Registry, book: Book, succession: Succession, term: int) -> None:
+    def __init__(
+        self, registry: Registry, table: AssignmentTable, restart: CoordinatorRestart, term: int
+    ) -> None:
         self._registry = registry
-        self._book = book
-        self._succession = succession
+        self._table = table
+        self._restart = restart
         self._term = term
         self._open: list[WorkerControl] = []
-        self._wanted: dict[str, str] = {}
+        self._desired: dict[str, str] = {}
         self._renewed: dict[str, float] = {}
         """Node → when it was last made to begin anew, for it did not answer."""
 
     def read(self) -> None:
         """Read what operators want, from SQL."""
         self._open = controls.open_ones()
-        self._wanted = workers.wanted()
+        self._desired = workers.desired_states()
 
     def impose(self, nodes: Sequence[WorkerView]) -> list[WorkerView]:
         """Tell the nodes what is wanted of them; returns them in their new states.
@@ -67,10 +69,10 @@ class Controls:
         homes = {"", *(it.incarnation for it in nodes)}
         kinds = {it.worker: it.kind for it in self._open if it.incarnation in homes}
         forced = {it.worker for it in self._open if it.forced and it.incarnation in homes}
-        counts = self._book.counts()
+        counts = self._table.counts()
         after: list[WorkerView] = []
         for it in nodes:
-            state = self._wanted.get(it.name, "ready")
+            state = self._desired.get(it.name, "ready")
             if kinds.get(it.name) == "stop":
                 state = "stopping"
             elif kinds.get(it.name) == "recycle" or it.name in forced:
@@ -126,8 +128,8 @@ class Controls:
                 forced=True,
                 note=told,
             )
-        if cordon and self._wanted.get(node.name) != "cordoned":
-            workers.set_wanted(node.name, "cordoned")
+        if cordon and self._desired.get(node.name) != "cordoned":
+            workers.set_desired_state(node.name, "cordoned")
             controls.request("cordon", "coordinator", worker=node.name, note=told)
 
     def asked_moves(self) -> dict[int, str]:
@@ -155,17 +157,17 @@ class Controls:
         if not self._open:
             return False
         by_name = {it.name: it for it in nodes}
-        counts = self._book.counts()
+        counts = self._table.counts()
         by_worker: dict[str, int] = {}
-        for active in self._book.active.values():
+        for active in self._table.active.values():
             by_worker[active.worker] = by_worker.get(active.worker, 0) + 1
         standings = placing.standing([it.session_id for it in self._open if it.session_id])
         with transaction():
             cluster.hold(self._term)
             for it in self._open:
                 if is_for_coordinators(it):
-                    older = self._succession.is_older_than(it)
-                    waited = self._succession.waited(it, now)
+                    older = self._restart.is_older_than(it)
+                    waited = self._restart.waited(it, now)
                     self._take(it, coordinator_step(it.state, older, waited), None)
                 elif it.session_id is None and it.worker and it.kind not in ("move",):
                     look = self._node_look(it.worker, by_name, counts, by_worker, news)
@@ -180,17 +182,17 @@ class Controls:
                     )
                     target = it.worker or news.begun.get(session, "")
                     self._take(it, session_step(it.kind, it.state, target, held), None, target)
-        return self._succession.is_due(self._open, now, leads=True)
+        return self._restart.is_due(self._open, now, leads=True)
 
     def _session_look(
         self, standing: Standing | None, session: int, moving: bool, refused: str
-    ) -> SessionLook:
+    ) -> SessionSnapshot:
         if standing is None:
-            return SessionLook(exists=False)
-        active = self._book.active.get(session)
-        return SessionLook(
+            return SessionSnapshot(exists=False)
+        active = self._table.active.get(session)
+        return SessionSnapshot(
             True,
-            standing.wanted,
+            standing.desired_state,
             standing.removing,
             standing.has_rule,
             standing.trouble or standing.waits,
@@ -207,12 +209,12 @@ class Controls:
         counts: Mapping[str, int],
         by_worker: Mapping[str, int],
         news: MoveNews,
-    ) -> NodeLook:
-        wanted = self._wanted.get(name, "ready")
+    ) -> NodeSnapshot:
+        wanted = self._desired.get(name, "ready")
         view = by_name.get(name)
         if view is None or view.state not in LIVE_STATES:
-            return NodeLook("", "", "", wanted, by_worker.get(name, 0))
-        return NodeLook(
+            return NodeSnapshot("", "", "", wanted, by_worker.get(name, 0))
+        return NodeSnapshot(
             view.incarnation,
             view.state,
             view.seen,
@@ -222,7 +224,7 @@ class Controls:
         )
 
     def _take(
-        self, control: WorkerControl, step: Step, look: NodeLook | None, target: str = ""
+        self, control: WorkerControl, step: Step, look: NodeSnapshot | None, target: str = ""
     ) -> None:
         try:
             self._note(control, step, look, target)
@@ -230,7 +232,9 @@ class Controls:
             # Somebody called it off since it was read.
             log.info("control_overtaken", control=control.id, reason=str(error))
 
-    def _note(self, control: WorkerControl, step: Step, look: NodeLook | None, target: str) -> None:
+    def _note(
+        self, control: WorkerControl, step: Step, look: NodeSnapshot | None, target: str
+    ) -> None:
         number = control.id
         if step.state == "sent":
             bound = {"incarnation": look.incarnation} if look else {"worker": target}
@@ -255,7 +259,7 @@ class Controls:
             return
         if control.kind == "drain":
             # As with other schedulers: what was emptied stays empty until it is let go.
-            workers.set_wanted(control.worker, "cordoned")
+            workers.set_desired_state(control.worker, "cordoned")
         elif control.kind == "remove":
             self._registry.forget(control.worker, self._term)
             workers.remove(control.worker)

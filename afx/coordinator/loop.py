@@ -24,25 +24,25 @@ import structlog
 
 from afx.cluster import keys, reports
 from afx.cluster.connection import connect
+from afx.cluster.leadership import Leader
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.reports import Report
 from afx.cluster.writes import write
 from afx.config import Settings
-from afx.coordinator import brake, placement
-from afx.coordinator.book import Book
-from afx.coordinator.brake import Brake
+from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.controls import Controls
-from afx.coordinator.deaths import Deaths
-from afx.coordinator.epochs import EpochCounter
+from afx.coordinator.coordinator_restart import CoordinatorRestart
+from afx.coordinator.decisions import brake, placement
+from afx.coordinator.decisions.brake import Brake
+from afx.coordinator.decisions.epochs import EpochCounter
+from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.history import History
-from afx.coordinator.leader import Leader
 from afx.coordinator.moves import Moves
 from afx.coordinator.orders import Orders
 from afx.coordinator.overflow import Overflow
 from afx.coordinator.placer import Placer
-from afx.coordinator.succession import Succession
 from afx.coordinator.upkeep import Upkeep
 from afx.errors import FencedError, UnreachableError
 from afx.security.vault import Vault
@@ -71,8 +71,8 @@ class Coordinator:
         self._registry = Registry(self._redis)
         self._orders = Orders(self._raw_redis, vault.signing_key(), settings.job_ttl_seconds)
         self._leader = Leader(redis_url, settings.leader_ttl_seconds, settings.leader_stop_seconds)
-        self._deaths = Deaths(self._registry, settings.lease)
-        self._succession = Succession()
+        self._failures = FailureDetector(self._registry, settings.lease)
+        self._restart = CoordinatorRestart()
         self._stop = threading.Event()
         self._begins_anew = False
         self._stands_by = False
@@ -107,7 +107,7 @@ class Coordinator:
                     reopen_database()
         finally:
             self._leader.close()
-            self._deaths.close()
+            self._failures.close()
             self._redis.close()
             self._raw_redis.close()
         return self._begins_anew
@@ -117,7 +117,7 @@ class Coordinator:
             self._stands_by = True
             log.info("standing_by")
         now = time.monotonic()
-        if self._succession.is_due(controls.open_ones(), now, leads=False):
+        if self._restart.is_due(controls.open_ones(), now, leads=False):
             self._begin_anew()
         self._stop.wait(0.5)
 
@@ -144,29 +144,31 @@ class Coordinator:
 
     def _begin(self, epochs: EpochCounter) -> None:
         settings = self._settings
-        self._deaths.close()
-        self._deaths = Deaths(self._registry, settings.lease)
+        self._failures.close()
+        self._failures = FailureDetector(self._registry, settings.lease)
         self._declared: dict[str, float] = {}
         """incarnation → when it was declared dead."""
         self._capacity = Capacity(settings)
-        self._book = Book(self._redis, self._leader, self._orders, settings.cool_down_seconds)
+        self._table = AssignmentTable(
+            self._redis, self._leader, self._orders, settings.cool_down_seconds
+        )
         overflow = Overflow(self._raw_redis)
         overflow.read()
         self._placer = Placer(
-            settings, self._redis, self._leader, self._book, self._capacity, epochs, overflow
+            settings, self._redis, self._leader, self._table, self._capacity, epochs, overflow
         )
-        self._upkeep = Upkeep(settings, self._leader, self._book, self._capacity)
+        self._upkeep = Upkeep(settings, self._leader, self._table, self._capacity)
         self._brake = Brake(hold=settings.brake_hold_seconds)
         self._lost_at: dict[str, float] = {}
         """incarnation → when it was found to be dead, without having left."""
-        self._moves = Moves(self._leader, self._book, self._placer)
-        self._controls = Controls(self._registry, self._book, self._succession, self._leader.term)
+        self._moves = Moves(self._leader, self._table, self._placer)
+        self._controls = Controls(self._registry, self._table, self._restart, self._leader.term)
         self._history = History(settings, self._redis)
         self._checkpoints = Checkpoints(self._redis, self._leader)
         # Before any spec: a node that finds a spec finds the cursor too.
         self._checkpoints.restore()
-        self._book.read()
-        self._checkpoints.note(self._book.active)
+        self._table.read()
+        self._checkpoints.note(self._table.active)
         self._controls.read()
         self._read = cluster.reports_read()
         self._next_control = self._next_stop = 0.0
@@ -182,10 +184,12 @@ class Coordinator:
         self._take_reports()
         nodes = self._registry.all()
         now = time.monotonic()
-        dead = self._deaths.look(nodes, self._book.counts(), self._leader.term, now)
+        dead = self._failures.look(nodes, self._table.counts(), self._leader.term, now)
         self._free_sessions_of(dead, nodes)
         self._leader.check()
-        nodes = self._book.count(self._registry, (it for it in nodes if it.incarnation not in dead))
+        nodes = self._table.count(
+            self._registry, (it for it in nodes if it.incarnation not in dead)
+        )
         looks = now >= self._next_control
         if looks:
             self._next_control = now + _CONTROL_LOOK_SECONDS
@@ -200,11 +204,11 @@ class Coordinator:
         ready = [
             self._capacity.node(it, now)
             for it in nodes
-            if it.state == "ready" and self._deaths.is_alive(it, now)
+            if it.state == "ready" and self._failures.is_alive(it, now)
         ]
         if brake.is_held(self._brake, now):
             ready = []
-        elif self._book.freed or now >= self._next_place:
+        elif self._table.freed or now >= self._next_place:
             self._place_sessions(ready, now)
         if looks:
             self._move_sessions(nodes, ready, now)
@@ -244,18 +248,18 @@ class Coordinator:
         self._read = last
         now = time.monotonic()
         for it in running:
-            if self._book.active[it.session].state == "assigned":
-                self._book.set_state(it.session, "running")
-                self._book.sent_at.pop(it.session, None)
+            if self._table.active[it.session].state == "assigned":
+                self._table.set_state(it.session, "running")
+                self._table.sent_at.pop(it.session, None)
         for it in failed:
             self._capacity.note_failure(it.session, it.node, now)
             log.warning("session_failed", session=it.session, node=it.node, reason=it.reason)
-        self._book.drop(self._book.active[it.session] for it in ended)
+        self._table.drop(self._table.active[it.session] for it in ended)
         self._checkpoints.note(it.session for it in (*running, *ended))
         active: list[int] = []
         for it in found:
             if it.kind == "died":
-                self._deaths.note_witnessed(it.incarnation)
+                self._failures.note_witnessed(it.incarnation)
             elif it.kind == "active":
                 active += json.loads(it.reason)
             elif it.kind == "trouble":
@@ -271,7 +275,7 @@ class Coordinator:
             self._checkpoints.note(active)
 
     def _is_current(self, report: Report) -> bool:
-        held = self._book.active.get(report.session)
+        held = self._table.active.get(report.session)
         return (
             held is not None
             and held.epoch == report.epoch
@@ -284,14 +288,14 @@ class Coordinator:
         if not dead:
             return
         names = {it.incarnation: it.name for it in nodes}
-        gone = [it for incarnation in dead for it in self._book.on(incarnation)]
+        gone = [it for incarnation in dead for it in self._table.on(incarnation)]
         now = time.monotonic()
         for incarnation, reason in dead.items():
             if incarnation not in self._declared:
                 self._declared[incarnation] = now
                 count = sum(it.incarnation == incarnation for it in gone)
                 name = names.get(incarnation, "")
-                if reason not in ("left", "replaced") and self._deaths.has_beaten(incarnation):
+                if reason not in ("left", "replaced") and self._failures.has_beaten(incarnation):
                     self._lost_at[incarnation] = now
                     self._capacity.note_death(name, now)
                 tell = log.info if reason == "left" else log.warning
@@ -309,7 +313,7 @@ class Coordinator:
             with transaction():
                 cluster.hold(self._leader.term)
                 assignments.end_many([(it.session, it.epoch) for it in gone], "its node is down")
-            self._book.drop(gone)
+            self._table.drop(gone)
             self._checkpoints.note(it.session for it in gone)
         for it in nodes:
             declared = self._declared.get(it.incarnation)
@@ -335,8 +339,8 @@ class Coordinator:
     def _stop_unwanted(self, nodes: list[WorkerView]) -> None:
         unwanted = [
             it
-            for it in assignments.wanted_stops()
-            if it.session in self._book.active and self._book.active[it.session].epoch == it.epoch
+            for it in assignments.undesired()
+            if it.session in self._table.active and self._table.active[it.session].epoch == it.epoch
         ]
         if not unwanted:
             return
@@ -344,20 +348,20 @@ class Coordinator:
             cluster.hold(self._leader.term)
             assignments.mark_stopping([(it.session, it.epoch) for it in unwanted])
         for it in unwanted:
-            self._book.set_state(it.session, "stopping")
+            self._table.set_state(it.session, "stopping")
         live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
         chosen = [it for it in unwanted if it.incarnation in live]
-        self._book.send("stop", chosen, time.monotonic())
+        self._table.send("stop", chosen, time.monotonic())
 
     def _remove_unwanted(self) -> None:
         """Remove the sessions that are to go and that no node runs any more."""
-        ids = [it for it in sessions.removable(_PLACE_MOST) if it not in self._book.active]
+        ids = [it for it in sessions.removable(_PLACE_MOST) if it not in self._table.active]
         if not ids:
             return
         with transaction():
             cluster.hold(self._leader.term)
             sessions.remove_many(ids)
-        self._book.freed.difference_update(ids)
+        self._table.freed.difference_update(ids)
         # Their ids are never given again; what Redis still holds is only litter.
         self._redis.delete(
             *(
@@ -376,9 +380,9 @@ class Coordinator:
 
     def _place_sessions(self, ready: list[placement.Node], now: float) -> None:
         """Place what waits: all of it from time to time, else what was just freed."""
-        book = self._book
+        table = self._table
         # Room that has just appeared is for whoever waits, not only for who left it.
-        chosen = book.freed | self._placer.waiting()
+        chosen = table.freed | self._placer.waiting()
         only: list[int] | None = sorted(chosen)
         if now >= self._next_place or len(chosen) > _PLACE_MOST:
             only = None
@@ -394,10 +398,10 @@ class Coordinator:
             # A look at a hundred thousand sessions takes its time: not too often.
             took = time.monotonic() - begun
             self._next_place = now + max(_FULL_RETRY_SECONDS, 10 * took)
-        book.freed.clear()
-        book.cooling = {k: v for k, v in book.cooling.items() if v > now}
-        soon = bool(book.cooling)
-        waiting = [it for it in found.values() if it.id not in book.cooling]
+        table.freed.clear()
+        table.cooling = {k: v for k, v in table.cooling.items() if v > now}
+        soon = bool(table.cooling)
+        waiting = [it for it in found.values() if it.id not in table.cooling]
         if waiting:
             outcome = self._placer.place(waiting, ready, now)
             soon |= outcome.again or (many and outcome.placed > 0)
@@ -423,11 +427,11 @@ class Coordinator:
         live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
         held = [
             it
-            for it in self._book.active.values()
+            for it in self._table.active.values()
             if it.state in ("assigned", "running") and it.incarnation in live
         ]
         self._placer.publish_specs([it.session for it in held])
-        self._book.send("start", held, now)
+        self._table.send("start", held, now)
         log.info("resynchronised", sessions=len(held))
 
     def _resend_orders(self, nodes: list[WorkerView], now: float) -> None:
@@ -437,9 +441,9 @@ class Coordinator:
         """
         live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
         for state, kind in (("assigned", "start"), ("stopping", "stop")):
-            late = self._book.late(state, live, now, _RESEND_SECONDS)
+            late = self._table.late(state, live, now, _RESEND_SECONDS)
             if late:
-                self._book.send(kind, late, now)
+                self._table.send(kind, late, now)
 
     def _renew_silent(self, nodes: list[WorkerView], now: float) -> None:
         """Let a node begin anew that beats, and does not do what it was ordered to."""
@@ -448,8 +452,8 @@ class Coordinator:
         idle = {it.incarnation for it in nodes if not it.metrics.starting} & live
         seconds = self._settings.answer_seconds
         late = [
-            *self._book.unanswered("stopping", live, now, seconds),
-            *self._book.unanswered("assigned", idle, now, seconds),
+            *self._table.unanswered("stopping", live, now, seconds),
+            *self._table.unanswered("assigned", idle, now, seconds),
         ]
         if late:
             silent = Counter(it.incarnation for it in late)

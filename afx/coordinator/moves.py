@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from afx.cluster.leadership import Leader
 from afx.cluster.registry import WorkerView
-from afx.coordinator import placement
-from afx.coordinator.book import Book
-from afx.coordinator.leader import Leader
+from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.decisions import placement
 from afx.coordinator.placer import Placer
 from models.base import transaction
 from models.storage import assignments, cluster
@@ -40,9 +40,9 @@ class MoveNews:
 class Moves:
     """Begins moves, and gives room back that nobody came for."""
 
-    def __init__(self, leader: Leader, book: Book, placer: Placer) -> None:
+    def __init__(self, leader: Leader, table: AssignmentTable, placer: Placer) -> None:
         self._leader = leader
-        self._book = book
+        self._table = table
         self._placer = placer
         self._idle_since: dict[int, float] = {}
 
@@ -81,10 +81,10 @@ class Moves:
         news: MoveNews,
     ) -> list[placement.Placement]:
         by_name = {it.name: it for it in ready}
-        its_wish = self._placer.wishes([it for it in asked if it in self._book.active])
+        its_wish = self._placer.wishes([it for it in asked if it in self._table.active])
         wanted: list[placement.Placement] = []
         for session, target in asked.items():
-            active = self._book.active.get(session)
+            active = self._table.active.get(session)
             if active is None or session in self._placer.room_kept() or session not in its_wish:
                 continue
             if active.state == "stopping" or active.worker == target:
@@ -120,7 +120,7 @@ class Moves:
         draining = [it.incarnation for it in nodes if it.state == "draining"]
         home: dict[int, str] = {}
         for incarnation in draining:
-            here = self._book.on(incarnation)
+            here = self._table.on(incarnation)
             still = sorted(
                 it.session
                 for it in here
@@ -136,21 +136,21 @@ class Moves:
         return list(plan.placed)
 
     def _stop(self, sessions: Sequence[int], now: float) -> None:
-        chosen = [self._book.active[it] for it in sessions]
+        chosen = [self._table.active[it] for it in sessions]
         self._leader.check()
         with transaction():
             cluster.hold(self._leader.term)
             assignments.mark_stopping([(it.session, it.epoch) for it in chosen])
         for it in chosen:
-            self._book.set_state(it.session, "stopping")
-        self._book.send("stop", chosen, now)
+            self._table.set_state(it.session, "stopping")
+        self._table.send("stop", chosen, now)
 
     def _give_back(self, now: float) -> None:
         """Free room of sessions that run nowhere and were not placed for long.
 
         They were paused or removed on their way.
         """
-        idle = [it for it in self._placer.room_kept() if it not in self._book.active]
+        idle = [it for it in self._placer.room_kept() if it not in self._table.active]
         self._idle_since = {it: self._idle_since.get(it, now) for it in idle}
         self._placer.give_room_back(
             [it for it, since in self._idle_since.items() if now - since > _FORGET_SECONDS]

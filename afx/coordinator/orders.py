@@ -8,8 +8,8 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from afx.cluster import queues
 from afx.security.signing import sign
-from jobs import queues
 
 _BATCH = 100
 

@@ -14,7 +14,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from jobs import queues
+from afx.cluster import queues
 
 
 class Overflow:

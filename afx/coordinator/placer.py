@@ -10,15 +10,15 @@ import redis
 import structlog
 
 from afx.cluster import keys, specs
+from afx.cluster.leadership import Leader
 from afx.cluster.scripts import source
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.config import Settings
-from afx.coordinator import fairness, placement
-from afx.coordinator.book import Book
+from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
-from afx.coordinator.epochs import EpochCounter
-from afx.coordinator.fairness import Waiter
-from afx.coordinator.leader import Leader
+from afx.coordinator.decisions import fairness, placement
+from afx.coordinator.decisions.epochs import EpochCounter
+from afx.coordinator.decisions.fairness import Waiter
 from afx.coordinator.overflow import Overflow
 from afx.coordinator.wire import place_item, reserve_item
 from models.base import transaction
@@ -39,7 +39,7 @@ class Outcome:
     again: bool
     """Something is left that may fit soon."""
     placed: int = 0
-    premium_full: tuple[placement.Wish, ...] = ()
+    premium_full: tuple[placement.PlacementRequest, ...] = ()
     """Premium sessions that fit nowhere."""
 
 
@@ -51,7 +51,7 @@ class Placer:
         settings: Settings,
         client: redis.Redis,
         leader: Leader,
-        book: Book,
+        table: AssignmentTable,
         capacity: Capacity,
         epochs: EpochCounter,
         overflow: Overflow,
@@ -59,7 +59,7 @@ class Placer:
         self._settings = settings
         self._redis = client
         self._leader = leader
-        self._book = book
+        self._table = table
         self._capacity = capacity
         self._epochs = epochs
         self._overflow = overflow
@@ -167,10 +167,10 @@ class Placer:
                 args=[self._leader.term, *(reserve_item(it, 0, 0.0) for it in gone)],
             )
 
-    def wishes(self, sessions: Sequence[int]) -> dict[int, placement.Wish]:
+    def wishes(self, sessions: Sequence[int]) -> dict[int, placement.PlacementRequest]:
         """Return sessions that are to move as placement sees them."""
         return {
-            session: placement.Wish(
+            session: placement.PlacementRequest(
                 session,
                 self._capacity.cost(it.premium, it.active),
                 premium=it.premium,
@@ -247,18 +247,18 @@ class Placer:
                 queue.put_many(list(full.items()))
         except peewee.IntegrityError as error:
             log.warning("placement_given_up", reason=str(error).partition("\n")[0])
-            self._book.drop(placed.values())
+            self._table.drop(placed.values())
             return False
         except BaseException:
-            self._book.drop(placed.values())
+            self._table.drop(placed.values())
             raise
-        self._book.add(placed)
+        self._table.add(placed)
         return True
 
     def _start(self, placed: dict[int, Active], now: float) -> None:
         if not placed:
             return
         self.publish_specs(list(placed))
-        self._book.send("start", placed.values(), now)
+        self._table.send("start", placed.values(), now)
         for it in placed.values():
             self._capacity.note_start(it.incarnation)

@@ -12,14 +12,14 @@ from datetime import timedelta
 
 import structlog
 
+from afx.cluster.leadership import Leader
 from afx.cluster.registry import LIVE_STATES, WorkerView
 from afx.config import Settings
-from afx.coordinator import placement, preemption, rebalance
-from afx.coordinator.book import Book
+from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
-from afx.coordinator.leader import Leader
-from afx.coordinator.preemption import Victim
-from afx.coordinator.rebalance import Carrier, Movable, Shift
+from afx.coordinator.decisions import placement, preemption, rebalance
+from afx.coordinator.decisions.preemption import Victim
+from afx.coordinator.decisions.rebalance import Movable, Move, NodeLoad
 from models.base import transaction, utc_now
 from models.storage import assignments, cluster, placing
 from models.storage.placing import Running, labels_of
@@ -34,10 +34,12 @@ log = structlog.get_logger()
 class Upkeep:
     """One leader's housekeeping."""
 
-    def __init__(self, settings: Settings, leader: Leader, book: Book, capacity: Capacity) -> None:
+    def __init__(
+        self, settings: Settings, leader: Leader, table: AssignmentTable, capacity: Capacity
+    ) -> None:
         self._settings = settings
         self._leader = leader
-        self._book = book
+        self._table = table
         self._capacity = capacity
         self._rest = timedelta(minutes=settings.preemption_rest_minutes)
         self._next_learn = 0.0
@@ -61,7 +63,7 @@ class Upkeep:
             return {}
         first = self._next_even == 0.0
         self._next_even = now + every
-        busy = any(it.state in ("draining", "stopping") for it in nodes) or self._book.freed
+        busy = any(it.state in ("draining", "stopping") for it in nodes) or self._table.freed
         if first or busy:
             return {}
         running = placing.running(self._rest)
@@ -76,7 +78,10 @@ class Upkeep:
         return {it.session: it.target for it in shifts}
 
     def make_room(
-        self, wishes: Sequence[placement.Wish], ready: Sequence[placement.Node], now: float
+        self,
+        wishes: Sequence[placement.PlacementRequest],
+        ready: Sequence[placement.Node],
+        now: float,
     ) -> int:
         """Ask free sessions to give way to premium ones; returns how many.
 
@@ -87,7 +92,7 @@ class Upkeep:
         left = self._settings.preemptions_per_minute - len(self._preempted)
         if not wishes or not ready or left <= 0:
             return 0
-        active = self._book.active
+        active = self._table.active
         if any(it.state == "stopping" for it in active.values()):
             return 0  # room is about to appear
         victims = {
@@ -111,21 +116,21 @@ class Upkeep:
         return len(chosen)
 
     def _stop(self, sessions: Sequence[int], now: float) -> None:
-        gone = [self._book.active[it] for it in sessions]
+        gone = [self._table.active[it] for it in sessions]
         self._leader.check()
         with transaction():
             cluster.hold(self._leader.term)
             placing.note_moved(sessions)
             assignments.mark_stopping([(it.session, it.epoch) for it in gone])
         for it in gone:
-            self._book.set_state(it.session, "stopping")
+            self._table.set_state(it.session, "stopping")
             log.info("preempted", session=it.session, node=it.worker)
-        self._book.send("stop", gone, now)
+        self._table.send("stop", gone, now)
 
 
 def rebalance_plan(
     nodes: Sequence[WorkerView], running: Sequence[Running], capacity: Capacity
-) -> list[Shift]:
+) -> list[Move]:
     """Return the moves that would even the nodes out now."""
     homes = {it.incarnation for it in nodes if it.state in LIVE_STATES}
     movable = [
@@ -139,10 +144,10 @@ def rebalance_plan(
     return rebalance.plan(carriers(nodes), movable, rebalance.budget(len(running), lately))
 
 
-def carriers(nodes: Sequence[WorkerView]) -> list[Carrier]:
+def carriers(nodes: Sequence[WorkerView]) -> list[NodeLoad]:
     """Return the ready nodes and what they carry."""
     return [
-        Carrier(
+        NodeLoad(
             it.name,
             it.incarnation,
             it.metrics.rss + it.reserved,

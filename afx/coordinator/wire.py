@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from afx.coordinator.placement import Placement
+from afx.coordinator.decisions.placement import Placement
 from models.storage.assignments import Active
 
 

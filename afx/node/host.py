@@ -29,9 +29,9 @@ from afx.cluster.connection import connect_async
 from afx.cluster.reports import Report, ReportKind
 from afx.config import Settings
 from afx.errors import SecretError
+from afx.node.committer import Committer
 from afx.node.lane import is_lost_login
 from afx.node.lease_memory import LeaseMemory
-from afx.node.progress import Committer
 from afx.node.running import Environment, RunningSession, StartError
 from afx.security.vault import Vault
 from afx.telegram.client import guarded_connection
@@ -349,7 +349,7 @@ class Host:
             if losses != self._memory.losses:
                 losses = self._memory.losses
                 for session in self._sessions.values():
-                    session.tell_all()
+                    session.mark_all_dirty()
             if self._dirty:
                 sessions = list(self._dirty)
                 self._dirty.clear()

@@ -15,12 +15,12 @@ from telethon.tl import functions, types
 from afx.cluster.specs import SessionSpec
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes, loops
-from afx.node.intake import Intake
 from afx.node.lane import Lane, is_lost_login
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
 from afx.telegram.sender import LOST_LOGIN, Outcome
 from afx.telegram.session import StoredSession, account_field, channel_field, last_field
+from afx.telegram.updates import Intake
 
 _BACKOFF_MAX = 10.0
 _RECONNECT_SECONDS = 60.0
@@ -163,7 +163,7 @@ class RunningSession:
 
     # --- what is to be committed ----------------------------------------------------
 
-    def take_progress(self) -> tuple[list[str], list[Link], dict[str, str]]:
+    def collect_uncommitted(self) -> tuple[list[str], list[Link], dict[str, str]]:
         """Return (cursor fields, links, entities) since the last call."""
         self.changed = False
         cursor: list[str] = []
@@ -185,7 +185,7 @@ class RunningSession:
         self._stored.fresh = {**fresh, **self._stored.fresh}
         self._mark()
 
-    def tell_all(self) -> None:
+    def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
         self._stored.fresh = dict(self._stored.hashes)
         self._mark()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import redis
 
-from afx.cluster import embedded, keys
+from afx.cluster import keys
 from afx.cluster.connection import connect
 from afx.cluster.registry import LIVE_STATES, Registry
 from afx.config import Settings
 from afx.errors import UsageError
+from afx.local import private_redis
 from afx.operations.change import Operator, change
 from models import backup
 from models.backup import Contents, Progress
@@ -35,10 +36,10 @@ def quiet_cluster(settings: Settings, *, force: bool) -> Iterator[redis.Redis | 
     A home whose private Redis does not run has no live node.
     """
     url = settings.redis_url
-    if not url and not embedded.is_running(settings.home):
+    if not url and not private_redis.is_running(settings.home):
         yield None
         return
-    client = connect(url or embedded.url_for(settings.home))
+    client = connect(url or private_redis.url_for(settings.home))
     try:
         try:
             nodes = [it.name for it in Registry(client).all() if it.state in LIVE_STATES]

@@ -17,6 +17,6 @@ def cancel(operator: Operator, number: int) -> str:
         controls.cancel(number, f"cancelled by {operator.actor}")
         details.update({"kind": held["kind"], "worker": held["worker"], "session": held["session"]})
         if held["kind"] == "drain":
-            workers.set_wanted(held["worker"], "cordoned")
+            workers.set_desired_state(held["worker"], "cordoned")
             return f"the drain of {held['worker']} is called off; it stays cordoned"
     return f"control {number} ({held['kind']}) is called off"

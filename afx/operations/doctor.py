@@ -21,11 +21,12 @@ from urllib.parse import urlsplit
 
 import redis
 
-from afx.cluster import embedded, keys
+from afx.cluster import keys
 from afx.cluster.connection import connect, shown
 from afx.cluster.registry import LIVE_STATES, Registry
 from afx.config import Settings, config_file
 from afx.errors import AfxError
+from afx.local import private_redis
 from afx.node.resources import Resources
 from afx.security.keyfile import KEY_FILE, read_keys
 from afx.security.vault import Vault
@@ -219,8 +220,8 @@ def _login_opens(settings: Settings) -> Iterator[Finding]:
 
 def _redis(settings: Settings) -> Iterator[Finding]:
     url = settings.redis_url
-    if not url and not embedded.is_running(settings.home):
-        server = embedded.find_server()
+    if not url and not private_redis.is_running(settings.home):
+        server = private_redis.find_server()
         if server is None:
             yield Finding(
                 "redis",
@@ -231,7 +232,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("redis", "ok", f"a private one is started when needed ({server})")
         return
-    url = url or embedded.url_for(settings.home)
+    url = url or private_redis.url_for(settings.home)
     client: Any = connect(url)
     try:
         yield from _redis_server(client, url)

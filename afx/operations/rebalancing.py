@@ -9,8 +9,8 @@ import redis
 
 from afx.cluster.registry import Registry
 from afx.config import Settings
-from afx.coordinator import rebalance
 from afx.coordinator.capacity import Capacity
+from afx.coordinator.decisions import rebalance
 from afx.coordinator.upkeep import carriers, rebalance_plan
 from afx.errors import UsageError
 from afx.operations.change import Operator, change

@@ -52,10 +52,10 @@ def want(operator: Operator, name: str, wanted: str) -> Requested:
     kind = "pause" if wanted == "paused" else "resume"
     held = sessions.describe(session)
     settled = ("paused",) if kind == "pause" else ("running", "assigned", "waiting", "unplaced")
-    if held["wanted"] == wanted and held["state"] in settled and not held["trouble"]:
+    if held["desired_state"] == wanted and held["state"] in settled and not held["trouble"]:
         return Requested(session.name, None, f"is {held['state']} already")
     with change(operator, f"session.{kind}", f"session/{session.name}") as details:
-        sessions.set_wanted(session, wanted)
+        sessions.set_desired_state(session, wanted)
         control = controls.request(kind, operator.actor, session=session.id)
         details["control"] = control.id
     return Requested(session.name, control.id)

@@ -13,12 +13,12 @@ def want(operator: Operator, kind: str, name: str) -> Requested:
     """Cordon, uncordon or drain a node; this stays over its restarts."""
     worker = workers.find(name)
     wanted = _WANTED[kind]
-    if worker.wanted == wanted and kind != "drain":
+    if worker.desired_state == wanted and kind != "drain":
         return Requested(worker.name, None, f"is {wanted} already")
     with change(operator, f"worker.{kind}", f"worker/{worker.name}") as details:
-        workers.set_wanted(worker.name, wanted)
+        workers.set_desired_state(worker.name, wanted)
         control = controls.request(kind, operator.actor, worker=worker.name)
-        details.update({"from": worker.wanted, "control": control.id})
+        details.update({"from": worker.desired_state, "control": control.id})
     return Requested(worker.name, control.id)
 
 

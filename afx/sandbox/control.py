@@ -18,11 +18,11 @@ import psutil
 from telethon.crypto import AuthKey as TelethonKey
 from telethon.sessions import StringSession
 
-from afx.sandbox import srp
-from afx.sandbox.crypto import AuthKey, new_salt
-from afx.sandbox.flow import Flow, post
+from afx.sandbox.judge.flow import Flow, post
+from afx.sandbox.mtproto.crypto import AuthKey, new_salt
 from afx.sandbox.server import SandboxServer
-from afx.sandbox.world import Account, Channel, Group
+from afx.sandbox.telegram import srp
+from afx.sandbox.telegram.world import Account, Channel, Group
 
 _LINE_LIMIT = 64 * 1024 * 1024
 

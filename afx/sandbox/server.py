@@ -11,15 +11,15 @@ from typing import Any
 
 from telethon.tl import types
 
-from afx.sandbox import views
-from afx.sandbox.connection import Connection, RpcError
-from afx.sandbox.crypto import AuthKey, ServerKey
-from afx.sandbox.faults import Faults
-from afx.sandbox.ledger import Ledger
-from afx.sandbox.methods import HANDLERS, WITHOUT_LOGIN, Call
-from afx.sandbox.qr import QrLogins
-from afx.sandbox.srp import Challenge
-from afx.sandbox.world import Account, Channel, Event, Message, World
+from afx.sandbox.judge.faults import Faults
+from afx.sandbox.judge.ledger import Ledger
+from afx.sandbox.mtproto.connection import Connection, RpcError
+from afx.sandbox.mtproto.crypto import AuthKey, ServerKey
+from afx.sandbox.telegram import views
+from afx.sandbox.telegram.methods import HANDLERS, WITHOUT_LOGIN, Call
+from afx.sandbox.telegram.qr import QrLogins
+from afx.sandbox.telegram.srp import Challenge
+from afx.sandbox.telegram.world import Account, Channel, Event, Message, World
 
 _log = logging.getLogger(__name__)
 

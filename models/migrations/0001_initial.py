@@ -31,7 +31,9 @@ def _tables(db):
         user = ForeignKeyField(User, on_delete="RESTRICT")
         name = CharField(max_length=100, unique=True)
         login = TextField()
-        wanted = CharField(max_length=10, constraints=[Check("wanted IN ('running', 'paused')")])
+        desired_state = CharField(
+            max_length=10, constraints=[Check("desired_state IN ('running', 'paused')")]
+        )
         trouble = TextField()
         retry_at = BigIntegerField(null=True)
         failures = IntegerField()

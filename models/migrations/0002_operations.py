@@ -21,13 +21,13 @@ _UP = (
     "CREATE UNIQUE INDEX session_fingerprint ON sessions (fingerprint)",
     "ALTER TABLE sessions ADD COLUMN removing BOOLEAN NOT NULL DEFAULT FALSE",
     "CREATE INDEX sessions_troubled ON sessions (name) WHERE trouble <> ''",
-    "CREATE INDEX sessions_paused ON sessions (id) WHERE wanted = 'paused'",
+    "CREATE INDEX sessions_paused ON sessions (id) WHERE desired_state = 'paused'",
     "CREATE INDEX sessions_removing ON sessions (id) WHERE removing",
     "ALTER TABLE rules ADD COLUMN name VARCHAR(100) NOT NULL DEFAULT ''",
     "UPDATE rules SET name = 'rule-' || id",
     "CREATE UNIQUE INDEX rule_session_id_name ON rules (session_id, name)",
-    "ALTER TABLE workers ADD COLUMN wanted VARCHAR(10) NOT NULL DEFAULT 'ready'"
-    " CHECK (wanted IN ('ready', 'cordoned', 'draining'))",
+    "ALTER TABLE workers ADD COLUMN desired_state VARCHAR(10) NOT NULL DEFAULT 'ready'"
+    " CHECK (desired_state IN ('ready', 'cordoned', 'draining'))",
     "ALTER TABLE workers ADD COLUMN forwarded BIGINT NOT NULL DEFAULT 0",
     "CREATE INDEX session_assignments_ended_at ON session_assignments (ended_at)",
     "ALTER TABLE worker_analytics ADD COLUMN span INTEGER NOT NULL DEFAULT 0"
@@ -64,7 +64,7 @@ _DOWN = (
     "CREATE INDEX workeranalytics_worker_at ON worker_analytics (worker, at)",
     "DROP INDEX session_assignments_ended_at",
     "ALTER TABLE workers DROP COLUMN forwarded",
-    "ALTER TABLE workers DROP COLUMN wanted",
+    "ALTER TABLE workers DROP COLUMN desired_state",
     "DROP INDEX rule_session_id_name",
     "ALTER TABLE rules DROP COLUMN name",
     "DROP INDEX sessions_removing",

@@ -121,7 +121,7 @@ def active() -> list[Active]:
     return [Active(*row) for row in query.tuples()]
 
 
-def wanted_stops() -> list[Active]:
+def undesired() -> list[Active]:
     """Return assignments that should end: unwanted, or with rules of before."""
     query = (
         SessionAssignment.select(
@@ -134,7 +134,7 @@ def wanted_stops() -> list[Active]:
         .join(Session)
         .where(
             SessionAssignment.state.in_(("assigned", "running")),
-            (Session.wanted != "running") | (Session.revision > SessionAssignment.revision),
+            (Session.desired_state != "running") | (Session.revision > SessionAssignment.revision),
         )
     )
     return [Active(*row) for row in query.tuples()]

@@ -79,7 +79,7 @@ class Standing:
     """What is wanted of one session, and what keeps it from running."""
 
     name: str
-    wanted: str
+    desired_state: str
     removing: bool
     trouble: str
     waits: str
@@ -96,7 +96,7 @@ def standing(ids: Sequence[int]) -> dict[int, Standing]:
             Session.select(
                 Session.id,
                 Session.name,
-                Session.wanted,
+                Session.desired_state,
                 Session.removing,
                 Session.trouble,
                 SessionQueue.reason,
@@ -169,7 +169,7 @@ def _unplaced(now: datetime) -> Any:
         .switch(Session)
         .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
         .where(
-            Session.wanted == "running",
+            Session.desired_state == "running",
             active.id.is_null(),
             Session.retry_at.is_null() | (Session.retry_at <= now),
             fn.EXISTS(rules),
@@ -288,7 +288,7 @@ def moved_since(instant: datetime) -> int:
 def note_lost_logins(rows: Sequence[tuple[int, str]]) -> None:
     """Note sessions whose login Telegram no longer takes: they are not tried again."""
     execute_many(
-        "UPDATE sessions SET trouble = ?, wanted = 'paused' WHERE id = ?",
+        "UPDATE sessions SET trouble = ?, desired_state = 'paused' WHERE id = ?",
         [(reason, session) for session, reason in rows],
     )
 

@@ -45,7 +45,7 @@ def overtaken() -> list[int]:
     # Asked for each of those that wait, however many sessions there are.
     wanting = Session.select(Session.id).where(
         (Session.id == SessionQueue.session)
-        & (Session.wanted == "running")
+        & (Session.desired_state == "running")
         & fn.EXISTS(rules)
         & ~fn.EXISTS(active)
     )

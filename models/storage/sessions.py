@@ -83,7 +83,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                     "name",
                     "login",
                     "fingerprint",
-                    "wanted",
+                    "desired_state",
                     "removing",
                     "trouble",
                     "failures",
@@ -180,7 +180,7 @@ def count_by_state() -> dict[str, int]:
             (SessionAssignment.session == Session.id) & active
         )
     )
-    paused = Session.select().where((Session.wanted == "paused") & ~Session.removing & idle)
+    paused = Session.select().where((Session.desired_state == "paused") & ~Session.removing & idle)
     counts = {
         **{state: int(states.get(state, 0)) for state in ("running", "assigned", "stopping")},
         "waiting": int(SessionQueue.select().count()),
@@ -189,7 +189,7 @@ def count_by_state() -> dict[str, int]:
     }
     counts["quarantined"] = int(
         Session.select()
-        .where(_quarantined() & (Session.wanted == "running") & ~Session.removing & idle)
+        .where(_quarantined() & (Session.desired_state == "running") & ~Session.removing & idle)
         .count()
     )
     counts["unplaced"] = max(0, count() - sum(counts.values()))
@@ -197,14 +197,14 @@ def count_by_state() -> dict[str, int]:
     return counts
 
 
-def set_wanted(session: Session, wanted: str) -> None:
+def set_desired_state(session: Session, state: str) -> None:
     """Say whether a session should run; clears its trouble.
 
     Raises UsageError for one that is being removed.
     """
     with transaction():
         changed = (
-            Session.update(wanted=wanted, trouble="", retry_at=None, failures=0)
+            Session.update(desired_state=state, trouble="", retry_at=None, failures=0)
             .where((Session.id == session.id) & ~Session.removing)
             .execute()
         )
@@ -232,7 +232,9 @@ def set_requires(session: Session, labels: dict[str, str]) -> None:
 def mark_removing(session: Session) -> None:
     """Say that a session is to be removed as soon as no node runs it."""
     with transaction():
-        Session.update(removing=True, wanted="paused").where(Session.id == session.id).execute()
+        Session.update(removing=True, desired_state="paused").where(
+            Session.id == session.id
+        ).execute()
 
 
 def removable(limit: int) -> list[int]:
@@ -279,7 +281,7 @@ def _described() -> Any:
         (
             (Session.removing, "removing"),
             (SessionAssignment.state.is_null(False), SessionAssignment.state),
-            (Session.wanted == "paused", "paused"),
+            (Session.desired_state == "paused", "paused"),
             (_quarantined(), "quarantined"),
             (SessionQueue.reason.is_null(False), "waiting"),
         ),
@@ -291,7 +293,7 @@ def _described() -> Any:
             Session.name,
             User.name.alias("user"),
             User.tier,
-            Session.wanted,
+            Session.desired_state,
             state.alias("state"),
             SessionAssignment.worker.alias("node"),
             SessionAssignment.epoch,
@@ -333,12 +335,12 @@ def _filtered(query: Any, chosen: SessionFilter) -> Any:
     elif chosen.state == "removing":
         query = query.where(Session.removing)
     elif chosen.state == "paused":
-        query = query.where((Session.wanted == "paused") & idle)
+        query = query.where((Session.desired_state == "paused") & idle)
     elif chosen.state == "quarantined":
-        query = query.where((Session.wanted != "paused") & _quarantined(), idle)
+        query = query.where((Session.desired_state != "paused") & _quarantined(), idle)
     elif chosen.state in ("waiting", "unplaced"):
         waits = SessionQueue.reason.is_null(chosen.state == "unplaced")
-        query = query.where((Session.wanted != "paused") & ~_quarantined() & waits, idle)
+        query = query.where((Session.desired_state != "paused") & ~_quarantined() & waits, idle)
     elif chosen.state is not None:
         raise UsageError(
             f"There is no state '{names.shown(chosen.state)}'; it is one of {', '.join(STATES)}."

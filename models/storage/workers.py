@@ -29,7 +29,7 @@ def seen_many(rows: Iterable[Seen]) -> None:
     now = micros(utc_now())
     execute_many(
         "INSERT INTO workers"
-        " (name, incarnation, hostname, state, wanted, forwarded, first_seen, last_seen)"
+        " (name, incarnation, hostname, state, desired_state, forwarded, first_seen, last_seen)"
         " VALUES (?, ?, ?, ?, 'ready', ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
         " incarnation = EXCLUDED.incarnation, hostname = EXCLUDED.hostname,"
         " state = EXCLUDED.state, forwarded = EXCLUDED.forwarded,"
@@ -50,16 +50,16 @@ def find(text: str) -> Worker:
     return worker
 
 
-def wanted() -> dict[str, str]:
+def desired_states() -> dict[str, str]:
     """Return what is wanted of the nodes of which it is not ``ready``, by name."""
-    query = Worker.select(Worker.name, Worker.wanted).where(Worker.wanted != "ready")
+    query = Worker.select(Worker.name, Worker.desired_state).where(Worker.desired_state != "ready")
     return {str(name): str(state) for name, state in query.tuples()}
 
 
-def set_wanted(name: str, state: str) -> None:
+def set_desired_state(name: str, state: str) -> None:
     """Say whether a node is to be ready, cordoned or draining."""
     with transaction():
-        Worker.update(wanted=state).where(Worker.name == name).execute()
+        Worker.update(desired_state=state).where(Worker.name == name).execute()
 
 
 def remove(name: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from common import Target, report
 
-from afx.lab import Lab, temporary_settings
+from afx.lab.cluster import Lab, temporary_settings
 
 NAME = "density"
 _PEER = "--peer"
@@ -93,7 +93,7 @@ def run(flags: argparse.Namespace) -> None:
 def _host(lab: Lab) -> psutil.Process:
     supervisor = psutil.Process(lab.fleet.children["w1"].pid)
     return next(
-        it for it in supervisor.children(recursive=True) if "afx.node.hostmain" in it.cmdline()
+        it for it in supervisor.children(recursive=True) if "afx.node.host_process" in it.cmdline()
     )
 
 

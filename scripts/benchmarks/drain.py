@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import Target, percentile, report
 
-from afx.lab import Lab, temporary_settings
+from afx.lab.cluster import Lab, temporary_settings
 from afx.operations import workers
 from afx.operations.change import Operator
 from models.storage import assignments, controls

@@ -11,7 +11,7 @@ from typing import Any
 
 from common import Target, percentile, report
 
-from afx.lab import Lab, LabSession, temporary_settings
+from afx.lab.cluster import Lab, LabSession, temporary_settings
 from afx.lease import PROFILES
 
 NAME = "failover"

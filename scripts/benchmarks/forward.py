@@ -14,7 +14,7 @@ from typing import Any
 
 from common import Target, report
 
-from afx.lab import Lab, LabSession, temporary_settings
+from afx.lab.cluster import Lab, LabSession, temporary_settings
 
 NAME = "forward"
 _PEER = "--peer"

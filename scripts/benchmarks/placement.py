@@ -12,7 +12,7 @@ from typing import Any
 
 from common import Target, percentile, report
 
-from afx.coordinator.placement import Node, Wish, plan
+from afx.coordinator.decisions.placement import Node, PlacementRequest, plan
 
 NAME = "placement"
 MIB = 1024 * 1024
@@ -58,7 +58,9 @@ def run(flags: argparse.Namespace) -> None:
 def _plan_seconds(sessions: int, nodes: int) -> float:
     dice = random.Random(1)
     offered = [_node(dice, number, starts=sessions) for number in range(nodes)]
-    wishes = [Wish(n, _size(dice) // 8, f"w{dice.randrange(nodes)}") for n in range(sessions)]
+    wishes = [
+        PlacementRequest(n, _size(dice) // 8, f"w{dice.randrange(nodes)}") for n in range(sessions)
+    ]
     begun = time.perf_counter()
     made = plan(wishes, offered)
     assert len(made.placed) == sessions
@@ -83,17 +85,17 @@ def _size(dice: random.Random) -> int:
 
 def _commit(count: int) -> dict[str, Any]:
     """Place sessions through the coordinator's own code: Redis, SQL, specs, orders."""
-    from afx.cluster import embedded
     from afx.cluster.connection import connect
+    from afx.cluster.leadership import Leader
     from afx.cluster.registry import Identity, Metrics, Registry
     from afx.config import load
-    from afx.coordinator.book import Book
+    from afx.coordinator.assignments import AssignmentTable
     from afx.coordinator.capacity import Capacity
-    from afx.coordinator.epochs import EpochCounter
-    from afx.coordinator.leader import Leader
+    from afx.coordinator.decisions.epochs import EpochCounter
     from afx.coordinator.orders import Orders
     from afx.coordinator.overflow import Overflow
     from afx.coordinator.placer import Placer
+    from afx.local import private_redis
     from models import base, schema
     from models.storage import cluster, placing, rules, sessions, users
     from models.storage.rules import NewRule
@@ -101,8 +103,8 @@ def _commit(count: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
         settings = load(home=Path(home), start_burst=10**6, redis_url="", database_url="")
-        embedded.ensure(settings.home)
-        url = embedded.url_for(settings.home)
+        private_redis.ensure(settings.home)
+        url = private_redis.url_for(settings.home)
         client, raw = connect(url), connect(url, decode=False)
         base.open_database(settings.database)
         leader = Leader(url, 5.0, 3.0)
@@ -122,7 +124,7 @@ def _commit(count: int) -> dict[str, Any]:
                 registry.beat(who, idle, [])
                 registry.correct(who.name, who.incarnation, (), leader.term)
             capacity = Capacity(settings)
-            book = Book(client, leader, Orders(raw, b"k" * 32, 60.0), 0.0)
+            book = AssignmentTable(client, leader, Orders(raw, b"k" * 32, 60.0), 0.0)
             placer = Placer(
                 settings, client, leader, book, capacity, EpochCounter(generation), Overflow(raw)
             )
@@ -138,7 +140,7 @@ def _commit(count: int) -> dict[str, Any]:
             base.close_database()
             client.close()
             raw.close()
-            embedded.stop(settings.home)
+            private_redis.stop(settings.home)
     calls = [seconds * 1000 for seconds in taken]
     return {
         "what": f"commit {count} placements",
@@ -203,7 +205,7 @@ def _compare(nodes: int, seeds: int) -> list[dict[str, Any]]:
 
 def _by_score(nodes: list[Node], sizes: Sequence[int], _: random.Random) -> list[int]:
     used = dict.fromkeys((it.name for it in nodes), 0)
-    for it in plan([Wish(n, size) for n, size in enumerate(sizes)], nodes).placed:
+    for it in plan([PlacementRequest(n, size) for n, size in enumerate(sizes)], nodes).placed:
         used[it.node] += it.bytes
     return [used[it.name] for it in nodes]
 

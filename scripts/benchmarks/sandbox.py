@@ -11,7 +11,7 @@ from typing import Any
 
 from common import Target, report
 
-from afx.lab import Lab, temporary_settings
+from afx.lab.cluster import Lab, temporary_settings
 
 NAME = "sandbox"
 

@@ -243,12 +243,12 @@ def _fill(home: Path, count: int, samples: int) -> None:
 
 
 def _reads(home: Path) -> Iterator[dict[str, Any]]:
-    from afx.cluster import embedded
+    from afx.local import private_redis
 
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AFX_")}
     environment |= {"AFX_HOME": str(home)}
     afx = str(Path(sys.executable).parent / "afx")
-    embedded.ensure(home)
+    private_redis.ensure(home)
     try:
         for command in _READS:
             taken = []
@@ -271,4 +271,4 @@ def _reads(home: Path) -> Iterator[dict[str, Any]]:
                 "ms": round(sorted(taken)[2]),
             }
     finally:
-        embedded.stop(home)
+        private_redis.stop(home)

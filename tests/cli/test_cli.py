@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_runs import Run, complains, runner
+from support.cli_runs import Run, complains, runner
 
 
 @pytest.fixture

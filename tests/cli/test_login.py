@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runs import complains, runner
+from support.cli_runs import complains, runner
 
 from afx.errors import SandboxError
 from afx.sandbox.client import SandboxClient

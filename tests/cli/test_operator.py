@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runs import Run, complains, runner
+from support.cli_runs import Run, complains, runner
 from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labs import NewLab
+from support.labs import NewLab
 
-from afx.lab import Lab, temporary_settings
+from afx.lab.cluster import Lab, temporary_settings
 
 _LOG_BYTES = 200_000
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import psutil
 import pytest
-from cli_runs import complains, runner
-from labs import NewLab, clean, host_of, start
+from support.cli_runs import complains, runner
+from support.labs import NewLab, clean, host_of, start
 
-from afx import demo
 from afx.cluster import keys
-from afx.lab import Lab
+from afx.lab import demo
+from afx.lab.cluster import Lab
 from models.base import transaction
 from models.storage import assignments, queue, rules, sessions
 from models.tables import SessionAssignment
@@ -174,11 +174,11 @@ def test_a_paused_session_stops_and_misses_nothing_when_resumed(new_lab: NewLab)
     lab.wait_running()
     lab.expect_copies()
     session = sessions.find(lab.sessions[0].name)
-    sessions.set_wanted(session, "paused")
+    sessions.set_desired_state(session, "paused")
     lab.wait("it has stopped", lambda: len(assignments.active()) == 1, 10)
     lab.post(40, 200)
     lab.wait("the other has copied", lambda: lab.sandbox.call("judge")["delivered"] == 20, 10)
-    sessions.set_wanted(session, "running")
+    sessions.set_desired_state(session, "running")
     verdict = lab.wait_delivered(20)
     assert clean(verdict), verdict
 
@@ -256,7 +256,7 @@ def test_a_revoked_login_is_reported_and_left_alone(new_lab: NewLab) -> None:
         return any("login lost" in it["trouble"] for it in sessions.listing().rows)
 
     lab.wait("the loss is told", told, 20)
-    assert {it["wanted"] for it in sessions.listing().rows} == {"paused", "running"}
+    assert {it["desired_state"] for it in sessions.listing().rows} == {"paused", "running"}
     with transaction():
         assert SessionAssignment.select().where(SessionAssignment.state != "ended").count() == 1
 

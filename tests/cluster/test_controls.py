@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 import pytest
-from labs import NewLab, clean, start
+from support.labs import NewLab, clean, start
 
 from afx.cluster import keys
-from afx.lab import Lab
+from afx.lab.cluster import Lab
 from afx.operations import sessions as acts
 from afx.operations import workers as node_acts
 from afx.operations.change import Operator
@@ -50,7 +50,7 @@ def test_a_drained_node_is_empty_and_no_message_is_lost(new_lab: NewLab) -> None
     control = done(lab, node_acts.want(ME, "drain", node).control)
     assert (control["state"], on(node)) == ("done", 0)
     assert control["sent_at"] <= control["acknowledged_at"] <= control["finished_at"]
-    assert workers.find(node).wanted == "cordoned"
+    assert workers.find(node).desired_state == "cordoned"
     lab.wait_running()
     verdict = lab.wait_delivered(30)
     assert clean(verdict), verdict
@@ -204,7 +204,7 @@ def test_a_backup_is_restored_only_into_a_cluster_at_rest(new_lab: NewLab) -> No
 
 
 def test_the_command_line_waits_for_the_nodes(new_lab: NewLab) -> None:
-    from cli_runs import runner
+    from support.cli_runs import runner
 
     lab = flowing(new_lab, 2, 4, posts=1)
     afx = runner(lab.settings.home)
@@ -223,7 +223,7 @@ def test_the_command_line_waits_for_the_nodes(new_lab: NewLab) -> None:
 
 
 def test_a_rolling_restart_of_all_nodes_loses_no_message(new_lab: NewLab) -> None:
-    from cli_runs import runner
+    from support.cli_runs import runner
 
     lab = flowing(new_lab, 3, 18, posts=1500)
     before = {it.name: it.incarnation for it in lab.nodes()}
@@ -251,7 +251,7 @@ def test_a_coordinator_is_replaced_by_its_standby_without_a_message_lost(new_lab
 
 
 def test_nodes_are_drained_by_label(new_lab: NewLab) -> None:
-    from cli_runs import complains, runner
+    from support.cli_runs import complains, runner
 
     lab = new_lab()
     lab.add_sessions(6)
@@ -274,7 +274,7 @@ def test_nodes_are_drained_by_label(new_lab: NewLab) -> None:
 def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
     import json
 
-    from cli_runs import runner
+    from support.cli_runs import runner
 
     lab = new_lab(
         {
@@ -300,7 +300,7 @@ def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
 def test_all_coordinators_begin_anew_under_their_pids_without_a_message_lost(
     new_lab: NewLab,
 ) -> None:
-    from cli_runs import complains, runner
+    from support.cli_runs import complains, runner
 
     lab = flowing(new_lab, 2, 12, posts=1200)
     lab.fleet.start_coordinator("coordinator-2")

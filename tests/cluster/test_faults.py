@@ -15,10 +15,10 @@ import sys
 import time
 
 import pytest
-from labs import NewLab, clean, start, start_linked, tree_of
+from support.labs import NewLab, clean, start, start_linked, tree_of
 
 from afx.cluster import keys
-from afx.lab import Lab
+from afx.lab.cluster import Lab
 from models.storage import assignments, cluster, queue
 
 SLOW = pytest.mark.faults
@@ -218,7 +218,17 @@ def test_whatever_dies_in_a_minute_of_kills_nothing_is_lost(new_lab: NewLab, see
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_minute_of_soak_is_clean(seed: int) -> None:
     said = subprocess.run(
-        [sys.executable, "-m", "afx.soak", "--minutes", "1", "--seed", str(seed), "--every", "4"],
+        [
+            sys.executable,
+            "-m",
+            "afx.lab.soak",
+            "--minutes",
+            "1",
+            "--seed",
+            str(seed),
+            "--every",
+            "4",
+        ],
         capture_output=True,
         text=True,
         timeout=400,

@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from labs import NewLab, clean
-from machines import Machine, Machines
+from support.labs import NewLab, clean
+from support.machines import Machine, Machines
 
-from afx.lab import Lab
+from afx.lab.cluster import Lab
 from models.storage import assignments
 
 SLOW = pytest.mark.faults

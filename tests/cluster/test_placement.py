@@ -6,12 +6,12 @@ import os
 import signal
 from typing import Any
 
-from labs import NewLab, clean, start
 from rq import Queue
 from rq.serializers import JSONSerializer
+from support.labs import NewLab, clean, start
 
 from afx.cluster.connection import connect
-from afx.lab import Lab
+from afx.lab.cluster import Lab
 from afx.operations import sessions as acts
 from afx.operations.change import Operator
 from models.storage import assignments, queue, sessions

@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 import redis as redis_module
-from labs import NewLab, clean, start
+from support.labs import NewLab, clean, start
 
-from afx.badlink import BadLink
-from afx.cluster import embedded, keys
+from afx.cluster import keys
 from afx.cluster.connection import connect
+from afx.cluster.leadership import Leader
 from afx.coordinator.checkpoints import Checkpoints
-from afx.coordinator.leader import Leader
 from afx.errors import FencedError
-from afx.lab import Lab
+from afx.lab.cluster import Lab
+from afx.lab.links import BadLink
+from afx.local import private_redis
 from afx.operations import sessions as acts
 from afx.operations.change import Operator
 from models.base import transaction
@@ -85,11 +86,11 @@ def test_a_redis_that_restarts_begins_a_new_generation(new_lab: NewLab, how: str
         import os
 
         os.kill(int(lab.redis.info()["process_id"]), signal.SIGKILL)
-        lab.wait("it is gone", lambda: not embedded.is_running(home), 10)
+        lab.wait("it is gone", lambda: not private_redis.is_running(home), 10)
     else:
-        embedded.stop(home)
+        private_redis.stop(home)
     time.sleep(0.5)
-    embedded.ensure(home)
+    private_redis.ensure(home)
     verdict = lab.wait_delivered(40)
     assert clean(verdict), verdict
     lab.wait("a new generation", lambda: int(lab.redis.get(keys.GENERATION) or 0) > generation, 20)
@@ -123,14 +124,14 @@ def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(new_lab: N
     verdict = lab.wait_delivered(20)
     assert clean(verdict), verdict
     session = sessions.find(lab.sessions[0].name)
-    sessions.set_wanted(session, "paused")
+    sessions.set_desired_state(session, "paused")
     lab.wait("it has stopped", lambda: len(assignments.active()) == 1, 10)
     lab.post(40, 200)
     lab.wait("the other has copied", lambda: lab.sandbox.call("judge")["delivered"] == 60, 10)
     lab.wait("its cursor is copied", lambda: copied(lab) >= 1, 10)
     lab.redis.flushall()
     lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_KEPT)), 20)
-    sessions.set_wanted(session, "running")
+    sessions.set_desired_state(session, "running")
     verdict = lab.wait_delivered(20)
     assert clean(verdict), verdict
 
@@ -206,9 +207,9 @@ class Pair:
             for _ in range(2)
         ]
         for it in self._homes:
-            embedded.ensure(it)
-            self._closing.callback(embedded.stop, it)
-        first, second = (connect(embedded.url_for(it)) for it in self._homes)
+            private_redis.ensure(it)
+            self._closing.callback(private_redis.stop, it)
+        first, second = (connect(private_redis.url_for(it)) for it in self._homes)
         self._closing.callback(first.close)
         self._closing.callback(second.close)
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -216,7 +217,7 @@ class Pair:
         first.config_set("port", port)
         second.replicaof("127.0.0.1", port)
         self._replica = second
-        self.link = BadLink(str(embedded.socket_path(self._homes[0])))
+        self.link = BadLink(str(private_redis.socket_path(self._homes[0])))
         self._closing.callback(self.link.close)
         self.url = "redis://{}:{}".format(*self.link.address)
 
@@ -229,7 +230,7 @@ class Pair:
         self._replica.replicaof("NO", "ONE")
 
     def fail_over(self) -> None:
-        self.link.redirect(str(embedded.socket_path(self._homes[1])))
+        self.link.redirect(str(private_redis.socket_path(self._homes[1])))
 
     def close(self) -> None:
         self._closing.close()

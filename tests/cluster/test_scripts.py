@@ -14,7 +14,7 @@ from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, MissingError, Registry
 from afx.cluster.scripts import source
 from afx.cluster.writes import write
-from afx.coordinator.placement import Placement
+from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.wire import place_item, release_item, reserve_item
 from afx.errors import FencedError
 from models.storage.assignments import Active

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from labs import NewLab, clean
+from support.labs import NewLab, clean
 
 from afx.cluster import reports
 from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, Registry
 from afx.cluster.reports import Report
-from afx.lab import Lab
+from afx.lab.cluster import Lab
 from models.storage import assignments, controls, sessions, workers
 
 MIB = 1 << 20
@@ -102,7 +102,7 @@ def test_a_stop_that_is_not_answered_ends_the_node_and_never_just_times_out(
     lab, node = silent
     node.claim()
     lab.wait_running()
-    sessions.set_wanted(sessions.find(lab.sessions[0].name), "paused")
+    sessions.set_desired_state(sessions.find(lab.sessions[0].name), "paused")
     ends(lab, lambda: sorted(it.worker for it in assignments.active()) == ["w1"] * 3)
     lab.wait_running(3)
 
@@ -115,7 +115,7 @@ def test_a_node_that_stays_silent_after_it_began_anew_is_cordoned(
     second = SilentNode(lab, "second")
     request.addfinalizer(second.close)
     lab.wait("it has left again", second.has_ended, 30)
-    assert workers.find("silent").wanted == "cordoned"
+    assert workers.find("silent").desired_state == "cordoned"
     third = SilentNode(lab, "third")
     request.addfinalizer(third.close)
     lab.fleet.start_worker("w1")

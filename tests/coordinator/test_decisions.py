@@ -4,41 +4,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.coordinator import failure
-from afx.coordinator.epochs import EPOCH_MAX, EpochCounter
-from afx.coordinator.pacing import Bucket, refilled, spent
+from afx.coordinator.decisions import liveness
+from afx.coordinator.decisions.epochs import EPOCH_MAX, EpochCounter
+from afx.coordinator.decisions.token_bucket import Bucket, refilled, spent
 from afx.lease import PROFILES
 
 FAST = PROFILES["fast"]
 
 
 def test_a_new_observer_waits_a_whole_lease_before_it_declares_a_death() -> None:
-    seen = failure.observe({}, [("a", 7)], now=1000.0)
-    assert failure.health(seen["a"], 1000.0, FAST) == "alive"
-    assert failure.health(seen["a"], 1000.0 + FAST.leader - 0.01, FAST) == "suspect"
-    assert failure.health(seen["a"], 1000.0 + FAST.leader, FAST) == "silent"
+    seen = liveness.observe({}, [("a", 7)], now=1000.0)
+    assert liveness.health(seen["a"], 1000.0, FAST) == "alive"
+    assert liveness.health(seen["a"], 1000.0 + FAST.leader - 0.01, FAST) == "suspect"
+    assert liveness.health(seen["a"], 1000.0 + FAST.leader, FAST) == "silent"
 
 
 def test_a_heartbeat_makes_a_suspect_alive_again() -> None:
-    seen = failure.observe({}, [("a", 1)], now=0.0)
-    seen = failure.observe(seen, [("a", 2)], now=3.0)
-    assert failure.health(seen["a"], 3.5, FAST) == "alive"
+    seen = liveness.observe({}, [("a", 1)], now=0.0)
+    seen = liveness.observe(seen, [("a", 2)], now=3.0)
+    assert liveness.health(seen["a"], 3.5, FAST) == "alive"
 
 
 def test_an_unchanged_heartbeat_is_no_sign_of_life() -> None:
-    seen = failure.observe({}, [("a", 1)], now=0.0)
+    seen = liveness.observe({}, [("a", 1)], now=0.0)
     for now in (1.0, 2.0, 3.0):
-        seen = failure.observe(seen, [("a", 1)], now=now)
-    assert failure.health(seen["a"], 4.0, FAST) == "silent"
+        seen = liveness.observe(seen, [("a", 1)], now=now)
+    assert liveness.health(seen["a"], 4.0, FAST) == "silent"
 
 
 def test_a_node_that_is_gone_from_the_registry_is_forgotten() -> None:
-    assert failure.observe({"a": failure.Sighting(1, 0.0)}, [], now=1.0) == {}
+    assert liveness.observe({"a": liveness.Sighting(1, 0.0)}, [], now=1.0) == {}
 
 
 def test_a_fenced_node_is_replaced_only_after_the_lock_delay() -> None:
-    assert not failure.may_take_over(10.0, 10.0 + FAST.lock_delay - 0.01, FAST)
-    assert failure.may_take_over(10.0, 10.0 + FAST.lock_delay, FAST)
+    assert not liveness.may_take_over(10.0, 10.0 + FAST.lock_delay - 0.01, FAST)
+    assert liveness.may_take_over(10.0, 10.0 + FAST.lock_delay, FAST)
 
 
 def test_epochs_rise_within_and_across_generations() -> None:

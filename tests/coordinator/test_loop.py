@@ -107,7 +107,7 @@ def test_many_that_fit_nowhere_hold_up_nobody_behind_them(
 def test_whoever_is_paused_or_removed_waits_no_longer(play: Play) -> None:
     one, two, three = add("alice", 3, region="mars")
     play.until(lambda: queue.count() == 3 and len(play.overflow()) == 3)
-    sessions.set_wanted(sessions.find(str(one)), "paused")
+    sessions.set_desired_state(sessions.find(str(one)), "paused")
     sessions.remove_unused(sessions.find(str(two)))
     play.until(lambda: queue.ids() == {three} and play.overflow() == {f"overflow-{three}"})
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.coordinator.placement import Node, Wish, fits, plan, score, steep
+from afx.coordinator.decisions.placement import Node, PlacementRequest, fits, plan, score, steep
 
 MIB = 1024 * 1024
 
@@ -48,7 +48,7 @@ wishes = st.lists(
     max_size=40,
 ).map(
     lambda them: [
-        Wish(number, size, premium=premium, requires=requires)
+        PlacementRequest(number, size, premium=premium, requires=requires)
         for number, (size, premium, requires) in enumerate(them)
     ]
 )
@@ -56,7 +56,7 @@ wishes = st.lists(
 
 @given(wishes, nodes)
 def test_no_plan_exceeds_ram_sessions_or_start_tokens(
-    wanted: list[Wish], offered: list[Node]
+    wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
     for it in offered:
@@ -68,7 +68,7 @@ def test_no_plan_exceeds_ram_sessions_or_start_tokens(
 
 @given(wishes, nodes)
 def test_every_session_is_placed_or_waits_for_a_reason(
-    wanted: list[Wish], offered: list[Node]
+    wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
     told = [it.session for it in made.placed]
@@ -77,19 +77,23 @@ def test_every_session_is_placed_or_waits_for_a_reason(
 
 
 @given(wishes, nodes)
-def test_the_same_snapshot_gives_the_same_plan(wanted: list[Wish], offered: list[Node]) -> None:
+def test_the_same_snapshot_gives_the_same_plan(
+    wanted: list[PlacementRequest], offered: list[Node]
+) -> None:
     assert plan(wanted, offered) == plan(wanted, list(reversed(offered)))
 
 
 def test_sessions_spread_evenly_over_equal_nodes() -> None:
-    made = plan([Wish(number, MIB) for number in range(30)], [node("a"), node("b"), node("c")])
+    made = plan(
+        [PlacementRequest(number, MIB) for number in range(30)], [node("a"), node("b"), node("c")]
+    )
     counts = [sum(it.node == name for it in made.placed) for name in "abc"]
     assert counts == [10, 10, 10]
 
 
 def test_a_fuller_node_gets_fewer_sessions() -> None:
     made = plan(
-        [Wish(number, 10 * MIB) for number in range(20)],
+        [PlacementRequest(number, 10 * MIB) for number in range(20)],
         [node("full", free=300 * MIB), node("empty")],
     )
     counts = {name: sum(it.node == name for it in made.placed) for name in ("full", "empty")}
@@ -97,17 +101,17 @@ def test_a_fuller_node_gets_fewer_sessions() -> None:
 
 
 def test_a_session_returns_to_its_old_node_when_nodes_are_equal() -> None:
-    made = plan([Wish(1, MIB, last_node="b")], [node("a"), node("b")])
+    made = plan([PlacementRequest(1, MIB, last_node="b")], [node("a"), node("b")])
     assert made.placed[0].node == "b"
 
 
 def test_a_session_avoids_the_node_where_it_failed() -> None:
-    wish = Wish(1, MIB, last_node="b", failed_nodes=frozenset({"b"}))
+    wish = PlacementRequest(1, MIB, last_node="b", failed_nodes=frozenset({"b"}))
     assert plan([wish], [node("a", sessions=50), node("b")]).placed[0].node == "a"
 
 
 def test_what_fits_nowhere_is_full_and_what_only_waits_for_tokens_is_later() -> None:
-    made = plan([Wish(1, 2000 * MIB), Wish(2, MIB)], [node("a", starts=0)])
+    made = plan([PlacementRequest(1, 2000 * MIB), PlacementRequest(2, MIB)], [node("a", starts=0)])
     assert (made.full, made.later) == ((1,), (2,))
 
 
@@ -124,7 +128,7 @@ def test_less_free_ram_costs_more() -> None:
 
 @given(wishes, nodes)
 def test_a_session_gets_only_a_node_that_has_the_labels_it_requires(
-    wanted: list[Wish], offered: list[Node]
+    wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
     labels = {it.name: it.labels for it in offered}
@@ -136,7 +140,7 @@ def test_a_session_gets_only_a_node_that_has_the_labels_it_requires(
 
 @given(wishes, nodes)
 def test_free_users_sessions_leave_the_headroom_of_premium_ones(
-    wanted: list[Wish], offered: list[Node]
+    wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     free_only = [it for it in wanted if not it.premium]
     made = plan(free_only, offered)
@@ -147,7 +151,7 @@ def test_free_users_sessions_leave_the_headroom_of_premium_ones(
 
 @given(wishes, nodes)
 def test_what_is_called_full_fits_nowhere_when_the_plan_is_made(
-    wanted: list[Wish], offered: list[Node]
+    wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
     after = {it.name: it for it in offered}
@@ -160,5 +164,5 @@ def test_what_is_called_full_fits_nowhere_when_the_plan_is_made(
 
 def test_many_that_fit_nowhere_cost_no_more_than_a_look() -> None:
     offered = [node(f"n{number}", free=10) for number in range(1000)]
-    made = plan([Wish(number, 20) for number in range(50_000)], offered)
+    made = plan([PlacementRequest(number, 20) for number in range(50_000)], offered)
     assert len(made.full) == 50_000

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.coordinator import brake, classes, fairness, preemption, rebalance
-from afx.coordinator.brake import Brake
-from afx.coordinator.fairness import Waiter, fair_order
-from afx.coordinator.placement import Node, Wish, fits
-from afx.coordinator.preemption import Victim
-from afx.coordinator.rebalance import Carrier, Movable
+from afx.coordinator.decisions import brake, fairness, preemption, rebalance, session_size
+from afx.coordinator.decisions.brake import Brake
+from afx.coordinator.decisions.fairness import Waiter, fair_order
+from afx.coordinator.decisions.placement import Node, PlacementRequest, fits
+from afx.coordinator.decisions.preemption import Victim
+from afx.coordinator.decisions.rebalance import Movable, NodeLoad
 
 MIB = 1024 * 1024
 waiters = st.lists(st.tuples(st.booleans(), st.floats(0, 2000)), max_size=60).map(
@@ -74,7 +74,7 @@ victims = st.lists(
 def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
     held: list[Victim], free_a: int, free_b: int, needed: int, most: int
 ) -> None:
-    wish = Wish(1, needed, premium=True)
+    wish = PlacementRequest(1, needed, premium=True)
     nodes = [node("a", free_a, 5, 5), node("b", free_b, 3, 5)]
     chosen = preemption.choose(wish, nodes, held, most)
     if not chosen:
@@ -94,8 +94,8 @@ def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
 def test_the_longest_idle_of_equal_victims_goes() -> None:
     held = [Victim(1, "i-a", 10, 5.0), Victim(2, "i-a", 10, 50.0), Victim(3, "i-b", 10, 70.0)]
     nodes = [node("a", 0, 2), node("b", 5, 2, labels=frozenset({"region=eu"}))]
-    assert preemption.choose(Wish(9, 10, premium=True), nodes, held, 3)[0].session == 3
-    wish = Wish(9, 10, premium=True, requires=frozenset({"region=us"}))
+    assert preemption.choose(PlacementRequest(9, 10, premium=True), nodes, held, 3)[0].session == 3
+    wish = PlacementRequest(9, 10, premium=True, requires=frozenset({"region=us"}))
     assert preemption.choose(wish, nodes, held, 3) == ()
 
 
@@ -104,10 +104,10 @@ def test_the_longest_idle_of_equal_victims_goes() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 2000), min_size=4, max_size=4), min_size=12, max_size=20))
 def test_costs_are_found_again_in_what_whole_nodes_use(rows: list[list[int]]) -> None:
-    true = dict(zip(classes.CLASSES, (50.0, 200.0, 100.0, 400.0), strict=True))
-    counts = [dict(zip(classes.CLASSES, row, strict=True)) for row in rows]
+    true = dict(zip(session_size.CLASSES, (50.0, 200.0, 100.0, 400.0), strict=True))
+    counts = [dict(zip(session_size.CLASSES, row, strict=True)) for row in rows]
     held = [(1000.0 + sum(true[it] * n for it, n in one.items()), one) for one in counts]
-    costs = classes.fit(held, assumed=256.0, base=1000.0)
+    costs = session_size.fit(held, assumed=256.0, base=1000.0)
     for it, one in held:
         told = 1000.0 + sum(costs[c] * n for c, n in one.items())
         # Off by no more than the assumption for the few of a class weighs.
@@ -115,8 +115,8 @@ def test_costs_are_found_again_in_what_whole_nodes_use(rows: list[list[int]]) ->
 
 
 def test_with_nothing_to_learn_from_the_assumption_holds() -> None:
-    assert set(classes.fit([], 256.0, 0.0).values()) == {256.0}
-    many = classes.fit([(1000 + 5000 * 80, {(False, False): 5000})] * 10, 256.0, 1000.0)
+    assert set(session_size.fit([], 256.0, 0.0).values()) == {256.0}
+    many = session_size.fit([(1000 + 5000 * 80, {(False, False): 5000})] * 10, 256.0, 1000.0)
     assert abs(many[False, False] - 80) < 5
     assert many[True, True] == 256.0
 
@@ -170,7 +170,7 @@ def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
     loads: list[tuple[int, int]], size: int, most: int
 ) -> None:
     nodes = [
-        Carrier(f"n{n}", f"i{n}", count * size, reach * 10, count, 50)
+        NodeLoad(f"n{n}", f"i{n}", count * size, reach * 10, count, 50)
         for n, (count, reach) in enumerate(loads)
     ]
     movable = [
@@ -186,7 +186,7 @@ def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
     for it in shifts:
         for name, sign in ((it.source, -1), (it.target, 1)):
             held = after[name]
-            after[name] = Carrier(
+            after[name] = NodeLoad(
                 held.name,
                 held.incarnation,
                 held.used + sign * size,
@@ -200,8 +200,8 @@ def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
 
 
 def test_even_nodes_are_left_alone_and_hysteresis_ends_in_between() -> None:
-    def pair(a: int, b: int) -> list[Carrier]:
-        return [Carrier("a", "ia", a, 100, a, 99), Carrier("b", "ib", b, 100, b, 99)]
+    def pair(a: int, b: int) -> list[NodeLoad]:
+        return [NodeLoad("a", "ia", a, 100, a, 99), NodeLoad("b", "ib", b, 100, b, 99)]
 
     movable = [Movable(n, "ia", 1) for n in range(99)]
     assert rebalance.plan(pair(55, 45), movable, 20) == []
@@ -218,9 +218,9 @@ def test_the_budget_bounds_a_round_and_an_hour() -> None:
 
 def test_a_session_goes_only_where_its_labels_are() -> None:
     nodes = [
-        Carrier("a", "ia", 90, 100, 9, 99),
-        Carrier("b", "ib", 0, 100, 0, 99),
-        Carrier("c", "ic", 20, 100, 2, 99, frozenset({"region=eu"})),
+        NodeLoad("a", "ia", 90, 100, 9, 99),
+        NodeLoad("b", "ib", 0, 100, 0, 99),
+        NodeLoad("c", "ic", 20, 100, 2, 99, frozenset({"region=eu"})),
     ]
     movable = [Movable(1, "ia", 10, frozenset({"region=eu"}))]
     assert [it.target for it in rebalance.plan(nodes, movable, 9)] == ["c"]

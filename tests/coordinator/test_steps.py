@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.coordinator.steps import (
+from afx.coordinator.decisions.control_progress import (
     NODE_STATES,
-    NodeLook,
-    SessionLook,
+    NodeSnapshot,
+    SessionSnapshot,
     coordinator_step,
     node_step,
     session_step,
@@ -18,18 +18,18 @@ from models.transitions import CONTROL
 
 OPEN = st.sampled_from(["requested", "sent", "acknowledged"])
 node_looks = st.builds(
-    NodeLook,
+    NodeSnapshot,
     incarnation=st.sampled_from(["", "one", "two"]),
     state=st.sampled_from(["ready", "cordoned", "draining", "stopping"]),
     seen=st.sampled_from(["ready", "cordoned", "draining", "stopping"]),
-    wanted=st.sampled_from(["ready", "cordoned", "draining"]),
+    desired_state=st.sampled_from(["ready", "cordoned", "draining"]),
     sessions=st.integers(0, 3),
     stuck=st.integers(0, 3),
 )
 session_looks = st.builds(
-    SessionLook,
+    SessionSnapshot,
     exists=st.booleans(),
-    wanted=st.sampled_from(["running", "paused"]),
+    desired_state=st.sampled_from(["running", "paused"]),
     removing=st.booleans(),
     has_rule=st.booleans(),
     hindrance=st.sampled_from(["", "all nodes are full"]),
@@ -42,7 +42,7 @@ session_looks = st.builds(
 
 @given(st.sampled_from([*NODE_STATES, "remove"]), OPEN, st.sampled_from(["", "one"]), node_looks)
 def test_a_nodes_control_takes_only_steps_that_there_are(
-    kind: str, state: str, bound: str, look: NodeLook
+    kind: str, state: str, bound: str, look: NodeSnapshot
 ) -> None:
     step = node_step(kind, state, bound, look)
     assert not step.state or step.state in CONTROL[state]
@@ -55,7 +55,7 @@ def test_a_nodes_control_takes_only_steps_that_there_are(
     session_looks,
 )
 def test_a_sessions_control_takes_only_steps_that_there_are(
-    kind: str, state: str, target: str, look: SessionLook
+    kind: str, state: str, target: str, look: SessionSnapshot
 ) -> None:
     step = session_step(kind, state, target, look)
     assert not step.state or step.state in CONTROL[state]
@@ -68,14 +68,14 @@ def test_a_sessions_control_takes_only_steps_that_there_are(
 
 
 @given(OPEN, node_looks)
-def test_a_drain_is_done_only_on_an_empty_node(state: str, look: NodeLook) -> None:
+def test_a_drain_is_done_only_on_an_empty_node(state: str, look: NodeSnapshot) -> None:
     if node_step("drain", state, "", look).state == "done":
         assert look.sessions == 0
 
 
 @given(OPEN, node_looks)
 def test_a_node_is_forgotten_only_when_it_is_dead_and_owns_nothing(
-    state: str, look: NodeLook
+    state: str, look: NodeSnapshot
 ) -> None:
     if node_step("remove", state, "", look).state == "done":
         assert not look.incarnation and not look.sessions
@@ -85,29 +85,30 @@ def test_a_node_is_forgotten_only_when_it_is_dead_and_owns_nothing(
 def test_a_live_node_must_have_heard_it_before_it_is_done(kind: str) -> None:
     held = NODE_STATES[kind]
     other = "ready" if held != "ready" else "cordoned"
-    assert node_step(kind, "requested", "", NodeLook("i", other, other, held, 0)).state == ""
-    unheard = NodeLook("i", held, other, held, 0)
+    assert node_step(kind, "requested", "", NodeSnapshot("i", other, other, held, 0)).state == ""
+    unheard = NodeSnapshot("i", held, other, held, 0)
     assert node_step(kind, "requested", "", unheard).state == "sent"
     assert node_step(kind, "sent", "i", unheard).state == ""
-    heard = NodeLook("i", held, held, held, 0)
+    heard = NodeSnapshot("i", held, held, held, 0)
     assert node_step(kind, "sent", "i", heard).state == "acknowledged"
     assert node_step(kind, "acknowledged", "i", heard).state == "done"
 
 
 def test_a_stop_is_done_when_that_incarnation_is_gone_and_not_before() -> None:
-    live = NodeLook("one", "stopping", "stopping", "ready", 2)
+    live = NodeSnapshot("one", "stopping", "stopping", "ready", 2)
     assert node_step("stop", "acknowledged", "one", live).state == ""
     assert (
-        node_step("stop", "acknowledged", "one", NodeLook("", "", "", "ready", 0)).state == "done"
+        node_step("stop", "acknowledged", "one", NodeSnapshot("", "", "", "ready", 0)).state
+        == "done"
     )
-    later = NodeLook("two", "ready", "ready", "ready", 0)
+    later = NodeSnapshot("two", "ready", "ready", "ready", 0)
     assert node_step("stop", "acknowledged", "one", later).state == "done"
 
 
 def test_a_move_that_began_under_another_leader_is_not_given_up() -> None:
-    still = SessionLook(exists=True, node="w1", state="running")
+    still = SessionSnapshot(exists=True, node="w1", state="running")
     assert session_step("move", "sent", "w2", still).state == ""
-    refused = SessionLook(exists=True, node="w1", state="running", refused="no room")
+    refused = SessionSnapshot(exists=True, node="w1", state="running", refused="no room")
     assert session_step("move", "sent", "w2", refused).state == "failed"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import peewee
 import pytest
-from databases import together, unguarded
+from support.databases import together, unguarded
 
 from models import base
 from models.storage import audit

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import unguarded
+from support.databases import unguarded
 
 from afx.errors import AfxError, UsageError
 from models import backup, base, schema, tables

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from databases import together
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.databases import together
 
 from afx.errors import UsageError
 from models import base, tables

@@ -8,7 +8,7 @@ from typing import Any
 
 import peewee
 import pytest
-from databases import together
+from support.databases import together
 
 from afx.errors import ConfigError, FencedError, UnreachableError, UsageError
 from models import base, tables
@@ -64,11 +64,11 @@ def test_a_session_without_a_rule_has_nothing_to_do(ids: list[int]) -> None:
 
 def test_a_paused_session_is_not_placed_and_is_to_be_stopped(ids: list[int]) -> None:
     give(ids[0])
-    sessions.set_wanted(sessions.find("s0"), "paused")
-    assert [it.session for it in assignments.wanted_stops()] == [ids[0]]
+    sessions.set_desired_state(sessions.find("s0"), "paused")
+    assert [it.session for it in assignments.undesired()] == [ids[0]]
     with base.transaction():
         assignments.mark_stopping([(ids[0], 1)])
-    assert assignments.wanted_stops() == []
+    assert assignments.undesired() == []
 
 
 def test_a_session_whose_rules_changed_is_to_be_started_anew(ids: list[int]) -> None:
@@ -77,9 +77,9 @@ def test_a_session_whose_rules_changed_is_to_be_started_anew(ids: list[int]) -> 
         assignments.create_many(
             [Active(ids[0], "w1", "one", 1, "assigned", revision=placed.revision)]
         )
-    assert assignments.wanted_stops() == []
+    assert assignments.undesired() == []
     rules.create(sessions.find("s0"), ["@more"], ["-2"], "copy")
-    assert [it.session for it in assignments.wanted_stops()] == [ids[0]]
+    assert [it.session for it in assignments.undesired()] == [ids[0]]
 
 
 def test_the_database_itself_refuses_a_second_active_assignment(ids: list[int]) -> None:
@@ -139,7 +139,7 @@ def test_a_lost_login_is_not_tried_again(ids: list[int]) -> None:
     with base.transaction():
         placing.note_lost_logins([(ids[0], "login lost: AuthKeyDuplicated")])
     held = sessions.listing().rows[0]
-    assert (held["wanted"], held["trouble"]) == ("paused", "login lost: AuthKeyDuplicated")
+    assert (held["desired_state"], held["trouble"]) == ("paused", "login lost: AuthKeyDuplicated")
 
 
 def test_only_the_newest_leader_writes(ids: list[int]) -> None:
@@ -280,7 +280,7 @@ def test_sessions_are_listed_by_pages_and_filters(ids: list[int]) -> None:
 
 def test_sessions_are_counted_by_state(ids: list[int]) -> None:
     give(ids[0])
-    sessions.set_wanted(sessions.find("s1"), "paused")
+    sessions.set_desired_state(sessions.find("s1"), "paused")
     with base.transaction():
         placing.note_failures([(ids[2], "bad")])
     held = {name: count for name, count in sessions.count_by_state().items() if count}
@@ -293,12 +293,12 @@ def test_a_session_is_removed_only_when_no_node_runs_it(ids: list[int]) -> None:
     assert not sessions.remove_unused(session)
     sessions.mark_removing(session)
     assert sessions.removable(10) == []
-    assert [it.session for it in assignments.wanted_stops()] == [ids[0]]
+    assert [it.session for it in assignments.undesired()] == [ids[0]]
     with base.transaction():
         assignments.end_many([(ids[0], 1)], "stopped")
     assert sessions.removable(10) == [ids[0]]
     with pytest.raises(UsageError, match="being removed"):
-        sessions.set_wanted(session, "running")
+        sessions.set_desired_state(session, "running")
     assert sessions.remove_unused(sessions.find("s1"))
 
 
@@ -308,7 +308,12 @@ def test_placement_may_look_at_some_sessions_only(ids: list[int]) -> None:
         (ids[0], "s0", "sealed")
     ]
     held = placing.standing(ids)[ids[0]]
-    assert (held.wanted, held.removing, held.has_rule, held.waits) == ("running", False, True, "")
+    assert (held.desired_state, held.removing, held.has_rule, held.waits) == (
+        "running",
+        False,
+        True,
+        "",
+    )
 
 
 def test_a_beginning_finds_what_it_alone_can_mean(ids: list[int]) -> None:
@@ -370,8 +375,8 @@ def test_what_is_wanted_of_a_node_stays_over_its_restart(database: Any) -> None:
         with base.transaction():
             workers.seen_many([Seen("w1", incarnation, "host", "ready", 7)])
         if incarnation == "one":
-            workers.set_wanted("w1", "cordoned")
-    assert workers.wanted() == {"w1": "cordoned"}
+            workers.set_desired_state("w1", "cordoned")
+    assert workers.desired_states() == {"w1": "cordoned"}
     assert workers.forwarded() == {"two": 7}
     workers.remove("w1")
     with pytest.raises(UsageError):
@@ -506,9 +511,9 @@ def test_running_sessions_are_told_with_their_rest(ids: list[int]) -> None:
 def test_what_required_labels_change_is_placed_anew(ids: list[int]) -> None:
     with base.transaction():
         assignments.create_many([Active(ids[0], "w1", "one", 1, "assigned", revision=2)])
-    assert assignments.wanted_stops() == []
+    assert assignments.undesired() == []
     sessions.set_requires(sessions.find("s0"), {"region": "eu"})
-    assert [it.session for it in assignments.wanted_stops()] == [ids[0]]
+    assert [it.session for it in assignments.undesired()] == [ids[0]]
 
 
 def test_a_session_that_fails_again_and_again_is_in_quarantine(ids: list[int]) -> None:
@@ -519,7 +524,7 @@ def test_a_session_that_fails_again_and_again_is_in_quarantine(ids: list[int]) -
     assert (held["state"], held["trouble"]) == ("quarantined", "no way (7 times in a row)")
     [row] = sessions.listing(SessionFilter(state="quarantined")).rows
     assert row["name"] == "s0"
-    sessions.set_wanted(sessions.find("s0"), "running")
+    sessions.set_desired_state(sessions.find("s0"), "running")
     assert sessions.describe(sessions.find("s0"))["state"] == "unplaced"
 
 
@@ -556,7 +561,7 @@ def test_who_wants_no_place_any_more_is_found_among_those_that_wait(ids: list[in
     queue.put_many([(it, "all nodes are full") for it in ids])
     assert queue.ids() == set(ids)
     assert queue.overtaken() == []
-    sessions.set_wanted(sessions.find("s0"), "paused")
+    sessions.set_desired_state(sessions.find("s0"), "paused")
     rules.change(rules.find("s1/r"), enabled=False)
     give(ids[2])
     assert sorted(queue.overtaken()) == ids

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from support.sandbox import Town, play, until
 from telethon import errors
-from town import Town, play, until
 
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.running import Environment, RunningSession, StartError
-from afx.sandbox.flow import post
-from afx.sandbox.world import Account, Channel
+from afx.sandbox.judge.flow import post
+from afx.sandbox.telegram.world import Account, Channel
 from afx.telegram.client import guarded_connection
 from afx.telegram.session import StoredSession
 
@@ -58,7 +58,7 @@ class Stage:
 
     def commit(self, session: RunningSession) -> dict[str, str]:
         """Return the cursors as a host would have stored them."""
-        cursor, _links, _fresh = session.take_progress()
+        cursor, _links, _fresh = session.collect_uncommitted()
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
         return dict(self.progress)
 
@@ -204,7 +204,7 @@ def test_a_replay_from_an_old_cursor_doubles_nothing(mode: str) -> None:
         copies: list[int] = []
 
         def rebuilt() -> bool:
-            copies.extend(it.copy for it in again.take_progress()[1])
+            copies.extend(it.copy for it in again.collect_uncommitted()[1])
             return len(copies) >= 41
 
         await until(rebuilt)

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from support.sandbox import Town, play, until
 from telethon import errors, events
 from telethon.network import (
     ConnectionTcpAbridged,
@@ -13,9 +14,8 @@ from telethon.network import (
     ConnectionTcpIntermediate,
 )
 from telethon.tl import functions, types
-from town import Town, play, until
 
-from afx.sandbox.flow import post
+from afx.sandbox.judge.flow import post
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import os
 from dataclasses import fields, replace
 
 import pytest
-from simulation_parts import Broken, Faults
-from simulation_world import World
+from simulation.parts import Broken, Faults
+from simulation.world import World
 
 SCHEDULES = int(os.environ.get("AFX_SCHEDULES", "300"))
 PARTS = 10

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from town import Town, play
+from support.sandbox import Town, play
 
 from afx.errors import UnreachableError, UsageError
-from afx.sandbox import srp
+from afx.sandbox.telegram import srp
 from afx.telegram.login import Server, Signed, sign_in
 
 Answer = Callable[[str], str]

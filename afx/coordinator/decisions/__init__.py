@@ -1,0 +1,1 @@
+"""The coordinator's decisions: pure functions of values, without any effect."""

@@ -1,0 +1,1 @@
+"""A whole cluster with faults, for the demo, benchmarks, soaks and tests."""

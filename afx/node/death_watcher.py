@@ -1,0 +1,58 @@
+"""Reports the deaths of the other nodes on this machine, on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+
+import redis
+
+from afx.cluster import reports
+from afx.cluster.connection import connect
+from afx.cluster.registry import LIVE_STATES, Registry
+from afx.cluster.reports import Report
+from afx.cluster.witness import Witness, boot_id
+from afx.config import Settings
+
+
+class DeathWatcher:
+    """Watches from when it is made until ``close``."""
+
+    def __init__(self, redis_url: str, name: str, settings: Settings) -> None:
+        """``name`` is the node's own: of itself it is no witness."""
+        self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
+        self._registry = Registry(self._redis)
+        self._name = name
+        self._every = settings.heartbeat_seconds
+        self._witness = Witness()
+        self._witnessed: set[str] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="neighbours")
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        self._thread.join()
+        self._witness.close()
+        self._redis.close()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._every):
+            try:
+                self._look()
+            except redis.RedisError:
+                continue  # the heartbeat tells of it
+
+    def _look(self) -> None:
+        others = [
+            it
+            for it in self._registry.on_machine(boot_id())
+            if it.name != self._name and it.state in LIVE_STATES
+        ]
+        fresh = self._witness.dead(others) - self._witnessed
+        found = [
+            Report("died", it.name, it.incarnation) for it in others if it.incarnation in fresh
+        ]
+        if found:
+            reports.publish(self._redis, found)
+            self._witnessed |= fresh

@@ -1,0 +1,83 @@
+"""Entry point of the host process; only a supervisor starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+from afx.cluster import queues
+from afx.config import Settings
+from afx.logs import configure
+from afx.node.executor import Executor
+from afx.node.host import Host
+from afx.node.lease_memory import LeaseMemory
+from afx.security.vault import Vault
+
+_PR_SET_PDEATHSIG = 1
+_LOOK_SECONDS = 0.01
+
+
+def main() -> None:
+    """Read the orders from standard input, and live until told to end."""
+    orders = json.loads(sys.stdin.readline())
+    # Die with the supervisor: it alone keeps the lease.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != orders["supervisor"]:
+        sys.exit(1)
+    _raise_file_limit()
+    settings = Settings(**orders["settings"])
+    configure(settings.log_level)
+    # One long-lived heap of small objects: rarer full collections, less CPU.
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve(settings, orders))
+    else:
+        uvloop.run(_serve(settings, orders))
+
+
+async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
+    vault = Vault(orders["keys"])
+    memory = LeaseMemory(orders["memory"])
+    node, incarnation = orders["node"], orders["incarnation"]
+    host = Host(
+        settings, orders["redis_url"], node, incarnation, memory, vault, orders["settled_pipe"]
+    )
+    executor = Executor(
+        host, orders["redis_url"], queues.node(node, incarnation), incarnation, vault.signing_key()
+    )
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        executor.stop()
+        host.close()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
+    print("ready", flush=True)
+    # Not before this node holds a lease: orders may wait here that were given to
+    # it, and to another one since.
+    while not memory.deadline:  # noqa: ASYNC110  set by another process
+        await asyncio.sleep(_LOOK_SECONDS)
+    executor.start()
+    await host.run()
+    # The executor's thread may be deep in a blocking read; nothing is left to save.
+    os._exit(0)
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The ledger by which tests judge, and the faults they ask for."""

@@ -1,0 +1,84 @@
+"""Posts source messages at a rate, as people in the source chats would."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from afx.sandbox.server import SandboxServer
+from afx.sandbox.telegram.world import Account, Channel, Group
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a flow has come."""
+
+    posted: int = 0
+    total: int = 0
+    done: bool = True
+
+
+class Flow:
+    """One stream of posts over some chats in turn; owns its task."""
+
+    def __init__(self, server: SandboxServer) -> None:
+        self._server = server
+        self._task: asyncio.Task[None] | None = None
+        self._number = 0
+        self.progress = Progress()
+
+    def start(self, chats: Sequence[tuple[int, int]], count: int, rate: float) -> None:
+        """Post ``count`` messages at ``rate`` a second; chats are (id, author)."""
+        self._number += 1  # texts of two streams must differ: the ledger goes by them
+        self.progress = Progress(total=count, done=False)
+        self._task = asyncio.get_running_loop().create_task(self._run(chats, count, rate))
+
+    def cancel(self) -> None:
+        """End the stream now; ``stop`` also waits for its end."""
+        if self._task:
+            self._task.cancel()
+        self.progress.done = True
+
+    async def stop(self) -> None:
+        """End the stream, and wait until it has ended."""
+        self.cancel()
+        if self._task:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _text(self, number: int, chat: int) -> str:
+        return f"stream {self._number}: message {number + 1} to {chat}"
+
+    async def _run(self, chats: Sequence[tuple[int, int]], count: int, rate: float) -> None:
+        begun = time.monotonic()
+        for number in range(count):
+            # Sleep only when ahead, so that a late wake-up is made good.
+            ahead = begun + number / rate - time.monotonic()
+            if ahead > 0.0005:
+                await asyncio.sleep(ahead)
+            elif number % 32 == 0:
+                await asyncio.sleep(0)
+            chat, author = chats[number % len(chats)]
+            post(self._server, chat, author, self._text(number, chat))
+            self.progress.posted += 1
+        self.progress.done = True
+
+
+def post(server: SandboxServer, chat: int, author: int, text: str) -> int:
+    """Post a text as an account and push it; returns the message's id.
+
+    Raises KeyError when the chat or the author is unknown.
+    """
+    peer = server.world.find(chat)
+    if isinstance(peer, Channel):
+        message, event = server.world.post(peer, author, text)
+        server.tell_channel(peer, event, message)
+        return message.id
+    if not isinstance(peer, Account | Group):
+        raise KeyError(chat)
+    sender = server.world.accounts[author]
+    copies = server.world.deliver(peer, sender, text)
+    for account, copy, event in copies:
+        server.tell_account(account, event, copy)
+    return copies[0][1].id

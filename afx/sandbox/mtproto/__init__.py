@@ -1,0 +1,1 @@
+"""The wire: transports, key exchange, encrypted messages."""

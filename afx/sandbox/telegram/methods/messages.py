@@ -1,0 +1,132 @@
+"""Reading, editing and deleting messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from telethon.tl import functions, types
+
+from afx.sandbox.mtproto.connection import RpcError
+from afx.sandbox.telegram import views
+from afx.sandbox.telegram.methods.call import Call, method
+from afx.sandbox.telegram.world import Account, Box, Channel, Group, Message
+
+
+@method(functions.messages.GetHistoryRequest)
+def get_history(call: Call, request: Any) -> Any:
+    """A chat's messages, newest first, within the asked window."""
+    peer = call.peer(request.peer)
+    held = _held(call, peer)
+    total = len(held)
+    # Newest first; offset_id is where to begin, add_offset moves that point:
+    # a negative one towards newer messages (core.telegram.org/api/offsets).
+    newest_first = [it for it in reversed(held) if not request.max_id or it.id < request.max_id]
+    begin = request.add_offset
+    if request.offset_id:
+        begin += sum(it.id >= request.offset_id for it in newest_first)
+    end = begin + max(0, min(request.limit, 100))
+    found = [it for it in newest_first[max(0, begin) : max(0, end)] if it.id > request.min_id]
+    return _page(call, peer, found, total)
+
+
+@method(functions.channels.GetMessagesRequest)
+def get_channel_messages(call: Call, request: Any) -> Any:
+    """A channel's messages by id."""
+    channel = call.channel(request.channel)
+    found = [channel.box.messages.get(getattr(it, "id", 0)) for it in request.id]
+    return _page(call, channel, [it for it in found if it], len(found))
+
+
+@method(functions.messages.GetMessagesRequest)
+def get_messages(call: Call, request: Any) -> Any:
+    """Messages of the account's own box by id."""
+    found = [call.me.box.messages.get(getattr(it, "id", 0)) for it in request.id]
+    return _page(call, call.me, [it for it in found if it], len(found))
+
+
+@method(functions.messages.EditMessageRequest)
+def edit_message(call: Call, request: Any) -> Any:
+    """Change the text of an own message."""
+    peer = call.peer(request.peer)
+    box = _box(call, peer)
+    message = box.messages.get(request.id)
+    if message is None:
+        raise RpcError(400, "MESSAGE_ID_INVALID")
+    if message.sender != call.me.id:
+        raise RpcError(403, "MESSAGE_AUTHOR_REQUIRED")
+    text = request.message if request.message is not None else message.text
+    entities = request.entities or []
+    if text == message.text and [*map(bytes, entities)] == [*map(bytes, message.entities)]:
+        raise RpcError(400, "MESSAGE_NOT_MODIFIED")
+    event = call.world.edit(box, message, text, entities)
+    channel = peer if isinstance(peer, Channel) else None
+    if channel:
+        call.server.tell_channel(channel, event, message, skip=call.connection)
+    else:
+        call.server.tell_account(call.me, event, message, skip=call.connection)
+    users, chats = views.mentioned(call.world, [message], call.me.id)
+    update = views.update(event, box, call.me.id, channel)
+    return views.updates([update], users, chats, int(time.time()))
+
+
+@method(functions.channels.DeleteMessagesRequest)
+def delete_channel_messages(call: Call, request: Any) -> Any:
+    """Remove messages from a channel."""
+    channel = call.channel(request.channel)
+    own = {it for it in request.id if _sender(channel.box, it) == call.me.id}
+    allowed = request.id if call.me.id == channel.creator else own
+    event = call.world.delete(channel.box, allowed)
+    if event:
+        call.server.tell_channel(channel, event, None, skip=call.connection)
+    return types.messages.AffectedMessages(channel.box.pts, event.count if event else 0)
+
+
+@method(functions.messages.DeleteMessagesRequest)
+def delete_messages(call: Call, request: Any) -> Any:
+    """Remove messages from the account's own box."""
+    event = call.world.delete(call.me.box, request.id)
+    if event:
+        call.server.tell_account(call.me, event, None, skip=call.connection)
+    return types.messages.AffectedMessages(call.me.box.pts, event.count if event else 0)
+
+
+@method(functions.messages.ReadHistoryRequest)
+def read_history(call: Call, request: Any) -> Any:
+    """Accepted; the sandbox keeps no read marks."""
+    return types.messages.AffectedMessages(call.me.box.pts, 0)
+
+
+@method(functions.channels.ReadHistoryRequest)
+def read_channel_history(call: Call, request: Any) -> Any:
+    """Accepted; the sandbox keeps no read marks."""
+    return types.BoolTrue()
+
+
+def _box(call: Call, peer: Account | Channel | Group) -> Box:
+    return peer.box if isinstance(peer, Channel) else call.me.box
+
+
+def _sender(box: Box, number: int) -> int:
+    message = box.messages.get(number)
+    return message.sender if message else 0
+
+
+def _held(call: Call, peer: Account | Channel | Group) -> list[Message]:
+    if isinstance(peer, Channel):
+        return list(peer.box.messages.values())
+    chat = peer.marked if isinstance(peer, Group) else peer.id
+    return [it for it in call.me.box.messages.values() if it.chat == chat]
+
+
+def _page(call: Call, peer: Account | Channel | Group, found: Iterable[Message], total: int) -> Any:
+    found = list(found)
+    channel = peer if isinstance(peer, Channel) else None
+    users, chats = views.mentioned(call.world, found, call.me.id)
+    seen = [views.message(it, channel, out=it.sender == call.me.id) for it in found]
+    if channel:
+        if not chats:
+            chats = [views.chat(channel, call.me.id)]
+        return types.messages.ChannelMessages(channel.box.pts, total, seen, [], chats, users)
+    return types.messages.MessagesSlice(total, seen, [], chats, users)

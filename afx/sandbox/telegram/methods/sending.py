@@ -1,0 +1,123 @@
+"""Sending and forwarding messages."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from telethon.tl import functions, types
+
+from afx.sandbox.mtproto.connection import RpcError
+from afx.sandbox.telegram import views
+from afx.sandbox.telegram.methods.call import Call, method
+from afx.sandbox.telegram.world import Account, Channel, Event, Group, Message
+
+_MAX_TEXT = 4096
+
+
+@method(functions.messages.SendMessageRequest)
+def send_message(call: Call, request: Any) -> Any:
+    """Send a text; the answer holds the sender's own updates."""
+    peer = call.peer(request.peer)
+    if not request.message.strip():
+        raise RpcError(400, "MESSAGE_EMPTY")
+    if len(request.message) > _MAX_TEXT:
+        raise RpcError(400, "MESSAGE_TOO_LONG")
+    _check(call, peer, [request.random_id])
+    reply_to = getattr(request.reply_to, "reply_to_msg_id", None)
+    message, event = _deliver(
+        call,
+        peer,
+        request.message,
+        request.random_id,
+        entities=request.entities,
+        reply_to=reply_to,
+    )
+    if isinstance(peer, Account):
+        return types.UpdateShortSentMessage(
+            message.id,
+            event.pts,
+            event.count,
+            datetime.fromtimestamp(message.date, UTC),
+            out=True,
+            entities=message.entities,
+        )
+    return _answer(call, peer, [(message, event, request.random_id)])
+
+
+@method(functions.messages.ForwardMessagesRequest)
+def forward_messages(call: Call, request: Any) -> Any:
+    """Forward messages, with or without naming their author."""
+    source = call.peer(request.from_peer)
+    target = call.peer(request.to_peer)
+    if isinstance(source, Channel):
+        if call.me.id not in source.members:
+            raise RpcError(400, "CHANNEL_PRIVATE")
+        if source.noforwards:
+            raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
+    box = source.box if isinstance(source, Channel) else call.me.box
+    found = [box.messages.get(number) for number in request.id]
+    if not found or len(request.id) != len(request.random_id) or not all(found):
+        raise RpcError(400, "MESSAGE_ID_INVALID")
+    _check(call, target, request.random_id)
+    done = []
+    for held, random_id in zip(found, request.random_id, strict=True):
+        assert held is not None
+        origin = None
+        if not request.drop_author:
+            in_channel = isinstance(source, Channel) and not source.megagroup
+            origin = held.forwarded or (
+                held.chat if in_channel else held.sender,
+                held.id,
+                held.date,
+            )
+        message, event = _deliver(
+            call, target, held.text, random_id, entities=held.entities, forwarded=origin
+        )
+        done.append((message, event, random_id))
+    return _answer(call, target, done)
+
+
+def _check(call: Call, peer: Account | Channel | Group, random_ids: list[int]) -> None:
+    me = call.me
+    if isinstance(peer, Channel):
+        if me.id not in peer.members:
+            raise RpcError(400, "CHANNEL_PRIVATE")
+        if me.id not in peer.posters:
+            raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
+    chat = peer.id if isinstance(peer, Account) else peer.marked
+    if wait := call.server.faults.flood_wait(me.id, chat):
+        raise RpcError(420, f"FLOOD_WAIT_{wait}")
+    if any(random_id in me.sent for random_id in random_ids):
+        raise RpcError(500, "RANDOM_ID_DUPLICATE")
+
+
+def _deliver(
+    call: Call, peer: Account | Channel | Group, text: str, random_id: int, **fields: Any
+) -> tuple[Message, Event]:
+    me, world, server = call.me, call.world, call.server
+    if isinstance(peer, Channel):
+        message, event = world.post(peer, me.id, text, random_id=random_id, **fields)
+        server.tell_channel(peer, event, message, skip=call.connection)
+        chat = peer.marked
+    else:
+        copies = world.deliver(peer, me, text, random_id=random_id, **fields)
+        for account, copy, its_event in copies:
+            skip = call.connection if account is me else None
+            server.tell_account(account, its_event, copy, skip=skip)
+        _, message, event = copies[0]
+        chat = message.chat
+    me.note_sent(random_id, chat, message.id)
+    return message, event
+
+
+def _answer(
+    call: Call, peer: Account | Channel | Group, done: list[tuple[Message, Event, int]]
+) -> Any:
+    channel = peer if isinstance(peer, Channel) else None
+    box = channel.box if channel else call.me.box
+    them: list[Any] = [types.UpdateMessageID(it.id, random_id) for it, _, random_id in done]
+    them += [views.update(event, box, call.me.id, channel) for _, event, _ in done]
+    users, chats = views.mentioned(call.world, [it for it, _, _ in done], call.me.id)
+    return views.updates(them, users, chats, int(time.time()))

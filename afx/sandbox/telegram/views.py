@@ -1,0 +1,176 @@
+"""How the world looks in TL: users, chats, messages and updates as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from telethon.tl import TLObject, types
+
+from afx.sandbox.telegram.world import (
+    CHANNEL_BASE,
+    Account,
+    Box,
+    Channel,
+    Event,
+    Group,
+    Message,
+    Peer,
+    World,
+)
+
+
+class Raw(TLObject):  # type: ignore[misc]
+    """A TL object that is serialized already: shared bodies cost once."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def _bytes(self) -> bytes:
+        return self.data
+
+
+def peer(chat: int) -> Any:
+    """Return the TL peer of a marked id."""
+    if chat > 0:
+        return types.PeerUser(chat)
+    if chat < -CHANNEL_BASE:
+        return types.PeerChannel(-chat - CHANNEL_BASE)
+    return types.PeerChat(-chat)
+
+
+def marked(tl_peer: Any, self_id: int) -> int:
+    """Return the marked id of any TL peer or input peer."""
+    if isinstance(tl_peer, types.InputPeerSelf | types.InputUserSelf):
+        return self_id
+    if (number := getattr(tl_peer, "channel_id", None)) is not None:
+        return int(-(CHANNEL_BASE + number))
+    if (number := getattr(tl_peer, "chat_id", None)) is not None:
+        return int(-number)
+    return int(getattr(tl_peer, "user_id", 0))
+
+
+def user(account: Account, viewer: int = 0) -> Any:
+    """Return an account as TL; ``is_self`` is set for the viewer's own."""
+    own = account.id == viewer
+    return types.User(
+        account.id,
+        is_self=own,
+        contact=own,
+        access_hash=account.hash,
+        first_name=account.first_name,
+        username=account.username,
+        phone=account.phone if own else None,
+        usernames=[],
+    )
+
+
+def chat(it: Channel | Group, viewer: int = 0) -> Any:
+    """Return a channel or group as TL."""
+    if isinstance(it, Group):
+        return types.Chat(
+            it.id,
+            it.title,
+            types.ChatPhotoEmpty(),
+            len(it.members),
+            it.date,
+            1,
+            creator=it.creator == viewer,
+        )
+    return types.Channel(
+        it.id,
+        it.title,
+        types.ChatPhotoEmpty(),
+        it.date,
+        creator=bool(viewer) and it.creator == viewer,
+        left=bool(viewer) and viewer not in it.members,
+        broadcast=not it.megagroup,
+        megagroup=it.megagroup,
+        noforwards=it.noforwards,
+        access_hash=it.hash,
+        username=it.username or None,
+        usernames=[],
+    )
+
+
+def message(it: Message, channel: Channel | None = None, *, out: bool | None = None) -> Any:
+    """Return a message as TL, as its owner or (with ``out``) a member sees it."""
+    broadcast = channel is not None and not channel.megagroup
+    forwarded = None
+    if it.forwarded:
+        origin, origin_id, date = it.forwarded
+        from_channel = origin < -CHANNEL_BASE
+        forwarded = types.MessageFwdHeader(
+            datetime.fromtimestamp(date, UTC),
+            from_id=peer(origin),
+            channel_post=origin_id if from_channel else None,
+        )
+    return types.Message(
+        it.id,
+        peer(it.chat),
+        datetime.fromtimestamp(it.date, UTC),
+        it.text,
+        out=it.out if out is None else out,
+        post=broadcast,
+        from_id=None if broadcast else types.PeerUser(it.sender),
+        fwd_from=forwarded,
+        reply_to=types.MessageReplyHeader(reply_to_msg_id=it.reply_to) if it.reply_to else None,
+        entities=it.entities,
+        edit_date=datetime.fromtimestamp(it.edited, UTC) if it.edited else None,
+    )
+
+
+def update(event: Event, box: Box, viewer: int, channel: Channel | None = None) -> Any | None:
+    """Return a logged event as an update; None when its message is gone."""
+    if event.kind == "delete":
+        if channel:
+            return types.UpdateDeleteChannelMessages(
+                channel.id, list(event.ids), event.pts, event.count
+            )
+        return types.UpdateDeleteMessages(list(event.ids), event.pts, event.count)
+    held = box.messages.get(event.ids[0])
+    if held is None:
+        return None
+    if channel:
+        seen = message(held, channel, out=held.sender == viewer)
+        kind = (
+            types.UpdateEditChannelMessage
+            if event.kind == "edit"
+            else types.UpdateNewChannelMessage
+        )
+    else:
+        seen = message(held)
+        kind = types.UpdateEditMessage if event.kind == "edit" else types.UpdateNewMessage
+    return kind(seen, event.pts, event.count)
+
+
+def mentioned(
+    world: World, messages: Iterable[Message], viewer: int
+) -> tuple[list[Any], list[Any]]:
+    """Return the (users, chats) that some messages speak of, as TL."""
+    found: dict[int, Peer] = {}
+    for it in messages:
+        for number in (it.chat, it.sender, it.forwarded[0] if it.forwarded else 0):
+            if number and number not in found and (peer_ := world.find(number)):
+                found[number] = peer_
+    return split(found.values(), viewer)
+
+
+def split(peers: Iterable[Peer], viewer: int) -> tuple[list[Any], list[Any]]:
+    """Return peers as TL, as (users, chats)."""
+    users: list[Any] = []
+    chats: list[Any] = []
+    for it in peers:
+        if isinstance(it, Account):
+            users.append(user(it, viewer))
+        else:
+            chats.append(chat(it, viewer))
+    return users, chats
+
+
+def updates(them: list[Any], users: list[Any], chats: list[Any], date: int) -> Any:
+    """Wrap updates for sending; ``seq`` 0 means: not numbered."""
+    return types.Updates(them, users, chats, datetime.fromtimestamp(date, UTC), 0)

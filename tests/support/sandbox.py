@@ -1,0 +1,81 @@
+"""For tests of Telethon clients: a sandbox in the test's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from telethon import TelegramClient
+from telethon.crypto import AuthKey as TelethonKey
+from telethon.sessions import StringSession
+
+from afx.sandbox.mtproto.crypto import AuthKey, new_salt
+from afx.sandbox.server import SandboxServer
+from afx.sandbox.telegram.world import Account, Channel
+
+
+class Town:
+    """A sandbox with helpers; everything ends with the test."""
+
+    def __init__(self, server: SandboxServer) -> None:
+        self.server = server
+        self._clients: list[TelegramClient] = []
+
+    def login(self, account: Account) -> str:
+        key = AuthKey(bytes([1] * 128) + account.id.to_bytes(128, "big"), new_salt(), account.id)
+        self.server.keys[key.key_id] = key
+        session = StringSession()
+        session.set_dc(2, self.server.host, self.server.port)
+        session.auth_key = TelethonKey(key.data)
+        return str(session.save())
+
+    async def client(self, login: str = "", **options: Any) -> TelegramClient:
+        session = StringSession(login)
+        if not login:
+            session.set_dc(2, self.server.host, self.server.port)
+        client = TelegramClient(session, 1, "sandbox", **options)
+        self._clients.append(client)
+        await client.connect()
+        return client
+
+    def channel(self, *members: Account, posters: tuple[Account, ...] = ()) -> Channel:
+        return self.server.world.add_channel(
+            "channel", members=[it.id for it in members], posters=[it.id for it in posters]
+        )
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.disconnect()
+        await self.server.stop()
+
+
+@contextlib.asynccontextmanager
+async def town(**options: Any) -> AsyncIterator[Town]:
+    from telethon.crypto import rsa
+
+    server = SandboxServer(**options)
+    await server.start()
+    rsa.add_key(server.rsa.public_pem.decode(), old=False)
+    held = Town(server)
+    try:
+        yield held
+    finally:
+        await held.close()
+
+
+def play(story: Callable[[Town], Coroutine[Any, Any, None]], **options: Any) -> None:
+    """Run a test's coroutine in a fresh town."""
+
+    async def main() -> None:
+        async with asyncio.timeout(30), town(**options) as held:
+            await story(held)
+
+    asyncio.run(main())
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for a condition; the test's time limit ends a vain wait."""
+    while not condition():
+        await asyncio.sleep(0.005)
