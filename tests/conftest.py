@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import redis as redis_module
+from support.left_out import LeftOut
 
 from afx.cluster.connection import connect
 from afx.local import private_redis
-from support.left_out import LeftOut
 
 
 def pytest_configure(config: pytest.Config) -> None:
