@@ -7,10 +7,12 @@ from typing import Any
 
 from afx.errors import UsageError
 from afx.forwarding import rulefile
+from afx.forwarding.rule_text import Problems
 from afx.forwarding.rulefile import Change, RuleDoc
 from afx.forwarding.rules import chat_reference
 from afx.operations.change import Operator, change
 from models import paging
+from models.names import check_name
 from models.paging import Page
 from models.storage import rules, sessions
 from models.storage.rules import NewRule
@@ -60,17 +62,44 @@ def remove(operator: Operator, text: str) -> str:
     return path
 
 
-def plan(wanted: Sequence[RuleDoc], *, prune: bool) -> list[Change]:
-    """Return what a file would change; ``prune`` removes what it does not name.
+def plan(data: bytes, where: str, *, prune: bool) -> list[Change]:
+    """Return what a rule file would change; ``prune`` removes what it does not name.
 
-    Only sessions that the file names are looked at. Raises UsageError when one
-    of them does not exist, or has two rules of one name in the file.
+    Only rules of sessions that the file names are removed. InputFileError lists all
+    errors of the file: its form, and sessions and names that do not fit what is stored.
     """
-    owners = {name: sessions.find(name) for name in dict.fromkeys(it.session for it in wanted)}
-    docs = [rulefile.renamed(it, owners[it.session].name) for it in wanted]
-    if len({it.path for it in docs}) < len(docs):
-        raise UsageError("Two rules of the file mean the same session and name; correct one.")
-    return rulefile.diff(docs, stored(list(owners.values())), prune=prune)
+    file = rulefile.read(data, where)
+    owners: dict[str, Session | None] = {}
+    docs: dict[str, RuleDoc] = {}
+    lines: dict[str, int] = {}
+    for doc in file.rules:
+        line = file.lines[doc.path]
+        if doc.session not in owners:
+            owners[doc.session] = _find_owner(doc.session, line, file.problems)
+        try:
+            check_name("rule", doc.name)
+        except UsageError as error:
+            file.problems.add(str(error).rstrip("."), line, field="name")
+        owner = owners[doc.session]
+        if owner is None:
+            continue
+        full = rulefile.renamed(doc, owner.name)
+        if full.path in docs:
+            file.problems.add(
+                f"rule '{full.path}' is there already, in line {lines[full.path]}", line
+            )
+        docs[full.path], lines[full.path] = full, line
+    file.problems.check()
+    found = {it.id: it for it in owners.values() if it is not None}
+    return rulefile.diff(list(docs.values()), stored(list(found.values())), prune=prune)
+
+
+def _find_owner(name: str, line: int, problems: Problems) -> Session | None:
+    try:
+        return sessions.find(name)
+    except UsageError as error:
+        problems.add(str(error).rstrip("."), line, field="session")
+        return None
 
 
 def apply(operator: Operator, changes: Sequence[Change], where: str) -> None:
