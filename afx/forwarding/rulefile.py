@@ -65,10 +65,15 @@ class Change:
 
 @dataclass(slots=True, frozen=True)
 class RuleFile:
-    """What a file says: its valid rules, the lines of their paths, and all errors."""
+    """What a file says: its valid rules, the lines of their paths, and all errors.
+
+    ``sessions`` and ``names`` are those of all rules, with the line of the first rule.
+    """
 
     rules: tuple[RuleDoc, ...]
     lines: Mapping[str, int]
+    sessions: Mapping[str, int]
+    names: Mapping[str, int]
     problems: Problems
 
 
@@ -77,11 +82,18 @@ def read(data: bytes, where: str) -> RuleFile:
     problems = Problems(where)
     rules: list[RuleDoc] = []
     lines: dict[str, int] = {}
+    sessions: dict[str, int] = {}
+    names: dict[str, int] = {}
     root = _root(data, problems)
     for node in _rules_of(root, problems) if root else ():
-        doc = _rule(node, problems)
-        if doc is None:
+        before = len(problems)
+        values = _values(node, problems)
+        for key, seen in (("session", sessions), ("name", names)):
+            if values.get(key):
+                seen.setdefault(values[key], node.value[key].line)
+        if not values.keys() >= set(_REQUIRED) or len(problems) > before:
             continue
+        doc = _doc(values)
         if doc.path in lines:
             problems.add(
                 f"rule '{doc.path}' is there already, in line {lines[doc.path]}", node.line
@@ -89,7 +101,7 @@ def read(data: bytes, where: str) -> RuleFile:
             continue
         lines[doc.path] = node.line
         rules.append(doc)
-    return RuleFile(tuple(rules), lines, problems)
+    return RuleFile(tuple(rules), lines, sessions, names, problems)
 
 
 def parse(data: bytes, where: str) -> list[RuleDoc]:
@@ -178,28 +190,27 @@ def _rules_of(root: Node, problems: Problems) -> list[Node]:
     return rules.value
 
 
-def _rule(node: Node, problems: Problems) -> RuleDoc | None:
-    """Return a rule, or None when it has errors: all of them are noted."""
-    before = len(problems)
+def _values(node: Node, problems: Problems) -> dict[str, Any]:
+    """Return the readable fields of a rule; None stands for a value with an error."""
     fields = node.value
     if not isinstance(fields, dict):
         if fields is not UNREADABLE:
             problems.add(f"a rule has fields: {', '.join(_KEYS)}", node.line)
-        return None
+        return {}
     for key, value in fields.items():
         if key not in _KEYS:
             problems.add(f"'{shown(key)}' is not known; a rule has {', '.join(_KEYS)}", value.line)
     for key in _REQUIRED:
         if key not in fields:
             problems.add(f"the rule has no '{key}'", node.line)
-    readable = {key: it for key, it in fields.items() if it.value is not UNREADABLE}
-    values = {
+    return {
         key: _READERS[key](_Field(key, it, problems))
-        for key, it in readable.items()
-        if key in _READERS
+        for key, it in fields.items()
+        if key in _READERS and it.value is not UNREADABLE
     }
-    if len(problems) > before or len(readable) < len(fields):
-        return None
+
+
+def _doc(values: Mapping[str, Any]) -> RuleDoc:
     return RuleDoc(
         values["session"],
         values["name"],

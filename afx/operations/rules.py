@@ -7,8 +7,7 @@ from typing import Any
 
 from afx.errors import UsageError
 from afx.forwarding import rulefile
-from afx.forwarding.rule_text import Problems
-from afx.forwarding.rulefile import Change, RuleDoc
+from afx.forwarding.rulefile import Change, RuleDoc, RuleFile
 from afx.forwarding.rules import chat_reference
 from afx.operations.change import Operator, change
 from models import paging
@@ -69,37 +68,38 @@ def plan(data: bytes, where: str, *, prune: bool) -> list[Change]:
     errors of the file: its form, and sessions and names that do not fit what is stored.
     """
     file = rulefile.read(data, where)
-    owners: dict[str, Session | None] = {}
-    docs: dict[str, RuleDoc] = {}
-    lines: dict[str, int] = {}
-    for doc in file.rules:
-        line = file.lines[doc.path]
-        if doc.session not in owners:
-            owners[doc.session] = _find_owner(doc.session, line, file.problems)
+    owners = _owners(file)
+    for name, line in file.names.items():
         try:
-            check_name("rule", doc.name)
+            check_name("rule", name)
         except UsageError as error:
             file.problems.add(str(error).rstrip("."), line, field="name")
-        owner = owners[doc.session]
-        if owner is None:
+    docs: dict[str, RuleDoc] = {}
+    lines: dict[str, int] = {}
+    for it in file.rules:
+        if it.session not in owners:
             continue
-        full = rulefile.renamed(doc, owner.name)
-        if full.path in docs:
+        doc = rulefile.renamed(it, owners[it.session].name)
+        line = file.lines[it.path]
+        if doc.path in docs:
             file.problems.add(
-                f"rule '{full.path}' is there already, in line {lines[full.path]}", line
+                f"rule '{doc.path}' is there already, in line {lines[doc.path]}", line
             )
-        docs[full.path], lines[full.path] = full, line
+        docs[doc.path], lines[doc.path] = doc, line
     file.problems.check()
-    found = {it.id: it for it in owners.values() if it is not None}
-    return rulefile.diff(list(docs.values()), stored(list(found.values())), prune=prune)
+    sessions_of_file = {it.id: it for it in owners.values()}
+    return rulefile.diff(list(docs.values()), stored(list(sessions_of_file.values())), prune=prune)
 
 
-def _find_owner(name: str, line: int, problems: Problems) -> Session | None:
-    try:
-        return sessions.find(name)
-    except UsageError as error:
-        problems.add(str(error).rstrip("."), line, field="session")
-        return None
+def _owners(file: RuleFile) -> dict[str, Session]:
+    """Return the sessions that a file names; notes those that do not exist."""
+    owners: dict[str, Session] = {}
+    for name, line in file.sessions.items():
+        try:
+            owners[name] = sessions.find(name)
+        except UsageError as error:
+            file.problems.add(str(error).rstrip("."), line, field="session")
+    return owners
 
 
 def apply(operator: Operator, changes: Sequence[Change], where: str) -> None:
