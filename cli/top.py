@@ -28,11 +28,11 @@ def top(
     Example:  afx top
     """
     with common.redis_client(common.settings(redis_url=redis_url)) as client:
-        from afx.cluster import reports
+        from afx.cluster import events
         from afx.cluster.registry import LIVE_STATES, Registry
 
         registry = Registry(client)
-        last, _ = reports.watch(client, "0")
+        last, _ = events.watch(client, "0")
         news: list[dict[str, Any]] = []
         before: dict[str, tuple[float, int]] = {}
         while True:
@@ -59,7 +59,7 @@ def top(
                     }
                 )
             rows.sort(key=lambda it: (-it["load"], it["name"]))
-            last, fresh = reports.watch(client, last)
+            last, fresh = events.watch(client, last)
             news = [*news, *fresh][-_EVENTS:]
             if json:
                 output.print_json({"nodes": rows, "news": fresh})

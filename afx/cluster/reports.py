@@ -1,40 +1,193 @@
-"""The stream on which nodes report, and the coordinator's events."""
+"""The stream on which nodes report: one dataclass per kind, reasons as codes.
+
+A stream entry holds one JSON list of reports. Nothing in it is trusted by its form:
+a report that does not parse, or whose kind is unknown, is refused and kept in a
+quarantine stream, and the reports beside it are used. A field that this version does
+not know is dropped and counted, for nodes of a newer version may send it.
+"""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, ClassVar
 
 import redis
 
 from afx.cluster import keys
 
-ReportKind = Literal["running", "stopped", "failed", "died", "trouble", "active"]
-_REPORTS_KEPT = 200_000
-_EVENTS_KEPT = 2_000
+_REPORTS_LIMIT = 200_000
+_REFUSED_LIMIT = 1_000
+_REFUSED_TEXT_LIMIT = 2_000
+_TEXT_LIMIT = 1_000
+_INT_LIMIT = 2**63
+
+
+class StopReason(StrEnum):
+    """Why a session stopped on a node."""
+
+    REQUESTED = "requested"
+    """The coordinator ordered it."""
+    SUPERSEDED = "superseded"
+    """The node was ordered to run it under a newer epoch."""
+    CANCELLED = "cancelled"
+    """It was ordered to stop before its start had ended."""
+    NODE_STOPPING = "node_stopping"
+    ALREADY_ENDED = "already_ended"
+    """It had ended before under the epoch of the order."""
+
+
+class FailureReason(StrEnum):
+    """Why a session could not start, or could not go on."""
+
+    LOGIN_LOST = "login_lost"
+    """Telegram no longer accepts the login; a new sign-in is needed."""
+    LOGIN_UNREADABLE = "login_unreadable"
+    """The sealed login does not open with this node's key."""
+    SPEC_MISSING = "spec_missing"
+    SPEC_INVALID = "spec_invalid"
+    CHAT_UNKNOWN = "chat_unknown"
+    CHAT_UNREADABLE = "chat_unreadable"
+    START_TIMEOUT = "start_timeout"
+    TELEGRAM_ERROR = "telegram_error"
+    INTERNAL_ERROR = "internal_error"
+
+
+class TroubleReason(StrEnum):
+    """What hinders a session that goes on all the same."""
+
+    CONNECTION_LOST = "connection_lost"
+    RECONNECT_FAILED = "reconnect_failed"
+    MESSAGE_REFUSED = "message_refused"
+    DIFFERENCE_REFUSED = "difference_refused"
+    SOURCE_UNREADABLE = "source_unreadable"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class _NodeReport:
+    """The node that reports, and its incarnation."""
+
+    kind: ClassVar[str]
+    node: str
+    incarnation: str
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class _SessionReport(_NodeReport):
+    session_id: int
+    epoch: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Running(_SessionReport):
+    """A session is connected, and its position is stored."""
+
+    kind: ClassVar[str] = "running"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Stopped(_SessionReport):
+    """No connection of the session exists on the node, nor can one come to exist."""
+
+    kind: ClassVar[str] = "stopped"
+    reason: StopReason
+    text: str = ""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Failed(_SessionReport):
+    """A session has ended by itself; no connection of it exists on the node."""
+
+    kind: ClassVar[str] = "failed"
+    reason: FailureReason
+    text: str = ""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Trouble(_SessionReport):
+    """Something hinders a session that goes on."""
+
+    kind: ClassVar[str] = "trouble"
+    reason: TroubleReason
+    text: str = ""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Active(_NodeReport):
+    """Which sessions have forwarded something lately."""
+
+    kind: ClassVar[str] = "active"
+    session_ids: tuple[int, ...]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Died(_NodeReport):
+    """A witness on the same machine saw all processes of a node's incarnation end."""
+
+    kind: ClassVar[str] = "died"
+
+
+Report = Running | Stopped | Failed | Trouble | Active | Died
+_KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}
 
 
 @dataclass(slots=True, frozen=True)
-class Report:
-    """One thing that a node says happened.
+class Refused:
+    """A report, or a part of one, that was not used."""
 
-    ``active`` lists in its reason, as JSON, the sessions that forwarded lately.
-    """
+    entry: str
+    """The id of its stream entry."""
+    reason: str
+    text: str
+    """What was received, shortened."""
 
-    kind: ReportKind
-    node: str
-    incarnation: str
-    session: int = 0
-    epoch: int = 0
-    reason: str = ""
+
+@dataclass(slots=True, frozen=True)
+class Batch:
+    """What one read of the stream gave."""
+
+    last: str
+    """The id of the last entry read; the next read begins after it."""
+    reports: tuple[Report, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 def encode(reports: Iterable[Report]) -> dict[str, str]:
     """Return reports as the fields of one stream entry."""
-    return {"reports": json.dumps([asdict(it) for it in reports], separators=(",", ":"))}
+    rows = []
+    for it in reports:
+        row = {"kind": it.kind, **{f.name: getattr(it, f.name) for f in fields(it)}}
+        if "text" in row:
+            row["text"] = row["text"][:_TEXT_LIMIT]
+        rows.append(row)
+    return {"reports": json.dumps(rows, separators=(",", ":"))}
+
+
+def decode(entry: str, values: Mapping[str, str]) -> tuple[list[Report], list[Refused]]:
+    """Return the reports of one stream entry, and what of it is refused; never raises."""
+    text = values.get("reports", "")
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError):
+        return [], [_refused(entry, "not JSON", text)]
+    if not isinstance(rows, list):
+        return [], [_refused(entry, "not a list of reports", text)]
+    reports: list[Report] = []
+    refused: list[Refused] = []
+    for row in rows:
+        try:
+            report, unknown = _parse(row)
+        except ValueError as error:
+            refused.append(_refused(entry, str(error), _shown(row)))
+            continue
+        reports.append(report)
+        if unknown:
+            refused.append(_refused(entry, f"unknown fields: {', '.join(unknown)}", _shown(row)))
+    return reports, refused
 
 
 def publish(client: redis.Redis, reports: Iterable[Report]) -> None:
@@ -42,51 +195,99 @@ def publish(client: redis.Redis, reports: Iterable[Report]) -> None:
     client.xadd(
         keys.REPORTS,
         encode(reports),  # type: ignore[arg-type]
-        maxlen=_REPORTS_KEPT,
+        maxlen=_REPORTS_LIMIT,
         approximate=True,
     )
 
 
 async def publish_async(client: Any, reports: Iterable[Report]) -> None:
     """Append reports to the stream from a host's loop."""
-    await client.xadd(keys.REPORTS, encode(reports), maxlen=_REPORTS_KEPT, approximate=True)
+    await client.xadd(keys.REPORTS, encode(reports), maxlen=_REPORTS_LIMIT, approximate=True)
 
 
-def read(
-    client: redis.Redis, after: str, *, block_seconds: float, most: int = 500
-) -> tuple[str, list[Report]]:
-    """Return (id of the last entry read, the reports after ``after``).
-
-    Waits up to ``block_seconds`` for the first one.
-    """
+def read(client: redis.Redis, after: str, *, block_seconds: float, limit: int = 500) -> Batch:
+    """Return what follows the entry ``after``; waits up to ``block_seconds`` for it."""
     answer: Any = client.xread(
-        {keys.REPORTS: after}, count=most, block=max(1, int(block_seconds * 1000))
+        {keys.REPORTS: after}, count=limit, block=max(1, int(block_seconds * 1000))
     )
-    found: list[Report] = []
-    for entry, fields in _entries(answer):
+    reports: list[Report] = []
+    refused: list[Refused] = []
+    for entry, values in _entries(answer):
         after = entry
-        found += [Report(**it) for it in json.loads(fields["reports"])]
-    return after, found
+        found, bad = decode(entry, values)
+        reports += found
+        refused += bad
+    return Batch(after, tuple(reports), tuple(refused))
 
 
-def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
-    """Tell people who watch what the coordinator did."""
-    client.xadd(
-        keys.EVENTS,
-        {"event": json.dumps({"kind": kind, "at": time.time(), **fields})},
-        maxlen=_EVENTS_KEPT,
-        approximate=True,
-    )
+def quarantine(client: redis.Redis, refused: Iterable[Refused]) -> None:
+    """Keep refused reports for people to see, the newest thousand of them; counts all."""
+    rows = list(refused)
+    if not rows:
+        return
+    pipe = client.pipeline(transaction=False)
+    for it in rows:
+        pipe.xadd(
+            keys.REPORTS_REFUSED,
+            {"entry": it.entry, "reason": it.reason, "text": it.text},
+            maxlen=_REFUSED_LIMIT,
+            approximate=True,
+        )
+    pipe.incrby(keys.REPORTS_REFUSED_COUNT, len(rows))
+    pipe.execute()
 
 
-def watch(client: redis.Redis, after: str) -> tuple[str, list[dict[str, Any]]]:
-    """Return (last id, the coordinator's events after ``after``), without waiting."""
-    found = []
-    answer: Any = client.xrange(keys.EVENTS, min=f"({after}" if after != "0" else "-")
-    for entry, fields in answer:
-        after = entry
-        found.append(json.loads(fields["event"]))
-    return after, found
+def refused_count(client: redis.Redis) -> int:
+    """Return how many reports, or parts of reports, were ever refused."""
+    text = str(client.get(keys.REPORTS_REFUSED_COUNT) or "0")
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def _parse(row: Any) -> tuple[Report, list[str]]:
+    """Return (report, names of its unknown fields); raises ValueError."""
+    if not isinstance(row, dict):
+        raise ValueError("not an object")
+    values: dict[str, Any] = dict(row)
+    kind = values.pop("kind", None)
+    cls = _KINDS.get(kind) if isinstance(kind, str) else None
+    if cls is None:
+        raise ValueError("unknown kind")
+    hints = typing.get_type_hints(cls)
+    known: dict[str, Any] = {}
+    for it in fields(cls):
+        if it.name in values:
+            known[it.name] = _value(it.name, hints[it.name], values.pop(it.name))
+    try:
+        return cls(**known), sorted(str(name) for name in values)
+    except TypeError:
+        raise ValueError("a field is missing") from None
+
+
+def _value(name: str, wanted: Any, value: Any) -> Any:
+    """Return a field's value as its type; raises ValueError for another one."""
+    if wanted is int:
+        if type(value) is int and 0 <= value < _INT_LIMIT:
+            return value
+    elif wanted is str:
+        if isinstance(value, str) and len(value) <= _TEXT_LIMIT:
+            return value
+    elif isinstance(wanted, types.GenericAlias):  # a tuple of ids
+        if isinstance(value, list):
+            return tuple(_value(name, int, it) for it in value)
+    elif isinstance(value, str):
+        try:
+            return wanted(value)
+        except ValueError:
+            pass
+    raise ValueError(f"field {name} has a wrong value")
+
+
+def _refused(entry: str, reason: str, text: str) -> Refused:
+    return Refused(entry, reason, text[:_REFUSED_TEXT_LIMIT])
+
+
+def _shown(row: Any) -> str:
+    return json.dumps(row, separators=(",", ":"))
 
 
 def _entries(answer: Any) -> list[Any]:

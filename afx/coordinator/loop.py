@@ -14,7 +14,6 @@ All decisions are functions of other modules; here they are put into effect.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
@@ -22,11 +21,11 @@ from collections import Counter
 import redis
 import structlog
 
-from afx.cluster import keys, reports
+from afx.cluster import events, keys, messages, reports
 from afx.cluster.connection import connect
 from afx.cluster.leadership import Leader
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
-from afx.cluster.reports import Report
+from afx.cluster.reports import Active, Died, Failed, FailureReason, Running, Stopped, Trouble
 from afx.cluster.writes import write
 from afx.config import Settings
 from afx.coordinator.assignments import AssignmentTable
@@ -135,7 +134,7 @@ class Coordinator:
             self._begin(EpochCounter(generation))
             self._stands_by = False
             log.info("leading", term=self._leader.term, generation=generation)
-            reports.announce(self._redis, "leading", term=self._leader.term)
+            events.announce(self._redis, "leading", term=self._leader.term)
             while not self._stop.is_set():
                 self._leader.check()
                 self.tick()
@@ -225,61 +224,70 @@ class Coordinator:
 
     def _take_reports(self) -> None:
         """Write what nodes reported; waits for the first, at most a tick's time."""
-        last, found = reports.read(
-            self._redis, self._read, block_seconds=self._settings.tick_seconds
-        )
-        self._caught_up = not found
-        if not found:
+        batch = reports.read(self._redis, self._read, block_seconds=self._settings.tick_seconds)
+        self._caught_up = batch.last == self._read
+        if self._caught_up:
             return
         self._leader.check()
-        running = [it for it in found if it.kind == "running" and self._is_current(it)]
-        ended = [it for it in found if it.kind in ("stopped", "failed") and self._is_current(it)]
-        failed = [it for it in ended if it.kind == "failed"]
-        lost = [it for it in failed if it.reason.startswith("login lost")]
+        reports.quarantine(self._redis, batch.refused)
+        found = batch.reports
+        running = [it for it in found if isinstance(it, Running) and self._is_current(it)]
+        ended = [it for it in found if isinstance(it, Stopped | Failed) and self._is_current(it)]
+        failed = [it for it in ended if isinstance(it, Failed)]
+        lost = [it for it in failed if it.reason is FailureReason.LOGIN_LOST]
         with transaction():
             cluster.hold(self._leader.term)
-            assignments.mark_running([(it.session, it.epoch) for it in running])
-            placing.clear_trouble([it.session for it in running])
+            assignments.mark_running([(it.session_id, it.epoch) for it in running])
+            placing.clear_trouble([it.session_id for it in running])
             for it in ended:
-                assignments.end_many([(it.session, it.epoch)], it.reason)
-            placing.note_failures([(it.session, it.reason) for it in failed])
-            placing.note_lost_logins([(it.session, it.reason) for it in lost])
-            cluster.set_reports_read(last)
-        self._read = last
+                assignments.end_many([(it.session_id, it.epoch)], messages.ended(it))
+            placing.note_failures([(it.session_id, messages.ended(it)) for it in failed])
+            placing.note_lost_logins([(it.session_id, messages.ended(it)) for it in lost])
+            cluster.set_reports_read(batch.last)
+        self._read = batch.last
         now = time.monotonic()
-        for it in running:
-            if self._table.active[it.session].state == "assigned":
-                self._table.set_state(it.session, "running")
-                self._table.sent_at.pop(it.session, None)
+        for up in running:
+            if self._table.active[up.session_id].state == "assigned":
+                self._table.set_state(up.session_id, "running")
+                self._table.sent_at.pop(up.session_id, None)
         for it in failed:
-            self._capacity.note_failure(it.session, it.node, now)
-            log.warning("session_failed", session=it.session, node=it.node, reason=it.reason)
-        self._table.drop(self._table.active[it.session] for it in ended)
-        self._checkpoints.note(it.session for it in (*running, *ended))
+            self._capacity.note_failure(it.session_id, it.node, now)
+            log.warning(
+                "session_failed",
+                session=it.session_id,
+                node=it.node,
+                reason=it.reason,
+                text=it.text,
+            )
+        self._table.drop(self._table.active[it.session_id] for it in ended)
+        self._checkpoints.note(it.session_id for it in (*running, *ended))
         active: list[int] = []
-        for it in found:
-            if it.kind == "died":
-                self._failures.note_witnessed(it.incarnation)
-            elif it.kind == "active":
-                active += json.loads(it.reason)
-            elif it.kind == "trouble":
-                log.warning("session_trouble", session=it.session, node=it.node, reason=it.reason)
-                reports.announce(
-                    self._redis, "trouble", session=it.session, node=it.node, reason=it.reason
-                )
-
+        for report in found:
+            if isinstance(report, Died):
+                self._failures.note_witnessed(report.incarnation)
+            elif isinstance(report, Active):
+                active += report.session_ids
+            elif isinstance(report, Trouble):
+                fields = {
+                    "session": report.session_id,
+                    "node": report.node,
+                    "reason": report.reason,
+                    "text": report.text,
+                }
+                log.warning("session_trouble", **fields)
+                events.announce(self._redis, "trouble", **fields)
         if active:
             with transaction():
                 cluster.hold(self._leader.term)
                 placing.note_active(active)
             self._checkpoints.note(active)
 
-    def _is_current(self, report: Report) -> bool:
-        held = self._table.active.get(report.session)
+    def _is_current(self, report: Running | Stopped | Failed) -> bool:
+        assignment = self._table.active.get(report.session_id)
         return (
-            held is not None
-            and held.epoch == report.epoch
-            and held.incarnation == report.incarnation
+            assignment is not None
+            and assignment.epoch == report.epoch
+            and assignment.incarnation == report.incarnation
         )
 
     # --- 2: the dead ---------------------------------------------------------------
@@ -300,7 +308,7 @@ class Coordinator:
                     self._capacity.note_death(name, now)
                 tell = log.info if reason == "left" else log.warning
                 tell("node_down", node=name, reason=reason, sessions=count)
-                reports.announce(
+                events.announce(
                     self._redis,
                     "node_down",
                     node=name,
@@ -332,7 +340,7 @@ class Coordinator:
         if self._brake != before:
             lost = len(self._lost_at)
             log.error("brake", lost=lost, live=live, hold_seconds=self._brake.hold)
-            reports.announce(self._redis, "brake", lost=lost, live=live)
+            events.announce(self._redis, "brake", lost=lost, live=live)
 
     # --- 4: what should not run ------------------------------------------------------
 

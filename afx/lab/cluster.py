@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from afx.cluster import keys, reports
+from afx.cluster import events, keys
 from afx.cluster.connection import connect, reachable, shown
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.config import Settings
@@ -286,7 +286,7 @@ class Lab:
 
     def events(self) -> list[dict[str, Any]]:
         """Return what the coordinator announced since the last call."""
-        self._event, found = reports.watch(self.redis, self._event)
+        self._event, found = events.watch(self.redis, self._event)
         return found
 
     # --- killing ------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import redis
 from afx.cluster import reports
 from afx.cluster.connection import connect
 from afx.cluster.registry import LIVE_STATES, Registry
-from afx.cluster.reports import Report
+from afx.cluster.reports import Died
 from afx.cluster.witness import Witness, boot_id
 from afx.config import Settings
 
@@ -51,7 +51,9 @@ class DeathWatcher:
         ]
         fresh = self._witness.dead(others) - self._witnessed
         found = [
-            Report("died", it.name, it.incarnation) for it in others if it.incarnation in fresh
+            Died(node=it.name, incarnation=it.incarnation)
+            for it in others
+            if it.incarnation in fresh
         ]
         if found:
             reports.publish(self._redis, found)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import time
 from collections.abc import Coroutine, Iterable
@@ -26,7 +25,17 @@ import structlog
 from afx import lease
 from afx.cluster import keys, reports, specs
 from afx.cluster.connection import connect_async
-from afx.cluster.reports import Report, ReportKind
+from afx.cluster.reports import (
+    Active,
+    Failed,
+    FailureReason,
+    Report,
+    Running,
+    Stopped,
+    StopReason,
+    Trouble,
+    TroubleReason,
+)
 from afx.config import Settings
 from afx.errors import SecretError
 from afx.node.committer import Committer
@@ -124,7 +133,7 @@ class Host:
                 # stored: were it called running before, and killed then, the next
                 # owner would begin at its own now.
                 if session in self._sessions and not self._is_starting((session, epoch)):
-                    self._report("running", session, epoch)
+                    self._report_running(session, epoch)
                 continue
             self._epochs[session] = epoch
         fresh = []
@@ -135,7 +144,7 @@ class Host:
             if self._ended.get(session, 0) >= epoch:
                 # Said to have ended, it may be another node's by now: never again
                 # under that epoch. The leader has missed it, so it hears it again.
-                self._report("stopped", session, epoch, "it had ended here")
+                self._report_stopped(session, epoch, StopReason.ALREADY_ENDED)
                 continue
             if running is None:
                 # Noted before anything is awaited: an order that comes twice at
@@ -155,13 +164,13 @@ class Host:
         self._term = term
         for session, epoch in items:
             self._epochs[session] = max(epoch, self._epochs.get(session, 0))
-            self._spawn(self._stop_one(session, epoch, "stopped on request"))
+            self._spawn(self._stop_one(session, epoch, StopReason.REQUESTED))
         return {"accepted": [session for session, _ in items], "refused": []}
 
     async def _restart(self, session: RunningSession, epoch: int) -> None:
         """Run a session under a newer epoch: its old self ends first."""
         number = session.spec.session
-        await self._stop_one(number, session.epoch, "given again")
+        await self._stop_one(number, session.epoch, StopReason.SUPERSEDED)
         if not self._is_starting((number, epoch)):
             self._being_started.add((number, epoch))
             await self._load_and_start([(number, epoch)])
@@ -193,7 +202,7 @@ class Host:
             spec, cursors, hashes = answers[3 * number : 3 * number + 3]
             if spec is None:
                 self._being_started.discard((session, epoch))
-                self._report("failed", session, epoch, "its spec is missing in Redis")
+                self._report_failed(session, epoch, FailureReason.SPEC_MISSING)
                 continue
             self._spawn(self._start_one(specs.parse(spec), epoch, cursors, hashes))
 
@@ -205,7 +214,7 @@ class Host:
         try:
             async with self._gate:
                 if self._is_called_off(spec.session, epoch):
-                    self._report("stopped", spec.session, epoch, "stopped before it had started")
+                    self._report_stopped(spec.session, epoch, StopReason.CANCELLED)
                     return
                 stored = StoredSession(self._vault.open(spec.login), cursors, hashes)
                 session = RunningSession(spec, epoch, stored, self._environment)
@@ -221,14 +230,14 @@ class Host:
             if session:
                 self._dirty.pop(session, None)
                 await session.stop()
-            reason, final = _why(error)
-            self._report("failed", spec.session, epoch, reason)
+            reason, text = _why(error)
+            self._report_failed(spec.session, epoch, reason, text)
             log.warning(
-                "session_failed", session=spec.session, epoch=epoch, reason=reason, final=final
+                "session_failed", session=spec.session, epoch=epoch, reason=reason, text=text
             )
         else:
             session.next_poll = time.monotonic() + self._settings.poll_seconds
-            self._report("running", spec.session, epoch)
+            self._report_running(spec.session, epoch)
             with contextlib.suppress(OSError):
                 os.write(self._settled_pipe, f"{spec.session}\n".encode())
         finally:
@@ -236,13 +245,13 @@ class Host:
             self._being_started.discard((spec.session, epoch))
             self._called_off.discard((spec.session, epoch))
 
-    async def _stop_one(self, number: int, epoch: int, reason: str) -> None:
+    async def _stop_one(self, number: int, epoch: int, reason: StopReason) -> None:
         session = self._sessions.get(number)
         if session is None or session.epoch > epoch:
             if self._is_starting((number, epoch)):
                 self._called_off.add((number, epoch))
             else:
-                self._report("stopped", number, epoch, reason)
+                self._report_stopped(number, epoch, reason)
             return
         await session.stop()
         self._forwarded_before += session.forwarded
@@ -250,7 +259,7 @@ class Host:
         self._dirty.pop(session, None)
         if self._sessions.get(number) is session:
             del self._sessions[number]
-        self._report("stopped", number, session.epoch, reason)
+        self._report_stopped(number, session.epoch, reason)
 
     # --- what sessions tell ---------------------------------------------------------
 
@@ -258,25 +267,69 @@ class Host:
         self._dirty[session] = None
 
     def _note_lost(self, session: RunningSession, error: BaseException) -> None:
-        reason, _final = _why(error)
-        log.warning("session_lost", session=session.spec.session, reason=reason)
-        self._spawn(self._give_up(session, reason))
+        reason, text = _why(error)
+        log.warning("session_lost", session=session.spec.session, reason=reason, text=text)
+        self._spawn(self._give_up(session, reason, text))
 
-    async def _give_up(self, session: RunningSession, reason: str) -> None:
+    async def _give_up(self, session: RunningSession, reason: FailureReason, text: str) -> None:
         await session.stop()
         await self._commit([session])
         self._dirty.pop(session, None)
         if self._sessions.get(session.spec.session) is session:
             del self._sessions[session.spec.session]
-        self._report("failed", session.spec.session, session.epoch, reason)
+        self._report_failed(session.spec.session, session.epoch, reason, text)
 
-    def _note_trouble(self, session: RunningSession, reason: str) -> None:
-        self._report("trouble", session.spec.session, session.epoch, reason)
+    def _note_trouble(self, session: RunningSession, reason: TroubleReason, text: str) -> None:
+        self._add_report(
+            Trouble(
+                node=self._node,
+                incarnation=self._incarnation,
+                session_id=session.spec.session,
+                epoch=session.epoch,
+                reason=reason,
+                text=text,
+            )
+        )
 
-    def _report(self, kind: ReportKind, session: int, epoch: int, reason: str = "") -> None:
-        if kind in ("stopped", "failed"):
-            self._ended[session] = max(epoch, self._ended.get(session, 0))
-        self._reports.append(Report(kind, self._node, self._incarnation, session, epoch, reason))
+    def _report_running(self, session_id: int, epoch: int) -> None:
+        self._add_report(
+            Running(
+                node=self._node,
+                incarnation=self._incarnation,
+                session_id=session_id,
+                epoch=epoch,
+            )
+        )
+
+    def _report_stopped(self, session_id: int, epoch: int, reason: StopReason) -> None:
+        self._ended[session_id] = max(epoch, self._ended.get(session_id, 0))
+        self._add_report(
+            Stopped(
+                node=self._node,
+                incarnation=self._incarnation,
+                session_id=session_id,
+                epoch=epoch,
+                reason=reason,
+            )
+        )
+
+    def _report_failed(
+        self, session_id: int, epoch: int, reason: FailureReason, text: str = ""
+    ) -> None:
+        self._ended[session_id] = max(epoch, self._ended.get(session_id, 0))
+        self._add_report(
+            Failed(
+                node=self._node,
+                incarnation=self._incarnation,
+                session_id=session_id,
+                epoch=epoch,
+                reason=reason,
+                text=text,
+            )
+        )
+
+    def _add_report(self, report: Report) -> None:
+        self._reports.append(report)
         self._reported.set()
 
     # --- what goes on all the time ----------------------------------------------------
@@ -312,7 +365,7 @@ class Host:
         while self._starting or self._sessions:
             await asyncio.gather(
                 *(
-                    self._stop_one(number, session.epoch, "its node ends")
+                    self._stop_one(number, session.epoch, StopReason.NODE_STOPPING)
                     for number, session in list(self._sessions.items())
                 )
             )
@@ -424,7 +477,13 @@ class Host:
             active = [it for it, count in counts.items() if count > before.get(it, 0)]
             before = counts
             if active:
-                self._report("active", 0, 0, json.dumps(active))
+                self._add_report(
+                    Active(
+                        node=self._node,
+                        incarnation=self._incarnation,
+                        session_ids=tuple(active),
+                    )
+                )
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -437,16 +496,18 @@ class Host:
             log.error("task_failed", task=task.get_name(), error=repr(error))
 
 
-def _why(error: BaseException) -> tuple[str, bool]:
-    """Return why a session ended, in words, and whether trying again is in vain."""
+def _why(error: BaseException) -> tuple[FailureReason, str]:
+    """Return why a session ended: a code, and a text for people."""
     name = type(error).__name__.removesuffix("Error")
     if is_lost_login(error):
-        return f"login lost: {name}", True
-    if isinstance(error, StartError | SecretError):
-        return str(error), False
+        return FailureReason.LOGIN_LOST, name
+    if isinstance(error, StartError):
+        return error.reason, str(error)
+    if isinstance(error, SecretError):
+        return FailureReason.LOGIN_UNREADABLE, str(error)
     if isinstance(error, TimeoutError):
-        return "it took too long to start", False
-    return f"{name}: {error}", False
+        return FailureReason.START_TIMEOUT, ""
+    return FailureReason.INTERNAL_ERROR, f"{name}: {error}"
 
 
 async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:

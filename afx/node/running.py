@@ -12,6 +12,7 @@ from typing import Any
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.cluster.reports import FailureReason, TroubleReason
 from afx.cluster.specs import SessionSpec
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes, loops
@@ -47,11 +48,15 @@ class Environment:
     """Called when a session has progress to commit."""
     lost: Callable[[RunningSession, BaseException], None]
     """Called when a session's login no longer works, or it cannot go on."""
-    trouble: Callable[[RunningSession, str], None]
+    trouble: Callable[[RunningSession, TroubleReason, str], None]
 
 
 class StartError(Exception):
-    """A session cannot start; the reason is for the customer."""
+    """A session cannot start; the text is for the customer."""
+
+    def __init__(self, reason: FailureReason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class RunningSession:
@@ -108,7 +113,7 @@ class RunningSession:
         self.intake = Intake(
             self._client,
             self._take,
-            lambda reason: env.trouble(self, reason),
+            lambda reason, text: env.trouble(self, reason, text),
             lambda channel: self._peer(utils.get_peer_id(types.PeerChannel(channel))),
         )
 
@@ -209,7 +214,9 @@ class RunningSession:
                     await self._list_dialogs()
                     number = await self._resolve(chat)
                 if number is None:
-                    raise StartError(f"chat {chat} is not known to this account")
+                    raise StartError(
+                        FailureReason.CHAT_UNKNOWN, f"chat {chat} is not known to this account"
+                    )
                 chats[chat] = number
             rules.append(
                 ResolvedRule(
@@ -290,7 +297,10 @@ class RunningSession:
                 box.last_ids.setdefault(utils.get_peer_id(dialog.peer), dialog.top_message)
         missing = [number for number in unknown if not channels[number].pts]
         if missing:
-            raise StartError(f"source channel {missing[0]} cannot be read by this account")
+            raise StartError(
+                FailureReason.CHAT_UNREADABLE,
+                f"source channel {missing[0]} cannot be read by this account",
+            )
         self._mark()
 
     def _peer(self, chat: int) -> Any:
@@ -333,6 +343,7 @@ class RunningSession:
         if outcome.result == "refused":
             self._env.trouble(
                 self,
+                TroubleReason.MESSAGE_REFUSED,
                 f"message {delivery.message} of {delivery.source} was refused by "
                 f"{delivery.destination}: {outcome.reason}",
             )
@@ -363,7 +374,9 @@ class RunningSession:
             self._closing = True
             self._env.lost(self, error)
         elif self._reconnect is None or self._reconnect.done():
-            self._env.trouble(self, f"connection lost: {type(error).__name__}: {error}")
+            self._env.trouble(
+                self, TroubleReason.CONNECTION_LOST, f"{type(error).__name__}: {error}"
+            )
             self.pause()
             self._reconnect = asyncio.get_running_loop().create_task(self._come_back())
 
@@ -386,7 +399,7 @@ class RunningSession:
                 self._closing = True
                 self._env.lost(self, error)
             except Exception as error:  # whatever it was: a session must not stay cut off
-                self._env.trouble(self, f"reconnect failed: {type(error).__name__}")
+                self._env.trouble(self, TroubleReason.RECONNECT_FAILED, type(error).__name__)
                 pause = min(_BACKOFF_MAX, pause * 2)
             else:
                 self._watch_connection()

@@ -15,6 +15,7 @@ from typing import Any
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.cluster.reports import TroubleReason
 from afx.forwarding.pipeline import Incoming
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
@@ -42,7 +43,7 @@ class Intake:
         self,
         client: AccountClient,
         take: Take,
-        trouble: Callable[[str], None],
+        trouble: Callable[[TroubleReason, str], None],
         input_channel: Callable[[int], Any],
     ) -> None:
         """``take`` is called for each update in order, ``trouble`` with a reason."""
@@ -145,7 +146,7 @@ class Intake:
         except (OSError, EOFError, asyncio.CancelledError):
             pass  # whoever sees to the connection catches up after it is back
         except errors.RPCError as error:
-            self._trouble(f"difference refused: {type(error).__name__}")
+            self._trouble(TroubleReason.DIFFERENCE_REFUSED, type(error).__name__)
         finally:
             box.syncing = False
 
@@ -161,7 +162,10 @@ class Intake:
                 except (errors.FloodError, errors.ServerError, errors.TimedOutError) as error:
                     await asyncio.sleep(float(getattr(error, "seconds", 1) or 1))
                 except (errors.ChannelPrivateError, errors.ChannelInvalidError):
-                    self._trouble(f"source channel {box.channel} cannot be read")
+                    self._trouble(
+                        TroubleReason.SOURCE_UNREADABLE,
+                        f"source channel {box.channel} cannot be read",
+                    )
                     break
         finally:
             box.syncing = False

@@ -253,7 +253,7 @@ def test_a_revoked_login_is_reported_and_left_alone(new_lab: NewLab) -> None:
     lab.sandbox.call("post", chat=held.source, text="makes the session speak")
 
     def told() -> bool:
-        return any("login lost" in it["trouble"] for it in sessions.listing().rows)
+        return any("no longer accepts the login" in it["trouble"] for it in sessions.listing().rows)
 
     lab.wait("the loss is told", told, 20)
     assert {it["desired_state"] for it in sessions.listing().rows} == {"paused", "running"}

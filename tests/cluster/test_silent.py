@@ -11,7 +11,7 @@ from support.labs import NewLab, clean
 from afx.cluster import reports
 from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, Registry
-from afx.cluster.reports import Report
+from afx.cluster.reports import Running
 from afx.lab.cluster import Lab
 from models.storage import assignments, controls, sessions, workers
 
@@ -48,7 +48,12 @@ class SilentNode:
         reports.publish(
             self._redis,
             [
-                Report("running", self.who.name, it.incarnation, it.session, it.epoch)
+                Running(
+                    node=self.who.name,
+                    incarnation=it.incarnation,
+                    session_id=it.session,
+                    epoch=it.epoch,
+                )
                 for it in assignments.active()
             ],
         )

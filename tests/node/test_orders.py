@@ -48,7 +48,7 @@ def play(
 
 
 def told(host: Host) -> list[tuple[str, int, int]]:
-    found = [(it.kind, it.session, it.epoch) for it in host._reports]
+    found = [(it.kind, it.session_id, it.epoch) for it in host._reports]
     host._reports.clear()
     return found
 

@@ -51,7 +51,7 @@ class Stage:
             lambda: self.may_write,
             lambda _: None,
             lambda _, error: self.lost.append(error),
-            lambda _, reason: self.troubles.append(reason),
+            lambda _, _reason, text: self.troubles.append(text),
         )
         stored = StoredSession(self.town.login(account), cursors or {}, {})
         return RunningSession(spec, 1, stored, environment)

@@ -1,0 +1,41 @@
+"""The stream of what the coordinator did, for people and programs that watch."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import redis
+
+from afx.cluster import keys
+
+_EVENTS_LIMIT = 2_000
+
+
+def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
+    """Append an event."""
+    client.xadd(
+        keys.EVENTS,
+        {"event": json.dumps({"kind": kind, "at": time.time(), **fields})},
+        maxlen=_EVENTS_LIMIT,
+        approximate=True,
+    )
+
+
+def watch(client: redis.Redis, after: str) -> tuple[str, list[dict[str, Any]]]:
+    """Return (last id, the events after ``after``), without waiting.
+
+    An entry that is not a JSON object is passed over.
+    """
+    found = []
+    answer: Any = client.xrange(keys.EVENTS, min=f"({after}" if after != "0" else "-")
+    for entry, fields in answer:
+        after = entry
+        try:
+            event = json.loads(fields.get("event", ""))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict) and "kind" in event and "at" in event:
+            found.append(event)
+    return after, found

@@ -1,0 +1,30 @@
+"""Sentences for people, from the codes that nodes report."""
+
+from __future__ import annotations
+
+from afx.cluster.reports import Failed, FailureReason, Stopped, StopReason
+
+_STOPPED = {
+    StopReason.REQUESTED: "stopped on request",
+    StopReason.SUPERSEDED: "restarted under a newer assignment",
+    StopReason.CANCELLED: "stopped before it had started",
+    StopReason.NODE_STOPPING: "the node is stopping",
+    StopReason.ALREADY_ENDED: "it had ended on the node before",
+}
+_FAILED = {
+    FailureReason.LOGIN_LOST: "Telegram no longer accepts the login; sign in again",
+    FailureReason.LOGIN_UNREADABLE: "the stored login cannot be read",
+    FailureReason.SPEC_MISSING: "its spec is missing in Redis",
+    FailureReason.SPEC_INVALID: "its spec in Redis is invalid",
+    FailureReason.CHAT_UNKNOWN: "a chat of a rule is unknown to the account",
+    FailureReason.CHAT_UNREADABLE: "a source chat cannot be read by the account",
+    FailureReason.START_TIMEOUT: "it took too long to start",
+    FailureReason.TELEGRAM_ERROR: "Telegram refused a request",
+    FailureReason.INTERNAL_ERROR: "an internal error",
+}
+
+
+def ended(report: Stopped | Failed) -> str:
+    """Return why a session ended, as a sentence with the node's own detail."""
+    sentence = _STOPPED[report.reason] if isinstance(report, Stopped) else _FAILED[report.reason]
+    return f"{sentence} ({report.text})" if report.text else sentence

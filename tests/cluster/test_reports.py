@@ -1,0 +1,100 @@
+"""Reports over the stream: what parses is used, what does not is quarantined."""
+
+from __future__ import annotations
+
+import json
+
+import redis as redis_module
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afx.cluster import keys, reports
+from afx.cluster.reports import (
+    Active,
+    Died,
+    Failed,
+    FailureReason,
+    Report,
+    Running,
+    Stopped,
+    StopReason,
+    Trouble,
+    TroubleReason,
+)
+
+SESSION = {"node": "w1", "incarnation": "one", "session_id": 7, "epoch": 5}
+EACH: list[Report] = [
+    Running(**SESSION),
+    Stopped(**SESSION, reason=StopReason.REQUESTED),
+    Failed(**SESSION, reason=FailureReason.LOGIN_LOST, text="AuthKeyDuplicated"),
+    Trouble(**SESSION, reason=TroubleReason.CONNECTION_LOST, text="reset"),
+    Active(node="w1", incarnation="one", session_ids=(1, 2)),
+    Died(node="w2", incarnation="two"),
+]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def entry(*rows: object) -> dict[str, str]:
+    return {"reports": json.dumps(rows)}
+
+
+def test_each_kind_of_report_is_read_as_it_was_published(redis: redis_module.Redis) -> None:
+    reports.publish(redis, EACH)
+    batch = reports.read(redis, "0", block_seconds=1)
+    assert list(batch.reports) == EACH
+    assert not batch.refused
+
+
+def test_a_long_text_is_shortened_rather_than_refused() -> None:
+    [long] = [Trouble(**SESSION, reason=TroubleReason.MESSAGE_REFUSED, text="x" * 100_000)]
+    [read], refused = reports.decode("1-1", reports.encode([long]))
+    assert isinstance(read, Trouble)
+    assert read.text == "x" * 1_000
+    assert not refused
+
+
+def test_a_malformed_report_does_not_hide_the_one_beside_it() -> None:
+    good = {"kind": "running", **SESSION}
+    read, refused = reports.decode("1-1", entry({"kind": "running"}, good, 3, None))
+    assert read == [Running(**SESSION)]
+    assert len(refused) == 3
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    read, [refused] = reports.decode("1-1", entry({"kind": "dreaming", **SESSION}))
+    assert not read
+    assert refused.reason == "unknown kind"
+
+
+def test_an_unknown_reason_is_refused() -> None:
+    read, refused = reports.decode("1-1", entry({"kind": "stopped", **SESSION, "reason": "?"}))
+    assert not read
+    assert refused
+
+
+def test_an_unknown_field_of_a_newer_node_is_dropped_and_told() -> None:
+    read, [refused] = reports.decode("1-1", entry({"kind": "running", **SESSION, "mood": 1}))
+    assert read == [Running(**SESSION)]
+    assert "mood" in refused.reason
+
+
+@given(st.text())
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    reports.decode("1-1", {"reports": text})
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["kind", *SESSION, "reason"]), json_values)))
+def test_any_json_is_read_without_an_error(rows: list[object]) -> None:
+    reports.decode("1-1", {"reports": json.dumps(rows)})
+
+
+def test_what_is_refused_is_kept_and_counted(redis: redis_module.Redis) -> None:
+    redis.xadd(keys.REPORTS, {"reports": "[1, 2"})
+    redis.xadd(keys.REPORTS, {"other": "field"})
+    batch = reports.read(redis, "0", block_seconds=1)
+    reports.quarantine(redis, batch.refused)
+    assert reports.refused_count(redis) == 2
+    assert redis.xlen(keys.REPORTS_REFUSED) == 2
