@@ -230,8 +230,7 @@ def _docs() -> dict[str, str]:
 def load(**flags: Any) -> Settings:
     """Read the settings; flags that are None count as not given.
 
-    Raises ConfigError naming the first setting that is wrong. Creates the home
-    directory, for its owner only.
+    Raises ConfigError naming the first setting that is wrong. Creates nothing.
     """
     # AFX_CONFIG is the file's own variable, not a setting.
     try:
@@ -246,10 +245,14 @@ def load(**flags: Any) -> Settings:
         raise ConfigError(f"Setting '{name}': {first['msg']}; correct it and try again.") from error
     except ValueError as error:
         raise ConfigError(f"The settings file cannot be read: {error}.") from error
+    return settings
+
+
+def make_home(home: Path) -> None:
+    """Create the home directory if it is missing, for its owner only."""
     try:
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"The home directory {settings.home} cannot be made ({error.strerror}); set AFX_HOME."
+            f"The home directory {home} cannot be created ({error.strerror}); set AFX_HOME."
         ) from error
-    return settings

@@ -3,6 +3,7 @@
     AfxError                 exit code 1
     ├── UsageError           2  the command or its input is wrong
     │   └── InputFileError   2  a file has errors; it lists all of them
+    ├── ForbiddenError       1  the actor may not do this
     ├── UnreachableError     3  Redis, the database or a node does not answer
     ├── ConfigError          2  a setting is wrong
     ├── SecretError          1  the key is missing, or does not fit what is stored
@@ -74,6 +75,10 @@ class ConfigError(AfxError):
     """A setting is missing or contradicts another."""
 
     exit_code = 2
+
+
+class ForbiddenError(AfxError):
+    """The actor lacks the scope, or asks for what belongs to another user."""
 
 
 class UnreachableError(AfxError):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, complete, groups, output
+from cli import complete, groups, output
+from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,20 +22,16 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @app.command()
-def workers(
-    since: Since = "1h",
-    database_url: common.DatabaseUrl = None,
-    json: common.Json = False,
-) -> None:
+@shared("database_url", "json")
+def workers(invocation: Invocation, since: Since = "1h") -> None:
     """Show each node's means and maxima over a time.
 
     Example:  afx analytics workers --since 7d
     """
-    with common.reading(database_url):
-        from models.storage import analytics
+    from afx.operations import analytics
 
-        found = analytics.summary(_instant(since))
-    if json:
+    found = analytics.workers(invocation.context, _instant(since))
+    if invocation.json:
         output.print_json(found)
         return
     output.print_table(
@@ -52,16 +49,16 @@ def workers(
         ),
         (
             (
-                it["worker"],
-                output.mib(it["rss"]),
-                output.mib(it["rss_max"]),
-                f"{it['cpu']:.1%}",
-                f"{it['cpu_max']:.1%}",
-                f"{it['load']:.2f}",
-                f"{it['load_max']:.2f}",
-                round(it["sessions"], 1),
-                it["forwarded"],
-                it["last"],
+                it.worker,
+                output.mib(it.rss),
+                output.mib(it.rss_max),
+                f"{it.cpu:.1%}",
+                f"{it.cpu_max:.1%}",
+                f"{it.load:.2f}",
+                f"{it.load_max:.2f}",
+                round(it.sessions, 1),
+                it.forwarded,
+                it.last,
             )
             for it in found
         ),
@@ -70,25 +67,28 @@ def workers(
 
 
 @app.command()
-def sessions(database_url: common.DatabaseUrl = None, json: common.Json = False) -> None:
+@shared("database_url", "json")
+def sessions(invocation: Invocation) -> None:
     """Count sessions by state, and users by tier.
 
     Example:  afx analytics sessions
     """
-    with common.reading(database_url):
-        from models.storage import rules, sessions, users
+    from afx.operations import analytics
 
-        fields = {
-            **sessions.count_by_state(),
-            "sessions": sessions.count(),
-            "rules": rules.count(),
-            **{f"users {tier}": count for tier, count in users.count_by_tier().items()},
-        }
-    output.print_fields(fields, as_json=json)
+    found = analytics.counts(invocation.context)
+    fields = {
+        **found.by_state,
+        "sessions": found.sessions,
+        "rules": found.rules,
+        **{f"users {tier}": count for tier, count in found.users_by_tier.items()},
+    }
+    output.print_fields(fields, as_json=invocation.json)
 
 
 @app.command()
+@shared("database_url")
 def export(
+    invocation: Invocation,
     since: Since = "1h",
     worker: Annotated[
         str | None,
@@ -99,37 +99,27 @@ def export(
         typer.Option("--span", help="0, 60 or 3600 seconds a row [default: what serves]."),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV instead of JSON lines.")] = False,
-    database_url: common.DatabaseUrl = None,
 ) -> None:
     """Print the rows of a time, for other programs: JSON lines or CSV.
 
     Example:  afx analytics export --since 1d --csv > metrics.csv
     """
     import csv
+    from dataclasses import asdict
 
-    from afx.errors import UsageError
+    from afx.operations import analytics
 
-    if span not in (None, 0, 60, 3600):
-        raise UsageError("A row covers 0, 60 or 3600 seconds; give one of these.")
-    with common.reading(database_url):
-        from models import paging
-        from models.storage import analytics
-
-        begin = _instant(since)
-        writer = csv.writer(sys.stdout) if as_csv else None
-        header = True
-        for it in paging.every(
-            lambda after, most: analytics.series(
-                begin, worker=worker, span=span, after=after, limit=most
-            )
-        ):
-            if writer is None:
-                print(output.json_line(it), end="")
-                continue
-            if header:
-                writer.writerow(it)
-                header = False
-            writer.writerow([output.plain(value) for value in it.values()])
+    writer = csv.writer(sys.stdout) if as_csv else None
+    header = True
+    for it in analytics.export(invocation.context, _instant(since), worker=worker, span=span):
+        row = asdict(it)
+        if writer is None:
+            print(output.json_line(row), end="")
+            continue
+        if header:
+            writer.writerow(row)
+            header = False
+        writer.writerow([output.plain(value) for value in row.values()])
 
 
 def _instant(text: str) -> datetime:
@@ -142,8 +132,8 @@ def _instant(text: str) -> datetime:
     if found:
         return datetime.now(UTC) - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
     try:
-        held = datetime.fromisoformat(text)
-        return held.replace(tzinfo=UTC) if held.tzinfo is None else held.astimezone(UTC)
+        instant = datetime.fromisoformat(text)
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise UsageError(
             "--since is a time such as 90s, 15m, 6h or 7d, or an instant such as "

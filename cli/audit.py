@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from cli import common, groups, output
-
-if TYPE_CHECKING:
-    from afx.config import Settings
+from cli import groups, output
+from cli.shared import Invocation, shared
 
 app = groups.group("The audit log: who changed what.")
 
 
 @app.command("list")
+@shared("database_url", "json", limit=50)
 def list_(
+    invocation: Invocation,
     actor: Annotated[str | None, typer.Option("--actor", help="Only by this one.")] = None,
     action: Annotated[
         str | None, typer.Option("--action", help="Only actions that begin so: 'user.'.")
@@ -23,102 +23,57 @@ def list_(
     target: Annotated[
         str | None, typer.Option("--target", help="Only on this: 'session/main'.")
     ] = None,
-    limit: output.Limit = 50,
-    after: Annotated[int | None, typer.Option("--after", help="Begin after this entry.")] = None,
-    everything: output.Everything = False,
-    database_url: common.DatabaseUrl = None,
-    json: common.Json = False,
 ) -> None:
     """List entries, the newest first.
 
     Example:  afx audit list --target session/main
     """
-    with common.reading(database_url):
-        from models.storage import audit
+    from afx.operations import audit_log
 
-        output.print_list(
-            lambda begin, most: audit.listing(
-                before=begin, limit=most, actor=actor, action=action, target=target
-            ),
-            ("ID", "AT", "ACTOR", "ACTION", "TARGET", "DETAILS"),
-            lambda it: (
-                it["id"],
-                it["at"],
-                it["actor"],
-                it["action"],
-                it["target"],
-                it["details"],
-            ),
-            as_json=json,
-            limit=limit,
+    invocation.print_list(
+        lambda after, limit: audit_log.listing(
+            invocation.context,
             after=after,
-            everything=everything,
-            empty="There is no such entry.",
-        )
+            limit=limit,
+            actor=actor,
+            action=action,
+            target=target,
+        ),
+        ("ID", "AT", "ACTOR", "ACTION", "TARGET", "DETAILS"),
+        lambda it: (it.id, it.at, it.actor, it.action, it.target, it.details),
+        empty="There is no such entry.",
+        by_id=True,
+    )
 
 
 @app.command()
+@shared("redis_url", "database_url", "json")
 def verify(
+    invocation: Invocation,
     head: Annotated[
         str,
         typer.Option("--head", help="ENTRIES:DIGEST of an earlier check [default: as Redis has]."),
     ] = "",
-    redis_url: common.RedisUrl = None,
-    database_url: common.DatabaseUrl = None,
-    json: common.Json = False,
 ) -> None:
     """Check that no entry was changed, removed, moved or cut off.
 
-    Prints the head; kept elsewhere and given with --head the next time, it
-    proves that the log since then is whole. Exits 1 when it is not.
+    Prints the head. Store it elsewhere and give it with --head the next time: then it
+    proves that the log is complete since. Exits 1 when it is not.
 
     Example:  afx audit verify
     """
-    held = common.settings(redis_url=redis_url, database_url=database_url)
-    from afx.security.keyfile import audit_keys, read_keys
+    from afx.operations import audit_log
 
-    keys = audit_keys(read_keys(held.home, held.secret_key.get_secret_value(), create=False))
-    noted, source = _noted(head, held)
-    with common.database(held):
-        from models.storage import audit
-
-        verdict = audit.verify(keys, seen=noted)
-    if json:
-        output.print_json(
-            {
-                "entries": verdict.entries,
-                "digest": verdict.digest,
-                "faults": verdict.faults,
-                "noted_by": source,
-            }
-        )
+    verdict = audit_log.verify(invocation.context, head=head)
+    if invocation.json:
+        output.print_json(verdict)
     else:
-        for it in verdict.faults:
-            print(it)
-        state = "NOT whole" if verdict.faults else "whole"
-        print(f"the audit log is {state}: {verdict.entries} entries, compared with {source}")
+        for fault in verdict.faults:
+            print(fault)
+        state = "NOT complete" if verdict.faults else "complete"
+        print(
+            f"the audit log is {state}: {verdict.entries} entries, compared with {verdict.noted_by}"
+        )
         print(f"head {verdict.entries}:{verdict.digest}")
     if verdict.faults:
         raise typer.Exit(1)
-
-
-def _noted(head: str, held: Settings) -> tuple[tuple[int, str] | None, str]:
-    import redis
-
-    from afx.cluster import keys
-    from afx.errors import AfxError, UsageError
-
-    if head:
-        number, _, digest = head.partition(":")
-        if not number.isdecimal() or len(digest) != 64:
-            raise UsageError("--head is ENTRIES:DIGEST, as an earlier check printed it.")
-        return (int(number), digest), "--head"
-    try:
-        with common.redis_client(held) as client:
-            text = str(client.get(keys.AUDIT_HEAD) or "")
-    except (AfxError, redis.RedisError):
-        return None, "nothing: Redis does not answer"
-    number, _, digest = text.partition(":")
-    if not digest:
-        return None, "nothing: no head was noted yet"
-    return (int(number), digest), "the head that the coordinator noted"

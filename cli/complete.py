@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
-_Names = Callable[[str], list[str]]
+_Names = Callable[[Any, str], list[str]]
 
 
 def users(incomplete: str) -> list[str]:
     """Users whose names begin so."""
-    return _ask("users", "names_beginning", incomplete)
+    return _ask("users", incomplete)
 
 
 def sessions(incomplete: str) -> list[str]:
     """Sessions whose names begin so."""
-    return _ask("sessions", "names_beginning", incomplete)
+    return _ask("sessions", incomplete)
 
 
 def workers(incomplete: str) -> list[str]:
     """Nodes whose names begin so."""
-    return _ask("workers", "names_beginning", incomplete)
+    return _ask("workers", incomplete)
 
 
 def rules(incomplete: str) -> list[str]:
     """Rules whose ``SESSION/NAME`` begins so."""
-    return _ask("rules", "paths_beginning", incomplete)
+    return _ask("rules", incomplete)
 
 
 def states(incomplete: str) -> list[str]:
     """The states of sessions."""
-    from models.storage.sessions import STATES
+    from afx.operations.sessions import STATES
 
     return [it for it in STATES if it.startswith(incomplete)]
 
@@ -45,13 +46,14 @@ def modes(incomplete: str) -> list[str]:
     return [it for it in ("copy", "forward") if it.startswith(incomplete)]
 
 
-def _ask(module: str, function: str, incomplete: str) -> list[str]:
+def _ask(module: str, incomplete: str) -> list[str]:
     from importlib import import_module
 
+    from afx import app
     from cli import common
 
     # A completion that prints an error would spoil the line being typed.
-    with contextlib.suppress(Exception), common.reading(None):
-        names: _Names = getattr(import_module(f"models.storage.{module}"), function)
-        return names(incomplete)
+    with contextlib.suppress(Exception), app.opened() as servers:
+        names: _Names = import_module(f"afx.operations.{module}").names_beginning
+        return names(servers.context(common.actor()), incomplete)
     return []

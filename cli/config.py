@@ -59,10 +59,12 @@ def init(
 
     Example:  afx config init ./afx.toml
     """
-    from afx.config import template
+    from afx.config import make_home, template
     from afx.errors import AfxError, UsageError
 
     path = file or common.settings().home / "afx.toml"
+    if file is None:
+        make_home(path.parent)
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
     try:
         # It may come to hold secrets: nobody else reads it.

@@ -6,81 +6,71 @@ from typing import Annotated
 
 import typer
 
-from cli import common, complete, groups, output
+from cli import complete, groups, output
+from cli.shared import Invocation, shared
 
 app = groups.group("Controls: commands to nodes and about sessions.")
+ControlId = Annotated[int, typer.Argument(metavar="ID", help="As 'afx control list' shows it.")]
 
 
 @app.command("list")
+@shared("watch", "database_url", "json", limit=50)
 def list_(
+    invocation: Invocation,
     worker: Annotated[
         str | None,
         typer.Option("--worker", help="Only of this node.", autocompletion=complete.workers),
     ] = None,
-    only_open: Annotated[bool, typer.Option("--open", help="Only what is not finished.")] = False,
-    limit: output.Limit = 50,
-    after: Annotated[int | None, typer.Option("--after", help="Begin after this id.")] = None,
-    everything: output.Everything = False,
-    watch: output.Watch = False,
-    database_url: common.DatabaseUrl = None,
-    json: common.Json = False,
+    only_open: Annotated[bool, typer.Option("--open", help="Only those not finished.")] = False,
 ) -> None:
     """List controls, the newest first.
 
     Example:  afx control list --open
     """
-    with common.reading(database_url):
-        from models.storage import controls
+    from afx.operations import controls
 
-        output.repeat(
-            lambda: output.print_list(
-                lambda begin, most: controls.listing(
-                    before=begin, limit=most, worker=worker, only_open=only_open
-                ),
-                ("ID", "KIND", "STATE", "NODE", "SESSION", "BY", "AT", "NOTE"),
-                lambda it: (
-                    it["id"],
-                    it["kind"],
-                    it["state"],
-                    it["worker"],
-                    it["session"],
-                    it["actor"],
-                    it["created_at"],
-                    it["note"],
-                ),
-                as_json=json,
-                limit=limit,
-                after=after,
-                everything=everything,
-                empty="There is no such control.",
-            ),
-            watch,
-        )
+    invocation.print_list(
+        lambda after, limit: controls.listing(
+            invocation.context, after=after, limit=limit, worker=worker, only_open=only_open
+        ),
+        ("ID", "KIND", "STATE", "NODE", "SESSION", "BY", "AT", "NOTE"),
+        lambda it: (
+            it.id,
+            it.kind,
+            it.state,
+            it.worker,
+            it.session,
+            it.actor,
+            it.created_at,
+            it.note,
+        ),
+        empty="There is no such control.",
+        by_id=True,
+    )
 
 
 @app.command()
-def show(number: int, database_url: common.DatabaseUrl = None, json: common.Json = False) -> None:
+@shared("database_url", "json")
+def show(invocation: Invocation, control_id: ControlId) -> None:
     """Show one control from its request to its end.
 
     Example:  afx control show 12
     """
-    with common.reading(database_url):
-        from models.storage import controls
+    from dataclasses import asdict
 
-        fields = controls.get(number)
-    output.print_fields(fields, as_json=json)
+    from afx.operations import controls
+
+    found = controls.show(invocation.context, control_id)
+    output.print_fields(asdict(found), as_json=invocation.json)
 
 
 @app.command()
-def cancel(
-    number: int, dry_run: common.DryRun = False, database_url: common.DatabaseUrl = None
-) -> None:
-    """Call a control off that is not finished; what it has done stays.
+@shared("database_url", change=True)
+def cancel(invocation: Invocation, control_id: ControlId) -> None:
+    """Cancel a control that is not finished; what it has done so far stays.
 
     Example:  afx control cancel 12
     """
-    with common.changing(database_url, dry_run=dry_run) as (_, who):
-        from afx.operations import controls
+    from afx.operations import controls
 
-        told = controls.cancel(who, number)
-    common.say(told, dry_run=dry_run)
+    invocation.say(controls.cancel(invocation.context, control_id))

@@ -6,13 +6,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from models.paging import Page
+    from afx.operations.pages import Page
 
 Limit = Annotated[
     int, typer.Option("--limit", "-n", min=1, max=10_000, help="Rows to show at most.")
@@ -32,9 +33,9 @@ def print_json(value: Any) -> None:
 
 
 def print_list(
-    fetch: Callable[[Any, int], Page],
+    fetch: Callable[[Any, int], Page[Any]],
     columns: Sequence[str],
-    cells: Callable[[dict[str, Any]], Sequence[Any]],
+    cells: Callable[[Any], Sequence[Any]],
     *,
     as_json: bool,
     limit: int,
@@ -149,7 +150,9 @@ def cell(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as programs read it."""
+    """Return a value as programs read it; a dataclass as an object."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

@@ -3,84 +3,60 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Annotated
 
 import typer
 
-from cli import common, groups, output
+from cli import groups, output
+from cli.shared import Invocation, shared
 
-app = groups.group("The overflow: sessions that fit nowhere and wait for room.")
+app = groups.group("The overflow queue: sessions that are unschedulable and wait for room.")
 
 
 @app.command("list")
-def list_(
-    limit: output.Limit = 50,
-    after: Annotated[str | None, typer.Option("--after", help="Begin after this name.")] = None,
-    everything: output.Everything = False,
-    watch: output.Watch = False,
-    database_url: common.DatabaseUrl = None,
-    json: common.Json = False,
-) -> None:
+@shared("watch", "database_url", "json", limit=50)
+def list_(invocation: Invocation) -> None:
     """List the sessions that wait: since when, why, how often they were tried.
 
     Example:  afx overflow list --watch
     """
-    with common.reading(database_url):
-        from models.storage import queue
+    from afx.operations import overflow
 
-        output.repeat(
-            lambda: output.print_list(
-                lambda begin, most: queue.listing(after=begin, limit=most),
-                ("SESSION", "USER", "TIER", "SINCE", "TRIED", "REASON"),
-                lambda it: (
-                    it["name"],
-                    it["user"],
-                    it["tier"],
-                    it["since"],
-                    it["attempts"],
-                    it["reason"],
-                ),
-                as_json=json,
-                limit=limit,
-                after=after,
-                everything=everything,
-                empty="Nobody waits.",
-            ),
-            watch,
-        )
+    invocation.print_list(
+        lambda after, limit: overflow.listing(invocation.context, after=after, limit=limit),
+        ("SESSION", "USER", "TIER", "SINCE", "TRIED", "REASON"),
+        lambda it: (it.name, it.user, it.tier, it.since, it.attempts, it.reason),
+        empty="The overflow queue is empty.",
+    )
 
 
 @app.command()
+@shared("database_url", "json")
 def drain(
+    invocation: Invocation,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.1, help="How long to wait, in seconds.")
     ] = 600.0,
-    database_url: common.DatabaseUrl = None,
-    json: common.Json = False,
 ) -> None:
-    """Wait until nobody waits any more, for example after adding nodes.
+    """Wait until the overflow queue is empty, for example after adding nodes.
 
-    The coordinator places what waits by itself as soon as there is room. Exit
+    The coordinator places waiting sessions by itself as soon as there is room. Exit
     code 4: some still wait when the time is over.
 
     Example:  afx overflow drain --timeout 120
     """
-    begun = time.monotonic()
-    with common.reading(database_url):
-        from models.storage import queue
+    from afx.operations import overflow
 
-        first = left = queue.count()
-        while left and time.monotonic() - begun < timeout:
-            output.progress(f"{left} of {first} sessions wait")
-            time.sleep(0.2)
-            left = queue.count()
+    first = left = 0
+    for left in overflow.watch(invocation.context, timeout=timeout):
+        first = first or left
+        output.progress(f"{left} of {first} sessions wait")
     output.progress_end()
-    if json:
+    if invocation.json:
         output.print_json({"waited": first, "left": left})
     elif left:
         print(f"afx: {left} sessions still wait; see 'afx overflow list'.", file=sys.stderr)
     else:
-        print("Nobody waits.")
+        print("The overflow queue is empty.")
     if left:
         raise typer.Exit(4)

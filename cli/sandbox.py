@@ -20,9 +20,9 @@ def start(
 
     Example:  afx sandbox start --port 4430
     """
-    from afx.sandbox.process import run
+    from afx.app import run_sandbox
 
-    run(common.settings().home, port=port)
+    run_sandbox(common.settings(), port=port)
 
 
 @app.command()
@@ -196,7 +196,7 @@ def _chat(text: str) -> int:
 
 
 def _call(name: str, /, **arguments: Any) -> Any:
-    from afx.sandbox.client import find
+    from afx.app import sandbox_client
 
-    with find(common.settings().home) as client:
+    with sandbox_client(common.settings()) as client:
         return client.call(name, **arguments)

@@ -2,79 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from cli import common, output
+import typer
+
+from cli import output
+from cli.shared import Invocation, shared
+
+if TYPE_CHECKING:
+    from afx.operations.cluster import ClusterStatus
 
 
-def status(
-    redis_url: common.RedisUrl = None,
-    database_url: common.DatabaseUrl = None,
-    watch: output.Watch = False,
-    json: common.Json = False,
-) -> None:
-    """Show the cluster in a few lines: leader, nodes, sessions, what waits.
+@shared("watch", "redis_url", "database_url", "json")
+def status(invocation: Invocation) -> None:
+    """Show the cluster in a few lines: leader, nodes, sessions, overflow queue.
 
     Exits 3 when no coordinator leads.
 
     Example:  afx status --watch
     """
-    import typer
+    from afx.operations import cluster
 
-    held = common.settings(redis_url=redis_url, database_url=database_url)
-    leads = True
-    with common.redis_client(held) as client, common.database(held):
-        from afx.cluster import keys
-        from afx.cluster.registry import LIVE_STATES, Registry
-        from models.storage import controls, sessions
+    leader = None
 
-        def draw() -> None:
-            nonlocal leads
-            nodes = Registry(client).all()
-            leader = str(client.get(keys.LEADER) or "")
-            leads = bool(leader)
-            live = [it for it in nodes if it.state in LIVE_STATES]
-            states = sessions.count_by_state()
-            troubled = states.pop("troubled")
-            answer = {
-                "leader": leader.rpartition(":")[0] or None,
-                "term": int(client.get(keys.TERM) or 0),
-                "nodes": len(live),
-                "nodes_known": len(nodes),
-                "not_ready": {it.name: it.state for it in live if it.state != "ready"},
-                "sessions": {state: count for state, count in states.items() if count},
-                "waiting": states["waiting"],
-                "troubled": troubled,
-                "forwarded": sum(it.metrics.forwarded for it in live),
-                "controls": len(controls.open_ones()),
-                "sandbox": (held.home / "sandbox.json").exists(),
-            }
-            if json:
-                output.print_json(answer)
-            else:
-                _show(answer)
+    def draw() -> None:
+        nonlocal leader
+        found = cluster.status(invocation.context)
+        leader = found.leader
+        if invocation.json:
+            output.print_json(found)
+        else:
+            _print(found)
 
-        output.repeat(draw, watch)
-    if not leads:
+    output.repeat(draw, invocation.watch)
+    if leader is None:
         raise typer.Exit(3)
 
 
-def _show(answer: dict[str, Any]) -> None:
-    leads = f"{answer['leader']} leads" if answer["leader"] else "NONE LEADS"
-    print(f"coordinator  {leads} (term {answer['term']})")
-    odd = ", ".join(f"{name} {state}" for name, state in answer["not_ready"].items())
+def _print(found: ClusterStatus) -> None:
+    leader = f"{found.leader} leads" if found.leader else "no leader"
+    print(f"coordinator  {leader} (term {found.term})")
+    odd = ", ".join(f"{name} {state}" for name, state in found.not_ready.items())
     print(
-        f"nodes        {answer['nodes']} live of {answer['nodes_known']} known"
+        f"nodes        {found.nodes} live of {found.nodes_known} known"
         + (f" ({odd})" if odd else "")
     )
-    told = ", ".join(f"{count} {state}" for state, count in answer["sessions"].items()) or "none"
-    print(f"sessions     {told}")
-    hint = ": see 'afx overflow list'" if answer["waiting"] else ""
-    print(f"waiting      {answer['waiting']} fit nowhere{hint}")
-    print(f"forwarded    {answer['forwarded']} messages by the live nodes")
-    if answer["controls"]:
-        print(f"controls     {answer['controls']} under way: see 'afx control list --open'")
-    if answer["troubled"]:
-        print(f"troubled     {answer['troubled']} sessions: see 'afx session list --trouble'")
-    if answer["sandbox"]:
+    states = ", ".join(f"{count} {state}" for state, count in found.sessions.items()) or "none"
+    print(f"sessions     {states}")
+    if found.waiting:
+        print(f"overflow     {found.waiting} sessions wait for room: see 'afx overflow list'")
+    else:
+        print("overflow     the overflow queue is empty")
+    print(f"forwarded    {found.forwarded} messages by the live nodes")
+    if found.controls:
+        print(f"controls     {found.controls} under way: see 'afx control list --open'")
+    if found.troubled:
+        print(f"troubled     {found.troubled} sessions: see 'afx session list --trouble'")
+    if found.reports_refused:
+        print(f"refused      {found.reports_refused} reports of nodes that could not be read")
+    if found.sandbox:
         print("sandbox      a local Telegram runs here: nothing goes to the real one")

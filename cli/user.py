@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli import common, complete, groups, output
+from cli import complete, groups, output
+from cli.shared import Invocation, shared
 
 app = groups.group("Users: the customers who own sessions.")
 Tier = Annotated[
@@ -18,109 +19,82 @@ Name = Annotated[
 
 
 @app.command()
-def add(
-    name: str,
-    tier: Tier = "free",
-    dry_run: common.DryRun = False,
-    database_url: common.DatabaseUrl = None,
-) -> None:
+@shared("database_url", change=True)
+def add(invocation: Invocation, name: str, tier: Tier = "free") -> None:
     """Add a user.
 
     Example:  afx user add alice --tier premium
     """
-    with common.changing(database_url, dry_run=dry_run) as (_, who):
-        from afx.operations import users
+    from afx.operations import users
 
-        users.add(who, name, tier)
-    common.say(f"user {name} added ({tier})", dry_run=dry_run)
+    users.add(invocation.context, name, tier)
+    invocation.say(f"user {name} added ({tier})")
 
 
 @app.command("list")
+@shared("database_url", "json", limit=100)
 def list_(
+    invocation: Invocation,
     tier: Annotated[
         str | None,
         typer.Option("--tier", help="Only of this tier.", autocompletion=complete.tiers),
     ] = None,
-    limit: output.Limit = 100,
-    after: output.After = None,
-    everything: output.Everything = False,
-    database_url: common.DatabaseUrl = None,
-    json: common.Json = False,
 ) -> None:
     """List users, by name.
 
     Example:  afx user list --tier premium
     """
-    with common.reading(database_url):
-        from models.storage import users
+    from afx.operations import users
 
-        output.print_list(
-            lambda begin, most: users.listing(after=begin, limit=most, tier=tier),
-            ("ID", "NAME", "TIER", "SESSIONS", "CREATED"),
-            lambda it: (it["id"], it["name"], it["tier"], it["sessions"], it["created_at"]),
-            as_json=json,
-            limit=limit,
-            after=after,
-            everything=everything,
-            empty="There is no such user; add one with 'afx user add NAME'.",
-        )
+    invocation.print_list(
+        lambda after, limit: users.listing(invocation.context, after=after, limit=limit, tier=tier),
+        ("ID", "NAME", "TIER", "SESSIONS", "CREATED"),
+        lambda it: (it.id, it.name, it.tier, it.sessions, it.created_at),
+        empty="There is no such user; add one with 'afx user add NAME'.",
+    )
 
 
 @app.command()
-def show(name: Name, database_url: common.DatabaseUrl = None, json: common.Json = False) -> None:
-    """Show one user and the first of his sessions.
+@shared("database_url", "json")
+def show(invocation: Invocation, name: Name) -> None:
+    """Show one user and the first of the user's sessions.
 
     Example:  afx user show alice
     """
-    with common.reading(database_url):
-        from models.storage import sessions, users
-        from models.storage.sessions import SessionFilter
+    from dataclasses import asdict
 
-        user = users.find(name)
-        held = sessions.listing(SessionFilter(user=user.name), limit=20)
-        fields = {
-            "id": user.id,
-            "name": user.name,
-            "tier": user.tier,
-            "created_at": user.created_at,
-            "sessions": [it["name"] for it in held.rows] + (["…"] if held.next else []),
-        }
-    output.print_fields(fields, as_json=json)
+    from afx.operations import users
+
+    found = users.show(invocation.context, name)
+    output.print_fields(asdict(found), as_json=invocation.json)
 
 
 @app.command()
+@shared("database_url", change=True)
 def tier(
+    invocation: Invocation,
     name: Name,
     tier: Annotated[str, typer.Argument(help="premium or free.", autocompletion=complete.tiers)],
-    dry_run: common.DryRun = False,
-    database_url: common.DatabaseUrl = None,
 ) -> None:
     """Change a user's tier.
 
     Example:  afx user tier alice premium
     """
-    with common.changing(database_url, dry_run=dry_run) as (_, who):
-        from afx.operations import users
+    from afx.operations import users
 
-        full, before = users.set_tier(who, name, tier)
-    common.say(f"user {full}: {before} → {tier}", dry_run=dry_run)
+    full, before = users.set_tier(invocation.context, name, tier)
+    invocation.say(f"user {full}: {before} → {tier}")
 
 
 @app.command()
-def remove(
-    name: Name,
-    yes: common.Yes = False,
-    dry_run: common.DryRun = False,
-    database_url: common.DatabaseUrl = None,
-) -> None:
+@shared("yes", "database_url", change=True)
+def remove(invocation: Invocation, name: Name) -> None:
     """Remove a user who owns no session.
 
     Example:  afx user remove alice --yes
     """
-    with common.changing(database_url, dry_run=dry_run) as (_, who):
-        from afx.operations import users
-        from models.storage.users import find
+    from afx.operations import users
 
-        common.confirm(f"Remove user '{find(name).name}'?", yes or dry_run)
-        full = users.remove(who, name)
-    common.say(f"user {full} removed", dry_run=dry_run)
+    found = users.show(invocation.context, name)
+    invocation.confirm(f"Remove user '{found.name}'?")
+    invocation.say(f"user {users.remove(invocation.context, found.name)} removed")

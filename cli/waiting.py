@@ -1,117 +1,105 @@
-"""Waiting for controls: the coordinator takes them up, the nodes acknowledge."""
+"""Printing how far requested controls are, until they are done."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cli import output
 
 if TYPE_CHECKING:
-    from afx.config import Settings
-    from afx.operations.sessions import Requested
+    from afx.operations.requests import Requested
+    from afx.operations.waiting import Progress
+    from cli.shared import Invocation
 
-Wait = Annotated[
-    bool, typer.Option("--wait/--no-wait", help="Wait until the nodes have acknowledged it.")
-]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="How long to wait, in seconds.")]
-_LOOK_SECONDS = 0.1
-_FINISHED = ("done", "failed", "cancelled")
+_INTERRUPTED = 130
 
 
-def finish(
-    requested: Sequence[Requested],
-    what: str,
-    *,
-    held: Settings,
-    wait: bool,
-    timeout: float,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Tell what became of requests; waits for their acknowledgement.
+def finish(invocation: Invocation, requested: Sequence[Requested], what: str) -> None:
+    """Print what became of requests; waits for their controls unless --no-wait is given.
 
-    ``what`` says in a word what was asked for ("drain"). Exits 1 when all
-    failed, 3 when no coordinator leads, 4 when some are not done.
+    ``what`` is the verb that was requested ("drain"). Exits 1 when all failed, 3 when
+    there is no leader, 4 when some are not done.
     """
-    from models.storage import controls
+    from afx.operations import waiting
 
-    results: dict[str, dict[str, Any]] = {}
-    waiting: dict[int, str] = {}
-    for it in requested:
-        if it.control is None or dry_run:
-            note = it.note or "would be requested"
-            results[it.target] = {"target": it.target, "state": "done", "note": note}
-        else:
-            waiting[it.control] = it.target
-    until = time.monotonic() + timeout
-    while waiting:
-        for number, target in list(waiting.items()):
-            control = controls.get(number)
-            results[target] = {
-                "target": target,
-                "control": number,
-                "state": control["state"],
-                "note": control["note"],
-            }
-            if control["state"] in _FINISHED:
-                del waiting[number]
-        if not wait or not waiting or time.monotonic() > until:
-            break
-        told = ", ".join(
-            f"{it['target']}: {it['note'] or it['state']}"
-            for it in results.values()
-            if it["state"] not in _FINISHED
-        )
-        output.progress(f"{what} {told}")
-        time.sleep(_LOOK_SECONDS)
+    timeout = invocation.timeout if invocation.wait else 0.0
+    results: tuple[Progress, ...] = ()
+    try:
+        for results in waiting.watch(invocation.context, requested, timeout=timeout):
+            if not all(it.finished for it in results) and invocation.wait:
+                output.progress(f"{what} {_unfinished(results)}")
+    except KeyboardInterrupt:
+        output.progress_end()
+        print(f"\nafx: stopped waiting; {_goes_on(results)}", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
     output.progress_end()
-    _tell(list(results.values()), what, as_json=as_json, dry_run=dry_run)
-    _exit(results, bool(waiting) and wait, held)
+    _print(results, what, invocation)
+    _exit(results, invocation)
 
 
-def _tell(results: list[dict[str, Any]], what: str, *, as_json: bool, dry_run: bool) -> None:
-    if as_json:
-        output.print_json([{**it, "dry_run": True} if dry_run else it for it in results])
+def _print(results: Sequence[Progress], what: str, invocation: Invocation) -> None:
+    if invocation.json:
+        output.print_json([_fields(it, dry_run=invocation.dry_run) for it in results])
         return
     for it in results:
-        note = f" ({it['note']})" if it["note"] else ""
-        number = f", control {it['control']}" if "control" in it else ""
-        state = "dry run" if dry_run else it["state"]
-        print(f"{what} {it['target']}: {state}{note}{number}")
+        note = f" ({it.note})" if it.note else ""
+        control = f", control {it.control}" if it.control is not None else ""
+        state = "dry run" if invocation.dry_run else it.state
+        print(f"{what} {it.target}: {state}{note}{control}")
 
 
-def _exit(results: dict[str, dict[str, Any]], timed_out: bool, held: Settings) -> None:
-    bad = [it for it in results.values() if it["state"] in ("failed", "cancelled")]
-    if timed_out:
-        print(f"afx: {_why_late(held)}", file=sys.stderr)
-        raise typer.Exit(4 if _leads(held) else 3)
+def _fields(it: Progress, *, dry_run: bool) -> dict[str, Any]:
+    control = {} if it.control is None else {"control": it.control}
+    dry = {"dry_run": True} if dry_run else {}
+    return {"target": it.target, **control, "state": it.state, "note": it.note, **dry}
+
+
+def _exit(results: Sequence[Progress], invocation: Invocation) -> None:
+    from afx.operations.waiting import leader_known
+
+    if invocation.wait and not all(it.finished for it in results):
+        if leader_known(invocation.context):
+            print(
+                f"afx: not finished within {invocation.timeout:g} s; {_goes_on(results)}",
+                file=sys.stderr,
+            )
+            raise typer.Exit(4)
+        print(
+            f"afx: No coordinator leads, so {_controls(results)} will be carried out when one "
+            "does ('afx coordinator start').",
+            file=sys.stderr,
+        )
+        raise typer.Exit(3)
+    bad = [it for it in results if it.state in ("failed", "cancelled")]
     if bad:
         raise typer.Exit(1 if len(bad) == len(results) else 4)
 
 
-def _why_late(held: Settings) -> str:
-    if not _leads(held):
-        return (
-            "No coordinator leads, so nobody has taken it up; it is kept and will be done when "
-            "one does ('afx coordinator start')."
-        )
-    return "It was not acknowledged in time and goes on; 'afx control list' shows how far it is."
+def _unfinished(results: Sequence[Progress]) -> str:
+    return ", ".join(f"{it.target}: {it.note or it.state}" for it in results if not it.finished)
 
 
-def _leads(held: Settings) -> bool:
-    import redis
+def _goes_on(results: Sequence[Progress]) -> str:
+    """Return which controls go on without this command, and how to cancel them."""
+    ids = _open_ids(results)
+    if not ids:
+        return "nothing is under way."
+    verb = "goes" if len(ids) == 1 else "go"
+    return (
+        f"{_controls(results)} {verb} on: see 'afx control show {ids[0]}', "
+        f"cancel with 'afx control cancel {ids[0]}'."
+    )
 
-    from afx.cluster import keys
-    from afx.errors import AfxError
-    from cli import common
 
-    try:
-        with common.redis_client(held) as client:
-            return bool(client.exists(keys.LEADER))
-    except (AfxError, redis.RedisError):
-        return False
+def _controls(results: Sequence[Progress]) -> str:
+    ids = _open_ids(results)
+    noun = "control" if len(ids) == 1 else "controls"
+    return f"{noun} {', '.join(str(it) for it in ids)}"
+
+
+def _open_ids(results: Sequence[Progress]) -> list[int]:
+    return [it.control for it in results if it.control is not None and not it.finished]

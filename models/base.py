@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,9 +80,11 @@ def open_database(url: str) -> Any:
     parts = urlsplit(url)
     database: Any
     if parts.scheme == "sqlite":
-        path = parts.path[1:] if parts.path.startswith("//") else parts.path
+        file = sqlite_file(url)
+        if file is not None:
+            _create_private(file)
         database = SqliteDatabase(
-            path or ":memory:",
+            str(file or ":memory:"),
             lock_type="IMMEDIATE",
             timeout=_BUSY_MS / 1000,
             pragmas={
@@ -106,6 +110,28 @@ def open_database(url: str) -> Any:
         ) from error
     proxy.initialize(database)
     return database
+
+
+def is_open() -> bool:
+    """Return whether this thread has a connection to a database."""
+    return proxy.obj is not None and not proxy.is_closed()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL; None for one in memory, and for Postgres."""
+    parts = urlsplit(url)
+    path = parts.path[1:] if parts.path.startswith("//") else parts.path
+    return Path(path) if parts.scheme == "sqlite" and path not in ("", ":memory:") else None
+
+
+def _create_private(file: Path) -> None:
+    """Create a database's file if it is missing, readable by its owner only.
+
+    SQLite gives the files beside it (``-wal``, ``-shm``) the same mode. What
+    prevents the creation is reported when SQLite opens the file.
+    """
+    with suppress(OSError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def reopen_database() -> None:

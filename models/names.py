@@ -37,23 +37,25 @@ def beginning(field: Any, prefix: str) -> Any:
     return fn.SUBSTR(field, 1, len(prefix)) == prefix
 
 
-def by_prefix(table: Any, prefix: str) -> list[str]:
+def by_prefix(table: Any, prefix: str, *, within: Any = True) -> list[str]:
     """Return a few names that begin with a text, in order."""
     query = table.select(table.name).order_by(table.name).limit(_SHOWN + 1)
-    return [str(name) for (name,) in query.where(beginning(table.name, prefix)).tuples()]
+    condition = beginning(table.name, prefix) & within
+    return [str(name) for (name,) in query.where(condition).tuples()]
 
 
-def find(table: Any, kind: str, text: str) -> Any:
+def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     """Return the row that a name, an id or a unique beginning of a name means.
 
-    Raises UsageError when there is none, or more than one.
+    Only rows that fulfil the condition ``within`` are considered. Raises UsageError
+    when there is none, or more than one.
     """
-    found = table.get_or_none(table.name == text)
+    found = table.get_or_none((table.name == text) & within)
     if found is None and _is_id(text) and hasattr(table, "id"):
-        found = table.get_or_none(table.id == int(text))
+        found = table.get_or_none((table.id == int(text)) & within)
     if found is not None:
         return found
-    matches = by_prefix(table, text) if text else []
+    matches = by_prefix(table, text, within=within) if text else []
     if len(matches) == 1:
         return table.get(table.name == matches[0])
     if matches:

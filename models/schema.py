@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def _one_at_a_time() -> Iterator[None]:
         if database.database == ":memory:":
             yield
             return
-        with Path(f"{database.database}.lock").open("w") as file:
+        lock = os.open(f"{database.database}.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(lock, "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
         return

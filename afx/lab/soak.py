@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 import redis
 
+from afx.app import context_for
 from afx.cluster import keys
 from afx.errors import AfxError
 from afx.lab.cluster import Lab, temporary_settings
@@ -36,12 +37,11 @@ from afx.local import private_redis
 from afx.operations import coordinators as coordinator_acts
 from afx.operations import sessions as session_acts
 from afx.operations import workers as worker_acts
-from afx.operations.change import Operator
+from afx.operations.context import Context
 
 _ECHO_SECONDS = 20.0
 """So long after a fault the death of a node that it befell is its consequence."""
 _JUDGE_SECONDS = 60.0
-_WHO = Operator("soak", b"soak")
 _HARMLESS: tuple[Kind, ...] = ("reset-node", "drain", "recycle")
 """Faults of a node from which it does not die."""
 _FOR_ALL: tuple[Kind, ...] = ("kill-redis", "stop-redis")
@@ -103,6 +103,10 @@ class Soak:
         self._mend()
         self.lab.wait_running(seconds=120)
         return self.lab.wait_delivered(180)
+
+    @property
+    def _context(self) -> Context:
+        return context_for(self.lab.settings, "soak")
 
     # --- time --------------------------------------------------------------------------
 
@@ -206,13 +210,13 @@ class Soak:
                 self.links[target].drop()
             case "move":
                 held = chosen([it.name for it in lab.sessions], fault.pick)
-                session_acts.move(_WHO, held, "")
+                session_acts.move(self._context, held)
             case "recycle":
-                worker_acts.recycle(_WHO, target, forced=fault.pick > 0.5)
+                worker_acts.recycle(self._context, target, forced=fault.pick > 0.5)
             case "recycle-coordinators":
-                coordinator_acts.recycle(_WHO)
+                coordinator_acts.recycle(self._context)
             case "drain":
-                worker_acts.want(_WHO, "drain", target)
+                worker_acts.drain(self._context, [target])
                 return lambda: self._uncordon(target)
             case _:
                 return self._act_on_servers(fault)
@@ -280,7 +284,7 @@ class Soak:
 
     def _uncordon(self, name: str) -> None:
         with contextlib.suppress(AfxError):
-            worker_acts.want(_WHO, "uncordon", name)
+            worker_acts.uncordon(self._context, [name])
 
     def _mend(self) -> None:
         """Undo what has no end of its own."""

@@ -1,1 +1,1 @@
-"""What operators do: one function per act, for the command line and the API."""
+"""The service layer: one function per read or change, for the command line and the API."""

@@ -1,22 +1,85 @@
-"""Acts on controls."""
+"""Controls: what was requested of nodes and sessions, and cancelling it."""
 
 from __future__ import annotations
 
-from afx.operations.change import Operator, change
+from dataclasses import dataclass
+from datetime import datetime
+
+from afx.errors import ForbiddenError
+from afx.operations.changes import change
+from afx.operations.context import Context, operation
+from afx.operations.pages import Page, page_of
 from models.storage import controls, workers
 
 
-def cancel(operator: Operator, number: int) -> str:
-    """Call a control off; a node that it was draining stays cordoned.
+@dataclass(slots=True, frozen=True)
+class ControlRow:
+    """One control, from its request to its end."""
+
+    id: int
+    kind: str
+    state: str
+    worker: str
+    forced: bool
+    session: str | None
+    actor: str
+    note: str
+    created_at: datetime
+    sent_at: datetime | None
+    acknowledged_at: datetime | None
+    finished_at: datetime | None
+
+
+@operation("control:read")
+def listing(
+    context: Context,
+    *,
+    after: int | None = None,
+    limit: int = 100,
+    worker: str | None = None,
+    only_open: bool = False,
+) -> Page[ControlRow]:
+    """Return controls, the newest first."""
+    del context
+    found = controls.listing(before=after, limit=limit, worker=worker, only_open=only_open)
+    return page_of(ControlRow, found)
+
+
+@operation("control:read", owned=True)
+def show(context: Context, control_id: int) -> ControlRow:
+    """Return one control; raises UsageError when there is none."""
+    row = ControlRow(**controls.get(control_id))
+    check_owner(context, control_id)
+    return row
+
+
+@operation("control:write", owned=True)
+def cancel(context: Context, control_id: int) -> str:
+    """Cancel a control; a node that it was draining stays cordoned.
 
     Returns what that means, in a sentence. Raises TransitionError when it is
     finished, UsageError when there is none.
     """
-    held = controls.get(number)
-    with change(operator, "control.cancel", f"control/{number}") as details:
-        controls.cancel(number, f"cancelled by {operator.actor}")
-        details.update({"kind": held["kind"], "worker": held["worker"], "session": held["session"]})
-        if held["kind"] == "drain":
-            workers.set_desired_state(held["worker"], "cordoned")
-            return f"the drain of {held['worker']} is called off; it stays cordoned"
-    return f"control {number} ({held['kind']}) is called off"
+    control = ControlRow(**controls.get(control_id))
+    check_owner(context, control_id)
+    with change(context, "control.cancel", f"control/{control_id}") as details:
+        controls.cancel(control_id, f"cancelled by {context.actor.name}")
+        details.update(
+            {
+                "kind": control.kind,
+                "worker": control.worker,
+                "session": control.session,
+                "before": {"state": control.state, "note": control.note},
+                "after": {"state": "cancelled"},
+            }
+        )
+        if control.kind == "drain":
+            workers.set_desired_state(control.worker, "cordoned")
+            return f"the drain of {control.worker} is cancelled; the node stays cordoned"
+    return f"control {control_id} ({control.kind}) is cancelled"
+
+
+def check_owner(context: Context, control_id: int) -> None:
+    """Raise ForbiddenError for a control that is none of the actor's owner's sessions."""
+    if context.actor.owner and controls.owner(control_id) != context.actor.owner:
+        raise ForbiddenError(f"Control {control_id} concerns a session of another user.")

@@ -1,15 +1,57 @@
-"""Acts on the coordinators."""
+"""The coordinators: which one leads, and restarting all of them."""
 
 from __future__ import annotations
 
-from afx.operations.change import Operator, change
-from afx.operations.sessions import Requested
-from models.storage import controls
+from dataclasses import dataclass
+
+import redis
+
+from afx.cluster import keys
+from afx.operations.changes import change
+from afx.operations.context import Context, operation
+from afx.operations.requests import Requested
+from models.storage import cluster, controls
 
 
-def recycle(operator: Operator) -> Requested:
-    """Let all coordinators begin anew: standbys first, then the one that leads."""
-    with change(operator, "coordinator.recycle", "coordinators") as details:
-        control = controls.request("recycle", operator.actor)
+@dataclass(slots=True, frozen=True)
+class CoordinatorStatus:
+    """Which coordinator leads, and since when."""
+
+    leader: str | None
+    """``host:pid``; None: no leader."""
+    term: int
+    term_in_sql: int
+    generation: int
+
+
+@operation("coordinator:read")
+def status(context: Context) -> CoordinatorStatus:
+    """Return which coordinator leads, and since which term."""
+    client = context.servers.redis()
+    return CoordinatorStatus(
+        leader=read_leader(client),
+        term=read_number(client, keys.TERM),
+        term_in_sql=cluster.term(),
+        generation=read_number(client, keys.GENERATION),
+    )
+
+
+@operation("coordinator:write")
+def recycle(context: Context) -> Requested:
+    """Request that all coordinators restart: standbys first, then the leader."""
+    with change(context, "coordinator.recycle", "coordinators") as details:
+        control = controls.request("recycle", context.actor.name)
         details["control"] = control.id
     return Requested("coordinators", control.id)
+
+
+def read_leader(client: redis.Redis) -> str | None:
+    """Return ``host:pid`` of the leader; None when there is none."""
+    record = str(client.get(keys.LEADER) or "")
+    return record.rpartition(":")[0] or None
+
+
+def read_number(client: redis.Redis, key: str) -> int:
+    """Return a counter that Redis holds; 0 for one that is missing or not a number."""
+    text = str(client.get(key) or "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0

@@ -1,7 +1,7 @@
 """Many sessions from one file: CSV or JSON lines, a batch at a time.
 
-An import that was broken off is simply run again: what is here already, by name
-and login, is passed over. A bad line is told and harms no other.
+An import that was interrupted is run again: sessions that exist, by name and login,
+are skipped. A bad line is reported and does not affect others.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from afx.errors import UsageError
+from afx.errors import ForbiddenError, UsageError
 from afx.operations import logins
-from afx.operations.change import Operator, change
+from afx.operations.changes import change
+from afx.operations.context import Context, operation
 from afx.operations.sessions import check_vault
-from afx.security.vault import Vault
 from models.names import check_name
 from models.storage import sessions, users
 from models.storage.sessions import NewSession
@@ -66,19 +66,19 @@ def read(path: Path, default_user: str = "") -> Iterator[Line]:
         raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
 
 
+@operation("session:write", owned=True)
 def run(
-    operator: Operator,
-    vault: Vault,
+    context: Context,
     path: Path,
     *,
     user: str = "",
-    told: Callable[[list[Outcome]], None],
+    on_batch: Callable[[list[Outcome]], None],
 ) -> Counter[str]:
-    """Import a file; ``told`` hears of each batch when it is stored.
+    """Import a file; ``on_batch`` gets the outcomes of each batch when it is stored.
 
     Returns how many lines were ``added``, ``present`` and ``bad``.
     """
-    check_vault(vault)
+    check_vault(context.servers.vault())
     counts: Counter[str] = Counter()
     owners: dict[str, User] = {}
     seen_names: set[str] = set()
@@ -86,9 +86,9 @@ def run(
     batch: list[Line] = []
 
     def store() -> None:
-        outcomes = _store(operator, vault, batch, owners, seen_names, seen_logins, str(path))
+        outcomes = _store(context, batch, owners, seen_names, seen_logins, str(path))
         counts.update(it.status for it in outcomes)
-        told(outcomes)
+        on_batch(outcomes)
         batch.clear()
 
     for line in read(path, user):
@@ -101,14 +101,14 @@ def run(
 
 
 def _store(
-    operator: Operator,
-    vault: Vault,
+    context: Context,
     batch: list[Line],
     owners: dict[str, User],
     seen_names: set[str],
     seen_logins: set[str],
     where: str,
 ) -> list[Outcome]:
+    vault = context.servers.vault()
     prints = {it.number: logins.fingerprint(it.login) for it in batch if not it.problem}
     by_name, by_print = sessions.taken(
         [(it.name, prints[it.number]) for it in batch if not it.problem]
@@ -116,7 +116,7 @@ def _store(
     outcomes: list[Outcome] = []
     fresh: dict[str, list[NewSession]] = {}
     for it in batch:
-        problem = it.problem or _owner_problem(it.user, owners)
+        problem = it.problem or _owner_problem(context, it.user, owners)
         mark = prints.get(it.number, "")
         if not problem and it.name in by_name and by_name[it.name] == mark:
             outcomes.append(Outcome(it.number, it.name, "present"))
@@ -136,18 +136,20 @@ def _store(
         fresh.setdefault(it.user, []).append(new)
         outcomes.append(Outcome(it.number, it.name, "added"))
     if fresh:
-        with change(operator, "session.import", where[:200]) as details:
+        with change(context, "session.import", where[:200]) as details:
             for name, rows in fresh.items():
                 sessions.create_many(owners[name], rows)
             details["names"] = [it.name for rows in fresh.values() for it in rows]
     return outcomes
 
 
-def _owner_problem(name: str, owners: dict[str, User]) -> str:
+def _owner_problem(context: Context, name: str, owners: dict[str, User]) -> str:
     if name not in owners:
         try:
-            owners[name] = users.find(name)
-        except UsageError as error:
+            user = users.find(name)
+            context.require_owner(user.name)
+            owners[name] = user
+        except (UsageError, ForbiddenError) as error:
             return str(error).rstrip(".")
     return ""
 

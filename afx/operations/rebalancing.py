@@ -1,56 +1,74 @@
-"""Evening the nodes out by hand, by the leader's own plan."""
+"""Rebalancing by hand, with the leader's own plan."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
-
-import redis
 
 from afx.cluster.registry import Registry
-from afx.config import Settings
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.decisions import rebalance
 from afx.coordinator.upkeep import carriers, rebalance_plan
 from afx.errors import UsageError
-from afx.operations.change import Operator, change
+from afx.operations.changes import change
+from afx.operations.context import Context, operation
 from models.base import transaction
 from models.storage import controls, placing
 
 
-def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
-    """Return how uneven the nodes are, and which sessions would move."""
-    nodes = Registry(client).all()
+@dataclass(slots=True, frozen=True)
+class PlannedMove:
+    """One session that would move."""
+
+    session: str
+    id: int
+    source: str
+    target: str
+
+
+@dataclass(slots=True, frozen=True)
+class RebalancePlan:
+    """How uneven the nodes are, and which sessions would move."""
+
+    imbalance: float
+    """How many times the mean load the fullest node has."""
+    moves: tuple[PlannedMove, ...]
+
+
+@operation("rebalance:read")
+def plan(context: Context) -> RebalancePlan:
+    """Return what the next round of rebalancing would move."""
+    settings = context.settings
+    nodes = Registry(context.servers.redis()).all()
     running = placing.running(timedelta(minutes=settings.preemption_rest_minutes))
     capacity = Capacity(settings)
     capacity.learn(nodes, running)
-    shifts = rebalance_plan(nodes, running, capacity)
-    names = placing.standing([it.session for it in shifts])
-    return {
-        "imbalance": round(rebalance.imbalance(carriers(nodes)), 4),
-        "moves": [
-            {
-                "session": names[it.session].name,
-                "id": it.session,
-                "source": it.source,
-                "target": it.target,
-            }
-            for it in shifts
-        ],
-    }
+    moves = rebalance_plan(nodes, running, capacity)
+    names = placing.standing([it.session for it in moves])
+    return RebalancePlan(
+        round(rebalance.imbalance(carriers(nodes)), 4),
+        tuple(
+            PlannedMove(names[it.session].name, it.session, it.source, it.target) for it in moves
+        ),
+    )
 
 
-def apply(operator: Operator, settings: Settings, client: redis.Redis) -> dict[str, Any]:
-    """Request the moves of the plan; what is under way already stays as it is."""
-    found = plan(settings, client)
-    if not found["moves"]:
-        return found
-    with transaction(), change(operator, "rebalance.apply", "cluster") as details:
-        for it in list(found["moves"]):
+@operation("rebalance:write")
+def apply(context: Context) -> RebalancePlan:
+    """Request the moves of the plan; a session that moves already is left out."""
+    planned = plan(context)
+    if not planned.moves:
+        return planned
+    requested = []
+    with transaction(), change(context, "rebalance.apply", "cluster") as details:
+        for it in planned.moves:
             try:
-                controls.request("move", operator.actor, worker=it["target"], session=it["id"])
+                controls.request("move", context.actor.name, worker=it.target, session=it.id)
             except UsageError:
-                found["moves"].remove(it)
-        placing.note_moved([it["id"] for it in found["moves"]])
-        details["moves"] = found["moves"]
-    return found
+                continue  # one is under way
+            requested.append(it)
+        placing.note_moved([it.id for it in requested])
+        details["moves"] = [
+            {"session": it.session, "before": it.source, "after": it.target} for it in requested
+        ]
+    return RebalancePlan(planned.imbalance, tuple(requested))

@@ -1,43 +1,142 @@
-"""Acts on sessions."""
+"""Sessions: where they run, and what is requested of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from afx.errors import UsageError
 from afx.operations import logins
-from afx.operations.change import Operator, change
+from afx.operations.changes import change
+from afx.operations.context import Context, operation
+from afx.operations.pages import Page, page_of
+from afx.operations.requests import Requested
+from afx.operations.rules import RuleRow
 from afx.security.vault import Vault
-from models.storage import controls, sessions, users, workers
-from models.storage.sessions import NewSession
+from models.names import check_name
+from models.storage import assignments, controls, rules, sessions, users, workers
+from models.storage.sessions import NewSession, SessionFilter
+from models.tables import Session
+
+__all__ = ["SessionFilter"]
+
+STATES = sessions.STATES
+_RULES_SHOWN = 50
+_ASSIGNMENTS_SHOWN = 10
 
 
 @dataclass(slots=True, frozen=True)
-class Requested:
-    """What came of a request: a control to wait for, unless all is so already."""
+class SessionRow:
+    """One session of a list."""
 
-    target: str
-    control: int | None
-    note: str = ""
+    id: int
+    name: str
+    user: str
+    tier: str
+    desired_state: str
+    state: str
+    """One of ``STATES``."""
+    node: str | None
+    epoch: int | None
+    waits: str | None
+    """Why it waits in the overflow queue."""
+    trouble: str
+    requires: Mapping[str, str]
+    created_at: datetime
 
 
-def add(operator: Operator, vault: Vault, name: str, user: str, login: str) -> int:
+@dataclass(slots=True, frozen=True)
+class AssignmentRow:
+    """One time that a node was given a session."""
+
+    id: int
+    node: str
+    epoch: int
+    state: str
+    reason: str
+    assigned_at: datetime
+    running_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(slots=True, frozen=True)
+class SessionDetail:
+    """One session, with the first of its rules and the last of its assignments."""
+
+    session: SessionRow
+    rules: tuple[RuleRow, ...]
+    history: tuple[AssignmentRow, ...]
+
+
+@operation("session:read", owned=True)
+def listing(
+    context: Context,
+    chosen: SessionFilter | None = None,
+    *,
+    after: str | None = None,
+    limit: int = 100,
+) -> Page[SessionRow]:
+    """Return sessions with user, node and state, by name."""
+    chosen = chosen or SessionFilter()
+    if context.actor.owner:
+        context.require_owner(chosen.user or context.actor.owner)
+        chosen = replace(chosen, user=context.actor.owner)
+    return page_of(SessionRow, sessions.listing(chosen, after=after, limit=limit))
+
+
+@operation("session:read", owned=True)
+def show(context: Context, name: str) -> SessionDetail:
+    """Return one session, its rules, and where it ran before."""
+    session = _find(context, name)
+    return SessionDetail(
+        _row(session),
+        page_of(RuleRow, rules.listing(session=session, limit=_RULES_SHOWN)).rows,
+        page_of(AssignmentRow, assignments.history(session, limit=_ASSIGNMENTS_SHOWN)).rows,
+    )
+
+
+@operation("session:read", owned=True)
+def names_beginning(context: Context, prefix: str) -> list[str]:
+    """Return a few sessions' names that begin with a text."""
+    return sessions.names_beginning(prefix, owner=context.actor.owner)
+
+
+@operation("session:write", owned=True)
+def check_new(context: Context, name: str, user: str) -> str:
+    """Check that a session of a name can be added for a user; returns the user's full name.
+
+    Before a person signs in, so that the login is not in vain. Raises UsageError.
+    """
+    check_name("session", name)
+    owner = users.find(user)
+    context.require_owner(owner.name)
+    if sessions.taken([(name, None)])[0]:
+        raise UsageError(f"There is a session '{name}' already; choose another name.")
+    return str(owner.name)
+
+
+@operation("session:write", owned=True)
+def add(context: Context, name: str, user: str, login: str) -> int:
     """Add a session by its login string; returns its id.
 
-    Raises UsageError for a bad string, a taken name, and a login that is here
+    Raises UsageError for a bad string, a taken name, and a login that exists
     under another name.
     """
     text = logins.check(login)
+    vault = context.servers.vault()
     check_vault(vault)
     owner = users.find(user)
-    with change(operator, "session.add", f"session/{name}") as details:
+    context.require_owner(owner.name)
+    with change(context, "session.add", f"session/{name}") as details:
         new = NewSession(name, vault.seal(text), logins.fingerprint(text))
         session = sessions.create(owner, new)
-        details.update({"user": owner.name, "id": session.id})
+        details["after"] = {"user": owner.name, "id": session.id}
     return int(session.id)
 
 
 def check_vault(vault: Vault) -> None:
-    """Make sure that the vault's key is the one of the logins that are stored.
+    """Check that the vault's key is the one of the logins that are stored.
 
     With another one, nodes could open the old logins or the new ones, not both.
     Raises SecretError.
@@ -46,56 +145,90 @@ def check_vault(vault: Vault) -> None:
         vault.open(stored)
 
 
-def want(operator: Operator, name: str, wanted: str) -> Requested:
-    """Pause a session, or let it run again."""
-    session = sessions.find(name)
-    kind = "pause" if wanted == "paused" else "resume"
-    held = sessions.describe(session)
-    settled = ("paused",) if kind == "pause" else ("running", "assigned", "waiting", "unplaced")
-    if held["desired_state"] == wanted and held["state"] in settled and not held["trouble"]:
-        return Requested(session.name, None, f"is {held['state']} already")
-    with change(operator, f"session.{kind}", f"session/{session.name}") as details:
-        sessions.set_desired_state(session, wanted)
-        control = controls.request(kind, operator.actor, session=session.id)
-        details["control"] = control.id
-    return Requested(session.name, control.id)
+@operation("session:write", owned=True)
+def pause(context: Context, name: str) -> Requested:
+    """Request that a session stops; it misses nothing and continues when resumed."""
+    return _set_desired_state(context, name, "paused", "pause", ("paused",))
 
 
-def require(operator: Operator, name: str, labels: dict[str, str]) -> tuple[str, bool]:
+@operation("session:write", owned=True)
+def resume(context: Context, name: str) -> Requested:
+    """Request that a paused session runs again; clears its trouble."""
+    settled = ("running", "assigned", "waiting", "unplaced")
+    return _set_desired_state(context, name, "running", "resume", settled)
+
+
+@operation("session:write", owned=True)
+def require(context: Context, name: str, labels: Mapping[str, str]) -> tuple[str, bool]:
     """Set the labels that a session's node must have; returns (name, whether it changed)."""
-    session = sessions.find(name)
+    session = _find(context, name)
     if session.requires == labels:
         return session.name, False
-    with change(operator, "session.require", f"session/{session.name}") as details:
-        sessions.set_requires(session, labels)
-        details.update({"from": session.requires, "to": labels})
+    with change(context, "session.require", f"session/{session.name}") as details:
+        sessions.set_requires(session, dict(labels))
+        details.update(
+            {"before": {"requires": session.requires}, "after": {"requires": dict(labels)}}
+        )
     return session.name, True
 
 
-def move(operator: Operator, name: str, node: str) -> Requested:
-    """Ask for a session to run on another node; empty: on any other."""
-    session = sessions.find(name)
+@operation("session:write", owned=True)
+def move(context: Context, name: str, node: str = "") -> Requested:
+    """Request that a session runs on another node; empty: on any other one."""
+    session = _find(context, name)
     target = workers.find(node).name if node else ""
-    held = sessions.describe(session)
-    if target and held["node"] == target and held["state"] == "running":
-        return Requested(session.name, None, f"runs on {target} already")
-    with change(operator, "session.move", f"session/{session.name}") as details:
-        control = controls.request("move", operator.actor, worker=target, session=session.id)
-        details.update({"from": held["node"], "to": target, "control": control.id})
+    row = _row(session)
+    if target and row.node == target and row.state == "running":
+        return Requested(session.name, None, f"already runs on {target}")
+    with change(context, "session.move", f"session/{session.name}") as details:
+        control = controls.request("move", context.actor.name, worker=target, session=session.id)
+        details.update(
+            {"before": {"node": row.node}, "after": {"node": target}, "control": control.id}
+        )
     return Requested(session.name, control.id)
 
 
-def remove(operator: Operator, name: str) -> Requested:
-    """Remove a session with its rules, once no node runs it.
+@operation("session:write", owned=True)
+def remove(context: Context, name: str) -> Requested:
+    """Request that a session is removed with its rules, once no node runs it.
 
-    What no node has ever run goes at once.
+    One that no node has ever run is removed at once.
     """
-    session = sessions.find(name)
-    with change(operator, "session.remove", f"session/{session.name}") as details:
-        details["id"] = session.id
+    session = _find(context, name)
+    row = _row(session)
+    with change(context, "session.remove", f"session/{session.name}") as details:
+        details["before"] = {"id": row.id, "user": row.user, "state": row.state}
         if sessions.remove_unused(session):
             return Requested(session.name, None, "is removed")
         sessions.mark_removing(session)
-        control = controls.request("remove", operator.actor, session=session.id)
+        control = controls.request("remove", context.actor.name, session=session.id)
         details["control"] = control.id
     return Requested(session.name, control.id)
+
+
+def _set_desired_state(
+    context: Context, name: str, state: str, kind: str, settled: tuple[str, ...]
+) -> Requested:
+    session = _find(context, name)
+    row = _row(session)
+    if row.desired_state == state and row.state in settled and not row.trouble:
+        return Requested(session.name, None, f"is already {row.state}")
+    with change(context, f"session.{kind}", f"session/{session.name}") as details:
+        sessions.set_desired_state(session, state)
+        control = controls.request(kind, context.actor.name, session=session.id)
+        details.update(
+            {
+                "before": {"desired_state": row.desired_state, "trouble": row.trouble},
+                "after": {"desired_state": state},
+                "control": control.id,
+            }
+        )
+    return Requested(session.name, control.id)
+
+
+def _find(context: Context, name: str) -> Session:
+    return sessions.find(name, owner=context.actor.owner)
+
+
+def _row(session: Session) -> SessionRow:
+    return SessionRow(**sessions.describe(session))

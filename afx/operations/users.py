@@ -1,30 +1,92 @@
-"""Acts on users."""
+"""Users: the customers who own sessions."""
 
 from __future__ import annotations
 
-from afx.operations.change import Operator, change
-from models.storage import users
+from dataclasses import dataclass
+from datetime import datetime
+
+from afx.operations.changes import change
+from afx.operations.context import Context, operation
+from afx.operations.pages import Page, page_of
+from models.storage import sessions, users
+from models.storage.sessions import SessionFilter
+
+_SESSIONS_SHOWN = 20
 
 
-def add(operator: Operator, name: str, tier: str) -> None:
-    """Add a user; raises UsageError for a bad or taken name and a bad tier."""
-    with change(operator, "user.add", f"user/{name}") as details:
-        users.create(name, tier)
-        details["tier"] = tier
+@dataclass(slots=True, frozen=True)
+class UserRow:
+    """One user of a list."""
+
+    id: int
+    name: str
+    tier: str
+    sessions: int
+    created_at: datetime
 
 
-def set_tier(operator: Operator, name: str, tier: str) -> tuple[str, str]:
-    """Change a user's tier; returns (full name, the tier of before)."""
+@dataclass(slots=True, frozen=True)
+class UserDetail:
+    """One user, with the first of the user's sessions."""
+
+    id: int
+    name: str
+    tier: str
+    created_at: datetime
+    sessions: tuple[str, ...]
+    """Names; the last one is ``…`` when there are more."""
+
+
+@operation("user:read")
+def listing(
+    context: Context, *, after: str | None = None, limit: int = 100, tier: str | None = None
+) -> Page[UserRow]:
+    """Return users with their number of sessions, by name."""
+    del context
+    return page_of(UserRow, users.listing(after=after, limit=limit, tier=tier))
+
+
+@operation("user:read", owned=True)
+def show(context: Context, name: str) -> UserDetail:
+    """Return one user; raises UsageError when there is none."""
+    if context.actor.owner:
+        context.require_owner(name)
     user = users.find(name)
-    with change(operator, "user.tier", f"user/{user.name}") as details:
+    owned = sessions.listing(SessionFilter(user=user.name), limit=_SESSIONS_SHOWN)
+    names = tuple(it["name"] for it in owned.rows) + (("…",) if owned.next else ())
+    return UserDetail(user.id, user.name, user.tier, user.created_at, names)
+
+
+@operation("user:read")
+def names_beginning(context: Context, prefix: str) -> list[str]:
+    """Return a few users' names that begin with a text."""
+    del context
+    return users.names_beginning(prefix)
+
+
+@operation("user:write")
+def add(context: Context, name: str, tier: str) -> None:
+    """Add a user; raises UsageError for a bad or taken name and a bad tier."""
+    with change(context, "user.add", f"user/{name}") as details:
+        users.create(name, tier)
+        details["after"] = {"tier": tier}
+
+
+@operation("user:write")
+def set_tier(context: Context, name: str, tier: str) -> tuple[str, str]:
+    """Change a user's tier; returns (full name, the tier before)."""
+    user = users.find(name)
+    with change(context, "user.tier", f"user/{user.name}") as details:
         users.set_tier(user, tier)
-        details.update({"from": user.tier, "to": tier})
+        details.update({"before": {"tier": user.tier}, "after": {"tier": tier}})
     return user.name, user.tier
 
 
-def remove(operator: Operator, name: str) -> str:
+@operation("user:write")
+def remove(context: Context, name: str) -> str:
     """Remove a user without sessions; returns the full name."""
     user = users.find(name)
-    with change(operator, "user.remove", f"user/{user.name}"):
+    with change(context, "user.remove", f"user/{user.name}") as details:
         users.remove(user)
+        details["before"] = {"tier": user.tier}
     return str(user.name)

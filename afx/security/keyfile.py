@@ -43,6 +43,7 @@ def audit_keys(keys: list[str]) -> list[bytes]:
 def _read_file(path: Path, *, create: bool) -> str:
     if create and not path.exists():
         try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             pass  # another process of this home was first

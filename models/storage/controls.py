@@ -15,7 +15,7 @@ from models import paging
 from models.base import execute, micros, transaction, utc_now
 from models.names import shown
 from models.paging import Page
-from models.tables import CONTROL_KINDS, Session, WorkerControl
+from models.tables import CONTROL_KINDS, Session, User, WorkerControl
 from models.transitions import CONTROL, refuse, sources
 
 OPEN = ("requested", "sent", "acknowledged")
@@ -73,6 +73,13 @@ def get(number: int) -> dict[str, Any]:
     if found is None:
         raise UsageError(f"There is no control {number}; 'afx control list' shows them.")
     return found
+
+
+def owner(number: int) -> str:
+    """Return the name of the user whose session a control concerns; empty for a node's."""
+    query = WorkerControl.select(User.name).join(Session).join(User)
+    found = query.where(WorkerControl.id == number).tuples().first()
+    return str(found[0]) if found else ""
 
 
 def open_ones() -> list[WorkerControl]:

@@ -14,7 +14,7 @@ from models import names, paging
 from models.base import insert_many, micros, transaction, utc_now
 from models.paging import Page
 from models.storage import sessions
-from models.tables import MODES, Rule, Session
+from models.tables import MODES, Rule, Session, User
 
 _PART = 500
 
@@ -86,14 +86,21 @@ def create_many(rows: Sequence[NewRule]) -> None:
         raise UsageError("A rule of that name exists in its session; nothing was added.") from error
 
 
-def find(text: str) -> Rule:
-    """Return the rule that an id or ``SESSION/NAME`` means; UsageError when none does."""
+def find(text: str, *, owner: str = "") -> Rule:
+    """Return the rule that an id or ``SESSION/NAME`` means; UsageError when none does.
+
+    With ``owner``, a user's name, only rules of that user's sessions are considered.
+    """
     rule: Rule | None = None
     if text.isascii() and text.isdecimal() and len(text) < 10:
         rule = Rule.get_or_none(Rule.id == int(text))
+        if rule is not None and owner and rule.session.user.name != owner:
+            rule = None
     elif "/" in text:
-        owner, _, name = text.rpartition("/")
-        rule = Rule.get_or_none((Rule.session == sessions.find(owner)) & (Rule.name == name))
+        session, _, name = text.rpartition("/")
+        rule = Rule.get_or_none(
+            (Rule.session == sessions.find(session, owner=owner)) & (Rule.name == name)
+        )
     if rule is None:
         raise UsageError(
             f"There is no rule '{names.shown(text)}'; give an id or SESSION/NAME, "
@@ -155,8 +162,9 @@ def listing(
     limit: int = 100,
     session: Session | None = None,
     enabled: bool | None = None,
+    owner: str = "",
 ) -> Page:
-    """Return rules with their sessions' names, by id."""
+    """Return rules with their sessions' names, by id; ``owner`` limits them to a user's."""
     query = Rule.select(
         Rule.id,
         Rule.name,
@@ -167,6 +175,8 @@ def listing(
         Rule.enabled,
         Rule.created_at,
     ).join(Session)
+    if owner:
+        query = query.join(User).where(User.name == owner)
     if session is not None:
         query = query.where(Rule.session == session)
     if enabled is not None:

@@ -135,9 +135,12 @@ def taken(rows: Sequence[tuple[str, str | None]]) -> tuple[dict[str, str | None]
     return by_name, by_print
 
 
-def find(text: str) -> Session:
-    """Return a session by name, id or a unique beginning; UsageError when there is none."""
-    session: Session = names.find(Session, "session", text)
+def find(text: str, *, owner: str = "") -> Session:
+    """Return a session by name, id or a unique beginning; UsageError when there is none.
+
+    With ``owner``, a user's name, only that user's sessions are considered.
+    """
+    session: Session = names.find(Session, "session", text, within=_owned_by(owner))
     return session
 
 
@@ -252,9 +255,15 @@ def remove_many(ids: Sequence[int]) -> None:
         execute_many("DELETE FROM sessions WHERE id = ?", [(it,) for it in ids])
 
 
-def names_beginning(prefix: str) -> list[str]:
-    """Return a few sessions' names that begin with a text."""
-    return names.by_prefix(Session, prefix)
+def names_beginning(prefix: str, *, owner: str = "") -> list[str]:
+    """Return a few sessions' names that begin with a text; ``owner`` limits them to a user's."""
+    return names.by_prefix(Session, prefix, within=_owned_by(owner))
+
+
+def _owned_by(owner: str) -> Any:
+    if not owner:
+        return True
+    return Session.user.in_(User.select(User.id).where(User.name == owner))
 
 
 def _refuse_taken(new: NewSession) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from common import Target, percentile, report
 
+from afx.app import context_for
 from afx.lab.cluster import Lab, temporary_settings
 from afx.operations import workers
-from afx.operations.change import Operator
 from models.storage import assignments, controls
 
 NAME = "drain"
@@ -38,13 +38,13 @@ def run(flags: argparse.Namespace) -> None:
             lab.wait_running(seconds=120)
             lab.expect_copies()
             lab.post(int(flags.rate * 25 * flags.rounds), flags.rate)
-            who = Operator("bench", b"key")
+            context = context_for(lab.settings, "bench")
             time.sleep(6)  # so that SQL has seen the nodes
             for _ in range(flags.rounds):
                 node = lab.busiest_node()
                 moved = [it.session for it in assignments.active() if it.worker == node]
                 begun = time.monotonic()
-                control = workers.want(who, "drain", node).control
+                control = workers.drain(context, [node])[0].control
                 assert control is not None
                 lab.wait("it is drained", lambda c=control: controls.get(c)["state"] == "done", 120)
                 took = time.monotonic() - begun
@@ -60,7 +60,7 @@ def run(flags: argparse.Namespace) -> None:
                         "gap_p99_s": round(percentile(found, 0.99) or 0, 3),
                     }
                 )
-                workers.want(who, "uncordon", node)
+                workers.uncordon(context, [node])
             verdict = lab.wait_delivered(120)
     broken = sum(verdict[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))
     targets = [

@@ -174,7 +174,7 @@ def test_an_audit_log_that_was_edited_is_found_out(afx: Run, home: Path) -> None
     assert afx("audit", "verify").returncode == 0  # cut off at its end: only a head shows it
     done = afx("audit", "verify", "--head", head)
     assert done.returncode == 1
-    assert "NOT whole" in done.stdout
+    assert "NOT complete" in done.stdout
     complains(afx("audit", "verify", "--head", "nonsense"), 2, "ENTRIES:DIGEST")
 
 

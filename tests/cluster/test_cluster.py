@@ -163,9 +163,9 @@ def test_sessions_that_fit_nowhere_wait_and_are_placed_when_room_appears(new_lab
     complains(afx("overflow", "drain", "--timeout", "0.2"), 4, "still wait")
     lab.fleet.start_worker("w2", "--max-sessions", "5")
     said = afx("overflow", "drain", "--timeout", "30")
-    assert (said.returncode, said.stdout) == (0, "Nobody waits.\n")
+    assert (said.returncode, said.stdout) == (0, "The overflow queue is empty.\n")
     lab.wait_running(8)
-    assert "Nobody waits" in afx("overflow", "list").stderr
+    assert "The overflow queue is empty" in afx("overflow", "list").stderr
 
 
 def test_a_paused_session_stops_and_misses_nothing_when_resumed(new_lab: NewLab) -> None:

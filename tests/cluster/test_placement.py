@@ -10,13 +10,16 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from support.labs import NewLab, clean, start
 
+from afx.app import context_for
 from afx.cluster.connection import connect
 from afx.lab.cluster import Lab
 from afx.operations import sessions as acts
-from afx.operations.change import Operator
+from afx.operations.context import Context
 from models.storage import assignments, queue, sessions
 
-ME = Operator("test", b"key")
+
+def me(lab: Lab) -> Context:
+    return context_for(lab.settings, "test")
 
 
 def where(lab: Lab) -> dict[int, str]:
@@ -38,12 +41,12 @@ def test_a_session_goes_where_the_labels_are_that_it_requires(new_lab: NewLab) -
     lab.fleet.start_worker("w2", "--label", "region=eu")
     lab.wait_nodes(2)
     one, two = lab.add_sessions(2)
-    acts.require(ME, one.name, {"region": "eu"})
-    acts.require(ME, two.name, {"region": "mars"})
+    acts.require(me(lab), one.name, {"region": "eu"})
+    acts.require(me(lab), two.name, {"region": "mars"})
     lab.wait("it is in the EU", lambda: where(lab).get(one.id) == "w2", 20)
     lab.wait("the other waits", lambda: queue.count() == 1, 20)
     assert queue.listing().rows[0]["reason"] == "no ready node has region=mars"
-    acts.require(ME, two.name, {})
+    acts.require(me(lab), two.name, {})
     lab.wait_running(2)
 
 

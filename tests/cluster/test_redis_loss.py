@@ -16,6 +16,7 @@ import pytest
 import redis as redis_module
 from support.labs import NewLab, clean, start
 
+from afx.app import context_for
 from afx.cluster import keys
 from afx.cluster.connection import connect
 from afx.cluster.leadership import Leader
@@ -25,7 +26,6 @@ from afx.lab.cluster import Lab
 from afx.lab.links import BadLink
 from afx.local import private_redis
 from afx.operations import sessions as acts
-from afx.operations.change import Operator
 from models.base import transaction
 from models.storage import assignments, cluster, controls, cursors, sessions, users
 from models.storage.cursors import save_many
@@ -261,7 +261,7 @@ def test_a_failover_to_a_replica_that_lags_loses_nothing(
         lab.kill_node(lab.busiest_node())
         lab.wait_running()
     elif what == "a session moves":
-        control = acts.move(Operator("test", b"key"), lab.sessions[0].name, "").control
+        control = acts.move(context_for(lab.settings, "test"), lab.sessions[0].name).control
         assert control is not None
         lab.wait("it has moved", lambda: controls.get(control)["state"] == "done", 20)
     else:

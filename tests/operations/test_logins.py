@@ -15,14 +15,19 @@ from hypothesis import strategies as st
 from telethon.crypto import AuthKey
 from telethon.sessions import SQLiteSession, StringSession
 
+from afx.app import App
+from afx.config import load
 from afx.errors import UsageError
 from afx.operations import imports, logins
-from afx.operations.change import Operator
+from afx.operations.context import Actor, Context
 from afx.security.vault import Vault
 from models.storage import audit, sessions, users
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
-WHO = Operator("me", b"key")
+
+
+def context(*, dry_run: bool = False) -> Context:
+    return App(load(secret_key=KEY)).context(Actor("me"), dry_run=dry_run)
 
 
 def login(seed: int, host: str = "149.154.167.51") -> str:
@@ -103,11 +108,10 @@ def test_what_is_no_session_file_is_refused(home: Path) -> None:
 def outcomes(path: Path, *, user: str = "", dry_run: bool = False) -> dict[int, tuple[str, str]]:
     found: dict[int, tuple[str, str]] = {}
     imports.run(
-        Operator("me", b"key", dry_run),
-        Vault([KEY]),
+        context(dry_run=dry_run),
         path,
         user=user,
-        told=lambda them: found.update({it.line: (it.status, it.reason) for it in them}),
+        on_batch=lambda them: found.update({it.line: (it.status, it.reason) for it in them}),
     )
     return found
 
@@ -192,9 +196,9 @@ def test_an_import_that_was_broken_off_goes_on(alice: Any, home: Path) -> None:
         raise BreakOffError
 
     with pytest.raises(BreakOffError):
-        imports.run(WHO, Vault([KEY]), path, user="alice", told=stop)
+        imports.run(context(), path, user="alice", on_batch=stop)
     assert sessions.count() == 500
-    counts = imports.run(WHO, Vault([KEY]), path, user="alice", told=lambda _: None)
+    counts = imports.run(context(), path, user="alice", on_batch=lambda _: None)
     assert counts == {"present": 500, "added": 700}
 
 

@@ -1,0 +1,137 @@
+"""The cluster as a whole: its status, and its activity as it happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from afx.cluster import events, keys
+from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.cluster.reports import refused_count
+from afx.operations.context import Context, operation
+from afx.operations.coordinators import read_leader, read_number
+from models.storage import controls, sessions
+
+
+@dataclass(slots=True, frozen=True)
+class ClusterStatus:
+    """The cluster in a few figures."""
+
+    leader: str | None
+    """``host:pid``; None: no leader."""
+    term: int
+    nodes: int
+    """Live ones."""
+    nodes_known: int
+    not_ready: Mapping[str, str]
+    """Live nodes in another state than ready, by name."""
+    sessions: Mapping[str, int]
+    """By state; only states that occur."""
+    waiting: int
+    """Sessions in the overflow queue."""
+    troubled: int
+    forwarded: int
+    """Messages forwarded by the live nodes since they started."""
+    controls: int
+    """Those that are not finished."""
+    reports_refused: int
+    """Reports of nodes that did not parse."""
+    sandbox: bool
+    """Whether a local Telegram runs in this home."""
+
+
+@dataclass(slots=True, frozen=True)
+class NodeActivity:
+    """One node between two samples."""
+
+    name: str
+    state: str
+    load: float
+    rss: int
+    ram_free: int
+    cpu: float
+    sessions: int
+    starting: int
+    max_sessions: int
+    forwarded: int
+    per_second: float
+    """Messages forwarded a second since the sample before."""
+    live: bool
+
+
+@dataclass(slots=True, frozen=True)
+class ActivitySample:
+    """All nodes at one instant, the busiest first, and the events since the sample before."""
+
+    nodes: tuple[NodeActivity, ...]
+    events: tuple[Mapping[str, Any], ...]
+
+
+@operation("cluster:read")
+def status(context: Context) -> ClusterStatus:
+    """Return the cluster's status."""
+    client = context.servers.redis()
+    nodes = Registry(client).all()
+    live = [it for it in nodes if it.state in LIVE_STATES]
+    states = sessions.count_by_state()
+    troubled = states.pop("troubled")
+    return ClusterStatus(
+        leader=read_leader(client),
+        term=read_number(client, keys.TERM),
+        nodes=len(live),
+        nodes_known=len(nodes),
+        not_ready={it.name: it.state for it in live if it.state != "ready"},
+        sessions={state: count for state, count in states.items() if count},
+        waiting=states["waiting"],
+        troubled=troubled,
+        forwarded=sum(it.metrics.forwarded for it in live),
+        controls=len(controls.open_ones()),
+        reports_refused=refused_count(client),
+        sandbox=(context.settings.home / "sandbox.json").exists(),
+    )
+
+
+@operation("cluster:read", database=False)
+def activity(
+    context: Context, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[ActivitySample]:
+    """Yield a sample of all nodes each time the caller asks for one."""
+    return _samples(context, clock)
+
+
+def _samples(context: Context, clock: Callable[[], float]) -> Iterator[ActivitySample]:
+    client = context.servers.redis()
+    registry = Registry(client)
+    last, _ = events.watch(client, "0")
+    before: dict[str, tuple[float, int]] = {}
+    while True:
+        now = clock()
+        nodes = []
+        for it in registry.all():
+            at, count = before.get(it.incarnation, (now, it.metrics.forwarded))
+            rate = (it.metrics.forwarded - count) / (now - at) if now > at else 0.0
+            before[it.incarnation] = (now, it.metrics.forwarded)
+            nodes.append(_activity(it, rate))
+        nodes.sort(key=lambda it: (-it.load, it.name))
+        last, fresh = events.watch(client, last)
+        yield ActivitySample(tuple(nodes), tuple(fresh))
+
+
+def _activity(node: WorkerView, rate: float) -> NodeActivity:
+    metrics = node.metrics
+    return NodeActivity(
+        name=node.name,
+        state=node.state,
+        load=round(metrics.load, 3),
+        rss=metrics.rss,
+        ram_free=metrics.ram_free,
+        cpu=metrics.cpu,
+        sessions=metrics.sessions,
+        starting=metrics.starting,
+        max_sessions=node.max_sessions,
+        forwarded=metrics.forwarded,
+        per_second=round(rate, 1),
+        live=node.state in LIVE_STATES,
+    )
