@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,7 +106,6 @@ def export(
     Example:  afx analytics export --since 1d --csv > metrics.csv
     """
     import csv
-    from dataclasses import asdict
 
     from afx.operations import analytics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -56,8 +57,6 @@ def show(invocation: Invocation, control_id: ControlId) -> None:
 
     Example:  afx control show 12
     """
-    from dataclasses import asdict
-
     from afx.operations import controls
 
     found = controls.show(invocation.context, control_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 
 from cli import common, groups, output
@@ -51,8 +53,6 @@ def status(invocation: Invocation) -> None:
 
     Example:  afx coordinator status --json
     """
-    from dataclasses import asdict
-
     from afx.operations import coordinators
 
     found = coordinators.status(invocation.context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -80,8 +81,6 @@ def backup(
 
     Example:  afx db backup /var/backups/afx-$(date +%F).jsonl.gz
     """
-    from dataclasses import asdict
-
     from afx.operations import backups
 
     contents = backups.make(invocation.context, file, _progress, overwrite=overwrite)
@@ -108,8 +107,6 @@ def restore(
 
     Example:  afx db restore /var/backups/afx-2026-11-23.jsonl.gz --yes
     """
-    from dataclasses import asdict
-
     from afx.operations import backups
 
     contents = backups.check(invocation.context, file)

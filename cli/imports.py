@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,6 @@ _STATUSES = ("added", "present", "bad")
 
 def import_list(invocation: Invocation, path: Path, user: str, result: Path | None) -> None:
     """Import a list and print what became of it; exits 4 when some lines are bad."""
-    from dataclasses import asdict
-
     from afx.operations import imports
 
     done = 0

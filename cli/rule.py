@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from cli import complete, groups, output
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
-    from afx.operations.rules import Change, RuleDoc
+    from afx.operations.rule_files import Change, RuleDoc
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
 Which = Annotated[
@@ -80,10 +81,10 @@ def apply(
 
     Example:  afx rule apply -f rules.yaml --dry-run
     """
-    from afx.operations import rules
+    from afx.operations import rule_files
 
     where = "standard input" if str(file) == "-" else str(file)
-    changes = rules.plan(invocation.context, _read(file), where, prune=prune)
+    changes = rule_files.plan(invocation.context, _read(file), where, prune=prune)
     if invocation.json:
         output.print_json([_fields(it) for it in changes])
     else:
@@ -93,7 +94,7 @@ def apply(
     if counts["remove"]:
         invocation.confirm(f"{counts['remove']} rules will be removed. Go on?")
     if changes:
-        rules.apply(invocation.context, changes, where)
+        rule_files.apply(invocation.context, changes, where)
     if invocation.json:
         return
     if changes:
@@ -145,8 +146,6 @@ def show(invocation: Invocation, rule: Which) -> None:
 
     Example:  afx rule show main/news
     """
-    from dataclasses import asdict
-
     from afx.operations import rules
 
     output.print_fields(asdict(rules.show(invocation.context, rule)), as_json=invocation.json)
@@ -193,9 +192,9 @@ def export(invocation: Invocation, session: OfSession = None) -> None:
 
     Example:  afx rule export > rules.yaml
     """
-    from afx.operations import rules
+    from afx.operations import rule_files
 
-    for text in rules.export(invocation.context, session):
+    for text in rule_files.export(invocation.context, session):
         print(text, end="")
 
 
@@ -209,7 +208,7 @@ def _set_enabled(invocation: Invocation, rule: str, enabled: bool) -> None:
 
 def _read(file: Path) -> bytes:
     from afx.errors import UsageError
-    from afx.operations.rules import LARGEST_BYTES
+    from afx.operations.rule_files import LARGEST_BYTES
 
     if str(file) == "-":
         return sys.stdin.buffer.read(LARGEST_BYTES + 1)

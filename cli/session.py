@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -90,10 +91,10 @@ def import_(
             raise UsageError("A list of sessions has the names and logins itself; give it alone.")
         import_list(invocation, file, user, result)
         return
-    if not name or not user:
-        raise UsageError("Give the session's NAME and --user; a list is given with -f FILE.csv.")
     from afx.operations import logins, sessions
 
+    if not name or not user:
+        raise UsageError("Give the session's NAME and --user; a list is given with -f FILE.csv.")
     text = logins.from_file(file) if file else login or sys.stdin.readline()
     session_id = sessions.add(invocation.context, name, user, text)
     invocation.say(f"session {name} added (id {session_id})")
@@ -143,8 +144,6 @@ def show(invocation: Invocation, name: Name) -> None:
 
     Example:  afx session show main
     """
-    from dataclasses import asdict
-
     from afx.operations import sessions
 
     found = sessions.show(invocation.context, name)

@@ -13,7 +13,7 @@ import typer
 from cli import common, output
 
 if TYPE_CHECKING:
-    from afx.app import App
+    from afx.app import ProcessServers
     from afx.operations.context import Context
     from afx.operations.pages import Page
     from afx.operations.requests import Requested
@@ -59,18 +59,18 @@ class Invocation:
     redis_url: str | None = None
     database_url: str | None = None
     json: bool = False
-    _app: App | None = field(default=None, init=False)
+    _servers: ProcessServers | None = field(default=None, init=False)
     _context: Context | None = field(default=None, init=False)
 
-    def open(self, **flags: Any) -> App:
+    def open(self, **flags: Any) -> ProcessServers:
         """Return the servers; ``flags`` are settings that the command takes itself."""
         from afx import app
 
-        if self._app is None:
-            self._app = app.opened(
+        if self._servers is None:
+            self._servers = app.opened(
                 redis_url=self.redis_url, database_url=self.database_url, **flags
             )
-        return self._app
+        return self._servers
 
     @property
     def context(self) -> Context:
@@ -94,8 +94,8 @@ class Invocation:
 
     def close(self) -> None:
         """Close the servers that were opened."""
-        if self._app is not None:
-            self._app.close()
+        if self._servers is not None:
+            self._servers.close()
 
     def say(self, sentence: str) -> None:
         """Print what was changed, or would be."""

@@ -22,13 +22,13 @@ def up(
     from afx.local import private_redis
     from afx.local.processes import Fleet
 
-    app = invocation.open()
-    settings = app.settings
+    servers = invocation.open()
+    settings = servers.settings
     ours = not settings.redis_url and not private_redis.is_running(settings.home)
-    url = app.redis_url(start=True)
-    app.open_database(create=True)
-    app.close()
-    app.vault()
+    url = servers.redis_url(start=True)
+    servers.open_database(create=True)
+    servers.close()
+    servers.vault()
     fleet = Fleet(settings, url)
     try:
         fleet.start_coordinator()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -61,8 +62,6 @@ def show(invocation: Invocation, name: Name) -> None:
 
     Example:  afx user show alice
     """
-    from dataclasses import asdict
-
     from afx.operations import users
 
     found = users.show(invocation.context, name)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import socket
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +23,7 @@ Label = Annotated[
     list[str] | None, typer.Option("--label", "-l", help="All live nodes with KEY=VALUE.")
 ]
 Every = Annotated[bool, typer.Option("--all", help="All live nodes.")]
-_LONGEST_NAME = 100
+_COLUMNS = ["NODE", "STATE", "SESSIONS", "MAX", "RSS", "FREE", "CPU", "FORWARDED", "HOST", "LABELS"]
 
 
 @app.callback()
@@ -53,8 +52,7 @@ def start(
 
     Example:  afx worker start --name w1 --label region=eu --redis-url redis://10.0.0.5:6379
     """
-    from afx.app import run_worker
-    from afx.errors import UsageError
+    from afx.app import node_name, run_worker
 
     settings = common.settings(
         redis_url=invocation.redis_url,
@@ -62,9 +60,7 @@ def start(
         ram_limit_mib=ram_limit_mib,
         labels=common.labels(label) if label else None,
     )
-    name = name or f"{socket.gethostname().split('.')[0]}-{secrets.token_hex(2)}"
-    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > _LONGEST_NAME:
-        raise UsageError("A node's name has letters, digits, - and _ only; choose another.")
+    name = node_name(name)
     if run_worker(settings, name):
         common.restart_process("--name", name)
 
@@ -91,18 +87,7 @@ def list_(
             output.print_json(found)
             return
         output.print_table(
-            (
-                "NODE",
-                "STATE",
-                "SESSIONS",
-                "MAX",
-                "RSS",
-                "FREE",
-                "CPU",
-                "FORWARDED",
-                "HOST",
-                "LABELS",
-            ),
+            _COLUMNS,
             (
                 (
                     it.name,
@@ -134,8 +119,6 @@ def show(
 
     Example:  afx worker show w1
     """
-    from dataclasses import asdict
-
     from afx.operations import workers
 
     found = workers.show(invocation.context, name)

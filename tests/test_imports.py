@@ -1,69 +1,201 @@
-"""The rules of who may import whom (see docs/architecture.md)."""
+"""The rules of which package may import which (see docs/architecture.md), held by folder."""
 
 from __future__ import annotations
 
 import ast
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PURE = [
-    "afx/forwarding/rules.py",
-    "afx/forwarding/pipeline.py",
-    "afx/coordinator/decisions/placement.py",
-    "afx/coordinator/decisions/token_bucket.py",
-    "afx/coordinator/decisions/liveness.py",
-    "afx/coordinator/decisions/epochs.py",
-    "afx/coordinator/decisions/control_progress.py",
-    "afx/coordinator/decisions/fairness.py",
-    "afx/coordinator/decisions/preemption.py",
-    "afx/coordinator/decisions/session_size.py",
-    "afx/coordinator/decisions/brake.py",
-    "afx/coordinator/decisions/rebalance.py",
-    "afx/telegram/boxes.py",
-    "afx/forwarding/rule_text.py",
-    "afx/forwarding/rulefile.py",
-]
+OURS = ("afx", "cli", "jobs", "models", "tests")
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}
+BASICS = ("afx.config", "afx.errors")
+"""What every folder may import of ``afx``."""
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "cli": ("cli", "afx.operations", "afx.app", "afx.__version__"),
+    "afx/api": ("afx.api", "afx.operations", "afx.app"),
+    "afx/operations": (
+        "afx.operations",
+        "models",
+        "afx.cluster",
+        "afx.security",
+        "afx.tasks.kinds",
+        "afx.forwarding",
+        "afx.coordinator.decisions",
+    ),
+    "afx/coordinator": ("afx.coordinator", "models", "afx.cluster", "afx.security", "afx.lease"),
+    "afx/node": (
+        "afx.node",
+        "afx.lease",
+        "afx.logs",
+        "afx.cluster",
+        "afx.security",
+        "afx.tasks",
+        "afx.telegram",
+        "afx.forwarding",
+    ),
+    "afx/tasks": (
+        "afx.tasks",
+        "afx.node",
+        "afx.cluster",
+        "afx.security",
+        "afx.telegram",
+        "afx.forwarding",
+    ),
+    "jobs": ("jobs", "afx.tasks", "afx.node", "afx.cluster"),
+    "afx/telegram": ("afx.telegram", "afx.forwarding"),
+    "afx/forwarding": ("afx.forwarding",),
+    "afx/cluster": ("afx.cluster", "afx.security", "afx.lease"),
+    "afx/security": ("afx.security",),
+    "models": ("models",),
+}
+"""What a folder may import of this project, besides ``BASICS``."""
+EXCEPTIONS: dict[str, tuple[str, ...]] = {
+    # They examine or start things of this machine.
+    "afx/operations/doctor.py": ("afx.local", "afx.node.resources"),
+    "cli/demo.py": ("afx.lab",),
+    "cli/up.py": ("afx.local",),
+    "cli/redis.py": ("afx.local",),
+    # The leader's own plan, until it is a pure decision.
+    "afx/operations/rebalancing.py": ("afx.coordinator.capacity", "afx.coordinator.upkeep"),
+    # The reasons of reports, until they are in a module of values.
+    "afx/telegram/updates.py": ("afx.cluster.reports",),
+}
+STARTERS = ("afx.lab", "afx.local", "afx.sandbox")
+"""What starts whole clusters: may import anything, and only faces may import it."""
+MAY_START = ("afx/app.py", "afx/servers.py", "afx/lab", "afx/local", "afx/sandbox")
+PURE = ["afx/coordinator/decisions", "afx/forwarding", "afx/telegram/boxes.py"]
+MOST_LINES = 450
+STILL_LONG = {
+    "afx/coordinator/loop.py",
+    "afx/node/host.py",
+    "tests/models/test_storage.py",
+    "tests/simulation/world.py",
+}
+"""To be split; no module may be added."""
+USUAL_LINES = 250
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return what a module imports, inside functions too; names as ``package.module.name``."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {it.name for it in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{it.name}" for it in node.names}
-    return found
+            assert not node.level, f"{path} imports relatively"
+            found |= {f"{node.module}.{it.name}" for it in node.names}
+    return frozenset(found)
 
 
-def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def of_ours(path: Path) -> set[str]:
+    return {it for it in imports(path) if it.partition(".")[0] in OURS}
 
 
-@pytest.mark.parametrize("path", PURE)
-def test_decision_modules_import_nothing_that_does_io(path: str) -> None:
-    assert not {it.partition(".")[0] for it in imports(ROOT / path)} & WITH_IO
+def modules(place: str) -> list[Path]:
+    path = ROOT / place
+    return [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", modules("models"), ids=str)
-def test_models_import_of_afx_only_its_settings_and_errors(path: Path) -> None:
-    ours = {it for it in imports(path) if it.startswith("afx")}
-    assert all(it.startswith(("afx.config", "afx.errors")) for it in ours)
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", modules("afx/node"), ids=str)
-def test_nodes_need_no_database(path: Path) -> None:
-    assert not {it for it in imports(path) if it.partition(".")[0] in ("models", "peewee")}
+def within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == it or name.startswith(f"{it}.") for it in packages)
 
 
-@pytest.mark.parametrize("path", modules("afx"), ids=str)
-def test_the_engine_knows_no_command_line(path: Path) -> None:
-    assert not {it for it in imports(path) if it.partition(".")[0] in ("typer", "cli", "tests")}
+def all_modules() -> list[Path]:
+    return [it for package in OURS[:-1] for it in modules(package)]
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_a_folder_imports_only_what_the_architecture_allows(folder: str) -> None:
+    wrong = {
+        f"{named(path)} imports {name}"
+        for path in modules(folder)
+        for name in of_ours(path)
+        if not within(name, (*MAY_IMPORT[folder], *BASICS, *EXCEPTIONS.get(named(path), ())))
+    }
+    assert not wrong
+
+
+def test_every_exception_is_still_needed() -> None:
+    unneeded = [
+        f"{file}: {package}"
+        for file, packages in EXCEPTIONS.items()
+        for package in packages
+        if not any(within(it, (package,)) for it in of_ours(ROOT / file))
+    ]
+    assert not unneeded
+
+
+def test_nothing_imports_jobs_the_command_line_or_tests() -> None:
+    wrong = {
+        f"{named(path)} imports {name}"
+        for path in all_modules()
+        for name in of_ours(path)
+        if within(name, ("jobs", "cli", "tests", "typer")) and named(path).split("/")[0] not in name
+    }
+    assert not wrong
+
+
+def test_only_faces_start_clusters_and_sandboxes() -> None:
+    wrong = {
+        f"{named(path)} imports {name}"
+        for path in all_modules()
+        for name in of_ours(path)
+        if within(name, STARTERS)
+        and not named(path).startswith(MAY_START)
+        and not within(name, EXCEPTIONS.get(named(path), ()))
+    }
+    assert not wrong
+
+
+def test_only_the_command_line_knows_typer() -> None:
+    wrong = [
+        named(path)
+        for path in all_modules()
+        if any(within(it, ("typer", "click")) for it in imports(path))
+        and not named(path).startswith("cli/")
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("place", PURE)
+def test_decisions_and_forwarding_import_nothing_that_does_io(place: str) -> None:
+    wrong = {
+        f"{named(path)} imports {name}"
+        for path in modules(place)
+        for name in imports(path)
+        if name.partition(".")[0] in WITH_IO
+    }
+    assert not wrong
 
 
 @pytest.mark.parametrize("name", ["afx", "cli", "jobs", "models"])
 def test_our_top_level_packages_belong_to_our_distribution_alone(name: str) -> None:
     assert set(packages_distributions().get(name, ["afx"])) == {"afx"}
+
+
+def lines() -> dict[str, int]:
+    places = (*OURS, "scripts")
+    return {
+        named(path): len(path.read_text().splitlines())
+        for place in places
+        for path in modules(place)
+    }
+
+
+def test_no_module_is_too_long_to_be_read_at_once() -> None:
+    assert {name for name, count in lines().items() if count > MOST_LINES} <= STILL_LONG
+
+
+@pytest.mark.xfail(reason="long modules are being split", strict=False)
+def test_nine_modules_in_ten_are_short() -> None:
+    counts = [it for it in lines().values() if it]
+    assert sum(it < USUAL_LINES for it in counts) >= 0.9 * len(counts)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from telethon.crypto import AuthKey
 from telethon.sessions import SQLiteSession, StringSession
 
-from afx.app import App
+from afx.app import ProcessServers
 from afx.config import load
 from afx.errors import UsageError
 from afx.operations import imports, logins
@@ -27,7 +27,7 @@ KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 
 
 def context(*, dry_run: bool = False) -> Context:
-    return App(load(secret_key=KEY)).context(Actor("me"), dry_run=dry_run)
+    return ProcessServers(load(secret_key=KEY)).context(Actor("me"), dry_run=dry_run)
 
 
 def login(seed: int, host: str = "149.154.167.51") -> str:

@@ -1,0 +1,138 @@
+"""Rules as whole files: what a file would change, applying it, exporting one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from afx.errors import UsageError
+from afx.forwarding import rulefile
+from afx.forwarding.rulefile import LARGEST_BYTES, Change, RuleDoc, RuleFile
+from afx.operations.changes import change
+from afx.operations.context import Context
+from afx.operations.pages import Page, every
+from afx.operations.rules import RuleRow, content, document, listing
+from models.names import check_name
+from models.storage import rules, sessions
+from models.storage.rules import NewRule
+from models.tables import Rule, Session
+
+__all__ = ["LARGEST_BYTES", "Change", "RuleDoc"]
+
+
+def plan(context: Context, data: bytes, where: str, *, prune: bool) -> list[Change]:
+    """Return what a rule file would change; ``prune`` removes what it does not name.
+
+    Only rules of sessions that the file names are removed. InputFileError lists all
+    errors of the file: its form, and sessions and names that do not fit what is stored.
+    """
+    file = rulefile.read(data, where)
+    owners = _owners(context, file)
+    for name, line in file.names.items():
+        try:
+            check_name("rule", name)
+        except UsageError as error:
+            file.problems.add(str(error).rstrip("."), line, field="name")
+    docs: dict[str, RuleDoc] = {}
+    lines: dict[str, int] = {}
+    for it in file.rules:
+        if it.session not in owners:
+            continue
+        doc = rulefile.renamed(it, owners[it.session].name)
+        line = file.lines[it.path]
+        if doc.path in docs:
+            file.problems.add(
+                f"rule '{doc.path}' is there already, in line {lines[doc.path]}", line
+            )
+        docs[doc.path], lines[doc.path] = doc, line
+    file.problems.check()
+    sessions_of_file = {it.id: it for it in owners.values()}
+    before = _stored(list(sessions_of_file.values()))
+    return rulefile.diff(list(docs.values()), before, prune=prune)
+
+
+def apply(context: Context, changes: Sequence[Change], where: str) -> None:
+    """Make a plan's changes, all or none."""
+    owners = {
+        name: sessions.find(name, owner=context.actor.owner)
+        for name in dict.fromkeys(_session_of(it) for it in changes)
+    }
+    with change(context, "rule.apply", where[:200]) as details:
+        for it in changes:
+            if it.before:
+                _replace(rules.find(it.before.path), it.after)
+        rules.create_many(
+            [
+                NewRule(
+                    owners[it.after.session].id,
+                    it.after.name,
+                    list(it.after.sources),
+                    list(it.after.destinations),
+                    it.after.mode,
+                    it.after.enabled,
+                )
+                for it in changes
+                if it.after and not it.before
+            ]
+        )
+        for kind in ("add", "change", "remove"):
+            details[kind] = [_recorded(it) for it in changes if it.kind == kind]
+
+
+def export(context: Context, session: str | None = None) -> Iterator[str]:
+    """Yield a file of the rules of a session, or of all, a rule at a time."""
+
+    def page(after: Any, limit: int) -> Page[RuleRow]:
+        return listing(context, after=after, limit=limit, session=session)
+
+    return rulefile.dump(
+        RuleDoc(it.session, it.name, tuple(it.sources), tuple(it.destinations), it.mode, it.enabled)
+        for it in every(page)
+    )
+
+
+def _replace(rule: Rule, doc: RuleDoc | None) -> None:
+    """Give a stored rule the content of a file's rule; None removes it."""
+    if doc is None:
+        rules.remove(rule)
+        return
+    rules.change(
+        rule,
+        sources=list(doc.sources),
+        destinations=list(doc.destinations),
+        mode=doc.mode,
+        enabled=doc.enabled,
+    )
+
+
+def _session_of(it: Change) -> str:
+    doc = it.after or it.before
+    assert doc is not None
+    return doc.session
+
+
+def _owners(context: Context, file: RuleFile) -> dict[str, Session]:
+    """Return the sessions that a file names; notes those that do not exist."""
+    owners: dict[str, Session] = {}
+    for name, line in file.sessions.items():
+        try:
+            owners[name] = sessions.find(name, owner=context.actor.owner)
+        except UsageError as error:
+            file.problems.add(str(error).rstrip("."), line, field="session")
+    return owners
+
+
+def _stored(owners: Sequence[Session]) -> list[RuleDoc]:
+    """Return all rules of sessions."""
+    names = {it.id: it.name for it in owners}
+    found = rules.for_sessions(list(names), enabled=False)
+    return [document(names[owner], rule) for owner, rows in found.items() for rule in rows]
+
+
+def _recorded(it: Change) -> dict[str, Any]:
+    """Return a change as the audit log keeps it: the old and the new rule."""
+    return {
+        "rule": it.path,
+        **({"before": content(it.before)} if it.before else {}),
+        **({"after": content(it.after)} if it.after else {}),
+    }

@@ -1,0 +1,170 @@
+"""The servers that a process uses: database, Redis, vault; opened lazily, closed together.
+
+Imports are inside functions: the help of a command must not load a database driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from afx.config import Settings, make_home
+from afx.errors import AfxError, UnreachableError
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from afx.operations.context import Actor, Context
+    from afx.security.vault import Vault
+
+
+class _Database(Enum):
+    """What this process has as its database."""
+
+    CLOSED = 0
+    EMPTY = 1
+    """One in memory, in place of a file that does not exist."""
+    OPEN = 2
+
+
+class ProcessServers:
+    """The servers of one process: each is opened when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._database = _Database.CLOSED
+        self._redis: Redis | None = None
+        self._redis_url = ""
+        self._vault: Vault | None = None
+
+    def __enter__(self) -> ProcessServers:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._redis is not None:
+            self._redis.close()
+            self._redis = None
+        self._close_database()
+
+    def context(self, actor: Actor, *, dry_run: bool = False, reason: str = "") -> Context:
+        """Return what one actor's operations work with."""
+        from afx.operations.context import Context
+
+        return Context(actor, self, dry_run, reason)
+
+    def open_database(self, *, create: bool, check: bool = True) -> None:
+        """Open the database for this thread, unless it is open.
+
+        The SQLite database of the home is created and brought up to date as needed.
+        Without ``create`` no file appears: in place of a missing database of the
+        home, an empty one in memory is read. ``check`` off: with any schema.
+        """
+        from models import base
+
+        if self._database is _Database.OPEN:
+            base.proxy.connect(reuse_if_open=True)
+            return
+        if self._database is _Database.EMPTY:
+            if not create:
+                return
+            self._close_database()
+        elif base.is_open():
+            return  # by the process that this one is part of: a lab, a test
+        url = self.settings.database
+        file = base.sqlite_file(url)
+        own = not self.settings.database_url
+        if create or file is None or file.exists():
+            if own and create:
+                make_home(self.settings.home)
+            base.open_database(url)
+            self._database = _Database.OPEN
+        elif own:
+            base.open_database("sqlite://")
+            self._database = _Database.EMPTY
+        else:
+            raise AfxError(f"There is no database {file}; run 'afx db upgrade' to create it.")
+        if check:
+            self._check_schema(own=own, create=create)
+
+    def redis_url(self, *, start: bool = False) -> str:
+        """Return the Redis URL in force; ``start`` runs the private one if needed."""
+        from afx.local import private_redis
+
+        settings = self.settings
+        if settings.redis_url:
+            return settings.redis_url
+        if start:
+            private_redis.ensure(settings.home)
+        elif not private_redis.is_running(settings.home):
+            raise UnreachableError(
+                f"No Redis runs under {settings.home}; start the cluster with 'afx up', "
+                "or set AFX_REDIS_URL."
+            )
+        return private_redis.url_for(settings.home)
+
+    def redis(self) -> Redis:
+        """Return a client of the Redis in force."""
+        if self._redis is None:
+            from afx.cluster.connection import connect
+
+            self._redis_url = self.redis_url()
+            self._redis = connect(self._redis_url)
+        return self._redis
+
+    def redis_if_running(self) -> Redis | None:
+        """Return a client, or None when none is set and the private Redis does not run."""
+        from afx.local import private_redis
+
+        if not self.settings.redis_url and not private_redis.is_running(self.settings.home):
+            return None
+        return self.redis()
+
+    def vault(self) -> Vault:
+        """Return the vault of the keys in force."""
+        if self._vault is None:
+            from afx.security.vault import load_vault
+
+            settings = self.settings
+            self._vault = load_vault(settings.home, settings.secret_key.get_secret_value())
+        return self._vault
+
+    def audit_keys(self, *, create: bool = True) -> list[bytes]:
+        """Return the keys that seal the audit log, newest first."""
+        from afx.security.keyfile import audit_keys, read_keys
+
+        secret = self.settings.secret_key.get_secret_value()
+        return audit_keys(read_keys(self.settings.home, secret, create=create))
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Turn errors of Redis inside the block into AfxErrors."""
+        try:
+            yield
+        except Exception:
+            if self._redis is None:
+                raise
+            from afx.cluster.connection import reachable
+
+            with reachable(self._redis_url):
+                raise
+
+    def _check_schema(self, *, own: bool, create: bool) -> None:
+        from models import schema
+
+        if not own:
+            schema.check()
+        elif create or schema.pending():
+            schema.upgrade()
+
+    def _close_database(self) -> None:
+        if self._database is not _Database.CLOSED:
+            from models import base
+
+            base.close_database()
+            self._database = _Database.CLOSED
