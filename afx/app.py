@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from afx.operations.context import Context
     from afx.sandbox.client import SandboxClient
 
+__all__ = [
+    "ProcessServers",
+    "SignedIn",
+    "context_for",
+    "node_name",
+    "opened",
+    "run_coordinator",
+    "run_sandbox",
+    "run_worker",
+    "sandbox_client",
+    "sign_in",
+]
+
+_LONGEST_NODE_NAME = 100
+
 
 @dataclass(slots=True, frozen=True)
 class SignedIn:
