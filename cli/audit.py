@@ -41,7 +41,8 @@ def list_(
         ),
         ("ID", "AT", "ACTOR", "ACTION", "TARGET", "DETAILS"),
         lambda it: (it.id, it.at, it.actor, it.action, it.target, it.details),
-        empty="There is no such entry.",
+        empty="The audit log is empty.",
+        filters=(actor, action, target),
         by_id=True,
     )
 

@@ -45,7 +45,8 @@ def list_(
             it.created_at,
             it.note,
         ),
-        empty="There is no such control.",
+        empty="There is no control.",
+        filters=(worker, only_open),
         by_id=True,
     )
 

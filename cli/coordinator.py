@@ -12,11 +12,6 @@ from cli.shared import Invocation, shared
 app = groups.group("The coordinator: places sessions on nodes.")
 
 
-@app.callback()
-def group() -> None:
-    """The coordinator: places sessions on nodes."""
-
-
 @app.command()
 @shared("redis_url", "database_url")
 def start(invocation: Invocation) -> None:

@@ -20,10 +20,18 @@ _LINES_SHOWN = 20
 _STATUSES = ("added", "present", "bad")
 
 
-def import_list(invocation: Invocation, path: Path, user: str, result: Path | None) -> None:
-    """Import a list and print what became of it; exits 4 when some lines are bad."""
+def import_list(
+    invocation: Invocation, path: Path, user: str, result: Path | None, *, alone: bool
+) -> None:
+    """Import a list and print what became of it; exits 4 when some lines are bad.
+
+    ``alone``: neither a name nor a login was given beside it.
+    """
+    from afx.errors import UsageError
     from afx.operations import imports
 
+    if not alone:
+        raise UsageError("A list of sessions has the names and logins itself; give it alone.")
     done = 0
     bad: list[Outcome] = []
     with result.open("w") if result else nullcontext() as file:

@@ -25,11 +25,6 @@ OfSession = Annotated[
 ]
 
 
-@app.callback()
-def group() -> None:
-    """Rules: which chats are forwarded, and where to."""
-
-
 @app.command()
 @shared("database_url", change=True)
 def add(
@@ -134,7 +129,9 @@ def list_(
             it.mode,
             it.enabled,
         ),
-        empty="There is no such rule; add one with 'afx rule add'.",
+        empty="There is no rule; add one with 'afx rule add'.",
+        # --disabled is a filter too.
+        filters=(session, enabled is not None),
         by_id=True,
     )
 

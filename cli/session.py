@@ -82,15 +82,12 @@ def import_(
 
     Example:  afx session import -f accounts.csv --user alice --result done.jsonl
     """
-    from afx.errors import UsageError
-
     if file is not None and file.suffix.lower() in _LIST_SUFFIXES:
         from cli.imports import import_list
 
-        if name is not None or login is not None:
-            raise UsageError("A list of sessions has the names and logins itself; give it alone.")
-        import_list(invocation, file, user, result)
+        import_list(invocation, file, user, result, alone=name is None and login is None)
         return
+    from afx.errors import UsageError
     from afx.operations import logins, sessions
 
     if not name or not user:
@@ -133,7 +130,8 @@ def list_(
         lambda after, limit: sessions.listing(invocation.context, chosen, after=after, limit=limit),
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
         lambda it: (it.id, it.name, it.user, it.tier, it.state, it.node, it.trouble or it.waits),
-        empty="There is no such session; add one with 'afx session import'.",
+        empty="There is no session; add one with 'afx session import'.",
+        filters=(user, tier, node, state, trouble, prefix),
     )
 
 

@@ -112,12 +112,18 @@ class Invocation:
         cells: Callable[[Any], Sequence[Any]],
         *,
         empty: str,
+        filters: Sequence[object] = (),
         by_id: bool = False,
     ) -> None:
         """Print a list, or print it again and again with --watch.
 
-        ``fetch`` takes (after, limit); ``by_id``: the list is ordered by a number.
+        ``fetch`` takes (after, limit); ``empty`` is printed when there is no row, unless
+        one of ``filters`` is set; ``by_id``: the list is ordered by a number.
         """
+        if self.after is not None:
+            empty = "There are no more rows."
+        elif any(it not in (None, False, "") for it in filters):
+            empty = "Nothing matches these options."
         after = self.after_id if by_id else self.after
         output.repeat(
             lambda: output.print_list(

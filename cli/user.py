@@ -51,7 +51,8 @@ def list_(
         lambda after, limit: users.listing(invocation.context, after=after, limit=limit, tier=tier),
         ("ID", "NAME", "TIER", "SESSIONS", "CREATED"),
         lambda it: (it.id, it.name, it.tier, it.sessions, it.created_at),
-        empty="There is no such user; add one with 'afx user add NAME'.",
+        empty="There is no user; add one with 'afx user add NAME'.",
+        filters=(tier,),
     )
 
 

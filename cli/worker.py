@@ -23,12 +23,7 @@ Label = Annotated[
     list[str] | None, typer.Option("--label", "-l", help="All live nodes with KEY=VALUE.")
 ]
 Every = Annotated[bool, typer.Option("--all", help="All live nodes.")]
-_COLUMNS = "NODE STATE SESSIONS MAX RSS FREE CPU FORWARDED HOST LABELS".split()
-
-
-@app.callback()
-def group() -> None:
-    """Worker nodes: they run the sessions."""
+_COLUMNS = ["NODE", "STATE", "SESSIONS", "MAX", "RSS", "FREE", "CPU", "FORWARDED", "HOST", "LABELS"]
 
 
 @app.command()
