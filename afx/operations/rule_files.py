@@ -9,7 +9,7 @@ from afx.errors import UsageError
 from afx.forwarding import rulefile
 from afx.forwarding.rulefile import LARGEST_BYTES, Change, RuleDoc, RuleFile
 from afx.operations.changes import change
-from afx.operations.context import Context
+from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
 from afx.operations.rules import RuleRow, content, document, listing
 from models.names import check_name
@@ -20,6 +20,7 @@ from models.tables import Rule, Session
 __all__ = ["LARGEST_BYTES", "Change", "RuleDoc"]
 
 
+@operation("rule:write", owned=True)
 def plan(context: Context, data: bytes, where: str, *, prune: bool) -> list[Change]:
     """Return what a rule file would change; ``prune`` removes what it does not name.
 
@@ -51,6 +52,7 @@ def plan(context: Context, data: bytes, where: str, *, prune: bool) -> list[Chan
     return rulefile.diff(list(docs.values()), before, prune=prune)
 
 
+@operation("rule:write", owned=True)
 def apply(context: Context, changes: Sequence[Change], where: str) -> None:
     """Make a plan's changes, all or none."""
     owners = {
@@ -79,6 +81,7 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
             details[kind] = [_recorded(it) for it in changes if it.kind == kind]
 
 
+@operation("rule:read", owned=True)
 def export(context: Context, session: str | None = None) -> Iterator[str]:
     """Yield a file of the rules of a session, or of all, a rule at a time."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from afx.forwarding.rulefile import RuleDoc
 from afx.forwarding.rules import chat_reference
 from afx.operations.changes import change
-from afx.operations.context import Context
+from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
 from models.storage import rules, sessions
 from models.tables import Rule
@@ -35,6 +35,7 @@ class RuleRow:
         return f"{self.session}/{self.name}"
 
 
+@operation("rule:read", owned=True)
 def listing(
     context: Context,
     *,
@@ -55,6 +56,7 @@ def listing(
     return page_of(RuleRow, found)
 
 
+@operation("rule:read", owned=True)
 def show(context: Context, text: str) -> RuleRow:
     """Return the rule that an id or ``SESSION/NAME`` means."""
     rule = _find(context, text)
@@ -70,12 +72,14 @@ def show(context: Context, text: str) -> RuleRow:
     )
 
 
+@operation("rule:read")
 def names_beginning(context: Context, prefix: str) -> list[str]:
     """Return a few rules as ``SESSION/NAME`` that begin with a text."""
     del context
     return rules.paths_beginning(prefix)
 
 
+@operation("rule:write", owned=True)
 def add(
     context: Context,
     session: str,
@@ -99,6 +103,7 @@ def add(
     return doc
 
 
+@operation("rule:write", owned=True)
 def set_enabled(context: Context, text: str, enabled: bool) -> tuple[str, bool]:
     """Enable or disable a rule; returns (its path, whether that changed it)."""
     rule = _find(context, text)
@@ -112,6 +117,7 @@ def set_enabled(context: Context, text: str, enabled: bool) -> tuple[str, bool]:
     return path, True
 
 
+@operation("rule:write", owned=True)
 def remove(context: Context, text: str) -> str:
     """Remove a rule; returns its path."""
     rule = _find(context, text)

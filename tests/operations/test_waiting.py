@@ -1,0 +1,86 @@
+"""Waiting for controls: progress until they are finished, or until time is up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from afx.app import context_for
+from afx.config import load
+from afx.operations import waiting
+from afx.operations.context import Context
+from afx.operations.requests import Requested
+from models.storage import controls
+
+
+class Clock:
+    """A clock that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def context(home: Path) -> Iterator[Context]:
+    from models import base, schema
+
+    base.open_database(f"sqlite:///{home}/afx.db")
+    schema.upgrade()
+    yield context_for(load(home=home), "test")
+    base.close_database()
+
+
+def requested() -> Requested:
+    return Requested("w1", controls.request("cordon", "test", worker="w1").id)
+
+
+def watched(
+    context: Context, it: list[Requested], timeout: float
+) -> Iterator[tuple[waiting.Progress, ...]]:
+    clock = Clock()
+    return waiting.watch(context, it, timeout=timeout, clock=clock, sleep=clock.sleep)
+
+
+def test_progress_ends_when_the_control_is_done(context: Context) -> None:
+    it = requested()
+    assert it.control is not None
+    seen = []
+    for [progress] in watched(context, [it], 60):
+        seen.append(progress.state)
+        if progress.state == "requested":
+            controls.mark_sent(it.control)
+        elif progress.state == "sent":
+            controls.mark_acknowledged(it.control)
+            controls.mark_done(it.control, "all right")
+    assert seen == ["requested", "sent", "done"]
+    assert progress.finished and progress.note == "all right"
+
+
+def test_a_wait_that_times_out_ends_with_what_is_known(context: Context) -> None:
+    *_, [last] = watched(context, [requested()], 1)
+    assert (last.state, last.finished) == ("requested", False)
+
+
+def test_without_waiting_there_is_one_snapshot(context: Context) -> None:
+    assert len(list(watched(context, [requested()], 0))) == 1
+
+
+def test_what_needed_no_control_is_done_at_once(context: Context) -> None:
+    [[only]] = watched(context, [Requested("w1", None, "is already ready")], 60)
+    assert (only.state, only.note, only.control) == ("done", "is already ready", None)
+
+
+def test_the_order_of_the_requests_is_kept(context: Context) -> None:
+    pending = requested()
+    settled = Requested("w2", None, "is already ready")
+    *_, last = watched(context, [pending, settled], 0.5)
+    assert [it.target for it in last] == ["w1", "w2"]
+    assert [it.finished for it in last] == [False, True]
