@@ -1,18 +1,15 @@
-"""The private Redis, and the witness of deaths on this machine."""
+"""The witness of deaths on this machine."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from afx.cluster.connection import connect
 from afx.cluster.registry import Metrics, WorkerView
 from afx.cluster.witness import Witness, boot_id, describe, pid_namespace
-from afx.local import private_redis
 
 NOTHING = Metrics(0, 0, 0, 0.0, 0, 0, 0)
 
@@ -78,26 +75,3 @@ def test_processes_of_another_machine_or_namespace_are_not_judged(
     assert witness.dead([view(process, boot_id="other")]) == set()
     assert witness.dead([view(process, pid_namespace="other")]) == set()
     witness.close()
-
-
-def test_the_private_redis_is_started_once_and_keeps_what_it_holds(home: Path) -> None:
-    assert private_redis.ensure(home)
-    assert not private_redis.ensure(home)
-    client = connect(private_redis.url_for(home))
-    client.set("kept", "yes")
-    client.close()
-    assert private_redis.stop(home)
-    assert not private_redis.stop(home)
-    assert private_redis.ensure(home)
-    client = connect(private_redis.url_for(home))
-    assert client.get("kept") == "yes"
-    client.close()
-    private_redis.stop(home)
-
-
-def test_a_home_with_a_long_path_still_gets_a_socket(home: Path) -> None:
-    deep = home / ("d" * 60) / ("e" * 60)
-    deep.mkdir(parents=True)
-    assert len(str(private_redis.socket_path(deep))) < 108
-    assert private_redis.ensure(deep)
-    private_redis.stop(deep)
