@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from common import Target, report
 
-from afx.lab.cluster import Lab, temporary_settings
+from afx.lab.cluster import LabCluster, temporary_settings
 
 NAME = "density"
 _PEER = "--peer"
@@ -35,9 +35,9 @@ def run(flags: argparse.Namespace) -> None:
         "AFX_MAX_SESSIONS": str(max(5000, flags.sessions)),
     }
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home)), variables=variables) as lab:
-            lab.fleet.start_coordinator()
-            lab.fleet.start_worker("w1")
+        with LabCluster(temporary_settings(Path(home)), variables=variables) as lab:
+            lab.processes.start_coordinator()
+            lab.processes.start_node("w1")
             lab.wait_nodes(1)
             time.sleep(2)
             host = _host(lab)
@@ -48,7 +48,7 @@ def run(flags: argparse.Namespace) -> None:
             took = time.monotonic() - begun
             time.sleep(flags.settle)
             full = host.memory_info().rss
-            supervisor = psutil.Process(lab.fleet.children["w1"].pid).memory_info().rss
+            supervisor = psutil.Process(lab.processes.children["w1"].pid).memory_info().rss
             # Do they live, or only sit there? A message to each says so.
             lab.expect_copies()
             lab.post(flags.sessions, 500)
@@ -90,14 +90,14 @@ def run(flags: argparse.Namespace) -> None:
     report(NAME, rows, targets, as_json=flags.json)
 
 
-def _host(lab: Lab) -> psutil.Process:
-    supervisor = psutil.Process(lab.fleet.children["w1"].pid)
+def _host(lab: LabCluster) -> psutil.Process:
+    supervisor = psutil.Process(lab.processes.children["w1"].pid)
     return next(
         it for it in supervisor.children(recursive=True) if "afx.node.host_process" in it.cmdline()
     )
 
 
-def _peers(lab: Lab, count: int) -> int:
+def _peers(lab: LabCluster, count: int) -> int:
     """Return the RSS of as many processes, of one bare Telethon client each."""
     running = []
     for held in lab.sandbox.call("provision", count=count):

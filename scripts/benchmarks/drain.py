@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import Target, percentile, report
 
-from afx.lab.cluster import Lab, temporary_settings
+from afx.lab.cluster import LabCluster, temporary_settings
 from afx.operations import workers
 from afx.operations.change import Operator
 from models.storage import assignments, controls
@@ -29,11 +29,11 @@ def run(flags: argparse.Namespace) -> None:
     rows = []
     gaps: list[float] = []
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home))) as lab:
+        with LabCluster(temporary_settings(Path(home))) as lab:
             lab.add_sessions(flags.sessions)
-            lab.fleet.start_coordinator()
+            lab.processes.start_coordinator()
             for number in range(flags.workers):
-                lab.fleet.start_worker(f"w{number + 1}")
+                lab.processes.start_node(f"w{number + 1}")
             lab.wait_nodes(flags.workers)
             lab.wait_running(seconds=120)
             lab.expect_copies()

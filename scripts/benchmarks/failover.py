@@ -11,7 +11,8 @@ from typing import Any
 
 from common import Target, percentile, report
 
-from afx.lab.cluster import Lab, LabSession, temporary_settings
+from afx.lab.accounts import LabSession
+from afx.lab.cluster import LabCluster, temporary_settings
 from afx.lease import PROFILES
 
 NAME = "failover"
@@ -39,11 +40,11 @@ def run(flags: argparse.Namespace) -> None:
     """Kill the busiest node again and again, each time with a new one started."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home)), variables=UNBRAKED) as lab:
+        with LabCluster(temporary_settings(Path(home)), variables=UNBRAKED) as lab:
             lab.add_sessions(flags.sessions, mode=lambda it: "forward" if it % 2 else "copy")
-            lab.fleet.start_coordinator()
+            lab.processes.start_coordinator()
             for number in range(flags.workers):
-                lab.fleet.start_worker(f"w{number + 1}")
+                lab.processes.start_node(f"w{number + 1}")
             lab.wait_nodes(flags.workers)
             lab.wait_running()
             lab.expect_copies()
@@ -51,7 +52,7 @@ def run(flags: argparse.Namespace) -> None:
             for number in range(flags.kills):
                 rows.append(_kill(lab, number + 1, flags.sessions))
                 print(f"kill {number + 1}: {rows[-1]}", file=sys.stderr)
-                lab.fleet.start_worker(f"w{flags.workers + number + 1}")
+                lab.processes.start_node(f"w{flags.workers + number + 1}")
                 lab.wait_nodes(flags.workers)
                 time.sleep(flags.pause)
             lab.sandbox.call("stop_flow")
@@ -94,13 +95,13 @@ def _partitions(flags: argparse.Namespace) -> list[dict[str, Any]]:
     """Cut nodes off from Redis while Telegram stays in reach; the last row is the verdict."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home)), variables=UNBRAKED) as lab:
+        with LabCluster(temporary_settings(Path(home)), variables=UNBRAKED) as lab:
             lab.add_sessions(flags.sessions)
-            lab.fleet.start_coordinator()
+            lab.processes.start_coordinator()
             links = {}
             for name in (f"w{number + 1}" for number in range(flags.workers)):
                 links[name], url = lab.redis_link()
-                lab.fleet.start_worker(name, redis_url=url)
+                lab.processes.start_node(name, redis_url=url)
             lab.wait_nodes(flags.workers)
             lab.wait_running()
             lab.expect_copies()
@@ -125,13 +126,13 @@ def _partitions(flags: argparse.Namespace) -> list[dict[str, Any]]:
 def _mass(count: int) -> dict[str, Any]:
     """Kill one node with many sessions, with five others to take them."""
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home)), variables={"AFX_REBALANCE_SECONDS": "0"}) as lab:
+        with LabCluster(temporary_settings(Path(home)), variables={"AFX_REBALANCE_SECONDS": "0"}) as lab:
             lab.add_sessions(count)
-            lab.fleet.start_coordinator()
-            lab.fleet.start_worker("large")
+            lab.processes.start_coordinator()
+            lab.processes.start_node("large")
             lab.wait_running(seconds=180)
             for number in range(5):
-                lab.fleet.start_worker(f"w{number + 1}")
+                lab.processes.start_node(f"w{number + 1}")
             lab.wait_nodes(6)
             lab.expect_copies()
             lab.post(10_000_000, count / 2)
@@ -142,7 +143,7 @@ def _mass(count: int) -> dict[str, Any]:
     return row | {k: v for k, v in verdict.items() if k != "latency_ms"}
 
 
-def _kill(lab: Lab, number: int, sessions: int) -> dict[str, Any]:
+def _kill(lab: LabCluster, number: int, sessions: int) -> dict[str, Any]:
     node = lab.busiest_node()
     killed_at, victims = lab.kill_node(node)
     row = {"kill": number, **_recovery(lab, node, victims, killed_at)}
@@ -150,7 +151,7 @@ def _kill(lab: Lab, number: int, sessions: int) -> dict[str, Any]:
     return row
 
 
-def _recovery(lab: Lab, node: str, victims: list[LabSession], since: float) -> dict[str, Any]:
+def _recovery(lab: LabCluster, node: str, victims: list[LabSession], since: float) -> dict[str, Any]:
     """Return how long it took to see that a node is gone, and to forward again."""
     detected_at = lab.wait_detected(node)
     until = time.monotonic() + 60

@@ -14,7 +14,8 @@ from typing import Any
 
 from common import Target, report
 
-from afx.lab.cluster import Lab, LabSession, temporary_settings
+from afx.lab.accounts import LabSession
+from afx.lab.cluster import LabCluster, temporary_settings
 
 NAME = "forward"
 _PEER = "--peer"
@@ -32,10 +33,10 @@ def run(flags: argparse.Namespace) -> None:
     """Let both forward the same streams on one sandbox, taking turns."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home))) as lab:
+        with LabCluster(temporary_settings(Path(home))) as lab:
             ours = lab.add_sessions(flags.pairs)
-            lab.fleet.start_coordinator()
-            lab.fleet.start_worker("w1")
+            lab.processes.start_coordinator()
+            lab.processes.start_node("w1")
             lab.wait_running()
             theirs = _peer_sessions(lab, flags.pairs)
             for number in range(flags.rounds):
@@ -68,7 +69,7 @@ def _ratio(rows: list[dict[str, Any]], figure: str) -> float:
 
 
 def _round(
-    lab: Lab, who: str, chosen: list[LabSession], flags: argparse.Namespace, number: int
+    lab: LabCluster, who: str, chosen: list[LabSession], flags: argparse.Namespace, number: int
 ) -> dict[str, Any]:
     lab.sandbox.call("forget_routes")
     lab.expect_copies(chosen)
@@ -96,7 +97,7 @@ def _round(
     }
 
 
-def _peer_sessions(lab: Lab, count: int) -> list[tuple[LabSession, str]]:
+def _peer_sessions(lab: LabCluster, count: int) -> list[tuple[LabSession, str]]:
     """Make accounts like afx's own, with their login strings, outside of afx."""
     made = []
     for held in lab.sandbox.call("provision", count=count):

@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 import pytest
-from support.labs import NewLab, clean, start
+from support.labs import NewLab, assert_clean, start
 
 from afx.cluster import keys
-from afx.lab.cluster import Lab
+from afx.lab.cluster import LabCluster
 from afx.operations import sessions as acts
 from afx.operations import workers as node_acts
 from afx.operations.change import Operator
@@ -19,7 +19,7 @@ from models.storage import assignments, controls, sessions, workers
 ME = Operator("test", b"key")
 
 
-def done(lab: Lab, number: int | None, seconds: float = 20) -> dict[str, Any]:
+def done(lab: LabCluster, number: int | None, seconds: float = 20) -> dict[str, Any]:
     """Wait for the end of a control; returns it."""
     assert number is not None
     lab.wait(
@@ -34,7 +34,7 @@ def on(node: str) -> int:
     return sum(it.worker == node for it in assignments.active())
 
 
-def flowing(new_lab: NewLab, nodes: int, count: int, *flags: str, posts: int = 600) -> Lab:
+def flowing(new_lab: NewLab, nodes: int, count: int, *flags: str, posts: int = 600) -> LabCluster:
     lab = new_lab()
     start(lab, nodes, count, *flags)
     lab.wait_running()
@@ -53,7 +53,7 @@ def test_a_drained_node_is_empty_and_no_message_is_lost(new_lab: NewLab) -> None
     assert workers.find(node).desired_state == "cordoned"
     lab.wait_running()
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     assert on(node) == 0
     assert done(lab, node_acts.want(ME, "uncordon", node).control)["state"] == "done"
     lab.wait("it is ready", lambda: node in lab.redis.zrange("afx:workers:load", 0, -1), 10)
@@ -67,10 +67,10 @@ def test_what_fits_nowhere_else_stays_until_there_is_room(new_lab: NewLab) -> No
     lab.wait("one has moved", lambda: on(full) == 3, 10)
     lab.wait("it says why", lambda: "3 fit on no other node" in controls.get(number)["note"], 10)
     assert lab.running() >= 7
-    lab.fleet.start_worker("w3", "--max-sessions", "5")
+    lab.processes.start_node("w3", "--max-sessions", "5")
     assert done(lab, number)["state"] == "done"
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_drain_that_is_overruled_ends(new_lab: NewLab) -> None:
@@ -81,7 +81,7 @@ def test_a_drain_that_is_overruled_ends(new_lab: NewLab) -> None:
     assert done(lab, node_acts.want(ME, "uncordon", full).control)["state"] == "done"
     assert done(lab, number)["state"] == "cancelled"
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_cordoned_node_gets_nothing_even_after_its_restart(new_lab: NewLab) -> None:
@@ -91,9 +91,9 @@ def test_a_cordoned_node_gets_nothing_even_after_its_restart(new_lab: NewLab) ->
     more = lab.add_sessions(4)
     lab.wait_running()
     assert on("w1") == before
-    lab.fleet.kill_tree("w1")
+    lab.processes.kill_tree("w1")
     lab.wait("its sessions are elsewhere", lambda: on("w1") == 0 and lab.running() == 8, 20)
-    lab.fleet.start_worker("w1")
+    lab.processes.start_node("w1")
     lab.wait(
         "w1 is back, cordoned",
         lambda: [it.state for it in lab.nodes() if it.name == "w1"] == ["cordoned"],
@@ -110,10 +110,10 @@ def test_a_stopped_node_ends_and_its_sessions_go_on(new_lab: NewLab) -> None:
     node = lab.busiest_node()
     control = done(lab, node_acts.end(ME, "stop", node).control)
     assert control["state"] == "done"
-    child = lab.fleet.children.pop(node)
+    child = lab.processes.children.pop(node)
     assert child.wait(20) == 0
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     assert done(lab, node_acts.end(ME, "remove", node).control)["state"] == "done"
     assert [it["name"] for it in workers.listing().rows] == [it.name for it in lab.nodes()]
 
@@ -136,7 +136,7 @@ def test_a_session_is_moved_to_the_node_that_was_named(new_lab: NewLab) -> None:
     control = done(lab, acts.move(ME, name, "").control)
     assert (control["state"], control["worker"]) == ("done", held.worker)
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 @pytest.mark.parametrize("why", ["full", "cordoned", "paused"])
@@ -153,7 +153,7 @@ def test_a_move_that_cannot_be_fails_and_the_session_goes_on(new_lab: NewLab, wh
     assert control["state"] == "failed" and told in control["note"]
     if why != "paused":
         verdict = lab.wait_delivered(30)
-        assert clean(verdict), verdict
+        assert_clean(verdict)
         assert on("w1") == 2
 
 
@@ -177,12 +177,12 @@ def test_a_drain_goes_on_under_a_new_leader(new_lab: NewLab) -> None:
     number = node_acts.want(ME, "drain", node).control
     assert number is not None
     lab.wait("it has begun", lambda: controls.get(number)["state"] != "requested", 10)
-    lab.fleet.kill_tree("coordinator")
-    lab.fleet.start_coordinator("coordinator-2")
+    lab.processes.kill_tree("coordinator")
+    lab.processes.start_coordinator("coordinator-2")
     assert done(lab, number, 40)["state"] == "done"
     assert on(node) == 0
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     lab.wait(
         "no room is kept for nobody",
         lambda: [it.assigned for it in lab.nodes()] == [on(it.name) for it in lab.nodes()],
@@ -234,20 +234,20 @@ def test_a_rolling_restart_of_all_nodes_loses_no_message(new_lab: NewLab) -> Non
     assert not set(after.values()) & set(before.values())
     assert {it.state for it in lab.nodes()} == {"ready"}
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_coordinator_is_replaced_by_its_standby_without_a_message_lost(new_lab: NewLab) -> None:
     lab = flowing(new_lab, 2, 12, posts=900)
-    lab.fleet.start_coordinator("coordinator-2")
+    lab.processes.start_coordinator("coordinator-2")
     time.sleep(0.5)
-    first = lab.fleet.children.pop("coordinator")
+    first = lab.processes.children.pop("coordinator")
     first.terminate()
     assert first.wait(20) == 0
     moved = acts.move(ME, lab.sessions[0].name, "").control
     assert done(lab, moved)["state"] == "done"
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_nodes_are_drained_by_label(new_lab: NewLab) -> None:
@@ -255,9 +255,9 @@ def test_nodes_are_drained_by_label(new_lab: NewLab) -> None:
 
     lab = new_lab()
     lab.add_sessions(6)
-    lab.fleet.start_coordinator()
-    lab.fleet.start_worker("w1", "--label", "rack=a", "--label", "kind=big")
-    lab.fleet.start_worker("w2", "--label", "rack=b")
+    lab.processes.start_coordinator()
+    lab.processes.start_node("w1", "--label", "rack=a", "--label", "kind=big")
+    lab.processes.start_node("w2", "--label", "rack=b")
     lab.wait_nodes(2)
     lab.wait_running()
     lab.wait("nodes are noted", lambda: len(workers.listing().rows) == 2, 10)
@@ -285,10 +285,10 @@ def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
         }
     )
     lab.add_sessions(60)
-    lab.fleet.start_coordinator()
-    lab.fleet.start_worker("w1")
+    lab.processes.start_coordinator()
+    lab.processes.start_node("w1")
     lab.wait_running()
-    lab.fleet.start_worker("w2")
+    lab.processes.start_node("w2")
     lab.wait_nodes(2)
     afx = runner(lab.settings.home)
     planned = json.loads(afx("rebalance", "plan", "--json").stdout)
@@ -303,34 +303,34 @@ def test_all_coordinators_begin_anew_under_their_pids_without_a_message_lost(
     from support.cli_runs import complains, runner
 
     lab = flowing(new_lab, 2, 12, posts=1200)
-    lab.fleet.start_coordinator("coordinator-2")
+    lab.processes.start_coordinator("coordinator-2")
     lab.wait("it stands by", lambda: logged(lab, "standing_by") == 1, 10)
-    pids = {name: child.pid for name, child in lab.fleet.children.items()}
+    pids = {name: child.pid for name, child in lab.processes.children.items()}
     afx = runner(lab.settings.home)
     said = afx("coordinator", "recycle")
     assert said.returncode == 0, said.stderr
     assert "has begun anew" in said.stdout
     lab.wait("both have", lambda: logged(lab, "coordinator_begins_anew") == 2, 10)
-    assert {name: child.pid for name, child in lab.fleet.children.items()} == pids
-    assert all(child.poll() is None for child in lab.fleet.children.values())
+    assert {name: child.pid for name, child in lab.processes.children.items()} == pids
+    assert all(child.poll() is None for child in lab.processes.children.values())
     status = json.loads(afx("coordinator", "status", "--json").stdout)
     assert status["leader"] and status["term"] == status["term_in_sql"] >= 2
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
-    lab.fleet.stop()
+    assert_clean(verdict)
+    lab.processes.stop()
     complains_of = afx("coordinator", "recycle", "--timeout", "0.2")
     assert complains_of.returncode == 3 and "No coordinator leads" in complains_of.stderr
     complains(afx("coordinator", "recycle"), 2, "under way already")
 
 
-def logged(lab: Lab, event: str) -> int:
+def logged(lab: LabCluster, event: str) -> int:
     return lab.log.read_text(errors="replace").count(event)
 
 
 def test_a_recycled_node_keeps_its_pid_and_the_name_that_it_gave_itself(new_lab: NewLab) -> None:
     lab = flowing(new_lab, 1, 2, posts=4)
     before = {it.name for it in lab.nodes()}
-    lab.fleet._start("nameless", "", "worker", "start")
+    lab.processes._start("nameless", "", "worker", "start")
     lab.wait("it lives, and is noted", lambda: len(workers.listing().rows) == 2, 20)
     [held] = [it for it in lab.nodes() if it.name not in before]
     assert done(lab, node_acts.recycle(ME, held.name).control)["state"] == "done"
@@ -339,4 +339,4 @@ def test_a_recycled_node_keeps_its_pid_and_the_name_that_it_gave_itself(new_lab:
     # The supervisor is its first process: what it was started as, begun anew.
     assert again.processes.split(":")[0] == held.processes.split(":")[0]
     verdict = lab.wait_delivered(20)
-    assert clean(verdict), verdict
+    assert_clean(verdict)

@@ -15,16 +15,16 @@ import sys
 import time
 
 import pytest
-from support.labs import NewLab, clean, start, start_linked, tree_of
+from support.labs import NewLab, assert_clean, start, start_linked, tree_of
 
 from afx.cluster import keys
-from afx.lab.cluster import Lab
+from afx.lab.cluster import LabCluster
 from models.storage import assignments, cluster, queue
 
 SLOW = pytest.mark.faults
 
 
-def owners(lab: Lab) -> set[str]:
+def owners(lab: LabCluster) -> set[str]:
     return {it.worker for it in assignments.active()}
 
 
@@ -46,7 +46,7 @@ def test_a_node_cut_off_from_redis_alone_is_replaced_while_it_still_reaches_tele
     links[node].mend()
     lab.wait("it is back as a new incarnation", lambda: len(lab.nodes()) == 3, 30)
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_node_cut_off_for_less_than_its_lease_keeps_its_sessions(new_lab: NewLab) -> None:
@@ -62,7 +62,7 @@ def test_a_node_cut_off_for_less_than_its_lease_keeps_its_sessions(new_lab: NewL
             link.mend()
         time.sleep(1.5)
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     assert {it.session: it.epoch for it in assignments.active()} == before
 
 
@@ -77,7 +77,7 @@ def test_all_nodes_cut_off_at_once_begin_again_and_lose_nothing(new_lab: NewLab)
     for link in links.values():
         link.mend()
     verdict = lab.wait_delivered(120)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 @SLOW
@@ -91,9 +91,9 @@ def test_a_slow_and_lossy_network_costs_time_and_nothing_else(new_lab: NewLab) -
         link, url = lab.redis_link(seed=len(links))
         links.append(link)
         if name == "coordinator":
-            lab.fleet.start_coordinator(redis_url=url)
+            lab.processes.start_coordinator(redis_url=url)
         else:
-            lab.fleet.start_worker(name, redis_url=url)
+            lab.processes.start_node(name, redis_url=url)
     for link in (*links, telegram):
         link.slow(0.2, loss=0.05)
     lab.wait_nodes(3, 60)
@@ -103,7 +103,7 @@ def test_a_slow_and_lossy_network_costs_time_and_nothing_else(new_lab: NewLab) -
     time.sleep(5)
     lab.kill_node(lab.busiest_node())
     verdict = lab.wait_delivered(180)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 @SLOW
@@ -115,7 +115,7 @@ def test_nodes_whose_connections_are_reset_again_and_again_lose_nothing(new_lab:
         list(links.values())[number % 2].drop()
         time.sleep(0.4)
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_all_nodes_lost_at_once_are_replaced_by_new_ones(new_lab: NewLab) -> None:
@@ -125,14 +125,14 @@ def test_all_nodes_lost_at_once_are_replaced_by_new_ones(new_lab: NewLab) -> Non
     lab.expect_copies()
     lab.post(900, 150)
     time.sleep(1)
-    for node in list(lab.fleet.children):
+    for node in list(lab.processes.children):
         if node != "coordinator":
-            lab.fleet.kill_tree(node)
+            lab.processes.kill_tree(node)
     lab.wait("nobody runs anything", lambda: not assignments.active(), 20)
     for number in range(4, 7):
-        lab.fleet.start_worker(f"w{number}")
+        lab.processes.start_node(f"w{number}")
     verdict = lab.wait_delivered(90)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     lab.wait("nobody waits any more", lambda: not queue.count(), 20)
 
 
@@ -144,20 +144,20 @@ def test_a_leader_killed_while_it_places_leaves_no_session_behind(
     lab = new_lab()
     lab.add_sessions(120)
     chance = random.Random(seed)
-    lab.fleet.start_coordinator()
-    lab.fleet.start_coordinator("coordinator-2")
+    lab.processes.start_coordinator()
+    lab.processes.start_coordinator("coordinator-2")
     for number in (1, 2, 3):
-        lab.fleet.start_worker(f"w{number}")
+        lab.processes.start_node(f"w{number}")
     lab.wait("a batch is under way", lambda: len(assignments.active()) > 0, 30)
     time.sleep(chance.uniform(0, 0.6))
     leader, term = lab.leader(), cluster.term()
-    lab.fleet.kill_tree(leader)
+    lab.processes.kill_tree(leader)
     lab.wait("the other leads", lambda: cluster.term() > term, 20)
     lab.wait_running(seconds=60)
     lab.expect_copies()
     lab.post(240, 200)
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 @SLOW
@@ -165,7 +165,7 @@ def test_a_leader_that_was_stopped_and_wakes_changes_nothing_any_more(new_lab: N
     lab = new_lab()
     start(lab, 3, 24)
     lab.wait_running()
-    lab.fleet.start_coordinator("coordinator-2")
+    lab.processes.start_coordinator("coordinator-2")
     lab.expect_copies()
     lab.post(3000, 120)
     for _ in range(2):
@@ -175,12 +175,12 @@ def test_a_leader_that_was_stopped_and_wakes_changes_nothing_any_more(new_lab: N
             it.send_signal(signal.SIGSTOP)
         lab.wait("the other leads", lambda term=term: cluster.term() > term, 20)
         lab.kill_node(lab.busiest_node())
-        lab.fleet.start_worker(f"w{3 + term}")
+        lab.processes.start_node(f"w{3 + term}")
         for it in stopped:
             it.send_signal(signal.SIGCONT)
         lab.wait_running(seconds=40)
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     assert int(lab.redis.get(keys.TERM) or 0) == cluster.term()
 
 
@@ -192,7 +192,7 @@ def test_whatever_dies_in_a_minute_of_kills_nothing_is_lost(new_lab: NewLab, see
     chance = random.Random(seed)
     start(lab, 4, 40)
     lab.wait_running()
-    lab.fleet.start_coordinator("coordinator-2")
+    lab.processes.start_coordinator("coordinator-2")
     lab.expect_copies()
     lab.post(6000, 150)
     for number in range(8):
@@ -203,15 +203,15 @@ def test_whatever_dies_in_a_minute_of_kills_nothing_is_lost(new_lab: NewLab, see
                 os.kill(it.pid, signal.SIGKILL)
         elif what == "node":
             lab.kill_node(lab.busiest_node())
-            lab.fleet.start_worker(f"n{number}")
+            lab.processes.start_node(f"n{number}")
         else:
             lab.wait("one leads", lambda: bool(lab.leader()), 10)
             name = lab.leader()
-            lab.fleet.kill_tree(name)
-            lab.fleet.start_coordinator(name)
+            lab.processes.kill_tree(name)
+            lab.processes.start_coordinator(name)
         time.sleep(chance.uniform(1, 5))
     verdict = lab.wait_delivered(90)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 @SLOW

@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.labs import NewLab, clean
+from support.labs import NewLab, assert_clean
 from support.machines import Machine, Machines
 
-from afx.lab.cluster import Lab
+from afx.lab.cluster import LabCluster
 from models.storage import assignments
 
 SLOW = pytest.mark.faults
@@ -29,16 +29,16 @@ def machines() -> Iterator[Machines]:
     held.close()
 
 
-def start_on(lab: Lab, machines: Machines, nodes: int, count: int) -> dict[str, Machine]:
+def start_on(lab: LabCluster, machines: Machines, nodes: int, count: int) -> dict[str, Machine]:
     """Start nodes, each on its own machine, and all sessions."""
     telegram = lab.telegram_link(host=machines.address("telegram"))
     _, url = lab.redis_link(host=machines.address("redis"))
     lab.add_sessions(count, mode=lambda it: "forward" if it % 2 else "copy", over=telegram)
-    lab.fleet.start_coordinator()
+    lab.processes.start_coordinator()
     made = {}
     for name in (f"w{number}" for number in range(1, nodes + 1)):
         made[name] = machines.add()
-        lab.fleet.start_worker(name, redis_url=url, enter=made[name].enter)
+        lab.processes.start_node(name, redis_url=url, enter=made[name].enter)
     lab.wait_nodes(nodes, 90)
     lab.wait_running()
     lab.expect_copies()
@@ -47,9 +47,9 @@ def start_on(lab: Lab, machines: Machines, nodes: int, count: int) -> dict[str, 
 
 @pytest.fixture
 def new_remote_lab(new_lab: NewLab, machines: Machines) -> Iterator[NewLab]:
-    opened: list[Lab] = []
+    opened: list[LabCluster] = []
 
-    def make(**variables: str) -> Lab:
+    def make(**variables: str) -> LabCluster:
         # Telegram is not on the nodes' own machine, so they need an API id.
         opened.append(
             new_lab(variables={"AFX_API_ID": "1", "AFX_API_HASH": "sandbox", **variables})
@@ -58,7 +58,7 @@ def new_remote_lab(new_lab: NewLab, machines: Machines) -> Iterator[NewLab]:
 
     yield make
     for lab in opened:
-        lab.fleet.stop()  # before the machines go
+        lab.processes.stop()  # before the machines go
 
 
 @pytest.mark.parametrize("profile", ["fast", pytest.param("safe", marks=SLOW)])
@@ -77,7 +77,7 @@ def test_a_machine_cut_off_from_redis_alone_is_replaced_while_it_reaches_telegra
     made[node].plug_in("redis")
     lab.wait("it is back as a new incarnation", lambda: len(lab.nodes()) == 3, 40)
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_machine_whose_power_fails_is_replaced_though_telegram_hears_nothing_of_it(
@@ -91,11 +91,11 @@ def test_a_machine_whose_power_fails_is_replaced_though_telegram_hears_nothing_o
     node = lab.busiest_node()
     lab.events()
     made[node].unplug()
-    lab.fleet.kill_tree(node)
+    lab.processes.kill_tree(node)
     lab.wait_detected(node, 30)
     lab.wait_running()
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_machine_that_comes_back_from_a_partition_begins_anew(
@@ -115,7 +115,7 @@ def test_a_machine_that_comes_back_from_a_partition_begins_anew(
         "it is back", lambda: len(lab.nodes()) == 2 and _incarnation(lab, node) not in before, 40
     )
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 @SLOW
@@ -133,21 +133,21 @@ def test_eight_machines_lose_cables_and_power_for_two_minutes(
         what = chance.choice(["redis", "telegram", "both", "power"])
         cables = ("redis", "telegram") if what in ("both", "power") else (what,)
         made[node].unplug(*cables)
-        if what == "power" and node in lab.fleet.children:
-            lab.fleet.kill_tree(node)
+        if what == "power" and node in lab.processes.children:
+            lab.processes.kill_tree(node)
         time.sleep(chance.uniform(0.2, 8))
         made[node].plug_in(*cables)
-        if node not in lab.fleet.children:
+        if node not in lab.processes.children:
             _, url = lab.redis_link(host=machines.address("redis"))
-            lab.fleet.start_worker(node, redis_url=url, enter=made[node].enter)
+            lab.processes.start_node(node, redis_url=url, enter=made[node].enter)
         time.sleep(chance.uniform(0, 3))
     verdict = lab.wait_delivered(120)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def _owners() -> set[str]:
     return {it.worker for it in assignments.active()}
 
 
-def _incarnation(lab: Lab, node: str) -> str:
+def _incarnation(lab: LabCluster, node: str) -> str:
     return next((it.incarnation for it in lab.nodes() if it.name == node), "")

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 import redis as redis_module
-from support.labs import NewLab, clean, start
+from support.labs import NewLab, assert_clean, start
 
 from afx.cluster import keys
 from afx.cluster.connection import connect
 from afx.cluster.leadership import Leader
 from afx.coordinator.checkpoints import Checkpoints
 from afx.errors import FencedError
-from afx.lab.cluster import Lab
+from afx.lab.cluster import LabCluster
 from afx.lab.links import BadLink
 from afx.local import private_redis
 from afx.operations import sessions as acts
@@ -32,7 +32,7 @@ from models.storage.cursors import save_many
 from models.storage.sessions import NewSession
 
 
-def flowing(new_lab: NewLab, posts: int = 900) -> Lab:
+def flowing(new_lab: NewLab, posts: int = 900) -> LabCluster:
     lab = new_lab()
     start(lab, 3, 18)
     lab.wait_running()
@@ -48,7 +48,7 @@ def test_a_flushed_redis_is_filled_again_and_no_session_even_stops(new_lab: NewL
     generation = int(lab.redis.get(keys.GENERATION) or 0)
     lab.redis.flushall()
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.LEADER)), 10)
     assert {it.session: it.epoch for it in assignments.active()} == before
     assert int(lab.redis.get(keys.GENERATION) or 0) > generation
@@ -62,7 +62,7 @@ def test_a_flushed_redis_is_filled_again_and_no_session_even_stops(new_lab: NewL
     lab.post(300, 150)
     lab.kill_node(lab.busiest_node())
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_flush_in_the_middle_of_starting_leaves_nobody_behind(new_lab: NewLab) -> None:
@@ -74,7 +74,7 @@ def test_a_flush_in_the_middle_of_starting_leaves_nobody_behind(new_lab: NewLab)
     lab.expect_copies()
     lab.post(80, 100)
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 @pytest.mark.parametrize("how", ["kill", "shutdown"])
@@ -92,7 +92,7 @@ def test_a_redis_that_restarts_begins_a_new_generation(new_lab: NewLab, how: str
     time.sleep(0.5)
     private_redis.ensure(home)
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     lab.wait("a new generation", lambda: int(lab.redis.get(keys.GENERATION) or 0) > generation, 20)
 
 
@@ -105,10 +105,10 @@ def test_a_leaders_term_never_falls_below_what_sql_knows(new_lab: NewLab) -> Non
         lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
         assert int(lab.redis.get(keys.TERM) or 0) == cluster.term()
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
-def copied(lab: Lab) -> int:
+def copied(lab: LabCluster) -> int:
     """Return how many sessions' cursors SQL has as Redis has them."""
     held = {k: v for page in cursors.pages() for k, v in page.items()}
     return sum(lab.redis.hgetall(keys.cursor(it.id)) == held.get(it.id) for it in lab.sessions)
@@ -122,7 +122,7 @@ def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(new_lab: N
     lab.expect_copies()
     lab.post(40, 200)
     verdict = lab.wait_delivered(20)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     session = sessions.find(lab.sessions[0].name)
     sessions.set_desired_state(session, "paused")
     lab.wait("it has stopped", lambda: len(assignments.active()) == 1, 10)
@@ -133,7 +133,7 @@ def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(new_lab: N
     lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_KEPT)), 20)
     sessions.set_desired_state(session, "running")
     verdict = lab.wait_delivered(20)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_node_that_dies_as_redis_loses_all_costs_no_message(new_lab: NewLab) -> None:
@@ -143,7 +143,7 @@ def test_a_node_that_dies_as_redis_loses_all_costs_no_message(new_lab: NewLab) -
     lab.redis.flushall()
     lab.kill_node(node)
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def saved() -> int:
@@ -186,10 +186,10 @@ def test_a_node_whose_registration_is_not_answered_tries_again_as_another(
     """It may have been registered, given sessions, and fenced, for all that it knows."""
     lab = new_lab()
     lab.add_sessions(2)
-    lab.fleet.start_coordinator()
+    lab.processes.start_coordinator()
     lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
     lab.redis.client_pause(120_000, all=False)  # whoever writes waits; reads are answered
-    lab.fleet.start_worker("w1")
+    lab.processes.start_node("w1")
     lab.wait("it is unsure", lambda: "registration_unanswered" in lab.log.read_text(), 60)
     lab.redis.client_unpause()
     lab.wait_running(seconds=30)
@@ -268,16 +268,16 @@ def test_a_failover_to_a_replica_that_lags_loses_nothing(
         time.sleep(1.5)
     pair.fail_over()
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     lab.wait("a new generation", lambda: current_generation(lab) > generation, 20)
     lab.wait_running()
     lab.wait("all is counted", lambda: counted(lab), 20)
 
 
-def current_generation(lab: Lab) -> int:
+def current_generation(lab: LabCluster) -> int:
     return int(lab.redis.get(keys.GENERATION) or 0)
 
 
-def counted(lab: Lab) -> bool:
+def counted(lab: LabCluster) -> bool:
     held = Counter(it.worker for it in assignments.active())
     return all(it.assigned == held[it.name] for it in lab.nodes())

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.labs import NewLab, clean
+from support.labs import NewLab, assert_clean
 
 from afx.cluster import reports
 from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, Registry
 from afx.cluster.reports import Running
-from afx.lab.cluster import Lab
+from afx.lab.cluster import LabCluster
 from models.storage import assignments, controls, sessions, workers
 
 MIB = 1 << 20
@@ -22,7 +22,7 @@ IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
 class SilentNode:
     """Beats as a supervisor does; nobody reads its orders. It ends when told to."""
 
-    def __init__(self, lab: Lab, incarnation: str = "first") -> None:
+    def __init__(self, lab: LabCluster, incarnation: str = "first") -> None:
         self.who = Identity("silent", incarnation, "far", "another boot", "", "1:1", 100)
         self._redis = connect(lab.redis_url)
         self._registry = Registry(self._redis)
@@ -65,18 +65,18 @@ class SilentNode:
 
 
 @pytest.fixture
-def silent(new_lab: NewLab) -> Iterator[tuple[Lab, SilentNode]]:
+def silent(new_lab: NewLab) -> Iterator[tuple[LabCluster, SilentNode]]:
     """A cluster whose only node was given four sessions and answers nothing."""
     lab = new_lab({"AFX_ANSWER_SECONDS": "1"})
     lab.add_sessions(4)
     node = SilentNode(lab)
-    lab.fleet.start_coordinator()
+    lab.processes.start_coordinator()
     lab.wait("it has sessions", lambda: len(assignments.active()) == 4, 20)
     yield lab, node
     node.close()
 
 
-def ends(lab: Lab, chosen: Callable[[], bool] = lambda: True) -> None:
+def ends(lab: LabCluster, chosen: Callable[[], bool] = lambda: True) -> None:
     def told() -> bool:
         return any(
             (it["kind"] == "recycle" and it["forced"] and "does not answer" in it["note"])
@@ -85,12 +85,12 @@ def ends(lab: Lab, chosen: Callable[[], bool] = lambda: True) -> None:
         )
 
     lab.wait("it is told to begin anew", told, 20)
-    lab.fleet.start_worker("w1")
+    lab.processes.start_node("w1")
     lab.wait("another has its sessions", chosen, 20)
 
 
 def test_a_node_that_starts_nothing_is_made_to_begin_anew(
-    silent: tuple[Lab, SilentNode],
+    silent: tuple[LabCluster, SilentNode],
 ) -> None:
     lab, _ = silent
     ends(lab, lambda: {it.worker for it in assignments.active()} == {"w1"})
@@ -98,11 +98,11 @@ def test_a_node_that_starts_nothing_is_made_to_begin_anew(
     lab.expect_copies()
     lab.post(40, 100)
     verdict = lab.wait_delivered()
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_a_stop_that_is_not_answered_ends_the_node_and_never_just_times_out(
-    silent: tuple[Lab, SilentNode],
+    silent: tuple[LabCluster, SilentNode],
 ) -> None:
     lab, node = silent
     node.claim()
@@ -113,7 +113,7 @@ def test_a_stop_that_is_not_answered_ends_the_node_and_never_just_times_out(
 
 
 def test_a_node_that_stays_silent_after_it_began_anew_is_cordoned(
-    silent: tuple[Lab, SilentNode], request: pytest.FixtureRequest
+    silent: tuple[LabCluster, SilentNode], request: pytest.FixtureRequest
 ) -> None:
     lab, node = silent
     lab.wait("it has left", node.has_ended, 20)
@@ -123,6 +123,6 @@ def test_a_node_that_stays_silent_after_it_began_anew_is_cordoned(
     assert workers.find("silent").desired_state == "cordoned"
     third = SilentNode(lab, "third")
     request.addfinalizer(third.close)
-    lab.fleet.start_worker("w1")
+    lab.processes.start_node("w1")
     lab.wait_running()
     assert {it.worker for it in assignments.active()} == {"w1"}
