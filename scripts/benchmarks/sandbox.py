@@ -31,7 +31,7 @@ def run(flags: argparse.Namespace) -> None:
                 channels=[{"title": "c", "members": [it["account"]]} for it in accounts],
             )
             result = asyncio.run(_measure(lab, accounts, channels, flags))
-    row = {"who": "sandbox", **result}
+    row = {"client": "sandbox", **result}
     targets = [
         Target("clients connected at once", row["clients"], 10_000, "at least"),
         Target("messages/s (posted and pushed)", row["messages_per_s"], 3000, "at least"),
