@@ -29,4 +29,4 @@ def up(
         with common.database(settings):
             pass  # it exists and has this version's schema: the coordinator finds it so
         common.vault(settings)
-        run_cluster(settings, nodes=workers, tell=lambda line: print(line, file=sys.stderr))
+        run_cluster(settings, nodes=workers, notify=lambda line: print(line, file=sys.stderr))

@@ -82,8 +82,8 @@ class LabAccounts:
             )
             for i in range(count)
         ]
-        # The rules name chats whose access hash nobody has stored: the node finds it
-        # in the account's dialogs, as with a real account.
+        # No access hash of the rules' chats is stored: the node finds it in the
+        # account's dialogs, as with a real account.
         rules.create_many(
             [
                 NewRule(it.id, "copy", [str(it.source)], [str(it.destination)], mode(number))

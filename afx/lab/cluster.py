@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -213,9 +214,13 @@ class LabCluster:
     # --- losing a node ----------------------------------------------------------------
 
     def busiest_node(self) -> str:
-        """Return the node with the most sessions among our own processes."""
-        chosen = [it for it in self.nodes() if it.name in self.processes.children]
-        return max(chosen, key=lambda it: (it.metrics.sessions, it.name)).name
+        """Return the live node, of our own processes, with the most sessions in SQL.
+
+        What nodes report of themselves is as old as their last heartbeat.
+        """
+        names = [it.name for it in self.nodes() if it.name in self.processes.children]
+        count = Counter(it.worker for it in assignments.active())
+        return max(names, key=lambda it: (count[it], it))
 
     def kill_node(self, node: str) -> tuple[float, list[LabSession]]:
         """SIGKILL a node's whole tree; returns when, and its sessions."""

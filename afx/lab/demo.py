@@ -123,7 +123,7 @@ class Demo:
             lambda: lab.running() >= sessions,
             60 + sessions / 20,
         )
-        self._update("forwarding", f"all {sessions} sessions run; messages begin to flow")
+        self._update("forwarding", f"all {sessions} sessions run; messages start to flow")
 
     def _lose_node(self) -> Failover:
         """Kill the busiest node, and wait until its sessions forward again."""

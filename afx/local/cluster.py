@@ -16,14 +16,14 @@ from afx.local.restart_policy import RestartPolicy
 from afx.local.supervisor import ChildService, LocalSupervisor, RedisService
 
 
-def run_cluster(settings: Settings, *, nodes: int, tell: Callable[[str], None]) -> None:
-    """Run a coordinator and so many nodes until SIGINT or SIGTERM; ``tell`` gets each line.
+def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]) -> None:
+    """Run a coordinator and so many nodes until SIGINT or SIGTERM; ``notify`` gets each line.
 
     The private Redis, if the settings name no other, is started when it does not
     run, watched, and stopped at the end if it was started here. Raises UsageError
     when another node has a name of ours, AfxError when a process keeps ending.
     """
-    supervisor = LocalSupervisor(policy=RestartPolicy(), tell=tell)
+    supervisor = LocalSupervisor(policy=RestartPolicy(), notify=notify)
     with contextlib.ExitStack() as closing:
         url = settings.redis_url
         if not url:
@@ -35,13 +35,13 @@ def run_cluster(settings: Settings, *, nodes: int, tell: Callable[[str], None]) 
         _check_names(url, node_names(nodes))
         processes = LocalProcesses(settings, url)
         closing.callback(processes.stop)
-        closing.callback(tell, "stopping: the nodes first, then the coordinator")
+        closing.callback(notify, "stopping: the nodes first, then the coordinator")
         processes.start_coordinator()
         processes.start_nodes(nodes)
         for name in processes.children:
             supervisor.watch(ChildService(processes, name))
-        tell(f"the cluster runs: 1 coordinator, {nodes} nodes; home {settings.home}")
-        tell(f"see its state with '{command_name()} status'; stop it with Ctrl-C")
+        notify(f"the cluster runs: 1 coordinator, {nodes} nodes; home {settings.home}")
+        notify(f"see its state with '{command_name()} status'; stop it with Ctrl-C")
         supervisor.run()
 
 

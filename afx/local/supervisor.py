@@ -99,12 +99,12 @@ class LocalSupervisor:
         self,
         *,
         policy: RestartPolicy,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``tell`` gets one line for each end and each restart."""
+        """``notify`` gets one line for each end and each restart."""
         self._policy = policy
-        self._tell = tell
+        self._notify = notify
         self._now = now
         self._stopping = threading.Event()
         self._watches: list[_Watch] = []
@@ -138,7 +138,7 @@ class LocalSupervisor:
         name = watch.service.name
         if ending.is_final:
             self._watches.remove(watch)
-            self._tell(f"{name} {ending.description}")
+            self._notify(f"{name} {ending.description}")
             return
         now = self._now()
         decision = self._policy.decide(watch.early_ends, now - watch.started_at)
@@ -150,7 +150,9 @@ class LocalSupervisor:
             )
         watch.early_ends = decision.early_ends
         watch.restart_at = now + decision.delay_seconds
-        self._tell(f"{name} {ending.description}; it is restarted in {decision.delay_seconds:g} s")
+        self._notify(
+            f"{name} {ending.description}; it is restarted in {decision.delay_seconds:g} s"
+        )
 
     def _restart(self, watch: _Watch) -> None:
         watch.restart_at = None

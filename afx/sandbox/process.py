@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from afx.local.home_lock import home_lock
 from afx.sandbox.client import ADDRESS_FILE
 from afx.sandbox.control import Control
 from afx.sandbox.server import SandboxServer
@@ -18,15 +19,17 @@ from afx.sandbox.server import SandboxServer
 def run(home: Path, *, host: str = "127.0.0.1", port: int = 0, control_port: int = 0) -> None:
     """Serve until SIGINT, SIGTERM or the control call ``stop``.
 
-    The address is written to ``home/sandbox.json``, and printed as JSON.
+    The address is written to ``home/sandbox.json``, and printed as JSON. Raises
+    UsageError when a sandbox runs in this home already.
     """
-    _raise_file_limit()
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(_serve(home, host, port, control_port))
-    else:
-        uvloop.run(_serve(home, host, port, control_port))
+    with home_lock(home, "sandbox", "afx sandbox start"):
+        _raise_file_limit()
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(_serve(home, host, port, control_port))
+        else:
+            uvloop.run(_serve(home, host, port, control_port))
 
 
 async def _serve(home: Path, host: str, port: int, control_port: int) -> None:

@@ -143,8 +143,8 @@ def test_unschedulable_sessions_wait_and_are_placed_when_room_appears(new_lab: N
     assert len(listed) == 3 and listed[0]["reason"] == "all nodes are full"
     complains(afx("overflow", "drain", "--timeout", "0.2"), 4, "still wait")
     lab.processes.start_node("w2", "--max-sessions", "5")
-    said = afx("overflow", "drain", "--timeout", "30")
-    assert (said.returncode, said.stdout) == (0, "Nobody waits.\n")
+    drained = afx("overflow", "drain", "--timeout", "30")
+    assert (drained.returncode, drained.stdout) == (0, "Nobody waits.\n")
     lab.wait_running(8)
     assert "Nobody waits" in afx("overflow", "list").stderr
 
@@ -172,7 +172,7 @@ def test_a_rule_that_is_added_takes_effect_and_costs_no_message(flowing_lab: Flo
     assert_clean(verdict)
 
 
-def test_a_node_that_is_told_to_stop_hands_its_sessions_over(flowing_lab: FlowingLab) -> None:
+def test_a_node_that_is_stopped_hands_its_sessions_over(flowing_lab: FlowingLab) -> None:
     lab = flowing_lab(2, 8, posts=300, rate=100)
     node = lab.busiest_node()
     lab.processes.terminate(node)

@@ -130,7 +130,7 @@ def test_sessions_that_cannot_start_end_up_in_quarantine_with_a_reason(
 ) -> None:
     lab = flowing_lab(1, 1, posts=0)
     session = sessions.find(lab.sessions[0].name)
-    rules.create(session, ["@nobody_knows_it"], ["-1001"])
+    rules.create(session, ["@unknown_chat"], ["-1001"])
     lab.wait(
         "it is in trouble",
         lambda: "is not known to this account" in str(sessions.describe(session)["trouble"]),

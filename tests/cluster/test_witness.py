@@ -15,21 +15,21 @@ NOTHING = Metrics(0, 0, 0, 0.0, 0, 0, 0)
 
 
 def view(process: subprocess.Popen[bytes], **changes: str) -> WorkerView:
-    held = {
+    fields = {
         "boot_id": boot_id(),
         "pid_namespace": pid_namespace(),
         "processes": describe([process.pid]),
     }
-    held |= changes
+    fields |= changes
     return WorkerView(
         "w",
         "one",
         "ready",
         1,
         "h",
-        held["boot_id"],
-        held["pid_namespace"],
-        held["processes"],
+        fields["boot_id"],
+        fields["pid_namespace"],
+        fields["processes"],
         1,
         0,
         0,
