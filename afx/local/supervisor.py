@@ -49,7 +49,10 @@ class ChildService:
 
     def start(self) -> None:
         """Start it as before."""
-        self._processes.restart(self.name)
+        try:
+            self._processes.restart(self.name)
+        except OSError as error:
+            raise AfxError(f"{self.name} cannot be started: {error.strerror}.") from error
 
     def ending(self) -> Ending | None:
         """Return how its process ended; exit code 0 of a node is an operator's stop."""
@@ -160,7 +163,7 @@ class LocalSupervisor:
         try:
             watch.service.start()
         except AfxError as error:
-            self._ended(watch, Ending(f"could not be started ({error})"))
+            self._ended(watch, Ending(f"was not restarted ({str(error).rstrip('.')})"))
 
 
 def _describe(child: Child, code: int) -> Ending:

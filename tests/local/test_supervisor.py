@@ -104,8 +104,8 @@ def test_a_restart_that_fails_counts_as_an_end() -> None:
     service.start_error = UnreachableError("no server was found")
     setup.check_at(1)
     setup.check_at(2)
-    assert "could not be started (no server was found)" in setup.lines[-1]
-    with pytest.raises(AfxError, match="could not be started"):
+    assert "was not restarted (no server was found)" in setup.lines[-1]
+    with pytest.raises(AfxError, match="was not restarted"):
         setup.check_at(10)
 
 
