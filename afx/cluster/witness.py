@@ -1,9 +1,8 @@
-"""Sees the death of processes on this machine, though they are not our children.
+"""Sees the end of processes on this machine that are not our children.
 
-A killed process's sockets are closed by the kernel before its pidfd turns
-readable, so a node whose processes have all gone can be replaced at once:
-no lease need run out. Only a process on the same machine, since the same boot
-and in the same pid namespace, can be such a witness.
+The kernel closes the sockets of a killed process before its pidfd becomes readable, so a
+node whose processes have all ended can be replaced at once, without waiting for its lease.
+Only a process of the same boot and pid namespace can be such a witness.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def pid_namespace() -> str:
 
 
 def describe(pids: Iterable[int]) -> str:
-    """Return ``pid:start,…``: processes that no later pid can be taken for."""
+    """Return ``pid:start,…``, which identifies processes although pids are reused."""
     return ",".join(f"{pid}:{_started(pid)}" for pid in pids)
 
 
@@ -42,7 +41,7 @@ class Witness:
         self._gone: set[str] = set()
 
     def dead(self, workers: Iterable[WorkerView]) -> set[str]:
-        """Return the incarnations, of these nodes, whose processes have all gone."""
+        """Return the incarnations of these nodes whose processes have all ended."""
         seen: set[str] = set()
         for worker in workers:
             if worker.boot_id != boot_id() or worker.pid_namespace != pid_namespace():
@@ -57,7 +56,7 @@ class Witness:
         return self._gone & seen
 
     def close(self) -> None:
-        """Let go of all pidfds."""
+        """Close all pidfds."""
         for incarnation in list(self._watched):
             self._forget(incarnation)
 
@@ -69,7 +68,7 @@ class Witness:
                 descriptor = os.pidfd_open(int(pid))
             except ProcessLookupError:
                 continue
-            # Compared after the open: the pid cannot change hands any more.
+            # Compared after the open: from now on the pidfd refers to this process.
             if _started(int(pid)) == started:
                 opened.append(descriptor)
             else:
@@ -90,7 +89,7 @@ class Witness:
 
 
 def _started(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot; "" if it is gone."""
+    """Return when a process started, in clock ticks since boot; "" if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
