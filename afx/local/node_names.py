@@ -49,4 +49,5 @@ def _live(registry: Registry, names: Collection[str]) -> list[WorkerView]:
 
 
 def _is_local(node: WorkerView) -> bool:
-    return node.boot_id == boot_id() and node.pid_namespace == pid_namespace()
+    here = (boot_id(), pid_namespace())
+    return all(here) and (node.boot_id, node.pid_namespace) == here
