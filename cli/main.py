@@ -10,7 +10,8 @@ from typing import Any
 
 import typer
 
-from cli import common, groups
+from afx.errors import AfxError, OutputError, UnreachableError
+from cli import common, groups, streams
 
 VARIABLE = "_AFX_COMPLETE"
 """Set by a shell that wants to complete a line."""
@@ -50,7 +51,7 @@ class _Commands(groups.Group):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        # Only their names: whoever asks for one gets it from `get_command`.
+        # Only their names: `get_command` loads a command when it is asked for.
         self.commands: Any = dict.fromkeys(COMMANDS)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
@@ -77,11 +78,11 @@ class _Commands(groups.Group):
 def load(name: str) -> Any:
     """Return a command by name."""
     module = import_module(f"cli.{name}")
-    held = getattr(module, "app", None)
-    if held is None:
-        held = groups.group(COMMANDS[name])
-        held.command(name)(getattr(module, name))
-    command = typer.main.get_command(held)
+    app = getattr(module, "app", None)
+    if app is None:
+        app = groups.group(COMMANDS[name])
+        app.command(name)(getattr(module, name))
+    command = typer.main.get_command(app)
     command.name = name
     return command
 
@@ -106,36 +107,47 @@ def main() -> None:
 
 def run() -> None:
     """Run the command line; errors become one sentence and an exit code."""
-    # So that whatever was started is ended: `with` blocks run their exits.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if VARIABLE in os.environ:
-        from typer.completion import completion_init
-
-        completion_init()
     try:
+        streams.guard()
+        code = _command()
+        sys.stdout.flush()
+    except OutputError as error:
+        if sys.stdout is not None:
+            streams.abandon()
+        code = error.exit_code
+        if not isinstance(error, streams.ReaderGoneError):
+            common.fail(error)
+    sys.exit(code)
+
+
+def _command() -> int:
+    """Run the command that the arguments name; returns the exit code."""
+    # SIGTERM ends the program by an exception: `with` blocks run their exits.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        if VARIABLE in os.environ:
+            from cli.shells import complete
+
+            return complete(typer.main.get_command(app), os.environ[VARIABLE])
         app(prog_name="afx")
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else int(bool(ending.code))
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        return 130
+    except OutputError:
+        raise
     except Exception as error:
         if common.debugging():
             raise
-        sys.exit(common.fail(_told(error)))
+        return common.fail(_sentence(error))
+    return 0
 
 
-def _told(error: Exception) -> Exception:
+def _sentence(error: Exception) -> Exception:
     """Return an error that a person can act on."""
-    from afx.errors import AfxError, UnreachableError
-
     if isinstance(error, AfxError):
         return error
-    module = type(error).__module__.partition(".")[0]
-    if module in ("peewee", "psycopg", "psycopg_pool", "sqlite3"):
-        reason = str(error).partition("\n")[0]
-        return UnreachableError(f"The database failed ({reason}); nothing was written.")
-    if module == "redis":
+    if type(error).__module__.partition(".")[0] == "redis":
         return UnreachableError(f"Redis does not answer or refused a command: {error}.")
     if isinstance(error, OSError):
         place = f" ({error.filename})" if error.filename else ""
