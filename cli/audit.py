@@ -23,7 +23,7 @@ def list_(
     target: Annotated[
         str | None, typer.Option("--target", help="Only on this: 'session/main'.")
     ] = None,
-    limit: output.Limit = 50,
+    limit: output.Limit = None,
     after: Annotated[int | None, typer.Option("--after", help="Begin after this entry.")] = None,
     everything: output.Everything = False,
     database_url: common.DatabaseUrl = None,
@@ -53,7 +53,11 @@ def list_(
             limit=limit,
             after=after,
             everything=everything,
-            empty="There is no such entry.",
+            empty=output.no(
+                "entries",
+                filtered=any(it is not None for it in (actor, action, target)),
+                hint="each change makes one",
+            ),
         )
 
 

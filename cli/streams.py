@@ -12,6 +12,7 @@ import errno
 import io
 import os
 import sys
+from pathlib import Path
 from typing import IO, Any
 
 from afx.errors import OutputError
@@ -60,9 +61,9 @@ def guard() -> None:
     opened would take its place, so nothing may be done.
     """
     if sys.stdin is None:
-        sys.stdin = open(os.devnull)  # noqa: SIM115
+        sys.stdin = Path(os.devnull).open()
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        sys.stderr = Path(os.devnull).open("w")
     else:
         sys.stderr = _text(_Messages(_STDERR, "w", closefd=False), sys.stderr, line_buffering=True)
     if sys.stdout is None:
