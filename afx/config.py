@@ -5,26 +5,30 @@ The file is ``$AFX_CONFIG``, else ``./afx.toml``, else ``$AFX_HOME/afx.toml``.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
-import re
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from afx.config_mistakes import in_words, sentence, unknown_variables
 from afx.errors import ConfigError
 from afx.lease import PROFILES, LeaseProfile, check_profile
+from afx.security.keyfile import split_keys
+
+_OTHER_VARIABLES = ("AFX_CONFIG", "AFX_DEBUG", "AFX_PYTHON", "AFX_SCHEDULES")
+"""Variables that are no settings: the file's path, tracebacks, and two of the scripts."""
 
 
 def default_home() -> Path:
@@ -70,7 +74,7 @@ class Settings(BaseSettings):
     cool_down_seconds: float = Field(0.2, ge=0)
     """Between a session's end and its next start: what is under way arrives first."""
 
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
     """Of a worker node: its region, kind, …; sessions may require them."""
     max_sessions: int = Field(5000, ge=1)
     """How many sessions one node may run."""
@@ -132,11 +136,36 @@ class Settings(BaseSettings):
         toml = TomlConfigSettingsSource(settings_cls, config_file())
         return init_settings, env_settings, toml
 
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('it must be a JSON object such as {"region": "eu"}') from None
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secret_key(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not split_keys(value.get_secret_value()):
+            raise ValueError(
+                "it must be one or more Fernet keys (32 bytes in base64), separated by commas"
+            )
+        return value
+
     @model_validator(mode="after")
     def _relations(self) -> Settings:
-        check_profile(self.lease, self.heartbeat_seconds)
+        mistakes = []
+        try:
+            check_profile(self.lease, self.heartbeat_seconds)
+        except ValueError as error:
+            mistakes.append(f"heartbeat_seconds: {error}")
         if self.leader_stop_seconds >= self.leader_ttl_seconds:
-            raise ValueError("leader_stop_seconds must be less than leader_ttl_seconds")
+            mistakes.append("leader_stop_seconds: it must be less than leader_ttl_seconds")
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return self
 
     @property
@@ -163,89 +192,25 @@ def config_file() -> Path | None:
     return None
 
 
-def described(settings: Settings) -> list[dict[str, Any]]:
-    """Return every setting: its name, value, source and meaning; secrets hidden."""
-    path = config_file()
-    in_file = tomllib.loads(path.read_text()) if path else {}
-    docs = _docs()
-    found = []
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            value = "…" if value.get_secret_value() else ""
-        if f"AFX_{name.upper()}" in os.environ:
-            source = f"AFX_{name.upper()}"
-        else:
-            source = str(path) if name in in_file else "default"
-        found.append(
-            {
-                "name": name,
-                "value": shown_url(value) if isinstance(value, str) else value,
-                "source": source,
-                "what": docs.get(name, ""),
-            }
-        )
-    return found
-
-
-def template() -> str:
-    """Return a settings file with every setting, commented out, at its default."""
-    lines = ["# Settings of afx. AFX_… variables win over this file, flags over both.", ""]
-    docs = _docs()
-    for name, field in Settings.model_fields.items():
-        if name in docs:
-            lines.append(f"# {docs[name]}")
-        value = field.get_default(call_default_factory=True)
-        value = value.get_secret_value() if isinstance(value, SecretStr) else value
-        # What JSON writes of texts and numbers is TOML too.
-        text = json.dumps(str(value) if isinstance(value, Path) else value)
-        lines += [f"#{name} = {text}", ""]
-    return "\n".join(lines)
-
-
-def shown_url(text: str) -> str:
-    """Return a text with the password of a URL in it left out."""
-    return re.sub(r"(://[^/\s:@]*):[^/\s@]*@", r"\1:…@", text)
-
-
-def _docs() -> dict[str, str]:
-    """Return what this file says of each setting, from the text below it."""
-    found: dict[str, str] = {}
-    name = ""
-    [body] = [
-        it.body
-        for it in ast.parse(Path(__file__).read_text()).body
-        if isinstance(it, ast.ClassDef) and it.name == "Settings"
-    ]
-    for it in body:
-        if isinstance(it, ast.AnnAssign) and isinstance(it.target, ast.Name):
-            name = it.target.id
-        elif isinstance(it, ast.Expr) and isinstance(it.value, ast.Constant) and name:
-            found[name] = " ".join(str(it.value.value).split()).replace("``", "")
-        else:
-            name = ""
-    return found
-
-
 def load(**flags: Any) -> Settings:
     """Read the settings; flags that are None count as not given.
 
-    Raises ConfigError naming the first setting that is wrong. Creates the home
-    directory, for its owner only.
+    Raises ConfigError that names every setting that is wrong, and every ``AFX_…``
+    variable that is no setting. Creates the home directory, for its owner only.
     """
-    # AFX_CONFIG is the file's own variable, not a setting.
+    names = list(Settings.model_fields)
+    mistakes = unknown_variables(os.environ, names, _OTHER_VARIABLES)
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(
-                f"There is no setting '{name}'; docs/operate.md tells where all are listed."
-            ) from error
-        raise ConfigError(f"Setting '{name}': {first['msg']}; correct it and try again.") from error
-    except ValueError as error:
+        mistakes += [line for it in error.errors() for line in in_words(it, names)]
+        raise ConfigError(sentence(mistakes)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The settings file {config_file()} is not TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The settings file cannot be read: {error}.") from error
+    if mistakes:
+        raise ConfigError(sentence(mistakes))
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -13,7 +13,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 from afx.errors import OutputError
 
@@ -61,9 +61,9 @@ def guard() -> None:
     opened would take its place, so nothing may be done.
     """
     if sys.stdin is None:
-        sys.stdin = Path(os.devnull).open()
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w")
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     else:
         sys.stderr = _text(_Messages(_STDERR, "w", closefd=False), sys.stderr, line_buffering=True)
     if sys.stdout is None:
@@ -82,10 +82,10 @@ def abandon() -> None:
     os.close(nowhere)
 
 
-def _text(raw: io.FileIO, like: IO[str], *, line_buffering: bool) -> io.TextIOWrapper:
+def _text(raw: io.FileIO, like: TextIO, *, line_buffering: bool) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=like.encoding,
-        errors=getattr(like, "errors", None),
+        errors=like.errors,
         line_buffering=line_buffering,
     )
