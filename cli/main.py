@@ -11,10 +11,8 @@ from typing import Any
 import typer
 
 from afx.errors import AfxError, OutputError, UnreachableError
-from cli import common, groups, streams
+from cli import common, groups, shells, streams
 
-VARIABLE = "_AFX_COMPLETE"
-"""Set by a shell that wants to complete a line."""
 COMMANDS = {
     "up": "Run a whole cluster on this machine; Ctrl-C ends it cleanly.",
     "demo": "See a cluster forward messages, lose a node, and lose no message.",
@@ -125,10 +123,8 @@ def _command() -> int:
     # SIGTERM ends the program by an exception: `with` blocks run their exits.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        if VARIABLE in os.environ:
-            from cli.shells import complete
-
-            return complete(typer.main.get_command(app), os.environ[VARIABLE])
+        if instruction := os.environ.get(shells.VARIABLE):
+            return shells.complete(typer.main.get_command(app), instruction)
         app(prog_name="afx")
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(bool(ending.code))
