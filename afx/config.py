@@ -32,7 +32,7 @@ _OTHER_VARIABLES = ("AFX_CONFIG", "AFX_DEBUG", "AFX_PYTHON", "AFX_SCHEDULES")
 
 
 def default_home() -> Path:
-    """Return where afx keeps its files when nothing else is said."""
+    """Return the home directory when no setting names one."""
     return Path(os.environ.get("AFX_HOME") or platformdirs.user_data_path("afx"))
 
 
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AFX_", extra="forbid", frozen=True)
 
     home: Path = Field(default_factory=default_home)
-    """Where afx keeps its files."""
+    """The directory of all files of afx."""
     redis_url: str = ""
     """Empty: a private Redis under ``home``, started when needed."""
     database_url: str = ""
@@ -50,77 +50,77 @@ class Settings(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     """Fernet keys, newest first, comma-separated; empty: ``home/secret.key``."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is logged."""
+    """The lowest level that is logged."""
 
     api_id: int = 0
-    """Of the application at my.telegram.org; worker nodes and logins need it."""
+    """From the application at my.telegram.org; worker nodes and logins need it."""
     api_hash: SecretStr = SecretStr("")
     """Belongs to ``api_id``."""
 
     lease_profile: Literal["fast", "safe"] = "fast"
-    """How soon a silent node is replaced: after 5.3 s (fast) or 12.3 s (safe) at most."""
+    """How soon a silent node is replaced: after at most 5.3 s (fast) or 12.3 s (safe)."""
     heartbeat_seconds: float = Field(0.5, gt=0)
     """How often a node renews its lease."""
     tick_seconds: float = Field(0.1, gt=0)
-    """How long the coordinator waits for news at most, before it looks around."""
+    """The longest time that the coordinator waits for reports before its next tick."""
     leader_ttl_seconds: float = Field(5.0, gt=0)
-    """How long a leader that died keeps standbys waiting."""
+    """How long a standby waits after the leader has died."""
     leader_stop_seconds: float = Field(3.0, gt=0)
-    """After so long without renewal a leader stops by itself."""
+    """A leader that could not renew its lock for so long stops."""
     host_stall_seconds: float = Field(10.0, gt=0)
-    """A host process that stands still for so long is replaced."""
+    """A host process whose loop stands still for so long is replaced."""
     answer_seconds: float = Field(30.0, gt=0)
-    """A node that lives and has not answered an order for so long begins anew."""
+    """A node that sends heartbeats but answers no order for so long restarts."""
     cool_down_seconds: float = Field(0.2, ge=0)
-    """Between a session's end and its next start: what is under way arrives first."""
+    """The time between a session's end and its next start, in which the last writes arrive."""
 
     labels: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
-    """Of a worker node: its region, kind, …; sessions may require them."""
+    """Labels of a worker node (region, kind, …); sessions may require them."""
     max_sessions: int = Field(5000, ge=1)
     """How many sessions one node may run."""
     ram_limit_mib: int = Field(0, ge=0)
-    """What one node may use; 0: all that the host or its cgroup has."""
+    """How much RAM one node may use; 0: all of the host or its cgroup."""
     ram_headroom_mib: int = Field(512, ge=0)
-    """RAM of a node that is never promised to sessions."""
+    """RAM of a node that no session is placed on."""
     ram_headroom_share: float = Field(0.1, ge=0, lt=1)
-    """The same as a share of its RAM; the larger of the two counts."""
+    """The same as a share of the node's RAM; the larger of the two counts."""
     premium_headroom_share: float = Field(0.05, ge=0, lt=1)
-    """Share of a node's RAM that only premium users' sessions may take."""
+    """The share of a node's RAM that is reserved for sessions of premium users."""
     preemptions_per_minute: int = Field(20, ge=0)
-    """How many free sessions may be made to wait for premium ones; 0: none."""
+    """How many free sessions may be preempted by premium ones; 0: none."""
     preemption_rest_minutes: float = Field(30.0, gt=0)
-    """A session that was preempted or moved to even nodes out is left alone so long."""
+    """How long a session that was preempted or rebalanced is not moved again."""
     brake_hold_seconds: float = Field(30.0, ge=0)
-    """How long nothing is placed when most nodes were lost at once; 0: no brake."""
+    """How long nothing is placed after most nodes were lost at once; 0: no brake."""
     rebalance_seconds: float = Field(60.0, ge=0)
-    """How often nodes are evened out; 0: never by itself."""
+    """How often sessions are rebalanced over the nodes; 0: only by command."""
     session_kib: int = Field(256, ge=1)
-    """Assumed RAM of a session of which nothing is known yet."""
+    """The assumed RAM of a session before it was measured."""
     starts_per_second: float = Field(30.0, gt=0)
-    """How many sessions a node is given a second, in the long run."""
+    """How many sessions a node is given per second on average."""
     start_burst: int = Field(40, ge=1)
-    """How many it is given at once."""
+    """How many sessions a node is given at once."""
     start_timeout_seconds: float = Field(30.0, gt=0)
-    """A session that takes longer to start has failed."""
+    """A session that has not started after so long has failed."""
 
     poll_seconds: float = Field(60.0, gt=0)
-    """How often a quiet source channel is asked for missed messages."""
+    """How often a quiet source channel is polled for missed messages."""
     flush_seconds: float = Field(0.1, gt=0)
-    """How often cursors and links go to Redis."""
+    """How often cursors and links are written to Redis."""
     link_days: int = Field(30, ge=1)
-    """How long edits and deletions of a message reach its copies."""
+    """How long edits and deletions of a message are applied to its copies."""
     sample_seconds: float = Field(5.0, gt=0)
-    """How often nodes' metrics are written down."""
+    """How often the metrics of nodes are stored."""
     analytics_raw_hours: float = Field(6.0, gt=0)
-    """How long samples are kept."""
+    """How long samples are stored."""
     analytics_minute_days: float = Field(14.0, gt=0)
-    """How long their roll-ups by the minute are kept."""
+    """How long the samples per minute are stored."""
     analytics_hour_days: float = Field(400.0, gt=0)
-    """How long their roll-ups by the hour are kept."""
+    """How long the samples per hour are stored."""
     history_days: float = Field(90.0, gt=0)
-    """How long ended assignments, finished tasks and controls are kept."""
+    """How long ended assignments, finished tasks and controls are stored."""
     job_ttl_seconds: float = Field(60.0, gt=0)
-    """After so long an order that no node has read is void."""
+    """An order that no node has read after so long is void."""
 
     @classmethod
     def settings_customise_sources(
