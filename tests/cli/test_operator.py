@@ -357,6 +357,7 @@ def test_the_wrong_key_is_told(afx: Run, home: Path) -> None:
     assert [it["area"] for it in bad] == ["database"] and "AFX_SECRET_KEY" in bad[0]["what"]
     done = afx("session", "import", "x", "--user", "alice", stdin=login(9), AFX_SECRET_KEY=key)
     complains(done, 1, "AFX_SECRET_KEY")
+    complains(afx("audit", "verify", AFX_SECRET_KEY=key), 1, "fits the secret key")
     (home / "secret.key").chmod(0o644)
     done = afx("doctor", "--json")
     assert any("chmod 600" in it["remedy"] for it in json.loads(done.stdout))
