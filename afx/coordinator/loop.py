@@ -195,7 +195,7 @@ class Coordinator:
         if looks:
             self._next_control = now + _CONTROL_LOOK_SECONDS
             self._controls.read()
-        nodes = self._controls.impose(nodes)
+        nodes = self._controls.apply_desired_states(nodes)
         self._look_to_brake(nodes, now)
         self._upkeep.learn(nodes, now)
         if now >= self._next_stop:
@@ -467,4 +467,4 @@ class Coordinator:
         ]
         if late:
             silent = Counter(it.incarnation for it in late)
-            self._controls.renew(silent, nodes, now)
+            self._controls.restart_unresponsive(silent, nodes, now)

@@ -121,7 +121,7 @@ def test_a_stopped_node_ends_and_its_sessions_go_on(new_lab: NewLab) -> None:
 def test_a_node_that_lives_is_not_removed(new_lab: NewLab) -> None:
     lab = flowing(new_lab, 1, 1, posts=1)
     control = done(lab, node_acts.end(ME, "remove", "w1").control)
-    assert (control["state"], control["note"]) == ("failed", "it lives; stop it first")
+    assert (control["state"], control["note"]) == ("failed", "node is running; stop it first")
     assert on("w1") == 1
 
 
@@ -131,7 +131,7 @@ def test_a_session_is_moved_to_the_node_that_was_named(new_lab: NewLab) -> None:
     name = next(it.name for it in lab.sessions if it.id == held.session)
     other = "w2" if held.worker == "w1" else "w1"
     control = done(lab, acts.move(ME, name, other).control)
-    assert (control["state"], control["note"]) == ("done", f"it runs on {other}")
+    assert (control["state"], control["note"]) == ("done", f"running on {other}")
     assert acts.move(ME, name, other).control is None
     control = done(lab, acts.move(ME, name, "").control)
     assert (control["state"], control["worker"]) == ("done", held.worker)
@@ -162,7 +162,7 @@ def test_a_removed_session_stops_before_it_is_gone(new_lab: NewLab) -> None:
     lab.wait_delivered(10)
     gone, kept = lab.sessions
     requested = acts.remove(ME, gone.name)
-    assert done(lab, requested.control)["note"] == "it is removed"
+    assert done(lab, requested.control)["note"] == "session is removed"
     assert [it["name"] for it in sessions.listing().rows] == [kept.name]
     status = lab.sandbox.call("status", accounts=[gone.account])
     assert not status[str(gone.account)]["connected"]
@@ -309,7 +309,7 @@ def test_all_coordinators_begin_anew_under_their_pids_without_a_message_lost(
     afx = runner(lab.settings.home)
     said = afx("coordinator", "recycle")
     assert said.returncode == 0, said.stderr
-    assert "has begun anew" in said.stdout
+    assert "has restarted" in said.stdout
     lab.wait("both have", lambda: logged(lab, "coordinator_begins_anew") == 2, 10)
     assert {name: child.pid for name, child in lab.fleet.children.items()} == pids
     assert all(child.poll() is None for child in lab.fleet.children.values())
