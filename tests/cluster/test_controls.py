@@ -175,7 +175,7 @@ def test_a_removed_session_stops_before_it_is_gone(controlled_lab: ControlledLab
     lab.wait_delivered(10)
     gone, other = lab.sessions
     requested = acts.remove(ACTOR, gone.name)
-    assert done(lab, requested.control)["note"] == "it is removed"
+    assert done(lab, requested.control)["note"] == "session is removed"
     assert [it["name"] for it in sessions.listing().rows] == [other.name]
     status = lab.sandbox.call("status", accounts=[gone.account])
     assert not status[str(gone.account)]["connected"]
