@@ -11,11 +11,12 @@ from models.storage.assignments import Active
 
 @dataclass(slots=True)
 class _Transition:
-    """A session that starts or stops: when its state began, and its last order."""
+    """The times of a session that starts or stops."""
 
     since: float | None = None
-    """None until the session is first found on a live node."""
+    """Since when an answer is expected; see ``AssignmentIndex.unanswered``."""
     ordered_at: float | None = None
+    """When its node was last ordered to start or stop it."""
 
 
 class AssignmentIndex:
@@ -85,15 +86,18 @@ class AssignmentIndex:
                     late.append(assignment)
         return late
 
-    def unanswered(self, live: Collection[str], before: float, now: float) -> list[Active]:
-        """Return what starts or stops on live nodes since before an instant.
+    def unanswered(
+        self, state: str, nodes: Collection[str], before: float, now: float
+    ) -> list[Active]:
+        """Return what is in a state, on some nodes, since before an instant.
 
-        However often it was ordered again.
+        The time begins when a session is first found on one of ``nodes``; orders
+        that are repeated do not begin it again.
         """
         unanswered = []
         for session, transition in self._transitions.items():
             assignment = self.active[session]
-            if assignment.incarnation in live:
+            if assignment.state == state and assignment.incarnation in nodes:
                 if transition.since is None:
                     transition.since = now
                 if transition.since < before:

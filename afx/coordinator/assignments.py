@@ -9,7 +9,7 @@ in Redis, reconciles the nodes' counts, and orders everything again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -88,9 +88,17 @@ class AssignmentTable:
         """Return whether any session is stopping: room is about to appear."""
         return self._index.has_stopping()
 
-    def unanswered(self, seconds: float, now: float) -> list[Active]:
-        """Return what live nodes should have started or stopped for so long."""
-        return self._index.unanswered(self._live, now - seconds, now)
+    def unanswered(self, idle: Collection[str], seconds: float, now: float) -> list[Active]:
+        """Return what live nodes have not stopped, or not started, for so long.
+
+        ``idle`` are the incarnations that start no session: any other one may take
+        its time for a start.
+        """
+        before = now - seconds
+        return [
+            *self._index.unanswered("stopping", self._live, before, now),
+            *self._index.unanswered("assigned", self._live.intersection(idle), before, now),
+        ]
 
     # --- changes --------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class Controls:
         self._open = controls.open_ones()
         self._desired = workers.desired_states()
 
-    def impose(self, nodes: Sequence[WorkerView]) -> list[WorkerView]:
+    def apply_desired_states(self, nodes: Sequence[WorkerView]) -> list[WorkerView]:
         """Tell the nodes what is wanted of them; returns them in their new states.
 
         A node that has just registered is ready by itself: before anything is
@@ -80,13 +80,15 @@ class Controls:
                 full = counts[it.incarnation] and it.name not in forced
                 state = "draining" if full else "recycling"
             if it.state in LIVE_STATES and it.state not in (state, "stopping", "recycling"):
-                if self._registry.wish(it.name, it.incarnation, state, self._term):  # type: ignore[arg-type]
-                    log.info("node_wanted", node=it.name, state=state)
+                if self._registry.set_desired_state(it.name, it.incarnation, state, self._term):  # type: ignore[arg-type]
+                    log.info("node_desired_state_set", node=it.name, state=state)
                     it = replace(it, state=state)  # type: ignore[arg-type]  # noqa: PLW2901
             after.append(it)
         return after
 
-    def renew(self, silent: Mapping[str, int], nodes: Sequence[WorkerView], now: float) -> None:
+    def restart_unresponsive(
+        self, silent: Mapping[str, int], nodes: Sequence[WorkerView], now: float
+    ) -> None:
         """Let nodes begin anew that live and do not answer orders.
 
         ``silent`` is incarnation → how many of its sessions it says nothing of. Its

@@ -9,9 +9,8 @@ import redis
 
 from afx.cluster.registry import Registry
 from afx.config import Settings
-from afx.coordinator.capacity import Capacity
+from afx.coordinator.capacity import Capacity, node_loads, rebalance_plan
 from afx.coordinator.decisions import rebalance
-from afx.coordinator.upkeep import carriers, rebalance_plan
 from afx.errors import UsageError
 from afx.operations.change import Operator, change
 from models.base import transaction
@@ -27,7 +26,7 @@ def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
     shifts = rebalance_plan(nodes, running, capacity)
     names = placing.standing([it.session for it in shifts])
     return {
-        "imbalance": round(rebalance.imbalance(carriers(nodes)), 4),
+        "imbalance": round(rebalance.imbalance(node_loads(nodes)), 4),
         "moves": [
             {
                 "session": names[it.session].name,

@@ -310,7 +310,7 @@ def test_all_coordinators_begin_anew_under_their_pids_without_a_message_lost(
     said = afx("coordinator", "recycle")
     assert said.returncode == 0, said.stderr
     assert "has begun anew" in said.stdout
-    lab.wait("both have", lambda: logged(lab, "coordinator_begins_anew") == 2, 10)
+    lab.wait("both have", lambda: logged(lab, "coordinator_restarting") == 2, 10)
     assert {name: child.pid for name, child in lab.fleet.children.items()} == pids
     assert all(child.poll() is None for child in lab.fleet.children.values())
     status = json.loads(afx("coordinator", "status", "--json").stdout)

@@ -16,9 +16,10 @@ import pytest
 import redis as redis_module
 from support.labs import NewLab, clean, start
 
+from afx.clock import SYSTEM_CLOCK
 from afx.cluster import keys
 from afx.cluster.connection import connect
-from afx.cluster.leadership import Leader
+from afx.cluster.leadership import LeaderElection
 from afx.coordinator.checkpoints import Checkpoints
 from afx.errors import FencedError
 from afx.lab.cluster import Lab
@@ -158,9 +159,12 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_not_thought_whole
     with transaction():
         save_many({it: {"account": "5:0:1"} for it in made})
     redis.hset(keys.cursor(made[0]), "account", "9:0:2")
-    leader = Leader(redis_url, 5.0, 3.0)
-    assert leader.acquire()
-    checkpoints = Checkpoints(redis, leader)
+    election = LeaderElection(
+        redis_url, holder="a:1:x", ttl_seconds=5.0, stop_seconds=3.0, clock=SYSTEM_CLOCK
+    )
+    leadership = election.acquire()
+    assert leadership
+    checkpoints = Checkpoints(redis, leadership)
     pages = cursors.pages
 
     def flushed() -> Iterator[dict[int, dict[str, str]]]:
@@ -177,7 +181,8 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_not_thought_whole
     checkpoints.restore()
     held = [redis.hget(keys.cursor(it), "account") for it in made]
     assert held == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
-    leader.close()
+    leadership.resign()
+    election.close()
 
 
 def test_a_node_whose_registration_is_not_answered_tries_again_as_another(

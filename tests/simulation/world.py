@@ -516,8 +516,8 @@ class World:
                 if not since or self.now - since >= rest
             ]
         )
-        wishes = [placement.PlacementRequest(s, 1) for s in order[:PLACE_MOST]]
-        for made in placement.plan(wishes, ready).placed:
+        requests = [placement.PlacementRequest(s, 1) for s in order[:PLACE_MOST]]
+        for made in placement.plan(requests, ready).placed:
             target = it.moving.pop(made.session, "")
             home = next((r for r in ready if r.name == target and r.sessions < self.capacity), None)
             self._give(it, made.session, home.name if home else made.node)
