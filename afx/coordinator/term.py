@@ -48,7 +48,6 @@ _CONTROL_SECONDS = 0.2
 _LEARN_SECONDS = 60.0
 
 
-
 @dataclass(slots=True, frozen=True)
 class Resources:
     """What a coordinator's process has, whether it leads or not."""

@@ -157,7 +157,9 @@ def test_what_is_called_full_fits_nowhere_when_the_plan_is_made(
     after = {it.name: it for it in offered}
     for it in made.placed:
         held = after[it.node]
-        after[it.node] = replace(held, free_bytes=held.free_bytes - it.bytes, sessions=held.sessions + 1)
+        after[it.node] = replace(
+            held, free_bytes=held.free_bytes - it.bytes, sessions=held.sessions + 1
+        )
     for session in made.full:
         assert not any(fits(it, wanted[session]) for it in after.values())
 
