@@ -58,7 +58,11 @@ class AssignmentIndex:
 
     def on(self, incarnation: str) -> list[Active]:
         """Return the assignments of one incarnation of a node."""
-        return [self.active[it] for it in self._by_incarnation.get(incarnation, ())]
+        return [self.active[it] for it in self.sessions_on(incarnation)]
+
+    def sessions_on(self, incarnation: str) -> Collection[int]:
+        """Return the sessions of one incarnation of a node."""
+        return self._by_incarnation.get(incarnation, ())
 
     def counts(self) -> Counter[str]:
         """Return how many assignments each incarnation has, if it has any."""

@@ -226,7 +226,7 @@ class AssignmentTable:
 
     def _reconciled(self, node: WorkerView) -> WorkerView:
         term = self._leadership.term
-        ids = [it.session for it in self._index.on(node.incarnation)]
+        ids = self._index.sessions_on(node.incarnation)
         is_known = node.reconciled_term == term and node.assigned >= len(ids)
         if is_known or node.state not in LIVE_STATES:
             return node

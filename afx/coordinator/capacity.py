@@ -30,8 +30,6 @@ class Capacity:
         self._failed_on: dict[int, tuple[str, float]] = {}
         self._deaths: dict[str, list[float]] = {}
         self._costs: dict[Class, float] = dict.fromkeys(CLASSES, settings.session_kib * 1024.0)
-        self.rate = 1.0
-        """Share of the usual rate at which nodes may start sessions (the brake)."""
 
     def note_failure(self, session: int, node: str, now: float) -> None:
         """Remember where a session failed: for some time it is placed elsewhere."""
@@ -45,13 +43,16 @@ class Capacity:
         """Take one start token of a node."""
         self._buckets[incarnation] = token_bucket.spent(self._buckets[incarnation], 1)
 
-    def node(self, it: WorkerView, now: float) -> placement.Node:
-        """Return a node as placement sees it; refills its start tokens."""
+    def node(self, it: WorkerView, now: float, rate: float = 1.0) -> placement.Node:
+        """Return a node as placement sees it; refills its start tokens.
+
+        ``rate`` is the share of the usual rate at which it may start sessions.
+        """
         settings = self._settings
         bucket = token_bucket.refilled(
             self._buckets.get(it.incarnation, token_bucket.Bucket(settings.start_burst, now)),
             now,
-            settings.starts_per_second * self.rate,
+            settings.starts_per_second * rate,
             settings.start_burst,
         )
         self._buckets[it.incarnation] = bucket

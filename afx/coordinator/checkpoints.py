@@ -39,7 +39,7 @@ class Checkpoints:
         A cursor that a node has written there since is newer, and stays. Raises
         FencedError when Redis loses its data again meanwhile.
         """
-        if self._redis.exists(keys.CURSORS_KEPT):
+        if self._redis.exists(keys.CURSORS_COMPLETE):
             return
         marker = keys.cursors_restoring(self._leadership.term)
         self._redis.set(marker, 1)
@@ -53,7 +53,7 @@ class Checkpoints:
             pipe.execute()
             count += len(page)
         try:
-            self._redis.rename(marker, keys.CURSORS_KEPT)
+            self._redis.rename(marker, keys.CURSORS_COMPLETE)
         except redis.ResponseError as error:
             raise FencedError(
                 "Redis lost its data while cursors were restored; a new term begins."

@@ -59,14 +59,14 @@ class Moves:
         """
         news = MoveNews()
         self._reservations.cancel_unused(self._table.active, now)
-        wanted = self._plan_requested(requested, ready, news)
-        wanted += self._plan_drains(nodes, ready, news)
-        if not wanted:
+        planned = self._plan_requested(requested, ready, news)
+        planned += self._plan_drains(nodes, ready, news)
+        if not planned:
             return news
-        traits = placing.traits([it.session for it in wanted])
+        traits = placing.traits([it.session for it in planned])
         premium = {session for session, it in traits.items() if it.premium}
-        reserved = self._reservations.reserve(wanted, premium)
-        for it in wanted:
+        reserved = self._reservations.reserve(planned, premium)
+        for it in planned:
             if it.session in reserved:
                 news.begun[it.session] = it.node
             elif it.session in requested:
@@ -80,7 +80,7 @@ class Moves:
     ) -> list[Placement]:
         by_name = {it.name: it for it in ready}
         requests = self._requests([it for it in requested if it in self._table.active])
-        wanted: list[Placement] = []
+        planned: list[Placement] = []
         for session, request in requests.items():
             active, target = self._table.active[session], requested[session]
             if session in self._reservations.placements or active.state == "stopping":
@@ -98,12 +98,12 @@ class Moves:
             # Start tokens limit bursts of hundreds of sessions; a single move needs none.
             plan = placement.plan([request], [placement.with_starts(it, 1) for it in homes])
             if plan.placed:
-                wanted += plan.placed
+                planned += plan.placed
             else:
                 news.refused[session] = (
                     f"node {target} has no room for it" if target else "no other node has room"
                 )
-        return wanted
+        return planned
 
     def _plan_drains(
         self, nodes: Sequence[WorkerView], ready: Sequence[Node], news: MoveNews

@@ -32,7 +32,7 @@ class Ownership:
         self._release = FencedScript(client, "release")
         self._restore = FencedScript(client, "restore")
 
-    def claim(self, wanted: Sequence[tuple[Active, int]]) -> tuple[list[Active], list[int]]:
+    def claim(self, places: Sequence[tuple[Active, int]]) -> tuple[list[Active], list[int]]:
         """Make nodes the owners of sessions that need so many bytes.
 
         Returns the assignments that got their place, and the sessions whose node
@@ -40,7 +40,7 @@ class Ownership:
         """
         claimed: list[Active] = []
         no_room: list[int] = []
-        for part in _parts(wanted, _PLACED_PER_CALL):
+        for part in _parts(places, _PLACED_PER_CALL):
             self._leadership.check()
             items = [place_item(active, needed, self._headroom) for active, needed in part]
             answers = self._place(self._leadership.term, args=items)

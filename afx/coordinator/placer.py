@@ -69,9 +69,9 @@ class Placer:
             it: self._capacity.request(by_id[it], now) for it in order if it not in reserved
         }
         plan = placement.plan(list(requests.values()), ready)
-        wanted = [*reserved.values(), *plan.placed]
+        planned = [*reserved.values(), *plan.placed]
         made = self._table.place(
-            [Proposal(it, by_id[it.session].revision, by_id[it.session].queued) for it in wanted],
+            [Proposal(it, by_id[it.session].revision, by_id[it.session].queued) for it in planned],
             now,
         )
         for it in made.active.values():
@@ -84,7 +84,7 @@ class Placer:
         reasons = _reasons(plan, made.no_room, by_id, has_ready_node=bool(ready))
         queued = self._queue(reasons, by_id)
         return Outcome(
-            again=bool(plan.later) or len(made.active) < len(wanted) or not queued,
+            again=bool(plan.later) or len(made.active) < len(planned) or not queued,
             placed=len(made.active),
             unschedulable_premium=tuple(requests[it] for it in plan.full if requests[it].premium),
         )

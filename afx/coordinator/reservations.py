@@ -42,21 +42,21 @@ class Reservations:
         """The sessions on the move, and where room is reserved for them."""
         return self._placements
 
-    def reserve(self, wanted: Sequence[Placement], premium: Collection[int]) -> set[int]:
+    def reserve(self, moves: Sequence[Placement], premium: Collection[int]) -> set[int]:
         """Reserve room for sessions that are to move; returns those that got it.
 
         ``premium`` are the premium users' sessions among them.
         """
-        if not wanted:
+        if not moves:
             return set()
         self._leadership.check()
         items = [
             reserve_item(it, self._headroom, 0.0 if it.session in premium else self._premium_share)
-            for it in wanted
+            for it in moves
         ]
         answers = self._reserve(self._leadership.term, args=items)
         reserved = {
-            it.session: it for it, answer in zip(wanted, answers, strict=True) if answer == "OK"
+            it.session: it for it, answer in zip(moves, answers, strict=True) if answer == "OK"
         }
         self._placements |= reserved
         return set(reserved)

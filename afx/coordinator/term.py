@@ -211,9 +211,9 @@ class Term:
 
     def _ready_nodes(self, nodes: Sequence[WorkerView], now: float) -> list[Node]:
         """Return the nodes that may be given sessions, at the rate that the brake allows."""
-        self._capacity.rate = self._brake.rate(now)
+        rate = self._brake.rate(now)
         ready = [
-            self._capacity.node(it, now)
+            self._capacity.node(it, now, rate)
             for it in nodes
             if it.state == "ready" and self._detector.is_alive(it, now)
         ]

@@ -131,7 +131,7 @@ def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(new_lab: N
     lab.wait("the other has copied", lambda: lab.sandbox.call("judge")["delivered"] == 60, 10)
     lab.wait("its cursor is copied", lambda: copied(lab) >= 1, 10)
     lab.redis.flushall()
-    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_KEPT)), 20)
+    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_COMPLETE)), 20)
     sessions.set_desired_state(session, "running")
     verdict = lab.wait_delivered(20)
     assert clean(verdict), verdict

@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.term_harness import IDLE, TermHarness
+from support.term_harness import IDLE, TermHarness, add, placed, running
 
-from afx.cluster import keys, reports
-from afx.cluster.reports import Failed, FailureReason
+from afx.cluster import keys
 from afx.errors import FencedError
-from models import base, schema
 from models.base import transaction
-from models.storage import assignments, cluster, queue, rules, sessions, users, workers
-from models.storage.rules import NewRule
-from models.storage.sessions import NewSession
-
-
-@pytest.fixture
-def sql(home: Path) -> Iterator[None]:
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
-    yield
-    base.close_database()
-
-
-@pytest.fixture
-def harness(home: Path, redis_url: str, sql: None) -> Iterator[TermHarness]:
-    del sql
-    harness = TermHarness(home, redis_url)
-    yield harness
-    harness.close()
-
-
-def add(owner: str, count: int, **requires: str) -> list[int]:
-    made = sessions.create_many(
-        users.create(owner), [NewSession(f"{owner}{n}", "sealed") for n in range(count)]
-    )
-    rules.create_many([NewRule(it, "r", ["-1"], ["-2"]) for it in made])
-    for it in made:
-        if requires:
-            sessions.set_requires(sessions.find(str(it)), requires)
-    return made
-
-
-def placed() -> dict[int, str]:
-    return {it.session: it.worker for it in assignments.active()}
-
-
-def running() -> set[int]:
-    return {it.session for it in assignments.active() if it.state == "running"}
+from models.storage import assignments, cluster, queue, sessions, workers
 
 
 def test_unschedulable_sessions_do_not_hold_up_those_behind_them(
@@ -155,22 +115,10 @@ def test_a_session_that_ended_is_not_placed_before_its_cool_down_is_over(
 ) -> None:
     del sql
     harness = TermHarness(home, redis_url, cool_down_seconds=3.0)
-    node = harness.add_node("w1")
+    harness.add_node("w1")
     [session] = add("alice", 1)
     harness.until(lambda: running() == {session})
-    [first] = assignments.active()
-    reports.publish(
-        harness.redis,
-        [
-            Failed(
-                node="w1",
-                incarnation=node.incarnation,
-                session_id=session,
-                epoch=first.epoch,
-                reason=FailureReason.TELEGRAM_ERROR,
-            )
-        ],
-    )
+    harness.report_failure(session)
     harness.until(lambda: not assignments.active())
     ended_at = harness.now
     sessions.set_desired_state(sessions.find(str(session)), "running")  # no pause before a retry
@@ -213,3 +161,21 @@ def test_a_node_that_never_answers_an_order_is_restarted(harness: TermHarness) -
     harness.obeying = False
     harness.until(lambda: harness.registry.all()[0].state == "recycling")
     assert len(harness.sent("start", session)) > 1
+
+
+def test_room_for_a_move_is_given_back_when_the_session_is_paused_meanwhile(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.add_node("w2")
+    harness.obeying = False
+    with transaction():
+        workers.set_desired_state("w1", "draining")
+    harness.until(lambda: harness.assigned() == {"w1": 1, "w2": 1})
+    sessions.set_desired_state(sessions.find(str(session)), "paused")
+    harness.obeying = True
+    harness.until(lambda: not assignments.active())
+    assert harness.assigned() == {"w1": 0, "w2": 1}
+    harness.until(lambda: harness.assigned() == {"w1": 0, "w2": 0})

@@ -18,11 +18,14 @@ from afx.cluster import reports
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership
 from afx.cluster.registry import Identity, Metrics, Registry
-from afx.cluster.reports import Report, Running, Stopped, StopReason
+from afx.cluster.reports import Failed, FailureReason, Report, Running, Stopped, StopReason
 from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
+from models.storage import assignments, rules, sessions, users
+from models.storage.rules import NewRule
+from models.storage.sessions import NewSession
 
 MIB = 1 << 20
 IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
@@ -56,6 +59,28 @@ class RecordedOrders(Orders):
         """Record an order for each session."""
         del term
         self.sent += (Order(kind, node, incarnation, *it) for it in items)
+
+
+def add(owner: str, count: int, **requires: str) -> list[int]:
+    """Add a user with sessions that should run; returns their ids."""
+    made = sessions.create_many(
+        users.create(owner), [NewSession(f"{owner}{n}", "sealed") for n in range(count)]
+    )
+    rules.create_many([NewRule(it, "r", ["-1"], ["-2"]) for it in made])
+    for it in made:
+        if requires:
+            sessions.set_requires(sessions.find(str(it)), requires)
+    return made
+
+
+def placed() -> dict[int, str]:
+    """Return session → node."""
+    return {it.session: it.worker for it in assignments.active()}
+
+
+def running() -> set[int]:
+    """Return the sessions that run, as SQL says."""
+    return {it.session for it in assignments.active() if it.state == "running"}
 
 
 def elect(redis_url: str, holder: str = "test:1:x") -> tuple[LeaderElection, Leadership]:
@@ -139,6 +164,28 @@ class TermHarness:
     def sent(self, kind: str, session: int) -> list[Order]:
         """Return the orders of a kind that were given for a session."""
         return [it for it in self.orders.sent if (it.kind, it.session) == (kind, session)]
+
+    def assigned(self) -> dict[str, int]:
+        """Return node → its count of sessions in Redis."""
+        return {it.name: it.assigned for it in self.registry.all()}
+
+    def report_failure(
+        self,
+        session: int,
+        reason: FailureReason = FailureReason.TELEGRAM_ERROR,
+        *,
+        epoch: int | None = None,
+    ) -> None:
+        """Report that a session has failed, under its epoch or another one."""
+        [active] = [it for it in assignments.active() if it.session == session]
+        failed = Failed(
+            node=active.worker,
+            incarnation=active.incarnation,
+            session_id=session,
+            epoch=active.epoch if epoch is None else epoch,
+            reason=reason,
+        )
+        reports.publish(self.redis, [failed])
 
     def overflow(self) -> set[str]:
         """Return the ids of the jobs in the overflow queue."""
