@@ -43,7 +43,7 @@ from afx.coordinator.unwanted import UnwantedSessions
 from afx.coordinator.wire import Headroom
 from models.storage import assignments, cluster, placing
 
-PLACED_PER_ROUND = 1000
+_PLACED_PER_ROUND = 1000
 _CONTROL_SECONDS = 0.2
 _LEARN_SECONDS = 60.0
 
@@ -70,7 +70,7 @@ class Term:
         resources: Resources,
         leadership: Leadership,
         *,
-        placed_per_round: int = PLACED_PER_ROUND,
+        placed_per_round: int = _PLACED_PER_ROUND,
     ) -> None:
         """Begin a generation of epochs, restore what Redis may have lost, and read SQL.
 
@@ -79,12 +79,13 @@ class Term:
         """
         settings, client = resources.settings, resources.client
         monotonic = resources.clock.monotonic
-        now = monotonic()
         self._leadership = leadership
         self._registry = resources.registry
         self._monotonic = monotonic
         self._rest = timedelta(minutes=settings.preemption_rest_minutes)
         self.generation = _begin_generation(client, leadership)
+        # From here on no earlier leader ends a session: cool-downs count from now.
+        now = monotonic()
         # Before any spec: a node that finds a spec has to find the cursor too.
         self._checkpoints = Checkpoints(client, leadership)
         self._checkpoints.restore()
