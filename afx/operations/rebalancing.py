@@ -1,4 +1,4 @@
-"""Evening the nodes out by hand, by the leader's own plan."""
+"""Rebalancing on request, by the plan that the leader uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.storage import controls, placing
 
 
 def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
-    """Return how uneven the nodes are, and which sessions would move."""
+    """Return the imbalance of the nodes, and which sessions would move."""
     nodes = Registry(client).all()
     running = placing.running(timedelta(minutes=settings.preemption_rest_minutes))
     capacity = Capacity(settings)
@@ -40,7 +40,7 @@ def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
 
 
 def apply(operator: Operator, settings: Settings, client: redis.Redis) -> dict[str, Any]:
-    """Request the moves of the plan; what is under way already stays as it is."""
+    """Request the moves of the plan; a move that is under way already is left out."""
     found = plan(settings, client)
     if not found["moves"]:
         return found

@@ -1,4 +1,4 @@
-"""Which free sessions are preempted when a premium one fits nowhere: a pure choice."""
+"""Which free sessions are preempted for an unschedulable premium one: a pure choice."""
 
 from __future__ import annotations
 
