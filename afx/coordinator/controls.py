@@ -98,7 +98,7 @@ class Controls:
     def _apply(self, node: WorkerView, state: str) -> WorkerView:
         if node.state not in LIVE_STATES or not node_state.may_change(node.state, state):
             return node
-        if not self._registry.wish(node.name, node.incarnation, state, self._term):  # type: ignore[arg-type]
+        if not self._registry.set_desired_state(node.name, node.incarnation, state, self._term):  # type: ignore[arg-type]
             return node
         log.info("node_desired_state_set", node=node.name, state=state)
         return replace(node, state=state)  # type: ignore[arg-type]

@@ -298,7 +298,7 @@ def test_all_coordinators_restart_under_their_pids_without_a_message_lost(
     recycled = afx("coordinator", "recycle")
     assert recycled.returncode == 0, recycled.stderr
     assert "restarted" in recycled.stdout
-    lab.wait("both have restarted", lambda: logged(lab, "coordinator_begins_anew") == 2, 10)
+    lab.wait("both have restarted", lambda: logged(lab, "coordinator_restarting") == 2, 10)
     assert {name: child.pid for name, child in lab.processes.children.items()} == pids
     assert all(child.exit_code() is None for child in lab.processes.children.values())
     status = json.loads(afx("coordinator", "status", "--json").stdout)
