@@ -104,12 +104,14 @@ def run_worker(settings: Settings, name: str) -> bool:
     return Supervisor(settings, url, name).run()
 
 
-def run_sandbox(settings: Settings, *, port: int) -> None:
-    """Run the sandbox, a local Telegram, until it is stopped."""
+def run_sandbox(
+    settings: Settings, *, port: int, started: Callable[[dict[str, Any]], None]
+) -> None:
+    """Run the sandbox, a local Telegram, until it is stopped; ``started`` gets its address."""
     from afx.sandbox.process import run
 
     make_home(settings.home)
-    run(settings.home, port=port)
+    run(settings.home, port=port, started=started)
 
 
 def sandbox_client(settings: Settings) -> SandboxClient:

@@ -90,7 +90,8 @@ class ProcessServers:
         else:
             raise AfxError(f"There is no database {file}; run 'afx db upgrade' to create it.")
         if check:
-            self._check_schema(own=own, create=create)
+            with self.translating():
+                self._check_schema(own=own, create=create)
 
     def redis_url(self, *, start: bool = False) -> str:
         """Return the Redis URL in force; ``start`` runs the private one if needed."""
@@ -143,15 +144,16 @@ class ProcessServers:
 
     @contextmanager
     def translating(self) -> Iterator[None]:
-        """Turn errors of Redis inside the block into AfxErrors."""
+        """Turn errors of Redis and of the database inside the block into AfxErrors."""
         try:
             yield
+        except AfxError:
+            raise
         except Exception:
-            if self._redis is None:
-                raise
             from afx.cluster.connection import reachable
+            from models.errors import translated
 
-            with reachable(self._redis_url):
+            with reachable(self._redis_url), translated():
                 raise
 
     def _check_schema(self, *, own: bool, create: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -9,11 +10,12 @@ import typer
 from cli import groups, output
 from cli.shared import Invocation, shared
 
+_SHOWN_FAULTS = 20
 app = groups.group("The audit log: who changed what.")
 
 
 @app.command("list")
-@shared("database_url", "json", limit=50)
+@shared("database_url", "json", pages=True)
 def list_(
     invocation: Invocation,
     actor: Annotated[str | None, typer.Option("--actor", help="Only by this one.")] = None,
@@ -41,8 +43,11 @@ def list_(
         ),
         ("ID", "AT", "ACTOR", "ACTION", "TARGET", "DETAILS"),
         lambda it: (it.id, it.at, it.actor, it.action, it.target, it.details),
-        empty="The audit log is empty.",
-        filters=(actor, action, target),
+        empty=output.no(
+            "entries",
+            filtered=any(it is not None for it in (actor, action, target)),
+            hint="each change makes one",
+        ),
         by_id=True,
     )
 
@@ -63,14 +68,24 @@ def verify(
 
     Example:  afx audit verify
     """
+    from afx.errors import SecretError
     from afx.operations import audit_log
 
     verdict = audit_log.verify(invocation.context, head=head)
     if invocation.json:
-        output.print_json(verdict)
+        fields = asdict(verdict)
+        del fields["key_differs"]
+        output.print_json(fields)
+    elif verdict.key_differs:
+        raise SecretError(
+            f"No entry of the audit log ({verdict.entries}) fits the secret key: it is another "
+            "cluster's, or all entries were changed; check AFX_SECRET_KEY."
+        )
     else:
-        for fault in verdict.faults:
+        for fault in verdict.faults[:_SHOWN_FAULTS]:
             print(fault)
+        if len(verdict.faults) > _SHOWN_FAULTS:
+            print("… and more; --json lists up to 100")
         state = "NOT complete" if verdict.faults else "complete"
         print(
             f"the audit log is {state}: {verdict.entries} entries, compared with {verdict.noted_by}"

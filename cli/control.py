@@ -10,12 +10,12 @@ import typer
 from cli import complete, groups, output
 from cli.shared import Invocation, shared
 
-app = groups.group("Controls: commands to nodes and about sessions.")
+app = groups.group("Controls: requests about nodes and sessions, and their progress.")
 ControlId = Annotated[int, typer.Argument(metavar="ID", help="As 'afx control list' shows it.")]
 
 
 @app.command("list")
-@shared("watch", "database_url", "json", limit=50)
+@shared("watch", "database_url", "json", pages=True)
 def list_(
     invocation: Invocation,
     worker: Annotated[
@@ -45,8 +45,7 @@ def list_(
             it.created_at,
             it.note,
         ),
-        empty="There is no control.",
-        filters=(worker, only_open),
+        empty=output.no("controls", filtered=worker is not None or only_open),
         by_id=True,
     )
 

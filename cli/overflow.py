@@ -10,11 +10,11 @@ import typer
 from cli import groups, output
 from cli.shared import Invocation, shared
 
-app = groups.group("The overflow queue: sessions that are unschedulable and wait for room.")
+app = groups.group("The overflow queue: sessions that no node has room for.")
 
 
 @app.command("list")
-@shared("watch", "database_url", "json", limit=50)
+@shared("watch", "database_url", "json", pages=True)
 def list_(invocation: Invocation) -> None:
     """List the sessions that wait: since when, why, how often they were tried.
 

@@ -101,7 +101,7 @@ def apply(
 
 
 @app.command("list")
-@shared("database_url", "json", limit=100)
+@shared("database_url", "json", pages=True)
 def list_(
     invocation: Invocation,
     session: OfSession = None,
@@ -129,9 +129,11 @@ def list_(
             it.mode,
             it.enabled,
         ),
-        empty="There is no rule; add one with 'afx rule add'.",
-        # --disabled is a filter too.
-        filters=(session, enabled is not None),
+        empty=output.no(
+            "rules",
+            filtered=session is not None or enabled is not None,
+            hint="add one with 'afx rule add'",
+        ),
         by_id=True,
     )
 

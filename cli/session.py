@@ -98,7 +98,7 @@ def import_(
 
 
 @app.command("list")
-@shared("watch", "database_url", "json", limit=100)
+@shared("watch", "database_url", "json", pages=True)
 def list_(
     invocation: Invocation,
     user: Annotated[
@@ -130,8 +130,11 @@ def list_(
         lambda after, limit: sessions.listing(invocation.context, chosen, after=after, limit=limit),
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
         lambda it: (it.id, it.name, it.user, it.tier, it.state, it.node, it.trouble or it.waits),
-        empty="There is no session; add one with 'afx session import'.",
-        filters=(user, tier, node, state, trouble, prefix),
+        empty=output.no(
+            "sessions",
+            filtered=chosen != sessions.SessionFilter(),
+            hint="add one with 'afx session import'",
+        ),
     )
 
 

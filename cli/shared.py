@@ -24,7 +24,7 @@ Reason = Annotated[
     str, typer.Option("--reason", help="Why; the audit log keeps it.", metavar="TEXT")
 ]
 _OPTIONS: dict[str, tuple[Any, Any]] = {
-    "limit": (output.Limit, 100),
+    "limit": (output.Limit, None),
     "after": (output.After, None),
     "everything": (output.Everything, False),
     "watch": (output.Watch, False),
@@ -47,7 +47,7 @@ class Invocation:
     An option that the command does not have keeps its default.
     """
 
-    limit: int = 100
+    limit: int | None = None
     after: str | None = None
     everything: bool = False
     watch: bool = False
@@ -112,18 +112,13 @@ class Invocation:
         cells: Callable[[Any], Sequence[Any]],
         *,
         empty: str,
-        filters: Sequence[object] = (),
         by_id: bool = False,
     ) -> None:
         """Print a list, or print it again and again with --watch.
 
-        ``fetch`` takes (after, limit); ``empty`` is printed when there is no row, unless
-        one of ``filters`` is set; ``by_id``: the list is ordered by a number.
+        ``fetch`` takes (after, limit); ``empty`` is printed when there is no row;
+        ``by_id``: the list is ordered by a number.
         """
-        if self.after is not None:
-            empty = "There are no more rows."
-        elif any(it not in (None, False, "") for it in filters):
-            empty = "Nothing matches these options."
         after = self.after_id if by_id else self.after
         output.repeat(
             lambda: output.print_list(
@@ -147,21 +142,19 @@ class Invocation:
 
 
 def shared(
-    *names: str, change: bool = False, limit: int | None = None, timeout: float | None = None
+    *names: str, change: bool = False, pages: bool = False, timeout: float | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command shared options; its first parameter gets them as an Invocation.
 
-    ``names`` are of ``_OPTIONS``. ``change`` adds --dry-run and --reason; ``limit``,
-    with its default, the options of a paged list; ``timeout``, with its default, those
-    of a command that waits.
+    ``names`` are of ``_OPTIONS``. ``change`` adds --dry-run and --reason; ``pages`` the
+    options of a paged list; ``timeout``, with its default, those of a command that waits.
     """
     chosen = set(names)
     defaults = {name: default for name, (_, default) in _OPTIONS.items()}
     if change:
         chosen |= {"dry_run", "reason"}
-    if limit is not None:
+    if pages:
         chosen |= {"limit", "after", "everything"}
-        defaults["limit"] = limit
     if timeout is not None:
         chosen |= {"wait", "timeout"}
         defaults["timeout"] = timeout

@@ -17,31 +17,20 @@ def up(
 ) -> None:
     """Run a whole cluster on this machine; Ctrl-C ends it cleanly.
 
+    A process that ends is restarted; the command ends when one keeps ending.
+
     Example:  afx up --workers 3
     """
-    from afx.local import private_redis
-    from afx.local.processes import Fleet
+    from afx.config import make_home
+    from afx.local.cluster import run_cluster
+    from afx.local.home_lock import home_lock
 
     servers = invocation.open()
     settings = servers.settings
-    ours = not settings.redis_url and not private_redis.is_running(settings.home)
-    url = servers.redis_url(start=True)
-    servers.open_database(create=True)
-    servers.close()
-    servers.vault()
-    fleet = Fleet(settings, url)
-    try:
-        fleet.start_coordinator()
-        for number in range(1, workers + 1):
-            fleet.start_worker(f"w{number}")
-        print(
-            f"the cluster runs: 1 coordinator, {workers} nodes; home {settings.home}",
-            file=sys.stderr,
-        )
-        print("look at it with 'afx status'; end it with Ctrl-C", file=sys.stderr)
-        fleet.wait()
-    finally:
-        print("stopping: sessions first, then the coordinator", file=sys.stderr)
-        fleet.stop()
-        if ours:
-            private_redis.stop(settings.home)
+    make_home(settings.home)
+    with home_lock(settings.home, "up", "afx up"):
+        # The database and the key exist before the coordinator looks for them.
+        servers.open_database(create=True)
+        servers.close()
+        servers.vault()
+        run_cluster(settings, nodes=workers, notify=lambda line: print(line, file=sys.stderr))

@@ -33,7 +33,7 @@ def add(invocation: Invocation, name: str, tier: Tier = "free") -> None:
 
 
 @app.command("list")
-@shared("database_url", "json", limit=100)
+@shared("database_url", "json", pages=True)
 def list_(
     invocation: Invocation,
     tier: Annotated[
@@ -51,8 +51,9 @@ def list_(
         lambda after, limit: users.listing(invocation.context, after=after, limit=limit, tier=tier),
         ("ID", "NAME", "TIER", "SESSIONS", "CREATED"),
         lambda it: (it.id, it.name, it.tier, it.sessions, it.created_at),
-        empty="There is no user; add one with 'afx user add NAME'.",
-        filters=(tier,),
+        empty=output.no(
+            "users", filtered=tier is not None, hint="add one with 'afx user add NAME'"
+        ),
     )
 
 

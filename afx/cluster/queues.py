@@ -1,11 +1,15 @@
-"""The names of the RQ queues, and of the jobs in them."""
+"""The names of the RQ queues, and of the kinds of jobs in them.
+
+A kind's name is also the function name that RQ's tools show; it is never imported.
+"""
 
 from __future__ import annotations
 
-ORDER = "jobs.sessions.order"
+START = "jobs.sessions.start"
+STOP = "jobs.sessions.stop"
 WAIT = "jobs.sessions.wait"
 OVERFLOW = "overflow"
-"""Sessions that fit nowhere; the coordinator takes them out again."""
+"""Sessions for which no node has room; no worker takes jobs from it."""
 
 
 def node(name: str, incarnation: str) -> str:

@@ -40,6 +40,8 @@ class AuditVerdict:
     faults: tuple[str, ...]
     noted_by: str
     """With which earlier head the log was compared."""
+    key_differs: bool
+    """Whether no entry at all fits the key: most likely it is another cluster's."""
 
 
 @operation("audit:read")
@@ -67,7 +69,9 @@ def verify(context: Context, *, head: str = "") -> AuditVerdict:
     """
     seen, source = _noted_head(context, head)
     verdict = audit.verify(context.servers.audit_keys(create=False), seen=seen)
-    return AuditVerdict(verdict.entries, verdict.digest, verdict.faults, source)
+    return AuditVerdict(
+        verdict.entries, verdict.digest, verdict.faults, source, verdict.key_differs
+    )
 
 
 def _noted_head(context: Context, head: str) -> tuple[tuple[int, str] | None, str]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from afx.cluster import events, keys
+from afx.cluster.leadership import read_leader
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.reports import refused_count
 from afx.operations.context import Context, operation
-from afx.operations.coordinators import read_leader, read_number
+from afx.operations.coordinators import read_number
 from models.storage import controls, sessions
 
 
@@ -73,12 +74,13 @@ class ActivitySample:
 def status(context: Context) -> ClusterStatus:
     """Return the cluster's status."""
     client = context.servers.redis()
+    leader = read_leader(client)
     nodes = Registry(client).all()
     live = [it for it in nodes if it.state in LIVE_STATES]
     states = sessions.count_by_state()
     troubled = states.pop("troubled")
     return ClusterStatus(
-        leader=read_leader(client),
+        leader=leader.name if leader else None,
         term=read_number(client, keys.TERM),
         nodes=len(live),
         nodes_known=len(nodes),

@@ -69,7 +69,7 @@ class Servers(Protocol):
         """Return the keys of the audit log, newest first."""
 
     def translating(self) -> AbstractContextManager[None]:
-        """Turn errors of Redis inside the block into AfxErrors."""
+        """Turn errors of Redis and the database inside the block into AfxErrors."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import redis
 
 from afx.cluster import keys
+from afx.cluster.leadership import read_leader
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.requests import Requested
 from models.storage import cluster, controls
+from models.storage.control_subjects import CoordinatorsSubject
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,8 +30,9 @@ class CoordinatorStatus:
 def status(context: Context) -> CoordinatorStatus:
     """Return which coordinator leads, and since which term."""
     client = context.servers.redis()
+    leader = read_leader(client)
     return CoordinatorStatus(
-        leader=read_leader(client),
+        leader=leader.name if leader else None,
         term=read_number(client, keys.TERM),
         term_in_sql=cluster.term(),
         generation=read_number(client, keys.GENERATION),
@@ -40,15 +43,11 @@ def status(context: Context) -> CoordinatorStatus:
 def recycle(context: Context) -> Requested:
     """Request that all coordinators restart: standbys first, then the leader."""
     with change(context, "coordinator.recycle", "coordinators") as details:
-        control = controls.request("recycle", context.actor.name)
+        control = controls.request(
+            kind="recycle", subject=CoordinatorsSubject(), actor=context.actor.name
+        )
         details["control"] = control.id
     return Requested("coordinators", control.id)
-
-
-def read_leader(client: redis.Redis) -> str | None:
-    """Return ``host:pid`` of the leader; None when there is none."""
-    record = str(client.get(keys.LEADER) or "")
-    return record.rpartition(":")[0] or None
 
 
 def read_number(client: redis.Redis, key: str) -> int:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from afx.cluster.registry import Registry
-from afx.coordinator.capacity import Capacity
+from afx.coordinator.capacity import Capacity, node_loads, rebalance_plan
 from afx.coordinator.decisions import rebalance
-from afx.coordinator.upkeep import carriers, rebalance_plan
 from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from models.base import transaction
 from models.storage import controls, placing
+from models.storage.control_subjects import SessionSubject
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,7 +46,7 @@ def plan(context: Context) -> RebalancePlan:
     moves = rebalance_plan(nodes, running, capacity)
     names = placing.standing([it.session for it in moves])
     return RebalancePlan(
-        round(rebalance.imbalance(carriers(nodes)), 4),
+        round(rebalance.imbalance(node_loads(nodes)), 4),
         tuple(
             PlannedMove(names[it.session].name, it.session, it.source, it.target) for it in moves
         ),
@@ -63,7 +63,12 @@ def apply(context: Context) -> RebalancePlan:
     with transaction(), change(context, "rebalance.apply", "cluster") as details:
         for it in planned.moves:
             try:
-                controls.request("move", context.actor.name, worker=it.target, session=it.id)
+                controls.request(
+                    kind="move",
+                    subject=SessionSubject(it.id),
+                    actor=context.actor.name,
+                    target=it.target,
+                )
             except UsageError:
                 continue  # one is under way
             requested.append(it)

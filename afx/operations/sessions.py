@@ -16,6 +16,7 @@ from afx.operations.rules import RuleRow
 from afx.security.vault import Vault
 from models.names import check_name
 from models.storage import assignments, controls, rules, sessions, users, workers
+from models.storage.control_subjects import SessionSubject
 from models.storage.sessions import NewSession, SessionFilter
 from models.tables import Session
 
@@ -181,7 +182,9 @@ def move(context: Context, name: str, node: str = "") -> Requested:
     if target and row.node == target and row.state == "running":
         return Requested(session.name, None, f"already runs on {target}")
     with change(context, "session.move", f"session/{session.name}") as details:
-        control = controls.request("move", context.actor.name, worker=target, session=session.id)
+        control = controls.request(
+            kind="move", subject=SessionSubject(session.id), actor=context.actor.name, target=target
+        )
         details.update(
             {"before": {"node": row.node}, "after": {"node": target}, "control": control.id}
         )
@@ -201,7 +204,9 @@ def remove(context: Context, name: str) -> Requested:
         if sessions.remove_unused(session):
             return Requested(session.name, None, "is removed")
         sessions.mark_removing(session)
-        control = controls.request("remove", context.actor.name, session=session.id)
+        control = controls.request(
+            kind="remove", subject=SessionSubject(session.id), actor=context.actor.name
+        )
         details["control"] = control.id
     return Requested(session.name, control.id)
 
@@ -215,7 +220,9 @@ def _set_desired_state(
         return Requested(session.name, None, f"is already {row.state}")
     with change(context, f"session.{kind}", f"session/{session.name}") as details:
         sessions.set_desired_state(session, state)
-        control = controls.request(kind, context.actor.name, session=session.id)
+        control = controls.request(
+            kind=kind, subject=SessionSubject(session.id), actor=context.actor.name
+        )
         details.update(
             {
                 "before": {"desired_state": row.desired_state, "trouble": row.trouble},

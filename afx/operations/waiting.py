@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from afx.cluster.leadership import read_leader
 from afx.errors import AfxError
 from afx.operations.context import Context, operation
 from afx.operations.controls import check_owner
-from afx.operations.coordinators import read_leader
 from afx.operations.requests import Requested
 from models.storage import controls
 

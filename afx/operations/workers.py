@@ -13,6 +13,7 @@ from afx.operations.context import Context, operation
 from afx.operations.requests import Requested
 from models.base import transaction
 from models.storage import controls, workers
+from models.storage.control_subjects import NodeSubject
 
 _CONTROLS_SHOWN = 20
 
@@ -104,7 +105,12 @@ def recycle(context: Context, name: str, *, forced: bool = False) -> Requested:
     """
     worker = workers.find(name)
     with change(context, "worker.recycle", f"worker/{worker.name}") as details:
-        control = controls.request("recycle", context.actor.name, worker=worker.name, forced=forced)
+        control = controls.request(
+            kind="recycle",
+            subject=NodeSubject(worker.name),
+            actor=context.actor.name,
+            forced=forced,
+        )
         details.update({"control": control.id, "forced": forced})
     return Requested(worker.name, control.id)
 
@@ -131,11 +137,18 @@ def _set_desired_states(
 
 def _set_desired_state(context: Context, name: str, kind: str, state: str) -> Requested:
     worker = workers.find(name)
-    if worker.desired_state == state and kind != "drain":
+    subject = NodeSubject(worker.name)
+    # To uncordon a node is to end a recycle, which drains the node as well.
+    recycle = controls.find_open(kind="recycle", subject=subject) if kind == "uncordon" else None
+    if worker.desired_state == state and kind != "drain" and recycle is None:
         return Requested(worker.name, None, f"is already {state}")
     with change(context, f"worker.{kind}", f"worker/{worker.name}") as details:
         workers.set_desired_state(worker.name, state)
-        control = controls.request(kind, context.actor.name, worker=worker.name)
+        if recycle is not None:
+            controls.cancel(recycle.id, "superseded: desired state is ready")
+        control = controls.request(
+            kind=kind, subject=NodeSubject(worker.name), actor=context.actor.name
+        )
         details.update(
             {
                 "before": {"desired_state": worker.desired_state},
@@ -152,7 +165,9 @@ def _end(context: Context, names: Sequence[str], kind: str) -> tuple[Requested, 
         for name in names:
             worker = workers.find(name)
             with change(context, f"worker.{kind}", f"worker/{worker.name}") as details:
-                control = controls.request(kind, context.actor.name, worker=worker.name)
+                control = controls.request(
+                    kind=kind, subject=NodeSubject(worker.name), actor=context.actor.name
+                )
                 details.update({"before": {"state": worker.state}, "control": control.id})
             requested.append(Requested(worker.name, control.id))
     return tuple(requested)

@@ -1,6 +1,6 @@
 """Ends a test run with the tests that it left out, and why; also under xdist.
 
-``--strict-markers`` and the list of markers in pyproject.toml give the reasons: a test
+The list of markers in pyproject.toml gives the reasons: a test
 that the default ``-m`` expression deselects is named under its marker's description.
 """
 
