@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from afx.local.home_lock import home_lock
 from afx.sandbox.client import ADDRESS_FILE
 from afx.sandbox.control import Control
 from afx.sandbox.server import SandboxServer
@@ -31,15 +32,17 @@ def run(
 ) -> None:
     """Serve until SIGINT, SIGTERM or the control call ``stop``.
 
-    The address is written to ``home/sandbox.json`` and given to ``started``.
+    The address is written to ``home/sandbox.json`` and given to ``started``. Raises
+    UsageError when a sandbox runs in this home already.
     """
-    _raise_file_limit()
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(_serve(home, host, port, control_port, started))
-    else:
-        uvloop.run(_serve(home, host, port, control_port, started))
+    with home_lock(home, "sandbox", "afx sandbox start"):
+        _raise_file_limit()
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(_serve(home, host, port, control_port, started))
+        else:
+            uvloop.run(_serve(home, host, port, control_port, started))
 
 
 async def _serve(
