@@ -49,7 +49,13 @@ async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
     memory = LeaseMemory(orders["memory"])
     node, incarnation = orders["node"], orders["incarnation"]
     host = Host(
-        settings, orders["redis_url"], node, incarnation, memory, vault, orders["settled_pipe"]
+        settings,
+        redis_url=orders["redis_url"],
+        node=node,
+        incarnation=incarnation,
+        memory=memory,
+        vault=vault,
+        settled_pipe=orders["settled_pipe"],
     )
     executor = Executor(
         host, orders["redis_url"], queues.node(node, incarnation), incarnation, vault.signing_key()

@@ -1,8 +1,9 @@
-"""A running session against a sandbox in the test's own loop."""
+"""A hosted session against a sandbox in the test's own loop."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from support.sandbox import Town, play, until
 from telethon import errors
 
+from afx.clock import SYSTEM_CLOCK
 from afx.cluster.specs import RuleSpec, SessionSpec
-from afx.node.running import Environment, RunningSession, StartError
+from afx.node.session import Environment, HostedSession, StartError, Totals
 from afx.sandbox.judge.flow import post
 from afx.sandbox.telegram.world import Account, Channel
 from afx.telegram.client import guarded_connection
@@ -33,7 +35,7 @@ class Stage:
         account: Account,
         *rules: tuple[Any, Any, str],
         cursors: Mapping[str, str] | None = None,
-    ) -> RunningSession:
+    ) -> HostedSession:
         spec = SessionSpec(
             1,
             "one",
@@ -45,20 +47,23 @@ class Stage:
             ),
         )
         environment = Environment(
-            1,
-            "sandbox",
-            guarded_connection(lambda: self.may_write, 2.0),
-            lambda: self.may_write,
-            lambda _: None,
-            lambda _, error: self.lost.append(error),
-            lambda _, _reason, text: self.troubles.append(text),
+            api_id=1,
+            api_hash="sandbox",
+            connection=guarded_connection(lambda: self.may_write, 2.0),
+            may_write=lambda: self.may_write,
+            dirty=lambda _: None,
+            gave_up=lambda _, error: self.lost.append(error),
+            trouble=lambda _, _reason, text: self.troubles.append(text),
+            clock=SYSTEM_CLOCK,
+            rng=random.Random(1),
+            totals=Totals(),
         )
         stored = StoredSession(self.town.login(account), cursors or {}, {})
-        return RunningSession(spec, 1, stored, environment)
+        return HostedSession(spec, 1, stored, environment)
 
-    def commit(self, session: RunningSession) -> dict[str, str]:
+    def commit(self, session: HostedSession) -> dict[str, str]:
         """Return the cursors as a host would have stored them."""
-        cursor, _links, _fresh = session.collect_uncommitted()
+        cursor = session.collect_uncommitted().cursor
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
         return dict(self.progress)
 
@@ -204,7 +209,7 @@ def test_a_replay_from_an_old_cursor_doubles_nothing(mode: str) -> None:
         copies: list[int] = []
 
         def rebuilt() -> bool:
-            copies.extend(it.copy for it in again.collect_uncommitted()[1])
+            copies.extend(it.copy for it in again.collect_uncommitted().links)
             return len(copies) >= 41
 
         await until(rebuilt)
@@ -278,7 +283,7 @@ def test_a_destination_that_refuses_is_reported_and_holds_up_nothing() -> None:
         await session.start()
         say(town, source, "one")
         await until(lambda: stage.troubles and texts(to))
-        assert "ChatWriteForbidden" in stage.troubles[0]
+        assert "CHAT_WRITE_FORBIDDEN" in stage.troubles[0]
         await until(lambda: stage.commit(session)[f"channel:{source.id}"] == "2")
         await session.stop()
 
@@ -307,6 +312,7 @@ def test_a_chat_that_the_account_does_not_know_is_a_reason_not_to_start() -> Non
         session = stage.session(account, (source, "@nobody_here", "copy"))
         with pytest.raises(StartError, match="@nobody_here"):
             await session.start()
+        await session.stop()
         await until(lambda: not town.server.connections)
 
     play(story)
