@@ -45,6 +45,6 @@ async def host_on(redis_url: str, home: Path) -> AsyncIterator[Host]:
 
 async def settle(host: Host) -> None:
     """Wait until the host has nothing under way."""
-    while host._tasks:
-        await asyncio.wait(set(host._tasks))
+    while host._runner.tasks:
+        await asyncio.wait(set(host._runner.tasks))
         await asyncio.sleep(0)
