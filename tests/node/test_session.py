@@ -10,13 +10,20 @@ from typing import Any
 import pytest
 from support.sandbox import Town, play, until
 from telethon import errors
+from telethon.tl import functions
 
 from afx.clock import SYSTEM_CLOCK
 from afx.cluster.specs import RuleSpec, SessionSpec
+from afx.node import lane
 from afx.node.session import Environment, HostedSession, StartError, Totals
 from afx.sandbox.judge.flow import post
+from afx.sandbox.mtproto.connection import RpcError
+from afx.sandbox.telegram.methods import HANDLERS
 from afx.sandbox.telegram.world import Account, Channel
+from afx.telegram import client, updates
 from afx.telegram.client import guarded_connection
+from afx.telegram.messages import incoming
+from afx.telegram.sender import send
 from afx.telegram.session import StoredSession
 
 
@@ -346,6 +353,188 @@ def test_without_a_lease_not_a_byte_is_written() -> None:
         await asyncio.sleep(0.3)
         assert town.server.requests == before
         assert texts(to) == []
+        await session.stop()
+
+    play(story)
+
+
+class Answers:
+    """Counts one method's requests, and answers the first ones by an error."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, request: type, *refusals: tuple[int, str]
+    ) -> None:
+        self.requests: list[Any] = []
+        self._refusals = list(refusals)
+        self._answer = HANDLERS[request]
+        monkeypatch.setitem(HANDLERS, request, self._handle)
+
+    def _handle(self, call: Any, request: Any) -> Any:
+        self.requests.append(request)
+        if self._refusals:
+            raise RpcError(*self._refusals.pop(0))
+        return self._answer(call, request)
+
+
+def test_a_difference_is_asked_for_with_a_date_and_later_with_the_stored_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    differences = Answers(monkeypatch, functions.updates.GetDifferenceRequest)
+
+    async def story(town: Town) -> None:
+        stage, account, source, to = scene(town)
+        session = stage.session(account, (source, to, "copy"))
+        await session.start()
+        await session.stop()
+        date = int(stage.commit(session)["account"].split(":")[2])
+        assert date == int(differences.requests[0].date.timestamp()) > 0
+        cursors = {**stage.progress, "account": "1:0:1700000000"}
+        again = stage.session(account, (source, to, "copy"), cursors=cursors)
+        await again.start()
+        await again.stop()
+        assert int(differences.requests[1].date.timestamp()) == 1_700_000_000
+
+    play(story)
+
+
+def test_a_stored_cursor_without_a_date_gets_one_and_keeps_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    differences = Answers(monkeypatch, functions.updates.GetDifferenceRequest)
+
+    async def story(town: Town) -> None:
+        stage, account, source, to = scene(town)
+        session = stage.session(account, (source, to, "copy"), cursors={"account": "1:0:0"})
+        await session.start()
+        await session.stop()
+        assert differences.requests[0].pts == 1
+        assert differences.requests[0].date.timestamp() > 0
+
+    play(story)
+
+
+@pytest.mark.parametrize("name", ["TOPIC_CLOSED", "PRIVACY_PREMIUM_REQUIRED"])
+def test_a_406_about_one_message_is_reported_and_does_not_end_the_session(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    Answers(monkeypatch, functions.messages.SendMessageRequest, (406, name))
+
+    async def story(town: Town) -> None:
+        stage, account, source, to = scene(town)
+        session = stage.session(account, (source, to, "copy"))
+        await session.start()
+        say(town, source, "one")
+        await until(lambda: stage.troubles)
+        say(town, source, "two")
+        await until(lambda: texts(to) == ["two"])
+        assert name in stage.troubles[0]
+        assert not stage.lost
+        await session.stop()
+
+    play(story)
+
+
+def test_the_loop_guard_keeps_messages_of_unrelated_rules() -> None:
+    """Their ids are those of copies in another chat, whose answers were lost."""
+
+    async def story(town: Town) -> None:
+        account = town.server.world.add_account()
+        one, two = town.channel(posters=(account,)), town.channel(posters=(account,))
+        source, to = town.channel(account), town.channel(posters=(account,))
+        session = Stage(town).session(
+            account, (one, two, "copy"), (two, one, "copy"), (source, to, "copy")
+        )
+        await session.start()
+        wanted = [f"message {number}" for number in range(15)]
+        for number, text in enumerate(wanted):
+            say(town, one, text)
+            say(town, source, text)
+            if number % 5 == 2:
+                await asyncio.sleep(0.01)
+                town.server.drop(account.id)
+        await until(lambda: len(texts(to)) >= 15 and len(texts(two)) >= 15)
+        assert texts(to) == texts(two) == texts(one) == wanted
+        await session.stop()
+
+    play(story)
+
+
+def test_an_update_that_cannot_be_handled_is_reported_and_fetched_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail_once(message: Any) -> Any:
+        monkeypatch.setattr(updates, "incoming", incoming)
+        raise TypeError("a message of a new kind")
+
+    async def story(town: Town) -> None:
+        stage, account, source, to = scene(town)
+        session = stage.session(account, (source, to, "copy"))
+        await session.start()
+        monkeypatch.setattr(updates, "incoming", fail_once)
+        say(town, source, "one")
+        await until(lambda: stage.troubles)
+        say(town, source, "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        await session.stop()
+
+    play(story)
+
+
+def test_an_error_in_a_lane_is_reported_and_does_not_reconnect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail_once(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(lane, "send", send)
+        raise ValueError("no access hash is known")
+
+    async def story(town: Town) -> None:
+        stage, account, source, to = scene(town)
+        session = stage.session(account, (source, to, "copy"))
+        await session.start()
+        connections = set(town.server.connections)
+        monkeypatch.setattr(lane, "send", fail_once)
+        say(town, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        assert "no access hash" in stage.troubles[0]
+        assert set(town.server.connections) == connections
+        await session.stop()
+
+    play(story)
+
+
+def test_more_missed_messages_than_fit_in_memory_are_worked_off_after_an_outage() -> None:
+    async def story(town: Town) -> None:
+        stage, account, source, to = scene(town)
+        session = stage.session(account, (source, to, "forward"))
+        await session.start()
+        town.server.faults.refusing = True
+        town.server.drop(account.id)
+        wanted = [f"message {number}" for number in range(2_300)]
+        say(town, source, *wanted)
+        town.server.faults.refusing = False
+        await until(lambda: len(texts(to)) >= len(wanted))
+        assert texts(to) == wanted
+        await session.stop()
+
+    play(story)
+
+
+def test_a_request_without_an_answer_leads_to_a_new_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(town: Town) -> None:
+        stage, account, source, to = scene(town)
+        session = stage.session(account, (source, to, "copy"))
+        await session.start()
+        monkeypatch.setattr(client, "REQUEST_SECONDS", 0.2)
+        town.server.faults.delay_seconds = 3600.0
+        session.poll()
+        await until(lambda: stage.troubles)
+        town.server.faults.delay_seconds = 0.0
+        monkeypatch.setattr(client, "REQUEST_SECONDS", 30.0)
+        say(town, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        assert "NoAnswer" in stage.troubles[0]
         await session.stop()
 
     play(story)
