@@ -22,6 +22,8 @@ PURE = [
     "afx/coordinator/decisions/session_size.py",
     "afx/coordinator/decisions/brake.py",
     "afx/coordinator/decisions/rebalance.py",
+    "afx/node/loop_guard.py",
+    "afx/node/residents.py",
     "afx/telegram/boxes.py",
     "afx/forwarding/rulefile.py",
 ]
