@@ -72,11 +72,10 @@ def apply(
     Example:  afx rule apply -f rules.yaml --dry-run
     """
     with common.changing(database_url, dry_run=dry_run) as (_, who):
-        from afx.forwarding import rulefile
         from afx.operations import rules
 
         where = "standard input" if str(file) == "-" else str(file)
-        changes = rules.plan(rulefile.parse(_read(file), where), prune=prune)
+        changes = rules.plan(_read(file), where, prune=prune)
         if json:
             output.print_json([_told(it) for it in changes])
         else:
@@ -106,7 +105,7 @@ def list_(
     enabled: Annotated[
         bool | None, typer.Option("--enabled/--disabled", help="Only those.")
     ] = None,
-    limit: output.Limit = 100,
+    limit: output.Limit = None,
     after: Annotated[int | None, typer.Option("--after", help="Begin after this id.")] = None,
     everything: output.Everything = False,
     database_url: common.DatabaseUrl = None,
@@ -138,7 +137,11 @@ def list_(
             limit=limit,
             after=after,
             everything=everything,
-            empty="There is no such rule; add one with 'afx rule add'.",
+            empty=output.no(
+                "rules",
+                filtered=owner is not None or enabled is not None,
+                hint="add one with 'afx rule add'",
+            ),
         )
 
 

@@ -25,6 +25,7 @@ PURE = [
     "afx/node/loop_guard.py",
     "afx/node/residents.py",
     "afx/telegram/boxes.py",
+    "afx/forwarding/rule_text.py",
     "afx/forwarding/rulefile.py",
 ]
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}

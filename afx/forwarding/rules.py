@@ -1,4 +1,4 @@
-"""Rules as a table: source chat → the destinations of its messages."""
+"""Rules as a table: source chat → routes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Route:
 
 @dataclass(slots=True, frozen=True)
 class ResolvedRule:
-    """A rule whose chats are known by their marked ids."""
+    """A rule whose chats are resolved to marked ids."""
 
     id: int
     sources: tuple[int, ...]
