@@ -104,6 +104,15 @@ class Forwarder:
         for delivery in deliveries(message, routes):
             self._lane(delivery.destination).put(delivery, ticket)
 
+    def note_own(self, message: Incoming) -> None:
+        """Learn of a message that this session has just sent itself.
+
+        Its lane settles it later, with the rest of its batch; a difference may bring
+        it in between.
+        """
+        if self._guard is not None:
+            self._guard.note_copy(message.chat, message.id)
+
     def announce(self, random_id: int, message_id: int) -> None:
         """Learn which message a send has made whose answer may have been lost."""
         self._announced[random_id] = message_id

@@ -63,8 +63,11 @@ class SessionRunner:
         settled_pipe: int,
         changed: Callable[[], None],
     ) -> None:
-        """``settled_pipe`` takes the ids of started sessions; ``changed`` is called
-        after each change of the sessions' records."""
+        """Make the runner of a host's sessions.
+
+        ``settled_pipe`` takes the ids of started sessions; ``changed`` is called after
+        each change of the sessions' records.
+        """
         self._residents = residents
         self._redis = client
         self._settings = settings
@@ -158,6 +161,8 @@ class SessionRunner:
         """Close what a start that failed or was cancelled has left."""
         if resident.session is not None:
             await self._disconnect(resident.session)
+            # Where it began is stored too: its next start must not begin at a later now.
+            await self._commits.commit([resident.session])
             self._commits.forget(resident.session)
         failure = None
         if resident.phase is Phase.STARTING or not isinstance(error, asyncio.CancelledError):

@@ -46,6 +46,9 @@ class Sink(Protocol):
     def take(self, box: Box, pts: int, message: Incoming | None, own: bool) -> Any:
         """Take the next update of a box; ``pts`` is 0 inside a slice."""
 
+    def note_own(self, message: Incoming) -> None:
+        """Learn of a message that this session has just sent itself."""
+
     def announce(self, random_id: int, message_id: int) -> None:
         """Learn which message a send has made whose answer may have been lost."""
 
@@ -153,9 +156,14 @@ class UpdateReader:
             channel = getattr(update.message.peer_id, "channel_id", 0)
             box = self.channels.get(channel)
             if box:
-                self._offer(box, update.pts, update.pts_count, incoming(update.message), own)
+                message = incoming(update.message)
+                if own and message:
+                    self._sink.note_own(message)
+                self._offer(box, update.pts, update.pts_count, message, own)
         elif isinstance(update, types.UpdateNewMessage):
             message = incoming(update.message)
+            if own and message:
+                self._sink.note_own(message)
             self._offer(self.account, update.pts, update.pts_count, message, own)
         elif isinstance(update, types.UpdateChannelTooLong):
             if box := self.channels.get(update.channel_id):
