@@ -31,7 +31,7 @@ class HostBench:
         self.sandbox = sandbox
         self.host = host
         self.account: Account = sandbox.server.world.add_account()
-        self._redis = redis
+        self.redis = redis
         spec = {
             "session": SESSION,
             "name": "s",
@@ -47,7 +47,7 @@ class HostBench:
 
     def assign(self, epoch: int, incarnation: str = INCARNATION) -> None:
         assignment = {"node": NODE, "incarnation": incarnation, "epoch": epoch}
-        self._redis.hset(keys.assignment(SESSION), mapping=assignment)
+        self.redis.hset(keys.assignment(SESSION), mapping=assignment)
 
     async def stop(self, epoch: int) -> None:
         await self.host.order_stop(1, [(SESSION, epoch)])
@@ -201,5 +201,25 @@ def test_a_closing_host_ends_starts_and_sessions(run: Any, monkeypatch: pytest.M
         await asyncio.wait_for(bench.host._empty.wait(), 10)
         assert bench.reported() == [("stopped", 5)]
         await until(lambda: bench.connections() == 0)
+
+    run(scenario)
+
+
+def test_an_error_that_redis_answers_ends_no_host(run: Any) -> None:
+    async def scenario(bench: HostBench) -> None:
+        running = asyncio.create_task(bench.host.run())
+        residents = bench.host._residents
+        await bench.start(5)
+        await until(lambda: residents.alive and not residents.starting)
+        bench.redis.delete(keys.cursor(SESSION))
+        bench.redis.set(keys.cursor(SESSION), "not a hash")
+        [session] = residents.sessions()
+        session.mark_all_dirty()
+        await until(lambda: bench.host._commits._problem)
+        bench.redis.delete(keys.cursor(SESSION))
+        await until(lambda: bench.redis.exists(keys.cursor(SESSION)))
+        assert not running.done()
+        bench.host.close()
+        await running
 
     run(scenario)

@@ -27,11 +27,11 @@ from afx.telegram.sender import send
 from afx.telegram.session import StoredSession
 
 
-class Stage:
-    """Makes running sessions, and remembers what they tell."""
+class Harness:
+    """Makes hosted sessions, and records what they report."""
 
-    def __init__(self, town: Town) -> None:
-        self.town = town
+    def __init__(self, sandbox: Town) -> None:
+        self.sandbox = sandbox
         self.may_write = True
         self.lost: list[BaseException] = []
         self.troubles: list[str] = []
@@ -65,7 +65,7 @@ class Stage:
             rng=random.Random(1),
             totals=Totals(),
         )
-        stored = StoredSession(self.town.login(account), cursors or {}, {})
+        stored = StoredSession(self.sandbox.login(account), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)
 
     def commit(self, session: HostedSession) -> dict[str, str]:
@@ -83,133 +83,133 @@ def texts(channel: Channel) -> list[str]:
     return [it.text for it in channel.box.messages.values()]
 
 
-def scene(town: Town) -> tuple[Stage, Account, Channel, Channel]:
-    account = town.server.world.add_account()
-    return Stage(town), account, town.channel(account), town.channel(posters=(account,))
+def one_rule(sandbox: Town) -> tuple[Harness, Account, Channel, Channel]:
+    account = sandbox.server.world.add_account()
+    return Harness(sandbox), account, sandbox.channel(account), sandbox.channel(posters=(account,))
 
 
-def say(town: Town, channel: Channel, *said: str) -> None:
+def say(sandbox: Town, channel: Channel, *said: str) -> None:
     for text in said:
-        post(town.server, channel.marked, 0, text)
+        post(sandbox.server, channel.marked, 0, text)
 
 
 @pytest.mark.parametrize("mode", ["copy", "forward"])
 def test_messages_appear_in_the_destination_in_order(mode: str) -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, mode))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, mode))
         await session.start()
         wanted = [f"message {number}" for number in range(300)]
-        say(town, source, *wanted)
+        say(sandbox, source, *wanted)
         await until(lambda: len(texts(to)) == 300)
         assert texts(to) == wanted
         origins = {it.forwarded is not None for it in to.box.messages.values()}
         assert origins == {mode == "forward"}
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_a_rule_may_name_chats_by_their_public_names() -> None:
-    async def story(town: Town) -> None:
-        world = town.server.world
+    async def scenario(sandbox: Town) -> None:
+        world = sandbox.server.world
         account = world.add_account()
         source = world.add_channel("source", username="the_source", members=[account.id])
         to = world.add_channel("to", username="the_copies", posters=[account.id])
-        session = Stage(town).session(account, ("@the_source", "@the_copies", "copy"))
+        session = Harness(sandbox).session(account, ("@the_source", "@the_copies", "copy"))
         await session.start()
-        say(town, source, "hello")
+        say(sandbox, source, "hello")
         await until(lambda: texts(to) == ["hello"])
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_private_chats_and_groups_are_sources_too() -> None:
-    async def story(town: Town) -> None:
-        world = town.server.world
+    async def scenario(sandbox: Town) -> None:
+        world = sandbox.server.world
         account, friend = world.add_account(), world.add_account()
         group = world.add_group("group", friend.id, [account.id])
-        to = town.channel(posters=(account,))
+        to = sandbox.channel(posters=(account,))
         world.deliver(account, friend, "an old message makes it a dialog")
-        stage = Stage(town)
-        session = stage.session(
+        harness = Harness(sandbox)
+        session = harness.session(
             account, (str(friend.id), to, "copy"), (str(group.marked), to, "copy")
         )
         await session.start()
-        post(town.server, account.id, friend.id, "from a friend")
-        post(town.server, group.marked, friend.id, "from a group")
+        post(sandbox.server, account.id, friend.id, "from a friend")
+        post(sandbox.server, group.marked, friend.id, "from a group")
         await until(lambda: len(texts(to)) == 2)
         assert texts(to) == ["from a friend", "from a group"]
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_entities_are_kept_in_a_copy() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
         from telethon.tl.types import MessageEntityBold
 
         bold = [MessageEntityBold(0, 4)]
-        message, event = town.server.world.post(source, 0, "bold", entities=bold)
-        town.server.tell_channel(source, event, message)
+        message, event = sandbox.server.world.post(source, 0, "bold", entities=bold)
+        sandbox.server.tell_channel(source, event, message)
         await until(lambda: texts(to))
         [copy] = to.box.messages.values()
         assert [type(it) for it in copy.entities] == [MessageEntityBold]
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
-def test_what_was_said_before_the_first_start_is_not_forwarded() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        say(town, source, "old")
-        session = stage.session(account, (source, to, "copy"))
+def test_messages_from_before_the_first_start_are_not_forwarded() -> None:
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, "old")
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
-        say(town, source, "new")
+        say(sandbox, source, "new")
         await until(lambda: texts(to))
         assert texts(to) == ["new"]
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_a_later_start_goes_on_from_the_stored_cursor() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
-        say(town, source, "one")
+        say(sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
         await session.stop()
         missed = [f"missed {number}" for number in range(250)]
-        say(town, source, *missed)
-        again = stage.session(account, (source, to, "copy"), cursors=stage.commit(session))
+        say(sandbox, source, *missed)
+        again = harness.session(account, (source, to, "copy"), cursors=harness.commit(session))
         await again.start()
         await until(lambda: len(texts(to)) == 251)
         assert texts(to) == ["one", *missed]
         await again.stop()
 
-    play(story)
+    play(scenario)
 
 
 @pytest.mark.parametrize("mode", ["copy", "forward"])
 def test_a_replay_from_an_old_cursor_doubles_nothing(mode: str) -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, mode))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, mode))
         await session.start()
-        old = stage.commit(session)
+        old = harness.commit(session)
         said = [f"message {number}" for number in range(40)]
-        say(town, source, *said)
+        say(sandbox, source, *said)
         await until(lambda: len(texts(to)) == 40)
         await session.stop()
-        say(town, source, "after the crash")
-        again = stage.session(account, (source, to, mode), cursors=old)
+        say(sandbox, source, "after the crash")
+        again = harness.session(account, (source, to, mode), cursors=old)
         await again.start()
         await until(lambda: len(texts(to)) == 41)
         assert texts(to) == [*said, "after the crash"]
@@ -223,139 +223,139 @@ def test_a_replay_from_an_old_cursor_doubles_nothing(mode: str) -> None:
         assert copies == list(range(1, 42)), "links are rebuilt"
         await again.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_a_cursor_that_telegram_finds_too_old_skips_nothing() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
-        say(town, source, "one")
+        say(sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
         await session.stop()
         missed = [f"missed {number}" for number in range(250)]
-        say(town, source, *missed)
-        again = stage.session(account, (source, to, "copy"), cursors=stage.commit(session))
+        say(sandbox, source, *missed)
+        again = harness.session(account, (source, to, "copy"), cursors=harness.commit(session))
         await again.start()
         await until(lambda: len(texts(to)) == 251)
         assert texts(to) == ["one", *missed]
         await again.stop()
 
-    play(story, log_limit=20)
+    play(scenario, log_limit=20)
 
 
 def test_a_cut_connection_loses_and_doubles_nothing() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
         wanted = [f"message {number}" for number in range(200)]
         for number, text in enumerate(wanted):
-            say(town, source, text)
+            say(sandbox, source, text)
             if number % 60 == 30:
                 await asyncio.sleep(0.01)
-                town.server.drop(account.id)
+                sandbox.server.drop(account.id)
         await until(lambda: len(texts(to)) >= 200)
         assert texts(to) == wanted
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_a_flood_wait_holds_up_only_its_own_destination() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, slow = scene(town)
-        quick = town.channel(posters=(account,))
-        session = stage.session(account, (source, slow, "copy"), (source, quick, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, slow = one_rule(sandbox)
+        quick = sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, slow, "copy"), (source, quick, "copy"))
         await session.start()
-        town.server.faults.add_flood(account.id, slow.marked, 2.0)
-        say(town, source, "one", "two", "three")
+        sandbox.server.faults.add_flood(account.id, slow.marked, 2.0)
+        say(sandbox, source, "one", "two", "three")
         await until(lambda: texts(quick) == ["one", "two", "three"])
         assert texts(slow) == []
-        cursor = stage.commit(session)[f"channel:{source.id}"]
+        cursor = harness.commit(session)[f"channel:{source.id}"]
         assert cursor == "1", "the cursor waits for the slow destination"
         await until(lambda: texts(slow) == ["one", "two", "three"])
-        await until(lambda: stage.commit(session)[f"channel:{source.id}"] == "4")
+        await until(lambda: harness.commit(session)[f"channel:{source.id}"] == "4")
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_a_destination_that_refuses_is_reported_and_holds_up_nothing() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        closed = town.channel(account)
-        session = stage.session(account, (source, closed, "copy"), (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        closed = sandbox.channel(account)
+        session = harness.session(account, (source, closed, "copy"), (source, to, "copy"))
         await session.start()
-        say(town, source, "one")
-        await until(lambda: stage.troubles and texts(to))
-        assert "CHAT_WRITE_FORBIDDEN" in stage.troubles[0]
-        await until(lambda: stage.commit(session)[f"channel:{source.id}"] == "2")
+        say(sandbox, source, "one")
+        await until(lambda: harness.troubles and texts(to))
+        assert "CHAT_WRITE_FORBIDDEN" in harness.troubles[0]
+        await until(lambda: harness.commit(session)[f"channel:{source.id}"] == "2")
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_chats_that_forward_to_each_other_do_not_loop() -> None:
-    async def story(town: Town) -> None:
-        account = town.server.world.add_account()
-        one, two = town.channel(posters=(account,)), town.channel(posters=(account,))
-        session = Stage(town).session(account, (one, two, "copy"), (two, one, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        one, two = sandbox.channel(posters=(account,)), sandbox.channel(posters=(account,))
+        session = Harness(sandbox).session(account, (one, two, "copy"), (two, one, "copy"))
         await session.start()
-        say(town, one, "from one")
-        say(town, two, "from two")
+        say(sandbox, one, "from one")
+        say(sandbox, two, "from two")
         await until(lambda: len(texts(one)) == len(texts(two)) == 2)
         await asyncio.sleep(0.05)
         assert sorted(texts(one)) == sorted(texts(two)) == ["from one", "from two"]
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_a_chat_that_the_account_does_not_know_is_a_reason_not_to_start() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, _to = scene(town)
-        session = stage.session(account, (source, "@nobody_here", "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, _to = one_rule(sandbox)
+        session = harness.session(account, (source, "@nobody_here", "copy"))
         with pytest.raises(StartError, match="@nobody_here"):
             await session.start()
         await session.stop()
-        await until(lambda: not town.server.connections)
+        await until(lambda: not sandbox.server.connections)
 
-    play(story)
+    play(scenario)
 
 
 def test_a_revoked_login_ends_the_session_at_once() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
-        for key in town.server.keys.values():
+        for key in sandbox.server.keys.values():
             key.revoked = True
-        say(town, source, "never copied")
-        await until(lambda: stage.lost)
-        assert isinstance(stage.lost[0], errors.AuthKeyDuplicatedError)
+        say(sandbox, source, "never copied")
+        await until(lambda: harness.lost)
+        assert isinstance(harness.lost[0], errors.AuthKeyDuplicatedError)
         await session.stop()
-        assert not town.server.connections
+        assert not sandbox.server.connections
 
-    play(story)
+    play(scenario)
 
 
 def test_without_a_lease_not_a_byte_is_written() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
-        before = town.server.requests
-        stage.may_write = False
-        say(town, source, "one", "two")
-        await until(lambda: not town.server.connections)
+        before = sandbox.server.requests
+        harness.may_write = False
+        say(sandbox, source, "one", "two")
+        await until(lambda: not sandbox.server.connections)
         await asyncio.sleep(0.3)
-        assert town.server.requests == before
+        assert sandbox.server.requests == before
         assert texts(to) == []
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 class Answers:
@@ -381,20 +381,20 @@ def test_a_difference_is_asked_for_with_a_date_and_later_with_the_stored_one(
 ) -> None:
     differences = Answers(monkeypatch, functions.updates.GetDifferenceRequest)
 
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
         await session.stop()
-        date = int(stage.commit(session)["account"].split(":")[2])
+        date = int(harness.commit(session)["account"].split(":")[2])
         assert date == int(differences.requests[0].date.timestamp()) > 0
-        cursors = {**stage.progress, "account": "1:0:1700000000"}
-        again = stage.session(account, (source, to, "copy"), cursors=cursors)
+        cursors = {**harness.progress, "account": "1:0:1700000000"}
+        again = harness.session(account, (source, to, "copy"), cursors=cursors)
         await again.start()
         await again.stop()
         assert int(differences.requests[1].date.timestamp()) == 1_700_000_000
 
-    play(story)
+    play(scenario)
 
 
 def test_a_stored_cursor_without_a_date_gets_one_and_keeps_its_place(
@@ -402,15 +402,15 @@ def test_a_stored_cursor_without_a_date_gets_one_and_keeps_its_place(
 ) -> None:
     differences = Answers(monkeypatch, functions.updates.GetDifferenceRequest)
 
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"), cursors={"account": "1:0:0"})
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"), cursors={"account": "1:0:0"})
         await session.start()
         await session.stop()
         assert differences.requests[0].pts == 1
         assert differences.requests[0].date.timestamp() > 0
 
-    play(story)
+    play(scenario)
 
 
 @pytest.mark.parametrize("name", ["TOPIC_CLOSED", "PRIVACY_PREMIUM_REQUIRED"])
@@ -419,44 +419,44 @@ def test_a_406_about_one_message_is_reported_and_does_not_end_the_session(
 ) -> None:
     Answers(monkeypatch, functions.messages.SendMessageRequest, (406, name))
 
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
-        say(town, source, "one")
-        await until(lambda: stage.troubles)
-        say(town, source, "two")
+        say(sandbox, source, "one")
+        await until(lambda: harness.troubles)
+        say(sandbox, source, "two")
         await until(lambda: texts(to) == ["two"])
-        assert name in stage.troubles[0]
-        assert not stage.lost
+        assert name in harness.troubles[0]
+        assert not harness.lost
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_the_loop_guard_keeps_messages_of_unrelated_rules() -> None:
     """Their ids are those of copies in another chat, whose answers were lost."""
 
-    async def story(town: Town) -> None:
-        account = town.server.world.add_account()
-        one, two = town.channel(posters=(account,)), town.channel(posters=(account,))
-        source, to = town.channel(account), town.channel(posters=(account,))
-        session = Stage(town).session(
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        one, two = sandbox.channel(posters=(account,)), sandbox.channel(posters=(account,))
+        source, to = sandbox.channel(account), sandbox.channel(posters=(account,))
+        session = Harness(sandbox).session(
             account, (one, two, "copy"), (two, one, "copy"), (source, to, "copy")
         )
         await session.start()
         wanted = [f"message {number}" for number in range(15)]
         for number, text in enumerate(wanted):
-            say(town, one, text)
-            say(town, source, text)
+            say(sandbox, one, text)
+            say(sandbox, source, text)
             if number % 5 == 2:
                 await asyncio.sleep(0.01)
-                town.server.drop(account.id)
+                sandbox.server.drop(account.id)
         await until(lambda: len(texts(to)) >= 15 and len(texts(two)) >= 15)
         assert texts(to) == texts(two) == texts(one) == wanted
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_an_update_that_cannot_be_handled_is_reported_and_fetched_again(
@@ -466,18 +466,18 @@ def test_an_update_that_cannot_be_handled_is_reported_and_fetched_again(
         monkeypatch.setattr(updates, "incoming", incoming)
         raise TypeError("a message of a new kind")
 
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
         monkeypatch.setattr(updates, "incoming", fail_once)
-        say(town, source, "one")
-        await until(lambda: stage.troubles)
-        say(town, source, "two")
+        say(sandbox, source, "one")
+        await until(lambda: harness.troubles)
+        say(sandbox, source, "two")
         await until(lambda: texts(to) == ["one", "two"])
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_an_error_in_a_lane_is_reported_and_does_not_reconnect(
@@ -487,54 +487,54 @@ def test_an_error_in_a_lane_is_reported_and_does_not_reconnect(
         monkeypatch.setattr(lane, "send", send)
         raise ValueError("no access hash is known")
 
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
-        connections = set(town.server.connections)
+        connections = set(sandbox.server.connections)
         monkeypatch.setattr(lane, "send", fail_once)
-        say(town, source, "one")
+        say(sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
-        assert "no access hash" in stage.troubles[0]
-        assert set(town.server.connections) == connections
+        assert "no access hash" in harness.troubles[0]
+        assert set(sandbox.server.connections) == connections
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_more_missed_messages_than_fit_in_memory_are_worked_off_after_an_outage() -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "forward"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "forward"))
         await session.start()
-        town.server.faults.refusing = True
-        town.server.drop(account.id)
+        sandbox.server.faults.refusing = True
+        sandbox.server.drop(account.id)
         wanted = [f"message {number}" for number in range(2_300)]
-        say(town, source, *wanted)
-        town.server.faults.refusing = False
+        say(sandbox, source, *wanted)
+        sandbox.server.faults.refusing = False
         await until(lambda: len(texts(to)) >= len(wanted))
         assert texts(to) == wanted
         await session.stop()
 
-    play(story)
+    play(scenario)
 
 
 def test_a_request_without_an_answer_leads_to_a_new_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def story(town: Town) -> None:
-        stage, account, source, to = scene(town)
-        session = stage.session(account, (source, to, "copy"))
+    async def scenario(sandbox: Town) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
         await session.start()
         monkeypatch.setattr(client, "REQUEST_SECONDS", 0.2)
-        town.server.faults.delay_seconds = 3600.0
+        sandbox.server.faults.delay_seconds = 3600.0
         session.poll()
-        await until(lambda: stage.troubles)
-        town.server.faults.delay_seconds = 0.0
+        await until(lambda: harness.troubles)
+        sandbox.server.faults.delay_seconds = 0.0
         monkeypatch.setattr(client, "REQUEST_SECONDS", 30.0)
-        say(town, source, "one")
+        say(sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
-        assert "NoAnswer" in stage.troubles[0]
+        assert "NoAnswer" in harness.troubles[0]
         await session.stop()
 
-    play(story)
+    play(scenario)
