@@ -1,4 +1,4 @@
-"""The sandbox as a process: listens, says where, runs until it is told to end."""
+"""The sandbox as a process: listens, prints its address, runs until it is asked to end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from afx.sandbox.client import ADDRESS_FILE
-from afx.sandbox.control import Control
+from afx.sandbox.control.listener import ControlListener
 from afx.sandbox.server import SandboxServer
 
 
@@ -32,11 +32,11 @@ def run(home: Path, *, host: str = "127.0.0.1", port: int = 0, control_port: int
 async def _serve(home: Path, host: str, port: int, control_port: int) -> None:
     server = SandboxServer()
     await server.start(host, port)
-    control = Control(server)
+    control = ControlListener(server)
     await control.start(host, control_port)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, control.shutdown.set)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, control.shutdown.set)
     address: dict[str, Any] = {
         "host": server.host,
         "port": server.port,

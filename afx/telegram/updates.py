@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from telethon import errors, utils
@@ -180,7 +181,7 @@ class Intake:
 
     async def _account_part(self, box: Box) -> bool:
         diff = await self._client(
-            functions.updates.GetDifferenceRequest(pts=box.pts, date=None, qts=0)
+            functions.updates.GetDifferenceRequest(pts=box.pts, date=datetime.now(UTC), qts=0)
         )
         if isinstance(diff, types.updates.DifferenceEmpty):
             return True

@@ -13,7 +13,7 @@ from telethon import errors
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.running import Environment, RunningSession, StartError
 from afx.sandbox.judge.flow import post
-from afx.sandbox.telegram.world import Account, Channel
+from afx.sandbox.telegram.peers import Account, Channel
 from afx.telegram.client import guarded_connection
 from afx.telegram.session import StoredSession
 
@@ -143,7 +143,7 @@ def test_entities_are_kept_in_a_copy() -> None:
 
         bold = [MessageEntityBold(0, 4)]
         message, event = town.server.world.post(source, 0, "bold", entities=bold)
-        town.server.tell_channel(source, event, message)
+        town.server.pushes.channel_event(source, event, message)
         await until(lambda: texts(to))
         [copy] = to.box.messages.values()
         assert [type(it) for it in copy.entities] == [MessageEntityBold]
@@ -243,7 +243,7 @@ def test_a_cut_connection_loses_and_doubles_nothing() -> None:
             say(town, source, text)
             if number % 60 == 30:
                 await asyncio.sleep(0.01)
-                town.server.drop(account.id)
+                town.server.connections.drop(account.id)
         await until(lambda: len(texts(to)) >= 200)
         assert texts(to) == wanted
         await session.stop()
@@ -333,12 +333,12 @@ def test_without_a_lease_not_a_byte_is_written() -> None:
         stage, account, source, to = scene(town)
         session = stage.session(account, (source, to, "copy"))
         await session.start()
-        before = town.server.requests
+        before = town.server.api.requests
         stage.may_write = False
         say(town, source, "one", "two")
         await until(lambda: not town.server.connections)
         await asyncio.sleep(0.3)
-        assert town.server.requests == before
+        assert town.server.api.requests == before
         assert texts(to) == []
         await session.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def test_a_client_exchanges_keys_and_signs_in_by_code(transport: type) -> None:
     async def story(town: Town) -> None:
         client = await town.client(connection=transport)
         await client.send_code_request("99966123")
-        me = await client.sign_in("99966123", town.server.codes["99966123"][1])
+        me = await client.sign_in("99966123", town.server.sign_ins.code("99966123"))
         assert (await client.get_me()).id == me.id
 
     play(story)
@@ -35,7 +36,7 @@ def test_a_wrong_code_is_refused() -> None:
     async def story(town: Town) -> None:
         client = await town.client()
         await client.send_code_request("99966123")
-        wrong = f"{(int(town.server.codes['99966123'][1]) + 1) % 100_000:05d}"
+        wrong = f"{(int(town.server.sign_ins.code('99966123')) + 1) % 100_000:05d}"
         with pytest.raises(errors.PhoneCodeInvalidError):
             await client.sign_in("99966123", wrong)
 
@@ -156,7 +157,9 @@ def test_a_difference_tells_what_was_missed_and_the_ids_of_own_sends() -> None:
                 types.InputPeerUser(bob.id, bob.hash), "hi", random_id=77
             )
         )
-        diff = await hers(functions.updates.GetDifferenceRequest(pts=1, date=None, qts=0))
+        diff = await hers(
+            functions.updates.GetDifferenceRequest(pts=1, date=datetime.now(UTC), qts=0)
+        )
         assert [it.message for it in diff.new_messages] == ["hi"]
         ids = [it for it in diff.other_updates if isinstance(it, types.UpdateMessageID)]
         assert [(it.random_id, it.id) for it in ids] == [(77, diff.new_messages[0].id)]
@@ -263,9 +266,9 @@ def test_a_login_that_lives_twice_is_revoked_and_the_overlap_recorded() -> None:
         first = await town.client(login, auto_reconnect=False)
         with pytest.raises((errors.AuthKeyDuplicatedError, ConnectionError)):
             second = await town.client(login, auto_reconnect=False)
-            await until(lambda: town.server.overlaps)
+            await until(lambda: town.server.connections.overlaps)
             await second.get_me()
-        assert town.server.overlaps[0].account == account.id
+        assert town.server.connections.overlaps[0].account == account.id
         assert first
 
     play(story)
@@ -278,7 +281,7 @@ def test_a_login_that_moves_after_a_clean_disconnect_is_not_revoked() -> None:
             client = await town.client(login)
             await client.get_me()
             await client.disconnect()
-        assert not town.server.overlaps
+        assert not town.server.connections.overlaps
 
     play(story)
 
@@ -293,7 +296,7 @@ def test_an_old_connection_that_is_open_but_silent_revokes_nothing() -> None:
             loop.cancel()
         second = await town.client(login)
         await second.get_me()
-        assert not town.server.overlaps
+        assert not town.server.connections.overlaps
 
     play(story)
 
@@ -304,7 +307,7 @@ def test_cut_and_refused_connections_come_back_when_the_fault_ends() -> None:
             town.login(town.server.world.add_account()), connection_retries=50, retry_delay=0.05
         )
         town.server.faults.refusing = True
-        assert town.server.drop() == 1
+        assert town.server.connections.drop() == 1
         await asyncio.sleep(0.1)
         assert not town.server.connections
         town.server.faults.refusing = False
