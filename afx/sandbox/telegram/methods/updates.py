@@ -41,7 +41,7 @@ def get_difference(call: Call, request: Any) -> Any:
     """
     me = call.me
     _check_pts(request.pts)
-    if request.date is None:
+    if request.date is None or request.date.timestamp() <= 0:
         raise RpcError(400, "DATE_EMPTY")
     events = me.box.since(request.pts)
     if events is None or len(events) > _TOO_LONG:
