@@ -113,7 +113,7 @@ class Node:
         sent_at = self._time()
         self._attempts += 1
         attempt = self._attempts
-        self._clock.after(PROFILE.node, lambda: self._on_no_answer(attempt))
+        self._clock.after(PROFILE.node, lambda: self._on_no_answer(incarnation, attempt))
         if self._is_cut():
             return
 
@@ -131,7 +131,7 @@ class Node:
     def _on_registered(
         self, answer: Answer, incarnation: str, attempt: int, sent_at: float
     ) -> None:
-        if self._attempts != attempt or self.dead or self._deadline >= 0:
+        if self._is_gone(incarnation) or self._attempts != attempt or self._deadline >= 0:
             return
         if not self._is_awake(lambda: self._on_registered(answer, incarnation, attempt, sent_at)):
             return
@@ -144,14 +144,14 @@ class Node:
             self._deadline = sent_at + PROFILE.node
             self._beat(incarnation)
 
-    def _on_no_answer(self, attempt: int) -> None:
+    def _on_no_answer(self, incarnation: str, attempt: int) -> None:
         """A registration without an answer may have succeeded: it is not repeated."""
-        if self._attempts != attempt or self.dead or self._deadline >= 0:
+        if self._is_gone(incarnation) or self._attempts != attempt or self._deadline >= 0:
             return
-        if not self._is_awake(lambda: self._on_no_answer(attempt)):
+        if not self._is_awake(lambda: self._on_no_answer(incarnation, attempt)):
             return
         if self._conditions.omitted.unanswered_registration_is_repeated:
-            self._register(self.incarnation)
+            self._register(incarnation)
         else:
             self.end()
 
