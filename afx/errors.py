@@ -2,6 +2,7 @@
 
     AfxError                 exit code 1
     ├── UsageError           2  the command or its input is wrong
+    │   └── InputFileError   2  a file has errors; it lists all of them
     ├── UnreachableError     3  Redis, the database or a node does not answer
     ├── ConfigError          2  a setting is wrong
     ├── SecretError          1  the key is missing, or does not fit what is stored
@@ -12,6 +13,9 @@ Each message says what happened and what to do next.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class AfxError(Exception):
@@ -24,6 +28,46 @@ class UsageError(AfxError):
     """The command or its input is wrong; nothing was changed."""
 
     exit_code = 2
+
+
+@dataclass(slots=True, frozen=True)
+class FileProblem:
+    """One error in a file that a person wrote; the message has no full stop."""
+
+    message: str
+    line: int | None = None
+    column: int | None = None
+    field: str | None = None
+
+
+class InputFileError(UsageError):
+    """A file has errors: ``problems`` lists all of them, by line."""
+
+    MOST_SHOWN = 100
+
+    def __init__(self, where: str, problems: Iterable[FileProblem]) -> None:
+        self.where = where
+        self.problems = tuple(sorted(problems, key=lambda it: it.line or 0))
+        super().__init__(where, self.problems)
+
+    def __str__(self) -> str:
+        """Return how many errors there are, then each on a line of its own."""
+        count = len(self.problems)
+        lines = [f"{count} error{'' if count == 1 else 's'} in {self.where}; nothing was changed."]
+        lines += [f"  {self._located(it)}." for it in self.problems[: self.MOST_SHOWN]]
+        if count > self.MOST_SHOWN:
+            lines.append(f"  … and {count - self.MOST_SHOWN} more.")
+        return "\n".join(lines)
+
+    def _located(self, problem: FileProblem) -> str:
+        place = self.where
+        if problem.line is not None:
+            place += f", line {problem.line}"
+        if problem.column is not None:
+            place += f", column {problem.column}"
+        if problem.field is not None:
+            place += f", field '{problem.field}'"
+        return f"{place}: {problem.message}"
 
 
 class ConfigError(AfxError):

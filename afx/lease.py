@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass
 
 CLOCK_DRIFT = 0.01
-"""rho: how far two machines' clocks may drift apart in a second."""
+"""rho: how much two machines' clocks may drift apart per second."""
 EPSILON_SECONDS = 0.2
 QUIET_SHARE = 0.6
-"""Past this share of a lease without a renewal, a node takes on nothing new."""
+"""Past this share of a lease without renewal, a node starts nothing new."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -21,7 +21,7 @@ class LeaseProfile:
     """The times of one lease profile, in seconds."""
 
     node: float
-    """L_node: how long a node may live on one renewal."""
+    """L_node: how long a node may run after one renewal."""
     close: float
     """D: how long it may take to close all sockets."""
     leader: float
@@ -38,10 +38,10 @@ class LeaseProfile:
 
     @property
     def in_flight(self) -> float:
-        """How long what a node has written may still be under way.
+        """How long data that a node has written may stay in the network.
 
-        Written at its deadline at the latest, it must arrive before anybody takes
-        over, whatever the drift of the two clocks.
+        Data are written at the deadline at the latest and must arrive before the takeover,
+        whatever the drift of the two clocks.
         """
         drift = 1 + CLOCK_DRIFT
         return self.takeover / drift - self.node * drift - EPSILON_SECONDS
@@ -59,7 +59,7 @@ def check_profile(profile: LeaseProfile, heartbeat_seconds: float) -> None:
     if profile.leader < least:
         raise ValueError(f"the leader's lease must be at least {least:.2f} s")
     if profile.in_flight < 1:
-        raise ValueError("the lock delay must leave a second for what is under way")
+        raise ValueError("the lock delay must leave a second for data in the network")
     if heartbeat_seconds * 2 > profile.node * QUIET_SHARE:
         raise ValueError("two heartbeats must fit into 60 % of the node's lease")
     if not heartbeat_seconds < profile.suspect < profile.leader:
@@ -81,5 +81,5 @@ def deadline(sent_at: float, profile: LeaseProfile) -> float:
 
 
 def quiet_from(sent_at: float, profile: LeaseProfile) -> float:
-    """Return from when a node without a newer renewal takes on nothing new."""
+    """Return the time from which a node without a newer renewal starts nothing new."""
     return sent_at + QUIET_SHARE * profile.node

@@ -72,11 +72,10 @@ def apply(
     Example:  afx rule apply -f rules.yaml --dry-run
     """
     with common.changing(database_url, dry_run=dry_run) as (_, who):
-        from afx.forwarding import rulefile
         from afx.operations import rules
 
         where = "standard input" if str(file) == "-" else str(file)
-        changes = rules.plan(rulefile.parse(_read(file), where), prune=prune)
+        changes = rules.plan(_read(file), where, prune=prune)
         if json:
             output.print_json([_told(it) for it in changes])
         else:

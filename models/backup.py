@@ -1,8 +1,7 @@
-"""Backups: one consistent moment of the database, in a file for either kind.
+"""Backups: a consistent snapshot in a file that SQLite and Postgres both read.
 
 The file is gzip over lines of JSON: a header, then for each table its columns
-and rows, then a line with the count and the SHA-256 of all before it. A backup
-of SQLite may be restored into Postgres, and the other way.
+and rows, then a line with the count and the SHA-256 of everything before it.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ FORMAT = 1
 _ROWS_AT_ONCE = 2_000
 _LINE_MOST = 64 * 1024 * 1024
 Progress = Callable[[str, int], None]
-"""Told the table at work, and the rows done in all."""
+"""Called with the current table and the number of rows done."""
 
 
 @dataclass(slots=True, frozen=True)
 class Contents:
-    """What a backup holds."""
+    """The contents of a backup."""
 
     created_at: str
     database: str
@@ -57,10 +56,10 @@ class Contents:
 
 
 def write(path: Path, progress: Progress, *, overwrite: bool = False) -> Contents:
-    """Write a backup while others go on reading and writing.
+    """Write a backup while others read and write.
 
-    The file appears under its name when it is whole, readable by its owner
-    only. Raises UsageError when it exists, AfxError when it cannot be written.
+    The file gets its name when it is complete, and only its owner may read it.
+    Raises UsageError when it exists, AfxError when it cannot be written.
     """
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists; choose another name, or give --overwrite.")
@@ -85,7 +84,7 @@ def write(path: Path, progress: Progress, *, overwrite: bool = False) -> Content
 
 
 def check(path: Path) -> Contents:
-    """Read a backup through; raises UsageError when it is damaged or none."""
+    """Read a backup completely; raises UsageError when it is damaged or is no backup."""
     contents: Contents | None = None
     tables: dict[str, int] = {}
     for kind, value in _lines(path):
@@ -100,10 +99,10 @@ def check(path: Path) -> Contents:
 
 
 def restore(path: Path, progress: Progress) -> Contents:
-    """Replace all that the database holds by a backup's contents, or nothing.
+    """Replace the contents of the database with a backup, completely or not at all.
 
-    No session is thought to run afterwards: the caller makes sure that none
-    does. Raises UsageError for a damaged file and for one of another schema.
+    All assignments are ended: the caller makes sure that no session runs.
+    Raises UsageError for a damaged file and for one of another schema.
     """
     contents = check(path)
     applied = schema.applied()
@@ -158,7 +157,7 @@ def _dump(file: Any, progress: Progress) -> Contents:
 
 @contextlib.contextmanager
 def _snapshot() -> Iterator[None]:
-    """See one moment of the database for the block, without holding writers up."""
+    """Read one snapshot of the database in the block, without blocking writers."""
     if is_postgres():
         with proxy.transaction():
             execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -197,7 +196,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
         with gzip.open(path, "rb") as file:
             header = json.loads(file.readline(_LINE_MOST) or b"null")
             if not isinstance(header, dict) or header.get("afx_backup") != FORMAT:
-                raise UsageError(f"{path} is no backup that this afx can read.")
+                raise UsageError(f"{path} is no backup that this version of afx can read.")
             digest.update(
                 json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
             )
@@ -239,7 +238,7 @@ def _load(path: Path, progress: Progress) -> None:
                 flush()
             name, columns = value["table"], value["columns"]
             held = tables[name]
-            # SQLite says 0 and 1 where Postgres wants a boolean.
+            # SQLite returns 0 and 1 where Postgres needs a boolean.
             flags = [
                 number
                 for number, column in enumerate(columns)
@@ -257,7 +256,7 @@ def _load(path: Path, progress: Progress) -> None:
 
 @contextlib.contextmanager
 def _audit_unguarded() -> Iterator[None]:
-    """Let the audit log be replaced inside the block."""
+    """Allow the block to replace the audit log."""
     if is_postgres():
         execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
         yield
@@ -274,7 +273,7 @@ def _audit_unguarded() -> Iterator[None]:
 
 
 def _raise_counters(before: ClusterState) -> None:
-    """Let no epoch, term or session id come a second time."""
+    """Raise the counters, so that no epoch, term or session id is reused."""
     held = ClusterState.get_by_id(1)
     ClusterState.update(
         generation=max(held.generation, before.generation) + 1,

@@ -1,4 +1,4 @@
-"""Migrations: bringing a database to the schema that this version needs."""
+"""Migrations to the schema that this version needs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ADVISORY_LOCK = 0x61_66_78
 
 
 def upgrade() -> list[str]:
-    """Apply what is pending, one process at a time; returns the names applied."""
+    """Apply pending migrations, one process at a time; returns their names."""
     with _one_at_a_time():
         applied: list[str] = _runner().up()
         return applied
 
 
 def downgrade(target: str | None = None) -> list[str]:
-    """Revert the newest migration, or all back through ``target``."""
+    """Revert the newest migration, or all down to and including ``target``."""
     with _one_at_a_time():
         reverted: list[str] = _runner().down(target)
         return reverted
@@ -43,7 +43,7 @@ def applied() -> list[str]:
 
 
 def status() -> list[dict[str, Any]]:
-    """Return every migration with the instant at which it was applied, or None."""
+    """Return every migration with the time at which it was applied, or None."""
     return [{"name": it.name, "applied_at": it.applied} for it in _runner().status()]
 
 

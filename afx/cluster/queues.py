@@ -5,9 +5,9 @@ from __future__ import annotations
 ORDER = "jobs.sessions.order"
 WAIT = "jobs.sessions.wait"
 OVERFLOW = "overflow"
-"""Sessions that fit nowhere; the coordinator takes them out again."""
+"""Unschedulable sessions; the coordinator removes them again."""
 
 
 def node(name: str, incarnation: str) -> str:
-    """The queue of one incarnation of a node: no later one takes its orders."""
+    """Return the queue of one incarnation of a node; no other incarnation reads it."""
     return f"node-{name}-{incarnation}"

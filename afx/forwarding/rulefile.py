@@ -8,31 +8,31 @@
         mode: copy          # or forward
         enabled: true
 
-All errors name the file and the line.
+All errors of a file are found in one pass; each names its line, and the field if it has one.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import yaml
 
 from afx.errors import UsageError
+from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml, shown
 from afx.forwarding.rules import chat_reference
 
 LARGEST_BYTES = 4 * 1024 * 1024
-_DEEPEST = 20
-_KEYS = ("session", "name", "from", "to", "mode", "enabled")
+_LONGEST_TEXT = 100
+_REQUIRED = ("session", "name", "from", "to")
 _MODES = ("copy", "forward")
 _WORDS = {"true": True, "false": False}
 
 
 @dataclass(slots=True, frozen=True)
 class RuleDoc:
-    """One rule as a file says it."""
+    """One rule as a file has it."""
 
     session: str
     name: str
@@ -43,7 +43,7 @@ class RuleDoc:
 
     @property
     def path(self) -> str:
-        """``SESSION/NAME``, by which people know it."""
+        """``SESSION/NAME``, which identifies a rule for people."""
         return f"{self.session}/{self.name}"
 
 
@@ -58,52 +58,65 @@ class Change:
     @property
     def path(self) -> str:
         """The rule's ``SESSION/NAME``."""
-        held = self.after or self.before
-        assert held is not None
-        return held.path
+        rule = self.after or self.before
+        assert rule is not None
+        return rule.path
 
 
 @dataclass(slots=True, frozen=True)
-class _Node:
-    """A piece of a file and its line; scalars are texts, or None."""
+class RuleFile:
+    """What a file says: its valid rules, the lines of their paths, and all errors.
 
-    value: Any
-    line: int
-    plain: bool = False
+    ``sessions`` and ``names`` are those of all rules, with the line of the first rule.
+    """
+
+    rules: tuple[RuleDoc, ...]
+    lines: Mapping[str, int]
+    sessions: Mapping[str, int]
+    names: Mapping[str, int]
+    problems: Problems
+
+
+def read(data: bytes, where: str) -> RuleFile:
+    """Read a rule file; TOML when ``where`` ends in ``.toml``, else YAML, which JSON is too."""
+    problems = Problems(where)
+    rules: list[RuleDoc] = []
+    lines: dict[str, int] = {}
+    sessions: dict[str, int] = {}
+    names: dict[str, int] = {}
+    root = _root(data, problems)
+    for node in _rules_of(root, problems) if root else ():
+        before = len(problems)
+        values = _values(node, problems)
+        for key, seen in (("session", sessions), ("name", names)):
+            if values.get(key):
+                seen.setdefault(values[key], node.value[key].line)
+        if not values.keys() >= set(_REQUIRED) or len(problems) > before:
+            continue
+        doc = _doc(values)
+        if doc.path in lines:
+            problems.add(
+                f"rule '{doc.path}' is there already, in line {lines[doc.path]}", node.line
+            )
+            continue
+        lines[doc.path] = node.line
+        rules.append(doc)
+    return RuleFile(tuple(rules), lines, sessions, names, problems)
 
 
 def parse(data: bytes, where: str) -> list[RuleDoc]:
-    """Read a rule file; TOML when ``where`` ends so, else YAML, which JSON is too.
-
-    Raises UsageError naming ``where`` and the line of the first mistake.
-    """
-    if len(data) > LARGEST_BYTES:
-        raise UsageError(f"{where} has more than {LARGEST_BYTES // 1024 // 1024} MiB; split it.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UsageError(f"{where}, line {line}: that is no UTF-8 text.") from error
-    read = _read_toml if where.lower().endswith(".toml") else _read_yaml
-    found: list[RuleDoc] = []
-    lines: dict[str, int] = {}
-    for node in _rules_of(read(text, where), where):
-        doc = _rule(node, where)
-        if doc.path in lines:
-            raise _error(
-                where, node.line, f"rule '{doc.path}' is there already, in line {lines[doc.path]}"
-            )
-        lines[doc.path] = node.line
-        found.append(doc)
-    return found
+    """Return the rules of a file, as ``read`` does; InputFileError lists all its errors."""
+    file = read(data, where)
+    file.problems.check()
+    return list(file.rules)
 
 
-def diff(wanted: Sequence[RuleDoc], held: Iterable[RuleDoc], *, prune: bool) -> list[Change]:
+def diff(wanted: Sequence[RuleDoc], stored: Iterable[RuleDoc], *, prune: bool) -> list[Change]:
     """Return what makes the stored rules those of the file, in the file's order.
 
     With ``prune``, stored rules that the file does not name are removed.
     """
-    before = {it.path: it for it in held}
+    before = {it.path: it for it in stored}
     changes = [
         Change("change" if it.path in before else "add", before.get(it.path), it)
         for it in wanted
@@ -122,7 +135,7 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
         if empty:
             yield "rules:\n"
             empty = False
-        held = [
+        document = [
             {
                 "session": it.session,
                 "name": it.name,
@@ -132,7 +145,7 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
                 "enabled": it.enabled,
             }
         ]
-        yield yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=1000)
+        yield yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
     if empty:
         yield "rules: []\n"
 
@@ -142,167 +155,135 @@ def renamed(doc: RuleDoc, session: str) -> RuleDoc:
     return replace(doc, session=session)
 
 
-# --- from text to nodes ---------------------------------------------------------------
-
-
-def _read_yaml(text: str, where: str) -> _Node:
-    """Build nodes from YAML's events: no recursion, no tags, no aliases."""
-    root: _Node | None = None
-    stack: list[tuple[Any, int, list[_Node]]] = []
-    try:
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            mark = getattr(event, "start_mark", None)
-            line = mark.line + 1 if mark else 1
-            if isinstance(event, yaml.AliasEvent):
-                raise _error(where, line, "aliases (*name) are not taken; write it out")
-            if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-                if len(stack) >= _DEEPEST:
-                    raise _error(where, line, "this is nested too deeply")
-                stack.append((type(event), line, []))
-                continue
-            if isinstance(event, yaml.ScalarEvent):
-                node = _Node(event.value, line, plain=event.implicit[0])
-            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-                kind, begun, parts = stack.pop()
-                held: Any = parts
-                if kind is yaml.MappingStartEvent:
-                    held = _mapping(parts, where)
-                node = _Node(held, begun)
-            elif isinstance(event, yaml.DocumentStartEvent) and root is not None:
-                raise _error(where, line, "one document is taken, here begins a second")
-            else:
-                continue
-            if stack:
-                stack[-1][2].append(node)
-            else:
-                root = node
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise _error(where, mark.line + 1 if mark else 1, f"no YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where} is no YAML: {str(error).splitlines()[0]}.") from error
-    if root is None:
-        raise UsageError(f"{where} is empty; begin it with 'rules:'.")
-    return root
-
-
-def _mapping(parts: list[_Node], where: str) -> dict[str, _Node]:
-    held: dict[str, _Node] = {}
-    for key, value in zip(parts[::2], parts[1::2], strict=True):
-        if not isinstance(key.value, str):
-            raise _error(where, key.line, "a key is a word")
-        if key.value in held:
-            raise _error(where, key.line, f"'{_shown(key.value)}' is there twice")
-        held[key.value] = value
-    return held
-
-
-def _read_toml(text: str, where: str) -> _Node:
-    """Build nodes from TOML; a rule's line is that of its ``[[rules]]``."""
-    try:
-        held = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is no TOML: {error}.") from error
-    except RecursionError as error:
-        raise UsageError(f"{where} is nested too deeply.") from error
-    begins = [
-        number
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip().replace(" ", "").startswith("[[rules]]")
-    ]
-
-    def node(value: Any, line: int, depth: int = 0) -> _Node:
-        if depth > _DEEPEST:
-            raise _error(where, line, "this is nested too deeply")
-        if isinstance(value, dict):
-            return _Node({k: node(v, line, depth + 1) for k, v in value.items()}, line)
-        if isinstance(value, list):
-            return _Node([node(it, line, depth + 1) for it in value], line)
-        plain = not isinstance(value, str)
-        return _Node(str(value).lower() if isinstance(value, bool) else str(value), line, plain)
-
-    whole = {k: node(v, 1) for k, v in held.items()}
-    rules = held.get("rules")
-    if isinstance(rules, list) and len(rules) == len(begins):
-        whole["rules"] = _Node([node(it, n) for it, n in zip(rules, begins, strict=True)], 1)
-    return _Node(whole, 1)
-
-
 # --- from nodes to rules -------------------------------------------------------------------
 
 
-def _rules_of(root: _Node, where: str) -> list[_Node]:
-    if not isinstance(root.value, dict) or "rules" not in root.value:
-        raise _error(where, root.line, "the file has no 'rules:'")
+def _root(data: bytes, problems: Problems) -> Node | None:
+    if len(data) > LARGEST_BYTES:
+        problems.add(f"the file has more than {LARGEST_BYTES // 1024 // 1024} MiB; split it")
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problems.add("this is not UTF-8 text", data[: error.start].count(b"\n") + 1)
+        return None
+    reader = read_toml if problems.where.lower().endswith(".toml") else read_yaml
+    return reader(text, problems)
+
+
+def _rules_of(root: Node, problems: Problems) -> list[Node]:
+    if root.value is UNREADABLE:
+        return []
+    if not isinstance(root.value, dict):
+        problems.add("the file has no 'rules:'", root.line)
+        return []
     for key, node in root.value.items():
         if key != "rules":
-            raise _error(where, node.line, f"'{_shown(key)}' is not known here; only 'rules' is")
-    rules = root.value["rules"]
+            problems.add(f"'{shown(key)}' is not known here; only 'rules' is", node.line)
+    rules = root.value.get("rules")
+    if rules is None:
+        problems.add("the file has no 'rules:'", root.line)
+        return []
     if not isinstance(rules.value, list):
-        raise _error(where, rules.line, "'rules' is not a list")
-    return list(rules.value)
+        problems.add("this is not a list of rules", rules.line, field="rules")
+        return []
+    return rules.value
 
 
-def _rule(node: _Node, where: str) -> RuleDoc:
-    held = node.value
-    if not isinstance(held, dict):
-        raise _error(where, node.line, "a rule has keys: " + ", ".join(_KEYS))
-    for key, value in held.items():
+def _values(node: Node, problems: Problems) -> dict[str, Any]:
+    """Return the readable fields of a rule; None stands for a value with an error."""
+    fields = node.value
+    if not isinstance(fields, dict):
+        if fields is not UNREADABLE:
+            problems.add(f"a rule has fields: {', '.join(_KEYS)}", node.line)
+        return {}
+    for key, value in fields.items():
         if key not in _KEYS:
-            raise _error(
-                where, value.line, f"'{_shown(key)}' is not known; a rule has {', '.join(_KEYS)}"
-            )
-    for key in ("session", "name", "from", "to"):
-        if key not in held:
-            raise _error(where, node.line, f"the rule has no '{key}'")
-    mode = _text(held["mode"], "mode", where) if "mode" in held else "copy"
-    if mode not in _MODES:
-        raise _error(
-            where, held["mode"].line, f"there is no mode '{_shown(mode)}'; use copy or forward"
-        )
+            problems.add(f"'{shown(key)}' is not known; a rule has {', '.join(_KEYS)}", value.line)
+    for key in _REQUIRED:
+        if key not in fields:
+            problems.add(f"the rule has no '{key}'", node.line)
+    return {
+        key: _READERS[key](_Field(key, it, problems))
+        for key, it in fields.items()
+        if key in _READERS and it.value is not UNREADABLE
+    }
+
+
+def _doc(values: Mapping[str, Any]) -> RuleDoc:
     return RuleDoc(
-        _text(held["session"], "session", where),
-        _text(held["name"], "name", where),
-        _chats(held["from"], "from", where),
-        _chats(held["to"], "to", where),
-        mode,
-        _truth(held["enabled"], where) if "enabled" in held else True,
+        values["session"],
+        values["name"],
+        values["from"],
+        values["to"],
+        values.get("mode", "copy"),
+        values.get("enabled", True),
     )
 
 
-def _text(node: _Node, key: str, where: str) -> str:
-    if not isinstance(node.value, str) or not node.value:
-        raise _error(where, node.line, f"'{key}' is not a text")
-    if not node.value.isprintable() or len(node.value) > 100:
-        raise _error(where, node.line, f"'{key}' is too long, or cannot be printed")
-    return node.value
+@dataclass(slots=True, frozen=True)
+class _Field:
+    """One field of a rule; each reader returns its value, or notes an error."""
+
+    name: str
+    node: Node
+    problems: Problems
+
+    def fail(self, message: str, line: int | None = None) -> None:
+        self.problems.add(message, line or self.node.line, field=self.name)
+
+    def text(self) -> str | None:
+        value = self.node.value
+        if not isinstance(value, str) or not value:
+            self.fail("this is not a text")
+            return None
+        if not value.isprintable() or len(value) > _LONGEST_TEXT:
+            self.fail(
+                f"this is longer than {_LONGEST_TEXT} characters, or has characters "
+                "that cannot be printed"
+            )
+            return None
+        return value
+
+    def mode(self) -> str | None:
+        value = self.text()
+        if value is not None and value not in _MODES:
+            self.fail(f"there is no mode '{shown(value)}'; use copy or forward")
+            return None
+        return value
+
+    def chats(self) -> tuple[str, ...] | None:
+        nodes = self.node.value if isinstance(self.node.value, list) else [self.node]
+        if not nodes:
+            self.fail("this names no chat")
+            return None
+        chats: dict[str, None] = {}
+        for it in nodes:
+            if it.value is UNREADABLE:
+                continue
+            if not isinstance(it.value, str):
+                self.fail("this is not a chat or a list of chats", it.line)
+                continue
+            try:
+                chats[chat_reference(it.value)] = None
+            except UsageError as error:
+                self.fail(str(error).rstrip("."), it.line)
+        return tuple(chats)
+
+    def truth(self) -> bool | None:
+        value = self.node.value
+        if not isinstance(value, str) or not self.node.plain or value not in _WORDS:
+            self.fail("this is neither true nor false")
+            return None
+        return _WORDS[value]
 
 
-def _chats(node: _Node, key: str, where: str) -> tuple[str, ...]:
-    nodes = node.value if isinstance(node.value, list) else [node]
-    if not nodes:
-        raise _error(where, node.line, f"'{key}' names no chat")
-    found: dict[str, None] = {}
-    for it in nodes:
-        if not isinstance(it.value, str):
-            raise _error(where, it.line, f"'{key}' is a chat or a list of chats")
-        try:
-            found[chat_reference(it.value)] = None
-        except UsageError as error:
-            raise _error(where, it.line, str(error).rstrip(".")) from error
-    return tuple(found)
-
-
-def _truth(node: _Node, where: str) -> bool:
-    if not isinstance(node.value, str) or not node.plain or node.value not in _WORDS:
-        raise _error(where, node.line, "'enabled' is true or false")
-    return _WORDS[node.value]
-
-
-def _error(where: str, line: int, what: str) -> UsageError:
-    return UsageError(f"{where}, line {line}: {what}; nothing was changed.")
-
-
-def _shown(text: str) -> str:
-    clean = "".join(it if it.isprintable() else "�" for it in text)
-    return clean if len(clean) <= 60 else clean[:59] + "…"
+_READERS: Mapping[str, Callable[[_Field], Any]] = {
+    "session": _Field.text,
+    "name": _Field.text,
+    "from": _Field.chats,
+    "to": _Field.chats,
+    "mode": _Field.mode,
+    "enabled": _Field.truth,
+}
+_KEYS = tuple(_READERS)

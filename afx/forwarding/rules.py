@@ -1,4 +1,4 @@
-"""Rules as a table: source chat → where its messages go."""
+"""Rules as a table: source chat → routes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Route:
 
 @dataclass(slots=True, frozen=True)
 class ResolvedRule:
-    """A rule whose chats are known by their marked ids."""
+    """A rule whose chats are resolved to marked ids."""
 
     id: int
     sources: tuple[int, ...]
@@ -33,9 +33,9 @@ class ResolvedRule:
 
 
 def chat_reference(text: str) -> str:
-    """Return a chat as rules keep it: ``@name`` or a marked id.
+    """Return a chat as rules store it: ``@name`` or a marked id.
 
-    Takes links of t.me too. Raises UsageError for what names no chat.
+    Links of t.me are accepted. Raises UsageError for a text that names no chat.
     """
     name = re.sub(r"^(https?://)?t\.me/", "@", text.strip(), flags=re.ASCII)
     if re.fullmatch(r"@[A-Za-z][A-Za-z0-9_]{3,31}", name, re.ASCII):

@@ -1,16 +1,13 @@
-"""What a node's processes use of their machine, and what they may."""
+"""What the processes of a node use, and what they may use."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psutil
 
-_CGROUP = Path("/sys/fs/cgroup")
-
+from afx.node import cgroup
 
 _CPU_WEIGHT = 0.2
-"""How much one sample counts: the load of the last seconds, not of an instant."""
+"""Weight of one sample: the result is the load of the last seconds."""
 
 
 class Resources:
@@ -36,23 +33,13 @@ class Resources:
                 continue
         memory = psutil.virtual_memory()
         limit, free = memory.total, memory.available
-        cgroup = _cgroup()
-        if cgroup:
-            limit = min(limit, cgroup[0])
-            free = min(free, cgroup[0] - cgroup[1])
+        bounds = cgroup.memory()
+        if bounds:
+            limit = min(limit, bounds[0])
+            free = min(free, bounds[1])
         if self._limit:
             limit = min(limit, self._limit)
             free = min(free, self._limit - rss)
         share = cpu / 100 / (psutil.cpu_count() or 1)
         self._cpu += _CPU_WEIGHT * (share - self._cpu)
         return rss, max(0, free), limit, self._cpu
-
-
-def _cgroup() -> tuple[int, int] | None:
-    """Return the cgroup's (limit, used) in bytes; None without a limit."""
-    try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        used = (_CGROUP / "memory.current").read_text().strip()
-    except OSError:
-        return None
-    return None if limit == "max" else (int(limit), int(used))

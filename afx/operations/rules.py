@@ -7,10 +7,11 @@ from typing import Any
 
 from afx.errors import UsageError
 from afx.forwarding import rulefile
-from afx.forwarding.rulefile import Change, RuleDoc
+from afx.forwarding.rulefile import Change, RuleDoc, RuleFile
 from afx.forwarding.rules import chat_reference
 from afx.operations.change import Operator, change
 from models import paging
+from models.names import check_name
 from models.paging import Page
 from models.storage import rules, sessions
 from models.storage.rules import NewRule
@@ -60,17 +61,45 @@ def remove(operator: Operator, text: str) -> str:
     return path
 
 
-def plan(wanted: Sequence[RuleDoc], *, prune: bool) -> list[Change]:
-    """Return what a file would change; ``prune`` removes what it does not name.
+def plan(data: bytes, where: str, *, prune: bool) -> list[Change]:
+    """Return what a rule file would change; ``prune`` removes what it does not name.
 
-    Only sessions that the file names are looked at. Raises UsageError when one
-    of them does not exist, or has two rules of one name in the file.
+    Only rules of sessions that the file names are removed. InputFileError lists all
+    errors of the file: its form, and sessions and names that do not fit what is stored.
     """
-    owners = {name: sessions.find(name) for name in dict.fromkeys(it.session for it in wanted)}
-    docs = [rulefile.renamed(it, owners[it.session].name) for it in wanted]
-    if len({it.path for it in docs}) < len(docs):
-        raise UsageError("Two rules of the file mean the same session and name; correct one.")
-    return rulefile.diff(docs, stored(list(owners.values())), prune=prune)
+    file = rulefile.read(data, where)
+    owners = _owners(file)
+    for name, line in file.names.items():
+        try:
+            check_name("rule", name)
+        except UsageError as error:
+            file.problems.add(str(error).rstrip("."), line, field="name")
+    docs: dict[str, RuleDoc] = {}
+    lines: dict[str, int] = {}
+    for it in file.rules:
+        if it.session not in owners:
+            continue
+        doc = rulefile.renamed(it, owners[it.session].name)
+        line = file.lines[it.path]
+        if doc.path in docs:
+            file.problems.add(
+                f"rule '{doc.path}' is there already, in line {lines[doc.path]}", line
+            )
+        docs[doc.path], lines[doc.path] = doc, line
+    file.problems.check()
+    sessions_of_file = {it.id: it for it in owners.values()}
+    return rulefile.diff(list(docs.values()), stored(list(sessions_of_file.values())), prune=prune)
+
+
+def _owners(file: RuleFile) -> dict[str, Session]:
+    """Return the sessions that a file names; notes those that do not exist."""
+    owners: dict[str, Session] = {}
+    for name, line in file.sessions.items():
+        try:
+            owners[name] = sessions.find(name)
+        except UsageError as error:
+            file.problems.add(str(error).rstrip("."), line, field="session")
+    return owners
 
 
 def apply(operator: Operator, changes: Sequence[Change], where: str) -> None:

@@ -1,6 +1,6 @@
 """The cluster's secret keys: from a setting, or from a file under the home.
 
-Apart from the vault, so that a process that only passes keys on need not load
+It is separate from the vault, so that a process that only passes keys on does not load
 the cryptography library.
 """
 
@@ -21,9 +21,8 @@ _KEY_BYTES = 32
 def read_keys(home: Path, secret_key: str, *, create: bool = True) -> list[str]:
     """Return the Fernet keys in force, newest first.
 
-    ``secret_key`` wins, else the key file counts; that is made, for its owner
-    only, when it is missing and ``create``. Raises SecretError when there is no
-    key, or something that is none.
+    ``secret_key`` has precedence over the key file. When the file is missing and ``create``
+    is set, it is made with mode 0600. Raises SecretError when there is no valid key.
     """
     text = secret_key or _read_file(home / KEY_FILE, create=create)
     keys = [it.strip() for it in text.replace("\n", ",").split(",") if it.strip()]
@@ -45,7 +44,7 @@ def _read_file(path: Path, *, create: bool) -> str:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            pass  # another process of this home was first
+            pass  # another process of this home made it
         except OSError as error:
             raise SecretError(f"No key can be written to {path} ({error.strerror}).") from error
         else:

@@ -1,7 +1,7 @@
-"""Nodes' metrics over time: samples, rolled up into minutes and hours.
+"""Metrics of nodes over time: samples, rolled up into minutes and hours.
 
-Rows of finer spans are kept for a shorter time. A reader gets the coarsest rows
-that answer his question, and finer ones for what is not rolled up yet.
+Rows with shorter spans are stored for a shorter time. A read uses the longest span
+that answers the question, and shorter spans for the time that is not rolled up yet.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from models.tables import ClusterState, WorkerAnalytics
 RAW, MINUTE, HOUR = 0, 60, 3600
 _SECOND = 1_000_000
 _LAG = timedelta(seconds=10)
-"""Samples of a minute may still come for so long."""
+"""Samples of a minute may arrive this much later."""
 
 
 @dataclass(slots=True, frozen=True)
 class Sample:
-    """One node's metrics at one instant; sizes in bytes."""
+    """Metrics of one node at one time; sizes in bytes."""
 
     worker: str
     rss: int
     cpu: float
     sessions: int
     forwarded: int
-    """Messages since the sample before."""
+    """Messages since the previous sample."""
     load: float
 
 
 @dataclass(slots=True, frozen=True)
 class Retention:
-    """How long rows of each span are kept."""
+    """How long rows of each span are stored."""
 
     raw: timedelta
     minutes: timedelta
@@ -46,7 +46,7 @@ class Retention:
 
 
 def sample_many(rows: Sequence[Sample], at: datetime | None = None) -> None:
-    """Record nodes' metrics, at one instant (default: now)."""
+    """Record metrics of nodes at one time (default: now)."""
     now = micros(at or utc_now())
     insert_many(
         "worker_analytics",
@@ -87,7 +87,7 @@ def sample_many(rows: Sequence[Sample], at: datetime | None = None) -> None:
 
 
 def summary(since: datetime, until: datetime | None = None) -> list[dict[str, Any]]:
-    """Return each node's means, maxima and messages over a time, by name."""
+    """Return means, maxima and message counts of each node over a time range, by name."""
     table = WorkerAnalytics
     weight = fn.SUM(table.samples)
     query = (
@@ -130,16 +130,16 @@ def series(
     after: datetime | None = None,
     limit: int = 1000,
 ) -> Page:
-    """Return about ``limit`` rows of a time in its order; an instant is never split.
+    """Return about ``limit`` rows of a time range in order; rows of one time stay together.
 
-    Without a ``span`` (0, 60 or 3600 seconds), of the coarsest that serves.
+    Without a ``span`` (0, 60 or 3600 seconds), the longest suitable span is used.
     """
     table = WorkerAnalytics
     until = until or utc_now()
     parts = _parts(since, until) if span is None else [(span, since, until)]
     rows: list[dict[str, Any]] = []
     for part, begin, end in parts:
-        # One part at a time: only so an index gives the rows in their order.
+        # One part at a time, so that an index returns the rows in order.
         query = table.select().where((table.span == part) & (table.at >= begin) & (table.at < end))
         if worker is not None:
             query = query.where(table.worker == worker)
@@ -157,10 +157,10 @@ def series(
 
 
 def roll_up(most: int, now: datetime | None = None) -> int:
-    """Make minutes of samples, and hours of minutes; returns the rows read.
+    """Roll samples up into minutes and minutes into hours; returns the number of rows read.
 
-    Reads about ``most`` rows of each span, so that the database is never held
-    for long; what is left is for the next call. Doing it twice changes nothing.
+    Reads about ``most`` rows of each span, so that the transaction is short; the next
+    call continues. It is idempotent.
     """
     until = (now or utc_now()) - _LAG
     return _roll(RAW, MINUTE, "minutes_to", until, most) + _roll(
@@ -171,7 +171,7 @@ def roll_up(most: int, now: datetime | None = None) -> int:
 def prune(keep: Retention, most: int, now: datetime | None = None) -> int:
     """Remove at most ``most`` rows that are too old; returns how many.
 
-    A row goes only when it is rolled up.
+    A row is removed only after it was rolled up.
     """
     now = now or utc_now()
     state = ClusterState.get_or_none(ClusterState.id == 1)
@@ -194,7 +194,7 @@ def prune(keep: Retention, most: int, now: datetime | None = None) -> int:
 
 
 def _covering(since: datetime, until: datetime) -> Any:
-    """Return the condition for the coarsest rows that cover a time."""
+    """Return the condition for the longest-span rows that cover a time range."""
     table = WorkerAnalytics
     condition = table.id.is_null()
     for span, begin, end in _parts(since, until):
@@ -203,7 +203,7 @@ def _covering(since: datetime, until: datetime) -> Any:
 
 
 def _parts(since: datetime, until: datetime) -> list[tuple[int, datetime, datetime]]:
-    """Return (span, begin, end) of the coarsest rows that cover a time, in its order."""
+    """Return (span, begin, end) of the longest-span rows that cover a time range, in order."""
     state = ClusterState.get_or_none(ClusterState.id == 1)
     length = until - since
     hours_to = state and state.hours_to
@@ -217,7 +217,7 @@ def _parts(since: datetime, until: datetime) -> list[tuple[int, datetime, dateti
 
 
 def _roll(fine: int, coarse: int, mark: str, until: datetime, most: int) -> int:
-    """Roll up one stretch of time that holds about ``most`` fine rows."""
+    """Roll up one time range that has about ``most`` rows."""
     step = coarse * _SECOND
     with transaction():
         state, _ = ClusterState.get_or_create(id=1)
@@ -231,7 +231,7 @@ def _roll(fine: int, coarse: int, mark: str, until: datetime, most: int) -> int:
             return 0
         first = first // step * step
         beyond = _row_at(fine, first, most)
-        # At least one step, however many rows it has: else nothing would move.
+        # At least one step, whatever its number of rows, so that each call makes progress.
         end = last_step if beyond is None else max(beyond // step * step, first + step)
         end = min(end, last_step)
         rows = int(execute(_COUNT, fine, first, end).fetchone()[0])

@@ -1,4 +1,4 @@
-"""Copies of the sessions' cursors: Redis holds the newest, unless it lost them."""
+"""Copies of the sessions' cursors; Redis has the newest ones unless it lost its data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from models.base import execute, execute_many, micros, utc_now
 
 
 def save_many(cursors: Mapping[int, Mapping[str, str]]) -> None:
-    """Keep sessions' cursors, each as the fields it has in Redis; inside a transaction.
+    """Store cursors of sessions, each as its fields in Redis; call it in a transaction.
 
-    A session that was removed meanwhile is passed over.
+    A session that was removed meanwhile is skipped.
     """
     now = micros(utc_now())
     execute_many(
@@ -27,7 +27,7 @@ def save_many(cursors: Mapping[int, Mapping[str, str]]) -> None:
 
 
 def pages(size: int = 1000) -> Iterator[dict[int, dict[str, str]]]:
-    """Return all that is kept, page by page."""
+    """Return all stored cursors, page by page."""
     after = 0
     while True:
         rows = execute(

@@ -1,4 +1,4 @@
-"""Keeping the tables of history within bounds, a little at a time."""
+"""Bounds the history tables, a few rows at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH = 5_000
 
 @dataclass(slots=True, frozen=True)
 class Kept:
-    """How long what is kept."""
+    """How long each kind of row is stored."""
 
     analytics: Retention
     history: timedelta
@@ -24,8 +24,8 @@ class Kept:
 def maintain(kept: Kept, most: int = BATCH) -> int:
     """Roll up and prune about ``most`` rows of each table; returns how many it touched.
 
-    Zero means that nothing was left to do. Each table is a transaction of its
-    own, so that nobody waits for long.
+    Zero means that nothing was left to do. Each table has its own transaction, so that
+    locks are short.
     """
     before = utc_now() - kept.history
     touched = analytics.roll_up(most)

@@ -1,4 +1,4 @@
-"""Rules: which chats a session forwards, and where to."""
+"""Rules: source chats of sessions and their destination chats."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def create(
     name: str = "",
     enabled: bool = True,
 ) -> Rule:
-    """Add a rule to a session, which is started anew if it runs.
+    """Add a rule to a session; a running session is restarted.
 
-    Without a name it is called ``rule-N``. Raises UsageError when the session
-    has one of that name, and for an unknown mode.
+    Without a name the rule is called ``rule-N``. Raises UsageError when the session has
+    a rule of that name, and for an unknown mode.
     """
     with transaction():
         name = name or _free_name(session)
@@ -54,7 +54,7 @@ def create(
 
 
 def create_many(rows: Sequence[NewRule]) -> None:
-    """Add rules, all or none; their sessions are started anew if they run.
+    """Add rules, all or none; running sessions are restarted.
 
     Raises UsageError for a name that is taken and for an unknown mode.
     """
@@ -83,11 +83,13 @@ def create_many(rows: Sequence[NewRule]) -> None:
                 ],
             )
     except peewee.IntegrityError as error:
-        raise UsageError("A rule of that name exists in its session; nothing was added.") from error
+        raise UsageError(
+            "The session has a rule of that name already; nothing was added."
+        ) from error
 
 
 def find(text: str) -> Rule:
-    """Return the rule that an id or ``SESSION/NAME`` means; UsageError when none does."""
+    """Return a rule by id or ``SESSION/NAME``; raises UsageError when there is none."""
     rule: Rule | None = None
     if text.isascii() and text.isdecimal() and len(text) < 10:
         rule = Rule.get_or_none(Rule.id == int(text))
@@ -110,9 +112,9 @@ def change(
     mode: str | None = None,
     enabled: bool | None = None,
 ) -> bool:
-    """Change what is given of a rule; False when it is all that already.
+    """Change the given fields of a rule; returns False when nothing differs.
 
-    Its session is started anew if it runs. Raises UsageError for an unknown mode.
+    A running session is restarted. Raises UsageError for an unknown mode.
     """
     wanted = {
         "sources": sources,
@@ -132,14 +134,14 @@ def change(
 
 
 def remove(rule: Rule) -> None:
-    """Remove a rule; its session is started anew if it runs."""
+    """Remove a rule; a running session is restarted."""
     with transaction():
         _revise([rule.session_id])
         rule.delete_instance()
 
 
 def for_sessions(ids: Sequence[int], *, enabled: bool = True) -> dict[int, list[Rule]]:
-    """Return the rules of sessions, by session id; only the enabled ones if so asked."""
+    """Return the rules of sessions by session id, optionally the enabled ones only."""
     found: dict[int, list[Rule]] = defaultdict(list)
     for start in range(0, len(ids), _PART):
         part = list(ids[start : start + _PART])
@@ -180,7 +182,7 @@ def count() -> int:
 
 
 def paths_beginning(prefix: str) -> list[str]:
-    """Return a few rules as ``SESSION/NAME`` that begin with a text."""
+    """Return rules as ``SESSION/NAME`` that begin with a prefix."""
     path: Any = Session.name.concat("/").concat(Rule.name)
     query = Rule.select(path).join(Session).where(names.beginning(path, prefix)).limit(20)
     return [str(it) for (it,) in query.tuples()]
@@ -200,7 +202,7 @@ def _check_mode(mode: str) -> None:
 
 
 def _revise(ids: Iterable[int]) -> None:
-    """Note that sessions' rules have changed."""
+    """Raise the revision of sessions whose rules changed."""
     held = sorted(set(ids))
     for start in range(0, len(held), _PART):
         Session.update(revision=Session.revision + 1).where(

@@ -13,10 +13,7 @@ from models.tables import ScalingEvent
 def record(
     decision: str, *, current: int, desired: int, reason: str, figures: dict[str, Any]
 ) -> bool:
-    """Write a recommendation down if it differs from the last one.
-
-    Returns whether it was written.
-    """
+    """Store a recommendation if it differs from the last one; returns whether it did."""
     with transaction():
         last = latest()
         if last and (last["decision"], last["desired"]) == (decision, desired):

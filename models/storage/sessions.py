@@ -1,4 +1,4 @@
-"""Sessions: Telegram logins, and what is wanted of them."""
+"""Sessions: Telegram logins and their desired state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATES = (
     "removing",
 )
 QUARANTINE_FAILURES = 6
-"""A session that failed so often in a row is tried seldom, and listed as such."""
+"""After so many failures in a row a session is retried rarely, and listed as troubled."""
 _PART = 500
 
 
@@ -38,7 +38,7 @@ class NewSession:
     login: str
     """Sealed by the vault."""
     fingerprint: str | None = None
-    """Of the login's key, so that no login is added twice."""
+    """SHA-256 of the login's key, so that no login is added twice."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -115,9 +115,9 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
 
 
 def taken(rows: Sequence[tuple[str, str | None]]) -> tuple[dict[str, str | None], dict[str, str]]:
-    """Return what exists of (name, fingerprint) pairs.
+    """Return which of some (name, fingerprint) pairs exist.
 
-    As (name → its fingerprint, fingerprint → its session's name).
+    As (name → fingerprint, fingerprint → name of the session).
     """
     by_name: dict[str, str | None] = {}
     by_print: dict[str, str] = {}
@@ -136,7 +136,7 @@ def taken(rows: Sequence[tuple[str, str | None]]) -> tuple[dict[str, str | None]
 
 
 def find(text: str) -> Session:
-    """Return a session by name, id or a unique beginning; UsageError when there is none."""
+    """Return a session by name, id or unique prefix; raises UsageError when there is none."""
     session: Session = names.find(Session, "session", text)
     return session
 
@@ -150,7 +150,7 @@ def listing(
 
 
 def describe(session: Session) -> dict[str, Any]:
-    """Return one session as ``listing`` shows it."""
+    """Return one session with the fields of ``listing``."""
     found: dict[str, Any] = _described().where(Session.id == session.id).dicts().get()
     return found
 
@@ -198,9 +198,9 @@ def count_by_state() -> dict[str, int]:
 
 
 def set_desired_state(session: Session, state: str) -> None:
-    """Say whether a session should run; clears its trouble.
+    """Set the desired state of a session, and clear its trouble.
 
-    Raises UsageError for one that is being removed.
+    Raises UsageError for a session that is being removed.
     """
     with transaction():
         changed = (
@@ -213,7 +213,7 @@ def set_desired_state(session: Session, state: str) -> None:
 
 
 def remove_unused(session: Session) -> bool:
-    """Remove a session that no node has ever been given; False when one has."""
+    """Remove a session that was never assigned; returns False when it was."""
     with transaction():
         if SessionAssignment.select().where(SessionAssignment.session == session).exists():
             return False
@@ -222,7 +222,7 @@ def remove_unused(session: Session) -> bool:
 
 
 def set_requires(session: Session, labels: dict[str, str]) -> None:
-    """Set the labels that a session's node must have; it is placed anew if it runs."""
+    """Set the labels that the node must have; a running session is placed again."""
     with transaction():
         Session.update(requires=labels, revision=Session.revision + 1).where(
             Session.id == session.id
@@ -230,7 +230,7 @@ def set_requires(session: Session, labels: dict[str, str]) -> None:
 
 
 def mark_removing(session: Session) -> None:
-    """Say that a session is to be removed as soon as no node runs it."""
+    """Mark a session for removal, which happens when no node runs it."""
     with transaction():
         Session.update(removing=True, desired_state="paused").where(
             Session.id == session.id
@@ -238,7 +238,7 @@ def mark_removing(session: Session) -> None:
 
 
 def removable(limit: int) -> list[int]:
-    """Return the ids of sessions to be removed that no node runs."""
+    """Return ids of sessions that are marked for removal and that no node runs."""
     active = SessionAssignment.select(SessionAssignment.id).where(
         (SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended")
     )
@@ -247,13 +247,13 @@ def removable(limit: int) -> list[int]:
 
 
 def remove_many(ids: Sequence[int]) -> None:
-    """Remove sessions with all that hangs on them: rules, assignments, queue rows."""
+    """Remove sessions with their rules, assignments and queue rows."""
     with transaction():
         execute_many("DELETE FROM sessions WHERE id = ?", [(it,) for it in ids])
 
 
 def names_beginning(prefix: str) -> list[str]:
-    """Return a few sessions' names that begin with a text."""
+    """Return names of sessions that begin with a prefix."""
     return names.by_prefix(Session, prefix)
 
 
@@ -269,7 +269,7 @@ def _refuse_taken(new: NewSession) -> None:
 
 
 def _take_ids(number: int) -> int:
-    """Return the first of so many ids that no session has had before."""
+    """Reserve ids that no session has had before; returns the first one."""
     execute("UPDATE cluster_state SET next_session = next_session + ? WHERE id = 1", number)
     cursor = execute("SELECT next_session FROM cluster_state WHERE id = 1")
     return int(cursor.fetchone()[0]) - number

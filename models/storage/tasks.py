@@ -1,7 +1,7 @@
-"""Tasks: what nodes carry out on demand, with their history and timings.
+"""Tasks that nodes run on request, with their history and timings.
 
 queued → running → succeeded | failed; running → queued to try again;
-cancelled from queued or running; queued again by hand
+cancelled from queued or running; queued again by an operator
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class NewTask:
 
 
 def create(new: NewTask) -> WorkerTask:
-    """Queue a task; those of premium users' sessions go first.
+    """Queue a task; tasks of premium users' sessions run first.
 
     Raises UsageError when there is no such session.
     """
@@ -57,9 +57,9 @@ def create(new: NewTask) -> WorkerTask:
 
 
 def claim(worker: str, incarnation: str, most: int) -> list[WorkerTask]:
-    """Take queued tasks that are due, for a node to run; no task goes to two.
+    """Claim queued tasks that are due for a node; no task is claimed twice.
 
-    Those of premium users first, then the oldest.
+    Tasks of premium users come first, then the oldest.
     """
     with transaction():
         now = utc_now()
@@ -101,26 +101,26 @@ def get(number: int) -> dict[str, Any]:
 
 
 def note_progress(number: int, share: float) -> None:
-    """Note how far a running task is, 0 to 1; nothing for one that is over."""
+    """Set the progress of a running task, 0 to 1; does nothing for a finished one."""
     WorkerTask.update(progress=min(1.0, max(0.0, share))).where(
         (WorkerTask.id == number) & (WorkerTask.state == "running")
     ).execute()
 
 
 def succeed(number: int, result: Any) -> None:
-    """Note a running task's result; TransitionError when it does not run."""
+    """Store the result of a running task; raises TransitionError when it does not run."""
     _step(number, "succeeded", result=result, progress=1.0, error="", finished_at=utc_now())
 
 
 def fail(number: int, reason: str) -> None:
-    """Note why a running task failed for good; TransitionError when it does not run."""
+    """Store why a running task failed finally; raises TransitionError when it does not run."""
     _step(number, "failed", error=reason, finished_at=utc_now())
 
 
 def try_again(number: int, reason: str, pause: timedelta) -> bool:
-    """Queue a running task anew after a pause; fails it when it has no attempt left.
+    """Queue a running task again after a pause; fails it when it has no attempt left.
 
-    Returns whether it was queued. TransitionError when it does not run.
+    Returns whether it was queued. Raises TransitionError when it does not run.
     """
     with transaction():
         held = WorkerTask.get_or_none(WorkerTask.id == number)
@@ -134,9 +134,9 @@ def try_again(number: int, reason: str, pause: timedelta) -> bool:
 
 
 def requeue(number: int) -> None:
-    """Queue a failed or cancelled task anew, by hand, with all its attempts.
+    """Queue a failed or cancelled task again, with all its attempts.
 
-    TransitionError for one that waits, runs or has succeeded.
+    Raises TransitionError for a task that is queued, runs or has succeeded.
     """
     with transaction():
         held = WorkerTask.get_or_none(WorkerTask.id == number)
@@ -154,12 +154,12 @@ def requeue(number: int) -> None:
 
 
 def cancel(number: int, reason: str) -> None:
-    """Call a task off; TransitionError when it is over."""
+    """Cancel a task; raises TransitionError when it has finished."""
     _step(number, "cancelled", error=reason, finished_at=utc_now())
 
 
 def requeue_lost(incarnations: Sequence[str]) -> int:
-    """Queue anew what ran on nodes that are dead; returns how many that were."""
+    """Queue tasks of dead nodes again; returns how many."""
     with transaction():
         return int(
             WorkerTask.update(state="queued", error="its node died", run_after=utc_now())
@@ -202,7 +202,7 @@ def listing(
 
 
 def count_by_state() -> dict[str, dict[str, int]]:
-    """Return how many tasks there are: kind → state → number."""
+    """Return the number of tasks: kind → state → count."""
     query = WorkerTask.select(WorkerTask.kind, WorkerTask.state, fn.COUNT(WorkerTask.id)).group_by(
         WorkerTask.kind, WorkerTask.state
     )
@@ -213,7 +213,7 @@ def count_by_state() -> dict[str, dict[str, int]]:
 
 
 def prune(before: datetime, most: int) -> int:
-    """Remove tasks that were over before an instant; returns how many."""
+    """Remove tasks that finished before a time; returns how many."""
     cursor = execute(
         "DELETE FROM worker_tasks WHERE id IN (SELECT id FROM worker_tasks"
         " WHERE finished_at < ? ORDER BY finished_at LIMIT ?)",

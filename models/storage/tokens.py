@@ -1,4 +1,4 @@
-"""Bearer tokens of the REST API; only their digests are kept."""
+"""Bearer tokens of the REST API; only their digests are stored."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from models.tables import ApiToken
 def create(
     name: str, digest: str, scopes: Sequence[str], expires_at: datetime | None = None
 ) -> ApiToken:
-    """Keep a token's digest (SHA-256, hexadecimal).
+    """Store a token's digest (SHA-256, hexadecimal).
 
-    Raises UsageError when the name or the token is there already.
+    Raises UsageError when the name or the token exists already.
     """
     names.check_name("token", name)
     try:
@@ -50,7 +50,7 @@ def by_digest(digest: str) -> dict[str, Any] | None:
 
 
 def note_used(ids: Sequence[int]) -> None:
-    """Note that tokens were used just now."""
+    """Set the time of last use of tokens to now."""
     now = micros(utc_now())
     with transaction():
         execute_many(
@@ -59,7 +59,7 @@ def note_used(ids: Sequence[int]) -> None:
 
 
 def revoke(name: str) -> None:
-    """Let a token be valid no longer; raises UsageError when there is none."""
+    """Revoke a token; raises UsageError when there is none."""
     token = names.find(ApiToken, "token", name)
     with transaction():
         ApiToken.update(revoked_at=utc_now()).where(

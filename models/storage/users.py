@@ -25,13 +25,13 @@ def create(name: str, tier: str = "free") -> User:
 
 
 def find(text: str) -> User:
-    """Return a user by name, id or a unique beginning; UsageError when there is none."""
+    """Return a user by name, id or unique prefix; raises UsageError when there is none."""
     user: User = names.find(User, "user", text)
     return user
 
 
 def set_tier(user: User, tier: str) -> None:
-    """Change a user's tier; placement heeds it from its next round on.
+    """Change a user's tier; it takes effect with the next placement.
 
     Raises UsageError for an unknown tier.
     """
@@ -41,12 +41,12 @@ def set_tier(user: User, tier: str) -> None:
 
 
 def remove(user: User) -> None:
-    """Remove a user who owns no session; raises UsageError for one who does."""
+    """Remove a user that owns no session; raises UsageError otherwise."""
     try:
         with transaction():
             user.delete_instance()
     except peewee.IntegrityError as error:
-        raise UsageError(f"User '{user.name}' owns sessions; remove these first.") from error
+        raise UsageError(f"User '{user.name}' owns sessions; remove them first.") from error
 
 
 def listing(*, after: str | None = None, limit: int = 100, tier: str | None = None) -> Page:
@@ -60,13 +60,13 @@ def listing(*, after: str | None = None, limit: int = 100, tier: str | None = No
 
 
 def count_by_tier() -> dict[str, int]:
-    """Return how many users each tier has."""
+    """Return the number of users of each tier."""
     query = User.select(User.tier, fn.COUNT(User.id)).group_by(User.tier)
     return {str(tier): int(count) for tier, count in query.tuples()}
 
 
 def names_beginning(prefix: str) -> list[str]:
-    """Return a few users' names that begin with a text."""
+    """Return names of users that begin with a prefix."""
     return names.by_prefix(User, prefix)
 
 

@@ -1,4 +1,4 @@
-"""Worker nodes that were seen, and what is wanted of them."""
+"""Worker nodes that were seen, and their desired state."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Seen:
     hostname: str
     state: str
     forwarded: int = 0
-    """Messages since the incarnation's start."""
+    """Messages since the start of the incarnation."""
 
 
 def seen_many(rows: Iterable[Seen]) -> None:
-    """Note nodes, each once by its name."""
+    """Store nodes, one row per name."""
     now = micros(utc_now())
     execute_many(
         "INSERT INTO workers"
@@ -45,25 +45,25 @@ def forwarded() -> dict[str, int]:
 
 
 def find(text: str) -> Worker:
-    """Return a node by name or a unique beginning; UsageError when none was ever seen."""
+    """Return a node by name or unique prefix; raises UsageError when none was ever seen."""
     worker: Worker = names.find(Worker, "worker", text)
     return worker
 
 
 def desired_states() -> dict[str, str]:
-    """Return what is wanted of the nodes of which it is not ``ready``, by name."""
+    """Return the desired states other than ``ready``, by name."""
     query = Worker.select(Worker.name, Worker.desired_state).where(Worker.desired_state != "ready")
     return {str(name): str(state) for name, state in query.tuples()}
 
 
 def set_desired_state(name: str, state: str) -> None:
-    """Say whether a node is to be ready, cordoned or draining."""
+    """Set the desired state of a node: ready, cordoned or draining."""
     with transaction():
         Worker.update(desired_state=state).where(Worker.name == name).execute()
 
 
 def remove(name: str) -> None:
-    """Forget a node; raises UsageError when none of that name was ever seen."""
+    """Remove a node; raises UsageError when none of that name was ever seen."""
     with transaction():
         if not Worker.delete().where(Worker.name == name).execute():
             raise UsageError(f"There is no worker '{names.shown(name)}'; nothing was removed.")
@@ -75,5 +75,5 @@ def listing(*, after: str | None = None, limit: int = 1000) -> Page:
 
 
 def names_beginning(prefix: str) -> list[str]:
-    """Return a few nodes' names that begin with a text."""
+    """Return names of nodes that begin with a prefix."""
     return names.by_prefix(Worker, prefix)

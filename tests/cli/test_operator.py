@@ -270,6 +270,23 @@ def test_a_rule_file_with_one_mistake_changes_nothing(afx: Run, home: Path) -> N
     assert afx("rule", "list", "--json").stdout == before
 
 
+def test_all_errors_of_a_rule_file_are_printed_at_once(afx: Run, home: Path) -> None:
+    (home / "r.yaml").write_text(
+        "rules:\n- {session: nobody, name: a, from: '@aaaa', to: '@bbbb'}\n"
+        "- {session: main-1, name: '7', from: '@aaaa', to: '@bbbb'}\n"
+        "- {session: absent, name: c, from: '@aaaa', mode: copy}\n"
+    )
+    done = afx("rule", "apply", "-f", "r.yaml")
+    complains(done, 2, "4 errors in r.yaml; nothing was changed.")
+    places = [it.partition(": ")[0].strip() for it in done.stderr.splitlines()[1:]]
+    assert places == [
+        "r.yaml, line 2, field 'session'",
+        "r.yaml, line 3, field 'name'",
+        "r.yaml, line 4",
+        "r.yaml, line 4, field 'session'",
+    ]
+
+
 def test_a_rule_is_disabled_and_enabled(afx: Run) -> None:
     afx("rule", "disable", "main-1/news")
     assert not told(afx("rule", "show", "main-1/news", "--json"))["enabled"]

@@ -1,14 +1,16 @@
-"""Rule files: whatever is in them, either rules or one sentence with the line."""
+"""Rule files: either rules, or all errors of the file, each with its line."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.errors import UsageError
+from afx.errors import FileProblem, InputFileError, UsageError
 from afx.forwarding.rulefile import RuleDoc, diff, dump, parse
 from afx.forwarding.rules import chat_reference
 
@@ -54,6 +56,12 @@ docs = st.lists(
     max_size=5,
     unique_by=lambda it: it.path,
 )
+
+
+def problems(text: str, where: str) -> tuple[FileProblem, ...]:
+    with pytest.raises(InputFileError) as raised:
+        parse(text.encode(), where)
+    return raised.value.problems
 
 
 def test_yaml_toml_and_json_say_the_same() -> None:
@@ -103,22 +111,22 @@ def test_a_diff_leads_from_one_set_to_the_other(
     st.binary(max_size=300) | st.text(max_size=300).map(str.encode),
     st.sampled_from(["a", "a.toml"]),
 )
-def test_no_bytes_break_the_parser(data: bytes, where: str) -> None:
+def test_any_bytes_give_rules_or_errors_that_can_be_printed(data: bytes, where: str) -> None:
     try:
         parse(data, where)
-    except UsageError as error:
+    except InputFileError as error:
         assert where in str(error)
-        assert str(error).isprintable()
+        assert all(it.isprintable() for it in str(error).splitlines())
 
 
 @given(st.text(max_size=60))
 def test_a_chat_is_a_name_or_an_id_and_nothing_else(text: str) -> None:
     try:
-        held = chat_reference(text)
+        chat = chat_reference(text)
     except UsageError as error:
         assert str(error).isprintable()
     else:
-        assert held.isascii() and chat_reference(held) == held
+        assert chat.isascii() and chat_reference(chat) == chat
 
 
 @pytest.mark.parametrize(
@@ -133,17 +141,21 @@ def test_a_chat_is_a_name_or_an_id_and_nothing_else(text: str) -> None:
         (
             "rules:\n  - {session: a, name: b, from: '@abcd', to: '@abcd', enabled: 'true'}",
             2,
-            "true or false",
+            "true nor false",
         ),
         ("rules:\n  - &a {session: a}\n  - *a\n", 3, "aliases"),
-        ("rules:\n  - just text\n", 2, "a rule has keys"),
+        ("rules:\n  - just text\n", 2, "a rule has fields"),
         ("rules: text\n", 1, "not a list"),
         ("rule:\n  - x\n", 1, "no 'rules:'"),
         ("rules: []\nmore: 1\n", 2, "'more' is not known"),
         ("rules: []\n---\nrules: []\n", 2, "a second"),
-        ("rules: [\n", 2, "no YAML"),
+        ("rules: [\n", 2, "not valid YAML"),
         ("a: 1\na: 2\n", 2, "there twice"),
+        ("a:\n\tb: 1\n", 2, "tabs"),
+        ("a: 1\nb: \x01\n", 2, "U+0001"),
+        ("[" * 50, 1, "too deeply"),
         ("[" * 5000, 1, "too deeply"),
+        ("- " * 5000, 1, "too deeply"),
         (
             "rules:\n  - {session: \"a\\u001b[2J\", name: b, from: '@abcd', to: '@abcd'}",
             2,
@@ -157,33 +169,104 @@ def test_a_chat_is_a_name_or_an_id_and_nothing_else(text: str) -> None:
         ),
     ],
 )
-def test_a_mistake_is_told_with_its_line(text: str, line: int, words: str) -> None:
-    with pytest.raises(UsageError) as told:
-        parse(text.encode(), "rules.yaml")
-    assert f"rules.yaml, line {line}: " in str(told.value)
-    assert words in str(told.value)
+def test_an_error_has_its_line(text: str, line: int, words: str) -> None:
+    found = problems(text, "rules.yaml")
+    assert any(it.line == line and words in it.message for it in found), found
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "line", "words"),
     [
-        (TOML + "\n[[rules]]\nnme = 'x'\n", "line 15: 'nme' is not known"),
-        ("rules = \n", "no TOML"),
-        ("rules = " + "[" * 3000 + "]" * 3000, "nested too deeply"),
-        ("", "no 'rules:'"),
+        (TOML + "\n[[rules]]\nsession='a'\nname='b'\nfrom=1\nto='@abcd'\nx=1", 15, "not known"),
+        ("rules = " + "[" * 3000 + "]" * 3000, None, "nested too deeply"),
+        ("rules = " + "[" * 25 + "]" * 25, 1, "nested too deeply"),
+        ("", 1, "no 'rules:'"),
     ],
 )
-def test_a_mistake_in_toml_is_told_as_well(text: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        parse(text.encode(), "rules.toml")
+def test_an_error_in_toml_has_its_line(text: str, line: int | None, words: str) -> None:
+    found = problems(text, "rules.toml")
+    assert any(it.line == line and words in it.message for it in found), found
 
 
-def test_an_empty_file_and_a_huge_one_are_refused_in_words() -> None:
-    with pytest.raises(UsageError, match="empty"):
-        parse(b"", "r.yaml")
-    with pytest.raises(UsageError, match="4 MiB"):
+def test_all_errors_of_a_file_are_found_at_once() -> None:
+    text = """\
+rules:
+  - {session: a, name: b, from: '@x', to: ['@abcd', '@y'], mode: move}
+  - {session: a, name: c, from: '@abcd'}
+  - &it {session: a, name: d, from: '@abcd', to: '@abcd'}
+  - *it
+  - {session: a, name: d, from: '@abcd', to: '@abcd', enabled: maybe, colour: red}
+more: 1
+"""
+    found = [(it.line, it.field) for it in problems(text, "rules.yaml")]
+    assert found == [
+        (2, "from"),
+        (2, "to"),
+        (2, "mode"),
+        (3, None),
+        (5, None),
+        (6, None),
+        (6, "enabled"),
+        (7, None),
+    ]
+
+
+def test_the_message_counts_the_errors_and_gives_each_a_line() -> None:
+    with pytest.raises(InputFileError) as raised:
+        parse(b"rules:\n- {session: a, name: b, from: '@x'}\n- 1\n", "rules.yaml")
+    first, *rest = str(raised.value).splitlines()
+    assert first == "3 errors in rules.yaml; nothing was changed."
+    assert [it.partition(": ")[0] for it in rest] == [
+        "  rules.yaml, line 2",
+        "  rules.yaml, line 2, field 'from'",
+        "  rules.yaml, line 3",
+    ]
+
+
+def test_a_long_list_of_errors_is_cut() -> None:
+    with pytest.raises(InputFileError) as raised:
+        parse(b"rules:\n" + b"- 1\n" * 1000, "rules.yaml")
+    assert str(raised.value).startswith("1000 errors ")
+    assert str(raised.value).endswith("… and 900 more.")
+    assert len(raised.value.problems) == 1000
+
+
+@pytest.mark.parametrize(
+    "error",
+    [yaml.YAMLError("words of theirs"), yaml.MarkedYAMLError(problem="words of theirs")],
+)
+def test_no_words_of_the_yaml_library_reach_a_person(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def parse_nothing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(yaml, "parse", parse_nothing)
+    (problem,) = problems("rules: []", "rules.yaml")
+    assert problem == FileProblem("this is not valid YAML")
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "column"),
+    [("of theirs (at line 7, column 3)", 7, 3), ("of theirs", None, None)],
+)
+def test_of_a_toml_error_only_the_position_is_taken(
+    monkeypatch: pytest.MonkeyPatch, words: str, line: int | None, column: int | None
+) -> None:
+    def load_nothing(_: str) -> None:
+        raise tomllib.TOMLDecodeError(words)
+
+    monkeypatch.setattr(tomllib, "loads", load_nothing)
+    (problem,) = problems("rules = ", "rules.toml")
+    assert (problem.line, problem.column) == (line, column)
+    assert problem.message.startswith("this is not valid TOML; ")
+
+
+def test_an_empty_file_a_huge_one_and_another_encoding_are_refused() -> None:
+    assert "is empty" in problems("", "r.yaml")[0].message
+    with pytest.raises(InputFileError, match="4 MiB"):
         parse(b" " * (4 * 1024 * 1024 + 1), "r.yaml")
-    with pytest.raises(UsageError, match="line 2: that is no UTF-8"):
+    with pytest.raises(InputFileError, match="line 2: this is not UTF-8"):
         parse(b"rules:\n\xff", "r.yaml")
 
 
