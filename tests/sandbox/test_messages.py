@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from support.sandbox import Town, play
 from telethon import errors
@@ -99,5 +101,20 @@ def test_a_protected_channel_cannot_be_forwarded() -> None:
         await client.get_dialogs()
         with pytest.raises(errors.ChatForwardsRestrictedError):
             await client.forward_messages(to.marked, 1, source.marked)
+
+    play(scenario)
+
+
+def test_a_message_for_later_is_refused_and_one_that_is_due_is_sent() -> None:
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        channel = sandbox.channel(posters=(account,))
+        client = await sandbox.client(sandbox.login(account))
+        await client.get_dialogs()
+        now = datetime.now(UTC)
+        with pytest.raises(errors.ScheduleDateInvalidError):
+            await client.send_message(channel.marked, "later", schedule=now + timedelta(hours=1))
+        await client.send_message(channel.marked, "at once", schedule=now)
+        assert [it.text for it in channel.box.messages.values()] == ["at once"]
 
     play(scenario)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from telethon.tl import functions, types
@@ -15,11 +15,16 @@ from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.peers import Account, Channel, Peer
 
 _MAX_TEXT = 4096
+_SENT_AT_ONCE = timedelta(seconds=10)
 
 
 @method(functions.messages.SendMessageRequest)
 def send_message(call: Call, request: Any) -> Any:
-    """Send a text; the answer holds the sender's own updates."""
+    """Send a text; the answer holds the sender's own updates.
+
+    Source: core.telegram.org/method/messages.sendMessage.
+    """
+    _check_schedule(request.schedule_date)
     peer = call.peer(request.peer)
     if not request.message.strip():
         raise RpcError(400, "MESSAGE_EMPTY")
@@ -49,7 +54,11 @@ def send_message(call: Call, request: Any) -> Any:
 
 @method(functions.messages.ForwardMessagesRequest)
 def forward_messages(call: Call, request: Any) -> Any:
-    """Forward messages, with or without naming their author."""
+    """Forward messages, with or without naming their author.
+
+    Source: core.telegram.org/method/messages.forwardMessages.
+    """
+    _check_schedule(request.schedule_date)
     source = call.peer(request.from_peer)
     target = call.peer(request.to_peer)
     if isinstance(source, Channel):
@@ -78,6 +87,15 @@ def forward_messages(call: Call, request: Any) -> Any:
         )
         done.append((message, event, random_id))
     return _answer(call, target, done)
+
+
+def _check_schedule(date: datetime | None) -> None:
+    """Refuse what must be sent later: the sandbox has no schedule queue.
+
+    What is due within 10 s is sent at once (core.telegram.org/api/scheduled-messages).
+    """
+    if date is not None and date - datetime.now(UTC) >= _SENT_AT_ONCE:
+        raise RpcError(400, "SCHEDULE_DATE_INVALID")
 
 
 def _check(call: Call, peer: Peer, random_ids: list[int]) -> None:
