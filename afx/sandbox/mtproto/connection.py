@@ -10,16 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from telethon.tl import functions, types
+from telethon.tl import types
 
 from afx.sandbox.errors import RpcError
 from afx.sandbox.mtproto import crypto, messages, service
 from afx.sandbox.mtproto.handshake import Handshake, HandshakeError
+from afx.sandbox.mtproto.outgoing import Outgoing
 from afx.sandbox.mtproto.transport import Framer, FramingError
 
 _log = logging.getLogger(__name__)
-_MAX_BATCH = 100
-_MAX_BATCH_BYTES = 512 * 1024
 _MAX_FAILED = 10_000
 _KEY_UNKNOWN = struct.pack("<i", -404)
 _WRONG_SALT = 48
@@ -74,9 +73,7 @@ class Connection(asyncio.Protocol):
         "_flush_due",
         "_framer",
         "_handshake",
-        "_last_id",
-        "_out",
-        "_seq",
+        "_outgoing",
         "_transport",
         "_wire",
         "closed",
@@ -92,10 +89,8 @@ class Connection(asyncio.Protocol):
         self._framer = Framer()
         self._handshake: Handshake | None = None
         self._transport: asyncio.Transport | None = None
-        self._out: list[tuple[int, int, bytes]] = []
+        self._outgoing = Outgoing()
         self._flush_due = False
-        self._last_id = 0
-        self._seq = 0
         self._failed: set[int] = set()
         self.key: crypto.AuthKey | None = None
         self.session_id = 0
@@ -161,10 +156,10 @@ class Connection(asyncio.Protocol):
             refusal = types.BadServerSalt(msg_id, seq, _WRONG_SALT, key.salt)
             self._queue(bytes(refusal), related=False)
             return
-        if session_id != self.session_id or not self._last_id:
+        if session_id != self.session_id or not self._outgoing.last_id:
             self.session_id = session_id
             self._failed.clear()
-        if not self._seq:
+        if not self._outgoing.has_begun:
             self._queue(bytes(types.NewSessionCreated(msg_id, session_id, key.salt)))
         if messages.kind(body) == messages.CONTAINER:
             self._on_container(msg_id, seq, body)
@@ -176,7 +171,7 @@ class Connection(asyncio.Protocol):
         answer = self._handshake.answer(packet[20:])
         if self._handshake.key:
             self._wire.keys[self._handshake.key.key_id] = self._handshake.key
-        head = struct.pack("<qqi", 0, self._next_id(1), len(answer))
+        head = struct.pack("<qqi", 0, self._outgoing.next_id(), len(answer))
         self._write(head + answer)
 
     def _on_container(self, msg_id: int, seq: int, body: bytes) -> None:
@@ -213,7 +208,7 @@ class Connection(asyncio.Protocol):
         key = self.key
         assert key is not None
         try:
-            request, wants_updates = self._unwrap(request)
+            request, wants_updates = service.unwrap(request, self._failed)
             if key.revoked:
                 raise RpcError(406, "AUTH_KEY_DUPLICATED")
             answer = service.answer(key, msg_id, request)
@@ -231,25 +226,6 @@ class Connection(asyncio.Protocol):
             self.flush()
             self.close()
 
-    def _unwrap(self, request: Any) -> tuple[Any, bool]:
-        """Return the request within invoke… wrappers, and whether it subscribes to updates.
-
-        Raises RpcError when it must run after one that has failed.
-        Source: core.telegram.org/api/invoking.
-        """
-        wants_updates = True
-        while True:
-            if isinstance(request, functions.InvokeAfterMsgRequest):
-                if request.msg_id in self._failed:
-                    raise RpcError(400, "MSG_WAIT_FAILED")
-            elif isinstance(request, functions.InvokeWithoutUpdatesRequest):
-                wants_updates = False
-            elif not isinstance(
-                request, functions.InvokeWithLayerRequest | functions.InitConnectionRequest
-            ):
-                return request, wants_updates
-            request = request.query
-
     def _refuse(self, msg_id: int, error: RpcError) -> None:
         if len(self._failed) > _MAX_FAILED:
             self._failed.clear()
@@ -265,10 +241,10 @@ class Connection(asyncio.Protocol):
 
     def probe(self) -> None:
         """Ask the client for a sign of life; a running one answers at once."""
-        self._queue(bytes(types.MsgsStateReq([self._last_id])), related=False, push=True)
+        self._queue(bytes(types.MsgsStateReq([self._outgoing.last_id])), related=False, push=True)
 
     def _queue(self, body: bytes, *, related: bool = True, push: bool = False) -> None:
-        self._out.append((self._next_id(3 if push else 1), self._next_seq(related), body))
+        self._outgoing.add(body, related, push)
         if not self._flush_due:
             self._flush_due = True
             loop = self._wire.loop
@@ -280,22 +256,11 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Write all that is queued, packed into containers."""
         self._flush_due = False
-        waiting, self._out = self._out, []
         if self.closed or self.key is None:
+            self._outgoing.clear()
             return
-        while waiting:
-            size = taken = 0
-            while taken < len(waiting) and taken < _MAX_BATCH and size < _MAX_BATCH_BYTES:
-                size += len(waiting[taken][2]) + 16
-                taken += 1
-            batch, waiting = waiting[:taken], waiting[taken:]
-            if taken == 1:
-                msg_id, seq, body = batch[0]
-            else:
-                body = messages.pack_container(batch)
-                msg_id, seq = self._next_id(1), self._next_seq(False)
-            head = crypto.HEADER.pack(self.key.salt, self.session_id, msg_id, seq, len(body))
-            self._write(crypto.encrypt(self.key, head + body))
+        for packet in self._outgoing.packets(self.key, self.session_id):
+            self._write(packet)
 
     def close(self) -> None:
         """Close the connection after what is written has gone out."""
@@ -311,15 +276,3 @@ class Connection(asyncio.Protocol):
     def _write(self, packet: bytes) -> None:
         if self._transport and not self._transport.is_closing():
             self._transport.write(self._framer.wrap(packet))
-
-    def _next_id(self, remainder: int) -> int:
-        new = (int(time.time() * 2**32) & ~3) | remainder
-        if new <= self._last_id:
-            new = ((self._last_id >> 2) + 1 << 2) | remainder
-        self._last_id = new
-        return new
-
-    def _next_seq(self, related: bool) -> int:
-        seq = self._seq * 2 + related
-        self._seq += related
-        return seq
