@@ -44,6 +44,7 @@ from afx.coordinator.overflow import Overflow
 from afx.coordinator.placer import Placer
 from afx.coordinator.upkeep import Upkeep
 from afx.errors import FencedError, UnreachableError
+from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 from models.base import DATABASE_ERRORS, reopen_database, transaction
 from models.storage import assignments, cluster, controls, placing, sessions
@@ -68,7 +69,8 @@ class Coordinator:
         self._redis = connect(redis_url)
         self._raw_redis = connect(redis_url, decode=False)
         self._registry = Registry(self._redis)
-        self._orders = Orders(self._raw_redis, vault.signing_key(), settings.job_ttl_seconds)
+        self._signing_keys = SigningKeys(vault.signing_keys())
+        self._orders = Orders(self._raw_redis, self._signing_keys, settings.job_ttl_seconds)
         self._leader = Leader(redis_url, settings.leader_ttl_seconds, settings.leader_stop_seconds)
         self._failures = FailureDetector(self._registry, settings.lease)
         self._restart = CoordinatorRestart()
@@ -151,7 +153,7 @@ class Coordinator:
         self._table = AssignmentTable(
             self._redis, self._leader, self._orders, settings.cool_down_seconds
         )
-        overflow = Overflow(self._raw_redis)
+        overflow = Overflow(self._raw_redis, self._signing_keys)
         overflow.read()
         self._placer = Placer(
             settings, self._redis, self._leader, self._table, self._capacity, epochs, overflow
@@ -193,7 +195,7 @@ class Coordinator:
         if looks:
             self._next_control = now + _CONTROL_LOOK_SECONDS
             self._controls.read()
-        nodes = self._controls.impose(nodes)
+        nodes = self._controls.apply_desired_states(nodes)
         self._look_to_brake(nodes, now)
         self._upkeep.learn(nodes, now)
         if now >= self._next_stop:
@@ -465,4 +467,4 @@ class Coordinator:
         ]
         if late:
             silent = Counter(it.incarnation for it in late)
-            self._controls.renew(silent, nodes, now)
+            self._controls.restart_unresponsive(silent, nodes, now)

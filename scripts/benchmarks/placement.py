@@ -96,6 +96,7 @@ def _commit(count: int) -> dict[str, Any]:
     from afx.coordinator.overflow import Overflow
     from afx.coordinator.placer import Placer
     from afx.local import private_redis
+    from afx.security.signing import SigningKeys
     from models import base, schema
     from models.storage import cluster, placing, rules, sessions, users
     from models.storage.rules import NewRule
@@ -124,9 +125,16 @@ def _commit(count: int) -> dict[str, Any]:
                 registry.beat(who, idle, [])
                 registry.correct(who.name, who.incarnation, (), leader.term)
             capacity = Capacity(settings)
-            book = AssignmentTable(client, leader, Orders(raw, b"k" * 32, 60.0), 0.0)
+            signing = SigningKeys([b"k" * 32])
+            book = AssignmentTable(client, leader, Orders(raw, signing, 60.0), 0.0)
             placer = Placer(
-                settings, client, leader, book, capacity, EpochCounter(generation), Overflow(raw)
+                settings,
+                client,
+                leader,
+                book,
+                capacity,
+                EpochCounter(generation),
+                Overflow(raw, signing),
             )
             taken = _time_scripts(placer)
             begun = time.perf_counter()

@@ -10,6 +10,7 @@ import redis as redis_module
 from afx.cluster.leadership import Leader
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.orders import Orders
+from afx.security.signing import SigningKeys
 from models.storage.assignments import Active
 
 
@@ -18,7 +19,7 @@ def test_what_is_asked_by_node_or_by_state_is_what_is_held(
 ) -> None:
     leader = Leader(redis_url, 60.0, 30.0)
     assert leader.acquire()
-    table = AssignmentTable(redis, leader, Orders(redis, b"k" * 32, 60.0), 0.0)
+    table = AssignmentTable(redis, leader, Orders(redis, SigningKeys([b"k" * 32]), 60.0), 0.0)
     dice = random.Random(1)
     for epoch in range(1, 400):
         session = dice.randrange(20)
