@@ -191,16 +191,16 @@ class LabCluster:
         """Wait for a condition; raises AfxError naming it when it does not come."""
         wait_until(done, what=what, seconds=seconds, hint=f"The cluster's log is {self.log}.")
 
-    def wait_nodes(self, count: int, seconds: float = 30.0) -> None:
+    def wait_nodes(self, count: int, seconds: float = 90.0) -> None:
         """Wait until so many nodes are live."""
         self.wait(f"{count} nodes are live", lambda: len(self.nodes()) >= count, seconds)
 
-    def wait_running(self, count: int | None = None, seconds: float = 60.0) -> None:
+    def wait_running(self, count: int | None = None, seconds: float = 90.0) -> None:
         """Wait until so many sessions run; all of them by default."""
         needed = len(self.sessions) if count is None else count
         self.wait(f"{needed} sessions run", lambda: self.running() >= needed, seconds)
 
-    def wait_delivered(self, seconds: float = 60.0) -> Verdict:
+    def wait_delivered(self, seconds: float = 90.0) -> Verdict:
         """Wait until all is posted and no copy is missing; returns the last verdict."""
         with contextlib.suppress(AfxError):  # the verdict says what is missing
             wait_until(
@@ -228,7 +228,7 @@ class LabCluster:
         victims = self.owned_by(node)
         return self.processes.kill_tree(node), victims
 
-    def wait_detected(self, node: str, seconds: float = 30.0) -> float:
+    def wait_detected(self, node: str, seconds: float = 60.0) -> float:
         """Wait until the coordinator announces that a node is down; returns when."""
 
         def detected() -> bool:
