@@ -1,4 +1,4 @@
-"""The names of everything afx keeps in Redis."""
+"""The names of all keys that afx uses in Redis."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ REPORTS_REFUSED = "afx:reports:refused"
 """Stream of the reports that did not parse, the newest ones."""
 REPORTS_REFUSED_COUNT = "afx:reports:refused:count"
 """How many reports were ever refused."""
+JOBS_REFUSED = "afx:jobs:refused"
+"""Stream of the jobs that nodes refused, the newest ones."""
+JOBS_REFUSED_COUNT = "afx:jobs:refused:count"
+"""How many jobs were ever refused."""
 EVENTS = "afx:events"
-"""Stream of what the coordinator did, for people who watch."""
+"""Stream of what the coordinator did, for people and programs that watch."""
 GENERATION = "afx:generation"
 """The highest generation of epochs that a leader has begun."""
-CURSORS_KEPT = "afx:cursors:kept"
-"""Set once this Redis holds all cursors that SQL has a copy of."""
+CURSORS_COMPLETE = "afx:cursors:complete"
+"""Set once this Redis has all cursors of which SQL has a copy."""
 AUDIT_HEAD = "afx:audit:head"
 """``entries:digest`` of the audit log as the leader last saw it."""
 
 
 def cursors_restoring(term: int) -> str:
-    """Key: the leader of that term restores cursors, in a Redis that still has this."""
+    """Key: set while the leader of a term restores cursors; a flush in between removes it."""
     return f"afx:cursors:restoring:{term}"
 
 
@@ -35,12 +39,12 @@ def worker(name: str) -> str:
 
 
 def reservations(name: str) -> str:
-    """Hash: session → bytes that are promised on a node, not yet in its RSS."""
+    """Hash: session → bytes reserved on a node, not yet included in its RSS."""
     return f"afx:worker:{name}:reserved"
 
 
 def machine(boot_id: str) -> str:
-    """Set of the nodes on one machine, which witness each other's deaths."""
+    """Set of the nodes on one machine, which observe each other's deaths."""
     return f"afx:machine:{boot_id}"
 
 

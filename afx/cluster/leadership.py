@@ -1,4 +1,4 @@
-"""Leadership: one coordinator acts at a time, the others stand by."""
+"""Leadership: one coordinator leads at a time, the others stand by."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import socket
 import threading
 import uuid
+from dataclasses import dataclass
 
 import redis
 import structlog
 
-from afx import lease
+from afx.clock import Clock
 from afx.cluster import keys
 from afx.cluster.connection import connect
 from afx.cluster.scripts import source
@@ -20,93 +21,184 @@ _RENEW_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-class Leader:
-    """Holds the leader's lease, renewed on a thread of its own.
+@dataclass(slots=True, frozen=True)
+class LeaderRecord:
+    """The coordinator that leads, as Redis has it."""
 
-    The thread has its own connection, so that a long tick cannot cost the
-    leadership; and every act of the leader first asks ``check``.
-    """
+    hostname: str
+    pid: int | None
+    """None when the record has none that can be read."""
+    term: int
 
-    def __init__(self, redis_url: str, ttl_seconds: float, stop_seconds: float) -> None:
+    @property
+    def name(self) -> str:
+        """``hostname:pid``."""
+        return self.hostname if self.pid is None else f"{self.hostname}:{self.pid}"
+
+
+def read_leader(client: redis.Redis) -> LeaderRecord | None:
+    """Return the coordinator that leads, or None."""
+    holder, term = client.mget(keys.LEADER, keys.TERM)
+    if not holder:
+        return None
+    hostname, pid = _parse_holder(str(holder))
+    return LeaderRecord(hostname, pid, _number(str(term or "")) or 0)
+
+
+def new_holder() -> str:
+    """Return a holder of the leadership that no other process has used."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+
+
+class LeaderElection:
+    """Tries to become the leader, again and again."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        holder: str,
+        ttl_seconds: float,
+        stop_seconds: float,
+        clock: Clock,
+    ) -> None:
+        """``holder`` identifies this process; see ``new_holder``."""
         self._redis = connect(redis_url, timeout_seconds=2.0)
-        self._lead = self._redis.register_script(source("lead"))
-        self._resign = self._redis.register_script(source("resign"))
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
-        self._ttl_ms = int(ttl_seconds * 1000)
+        self._lease = _LeaderLease(self._redis, holder, int(ttl_seconds * 1000))
         self._stop_seconds = stop_seconds
-        self._until = 0.0
-        self._redis_run = ""
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.term = 0
+        self._clock = clock
 
-    def acquire(self, above: int = 0) -> bool:
-        """Try to become the leader; False while another one is.
+    def acquire(self, above: int = 0) -> Leadership | None:
+        """Begin a term of leadership; None while another coordinator leads.
 
         The term is above ``above``, the highest that SQL knows: a Redis that has
-        lost its data would begin anew at one.
+        lost its data would begin with term 1 again.
         """
-        self._redis_run = self._run_id()
-        sent_at = lease.now()
-        term = int(
-            self._lead(keys=[keys.LEADER, keys.TERM], args=[self._holder, self._ttl_ms, 0, above])
+        run_id = self._lease.run_id()
+        sent_at = self._clock.boottime()
+        term = self._lease.take(above)
+        if term is None:
+            return None
+        return Leadership(
+            self._lease,
+            term=term,
+            run_id=run_id,
+            until=sent_at + self._stop_seconds,
+            stop_seconds=self._stop_seconds,
+            clock=self._clock,
         )
-        if term < 0:
-            return False
-        self.term = term
-        self._until = sent_at + self._stop_seconds
-        self._ended.clear()
-        self._thread = threading.Thread(target=self._keep, name="leader", daemon=True)
-        self._thread.start()
-        return True
-
-    def check(self) -> None:
-        """Raise FencedError when the leadership may have run out."""
-        if lease.now() >= self._until:
-            raise FencedError("This coordinator no longer leads.")
-
-    def resign(self) -> None:
-        """Give the leadership up, so that a standby need not wait."""
-        self._ended.set()
-        if self._thread:
-            self._thread.join()
-            self._thread = None
-        self._until = 0.0
-        try:
-            self._resign(keys=[keys.LEADER], args=[self._holder])
-        except redis.RedisError as error:
-            log.warning("resign_failed", reason=str(error))
 
     def close(self) -> None:
-        """Resign and disconnect."""
-        if self._thread:
-            self.resign()
+        """Disconnect; a leadership must have been resigned before."""
         self._redis.close()
 
-    def _run_id(self) -> str:
-        return str(self._redis.info("server")["run_id"])
 
-    def _keep(self) -> None:
-        """Renew the leadership, of this Redis only.
+class Leadership:
+    """One term of leadership, renewed on a thread of its own.
 
-        One that was restarted, or another that took its place, may have lost what
-        was written last, the leadership not included: whoever leads there must
-        begin anew. A connection that is opened again does not tell.
+    The thread has its own connection, so that a long tick cannot cost the
+    leadership. Every effect of the leader first calls ``check``.
+    """
+
+    def __init__(
+        self,
+        lease: _LeaderLease,
+        *,
+        term: int,
+        run_id: str,
+        until: float,
+        stop_seconds: float,
+        clock: Clock,
+    ) -> None:
+        """``run_id`` is that of the Redis where the term began, ``until`` boot time."""
+        self.term = term
+        self._lease = lease
+        self._run_id = run_id
+        self._until = until
+        self._stop_seconds = stop_seconds
+        self._clock = clock
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="leader", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise FencedError when the leadership may have expired."""
+        if self._clock.boottime() >= self._until:
+            raise FencedError(
+                f"The leadership of term {self.term} has expired; this coordinator stands by."
+            )
+
+    def resign(self) -> None:
+        """End the term, so that a standby need not wait for the lease to expire."""
+        self._ended.set()
+        self._thread.join()
+        self._until = 0.0
+        try:
+            self._lease.release()
+        except redis.RedisError as error:
+            log.warning("resign_failed", term=self.term, reason=str(error))
+
+    def _renew(self) -> None:
+        """Renew the lease, in the Redis where the term began only.
+
+        One that was restarted, or a replica that replaced it, may have lost the
+        last writes, the leadership included; then a new term has to begin. A
+        connection that is opened again does not show it, the run id does.
         """
         while not self._ended.wait(_RENEW_SECONDS):
-            sent_at = lease.now()
+            sent_at = self._clock.boottime()
             try:
-                term = int(
-                    self._lead(
-                        keys=[keys.LEADER, keys.TERM],
-                        args=[self._holder, self._ttl_ms, self.term, 0],
-                    )
-                )
-                same = self._run_id() == self._redis_run
+                renewed = self._lease.renew(self.term) and self._lease.run_id() == self._run_id
             except redis.RedisError as error:
-                log.warning("leader_renewal_failed", reason=str(error))
+                log.warning("leader_renewal_failed", term=self.term, reason=str(error))
                 continue
-            if term != self.term or not same:
+            if not renewed:
                 self._until = 0.0
                 return
             self._until = sent_at + self._stop_seconds
+
+
+class _LeaderLease:
+    """The leader's keys in Redis, for one holder."""
+
+    def __init__(self, client: redis.Redis, holder: str, ttl_ms: int) -> None:
+        self._redis = client
+        self._lead = client.register_script(source("lead"))
+        self._resign = client.register_script(source("resign"))
+        self._holder = holder
+        self._ttl_ms = ttl_ms
+
+    def take(self, above: int) -> int | None:
+        """Begin a term above another one; None while another coordinator leads."""
+        term = self._call(0, above)
+        return term if term > 0 else None
+
+    def renew(self, term: int) -> bool:
+        """Renew the lease of a term; False when it has ended."""
+        return self._call(term, 0) == term
+
+    def release(self) -> None:
+        self._resign(keys=[keys.LEADER], args=[self._holder])
+
+    def run_id(self) -> str:
+        """Return the id that a Redis server has from its start to its end."""
+        return str(self._redis.info("server")["run_id"])
+
+    def _call(self, term: int, above: int) -> int:
+        return int(
+            self._lead(
+                keys=[keys.LEADER, keys.TERM], args=[self._holder, self._ttl_ms, term, above]
+            )
+        )
+
+
+def _parse_holder(holder: str) -> tuple[str, int | None]:
+    """Return (hostname, pid) of ``hostname:pid:token``; a hostname may contain colons."""
+    head, _, _token = holder.rpartition(":")
+    hostname, _, pid = head.rpartition(":")
+    number = _number(pid)
+    return (hostname, number) if hostname and number is not None else (holder, None)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() else None

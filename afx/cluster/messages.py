@@ -28,3 +28,8 @@ def ended(report: Stopped | Failed) -> str:
     """Return why a session ended, as a sentence with the node's own detail."""
     sentence = _STOPPED[report.reason] if isinstance(report, Stopped) else _FAILED[report.reason]
     return f"{sentence} ({report.text})" if report.text else sentence
+
+
+def repeated(text: str, times: int) -> str:
+    """Return a failure's text with how often it happened in a row."""
+    return text if times == 1 else f"{text} ({times} times in a row)"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import redis
 
 from afx.cluster import keys
-from afx.cluster.scripts import source
+from afx.cluster.scripts import FencedScript, source
 from afx.errors import AfxError, FencedError
 
 WorkerState = Literal["ready", "cordoned", "draining", "stopping", "recycling", "fenced", "left"]
@@ -43,7 +43,7 @@ class Metrics:
 
 @dataclass(slots=True, frozen=True)
 class Identity:
-    """Who a node is, fixed for one incarnation."""
+    """What identifies a node; fixed for one incarnation."""
 
     name: str
     incarnation: str
@@ -72,86 +72,92 @@ class WorkerView:
     assigned: int
     reserved: int
     ended: str
-    """The incarnation of that name before, if it left by itself."""
+    """The previous incarnation of that name, if it left by itself."""
     seen: str
-    """The state that the node itself knows: it has heard what is wanted of it."""
+    """The desired state that the node has acknowledged with a heartbeat."""
     metrics: Metrics
     labels: Mapping[str, str] = field(default_factory=dict)
-    counted: int = 0
-    """The term of the leader that has counted its sessions; 0: none has."""
+    reconciled_term: int = 0
+    """The term of the leader that last set its counts to what SQL says; 0: none has."""
 
 
 class MissingError(AfxError):
-    """Redis knows nothing of a node that is registered: it has lost its data."""
+    """Redis has no record of a node that is registered: it has lost its data."""
 
 
 class Registry:
-    """Reads and writes the nodes' records."""
+    """Reads and writes the nodes' records.
+
+    Methods with a ``term`` are the leader's; they raise FencedError when a newer
+    term has begun.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._register = client.register_script(source("register"))
         self._beat = client.register_script(source("beat"))
         self._leave = client.register_script(source("leave"))
-        self._wish = client.register_script(source("wish"))
-        self._correct = client.register_script(source("correct"))
-        self._forget = client.register_script(source("forget"))
+        self._fence = FencedScript(client, "fence")
+        self._set_desired_state = FencedScript(client, "set_desired_state")
+        self._reconcile = FencedScript(client, "reconcile")
+        self._forget = FencedScript(client, "forget")
 
-    def register(self, who: Identity, metrics: Metrics) -> bool:
-        """Register an incarnation; False while another one may still live.
+    def register(self, identity: Identity, metrics: Metrics) -> bool:
+        """Register an incarnation; False while another one may still run.
 
         Raises FencedError when this one has been declared dead.
         """
         answer = self._register(
             keys=[
-                keys.worker(who.name),
+                keys.worker(identity.name),
                 keys.WORKERS,
-                keys.machine(who.boot_id),
-                keys.reservations(who.name),
+                keys.machine(identity.boot_id),
+                keys.reservations(identity.name),
             ],
             args=[
-                who.name,
-                who.incarnation,
+                identity.name,
+                identity.incarnation,
                 "hostname",
-                who.hostname,
+                identity.hostname,
                 "boot_id",
-                who.boot_id,
+                identity.boot_id,
                 "pid_namespace",
-                who.pid_namespace,
+                identity.pid_namespace,
                 "processes",
-                who.processes,
+                identity.processes,
                 "max_sessions",
-                who.max_sessions,
+                identity.max_sessions,
                 "seen",
                 "ready",
                 "labels",
-                json.dumps(dict(who.labels)),
+                json.dumps(dict(identity.labels)),
                 *_flat(metrics),
             ],
         )
-        if answer == "FENCED":
-            raise FencedError(f"Node {who.name} was declared dead before it had begun.")
+        if answer == "ENDED":
+            raise _declared_dead(identity.name)
         return bool(answer == "OK")
 
     def beat(
         self,
-        who: Identity,
+        identity: Identity,
         metrics: Metrics,
         settled: Iterable[int],
         seen: WorkerState = "ready",
     ) -> tuple[int, WorkerState]:
-        """Renew the lease; returns (leader's term, the state wished for).
+        """Renew the lease; returns (leader's term, desired state).
 
         ``settled`` are sessions whose memory the RSS now includes, ``seen`` is
         the state that the last beat answered. Raises FencedError when this
-        incarnation has been replaced.
+        incarnation has been declared dead or replaced, MissingError when Redis
+        has lost the node.
         """
         ids = list(settled)
         answer = self._beat(
-            keys=[keys.worker(who.name), keys.LOAD, keys.reservations(who.name), keys.TERM],
+            keys=[keys.worker(identity.name), keys.LOAD, keys.TERM],
             args=[
-                who.name,
-                who.incarnation,
+                identity.name,
+                identity.incarnation,
                 metrics.load,
                 len(ids),
                 *ids,
@@ -161,69 +167,52 @@ class Registry:
             ],
         )
         if answer[0] == "MISSING":
-            raise MissingError(f"Redis has lost what it knew of node {who.name}.")
-        if answer[0] == "FENCED":
-            raise FencedError(f"Node {who.name} was declared dead and must stop.")
+            raise MissingError(
+                f"Redis has lost the record of node {identity.name}; the node registers again."
+            )
+        if answer[0] == "ENDED":
+            raise _declared_dead(identity.name)
         return int(answer[1]), answer[2]
 
     def leave(self, name: str, incarnation: str) -> None:
-        """Say that this incarnation has stopped all its sessions and ends."""
-        self._end(name, incarnation, "left", "")
+        """Note that this incarnation has stopped all its sessions and ends."""
+        self._leave(keys=[keys.worker(name), keys.LOAD], args=[name, incarnation])
 
     def fence(self, name: str, incarnation: str, term: int, seq: int | None = None) -> bool:
-        """Bar an incarnation for good; False when another one is registered.
+        """Fence an incarnation for good; False when another one is registered.
 
-        With ``seq``, only if it is still its last heartbeat: one that came since
-        has renewed the lease. Raises FencedError when a newer leader rules.
+        With ``seq``, only if it is still its last heartbeat: a newer one has
+        renewed the lease.
         """
-        answer = self._end(name, incarnation, "fenced", str(term), "" if seq is None else str(seq))
-        if answer == "STALE":
-            raise FencedError("Another coordinator leads now.")
-        return answer == "OK"
-
-    def _end(self, name: str, incarnation: str, state: str, term: str, seq: str = "") -> str:
-        answer: str = self._leave(
-            keys=[keys.worker(name), keys.LOAD, keys.TERM],
-            args=[name, incarnation, state, term, seq],
+        answer = self._fence(
+            term,
+            keys=[keys.worker(name), keys.LOAD],
+            args=[name, incarnation, "" if seq is None else seq],
         )
-        return answer
-
-    def wish(self, name: str, incarnation: str, state: WorkerState, term: int) -> bool:
-        """Say what is wanted of a live node; False when it lives no more.
-
-        Raises FencedError when a newer leader rules.
-        """
-        answer = self._wish(
-            keys=[keys.worker(name), keys.LOAD, keys.TERM],
-            args=[name, incarnation, state, str(term)],
-        )
-        if answer == "STALE":
-            raise FencedError("Another coordinator leads now.")
         return bool(answer == "OK")
 
-    def correct(self, name: str, incarnation: str, sessions: Iterable[int], term: int) -> None:
-        """Correct a node's count of sessions and its reservations to what SQL says.
-
-        Raises FencedError when a newer leader rules.
-        """
-        answer = self._correct(
-            keys=[keys.worker(name), keys.reservations(name), keys.TERM],
-            args=[incarnation, str(term), *sessions],
+    def set_desired_state(self, name: str, incarnation: str, state: WorkerState, term: int) -> bool:
+        """Set the desired state of a running node; False when it has ended."""
+        answer = self._set_desired_state(
+            term, keys=[keys.worker(name), keys.LOAD], args=[name, incarnation, state]
         )
-        if answer == "STALE":
-            raise FencedError("Another coordinator leads now.")
+        return bool(answer == "OK")
+
+    def reconcile(self, name: str, incarnation: str, sessions: Iterable[int], term: int) -> None:
+        """Set a node's count of sessions and its reservations to what SQL says."""
+        self._reconcile(
+            term,
+            keys=[keys.worker(name), keys.reservations(name)],
+            args=[incarnation, *sessions],
+        )
 
     def forget(self, name: str, term: int) -> None:
-        """Remove a dead node's record; one that has begun anew keeps it.
-
-        Raises FencedError when a newer leader rules.
-        """
-        answer = self._forget(
-            keys=[keys.worker(name), keys.reservations(name), keys.WORKERS, keys.TERM],
-            args=[name, str(term)],
+        """Remove a dead node's record; a new incarnation of that name keeps it."""
+        self._forget(
+            term,
+            keys=[keys.worker(name), keys.reservations(name), keys.WORKERS],
+            args=[name],
         )
-        if answer == "STALE":
-            raise FencedError("Another coordinator leads now.")
 
     def all(self) -> list[WorkerView]:
         """Return every known node, by name."""
@@ -239,10 +228,14 @@ class Registry:
         for name in ordered:
             pipe.hgetall(keys.worker(name))
         return [
-            _view(name, held)
-            for name, held in zip(ordered, pipe.execute(), strict=True)
-            if "seq" in held
+            _view(name, fields)
+            for name, fields in zip(ordered, pipe.execute(), strict=True)
+            if "seq" in fields
         ]
+
+
+def _declared_dead(name: str) -> FencedError:
+    return FencedError(f"Node {name} was declared dead; this incarnation must stop.")
 
 
 def _flat(metrics: Metrics) -> list[Any]:
@@ -252,30 +245,30 @@ def _flat(metrics: Metrics) -> list[Any]:
     return flat
 
 
-def _view(name: str, held: Mapping[str, str]) -> WorkerView:
+def _view(name: str, fields: Mapping[str, str]) -> WorkerView:
     return WorkerView(
         name=name,
-        incarnation=held["incarnation"],
-        state=held["state"],  # type: ignore[arg-type]
-        seq=int(held["seq"]),
-        hostname=held["hostname"],
-        boot_id=held["boot_id"],
-        pid_namespace=held["pid_namespace"],
-        processes=held["processes"],
-        max_sessions=int(held["max_sessions"]),
-        assigned=int(held["assigned"]),
-        reserved=int(held["reserved"]),
-        ended=held.get("ended", ""),
-        seen=held.get("seen", ""),
+        incarnation=fields["incarnation"],
+        state=fields["state"],  # type: ignore[arg-type]
+        seq=int(fields["seq"]),
+        hostname=fields["hostname"],
+        boot_id=fields["boot_id"],
+        pid_namespace=fields["pid_namespace"],
+        processes=fields["processes"],
+        max_sessions=int(fields["max_sessions"]),
+        assigned=int(fields["assigned"]),
+        reserved=int(fields["reserved"]),
+        ended=fields.get("ended", ""),
+        seen=fields.get("seen", ""),
         metrics=Metrics(
-            rss=int(held["rss"]),
-            ram_free=int(held["ram_free"]),
-            ram_limit=int(held["ram_limit"]),
-            cpu=float(held["cpu"]),
-            sessions=int(held["sessions"]),
-            starting=int(held["starting"]),
-            forwarded=int(held["forwarded"]),
+            rss=int(fields["rss"]),
+            ram_free=int(fields["ram_free"]),
+            ram_limit=int(fields["ram_limit"]),
+            cpu=float(fields["cpu"]),
+            sessions=int(fields["sessions"]),
+            starting=int(fields["starting"]),
+            forwarded=int(fields["forwarded"]),
         ),
-        labels=json.loads(held.get("labels") or "{}"),
-        counted=int(held.get("counted", 0)),
+        labels=json.loads(fields.get("labels") or "{}"),
+        reconciled_term=int(fields.get("reconciled_term", 0)),
     )

@@ -1,4 +1,4 @@
-"""What a node is told of a session: its login, sealed, and its rules."""
+"""The spec of a session, from which a node starts it: its sealed login and its rules."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ class SessionSpec:
     rules: tuple[RuleSpec, ...]
 
     def to_json(self) -> str:
-        """Return the spec as it is kept in Redis."""
+        """Return the spec as it is stored in Redis."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
 def parse(text: str) -> SessionSpec:
     """Read a spec back from Redis."""
-    held: dict[str, Any] = json.loads(text)
+    fields: dict[str, Any] = json.loads(text)
     rules = tuple(
         RuleSpec(it["id"], tuple(it["sources"]), tuple(it["destinations"]), it["mode"])
-        for it in held.pop("rules")
+        for it in fields.pop("rules")
     )
-    return SessionSpec(rules=rules, **held)
+    return SessionSpec(rules=rules, **fields)
 
 
 def publish(client: redis.Redis, specs: Iterable[SessionSpec], term: int) -> None:
-    """Write specs to Redis; raises FencedError when a newer leader rules."""
+    """Write specs to Redis; raises FencedError when a newer term has begun."""
     write(client, {keys.spec(it.session): it.to_json() for it in specs}, term)

@@ -1,4 +1,4 @@
-"""What the leader sets in Redis, fenced by its term."""
+"""Writes keys to Redis on behalf of the leader, fenced by its term."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ from collections.abc import Mapping
 
 import redis
 
-from afx.cluster import keys
-from afx.cluster.scripts import source
-from afx.errors import FencedError
+from afx.cluster.scripts import FencedScript
 
-_MOST = 100
-"""Keys in one call: Redis serves nobody else meanwhile, so a call is short."""
+_KEYS_PER_CALL = 100
+"""Redis serves no other client during a call, so a call is short."""
 
 
 def write(client: redis.Redis, values: Mapping[str, str | int], term: int) -> None:
-    """Set keys to values, in calls of a hundred.
+    """Set keys to values, some in each call.
 
-    Raises FencedError when a newer leader rules: then the rest is not written.
+    Raises FencedError when a newer term has begun: then the rest is not written.
     """
-    script = client.register_script(source("write"))
+    script = FencedScript(client, "write")
     names = list(values)
-    for start in range(0, len(names), _MOST):
-        part = names[start : start + _MOST]
-        answer = script(keys=[keys.TERM, *part], args=[term, *(values[it] for it in part)])
-        if answer == "STALE":
-            raise FencedError("Another coordinator leads now.")
+    for start in range(0, len(names), _KEYS_PER_CALL):
+        part = names[start : start + _KEYS_PER_CALL]
+        script(term, keys=part, args=[values[it] for it in part])

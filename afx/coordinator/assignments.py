@@ -1,172 +1,234 @@
-"""The leader's copy of which node runs what, kept in step with SQL and Redis."""
+"""The assignments of sessions to nodes: SQL, memory, Redis and orders change together.
+
+Nothing else writes assignments. Each change is committed to SQL first, in the
+leader's term; only then do Redis and the nodes learn of it. A leader that dies in
+between is corrected by the next one, which reads SQL, restores the owners
+in Redis, reconciles the nodes' counts, and orders everything again.
+"""
 
 from __future__ import annotations
 
-import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
-import redis
+import peewee
+import structlog
 
-from afx.cluster import keys
-from afx.cluster.leadership import Leader
+from afx.cluster.leadership import Leadership
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
-from afx.cluster.scripts import source
+from afx.coordinator.assignment_change import Change, Placed, Proposal
+from afx.coordinator.assignment_index import AssignmentIndex
+from afx.coordinator.checkpoints import Checkpoints
+from afx.coordinator.decisions.epochs import EpochCounter
+from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.orders import Orders
-from afx.coordinator.wire import release_item
-from afx.errors import FencedError
-from models.storage import assignments
+from afx.coordinator.ownership import Ownership
+from afx.coordinator.placement_schedule import PlacementSchedule
+from afx.coordinator.spec_publisher import SpecPublisher
+from models.storage import assignments, queue
 from models.storage.assignments import Active
 
-_WRITE_MOST = 1000
+log = structlog.get_logger()
 
 
 class AssignmentTable:
-    """Every assignment that has not ended, and what was ordered of it."""
+    """Every assignment that has not ended, in one term of leadership."""
 
     def __init__(
-        self, client: redis.Redis, leader: Leader, orders: Orders, cool_down_seconds: float
+        self,
+        actives: Sequence[Active],
+        *,
+        leadership: Leadership,
+        ownership: Ownership,
+        registry: Registry,
+        orders: Orders,
+        specs: SpecPublisher,
+        checkpoints: Checkpoints,
+        schedule: PlacementSchedule,
+        epochs: EpochCounter,
     ) -> None:
-        self._leader = leader
+        """``actives`` is what SQL says; their owners are restored in Redis."""
+        ownership.restore(actives)
+        self._index = AssignmentIndex(actives)
+        self._leadership = leadership
+        self._ownership = ownership
+        self._registry = registry
         self._orders = orders
-        self._release = client.register_script(source("release"))
-        self._restore = client.register_script(source("restore"))
-        self._cool_down = cool_down_seconds
-        self.active: dict[int, Active] = {}
-        """session → its assignment."""
-        self.freed: set[int] = set()
-        """Sessions whose assignment has ended, and that nobody has placed since."""
-        self.cooling: dict[int, float] = {}
-        """session → monotonic instant before which it is not placed again."""
-        self.sent_at: dict[int, float] = {}
-        """session → when it was last told to start or to stop."""
-        self._on: dict[str, set[int]] = {}
-        """incarnation → its sessions."""
-        self._open: set[int] = set()
-        """Sessions that are on their way up or down: few, so they are looked at often."""
-        self._since: dict[int, float] = {}
-        """session → when its assignment came into the state that it is in."""
+        self._specs = specs
+        self._checkpoints = checkpoints
+        self._schedule = schedule
+        self._epochs = epochs
+        self._live: frozenset[str] = frozenset()
+        """The incarnations that were live when the nodes were last reconciled."""
 
-    def read(self) -> None:
-        """Read what SQL says, and write to Redis who owns what.
+    # --- reading --------------------------------------------------------------------
 
-        A Redis that was restarted or flushed may have forgotten it.
-        """
-        self._take(assignments.active())
-        self._write(self._restore, list(self.active.values()))
-
-    def count(self, registry: Registry, nodes: Iterable[WorkerView]) -> list[WorkerView]:
-        """Correct what Redis says of nodes that this leader has not counted yet.
-
-        A leader that died between SQL and Redis may have left counts and
-        reservations there that belong to nothing; a node that has registered
-        again, for Redis had lost it, seems to be empty; and a replica that took
-        over may not have heard of the last placements. Returns the nodes as they
-        are now; nothing is placed on others.
-        """
-        return [self._counted(registry, it) for it in nodes]
-
-    def _counted(self, registry: Registry, node: WorkerView) -> WorkerView:
-        term = self._leader.term
-        ids = self._on.get(node.incarnation, ())
-        known = node.counted == term and node.assigned >= len(ids)
-        if known or node.state not in LIVE_STATES:
-            return node
-        registry.correct(node.name, node.incarnation, ids, term)
-        return replace(node, assigned=len(ids), counted=term)
-
-    def _take(self, actives: Iterable[Active]) -> None:
-        for it in actives:
-            self.active[it.session] = it
-            self._on.setdefault(it.incarnation, set()).add(it.session)
-            if it.state != "running":
-                self._open.add(it.session)
+    @property
+    def active(self) -> Mapping[int, Active]:
+        """Session → its assignment."""
+        return self._index.active
 
     def on(self, incarnation: str) -> list[Active]:
-        """Return what one incarnation of a node has."""
-        return [self.active[it] for it in self._on.get(incarnation, ())]
+        """Return the assignments of one incarnation of a node."""
+        return self._index.on(incarnation)
 
-    def counts(self) -> Counter[str]:
-        """Return how many assignments each incarnation has, if it has any."""
-        return Counter({incarnation: len(held) for incarnation, held in self._on.items()})
+    def counts(self) -> Mapping[str, int]:
+        """Return how many assignments each incarnation has; 0 for all others."""
+        return self._index.counts()
 
-    def add(self, placed: dict[int, Active]) -> None:
-        """Take in new assignments; SQL has them already."""
-        self._take(placed.values())
-        for session in placed:
-            self._since.pop(session, None)
-        self.freed.difference_update(placed)
+    def current(self, session: int, epoch: int, incarnation: str) -> Active | None:
+        """Return a session's assignment if it has this epoch and incarnation."""
+        it = self._index.active.get(session)
+        matches = it is not None and (it.epoch, it.incarnation) == (epoch, incarnation)
+        return it if matches else None
 
-    def set_state(self, session: int, state: str) -> None:
-        """Note an assignment's new state; SQL has it already."""
-        self.active[session] = replace(self.active[session], state=state)
-        if state == "running":
-            self._open.discard(session)
-        else:
-            self._open.add(session)
-        self._since.pop(session, None)
+    def has_stopping(self) -> bool:
+        """Return whether any session is stopping: room is about to appear."""
+        return self._index.has_stopping()
 
-    def drop(self, gone: Iterable[Active]) -> None:
-        """Forget assignments that have ended, and free their room in Redis.
+    def unanswered(self, idle: Collection[str], seconds: float, now: float) -> list[Active]:
+        """Return what live nodes have not stopped, or not started, for so long.
 
-        Raises FencedError when a newer leader rules.
+        ``idle`` are the incarnations that start no session: any other one may take
+        its time for a start.
         """
-        ended = list({it.session: it for it in gone}.values())
-        now = time.monotonic()
-        for it in ended:
-            self._let_go(it.session)
-            self.sent_at.pop(it.session, None)
-            self._since.pop(it.session, None)
-            self.freed.add(it.session)
-            if self._cool_down:
-                self.cooling[it.session] = now + self._cool_down
-        self._write(self._release, ended)
-
-    def _let_go(self, session: int) -> None:
-        held = self.active.pop(session, None)
-        self._open.discard(session)
-        if held:
-            rest = self._on[held.incarnation]
-            rest.discard(session)
-            if not rest:
-                del self._on[held.incarnation]
-
-    def _write(self, script: Any, chosen: Sequence[Active]) -> None:
-        for start in range(0, len(chosen), _WRITE_MOST):
-            part = chosen[start : start + _WRITE_MOST]
-            answer = script(
-                keys=[keys.TERM], args=[self._leader.term, *(release_item(it) for it in part)]
-            )
-            if int(answer) < 0:
-                raise FencedError("Another coordinator leads now.")
-
-    def send(self, kind: str, chosen: Iterable[Active], now: float) -> None:
-        """Order nodes to ``start`` or ``stop`` what they were given."""
-        by_node: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-        for it in chosen:
-            by_node[it.worker, it.incarnation].append((it.session, it.epoch))
-            self.sent_at[it.session] = now
-        for (node, incarnation), items in by_node.items():
-            self._orders.send(kind, self._leader.term, node, incarnation, items)
-
-    def late(self, state: str, live: set[str], now: float, seconds: float) -> list[Active]:
-        """Return what live nodes have not answered to since it was last ordered."""
-        return self._overdue(self.sent_at, state, live, now - seconds, now)
-
-    def unanswered(self, state: str, live: set[str], now: float, seconds: float) -> list[Active]:
-        """Return what has been in a state for so long, however often it was ordered again."""
-        return self._overdue(self._since, state, live, now - seconds, now)
-
-    def _overdue(
-        self, times: dict[int, float], state: str, live: set[str], before: float, now: float
-    ) -> list[Active]:
-        """Return those of a state; ``assigned`` and ``stopping`` are what is looked for."""
+        before = now - seconds
         return [
-            it
-            for it in (self.active[session] for session in self._open)
-            if it.state == state
-            and it.incarnation in live
-            and times.setdefault(it.session, now) < before
+            *self._index.unanswered("stopping", self._live, before, now),
+            *self._index.unanswered("assigned", self._live.intersection(idle), before, now),
         ]
+
+    # --- changes --------------------------------------------------------------------
+
+    def place(self, proposals: Sequence[Proposal], now: float) -> Placed:
+        """Make nodes the owners of sessions, and order them to start.
+
+        A session that is neither placed nor without room has to be planned again:
+        its node has changed since the plan, or the session was removed.
+        """
+        claimed, no_room = self._ownership.claim(
+            [(self._new_assignment(it), it.placement.bytes) for it in proposals]
+        )
+        placed = {it.session for it in claimed}
+        queued = [it.placement.session for it in proposals if it.queued]
+        try:
+            with fenced_transaction(self._leadership):
+                assignments.create_many(claimed)
+                queue.remove_many([it for it in queued if it in placed])
+        except peewee.IntegrityError as error:
+            log.warning("placement_abandoned", reason=str(error).partition("\n")[0])
+            self._withdraw(claimed, now)
+            return Placed({}, tuple(no_room))
+        except BaseException:
+            self._withdraw(claimed, now)
+            raise
+        for it in claimed:
+            self._index.add(it)
+        self._schedule.note_gone(placed)
+        self._specs.publish(sorted(placed))
+        self._order("start", claimed, now)
+        return Placed({it.session: it for it in claimed}, tuple(no_room))
+
+    def stop(self, sessions: Iterable[int], now: float) -> None:
+        """Order the nodes of sessions to stop them."""
+        with self.change(now) as change:
+            change.stop([self._index.active[it] for it in sessions])
+
+    def end(self, actives: Sequence[Active], reason: str, now: float) -> None:
+        """Note that no node runs sessions any more; ``reason`` is for people."""
+        with self.change(now) as change:
+            change.end(actives, reason)
+
+    @contextmanager
+    def change(self, now: float) -> Iterator[Change]:
+        """Commit what the block changes, with what else it writes to SQL.
+
+        After the commit memory, Redis and the nodes follow. Raises FencedError
+        when a newer term has begun.
+        """
+        change = Change()
+        with fenced_transaction(self._leadership):
+            yield change
+        self._apply(change, now)
+
+    # --- keeping Redis and the nodes in step -------------------------------------------
+
+    def reconcile(self, nodes: Iterable[WorkerView]) -> list[WorkerView]:
+        """Set the counts that Redis has of nodes to what SQL says, where they may be wrong.
+
+        A leader that died between SQL and Redis may have left counts and
+        reservations that belong to nothing. A node that registered again after
+        Redis had lost it seems to be empty. A replica that became the primary may
+        lack the last placements. Returns the nodes as they are now; nothing is
+        placed on a node before it is reconciled in this term.
+        """
+        reconciled = [self._reconciled(it) for it in nodes]
+        self._live = frozenset(it.incarnation for it in reconciled if it.state in LIVE_STATES)
+        return reconciled
+
+    def resynchronise(self, now: float) -> None:
+        """Order live nodes to start everything that they should run.
+
+        A node answers what it runs already, and starts what it does not run any
+        more. Reports may have been lost with Redis or with the previous leader,
+        and so may specs.
+        """
+        actives = [
+            it
+            for it in self._index.active.values()
+            if it.state in ("assigned", "running") and it.incarnation in self._live
+        ]
+        self._specs.publish([it.session for it in actives])
+        self._order("start", actives, now)
+        log.info("resynchronised", sessions=len(actives))
+
+    def repeat_orders(self, seconds: float, now: float) -> None:
+        """Order again what live nodes have not answered for so long."""
+        late = self._index.late(self._live, now - seconds, now)
+        self._order("start", [it for it in late if it.state == "assigned"], now)
+        self._order("stop", [it for it in late if it.state == "stopping"], now)
+
+    # --- inside ---------------------------------------------------------------------
+
+    def _new_assignment(self, proposal: Proposal) -> Active:
+        it = proposal.placement
+        epoch = self._epochs.take()
+        return Active(it.session, it.node, it.incarnation, epoch, "assigned", proposal.revision)
+
+    def _withdraw(self, claimed: Sequence[Active], now: float) -> None:
+        """Give back places that SQL has not got; the sessions are planned again."""
+        self._schedule.note_ended((it.session for it in claimed), now)
+        self._ownership.release(claimed)
+
+    def _apply(self, change: Change, now: float) -> None:
+        for session in change.running:
+            if self._index.active[session].state == "assigned":
+                self._index.set_state(session, "running")
+        for session in change.stopping:
+            self._index.set_state(session, "stopping")
+        for session in change.ended:
+            self._index.remove(session)
+        self._schedule.note_ended(change.ended, now)
+        self._checkpoints.note((*change.running, *change.ended))
+        self._ownership.release(list(change.ended.values()))
+        stopping = [self._index.active[it] for it in change.stopping if it not in change.ended]
+        self._order("stop", [it for it in stopping if it.incarnation in self._live], now)
+
+    def _order(self, kind: str, actives: Sequence[Active], now: float) -> None:
+        by_node: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        for it in actives:
+            by_node[it.worker, it.incarnation].append((it.session, it.epoch))
+            self._index.note_ordered(it.session, now)
+        for (node, incarnation), items in by_node.items():
+            self._orders.send(kind, self._leadership.term, node, incarnation, items)
+
+    def _reconciled(self, node: WorkerView) -> WorkerView:
+        term = self._leadership.term
+        ids = self._index.sessions_on(node.incarnation)
+        is_known = node.reconciled_term == term and node.assigned >= len(ids)
+        if is_known or node.state not in LIVE_STATES:
+            return node
+        self._registry.reconcile(node.name, node.incarnation, ids, term)
+        return replace(node, assigned=len(ids), reconciled_term=term)

@@ -1,68 +1,64 @@
-"""What placement is told: nodes with their room and start tokens, and wishes."""
+"""The room of nodes and the size of sessions, as placement and rebalancing see them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from afx.cluster.registry import LIVE_STATES, WorkerView
 from afx.config import Settings
-from afx.coordinator.decisions import placement, session_size, token_bucket
+from afx.coordinator.decisions import placement, rebalance, session_size, token_bucket
+from afx.coordinator.decisions.rebalance import Movable, Move, NodeLoad
 from afx.coordinator.decisions.session_size import CLASSES, Class
-from models.storage.placing import Running, Unplaced, labels_of
+from afx.coordinator.wire import Headroom
+from models.storage import placing
+from models.storage.placing import Running, Traits, Unplaced, labels_of
 
-_MIB = 1024 * 1024
 _FAILED_MEMORY_SECONDS = 60.0
 _FLAP_MEMORY_SECONDS = 600.0
 
 
 class Capacity:
-    """What one leader has learned of nodes: start tokens, sizes, failures, flaps."""
+    """What one leader has learned: start tokens, sizes of sessions, failures, deaths of nodes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._headroom = Headroom.from_settings(settings)
         self._buckets: dict[str, token_bucket.Bucket] = {}
         self._empty_rss: dict[str, int] = {}
         self._failed_on: dict[int, tuple[str, float]] = {}
-        self._failures: dict[str, list[float]] = {}
+        self._deaths: dict[str, list[float]] = {}
         self._costs: dict[Class, float] = dict.fromkeys(CLASSES, settings.session_kib * 1024.0)
-        self.rate = 1.0
-        """Share of the usual rate at which nodes may start sessions (the brake)."""
-
-    @property
-    def headroom(self) -> int:
-        """Bytes of a node that are never promised."""
-        return self._settings.ram_headroom_mib * _MIB
-
-    def kept(self, ram_limit: int) -> int:
-        """Return the bytes of a node that only premium users' sessions may take."""
-        return int(self._settings.premium_headroom_share * ram_limit)
 
     def note_failure(self, session: int, node: str, now: float) -> None:
-        """Remember where a session failed: for a while it goes elsewhere."""
+        """Remember where a session failed: for some time it is placed elsewhere."""
         self._failed_on[session] = (node, now)
 
     def note_death(self, node: str, now: float) -> None:
-        """Remember that a node died: it gets fewer sessions for a while."""
-        self._failures.setdefault(node, []).append(now)
+        """Remember that a node died: for some time it gets fewer sessions."""
+        self._deaths.setdefault(node, []).append(now)
 
     def note_start(self, incarnation: str) -> None:
         """Take one start token of a node."""
         self._buckets[incarnation] = token_bucket.spent(self._buckets[incarnation], 1)
 
-    def node(self, it: WorkerView, now: float) -> placement.Node:
-        """Return a node as placement sees it; refills its start tokens."""
+    def node(self, it: WorkerView, now: float, rate: float = 1.0) -> placement.Node:
+        """Return a node as placement sees it; refills its start tokens.
+
+        ``rate`` is the share of the usual rate at which it may start sessions.
+        """
         settings = self._settings
         bucket = token_bucket.refilled(
             self._buckets.get(it.incarnation, token_bucket.Bucket(settings.start_burst, now)),
             now,
-            settings.starts_per_second * self.rate,
+            settings.starts_per_second * rate,
             settings.start_burst,
         )
         self._buckets[it.incarnation] = bucket
-        share = int(settings.ram_headroom_share * it.metrics.ram_limit)
-        free = it.metrics.ram_free - it.reserved - max(self.headroom, share)
-        flaps = [at for at in self._failures.get(it.name, ()) if now - at < _FLAP_MEMORY_SECONDS]
+        limit = it.metrics.ram_limit
+        free = it.metrics.ram_free - it.reserved - self._headroom.of(limit)
+        flaps = [at for at in self._deaths.get(it.name, ()) if now - at < _FLAP_MEMORY_SECONDS]
         return placement.Node(
             it.name,
             it.incarnation,
@@ -75,26 +71,26 @@ class Capacity:
             it.metrics.starting,
             len(flaps),
             labels_of(it.labels),
-            self.kept(it.metrics.ram_limit),
+            int(settings.premium_headroom_share * limit),
         )
 
     def learn(self, nodes: Iterable[WorkerView], running: Sequence[Running]) -> None:
-        """Learn what a session of each class costs, from what whole nodes use."""
+        """Learn the size of a session of each class from the RSS of whole nodes."""
         counts: dict[str, Counter[Class]] = {}
         for one in running:
-            held = counts.setdefault(one.incarnation, Counter())
-            held[one.tier == "premium", one.active] += 1
-        seen: list[tuple[float, Mapping[Class, int]]] = []
+            by_class = counts.setdefault(one.incarnation, Counter())
+            by_class[one.tier == "premium", one.active] += 1
+        samples: list[tuple[float, Mapping[Class, int]]] = []
         base = 0.0
         for it in nodes:
             if it.state in LIVE_STATES:
                 empty = self._empty_rss.setdefault(it.incarnation, it.metrics.rss)
                 base = max(base, float(empty))
-                seen.append((it.metrics.rss, counts.get(it.incarnation, {})))
-        self._costs = session_size.fit(seen, self._settings.session_kib * 1024.0, base)
+                samples.append((it.metrics.rss, counts.get(it.incarnation, {})))
+        self._costs = session_size.fit(samples, self._settings.session_kib * 1024.0, base)
 
     def note_nodes(self, nodes: Iterable[WorkerView]) -> None:
-        """Remember what new nodes use before they have any session."""
+        """Remember the RSS of new nodes before they have any session."""
         for it in nodes:
             if not it.metrics.sessions and not it.assigned:
                 self._empty_rss.setdefault(it.incarnation, it.metrics.rss)
@@ -103,7 +99,7 @@ class Capacity:
         """Return the bytes that one more session of a class needs."""
         return max(1, int(self._costs[premium, active]))
 
-    def wish(self, it: Unplaced, now: float) -> placement.PlacementRequest:
+    def request(self, it: Unplaced, now: float) -> placement.PlacementRequest:
         """Return a waiting session as placement sees it."""
         node, at = self._failed_on.get(it.id, ("", 0.0))
         failed = frozenset((node,) if node and now - at < _FAILED_MEMORY_SECONDS else ())
@@ -111,3 +107,45 @@ class Capacity:
         return placement.PlacementRequest(
             it.id, self.cost(premium, it.active), it.last_worker, failed, premium, it.requires
         )
+
+    def move_request(self, session: int, traits: Traits) -> placement.PlacementRequest:
+        """Return a session that is to move as placement sees it."""
+        return placement.PlacementRequest(
+            session,
+            self.cost(traits.premium, traits.active),
+            premium=traits.premium,
+            requires=traits.requires,
+        )
+
+
+def rebalance_plan(
+    nodes: Sequence[WorkerView], running: Sequence[Running], capacity: Capacity
+) -> list[Move]:
+    """Return the moves that would rebalance the nodes now."""
+    live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
+    movable = [
+        Movable(
+            it.session, it.incarnation, capacity.cost(it.tier == "premium", it.active), it.requires
+        )
+        for it in running
+        if it.rested and it.incarnation in live
+    ]
+    moved = placing.moved_within(timedelta(hours=1))
+    return rebalance.plan(node_loads(nodes), movable, rebalance.budget(len(running), moved))
+
+
+def node_loads(nodes: Iterable[WorkerView]) -> list[NodeLoad]:
+    """Return the ready nodes and their loads."""
+    return [
+        NodeLoad(
+            it.name,
+            it.incarnation,
+            it.metrics.rss + it.reserved,
+            it.metrics.rss + it.reserved + max(0, it.metrics.ram_free),
+            it.assigned,
+            it.max_sessions,
+            labels_of(it.labels),
+        )
+        for it in nodes
+        if it.state == "ready"
+    ]

@@ -1,4 +1,4 @@
-"""Finds the nodes whose sessions are free to be given to others."""
+"""Finds the nodes that are dead: their sessions are free to run elsewhere."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import structlog
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.witness import Witness
 from afx.coordinator.decisions import liveness
+from afx.coordinator.decisions.liveness import DeathReason
 from afx.lease import LeaseProfile
 
 log = structlog.get_logger()
 
 
 class FailureDetector:
-    """What one leader has seen of the nodes, on its own monotonic clock."""
+    """What one leader has observed of the nodes, on its own monotonic clock."""
 
-    def __init__(self, registry: Registry, profile: LeaseProfile) -> None:
+    def __init__(self, registry: Registry, profile: LeaseProfile, term: int) -> None:
         self._registry = registry
         self._profile = profile
+        self._term = term
         self._witness = Witness()
         self._sightings: dict[str, liveness.Sighting] = {}
         self._fenced_at: dict[str, float] = {}
@@ -28,11 +30,11 @@ class FailureDetector:
         self._beaten: set[str] = set()
 
     def close(self) -> None:
-        """Let go of the witness's descriptors."""
+        """Close the witness's descriptors."""
         self._witness.close()
 
     def note_witnessed(self, incarnation: str) -> None:
-        """Take a node's word that all processes of another one are gone."""
+        """Note that another node saw all processes of an incarnation end."""
         self._witnessed.add(incarnation)
 
     def is_alive(self, node: WorkerView, now: float) -> bool:
@@ -40,62 +42,64 @@ class FailureDetector:
         return liveness.health(self._sightings[node.incarnation], now, self._profile) == "alive"
 
     def has_beaten(self, incarnation: str) -> bool:
-        """Return whether this leader has seen a node alive: a heartbeat, not a record."""
+        """Return whether this leader has seen a node's heartbeat change."""
         return incarnation in self._beaten
 
-    def look(
-        self, nodes: Sequence[WorkerView], owners: Iterable[str], term: int, now: float
-    ) -> dict[str, str]:
+    def find_dead(
+        self, nodes: Sequence[WorkerView], owners: Iterable[str], now: float
+    ) -> dict[str, DeathReason]:
         """Return the incarnations whose sessions are free, with the reason.
 
-        Free is what has left by itself, what a witness saw die, and what was
-        fenced after a whole lease of silence and has had the lock delay to stop.
-        ``owners`` are the incarnations that own sessions. Raises FencedError
-        when a newer leader rules.
+        Those are incarnations that have left by themselves, whose processes were
+        seen to end, or that were fenced after a whole lease without a heartbeat
+        and have had the lock delay to stop. ``owners`` are the incarnations that
+        own sessions. Raises FencedError when a newer term has begun.
         """
         before = self._sightings
         self._sightings = liveness.observe(before, ((it.incarnation, it.seq) for it in nodes), now)
         self._beaten |= {
-            it for it, held in self._sightings.items() if it in before and held != before[it]
+            incarnation
+            for incarnation, sighting in self._sightings.items()
+            if incarnation in before and sighting != before[incarnation]
         }
         live = [it for it in nodes if it.state in LIVE_STATES]
-        seen_dead = self._witness.dead(live) | self._witnessed
-        free: dict[str, str] = {}
+        processes_gone = self._witness.dead(live) | self._witnessed
+        dead: dict[str, DeathReason] = {}
         for it in nodes:
             if it.state == "left":
-                free[it.incarnation] = "left"
-            elif it.incarnation in seen_dead:
-                if self._registry.fence(it.name, it.incarnation, term):
-                    free[it.incarnation] = "its processes are gone"
+                dead[it.incarnation] = DeathReason.LEFT
+            elif it.incarnation in processes_gone:
+                if self._registry.fence(it.name, it.incarnation, self._term):
+                    dead[it.incarnation] = DeathReason.PROCESSES_GONE
             elif it.state == "fenced":
                 fenced_at = self._fenced_at.setdefault(it.incarnation, now)
                 if liveness.may_take_over(fenced_at, now, self._profile):
-                    free[it.incarnation] = "it fell silent"
+                    dead[it.incarnation] = DeathReason.LEASE_EXPIRED
             else:
-                self._fence_if_silent(it, term, now)
-        return free | self._missing(nodes, owners, now)
+                self._fence_if_silent(it, now)
+        return dead | self._missing(nodes, owners, now)
 
-    def _fence_if_silent(self, node: WorkerView, term: int, now: float) -> None:
+    def _fence_if_silent(self, node: WorkerView, now: float) -> None:
         sighting = self._sightings[node.incarnation]
         if liveness.health(sighting, now, self._profile) != "silent":
             return
-        if self._registry.fence(node.name, node.incarnation, term, sighting.seq):
+        if self._registry.fence(node.name, node.incarnation, self._term, sighting.seq):
             self._fenced_at[node.incarnation] = now
             log.warning("node_fenced", node=node.name, incarnation=node.incarnation)
 
     def _missing(
         self, nodes: Sequence[WorkerView], owners: Iterable[str], now: float
-    ) -> dict[str, str]:
-        """Return incarnations that own sessions, and have no record any more.
+    ) -> dict[str, DeathReason]:
+        """Return the incarnations that own sessions, have no record, and are dead.
 
-        Their name has a later incarnation, or Redis has lost them. Free at once
-        is only what left by itself; all else may live for a whole lease yet.
+        Another incarnation has their name, or Redis has lost them. Those that left
+        by themselves are dead at once; any other may run for a whole lease yet.
         """
         left = {it.ended for it in nodes}
         missing = set(owners) - {it.incarnation for it in nodes}
         self._missing_since = {it: self._missing_since.get(it, now) for it in missing}
         return {
-            it: "replaced"
+            it: DeathReason.REPLACED
             for it, since in self._missing_since.items()
             if it in left or now - since >= self._profile.takeover
         }

@@ -1,4 +1,4 @@
-"""What the coordinator writes for people who look later, and keeps within bounds."""
+"""The history that the coordinator writes, and prunes by its retention."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from datetime import timedelta
 import redis
 
 from afx.cluster import keys
+from afx.cluster.leadership import Leadership
 from afx.cluster.registry import LIVE_STATES, WorkerView
 from afx.cluster.writes import write
 from afx.config import Settings
-from models.base import transaction
-from models.storage import analytics, audit, cluster, retention, workers
+from afx.coordinator.fencing import fenced_transaction
+from afx.coordinator.interval import Interval
+from models.storage import analytics, audit, retention, workers
 from models.storage.analytics import Retention, Sample
 from models.storage.retention import Kept
 from models.storage.workers import Seen
@@ -21,10 +23,11 @@ from models.storage.workers import Seen
 class History:
     """Samples of the nodes' metrics, rolled up and pruned a little at a time."""
 
-    def __init__(self, settings: Settings, client: redis.Redis) -> None:
+    def __init__(self, settings: Settings, client: redis.Redis, leadership: Leadership) -> None:
         self._redis = client
-        self._every = settings.sample_seconds
-        self._kept = Kept(
+        self._leadership = leadership
+        self._interval = Interval(settings.sample_seconds)
+        self._retention = Kept(
             Retention(
                 timedelta(hours=settings.analytics_raw_hours),
                 timedelta(days=settings.analytics_minute_days),
@@ -34,34 +37,36 @@ class History:
         )
         self._forwarded = workers.forwarded()
         self._known = frozenset(self._forwarded)
-        self._next = 0.0
 
-    def write(self, nodes: Sequence[WorkerView], term: int, now: float) -> None:
-        """Write a sample when one is due, or when a node has appeared."""
+    def write(self, nodes: Sequence[WorkerView], now: float) -> None:
+        """Write a sample when one is due, and the nodes when a new one has appeared."""
         incarnations = frozenset(it.incarnation for it in nodes)
-        if now < self._next and incarnations <= self._known:
+        is_due = self._interval.is_due(now)
+        if not is_due and incarnations <= self._known:
             return
         self._known = incarnations
-        due = now >= self._next
-        with transaction():
-            cluster.hold(term)
+        with fenced_transaction(self._leadership):
             workers.seen_many(
                 Seen(it.name, it.incarnation, it.hostname, it.state, it.metrics.forwarded)
                 for it in nodes
             )
-            if due:
+            if is_due:
                 analytics.sample_many([self._sample(it) for it in nodes if it.state in LIVE_STATES])
-        if due:
-            self._next = now + self._every
+        if is_due:
             self._forwarded = {it.incarnation: it.metrics.forwarded for it in nodes}
-            retention.maintain(self._kept)
-            # Where nobody who edits the database can reach it.
+            retention.maintain(self._retention)
+            # A copy outside SQL, which an edit of the database does not reach.
             entries, digest = audit.head()
-            write(self._redis, {keys.AUDIT_HEAD: f"{entries}:{digest}"}, term)
+            write(self._redis, {keys.AUDIT_HEAD: f"{entries}:{digest}"}, self._leadership.term)
 
     def _sample(self, node: WorkerView) -> Sample:
-        held = node.metrics
+        metrics = node.metrics
         before = self._forwarded.get(node.incarnation, 0)
         return Sample(
-            node.name, held.rss, held.cpu, held.sessions, max(0, held.forwarded - before), held.load
+            node.name,
+            metrics.rss,
+            metrics.cpu,
+            metrics.sessions,
+            max(0, metrics.forwarded - before),
+            metrics.load,
         )

@@ -1,20 +1,36 @@
-"""How placements and releases are written for the Lua scripts."""
+"""How assignments and reservations are written for the Lua scripts."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
+from afx.config import Settings
 from afx.coordinator.decisions.placement import Placement
 from models.storage.assignments import Active
 
+_MIB = 1024 * 1024
 
-def place_item(
-    active: Active, needed: int, headroom: int, headroom_share: float, kept_share: float = 0.0
-) -> str:
-    """Return an assignment as ``place.lua`` reads it; sizes in bytes.
 
-    ``kept_share`` of the node's RAM is not for this one.
-    """
+@dataclass(slots=True, frozen=True)
+class Headroom:
+    """RAM of a node that is never promised to sessions; the larger one counts."""
+
+    bytes: int = 0
+    share: float = 0.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Headroom:
+        """Return the headroom that the settings ask for."""
+        return cls(settings.ram_headroom_mib * _MIB, settings.ram_headroom_share)
+
+    def of(self, ram_limit: int) -> int:
+        """Return the headroom in bytes of a node with so much RAM."""
+        return max(self.bytes, int(self.share * ram_limit))
+
+
+def place_item(active: Active, needed: int, headroom: Headroom) -> str:
+    """Return an assignment that needs so many bytes, as ``place.lua`` reads it."""
     return json.dumps(
         [
             active.session,
@@ -22,22 +38,35 @@ def place_item(
             active.incarnation,
             active.epoch,
             needed,
-            headroom,
-            headroom_share,
-            kept_share,
+            headroom.bytes,
+            headroom.share,
         ]
     )
 
 
-def reserve_item(
-    it: Placement, headroom: int, headroom_share: float, kept_share: float = 0.0
-) -> str:
-    """Return a place to be kept free, as ``place.lua`` and ``unreserve.lua`` read it."""
+def release_item(active: Active) -> str:
+    """Return an assignment as ``release.lua`` and ``restore.lua`` read it."""
+    return json.dumps([active.session, active.worker, active.incarnation, active.epoch])
+
+
+def reserve_item(it: Placement, headroom: Headroom, premium_share: float = 0.0) -> str:
+    """Return room to reserve as ``reserve.lua`` reads it.
+
+    ``premium_share`` of the node's RAM is not for this session.
+    """
     return json.dumps(
-        [it.session, it.node, it.incarnation, 0, it.bytes, headroom, headroom_share, kept_share]
+        [
+            it.session,
+            it.node,
+            it.incarnation,
+            it.bytes,
+            headroom.bytes,
+            headroom.share,
+            premium_share,
+        ]
     )
 
 
-def release_item(active: Active) -> str:
-    """Return an assignment as ``release.lua`` reads it."""
-    return json.dumps([active.session, active.worker, active.incarnation, active.epoch])
+def unreserve_item(it: Placement) -> str:
+    """Return room to give back as ``unreserve.lua`` reads it."""
+    return json.dumps([it.session, it.node, it.incarnation])

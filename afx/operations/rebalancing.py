@@ -1,4 +1,4 @@
-"""Evening the nodes out by hand, by the leader's own plan."""
+"""Rebalancing on request, by the plan that the leader uses."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import redis
 
 from afx.cluster.registry import Registry
 from afx.config import Settings
-from afx.coordinator.capacity import Capacity
+from afx.coordinator.capacity import Capacity, node_loads, rebalance_plan
 from afx.coordinator.decisions import rebalance
-from afx.coordinator.upkeep import carriers, rebalance_plan
 from afx.errors import UsageError
 from afx.operations.change import Operator, change
 from models.base import transaction
 from models.storage import controls, placing
+from models.storage.control_subjects import SessionSubject
 
 
 def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
-    """Return how uneven the nodes are, and which sessions would move."""
+    """Return the imbalance of the nodes, and which sessions would move."""
     nodes = Registry(client).all()
     running = placing.running(timedelta(minutes=settings.preemption_rest_minutes))
     capacity = Capacity(settings)
@@ -27,7 +27,7 @@ def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
     shifts = rebalance_plan(nodes, running, capacity)
     names = placing.standing([it.session for it in shifts])
     return {
-        "imbalance": round(rebalance.imbalance(carriers(nodes)), 4),
+        "imbalance": round(rebalance.imbalance(node_loads(nodes)), 4),
         "moves": [
             {
                 "session": names[it.session].name,
@@ -41,14 +41,19 @@ def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
 
 
 def apply(operator: Operator, settings: Settings, client: redis.Redis) -> dict[str, Any]:
-    """Request the moves of the plan; what is under way already stays as it is."""
+    """Request the moves of the plan; a move that is under way already is left out."""
     found = plan(settings, client)
     if not found["moves"]:
         return found
     with transaction(), change(operator, "rebalance.apply", "cluster") as details:
         for it in list(found["moves"]):
             try:
-                controls.request("move", operator.actor, worker=it["target"], session=it["id"])
+                controls.request(
+                    kind="move",
+                    subject=SessionSubject(it["id"]),
+                    actor=operator.actor,
+                    target=it["target"],
+                )
             except UsageError:
                 found["moves"].remove(it)
         placing.note_moved([it["id"] for it in found["moves"]])

@@ -7,6 +7,7 @@ import contextlib
 import json
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,22 @@ from afx.sandbox.control import Control
 from afx.sandbox.server import SandboxServer
 
 
-def run(home: Path, *, host: str = "127.0.0.1", port: int = 0, control_port: int = 0) -> None:
+def print_json(address: dict[str, Any]) -> None:
+    """Print the address as one line of JSON."""
+    print(json.dumps(address), flush=True)
+
+
+def run(
+    home: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    control_port: int = 0,
+    started: Callable[[dict[str, Any]], None] = print_json,
+) -> None:
     """Serve until SIGINT, SIGTERM or the control call ``stop``.
 
-    The address is written to ``home/sandbox.json``, and printed as JSON. Raises
+    The address is written to ``home/sandbox.json`` and given to ``started``. Raises
     UsageError when a sandbox runs in this home already.
     """
     with home_lock(home, "sandbox", "afx sandbox start"):
@@ -27,12 +40,18 @@ def run(home: Path, *, host: str = "127.0.0.1", port: int = 0, control_port: int
         try:
             import uvloop
         except ImportError:
-            asyncio.run(_serve(home, host, port, control_port))
+            asyncio.run(_serve(home, host, port, control_port, started))
         else:
-            uvloop.run(_serve(home, host, port, control_port))
+            uvloop.run(_serve(home, host, port, control_port, started))
 
 
-async def _serve(home: Path, host: str, port: int, control_port: int) -> None:
+async def _serve(
+    home: Path,
+    host: str,
+    port: int,
+    control_port: int,
+    started: Callable[[dict[str, Any]], None],
+) -> None:
     server = SandboxServer()
     await server.start(host, port)
     control = Control(server)
@@ -48,7 +67,7 @@ async def _serve(home: Path, host: str, port: int, control_port: int) -> None:
     }
     path = home / ADDRESS_FILE
     path.write_text(json.dumps(address))
-    print(json.dumps(address), flush=True)
+    started(address)
     try:
         await control.shutdown.wait()
     finally:

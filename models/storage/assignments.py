@@ -1,8 +1,9 @@
 """Assignments: which node runs a session, under which epoch.
 
-A session's assignment goes assigned → running → (stopping →) ended; what is no
-such step is refused as a whole. All calls that write belong into a transaction
-that began with ``cluster.hold``.
+A session's assignment goes assigned → running → (stopping →) ended. A call with
+any other step is refused as a whole. All calls that write belong into a
+transaction that began with ``cluster.hold``; only the coordinator's
+AssignmentTable makes them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _REACHED = {
     "stopping": {"stopping"},
     "ended": {"ended"},
 }
-"""The states in which a step to the first one leaves things in order."""
+"""Target state → the states that a row may have after the step."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,7 +63,7 @@ def create_many(rows: Iterable[Active]) -> None:
 
 
 def mark_running(rows: Sequence[tuple[int, int]]) -> None:
-    """Note that sessions run, given as (session, epoch); once more changes nothing.
+    """Note that sessions run, given as (session, epoch); a repeated call changes nothing.
 
     Raises TransitionError, for all of them, when one has ended.
     """
@@ -76,7 +77,7 @@ def mark_running(rows: Sequence[tuple[int, int]]) -> None:
 
 
 def mark_stopping(rows: Sequence[tuple[int, int]]) -> None:
-    """Note that sessions were told to stop, given as (session, epoch).
+    """Note that sessions are to stop, given as (session, epoch).
 
     Raises TransitionError, for all of them, when one has ended.
     """
@@ -122,7 +123,7 @@ def active() -> list[Active]:
 
 
 def undesired() -> list[Active]:
-    """Return assignments that should end: unwanted, or with rules of before."""
+    """Return assignments that should end: paused or removed sessions, and old revisions."""
     query = (
         SessionAssignment.select(
             SessionAssignment.session_id,
@@ -159,14 +160,14 @@ def history(session: Session, *, before: int | None = None, limit: int = 20) -> 
 def prune(before: datetime, most: int) -> int:
     """Remove assignments that ended before an instant; returns how many.
 
-    Each session keeps its last one, from which placement knows its old node.
+    The last one of each session stays: placement reads its previous node from it.
     """
     cursor = execute(
         "DELETE FROM session_assignments WHERE id IN ("
-        " SELECT held.id FROM session_assignments AS held"
-        " WHERE held.ended_at < ? AND EXISTS (SELECT 1 FROM session_assignments AS newer"
-        "  WHERE newer.session_id = held.session_id AND newer.epoch > held.epoch)"
-        " ORDER BY held.ended_at LIMIT ?)",
+        " SELECT old.id FROM session_assignments AS old"
+        " WHERE old.ended_at < ? AND EXISTS (SELECT 1 FROM session_assignments AS newer"
+        "  WHERE newer.session_id = old.session_id AND newer.epoch > old.epoch)"
+        " ORDER BY old.ended_at LIMIT ?)",
         micros(before),
         most,
     )
@@ -174,7 +175,7 @@ def prune(before: datetime, most: int) -> int:
 
 
 def _check(rows: Sequence[tuple[int, int]], target: str) -> None:
-    """Raise TransitionError when a step was not taken; rows that are gone are none."""
+    """Raise TransitionError when a row is not in the target state; missing rows are ignored."""
     for start in range(0, len(rows), _PART):
         part = rows[start : start + _PART]
         wanted = set(part)

@@ -1,4 +1,4 @@
-"""The coordinators' shared row: generation, term, how far reports were read."""
+"""The coordinators' shared row: the generation, the term, and the last report read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from models.tables import ClusterState
 def begin_generation(term: int, above: int = 0) -> int:
     """Start a new leader's generation of epochs, above any before; returns it.
 
-    ``above`` is the highest that is known from elsewhere: a database that was
-    restored may have forgotten some. Raises FencedError when a leader with a
-    newer term has begun already.
+    ``above`` is the highest that Redis knows: a database that was restored may
+    have lost some. Raises FencedError when a newer term has begun already.
     """
     with transaction():
         hold(term)
@@ -29,9 +28,9 @@ def term() -> int:
 
 
 def hold(term: int) -> None:
-    """Let only the newest leader write: call it first in each transaction.
+    """Take the term for a transaction: the leader calls it first in each one.
 
-    Raises FencedError when a leader with a newer term has begun.
+    Raises FencedError when a newer term has begun.
     """
     changed = (
         ClusterState.update(term=term)
@@ -39,7 +38,10 @@ def hold(term: int) -> None:
         .execute()
     )
     if not changed:
-        raise FencedError("Another coordinator leads now.")
+        raise FencedError(
+            f"Another coordinator leads: a newer term than {term} has begun in SQL; "
+            "this one stands by."
+        )
 
 
 def reports_read() -> str:
@@ -49,5 +51,5 @@ def reports_read() -> str:
 
 
 def set_reports_read(entry: str) -> None:
-    """Note how far reports were read, in the transaction that wrote them."""
+    """Note the last report read, in the transaction that wrote what it says."""
     ClusterState.update(reports_read=entry).where(ClusterState.id == 1).execute()

@@ -1,4 +1,4 @@
-"""What the coordinator asks of sessions: which want a place, which have failed."""
+"""The coordinator's queries for placement: which sessions wait, run, or may move."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from peewee import JOIN, fn
 from models.base import execute_many, micros, utc_now
 from models.tables import TIERS, Rule, Session, SessionAssignment, SessionQueue, User
 
-_RETRY_SECONDS = (1, 2, 5, 10, 30, 60, 300, 900, 1800)
 ACTIVE_FOR = timedelta(hours=1)
-"""A session that has forwarded within that time is active."""
+"""A session that has forwarded a message within this time is active."""
 _PART = 500
 
 
@@ -34,29 +33,12 @@ class Unplaced:
     requires: frozenset[str] = frozenset()
     """Labels that its node must have, as ``key=value``."""
     active: bool = False
-    """It has forwarded something lately."""
-
-
-@dataclass(slots=True, frozen=True)
-class Login:
-    """What a node is told of a session, beside its rules."""
-
-    id: int
-    name: str
-    tier: str
-    login: str
-    """Sealed by the vault."""
-
-
-def logins(ids: Sequence[int]) -> list[Login]:
-    """Return the sealed logins of sessions."""
-    query = Session.select(Session.id, Session.name, User.tier, Session.login).join(User)
-    return [Login(*row) for row in query.where(Session.id.in_(list(ids))).tuples()]
+    """It has forwarded a message recently."""
 
 
 @dataclass(slots=True, frozen=True)
 class Traits:
-    """What of a session decides where it fits."""
+    """The properties of a session that decide on which nodes it fits."""
 
     premium: bool
     active: bool
@@ -64,11 +46,11 @@ class Traits:
 
 
 def traits(ids: Sequence[int]) -> dict[int, Traits]:
-    """Return what decides where sessions fit, by id."""
-    lately = utc_now() - ACTIVE_FOR
+    """Return the properties that decide on which nodes sessions fit, by id."""
+    recently = utc_now() - ACTIVE_FOR
     query = Session.select(Session.id, User.tier, Session.active_at, Session.requires).join(User)
     return {
-        row[0]: Traits(row[1] == "premium", bool(row[2] and row[2] > lately), labels_of(row[3]))
+        row[0]: Traits(row[1] == "premium", bool(row[2] and row[2] > recently), labels_of(row[3]))
         for start in range(0, len(ids), _PART)
         for row in query.where(Session.id.in_(list(ids[start : start + _PART]))).tuples()
     }
@@ -76,19 +58,19 @@ def traits(ids: Sequence[int]) -> dict[int, Traits]:
 
 @dataclass(slots=True, frozen=True)
 class Standing:
-    """What is wanted of one session, and what keeps it from running."""
+    """The desired state of one session, and what keeps it from running."""
 
     name: str
     desired_state: str
     removing: bool
     trouble: str
     waits: str
-    """Why it is in the overflow queue; empty: it is not."""
+    """Why it is in the overflow queue; empty when it is not."""
     has_rule: bool
 
 
 def standing(ids: Sequence[int]) -> dict[int, Standing]:
-    """Return how sessions stand, by id."""
+    """Return the standing of sessions, by id."""
     rules = Rule.select(Rule.id).where((Rule.session == Session.id) & Rule.enabled)
     found: dict[int, Standing] = {}
     for start in range(0, len(ids), _PART):
@@ -114,8 +96,8 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
     """Return sessions that should run, have no node, and may be tried now.
 
     The longest waiting first, up to ``limit`` of each tier. A session without an
-    enabled rule has nothing to do and is not placed. ``only`` looks at no
-    others, which is fast however many there are.
+    enabled rule has nothing to do and is not placed. ``only`` restricts the query
+    to some sessions, which is fast however many there are.
     """
     now = utc_now()
     query = _unplaced(now).limit(limit)
@@ -126,10 +108,10 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
 
 
 def unplaced_in_turn(beyond: int, limit: int) -> tuple[list[Unplaced], int]:
-    """Return such sessions by their ids, and where to go on; 0 is the beginning.
+    """Return such sessions ordered by id, and the id to continue after; 0 is the beginning.
 
-    Whoever asks again and again sees all of them, also when the ``limit`` longest
-    waiting ones of a tier fit nowhere.
+    Repeated calls return all of them, also when the ``limit`` longest waiting
+    ones of a tier fit on no node.
     """
     now = utc_now()
     query = _unplaced(now).where(Session.id > beyond).order_by(Session.id).limit(limit)
@@ -179,7 +161,7 @@ def _unplaced(now: datetime) -> Any:
 
 
 def _read(rows: Any, now: datetime) -> list[Unplaced]:
-    lately = now - ACTIVE_FOR
+    recently = now - ACTIVE_FOR
     return [
         Unplaced(
             row[0],
@@ -191,64 +173,46 @@ def _read(rows: Any, now: datetime) -> list[Unplaced]:
             row[5] is not None,
             row[6],
             labels_of(row[7]),
-            bool(row[8] and row[8] > lately),
+            bool(row[8] and row[8] > recently),
         )
         for row in rows
     ]
 
 
-def labels_of(held: Mapping[str, str] | None) -> frozenset[str]:
+def labels_of(labels: Mapping[str, str] | None) -> frozenset[str]:
     """Return labels as ``key=value``."""
-    return frozenset(f"{key}={value}" for key, value in (held or {}).items())
-
-
-def note_failures(rows: Sequence[tuple[int, str]]) -> None:
-    """Note why sessions failed; each is tried again after a growing pause."""
-    now = utc_now()
-    ids = [session for session, _ in rows]
-    counts = dict(Session.select(Session.id, Session.failures).where(Session.id.in_(ids)).tuples())
-    execute_many(
-        "UPDATE sessions SET trouble = ?, failures = failures + 1, retry_at = ? WHERE id = ?",
-        [
-            (
-                _told(reason, counts.get(session, 0) + 1),
-                micros(now + timedelta(seconds=_pause(counts.get(session, 0)))),
-                session,
-            )
-            for session, reason in rows
-        ],
-    )
+    return frozenset(f"{key}={value}" for key, value in (labels or {}).items())
 
 
 def note_active(ids: Sequence[int]) -> None:
-    """Note that sessions have forwarded something within the last minute."""
+    """Note that sessions have forwarded a message within the last minute."""
     now = micros(utc_now())
     execute_many("UPDATE sessions SET active_at = ? WHERE id = ?", [(now, it) for it in ids])
 
 
 def note_moved(ids: Sequence[int]) -> None:
-    """Note that sessions were moved to even nodes out, or made to wait."""
+    """Note that sessions were moved by rebalancing, or preempted."""
     now = micros(utc_now())
     execute_many("UPDATE sessions SET moved_at = ? WHERE id = ?", [(now, it) for it in ids])
 
 
 @dataclass(slots=True, frozen=True)
 class Running:
-    """A session that runs, as those see it who may move it."""
+    """A running session, as rebalancing and preemption see it."""
 
     session: int
     incarnation: str
     tier: str
     active: bool
     idle: float
-    """Seconds since it forwarded anything."""
+    """Seconds since it forwarded a message."""
     rested: bool
-    """It was not moved lately."""
+    """Its last move is longer ago than the rest period."""
     requires: frozenset[str]
 
 
 def running(rest: timedelta, tier: str | None = None) -> list[Running]:
-    """Return the sessions that run; ``rest`` is how long one is left alone after a move."""
+    """Return the running sessions; ``rest`` is how long one is not moved again."""
     now = utc_now()
     query = (
         SessionAssignment.select(
@@ -280,31 +244,6 @@ def running(rest: timedelta, tier: str | None = None) -> list[Running]:
     ]
 
 
-def moved_since(instant: datetime) -> int:
-    """Return how many sessions were moved or made to wait since an instant."""
-    return int(Session.select().where(Session.moved_at >= instant).count())
-
-
-def note_lost_logins(rows: Sequence[tuple[int, str]]) -> None:
-    """Note sessions whose login Telegram no longer takes: they are not tried again."""
-    execute_many(
-        "UPDATE sessions SET trouble = ?, desired_state = 'paused' WHERE id = ?",
-        [(reason, session) for session, reason in rows],
-    )
-
-
-def clear_trouble(ids: Sequence[int]) -> None:
-    """Forget the troubles of sessions that run."""
-    execute_many(
-        "UPDATE sessions SET trouble = '', failures = 0, retry_at = NULL"
-        " WHERE id = ? AND (failures > 0 OR trouble <> '')",
-        [(session,) for session in ids],
-    )
-
-
-def _told(reason: str, times: int) -> str:
-    return reason if times == 1 else f"{reason} ({times} times in a row)"
-
-
-def _pause(failures: int) -> int:
-    return _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+def moved_within(span: timedelta) -> int:
+    """Return how many sessions were moved by rebalancing, or preempted, within a span."""
+    return int(Session.select().where(Session.moved_at >= utc_now() - span).count())

@@ -1,4 +1,4 @@
-"""The overflow queue: sessions that fit nowhere."""
+"""The overflow queue: sessions that are unschedulable now, and wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.tables import Rule, Session, SessionAssignment, SessionQueue, User
 
 
 def put_many(rows: Sequence[tuple[int, str]]) -> None:
-    """Note that sessions wait, given as (session, reason), or still do."""
+    """Put sessions into the queue, given as (session, reason); those in it stay."""
     now = micros(utc_now())
     execute_many(
         "INSERT INTO session_queue (session_id, reason, since, attempts) VALUES (?, ?, ?, 1)"
@@ -24,7 +24,7 @@ def put_many(rows: Sequence[tuple[int, str]]) -> None:
 
 
 def remove_many(ids: Sequence[int]) -> None:
-    """Note that sessions wait no longer."""
+    """Remove sessions from the queue."""
     execute_many("DELETE FROM session_queue WHERE session_id = ?", [(it,) for it in ids])
 
 
@@ -33,16 +33,16 @@ def ids() -> set[int]:
     return {row[0] for row in SessionQueue.select(SessionQueue.session).tuples()}
 
 
-def overtaken() -> list[int]:
-    """Return sessions that wait and no longer want a place.
+def obsolete() -> list[int]:
+    """Return sessions in the queue that no longer need a place.
 
-    They were paused, have no enabled rule any more, or have a place by now.
+    They were paused, have no enabled rule any more, or were placed since.
     """
     rules = Rule.select(Rule.id).where((Rule.session == Session.id) & Rule.enabled)
     active = SessionAssignment.select(SessionAssignment.id).where(
         (SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended")
     )
-    # Asked for each of those that wait, however many sessions there are.
+    # Evaluated for the sessions in the queue only, however many there are in all.
     wanting = Session.select(Session.id).where(
         (Session.id == SessionQueue.session)
         & (Session.desired_state == "running")

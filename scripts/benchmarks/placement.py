@@ -58,20 +58,20 @@ def run(flags: argparse.Namespace) -> None:
 def _plan_seconds(sessions: int, nodes: int) -> float:
     dice = random.Random(1)
     offered = [_node(dice, number, starts=sessions) for number in range(nodes)]
-    wishes = [
+    requests = [
         PlacementRequest(n, _size(dice) // 8, f"w{dice.randrange(nodes)}") for n in range(sessions)
     ]
     begun = time.perf_counter()
-    made = plan(wishes, offered)
+    made = plan(requests, offered)
     assert len(made.placed) == sessions
     return time.perf_counter() - begun
 
 
 def _node(dice: random.Random, number: int, starts: int) -> Node:
-    """A node that carries something already, more or less."""
-    reach = 64 * 1024 * MIB
-    free = int(reach * dice.uniform(0.5, 1.0))
-    return Node(f"w{number}", f"i{number}", free, reach, dice.random() * 0.3, 0, 10**6, starts)
+    """A node that is in use already, more or less."""
+    capacity = 64 * 1024 * MIB
+    free = int(capacity * dice.uniform(0.5, 1.0))
+    return Node(f"w{number}", f"i{number}", free, capacity, dice.random() * 0.3, 0, 10**6, starts)
 
 
 def _size(dice: random.Random) -> int:
@@ -85,21 +85,13 @@ def _size(dice: random.Random) -> int:
 
 def _commit(count: int) -> dict[str, Any]:
     """Place sessions through the coordinator's own code: Redis, SQL, specs, orders."""
+    from afx.clock import SYSTEM_CLOCK
     from afx.cluster.connection import connect
-    from afx.cluster.leadership import Leader
-    from afx.cluster.registry import Identity, Metrics, Registry
+    from afx.cluster.leadership import LeaderElection, new_holder
+    from afx.cluster.registry import Registry
     from afx.config import load
-    from afx.coordinator.assignments import AssignmentTable
-    from afx.coordinator.capacity import Capacity
-    from afx.coordinator.decisions.epochs import EpochCounter
-    from afx.coordinator.orders import Orders
-    from afx.coordinator.overflow import Overflow
-    from afx.coordinator.placer import Placer
     from afx.local import private_redis
     from models import base, schema
-    from models.storage import cluster, placing, rules, sessions, users
-    from models.storage.rules import NewRule
-    from models.storage.sessions import NewSession
 
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
         settings = load(home=Path(home), start_burst=10**6, redis_url="", database_url="")
@@ -107,61 +99,118 @@ def _commit(count: int) -> dict[str, Any]:
         url = private_redis.url_for(settings.home)
         client, raw = connect(url), connect(url, decode=False)
         base.open_database(settings.database)
-        leader = Leader(url, 5.0, 3.0)
+        election = LeaderElection(
+            url, holder=new_holder(), ttl_seconds=5.0, stop_seconds=3.0, clock=SYSTEM_CLOCK
+        )
         try:
             schema.upgrade()
-            ids = sessions.create_many(
-                users.create("bench"), [NewSession(f"s{n}", "x" * 460) for n in range(count)]
-            )
-            rules.create_many([NewRule(it, "r", ["@source"], ["@copies"]) for it in ids])
-            leader.acquire(0)
-            generation = cluster.begin_generation(leader.term)
-            registry = Registry(client)
-            idle = Metrics(100 * MIB, 60_000 * MIB, 64_000 * MIB, 0.1, 0, 0, 0)
-            for number in range(20):
-                who = Identity(f"w{number}", f"i{number}", "h", "b", "p", "1:1", 10**6)
-                registry.register(who, idle)
-                registry.beat(who, idle, [])
-                registry.correct(who.name, who.incarnation, (), leader.term)
-            capacity = Capacity(settings)
-            book = AssignmentTable(client, leader, Orders(raw, b"k" * 32, 60.0), 0.0)
-            placer = Placer(
-                settings, client, leader, book, capacity, EpochCounter(generation), Overflow(raw)
-            )
-            taken = _time_scripts(placer)
-            begun = time.perf_counter()
-            while len(book.active) < count:
-                now = time.monotonic()
-                ready = [capacity.node(it, now) for it in registry.all()]
-                placer.place(placing.unplaced(1_000), ready, now)
-            spent = time.perf_counter() - begun
+            _add_sessions(count)
+            leadership = election.acquire()
+            assert leadership is not None
+            try:
+                registry = Registry(client)
+                _add_nodes(registry, leadership.term)
+                spent, calls = _place_all(count, settings, client, raw, registry, leadership)
+            finally:
+                leadership.resign()
         finally:
-            leader.close()
+            election.close()
             base.close_database()
             client.close()
             raw.close()
             private_redis.stop(settings.home)
-    calls = [seconds * 1000 for seconds in taken]
     return {
         "what": f"commit {count} placements",
         "seconds": round(spent, 2),
         "per_s": round(count / spent),
-        "script_p99_ms": round(percentile(calls, 0.99) or 0, 3),
+        "script_p99_ms": round(percentile([it * 1000 for it in calls], 0.99) or 0, 3),
     }
 
 
-def _time_scripts(placer: Any) -> list[float]:
+def _add_sessions(count: int) -> None:
+    from models.storage import rules, sessions, users
+    from models.storage.rules import NewRule
+    from models.storage.sessions import NewSession
+
+    ids = sessions.create_many(
+        users.create("bench"), [NewSession(f"s{n}", "x" * 460) for n in range(count)]
+    )
+    rules.create_many([NewRule(it, "r", ["@source"], ["@copies"]) for it in ids])
+
+
+def _add_nodes(registry: Any, term: int) -> None:
+    from afx.cluster.registry import Identity, Metrics
+
+    idle = Metrics(100 * MIB, 60_000 * MIB, 64_000 * MIB, 0.1, 0, 0, 0)
+    for number in range(20):
+        identity = Identity(f"w{number}", f"i{number}", "h", "b", "p", "1:1", 10**6)
+        registry.register(identity, idle)
+        registry.beat(identity, idle, [])
+        registry.reconcile(identity.name, identity.incarnation, (), term)
+
+
+def _place_all(
+    count: int, settings: Any, client: Any, raw: Any, registry: Any, leadership: Any
+) -> tuple[float, list[float]]:
+    """Return the seconds that it took, and those of each call of the placing script."""
+    from afx.coordinator.assignments import AssignmentTable
+    from afx.coordinator.capacity import Capacity
+    from afx.coordinator.checkpoints import Checkpoints
+    from afx.coordinator.decisions.epochs import EpochCounter
+    from afx.coordinator.orders import Orders
+    from afx.coordinator.overflow import Overflow
+    from afx.coordinator.ownership import Ownership
+    from afx.coordinator.placement_schedule import PlacementSchedule
+    from afx.coordinator.placer import Placer
+    from afx.coordinator.reservations import Reservations
+    from afx.coordinator.spec_publisher import SpecPublisher
+    from afx.coordinator.wire import Headroom
+    from afx.security.signing import SigningKeys
+    from models.storage import cluster, placing
+
+    headroom = Headroom.from_settings(settings)
+    ownership = Ownership(client, leadership, headroom)
+    capacity = Capacity(settings)
+    signing = SigningKeys([b"k" * 32])
+    table = AssignmentTable(
+        (),
+        leadership=leadership,
+        ownership=ownership,
+        registry=registry,
+        orders=Orders(raw, signing, 60.0),
+        specs=SpecPublisher(client, leadership.term),
+        checkpoints=Checkpoints(client, leadership),
+        schedule=PlacementSchedule(0.0, cool_down_seconds=0.0, tick_seconds=0.1, most=1_000),
+        epochs=EpochCounter(cluster.begin_generation(leadership.term)),
+    )
+    placer = Placer(
+        leadership=leadership,
+        table=table,
+        capacity=capacity,
+        reservations=Reservations(client, leadership, headroom=headroom, premium_share=0.0),
+        overflow=Overflow(raw, signing),
+    )
+    calls = _time_scripts(ownership)
+    begun = time.perf_counter()
+    while len(table.active) < count:
+        now = time.monotonic()
+        ready = [capacity.node(it, now) for it in registry.all()]
+        placer.place(placing.unplaced(1_000), ready, now)
+    return time.perf_counter() - begun, calls
+
+
+def _time_scripts(ownership: Any) -> list[float]:
     """Note how long each call of the placing script takes."""
     taken: list[float] = []
-    script = placer._place  # noqa: SLF001  what is measured has no other handle
+    script = ownership._place  # noqa: SLF001  what is measured has no other handle
 
-    def timed(*, keys: list[str], args: list[Any]) -> Any:
+    def timed(term: int, *, args: list[Any]) -> Any:
         begun = time.perf_counter()
-        answer = script(keys=keys, args=args)
+        answer = script(term, args=args)
         taken.append(time.perf_counter() - begun)
         return answer
 
-    placer._place = timed  # noqa: SLF001
+    ownership._place = timed  # noqa: SLF001
     return taken
 
 
@@ -186,7 +235,7 @@ def _compare(nodes: int, seeds: int) -> list[dict[str, Any]]:
             sizes = [_size(dice) for _ in range(nodes * 2_500)]
             used = rule(offered, sizes, dice)
             shares = [
-                (it.reach - it.free + more) / it.reach
+                (it.capacity_bytes - it.free_bytes + more) / it.capacity_bytes
                 for it, more in zip(offered, used, strict=True)
             ]
             mean = sum(shares) / nodes
@@ -237,7 +286,7 @@ def _random(nodes: list[Node], sizes: Sequence[int], dice: random.Random) -> lis
 def _power_of_two(nodes: list[Node], sizes: Sequence[int], dice: random.Random) -> list[int]:
     def choose(used: list[int], _counts: list[int]) -> int:
         one, two = dice.randrange(len(nodes)), dice.randrange(len(nodes))
-        load = [(nodes[it].reach - nodes[it].free + used[it]) for it in (one, two)]
+        load = [nodes[it].capacity_bytes - nodes[it].free_bytes + used[it] for it in (one, two)]
         return one if load[0] <= load[1] else two
 
     return _spread(nodes, sizes, choose)

@@ -19,11 +19,21 @@ from typing import Any
 from common import Target, report
 
 from models import base, schema, tables
-from models.storage import analytics, assignments, placing, queue, rules, sessions, users, workers
+from models.storage import (
+    analytics,
+    assignments,
+    queue,
+    rules,
+    sessions,
+    troubles,
+    users,
+    workers,
+)
 from models.storage.analytics import Sample
 from models.storage.assignments import Active
 from models.storage.rules import NewRule
 from models.storage.sessions import NewSession
+from models.storage.troubles import Failure
 from models.storage.workers import Seen
 
 NAME = "storage"
@@ -172,10 +182,10 @@ def _writers(kind: str, count: int) -> Iterator[dict[str, Any]]:
         ),
         ("new assignments", assign, "assignments", True),
         ("reports: running", lambda a, b: assignments.mark_running(rows(a, b)), "running", True),
-        ("reports: no trouble", lambda a, b: placing.clear_trouble(ids[a:b]), "", True),
+        ("reports: no trouble", lambda a, b: troubles.clear(ids[a:b]), "", True),
         (
             "reports: failed",
-            lambda a, b: placing.note_failures([(n, "why") for n in ids[a:b]]),
+            lambda a, b: troubles.note_failures([Failure(n, "why", 1.0) for n in ids[a:b]]),
             "",
             True,
         ),

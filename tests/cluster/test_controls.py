@@ -140,7 +140,7 @@ def test_a_session_is_moved_to_the_node_that_was_named(controlled_lab: Controlle
     name = next(it.name for it in lab.sessions if it.id == row.session)
     other = "w2" if row.worker == "w1" else "w1"
     control = done(lab, acts.move(ACTOR, name, other).control)
-    assert (control["state"], control["note"]) == ("done", f"it runs on {other}")
+    assert (control["state"], control["note"]) == ("done", f"running on {other}")
     assert acts.move(ACTOR, name, other).control is None
     control = done(lab, acts.move(ACTOR, name, "").control)
     assert (control["state"], control["worker"]) == ("done", row.worker)
@@ -175,7 +175,7 @@ def test_a_removed_session_stops_before_it_is_gone(controlled_lab: ControlledLab
     lab.wait_delivered(10)
     gone, other = lab.sessions
     requested = acts.remove(ACTOR, gone.name)
-    assert done(lab, requested.control)["note"] == "it is removed"
+    assert done(lab, requested.control)["note"] == "session is removed"
     assert [it["name"] for it in sessions.listing().rows] == [other.name]
     status = lab.sandbox.call("status", accounts=[gone.account])
     assert not status[str(gone.account)]["connected"]
@@ -297,8 +297,8 @@ def test_all_coordinators_restart_under_their_pids_without_a_message_lost(
     afx = runner(lab.settings.home)
     recycled = afx("coordinator", "recycle")
     assert recycled.returncode == 0, recycled.stderr
-    assert "has begun anew" in recycled.stdout
-    lab.wait("both have restarted", lambda: logged(lab, "coordinator_begins_anew") == 2, 10)
+    assert "restarted" in recycled.stdout
+    lab.wait("both have restarted", lambda: logged(lab, "coordinator_restarting") == 2, 10)
     assert {name: child.pid for name, child in lab.processes.children.items()} == pids
     assert all(child.exit_code() is None for child in lab.processes.children.values())
     status = json.loads(afx("coordinator", "status", "--json").stdout)

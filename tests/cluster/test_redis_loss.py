@@ -17,9 +17,10 @@ import pytest
 import redis as redis_module
 from support.labs import FlowingLab, NewLab, assert_clean, start, start_flow
 
+from afx.clock import SYSTEM_CLOCK
 from afx.cluster import keys
 from afx.cluster.connection import connect
-from afx.cluster.leadership import Leader
+from afx.cluster.leadership import LeaderElection
 from afx.coordinator.checkpoints import Checkpoints
 from afx.errors import FencedError
 from afx.lab.cluster import LabCluster
@@ -118,7 +119,7 @@ def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(
     lab.wait("the other has copied", lambda: lab.judge().delivered == 60, 10)
     lab.wait("its cursor is copied", lambda: copied(lab) >= 1, 10)
     lab.redis.flushall()
-    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_KEPT)), 20)
+    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_COMPLETE)), 20)
     sessions.set_desired_state(session, "running")
     verdict = lab.wait_delivered(20)
     assert_clean(verdict)
@@ -146,9 +147,12 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_restored_again(
     with transaction():
         save_many({it: {"account": "5:0:1"} for it in made})
     redis.hset(keys.cursor(made[0]), "account", "9:0:2")
-    leader = Leader(redis_url, 5.0, 3.0)
-    assert leader.acquire()
-    checkpoints = Checkpoints(redis, leader)
+    election = LeaderElection(
+        redis_url, holder="a:1:x", ttl_seconds=5.0, stop_seconds=3.0, clock=SYSTEM_CLOCK
+    )
+    leadership = election.acquire()
+    assert leadership
+    checkpoints = Checkpoints(redis, leadership)
     pages = cursors.pages
 
     def flushed() -> Iterator[dict[int, dict[str, str]]]:
@@ -163,9 +167,10 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_restored_again(
             checkpoints.restore()
     redis.hset(keys.cursor(made[0]), "account", "9:0:2")
     checkpoints.restore()
-    restored = [redis.hget(keys.cursor(it), "account") for it in made]
-    assert restored == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
-    leader.close()
+    held = [redis.hget(keys.cursor(it), "account") for it in made]
+    assert held == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
+    leadership.resign()
+    election.close()
 
 
 def test_a_node_whose_registration_is_not_answered_tries_again_as_another(

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
 
 import pytest
 import redis as redis_module
 
-from afx.cluster import keys
+from afx.cluster import keys, scripts
 from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, MissingError, Registry
-from afx.cluster.scripts import source
+from afx.cluster.scripts import FencedScript, source
 from afx.cluster.writes import write
 from afx.coordinator.decisions.placement import Placement
-from afx.coordinator.wire import place_item, release_item, reserve_item
+from afx.coordinator.wire import (
+    Headroom,
+    place_item,
+    release_item,
+    reserve_item,
+    unreserve_item,
+)
 from afx.errors import FencedError
 from models.storage.assignments import Active
 
@@ -31,40 +37,47 @@ IDLE = Metrics(
 )
 
 
+NO_HEADROOM = Headroom()
+LUA = Path(scripts.__file__).parent / "lua"
+FENCED = sorted(it.stem for it in LUA.glob("*.lua") if "\n-- include: prelude\n" in it.read_text())
+
+
 def identity(incarnation: str = "one", most: int = 10) -> Identity:
     return Identity("w1", incarnation, "host", "boot", "pids", "1:1", most)
 
 
-class CountingRegistry(Registry):
-    """Counts each node as soon as it has registered, as a leader does."""
+class ReconcilingRegistry(Registry):
+    """Reconciles each node as soon as it has registered, as a leader does."""
 
-    def register(self, who: Identity, metrics: Metrics) -> bool:
-        done = super().register(who, metrics)
-        counted = {it.name: it.counted for it in self.all()}[who.name]
-        if done and counted != 5 and self._redis.get(keys.TERM) == "5":
-            self.correct(who.name, who.incarnation, (), 5)
+    def register(self, identity: Identity, metrics: Metrics) -> bool:
+        done = super().register(identity, metrics)
+        terms = {it.name: it.reconciled_term for it in self.all()}
+        if done and terms[identity.name] != 5 and self._redis.get(keys.TERM) == "5":
+            self.reconcile(identity.name, identity.incarnation, (), 5)
         return done
 
 
 @pytest.fixture
 def registry(redis: redis_module.Redis) -> Registry:
     redis.set(keys.TERM, 5)
-    return CountingRegistry(redis)
+    return ReconcilingRegistry(redis)
 
 
 def place(redis: redis_module.Redis, *items: tuple[Active, int], term: int = 5) -> list[str]:
-    script = redis.register_script(source("place"))
-    answer: Any = script(
-        keys=[keys.TERM], args=[term, *(place_item(it, size, 0, 0.0) for it, size in items)]
-    )
-    return list(answer)
+    script = FencedScript(redis, "place")
+    return list(script(term, args=[place_item(it, size, NO_HEADROOM) for it, size in items]))
+
+
+def reserve(redis: redis_module.Redis, *items: Placement, premium_share: float = 0.0) -> list[str]:
+    script = FencedScript(redis, "reserve")
+    return list(script(5, args=[reserve_item(it, NO_HEADROOM, premium_share) for it in items]))
 
 
 def active(session: int, epoch: int, incarnation: str = "one") -> Active:
     return Active(session, "w1", incarnation, epoch, "assigned")
 
 
-def test_a_heartbeat_moves_seq_and_tells_term_and_state(registry: Registry) -> None:
+def test_a_heartbeat_raises_seq_and_answers_term_and_desired_state(registry: Registry) -> None:
     assert registry.register(identity(), IDLE)
     assert registry.beat(identity(), IDLE, []) == (5, "ready")
     [view] = registry.all()
@@ -95,7 +108,7 @@ def test_a_fenced_node_and_a_foreign_incarnation_cannot_beat(registry: Registry)
         registry.beat(identity("one"), IDLE, [])
 
 
-def test_an_old_leader_fences_nobody(registry: Registry) -> None:
+def test_a_leader_of_an_old_term_fences_no_node(registry: Registry) -> None:
     registry.register(identity(), IDLE)
     with pytest.raises(FencedError):
         registry.fence("w1", "one", 4)
@@ -103,7 +116,7 @@ def test_an_old_leader_fences_nobody(registry: Registry) -> None:
 
 
 def test_a_heartbeat_that_came_since_keeps_a_node_from_being_fenced(registry: Registry) -> None:
-    """Else it would be replaced while the lease that it just renewed still runs."""
+    """Otherwise it would be replaced although it has just renewed its lease."""
     registry.register(identity(), IDLE)
     [seen] = registry.all()
     registry.beat(identity(), IDLE, [])
@@ -153,26 +166,61 @@ def test_no_node_gets_more_sessions_than_it_may(
     assert place(redis, *((active(it, 1), 1) for it in (1, 2, 3))) == ["OK", "OK", "NOFIT"]
 
 
-def test_old_terms_epochs_and_incarnations_place_nothing(
+def test_the_leaders_scripts_are_known() -> None:
+    assert FENCED == [
+        "fence",
+        "forget",
+        "place",
+        "reconcile",
+        "release",
+        "reserve",
+        "restore",
+        "set_desired_state",
+        "unreserve",
+        "write",
+    ]
+
+
+@pytest.mark.parametrize("name", FENCED)
+@pytest.mark.parametrize("newest", [None, 6])
+def test_the_leaders_scripts_change_nothing_in_another_term(
+    redis: redis_module.Redis, name: str, newest: int | None
+) -> None:
+    if newest:
+        redis.set(keys.TERM, newest)
+    before = redis.keys("*")
+    with pytest.raises(FencedError, match="a newer term than 5"):
+        FencedScript(redis, name)(5, keys=["a", "b", "c"], args=["x", "y", "z"])
+    assert redis.keys("*") == before
+
+
+@pytest.mark.parametrize("path", sorted(LUA.glob("*.lua")), ids=lambda it: it.stem)
+def test_each_script_states_its_keys_arguments_and_answer(path: Path) -> None:
+    text = path.read_text()
+    if path.stem not in ("prelude", "room"):
+        assert all(f"\n-- {it}: " in text for it in ("KEYS", "ARGV", "Answer"))
+    if path.stem in FENCED:
+        assert '"FENCED" for an' in text
+
+
+def test_old_epochs_and_other_incarnations_place_nothing(
     registry: Registry, redis: redis_module.Redis
 ) -> None:
     registry.register(identity(), IDLE)
-    assert place(redis, (active(1, 9), 1), term=4) == ["STALE"]
     assert place(redis, (active(1, 9), 1)) == ["OK"]
     assert place(redis, (active(1, 9), 1)) == ["STALE"]
     assert place(redis, (active(1, 8), 1)) == ["STALE"]
     assert place(redis, (active(2, 1, "other"), 1)) == ["STALE"]
 
 
-def test_a_release_gives_room_back_once(registry: Registry, redis: redis_module.Redis) -> None:
+def test_a_release_frees_room_once(registry: Registry, redis: redis_module.Redis) -> None:
     registry.register(identity(), IDLE)
     place(redis, (active(1, 1), 300 * MIB))
-    release = redis.register_script(source("release"))
+    release = FencedScript(redis, "release")
     for expected in (1, 0):
-        assert release(keys=[keys.TERM], args=[5, release_item(active(1, 1))]) == expected
+        assert release(5, args=[release_item(active(1, 1))]) == expected
     [view] = registry.all()
     assert (view.assigned, view.reserved) == (0, 0)
-    assert release(keys=[keys.TERM], args=[4, release_item(active(1, 1))]) == -1
 
 
 def test_only_the_owner_of_a_session_commits(registry: Registry, redis: redis_module.Redis) -> None:
@@ -214,19 +262,18 @@ def test_owners_that_redis_has_lost_are_written_again_and_newer_ones_stay(
 ) -> None:
     registry.register(identity(), IDLE)
     place(redis, (active(1, 7), MIB))
-    restore = redis.register_script(source("restore"))
+    restore = FencedScript(redis, "restore")
 
-    def restored(*items: Active, term: int = 5) -> int:
-        return int(restore(keys=[keys.TERM], args=[term, *(release_item(it) for it in items)]))
+    def restored(*items: Active) -> int:
+        return int(restore(5, args=[release_item(it) for it in items]))
 
     assert restored(active(1, 7), active(2, 3)) == 1
     assert redis.hget(keys.assignment(2), "incarnation") == "one"
     assert restored(active(1, 6, "old")) == 0
     assert redis.hget(keys.assignment(1), "incarnation") == "one"
-    assert restored(active(3, 1), term=4) == -1
 
 
-def test_a_node_that_redis_has_lost_is_told_so_and_not_fenced(
+def test_a_node_that_redis_has_lost_gets_another_answer_than_a_fenced_one(
     registry: Registry, redis: redis_module.Redis
 ) -> None:
     registry.register(identity(), IDLE)
@@ -237,7 +284,7 @@ def test_a_node_that_redis_has_lost_is_told_so_and_not_fenced(
     registry.beat(identity(), IDLE, [])
 
 
-def test_progress_of_a_session_whose_owner_is_lost_is_not_refused_for_good(
+def test_progress_of_a_session_whose_owner_redis_has_lost_is_refused_only_for_now(
     redis: redis_module.Redis,
 ) -> None:
     commit = redis.register_script(source("commit"))
@@ -247,54 +294,71 @@ def test_progress_of_a_session_whose_owner_is_lost_is_not_refused_for_good(
     assert not redis.exists(keys.cursor(1))
 
 
-def test_room_that_is_kept_for_a_move_is_found_and_given_back(
+def test_room_that_is_reserved_for_a_move_is_used_or_given_back(
     registry: Registry, redis: redis_module.Redis
 ) -> None:
     registry.register(identity(most=2), IDLE)
-    unreserve = redis.register_script(source("unreserve"))
-    kept = [reserve_item(Placement(n, "w1", "one", 400 * MIB), 0, 0.0) for n in (1, 2, 3)]
-    script = redis.register_script(source("place"))
-    assert script(keys=[keys.TERM], args=[5, *kept]) == ["OK", "OK", "NOFIT"]
+    moves = [Placement(n, "w1", "one", 400 * MIB) for n in (1, 2, 3)]
+    assert reserve(redis, *moves) == ["OK", "OK", "NOFIT"]
+    assert reserve(redis, moves[0]) == ["OK"]
     assert not redis.exists(keys.assignment(1))
     assert registry.all()[0].assigned == 2
     assert place(redis, (active(1, 9), 400 * MIB)) == ["OK"]
     assert (registry.all()[0].assigned, registry.all()[0].reserved) == (2, 800 * MIB)
-    assert unreserve(keys=[keys.TERM], args=[5, kept[1], kept[2]]) == 1
-    assert unreserve(keys=[keys.TERM], args=[4, kept[0]]) == -1
+    unreserve = FencedScript(redis, "unreserve")
+    assert unreserve(5, args=[unreserve_item(it) for it in moves[1:]]) == 1
     assert (registry.all()[0].assigned, registry.all()[0].reserved) == (1, 400 * MIB)
 
 
-def test_counts_and_reservations_are_corrected_to_what_sql_says(
+def test_a_move_of_a_free_session_leaves_the_premium_reserve(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(), IDLE)
+    move = Placement(1, "w1", "one", 900 * MIB)  # of 1,000 MiB that are free
+    assert reserve(redis, move, premium_share=0.1) == ["NOFIT"]
+    assert reserve(redis, move) == ["OK"]
+
+
+def test_no_room_is_reserved_on_a_node_that_is_not_ready_or_is_another(
+    registry: Registry, redis: redis_module.Redis
+) -> None:
+    registry.register(identity(), IDLE)
+    assert reserve(redis, Placement(1, "w1", "other", 1)) == ["STALE"]
+    registry.set_desired_state("w1", "one", "draining", 5)
+    assert reserve(redis, Placement(1, "w1", "one", 1)) == ["STALE"]
+
+
+def test_counts_and_reservations_are_set_to_what_sql_says(
     registry: Registry, redis: redis_module.Redis
 ) -> None:
     registry.register(identity(), IDLE)
     place(redis, (active(1, 9), 4 * MIB), (active(2, 10), 5 * MIB))
-    registry.correct("w1", "one", [2, 3], 5)
+    registry.reconcile("w1", "one", [2, 3], 5)
     assert (registry.all()[0].assigned, registry.all()[0].reserved) == (2, 5 * MIB)
     with pytest.raises(FencedError):
-        registry.correct("w1", "one", [], 4)
+        registry.reconcile("w1", "one", [], 4)
 
 
-def test_what_is_wanted_of_a_node_is_told_with_its_heartbeat(
+def test_a_nodes_desired_state_is_answered_to_its_heartbeat(
     registry: Registry, redis: redis_module.Redis
 ) -> None:
     registry.register(identity(), IDLE)
-    assert registry.wish("w1", "one", "draining", 5)
+    assert registry.set_desired_state("w1", "one", "draining", 5)
     assert registry.beat(identity(), IDLE, [], "ready")[1] == "draining"
     registry.beat(identity(), IDLE, [], "draining")
     assert (registry.all()[0].state, registry.all()[0].seen) == ("draining", "draining")
     assert place(redis, (active(1, 9), MIB)) == ["STALE"]
-    assert not registry.wish("w1", "two", "ready", 5)
+    assert not registry.set_desired_state("w1", "two", "ready", 5)
     with pytest.raises(FencedError):
-        registry.wish("w1", "one", "ready", 4)
+        registry.set_desired_state("w1", "one", "ready", 4)
     registry.leave("w1", "one")
-    assert not registry.wish("w1", "one", "ready", 5)
+    assert not registry.set_desired_state("w1", "one", "ready", 5)
 
 
-def test_a_late_registration_of_a_node_that_lives_takes_nothing_from_it(
+def test_a_late_registration_of_a_running_node_takes_nothing_from_it(
     registry: Registry, redis: redis_module.Redis
 ) -> None:
-    """It comes late or twice, and sessions are placed on the node already."""
+    """The call comes late or twice, when sessions are placed on the node already."""
     registry.register(identity(), IDLE)
     place(redis, (active(1, 10), 5 * MIB))
     assert registry.register(identity(), IDLE)
@@ -303,7 +367,9 @@ def test_a_late_registration_of_a_node_that_lives_takes_nothing_from_it(
 
 
 @pytest.mark.parametrize("how", ["fenced", "left"])
-def test_an_incarnation_that_is_over_does_not_register_again(registry: Registry, how: str) -> None:
+def test_an_incarnation_that_has_ended_does_not_register_again(
+    registry: Registry, how: str
+) -> None:
     registry.register(identity(), IDLE)
     if how == "fenced":
         registry.fence("w1", "one", 5)
@@ -328,7 +394,7 @@ def test_only_a_dead_node_is_forgotten_and_only_by_the_leader(
     assert set(redis.keys("*")) == {keys.TERM}
 
 
-def test_an_old_leader_sets_nothing(redis: redis_module.Redis) -> None:
+def test_a_leader_of_an_old_term_writes_nothing(redis: redis_module.Redis) -> None:
     redis.set(keys.TERM, 5)
     write(redis, {f"k{number}": number for number in range(250)}, 5)
     assert redis.mget("k0", "k249") == ["0", "249"]
@@ -359,16 +425,16 @@ def test_nodes_are_never_overfilled_however_many_place_at_once(
     assert view.reserved == 50 * 20 * MIB
 
 
-def test_nothing_is_placed_on_a_node_that_this_leader_has_not_counted(
+def test_nothing_is_placed_on_a_node_that_is_not_reconciled_in_this_term(
     redis: redis_module.Redis,
 ) -> None:
-    """It may have registered again, with sessions that Redis knows nothing of any more."""
+    """It may have registered again, with sessions of which Redis has lost the record."""
     redis.set(keys.TERM, 5)
     registry = Registry(redis)
     registry.register(identity(most=3), IDLE)
     assert place(redis, (active(9, 90), MIB)) == ["STALE"]
-    registry.correct("w1", "one", [1, 2], 5)
-    assert registry.all()[0].counted == 5
+    registry.reconcile("w1", "one", [1, 2], 5)
+    assert registry.all()[0].reconciled_term == 5
     assert place(redis, (active(8, 80), MIB), (active(9, 90), MIB)) == ["OK", "NOFIT"]
     redis.set(keys.TERM, 6)
     assert place(redis, (active(7, 70), MIB), term=6) == ["STALE"]

@@ -14,8 +14,8 @@ def node(name: str, **fields: object) -> Node:
     held: dict[str, object] = {
         "name": name,
         "incarnation": f"i-{name}",
-        "free": 1000 * MIB,
-        "reach": 1000 * MIB,
+        "free_bytes": 1000 * MIB,
+        "capacity_bytes": 1000 * MIB,
         "cpu": 0.0,
         "sessions": 0,
         "max_sessions": 100,
@@ -28,18 +28,18 @@ nodes = st.lists(
     st.builds(
         node,
         st.uuids().map(str),
-        free=st.integers(0, 50),
-        reach=st.integers(50, 100),
+        free_bytes=st.integers(0, 50),
+        capacity_bytes=st.integers(50, 100),
         cpu=st.floats(0, 1),
         sessions=st.integers(0, 5),
         max_sessions=st.integers(1, 8),
         starts=st.integers(0, 6),
         labels=st.frozensets(st.sampled_from(["region=eu", "region=us", "kind=big"])),
-        kept=st.integers(0, 30),
+        premium_reserve_bytes=st.integers(0, 30),
     ),
     max_size=6,
 )
-wishes = st.lists(
+requests = st.lists(
     st.tuples(
         st.integers(1, 20),
         st.booleans(),
@@ -54,19 +54,19 @@ wishes = st.lists(
 )
 
 
-@given(wishes, nodes)
+@given(requests, nodes)
 def test_no_plan_exceeds_ram_sessions_or_start_tokens(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
     for it in offered:
         mine = [placed for placed in made.placed if placed.node == it.name]
-        assert sum(placed.bytes for placed in mine) <= it.free
+        assert sum(placed.bytes for placed in mine) <= it.free_bytes
         assert it.sessions + len(mine) <= max(it.max_sessions, it.sessions)
         assert len(mine) <= it.starts
 
 
-@given(wishes, nodes)
+@given(requests, nodes)
 def test_every_session_is_placed_or_waits_for_a_reason(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
@@ -76,7 +76,7 @@ def test_every_session_is_placed_or_waits_for_a_reason(
     assert sorted(told) == [it.session for it in wanted]
 
 
-@given(wishes, nodes)
+@given(requests, nodes)
 def test_the_same_snapshot_gives_the_same_plan(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
@@ -94,7 +94,7 @@ def test_sessions_spread_evenly_over_equal_nodes() -> None:
 def test_a_fuller_node_gets_fewer_sessions() -> None:
     made = plan(
         [PlacementRequest(number, 10 * MIB) for number in range(20)],
-        [node("full", free=300 * MIB), node("empty")],
+        [node("full", free_bytes=300 * MIB), node("empty")],
     )
     counts = {name: sum(it.node == name for it in made.placed) for name in ("full", "empty")}
     assert counts["empty"] > counts["full"]
@@ -106,8 +106,8 @@ def test_a_session_returns_to_its_old_node_when_nodes_are_equal() -> None:
 
 
 def test_a_session_avoids_the_node_where_it_failed() -> None:
-    wish = PlacementRequest(1, MIB, last_node="b", failed_nodes=frozenset({"b"}))
-    assert plan([wish], [node("a", sessions=50), node("b")]).placed[0].node == "a"
+    request = PlacementRequest(1, MIB, last_node="b", failed_nodes=frozenset({"b"}))
+    assert plan([request], [node("a", sessions=50), node("b")]).placed[0].node == "a"
 
 
 def test_what_fits_nowhere_is_full_and_what_only_waits_for_tokens_is_later() -> None:
@@ -123,10 +123,10 @@ def test_the_last_share_of_a_resource_costs_more_than_the_first(a: float, b: flo
 
 
 def test_less_free_ram_costs_more() -> None:
-    assert score(node("a", free=100 * MIB), MIB) > score(node("b"), MIB)
+    assert score(node("a", free_bytes=100 * MIB), MIB) > score(node("b"), MIB)
 
 
-@given(wishes, nodes)
+@given(requests, nodes)
 def test_a_session_gets_only_a_node_that_has_the_labels_it_requires(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_session_gets_only_a_node_that_has_the_labels_it_requires(
         assert not any(wanted[session].requires <= it for it in labels.values())
 
 
-@given(wishes, nodes)
+@given(requests, nodes)
 def test_free_users_sessions_leave_the_headroom_of_premium_ones(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
@@ -146,10 +146,10 @@ def test_free_users_sessions_leave_the_headroom_of_premium_ones(
     made = plan(free_only, offered)
     for it in offered:
         taken = sum(placed.bytes for placed in made.placed if placed.node == it.name)
-        assert taken == 0 or taken <= it.free - it.kept
+        assert taken == 0 or taken <= it.free_bytes - it.premium_reserve_bytes
 
 
-@given(wishes, nodes)
+@given(requests, nodes)
 def test_what_is_called_full_fits_nowhere_when_the_plan_is_made(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
@@ -157,12 +157,14 @@ def test_what_is_called_full_fits_nowhere_when_the_plan_is_made(
     after = {it.name: it for it in offered}
     for it in made.placed:
         held = after[it.node]
-        after[it.node] = replace(held, free=held.free - it.bytes, sessions=held.sessions + 1)
+        after[it.node] = replace(
+            held, free_bytes=held.free_bytes - it.bytes, sessions=held.sessions + 1
+        )
     for session in made.full:
         assert not any(fits(it, wanted[session]) for it in after.values())
 
 
 def test_many_that_fit_nowhere_cost_no_more_than_a_look() -> None:
-    offered = [node(f"n{number}", free=10) for number in range(1000)]
+    offered = [node(f"n{number}", free_bytes=10) for number in range(1000)]
     made = plan([PlacementRequest(number, 20) for number in range(50_000)], offered)
     assert len(made.full) == 50_000

@@ -74,9 +74,9 @@ victims = st.lists(
 def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
     held: list[Victim], free_a: int, free_b: int, needed: int, most: int
 ) -> None:
-    wish = PlacementRequest(1, needed, premium=True)
+    request = PlacementRequest(1, needed, premium=True)
     nodes = [node("a", free_a, 5, 5), node("b", free_b, 3, 5)]
-    chosen = preemption.choose(wish, nodes, held, most)
+    chosen = preemption.choose(request, nodes, held, most)
     if not chosen:
         return
     assert len(chosen) <= most and len({it.incarnation for it in chosen}) == 1
@@ -84,7 +84,7 @@ def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
     gone = sum(it.bytes for it in chosen)
 
     def after(freed: int, places: int) -> bool:
-        return fits(node("x", home.free + freed, home.sessions - places, 5), wish)
+        return fits(node("x", home.free_bytes + freed, home.sessions - places, 5), request)
 
     assert after(gone, len(chosen))
     smallest = min(it.bytes for it in chosen)
@@ -95,8 +95,8 @@ def test_the_longest_idle_of_equal_victims_goes() -> None:
     held = [Victim(1, "i-a", 10, 5.0), Victim(2, "i-a", 10, 50.0), Victim(3, "i-b", 10, 70.0)]
     nodes = [node("a", 0, 2), node("b", 5, 2, labels=frozenset({"region=eu"}))]
     assert preemption.choose(PlacementRequest(9, 10, premium=True), nodes, held, 3)[0].session == 3
-    wish = PlacementRequest(9, 10, premium=True, requires=frozenset({"region=us"}))
-    assert preemption.choose(wish, nodes, held, 3) == ()
+    request = PlacementRequest(9, 10, premium=True, requires=frozenset({"region=us"}))
+    assert preemption.choose(request, nodes, held, 3) == ()
 
 
 # --- RAM classes ---------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_few_deaths_do_not_brake_and_most_at_once_do() -> None:
 
 
 def test_losses_older_than_the_window_are_forgotten() -> None:
-    assert brake.lately(Brake(), {"a": 10.0, "b": 80.0}, 100.0) == {"b": 80.0}
+    assert brake.recent(Brake(), {"a": 10.0, "b": 80.0}, 100.0) == {"b": 80.0}
 
 
 def test_deaths_far_apart_do_not_brake() -> None:
@@ -178,25 +178,25 @@ def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
         for n, (count, _) in enumerate(loads)
         for it in range(count)
     ]
-    shifts = rebalance.plan(nodes, movable, most)
-    assert len(shifts) <= most and len({it.session for it in shifts}) == len(shifts)
+    moves = rebalance.plan(nodes, movable, most)
+    assert len(moves) <= most and len({it.session for it in moves}) == len(moves)
     if rebalance.imbalance(nodes) <= rebalance.BEGIN_RATIO:
-        assert not shifts
+        assert not moves
     after = {it.name: it for it in nodes}
-    for it in shifts:
+    for it in moves:
         for name, sign in ((it.source, -1), (it.target, 1)):
             held = after[name]
             after[name] = NodeLoad(
                 held.name,
                 held.incarnation,
-                held.used + sign * size,
-                held.reach,
+                held.used_bytes + sign * size,
+                held.capacity_bytes,
                 held.sessions + sign,
                 held.max_sessions,
             )
     assert all(it.sessions <= it.max_sessions for it in after.values())
-    fullest = max(it.used / it.reach for it in nodes)
-    assert all(it.used / it.reach <= fullest for it in after.values())
+    fullest = max(it.used_bytes / it.capacity_bytes for it in nodes)
+    assert all(it.used_bytes / it.capacity_bytes <= fullest for it in after.values())
 
 
 def test_even_nodes_are_left_alone_and_hysteresis_ends_in_between() -> None:

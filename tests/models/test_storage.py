@@ -16,16 +16,19 @@ from models.storage import (
     assignments,
     cluster,
     cursors,
+    logins,
     placing,
     queue,
     rules,
     sessions,
+    troubles,
     users,
     workers,
 )
 from models.storage.assignments import Active
 from models.storage.rules import NewRule
 from models.storage.sessions import NewSession, SessionFilter
+from models.storage.troubles import Failure
 from models.storage.workers import Seen
 from models.transitions import TransitionError
 
@@ -128,16 +131,16 @@ def test_a_report_of_an_older_epoch_changes_nothing(ids: list[int]) -> None:
 
 def test_a_failed_session_rests_before_it_is_tried_again(ids: list[int]) -> None:
     with base.transaction():
-        placing.note_failures([(ids[0], "no way")])
+        troubles.note_failures([Failure(ids[0], "no way", 1.0)])
     assert [it.id for it in placing.unplaced(10)] == ids[1:]
     with base.transaction():
-        placing.clear_trouble(ids)
+        troubles.clear(ids)
     assert [it.id for it in placing.unplaced(10)] == ids
 
 
 def test_a_lost_login_is_not_tried_again(ids: list[int]) -> None:
     with base.transaction():
-        placing.note_lost_logins([(ids[0], "login lost: AuthKeyDuplicated")])
+        troubles.note_lost_logins([(ids[0], "login lost: AuthKeyDuplicated")])
     held = sessions.listing().rows[0]
     assert (held["desired_state"], held["trouble"]) == ("paused", "login lost: AuthKeyDuplicated")
 
@@ -257,7 +260,7 @@ def test_sessions_are_listed_by_pages_and_filters(ids: list[int]) -> None:
     give(ids[1])
     with base.transaction():
         queue.put_many([(ids[2], "full")])
-        placing.note_failures([(ids[0], "bad")])
+        troubles.note_failures([Failure(ids[0], "bad", 1.0)])
     page = sessions.listing(limit=2)
     assert ([it["name"] for it in page.rows], page.next) == (["gold", "s0"], "s0")
     page = sessions.listing(after=page.next, limit=2)
@@ -282,7 +285,7 @@ def test_sessions_are_counted_by_state(ids: list[int]) -> None:
     give(ids[0])
     sessions.set_desired_state(sessions.find("s1"), "paused")
     with base.transaction():
-        placing.note_failures([(ids[2], "bad")])
+        troubles.note_failures([Failure(ids[2], "bad", 1.0)])
     held = {name: count for name, count in sessions.count_by_state().items() if count}
     assert held == {"assigned": 1, "paused": 1, "unplaced": 1, "troubled": 1}
 
@@ -304,7 +307,7 @@ def test_a_session_is_removed_only_when_no_node_runs_it(ids: list[int]) -> None:
 
 def test_placement_may_look_at_some_sessions_only(ids: list[int]) -> None:
     assert [it.id for it in placing.unplaced(10, ids[1:])] == ids[1:]
-    assert [(it.id, it.name, it.login) for it in placing.logins(ids[:1])] == [
+    assert [(it.id, it.name, it.login) for it in logins.of_sessions(ids[:1])] == [
         (ids[0], "s0", "sealed")
     ]
     held = placing.standing(ids)[ids[0]]
@@ -503,9 +506,8 @@ def test_running_sessions_are_told_with_their_rest(ids: list[int]) -> None:
     assert {it.session: it.rested for it in placing.running(rest)} == {ids[0]: False, ids[1]: True}
     assert placing.running(rest, "premium") == []
     assert [it.rested for it in placing.running(timedelta(0), "free")] == [True, True]
-    now = base.utc_now()
-    assert placing.moved_since(now - timedelta(hours=1)) == 1
-    assert placing.moved_since(now + timedelta(hours=1)) == 0
+    assert placing.moved_within(timedelta(hours=1)) == 1
+    assert placing.moved_within(timedelta(hours=-1)) == 0
 
 
 def test_what_required_labels_change_is_placed_anew(ids: list[int]) -> None:
@@ -517,9 +519,10 @@ def test_what_required_labels_change_is_placed_anew(ids: list[int]) -> None:
 
 
 def test_a_session_that_fails_again_and_again_is_in_quarantine(ids: list[int]) -> None:
-    for _ in range(7):
+    for times in range(1, 8):
         with base.transaction():
-            placing.note_failures([(ids[0], "no way")])
+            troubles.note_failures([Failure(ids[0], f"no way ({times} times in a row)", 1.0)])
+    assert troubles.failure_counts(ids[:2]) == {ids[0]: 7, ids[1]: 0}
     held = sessions.describe(sessions.find("s0"))
     assert (held["state"], held["trouble"]) == ("quarantined", "no way (7 times in a row)")
     [row] = sessions.listing(SessionFilter(state="quarantined")).rows
@@ -560,8 +563,8 @@ def test_everybody_who_wants_a_place_has_a_turn(ids: list[int]) -> None:
 def test_who_wants_no_place_any_more_is_found_among_those_that_wait(ids: list[int]) -> None:
     queue.put_many([(it, "all nodes are full") for it in ids])
     assert queue.ids() == set(ids)
-    assert queue.overtaken() == []
+    assert queue.obsolete() == []
     sessions.set_desired_state(sessions.find("s0"), "paused")
     rules.change(rules.find("s1/r"), enabled=False)
     give(ids[2])
-    assert sorted(queue.overtaken()) == ids
+    assert sorted(queue.obsolete()) == ids

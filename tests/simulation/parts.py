@@ -43,7 +43,7 @@ class Broken:
     data_outlives_its_process: bool = False
     no_cool_down: bool = False
     unsure_tries_again: bool = False
-    uncounted: bool = False
+    unreconciled: bool = False
     lost_is_dead: bool = False
 
 
@@ -53,8 +53,8 @@ class Record:
     state: str = "ready"
     seq: int = 0
     assigned: int = 0
-    counted: int = 0
-    """The term of the leader that has counted what it has."""
+    reconciled_term: int = 0
+    """The term of the leader that last set its count to what SQL says."""
 
 
 @dataclass(slots=True)

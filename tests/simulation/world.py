@@ -414,7 +414,7 @@ class World:
         delay = 0.0 if self.broken.no_lock_delay else PROFILE.lock_delay
         homes = {r.incarnation for r in nodes.values()}
         owners = {held.incarnation for held in it.active.values()}
-        self._correct(it, nodes)
+        self._reconcile(it, nodes)
         for name, record in nodes.items():
             sighting = it.sightings[record.incarnation]
             if record.incarnation in self._witnessed:
@@ -441,16 +441,16 @@ class World:
         self._place(it, nodes)
         self._move(it, nodes)
 
-    def _correct(self, it: Coordinator, nodes: dict[str, Record]) -> None:
-        """Correct what Redis says of nodes that this leader has not counted yet."""
+    def _reconcile(self, it: Coordinator, nodes: dict[str, Record]) -> None:
+        """Set the counts of nodes that are not reconciled in this term."""
         counts = Counter(held.incarnation for held in it.active.values())
-        for name in nodes if not self.broken.uncounted else ():
+        for name in nodes if not self.broken.unreconciled else ():
             held = self.records.get(name)
             if held is None:
                 continue
             known = counts[held.incarnation]
-            if held.counted != it.term or held.assigned < known:
-                held.counted, held.assigned = it.term, known
+            if held.reconciled_term != it.term or held.assigned < known:
+                held.reconciled_term, held.assigned = it.term, known
 
     def _take_reports(self, it: Coordinator) -> None:
         fresh, it.read = self.reports[it.read :], len(self.reports)
@@ -516,8 +516,8 @@ class World:
                 if not since or self.now - since >= rest
             ]
         )
-        wishes = [placement.PlacementRequest(s, 1) for s in order[:PLACE_MOST]]
-        for made in placement.plan(wishes, ready).placed:
+        requests = [placement.PlacementRequest(s, 1) for s in order[:PLACE_MOST]]
+        for made in placement.plan(requests, ready).placed:
             target = it.moving.pop(made.session, "")
             home = next((r for r in ready if r.name == target and r.sessions < self.capacity), None)
             self._give(it, made.session, home.name if home else made.node)
@@ -526,7 +526,7 @@ class World:
         record = self.records[name]
         if record.assigned >= self.capacity or record.state != "ready":
             return
-        if record.counted != it.term and not self.broken.uncounted:
+        if record.reconciled_term != it.term and not self.broken.unreconciled:
             return
         assert it.epochs is not None
         epoch = it.epochs.take()

@@ -1,17 +1,15 @@
 -- Removes the record of a node that is dead or has left.
--- KEYS: worker hash, reservations, set of workers, term
--- ARGV: name, term
--- Answer: "OK", "LIVE" when the node has begun anew, or "STALE" for an old term
-if (redis.call('GET', KEYS[4]) or '0') ~= ARGV[2] then
-  return 'STALE'
-end
-local held = redis.call('HMGET', KEYS[1], 'state', 'boot_id')
-if held[1] and held[1] ~= 'fenced' and held[1] ~= 'left' then
+-- KEYS: term, worker hash, reservations, set of workers
+-- ARGV: term, name
+-- Answer: "OK", "LIVE" when a new incarnation is registered, or "FENCED" for an old term
+-- include: prelude
+local node = redis.call('HMGET', KEYS[2], 'state', 'boot_id')
+if node[1] and node[1] ~= 'fenced' and node[1] ~= 'left' then
   return 'LIVE'
 end
-redis.call('DEL', KEYS[1], KEYS[2])
-redis.call('SREM', KEYS[3], ARGV[1])
-if held[2] then
-  redis.call('SREM', 'afx:machine:' .. held[2], ARGV[1])
+redis.call('DEL', KEYS[2], KEYS[3])
+redis.call('SREM', KEYS[4], ARGV[2])
+if node[2] then
+  redis.call('SREM', 'afx:machine:' .. node[2], ARGV[2])
 end
 return 'OK'

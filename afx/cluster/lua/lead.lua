@@ -1,18 +1,18 @@
--- Takes or keeps the leadership.
+-- Begins a term of leadership, or renews the lease of the current one.
 -- KEYS: leader, term
--- ARGV: holder, milliseconds to live, term held (0 to take it anew),
---   the highest term that SQL knows: a Redis that lost data must not fall below
--- Answer: the term, or -1 when another leads
-local held = redis.call('GET', KEYS[1])
+-- ARGV: holder, milliseconds to live, the term to renew (0 to begin a new one),
+--   the highest term that SQL knows: a Redis that lost data must not fall below it
+-- Answer: the term, or -1 when another coordinator leads
+local holder = redis.call('GET', KEYS[1])
 local term = tonumber(redis.call('GET', KEYS[2]) or '0')
 if ARGV[3] ~= '0' then
-  if held ~= ARGV[1] or term ~= tonumber(ARGV[3]) then
+  if holder ~= ARGV[1] or term ~= tonumber(ARGV[3]) then
     return -1
   end
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   return term
 end
-if held and held ~= ARGV[1] then
+if holder and holder ~= ARGV[1] then
   return -1
 end
 term = math.max(term, tonumber(ARGV[4])) + 1

@@ -1,29 +1,29 @@
--- Registers a node's incarnation.
+-- Registers an incarnation of a node. The node calls it.
 -- KEYS: worker hash, set of workers, set of the machine's workers, reservations
 -- ARGV: name, incarnation, then field, value, ...
--- Answer: "OK", "TAKEN" while another incarnation of that name may live, or
---   "FENCED" when this one is over: what it had may be another's by now.
-local held = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
-local over = held[2] == 'fenced' or held[2] == 'left'
-if held[1] == ARGV[2] then
-  if over then
-    return 'FENCED'
+-- Answer: "OK", "TAKEN" while another incarnation of that name may be running, or
+--   "ENDED" when this incarnation is fenced or has left: its sessions may run elsewhere
+local node = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
+local ended = node[2] == 'fenced' or node[2] == 'left'
+if node[1] == ARGV[2] then
+  if ended then
+    return 'ENDED'
   end
-  -- A try that comes late or twice: it is registered, and may have been given sessions.
+  -- The call came late or twice: the node is registered and may have sessions already.
   redis.call('HINCRBY', KEYS[1], 'seq', 1)
   return 'OK'
 end
-if held[1] and not over then
+if node[1] and not ended then
   return 'TAKEN'
 end
--- Who left had stopped everything; who was fenced may still be about to.
-local ended = ''
-if held[2] == 'left' then
-  ended = held[1]
+-- An incarnation that left has stopped everything; a fenced one may still be stopping.
+local left = ''
+if node[2] == 'left' then
+  left = node[1]
 end
 redis.call('DEL', KEYS[1], KEYS[4])
 redis.call('HSET', KEYS[1], 'incarnation', ARGV[2], 'state', 'ready', 'seq', 0,
-           'reserved', 0, 'assigned', 0, 'ended', ended, unpack(ARGV, 3))
+           'reserved', 0, 'assigned', 0, 'ended', left, unpack(ARGV, 3))
 redis.call('SADD', KEYS[2], ARGV[1])
 redis.call('SADD', KEYS[3], ARGV[1])
 return 'OK'

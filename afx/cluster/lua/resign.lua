@@ -1,7 +1,7 @@
--- Gives the leadership up, if it is still held.
+-- Ends the leadership, so that a standby need not wait for the lease to expire.
 -- KEYS: leader
 -- ARGV: holder
--- Answer: 1 when it was held
+-- Answer: 1 when this holder led, else 0
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   return redis.call('DEL', KEYS[1])
 end

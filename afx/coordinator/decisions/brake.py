@@ -1,4 +1,4 @@
-"""The brake: when most nodes seem to die at once, the fault is likely our own."""
+"""The brake: when most nodes seem to die at once, the cause is likely the observer itself."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from dataclasses import dataclass, replace
 
 @dataclass(slots=True, frozen=True)
 class Brake:
-    """What the brake goes by, and where it stands; times are monotonic seconds."""
+    """The brake's limits and its state; times are monotonic seconds."""
 
     share: float = 0.55
     window: float = 30.0
     hold: float = 30.0
     slow: float = 60.0
-    """For so long after a hold, sessions start at a tenth of the rate."""
+    """How long after a hold sessions start at a tenth of the rate."""
     held_until: float = 0.0
     slow_until: float = 0.0
 
 
-def lately(brake: Brake, lost_at: Mapping[str, float], now: float) -> dict[str, float]:
-    """Return the losses that still count: those within the window."""
+def recent(brake: Brake, lost_at: Mapping[str, float], now: float) -> dict[str, float]:
+    """Return the losses within the window; older ones no longer count."""
     return {it: at for it, at in lost_at.items() if now - at <= brake.window}
 
 
 def braked(brake: Brake, lost_at: Mapping[str, float], live: int, now: float) -> Brake:
-    """Return the brake after a look at the nodes that were lost lately.
+    """Return the brake, given when nodes were lost and how many are live.
 
-    It holds when ``share`` of the nodes were lost within ``window``; those that
-    stopped by themselves are not lost. It does not hold twice for the same loss.
-    With a ``hold`` of 0 there is no brake.
+    It holds when ``share`` of the nodes were lost within ``window``; nodes that
+    left by themselves are not lost. It does not hold twice for the same loss.
+    A ``hold`` of 0 disables it.
     """
     if not brake.hold:
         return brake
-    lost = sum(at > brake.held_until for at in lately(brake, lost_at, now).values())
+    lost = sum(at > brake.held_until for at in recent(brake, lost_at, now).values())
     if now < brake.slow_until or lost < 2:
         return brake
     if lost / (lost + live) < brake.share:

@@ -1,10 +1,10 @@
-"""Epochs: numbers that only rise, so that an old order or owner is known."""
+"""Epochs: numbers that only rise, so that an outdated order or owner is recognised."""
 
 from __future__ import annotations
 
 _COUNTER_BITS = 32
 EPOCH_MAX = 2**53 - 1
-"""Lua's numbers are doubles: past this they are no longer exact."""
+"""Lua's numbers are doubles, which are exact up to this one."""
 
 
 class EpochCounter:
@@ -17,5 +17,5 @@ class EpochCounter:
         """Return the next epoch; raises OverflowError past EPOCH_MAX."""
         self._next += 1
         if self._next > EPOCH_MAX:
-            raise OverflowError("no epoch is left: the generation is too high")
+            raise OverflowError("no epoch is left: the generation is above 2^21")
         return self._next

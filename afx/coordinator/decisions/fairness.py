@@ -1,4 +1,4 @@
-"""In which order waiting sessions are given a place: premium first, nobody starves."""
+"""The order in which waiting sessions are placed: premium first, without starvation."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 BOOST_SECONDS = 300.0
-"""A premium session counts as if it had waited so much longer."""
+"""This much is added to the waiting time of a premium session."""
 FREE_EVERY = 10
-"""Of so many grants at least one goes to a free session, while any waits."""
+"""One of this many grants goes to a free session, while any waits."""
 
 
 @dataclass(slots=True, frozen=True)
 class Waiter:
-    """A session that waits; seconds since it began to."""
+    """A session that waits, and for how many seconds."""
 
     session: int
     premium: bool
@@ -23,9 +23,9 @@ class Waiter:
 def fair_order(waiting: Sequence[Waiter], premium_run: int = 0) -> list[int]:
     """Return sessions in the order in which they are given places.
 
-    By the time they have waited, premium sessions with a boost: a later premium
-    session overtakes, but not for ever. ``premium_run`` is how many grants in a
-    row went to premium sessions before.
+    They are ordered by the time they have waited, with a boost for premium
+    sessions: one that came later overtakes, up to the boost. ``premium_run`` is
+    how many grants in a row went to premium sessions before.
     """
     premium = sorted((it for it in waiting if it.premium), key=_rank)
     free = sorted((it for it in waiting if not it.premium), key=_rank)

@@ -1,12 +1,32 @@
-"""Who is dead: decided on one observer's own monotonic clock."""
+"""Which nodes are dead: decided on one observer's own monotonic clock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from afx.lease import LeaseProfile
+
+
+class DeathReason(StrEnum):
+    """Why the sessions of an incarnation are free to run elsewhere."""
+
+    LEFT = "left"
+    """It stopped all its sessions and said so."""
+    REPLACED = "replaced"
+    """It has no record any more: another incarnation has its name, or Redis lost it."""
+    PROCESSES_GONE = "processes_gone"
+    """All its processes were seen to have ended."""
+    LEASE_EXPIRED = "lease_expired"
+    """It sent no heartbeat for a whole lease, was fenced, and the lock delay has passed."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the node failed, rather than ended by itself or was replaced."""
+        return self in (DeathReason.PROCESSES_GONE, DeathReason.LEASE_EXPIRED)
+
 
 Health = Literal["alive", "suspect", "silent", "fenced"]
 
@@ -25,20 +45,20 @@ Sightings = Mapping[str, Sighting]
 
 
 def observe(before: Sightings, seen: Iterable[tuple[str, int]], now: float) -> dict[str, Sighting]:
-    """Return the sightings after a look at (incarnation, seq) of all nodes.
+    """Return the sightings after reading (incarnation, seq) of all nodes.
 
-    What is new counts as seen now: so an observer that has just begun waits a
-    whole lease before it declares anybody dead.
+    A new incarnation counts as seen now: an observer that has just begun waits
+    a whole lease before it declares a node dead.
     """
     after: dict[str, Sighting] = {}
     for incarnation, seq in seen:
-        held = before.get(incarnation)
-        after[incarnation] = held if held and held.seq == seq else Sighting(seq, now)
+        last = before.get(incarnation)
+        after[incarnation] = last if last and last.seq == seq else Sighting(seq, now)
     return after
 
 
 def health(sighting: Sighting, now: float, profile: LeaseProfile) -> Health:
-    """Return what the silence since a sighting means."""
+    """Return what the time since the last heartbeat means."""
     silence = now - sighting.at
     if silence >= profile.leader:
         return "silent"

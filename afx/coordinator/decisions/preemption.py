@@ -1,4 +1,4 @@
-"""Making room for a premium session where nothing else helps: a pure choice."""
+"""Which free sessions are preempted for an unschedulable premium one: a pure choice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from afx.coordinator.decisions.placement import Node, PlacementRequest
 
 @dataclass(slots=True, frozen=True)
 class Victim:
-    """A free user's session that may be asked to give way."""
+    """A free user's session that may be preempted."""
 
     session: int
     incarnation: str
@@ -20,21 +20,21 @@ class Victim:
 
 
 def choose(
-    wish: PlacementRequest, nodes: Iterable[Node], victims: Iterable[Victim], most: int
+    request: PlacementRequest, nodes: Iterable[Node], victims: Iterable[Victim], most: int
 ) -> tuple[Victim, ...]:
-    """Return the sessions whose going makes room for a premium one.
+    """Return the sessions to preempt, so that a premium one fits.
 
-    All on one node; the fewest, and of equally few the longest idle. Empty when
-    ``most`` do not suffice anywhere.
+    All are on one node: the fewest, and of equally few the longest idle. Empty
+    when ``most`` do not suffice on any node.
     """
     by_node: dict[str, list[Victim]] = {}
     for it in victims:
         by_node.setdefault(it.incarnation, []).append(it)
     best: tuple[tuple[int, float, str], tuple[Victim, ...]] | None = None
     for node in nodes:
-        if not wish.requires <= node.labels:
+        if not request.requires <= node.labels:
             continue
-        chosen = _enough(wish, node, by_node.get(node.incarnation, ()), most)
+        chosen = _enough(request, node, by_node.get(node.incarnation, ()), most)
         if chosen:
             rank = (len(chosen), -min(it.idle for it in chosen), node.name)
             if best is None or rank < best[0]:
@@ -43,14 +43,14 @@ def choose(
 
 
 def _enough(
-    wish: PlacementRequest, node: Node, victims: Sequence[Victim], most: int
+    request: PlacementRequest, node: Node, victims: Sequence[Victim], most: int
 ) -> tuple[Victim, ...]:
     """Return the fewest victims on a node that make room, or none."""
-    bytes_missing = wish.bytes - node.free
+    bytes_missing = request.bytes - node.free_bytes
     places_missing = node.sessions + 1 - node.max_sessions
     if bytes_missing <= 0 and places_missing <= 0:
-        return ()  # it fits: nobody has to go
-    # One that suffices alone, and is idle longest, before several large ones.
+        return ()  # it fits already
+    # One session that suffices alone is preferred to several large ones.
     alone = [it for it in victims if it.bytes >= bytes_missing and places_missing <= 1]
     if alone and most >= 1:
         return (max(alone, key=lambda it: (it.idle, -it.session)),)

@@ -1,4 +1,4 @@
-"""Evening the nodes out, seldom and a little at a time: a pure plan."""
+"""Rebalancing: which sessions move so that nodes are loaded evenly; a pure plan."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _HOUR_SHARE = 0.02
 
 @dataclass(slots=True, frozen=True)
 class NodeLoad:
-    """A node and what it carries; bytes."""
+    """A node and the load of its sessions."""
 
     name: str
     incarnation: str
-    used: int
-    reach: int
+    used_bytes: int
+    capacity_bytes: int
     """What it could use in all."""
     sessions: int
     max_sessions: int
@@ -28,7 +28,7 @@ class NodeLoad:
 
 @dataclass(slots=True, frozen=True)
 class Movable:
-    """A session that may be moved: it has not been for the cool-down's time."""
+    """A session that may be moved: its last move is longer ago than the cool-down."""
 
     session: int
     incarnation: str
@@ -46,40 +46,40 @@ class Move:
 
 
 def imbalance(nodes: Iterable[NodeLoad]) -> float:
-    """Return the highest load over the mean one; 1 when all are even or idle."""
-    loads = [_load(it, it.used) for it in nodes]
+    """Return the highest load divided by the mean; 1 when all are equal or idle."""
+    loads = [_load(it, it.used_bytes) for it in nodes]
     mean = sum(loads) / len(loads) if loads else 0.0
     return max(loads) / mean if mean else 1.0
 
 
-def budget(sessions: int, moved_lately: int) -> int:
+def budget(sessions: int, moved_in_last_hour: int) -> int:
     """Return how many sessions one round may move.
 
-    At most 20 and half a per cent, and with those of the last hour 2 % in all;
-    a small cluster may move one.
+    At most 20 or 0.5 %, and 2 % within an hour; a small cluster may move one.
     """
     round_most = min(_ROUND_MOST, max(1, int(sessions * _ROUND_SHARE)))
-    return max(0, min(round_most, max(1, int(sessions * _HOUR_SHARE)) - moved_lately))
+    return max(0, min(round_most, max(1, int(sessions * _HOUR_SHARE)) - moved_in_last_hour))
 
 
 def plan(nodes: Sequence[NodeLoad], movable: Iterable[Movable], most: int) -> list[Move]:
-    """Return the moves of one round, none when the nodes are even enough.
+    """Return the moves of one round; none while the imbalance is small.
 
-    From the fullest node to the emptiest that takes it, as long as that makes
-    the two more even; begins above 1.25 and ends below 1.10 times the mean.
+    Sessions move from the fullest node to the emptiest one that can take them,
+    as long as that lowers the higher load of the two. A round begins above 1.25
+    times the mean load and ends below 1.10 times.
     """
     if len(nodes) < 2 or imbalance(nodes) <= BEGIN_RATIO:
         return []
     by_node: dict[str, list[Movable]] = {}
     for it in movable:
         by_node.setdefault(it.incarnation, []).append(it)
-    for them in by_node.values():
-        them.sort(key=lambda it: (it.bytes, -it.session))
-    used = {it.name: it.used for it in nodes}
+    for candidates in by_node.values():
+        candidates.sort(key=lambda it: (it.bytes, -it.session))
+    used = {it.name: it.used_bytes for it in nodes}
     count = {it.name: it.sessions for it in nodes}
-    shifts: list[Move] = []
+    moves: list[Move] = []
     closed: set[str] = set()
-    while len(shifts) < most:
+    while len(moves) < most:
         loads = {it.name: _load(it, used[it.name]) for it in nodes}
         mean = sum(loads.values()) / len(loads)
         sources = [it for it in nodes if it.name not in closed]
@@ -94,7 +94,7 @@ def plan(nodes: Sequence[NodeLoad], movable: Iterable[Movable], most: int) -> li
             continue
         it = waiting.pop()
         after = _load(source, used[source.name] - it.bytes)
-        takers = [
+        targets = [
             node
             for node in nodes
             if node.name != source.name
@@ -102,16 +102,16 @@ def plan(nodes: Sequence[NodeLoad], movable: Iterable[Movable], most: int) -> li
             and count[node.name] < node.max_sessions
             and _load(node, used[node.name] + it.bytes) < loads[source.name]
         ]
-        target = min(takers, key=lambda node: (loads[node.name], node.name), default=None)
+        target = min(targets, key=lambda node: (loads[node.name], node.name), default=None)
         if target is None or after < 0:
             continue
-        shifts.append(Move(it.session, source.name, target.name))
+        moves.append(Move(it.session, source.name, target.name))
         used[source.name] -= it.bytes
         used[target.name] += it.bytes
         count[source.name] -= 1
         count[target.name] += 1
-    return shifts
+    return moves
 
 
 def _load(node: NodeLoad, used: int) -> float:
-    return used / node.reach if node.reach else 0.0
+    return used / node.capacity_bytes if node.capacity_bytes else 0.0

@@ -1,9 +1,9 @@
 """What a session of each class costs in RAM, learned from whole nodes.
 
-A class is a tier and whether the session was active lately. A node's memory is
-``base + Σ count · cost``; the costs are those that fit all nodes best, drawn
-toward what was assumed as long as there is little to learn from: ridge
-regression (Hoerl and Kennard, 1970) toward a prior.
+A class is a tier and whether the session was active recently. A node's memory
+is ``base + Σ count · cost``. The costs are fitted over all nodes by ridge
+regression (Hoerl and Kennard, 1970) toward a prior, the assumed cost, which
+prevails while there are few sessions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Class = tuple[bool, bool]
 """(premium, active)"""
 CLASSES: tuple[Class, ...] = ((False, False), (False, True), (True, False), (True, True))
 _PRIOR_SESSIONS = 50.0
-"""The assumption counts as much as a node with so many sessions of a class."""
+"""The prior weighs as much as a node with this many sessions of a class."""
 
 
 def fit(
@@ -23,14 +23,14 @@ def fit(
     """Return each class's cost in bytes.
 
     ``nodes`` are (RSS in bytes, sessions by class); ``base`` is what a node
-    needs without sessions. No cost is below a tenth of what was assumed.
+    needs without sessions. No cost is below a tenth of the assumed one.
     """
     size = len(CLASSES)
     matrix = [[0.0] * size for _ in range(size)]
     right = [0.0] * size
-    for number in range(size):
-        matrix[number][number] = _PRIOR_SESSIONS**2
-        right[number] = _PRIOR_SESSIONS**2 * assumed
+    for i in range(size):
+        matrix[i][i] = _PRIOR_SESSIONS**2
+        right[i] = _PRIOR_SESSIONS**2 * assumed
     for rss, counts in nodes:
         row = [float(counts.get(it, 0)) for it in CLASSES]
         used = max(0.0, rss - base)

@@ -1,4 +1,4 @@
-"""How fast a node may be given sessions: a token bucket, as a value."""
+"""A token bucket, as a value: it limits how fast a node starts sessions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, frozen=True)
 class Bucket:
-    """Tokens at a moment (monotonic seconds)."""
+    """Tokens at an instant (monotonic seconds)."""
 
     tokens: float
     at: float
 
 
 def refilled(bucket: Bucket, now: float, rate: float, burst: int) -> Bucket:
-    """Return the bucket after the time since its moment."""
+    """Return the bucket at a later instant."""
     return Bucket(min(float(burst), bucket.tokens + max(0.0, now - bucket.at) * rate), now)
 
 

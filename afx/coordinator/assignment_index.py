@@ -1,0 +1,109 @@
+"""The assignments that have not ended, indexed in memory: by session, node and state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from models.storage.assignments import Active
+
+
+@dataclass(slots=True)
+class _Transition:
+    """The times of a session that starts or stops."""
+
+    since: float | None = None
+    """Since when an answer is expected; see ``AssignmentIndex.unanswered``."""
+    ordered_at: float | None = None
+    """When its node was last ordered to start or stop it."""
+
+
+class AssignmentIndex:
+    """A copy of what SQL has; it does no I/O and reads no clock."""
+
+    def __init__(self, actives: Iterable[Active] = ()) -> None:
+        self.active: dict[int, Active] = {}
+        """session → its assignment."""
+        self._by_incarnation: dict[str, set[int]] = {}
+        self._transitions: dict[int, _Transition] = {}
+        """Sessions that start or stop: few, so that they can be checked often."""
+        for it in actives:
+            self.add(it)
+
+    def add(self, assignment: Active) -> None:
+        """Add a new assignment."""
+        session = assignment.session
+        self.active[session] = assignment
+        self._by_incarnation.setdefault(assignment.incarnation, set()).add(session)
+        if assignment.state != "running":
+            self._transitions[session] = _Transition()
+
+    def set_state(self, session: int, state: str) -> None:
+        """Change the state of an assignment."""
+        self.active[session] = replace(self.active[session], state=state)
+        if state == "running":
+            self._transitions.pop(session, None)
+        else:
+            self._transitions[session] = _Transition()
+
+    def remove(self, session: int) -> None:
+        """Remove an assignment that has ended."""
+        assignment = self.active.pop(session)
+        self._transitions.pop(session, None)
+        rest = self._by_incarnation[assignment.incarnation]
+        rest.discard(session)
+        if not rest:
+            del self._by_incarnation[assignment.incarnation]
+
+    def on(self, incarnation: str) -> list[Active]:
+        """Return the assignments of one incarnation of a node."""
+        return [self.active[it] for it in self.sessions_on(incarnation)]
+
+    def sessions_on(self, incarnation: str) -> Collection[int]:
+        """Return the sessions of one incarnation of a node."""
+        return self._by_incarnation.get(incarnation, ())
+
+    def counts(self) -> Counter[str]:
+        """Return how many assignments each incarnation has, if it has any."""
+        return Counter({k: len(sessions) for k, sessions in self._by_incarnation.items()})
+
+    def has_stopping(self) -> bool:
+        """Return whether any session is stopping."""
+        return any(self.active[it].state == "stopping" for it in self._transitions)
+
+    def note_ordered(self, session: int, now: float) -> None:
+        """Note that a node was ordered to start or to stop a session."""
+        transition = self._transitions.get(session)
+        if transition:
+            transition.ordered_at = now
+
+    def late(self, live: Collection[str], before: float, now: float) -> list[Active]:
+        """Return what starts or stops on live nodes, and was last ordered before an instant."""
+        late = []
+        for session, transition in self._transitions.items():
+            assignment = self.active[session]
+            if assignment.incarnation in live:
+                if transition.ordered_at is None:
+                    transition.ordered_at = now
+                if transition.ordered_at < before:
+                    late.append(assignment)
+        return late
+
+    def unanswered(
+        self, state: str, nodes: Collection[str], before: float, now: float
+    ) -> list[Active]:
+        """Return what is in a state, on some nodes, since before an instant.
+
+        The time begins when a session is first found on one of ``nodes``; orders
+        that are repeated do not begin it again.
+        """
+        unanswered = []
+        for session, transition in self._transitions.items():
+            assignment = self.active[session]
+            if assignment.state == state and assignment.incarnation in nodes:
+                if transition.since is None:
+                    transition.since = now
+                if transition.since < before:
+                    unanswered.append(assignment)
+        return unanswered

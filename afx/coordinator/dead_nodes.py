@@ -1,0 +1,86 @@
+"""Frees the sessions of dead nodes, and forgets the nodes after a while."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import redis
+import structlog
+
+from afx.cluster import events
+from afx.cluster.registry import Registry, WorkerView
+from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.capacity import Capacity
+from afx.coordinator.decisions.liveness import DeathReason
+from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.loss_brake import LossBrake
+from afx.coordinator.orders import Orders
+
+_FORGET_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+class DeadNodes:
+    """The nodes that one leader has declared dead."""
+
+    def __init__(
+        self,
+        *,
+        client: redis.Redis,
+        registry: Registry,
+        detector: FailureDetector,
+        table: AssignmentTable,
+        capacity: Capacity,
+        brake: LossBrake,
+        orders: Orders,
+        term: int,
+    ) -> None:
+        self._redis = client
+        self._registry = registry
+        self._detector = detector
+        self._table = table
+        self._capacity = capacity
+        self._brake = brake
+        self._orders = orders
+        self._term = term
+        self._declared_at: dict[str, float] = {}
+        """incarnation → when it was declared dead."""
+
+    def free_sessions(self, nodes: Sequence[WorkerView], now: float) -> list[WorkerView]:
+        """Find the nodes that are dead, and free their sessions; returns the others."""
+        dead = self._detector.find_dead(nodes, self._table.counts(), now)
+        names = {it.incarnation: it.name for it in nodes}
+        for incarnation, reason in dead.items():
+            if incarnation not in self._declared_at:
+                self._declared_at[incarnation] = now
+                self._declare(names.get(incarnation, ""), incarnation, reason, now)
+        freed = [it for incarnation in dead for it in self._table.on(incarnation)]
+        if freed:
+            self._table.end(freed, "its node is down", now)
+        self._forget_old(nodes, now)
+        return [it for it in nodes if it.incarnation not in dead]
+
+    def _declare(self, name: str, incarnation: str, reason: DeathReason, now: float) -> None:
+        if reason.is_failure and self._detector.has_beaten(incarnation):
+            self._brake.note_lost(incarnation, now)
+            self._capacity.note_death(name, now)
+        count = len(self._table.on(incarnation))
+        write = log.info if reason is DeathReason.LEFT else log.warning
+        write("node_down", node=name, reason=reason, sessions=count)
+        events.announce(
+            self._redis,
+            "node_down",
+            node=name,
+            incarnation=incarnation,
+            reason=reason,
+            sessions=count,
+        )
+
+    def _forget_old(self, nodes: Sequence[WorkerView], now: float) -> None:
+        for it in nodes:
+            declared_at = self._declared_at.get(it.incarnation)
+            if declared_at is not None and now - declared_at > _FORGET_SECONDS:
+                self._registry.forget(it.name, self._term)
+                self._orders.forget(it.name, it.incarnation)
+                del self._declared_at[it.incarnation]

@@ -1,0 +1,66 @@
+"""The owners of sessions as Redis has them: which node, under which epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import redis
+
+from afx.cluster.leadership import Leadership
+from afx.cluster.scripts import FencedScript
+from afx.coordinator.wire import Headroom, place_item, release_item
+from models.storage.assignments import Active
+
+_T = TypeVar("_T")
+_PLACED_PER_CALL = 25
+"""Redis serves no other client during a call, so a call is short."""
+_WRITTEN_PER_CALL = 1000
+
+
+class Ownership:
+    """Claims, releases and restores places on nodes, in one term of leadership.
+
+    Only AssignmentTable uses it. All methods raise FencedError when a newer term
+    has begun.
+    """
+
+    def __init__(self, client: redis.Redis, leadership: Leadership, headroom: Headroom) -> None:
+        self._leadership = leadership
+        self._headroom = headroom
+        self._place = FencedScript(client, "place")
+        self._release = FencedScript(client, "release")
+        self._restore = FencedScript(client, "restore")
+
+    def claim(self, places: Sequence[tuple[Active, int]]) -> tuple[list[Active], list[int]]:
+        """Make nodes the owners of sessions that need so many bytes.
+
+        Returns the assignments that got their place, and the sessions whose node
+        had no room. The node of any other session has changed.
+        """
+        claimed: list[Active] = []
+        no_room: list[int] = []
+        for part in _parts(places, _PLACED_PER_CALL):
+            self._leadership.check()
+            items = [place_item(active, needed, self._headroom) for active, needed in part]
+            answers = self._place(self._leadership.term, args=items)
+            for (active, _), answer in zip(part, answers, strict=True):
+                if answer == "OK":
+                    claimed.append(active)
+                elif answer == "NOFIT":
+                    no_room.append(active.session)
+        return claimed, no_room
+
+    def release(self, ended: Sequence[Active]) -> None:
+        """Take sessions off their nodes, and free their room."""
+        for part in _parts(ended, _WRITTEN_PER_CALL):
+            self._release(self._leadership.term, args=[release_item(it) for it in part])
+
+    def restore(self, actives: Sequence[Active]) -> None:
+        """Write the owners of sessions where a Redis that lost data has not got them."""
+        for part in _parts(actives, _WRITTEN_PER_CALL):
+            self._restore(self._leadership.term, args=[release_item(it) for it in part])
+
+
+def _parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

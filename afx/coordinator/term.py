@@ -1,0 +1,242 @@
+"""One term of leadership: everything that a leader knows and does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import redis
+
+from afx.clock import Clock
+from afx.cluster import keys
+from afx.cluster.leadership import Leadership
+from afx.cluster.registry import Registry, WorkerView
+from afx.cluster.writes import write
+from afx.config import Settings
+from afx.coordinator.answer_check import AnswerCheck
+from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.capacity import Capacity
+from afx.coordinator.checkpoints import Checkpoints
+from afx.coordinator.controls import Controls
+from afx.coordinator.coordinator_restart import CoordinatorRestart
+from afx.coordinator.dead_nodes import DeadNodes
+from afx.coordinator.decisions.epochs import EpochCounter
+from afx.coordinator.decisions.placement import Node
+from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.history import History
+from afx.coordinator.interval import Interval
+from afx.coordinator.loss_brake import LossBrake
+from afx.coordinator.moves import Moves
+from afx.coordinator.orders import Orders
+from afx.coordinator.overflow import Overflow
+from afx.coordinator.ownership import Ownership
+from afx.coordinator.placement_rounds import PlacementRounds
+from afx.coordinator.placement_schedule import PlacementSchedule
+from afx.coordinator.placer import Placer
+from afx.coordinator.preemptor import Preemptor
+from afx.coordinator.rebalancer import Rebalancer
+from afx.coordinator.report_intake import ReportIntake
+from afx.coordinator.reservations import Reservations
+from afx.coordinator.spec_publisher import SpecPublisher
+from afx.coordinator.unwanted import UnwantedSessions
+from afx.coordinator.wire import Headroom
+from afx.security.signing import SigningKeys
+from models.storage import assignments, cluster, placing
+
+_PLACED_PER_ROUND = 1000
+_CONTROL_SECONDS = 0.2
+_LEARN_SECONDS = 60.0
+
+
+@dataclass(slots=True, frozen=True)
+class Resources:
+    """What a coordinator's process has, whether it leads or not."""
+
+    settings: Settings
+    client: redis.Redis
+    raw_client: redis.Redis
+    """The same Redis, with answers that are not decoded, for RQ."""
+    registry: Registry
+    orders: Orders
+    signing_keys: SigningKeys
+    clock: Clock
+    restart: CoordinatorRestart
+
+
+class Term:
+    """All parts of one term, built whole: a new leader begins with nothing but SQL."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        leadership: Leadership,
+        *,
+        placed_per_round: int = _PLACED_PER_ROUND,
+    ) -> None:
+        """Begin a generation of epochs, restore what Redis may have lost, and read SQL.
+
+        ``placed_per_round`` bounds the sessions that one query for placement finds.
+        Raises FencedError when a newer term has begun.
+        """
+        settings, client = resources.settings, resources.client
+        monotonic = resources.clock.monotonic
+        self._leadership = leadership
+        self._registry = resources.registry
+        self._monotonic = monotonic
+        self._rest = timedelta(minutes=settings.preemption_rest_minutes)
+        self.generation = _begin_generation(client, leadership)
+        # From here on no earlier leader ends a session: cool-downs count from now.
+        now = monotonic()
+        # Before any spec: a node that finds a spec has to find the cursor too.
+        self._checkpoints = Checkpoints(client, leadership)
+        self._checkpoints.restore()
+        headroom = Headroom.from_settings(settings)
+        schedule = PlacementSchedule(
+            now,
+            cool_down_seconds=settings.cool_down_seconds,
+            tick_seconds=settings.tick_seconds,
+            most=placed_per_round,
+        )
+        self._table = AssignmentTable(
+            assignments.active(),
+            leadership=leadership,
+            ownership=Ownership(client, leadership, headroom),
+            registry=resources.registry,
+            orders=resources.orders,
+            specs=SpecPublisher(client, leadership.term),
+            checkpoints=self._checkpoints,
+            schedule=schedule,
+            epochs=EpochCounter(self.generation),
+        )
+        self._checkpoints.note(self._table.active)
+        self._capacity = Capacity(settings)
+        self._brake = LossBrake(client, hold_seconds=settings.brake_hold_seconds)
+        self._detector = FailureDetector(resources.registry, settings.lease, leadership.term)
+        self._intake = ReportIntake(
+            client,
+            table=self._table,
+            detector=self._detector,
+            capacity=self._capacity,
+            checkpoints=self._checkpoints,
+            block_seconds=settings.tick_seconds,
+            monotonic=monotonic,
+        )
+        self._dead_nodes = DeadNodes(
+            client=client,
+            registry=resources.registry,
+            detector=self._detector,
+            table=self._table,
+            capacity=self._capacity,
+            brake=self._brake,
+            orders=resources.orders,
+            term=leadership.term,
+        )
+        self._controls = Controls(
+            resources.registry, self._table, resources.restart, leadership.term
+        )
+        self._controls.read()
+        self._unwanted = UnwantedSessions(client, leadership, self._table, schedule)
+        self._reservations = Reservations(
+            client,
+            leadership,
+            headroom=headroom,
+            premium_share=settings.premium_headroom_share,
+        )
+        overflow = Overflow(resources.raw_client, resources.signing_keys)
+        overflow.read()
+        self._rounds = PlacementRounds(
+            schedule=schedule,
+            placer=Placer(
+                leadership=leadership,
+                table=self._table,
+                capacity=self._capacity,
+                reservations=self._reservations,
+                overflow=overflow,
+            ),
+            preemptor=Preemptor(settings, leadership, self._table, self._capacity),
+            overflow=overflow,
+            most=placed_per_round,
+            monotonic=monotonic,
+        )
+        self._rebalancer = Rebalancer(settings, leadership, self._capacity, schedule, now=now)
+        self._moves = Moves(self._table, self._capacity, self._reservations)
+        self._answers = AnswerCheck(self._table, answer_seconds=settings.answer_seconds, now=now)
+        self._history = History(settings, client, leadership)
+        self._control_interval = Interval(_CONTROL_SECONDS)
+        self._learn_interval = Interval(_LEARN_SECONDS)
+
+    def close(self) -> None:
+        """Close what the term has opened."""
+        self._detector.close()
+
+    def tick(self) -> bool:
+        """Run one round; True when this coordinator has to restart.
+
+        1. Take what nodes report; this waits for a report, at most a tick's time.
+        2. Free the sessions of dead nodes, and hold placement when most died at once.
+        3. Set the nodes' counts in Redis to what SQL says.
+        4. Set the nodes' desired states.
+        5. Stop the sessions that should not run, and remove those to be removed.
+        6. Place the sessions that wait.
+        7. Move sessions, and note how far each control has come.
+        8. Repeat the orders that were not answered; restart unresponsive nodes.
+        9. Copy cursors to SQL, and write the history.
+        """
+        all_reports_read = self._intake.take()
+        now = self._monotonic()
+        nodes = self._dead_nodes.free_sessions(self._registry.all(), now)
+        self._leadership.check()
+        nodes = self._table.reconcile(nodes)
+        controls_due = self._control_interval.is_due(now)
+        if controls_due:
+            self._controls.read()
+        nodes = self._controls.apply_desired_states(nodes)
+        self._brake.update(nodes, now)
+        self._learn_sizes(nodes, now)
+        self._unwanted.stop_and_remove(now)
+        ready = self._ready_nodes(nodes, now)
+        if not self._brake.is_held(now):
+            self._rounds.run_if_due(ready, now)
+        restart_due = controls_due and self._move(nodes, ready, now)
+        self._answers.repeat_orders(now)
+        if controls_due and all_reports_read:
+            self._restart_unresponsive(nodes, now)
+        self._checkpoints.copy(now)
+        self._history.write(nodes, now)
+        return restart_due
+
+    def _learn_sizes(self, nodes: Sequence[WorkerView], now: float) -> None:
+        """Learn from time to time what a session of each class needs."""
+        self._capacity.note_nodes(nodes)
+        if self._learn_interval.is_due(now):
+            self._capacity.learn(nodes, placing.running(self._rest))
+
+    def _ready_nodes(self, nodes: Sequence[WorkerView], now: float) -> list[Node]:
+        """Return the nodes that may be given sessions, at the rate that the brake allows."""
+        rate = self._brake.rate(now)
+        ready = [
+            self._capacity.node(it, now, rate)
+            for it in nodes
+            if it.state == "ready" and self._detector.is_alive(it, now)
+        ]
+        return [] if self._brake.is_held(now) else ready
+
+    def _move(self, nodes: Sequence[WorkerView], ready: Sequence[Node], now: float) -> bool:
+        """Begin moves, and advance the controls; True when this coordinator has to restart."""
+        requested = self._rebalancer.due_moves(nodes, now) | self._controls.asked_moves()
+        news = self._moves.step(requested, nodes, ready, now)
+        return self._controls.advance(nodes, self._reservations.placements, news, now)
+
+    def _restart_unresponsive(self, nodes: Sequence[WorkerView], now: float) -> None:
+        unresponsive = self._answers.unresponsive(nodes, now)
+        if unresponsive:
+            self._controls.restart_unresponsive(unresponsive, nodes, now)
+
+
+def _begin_generation(client: redis.Redis, leadership: Leadership) -> int:
+    """Begin a generation of epochs, above all that SQL or Redis knows."""
+    known = int(client.get(keys.GENERATION) or 0)
+    generation = cluster.begin_generation(leadership.term, known)
+    write(client, {keys.GENERATION: generation}, leadership.term)
+    return generation

@@ -1,0 +1,68 @@
+"""Stops the sessions that should not run as they do, and removes those to be removed."""
+
+from __future__ import annotations
+
+import redis
+
+from afx.cluster import keys
+from afx.cluster.leadership import Leadership
+from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.fencing import fenced_transaction
+from afx.coordinator.interval import Interval
+from afx.coordinator.placement_schedule import PlacementSchedule
+from models.storage import assignments, sessions
+
+_INTERVAL_SECONDS = 0.5
+_REMOVED_PER_ROUND = 1000
+
+
+class UnwantedSessions:
+    """The sessions that SQL says should not run: paused, changed or to be removed."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        leadership: Leadership,
+        table: AssignmentTable,
+        schedule: PlacementSchedule,
+    ) -> None:
+        self._redis = client
+        self._leadership = leadership
+        self._table = table
+        self._schedule = schedule
+        self._interval = Interval(_INTERVAL_SECONDS)
+
+    def stop_and_remove(self, now: float) -> None:
+        """Stop and remove what is due, from time to time."""
+        if self._interval.is_due(now):
+            self._stop(now)
+            self._remove()
+
+    def _stop(self, now: float) -> None:
+        unwanted = [
+            it.session
+            for it in assignments.undesired()
+            if self._table.current(it.session, it.epoch, it.incarnation)
+        ]
+        if unwanted:
+            self._table.stop(unwanted, now)
+
+    def _remove(self) -> None:
+        """Remove the sessions that are to be removed and that no node runs any more."""
+        ids = [it for it in sessions.removable(_REMOVED_PER_ROUND) if it not in self._table.active]
+        if not ids:
+            return
+        with fenced_transaction(self._leadership):
+            sessions.remove_many(ids)
+        self._schedule.note_gone(ids)
+        # Ids are never used again: these keys would only take up memory.
+        self._redis.delete(*(key for session in ids for key in _keys(session)))
+
+
+def _keys(session: int) -> tuple[str, ...]:
+    return (
+        keys.spec(session),
+        keys.cursor(session),
+        keys.entities(session),
+        keys.assignment(session),
+    )

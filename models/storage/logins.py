@@ -1,0 +1,25 @@
+"""The sealed logins of sessions, from which their specs are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.tables import Session, User
+
+
+@dataclass(slots=True, frozen=True)
+class Login:
+    """What the spec of a session has beside its rules."""
+
+    id: int
+    name: str
+    tier: str
+    login: str
+    """Sealed by the vault."""
+
+
+def of_sessions(ids: Sequence[int]) -> list[Login]:
+    """Return the sealed logins of sessions."""
+    query = Session.select(Session.id, Session.name, User.tier, Session.login).join(User)
+    return [Login(*row) for row in query.where(Session.id.in_(list(ids))).tuples()]

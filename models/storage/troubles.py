@@ -1,0 +1,56 @@
+"""What keeps sessions from running: their failures, and when they are tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from models.base import execute_many, micros, utc_now
+from models.tables import Session
+
+
+@dataclass(slots=True, frozen=True)
+class Failure:
+    """One more failure of a session."""
+
+    session_id: int
+    text: str
+    """What happened, for people."""
+    pause_seconds: float
+    """How long the session waits before it is tried again."""
+
+
+def failure_counts(ids: Sequence[int]) -> dict[int, int]:
+    """Return how often sessions have failed in a row, by id."""
+    query = Session.select(Session.id, Session.failures).where(Session.id.in_(list(ids)))
+    return dict(query.tuples())
+
+
+def note_failures(failures: Sequence[Failure]) -> None:
+    """Note that sessions failed, and when each is tried again."""
+    now = utc_now()
+    execute_many(
+        "UPDATE sessions SET trouble = ?, failures = failures + 1, retry_at = ? WHERE id = ?",
+        [
+            (it.text, micros(now + timedelta(seconds=it.pause_seconds)), it.session_id)
+            for it in failures
+        ],
+    )
+
+
+def note_lost_logins(rows: Sequence[tuple[int, str]]) -> None:
+    """Pause sessions whose login Telegram no longer accepts, given as (session, reason)."""
+    execute_many(
+        "UPDATE sessions SET trouble = ?, desired_state = 'paused' WHERE id = ?",
+        [(reason, session) for session, reason in rows],
+    )
+
+
+def clear(ids: Sequence[int]) -> None:
+    """Remove the troubles of sessions that run."""
+    execute_many(
+        "UPDATE sessions SET trouble = '', failures = 0, retry_at = NULL"
+        " WHERE id = ? AND (failures > 0 OR trouble <> '')",
+        [(session,) for session in ids],
+    )

@@ -1,0 +1,225 @@
+"""One term of leadership in the test's process, on a clock that the test moves.
+
+Redis and SQL are real. Nodes are records that send heartbeats; the orders they get
+are recorded, and obeyed if the test says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from afx.clock import SYSTEM_CLOCK, Clock
+from afx.cluster import reports
+from afx.cluster.connection import connect
+from afx.cluster.leadership import LeaderElection, Leadership
+from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.reports import Failed, FailureReason, Report, Running, Stopped, StopReason
+from afx.config import load
+from afx.coordinator.coordinator_restart import CoordinatorRestart
+from afx.coordinator.orders import Orders
+from afx.coordinator.term import Resources, Term
+from afx.security.signing import SigningKeys
+from models.storage import assignments, rules, sessions, users
+from models.storage.rules import NewRule
+from models.storage.sessions import NewSession
+
+MIB = 1 << 20
+IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
+_TICK_SECONDS = 0.1
+_TICKS = 400
+
+
+@dataclass(slots=True, frozen=True)
+class Order:
+    """An order that a node got."""
+
+    kind: str
+    node: str
+    incarnation: str
+    session: int
+    epoch: int
+
+
+class RecordedOrders(Orders):
+    """Records orders instead of queueing them."""
+
+    def __init__(self) -> None:
+        self.sent: list[Order] = []
+
+    def forget(self, node: str, incarnation: str) -> None:
+        """Forget nothing: there is no queue."""
+
+    def send(
+        self, kind: str, term: int, node: str, incarnation: str, items: Sequence[tuple[int, int]]
+    ) -> None:
+        """Record an order for each session."""
+        del term
+        self.sent += (Order(kind, node, incarnation, *it) for it in items)
+
+
+def add(owner: str, count: int, **requires: str) -> list[int]:
+    """Add a user with sessions that should run; returns their ids."""
+    made = sessions.create_many(
+        users.create(owner), [NewSession(f"{owner}{n}", "sealed") for n in range(count)]
+    )
+    rules.create_many([NewRule(it, "r", ["-1"], ["-2"]) for it in made])
+    for it in made:
+        if requires:
+            sessions.set_requires(sessions.find(str(it)), requires)
+    return made
+
+
+def placed() -> dict[int, str]:
+    """Return session → node."""
+    return {it.session: it.worker for it in assignments.active()}
+
+
+def running() -> set[int]:
+    """Return the sessions that run, as SQL says."""
+    return {it.session for it in assignments.active() if it.state == "running"}
+
+
+def elect(redis_url: str, holder: str = "test:1:x") -> tuple[LeaderElection, Leadership]:
+    """Return an election, and the leadership that it won."""
+    election = LeaderElection(
+        redis_url, holder=holder, ttl_seconds=60.0, stop_seconds=30.0, clock=SYSTEM_CLOCK
+    )
+    leadership = election.acquire()
+    assert leadership is not None
+    return election, leadership
+
+
+class TermHarness:
+    """A term that is ticked by hand; each tick takes a tenth of a second."""
+
+    def __init__(
+        self, home: Path, redis_url: str, *, placed_per_round: int = 1000, **settings: object
+    ) -> None:
+        self.now = 1000.0
+        self.redis = connect(redis_url)
+        self.raw_redis = connect(redis_url, decode=False)
+        self.registry = Registry(self.redis)
+        self.orders = RecordedOrders()
+        self.obeying = True
+        """Whether nodes do what they are ordered, and report it."""
+        self.nodes: dict[str, Identity] = {}
+        self._states: dict[str, str] = {}
+        self._handled = 0
+        self._election, self.leadership = elect(redis_url)
+        self._settings = load(
+            home=home,
+            redis_url=redis_url,
+            tick_seconds=0.001,
+            **{"cool_down_seconds": 0, **settings},
+        )
+        self._restart = CoordinatorRestart()
+        self._placed_per_round = placed_per_round
+        self.term = self.new_term()
+
+    def new_term(self) -> Term:
+        """Build a term as the next leader does, from SQL and Redis."""
+        resources = Resources(
+            settings=self._settings,
+            client=self.redis,
+            raw_client=self.raw_redis,
+            registry=self.registry,
+            orders=self.orders,
+            signing_keys=SigningKeys([b"k" * 32]),
+            clock=Clock(monotonic=lambda: self.now),
+            restart=self._restart,
+        )
+        return Term(resources, self.leadership, placed_per_round=self._placed_per_round)
+
+    def add_node(self, name: str, most: int = 100, **labels: str) -> Identity:
+        """Register a node that sends heartbeats from now on."""
+        identity = Identity(name, f"{name}-1", "far", "another boot", "", "1:1", most, labels)
+        assert self.registry.register(identity, IDLE)
+        self.nodes[name] = identity
+        return identity
+
+    def kill_node(self, name: str) -> None:
+        """Let a node send no heartbeat and obey no order any more."""
+        del self.nodes[name]
+
+    def tick(self) -> None:
+        """Let the nodes act, and run one round."""
+        self.now += _TICK_SECONDS
+        for it in self.nodes.values():
+            seen = self._states.get(it.name, "ready")
+            _, self._states[it.name] = self.registry.beat(it, IDLE, [], seen)  # type: ignore[arg-type]
+        self._obey()
+        self.term.tick()
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Run rounds until a condition holds."""
+        for _ in range(_TICKS):
+            if done():
+                return
+            self.tick()
+        raise AssertionError(f"not done after {_TICKS} rounds; orders: {self.orders.sent}")
+
+    def sent(self, kind: str, session: int) -> list[Order]:
+        """Return the orders of a kind that were given for a session."""
+        return [it for it in self.orders.sent if (it.kind, it.session) == (kind, session)]
+
+    def assigned(self) -> dict[str, int]:
+        """Return node → its count of sessions in Redis."""
+        return {it.name: it.assigned for it in self.registry.all()}
+
+    def report_failure(
+        self,
+        session: int,
+        reason: FailureReason = FailureReason.TELEGRAM_ERROR,
+        *,
+        epoch: int | None = None,
+    ) -> None:
+        """Report that a session has failed, under its epoch or another one."""
+        [active] = [it for it in assignments.active() if it.session == session]
+        failed = Failed(
+            node=active.worker,
+            incarnation=active.incarnation,
+            session_id=session,
+            epoch=active.epoch if epoch is None else epoch,
+            reason=reason,
+        )
+        reports.publish(self.redis, [failed])
+
+    def overflow(self) -> set[str]:
+        """Return the ids of the jobs in the overflow queue."""
+        return set(Queue("overflow", connection=self.raw_redis, serializer=JSONSerializer).job_ids)
+
+    def close(self) -> None:
+        """End the term."""
+        self.term.close()
+        self.leadership.resign()
+        self._election.close()
+        self.redis.close()
+        self.raw_redis.close()
+
+    def _obey(self) -> None:
+        fresh, self._handled = self.orders.sent[self._handled :], len(self.orders.sent)
+        answers = [_answer(it) for it in fresh if it.node in self.nodes]
+        if answers and self.obeying:
+            reports.publish(self.redis, answers)
+
+
+def _answer(order: Order) -> Report:
+    if order.kind == "start":
+        return Running(
+            node=order.node,
+            incarnation=order.incarnation,
+            session_id=order.session,
+            epoch=order.epoch,
+        )
+    return Stopped(
+        node=order.node,
+        incarnation=order.incarnation,
+        session_id=order.session,
+        epoch=order.epoch,
+        reason=StopReason.REQUESTED,
+    )
