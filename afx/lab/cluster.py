@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from afx.cluster import events, keys
+from afx.cluster import events
 from afx.cluster.connection import connect
+from afx.cluster.leadership import read_leader
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.config import Settings, load
 from afx.errors import AfxError
@@ -161,11 +162,9 @@ class LabCluster:
 
     def leader(self) -> str:
         """Return which of our coordinators leads; empty when none does."""
-        fields = str(self.redis.get(keys.LEADER) or "::").split(":")
-        for child in self.processes.children.values():
-            if str(child.pid) == fields[-2]:
-                return child.name
-        return ""
+        leader = read_leader(self.redis)
+        children = self.processes.children.values()
+        return next((it.name for it in children if leader and it.pid == leader.pid), "")
 
     def running(self) -> int:
         """Return how many sessions SQL says run."""
