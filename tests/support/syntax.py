@@ -10,7 +10,12 @@ from pathlib import Path
 
 @cache
 def tree(path: Path) -> ast.Module:
-    """Return a file's syntax tree.
+    """Return the syntax tree of a file."""
+    return parsed(path.read_text())
+
+
+def parsed(source: str) -> ast.Module:
+    """Return the syntax tree of a source text.
 
     Without garbage collection meanwhile: a callback that it calls (Hypothesis has one)
     makes CPython 3.11 fail with "AST constructor recursion depth mismatch".
@@ -18,7 +23,7 @@ def tree(path: Path) -> ast.Module:
     enabled = gc.isenabled()
     gc.disable()
     try:
-        return ast.parse(path.read_text())
+        return ast.parse(source)
     finally:
         if enabled:
             gc.enable()
