@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -49,9 +50,10 @@ class Up:
 
     def child(self, command: str) -> psutil.Process | None:
         """Return the coordinator's, or the node's, first process."""
-        for it in psutil.Process(self.process.pid).children():
-            if command in it.cmdline():
-                return it
+        with contextlib.suppress(psutil.Error):  # up, or a child of it, has ended meanwhile
+            for it in psutil.Process(self.process.pid).children():
+                if command in it.cmdline():
+                    return it
         return None
 
     def pid(self, command: str) -> int:
