@@ -152,7 +152,7 @@ class LabCluster:
 
     def judge(self) -> Verdict:
         """Return the sandbox's verdict over all promises."""
-        return Verdict.from_json({"posted": 0, "sent": 0, **self.sandbox.call("judge")})
+        return Verdict.from_json(self.sandbox.call("judge"))
 
     # --- state ------------------------------------------------------------------------
 
