@@ -11,6 +11,7 @@ from cli import common, groups, output
 if TYPE_CHECKING:
     from afx.config import Settings
 
+_SHOWN_FAULTS = 20
 app = groups.group("The audit log: who changed what.")
 
 
@@ -23,7 +24,7 @@ def list_(
     target: Annotated[
         str | None, typer.Option("--target", help="Only on this: 'session/main'.")
     ] = None,
-    limit: output.Limit = 50,
+    limit: output.Limit = None,
     after: Annotated[int | None, typer.Option("--after", help="Begin after this entry.")] = None,
     everything: output.Everything = False,
     database_url: common.DatabaseUrl = None,
@@ -53,7 +54,11 @@ def list_(
             limit=limit,
             after=after,
             everything=everything,
-            empty="There is no such entry.",
+            empty=output.no(
+                "entries",
+                filtered=any(it is not None for it in (actor, action, target)),
+                hint="each change makes one",
+            ),
         )
 
 
@@ -75,6 +80,7 @@ def verify(
     Example:  afx audit verify
     """
     held = common.settings(redis_url=redis_url, database_url=database_url)
+    from afx.errors import SecretError
     from afx.security.keyfile import audit_keys, read_keys
 
     keys = audit_keys(read_keys(held.home, held.secret_key.get_secret_value(), create=False))
@@ -92,9 +98,16 @@ def verify(
                 "noted_by": source,
             }
         )
+    elif verdict.key_differs:
+        raise SecretError(
+            f"No entry of the audit log ({verdict.entries}) fits the secret key: it is another "
+            "cluster's, or all entries were changed; check AFX_SECRET_KEY."
+        )
     else:
-        for it in verdict.faults:
+        for it in verdict.faults[:_SHOWN_FAULTS]:
             print(it)
+        if len(verdict.faults) > _SHOWN_FAULTS:
+            print("… and more; --json lists up to 100")
         state = "NOT whole" if verdict.faults else "whole"
         print(f"the audit log is {state}: {verdict.entries} entries, compared with {source}")
         print(f"head {verdict.entries}:{verdict.digest}")

@@ -76,15 +76,17 @@ def database(held: Settings, *, check: bool = True) -> Iterator[None]:
     with ``check`` off, no schema is looked for.
     """
     from models import base, schema
+    from models.errors import translated
 
     own = held.database.startswith("sqlite:") and not held.database_url
     base.open_database(held.database)
     try:
-        if check and own:
-            schema.upgrade()
-        elif check:
-            schema.check()
-        yield
+        with translated():
+            if check and own:
+                schema.upgrade()
+            elif check:
+                schema.check()
+            yield
     finally:
         base.close_database()
 

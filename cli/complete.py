@@ -1,4 +1,4 @@
-"""Shell completion of names; what fails completes to nothing."""
+"""Completion of names in a shell; an error completes to nothing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ _Names = Callable[[str], list[str]]
 
 
 def users(incomplete: str) -> list[str]:
-    """Users whose names begin so."""
+    """Users whose names begin with a text."""
     return _ask("users", "names_beginning", incomplete)
 
 
 def sessions(incomplete: str) -> list[str]:
-    """Sessions whose names begin so."""
+    """Sessions whose names begin with a text."""
     return _ask("sessions", "names_beginning", incomplete)
 
 
 def workers(incomplete: str) -> list[str]:
-    """Nodes whose names begin so."""
+    """Nodes whose names begin with a text."""
     return _ask("workers", "names_beginning", incomplete)
 
 
 def rules(incomplete: str) -> list[str]:
-    """Rules whose ``SESSION/NAME`` begins so."""
+    """Rules whose ``SESSION/NAME`` begins with a text."""
     return _ask("rules", "paths_beginning", incomplete)
 
 

@@ -19,7 +19,7 @@ def show(json: common.Json = False) -> None:
 
     Example:  afx config show
     """
-    from afx.config import described
+    from afx.config_text import described
 
     found = described(common.settings())
     if json:
@@ -34,18 +34,23 @@ def show(json: common.Json = False) -> None:
 
 @app.command()
 def check(json: common.Json = False) -> None:
-    """Check the settings: their kinds, their bounds, and how they fit together.
+    """Check the settings: their kinds, their bounds, how they fit together, the key.
+
+    Every mistake is named, also a variable AFX_… that is no setting.
 
     Example:  afx config check
     """
     from afx.config import config_file
+    from afx.security.keyfile import KEY_FILE, read_keys
 
-    common.settings()
+    settings = common.settings()
+    if (settings.home / KEY_FILE).exists():
+        read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
     path = config_file()
     if json:
         output.print_json({"ok": True, "file": str(path) if path else None})
     else:
-        print(f"the settings are right ({path or 'no file'})")
+        print(f"the settings are valid ({path or 'no file'})")
 
 
 @app.command()
@@ -59,15 +64,15 @@ def init(
 
     Example:  afx config init ./afx.toml
     """
-    from afx.config import template
+    from afx.config_text import template
     from afx.errors import AfxError, UsageError
 
     path = file or common.settings().home / "afx.toml"
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
     try:
-        # It may come to hold secrets: nobody else reads it.
-        with os.fdopen(os.open(path, flags, 0o600), "w") as held:
-            held.write(template())
+        # Secrets may be written into it later: only its owner may read it.
+        with os.fdopen(os.open(path, flags, 0o600), "w") as opened:
+            opened.write(template())
     except FileExistsError as error:
         raise UsageError(f"{path} exists; give --overwrite to replace it.") from error
     except OSError as error:

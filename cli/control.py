@@ -18,7 +18,7 @@ def list_(
         typer.Option("--worker", help="Only of this node.", autocompletion=complete.workers),
     ] = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only what is not finished.")] = False,
-    limit: output.Limit = 50,
+    limit: output.Limit = None,
     after: Annotated[int | None, typer.Option("--after", help="Begin after this id.")] = None,
     everything: output.Everything = False,
     watch: output.Watch = False,
@@ -52,7 +52,7 @@ def list_(
                 limit=limit,
                 after=after,
                 everything=everything,
-                empty="There is no such control.",
+                empty=output.no("controls", filtered=worker is not None or only_open),
             ),
             watch,
         )

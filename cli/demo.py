@@ -1,4 +1,4 @@
-"""afx demo."""
+"""afx demo: its command, and how it is shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from cli import common, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afx.lab.demo import Scene
+    from afx.lab.demo import DemoResult, DemoState
 
 
 def demo(
@@ -43,17 +43,19 @@ def demo(
     Example:  afx demo --sessions 200 --workers 4 --rate 400
     """
     from afx.errors import UsageError
-    from afx.lab.cluster import Lab, temporary_settings
-    from afx.lab.demo import run
+    from afx.lab.cluster import LabCluster, temporary_settings
+    from afx.lab.demo import Demo
 
     if kill and workers < 2:
-        raise UsageError("With one worker nobody is left to take over; add --no-kill or workers.")
+        raise UsageError(
+            "With one worker no node is left to take over; add --no-kill or more --workers."
+        )
     home = Path(tempfile.mkdtemp(prefix="afx-demo-"))
     try:
-        held = temporary_settings(home, redis_url=redis_url, database_url=database_url)
+        settings = temporary_settings(home, redis_url=redis_url, database_url=database_url)
         screen = _Screen(live=sys.stderr.isatty() and not json)
-        with Lab(held) as lab, screen:
-            result = run(
+        with LabCluster(settings) as lab, screen:
+            result = Demo(
                 lab,
                 workers=workers,
                 sessions=sessions,
@@ -61,13 +63,12 @@ def demo(
                 rate=rate,
                 kill=kill,
                 show=screen.show,
-            )
-        good = not any(result[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))
+            ).run()
         if json:
-            output.print_json(result)
+            output.print_json(result.to_json())
         else:
-            _summary(result, good)
-        if not good:
+            _summary(result)
+        if not result.verdict.is_clean:
             raise typer.Exit(1)
     finally:
         if keep:
@@ -77,7 +78,7 @@ def demo(
 
 
 class _Screen:
-    """Shows the scene: live on a terminal, else each piece of news as a line."""
+    """Shows the demo: a picture on a terminal, else each new line of its log."""
 
     def __init__(self, *, live: bool) -> None:
         from rich.console import Console
@@ -85,7 +86,7 @@ class _Screen:
 
         console = Console(stderr=True)
         self._live = Live(console=console, auto_refresh=False) if live else None
-        self._told = 0
+        self._printed = 0
 
     def __enter__(self) -> _Screen:
         if self._live:
@@ -96,17 +97,17 @@ class _Screen:
         if self._live:
             self._live.stop()
 
-    def show(self, scene: Scene) -> None:
-        """Show a scene."""
+    def show(self, state: DemoState) -> None:
+        """Show a state."""
         if self._live:
-            self._live.update(_picture(scene), refresh=True)
+            self._live.update(_picture(state), refresh=True)
             return
-        for line in scene.news[self._told :]:
+        for line in state.log[self._printed :]:
             print(line, file=sys.stderr)
-        self._told = len(scene.news)
+        self._printed = len(state.log)
 
 
-def _picture(scene: Scene) -> RenderableType:
+def _picture(state: DemoState) -> RenderableType:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -115,64 +116,65 @@ def _picture(scene: Scene) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
     for column in ("NODE", "STATE", "SESSIONS", "RAM", "CPU", "FORWARDED", "LOAD"):
         table.add_column(column, justify="left" if column in ("NODE", "STATE") else "right")
-    for it in scene.nodes:
+    for it in state.nodes:
         metrics = it.metrics
-        dead = it.name == scene.killed
+        killed = it.name == state.killed
         table.add_row(
             it.name,
-            "killed" if dead else it.state,
+            "killed" if killed else it.state,
             str(metrics.sessions),
             output.mib(metrics.rss),
             f"{metrics.cpu:.0%}",
             str(metrics.forwarded),
             f"{metrics.load:.2f}",
-            style="red" if dead else None,
+            style="red" if killed else None,
         )
-    if scene.killed and all(it.name != scene.killed for it in scene.nodes):
-        table.add_row(scene.killed, "killed", "0", "-", "-", "-", "-", style="red")
-    verdict = scene.verdict
-    flow = Text.assemble(
-        "\n",  # the bar ends without one
-        ("posted ", "dim"),
-        f"{scene.posted}/{scene.messages}   ",
-        ("copied ", "dim"),
-        f"{verdict.get('delivered', 0)}   ",
-        ("on their way ", "dim"),
-        f"{verdict.get('lost', 0)}   ",
-        ("doubled ", "dim"),
-        f"{verdict.get('duplicated', 0)}   ",
-        ("out of order ", "dim"),
-        f"{verdict.get('out_of_order', 0)}   ",
-        ("revoked ", "dim"),
-        f"{verdict.get('revoked', 0)}",
-    )
-    news = Text("\n".join(f"• {line}" for line in scene.news[-8:]))
-    title = Text(f"afx demo: {scene.phase}", style="bold")
-    bar = ProgressBar(total=max(1, scene.messages), completed=verdict.get("delivered", 0), width=60)
-    return Group(title, table, bar, flow, news)
+    if state.killed and all(it.name != state.killed for it in state.nodes):
+        table.add_row(state.killed, "killed", "0", "-", "-", "-", "-", style="red")
+    verdict = state.verdict
+    figures = {
+        "posted": f"{state.posted}/{state.messages}",
+        "copied": verdict.delivered,
+        "in flight": verdict.lost,
+        "doubled": verdict.duplicated,
+        "out of order": verdict.out_of_order,
+        "revoked": verdict.revoked,
+    }
+    flow = Text("\n")  # the bar ends without one
+    for name, value in figures.items():
+        flow.append(f"{name} ", "dim").append(f"{value}   ")
+    log = Text("\n".join(f"• {line}" for line in state.log[-8:]))
+    title = Text(f"afx demo: {state.phase}", style="bold")
+    bar = ProgressBar(total=max(1, state.messages), completed=verdict.delivered, width=60)
+    return Group(title, table, bar, flow, log)
 
 
-def _summary(result: dict[str, Any], good: bool) -> None:
-    latency = result["latency_ms"]
+def _summary(result: DemoResult) -> None:
+    from afx.local.command_name import command_name
+
+    verdict = result.verdict
     print()
     print(
-        f"{result['published']} messages were posted to {result['sessions']} accounts on "
-        f"{result['workers']} nodes; {result['delivered']} of {result['expected']} copies arrived."
+        f"{verdict.published} messages were posted to {result.sessions} accounts on "
+        f"{result.workers} nodes; {verdict.delivered} of {verdict.expected} copies arrived."
     )
     print(
-        f"Lost {result['lost']}, doubled {result['duplicated']}, out of order "
-        f"{result['out_of_order']}, logins revoked {result['revoked']}."
+        f"Lost {verdict.lost}, doubled {verdict.duplicated}, out of order "
+        f"{verdict.out_of_order}, logins revoked {verdict.revoked}."
     )
-    if latency["p50"] is not None:
-        print(f"Half of the copies took under {latency['p50']} ms, 99 % under {latency['p99']} ms.")
-    failover = result["failover"]
+    latency = verdict.latency_ms
+    if latency.p50 is not None:
+        print(f"Half of the copies took under {latency.p50} ms, 99 % under {latency.p99} ms.")
+    failover = result.failover
     if failover:
         print(
-            f"Node {failover['node']} was killed with {failover['sessions']} sessions: noticed "
-            f"after {failover['detected_s']} s, all forwarding again after "
-            f"{failover['recovered_s']} s."
+            f"Node {failover.node} was killed with {failover.sessions} sessions: it was detected "
+            f"after {failover.detected_s} s, and all forwarded again after "
+            f"{failover.recovered_s} s."
         )
-    print("This is what afx is for." if good else "THIS IS A FAULT: none of these may be above 0.")
+    if not verdict.is_clean:
+        print("THIS IS A FAULT: none of these may be above 0.")
+    afx = command_name()
     print()
-    print("Next: 'afx up' runs a cluster that stays; 'afx sandbox start' is a Telegram to try it")
-    print("on; README.md shows both together, and how to use a real account.")
+    print(f"Next: '{afx} up' runs a cluster that stays; '{afx} sandbox start' runs a local")
+    print("Telegram to try it on. README.md shows both, and how to use a real account.")

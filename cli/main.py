@@ -10,30 +10,29 @@ from typing import Any
 
 import typer
 
-from cli import common, groups
+from afx.errors import AfxError, OutputError, UnreachableError
+from cli import common, groups, shells, streams
 
-VARIABLE = "_AFX_COMPLETE"
-"""Set by a shell that wants to complete a line."""
 COMMANDS = {
     "up": "Run a whole cluster on this machine; Ctrl-C ends it cleanly.",
     "demo": "See a cluster forward messages, lose a node, and lose no message.",
-    "status": "Show the cluster in a few lines: leader, nodes, sessions, what waits.",
-    "top": "Watch the nodes at work: load, RAM, CPU, sessions, messages a second, news.",
-    "doctor": "Check this installation: each finding with its remedy.",
+    "status": "Show the cluster in a few lines: leader, nodes, sessions, overflow queue.",
+    "top": "Watch the nodes: load, RAM, CPU, sessions, messages per second, events.",
+    "doctor": "Check this installation; each finding comes with its remedy.",
     "coordinator": "The coordinator: places sessions on nodes.",
     "worker": "Worker nodes: they run the sessions.",
     "user": "Users: the customers who own sessions.",
     "session": "Sessions: Telegram accounts' logins.",
     "rule": "Rules: which chats are forwarded, and where to.",
-    "rebalance": "Evening the nodes out: what would move, and moving it now.",
-    "overflow": "The overflow: sessions that fit nowhere and wait for room.",
-    "control": "Controls: commands to nodes and about sessions.",
-    "analytics": "What was: nodes' metrics over time, sessions.",
+    "rebalance": "Rebalance: what would move between nodes, and moving it now.",
+    "overflow": "The overflow queue: sessions that no node has room for.",
+    "control": "Controls: requests about nodes and sessions, and their progress.",
+    "analytics": "Analytics: metrics of nodes over time, counts of sessions.",
     "audit": "The audit log: who changed what.",
-    "config": "Settings: what is in force, and from where.",
+    "config": "Settings: their values, and where these come from.",
     "db": "The database: schema, backup, restore.",
     "redis": "The private Redis of this home.",
-    "completion": "Print what lets a shell complete commands, names and ids; or set it up.",
+    "completion": "Print or install the script by which a shell completes commands and names.",
     "sandbox": "A local Telegram, to try rules without an account.",
 }
 """Each command's module is imported when it is called: help stays fast."""
@@ -50,7 +49,7 @@ class _Commands(groups.Group):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        # Only their names: whoever asks for one gets it from `get_command`.
+        # Only their names: `get_command` loads a command when it is asked for.
         self.commands: Any = dict.fromkeys(COMMANDS)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
@@ -77,11 +76,11 @@ class _Commands(groups.Group):
 def load(name: str) -> Any:
     """Return a command by name."""
     module = import_module(f"cli.{name}")
-    held = getattr(module, "app", None)
-    if held is None:
-        held = groups.group(COMMANDS[name])
-        held.command(name)(getattr(module, name))
-    command = typer.main.get_command(held)
+    app = getattr(module, "app", None)
+    if app is None:
+        app = groups.group(COMMANDS[name])
+        app.command(name)(getattr(module, name))
+    command = typer.main.get_command(app)
     command.name = name
     return command
 
@@ -106,36 +105,45 @@ def main() -> None:
 
 def run() -> None:
     """Run the command line; errors become one sentence and an exit code."""
-    # So that whatever was started is ended: `with` blocks run their exits.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if VARIABLE in os.environ:
-        from typer.completion import completion_init
-
-        completion_init()
     try:
+        streams.guard()
+        code = _command()
+        sys.stdout.flush()
+    except OutputError as error:
+        if sys.stdout is not None:
+            streams.abandon()
+        code = error.exit_code
+        if not isinstance(error, streams.ReaderGoneError):
+            common.fail(error)
+    sys.exit(code)
+
+
+def _command() -> int:
+    """Run the command that the arguments name; returns the exit code."""
+    # SIGTERM ends the program by an exception: `with` blocks run their exits.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        if instruction := os.environ.get(shells.VARIABLE):
+            return shells.complete(typer.main.get_command(app), instruction)
         app(prog_name="afx")
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else int(bool(ending.code))
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        return 130
+    except OutputError:
+        raise
     except Exception as error:
         if common.debugging():
             raise
-        sys.exit(common.fail(_told(error)))
+        return common.fail(_sentence(error))
+    return 0
 
 
-def _told(error: Exception) -> Exception:
+def _sentence(error: Exception) -> Exception:
     """Return an error that a person can act on."""
-    from afx.errors import AfxError, UnreachableError
-
     if isinstance(error, AfxError):
         return error
-    module = type(error).__module__.partition(".")[0]
-    if module in ("peewee", "psycopg", "psycopg_pool", "sqlite3"):
-        reason = str(error).partition("\n")[0]
-        return UnreachableError(f"The database failed ({reason}); nothing was written.")
-    if module == "redis":
+    if type(error).__module__.partition(".")[0] == "redis":
         return UnreachableError(f"Redis does not answer or refused a command: {error}.")
     if isinstance(error, OSError):
         place = f" ({error.filename})" if error.filename else ""

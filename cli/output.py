@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +16,23 @@ if TYPE_CHECKING:
     from models.paging import Page
 
 Limit = Annotated[
-    int, typer.Option("--limit", "-n", min=1, max=10_000, help="Rows to show at most.")
+    int | None,
+    typer.Option(
+        "--limit",
+        "-n",
+        min=0,
+        max=10_000,
+        help="Rows to show at most; 0: all [default: 100; all with --json].",
+        show_default=False,
+    ),
 ]
 After = Annotated[
     str | None, typer.Option("--after", help="Begin after this key (see the hint below a list).")
 ]
 Everything = Annotated[bool, typer.Option("--all", "-a", help="Show all rows, however many.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again every 2 seconds.")]
-_PAGE = 1_000
+_FOR_PEOPLE = 100
+_AT_ONCE = 1_000
 _WATCH_SECONDS = 2.0
 
 
@@ -34,59 +44,70 @@ def print_json(value: Any) -> None:
 def print_list(
     fetch: Callable[[Any, int], Page],
     columns: Sequence[str],
-    cells: Callable[[dict[str, Any]], Sequence[Any]],
+    cells: Callable[[Any], Sequence[Any]],
     *,
     as_json: bool,
-    limit: int,
+    limit: int | None,
     after: Any,
     everything: bool,
     empty: str,
 ) -> None:
-    """Print a list: one page of it, or all of it in constant memory.
+    """Print a list: some rows of it, or all of them in constant memory.
 
-    ``fetch`` takes (after, limit). If there is more, a hint goes to stderr.
+    ``fetch`` takes (after, limit). Without a limit, people get the first 100 rows
+    and a hint on stderr when there are more; programs get all. ``empty`` is said
+    when there is no row; ``no`` makes it.
     """
-    page = fetch(after, _PAGE if everything else limit)
+    if limit is None:
+        limit = 0 if as_json else _FOR_PEOPLE
+    everything = everything or limit == 0
+    page = fetch(after, _AT_ONCE if everything else limit)
+    pages = _all_pages(page, fetch) if everything else iter((page,))
     if as_json:
-        print("[", end="")
-        between = ""
-        while True:
-            for row in page.rows:
-                print(f"{between}{_dumps(row)}", end="")
-                between = ",\n "
-            if not everything or page.next is None:
-                break
-            page = fetch(page.next, _PAGE)
-        print("]")
+        _print_array(row for it in pages for row in it.rows)
     else:
-        print_table(columns, (cells(it) for it in page.rows), empty=empty)
-        while everything and page.next is not None:
-            page = fetch(page.next, _PAGE)
-            print_table(columns, (cells(it) for it in page.rows), empty="", header=False)
+        empty = empty if after is None else f"There is nothing after {after}."
+        for it in pages:
+            first = it is page
+            print_table(
+                columns, (cells(row) for row in it.rows), empty=empty if first else "", header=first
+            )
     if page.next is not None and not everything:
         print(f"there is more: --after {page.next!s}, or --all", file=sys.stderr)
+
+
+def no(things: str, *, filtered: bool, hint: str = "") -> str:
+    """Return what an empty list says: "No sessions match.", or that there is none at all."""
+    if filtered:
+        return f"No {things} match."
+    return f"There are no {things} yet{f'; {hint}' if hint else ''}."
+
+
+def to_plain(row: Any) -> Any:
+    """Return a row as JSON writes it: a dataclass becomes an object."""
+    return dataclasses.asdict(row) if dataclasses.is_dataclass(row) else row  # type: ignore[arg-type]
 
 
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, header: bool = True
 ) -> None:
-    """Print a table for people; ``empty`` is said when there is no row."""
-    held = [[cell(value) for value in row] for row in rows]
-    if not held:
+    """Print a table for people; ``empty`` is said on stderr when there is no row."""
+    texts = [[cell(value) for value in row] for row in rows]
+    if not texts:
         if empty:
             print(empty, file=sys.stderr)
         return
     from rich.cells import cell_len, set_cell_size
 
     wide = [
-        max([cell_len(row[i]) for row in held] + [len(column) if header else 0])
+        max([cell_len(row[i]) for row in texts] + [len(column) if header else 0])
         for i, column in enumerate(columns)
     ]
     if sys.stdout.isatty():
         import shutil
 
         _squeeze(wide, columns, shutil.get_terminal_size().columns - 2 * (len(columns) - 1))
-    lines = [list(columns), *held] if header else held
+    lines = [list(columns), *texts] if header else texts
     for row in lines:
         fitted = [
             set_cell_size(text, width)
@@ -98,13 +119,28 @@ def print_table(
 
 
 def print_fields(fields: dict[str, Any], *, as_json: bool) -> None:
-    """Print one thing: its fields below each other, or as one JSON object."""
+    """Print one thing: its fields below each other, or as one JSON object.
+
+    For people a field that has fields itself is spread over lines of its own.
+    """
     if as_json:
         print_json(fields)
         return
+    fields = flattened(fields)
     wide = max(len(name) for name in fields)
     for name, value in fields.items():
         print(f"{name.replace('_', ' '):<{wide}}  {cell(value)}")
+
+
+def flattened(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields without nesting: ``{"latency": {"p50": 1}}`` becomes ``latency p50``."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            found.update({f"{name} {key}": it for key, it in flattened(value).items()})
+        else:
+            found[name] = value
+    return found
 
 
 def repeat(draw: Callable[[], None], watch: bool) -> None:
@@ -121,7 +157,7 @@ def repeat(draw: Callable[[], None], watch: bool) -> None:
 
 
 def progress(text: str) -> None:
-    """Show on stderr how far long work is: one line that changes, on a terminal."""
+    """Show the progress of long work: one line that changes, when stderr is a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -143,7 +179,7 @@ def cell(value: Any) -> str:
         return ", ".join(cell(it) for it in value)
     if isinstance(value, dict):
         return ", ".join(f"{name}={cell(it)}" for name, it in value.items())
-    # A name may hold anything: what moves a terminal's cursor is not printed.
+    # A name may contain anything: what moves a terminal's cursor is not printed.
     text = str(value)
     return text if text.isprintable() else "".join(it if it.isprintable() else "�" for it in text)
 
@@ -170,6 +206,23 @@ def _squeeze(wide: list[int], columns: Sequence[str], room: int) -> None:
 def json_line(value: Any) -> str:
     """Return a value as one line of JSON."""
     return _dumps(value) + "\n"
+
+
+def _all_pages(page: Page, fetch: Callable[[Any, int], Page]) -> Iterator[Page]:
+    yield page
+    while page.next is not None:
+        page = fetch(page.next, _AT_ONCE)
+        yield page
+
+
+def _print_array(rows: Iterable[Any]) -> None:
+    """Print one JSON array, row by row."""
+    print("[", end="")
+    between = ""
+    for row in rows:
+        print(f"{between}{_dumps(to_plain(row))}", end="")
+        between = ",\n "
+    print("]")
 
 
 def _dumps(value: Any) -> str:

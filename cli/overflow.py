@@ -15,7 +15,7 @@ app = groups.group("The overflow: sessions that fit nowhere and wait for room.")
 
 @app.command("list")
 def list_(
-    limit: output.Limit = 50,
+    limit: output.Limit = None,
     after: Annotated[str | None, typer.Option("--after", help="Begin after this name.")] = None,
     everything: output.Everything = False,
     watch: output.Watch = False,
@@ -45,7 +45,7 @@ def list_(
                 limit=limit,
                 after=after,
                 everything=everything,
-                empty="Nobody waits.",
+                empty="The overflow queue is empty.",
             ),
             watch,
         )

@@ -9,12 +9,12 @@ app = groups.group("The private Redis of this home.")
 
 @app.command()
 def status() -> None:
-    """Tell whether the private Redis runs, and where."""
+    """Print whether the private Redis runs, and where."""
     from afx.local import private_redis
 
-    held = common.settings()
-    state = "runs" if private_redis.is_running(held.home) else "does not run"
-    print(f"the private Redis {state} at {private_redis.url_for(held.home)}")
+    settings = common.settings()
+    state = "is running" if private_redis.is_running(settings.home) else "is not running"
+    print(f"the private Redis {state} at {private_redis.url_for(settings.home)}")
 
 
 @app.command()
@@ -23,4 +23,4 @@ def stop() -> None:
     from afx.local import private_redis
 
     stopped = private_redis.stop(common.settings().home)
-    print("the private Redis has stopped" if stopped else "no private Redis ran")
+    print("the private Redis has stopped" if stopped else "no private Redis was running")

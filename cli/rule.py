@@ -105,7 +105,7 @@ def list_(
     enabled: Annotated[
         bool | None, typer.Option("--enabled/--disabled", help="Only those.")
     ] = None,
-    limit: output.Limit = 100,
+    limit: output.Limit = None,
     after: Annotated[int | None, typer.Option("--after", help="Begin after this id.")] = None,
     everything: output.Everything = False,
     database_url: common.DatabaseUrl = None,
@@ -137,7 +137,11 @@ def list_(
             limit=limit,
             after=after,
             everything=everything,
-            empty="There is no such rule; add one with 'afx rule add'.",
+            empty=output.no(
+                "rules",
+                filtered=owner is not None or enabled is not None,
+                hint="add one with 'afx rule add'",
+            ),
         )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli import common, groups, output
+from cli import common, complete, groups, output
 
 app = groups.group("A local Telegram, to try rules without an account.")
 
@@ -15,36 +17,105 @@ app = groups.group("A local Telegram, to try rules without an account.")
 @app.command()
 def start(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: a free one.")] = 0,
+    json: common.Json = False,
 ) -> None:
-    """Run the sandbox until it is told to stop; prints its address as JSON.
+    """Run the sandbox until it is stopped; prints its address.
 
     Example:  afx sandbox start --port 4430
     """
-    from afx.sandbox.process import run
+    from afx.sandbox.process import print_json, run
 
-    run(common.settings().home, port=port)
+    home = common.settings().home
+    run(home, port=port, started=print_json if json else partial(_started, home))
+
+
+def _started(home: Path, address: dict[str, Any]) -> None:
+    print(
+        f"the sandbox listens on {address['host']}:{address['port']}; home {home}\n"
+        "stop it with Ctrl-C or 'afx sandbox stop'; next: 'afx up' runs a cluster with it,\n"
+        "'afx sandbox account --session main --user NAME' adds an account as a session",
+        flush=True,
+    )
+
+
+@app.command()
+def stop() -> None:
+    """Stop the sandbox.
+
+    Example:  afx sandbox stop
+    """
+    _call("stop")
+    print("the sandbox stops")
 
 
 @app.command()
 def info(json: common.Json = False) -> None:
-    """Tell what runs in the sandbox."""
+    """Show the sandbox's address, and how much is in it."""
     found = _call("info")
-    if json:
-        output.print_json(found)
-        return
-    for name in ("host", "port", "pid", "accounts", "channels", "connections", "messages"):
-        print(f"{name:<12} {found[name]}")
+    if not json:
+        names = ("host", "port", "pid", "accounts", "channels", "connections", "messages")
+        found = {name: found[name] for name in names}
+    output.print_fields(found, as_json=json)
 
 
 @app.command()
 def account(
     name: Annotated[str, typer.Option("--name", help="Its first name.")] = "",
+    session: Annotated[
+        str, typer.Option("--session", help="Add it as this session; needs --user.")
+    ] = "",
+    session_prefix: Annotated[
+        str, typer.Option("--session-prefix", help="Add each as a session PREFIX1, PREFIX2, ….")
+    ] = "",
+    user: Annotated[
+        str, typer.Option("--user", help="Who owns the session.", autocompletion=complete.users)
+    ] = "",
+    count: Annotated[int, typer.Option("--count", min=1, max=10_000, help="How many.")] = 1,
+    database_url: common.DatabaseUrl = None,
+    json: common.Json = False,
 ) -> None:
-    """Make an account; prints it with its login, as JSON.
+    """Make accounts and add them as sessions; or print them with their logins, as JSON.
 
-    Example:  afx sandbox account | jq -r .login | afx session import main --user alice
+    A login is a password: with --session or --session-prefix it goes into the
+    database alone, encrypted.
+
+    Example:  afx sandbox account --session main --user alice
+
+    Example:  afx sandbox account --count 20 --session-prefix s --user alice
     """
-    output.print_json(_call("provision", count=1, name=name)[0])
+    names = _session_names(session, session_prefix, user, count)
+    if not names:
+        made = _call("provision", count=count, name=name)
+        output.print_json(made[0] if count == 1 else made)
+        return
+    with common.changing(database_url) as (settings, actor):
+        from afx.operations.sandbox import add_accounts
+
+        added = add_accounts(
+            actor,
+            common.vault(settings),
+            names,
+            user,
+            lambda count: _call("provision", count=count, name=name),
+        )
+    if json:
+        output.print_json([output.to_plain(it) for it in added])
+        return
+    for it in added:
+        print(f"session {it.session} added (id {it.id}): account {it.account}")
+
+
+def _session_names(session: str, prefix: str, user: str, count: int) -> list[str]:
+    """Return the names of the sessions to add; raises UsageError for options that conflict."""
+    from afx.errors import UsageError
+
+    if session and (prefix or count > 1):
+        raise UsageError("--session names one session; for more give --session-prefix.")
+    if bool(session or prefix) != bool(user):
+        raise UsageError("Give --user together with --session or --session-prefix.")
+    if session:
+        return [session]
+    return [f"{prefix}{number}" for number in range(1, count + 1)] if prefix else []
 
 
 @app.command()
@@ -81,7 +152,7 @@ def chats(json: common.Json = False) -> None:
     output.print_table(
         ("ID", "TITLE", "MEMBERS"),
         (list(it.values()) for it in found),
-        empty="There is no chat; make one with 'afx sandbox channel TITLE'.",
+        empty=output.no("chats", filtered=False, hint="make one with 'afx sandbox channel TITLE'"),
     )
 
 
@@ -89,7 +160,9 @@ def chats(json: common.Json = False) -> None:
 def post(
     chat: str,
     text: str,
-    author: Annotated[int, typer.Option("--author", help="Who posts; 0: the channel.")] = 0,
+    author: Annotated[
+        int, typer.Option("--author", help="The account that posts; 0: the channel.")
+    ] = 0,
 ) -> None:
     """Post a message to a chat, as its author would.
 
@@ -102,7 +175,9 @@ def post(
 def messages(
     chat: str,
     after: Annotated[int, typer.Option("--after", help="Only messages after this id.")] = 0,
-    account: Annotated[int, typer.Option("--account", help="Whose box, for private chats.")] = 0,
+    account: Annotated[
+        int, typer.Option("--account", help="The account whose private chat it is.")
+    ] = 0,
     json: common.Json = False,
 ) -> None:
     """List a chat's messages.
@@ -116,40 +191,40 @@ def messages(
     output.print_table(
         ("ID", "SENDER", "TEXT"),
         ((it["id"], it["sender"] or None, it["text"]) for it in found),
-        empty="The chat holds no such message.",
+        empty=output.no("messages", filtered=after > 0),
     )
 
 
 @app.command()
 def code(phone: str) -> None:
-    """Tell the sign-in code that was 'sent' to a phone."""
+    """Print the sign-in code that was 'sent' to a phone."""
     print(_call("code", phone=phone))
 
 
 @app.command()
 def password(account: int, text: str) -> None:
-    """Turn two-step verification of an account on; an empty text turns it off."""
+    """Set the password of an account's two-step verification; an empty one turns it off."""
     _call("password", account=account, password=text)
 
 
 @app.command()
 def scan(url: str, account: int) -> None:
-    """Scan the QR code of a sign-in with an account's phone; by the link below it."""
+    """Scan the QR code of a sign-in with an account's phone; URL is the link below the code."""
     from afx.errors import UsageError
 
     if not _call("scan", url=url, account=account):
-        raise UsageError("Nobody shows such a code now, or it has expired; take the newest.")
+        raise UsageError("No sign-in shows this code, or it has expired; use the newest code.")
 
 
 @app.command()
 def ledger(json: common.Json = False) -> None:
-    """Judge the promised routes: lost, doubled, out of order, revoked."""
+    """Count what was posted, sent, lost, duplicated, out of order; and revoked logins.
+
+    Lost, duplicated and out-of-order copies are counted for the routes that a lab or
+    a benchmark has promised; without any they are 0.
+    """
     found = _call("judge")
-    if json:
-        output.print_json(found)
-        return
-    for name, value in found.items():
-        print(f"{name:<14} {value}")
+    output.print_fields(found, as_json=json)
 
 
 @app.command()
@@ -172,13 +247,13 @@ def drop(
 
 @app.command()
 def delay(seconds: float) -> None:
-    """Hold back every answer for so long; 0 ends it."""
+    """Delay every answer by some seconds; 0 ends it."""
     _call("delay", seconds=seconds)
 
 
 @app.command()
 def refuse(
-    off: Annotated[bool, typer.Option("--off", help="Take connections again.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Accept connections again.")] = False,
 ) -> None:
     """Refuse new connections."""
     _call("refuse", on=not off)

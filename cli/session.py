@@ -126,7 +126,7 @@ def list_(
     ] = None,
     trouble: Annotated[bool, typer.Option("--trouble", help="Only with a trouble.")] = False,
     prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
-    limit: output.Limit = 100,
+    limit: output.Limit = None,
     after: output.After = None,
     everything: output.Everything = False,
     watch: output.Watch = False,
@@ -159,7 +159,11 @@ def list_(
                 limit=limit,
                 after=after,
                 everything=everything,
-                empty="There is no such session; add one with 'afx session import'.",
+                empty=output.no(
+                    "sessions",
+                    filtered=chosen != SessionFilter(),
+                    hint="add one with 'afx session import'",
+                ),
             ),
             watch,
         )

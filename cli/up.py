@@ -17,29 +17,16 @@ def up(
 ) -> None:
     """Run a whole cluster on this machine; Ctrl-C ends it cleanly.
 
+    A process that ends is restarted; the command ends when one keeps ending.
+
     Example:  afx up --workers 3
     """
-    from afx.local import private_redis
-    from afx.local.processes import Fleet
+    from afx.local.cluster import run_cluster
+    from afx.local.home_lock import home_lock
 
-    held = common.settings(redis_url=redis_url, database_url=database_url)
-    ours = not held.redis_url and not private_redis.is_running(held.home)
-    url = common.redis_url(held, start=True)
-    with common.database(held):
-        pass
-    common.vault(held)
-    fleet = Fleet(held, url)
-    try:
-        fleet.start_coordinator()
-        for number in range(1, workers + 1):
-            fleet.start_worker(f"w{number}")
-        print(
-            f"the cluster runs: 1 coordinator, {workers} nodes; home {held.home}", file=sys.stderr
-        )
-        print("look at it with 'afx status'; end it with Ctrl-C", file=sys.stderr)
-        fleet.wait()
-    finally:
-        print("stopping: sessions first, then the coordinator", file=sys.stderr)
-        fleet.stop()
-        if ours:
-            private_redis.stop(held.home)
+    settings = common.settings(redis_url=redis_url, database_url=database_url)
+    with home_lock(settings.home, "up", "afx up"):
+        with common.database(settings):
+            pass  # it exists and has this version's schema: the coordinator finds it so
+        common.vault(settings)
+        run_cluster(settings, nodes=workers, notify=lambda line: print(line, file=sys.stderr))

@@ -41,7 +41,7 @@ def list_(
         str | None,
         typer.Option("--tier", help="Only of this tier.", autocompletion=complete.tiers),
     ] = None,
-    limit: output.Limit = 100,
+    limit: output.Limit = None,
     after: output.After = None,
     everything: output.Everything = False,
     database_url: common.DatabaseUrl = None,
@@ -62,7 +62,9 @@ def list_(
             limit=limit,
             after=after,
             everything=everything,
-            empty="There is no such user; add one with 'afx user add NAME'.",
+            empty=output.no(
+                "users", filtered=tier is not None, hint="add one with 'afx user add NAME'"
+            ),
         )
 
 

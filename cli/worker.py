@@ -134,7 +134,9 @@ def list_(
                     )
                     for it in found
                 ),
-                empty="No node has registered; start one with 'afx worker start'.",
+                empty=output.no(
+                    "nodes", filtered=bool(label), hint="start one with 'afx worker start'"
+                ),
             )
 
         output.repeat(draw, watch)

@@ -1,1 +1,1 @@
-"""What RQ may run, and the queues' names."""
+"""The functions by which RQ's tools show this cluster's jobs."""

@@ -1,20 +1,34 @@
-"""Orders to a node, about its sessions."""
+"""Jobs about sessions, by the names under which they lie in RQ.
+
+A node runs them from its own registry, after it has verified their signature. A stock RQ
+worker imports these functions instead: it must not be used on this cluster's queues.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
-from afx.node.executor import current
+from typing import NoReturn
 
 
-def wait(session: int, tier: str, reason: str) -> None:
-    """Stand for a session in the overflow; nobody runs it.
+def start(**_envelope: object) -> NoReturn:
+    """Order a node to start sessions."""
+    _refuse()
 
-    A worker that is pointed at the overflow by mistake does no harm: the session
-    waits in SQL, and its job comes back.
+
+def stop(**_envelope: object) -> NoReturn:
+    """Order a node to stop sessions."""
+    _refuse()
+
+
+def wait(**_envelope: object) -> None:
+    """Stand for a session in the overflow; no worker runs it.
+
+    A stock worker that is pointed at the overflow does no harm: the session waits in
+    SQL, and its job comes back.
     """
 
 
-def order(envelope: dict[str, Any]) -> dict[str, Any]:
-    """Start or stop sessions; returns which were accepted and which refused."""
-    return current().order(envelope)
+def _refuse() -> NoReturn:
+    raise RuntimeError(
+        "A stock RQ worker took an order from a node's queue; stop that worker "
+        "and start nodes with 'afx worker start'."
+    )

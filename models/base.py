@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import peewee
 from peewee import DatabaseProxy, Model, SqliteDatabase, TextField
 
-from afx.errors import ConfigError, UnreachableError
+from afx.errors import ConfigError
+from models.errors import translated
 
 proxy = DatabaseProxy()
 _BUSY_MS = 10_000
@@ -34,7 +35,7 @@ class UtcField(peewee.BigIntegerField):  # type: ignore[misc]
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a naive datetime has no place in the database")
+            raise ValueError("a naive datetime cannot be stored")
         return micros(value)
 
     def python_value(self, value: int | None) -> datetime | None:
@@ -73,7 +74,7 @@ def open_database(url: str) -> Any:
     """Connect to a database URL and make it the one that all tables use.
 
     Raises ConfigError for a URL of another kind, UnreachableError when the
-    database does not answer.
+    database does not answer, StorageError when it cannot be opened.
     """
     parts = urlsplit(url)
     database: Any
@@ -98,12 +99,8 @@ def open_database(url: str) -> Any:
         raise ConfigError(
             f"The database URL {url!r} is neither sqlite:///PATH nor postgresql://…; correct it."
         )
-    try:
+    with translated():
         database.connect()
-    except peewee.OperationalError as error:
-        raise UnreachableError(
-            f"The database does not answer ({str(error).splitlines()[0]}); check AFX_DATABASE_URL."
-        ) from error
     proxy.initialize(database)
     return database
 
@@ -130,17 +127,12 @@ def close_database() -> None:
 def transaction(*, keep: bool = True) -> Iterator[None]:
     """Commit what the block writes, or nothing of it; nothing when not ``keep``.
 
-    Raises UnreachableError when the database fails meanwhile.
+    Raises UnreachableError, or StorageError, when the database fails meanwhile.
     """
-    try:
-        with proxy.atomic() as held:
-            yield
-            if not keep:
-                held.rollback()
-    except peewee.OperationalError as error:
-        raise UnreachableError(
-            f"The database failed ({str(error).splitlines()[0]}); nothing was written."
-        ) from error
+    with translated(), proxy.atomic() as atomic:
+        yield
+        if not keep:
+            atomic.rollback()
 
 
 def execute_many(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

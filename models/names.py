@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,8 +40,31 @@ def beginning(field: Any, prefix: str) -> Any:
 
 def by_prefix(table: Any, prefix: str) -> list[str]:
     """Return a few names that begin with a text, in order."""
-    query = table.select(table.name).order_by(table.name).limit(_SHOWN + 1)
-    return [str(name) for (name,) in query.where(beginning(table.name, prefix)).tuples()]
+    return _first(table.select(table.name), table.name, beginning(table.name, prefix), _SHOWN + 1)
+
+
+def completions(query: Any, text: Any, prefix: str, *, most: int = 1_000) -> list[str]:
+    """Return names that begin with a text: all of them, or some when there are more.
+
+    ``query`` selects ``text``. A shell inserts what all candidates have in common, so
+    those that are returned have no more in common than all that there are.
+    """
+    found = _first(query, text, beginning(text, prefix), most)
+    if len(found) < most:
+        return found
+    # Texts, not paths: characters are what counts.
+    while len(common := os.path.commonprefix(found)) > len(prefix):  # noqa: RUF071
+        others = beginning(text, prefix) & ~beginning(text, common)
+        other = _first(query, text, others, 1)
+        if not other:
+            break
+        found += other
+    return found
+
+
+def _first(query: Any, text: Any, condition: Any, limit: int) -> list[str]:
+    rows = query.where(condition).order_by(text).limit(limit)
+    return [str(name) for (name,) in rows.tuples()]
 
 
 def find(table: Any, kind: str, text: str) -> Any:

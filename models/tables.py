@@ -37,6 +37,7 @@ CONTROL_KINDS = (
     "resume",
     "remove",
 )
+CONTROL_SUBJECTS = ("node", "session", "coordinators")
 SCALING_DECISIONS = ("out", "in", "hold")
 
 
@@ -268,14 +269,16 @@ WorkerTask.add_index(WorkerTask.index(WorkerTask.finished_at, name="worker_tasks
 
 
 class WorkerControl(Table):
-    """An operator's command, from the request to its end."""
+    """A command about a node, a session or the coordinators, from the request to its end."""
 
     id = AutoField()
     kind = CharField(max_length=10, constraints=[_one_of("kind", CONTROL_KINDS)])
     state = CharField(
         max_length=12, default="requested", constraints=[_one_of("state", CONTROL_STATES)]
     )
+    subject = CharField(max_length=12, constraints=[_one_of("subject", CONTROL_SUBJECTS)])
     worker = CharField(max_length=100, default="")
+    """The node that it is about, or to which a session moves."""
     incarnation = CharField(max_length=40, default="")
     """The incarnation that it was sent to; empty: the running one."""
     session = ForeignKeyField(Session, null=True, backref="controls", on_delete="SET NULL")

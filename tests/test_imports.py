@@ -17,6 +17,7 @@ PURE = [
     "afx/coordinator/decisions/liveness.py",
     "afx/coordinator/decisions/epochs.py",
     "afx/coordinator/decisions/control_progress.py",
+    "afx/coordinator/decisions/node_state.py",
     "afx/coordinator/decisions/fairness.py",
     "afx/coordinator/decisions/preemption.py",
     "afx/coordinator/decisions/session_size.py",

@@ -1,13 +1,17 @@
-"""The names of the RQ queues, and of the jobs in them."""
+"""The names of the RQ queues, and of the kinds of jobs in them.
+
+A kind's name is also the function name that RQ's tools show; it is never imported.
+"""
 
 from __future__ import annotations
 
-ORDER = "jobs.sessions.order"
+START = "jobs.sessions.start"
+STOP = "jobs.sessions.stop"
 WAIT = "jobs.sessions.wait"
 OVERFLOW = "overflow"
-"""Unschedulable sessions; the coordinator removes them again."""
+"""Sessions for which no node has room; no worker takes jobs from it."""
 
 
 def node(name: str, incarnation: str) -> str:
-    """Return the queue of one incarnation of a node; no other incarnation reads it."""
+    """The queue of one incarnation of a node: no later one takes its orders."""
     return f"node-{name}-{incarnation}"

@@ -1,47 +1,52 @@
-"""Carries out operators' controls, from the request to the acknowledgement.
+"""Carries out controls, from the request to the acknowledgement.
 
-What is wanted of a node lies in SQL and goes to it with its next heartbeat; the
-one after tells that the node has heard it. What is wanted of a session lies in
-SQL too, and is acknowledged by what its node reports. So all that is left here
-is to see how far each control has come: ``node_step`` and ``session_step``.
+The desired state of a node is in SQL; the node learns of it with its next heartbeat, and
+acknowledges it with the one after. The desired state of a session is in SQL as well, and
+is acknowledged by what its node reports. So what is left to do here is to note how far
+each control has come: ``decisions/control_progress.py`` says that, one function per kind.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.coordinator import control_steps
 from afx.coordinator.assignments import AssignmentTable
-from afx.coordinator.coordinator_restart import CoordinatorRestart, is_for_coordinators
+from afx.coordinator.control_snapshots import ControlSnapshots
+from afx.coordinator.coordinator_restart import CoordinatorRestart
+from afx.coordinator.decisions import node_state
 from afx.coordinator.decisions.control_progress import (
+    COORDINATORS_PROGRESS,
+    NODE_PROGRESS,
+    SESSION_PROGRESS,
+    ControlSnapshot,
     NodeSnapshot,
-    SessionSnapshot,
-    Step,
-    coordinator_step,
-    node_step,
-    session_step,
 )
 from afx.coordinator.moves import MoveNews
 from afx.errors import UsageError
 from models.base import transaction
 from models.storage import cluster, controls, placing, workers
-from models.storage.placing import Standing
-from models.tables import WorkerControl
+from models.storage.control_subjects import (
+    Control,
+    CoordinatorsSubject,
+    NodeSubject,
+    SessionSubject,
+)
 from models.transitions import TransitionError
 
-_AGAIN_SECONDS = 600.0
+_ACTOR = "coordinator"
+_RESTART_AGAIN_SECONDS = 600.0
 
 log = structlog.get_logger()
 
 
 class Controls:
-    """The controls that are open, and the wishes that stand behind them.
-
-    ``term`` is the leader's, whose controls these are.
-    """
+    """The open controls, and the desired states of the nodes, in one leader's term."""
 
     def __init__(
         self, registry: Registry, table: AssignmentTable, restart: CoordinatorRestart, term: int
@@ -50,99 +55,121 @@ class Controls:
         self._table = table
         self._restart = restart
         self._term = term
-        self._open: list[WorkerControl] = []
-        self._desired: dict[str, str] = {}
-        self._renewed: dict[str, float] = {}
-        """Node → when it was last made to begin anew, for it did not answer."""
+        self._open: list[Control] = []
+        self._desired_states: dict[str, str] = {}
+        self._restarted_at: dict[str, float] = {}
+        """Node → when it was last restarted because it did not answer."""
+        self._stuck_since: dict[int, float] = {}
+        """Control → since when no other node has had room for what its node still runs."""
 
     def read(self) -> None:
-        """Read what operators want, from SQL."""
+        """Read the open controls and the desired states from SQL."""
         self._open = controls.open_ones()
-        self._desired = workers.desired_states()
+        self._desired_states = workers.desired_states()
 
     def apply_desired_states(self, nodes: Sequence[WorkerView]) -> list[WorkerView]:
-        """Tell the nodes what is wanted of them; returns them in their new states.
+        """Set the states of the nodes; returns the nodes in their new states.
 
-        A node that has just registered is ready by itself: before anything is
-        placed it is what it was before.
+        A node that has just registered is ready by itself: it gets its desired
+        state before anything is placed on it.
         """
-        homes = {"", *(it.incarnation for it in nodes)}
-        kinds = {it.worker: it.kind for it in self._open if it.incarnation in homes}
-        forced = {it.worker for it in self._open if it.forced and it.incarnation in homes}
+        running = {"", *(it.incarnation for it in nodes)}
+        kinds: dict[str, set[str]] = defaultdict(set)
+        forced: set[str] = set()
+        for control in self._open:
+            if isinstance(control.subject, NodeSubject) and control.incarnation in running:
+                kinds[control.subject.name].add(control.kind)
+                if control.forced:
+                    forced.add(control.subject.name)
         counts = self._table.counts()
-        after: list[WorkerView] = []
-        for it in nodes:
-            state = self._desired.get(it.name, "ready")
-            if kinds.get(it.name) == "stop":
-                state = "stopping"
-            elif kinds.get(it.name) == "recycle" or it.name in forced:
-                # First it is emptied, as by a drain; then it begins anew.
-                full = counts[it.incarnation] and it.name not in forced
-                state = "draining" if full else "recycling"
-            if it.state in LIVE_STATES and it.state not in (state, "stopping", "recycling"):
-                if self._registry.set_desired_state(it.name, it.incarnation, state, self._term):  # type: ignore[arg-type]
-                    log.info("node_desired_state_set", node=it.name, state=state)
-                    it = replace(it, state=state)  # type: ignore[arg-type]  # noqa: PLW2901
-            after.append(it)
-        return after
+        return [
+            self._apply(
+                it,
+                node_state.target_state(
+                    self._desired_states.get(it.name, "ready"),
+                    kinds=kinds[it.name],
+                    forced=it.name in forced,
+                    sessions=counts.get(it.incarnation, 0),
+                ),
+            )
+            for it in nodes
+        ]
+
+    def _apply(self, node: WorkerView, state: str) -> WorkerView:
+        if node.state not in LIVE_STATES or not node_state.may_change(node.state, state):
+            return node
+        if not self._registry.set_desired_state(node.name, node.incarnation, state, self._term):  # type: ignore[arg-type]
+            return node
+        log.info("node_desired_state_set", node=node.name, state=state)
+        return replace(node, state=state)  # type: ignore[arg-type]
 
     def restart_unresponsive(
-        self, silent: Mapping[str, int], nodes: Sequence[WorkerView], now: float
+        self, unanswered: Mapping[str, int], nodes: Sequence[WorkerView], now: float
     ) -> None:
-        """Let nodes begin anew that live and do not answer orders.
+        """Restart nodes that send heartbeats and do not answer orders.
 
-        ``silent`` is incarnation → how many of its sessions it says nothing of. Its
-        supervisor ends the host: only then are they free. A node for which that
+        ``unanswered`` is incarnation → how many of its sessions have not answered.
+        The supervisor ends the host: only then are they free. A node for which that
         has not helped, such as one with another secret key, is cordoned.
         """
-        held = {it.worker: it for it in self._open if it.kind == "recycle"}
         for node in nodes:
-            count = silent.get(node.incarnation)
-            before = held.get(node.name)
-            if not count or node.state not in LIVE_STATES or (before and before.forced):
+            count = unanswered.get(node.incarnation)
+            if not count or node.state not in LIVE_STATES:
                 continue
-            told = f"it does not answer for {count} sessions"
-            again = now - self._renewed.get(node.name, -_AGAIN_SECONDS) < _AGAIN_SECONDS
+            recycle = self._find_recycle(node.name)
+            if recycle is not None and recycle.forced:
+                continue
+            last = self._restarted_at.get(node.name)
+            again = last is not None and now - last < _RESTART_AGAIN_SECONDS
+            note = f"node does not answer for {count} sessions"
             if again:
-                told += ", again: it is cordoned"
+                note += " again, and is cordoned"
             try:
                 with transaction():
                     cluster.hold(self._term)
-                    self._request_renewal(node, before, told, cordon=again)
+                    self._request_restart(node, recycle, note, cordon=again)
             except UsageError as error:
-                log.info("control_overtaken", node=node.name, reason=str(error))
+                log.info("control_superseded", node=node.name, reason=str(error))
                 continue
-            self._renewed[node.name] = now
-            log.error("node_silent", node=node.name, reason=told)
+            self._restarted_at[node.name] = now
+            log.error("node_unresponsive", node=node.name, sessions=count, cordoned=again)
             self.read()
 
-    def _request_renewal(
-        self, node: WorkerView, before: WorkerControl | None, told: str, *, cordon: bool
+    def _find_recycle(self, node: str) -> Control | None:
+        subject = NodeSubject(node)
+        found = [it for it in self._open if it.kind == "recycle" and it.subject == subject]
+        return found[-1] if found else None
+
+    def _request_restart(
+        self, node: WorkerView, recycle: Control | None, note: str, *, cordon: bool
     ) -> None:
-        if before:
-            controls.force(before.id, told)
+        subject = NodeSubject(node.name)
+        if recycle is not None:
+            controls.force(recycle.id, note)
         else:
             controls.request(
-                "recycle",
-                "coordinator",
-                worker=node.name,
+                kind="recycle",
+                subject=subject,
+                actor=_ACTOR,
                 incarnation=node.incarnation,
                 forced=True,
-                note=told,
+                note=note,
             )
-        if cordon and self._desired.get(node.name) != "cordoned":
+        if cordon and self._desired_states.get(node.name) != "cordoned":
             workers.set_desired_state(node.name, "cordoned")
-            controls.request("cordon", "coordinator", worker=node.name, note=told)
+            controls.request(kind="cordon", subject=subject, actor=_ACTOR, note=note)
 
     def asked_moves(self) -> dict[int, str]:
-        """Return the moves that operators ask for: session → node, or any.
+        """Return the moves that operators request: session → node, empty for any.
 
-        Also those that were begun: after a change of the leader they begin anew.
+        They include those that have begun: a new leader begins them again.
         """
         return {
-            it.session_id: it.worker
+            it.subject.session_id: it.target
             for it in self._open
-            if it.kind == "move" and it.session_id is not None
+            if it.kind == "move"
+            and isinstance(it.subject, SessionSubject)
+            and it.subject.session_id is not None
         }
 
     def advance(
@@ -152,116 +179,67 @@ class Controls:
         news: MoveNews,
         now: float,
     ) -> bool:
-        """Note in SQL how far each control has come, and what follows from its end.
+        """Note in SQL how far each control has come, and do what its end brings.
 
-        True when this coordinator itself has to begin anew.
+        True when this coordinator itself has to restart.
         """
         if not self._open:
             return False
-        by_name = {it.name: it for it in nodes}
-        counts = self._table.counts()
-        by_worker: dict[str, int] = {}
-        for active in self._table.active.values():
-            by_worker[active.worker] = by_worker.get(active.worker, 0) + 1
-        standings = placing.standing([it.session_id for it in self._open if it.session_id])
+        sessions = [it.subject for it in self._open if isinstance(it.subject, SessionSubject)]
+        snapshots = ControlSnapshots(
+            nodes=nodes,
+            desired_states=self._desired_states,
+            table=self._table,
+            standings=placing.standing([it.session_id for it in sessions if it.session_id]),
+            moving=moving,
+            news=news,
+        )
         with transaction():
             cluster.hold(self._term)
-            for it in self._open:
-                if is_for_coordinators(it):
-                    older = self._restart.is_older_than(it)
-                    waited = self._restart.waited(it, now)
-                    self._take(it, coordinator_step(it.state, older, waited), None)
-                elif it.session_id is None and it.worker and it.kind not in ("move",):
-                    look = self._node_look(it.worker, by_name, counts, by_worker, news)
-                    self._take(it, node_step(it.kind, it.state, it.incarnation, look), look)
-                else:
-                    session = it.session_id or 0
-                    held = self._session_look(
-                        standings.get(session),
-                        session,
-                        session in moving,
-                        news.refused.get(session, ""),
-                    )
-                    target = it.worker or news.begun.get(session, "")
-                    self._take(it, session_step(it.kind, it.state, target, held), None, target)
+            for control in self._open:
+                try:
+                    self._advance_one(control, snapshots, now)
+                except TransitionError as error:
+                    # An operator has cancelled it since it was read.
+                    log.info("control_superseded", control=control.id, reason=str(error))
+        opened = {it.id for it in self._open}
+        self._stuck_since = {it: at for it, at in self._stuck_since.items() if it in opened}
         return self._restart.is_due(self._open, now, leads=True)
 
-    def _session_look(
-        self, standing: Standing | None, session: int, moving: bool, refused: str
-    ) -> SessionSnapshot:
-        if standing is None:
-            return SessionSnapshot(exists=False)
-        active = self._table.active.get(session)
-        return SessionSnapshot(
-            True,
-            standing.desired_state,
-            standing.removing,
-            standing.has_rule,
-            standing.trouble or standing.waits,
-            active.worker if active else "",
-            active.state if active else "",
-            moving,
-            refused,
-        )
+    def _advance_one(self, control: Control, snapshots: ControlSnapshots, now: float) -> None:
+        match control.subject:
+            case NodeSubject(name):
+                node = self._with_stuck_time(control, snapshots.node(name), now)
+                step = NODE_PROGRESS[control.kind](_snapshot(control), node)
+                control_steps.apply(control, step, incarnation=node.incarnation)
+                if step.state == "done":
+                    self._finish(control.kind, name)
+            case SessionSubject(session_id):
+                target = control.target or snapshots.destination(session_id)
+                session = snapshots.session(session_id)
+                step = SESSION_PROGRESS[control.kind](_snapshot(control, target), session)
+                control_steps.apply(control, step, target=target)
+            case CoordinatorsSubject():
+                coordinators = self._restart.snapshot(control, now)
+                step = COORDINATORS_PROGRESS[control.kind](_snapshot(control), coordinators)
+                control_steps.apply(control, step)
 
-    def _node_look(
-        self,
-        name: str,
-        by_name: Mapping[str, WorkerView],
-        counts: Mapping[str, int],
-        by_worker: Mapping[str, int],
-        news: MoveNews,
-    ) -> NodeSnapshot:
-        wanted = self._desired.get(name, "ready")
-        view = by_name.get(name)
-        if view is None or view.state not in LIVE_STATES:
-            return NodeSnapshot("", "", "", wanted, by_worker.get(name, 0))
-        return NodeSnapshot(
-            view.incarnation,
-            view.state,
-            view.seen,
-            wanted,
-            counts.get(view.incarnation, 0),
-            news.stuck.get(view.incarnation, 0),
-        )
+    def _with_stuck_time(self, control: Control, node: NodeSnapshot, now: float) -> NodeSnapshot:
+        """Return the node with the time for which nothing of it could move."""
+        if not node.sessions or node.stuck < node.sessions:
+            self._stuck_since.pop(control.id, None)
+            return node
+        since = self._stuck_since.setdefault(control.id, now)
+        return replace(node, stuck_seconds=now - since)
 
-    def _take(
-        self, control: WorkerControl, step: Step, look: NodeSnapshot | None, target: str = ""
-    ) -> None:
-        try:
-            self._note(control, step, look, target)
-        except TransitionError as error:
-            # Somebody called it off since it was read.
-            log.info("control_overtaken", control=control.id, reason=str(error))
+    def _finish(self, kind: str, node: str) -> None:
+        if kind == "drain":
+            # As with other schedulers: a drained node stays empty until it is uncordoned.
+            workers.set_desired_state(node, "cordoned")
+        elif kind == "remove":
+            self._registry.forget(node, self._term)
+            workers.remove(node)
 
-    def _note(
-        self, control: WorkerControl, step: Step, look: NodeSnapshot | None, target: str
-    ) -> None:
-        number = control.id
-        if step.state == "sent":
-            bound = {"incarnation": look.incarnation} if look else {"worker": target}
-            controls.mark_sent(number, step.note, **bound)
-        elif step.state == "acknowledged":
-            controls.mark_acknowledged(number, step.note)
-        elif step.state == "done":
-            controls.mark_done(number, step.note)
-            self._follow(control)
-        elif step.state == "failed":
-            controls.mark_failed(number, step.note)
-        elif step.state == "cancelled":
-            controls.cancel(number, step.note)
-        elif step.note and step.note != control.note:
-            controls.set_note(number, step.note)
-        if step.state in ("done", "failed", "cancelled"):
-            log.info("control_ended", control=number, kind=control.kind, state=step.state)
 
-    def _follow(self, control: WorkerControl) -> None:
-        """Do what a control's end brings with it."""
-        if control.session_id is not None or not control.worker:
-            return
-        if control.kind == "drain":
-            # As with other schedulers: what was emptied stays empty until it is let go.
-            workers.set_desired_state(control.worker, "cordoned")
-        elif control.kind == "remove":
-            self._registry.forget(control.worker, self._term)
-            workers.remove(control.worker)
+def _snapshot(control: Control, target: str = "") -> ControlSnapshot:
+    return ControlSnapshot(state=control.state, incarnation=control.incarnation, target=target)

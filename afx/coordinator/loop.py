@@ -18,6 +18,7 @@ from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
 from afx.errors import FencedError, UnreachableError
+from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 from models.base import DATABASE_ERRORS, reopen_database
 from models.storage import cluster, controls
@@ -38,12 +39,14 @@ class Coordinator:
     ) -> None:
         client = connect(redis_url)
         raw_client = connect(redis_url, decode=False)
+        signing_keys = SigningKeys(vault.signing_keys())
         self._resources = Resources(
             settings=settings,
             client=client,
             raw_client=raw_client,
             registry=Registry(client),
-            orders=Orders(raw_client, vault.signing_key(), settings.job_ttl_seconds),
+            orders=Orders(raw_client, signing_keys, settings.job_ttl_seconds, clock=clock.time),
+            signing_keys=signing_keys,
             clock=clock,
             restart=CoordinatorRestart(),
         )

@@ -2,53 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from uuid import uuid4
 
 import redis
 from rq import Queue
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from afx.cluster import queues
-from afx.security.signing import sign
+from afx.cluster.job_envelope import JobEnvelope
+from afx.cluster.session_orders import (
+    ORDER_PURPOSE,
+    SESSIONS_AT_ONCE,
+    SessionOrder,
+    encode_order,
+)
+from afx.cluster.signed_job import SignedJob
+from afx.security.signing import SigningKeys
 
-_BATCH = 100
+_KINDS = {"start": queues.START, "stop": queues.STOP}
 
 
 class Orders:
     """Writes the coordinator's orders."""
 
-    def __init__(self, client: redis.Redis, key: bytes, ttl_seconds: float) -> None:
-        """``client`` must not decode answers: RQ reads bytes."""
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: SigningKeys,
+        ttl_seconds: float,
+        *,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
+    ) -> None:
+        """``client`` must not decode answers: RQ reads bytes. ``clock`` is the wall clock."""
         self._redis = client
-        self._key = key
+        self._keys = keys
         self._ttl = ttl_seconds
+        self._clock = clock
+        self._new_id = new_id
 
     def forget(self, node: str, incarnation: str) -> None:
-        """Remove the queue of a dead incarnation, with what is left in it."""
-        Queue(
-            queues.node(node, incarnation), connection=self._redis, serializer=JSONSerializer
-        ).delete(delete_jobs=True)
+        """Remove what RQ keeps of a dead incarnation; the jobs themselves expire."""
+        queue = self._queue(node, incarnation)
+        registries = (StartedJobRegistry, FinishedJobRegistry, FailedJobRegistry)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.srem(Queue.redis_queues_keys, queue.key)
+        workers = WORKERS_BY_QUEUE_KEY % queue.name
+        pipe.sdiffstore(REDIS_WORKER_KEYS, [REDIS_WORKER_KEYS, workers])
+        pipe.delete(
+            queue.key,
+            queue.intermediate_queue_key,
+            workers,
+            *(it(queue.name, connection=self._redis).key for it in registries),
+        )
+        # A key of a wrong type is another writer's doing, and no reason to stop.
+        pipe.execute(raise_on_error=False)
 
     def send(
-        self, kind: str, term: int, node: str, incarnation: str, items: Sequence[tuple[int, int]]
+        self,
+        kind: str,
+        term: int,
+        node: str,
+        incarnation: str,
+        items: Sequence[tuple[int, int]],
     ) -> None:
         """Order a node to ``start`` or ``stop`` sessions, given as (session, epoch)."""
-        queue = Queue(
-            queues.node(node, incarnation), connection=self._redis, serializer=JSONSerializer
-        )
-        jobs = []
-        for start in range(0, len(items), _BATCH):
-            body = {"kind": kind, "term": term, "items": items[start : start + _BATCH]}
-            envelope = sign(self._key, incarnation, body, self._ttl)
-            jobs.append(
-                Queue.prepare_data(
-                    queues.ORDER,
-                    args=(envelope,),
-                    timeout=60,
-                    ttl=int(self._ttl) or 1,
-                    result_ttl=60,
-                    failure_ttl=3600,
-                    description=f"{kind} sessions on {node}",
-                )
+        queue = self._queue(node, incarnation)
+        pipe = self._redis.pipeline()
+        for begin in range(0, len(items), SESSIONS_AT_ONCE):
+            order = SessionOrder(term, tuple(items[begin : begin + SESSIONS_AT_ONCE]))
+            now = self._clock()
+            envelope = JobEnvelope(
+                purpose=ORDER_PURPOSE,
+                audience=incarnation,
+                job_id=self._new_id(),
+                kind=_KINDS[kind],
+                arguments=encode_order(order),
+                issued=now,
+                expires=now + self._ttl,
+                nonce=self._new_id(),
             )
-        queue.enqueue_many(jobs)
+            job = SignedJob.sealed(
+                self._redis,
+                self._keys,
+                envelope,
+                description=f"{kind} sessions on {node}",
+                ttl_seconds=int(self._ttl) or 1,
+            )
+            queue.enqueue_job(job, pipeline=pipe)
+        pipe.execute()
+
+    def _queue(self, node: str, incarnation: str) -> Queue:
+        return Queue(
+            queues.node(node, incarnation),
+            connection=self._redis,
+            job_class=SignedJob,
+            serializer=JSONSerializer,
+        )

@@ -41,6 +41,7 @@ from afx.coordinator.reservations import Reservations
 from afx.coordinator.spec_publisher import SpecPublisher
 from afx.coordinator.unwanted import UnwantedSessions
 from afx.coordinator.wire import Headroom
+from afx.security.signing import SigningKeys
 from models.storage import assignments, cluster, placing
 
 _PLACED_PER_ROUND = 1000
@@ -58,6 +59,7 @@ class Resources:
     """The same Redis, with answers that are not decoded, for RQ."""
     registry: Registry
     orders: Orders
+    signing_keys: SigningKeys
     clock: Clock
     restart: CoordinatorRestart
 
@@ -141,7 +143,9 @@ class Term:
             headroom=headroom,
             premium_share=settings.premium_headroom_share,
         )
-        overflow = Overflow(resources.raw_client)
+        overflow = Overflow(
+            resources.raw_client, resources.signing_keys, clock=resources.clock.time
+        )
         overflow.read()
         self._rounds = PlacementRounds(
             schedule=schedule,

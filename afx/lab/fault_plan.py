@@ -56,9 +56,9 @@ LONGEST: dict[Kind, float] = {
     "recycle": 0.0,
     "recycle-coordinators": 0.0,
 }
-"""Each kind of fault, and how many seconds it lasts at most."""
+"""Each kind of fault, and the most seconds that it lasts."""
 
-# What hits all at once is rarer than what hits one node.
+# A fault of the whole cluster is rarer than one of a single node.
 _WEIGHTS: dict[Kind, float] = {"flush-redis": 0.5, "kill-redis": 0.5, "stop-redis": 0.5}
 
 
@@ -67,12 +67,12 @@ class Fault:
     """One fault."""
 
     at: float
-    """Seconds after the begin."""
+    """Seconds after the start of the plan."""
     kind: Kind
     seconds: float
     """How long it lasts."""
     pick: float
-    """0 to 1: which of the nodes, or of the sessions, it befalls."""
+    """0 to 1: selects the node, or the session, that it befalls."""
 
 
 def plan(
@@ -80,8 +80,8 @@ def plan(
 ) -> list[Fault]:
     """Return the faults of so many seconds, one about each ``every`` seconds.
 
-    The same seed gives the same faults; a longer plan begins with the shorter.
-    Several may be under way at a time.
+    The same seed gives the same faults, and a longer plan starts with the faults of a
+    shorter one. Faults may overlap.
     """
     chance = random.Random(seed)
     found: list[Fault] = []

@@ -1,8 +1,8 @@
 """A TCP link that can be made slow, lossy or silent, for tests and soaks.
 
-It stands between one process and a server. Bytes are never reordered or lost
-for good, as TCP promises: what a bad network does to them is delay. Only a reset
-(a process that died with SO_LINGER 0) lets go of what was lost on its way.
+It is between one process and a server. Bytes are never reordered or lost, as TCP
+promises: a bad network delays them. Only after a reset (of a process that died with
+SO_LINGER 0) are segments in flight lost.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ _CHUNK = 1 << 16
 _SEGMENT = 1448
 """Bytes of a TCP segment on an Ethernet."""
 _RETRANSMIT_SECONDS = 0.2
-"""Linux's least retransmission timeout; it doubles with each loss in a row."""
+"""Linux's shortest retransmission timeout; it doubles with each loss in a row."""
 
 _Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 class BadLink:
-    """Listens on a port of its own and hands all on to a server.
+    """Listens on its own port and forwards all connections to a server.
 
-    It runs on a thread of its own; its methods may be called from any other.
+    It runs on its own thread; its methods may be called from any other.
     """
 
     def __init__(
         self, target: str | tuple[str, int], *, seed: int = 0, host: str = "127.0.0.1"
     ) -> None:
-        """``target`` is a unix socket's path, or (host, port); ``host`` where to listen."""
-        self._connect = _way_to(target)
+        """``target`` is a unix socket's path, or (host, port); ``host`` is where it listens."""
+        self._connect = _connector(target)
         self._random = random.Random(seed)
         self._delay = 0.0
         self._loss = 0.0
@@ -48,15 +48,15 @@ class BadLink:
         self.address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
 
     def slow(self, delay_seconds: float, loss: float = 0.0) -> None:
-        """Delay all by so many seconds each way, and lose that share of segments."""
+        """Delay everything by so many seconds each way, and lose that share of segments."""
         self._delay, self._loss = delay_seconds, loss
 
     def cut(self) -> None:
-        """Let nothing through; what is under way arrives when it is mended."""
+        """Let nothing through; what is in flight arrives after ``mend``."""
         self._loop.call_soon_threadsafe(self._set_gates, False)
 
     def stall(self) -> None:
-        """Let nothing through on connections that are open now; new ones are well."""
+        """Let nothing through on connections that are open now; new ones work."""
         self.cut()
         self._loop.call_soon_threadsafe(self._open_gate)
 
@@ -66,8 +66,8 @@ class BadLink:
         self._loop.call_soon_threadsafe(self._set_gates, True)
 
     def redirect(self, target: str | tuple[str, int]) -> None:
-        """Lead to another server from now on; connections that are open are reset."""
-        self._connect = _way_to(target)
+        """Forward to another server from now on; open connections are reset."""
+        self._connect = _connector(target)
         self.drop()
 
     def drop(self) -> None:
@@ -82,7 +82,7 @@ class BadLink:
         self._loop.close()
 
     def _open_gate(self) -> None:
-        """Make the gate through which the connections from now on pass."""
+        """Create the gate of all connections from now on."""
         self._gates.append(asyncio.Event())
         self._gates[-1].set()
 
@@ -122,12 +122,12 @@ class BadLink:
         self._writers.add(writer)
         try:
             await gate.wait()
-            there_reader, there = await self._connect()
-            ends.add(there)
-            self._writers.add(there)
+            server_reader, server_writer = await self._connect()
+            ends.add(server_writer)
+            self._writers.add(server_writer)
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(reader, there, gate))
-                both.create_task(self._pump(there_reader, writer, gate))
+                both.create_task(self._pump(reader, server_writer, gate))
+                both.create_task(self._pump(server_reader, writer, gate))
         except* OSError:
             pass
         finally:
@@ -138,8 +138,8 @@ class BadLink:
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event
     ) -> None:
-        """Hand on, each chunk when it is due; ends the connection when one side does."""
-        on_the_way: asyncio.Queue[tuple[float, bool, bytes]] = asyncio.Queue(1000)
+        """Forward each chunk when it is due; ends the connection when one side does."""
+        in_flight: asyncio.Queue[tuple[float, bool, bytes]] = asyncio.Queue(1000)
         was_reset = False
 
         async def take() -> None:
@@ -153,11 +153,11 @@ class BadLink:
                     data, was_reset = b"", True
                 lost = self._lost_time(len(data))
                 due = max(due, self._loop.time() + self._delay + lost)
-                await on_the_way.put((due, lost > 0, data))
+                await in_flight.put((due, lost > 0, data))
 
         async def give() -> None:
             while True:
-                due, lost, data = await on_the_way.get()
+                due, lost, data = await in_flight.get()
                 await asyncio.sleep(due - self._loop.time())
                 await gate.wait()
                 if not data or (lost and was_reset):
@@ -170,7 +170,7 @@ class BadLink:
             both.create_task(give())
 
     def _lost_time(self, size: int) -> float:
-        """Return what retransmissions add to a chunk's way, in seconds."""
+        """Return by how many seconds retransmissions delay a chunk."""
         worst = 0.0
         for _ in range(-(-size // _SEGMENT) if self._loss else 0):
             wait, total = max(_RETRANSMIT_SECONDS, 2 * self._delay), 0.0
@@ -181,7 +181,7 @@ class BadLink:
         return worst
 
 
-def _way_to(target: str | tuple[str, int]) -> _Connect:
+def _connector(target: str | tuple[str, int]) -> _Connect:
     if isinstance(target, str):
         return lambda: asyncio.open_unix_connection(target)
     return lambda: asyncio.open_connection(*target)

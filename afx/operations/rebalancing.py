@@ -15,6 +15,7 @@ from afx.errors import UsageError
 from afx.operations.change import Operator, change
 from models.base import transaction
 from models.storage import controls, placing
+from models.storage.control_subjects import SessionSubject
 
 
 def plan(settings: Settings, client: redis.Redis) -> dict[str, Any]:
@@ -47,7 +48,12 @@ def apply(operator: Operator, settings: Settings, client: redis.Redis) -> dict[s
     with transaction(), change(operator, "rebalance.apply", "cluster") as details:
         for it in list(found["moves"]):
             try:
-                controls.request("move", operator.actor, worker=it["target"], session=it["id"])
+                controls.request(
+                    kind="move",
+                    subject=SessionSubject(it["id"]),
+                    actor=operator.actor,
+                    target=it["target"],
+                )
             except UsageError:
                 found["moves"].remove(it)
         placing.note_moved([it["id"] for it in found["moves"]])

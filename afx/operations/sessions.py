@@ -8,6 +8,7 @@ from afx.operations import logins
 from afx.operations.change import Operator, change
 from afx.security.vault import Vault
 from models.storage import controls, sessions, users, workers
+from models.storage.control_subjects import SessionSubject
 from models.storage.sessions import NewSession
 
 
@@ -56,7 +57,9 @@ def want(operator: Operator, name: str, wanted: str) -> Requested:
         return Requested(session.name, None, f"is {held['state']} already")
     with change(operator, f"session.{kind}", f"session/{session.name}") as details:
         sessions.set_desired_state(session, wanted)
-        control = controls.request(kind, operator.actor, session=session.id)
+        control = controls.request(
+            kind=kind, subject=SessionSubject(session.id), actor=operator.actor
+        )
         details["control"] = control.id
     return Requested(session.name, control.id)
 
@@ -80,7 +83,9 @@ def move(operator: Operator, name: str, node: str) -> Requested:
     if target and held["node"] == target and held["state"] == "running":
         return Requested(session.name, None, f"runs on {target} already")
     with change(operator, "session.move", f"session/{session.name}") as details:
-        control = controls.request("move", operator.actor, worker=target, session=session.id)
+        control = controls.request(
+            kind="move", subject=SessionSubject(session.id), actor=operator.actor, target=target
+        )
         details.update({"from": held["node"], "to": target, "control": control.id})
     return Requested(session.name, control.id)
 
@@ -96,6 +101,8 @@ def remove(operator: Operator, name: str) -> Requested:
         if sessions.remove_unused(session):
             return Requested(session.name, None, "is removed")
         sessions.mark_removing(session)
-        control = controls.request("remove", operator.actor, session=session.id)
+        control = controls.request(
+            kind="remove", subject=SessionSubject(session.id), actor=operator.actor
+        )
         details["control"] = control.id
     return Requested(session.name, control.id)

@@ -7,29 +7,51 @@ import contextlib
 import json
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from afx.local.home_lock import home_lock
 from afx.sandbox.client import ADDRESS_FILE
 from afx.sandbox.control import Control
 from afx.sandbox.server import SandboxServer
 
 
-def run(home: Path, *, host: str = "127.0.0.1", port: int = 0, control_port: int = 0) -> None:
+def print_json(address: dict[str, Any]) -> None:
+    """Print the address as one line of JSON."""
+    print(json.dumps(address), flush=True)
+
+
+def run(
+    home: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    control_port: int = 0,
+    started: Callable[[dict[str, Any]], None] = print_json,
+) -> None:
     """Serve until SIGINT, SIGTERM or the control call ``stop``.
 
-    The address is written to ``home/sandbox.json``, and printed as JSON.
+    The address is written to ``home/sandbox.json`` and given to ``started``. Raises
+    UsageError when a sandbox runs in this home already.
     """
-    _raise_file_limit()
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(_serve(home, host, port, control_port))
-    else:
-        uvloop.run(_serve(home, host, port, control_port))
+    with home_lock(home, "sandbox", "afx sandbox start"):
+        _raise_file_limit()
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(_serve(home, host, port, control_port, started))
+        else:
+            uvloop.run(_serve(home, host, port, control_port, started))
 
 
-async def _serve(home: Path, host: str, port: int, control_port: int) -> None:
+async def _serve(
+    home: Path,
+    host: str,
+    port: int,
+    control_port: int,
+    started: Callable[[dict[str, Any]], None],
+) -> None:
     server = SandboxServer()
     await server.start(host, port)
     control = Control(server)
@@ -45,7 +67,7 @@ async def _serve(home: Path, host: str, port: int, control_port: int) -> None:
     }
     path = home / ADDRESS_FILE
     path.write_text(json.dumps(address))
-    print(json.dumps(address), flush=True)
+    started(address)
     try:
         await control.shutdown.wait()
     finally:

@@ -25,13 +25,22 @@ def read_keys(home: Path, secret_key: str, *, create: bool = True) -> list[str]:
     is set, it is made with mode 0600. Raises SecretError when there is no valid key.
     """
     text = secret_key or _read_file(home / KEY_FILE, create=create)
-    keys = [it.strip() for it in text.replace("\n", ",").split(",") if it.strip()]
-    if not keys or not all(_is_key(it) for it in keys):
+    keys = split_keys(text)
+    if not keys:
         raise SecretError(
             "The secret key is not a Fernet key (32 bytes in base64); correct AFX_SECRET_KEY "
             f"or {home / KEY_FILE}."
         )
     return keys
+
+
+def split_keys(text: str) -> list[str]:
+    """Return the Fernet keys of a text, one a line or separated by commas.
+
+    Empty when it has none, or something that is no key.
+    """
+    keys = [it.strip() for it in text.replace("\n", ",").split(",") if it.strip()]
+    return keys if all(_is_key(it) for it in keys) else []
 
 
 def audit_keys(keys: list[str]) -> list[bytes]:

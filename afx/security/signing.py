@@ -1,50 +1,64 @@
-"""Signed jobs: JSON with an expiry, bound to the node that may run them."""
+"""Signatures of the cluster: HMAC-SHA256 over raw bytes, with a key that its id chooses.
+
+A signature covers a context beside the bytes ("job", for instance), so that what was
+signed for one purpose is worthless for another.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import json
-import time
-from typing import Any
+import re
+from collections.abc import Sequence
 
 from afx.errors import AfxError
 
+_VERSION = b"1"
+_FORM = re.compile(rb"(\d{1,3})\.([0-9a-f]{16})\.([0-9a-f]{64})")
+
 
 class SignatureError(AfxError):
-    """A job is not from this cluster, is too old, or is for another node."""
+    """Something was not signed by this cluster, or was changed since."""
 
 
-def sign(key: bytes, audience: str, body: dict[str, Any], ttl_seconds: float) -> dict[str, Any]:
-    """Return a signed envelope of ``body`` for ``audience``.
+class SigningKeys:
+    """Signs with the newest key, and verifies with every key that is in force.
 
-    Expiry is wall-clock time and only bounds replay; no decision about leases
-    rests on it.
+    Hosts may list their keys in different orders: each signature names its key.
     """
-    text = json.dumps(
-        {"to": audience, "exp": time.time() + ttl_seconds, "body": body},
-        sort_keys=True,
-        separators=(",", ":"),
-    )
-    return {"payload": text, "mac": _mac(key, text)}
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """Take the keys, newest first."""
+        if not keys:
+            raise ValueError("there is no signing key")
+        self._keys = {_key_id(key): key for key in keys}
+        self._newest = _key_id(keys[0])
+
+    def sign(self, context: bytes, text: bytes) -> bytes:
+        """Return the signature of ``text`` for use in ``context``."""
+        mac = _mac(self._keys[self._newest], context, text)
+        return b".".join((_VERSION, self._newest, mac))
+
+    def verify(self, context: bytes, text: bytes, signature: bytes) -> None:
+        """Check a signature; raises SignatureError when it is not valid."""
+        form = _FORM.fullmatch(signature)
+        if form is None:
+            raise SignatureError("There is no signature, or it is malformed.")
+        version, key_id, mac = form.groups()
+        if version != _VERSION:
+            raise SignatureError("The signature has an unknown version; upgrade this host.")
+        key = self._keys.get(key_id)
+        if key is None:
+            raise SignatureError(
+                "The signature was made with an unknown key; give all hosts the same secret keys."
+            )
+        if not hmac.compare_digest(_mac(key, context, text), mac):
+            raise SignatureError("The signature does not match; the content was changed.")
 
 
-def verify(key: bytes, audience: str, envelope: dict[str, Any]) -> dict[str, Any]:
-    """Return the body of a signed envelope.
-
-    Raises SignatureError when the signature, the audience or the age is wrong.
-    """
-    text = str(envelope.get("payload", ""))
-    if not hmac.compare_digest(_mac(key, text), str(envelope.get("mac", ""))):
-        raise SignatureError("A job's signature is wrong; do all hosts have the same secret key?")
-    held = json.loads(text)
-    if held["to"] != audience:
-        raise SignatureError("A job for another node was refused.")
-    if held["exp"] < time.time():
-        raise SignatureError("A job came too late and was refused; it will be sent again.")
-    body: dict[str, Any] = held["body"]
-    return body
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(b"afx key id 1\0" + key).hexdigest()[:16].encode()
 
 
-def _mac(key: bytes, text: str) -> str:
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+def _mac(key: bytes, context: bytes, text: bytes) -> bytes:
+    return hmac.new(key, context + b"\0" + text, hashlib.sha256).hexdigest().encode()

@@ -35,12 +35,16 @@ class Vault:
                 "set AFX_SECRET_KEY to the key it was stored with."
             ) from error
 
-    def signing_key(self) -> bytes:
-        """Return the 32 bytes by which the cluster's jobs are signed."""
-        hkdf = HKDF(hashes.SHA256(), length=32, salt=None, info=b"afx jobs 1")
-        return hkdf.derive(self._keys[0].encode())
+    def signing_keys(self) -> list[bytes]:
+        """Return the keys by which the cluster's jobs are signed, newest first."""
+        return [_derive(key, b"afx jobs 1") for key in self._keys]
 
 
 def load_vault(home: Path, secret_key: str, *, create: bool = True) -> Vault:
     """Return the vault of the keys in force (see ``read_keys``)."""
     return Vault(read_keys(home, secret_key, create=create))
+
+
+def _derive(key: str, purpose: bytes) -> bytes:
+    hkdf = HKDF(hashes.SHA256(), length=32, salt=None, info=purpose)
+    return hkdf.derive(key.encode())

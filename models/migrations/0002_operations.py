@@ -138,6 +138,9 @@ def _tables(db):
         id = AutoField()
         kind = CharField(max_length=10, constraints=[Check(f"kind IN ({_KINDS})")])
         state = CharField(max_length=12, constraints=[Check(f"state IN ({_CONTROLS})")])
+        subject = CharField(
+            max_length=12, constraints=[Check("subject IN ('node', 'session', 'coordinators')")]
+        )
         worker = CharField(max_length=100)
         incarnation = CharField(max_length=40)
         session = ForeignKeyField(Session, null=True, on_delete="SET NULL")

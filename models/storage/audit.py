@@ -1,4 +1,4 @@
-"""The audit log: who changed what, each entry sealing the one before it.
+"""The audit log: who changed what; each entry seals the one before it.
 
 An entry's digest is HMAC-SHA256, by a key of the cluster, over all its fields
 and the digest of the entry before; so an entry that was changed, removed or
@@ -20,6 +20,7 @@ from models.paging import Page
 from models.tables import AuditEntry, AuditHead
 
 _MOST_FAULTS = 100
+_NO_ENTRY_FITS = "no entry fits the secret key: it is another cluster's, or all were changed"
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,6 +31,8 @@ class Verdict:
     digest: str
     """Of the last entry; kept elsewhere, it proves that none was cut off."""
     faults: tuple[str, ...]
+    key_differs: bool = False
+    """Whether no entry at all fits the keys: most likely they are another cluster's."""
 
 
 def append(actor: str, action: str, target: str, details: dict[str, Any], key: bytes) -> int:
@@ -83,10 +86,11 @@ def verify(keys: Sequence[bytes], *, seen: tuple[int, str] | None = None) -> Ver
     """Check every entry, in constant memory, with any of the cluster's keys.
 
     ``seen`` is a (number, digest) that was noted elsewhere before: that entry
-    must still be there.
+    must still exist. When no entry fits the keys, the key is another one, and that
+    is the only fault; of other faults the first 100 are listed.
     """
     faults: list[str] = []
-    number, last = 0, ""
+    number, last, sealed = 0, "", 0
     for entry in _entries():
         number += 1
         if entry.id != number:
@@ -94,14 +98,19 @@ def verify(keys: Sequence[bytes], *, seen: tuple[int, str] | None = None) -> Ver
             number, last = entry.id, entry.previous
         if not any(hmac.compare_digest(entry.digest, _digest(entry, it)) for it in keys):
             faults.append(f"entry {number} was changed, or sealed with another key")
-        elif entry.previous != last:
-            faults.append(f"entry {number} does not follow the one before it")
+        else:
+            sealed += 1
+            if entry.previous != last:
+                faults.append(f"entry {number} does not follow the one before it")
         last = entry.digest
         if seen and seen[0] == number and seen[1] != last:
             faults.append(f"entry {number} is not the one that was noted")
-        if len(faults) >= _MOST_FAULTS:
+        if len(faults) >= _MOST_FAULTS and sealed:
             break
+        del faults[_MOST_FAULTS:]
     entries, digest = head()
+    if number and not sealed:
+        return Verdict(number, last, (_NO_ENTRY_FITS,), key_differs=True)
     if not faults and (entries, digest) != (number, last):
         faults.append(f"the log ends at entry {number}, but {entries} were written")
     if not faults and seen and seen[0] > number:

@@ -1,4 +1,4 @@
-"""Controls: operators' commands to nodes and about sessions, until they are done.
+"""Controls: commands to nodes, about sessions and to coordinators, until they are done.
 
 requested → sent → acknowledged → done, or failed, or cancelled on the way
 """
@@ -15,71 +15,73 @@ from models import paging
 from models.base import execute, micros, transaction, utc_now
 from models.names import shown
 from models.paging import Page
-from models.tables import CONTROL_KINDS, Session, WorkerControl
+from models.storage.control_subjects import (
+    KINDS,
+    Control,
+    CoordinatorsSubject,
+    NodeSubject,
+    SessionSubject,
+    Subject,
+)
+from models.tables import Session, WorkerControl
 from models.transitions import CONTROL, refuse, sources
 
 OPEN = ("requested", "sent", "acknowledged")
 
 
 def request(
-    kind: str,
-    actor: str,
     *,
-    worker: str = "",
+    kind: str,
+    subject: Subject,
+    actor: str,
+    target: str = "",
     incarnation: str = "",
-    session: int | None = None,
     forced: bool = False,
     note: str = "",
-) -> WorkerControl:
-    """Write a command down, for the coordinator to carry out.
+) -> Control:
+    """Store a control, for the coordinator to carry out.
 
-    Raises UsageError for an unknown kind, and when the same is under way.
+    ``target`` is the node to which a session moves, empty for any. Raises
+    UsageError when the subject has no such control, and when the same is under way.
     """
-    if kind not in CONTROL_KINDS:
-        raise UsageError(f"There is no control '{shown(kind)}'; it is one of {CONTROL_KINDS}.")
+    kinds = KINDS[type(subject)]
+    if kind not in kinds:
+        raise UsageError(f"There is no control '{shown(kind)}' here; use one of {kinds}.")
+    columns = _columns(subject, target)
     with transaction():
-        same = WorkerControl.get_or_none(
-            (WorkerControl.kind == kind)
-            & (WorkerControl.worker == worker)
-            & (
-                WorkerControl.session.is_null()
-                if session is None
-                else WorkerControl.session == session
-            )
-            & WorkerControl.state.in_(OPEN)
-        )
+        same = WorkerControl.get_or_none(_matches(kind, columns))
         if same is not None:
             raise UsageError(
                 f"That is under way already (control {same.id}, {same.state}); "
                 f"see 'afx control show {same.id}'."
             )
-        control: WorkerControl = WorkerControl.create(
-            kind=kind,
-            actor=actor,
-            worker=worker,
-            incarnation=incarnation,
-            session=session,
-            forced=forced,
-            note=note,
+        return _control(
+            WorkerControl.create(
+                kind=kind, actor=actor, incarnation=incarnation, forced=forced, note=note, **columns
+            )
         )
-        return control
 
 
-def get(number: int) -> dict[str, Any]:
+def find_open(*, kind: str, subject: Subject) -> Control | None:
+    """Return the unfinished control of a kind about a subject, if there is one."""
+    row = WorkerControl.get_or_none(_matches(kind, _columns(subject)))
+    return None if row is None else _control(row)
+
+
+def get(control_id: int) -> dict[str, Any]:
     """Return one control; raises UsageError when there is none."""
     found: dict[str, Any] | None = (
-        _described().where(WorkerControl.id == number).dicts().get_or_none()
+        _described().where(WorkerControl.id == control_id).dicts().get_or_none()
     )
     if found is None:
-        raise UsageError(f"There is no control {number}; 'afx control list' shows them.")
+        raise UsageError(f"There is no control {control_id}; 'afx control list' shows them.")
     return found
 
 
-def open_ones() -> list[WorkerControl]:
+def open_ones() -> list[Control]:
     """Return every control that is not finished, the oldest first."""
-    return list(
-        WorkerControl.select().where(WorkerControl.state.in_(OPEN)).order_by(WorkerControl.id)
-    )
+    query = WorkerControl.select().where(WorkerControl.state.in_(OPEN)).order_by(WorkerControl.id)
+    return [_control(it) for it in query]
 
 
 def newest() -> int:
@@ -87,50 +89,53 @@ def newest() -> int:
     return WorkerControl.select(fn.MAX(WorkerControl.id)).scalar() or 0
 
 
-def force(number: int, note: str) -> None:
-    """Let an unfinished control end its node as it is; UsageError when it is finished."""
+def force(control_id: int, note: str) -> None:
+    """Let an unfinished control restart its node at once; UsageError when it is finished."""
     with transaction():
         changed = (
             WorkerControl.update(forced=True, note=note)
-            .where((WorkerControl.id == number) & WorkerControl.state.in_(OPEN))
+            .where((WorkerControl.id == control_id) & WorkerControl.state.in_(OPEN))
             .execute()
         )
         if not changed:
-            raise UsageError(f"The control {number} is finished.")
+            raise UsageError(f"Control {control_id} is finished; nothing was changed.")
 
 
-def mark_sent(number: int, note: str = "", **bound: str) -> None:
-    """Note that the coordinator has given the orders; TransitionError when it cannot.
+def mark_sent(control_id: int, *, note: str = "", incarnation: str = "", target: str = "") -> None:
+    """Note that the coordinator carries it out; TransitionError when it cannot.
 
-    ``bound`` are the ``worker`` and the ``incarnation`` that got them.
+    ``incarnation`` is the one of the node that it was sent to, ``target`` the
+    node to which a session moves.
     """
-    _step(number, "sent", note, sent_at=utc_now(), **bound)
+    bound = {"incarnation": incarnation, "worker": target}
+    chosen = {column: value for column, value in bound.items() if value}
+    _step(control_id, "sent", note, sent_at=utc_now(), **chosen)
 
 
-def mark_acknowledged(number: int, note: str = "") -> None:
-    """Note that the node has heard it; TransitionError when it cannot."""
-    _step(number, "acknowledged", note, acknowledged_at=utc_now())
+def mark_acknowledged(control_id: int, note: str = "") -> None:
+    """Note that the node has acknowledged it; TransitionError when it cannot."""
+    _step(control_id, "acknowledged", note, acknowledged_at=utc_now())
 
 
-def mark_done(number: int, note: str = "") -> None:
-    """Note that what was asked for is so; TransitionError when it cannot."""
-    _step(number, "done", note, finished_at=utc_now())
+def mark_done(control_id: int, note: str = "") -> None:
+    """Note that it is done; TransitionError when it cannot."""
+    _step(control_id, "done", note, finished_at=utc_now())
 
 
-def mark_failed(number: int, reason: str) -> None:
+def mark_failed(control_id: int, reason: str) -> None:
     """Note that it cannot be done, and why; TransitionError when it is finished."""
-    _step(number, "failed", reason, finished_at=utc_now())
+    _step(control_id, "failed", reason, finished_at=utc_now())
 
 
-def cancel(number: int, reason: str) -> None:
-    """Call a control off; TransitionError when it is finished."""
-    _step(number, "cancelled", reason, finished_at=utc_now())
+def cancel(control_id: int, reason: str) -> None:
+    """Cancel a control; TransitionError when it is finished."""
+    _step(control_id, "cancelled", reason, finished_at=utc_now())
 
 
-def set_note(number: int, text: str) -> None:
+def set_note(control_id: int, text: str) -> None:
     """Note how far an unfinished control is."""
     WorkerControl.update(note=text).where(
-        (WorkerControl.id == number) & WorkerControl.state.in_(OPEN)
+        (WorkerControl.id == control_id) & WorkerControl.state.in_(OPEN)
     ).execute()
 
 
@@ -141,7 +146,7 @@ def listing(
     worker: str | None = None,
     only_open: bool = False,
 ) -> Page:
-    """Return controls, the newest first."""
+    """Return controls, the newest first; ``worker`` selects those about or to one node."""
     query = _described()
     if worker is not None:
         query = query.where(WorkerControl.worker == worker)
@@ -161,16 +166,18 @@ def prune(before: datetime, most: int) -> int:
     return int(cursor.rowcount)
 
 
-def _step(number: int, target: str, text: str, **fields: Any) -> None:
+def _step(control_id: int, target: str, text: str, **fields: Any) -> None:
     with transaction():
         changed = (
             WorkerControl.update(state=target, note=text, **fields)
-            .where((WorkerControl.id == number) & WorkerControl.state.in_(sources(CONTROL, target)))
+            .where(
+                (WorkerControl.id == control_id) & WorkerControl.state.in_(sources(CONTROL, target))
+            )
             .execute()
         )
         if not changed:
-            held = WorkerControl.get_or_none(WorkerControl.id == number)
-            raise refuse("control", number, held and held.state, target)
+            row = WorkerControl.get_or_none(WorkerControl.id == control_id)
+            raise refuse("control", control_id, row and row.state, target)
 
 
 def _described() -> Any:
@@ -178,6 +185,7 @@ def _described() -> Any:
         WorkerControl.id,
         WorkerControl.kind,
         WorkerControl.state,
+        WorkerControl.subject,
         WorkerControl.worker,
         WorkerControl.forced,
         Session.name.alias("session"),
@@ -188,3 +196,50 @@ def _described() -> Any:
         WorkerControl.acknowledged_at,
         WorkerControl.finished_at,
     ).join(Session, JOIN.LEFT_OUTER)
+
+
+def _columns(subject: Subject, target: str = "") -> dict[str, Any]:
+    """Return the columns that hold a subject."""
+    match subject:
+        case NodeSubject(name):
+            return {"subject": "node", "worker": name, "session": None}
+        case SessionSubject(session_id):
+            return {"subject": "session", "worker": target, "session": session_id}
+        case CoordinatorsSubject():
+            return {"subject": "coordinators", "worker": "", "session": None}
+
+
+def _matches(kind: str, columns: dict[str, Any]) -> Any:
+    session_id = columns["session"]
+    return (
+        (WorkerControl.kind == kind)
+        & (WorkerControl.subject == columns["subject"])
+        & (WorkerControl.worker == columns["worker"])
+        & (
+            WorkerControl.session.is_null()
+            if session_id is None
+            else WorkerControl.session == session_id
+        )
+        & WorkerControl.state.in_(OPEN)
+    )
+
+
+def _control(row: WorkerControl) -> Control:
+    return Control(
+        id=row.id,
+        kind=row.kind,
+        state=row.state,
+        subject=_subject(row),
+        target=row.worker if row.subject == "session" else "",
+        incarnation=row.incarnation,
+        forced=row.forced,
+        note=row.note,
+    )
+
+
+def _subject(row: WorkerControl) -> Subject:
+    if row.subject == "node":
+        return NodeSubject(row.worker)
+    if row.subject == "session":
+        return SessionSubject(row.session_id)
+    return CoordinatorsSubject()

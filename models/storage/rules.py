@@ -182,10 +182,9 @@ def count() -> int:
 
 
 def paths_beginning(prefix: str) -> list[str]:
-    """Return rules as ``SESSION/NAME`` that begin with a prefix."""
+    """Return, for completion, rules as ``SESSION/NAME`` that begin with a text."""
     path: Any = Session.name.concat("/").concat(Rule.name)
-    query = Rule.select(path).join(Session).where(names.beginning(path, prefix)).limit(20)
-    return [str(it) for (it,) in query.tuples()]
+    return names.completions(Rule.select(path).join(Session), path, prefix)
 
 
 def _free_name(session: Session) -> str:

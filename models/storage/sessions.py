@@ -253,8 +253,8 @@ def remove_many(ids: Sequence[int]) -> None:
 
 
 def names_beginning(prefix: str) -> list[str]:
-    """Return names of sessions that begin with a prefix."""
-    return names.by_prefix(Session, prefix)
+    """Return, for completion, sessions' names that begin with a text."""
+    return names.completions(Session.select(Session.name), Session.name, prefix)
 
 
 def _refuse_taken(new: NewSession) -> None:

@@ -66,8 +66,8 @@ def count_by_tier() -> dict[str, int]:
 
 
 def names_beginning(prefix: str) -> list[str]:
-    """Return names of users that begin with a prefix."""
-    return names.by_prefix(User, prefix)
+    """Return, for completion, users' names that begin with a text."""
+    return names.completions(User.select(User.name), User.name, prefix)
 
 
 def _check_tier(tier: str) -> None:

@@ -75,5 +75,5 @@ def listing(*, after: str | None = None, limit: int = 1000) -> Page:
 
 
 def names_beginning(prefix: str) -> list[str]:
-    """Return names of nodes that begin with a prefix."""
-    return names.by_prefix(Worker, prefix)
+    """Return, for completion, nodes' names that begin with a text."""
+    return names.completions(Worker.select(Worker.name), Worker.name, prefix)

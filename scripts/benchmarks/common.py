@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import psutil
 
+from afx.sandbox.judge.verdict import Verdict
+
 
 @dataclass(slots=True, frozen=True)
 class Target:
@@ -28,6 +30,19 @@ class Target:
         return self.value >= self.target if self.bound == "at least" else self.value <= self.target
 
 
+def broken_target(name: str, *verdicts: Verdict) -> Target:
+    """Return the target that nothing was lost, doubled, out of order or revoked."""
+    broken = sum(it.lost + it.duplicated + it.out_of_order + it.revoked for it in verdicts)
+    return Target(name, broken, 0, "at most")
+
+
+def verdict_row(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict's counts as a row of a table."""
+    counts = verdict.to_json()
+    del counts["latency_ms"]
+    return counts
+
+
 def machine() -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
@@ -42,10 +57,10 @@ def report(
 ) -> None:
     """Print a benchmark's outcome: a table for people, or one JSON object."""
     if as_json:
-        held = [{**asdict(it), "ok": it.ok} for it in targets]
-        for it in held:
+        figures = [{**asdict(it), "ok": it.ok} for it in targets]
+        for it in figures:
             del it["bound"]
-        print(json.dumps({"name": name, "machine": machine(), "rows": rows, "targets": held}))
+        print(json.dumps({"name": name, "machine": machine(), "rows": rows, "targets": figures}))
         return
     from rich.console import Console
     from rich.table import Table

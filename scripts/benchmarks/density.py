@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from common import Target, report
 
-from afx.lab.cluster import Lab, temporary_settings
+from afx.lab.cluster import LabCluster, temporary_settings
 
 NAME = "density"
 _PEER = "--peer"
@@ -35,12 +35,12 @@ def run(flags: argparse.Namespace) -> None:
         "AFX_MAX_SESSIONS": str(max(5000, flags.sessions)),
     }
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home)), variables=variables) as lab:
-            lab.fleet.start_coordinator()
-            lab.fleet.start_worker("w1")
+        with LabCluster(temporary_settings(Path(home)), variables=variables) as lab:
+            lab.processes.start_coordinator()
+            lab.processes.start_nodes(1)
             lab.wait_nodes(1)
             time.sleep(2)
-            host = _host(lab)
+            supervisor, host = lab.process_tree("w1")[:2]
             empty = host.memory_info().rss
             begun = time.monotonic()
             lab.add_sessions(flags.sessions)
@@ -48,31 +48,31 @@ def run(flags: argparse.Namespace) -> None:
             took = time.monotonic() - begun
             time.sleep(flags.settle)
             full = host.memory_info().rss
-            supervisor = psutil.Process(lab.fleet.children["w1"].pid).memory_info().rss
-            # Do they live, or only sit there? A message to each says so.
+            supervisor_rss = supervisor.memory_info().rss
+            # A message to each session shows that it works.
             lab.expect_copies()
             lab.post(flags.sessions, 500)
             verdict = lab.wait_delivered(flags.sessions / 500 + 60)
             busy = host.memory_info().rss
             peers = _peers(lab, flags.peers)
     each = (full - empty) / flags.sessions
-    whole = (full + supervisor) / flags.sessions
+    whole = (full + supervisor_rss) / flags.sessions
     rows.append(
         {
-            "who": "afx: one host process",
+            "client": "afx: one host process",
             "sessions": flags.sessions,
             "rss_mib": round(full / 2**20, 1),
             "kib_per_session": round(each / _KIB, 1),
             "kib_with_host_and_supervisor": round(whole / _KIB, 1),
             "kib_after_traffic": round((busy - empty) / flags.sessions / _KIB, 1),
             "started_per_s": round(flags.sessions / took),
-            "copies": verdict["delivered"],
-            "lost": verdict["lost"],
+            "copies": verdict.delivered,
+            "lost": verdict.lost,
         }
     )
     rows.append(
         {
-            "who": "one process per account",
+            "client": "one process per account",
             "sessions": flags.peers,
             "rss_mib": round(peers / 2**20, 1),
             "kib_per_session": round(peers / flags.peers / _KIB, 1),
@@ -90,20 +90,15 @@ def run(flags: argparse.Namespace) -> None:
     report(NAME, rows, targets, as_json=flags.json)
 
 
-def _host(lab: Lab) -> psutil.Process:
-    supervisor = psutil.Process(lab.fleet.children["w1"].pid)
-    return next(
-        it for it in supervisor.children(recursive=True) if "afx.node.host_process" in it.cmdline()
-    )
-
-
-def _peers(lab: Lab, count: int) -> int:
+def _peers(lab: LabCluster, count: int) -> int:
     """Return the RSS of as many processes, of one bare Telethon client each."""
     running = []
-    for held in lab.sandbox.call("provision", count=count):
+    for account in lab.sandbox.call("provision", count=count):
         running.append(
             subprocess.Popen(
-                [sys.executable, __file__, _PEER, held["login"]], stdout=subprocess.PIPE, text=True
+                [sys.executable, __file__, _PEER, account["login"]],
+                stdout=subprocess.PIPE,
+                text=True,
             )
         )
     total = 0

@@ -14,7 +14,8 @@ from typing import Any
 
 from common import Target, report
 
-from afx.lab.cluster import Lab, LabSession, temporary_settings
+from afx.lab.accounts import LabSession
+from afx.lab.cluster import LabCluster, temporary_settings
 
 NAME = "forward"
 _PEER = "--peer"
@@ -32,10 +33,10 @@ def run(flags: argparse.Namespace) -> None:
     """Let both forward the same streams on one sandbox, taking turns."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home))) as lab:
+        with LabCluster(temporary_settings(Path(home))) as lab:
             ours = lab.add_sessions(flags.pairs)
-            lab.fleet.start_coordinator()
-            lab.fleet.start_worker("w1")
+            lab.processes.start_coordinator()
+            lab.processes.start_nodes(1)
             lab.wait_running()
             theirs = _peer_sessions(lab, flags.pairs)
             for number in range(flags.rounds):
@@ -62,53 +63,53 @@ def run(flags: argparse.Namespace) -> None:
 
 def _ratio(rows: list[dict[str, Any]], figure: str) -> float:
     """Return the median over the rounds of afx's figure by its peer's beside it."""
-    ours = [row[figure] for row in rows if row["who"] == "afx node"]
-    theirs = [row[figure] for row in rows if row["who"] != "afx node"]
+    ours = [row[figure] for row in rows if row["client"] == "afx node"]
+    theirs = [row[figure] for row in rows if row["client"] != "afx node"]
     return round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 3)
 
 
 def _round(
-    lab: Lab, who: str, chosen: list[LabSession], flags: argparse.Namespace, number: int
+    lab: LabCluster, client: str, chosen: list[LabSession], flags: argparse.Namespace, number: int
 ) -> dict[str, Any]:
     lab.sandbox.call("forget_routes")
     lab.expect_copies(chosen)
     begun = time.monotonic()
     lab.post(flags.messages, 1_000_000, chosen)
-    while lab.sandbox.call("judge")["lost"] or not lab.sandbox.call("progress")["done"]:
+    while lab.judge().lost or not lab.all_posted():
         if time.monotonic() - begun > 120:
             break
         time.sleep(0.02)
     spent = lab.sandbox.call("span")
-    full = lab.sandbox.call("judge")
+    full = lab.judge()
     lab.sandbox.call("forget_routes")
     lab.expect_copies(chosen)
     lab.post(int(flags.rate * flags.seconds), flags.rate, chosen)
     paced = lab.wait_delivered(flags.seconds + 30)
     return {
-        "who": who,
+        "client": client,
         "round": number + 1,
-        "messages_per_s": round(full["delivered"] / spent),
-        "p50_ms": paced["latency_ms"]["p50"],
-        "p99_ms": paced["latency_ms"]["p99"],
-        "lost": full["lost"] + paced["lost"],
-        "duplicated": full["duplicated"] + paced["duplicated"],
-        "out_of_order": full["out_of_order"] + paced["out_of_order"],
+        "messages_per_s": round(full.delivered / spent),
+        "p50_ms": paced.latency_ms.p50,
+        "p99_ms": paced.latency_ms.p99,
+        "lost": full.lost + paced.lost,
+        "duplicated": full.duplicated + paced.duplicated,
+        "out_of_order": full.out_of_order + paced.out_of_order,
     }
 
 
-def _peer_sessions(lab: Lab, count: int) -> list[tuple[LabSession, str]]:
+def _peer_sessions(lab: LabCluster, count: int) -> list[tuple[LabSession, str]]:
     """Make accounts like afx's own, with their login strings, outside of afx."""
     made = []
-    for held in lab.sandbox.call("provision", count=count):
+    for account in lab.sandbox.call("provision", count=count):
         source, destination = lab.sandbox.call(
             "channels",
             channels=[
-                {"title": "source", "members": [held["account"]]},
-                {"title": "copies", "posters": [held["account"]]},
+                {"title": "source", "members": [account["account"]]},
+                {"title": "copies", "posters": [account["account"]]},
             ],
         )
-        session = LabSession(0, "peer", held["account"], source["id"], destination["id"])
-        made.append((session, held["login"]))
+        session = LabSession(0, "peer", account["account"], source["id"], destination["id"])
+        made.append((session, account["login"]))
     return made
 
 

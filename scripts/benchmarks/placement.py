@@ -165,9 +165,11 @@ def _place_all(
     from afx.coordinator.reservations import Reservations
     from afx.coordinator.spec_publisher import SpecPublisher
     from afx.coordinator.wire import Headroom
+    from afx.security.signing import SigningKeys
     from models.storage import cluster, placing
 
     headroom = Headroom.from_settings(settings)
+    signing_keys = SigningKeys([b"k" * 32])
     ownership = Ownership(client, leadership, headroom)
     capacity = Capacity(settings)
     table = AssignmentTable(
@@ -175,7 +177,7 @@ def _place_all(
         leadership=leadership,
         ownership=ownership,
         registry=registry,
-        orders=Orders(raw, b"k" * 32, 60.0),
+        orders=Orders(raw, signing_keys, 60.0),
         specs=SpecPublisher(client, leadership.term),
         checkpoints=Checkpoints(client, leadership),
         schedule=PlacementSchedule(0.0, cool_down_seconds=0.0, tick_seconds=0.1, most=1_000),
@@ -186,7 +188,7 @@ def _place_all(
         table=table,
         capacity=capacity,
         reservations=Reservations(client, leadership, headroom=headroom, premium_share=0.0),
-        overflow=Overflow(raw),
+        overflow=Overflow(raw, signing_keys),
     )
     calls = _time_scripts(ownership)
     begun = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Any
 
 from common import Target, report
 
-from afx.lab.cluster import Lab, temporary_settings
+from afx.lab.cluster import LabCluster, temporary_settings
 
 NAME = "sandbox"
 
@@ -24,14 +24,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> None:
     """Connect bare Telethon clients, and post a stream that is pushed to them."""
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with Lab(temporary_settings(Path(home))) as lab:
+        with LabCluster(temporary_settings(Path(home))) as lab:
             accounts = lab.sandbox.call("provision", count=flags.clients)
             channels = lab.sandbox.call(
                 "channels",
                 channels=[{"title": "c", "members": [it["account"]]} for it in accounts],
             )
             result = asyncio.run(_measure(lab, accounts, channels, flags))
-    row = {"who": "sandbox", **result}
+    row = {"client": "sandbox", **result}
     targets = [
         Target("clients connected at once", row["clients"], 10_000, "at least"),
         Target("messages/s (posted and pushed)", row["messages_per_s"], 3000, "at least"),
@@ -40,7 +40,7 @@ def run(flags: argparse.Namespace) -> None:
 
 
 async def _measure(
-    lab: Lab, accounts: list[dict[str, Any]], channels: list[dict[str, Any]], flags: Any
+    lab: LabCluster, accounts: list[dict[str, Any]], channels: list[dict[str, Any]], flags: Any
 ) -> dict[str, Any]:
     from afx.telegram.client import AccountClient, guarded_connection
     from afx.telegram.session import StoredSession

@@ -273,7 +273,7 @@ def _reads(home: Path) -> Iterator[dict[str, Any]]:
                     cwd=home,
                 )
                 taken.append((time.perf_counter() - begun) * 1000)
-                # Nobody leads this cluster, of which `status` tells by 3.
+                # No coordinator leads this cluster: `status` exits with 3.
                 assert done.returncode in ((3,) if command == ("status",) else (0,)), done.stderr
             yield {
                 "what": " ".join(command),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.labs import NewLab
+from support.labs import FlowingLab, NewLab, start, start_flow
 
-from afx.lab.cluster import Lab, temporary_settings
+from afx.lab.cluster import LabCluster, temporary_settings
 
 _LOG_BYTES = 200_000
 
@@ -29,13 +30,34 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def new_lab(home: Path) -> Iterator[NewLab]:
-    opened: list[Lab] = []
+    """Returns a lab without coordinators, nodes and sessions."""
+    with contextlib.ExitStack() as closing:
 
-    def make(variables: dict[str, str] | None = None, **flags: Any) -> Lab:
-        lab = Lab(temporary_settings(home, **flags), variables=variables)
-        opened.append(lab.__enter__())
+        def make(variables: dict[str, str] | None = None, **flags: Any) -> LabCluster:
+            return closing.enter_context(
+                LabCluster(temporary_settings(home, **flags), variables=variables)
+            )
+
+        yield make
+
+
+@pytest.fixture
+def flowing_lab(new_lab: NewLab) -> FlowingLab:
+    """Returns a lab whose sessions all run while messages flow."""
+
+    def make(
+        nodes: int = 2,
+        sessions: int = 8,
+        *flags: str,
+        posts: int = 600,
+        rate: float = 150.0,
+        linked: bool = False,
+        variables: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> LabCluster:
+        lab = new_lab(variables, **settings)
+        start(lab, nodes, sessions, *flags, linked=linked)
+        start_flow(lab, posts, rate)
         return lab
 
-    yield make
-    for lab in opened:
-        lab.close()
+    return make

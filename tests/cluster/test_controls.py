@@ -3,215 +3,212 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.labs import NewLab, clean, start
+from support.cli_runs import complains, runner
+from support.labs import FlowingLab, NewLab, assert_clean
 
 from afx.cluster import keys
-from afx.lab.cluster import Lab
+from afx.lab.cluster import LabCluster
 from afx.operations import sessions as acts
 from afx.operations import workers as node_acts
 from afx.operations.change import Operator
 from models.storage import assignments, controls, sessions, workers
 
-ME = Operator("test", b"key")
+ACTOR = Operator("test", b"key")
+ControlledLab = Callable[..., LabCluster]
 
 
-def done(lab: Lab, number: int | None, seconds: float = 20) -> dict[str, Any]:
+def wait_known(lab: LabCluster, nodes: int) -> None:
+    """Wait until SQL knows so many nodes."""
+    lab.wait("SQL knows the nodes", lambda: len(workers.listing().rows) == nodes, 20)
+
+
+def done(lab: LabCluster, control_id: int | None, seconds: float = 20) -> dict[str, Any]:
     """Wait for the end of a control; returns it."""
-    assert number is not None
+    assert control_id is not None
     lab.wait(
-        f"control {number} ends",
-        lambda: controls.get(number)["state"] in ("done", "failed", "cancelled"),
+        f"control {control_id} ends",
+        lambda: controls.get(control_id)["state"] in ("done", "failed", "cancelled"),
         seconds,
     )
-    return controls.get(number)
+    return controls.get(control_id)
+
+
+def note(control_id: int) -> str:
+    return str(controls.get(control_id)["note"])
 
 
 def on(node: str) -> int:
+    """Return how many sessions a node has."""
     return sum(it.worker == node for it in assignments.active())
 
 
-def flowing(new_lab: NewLab, nodes: int, count: int, *flags: str, posts: int = 600) -> Lab:
-    lab = new_lab()
-    start(lab, nodes, count, *flags)
-    lab.wait_running()
-    lab.expect_copies()
-    lab.post(posts, 150)
-    lab.wait("nodes are noted", lambda: len(workers.listing().rows) == nodes, 10)
-    return lab
+@pytest.fixture
+def controlled_lab(flowing_lab: FlowingLab) -> ControlledLab:
+    """Returns a flowing lab whose nodes SQL knows, so that operators can name them."""
+
+    def make(nodes: int, sessions: int, *flags: str, **options: Any) -> LabCluster:
+        lab = flowing_lab(nodes, sessions, *flags, **options)
+        wait_known(lab, nodes)
+        return lab
+
+    return make
 
 
-def test_a_drained_node_is_empty_and_no_message_is_lost(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 3, 24)
+def test_a_drained_node_is_empty_and_no_message_is_lost(controlled_lab: ControlledLab) -> None:
+    lab = controlled_lab(3, 24)
     node = lab.busiest_node()
-    control = done(lab, node_acts.want(ME, "drain", node).control)
+    control = done(lab, node_acts.want(ACTOR, "drain", node).control)
     assert (control["state"], on(node)) == ("done", 0)
     assert control["sent_at"] <= control["acknowledged_at"] <= control["finished_at"]
     assert workers.find(node).desired_state == "cordoned"
     lab.wait_running()
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     assert on(node) == 0
-    assert done(lab, node_acts.want(ME, "uncordon", node).control)["state"] == "done"
+    assert done(lab, node_acts.want(ACTOR, "uncordon", node).control)["state"] == "done"
     lab.wait("it is ready", lambda: node in lab.redis.zrange("afx:workers:load", 0, -1), 10)
 
 
-def test_what_fits_nowhere_else_stays_until_there_is_room(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 2, 8, "--max-sessions", "5")
+def test_a_drain_without_room_waits_for_room_or_for_an_uncordon(
+    controlled_lab: ControlledLab,
+) -> None:
+    lab = controlled_lab(2, 8, "--max-sessions", "5")
     full = lab.busiest_node()
-    number = node_acts.want(ME, "drain", full).control
-    assert number is not None
-    lab.wait("one has moved", lambda: on(full) == 3, 10)
-    lab.wait("it says why", lambda: "3 fit on no other node" in controls.get(number)["note"], 10)
+
+    def drain_until_only_three_are_left() -> int:
+        control_id = node_acts.want(ACTOR, "drain", full).control
+        assert control_id is not None
+        lab.wait("one has moved", lambda: on(full) == 3, 20)
+        return control_id
+
+    overruled = drain_until_only_three_are_left()
+    lab.wait("it says why", lambda: "3 fit on no other node" in note(overruled), 10)
+    assert done(lab, node_acts.want(ACTOR, "uncordon", full).control)["state"] == "done"
+    assert done(lab, overruled)["state"] == "cancelled"
+    waiting = drain_until_only_three_are_left()
     assert lab.running() >= 7
-    lab.fleet.start_worker("w3", "--max-sessions", "5")
-    assert done(lab, number)["state"] == "done"
+    lab.processes.start_node("w3", "--max-sessions", "5")
+    assert done(lab, waiting)["state"] == "done"
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
-def test_a_drain_that_is_overruled_ends(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 2, 8, "--max-sessions", "5", posts=200)
-    full = lab.busiest_node()
-    number = node_acts.want(ME, "drain", full).control
-    lab.wait("one has moved", lambda: on(full) == 3, 10)
-    assert done(lab, node_acts.want(ME, "uncordon", full).control)["state"] == "done"
-    assert done(lab, number)["state"] == "cancelled"
-    verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
-
-
-def test_a_cordoned_node_gets_nothing_even_after_its_restart(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 2, 4, posts=10)
-    assert done(lab, node_acts.want(ME, "cordon", "w1").control)["state"] == "done"
+def test_a_cordoned_node_gets_nothing_even_after_its_restart(controlled_lab: ControlledLab) -> None:
+    lab = controlled_lab(2, 4, posts=10)
+    assert done(lab, node_acts.want(ACTOR, "cordon", "w1").control)["state"] == "done"
     before = on("w1")
     more = lab.add_sessions(4)
     lab.wait_running()
     assert on("w1") == before
-    lab.fleet.kill_tree("w1")
+    lab.processes.kill_tree("w1")
     lab.wait("its sessions are elsewhere", lambda: on("w1") == 0 and lab.running() == 8, 20)
-    lab.fleet.start_worker("w1")
+    lab.processes.start_node("w1")
     lab.wait(
         "w1 is back, cordoned",
         lambda: [it.state for it in lab.nodes() if it.name == "w1"] == ["cordoned"],
         20,
     )
     session = sessions.find(more[0].name)
-    done(lab, acts.want(ME, session.name, "paused").control)
-    done(lab, acts.want(ME, session.name, "running").control)
+    done(lab, acts.want(ACTOR, session.name, "paused").control)
+    done(lab, acts.want(ACTOR, session.name, "running").control)
     assert on("w1") == 0
 
 
-def test_a_stopped_node_ends_and_its_sessions_go_on(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 2, 12)
+def test_a_node_ends_when_it_is_stopped_and_is_removed_only_then(
+    controlled_lab: ControlledLab,
+) -> None:
+    lab = controlled_lab(2, 12)
     node = lab.busiest_node()
-    control = done(lab, node_acts.end(ME, "stop", node).control)
-    assert control["state"] == "done"
-    child = lab.fleet.children.pop(node)
-    assert child.wait(20) == 0
+    control = done(lab, node_acts.end(ACTOR, "remove", node).control)
+    assert control["state"] == "failed" and "stop it first" in control["note"]
+    assert on(node) > 0
+    assert done(lab, node_acts.end(ACTOR, "stop", node).control)["state"] == "done"
+    assert lab.processes.wait_for_end(node) == 0
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
-    assert done(lab, node_acts.end(ME, "remove", node).control)["state"] == "done"
+    assert_clean(verdict)
+    assert done(lab, node_acts.end(ACTOR, "remove", node).control)["state"] == "done"
     assert [it["name"] for it in workers.listing().rows] == [it.name for it in lab.nodes()]
 
 
-def test_a_node_that_lives_is_not_removed(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 1, 1, posts=1)
-    control = done(lab, node_acts.end(ME, "remove", "w1").control)
-    assert (control["state"], control["note"]) == ("failed", "it lives; stop it first")
-    assert on("w1") == 1
-
-
-def test_a_session_is_moved_to_the_node_that_was_named(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 2, 6)
-    held = assignments.active()[0]
-    name = next(it.name for it in lab.sessions if it.id == held.session)
-    other = "w2" if held.worker == "w1" else "w1"
-    control = done(lab, acts.move(ME, name, other).control)
-    assert (control["state"], control["note"]) == ("done", f"it runs on {other}")
-    assert acts.move(ME, name, other).control is None
-    control = done(lab, acts.move(ME, name, "").control)
-    assert (control["state"], control["worker"]) == ("done", held.worker)
+def test_a_session_is_moved_to_the_node_that_was_named(controlled_lab: ControlledLab) -> None:
+    lab = controlled_lab(2, 6)
+    row = assignments.active()[0]
+    name = next(it.name for it in lab.sessions if it.id == row.session)
+    other = "w2" if row.worker == "w1" else "w1"
+    control = done(lab, acts.move(ACTOR, name, other).control)
+    assert (control["state"], control["note"]) == ("done", f"running on {other}")
+    assert acts.move(ACTOR, name, other).control is None
+    control = done(lab, acts.move(ACTOR, name, "").control)
+    assert (control["state"], control["worker"]) == ("done", row.worker)
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
-@pytest.mark.parametrize("why", ["full", "cordoned", "paused"])
-def test_a_move_that_cannot_be_fails_and_the_session_goes_on(new_lab: NewLab, why: str) -> None:
-    lab = flowing(new_lab, 2, 4, "--max-sessions", "2", posts=40)
-    held = next(it for it in assignments.active() if it.worker == "w1")
-    name = next(it.name for it in lab.sessions if it.id == held.session)
-    if why == "cordoned":
-        done(lab, node_acts.want(ME, "cordon", "w2").control)
-    if why == "paused":
-        done(lab, acts.want(ME, name, "paused").control)
-    control = done(lab, acts.move(ME, name, "w2").control)
-    told = {"full": "no room", "cordoned": "not ready", "paused": "paused"}[why]
-    assert control["state"] == "failed" and told in control["note"]
-    if why != "paused":
-        verdict = lab.wait_delivered(30)
-        assert clean(verdict), verdict
-        assert on("w1") == 2
+def test_a_move_that_is_not_possible_fails_with_a_reason_and_the_session_goes_on(
+    controlled_lab: ControlledLab,
+) -> None:
+    lab = controlled_lab(2, 4, "--max-sessions", "2", posts=40)
+    row = next(it for it in assignments.active() if it.worker == "w1")
+    name = next(it.name for it in lab.sessions if it.id == row.session)
+
+    def assert_refused(reason: str) -> None:
+        control = done(lab, acts.move(ACTOR, name, "w2").control)
+        assert control["state"] == "failed" and reason in control["note"]
+
+    assert_refused("no room")
+    done(lab, node_acts.want(ACTOR, "cordon", "w2").control)
+    assert_refused("not ready")
+    assert on("w1") == 2
+    done(lab, acts.want(ACTOR, name, "paused").control)
+    assert_refused("paused")
+    done(lab, acts.want(ACTOR, name, "running").control)
+    verdict = lab.wait_delivered(30)
+    assert_clean(verdict)
 
 
-def test_a_removed_session_stops_before_it_is_gone(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 1, 2, posts=4)
+def test_a_removed_session_stops_before_it_is_gone(controlled_lab: ControlledLab) -> None:
+    lab = controlled_lab(1, 2, posts=4)
     lab.wait_delivered(10)
-    gone, kept = lab.sessions
-    requested = acts.remove(ME, gone.name)
-    assert done(lab, requested.control)["note"] == "it is removed"
-    assert [it["name"] for it in sessions.listing().rows] == [kept.name]
+    gone, other = lab.sessions
+    requested = acts.remove(ACTOR, gone.name)
+    assert done(lab, requested.control)["note"] == "session is removed"
+    assert [it["name"] for it in sessions.listing().rows] == [other.name]
     status = lab.sandbox.call("status", accounts=[gone.account])
     assert not status[str(gone.account)]["connected"]
-    held = [keys.spec(gone.id), keys.cursor(gone.id), keys.assignment(gone.id)]
-    lab.wait("Redis has forgotten it", lambda: not lab.redis.exists(*held), 10)
+    stored = [keys.spec(gone.id), keys.cursor(gone.id), keys.assignment(gone.id)]
+    lab.wait("Redis has no key of it", lambda: not lab.redis.exists(*stored), 10)
     lab.sessions.remove(gone)
 
 
-def test_a_drain_goes_on_under_a_new_leader(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 3, 60, posts=900)
+def test_a_drain_goes_on_under_a_new_leader(controlled_lab: ControlledLab) -> None:
+    lab = controlled_lab(3, 60, posts=900)
     node = lab.busiest_node()
-    number = node_acts.want(ME, "drain", node).control
-    assert number is not None
-    lab.wait("it has begun", lambda: controls.get(number)["state"] != "requested", 10)
-    lab.fleet.kill_tree("coordinator")
-    lab.fleet.start_coordinator("coordinator-2")
-    assert done(lab, number, 40)["state"] == "done"
+    control_id = node_acts.want(ACTOR, "drain", node).control
+    assert control_id is not None
+    lab.wait("it is under way", lambda: controls.get(control_id)["state"] != "requested", 10)
+    lab.processes.kill_tree("coordinator")
+    lab.processes.start_coordinator("coordinator-2")
+    assert done(lab, control_id, 40)["state"] == "done"
     assert on(node) == 0
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     lab.wait(
-        "no room is kept for nobody",
+        "no room is reserved any more",
         lambda: [it.assigned for it in lab.nodes()] == [on(it.name) for it in lab.nodes()],
         10,
     )
 
 
-def test_a_backup_is_restored_only_into_a_cluster_at_rest(new_lab: NewLab) -> None:
-    from afx.errors import UsageError
-    from afx.operations import backups
-
-    lab = flowing(new_lab, 1, 2, posts=1)
-    path = lab.settings.home / "b.gz"
-    held = backups.make(ME, path, lambda *_: None, overwrite=False)
-    assert held.tables["sessions"] == 2
-    with pytest.raises(UsageError, match="The cluster runs"):
-        with backups.quiet_cluster(lab.settings, force=True):
-            pytest.fail("it let a restore begin")
-
-
-def test_the_command_line_waits_for_the_nodes(new_lab: NewLab) -> None:
-    from support.cli_runs import runner
-
-    lab = flowing(new_lab, 2, 4, posts=1)
+def test_the_command_line_waits_for_the_nodes(controlled_lab: ControlledLab) -> None:
+    lab = controlled_lab(2, 4, posts=1)
     afx = runner(lab.settings.home)
-    begun = time.monotonic()
-    said = afx("worker", "drain", "w1", "--json")
-    assert said.returncode == 0, said.stderr
-    assert '"state": "done"' in said.stdout and time.monotonic() - begun < 20
+    drained = afx("worker", "drain", "w1", "--json")
+    assert drained.returncode == 0, drained.stderr
+    assert '"state": "done"' in drained.stdout
     assert on("w1") == 0
     assert afx("status").returncode == 0
     assert "cordoned" in afx("status").stdout
@@ -222,45 +219,42 @@ def test_the_command_line_waits_for_the_nodes(new_lab: NewLab) -> None:
     assert afx("audit", "verify").returncode == 0
 
 
-def test_a_rolling_restart_of_all_nodes_loses_no_message(new_lab: NewLab) -> None:
-    from support.cli_runs import runner
-
-    lab = flowing(new_lab, 3, 18, posts=1500)
+def test_a_rolling_restart_of_all_nodes_loses_no_message(controlled_lab: ControlledLab) -> None:
+    lab = controlled_lab(3, 18, posts=1500)
     before = {it.name: it.incarnation for it in lab.nodes()}
-    said = runner(lab.settings.home)("worker", "recycle", "--all")
-    assert said.returncode == 0, said.stdout + said.stderr
+    recycled = runner(lab.settings.home)("worker", "recycle", "--all")
+    assert recycled.returncode == 0, recycled.stdout + recycled.stderr
     after = {it.name: it.incarnation for it in lab.nodes()}
     assert set(after) == set(before)
     assert not set(after.values()) & set(before.values())
     assert {it.state for it in lab.nodes()} == {"ready"}
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
-def test_a_coordinator_is_replaced_by_its_standby_without_a_message_lost(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 2, 12, posts=900)
-    lab.fleet.start_coordinator("coordinator-2")
-    time.sleep(0.5)
-    first = lab.fleet.children.pop("coordinator")
-    first.terminate()
-    assert first.wait(20) == 0
-    moved = acts.move(ME, lab.sessions[0].name, "").control
+def test_a_coordinator_is_replaced_by_its_standby_without_a_message_lost(
+    controlled_lab: ControlledLab,
+) -> None:
+    lab = controlled_lab(2, 12, posts=900)
+    lab.processes.start_coordinator("coordinator-2")
+    lab.wait("it stands by", lambda: logged(lab, "standing_by") == 1, 20)
+    lab.processes.terminate("coordinator")
+    assert lab.processes.wait_for_end("coordinator") == 0
+    moved = acts.move(ACTOR, lab.sessions[0].name, "").control
     assert done(lab, moved)["state"] == "done"
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def test_nodes_are_drained_by_label(new_lab: NewLab) -> None:
-    from support.cli_runs import complains, runner
-
     lab = new_lab()
     lab.add_sessions(6)
-    lab.fleet.start_coordinator()
-    lab.fleet.start_worker("w1", "--label", "rack=a", "--label", "kind=big")
-    lab.fleet.start_worker("w2", "--label", "rack=b")
+    lab.processes.start_coordinator()
+    lab.processes.start_node("w1", "--label", "rack=a", "--label", "kind=big")
+    lab.processes.start_node("w2", "--label", "rack=b")
     lab.wait_nodes(2)
     lab.wait_running()
-    lab.wait("nodes are noted", lambda: len(workers.listing().rows) == 2, 10)
+    wait_known(lab, 2)
     afx = runner(lab.settings.home)
     assert afx("worker", "drain", "-l", "rack=a").returncode == 0
     assert (on("w1"), on("w2")) == (0, 6)
@@ -272,10 +266,6 @@ def test_nodes_are_drained_by_label(new_lab: NewLab) -> None:
 
 
 def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
-    import json
-
-    from support.cli_runs import runner
-
     lab = new_lab(
         {
             "AFX_REBALANCE_SECONDS": "0",
@@ -285,10 +275,10 @@ def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
         }
     )
     lab.add_sessions(60)
-    lab.fleet.start_coordinator()
-    lab.fleet.start_worker("w1")
+    lab.processes.start_coordinator()
+    lab.processes.start_node("w1")
     lab.wait_running()
-    lab.fleet.start_worker("w2")
+    lab.processes.start_node("w2")
     lab.wait_nodes(2)
     afx = runner(lab.settings.home)
     planned = json.loads(afx("rebalance", "plan", "--json").stdout)
@@ -297,46 +287,46 @@ def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:
     assert [it["id"] for it in applied["moves"]] == [it["id"] for it in planned["moves"]]
 
 
-def test_all_coordinators_begin_anew_under_their_pids_without_a_message_lost(
-    new_lab: NewLab,
+def test_all_coordinators_restart_under_their_pids_without_a_message_lost(
+    controlled_lab: ControlledLab,
 ) -> None:
-    from support.cli_runs import complains, runner
-
-    lab = flowing(new_lab, 2, 12, posts=1200)
-    lab.fleet.start_coordinator("coordinator-2")
+    lab = controlled_lab(2, 12, posts=1200)
+    lab.processes.start_coordinator("coordinator-2")
     lab.wait("it stands by", lambda: logged(lab, "standing_by") == 1, 10)
-    pids = {name: child.pid for name, child in lab.fleet.children.items()}
+    pids = {name: child.pid for name, child in lab.processes.children.items()}
     afx = runner(lab.settings.home)
-    said = afx("coordinator", "recycle")
-    assert said.returncode == 0, said.stderr
-    assert "has begun anew" in said.stdout
-    lab.wait("both have", lambda: logged(lab, "coordinator_restarting") == 2, 10)
-    assert {name: child.pid for name, child in lab.fleet.children.items()} == pids
-    assert all(child.poll() is None for child in lab.fleet.children.values())
+    recycled = afx("coordinator", "recycle")
+    assert recycled.returncode == 0, recycled.stderr
+    assert "restarted" in recycled.stdout
+    lab.wait("both have restarted", lambda: logged(lab, "coordinator_restarting") == 2, 10)
+    assert {name: child.pid for name, child in lab.processes.children.items()} == pids
+    assert all(child.exit_code() is None for child in lab.processes.children.values())
     status = json.loads(afx("coordinator", "status", "--json").stdout)
     assert status["leader"] and status["term"] == status["term_in_sql"] >= 2
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
-    lab.fleet.stop()
-    complains_of = afx("coordinator", "recycle", "--timeout", "0.2")
-    assert complains_of.returncode == 3 and "No coordinator leads" in complains_of.stderr
+    assert_clean(verdict)
+    lab.processes.stop()
+    refused = afx("coordinator", "recycle", "--timeout", "0.2")
+    assert refused.returncode == 3 and "No coordinator leads" in refused.stderr
     complains(afx("coordinator", "recycle"), 2, "under way already")
 
 
-def logged(lab: Lab, event: str) -> int:
+def logged(lab: LabCluster, event: str) -> int:
     return lab.log.read_text(errors="replace").count(event)
 
 
-def test_a_recycled_node_keeps_its_pid_and_the_name_that_it_gave_itself(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, 1, 2, posts=4)
+def test_a_recycled_node_keeps_its_pid_and_the_name_that_it_gave_itself(
+    controlled_lab: ControlledLab,
+) -> None:
+    lab = controlled_lab(1, 2, posts=4)
     before = {it.name for it in lab.nodes()}
-    lab.fleet._start("nameless", "", "worker", "start")
-    lab.wait("it lives, and is noted", lambda: len(workers.listing().rows) == 2, 20)
-    [held] = [it for it in lab.nodes() if it.name not in before]
-    assert done(lab, node_acts.recycle(ME, held.name).control)["state"] == "done"
-    [again] = [it for it in lab.nodes() if it.name not in before]
-    assert again.name == held.name and again.incarnation != held.incarnation
-    # The supervisor is its first process: what it was started as, begun anew.
-    assert again.processes.split(":")[0] == held.processes.split(":")[0]
+    lab.processes.start_unnamed_node()
+    wait_known(lab, 2)
+    [first] = [it for it in lab.nodes() if it.name not in before]
+    assert done(lab, node_acts.recycle(ACTOR, first.name).control)["state"] == "done"
+    [second] = [it for it in lab.nodes() if it.name not in before]
+    assert second.name == first.name and second.incarnation != first.incarnation
+    # The supervisor is the first process of both: it was replaced under its pid.
+    assert second.processes.split(":")[0] == first.processes.split(":")[0]
     verdict = lab.wait_delivered(20)
-    assert clean(verdict), verdict
+    assert_clean(verdict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import tempfile
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 import redis as redis_module
-from support.labs import NewLab, clean, start
+from support.labs import FlowingLab, NewLab, assert_clean, start, start_flow
 
 from afx.clock import SYSTEM_CLOCK
 from afx.cluster import keys
@@ -22,7 +23,7 @@ from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection
 from afx.coordinator.checkpoints import Checkpoints
 from afx.errors import FencedError
-from afx.lab.cluster import Lab
+from afx.lab.cluster import LabCluster
 from afx.lab.links import BadLink
 from afx.local import private_redis
 from afx.operations import sessions as acts
@@ -33,72 +34,61 @@ from models.storage.cursors import save_many
 from models.storage.sessions import NewSession
 
 
-def flowing(new_lab: NewLab, posts: int = 900) -> Lab:
-    lab = new_lab()
-    start(lab, 3, 18)
-    lab.wait_running()
-    lab.expect_copies()
-    lab.post(posts, 150)
-    lab.wait("some arrive", lambda: lab.sandbox.call("judge")["delivered"] > 50, 20)
-    return lab
+def generation(lab: LabCluster) -> int:
+    return int(lab.redis.get(keys.GENERATION) or 0)
 
 
-def test_a_flushed_redis_is_filled_again_and_no_session_even_stops(new_lab: NewLab) -> None:
-    lab = flowing(new_lab)
+def test_a_flushed_redis_is_filled_again_and_no_session_even_stops(flowing_lab: FlowingLab) -> None:
+    lab = flowing_lab(3, 18, posts=900)
     before = {it.session: it.epoch for it in assignments.active()}
-    generation = int(lab.redis.get(keys.GENERATION) or 0)
+    before_loss = generation(lab)
     lab.redis.flushall()
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.LEADER)), 10)
     assert {it.session: it.epoch for it in assignments.active()} == before
-    assert int(lab.redis.get(keys.GENERATION) or 0) > generation
+    assert generation(lab) > before_loss
     lab.wait(
         "cursors are stored again",
         lambda: all(lab.redis.exists(keys.cursor(it.id)) for it in lab.sessions),
         10,
     )
-    # And they are good: whoever dies now is replaced without a message lost.
-    lab.expect_copies()
-    lab.post(300, 150)
+    # The stored cursors are right: a node that dies now is replaced without a message lost.
+    start_flow(lab, 300, 150)
     lab.kill_node(lab.busiest_node())
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
-def test_a_flush_in_the_middle_of_starting_leaves_nobody_behind(new_lab: NewLab) -> None:
+def test_after_a_flush_while_sessions_start_all_of_them_run(new_lab: NewLab) -> None:
     lab = new_lab()
     start(lab, 2, 40)
     lab.wait("some run", lambda: lab.running() > 3, 20)
     lab.redis.flushall()
-    lab.wait_running(seconds=40)
-    lab.expect_copies()
-    lab.post(80, 100)
+    start_flow(lab, 80, 100)
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 @pytest.mark.parametrize("how", ["kill", "shutdown"])
-def test_a_redis_that_restarts_begins_a_new_generation(new_lab: NewLab, how: str) -> None:
-    lab = flowing(new_lab)
-    generation = int(lab.redis.get(keys.GENERATION) or 0)
+def test_a_redis_that_restarts_begins_a_new_generation(flowing_lab: FlowingLab, how: str) -> None:
+    lab = flowing_lab(3, 18, posts=900)
+    before_loss = generation(lab)
     home = lab.settings.home
     if how == "kill":
-        import os
-
         os.kill(int(lab.redis.info()["process_id"]), signal.SIGKILL)
-        lab.wait("it is gone", lambda: not private_redis.is_running(home), 10)
     else:
         private_redis.stop(home)
-    time.sleep(0.5)
+    lab.wait("it is gone", lambda: not private_redis.is_listening(home), 10)
+    time.sleep(0.5)  # the nodes and the coordinator meet a Redis that is away
     private_redis.ensure(home)
     verdict = lab.wait_delivered(40)
-    assert clean(verdict), verdict
-    lab.wait("a new generation", lambda: int(lab.redis.get(keys.GENERATION) or 0) > generation, 20)
+    assert_clean(verdict)
+    lab.wait("a new generation", lambda: generation(lab) > before_loss, 20)
 
 
-def test_a_leaders_term_never_falls_below_what_sql_knows(new_lab: NewLab) -> None:
-    lab = flowing(new_lab, posts=60)
+def test_a_leaders_term_never_falls_below_what_sql_knows(flowing_lab: FlowingLab) -> None:
+    lab = flowing_lab(3, 18, posts=60)
     for _ in range(3):
         before = cluster.term()
         lab.redis.flushall()
@@ -106,52 +96,50 @@ def test_a_leaders_term_never_falls_below_what_sql_knows(new_lab: NewLab) -> Non
         lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
         assert int(lab.redis.get(keys.TERM) or 0) == cluster.term()
     verdict = lab.wait_delivered(30)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
-def copied(lab: Lab) -> int:
+def copied(lab: LabCluster) -> int:
     """Return how many sessions' cursors SQL has as Redis has them."""
-    held = {k: v for page in cursors.pages() for k, v in page.items()}
-    return sum(lab.redis.hgetall(keys.cursor(it.id)) == held.get(it.id) for it in lab.sessions)
+    in_sql = {k: v for page in cursors.pages() for k, v in page.items()}
+    return sum(lab.redis.hgetall(keys.cursor(it.id)) == in_sql.get(it.id) for it in lab.sessions)
 
 
-def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(new_lab: NewLab) -> None:
-    """Nobody runs it, so nobody but SQL still knows where it had come to."""
-    lab = new_lab()
-    start(lab, 1, 2)
-    lab.wait_running()
-    lab.expect_copies()
-    lab.post(40, 200)
+def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(
+    flowing_lab: FlowingLab,
+) -> None:
+    """No node runs it, so only SQL still has its cursor."""
+    lab = flowing_lab(1, 2, posts=40, rate=200)
     verdict = lab.wait_delivered(20)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
     session = sessions.find(lab.sessions[0].name)
     sessions.set_desired_state(session, "paused")
     lab.wait("it has stopped", lambda: len(assignments.active()) == 1, 10)
     lab.post(40, 200)
-    lab.wait("the other has copied", lambda: lab.sandbox.call("judge")["delivered"] == 60, 10)
+    lab.wait("the other has copied", lambda: lab.judge().delivered == 60, 10)
     lab.wait("its cursor is copied", lambda: copied(lab) >= 1, 10)
     lab.redis.flushall()
     lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_COMPLETE)), 20)
     sessions.set_desired_state(session, "running")
     verdict = lab.wait_delivered(20)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
-def test_a_node_that_dies_as_redis_loses_all_costs_no_message(new_lab: NewLab) -> None:
-    lab = flowing(new_lab)
+def test_a_node_that_dies_as_redis_loses_all_costs_no_message(flowing_lab: FlowingLab) -> None:
+    lab = flowing_lab(3, 18, posts=900)
     lab.wait("all cursors are known to SQL", lambda: saved() == len(lab.sessions), 20)
     node = lab.busiest_node()
     lab.redis.flushall()
     lab.kill_node(node)
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
+    assert_clean(verdict)
 
 
 def saved() -> int:
     return sum(len(page) for page in cursors.pages())
 
 
-def test_a_redis_that_is_flushed_while_cursors_are_restored_is_not_thought_whole(
+def test_a_redis_that_is_flushed_while_cursors_are_restored_is_restored_again(
     database: Any, redis: redis_module.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = users.create("alice")
@@ -179,8 +167,8 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_not_thought_whole
             checkpoints.restore()
     redis.hset(keys.cursor(made[0]), "account", "9:0:2")
     checkpoints.restore()
-    held = [redis.hget(keys.cursor(it), "account") for it in made]
-    assert held == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
+    restored = [redis.hget(keys.cursor(it), "account") for it in made]
+    assert restored == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
     leadership.resign()
     election.close()
 
@@ -188,18 +176,18 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_not_thought_whole
 def test_a_node_whose_registration_is_not_answered_tries_again_as_another(
     new_lab: NewLab,
 ) -> None:
-    """It may have been registered, given sessions, and fenced, for all that it knows."""
+    """It cannot know whether it was registered, given sessions, and fenced."""
     lab = new_lab()
     lab.add_sessions(2)
-    lab.fleet.start_coordinator()
+    lab.processes.start_coordinator()
     lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
-    lab.redis.client_pause(120_000, all=False)  # whoever writes waits; reads are answered
-    lab.fleet.start_worker("w1")
+    lab.redis.client_pause(120_000, all=False)  # writes wait; reads are answered
+    lab.processes.start_node("w1")
     lab.wait("it is unsure", lambda: "registration_unanswered" in lab.log.read_text(), 60)
     lab.redis.client_unpause()
     lab.wait_running(seconds=30)
-    said = [it for it in lab.log.read_text().splitlines() if "incarnation_ended" in it]
-    assert "unsure" in said[0]
+    endings = [it for it in lab.log.read_text().splitlines() if "incarnation_ended" in it]
+    assert "unsure" in endings[0]
 
 
 class Pair:
@@ -227,11 +215,11 @@ class Pair:
         self.url = "redis://{}:{}".format(*self.link.address)
 
     def in_sync(self) -> bool:
-        told: Any = self._replica.info("replication")
-        return bool(told["master_link_status"] == "up" and not told["master_sync_in_progress"])
+        state: Any = self._replica.info("replication")
+        return bool(state["master_link_status"] == "up" and not state["master_sync_in_progress"])
 
     def fall_behind(self) -> None:
-        """From now on the replica hears nothing more."""
+        """Cut the replica off from what is written from now on."""
         self._replica.replicaof("NO", "ONE")
 
     def fail_over(self) -> None:
@@ -243,24 +231,20 @@ class Pair:
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    held = Pair()
-    yield held
-    held.close()
+    made = Pair()
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("what", ["nothing else", "a node dies", "a session moves"])
 def test_a_failover_to_a_replica_that_lags_loses_nothing(
-    pair: Pair, new_lab: NewLab, what: str
+    pair: Pair, flowing_lab: FlowingLab, what: str
 ) -> None:
     """What was written last is gone: beats, owners, cursors, fences, reports."""
-    lab = new_lab(redis_url=pair.url)
-    start(lab, 3, 18)
-    lab.wait_running()
+    lab = flowing_lab(3, 18, posts=900, redis_url=pair.url)
     lab.wait("the replica is in sync", pair.in_sync, 20)
-    lab.expect_copies()
-    lab.post(900, 150)
-    lab.wait("some arrive", lambda: lab.sandbox.call("judge")["delivered"] > 50, 20)
-    generation = int(lab.redis.get(keys.GENERATION) or 0)
+    lab.wait("some arrive", lambda: lab.judge().delivered > 50, 20)
+    before_loss = generation(lab)
     pair.fall_behind()
     if what == "a node dies":
         lab.kill_node(lab.busiest_node())
@@ -273,16 +257,12 @@ def test_a_failover_to_a_replica_that_lags_loses_nothing(
         time.sleep(1.5)
     pair.fail_over()
     verdict = lab.wait_delivered(60)
-    assert clean(verdict), verdict
-    lab.wait("a new generation", lambda: current_generation(lab) > generation, 20)
+    assert_clean(verdict)
+    lab.wait("a new generation", lambda: generation(lab) > before_loss, 20)
     lab.wait_running()
-    lab.wait("all is counted", lambda: counted(lab), 20)
+    lab.wait("the counts of all nodes are right", lambda: counted(lab), 20)
 
 
-def current_generation(lab: Lab) -> int:
-    return int(lab.redis.get(keys.GENERATION) or 0)
-
-
-def counted(lab: Lab) -> bool:
-    held = Counter(it.worker for it in assignments.active())
-    return all(it.assigned == held[it.name] for it in lab.nodes())
+def counted(lab: LabCluster) -> bool:
+    sessions_on = Counter(it.worker for it in assignments.active())
+    return all(it.assigned == sessions_on[it.name] for it in lab.nodes())

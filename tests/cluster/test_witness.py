@@ -18,16 +18,16 @@ from afx.cluster.witness import Witness
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as held:
-        yield held
-        held.kill()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        yield child
+        child.kill()
 
 
 @pytest.fixture
 def observer() -> Iterator[Witness]:
-    held = Witness()
-    yield held
-    held.close()
+    witness_of_test = Witness()
+    yield witness_of_test
+    witness_of_test.close()
 
 
 def node(processes: str) -> WorkerView:
@@ -65,6 +65,22 @@ def test_a_node_whose_processes_have_all_ended_is_dead(
     observer.dead([there])
     end(process)
     assert observer.dead([there]) == {"one"}
+
+
+def test_a_killed_process_is_dead_before_its_parent_waits_for_it(
+    observer: Witness, process: subprocess.Popen[bytes]
+) -> None:
+    there = node(witness.describe([process.pid]))
+    observer.dead([there])
+    process.kill()
+    while not observer.dead([there]):
+        pass
+
+
+def test_a_later_process_of_the_same_pid_is_not_taken_for_it(
+    observer: Witness, process: subprocess.Popen[bytes]
+) -> None:
+    assert observer.dead([node(f"{process.pid}:1")]) == {"one"}
 
 
 def test_a_process_that_ended_before_the_first_call_is_dead(
@@ -125,10 +141,11 @@ def test_a_malformed_record_is_not_dead(observer: Witness, text: str) -> None:
     assert not observer.dead([node(text)])
 
 
-def test_a_node_of_another_machine_is_not_judged(
-    observer: Witness, process: subprocess.Popen[bytes]
+@pytest.mark.parametrize("place", ["boot_id", "pid_namespace"])
+def test_a_node_of_another_machine_or_namespace_is_not_judged(
+    observer: Witness, process: subprocess.Popen[bytes], place: str
 ) -> None:
-    there = replace(node(witness.describe([process.pid])), boot_id="another")
+    there = replace(node(witness.describe([process.pid])), **{place: "another"})
     end(process)
     assert not observer.dead([there])
 

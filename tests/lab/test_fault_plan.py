@@ -16,7 +16,9 @@ def test_a_seed_gives_the_same_faults_again(seed: int) -> None:
 
 
 @given(seeds, st.floats(10, 600), st.floats(1, 600))
-def test_a_longer_plan_begins_with_the_shorter(seed: int, short: float, more: float) -> None:
+def test_a_longer_plan_starts_with_the_faults_of_a_shorter_one(
+    seed: int, short: float, more: float
+) -> None:
     before = plan(seed, short)
     assert plan(seed, short + more)[: len(before)] == before
 
@@ -31,9 +33,9 @@ def test_every_fault_ends_within_the_plan_and_no_later_than_its_kind_may(
         assert chosen(["b", "a", "c"], fault.pick) in "abc"
 
 
-def test_an_hour_knows_every_kind_of_fault() -> None:
+def test_an_hour_has_every_kind_of_fault() -> None:
     assert {it.kind for it in plan(1, 3600)} == set(LONGEST)
 
 
-def test_without_kinds_nothing_happens() -> None:
+def test_a_plan_without_kinds_is_empty() -> None:
     assert plan(1, 3600, kinds=()) == []

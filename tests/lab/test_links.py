@@ -14,22 +14,22 @@ from afx.lab.links import BadLink
 
 @pytest.fixture
 def link() -> Iterator[BadLink]:
-    """A link to a server that says what it hears."""
+    """A link to a server that sends back what it receives."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         while True:
             try:
-                held, _ = server.accept()
+                connection, _ = server.accept()
             except OSError:
                 return
-            threading.Thread(target=echo, args=[held], daemon=True).start()
+            threading.Thread(target=echo, args=[connection], daemon=True).start()
 
-    def echo(held: socket.socket) -> None:
-        with held:
+    def echo(connection: socket.socket) -> None:
+        with connection:
             try:
-                while data := held.recv(65536):
-                    held.sendall(data)
+                while data := connection.recv(65536):
+                    connection.sendall(data)
             except OSError:
                 return
 
@@ -68,7 +68,7 @@ def test_a_slow_link_delays_both_ways(link: BadLink) -> None:
         assert time.monotonic() - begun >= 0.4
 
 
-def test_a_cut_link_delivers_what_was_under_way_when_it_is_mended(link: BadLink) -> None:
+def test_a_cut_link_delivers_what_was_in_flight_when_it_is_mended(link: BadLink) -> None:
     with socket.create_connection(link.address, timeout=0.3) as client:
         call(client, b"x")
         link.cut()

@@ -56,6 +56,20 @@ def test_an_entry_that_was_changed_or_removed_shows(log: Any, statement: str, to
     assert faults and told in faults[0]
 
 
+def test_another_key_is_one_fault_and_not_one_for_each_entry(log: Any) -> None:
+    verdict = audit.verify([b"another"])
+    assert verdict.key_differs and len(verdict.faults) == 1
+    assert not audit.verify([KEY]).key_differs
+
+
+def test_the_list_of_faults_is_limited(log: Any) -> None:
+    for number in range(150):
+        audit.append("me", "user.add", f"user/{number}", {}, b"another")
+    faults = audit.verify([KEY]).faults
+    assert len(faults) == 100
+    assert "entry 7 was changed" in faults[0]
+
+
 def test_entries_that_changed_places_show(log: Any) -> None:
     with unguarded(log):
         for old, new in ((2, 99), (3, 2), (99, 3)):

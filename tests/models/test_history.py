@@ -14,6 +14,12 @@ from support.databases import together
 from afx.errors import UsageError
 from models import base, tables
 from models.storage import controls, scaling, sessions, tasks, tokens, users
+from models.storage.control_subjects import (
+    Control,
+    CoordinatorsSubject,
+    NodeSubject,
+    SessionSubject,
+)
 from models.storage.sessions import NewSession
 from models.storage.tasks import NewTask
 from models.transitions import CONTROL, TASK, TransitionError
@@ -149,6 +155,11 @@ def test_old_tasks_are_pruned_and_unfinished_ones_are_not(database: Any) -> None
 
 # --- controls ---------------------------------------------------------------------------
 
+
+def request(kind: str, node: str) -> Control:
+    return controls.request(kind=kind, subject=NodeSubject(node), actor="me")
+
+
 CONTROL_STEPS: dict[str, Callable[[int], object]] = {
     "sent": lambda it: controls.mark_sent(it, incarnation="one"),
     "acknowledged": lambda it: controls.mark_acknowledged(it),
@@ -165,7 +176,7 @@ def test_no_order_of_steps_leads_a_control_where_it_may_not_go(
 ) -> None:
     tables.WorkerControl.delete().execute()
     assert controls.newest() == 0
-    number = controls.request("drain", "me", worker="w1").id
+    number = request("drain", "w1").id
     assert controls.newest() == number
     for step in steps:
         before = controls.get(number)
@@ -179,31 +190,66 @@ def test_no_order_of_steps_leads_a_control_where_it_may_not_go(
 
 
 def test_the_same_control_is_not_requested_twice_at_a_time(database: Any) -> None:
-    first = controls.request("drain", "me", worker="w1")
+    first = request("drain", "w1")
     with pytest.raises(UsageError, match=f"control {first.id}"):
-        controls.request("drain", "me", worker="w1")
-    controls.request("drain", "me", worker="w2")
+        request("drain", "w1")
+    request("drain", "w2")
     controls.mark_done(first.id)
-    controls.request("drain", "me", worker="w1")
+    request("drain", "w1")
     with pytest.raises(UsageError, match="no control"):
-        controls.request("explode", "me", worker="w1")
+        request("explode", "w1")
+
+
+def test_a_subject_has_only_its_own_controls(database: Any) -> None:
+    for kind, subject in [
+        ("pause", NodeSubject("w1")),
+        ("drain", SessionSubject(1)),
+        ("stop", CoordinatorsSubject()),
+    ]:
+        with pytest.raises(UsageError, match="no control"):
+            controls.request(kind=kind, subject=subject, actor="me")
+
+
+def test_subjects_come_back_as_they_were_and_are_told_apart(database: Any) -> None:
+    [session_id] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
+    subjects = [NodeSubject("w1"), CoordinatorsSubject()]
+    for subject in subjects:
+        controls.request(kind="recycle", subject=subject, actor="me")
+    move = controls.request(
+        kind="move", subject=SessionSubject(session_id), actor="me", target="w2"
+    )
+    assert [it.subject for it in controls.open_ones()] == [*subjects, SessionSubject(session_id)]
+    assert [it.target for it in controls.open_ones()] == ["", "", "w2"]
+    assert controls.find_open(kind="recycle", subject=NodeSubject("w2")) is None
+    found = controls.find_open(kind="recycle", subject=NodeSubject("w1"))
+    assert found is not None and found.subject == NodeSubject("w1")
+    controls.mark_sent(move.id, target="w3")
+    assert controls.open_ones()[-1].target == "w3"
+
+
+def test_a_control_outlives_its_session_and_is_not_taken_for_another(database: Any) -> None:
+    [session_id] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
+    controls.request(kind="remove", subject=SessionSubject(session_id), actor="me")
+    tables.Session.delete().execute()
+    (control,) = controls.open_ones()
+    assert control.subject == SessionSubject(None)
 
 
 def test_an_unfinished_control_may_be_forced(database: Any) -> None:
-    number = controls.request("recycle", "me", worker="w1").id
+    number = request("recycle", "w1").id
     assert not controls.get(number)["forced"]
-    controls.force(number, "it is silent")
+    controls.force(number, "node does not answer")
     held = controls.get(number)
-    assert (held["forced"], held["note"]) == (True, "it is silent")
+    assert (held["forced"], held["note"]) == (True, "node does not answer")
     controls.mark_done(number)
     with pytest.raises(UsageError, match="finished"):
         controls.force(number, "again")
 
 
 def test_controls_are_listed_by_node_and_by_whether_they_are_open(database: Any) -> None:
-    first = controls.request("drain", "me", worker="w1").id
-    second = controls.request("stop", "me", worker="w1").id
-    other = controls.request("stop", "me", worker="w2").id
+    first = request("drain", "w1").id
+    second = request("stop", "w1").id
+    other = request("stop", "w2").id
     controls.set_note(first, "3 left")
     controls.mark_done(first)
     controls.set_note(first, "too late")

@@ -1,4 +1,4 @@
-"""What several tests of the data layer need."""
+"""For tests of the data layer: concurrent writers, and edits that the schema forbids."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from models import base
 
 
 def together(count: int, act: Callable[[int], None]) -> None:
-    """Run an act on several threads at once, each with its own connection."""
-    begin = threading.Barrier(count)
+    """Run ``act`` on several threads at once, each with its own connection."""
+    barrier = threading.Barrier(count)
     failed: list[BaseException] = []
 
     def run(number: int) -> None:
         try:
             with base.proxy.connection_context():
-                begin.wait()
+                barrier.wait()
                 act(number)
         except BaseException as error:
             failed.append(error)
@@ -35,7 +35,7 @@ def together(count: int, act: Callable[[int], None]) -> None:
 
 @contextlib.contextmanager
 def unguarded(database: Any) -> Iterator[None]:
-    """Edit the audit log behind its back, as only the database's owner can."""
+    """Let the block edit the audit log, as only the owner of the database can."""
     if isinstance(database, peewee.SqliteDatabase):
         for name in ("audit_log_no_update", "audit_log_no_delete"):
             database.execute_sql(f"DROP TRIGGER {name}")

@@ -1,7 +1,7 @@
 """Runs a command on a machine of its own: ``enter_machine.py NETWORK COMMAND…``.
 
 The command is the first process of its pid namespace, as in a container, and has
-the network of that name and no other. It gets the signals that this process gets.
+only the network of that name. Signals of this process are passed on to it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def _must(answer: int) -> None:
 
 def main() -> None:
     network, *command = sys.argv[1:]
-    with Path(f"/run/netns/{network}").open("rb") as held:
-        _must(_libc.setns(held.fileno(), _CLONE_NEWNET))
+    with Path(f"/run/netns/{network}").open("rb") as namespace:
+        _must(_libc.setns(namespace.fileno(), _CLONE_NEWNET))
     _must(_libc.unshare(_CLONE_NEWPID | _CLONE_NEWNS))
     child = os.fork()
     if not child:
@@ -34,8 +34,8 @@ def main() -> None:
         _must(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None))
         _must(_libc.mount(b"proc", b"/proc", b"proc", 0, None))
         os.execvp(command[0], command)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: os.kill(child, number))
+    for signal_id in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_id, lambda signal_id, _: os.kill(child, signal_id))
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     sys.exit(code if code >= 0 else 128 - code)

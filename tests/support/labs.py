@@ -1,50 +1,43 @@
-"""For tests of whole clusters: labs, and what they all look at."""
+"""For tests of whole clusters: how a lab is started, and how its verdict is asserted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import psutil
+from afx.lab.accounts import alternate_modes
+from afx.lab.cluster import LabCluster
+from afx.sandbox.judge.verdict import Verdict
 
-from afx.lab.cluster import Lab
-from afx.lab.links import BadLink
-
-NewLab = Callable[..., Lab]
+NewLab = Callable[..., LabCluster]
+FlowingLab = Callable[..., LabCluster]
 
 
-def start(lab: Lab, nodes: int, count: int, *flags: str) -> None:
-    lab.add_sessions(count, mode=lambda it: "forward" if it % 2 else "copy")
-    lab.fleet.start_coordinator()
-    for number in range(1, nodes + 1):
-        lab.fleet.start_worker(f"w{number}", *flags)
+def start(lab: LabCluster, nodes: int, sessions: int, *flags: str, linked: bool = False) -> None:
+    """Start a coordinator and nodes for so many sessions; wait until the nodes are live.
+
+    With ``linked``, each node has its own link to Redis.
+    """
+    lab.add_sessions(sessions, mode=alternate_modes)
+    lab.processes.start_coordinator()
+    if linked:
+        lab.start_linked_nodes(nodes)
+    else:
+        lab.processes.start_nodes(nodes, *flags)
     lab.wait_nodes(nodes)
 
 
-def start_linked(lab: Lab, nodes: int, count: int) -> dict[str, BadLink]:
-    """Start as ``start`` does, each node with a link of its own to Redis."""
-    lab.add_sessions(count, mode=lambda it: "forward" if it % 2 else "copy")
-    lab.fleet.start_coordinator()
-    links = {}
-    for name in (f"w{number}" for number in range(1, nodes + 1)):
-        links[name], url = lab.redis_link(seed=len(links))
-        lab.fleet.start_worker(name, redis_url=url)
-    lab.wait_nodes(nodes)
+def start_flow(lab: LabCluster, posts: int, rate: float) -> None:
+    """Post messages to running sessions, each to be copied; wait until copies arrive.
+
+    Without ``posts``, only the promise is made.
+    """
     lab.wait_running()
     lab.expect_copies()
-    return links
+    if posts:
+        lab.post(posts, rate)
+        lab.wait("copies arrive", lambda: lab.judge().delivered > 0, 20)
 
 
-def tree_of(lab: Lab, name: str) -> list[psutil.Process]:
-    """Return a child's process and all below it."""
-    top = psutil.Process(lab.fleet.children[name].pid)
-    return [top, *top.children(recursive=True)]
-
-
-def clean(verdict: dict[str, Any]) -> bool:
-    return not any(verdict[it] for it in ("lost", "duplicated", "out_of_order", "revoked"))
-
-
-def host_of(lab: Lab, node: str) -> psutil.Process:
-    supervisor = psutil.Process(lab.fleet.children[node].pid)
-    return next(it for it in supervisor.children(recursive=True))
+def assert_clean(verdict: Verdict) -> None:
+    """Assert that nothing was lost, doubled, out of order or revoked."""
+    assert verdict.is_clean, verdict

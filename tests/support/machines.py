@@ -1,8 +1,8 @@
-"""Machines of our own for tests: namespaces, joined by switches with cables to pull.
+"""Machines for tests: namespaces that are joined by switches with cables to pull.
 
-Each machine has two network cables: one leads to Redis, one to Telegram. What a
-pulled cable swallows is gone without a word, as on a real network: no reset, no
-refusal. Needs root and iproute2; ``Machines.possible`` tells.
+Each machine has two network cables: one leads to Redis, one to Telegram. What is
+sent over a pulled cable is lost silently, as on a real network: no reset, no
+refusal. This needs root and iproute2; see ``Machines.possible``.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Machines:
 
     def __init__(self) -> None:
         self._closing = contextlib.ExitStack()
-        # Of this process alone, among all that may run beside it; one at a time.
+        # Unique among all test processes that run at the same time.
         self._id = f"{os.getpid():x}{next(_serial)}"
-        number = os.getpid() * 2 % (128 * 256)
-        self._nets = dict(zip(_CABLES, (_net(number), _net(number + 1)), strict=True))
+        first = os.getpid() * 2 % (128 * 256)
+        self._nets = dict(zip(_CABLES, (_net(first), _net(first + 1)), strict=True))
         self._switches: dict[Cable, str] = {}
         self._count = 0
         try:
@@ -60,7 +60,7 @@ class Machines:
                 switch = f"s{self._id}{cable[0]}"
                 _ip("link", "add", switch, "type", "bridge")
                 self._closing.callback(_ip, "link", "del", switch)
-                # Else it takes the lowest of its ports' addresses, and changes with them.
+                # Without its own address it takes the lowest of its ports', which change.
                 _ip("link", "set", switch, "address", "02:00:00:00:00:01")
                 _ip("addr", "add", f"{self.address(cable)}/24", "dev", switch)
                 _ip("link", "set", switch, "up")
@@ -71,7 +71,7 @@ class Machines:
 
     @staticmethod
     def possible() -> bool:
-        """Return whether this machine lets us make others."""
+        """Return whether this machine lets us create others."""
         if os.geteuid() or not shutil.which("ip"):
             return False
         try:
@@ -89,7 +89,7 @@ class Machines:
         return f"{self._nets[cable]}.1"
 
     def add(self) -> Machine:
-        """Make a machine with both cables plugged in."""
+        """Create a machine with both cables plugged in."""
         self._count += 1
         name = f"m{self._id}{self._count:x}"
         _ip("netns", "add", name)

@@ -23,6 +23,7 @@ from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
+from afx.security.signing import SigningKeys
 from models.storage import assignments, rules, sessions, users
 from models.storage.rules import NewRule
 from models.storage.sessions import NewSession
@@ -128,6 +129,7 @@ class TermHarness:
             raw_client=self.raw_redis,
             registry=self.registry,
             orders=self.orders,
+            signing_keys=SigningKeys([b"k" * 32]),
             clock=Clock(monotonic=lambda: self.now),
             restart=self._restart,
         )

@@ -1,43 +1,57 @@
-"""How far an operator's control has come: pure functions of what the leader sees."""
+"""How far controls have come: one pure function per kind, of what the leader sees.
+
+Each takes the control and a snapshot of its subject, and returns the next step. What
+follows from a step, in SQL and on the nodes, is the business of ``controls.py``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-NODE_STATES: dict[str, str] = {
-    "cordon": "cordoned",
-    "uncordon": "ready",
-    "drain": "draining",
-    "stop": "stopping",
-    "recycle": "draining",
-}
-"""The state of a node in which a control's wish is fulfilled."""
-STANDBYS_SECONDS = 3.0
-"""Standbys begin anew first; so long the leader lets them."""
+STANDBY_HEAD_START_SECONDS = 3.0
+"""Standbys restart first; the leader restarts so much later."""
+STUCK_SECONDS = 30.0
+"""A recycle fails when for so long no other node has had room for what is left."""
 
 
 @dataclass(slots=True, frozen=True)
 class Step:
-    """Where a control has come to; an empty state: it stays where it is."""
+    """The state that a control enters; empty when it stays in its state."""
 
     state: str = ""
     note: str = ""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ControlSnapshot:
+    """What of a control decides its next step."""
+
+    state: str
+    incarnation: str = ""
+    """The incarnation to which it was sent, if it was."""
+    target: str = ""
+    """The node to which a session moves, if that is known."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class NodeSnapshot:
     """What the leader sees of a control's node."""
 
     incarnation: str
-    """Empty when none lives."""
+    """Empty when none is running."""
     state: str
-    seen: str
+    acknowledged_state: str
+    """The state of which the node's last heartbeat knew."""
     desired_state: str
     sessions: int
     stuck: int = 0
+    """How many of them no other node has room for now."""
+    stuck_seconds: float = 0.0
+    """For how long that has been so of all of them."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, kw_only=True)
 class SessionSnapshot:
     """What the leader sees of a control's session."""
 
@@ -52,122 +66,226 @@ class SessionSnapshot:
     state: str = ""
     """Of its assignment."""
     moving: bool = False
-    """Room is kept for it on another node."""
+    """Room is reserved for it on another node."""
     refused: str = ""
-    """Why a move that was asked for cannot be."""
+    """Why a requested move cannot be made."""
 
 
-def node_step(kind: str, state: str, bound: str, look: NodeSnapshot) -> Step:
-    """Return how far a node's control has come.
+@dataclass(slots=True, frozen=True, kw_only=True)
+class CoordinatorsSnapshot:
+    """What the leader knows of a recycle of the coordinators."""
 
-    ``bound`` is the incarnation to which it was sent, if it was.
-    """
-    if kind == "remove":
-        if look.incarnation:
-            return Step("failed", "it lives; stop it first")
-        return Step("done" if not look.sessions else "", _left(look))
-    if kind == "recycle":
-        return _recycle_step(state, bound, look)
-    if kind == "stop":
-        if not look.incarnation or (bound and bound != look.incarnation):
-            return Step("done", "it has stopped")
-    elif look.desired_state != NODE_STATES[kind] and not (
-        kind == "cordon" and look.desired_state == "draining"
-    ):
-        return Step("cancelled", f"superseded: the desired state is {look.desired_state}")
-    elif not look.incarnation:
-        if kind == "drain" and look.sessions:
-            return Step("", _left(look))
-        return Step("done", f"it does not run; it will begin {_later(kind)}")
-    elif look.state == "stopping":
-        return Step("failed", "it is about to stop")
-    if look.state not in (NODE_STATES[kind], "draining" if kind == "cordon" else ""):
+    is_older: bool
+    """The leader was running before the control was requested."""
+    waited_seconds: float
+    """For how long the leader has known of the control."""
+
+
+# --- nodes ----------------------------------------------------------------------------
+
+
+def cordon(control: ControlSnapshot, node: NodeSnapshot) -> Step:
+    """A node gets no more sessions; a drain, which includes that, does as well."""
+    if node.desired_state not in ("cordoned", "draining"):
+        return _superseded(node.desired_state)
+    return _apply_state(control, node, ("cordoned", "draining"), "cordoned") or Step("done")
+
+
+def uncordon(control: ControlSnapshot, node: NodeSnapshot) -> Step:
+    """A node may be given sessions again."""
+    if node.desired_state != "ready":
+        return _superseded(node.desired_state)
+    return _apply_state(control, node, ("ready",), "ready") or Step("done")
+
+
+def drain(control: ControlSnapshot, node: NodeSnapshot) -> Step:
+    """All sessions of a node move to others; what has no room elsewhere stays until it has."""
+    if node.desired_state != "draining":
+        return _superseded(node.desired_state)
+    if not node.incarnation and node.sessions:
+        return Step("", _sessions_left(node))
+    step = _apply_state(control, node, ("draining",), "cordoned")
+    if step is not None:
+        return step
+    return Step("", _sessions_left(node)) if node.sessions else Step("done", "no session is left")
+
+
+def stop(control: ControlSnapshot, node: NodeSnapshot) -> Step:
+    """A node stops its sessions and ends."""
+    if not node.incarnation or _is_replaced(control, node):
+        return Step("done", "node has stopped")
+    if node.state != "stopping":
         return Step()
-    if state == "requested":
-        return Step("sent")
-    if state == "sent":
-        return Step("acknowledged") if look.seen == look.state else Step()
-    if kind == "drain" and look.sessions:
-        return Step("", _left(look))
-    if kind == "stop":
-        return Step("", _left(look))
-    return Step("done", "no session is left on it" if kind == "drain" else "")
+    return _acknowledgement(control, node) or Step("", _sessions_left(node))
 
 
-def _recycle_step(state: str, bound: str, look: NodeSnapshot) -> Step:
-    """A recycled node is drained, then begins anew, and is ready again."""
-    if not look.incarnation:
-        # It is between two incarnations, or was not there to begin with.
-        return Step() if bound else Step("failed", "it does not run")
-    if bound and bound != look.incarnation:
-        return Step("done", "it has begun anew")
-    if look.state not in ("draining", "recycling"):
+def recycle(control: ControlSnapshot, node: NodeSnapshot) -> Step:
+    """A node is drained and restarts, and is ready again."""
+    if not node.incarnation:
+        # Between two incarnations, or not running in the first place.
+        return Step() if control.incarnation else Step("failed", "node is not running")
+    if _is_replaced(control, node):
+        return Step("done", "restarted")
+    if node.state == "draining" and node.stuck_seconds >= STUCK_SECONDS:
+        return Step(
+            "failed",
+            f"{_sessions_left(node)}; make room on another node, "
+            "or recycle it without draining it first",
+        )
+    if node.state not in ("draining", "recycling"):
         return Step()
-    if state == "requested":
+    if control.state == "sent" and node.acknowledged_state in ("draining", "recycling"):
+        return Step("acknowledged", _sessions_left(node))
+    if control.state == "requested":
         return Step("sent")
-    if state == "sent":
-        heard = look.seen in ("draining", "recycling")
-        return Step("acknowledged", _left(look)) if heard else Step("", _left(look))
-    return Step("", _left(look))
+    return Step("", _sessions_left(node))
 
 
-def coordinator_step(state: str, older: bool, waited: float) -> Step:
-    """Return how far the recycling of the coordinators has come, as the leader sees it.
+def remove_node(control: ControlSnapshot, node: NodeSnapshot) -> Step:
+    """A node that has stopped for good is forgotten, once it owns no session."""
+    del control
+    if node.incarnation:
+        return Step("failed", "node is running; stop it first")
+    return Step("", _sessions_left(node)) if node.sessions else Step("done")
 
-    ``older`` is a leader that was there before it was asked for; ``waited`` are the
-    seconds since it knows of it.
+
+def _apply_state(
+    control: ControlSnapshot, node: NodeSnapshot, states: tuple[str, ...], later: str
+) -> Step | None:
+    """Return the step of a node that has to enter a state; None once it has acknowledged.
+
+    ``later`` is the state in which a node that is not running will start.
     """
-    if not older:
-        return Step("done", "the coordinator that leads has begun anew")
-    if state == "requested" and waited >= STANDBYS_SECONDS:
-        return Step("sent", "the leader gives way")
+    if not node.incarnation:
+        return Step("done", f"node is not running; it will start {later}")
+    if node.state == "stopping":
+        return Step("failed", "node is stopping")
+    if node.state not in states:
+        return Step()
+    return _acknowledgement(control, node)
+
+
+def _acknowledgement(control: ControlSnapshot, node: NodeSnapshot) -> Step | None:
+    """Return the step towards the node's acknowledgement; None once it is there."""
+    if control.state == "requested":
+        return Step("sent")
+    if control.state == "sent":
+        return Step("acknowledged") if node.acknowledged_state == node.state else Step()
+    return None
+
+
+def _is_replaced(control: ControlSnapshot, node: NodeSnapshot) -> bool:
+    return bool(control.incarnation) and control.incarnation != node.incarnation
+
+
+def _superseded(desired_state: str) -> Step:
+    return Step("cancelled", f"superseded: desired state is {desired_state}")
+
+
+def _sessions_left(node: NodeSnapshot) -> str:
+    if not node.sessions:
+        return ""
+    text = f"{node.sessions} sessions left"
+    return f"{text}, {node.stuck} fit on no other node" if node.stuck else text
+
+
+# --- sessions -------------------------------------------------------------------------
+
+
+def pause(control: ControlSnapshot, session: SessionSnapshot) -> Step:
+    """A session stops, and is not placed again until it is resumed."""
+    ended = _ended(session)
+    if ended is not None:
+        return ended
+    if session.desired_state != "paused":
+        return _superseded(session.desired_state)
+    if not session.node:
+        return Step("done", "no node runs it")
+    return _stopping(control, session)
+
+
+def resume(control: ControlSnapshot, session: SessionSnapshot) -> Step:
+    """A session runs again."""
+    del control
+    ended = _ended(session)
+    if ended is not None:
+        return ended
+    if session.desired_state != "running":
+        return _superseded(session.desired_state)
+    if not session.has_rule:
+        return Step("done", "session has no enabled rule and does not run")
+    if session.state == "running":
+        return Step("done", f"running on {session.node}")
+    return Step("", f"starting on {session.node}" if session.node else session.hindrance)
+
+
+def move(control: ControlSnapshot, session: SessionSnapshot) -> Step:
+    """A session stops on its node, and runs on another one."""
+    ended = _ended(session)
+    if ended is not None:
+        return ended
+    if session.desired_state != "running":
+        return Step("failed", "session is paused")
+    if not session.has_rule:
+        return Step("failed", "session has no enabled rule and does not run")
+    if session.state == "running" and session.node == control.target and not session.moving:
+        return Step("done", f"running on {session.node}")
+    if session.moving and control.state == "requested":
+        return Step("sent", f"stopping on {session.node}" if session.node else "")
+    if session.refused:
+        return Step("failed", session.refused)
+    return Step("", "" if session.node else session.hindrance)
+
+
+def remove_session(control: ControlSnapshot, session: SessionSnapshot) -> Step:
+    """A session is removed, once no node runs it."""
+    if not session.exists:
+        return Step("done", "session is removed")
+    if not session.node:
+        return Step("", "no node runs it")
+    return _stopping(control, session)
+
+
+def _ended(session: SessionSnapshot) -> Step | None:
+    """Return the end of a control whose session is removed."""
+    if not session.exists:
+        return Step("cancelled", "session is removed")
+    return Step("cancelled", "session is being removed") if session.removing else None
+
+
+def _stopping(control: ControlSnapshot, session: SessionSnapshot) -> Step:
+    if control.state == "requested" and session.state == "stopping":
+        return Step("sent", f"stopping on {session.node}")
     return Step()
 
 
-def session_step(kind: str, state: str, target: str, look: SessionSnapshot) -> Step:
-    """Return how far a session's control has come; ``target`` is a move's node."""
-    if not look.exists:
-        return Step("done" if kind == "remove" else "cancelled", "it is removed")
-    if look.removing and kind != "remove":
-        return Step("cancelled", "it is being removed")
-    here = f"on {look.node}" if look.node else ""
-    if kind in ("pause", "remove"):
-        if kind == "pause" and look.desired_state != "paused":
-            return Step("cancelled", "superseded: the desired state is running")
-        if not look.node:
-            return Step("done" if kind == "pause" else "", "no node runs it")
-        if state == "requested" and look.state == "stopping":
-            return Step("sent", f"stopping {here}")
-        return Step()
-    if look.desired_state != "running":
-        return Step("cancelled" if kind == "resume" else "failed", "it is paused")
-    if not look.has_rule:
-        return Step(
-            "done" if kind == "resume" else "failed", "it has no enabled rule, so nothing to do"
-        )
-    if kind == "resume":
-        if look.state == "running":
-            return Step("done", f"it runs {here}")
-        return Step("", f"starting {here}" if here else look.hindrance)
-    return _move_step(state, target, look, here)
+# --- coordinators ---------------------------------------------------------------------
 
 
-def _move_step(state: str, target: str, look: SessionSnapshot, here: str) -> Step:
-    if look.state == "running" and look.node == target and not look.moving:
-        return Step("done", f"it runs {here}")
-    if look.moving and state == "requested":
-        return Step("sent", f"stopping {here}" if here else "")
-    if look.refused:
-        return Step("failed", look.refused)
-    return Step("", "" if here else look.hindrance)
+def recycle_coordinators(control: ControlSnapshot, coordinators: CoordinatorsSnapshot) -> Step:
+    """All coordinators restart: the standbys first, then the leader."""
+    if not coordinators.is_older:
+        return Step("done", "the leading coordinator has restarted")
+    is_due = coordinators.waited_seconds >= STANDBY_HEAD_START_SECONDS
+    if control.state == "requested" and is_due:
+        return Step("sent", "the leading coordinator restarts")
+    return Step()
 
 
-def _left(look: NodeSnapshot) -> str:
-    if not look.sessions:
-        return ""
-    told = f"{look.sessions} sessions left"
-    return f"{told}, {look.stuck} fit on no other node now" if look.stuck else told
-
-
-def _later(kind: str) -> str:
-    return {"cordon": "cordoned", "uncordon": "ready", "drain": "cordoned"}[kind]
+NODE_PROGRESS: Mapping[str, Callable[[ControlSnapshot, NodeSnapshot], Step]] = {
+    "cordon": cordon,
+    "uncordon": uncordon,
+    "drain": drain,
+    "stop": stop,
+    "recycle": recycle,
+    "remove": remove_node,
+}
+SESSION_PROGRESS: Mapping[str, Callable[[ControlSnapshot, SessionSnapshot], Step]] = {
+    "pause": pause,
+    "resume": resume,
+    "remove": remove_session,
+    "move": move,
+}
+COORDINATORS_PROGRESS: Mapping[str, Callable[[ControlSnapshot, CoordinatorsSnapshot], Step]] = {
+    "recycle": recycle_coordinators,
+}

@@ -1,0 +1,79 @@
+"""Jobs that a node refused: why, how many, and the newest of them for people to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import redis
+
+from afx.cluster import keys
+from afx.errors import AfxError
+
+_STREAM_LIMIT = 1_000
+_TEXT_LIMIT = 500
+
+
+class RefusalReason(StrEnum):
+    """Why a job was refused."""
+
+    JOB_ID = "job_id"
+    """The id is malformed, or the job was signed under another one."""
+    FORM = "form"
+    """The hash or the payload does not have the form of a signed job."""
+    FIELDS = "fields"
+    """It has callbacks, webhooks, dependencies or other fields that no signature covers."""
+    TOO_LARGE = "too_large"
+    SIGNATURE = "signature"
+    PURPOSE = "purpose"
+    AUDIENCE = "audience"
+    """It is for another node, or for another incarnation of this one."""
+    EXPIRED = "expired"
+    REPLAYED = "replayed"
+    """It was taken before."""
+    UNKNOWN_KIND = "unknown_kind"
+    ARGUMENTS = "arguments"
+
+
+class RefusedJobError(AfxError):
+    """A job was refused before anything of it was resolved or run."""
+
+    def __init__(self, reason: RefusalReason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(slots=True, frozen=True)
+class RefusedJob:
+    """A refused job, as people see it."""
+
+    queue: str
+    job_id: str
+    """As it was received, shortened."""
+    reason: RefusalReason
+    text: str
+
+
+def record(client: redis.Redis, job: RefusedJob) -> None:
+    """Count a refused job, and keep it among the newest thousand."""
+    pipe = client.pipeline(transaction=False)
+    pipe.incr(keys.JOBS_REFUSED_COUNT)
+    pipe.xadd(
+        keys.JOBS_REFUSED,
+        {
+            "queue": job.queue,
+            "job_id": job.job_id[:_TEXT_LIMIT],
+            "reason": str(job.reason),
+            "text": job.text[:_TEXT_LIMIT],
+        },
+        maxlen=_STREAM_LIMIT,
+        approximate=False,
+    )
+    # Should someone have put other values there, the refusal itself still stands.
+    pipe.execute(raise_on_error=False)
+
+
+def count(client: redis.Redis) -> int:
+    """Return how many jobs were ever refused."""
+    text = str(client.get(keys.JOBS_REFUSED_COUNT) or "0")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0

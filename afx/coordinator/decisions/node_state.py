@@ -1,0 +1,25 @@
+"""The state that a node should be in, by its desired state and the controls about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+def target_state(desired_state: str, *, kinds: Collection[str], forced: bool, sessions: int) -> str:
+    """Return the state to set; ``kinds`` are those of the open controls about the node.
+
+    ``forced`` restarts the node as it is, without draining it first.
+    """
+    if "stop" in kinds:
+        return "stopping"
+    if "recycle" in kinds or forced:
+        return "draining" if sessions and not forced else "recycling"
+    return desired_state
+
+
+def may_change(state: str, target: str) -> bool:
+    """Return whether a running node leaves a state for another one.
+
+    A node that is stopping or restarting does so whatever is requested since.
+    """
+    return state not in (target, "stopping", "recycling")

@@ -1,0 +1,177 @@
+"""Completion: the right candidates for any number of names, quoted as each shell needs it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cli_runs import Run, runner
+
+from cli import shells
+from models import base, names, schema
+from models.storage import sessions, users
+from models.storage.sessions import NewSession
+from models.tables import User
+
+NAMES = ("my first", "my second", "it's", "eu:west:1", 'say "hi"', "$HOME", "one")
+
+
+def add_sessions(home: Path, given: tuple[str, ...]) -> None:
+    base.open_database(f"sqlite:///{home}/afx.db")
+    schema.upgrade()
+    with base.transaction():
+        owner = users.create("alice", "free")
+        for it in given:
+            sessions.create(owner, NewSession(it, b"login", it))
+    base.close_database()
+
+
+@pytest.fixture
+def afx(home: Path) -> Run:
+    return runner(home)
+
+
+def candidates(afx: Run, shell: str, line: str) -> list[str]:
+    done = afx(_AFX_COMPLETE=f"complete_{shell}", _AFX_LINE=line, _AFX_BREAKS=" \t\n\"'@><=;|&(:")
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_three_hundred_names_are_all_offered(afx: Run, home: Path) -> None:
+    given = tuple(f"s{number:03}" for number in range(300))
+    add_sessions(home, given)
+    for shell in shells.SCRIPTS:
+        assert candidates(afx, shell, "afx session show s") == list(given)
+    assert candidates(afx, "bash", "afx session list --user=al") == ["alice"]
+    assert candidates(afx, "bash", "afx us") == ["user"]
+
+
+@pytest.mark.parametrize("prefix", ["", "s", "s0", "s00", "u"])
+def test_a_part_of_the_names_has_no_more_in_common_than_all(database: Any, prefix: str) -> None:
+    given = [f"s{number:03}" for number in range(120)] + ["t", "ua", "ub"]
+    with base.transaction():
+        for it in given:
+            users.create(it, "free")
+    found = names.completions(User.select(User.name), User.name, prefix, most=10)
+    fitting = [it for it in given if it.startswith(prefix)]
+    assert len(found) <= 15 and set(found) <= set(fitting)
+    assert os.path.commonprefix(found) == os.path.commonprefix(fitting)  # noqa: RUF071
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "word", "quote"),
+    [
+        ("afx user show ", ("afx", "user", "show"), "", ""),
+        ("afx user show my\\ fi", ("afx", "user", "show"), "my fi", ""),
+        ("afx user show 'my fi", ("afx", "user", "show"), "my fi", "'"),
+        ('afx user show "a\\"b\\c', ("afx", "user", "show"), 'a"b\\c', '"'),
+        ("afx 'a b' \"\" c", ("afx", "a b", ""), "c", ""),
+        ("afx user show my\\", ("afx", "user", "show"), "my", ""),
+    ],
+)
+def test_a_line_is_split_as_a_shell_does(
+    text: str, words: tuple[str, ...], word: str, quote: str
+) -> None:
+    line = shells.parse(text)
+    assert (line.words, line.word, line.quote) == (words, word, quote)
+
+
+def test_each_shell_gets_names_in_its_own_quoting(afx: Run, home: Path) -> None:
+    add_sessions(home, NAMES)
+    ask = "afx session show "
+    assert candidates(afx, "bash", ask + "my") == ["my\\ first", "my\\ second"]
+    assert candidates(afx, "bash", ask + "'my f") == ["my first"]
+    assert candidates(afx, "bash", ask + "eu:w") == ["west:1"]
+    assert candidates(afx, "fish", ask + "my\\ s") == ["my second"]
+    assert candidates(afx, "zsh", ask + "eu") == ["eu\\:west\\:1"]
+
+
+@pytest.fixture
+def typed_in_bash(home: Path) -> Callable[[str], list[str]]:
+    """Return what types a line into an interactive bash and tells afx's arguments."""
+    place = home / "bin"
+    place.mkdir()
+    script = place / "afx"
+    # Completion asks the real command; a whole line shows the arguments that arrive.
+    script.write_text(
+        "#!/bin/bash\n"
+        f'[[ -n $_AFX_COMPLETE || $1 == completion ]] && exec {sys.executable} -m cli.main "$@"\n'
+        "printf '<%s>\\n' \"$@\" > args.new; mv args.new args; echo DO''NE\n"
+    )
+    script.chmod(0o755)
+
+    def type_in(line: str) -> list[str]:
+        controller, terminal = pty.openpty()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AFX_")}
+        shell = subprocess.Popen(
+            ["bash", "--norc", "--noprofile", "-i"],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            cwd=home,
+            start_new_session=True,
+            env={
+                **environment,
+                "AFX_HOME": str(home),
+                "INPUTRC": "/dev/null",
+                "TERM": "dumb",
+                "PATH": f"{place}:{environment['PATH']}",
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+            },
+        )
+        os.close(terminal)
+        try:
+            os.write(controller, b"source <(afx completion bash)\n" + line.encode() + b"\n")
+            seen, until = b"", time.monotonic() + 60
+            while b"DONE" not in seen:
+                assert time.monotonic() < until, seen
+                if select.select([controller], [], [], 1.0)[0]:
+                    seen += os.read(controller, 4096)
+        finally:
+            shell.kill()
+            shell.wait()
+            os.close(controller)
+        return [it[1:-1] for it in (home / "args").read_text().splitlines()]
+
+    return type_in
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("on\t", "one"),
+        ("my\\ f\t", "my first"),
+        ("'my s\t", "my second"),
+        ('"my s\t', "my second"),
+        ("it\t", "it's"),
+        ("eu:w\t", "eu:west:1"),
+        ("say\t", 'say "hi"'),
+        ("'$H\t", "$HOME"),
+    ],
+)
+def test_bash_completes_a_name_into_one_argument(
+    typed_in_bash: Callable[[str], list[str]], home: Path, typed: str, name: str
+) -> None:
+    add_sessions(home, NAMES)
+    assert typed_in_bash(f"afx session show {typed}") == ["session", "show", name]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_installed_once(afx: Run, home: Path, shell: str) -> None:
+    for _ in range(2):
+        done = afx("completion", shell, "--install", HOME=str(home))
+        assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.split(" is in ")[1].partition(";")[0])
+    assert path.read_text() == shells.SCRIPTS[shell]
+    for startup in home.glob(".*rc"):
+        assert len(startup.read_text().splitlines()) == 1

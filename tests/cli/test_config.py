@@ -1,0 +1,71 @@
+"""Settings: every mistake is named, in words of ours, by every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.cli_runs import Run, complains, runner
+
+
+@pytest.fixture
+def afx(home: Path) -> Run:
+    return runner(home)
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("user", "list"), ("doctor",)])
+def test_a_misspelt_variable_is_refused_with_the_right_name(
+    afx: Run, command: tuple[str, ...]
+) -> None:
+    done = afx(*command, AFX_MAX_SESION="5")
+    complains(done, 2, "AFX_MAX_SESION", "did you mean AFX_MAX_SESSIONS?")
+
+
+def test_a_variable_that_resembles_no_setting_is_refused_without_a_guess(afx: Run) -> None:
+    done = afx("config", "check", AFX_ZZZ="5")
+    complains(done, 2, "AFX_ZZZ: there is no such setting;")
+    assert "did you mean" not in done.stderr
+
+
+def test_variables_of_afx_that_are_no_settings_are_accepted(afx: Run) -> None:
+    done = afx("config", "check", AFX_DEBUG="0", AFX_PYTHON="python3", AFX_SCHEDULES="5")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_misspelt_setting_in_the_file_is_refused_with_the_right_name(
+    afx: Run, home: Path
+) -> None:
+    (home / "afx.toml").write_text("redis_ulr = 'x'\n")
+    complains(afx("config", "check"), 2, "redis_ulr", "did you mean redis_url?")
+
+
+def test_all_mistakes_are_named_at_once(afx: Run, home: Path) -> None:
+    (home / "afx.toml").write_text("lease_profile = 'slow'\nsession_kib = 0\n")
+    done = afx("config", "check", AFX_MAX_SESION="5", AFX_LINK_DAYS="x", AFX_SECRET_KEY="abcde")
+    complains(
+        done,
+        2,
+        "5 settings are wrong",
+        "AFX_MAX_SESION",
+        "link_days: it must be a whole number",
+        "lease_profile: it must be 'fast' or 'safe'",
+        "session_kib: it must be at least 1",
+        "secret_key: it must be one or more Fernet keys",
+    )
+    assert "abcde" not in done.stderr
+
+
+def test_settings_that_do_not_fit_together_are_all_named(afx: Run) -> None:
+    done = afx("config", "check", AFX_HEARTBEAT_SECONDS="9", AFX_LEADER_STOP_SECONDS="9")
+    complains(done, 2, "heartbeat_seconds", "leader_stop_seconds")
+
+
+def test_labels_are_read_from_json_and_refused_otherwise(afx: Run) -> None:
+    assert afx("config", "check", AFX_LABELS='{"region": "eu"}').returncode == 0
+    complains(afx("config", "check", AFX_LABELS="region=eu"), 2, "labels: it must be a JSON object")
+    complains(afx("config", "check", AFX_LABELS="[1]"), 2, "labels: it must be a table of texts")
+
+
+def test_a_key_file_that_holds_no_key_is_found_by_the_check(afx: Run, home: Path) -> None:
+    (home / "secret.key").write_text("abcde")
+    complains(afx("config", "check"), 1, "Fernet key", "secret.key")
