@@ -10,7 +10,7 @@ import typer
 
 from cli import common, groups, output
 
-app = groups.group("The overflow: sessions that fit nowhere and wait for room.")
+app = groups.group("The overflow queue: sessions that are unschedulable and wait for room.")
 
 
 @app.command("list")

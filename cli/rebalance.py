@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli import common, groups, output
 
-app = groups.group("Evening the nodes out: what would move, and moving it now.")
+app = groups.group("Rebalancing nodes: what would move, and moving it now.")
 
 
 @app.command()

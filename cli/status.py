@@ -13,7 +13,7 @@ def status(
     watch: output.Watch = False,
     json: common.Json = False,
 ) -> None:
-    """Show the cluster in a few lines: leader, nodes, sessions, what waits.
+    """Show the cluster in a few lines: leader, nodes, sessions, overflow queue.
 
     Exits 3 when no coordinator leads.
 

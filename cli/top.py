@@ -21,7 +21,7 @@ def top(
     redis_url: common.RedisUrl = None,
     json: common.Json = False,
 ) -> None:
-    """Watch the nodes at work: load, RAM, CPU, sessions, messages a second, news.
+    """Watch the nodes at work: load, RAM, CPU, sessions, messages a second, events.
 
     The busiest node comes first. Ends with Ctrl-C.
 

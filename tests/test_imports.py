@@ -26,6 +26,8 @@ PURE = [
     "afx/coordinator/decisions/retry_policy.py",
     "afx/coordinator/interval.py",
     "afx/coordinator/placement_schedule.py",
+    "afx/node/loop_guard.py",
+    "afx/node/residents.py",
     "afx/telegram/boxes.py",
     "afx/forwarding/rule_text.py",
     "afx/forwarding/rulefile.py",
