@@ -15,9 +15,9 @@ from telethon.tl import functions
 
 from afx.cluster import keys
 from afx.node.host import Host
-from afx.sandbox.mtproto.connection import RpcError
-from afx.sandbox.telegram.methods import HANDLERS
-from afx.sandbox.telegram.world import Account
+from afx.sandbox.errors import RpcError
+from afx.sandbox.telegram.methods.call import HANDLERS
+from afx.sandbox.telegram.peers import Account
 from afx.security.vault import Vault
 
 SESSION = 7
@@ -73,7 +73,7 @@ def run(redis_url: str, redis: redis_module.Redis, home: Any) -> Callable[[Scena
             async with host_on(redis_url, home) as host:
                 bench = HostBench(sandbox, host, redis)
                 await scenario(bench)
-                assert not sandbox.server.overlaps
+                assert not sandbox.server.connections.overlaps
 
         play(main)
 
@@ -181,7 +181,7 @@ def test_a_lost_login_is_reported_once_and_ends_the_session(run: Any) -> None:
         await until(lambda: ("running", 5) in bench.reported())
         for key in bench.sandbox.server.keys.values():
             key.revoked = True
-        bench.sandbox.server.drop(bench.account.id)
+        bench.sandbox.server.connections.drop(bench.account.id)
         await until(lambda: ("failed", 5) in bench.reported())
         await settle(bench.host)
         assert bench.reported() == [("running", 5), ("failed", 5)]

@@ -16,10 +16,10 @@ from afx.clock import SYSTEM_CLOCK
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node import lane
 from afx.node.session import Environment, HostedSession, StartError, Totals
+from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
-from afx.sandbox.mtproto.connection import RpcError
-from afx.sandbox.telegram.methods import HANDLERS
-from afx.sandbox.telegram.world import Account, Channel
+from afx.sandbox.telegram.methods.call import HANDLERS
+from afx.sandbox.telegram.peers import Account, Channel
 from afx.telegram import client, updates
 from afx.telegram.client import guarded_connection
 from afx.telegram.messages import incoming
@@ -155,7 +155,7 @@ def test_entities_are_kept_in_a_copy() -> None:
 
         bold = [MessageEntityBold(0, 4)]
         message, event = sandbox.server.world.post(source, 0, "bold", entities=bold)
-        sandbox.server.tell_channel(source, event, message)
+        sandbox.server.pushes.channel_event(source, event, message)
         await until(lambda: texts(to))
         [copy] = to.box.messages.values()
         assert [type(it) for it in copy.entities] == [MessageEntityBold]
@@ -255,7 +255,7 @@ def test_a_cut_connection_loses_and_doubles_nothing() -> None:
             say(sandbox, source, text)
             if number % 60 == 30:
                 await asyncio.sleep(0.01)
-                sandbox.server.drop(account.id)
+                sandbox.server.connections.drop(account.id)
         await until(lambda: len(texts(to)) >= 200)
         assert texts(to) == wanted
         await session.stop()
@@ -346,12 +346,12 @@ def test_without_a_lease_not_a_byte_is_written() -> None:
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
-        before = sandbox.server.requests
+        before = sandbox.server.api.requests
         harness.may_write = False
         say(sandbox, source, "one", "two")
         await until(lambda: not sandbox.server.connections)
         await asyncio.sleep(0.3)
-        assert sandbox.server.requests == before
+        assert sandbox.server.api.requests == before
         assert texts(to) == []
         await session.stop()
 
@@ -451,7 +451,7 @@ def test_the_loop_guard_keeps_messages_of_unrelated_rules() -> None:
             say(sandbox, source, text)
             if number % 5 == 2:
                 await asyncio.sleep(0.01)
-                sandbox.server.drop(account.id)
+                sandbox.server.connections.drop(account.id)
         await until(lambda: len(texts(to)) >= 15 and len(texts(two)) >= 15)
         assert texts(to) == texts(two) == texts(one) == wanted
         await session.stop()
@@ -508,7 +508,7 @@ def test_more_missed_messages_than_fit_in_memory_are_worked_off_after_an_outage(
         session = harness.session(account, (source, to, "forward"))
         await session.start()
         sandbox.server.faults.refusing = True
-        sandbox.server.drop(account.id)
+        sandbox.server.connections.drop(account.id)
         wanted = [f"message {number}" for number in range(2_300)]
         say(sandbox, source, *wanted)
         sandbox.server.faults.refusing = False
