@@ -13,6 +13,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from support.syntax import parsed
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("afx", "cli", "jobs", "models")
@@ -30,7 +31,7 @@ def module_files() -> dict[str, Path]:
 def imported(source: str, module: str, modules: set[str]) -> set[str]:
     """Return the modules of ``modules`` that a module's source imports."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             found |= {it.name for it in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -7,6 +7,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from support.syntax import tree
 
 ROOT = Path(__file__).parent.parent
 PURE = [
@@ -37,7 +38,7 @@ WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "mode
 
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {it.name for it in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -44,7 +44,7 @@ class Up:
     def messages(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def wait(self, what: str, done: Callable[[], bool], seconds: float = 40.0) -> None:
+    def wait(self, what: str, done: Callable[[], bool], seconds: float = 90.0) -> None:
         wait_until(done, what=what, seconds=seconds, hint=self.messages()[-2000:])
 
     def child(self, command: str) -> psutil.Process | None:

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from support.syntax import tree
 
 ROOT = Path(__file__).parents[2]
 SHARED = {"dh", "errors"}
@@ -18,7 +19,7 @@ ROOMS = {
 
 def rooms_imported_by(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{it.name}" for it in node.names]
             found |= {it.split(".")[2] for it in names if it.startswith("afx.sandbox.")}
@@ -32,9 +33,7 @@ def test_a_room_imports_only_the_rooms_below_it(room: str) -> None:
 
 
 def test_a_verdict_can_be_read_without_loading_a_server() -> None:
-    source = (ROOT / "afx/sandbox/judge/verdict.py").read_text()
-    imported = {
-        node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)
-    }
+    module = tree(ROOT / "afx/sandbox/judge/verdict.py")
+    imported = {node.module for node in ast.walk(module) if isinstance(node, ast.ImportFrom)}
     ours = {it for it in imported if it and it.startswith("afx")}
     assert ours == {"afx.errors"}
