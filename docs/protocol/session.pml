@@ -107,7 +107,8 @@ byte i, j;                 /* used within one step; 0 between steps */
 #else
 #define ON_ANSWER(n) lease[n] = answer[n]
 #endif
-/* Once a newer leader has begun, what an older one writes is refused. Each term begins once. */
+/* Once a newer leader has begun, what an older one writes is refused (TERM). No two leaders
+   begin with the same term, even when a failover loses a term (TERM_ONCE; it matters only without RUN_ID). */
 #ifdef NO_TERM
 #define REDIS_ACCEPTS(c) true
 #define SQL_ACCEPTS(c) true
@@ -115,7 +116,7 @@ byte i, j;                 /* used within one step; 0 between steps */
 #else
 #define REDIS_ACCEPTS(c) (term == own_term[c])
 #define SQL_ACCEPTS(c) (sql_term <= own_term[c])
-#ifdef TERM_MAY_REPEAT
+#ifdef NO_TERM_ONCE
 #define MAY_BEGIN(c) (sql_term <= own_term[c])
 #else
 #define MAY_BEGIN(c) (sql_term < own_term[c])
@@ -290,21 +291,26 @@ inline clean() {
 #define NODE(n) \
   /* Register: Redis has no incarnation of that name that may still run. */ \
   :: !runs[n] && incarnation[n] < INCARNATIONS && state[n] != READY -> d_step { \
+       printf("node %d registers an incarnation\n", n); \
        incarnation[n]++; runs[n] = true; registered(n, state[n] == LEFT); clean() } \
   /* A heartbeat renews the lease. The answer arrives, or not: a node may be killed at any moment. */ \
   :: runs[n] && record[n] == incarnation[n] && state[n] == READY -> d_step { \
+       printf("node %d sends a heartbeat, Redis renews its lease\n", n); \
        if :: LATE_ANSWERS -> answer[n] = L_NODE :: else -> lease[n] = L_NODE fi; heard(n) } \
-  :: runs[n] && lease[n] > 0 && answer[n] > lease[n] -> d_step { ON_ANSWER(n); answer[n] = 0 } \
+  :: runs[n] && lease[n] > 0 && answer[n] > lease[n] -> d_step { \
+       printf("node %d gets the answer to its heartbeat\n", n); ON_ANSWER(n); answer[n] = 0 } \
   /* Redis says that the incarnation was fenced or replaced: the node ends at once. */ \
   :: runs[n] && state[n] != MISSING && (record[n] != incarnation[n] || state[n] != READY) -> \
-     d_step { end(n, COOL_DOWN); clean() } \
+     d_step { printf("node %d hears that it was fenced or replaced, and ends\n", n); end(n, COOL_DOWN); clean() } \
   /* Redis has lost the record: the node registers again within its lease. */ \
-  :: runs[n] && lease[n] > 0 && state[n] == MISSING -> d_step { registered(n, false) } \
+  :: runs[n] && lease[n] > 0 && state[n] == MISSING -> d_step { \
+       printf("node %d registers again, for Redis had lost it\n", n); registered(n, false) } \
   /* The node is killed. */ \
-  :: runs[n] -> d_step { end(n, COOL_DOWN); clean() } \
+  :: runs[n] -> d_step { printf("node %d is killed\n", n); end(n, COOL_DOWN); clean() } \
   /* The supervisor has ended its host, and says that the incarnation has left. */ \
   :: incarnation[n] > 0 && record[n] == incarnation[n] && (state[n] == READY || state[n] == FENCED) -> \
      d_step { \
+       printf("node %d says that its incarnation has left\n", n); \
        end(n, COOL_DOWN); state[n] = LEFT; \
        if :: lingers[n] > COOL_DOWN -> lingers[n] = COOL_DOWN :: else fi; \
        looked(0, n); looked(1, n); clean() }
@@ -313,6 +319,7 @@ inline clean() {
 #define ORDER(e) \
   /* START. What runs under an older epoch runs under the newer one from now on. */ \
   :: sent[e] && OF_LIVE(e) && EPOCH_IS_NEW(e) -> d_step { \
+       printf("node %d starts the session under epoch %d\n", TO(e), e); \
        if \
        :: live[TO(e)] \
        :: else -> live[TO(e)] = true; assert(!lingers[TO(e)] && !VISIBLE(1 - TO(e))) \
@@ -320,6 +327,7 @@ inline clean() {
        newest[TO(e)] = e; clean() } \
   /* STOP, or the session ends by itself: no connection of it is open, nor can one open under this epoch. */ \
   :: (sent[e] || SQL_LOSSES) && OF_LIVE(e) && !stopped[e] -> d_step { \
+       printf("node %d stops the session of epoch %d, and reports it\n", TO(e), e); \
        if :: newest[TO(e)] <= e -> close(TO(e), COOL_DOWN); newest[TO(e)] = e :: else fi; \
        stopped[e] = true; clean() }
 
@@ -327,9 +335,11 @@ inline clean() {
   /* Elect, in Redis: the term is above all that Redis and SQL know. */ \
   :: phase[c] == STANDS_BY && (c == 0 || phase[0] != STANDS_BY) -> d_step { \
        term = (term > sql_term -> term : sql_term) + 1; \
+       printf("leader %d is elected with term %d\n", c, term); \
        phase[c] = ELECTED; own_term[c] = term; own_run[c] = redis_run } \
   /* Begin, in SQL: a new generation of epochs. From now on SQL refuses older terms. */ \
   :: phase[c] == ELECTED && MAY_BEGIN(c) -> d_step { \
+       printf("leader %d begins in SQL, and reads epoch %d there\n", c, sql_epoch); \
        phase[c] = LEADS; sql_term = own_term[c]; sql_generation++; own_generation[c] = sql_generation; \
        view[c] = sql_epoch; hot[c] = true; \
        if :: state[0] == READY -> watch[AT(c, 0)] = FIRST_SILENCE :: else fi; \
@@ -344,6 +354,7 @@ inline clean() {
   RESERVE(c, 0) RESERVE(c, 1) \
   /* Commit to SQL, which allows one assignment that has not ended, and send START. */ \
   :: phase[c] == LEADS && reserved[c] && SQL_ACCEPTS(c) -> d_step { \
+       printf("leader %d commits epoch %d to SQL, and sends START\n", c, EPOCH(c)); \
        if \
        :: sql_epoch == 0 -> sql_epoch = EPOCH(c); sent[EPOCH(c)] = true; view[c] = EPOCH(c) \
        :: else -> if :: last_epoch == EPOCH(c) -> owned = false :: else fi; hot[c] = true \
@@ -351,17 +362,17 @@ inline clean() {
        sql_term = own_term[c]; reserved[c] = false; placed[c]++; absent[c] = 0; clean() } \
   /* The session has ended on its node. */ \
   :: phase[c] == LEADS && !reserved[c] && SQL_ACCEPTS(c) && SUBJECT(c) > 0 && HAS_STOPPED(SUBJECT(c)) -> \
-     d_step { j = SUBJECT(c); free(c, j); j = 0; clean() } \
+     d_step { j = SUBJECT(c); printf("leader %d learns that epoch %d has stopped\n", c, j); free(c, j); j = 0; clean() } \
   /* Take over from an owner that has left or was fenced. */ \
   :: phase[c] == LEADS && !reserved[c] && SQL_ACCEPTS(c) && SUBJECT(c) > 0 && HAS_RECORD(SUBJECT(c)) \
      && (state[TO(SUBJECT(c))] == LEFT \
          || (state[TO(SUBJECT(c))] == FENCED && FENCE_IS_OLD(c, TO(SUBJECT(c))))) -> \
-     d_step { j = SUBJECT(c); free(c, j); j = 0; clean() } \
+     d_step { j = SUBJECT(c); printf("leader %d takes over from a fenced or left owner: epoch %d\n", c, j); free(c, j); j = 0; clean() } \
   /* Take over from an owner without a record. */ \
   :: phase[c] == LEADS && !reserved[c] && SQL_ACCEPTS(c) && SUBJECT(c) > 0 && !HAS_RECORD(SUBJECT(c)) \
      && (LONG_ABSENT(c) || (prior_left[TO(SUBJECT(c))] \
                             && record[TO(SUBJECT(c))] == order_incarnation[SUBJECT(c)] + 1)) -> \
-     d_step { j = SUBJECT(c); free(c, j); j = 0; clean() } \
+     d_step { j = SUBJECT(c); printf("leader %d takes over from an owner without a record: epoch %d\n", c, j); free(c, j); j = 0; clean() } \
   WATCH(c, 0) WATCH(c, 1)
 
 #ifdef NO_TERM
@@ -380,15 +391,16 @@ inline clean() {
   :: phase[c] == LEADS && REDIS_ACCEPTS(c) && REDIS_IS_SAME(c) && view[c] == 0 && !reserved[c] && COOL(c) \
      && placed[c] < PLACEMENTS && state[n] == READY && EPOCH(c) > last_epoch && OWNER_IS_GONE \
      && (placed_once || n == 0) -> d_step { \
+       printf("leader %d reserves a place on node %d under epoch %d\n", c, n, EPOCH(c)); \
        placed_once = true; last_epoch = EPOCH(c); owned = SQL_LOSSES; reserved[c] = true; \
        order_node[last_epoch] = n; order_incarnation[last_epoch] = record[n]; clean() }
 
 #define WATCH(c, n) \
-  :: LATE_LOOKS && unseen[AT(c, n)] -> d_step { looked(c, n) } \
+  :: LATE_LOOKS && unseen[AT(c, n)] -> d_step { printf("leader %d sees a heartbeat of node %d\n", c, n); looked(c, n) } \
   /* Fence: silence for a whole lease, as far as this leader has seen. */ \
   :: phase[c] == LEADS && REDIS_ACCEPTS(c) && REDIS_IS_SAME(c) && state[n] == READY \
      && watch[AT(c, n)] == L_LEADER && UNCHANGED(c, n) -> d_step { \
-       state[n] = FENCED; \
+       printf("leader %d fences node %d\n", c, n); state[n] = FENCED; \
        unseen[AT(0, n)] = false; unseen[AT(1, n)] = false; watch[AT(0, n)] = 0; watch[AT(1, n)] = 0 }
 
 #if PLACEMENTS == 1
@@ -400,7 +412,7 @@ inline clean() {
 active proctype world() {
   d_step { state[0] = MISSING; state[1] = MISSING }
   do
-  :: d_step { node_tick(0); node_tick(1); leader_tick(0); leader_tick(1); clean() }
+  :: d_step { printf("tick\n"); node_tick(0); node_tick(1); leader_tick(0); leader_tick(1); clean() }
   NODE(0)
   NODE(1)
   ORDERS
@@ -409,6 +421,7 @@ active proctype world() {
 #if FAILOVERS
   /* The replica stops following. */
   :: !copied && redis_run == 0 -> d_step {
+       printf("the replica stops following\n");
        copied = true; copy_term = term; copy_epoch = last_epoch; copy_owned = owned;
        copy_record[0] = record[0]; copy_state[0] = state[0]; copy_prior_left[0] = prior_left[0];
        copy_record[1] = record[1]; copy_state[1] = state[1]; copy_prior_left[1] = prior_left[1];
@@ -417,15 +430,17 @@ active proctype world() {
      }
   /* The replica takes the place of Redis. One that has never followed is a Redis that was flushed. */
   :: redis_run == 0 -> d_step {
-       redis_run = 1; fail_over(0); fail_over(1);
+       printf("Redis fails over\n"); redis_run = 1; fail_over(0); fail_over(1);
        term = copy_term; last_epoch = copy_epoch; owned = copy_owned;
        copied = false; copy_term = 0; copy_epoch = 0; copy_owned = false; clean()
      }
 #endif
 #if SQL_LOSSES
   /* The standby of SQL stops following, and takes its place later; the leader of that moment ends. */
-  :: !standby_stopped -> d_step { standby_stopped = true; standby_epoch = sql_epoch }
+  :: !standby_stopped -> d_step {
+       printf("the standby of SQL stops following\n"); standby_stopped = true; standby_epoch = sql_epoch }
   :: standby_stopped && !lost && phase[1] != LEADS -> d_step {
+       printf("SQL goes back to epoch %d\n", standby_epoch);
        lost = true; sql_epoch = standby_epoch; standby_epoch = 0;
        if :: phase[0] != STANDS_BY -> phase[0] = ENDED; forget_leader(0) :: else fi; clean()
      }
