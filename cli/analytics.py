@@ -15,7 +15,7 @@ from cli.shared import Invocation, shared
 if TYPE_CHECKING:
     from datetime import datetime
 
-app = groups.group("Analytics: metrics of nodes over time, counts of sessions.")
+app = groups.group("What was: nodes' metrics over time, sessions.")
 Since = Annotated[
     str, typer.Option("--since", help="How far back (90s, 15m, 6h, 7d), or an ISO instant.")
 ]

@@ -33,7 +33,7 @@ def completion(
         bool, typer.Option("--install", help="Set it up for your account, for new shells.")
     ] = False,
 ) -> None:
-    """Print the script by which a shell completes commands, names and ids; or install it.
+    """Print the script by which a shell completes commands and names; or install it.
 
     Example:  source <(afx completion bash)
     """

@@ -10,7 +10,7 @@ import typer
 from cli import complete, groups, output
 from cli.shared import Invocation, shared
 
-app = groups.group("Controls: requests about nodes and sessions, and their progress.")
+app = groups.group("Controls: commands to nodes and about sessions.")
 ControlId = Annotated[int, typer.Argument(metavar="ID", help="As 'afx control list' shows it.")]
 
 

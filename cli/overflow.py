@@ -10,7 +10,7 @@ import typer
 from cli import groups, output
 from cli.shared import Invocation, shared
 
-app = groups.group("The overflow queue: sessions that no node has room for.")
+app = groups.group("The overflow queue: sessions that are unschedulable and wait for room.")
 
 
 @app.command("list")

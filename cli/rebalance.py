@@ -5,7 +5,7 @@ from __future__ import annotations
 from cli import groups, output
 from cli.shared import Invocation, shared
 
-app = groups.group("Rebalance: what would move between nodes, and moving it now.")
+app = groups.group("Rebalancing nodes: what would move, and moving it now.")
 
 
 @app.command()

@@ -26,7 +26,7 @@ def top(
     ] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Show one sample and end.")] = False,
 ) -> None:
-    """Watch the nodes: load, RAM, CPU, sessions, messages per second, events.
+    """Watch the nodes at work: load, RAM, CPU, sessions, messages a second, events.
 
     The busiest node comes first. Ends with Ctrl-C.
 

@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from support.syntax import tree
 
 ROOT = Path(__file__).parent.parent
 OURS = ("afx", "cli", "jobs", "models", "tests")
@@ -96,7 +97,7 @@ USUAL_LINES = 250
 def imports(path: Path) -> frozenset[str]:
     """Return what a module imports, inside functions too; names as ``package.module.name``."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {it.name for it in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -9,6 +9,7 @@ _STOPPED = {
     StopReason.SUPERSEDED: "restarted under a newer assignment",
     StopReason.CANCELLED: "stopped before it had started",
     StopReason.NODE_STOPPING: "the node is stopping",
+    StopReason.FENCED: "it belongs to another node, or to a newer assignment",
     StopReason.ALREADY_ENDED: "it had ended on the node before",
 }
 _FAILED = {
@@ -19,6 +20,7 @@ _FAILED = {
     FailureReason.CHAT_UNKNOWN: "a chat of a rule is unknown to the account",
     FailureReason.CHAT_UNREADABLE: "a source chat cannot be read by the account",
     FailureReason.START_TIMEOUT: "it took too long to start",
+    FailureReason.CONNECTION_FAILED: "Telegram could not be reached",
     FailureReason.TELEGRAM_ERROR: "Telegram refused a request",
     FailureReason.INTERNAL_ERROR: "an internal error",
 }

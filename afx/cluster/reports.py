@@ -37,6 +37,8 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
     """It was ordered to stop before its start had ended."""
     NODE_STOPPING = "node_stopping"
+    FENCED = "fenced"
+    """Redis says that it belongs to another node, or to a newer epoch."""
     ALREADY_ENDED = "already_ended"
     """It had ended before under the epoch of the order."""
 
@@ -53,6 +55,8 @@ class FailureReason(StrEnum):
     CHAT_UNKNOWN = "chat_unknown"
     CHAT_UNREADABLE = "chat_unreadable"
     START_TIMEOUT = "start_timeout"
+    CONNECTION_FAILED = "connection_failed"
+    """Telegram could not be reached, or did not answer."""
     TELEGRAM_ERROR = "telegram_error"
     INTERNAL_ERROR = "internal_error"
 
@@ -65,6 +69,9 @@ class TroubleReason(StrEnum):
     MESSAGE_REFUSED = "message_refused"
     DIFFERENCE_REFUSED = "difference_refused"
     SOURCE_UNREADABLE = "source_unreadable"
+    SEND_FAILED = "send_failed"
+    """A send keeps failing for a reason that is not known to pass."""
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -38,14 +38,14 @@ class Coordinator:
         self, settings: Settings, redis_url: str, vault: Vault, *, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         client = connect(redis_url)
-        signing_keys = SigningKeys(vault.signing_keys())
         raw_client = connect(redis_url, decode=False)
+        signing_keys = SigningKeys(vault.signing_keys())
         self._resources = Resources(
             settings=settings,
             client=client,
             raw_client=raw_client,
             registry=Registry(client),
-            orders=Orders(raw_client, signing_keys, settings.job_ttl_seconds),
+            orders=Orders(raw_client, signing_keys, settings.job_ttl_seconds, clock=clock.time),
             signing_keys=signing_keys,
             clock=clock,
             restart=CoordinatorRestart(),

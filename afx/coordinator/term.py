@@ -143,7 +143,9 @@ class Term:
             headroom=headroom,
             premium_share=settings.premium_headroom_share,
         )
-        overflow = Overflow(resources.raw_client, resources.signing_keys)
+        overflow = Overflow(
+            resources.raw_client, resources.signing_keys, clock=resources.clock.time
+        )
         overflow.read()
         self._rounds = PlacementRounds(
             schedule=schedule,

@@ -1,4 +1,4 @@
-"""From a message to its deliveries; later filters and transforms go here."""
+"""From a message to its deliveries; filters and transforms belong here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RANDOM_ID = Struct("<q")
 
 @dataclass(slots=True, frozen=True)
 class Incoming:
-    """A message that came into a source chat."""
+    """A message received in a source chat."""
 
     chat: int
     id: int
@@ -27,7 +27,7 @@ class Incoming:
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One message that is to appear in one destination."""
+    """One message to be sent to one destination."""
 
     rule: int
     mode: Mode
@@ -37,8 +37,8 @@ class Delivery:
     random_id: int
     text: str
     entities: tuple[Any, ...]
-    whole: bool
-    """Sent by forwarding, since its text alone is not all of it."""
+    needs_native_forward: bool
+    """Sent by forwarding, since its text is not all of its content."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -52,8 +52,8 @@ def random_id(rule: int, source: int, message: int, destination: int) -> int:
 
 
 def deliveries(incoming: Incoming, routes: Iterable[Route]) -> list[Delivery]:
-    """Return what a message causes, one delivery for each route."""
-    whole = incoming.has_media or not incoming.text
+    """Return the deliveries of a message, one for each route."""
+    needs_native_forward = incoming.has_media or not incoming.text
     return [
         Delivery(
             route.rule,
@@ -64,7 +64,7 @@ def deliveries(incoming: Incoming, routes: Iterable[Route]) -> list[Delivery]:
             random_id(route.rule, incoming.chat, incoming.id, route.destination),
             incoming.text,
             incoming.entities,
-            whole,
+            needs_native_forward,
         )
         for route in routes
     ]

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from afx.cluster import events, keys
+from afx.cluster import events
 from afx.cluster.connection import connect
+from afx.cluster.leadership import read_leader
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.config import Settings, load
 from afx.errors import AfxError
@@ -151,7 +152,7 @@ class LabCluster:
 
     def judge(self) -> Verdict:
         """Return the sandbox's verdict over all promises."""
-        return Verdict.from_json({"posted": 0, "sent": 0, **self.sandbox.call("judge")})
+        return Verdict.from_json(self.sandbox.call("judge"))
 
     # --- state ------------------------------------------------------------------------
 
@@ -161,11 +162,9 @@ class LabCluster:
 
     def leader(self) -> str:
         """Return which of our coordinators leads; empty when none does."""
-        fields = str(self.redis.get(keys.LEADER) or "::").split(":")
-        for child in self.processes.children.values():
-            if str(child.pid) == fields[-2]:
-                return child.name
-        return ""
+        leader = read_leader(self.redis)
+        children = self.processes.children.values()
+        return next((it.name for it in children if leader and it.pid == leader.pid), "")
 
     def running(self) -> int:
         """Return how many sessions SQL says run."""
@@ -191,16 +190,16 @@ class LabCluster:
         """Wait for a condition; raises AfxError naming it when it does not come."""
         wait_until(done, what=what, seconds=seconds, hint=f"The cluster's log is {self.log}.")
 
-    def wait_nodes(self, count: int, seconds: float = 30.0) -> None:
+    def wait_nodes(self, count: int, seconds: float = 90.0) -> None:
         """Wait until so many nodes are live."""
         self.wait(f"{count} nodes are live", lambda: len(self.nodes()) >= count, seconds)
 
-    def wait_running(self, count: int | None = None, seconds: float = 60.0) -> None:
+    def wait_running(self, count: int | None = None, seconds: float = 90.0) -> None:
         """Wait until so many sessions run; all of them by default."""
         needed = len(self.sessions) if count is None else count
         self.wait(f"{needed} sessions run", lambda: self.running() >= needed, seconds)
 
-    def wait_delivered(self, seconds: float = 60.0) -> Verdict:
+    def wait_delivered(self, seconds: float = 90.0) -> Verdict:
         """Wait until all is posted and no copy is missing; returns the last verdict."""
         with contextlib.suppress(AfxError):  # the verdict says what is missing
             wait_until(
@@ -228,7 +227,7 @@ class LabCluster:
         victims = self.owned_by(node)
         return self.processes.kill_tree(node), victims
 
-    def wait_detected(self, node: str, seconds: float = 30.0) -> float:
+    def wait_detected(self, node: str, seconds: float = 60.0) -> float:
         """Wait until the coordinator announces that a node is down; returns when."""
 
         def detected() -> bool:

@@ -11,6 +11,7 @@ from afx.cluster.registry import WorkerView
 from afx.lab.accounts import LabSession, alternate_modes
 from afx.lab.cluster import LabCluster
 from afx.lab.failover import Failover, wait_recovered
+from afx.lab.report import figures
 from afx.lab.waiting import wait_until
 from afx.sandbox.judge.verdict import Verdict
 
@@ -52,7 +53,7 @@ class DemoResult:
         return {
             "workers": self.workers,
             "sessions": self.sessions,
-            **self.verdict.to_json(),
+            **figures(self.verdict),
             "failover": asdict(self.failover) if self.failover else None,
             "seconds": self.seconds,
         }
@@ -110,10 +111,10 @@ class Demo:
 
     def _start(self) -> None:
         lab, workers, sessions = self._lab, self._workers, self._state.sessions
-        lab.add_sessions(sessions, mode=alternate_modes)
         lab.processes.start_coordinator()
         lab.processes.start_nodes(workers)
         self._wait("starting", "all nodes register", lambda: len(lab.nodes()) >= workers, 60)
+        lab.add_sessions(sessions, mode=alternate_modes)
         self._update(
             "placing", f"{workers} nodes have registered; {sessions} sessions are being placed"
         )

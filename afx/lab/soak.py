@@ -19,6 +19,7 @@ from typing import Any
 from afx.cluster import keys
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.lab.fault_plan import LONGEST, Kind, plan
+from afx.lab.report import figures
 from afx.lab.soak_run import SoakRun
 
 _VARIABLES = {"AFX_BRAKE_HOLD_SECONDS": "5"}
@@ -53,7 +54,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
         "seed": flags.seed,
         "minutes": flags.minutes,
         "clean": verdict.is_clean,
-        **verdict.to_json(),
+        **figures(verdict),
         "faults": sum(soak.faults.values()),
         "by_kind": dict(sorted(soak.faults.items())),
         "node_deaths": soak.deaths,
@@ -95,9 +96,9 @@ def main() -> None:
         for it in plan(flags.seed, flags.minutes * 60 - 5, every=flags.every):
             print(f"{it.at:8.1f} s  {it.kind:<16} {it.seconds:5.1f} s  {it.pick:.3f}")
         return
-    figures = run(flags)
-    print(json.dumps(figures, indent=1))
-    if not figures["clean"] or figures["false_deaths"]:
+    outcome = run(flags)
+    print(json.dumps(outcome, indent=1))
+    if not outcome["clean"] or outcome["false_deaths"]:
         sys.exit(1)
 
 

@@ -11,6 +11,7 @@ from itertools import count
 import psutil
 import redis
 
+from afx.coordinator.decisions.liveness import DeathReason
 from afx.errors import AfxError
 from afx.lab.accounts import alternate_modes
 from afx.lab.cluster import LabCluster
@@ -28,7 +29,7 @@ _HARMLESS: tuple[Kind, ...] = ("reset-node", "drain", "recycle")
 _REDIS_AWAY: tuple[Kind, ...] = ("kill-redis", "stop-redis")
 """Faults that may outlast every node's lease."""
 _COORDINATORS = ("coordinator-1", "coordinator-2")
-_NO_DEATH = ("left", "replaced")
+_NO_DEATH = (DeathReason.LEFT, DeathReason.REPLACED)
 """Reasons of ``node_down`` events of a node that ended or restarted by itself."""
 
 

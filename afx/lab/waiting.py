@@ -19,7 +19,7 @@ def wait_until(
     hint: str = "",
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
-    """Wait until ``done`` returns true, and call ``meanwhile`` between the looks.
+    """Wait until ``done`` returns true, and call ``meanwhile`` between two checks.
 
     Raises AfxError, which names ``what`` was awaited and ends with ``hint``, when
     the time is over.
@@ -27,8 +27,7 @@ def wait_until(
     until = time.monotonic() + seconds
     while not done():
         if time.monotonic() > until:
-            raise AfxError(
-                f"After {seconds:.0f} s this did not happen: {what}.{hint and ' '}{hint}"
-            )
+            message = f"Timed out after {seconds:.0f} s: waiting until {what}. {hint}"
+            raise AfxError(message.rstrip())
         meanwhile()
         time.sleep(poll_seconds)

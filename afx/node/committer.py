@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
+
+import redis
 
 from afx.cluster import keys
 from afx.cluster.scripts import source
-from afx.node.running import Link, RunningSession
+from afx.node.forwarder import Link
+from afx.node.session import HostedSession, Progress
 
 _DAY_SECONDS = 86_400
+_MOST_VALUES = 1_000
+"""Values in one HSET: Lua's ``unpack`` fails at a few thousand."""
+_MOST_HASHES = 500
+"""Hashes in one call of the script: Redis serves no one else meanwhile."""
+
+
+@dataclass(slots=True)
+class Committed:
+    """What became of a commit."""
+
+    foreign: list[HostedSession] = field(default_factory=list)
+    """Sessions that belong to another incarnation or epoch by now."""
+    complete: bool = True
+    """Nothing was put back."""
+    error: redis.RedisError | None = None
+    """The first error that Redis answered."""
 
 
 class Committer:
@@ -22,53 +44,101 @@ class Committer:
         self._incarnation = incarnation
         self._link_seconds = link_days * _DAY_SECONDS
 
-    async def commit(self, sessions: list[RunningSession]) -> list[RunningSession]:
-        """Commit all, in one round trip; returns those that belong to others now.
+    async def commit(self, sessions: Sequence[HostedSession]) -> Committed:
+        """Commit all, in one round trip.
 
-        When Redis does not answer, the progress is put back and its error raised.
+        What could not be committed is put back. Raises redis.RedisError when Redis
+        gave no answer.
         """
-        taken = [(session, *session.collect_uncommitted()) for session in sessions]
+        taken = [(session, session.collect_uncommitted()) for session in sessions]
+        result = Committed()
+        sent: list[tuple[HostedSession, Progress, int]] = []
         pipe = self._redis.pipeline(transaction=False)
-        for session, cursor, links, fresh in taken:
-            number = session.spec.session
-            body = json.dumps(
-                {"cursor": cursor, "hashes": _hashes(number, links)}, separators=(",", ":")
-            )
+        try:
+            for session, progress in taken:
+                sent.append((session, progress, await self._queue(pipe, session, progress)))
+            answers = iter(await pipe.execute(raise_on_error=False))
+        except BaseException:
+            for session, progress in taken:
+                session.put_back(progress)
+            raise
+        for session, progress, count in sent:
+            self._settle(result, session, progress, list(islice(answers, count)))
+        return result
+
+    async def _queue(self, pipe: Any, session: HostedSession, progress: Progress) -> int:
+        """Add a session's commands to the pipeline; returns how many.
+
+        Links go first: a cursor that is stored without its links would lose them.
+        """
+        session_id = session.session_id
+        count = 0
+        for body in _bodies(progress.cursor, _hashes(session_id, progress.links)):
             await self._script(
-                keys=[keys.assignment(number), keys.cursor(number)],
+                keys=[keys.assignment(session_id), keys.cursor(session_id)],
                 args=[self._incarnation, session.epoch, self._link_seconds, body],
                 client=pipe,
             )
-            if fresh:
-                # Access hashes do not depend on who owns the session: no fence.
-                pipe.hset(keys.entities(number), mapping=fresh)
-        try:
-            answers = await pipe.execute()
-        except BaseException:
-            for session, _cursor, links, fresh in taken:
-                session.put_back(links, fresh)
-            raise
-        foreign = []
-        at = 0
-        for session, _cursor, links, fresh in taken:
-            if answers[at] < 0:
-                session.put_back(links, {})
-            elif not answers[at]:
-                foreign.append(session)
-            at += 2 if fresh else 1
-        return foreign
+            count += 1
+        # Access hashes do not depend on who owns the session: no fence.
+        for part in _parts(progress.entities):
+            pipe.hset(keys.entities(session_id), mapping=part)
+            count += 1
+        return count
+
+    def _settle(
+        self, result: Committed, session: HostedSession, progress: Progress, answers: list[Any]
+    ) -> None:
+        errors = [it for it in answers if isinstance(it, redis.RedisError)]
+        if errors:
+            session.put_back(progress)
+            result.complete = False
+            result.error = result.error or errors[0]
+        elif answers[0] < 0:
+            # Redis has lost whose it is; the leader will say so again.
+            session.put_back(Progress([], progress.links, {}))
+            result.complete = False
+        elif not answers[0]:
+            result.foreign.append(session)
 
 
-def _hashes(session: int, links: list[Link]) -> list[list[Any]]:
+def _chunks(values: list[str]) -> list[list[str]]:
+    return [values[at : at + _MOST_VALUES] for at in range(0, len(values), _MOST_VALUES)]
+
+
+def _bodies(cursor: list[str], hashes: list[list[Any]]) -> Iterator[str]:
+    """Return the bodies of the script's calls; nearly always it is one."""
+    rest = [hashes[at : at + _MOST_HASHES] for at in range(0, len(hashes), _MOST_HASHES)]
+    last = rest.pop() if rest else []
+    for part in rest:
+        yield _body([], part)
+    first, *others = _chunks(cursor) or [[]]
+    yield _body(first, last)
+    for chunk in others:
+        yield _body(chunk, [])
+
+
+def _body(cursor: list[str], hashes: list[list[Any]]) -> str:
+    return json.dumps({"cursor": cursor, "hashes": hashes}, separators=(",", ":"))
+
+
+def _parts(mapping: dict[str, str]) -> Iterator[dict[str, str]]:
+    items = iter(mapping.items())
+    while part := dict(islice(items, _MOST_VALUES // 2)):
+        yield part
+
+
+def _hashes(session_id: int, links: list[Link]) -> list[list[Any]]:
+    """Return what the links write, as [key, field, value, …] of at most 1,000 values."""
     found: dict[str, list[Any]] = defaultdict(list)
     for link in links:
-        it = link.delivery
-        found[keys.links(session, it.source, it.message)] += (
-            f"{it.message}:{it.rule}:{it.destination}",
+        delivery = link.delivery
+        found[keys.links(session_id, delivery.source, delivery.message)] += (
+            f"{delivery.message}:{delivery.rule}:{delivery.destination}",
             link.copy,
         )
-        found[keys.copies(session, it.destination, link.copy)] += (
+        found[keys.copies(session_id, delivery.destination, link.copy)] += (
             link.copy,
-            f"{it.source}:{it.message}",
+            f"{delivery.source}:{delivery.message}",
         )
-    return [[key, *fields] for key, fields in found.items()]
+    return [[key, *part] for key, values in found.items() for part in _chunks(values)]

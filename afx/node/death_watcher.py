@@ -1,4 +1,4 @@
-"""Reports the deaths of the other nodes on this machine, on a thread of its own."""
+"""Reports the deaths of other nodes on this machine, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from afx.config import Settings
 
 
 class DeathWatcher:
-    """Watches from when it is made until ``close``."""
+    """Watches from its construction until ``close``."""
 
     def __init__(self, redis_url: str, name: str, settings: Settings) -> None:
-        """``name`` is the node's own: of itself it is no witness."""
+        """``name`` is the node's own: a node is no witness of itself."""
         self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
         self._registry = Registry(self._redis)
         self._name = name
@@ -26,7 +26,7 @@ class DeathWatcher:
         self._witness = Witness()
         self._witnessed: set[str] = set()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="neighbours")
+        self._thread = threading.Thread(target=self._watch, name="death watcher")
         self._thread.start()
 
     def close(self) -> None:
@@ -39,11 +39,11 @@ class DeathWatcher:
     def _watch(self) -> None:
         while not self._ended.wait(self._every):
             try:
-                self._look()
+                self._check()
             except redis.RedisError:
-                continue  # the heartbeat tells of it
+                continue  # the heartbeat reports it
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         others = [
             it
             for it in self._registry.on_machine(boot_id())

@@ -1,8 +1,8 @@
-"""A node's heartbeats, several on their way at once where the network is slow.
+"""A node's heartbeats, several in flight at once where the network is slow.
 
-A heartbeat that a lossy network holds up does not hold up the next one: each goes
-over a connection of its own when the ones before are still out. Any that succeeds
-renews the lease from the moment at which it was sent.
+A heartbeat that a lossy network delays does not delay the next one: each uses a
+connection of its own while earlier ones are in flight. Any that succeeds renews the
+lease from the moment at which it was sent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import redis
 
-from afx import lease
+from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.connection import connect
 from afx.cluster.registry import Identity, Metrics, Registry, WorkerState
 from afx.config import Settings
@@ -23,7 +23,7 @@ from afx.errors import AfxError
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """What became of one heartbeat."""
+    """The outcome of one heartbeat."""
 
     incarnation: str
     sent_at: float
@@ -31,69 +31,72 @@ class Answer:
     desired_state: WorkerState = "ready"
     error: AfxError | redis.RedisError | None = None
     settled: tuple[int, ...] = ()
-    """The sessions that it was to tell of."""
+    """The sessions that it was to report as started."""
 
 
 class Heartbeater:
-    """Sends heartbeats on threads of its own; all else is for one thread.
+    """Sends heartbeats on threads of its own; the methods are for one thread.
 
-    ``wake`` may be called from anywhere, a signal handler too.
+    ``wake`` may be called from any thread, and from a signal handler.
     """
 
-    def __init__(self, redis_url: str, settings: Settings) -> None:
-        # What takes longer than the lease that it would renew is in vain.
+    def __init__(self, redis_url: str, settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        # A heartbeat that takes longer than the lease that it would renew is useless.
         seconds = settings.lease.node
         self._redis = connect(redis_url, timeout_seconds=seconds)
         self._registry = Registry(self._redis)
         self._most = math.ceil(seconds / settings.heartbeat_seconds)
-        self._threads = ThreadPoolExecutor(self._most, "heart")
-        self._under_way = 0
+        self._threads = ThreadPoolExecutor(self._most, "heartbeat")
+        self._in_flight = 0
         self._incarnation = ""
-        self._unsaid: tuple[int, ...] = ()
-        """Settled sessions that no heartbeat has told of yet."""
-        self._news: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self._unreported: tuple[int, ...] = ()
+        """Started sessions that no heartbeat has reported yet."""
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
 
-    def beat(self, who: Identity, metrics: Metrics, settled: list[int], seen: WorkerState) -> None:
-        """Send a heartbeat, unless a whole lease's worth of them is out.
+    def beat(
+        self, identity: Identity, metrics: Metrics, settled: list[int], seen: WorkerState
+    ) -> None:
+        """Send a heartbeat, unless a whole lease's worth of them is in flight.
 
-        What was to be told with one that failed is told with the next.
+        The next one reports the sessions that a failed one was to report.
         """
-        if who.incarnation != self._incarnation:
-            self._incarnation, self._unsaid = who.incarnation, ()
-        self._unsaid += tuple(settled)
-        if self._under_way < self._most:
-            self._under_way += 1
-            telling, self._unsaid = self._unsaid, ()
-            self._threads.submit(self._beat, who, metrics, telling, seen)
+        if identity.incarnation != self._incarnation:
+            self._incarnation, self._unreported = identity.incarnation, ()
+        self._unreported += tuple(settled)
+        if self._in_flight < self._most:
+            self._in_flight += 1
+            reported, self._unreported = self._unreported, ()
+            self._threads.submit(self._beat, identity, metrics, reported, seen)
 
     def answer(self, seconds: float) -> Answer | None:
-        """Return the next answer; None when none comes in time, or on ``wake``."""
+        """Return the next answer; None when none arrives in time, or on ``wake``."""
         try:
-            found = self._news.get(timeout=max(0.0, seconds))
+            answer = self._answers.get(timeout=max(0.0, seconds))
         except queue.Empty:
             return None
-        if found:
-            self._under_way -= 1
-            if found.error and found.incarnation == self._incarnation:
-                self._unsaid += found.settled
-        return found
+        if answer:
+            self._in_flight -= 1
+            if answer.error and answer.incarnation == self._incarnation:
+                self._unreported += answer.settled
+        return answer
 
     def wake(self) -> None:
         """Let ``answer`` return at once."""
-        self._news.put(None)
+        self._answers.put(None)
 
     def close(self) -> None:
-        """Give up what is under way, and end the threads."""
+        """Abandon what is in flight, and end the threads."""
         self._redis.close()
         self._threads.shutdown(cancel_futures=True)
 
     def _beat(
-        self, who: Identity, metrics: Metrics, settled: tuple[int, ...], seen: WorkerState
+        self, identity: Identity, metrics: Metrics, settled: tuple[int, ...], seen: WorkerState
     ) -> None:
-        sent_at = lease.now()
+        sent_at = self._clock.boottime()
         try:
-            _term, wanted = self._registry.beat(who, metrics, settled, seen)
-            answer = Answer(who.incarnation, sent_at, wanted)
+            _term, desired_state = self._registry.beat(identity, metrics, settled, seen)
+            answer = Answer(identity.incarnation, sent_at, desired_state)
         except (AfxError, redis.RedisError) as error:
-            answer = Answer(who.incarnation, sent_at, error=error, settled=settled)
-        self._news.put(answer)
+            answer = Answer(identity.incarnation, sent_at, error=error, settled=settled)
+        self._answers.put(answer)

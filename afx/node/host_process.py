@@ -21,20 +21,20 @@ from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 
 _PR_SET_PDEATHSIG = 1
-_LOOK_SECONDS = 0.01
+_WAIT_SECONDS = 0.01
 
 
 def main() -> None:
-    """Read the orders from standard input, and live until told to end."""
+    """Read the parameters from standard input, and run until told to end."""
     orders = json.loads(sys.stdin.readline())
-    # Die with the supervisor: it alone keeps the lease.
+    # Die with the supervisor: it alone holds the lease.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != orders["supervisor"]:
         sys.exit(1)
     _raise_file_limit()
     settings = Settings(**orders["settings"])
     configure(settings.log_level)
-    # One long-lived heap of small objects: rarer full collections, less CPU.
+    # A long-lived heap of small objects: full collections are rarer, and cost less CPU.
     gc.set_threshold(50_000, 20, 50)
     try:
         import uvloop
@@ -49,7 +49,13 @@ async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
     memory = LeaseMemory(orders["memory"])
     node, incarnation = orders["node"], orders["incarnation"]
     host = Host(
-        settings, orders["redis_url"], node, incarnation, memory, vault, orders["settled_pipe"]
+        settings,
+        redis_url=orders["redis_url"],
+        node=node,
+        incarnation=incarnation,
+        memory=memory,
+        vault=vault,
+        settled_pipe=orders["settled_pipe"],
     )
     executor = Executor(
         host,
@@ -67,10 +73,10 @@ async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
     loop.add_signal_handler(signal.SIGTERM, end)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
     print("ready", flush=True)
-    # Not before this node holds a lease: orders may wait here that were given to
-    # it, and to another one since.
+    # Not before this node holds a lease: orders may wait in its queue for sessions that
+    # were given to another node since.
     while not memory.deadline:  # noqa: ASYNC110  set by another process
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_WAIT_SECONDS)
     executor.start()
     await host.run()
     # The executor's thread may be deep in a blocking read; nothing is left to save.

@@ -4,72 +4,99 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
+from afx.cluster.reports import TroubleReason
 from afx.forwarding.pipeline import Delivery
 from afx.telegram.boxes import Ticket
-from afx.telegram.sender import LOST_LOGIN, Outcome, send
+from afx.telegram.errors import is_lost_login
+from afx.telegram.sender import Outcome, send
 
 if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
+    from afx.telegram.peers import Peers
 
 _BATCH = 50
 _DRAIN_SECONDS = 2.0
-Settled = Callable[[Delivery, Ticket, Outcome], None]
+_BACKOFF_MAX = 60.0
+_REPORTED_AFTER = 3
+"""Failures in a row before a failing send is reported."""
+
+log = structlog.get_logger()
+
+
+class LaneOwner(Protocol):
+    """The forwarder that a lane belongs to."""
+
+    def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
+        """A delivery has left its lane for good."""
+
+    def lost(self, error: BaseException) -> None:
+        """The connection, or the login, is lost."""
+
+    def trouble(self, reason: TroubleReason, text: str) -> None:
+        """Report what hinders the lane."""
 
 
 class Lane:
     """Sends its deliveries one batch after another, in order.
 
-    A lane has a task only while it has something to send. Nothing leaves the
-    queue before it is settled, so a lost connection loses nothing: ``resume``
-    goes on where it stopped.
+    A lane has a task only while it has something to send. Nothing leaves the queue
+    before it is settled, so a lost connection loses nothing: ``resume`` goes on where
+    it stopped.
     """
 
-    __slots__ = ("_client", "_lost", "_peer", "_queue", "_settled", "_stopped", "_task", "_waits")
+    __slots__ = (
+        "_client",
+        "_failures",
+        "_not_before",
+        "_owner",
+        "_paused",
+        "_peers",
+        "_queue",
+        "_task",
+        "_timer",
+    )
 
-    def __init__(
-        self,
-        client: AccountClient,
-        peer: Callable[[int], object],
-        settled: Settled,
-        lost: Callable[[BaseException], None],
-    ) -> None:
+    def __init__(self, client: AccountClient, peers: Peers, owner: LaneOwner) -> None:
         self._client = client
-        self._peer = peer
-        self._settled = settled
-        self._lost = lost
+        self._peers = peers
+        self._owner = owner
         self._queue: deque[tuple[Delivery, Ticket]] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._stopped = False
-        self._waits: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._not_before = 0.0
+        """The loop's time until which Telegram wants no send; pauses do not shorten it."""
+        self._failures = 0
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def put(self, delivery: Delivery, ticket: Ticket) -> None:
-        """Take one delivery."""
+        """Append one delivery."""
         self._queue.append((delivery, ticket))
         self._start()
 
     def pause(self) -> None:
-        """Begin no new batch; what is on its way may still settle."""
-        self._stopped = True
-        if self._waits:
-            self._waits.cancel()
-            self._waits = None
+        """Start no new batch; the one in flight may still settle."""
+        self._paused = True
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
     def resume(self) -> None:
         """Go on sending."""
-        self._stopped = False
+        self._paused = False
         self._start()
 
     async def drain(self) -> None:
-        """Begin no new batch, and wait for the one on its way, but not for long.
+        """Start no new batch, and wait a short time for the one in flight.
 
-        What is not answered by then is sent again by the next owner, under the
-        same random_id.
+        What is not answered by then is sent again by the next owner, under the same
+        random_id.
         """
         self.pause()
         if self._task:
@@ -84,45 +111,74 @@ class Lane:
             await asyncio.wait({self._task})
 
     def _start(self) -> None:
-        if self._queue and not self._task and not self._stopped and not self._waits:
-            self._task = asyncio.get_running_loop().create_task(self._run())
-            self._task.add_done_callback(self._ended)
+        if not self._queue or self._task or self._paused or self._timer:
+            return
+        loop = asyncio.get_running_loop()
+        if self._not_before and self._not_before > loop.time():
+            self._timer = loop.call_at(self._not_before, self._waited)
+            return
+        self._task = loop.create_task(self._run())
+        self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if task.cancelled():
             return
-        if error := task.exception():
-            self._lost(error)
+        error = task.exception()
+        if error is None:
+            self._start()
+        elif is_lost_login(error) or isinstance(error, OSError | EOFError):
+            # The session pauses and resumes its lanes as it reconnects.
+            self._owner.lost(error)
         else:
+            # Neither the connection nor Telegram is at fault: a reconnect would not help.
+            log.error("lane_failed", error=repr(error))
+            self._owner.trouble(
+                TroubleReason.INTERNAL_ERROR, f"a send failed: {type(error).__name__}: {error}"
+            )
+            self._back_off()
             self._start()
 
     async def _run(self) -> None:
         singly = False
-        while self._queue and not self._stopped:
+        while self._queue and not self._paused:
             batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
             outcomes = await send(
-                self._client, [delivery for delivery, _ in batch], self._peer, singly=singly
+                self._client,
+                [delivery for delivery, _ in batch],
+                self._peers.input_peer,
+                singly=singly,
             )
             singly = False
             for (delivery, ticket), outcome in zip(batch, outcomes, strict=True):
                 if outcome.result == "wait":
                     self._wait(outcome.seconds)
                     return
+                if outcome.result == "failed":
+                    self._note_failure(delivery, outcome.reason)
+                    return
                 if outcome.result == "again":
                     singly = outcome.reason == "split"
                     break
+                self._failures = 0
                 self._queue.popleft()
-                self._settled(delivery, ticket, outcome)
+                self._owner.settled(delivery, ticket, outcome)
+
+    def _note_failure(self, delivery: Delivery, reason: str) -> None:
+        self._back_off()
+        if self._failures == _REPORTED_AFTER:
+            self._owner.trouble(
+                TroubleReason.SEND_FAILED, f"sends to {delivery.destination} fail: {reason}"
+            )
+
+    def _back_off(self) -> None:
+        self._failures += 1
+        self._wait(min(_BACKOFF_MAX, 2.0 ** min(self._failures - 1, 16)))
 
     def _wait(self, seconds: float) -> None:
-        self._waits = asyncio.get_running_loop().call_later(seconds, self._waited)
+        self._not_before = asyncio.get_running_loop().time() + seconds
 
     def _waited(self) -> None:
-        self._waits = None
+        self._timer = None
+        self._not_before = 0.0
         self._start()
-
-
-def is_lost_login(error: BaseException) -> bool:
-    """Return whether Telegram no longer takes a session's login."""
-    return isinstance(error, LOST_LOGIN)

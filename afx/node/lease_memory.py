@@ -1,7 +1,7 @@
 """The few numbers that a supervisor and its host share in memory.
 
-Each is an aligned double, written whole; the guard reads one before each write
-to a socket, so it must cost next to nothing.
+Each is an aligned double, written in one store. The guard reads one before each write
+to a socket, so a read must be cheap.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class LeaseMemory:
         return self._numbers[_QUIET_FROM]
 
     def renew(self, quiet_from: float, deadline: float) -> None:
-        """Let the host live until ``deadline``."""
+        """Let the host run until ``deadline``."""
         self._numbers[_QUIET_FROM] = quiet_from
         self._numbers[_DEADLINE] = deadline
 
     @property
     def host_beat(self) -> float:
-        """CLOCK_BOOTTIME seconds at which the host's loop last turned."""
+        """CLOCK_BOOTTIME seconds at which the host's loop last ran."""
         return self._numbers[_HOST_BEAT]
 
     def beat(self, now: float, sessions: int, starting: int, forwarded: int) -> None:
-        """Say that the host's loop turns, and how much it carries."""
+        """Note that the host's loop runs, and how many sessions it has."""
         self._numbers[_SESSIONS] = sessions
         self._numbers[_STARTING] = starting
         self._numbers[_FORWARDED] = forwarded
@@ -58,10 +58,10 @@ class LeaseMemory:
         return int(self._numbers[_LOSSES])
 
     def note_loss(self) -> None:
-        """Let the host write all of its sessions' progress anew."""
+        """Let the host write all progress of its sessions again."""
         self._numbers[_LOSSES] += 1
 
     def counts(self) -> tuple[int, int, int]:
         """Return the host's (sessions, starting, forwarded)."""
-        it = self._numbers
-        return int(it[_SESSIONS]), int(it[_STARTING]), int(it[_FORWARDED])
+        values = self._numbers
+        return int(values[_SESSIONS]), int(values[_STARTING]), int(values[_FORWARDED])

@@ -1,30 +1,25 @@
 """The supervisor: holds the node's lease and watches over its host process.
 
-Each incarnation is one host process and one lease. When the host dies, or the
-lease is lost, the incarnation ends and, unless the node is to stop, a new one
-begins. A node that is recycled begins anew altogether: with the program as it is
-on the disk by then.
+Each incarnation is one host process and one lease. When the host dies, or the lease
+is lost, the incarnation ends and, unless the node is to stop, a new one begins. A node
+that is recycled restarts as a whole, with the program that is on the disk by then.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
-import time
 import uuid
+from enum import StrEnum
 from types import FrameType
-from typing import Literal
 
 import redis
 import structlog
 
 from afx import lease
+from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster import witness
 from afx.cluster.connection import connect, shown
 from afx.cluster.registry import Identity, Metrics, MissingError, Registry
@@ -32,29 +27,42 @@ from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
 from afx.node.death_watcher import DeathWatcher
 from afx.node.heartbeat import Answer, Heartbeater
-from afx.node.lease_memory import LeaseMemory
+from afx.node.host_launcher import HostProcess
 from afx.node.resources import Resources
-from afx.security.keyfile import read_keys
 
 _MIB = 1024 * 1024
 _REGISTER_SECONDS = 25.0
 _STOP_SECONDS = 20.0
-_AGAIN_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 
 log = structlog.get_logger()
-Ending = Literal["stopped", "recycled", "host_died", "fenced", "lease_over", "unsure"]
+
+
+class Ending(StrEnum):
+    """Why an incarnation ended."""
+
+    STOPPED = "stopped"
+    RECYCLED = "recycled"
+    HOST_DIED = "host_died"
+    FENCED = "fenced"
+    LEASE_OVER = "lease_over"
+    UNSURE = "unsure"
+    """Its registration got no answer, but may have been made."""
 
 
 class Supervisor:
     """Runs one node until it is told to stop."""
 
-    def __init__(self, settings: Settings, redis_url: str, name: str) -> None:
+    def __init__(
+        self, settings: Settings, redis_url: str, name: str, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._settings = settings
+        self._clock = clock
         self._redis_url = redis_url
         self._name = name
         self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
         self._registry = Registry(self._redis)
-        self._heartbeater = Heartbeater(redis_url, settings)
+        self._heartbeater = Heartbeater(redis_url, settings, clock)
         self._stopping = False
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
@@ -63,103 +71,60 @@ class Supervisor:
         self._heartbeater.wake()
 
     def run(self) -> bool:
-        """Live as one incarnation after another, until told to stop.
+        """Run one incarnation after another, until told to stop.
 
-        True when the node was recycled, and is to begin anew. Raises UnreachableError
-        when Redis does not answer at the start, or the name stays taken by another node.
+        Returns True when the node was recycled, and has to be restarted. Raises
+        UnreachableError when Redis does not answer at the start, or when the name
+        stays taken by another node.
         """
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
-        until: float | None = time.monotonic() + _REGISTER_SECONDS
-        neighbours = DeathWatcher(self._redis_url, self._name, self._settings)
+        until: float | None = self._clock.monotonic() + _REGISTER_SECONDS
+        death_watcher = DeathWatcher(self._redis_url, self._name, self._settings)
         try:
             while not self._stopping:
                 incarnation = uuid.uuid4().hex
                 ending = self._live(incarnation, until)
-                if ending != "unsure":
-                    until = None  # it has been a node: from now on it waits for Redis
+                if ending is not Ending.UNSURE:
+                    until = None  # it has been registered: from now on it waits for Redis
                 log.info("incarnation_ended", node=self._name, ending=ending)
-                if ending == "recycled":
+                if ending is Ending.RECYCLED:
                     return True
-                if ending != "stopped":
-                    self._rest(_AGAIN_SECONDS)
+                if ending is not Ending.STOPPED:
+                    self._rest(_RETRY_SECONDS)
             return False
         finally:
-            neighbours.close()
+            death_watcher.close()
             self._heartbeater.close()
             self._redis.close()
 
     def _rest(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while not self._stopping and (left := until - time.monotonic()) > 0:
+        until = self._clock.monotonic() + seconds
+        while not self._stopping and (left := until - self._clock.monotonic()) > 0:
             self._heartbeater.answer(left)
 
     def _live(self, incarnation: str, until: float | None) -> Ending:
-        memory = LeaseMemory()
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        host = self._spawn_host(incarnation, memory, writer)
-        os.close(writer)
-        watcher = threading.Thread(target=self._wake_at_end_of, args=[host.pid], name="watcher")
-        watcher.start()
+        host = HostProcess(
+            self._settings,
+            redis_url=self._redis_url,
+            node=self._name,
+            incarnation=incarnation,
+            on_exit=self._heartbeater.wake,
+        )
         try:
-            who = self._identity(incarnation, host.pid)
+            identity = self._identity(incarnation, host.pid)
             resources = Resources([os.getpid(), host.pid], self._settings.ram_limit_mib * _MIB)
-            ending = self._register(who, resources, memory, until)
+            ending = self._register(identity, host, resources, until)
             if ending is None:
                 log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
-                ending = self._hold_lease(who, host, memory, resources, reader)
+                ending = self._hold_lease(identity, host, resources)
         finally:
             # Whatever happened: no host outlives its incarnation.
-            host.kill()
-            host.wait()
-            watcher.join()
-            os.close(reader)
-            os.close(memory.descriptor)
-            if host.stdout:
-                host.stdout.close()
+            host.close()
         # The host is gone (waitpid said so): its sessions are free at once.
         with contextlib.suppress(redis.RedisError):
             self._registry.leave(self._name, incarnation)
         return ending
-
-    def _wake_at_end_of(self, pid: int) -> None:
-        with contextlib.suppress(ChildProcessError):  # it has been waited for already
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        self._heartbeater.wake()
-
-    def _spawn_host(
-        self, incarnation: str, memory: LeaseMemory, settled: int
-    ) -> subprocess.Popen[str]:
-        settings = self._settings.model_dump(mode="json", exclude={"secret_key"})
-        settings["api_hash"] = self._settings.api_hash.get_secret_value()
-        orders = {
-            "settings": settings,
-            "redis_url": self._redis_url,
-            "node": self._name,
-            "incarnation": incarnation,
-            "memory": memory.descriptor,
-            "settled_pipe": settled,
-            "supervisor": os.getpid(),
-            "keys": read_keys(
-                self._settings.home, self._settings.secret_key.get_secret_value(), create=False
-            ),
-        }
-        host = subprocess.Popen(
-            [sys.executable, "-m", "afx.node.host_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            pass_fds=(memory.descriptor, settled),
-        )
-        assert host.stdin is not None and host.stdout is not None
-        host.stdin.write(json.dumps(orders) + "\n")
-        host.stdin.close()
-        if not host.stdout.readline():
-            host.wait()
-            raise UnreachableError("The host process did not start; its log is above.")
-        return host
 
     def _identity(self, incarnation: str, host: int) -> Identity:
         return Identity(
@@ -174,33 +139,37 @@ class Supervisor:
         )
 
     def _register(
-        self, who: Identity, resources: Resources, memory: LeaseMemory, until: float | None
+        self,
+        identity: Identity,
+        host: HostProcess,
+        resources: Resources,
+        until: float | None,
     ) -> Ending | None:
         """Register, waiting for an old incarnation to be fenced; None when done.
 
         The host has no lease before, and does nothing. A try that got no answer may
         have reached Redis all the same, and sessions may be placed on it by now, and
         on others later: an incarnation does not try twice. Raises UnreachableError
-        when ``until`` (monotonic seconds) has come.
+        when ``until`` (monotonic seconds) has passed.
         """
         while not self._stopping:
             problem = self._problem_with_redis()
             if not problem:
-                sent_at = lease.now()
+                sent_at = self._clock.boottime()
                 try:
-                    if self._registry.register(who, self._metrics(resources, memory)):
-                        self._renew(memory, sent_at)
+                    if self._registry.register(identity, self._metrics(resources, host)):
+                        self._renew(host, sent_at)
                         return None
                 except FencedError:
-                    return "fenced"
+                    return Ending.FENCED
                 except redis.RedisError as error:
                     log.warning("registration_unanswered", node=self._name, reason=str(error))
-                    return "unsure"
-                problem = f"a node named {self._name} lives already; choose another --name"
-            if until and time.monotonic() > until:
+                    return Ending.UNSURE
+                problem = f"a node named {self._name} is running already; choose another --name"
+            if until and self._clock.monotonic() > until:
                 raise UnreachableError(f"This node cannot join the cluster: {problem}.")
-            self._rest(_AGAIN_SECONDS)
-        return "stopped"
+            self._rest(_RETRY_SECONDS)
+        return Ending.STOPPED
 
     def _problem_with_redis(self) -> str:
         try:
@@ -209,100 +178,85 @@ class Supervisor:
             return f"Redis at {shown(self._redis_url)} does not answer ({error})"
         return ""
 
-    def _hold_lease(
-        self,
-        who: Identity,
-        host: subprocess.Popen[str],
-        memory: LeaseMemory,
-        resources: Resources,
-        settled: int,
-    ) -> Ending:
-        """Beat until the incarnation ends; says why it did."""
+    def _hold_lease(self, identity: Identity, host: HostProcess, resources: Resources) -> Ending:
+        """Send heartbeats until the incarnation ends; returns why it did."""
         asked_to_stop = beat_due = 0.0
-        heard = Answer(who.incarnation, lease.now())
+        last = Answer(identity.incarnation, self._clock.boottime())
         while True:
-            now = lease.now()
-            if now >= memory.deadline:
-                return "lease_over"
-            if host.poll() is not None:
-                if not asked_to_stop:
-                    return "host_died"
-                return "stopped" if self._stopping else "recycled"
+            now = self._clock.boottime()
+            if now >= host.memory.deadline:
+                return Ending.LEASE_OVER
+            if host.has_ended:
+                return self._requested_ending() if asked_to_stop else Ending.HOST_DIED
             # Read once: the host may set it for the first time at this moment.
-            turned_at = memory.host_beat
-            if turned_at and now - turned_at > self._settings.host_stall_seconds:
+            host_beat = host.memory.host_beat
+            if host_beat and now - host_beat > self._settings.host_stall_seconds:
                 log.error("host_stalled", node=self._name)
-                return "host_died"
+                return Ending.HOST_DIED
             if now >= beat_due:
                 beat_due = now + self._settings.heartbeat_seconds
-                metrics = self._metrics(resources, memory)
+                metrics = self._metrics(resources, host)
                 self._heartbeater.beat(
-                    who, metrics, _settled_sessions(settled), heard.desired_state
+                    identity, metrics, host.started_sessions(), last.desired_state
                 )
-            answer = self._heartbeater.answer(beat_due - lease.now())
-            if answer and answer.incarnation == who.incarnation:
+            answer = self._heartbeater.answer(beat_due - self._clock.boottime())
+            if answer and answer.incarnation == identity.incarnation:
                 if isinstance(answer.error, FencedError):
-                    return "fenced"
+                    return Ending.FENCED
                 # Answers may overtake each other.
-                if answer.sent_at > heard.sent_at:
-                    heard = self._hear(answer, heard, who, memory, resources)
-            if heard.desired_state == "stopping":
+                if answer.sent_at > last.sent_at:
+                    last = self._take(answer, last, identity, host, resources)
+            if last.desired_state == "stopping":
                 self._stopping = True
-            if (self._stopping or heard.desired_state == "recycling") and not asked_to_stop:
-                host.send_signal(signal.SIGTERM)
+            if (self._stopping or last.desired_state == "recycling") and not asked_to_stop:
+                host.terminate()
                 asked_to_stop = now
             if asked_to_stop and now - asked_to_stop > _STOP_SECONDS:
-                return "stopped" if self._stopping else "recycled"
+                return self._requested_ending()
 
-    def _hear(
+    def _requested_ending(self) -> Ending:
+        return Ending.STOPPED if self._stopping else Ending.RECYCLED
+
+    def _take(
         self,
         answer: Answer,
         before: Answer,
-        who: Identity,
-        memory: LeaseMemory,
+        identity: Identity,
+        host: HostProcess,
         resources: Resources,
     ) -> Answer:
-        """Renew the lease if a heartbeat has; returns what was heard last."""
+        """Renew the lease if a heartbeat has; returns the answer to go by from now on."""
         if answer.error is None:
             # A lease that is over stays over: a Redis that failed over may have lost
             # that this incarnation was fenced.
-            if lease.now() < memory.deadline:
-                self._renew(memory, answer.sent_at)
+            if self._clock.boottime() < host.memory.deadline:
+                self._renew(host, answer.sent_at)
             return answer
         if isinstance(answer.error, MissingError):
-            # Within our own lease nobody can have taken over: a leader gives
-            # what has no record a whole takeover's time first.
-            self._register_again(who, memory, resources)
-            sent_at = lease.now()  # what was sent before met the same loss
+            # No one can have taken over within our own lease: a leader waits for a
+            # whole takeover's time before it gives away what has no record.
+            self._register_again(identity, host, resources)
+            sent_at = self._clock.boottime()  # what was sent before met the same loss
         else:
             if not before.error:
                 log.warning("heartbeat_failed", node=self._name, reason=str(answer.error))
             sent_at = before.sent_at
-        return Answer(who.incarnation, sent_at, before.desired_state, answer.error)
+        return Answer(identity.incarnation, sent_at, before.desired_state, answer.error)
 
-    def _register_again(self, who: Identity, memory: LeaseMemory, resources: Resources) -> None:
-        sent_at = lease.now()
+    def _register_again(self, identity: Identity, host: HostProcess, resources: Resources) -> None:
+        sent_at = self._clock.boottime()
         with contextlib.suppress(redis.RedisError, FencedError):
-            registered = self._registry.register(who, self._metrics(resources, memory))
-            if registered and lease.now() < memory.deadline:
-                self._renew(memory, sent_at)
-                memory.note_loss()
+            registered = self._registry.register(identity, self._metrics(resources, host))
+            if registered and self._clock.boottime() < host.memory.deadline:
+                self._renew(host, sent_at)
+                host.memory.note_loss()
                 log.warning("registered_again", node=self._name, reason="Redis lost its data")
 
-    def _renew(self, memory: LeaseMemory, sent_at: float) -> None:
+    def _renew(self, host: HostProcess, sent_at: float) -> None:
         profile = self._settings.lease
-        memory.renew(lease.quiet_from(sent_at, profile), lease.deadline(sent_at, profile))
+        host.memory.renew(lease.quiet_from(sent_at, profile), lease.deadline(sent_at, profile))
 
-    def _metrics(self, resources: Resources, memory: LeaseMemory) -> Metrics:
+    def _metrics(self, resources: Resources, host: HostProcess) -> Metrics:
         rss, free, limit, cpu = resources.sample()
-        sessions, starting, forwarded = memory.counts()
+        sessions, starting, forwarded = host.memory.counts()
         return Metrics(rss, free, limit, round(cpu, 4), sessions, starting, forwarded)
-
-
-def _settled_sessions(reader: int) -> list[int]:
-    """Return the sessions that the host has started since the last call."""
-    try:
-        data = os.read(reader, 1 << 16)
-    except BlockingIOError:
-        return []
-    return [int(line) for line in data.split() if line]

@@ -50,7 +50,7 @@ class SandboxClient:
         return answer["ok"]
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._file.close()
         self._socket.close()
 

@@ -1,4 +1,4 @@
-"""The sandbox as a process: listens, says where, runs until it is told to end."""
+"""The sandbox as a process: listens, prints its address, runs until it is asked to end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from afx.local.home_lock import home_lock
 from afx.sandbox.client import ADDRESS_FILE
-from afx.sandbox.control import Control
+from afx.sandbox.control.listener import ControlListener
 from afx.sandbox.server import SandboxServer
 
 
@@ -54,11 +54,11 @@ async def _serve(
 ) -> None:
     server = SandboxServer()
     await server.start(host, port)
-    control = Control(server)
+    control = ControlListener(server)
     await control.start(host, control_port)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, control.shutdown.set)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, control.shutdown.set)
     address: dict[str, Any] = {
         "host": server.host,
         "port": server.port,

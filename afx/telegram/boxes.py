@@ -1,9 +1,9 @@
-"""Update boxes: pts order, gaps, and the watermark over settled forwards.
+"""Update boxes: pts order, gaps, and the cursor over settled forwards.
 
-An account has one box for private chats and basic groups, and each channel has
-its own. A box takes updates only in pts order (core.telegram.org/api/updates).
-Its cursor moves past an update only when all forwards that the update caused
-are settled; what settles out of order waits behind the oldest open one.
+An account has one box for private chats and basic groups, and one for each channel.
+A box takes updates only in pts order (core.telegram.org/api/updates). Its cursor
+moves past an update only when all forwards that the update caused are settled;
+forwards that settle out of order wait behind the oldest open one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Verdict = Literal["next", "old", "gap"]
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One update on its way: done when ``open`` forwards are settled."""
+    """One update in flight: done when its ``open`` forwards are settled."""
 
     pts: int
     """The position after this update; 0 inside a slice, whose end has it."""
@@ -39,20 +39,23 @@ class Box:
     last_ids: dict[int, int] = field(default_factory=dict)
     """chat → the newest message id that is settled in order."""
     tickets: deque[Ticket] = field(default_factory=deque)
-    held: list[tuple[int, int, Any, bool]] = field(default_factory=list)
-    """Updates (pts, count, message, own) that came while a gap was open."""
+    waiting: list[tuple[int, int, Any, bool]] = field(default_factory=list)
+    """Updates (pts, count, message, own) received while a gap was open."""
     syncing: bool = False
+    """A difference is being fetched, or the box has no position yet."""
+    failures: int = 0
+    """How many differences in a row have failed or left the gap open."""
 
     def check(self, pts: int, count: int) -> Verdict:
-        """Tell whether an update is the next one, is known, or leaves a gap."""
+        """Return whether an update is the next one, is known, or leaves a gap."""
         after = self.pts + count
         if pts == after:
             return "next"
         return "old" if pts < after else "gap"
 
-    def admit(self, pts: int, waiting: int, chat: int = 0, message: int = 0) -> Ticket:
-        """Take an update that causes ``waiting`` forwards; moves the position."""
-        ticket = Ticket(pts, waiting, self, chat, message)
+    def admit(self, pts: int, forwards: int, chat: int = 0, message: int = 0) -> Ticket:
+        """Take an update that causes ``forwards`` forwards; moves the position."""
+        ticket = Ticket(pts, forwards, self, chat, message)
         self.tickets.append(ticket)
         if pts:
             self.pts = pts

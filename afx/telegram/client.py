@@ -1,10 +1,10 @@
 """A Telethon client that writes only while its node's lease lasts.
 
-Two things of Telethon's are replaced, both by subclassing: the connection asks
-the guard before each write, and forgets what is not delivered when it closes; and
-updates come to us raw, since the message box hands them out before what they cause
-is settled. Telethon never reconnects by itself here: that is decided where the
-lease is known.
+Telethon is changed by subclassing. The connection asks the guard before each write,
+and drops what is not delivered when it closes. Each request has a deadline. Updates
+come to us raw and at once: Telethon's message box would hand them out before what they
+cause is settled. Telethon never reconnects by itself here: the node decides that,
+since it knows its lease.
 """
 
 from __future__ import annotations
@@ -23,12 +23,19 @@ from telethon.network import ConnectionTcpFull
 
 from afx.telegram.session import StoredSession
 
+REQUEST_SECONDS = 30.0
+"""How long Telegram may take to answer one request."""
+
 _quiet = logging.getLogger("afx.telethon")
 _quiet.setLevel(logging.CRITICAL)
 
 
+class NoAnswerError(ConnectionError):
+    """Telegram did not answer a request in time; the connection is of no use."""
+
+
 def guarded_connection(guard: Callable[[], bool], in_flight_seconds: float) -> type:
-    """Return a connection class that refuses to write when ``guard`` says no.
+    """Return a connection class that refuses to write when ``guard`` returns False.
 
     What it has written reaches Telegram within ``in_flight_seconds``, or never.
     """
@@ -40,11 +47,11 @@ def guarded_connection(guard: Callable[[], bool], in_flight_seconds: float) -> t
             if not guard():
                 raise ConnectionError("the node's lease has run out")
             await super()._connect(*args, **kwargs)
-            _let_nothing_outlive(self._writer, in_flight_seconds)
+            _limit_delivery(self._writer, in_flight_seconds)
 
         async def disconnect(self) -> None:
-            # Nor may Telethon's own buffer be written out after we have said that
-            # the session has stopped.
+            # Telethon's own buffer must not be written out after the session has been
+            # reported as stopped.
             if self._writer:
                 self._writer.transport.abort()
             await super().disconnect()
@@ -57,16 +64,28 @@ def guarded_connection(guard: Callable[[], bool], in_flight_seconds: float) -> t
     return GuardedConnection
 
 
-def _let_nothing_outlive(writer: asyncio.StreamWriter, seconds: float) -> None:
+def _limit_delivery(writer: asyncio.StreamWriter, seconds: float) -> None:
     """Let the kernel drop a socket's unsent data when it closes or gets no answer.
 
-    Else it goes on sending it for minutes, also for a process that is dead, and
-    Telegram would hear from a session's old connection after its new one.
+    By default the kernel goes on sending for minutes, also for a dead process, and
+    Telegram would receive data of a session's old connection after its new one.
     Source: socket(7), SO_LINGER; RFC 5482 and tcp(7), TCP_USER_TIMEOUT.
     """
-    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as copy:
+        copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+
+
+class _DirectUpdates:
+    """Stands in for Telethon's queue of updates: hands each one on at once.
+
+    It saves a queue and a task per session, and a turn of the loop per update.
+    """
+
+    __slots__ = ("put_nowait",)
+
+    def __init__(self, on_updates: Callable[[Any], None]) -> None:
+        self.put_nowait = on_updates
 
 
 class AccountClient(TelegramClient):  # type: ignore[misc]
@@ -98,16 +117,21 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             catch_up=True,
             base_logger=_quiet,
         )
-        self._on_updates = on_updates
+        updates = _DirectUpdates(on_updates)
+        self._updates_queue = self._sender._updates_queue = updates  # noqa: SLF001
 
     async def __call__(self, request: Any, ordered: bool = False, **options: Any) -> Any:
-        """Make a request; a connection that ends meanwhile is a ConnectionError.
+        """Make a request, and return its answer.
 
-        Telethon cancels what waits for an answer: for its caller that would
-        look as if the caller itself had been cancelled.
+        Raises RPCError, ConnectionError when the connection ends, and NoAnswerError
+        when no answer comes in time. When a connection ends, Telethon cancels what
+        waits for an answer, which looks as if the caller had been cancelled.
         """
         try:
-            return await super().__call__(request, ordered=ordered, **options)
+            async with asyncio.timeout(REQUEST_SECONDS):
+                return await super().__call__(request, ordered=ordered, **options)
+        except TimeoutError:
+            raise NoAnswerError(f"no answer to {type(request).__name__}") from None
         except asyncio.CancelledError:
             self._raise_if_cancelled()
             raise ConnectionError("the connection ended") from None
@@ -117,33 +141,40 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
 
         Returns each one's answer, or the RPCError that it met. Their peers must
         be input peers. Telethon's own call is not used: it sleeps and repeats a
-        request that was refused as a duplicate. Raises ConnectionError.
+        request that was refused as a duplicate. Raises ConnectionError, also when
+        the next answer does not come in time.
         """
         answers: list[Any] = []
+        loop = asyncio.get_running_loop()
         futures = self._sender.send(requests, ordered=True)
         try:
-            for future in futures:
-                try:
-                    answers.append(await future)
-                except RPCError as error:
-                    answers.append(error)
-                except asyncio.CancelledError:
-                    self._raise_if_cancelled()
-                    raise ConnectionError("the connection ended") from None
+            async with asyncio.timeout(REQUEST_SECONDS) as deadline:
+                for future in futures:
+                    try:
+                        if not future.done() and answers:
+                            deadline.reschedule(loop.time() + REQUEST_SECONDS)
+                        answers.append(await future)
+                    except RPCError as error:
+                        answers.append(error)
+        except TimeoutError:
+            raise NoAnswerError(f"no answer to {type(requests[0]).__name__}") from None
+        except asyncio.CancelledError:
+            self._raise_if_cancelled()
+            raise ConnectionError("the connection ended") from None
         finally:
             for future in futures[len(answers) :]:
-                # Nobody will ask for these any more.
+                # No one waits for these any more.
                 if not future.cancel() and not future.cancelled():
                     future.exception()
         return answers
 
-    async def hang_up(self) -> None:
-        """Disconnect, and forget requests that were not sent yet.
+    async def disconnect(self) -> None:
+        """Disconnect, and drop requests that were not sent yet.
 
-        Telethon would send them over the next connection, long after whoever
-        made them has given up on them.
+        Telethon would send them over the next connection, long after their callers
+        have given up on them.
         """
-        await self.disconnect()
+        await super().disconnect()
         self._sender._send_queue._deque.clear()  # noqa: SLF001
 
     @staticmethod
@@ -154,6 +185,4 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             raise asyncio.CancelledError
 
     async def _update_loop(self) -> None:
-        queue: asyncio.Queue[Any] = self._updates_queue
-        while True:
-            self._on_updates(await queue.get())
+        """Do nothing: updates are handed on directly."""

@@ -18,24 +18,24 @@ _TRIES = 3
 _QR_MINUTES = 5
 
 Ask = Callable[[str, bool], Awaitable[str]]
-"""Asks a person; told the question, and whether the answer is secret."""
+"""Asks a person a question; the second argument says whether the answer is secret."""
 ShowQr = Callable[[str], None]
-"""Shows a link as a QR code; told anew when the last one has expired."""
+"""Shows a link as a QR code; called again when the last one has expired."""
 
 
 @dataclass(slots=True, frozen=True)
 class Signed:
-    """A login that has just been made."""
+    """The result of a sign-in."""
 
     login: str
     """A Telethon session string: a password."""
     account: str
-    """Who it is, for people."""
+    """The account, as people know it."""
 
 
 @dataclass(slots=True, frozen=True)
 class Server:
-    """Another Telegram than the real one: the sandbox."""
+    """A server other than Telegram's own: the sandbox."""
 
     host: str
     port: int
@@ -87,7 +87,7 @@ async def sign_in(
             else:
                 await _by_phone(client, ask, phone)
             me = await client.get_me()
-        return Signed(str(session.save()), _told(me))
+        return Signed(str(session.save()), _account_name(me))
     finally:
         await client.disconnect()
 
@@ -101,7 +101,7 @@ async def _by_phone(client: Any, ask: Ask, phone: str) -> None:
         code = "".join((await ask("The code that Telegram has sent", False)).split())
         try:
             if not code:
-                # Telethon would take no code for a wish to be sent another one.
+                # For an empty code Telethon would ask for another one.
                 raise ValueError("empty")
             await client.sign_in(phone, code, phone_code_hash=sent.phone_code_hash)
             return
@@ -114,20 +114,22 @@ async def _by_phone(client: Any, ask: Ask, phone: str) -> None:
 
 
 async def _by_qr(client: Any, ask: Ask, show_qr: ShowQr) -> None:
-    held = await client.qr_login()
+    login = await client.qr_login()
     until = asyncio.get_running_loop().time() + _QR_MINUTES * 60
     while True:
-        show_qr(held.url)
+        show_qr(login.url)
         try:
-            await held.wait()
+            await login.wait()
             return
         except errors.SessionPasswordNeededError:
             await _second_step(client, ask)
             return
         except TimeoutError:
             if asyncio.get_running_loop().time() > until:
-                raise UsageError("Nobody scanned the code in five minutes; start again.") from None
-            await held.recreate()
+                raise UsageError(
+                    "The code was not scanned within five minutes; start again."
+                ) from None
+            await login.recreate()
 
 
 async def _second_step(client: Any, ask: Ask) -> None:
@@ -163,6 +165,6 @@ def _refusals() -> Any:
         raise UnreachableError("The connection to Telegram broke; try again.") from error
 
 
-def _told(me: Any) -> str:
+def _account_name(me: Any) -> str:
     name = f"@{me.username}" if me.username else utils.get_display_name(me)
     return f"{name} (id {me.id})"

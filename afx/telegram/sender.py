@@ -1,4 +1,4 @@
-"""Sends deliveries, in order, and says what became of each."""
+"""Sends deliveries in order, and returns the outcome of each."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
 from afx.telegram.client import AccountClient
+from afx.telegram.errors import error_name, is_lost_login
 
-Result = Literal["sent", "known", "wait", "again", "refused"]
+Result = Literal["sent", "known", "wait", "failed", "again", "refused"]
 _MAX_FORWARDS = 100
 _PEER_FLOOD_SECONDS = 300.0
 
-# What only the destination's owner or the customer can cure.
+# Only the destination's owner or the customer can do something about these. A 406 that
+# is no lost login refuses one request (TOPIC_CLOSED, PRIVACY_PREMIUM_REQUIRED).
 _REFUSED = (
     errors.ForbiddenError,
     errors.BadRequestError,
     errors.NotFoundError,
-)
-LOST_LOGIN = (
     errors.AuthKeyError,
-    errors.UnauthorizedError,
-    errors.AuthKeyNotFound,
 )
 
 
@@ -33,8 +31,9 @@ LOST_LOGIN = (
 class Outcome:
     """What became of one delivery.
 
-    ``sent`` and ``known`` (it was sent before) and ``refused`` settle it;
-    ``wait`` and ``again`` do not.
+    ``sent``, ``known`` (it was sent before) and ``refused`` settle it; ``wait`` (a
+    time that Telegram asks for), ``failed`` (try later, with back-off) and ``again``
+    (at once) do not.
     """
 
     result: Result
@@ -55,15 +54,15 @@ async def send(
     All requests go out at once, each to be run after the one before it
     (invokeAfterMsg), so order costs no round trips. With ``singly`` each
     forward is a request of its own. Raises ConnectionError when the connection
-    is lost, and LOST_LOGIN errors when the login is.
+    is lost, and the error that says so when the login is (see ``is_lost_login``).
     """
     groups = _group(batch, singly)
     requests = [_request(group, peer) for group in groups]
     outcomes: list[Outcome] = []
     for group, answer in zip(groups, await client.run_in_order(requests), strict=True):
-        if isinstance(answer, LOST_LOGIN):
-            raise answer
         if isinstance(answer, errors.RPCError):
+            if is_lost_login(answer):
+                raise answer
             outcomes += [_failed(answer, len(group))] * len(group)
         else:
             copies = copy_ids(answer)
@@ -104,7 +103,7 @@ def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
 
 
 def _by_forward(delivery: Delivery) -> bool:
-    return delivery.mode == "forward" or delivery.whole
+    return delivery.mode == "forward" or delivery.needs_native_forward
 
 
 def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
@@ -131,18 +130,18 @@ def _sendable(entity: Any) -> bool:
     return not isinstance(entity, types.MessageEntityMentionName)
 
 
-def _failed(fault: Exception, size: int) -> Outcome:
-    name = type(fault).__name__.removesuffix("Error")
-    if isinstance(fault, errors.RandomIdDuplicateError):
+def _failed(error: errors.RPCError, size: int) -> Outcome:
+    name = error_name(error)
+    if isinstance(error, errors.RandomIdDuplicateError):
         return Outcome("again", reason="split") if size > 1 else Outcome("known")
-    seconds = getattr(fault, "seconds", None)
+    seconds = getattr(error, "seconds", None)
     if seconds is not None:
         return Outcome("wait", seconds=max(1.0, float(seconds)), reason=name)
-    if isinstance(fault, errors.PeerFloodError):
-        # Telegram thinks it spam, for an unknown time: to try on would make it worse.
+    if isinstance(error, errors.PeerFloodError):
+        # Telegram takes it for spam, for a time that it does not tell.
         return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name)
-    if isinstance(fault, errors.MsgWaitFailedError):
+    if isinstance(error, errors.MsgWaitFailedError):
         return Outcome("again", reason="after")
-    if isinstance(fault, _REFUSED):
+    if isinstance(error, _REFUSED):
         return Outcome("again", reason="split") if size > 1 else Outcome("refused", reason=name)
-    return Outcome("wait", seconds=1.0, reason=name)
+    return Outcome("failed", reason=name)

@@ -1,9 +1,9 @@
 """A Telethon session over Redis: login, update state, entities.
 
-What a host needs to read is loaded once, before the client connects; what is
-new is collected here and written by the host in batches. Telethon's own update
-state is not taken: it moves when updates are handed out, ours only when what
-they caused is settled (see ``boxes``).
+The host loads all of it once, before the client connects; what is new is collected
+here and written by the host in batches. Telethon's own update state is ignored: it
+moves when updates are handed out, ours only when what they caused is settled (see
+``boxes``).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class StoredSession(Session):  # type: ignore[misc]
     __slots__ = ("_auth_key", "_dc_id", "_port", "_server_address", "cursors", "fresh", "hashes")
 
     def __init__(self, login: str, cursors: Mapping[str, str], hashes: Mapping[str, str]) -> None:
-        """Open a login string; raises ValueError when it is none."""
+        """Open a login string; raises ValueError for any other text."""
         super().__init__()
-        held = StringSession(login)
-        self._dc_id = held.dc_id
-        self._server_address = held.server_address
-        self._port = held.port
-        self._auth_key = held.auth_key
+        parsed = StringSession(login)
+        self._dc_id = parsed.dc_id
+        self._server_address = parsed.server_address
+        self._port = parsed.port
+        self._auth_key = parsed.auth_key
         self.cursors = dict(cursors)
         self.hashes = dict(hashes)
         self.fresh: dict[str, str] = {}
 
-    # --- where and with which key ------------------------------------------------
+    # --- server and key ------------------------------------------------
 
     @property
     def dc_id(self) -> Any:
@@ -79,21 +79,21 @@ class StoredSession(Session):  # type: ignore[misc]
     # --- update state ---------------------------------------------------------------
 
     def get_update_state(self, entity_id: int) -> Any:
-        """Return the stored position of the account (0) or a channel."""
+        """Return the stored position of the account (0) or of a channel."""
         if entity_id:
             pts = self.channel_cursor(entity_id)
             return types.updates.State(pts, 0, datetime.now(UTC), 0, 0) if pts else None
-        held = self.account_cursor()
-        if held is None:
+        cursor = self.account_cursor()
+        if cursor is None:
             return None
-        pts, qts, date = held
+        pts, qts, date = cursor
         return types.updates.State(pts, qts, datetime.fromtimestamp(date, UTC), 0, 0)
 
     def set_update_state(self, entity_id: int, state: Any) -> None:
         """Ignore Telethon's own position: it runs ahead of what is settled."""
 
     def get_update_states(self) -> Any:
-        """Return what keeps Telethon from asking for a state of its own."""
+        """Return a placeholder, so that Telethon does not ask for a state of its own."""
         return [(0, types.updates.State(1, 0, datetime.now(UTC), 0, 0))]
 
     def account_cursor(self) -> tuple[int, int, int] | None:
@@ -115,10 +115,10 @@ class StoredSession(Session):  # type: ignore[misc]
     # --- entities --------------------------------------------------------------------
 
     def process_entities(self, tlo: Any) -> None:
-        """Keep access hashes from answers that name chats or users.
+        """Store access hashes from answers that name chats or users.
 
-        Updates are passed over: they are the hot path, and rules' chats are
-        resolved before any comes.
+        Updates are skipped: they are the hot path, and the rules' chats are resolved
+        before any arrives.
         """
         if isinstance(tlo, types.Updates | types.UpdateShortSentMessage):
             return
@@ -126,38 +126,37 @@ class StoredSession(Session):  # type: ignore[misc]
             self.remember(entity)
 
     def remember(self, entity: Any) -> None:
-        """Keep one chat's or user's access hash, and its name."""
+        """Store one chat's or user's access hash, and its name."""
         if getattr(entity, "min", False):
             return
         try:
-            number = utils.get_peer_id(entity)
+            chat = utils.get_peer_id(entity)
         except TypeError:
             return
-        value = str(getattr(entity, "access_hash", None) or 0)
-        self._keep(str(number), value)
+        self._store(str(chat), str(getattr(entity, "access_hash", None) or 0))
         if name := getattr(entity, "username", None):
-            self._keep(f"@{name.lower()}", str(number))
+            self._store(f"@{name.lower()}", str(chat))
 
     def get_input_entity(self, key: Any) -> Any:
         """Return an input peer by marked id, ``@name`` or peer; ValueError if unknown."""
         if isinstance(key, str):
             name = key if key.startswith("@") else f"@{key}"
-            number = int(self.hashes.get(name.lower(), 0))
+            chat = int(self.hashes.get(name.lower(), 0))
         elif isinstance(key, int):
-            number = key
+            chat = key
         else:
-            number = utils.get_peer_id(key)
-        value = self.hashes.get(str(number))
+            chat = utils.get_peer_id(key)
+        value = self.hashes.get(str(chat))
         if value is None:
             raise ValueError(f"no access hash of {key} is known")
-        bare, kind = utils.resolve_id(number)
+        bare, kind = utils.resolve_id(chat)
         if kind is types.PeerChannel:
             return types.InputPeerChannel(bare, int(value))
         if kind is types.PeerChat:
             return types.InputPeerChat(bare)
         return types.InputPeerUser(bare, int(value))
 
-    def _keep(self, name: str, value: str) -> None:
+    def _store(self, name: str, value: str) -> None:
         if self.hashes.get(name) != value:
             self.hashes[name] = value
             self.fresh[name] = value

@@ -1,98 +1,176 @@
 """From Telegram's updates to the messages of a session's source chats.
 
-Takes raw updates in pts order, box by box; fetches differences for gaps, after
-a reconnect, and from the stored cursor on start; and reads the history where
-Telegram says that a cursor is too old. Nothing is handed out twice in order,
-nothing is skipped in silence.
+Takes raw updates in pts order, box by box; fetches differences for gaps, after a
+reconnect, and from the stored cursor on start; and reads the history where Telegram
+says that a cursor is too old. Nothing is handed on twice in order, nothing is skipped
+in silence.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
-from telethon import errors, utils
-from telethon.tl import functions, types
+import structlog
+from telethon import errors
+from telethon.tl import types
 
 from afx.cluster.reports import TroubleReason
 from afx.forwarding.pipeline import Incoming
-from afx.telegram.boxes import Box, Ticket
+from afx.telegram.boxes import Box
 from afx.telegram.client import AccountClient
+from afx.telegram.differences import (
+    Part,
+    account_difference,
+    channel_difference,
+    marked_channel,
+    messages_after,
+)
+from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.messages import incoming, incoming_short
+from afx.telegram.peers import Peers
 
-_SLICE = 100
 _MOST_OPEN = 2000
-Take = Callable[[Box, int, Incoming | None, bool], Ticket]
+_ROOM_SECONDS = 0.05
+_BACKOFF_SECONDS, _BACKOFF_MAX = 0.5, 60.0
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+log = structlog.get_logger()
 
 
-class Intake:
+class Sink(Protocol):
+    """Takes what the reader reads."""
+
+    def take(self, box: Box, pts: int, message: Incoming | None, own: bool) -> Any:
+        """Take the next update of a box; ``pts`` is 0 inside a slice."""
+
+    def note_own(self, message: Incoming) -> None:
+        """Learn of a message that this session has just sent itself."""
+
+    def announce(self, random_id: int, message_id: int) -> None:
+        """Learn which message a send has made whose answer may have been lost."""
+
+    def make_room(self) -> None:
+        """Settle what is open: the reader waits for it."""
+
+
+class Owner(Protocol):
+    """The session that a reader belongs to."""
+
+    def trouble(self, reason: TroubleReason, text: str) -> None:
+        """Report what hinders the session."""
+
+    def lost(self, error: BaseException) -> None:
+        """Act on a connection or a login that is lost."""
+
+
+class UpdateReader:
     """The update boxes of one session."""
 
     __slots__ = (
         "_client",
-        "_input",
-        "_take",
+        "_date",
+        "_owner",
+        "_peers",
+        "_qts",
+        "_settled",
+        "_sink",
         "_tasks",
-        "_trouble",
         "account",
         "channels",
-        "known_copies",
     )
 
-    def __init__(
-        self,
-        client: AccountClient,
-        take: Take,
-        trouble: Callable[[TroubleReason, str], None],
-        input_channel: Callable[[int], Any],
-    ) -> None:
-        """``take`` is called for each update in order, ``trouble`` with a reason."""
+    def __init__(self, client: AccountClient, peers: Peers, sink: Sink, owner: Owner) -> None:
         self._client = client
-        self._take = take
-        self._trouble = trouble
-        self._input = input_channel
+        self._peers = peers
+        self._sink = sink
+        self._owner = owner
         self._tasks: set[asyncio.Task[None]] = set()
-        self.account = Box(0, 0, 0)
+        self._qts = 0
+        self._date = _EPOCH
+        self._settled = (0, 0)
+        # Until they have a position and are up to date, boxes only collect.
+        self.account = Box(0, 0, 0, syncing=True)
         self.channels: dict[int, Box] = {}
-        self.known_copies: dict[int, int] = {}
-        """random_id → message id of sends whose answer never came."""
 
     def boxes(self) -> Iterable[Box]:
         """Return the account's box and those of its source channels."""
         return (self.account, *self.channels.values())
 
+    def set_account(self, pts: int, qts: int, date: int) -> None:
+        """Begin the account's box there; ``date`` is in Unix seconds, and not 0."""
+        self.account.pts = self.account.cursor = pts
+        self._qts, self._date = qts, datetime.fromtimestamp(date, UTC)
+        self._settled = (qts, date)
+
+    def settled_state(self) -> tuple[int, int]:
+        """Return the (qts, Unix date) that belong to the account's cursor, or older ones."""
+        box = self.account
+        if not (box.tickets or box.waiting or box.syncing):
+            self._settled = (self._qts, int(self._date.timestamp()))
+        return self._settled
+
     # --- live updates -----------------------------------------------------------
 
-    def on_updates(self, it: Any) -> None:
-        """Take what the server pushed, or what an own request answered."""
-        own = getattr(it, "_self_outgoing", False)
-        if isinstance(it, types.Updates | types.UpdatesCombined):
-            for update in it.updates:
-                self._on_update(update, own)
-        elif isinstance(it, types.UpdateShort):
-            self._on_update(it.update, own)
-        elif isinstance(it, types.UpdateShortMessage | types.UpdateShortChatMessage):
-            self._offer(self.account, it.pts, it.pts_count, _short(it), own or it.out)
-        elif isinstance(it, types.UpdateShortSentMessage):
-            self._offer(self.account, it.pts, it.pts_count, None, True)
-        elif isinstance(it, types.UpdatesTooLong):
+    def on_updates(self, update: Any) -> None:
+        """Take what the server pushed, or what an own request answered.
+
+        What cannot be handled is reported, and asked for again as a difference.
+        """
+        try:
+            self._dispatch(update)
+        except Exception as error:
+            kind = type(update).__name__
+            log.error("update_failed", kind=kind, error=repr(error))
+            self._owner.trouble(
+                TroubleReason.INTERNAL_ERROR, f"{kind} failed: {type(error).__name__}"
+            )
+            for box in self.boxes():
+                box.failures = max(1, box.failures)
+                self.sync_later(box)
+
+    def _dispatch(self, update: Any) -> None:
+        own = getattr(update, "_self_outgoing", False)
+        if isinstance(update, types.Updates | types.UpdatesCombined):
+            for each in update.updates:
+                self._on_update(each, own)
+        elif isinstance(update, types.UpdateShort):
+            self._on_update(update.update, own)
+        elif isinstance(update, types.UpdateShortMessage | types.UpdateShortChatMessage):
+            message = incoming_short(update)
+            self._offer(self.account, update.pts, update.pts_count, message, own or update.out)
+        elif isinstance(update, types.UpdateShortSentMessage):
+            self._offer(self.account, update.pts, update.pts_count, None, True)
+        elif isinstance(update, types.UpdatesTooLong):
             self.sync_later(self.account)
+            return
+        else:
+            return
+        if update.date and update.date > self._date:
+            self._date = update.date
 
     def _on_update(self, update: Any, own: bool) -> None:
         if isinstance(update, types.UpdateNewChannelMessage):
             channel = getattr(update.message.peer_id, "channel_id", 0)
             box = self.channels.get(channel)
             if box:
-                self._offer(box, update.pts, update.pts_count, _incoming(update.message), own)
+                message = incoming(update.message)
+                if own and message:
+                    self._sink.note_own(message)
+                self._offer(box, update.pts, update.pts_count, message, own)
         elif isinstance(update, types.UpdateNewMessage):
-            message = _incoming(update.message)
+            message = incoming(update.message)
+            if own and message:
+                self._sink.note_own(message)
             self._offer(self.account, update.pts, update.pts_count, message, own)
         elif isinstance(update, types.UpdateChannelTooLong):
             if box := self.channels.get(update.channel_id):
                 self.sync_later(box)
         elif isinstance(update, types.UpdateMessageID):
             if not own:
-                self.known_copies[update.random_id] = update.id
+                self._sink.announce(update.random_id, update.id)
         elif (pts := getattr(update, "pts", None)) and hasattr(update, "pts_count"):
             channel = getattr(update, "channel_id", 0) or getattr(
                 getattr(getattr(update, "message", None), "peer_id", None), "channel_id", 0
@@ -103,164 +181,175 @@ class Intake:
 
     def _offer(self, box: Box, pts: int, count: int, message: Incoming | None, own: bool) -> None:
         if box.syncing:
-            box.held.append((pts, count, message, own))
+            box.waiting.append((pts, count, message, own))
             return
         verdict = box.check(pts, count)
         if verdict == "next":
-            self._take(box, pts, message, own)
+            self._sink.take(box, pts, message, own)
         elif verdict == "gap":
-            box.held.append((pts, count, message, own))
+            box.waiting.append((pts, count, message, own))
             self.sync_later(box)
 
     # --- differences --------------------------------------------------------------
 
     def sync_later(self, box: Box) -> None:
-        """Fetch a box's difference in the background, unless that is under way."""
+        """Fetch a box's difference in the background, unless that is under way.
+
+        After failures it waits first: longer with each of them.
+        """
         if box.syncing:
             return
         box.syncing = True
-        task = asyncio.get_running_loop().create_task(self._sync_quietly(box))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._sync_in_background(box))
 
     async def catch_up(self) -> None:
         """Fetch all that was missed, the account first.
 
-        The account's difference also tells the ids of sends whose answer was
-        lost, which the channels' replays need.
+        The account's difference also announces the sends whose answers were lost,
+        which the channels' replays need.
         """
         for box in self.boxes():
             box.syncing = True
         await self._sync(self.account)
-        await asyncio.gather(*(self._sync(box) for box in self.channels.values()))
+        self._sink.make_room()
+        tasks = [self._spawn(self._sync(box)) for box in self.channels.values()]
+        if not tasks:
+            return
+        try:
+            done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop(self) -> None:
         """End all fetching."""
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _sync_quietly(self, box: Box) -> None:
-        try:
-            await self._sync(box)
-        except (OSError, EOFError, asyncio.CancelledError):
-            pass  # whoever sees to the connection catches up after it is back
-        except errors.RPCError as error:
-            self._trouble(TroubleReason.DIFFERENCE_REFUSED, type(error).__name__)
-        finally:
-            box.syncing = False
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _sync_in_background(self, box: Box) -> None:
+        while True:
+            if box.failures:
+                await asyncio.sleep(_backoff(box.failures))
+            try:
+                await self._sync(box)
+                return
+            except (OSError, EOFError) as error:
+                self._owner.lost(error)  # all boxes catch up after the reconnect
+                return
+            except errors.RPCError as error:
+                if is_lost_login(error):
+                    self._owner.lost(error)
+                    return
+                self._owner.trouble(TroubleReason.DIFFERENCE_REFUSED, error_name(error))
+            except Exception as error:
+                log.error("difference_failed", channel=box.channel, error=repr(error))
+                self._owner.trouble(
+                    TroubleReason.INTERNAL_ERROR, f"a difference failed: {type(error).__name__}"
+                )
+            box.failures += 1
+            box.syncing = True
 
     async def _sync(self, box: Box) -> None:
-        """Bring a box up to date, then offer what was held back meanwhile."""
-        fetch = self._channel_part if box.channel else self._account_part
+        """Bring a box up to date, then take what arrived meanwhile."""
+        tries = 0
         try:
             while True:
                 await self._room()
                 try:
-                    if await fetch(box):
-                        break
+                    part = await self._fetch(box)
                 except (errors.FloodError, errors.ServerError, errors.TimedOutError) as error:
-                    await asyncio.sleep(float(getattr(error, "seconds", 1) or 1))
+                    tries += 1
+                    seconds = getattr(error, "seconds", None)
+                    if seconds is None and tries == 3:
+                        self._owner.trouble(TroubleReason.DIFFERENCE_REFUSED, error_name(error))
+                    await asyncio.sleep(max(1.0, float(seconds or _backoff(tries))))
+                    continue
                 except (errors.ChannelPrivateError, errors.ChannelInvalidError):
-                    self._trouble(
+                    self._owner.trouble(
                         TroubleReason.SOURCE_UNREADABLE,
                         f"source channel {box.channel} cannot be read",
                     )
                     break
+                tries = 0
+                await self._apply(box, part)
+                if part.final:
+                    break
         finally:
             box.syncing = False
-        held, box.held = sorted(box.held, key=lambda it: it[0]), []
-        for pts, count, message, own in held:
+        waiting, box.waiting = sorted(box.waiting, key=lambda it: it[0]), []
+        # An update that still leaves a gap waits for the next try, which is later.
+        last = box.pts
+        for pts, count, _message, _own in waiting:
+            if pts - count > last:
+                box.failures += 1
+                break
+            last = max(last, pts)
+        else:
+            box.failures = 0
+        for pts, count, message, own in waiting:
             self._offer(box, pts, count, message, own)
+
+    async def _fetch(self, box: Box) -> Part:
+        if not box.channel:
+            return await account_difference(self._client, box.pts, self._qts, self._date)
+        channel = self._peers.input_peer(marked_channel(box.channel))
+        return await channel_difference(self._client, channel, box.pts)
+
+    async def _apply(self, box: Box, part: Part) -> None:
+        for random_id, message_id in part.announced:
+            self._sink.announce(random_id, message_id)
+        if part.is_too_long:
+            chats = [marked_channel(box.channel)] if box.channel else list(box.last_ids)
+            for chat in chats:
+                await self._read_history(box, chat)
+        for message in part.messages:
+            self._sink.take(box, 0, incoming(message), False)
+        if part.pts:
+            self._sink.take(box, part.pts, None, False)
+        if not box.channel:
+            self._qts = part.qts
+            if part.date and part.date > self._date:
+                self._date = part.date
+        for channel in part.behind:
+            if behind := self.channels.get(channel):
+                self.sync_later(behind)
+
+    async def _read_history(self, box: Box, chat: int) -> None:
+        """Read a chat from its last settled message on: its updates are gone."""
+        newest = max(
+            (it.message for it in box.tickets if it.chat == chat),
+            default=box.last_ids.get(chat, 0),
+        )
+        peer = self._peers.input_peer(chat)
+        while True:
+            await self._room()
+            found = await messages_after(self._client, peer, newest)
+            if not found:
+                return
+            for message in found:
+                self._sink.take(box, 0, incoming(message), False)
+            newest = found[-1].id
 
     async def _room(self) -> None:
         """Wait while too much is open, so that a long absence fits in memory."""
-        while sum(len(it.tickets) for it in self.boxes()) > _MOST_OPEN:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-
-    async def _account_part(self, box: Box) -> bool:
-        diff = await self._client(
-            functions.updates.GetDifferenceRequest(pts=box.pts, date=None, qts=0)
-        )
-        if isinstance(diff, types.updates.DifferenceEmpty):
-            return True
-        if isinstance(diff, types.updates.DifferenceTooLong):
-            await self._read_on(box, list(box.last_ids), diff.pts)
-            return False
-        for update in diff.other_updates:
-            if isinstance(update, types.UpdateMessageID):
-                self.known_copies[update.random_id] = update.id
-        for message in diff.new_messages:
-            self._take(box, 0, _incoming(message), False)
-        last = isinstance(diff, types.updates.Difference)
-        state = diff.state if last else diff.intermediate_state
-        self._take(box, state.pts, None, False)
-        return last
-
-    async def _channel_part(self, box: Box) -> bool:
-        diff = await self._client(
-            functions.updates.GetChannelDifferenceRequest(
-                channel=self._input(box.channel),
-                filter=types.ChannelMessagesFilterEmpty(),
-                pts=box.pts,
-                limit=_SLICE,
-            )
-        )
-        if isinstance(diff, types.updates.ChannelDifferenceEmpty):
-            return bool(diff.final)
-        if isinstance(diff, types.updates.ChannelDifferenceTooLong):
-            await self._read_on(box, [utils.get_peer_id(diff.dialog.peer)], diff.dialog.pts)
-            return bool(diff.final)
-        for message in diff.new_messages:
-            self._take(box, 0, _incoming(message), False)
-        self._take(box, diff.pts, None, False)
-        return bool(diff.final)
-
-    async def _read_on(self, box: Box, chats: Iterable[int], pts: int) -> None:
-        """Read chats from their last settled message on: their updates are gone."""
-        for chat in chats:
-            newest = max(
-                (it.message for it in box.tickets if it.chat == chat),
-                default=box.last_ids.get(chat, 0),
-            )
-            peer = self._client.session.get_input_entity(chat)
-            while True:
-                await self._room()
-                # From offset_id towards newer messages, the oldest _SLICE of them.
-                page = await self._client(
-                    functions.messages.GetHistoryRequest(
-                        peer=peer,
-                        offset_id=newest + 1,
-                        offset_date=None,
-                        add_offset=-_SLICE,
-                        limit=_SLICE,
-                        max_id=0,
-                        min_id=newest,
-                        hash=0,
-                    )
-                )
-                found = sorted((it for it in page.messages if it.id > newest), key=lambda it: it.id)
-                if not found:
-                    break
-                for message in found:
-                    self._take(box, 0, _incoming(message), False)
-                newest = found[-1].id
-        self._take(box, pts, None, False)
+        while sum(len(it.tickets) for it in self.boxes()) > _MOST_OPEN:
+            if not self._client.is_connected():
+                raise ConnectionError("the connection ended")
+            self._sink.make_room()
+            await asyncio.sleep(_ROOM_SECONDS)
 
 
-def _incoming(message: Any) -> Incoming | None:
-    """Return a TL message as a value; None for service messages."""
-    if not isinstance(message, types.Message):
-        return None
-    return Incoming(
-        utils.get_peer_id(message.peer_id),
-        message.id,
-        message.message or "",
-        tuple(message.entities or ()),
-        message.media is not None and not isinstance(message.media, types.MessageMediaWebPage),
-    )
-
-
-def _short(it: Any) -> Incoming:
-    chat = -it.chat_id if isinstance(it, types.UpdateShortChatMessage) else it.user_id
-    return Incoming(chat, it.id, it.message, tuple(it.entities or ()), False)
+def _backoff(failures: int) -> float:
+    """Return how many seconds to wait after so many failures in a row."""
+    return min(_BACKOFF_MAX, _BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import psutil
 
+from afx.lab.report import figures
 from afx.sandbox.judge.verdict import Verdict
 
 
@@ -38,7 +39,7 @@ def broken_target(name: str, *verdicts: Verdict) -> Target:
 
 def verdict_row(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict's counts as a row of a table."""
-    counts = verdict.to_json()
+    counts = figures(verdict)
     del counts["latency_ms"]
     return counts
 
@@ -57,10 +58,10 @@ def report(
 ) -> None:
     """Print a benchmark's outcome: a table for people, or one JSON object."""
     if as_json:
-        figures = [{**asdict(it), "ok": it.ok} for it in targets]
-        for it in figures:
+        checked = [{**asdict(it), "ok": it.ok} for it in targets]
+        for it in checked:
             del it["bound"]
-        print(json.dumps({"name": name, "machine": machine(), "rows": rows, "targets": figures}))
+        print(json.dumps({"name": name, "machine": machine(), "rows": rows, "targets": checked}))
         return
     from rich.console import Console
     from rich.table import Table

@@ -169,15 +169,15 @@ def _place_all(
     from models.storage import cluster, placing
 
     headroom = Headroom.from_settings(settings)
+    signing_keys = SigningKeys([b"k" * 32])
     ownership = Ownership(client, leadership, headroom)
     capacity = Capacity(settings)
-    signing = SigningKeys([b"k" * 32])
     table = AssignmentTable(
         (),
         leadership=leadership,
         ownership=ownership,
         registry=registry,
-        orders=Orders(raw, signing, 60.0),
+        orders=Orders(raw, signing_keys, 60.0),
         specs=SpecPublisher(client, leadership.term),
         checkpoints=Checkpoints(client, leadership),
         schedule=PlacementSchedule(0.0, cool_down_seconds=0.0, tick_seconds=0.1, most=1_000),
@@ -188,7 +188,7 @@ def _place_all(
         table=table,
         capacity=capacity,
         reservations=Reservations(client, leadership, headroom=headroom, premium_share=0.0),
-        overflow=Overflow(raw, signing),
+        overflow=Overflow(raw, signing_keys),
     )
     calls = _time_scripts(ownership)
     begun = time.perf_counter()

@@ -98,6 +98,12 @@ def test_the_ledger_is_printed_as_fields(afx: Run) -> None:
     assert "latency_ms" in json.loads(afx("sandbox", "ledger", "--json").stdout)
 
 
+@pytest.mark.usefixtures("sandbox")
+def test_a_second_sandbox_in_the_same_home_is_refused(afx: Run) -> None:
+    complains(afx("sandbox", "start"), 2, "afx sandbox start", "already running")
+    assert afx("sandbox", "info").returncode == 0
+
+
 def test_a_person_is_told_the_address_how_to_stop_it_and_what_comes_next(
     afx: Run, home: Path
 ) -> None:

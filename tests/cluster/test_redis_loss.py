@@ -167,8 +167,8 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_restored_again(
             checkpoints.restore()
     redis.hset(keys.cursor(made[0]), "account", "9:0:2")
     checkpoints.restore()
-    held = [redis.hget(keys.cursor(it), "account") for it in made]
-    assert held == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
+    restored = [redis.hget(keys.cursor(it), "account") for it in made]
+    assert restored == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
     leadership.resign()
     election.close()
 

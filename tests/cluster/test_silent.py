@@ -71,7 +71,7 @@ def silent(new_lab: NewLab) -> Iterator[tuple[LabCluster, SilentNode]]:
     lab.add_sessions(4)
     node = SilentNode(lab)
     lab.processes.start_coordinator()
-    lab.wait("it has sessions", lambda: len(assignments.active()) == 4, 20)
+    lab.wait("it has sessions", lambda: len(assignments.active()) == 4, 90)
     yield lab, node
     node.close()
 
@@ -86,9 +86,9 @@ def wait_replaced(lab: LabCluster, taken_over: Callable[[], bool]) -> None:
             for it in controls.listing().rows
         )
 
-    lab.wait("it is ordered to restart", ordered, 20)
+    lab.wait("it is ordered to restart", ordered, 90)
     lab.processes.start_node("w1")
-    lab.wait("another node has its sessions", taken_over, 20)
+    lab.wait("another node has its sessions", taken_over, 90)
 
 
 def test_a_node_that_starts_no_session_is_restarted(
@@ -118,10 +118,10 @@ def test_a_node_that_stays_silent_after_its_restart_is_cordoned(
     silent: tuple[LabCluster, SilentNode], request: pytest.FixtureRequest
 ) -> None:
     lab, node = silent
-    lab.wait("it has left", node.has_ended, 20)
+    lab.wait("it has left", node.has_ended, 90)
     second = SilentNode(lab, "second")
     request.addfinalizer(second.close)
-    lab.wait("it has left again", second.has_ended, 30)
+    lab.wait("it has left again", second.has_ended, 90)
     assert workers.find("silent").desired_state == "cordoned"
     third = SilentNode(lab, "third")
     request.addfinalizer(third.close)

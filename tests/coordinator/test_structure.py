@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from support.syntax import tree
 
 FOLDER = Path(__file__).parents[2] / "afx" / "coordinator"
 MODULES = sorted(FOLDER.rglob("*.py"))
@@ -17,7 +18,7 @@ WRITES = {"create_many", "mark_running", "mark_stopping", "end_many", "end_all"}
 def test_only_the_assignment_table_writes_assignments(path: Path) -> None:
     written = {
         node.attr
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == "assignments"
@@ -27,18 +28,13 @@ def test_only_the_assignment_table_writes_assignments(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda it: it.stem)
 def test_clocks_and_randomness_are_parameters(path: Path) -> None:
-    imported = {
-        name.name
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Import)
-        for name in node.names
-    }
-    assert not imported & {"time", "random", "uuid", "secrets"}
+    called = {ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)}
+    assert not [it for it in called if it.startswith(("time.", "random.", "secrets.", "uuid."))]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda it: it.stem)
 def test_attributes_are_born_in_constructors(path: Path) -> None:
-    for cls in ast.walk(ast.parse(path.read_text())):
+    for cls in ast.walk(tree(path)):
         if not isinstance(cls, ast.ClassDef):
             continue
         methods = [it for it in cls.body if isinstance(it, ast.FunctionDef)]

@@ -17,7 +17,7 @@ def test_a_replay_has_the_same_random_id(rule: int, source: int, message: int, t
     assert made != 0
 
 
-def test_what_differs_in_anything_has_another_random_id() -> None:
+def test_deliveries_that_differ_in_anything_have_different_random_ids() -> None:
     made = {
         random_id(*it)
         for it in ((1, 2, 3, 4), (2, 2, 3, 4), (1, 3, 3, 4), (1, 2, 4, 4), (1, 2, 3, 5))
@@ -45,13 +45,13 @@ def test_a_chat_named_twice_in_a_rule_counts_once() -> None:
     }
 
 
-def test_chats_that_are_source_and_destination_are_told() -> None:
+def test_chats_that_are_source_and_destination_are_found() -> None:
     table = compile_routes(
         [ResolvedRule(1, (-1,), (-2,), "copy"), ResolvedRule(2, (-2,), (-1,), "copy")]
     )
     assert loops(table) == {-1, -2}
 
 
-def test_a_message_with_media_is_forwarded_whole_in_copy_mode_too() -> None:
+def test_a_message_with_media_is_forwarded_natively_in_copy_mode_too() -> None:
     made = deliveries(Incoming(-1, 5, "caption", (), True), (Route(1, -2, "copy"),))
-    assert [it.whole for it in made] == [True]
+    assert [it.needs_native_forward for it in made] == [True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -44,14 +45,15 @@ class Up:
     def messages(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def wait(self, what: str, done: Callable[[], bool], seconds: float = 40.0) -> None:
+    def wait(self, what: str, done: Callable[[], bool], seconds: float = 90.0) -> None:
         wait_until(done, what=what, seconds=seconds, hint=self.messages()[-2000:])
 
     def child(self, command: str) -> psutil.Process | None:
         """Return the coordinator's, or the node's, first process."""
-        for it in psutil.Process(self.process.pid).children():
-            if command in it.cmdline():
-                return it
+        with contextlib.suppress(psutil.Error):  # up, or a child of it, has ended meanwhile
+            for it in psutil.Process(self.process.pid).children():
+                if command in it.cmdline():
+                    return it
         return None
 
     def pid(self, command: str) -> int:

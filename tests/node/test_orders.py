@@ -4,95 +4,122 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 import redis as redis_module
+from support.hosts import host_on, settle
 
-from afx import lease
 from afx.cluster import keys
-from afx.config import load
 from afx.node.host import Host
-from afx.node.lease_memory import LeaseMemory
-from afx.security.vault import Vault
 
-Story = Callable[[Host], Coroutine[Any, Any, None]]
-KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+Scenario = Callable[[Host], Coroutine[Any, Any, None]]
+UNSEALABLE = {"session": 7, "name": "s", "tier": "free", "login": "unsealable", "rules": []}
 
 
 @pytest.fixture
-def play(
-    redis_url: str, home: Any
-) -> Callable[[Callable[[Host], Coroutine[Any, Any, None]]], None]:
-    def run(story: Callable[[Host], Coroutine[Any, Any, None]]) -> None:
+def run(redis_url: str, home: Any) -> Callable[[Scenario], None]:
+    def run_scenario(scenario: Scenario) -> None:
         async def main() -> None:
-            reader, writer = os.pipe()
-            memory = LeaseMemory()
-            memory.renew(lease.now() + 60, lease.now() + 60)
-            host = Host(load(home=home), redis_url, "w1", "one", memory, Vault([KEY]), writer)
-            try:
-                async with asyncio.timeout(20):
-                    await story(host)
-            finally:
-                await asyncio.gather(*host._tasks, return_exceptions=True)
-                await host._redis.aclose()
-                os.close(reader)
-                os.close(writer)
-                os.close(memory.descriptor)
+            async with asyncio.timeout(20), host_on(redis_url, home) as host:
+                await scenario(host)
 
         asyncio.run(main())
 
-    return run
+    return run_scenario
 
 
-def told(host: Host) -> list[tuple[str, int, int]]:
-    found = [(it.kind, it.session_id, it.epoch) for it in host._reports]
-    host._reports.clear()
+async def reported(host: Host) -> list[tuple[str, int, int]]:
+    """Return the new reports, once nothing is under way."""
+    await settle(host)
+    found = [(it.kind, it.session_id, it.epoch) for it in host.reports.waiting]  # type: ignore[union-attr]
+    host.reports.waiting.clear()
     return found
 
 
-def test_what_has_ended_under_an_epoch_never_starts_again_under_it(play: Any) -> None:
-    async def story(host: Host) -> None:
+def test_a_session_that_has_ended_under_an_epoch_never_starts_again_under_it(run: Any) -> None:
+    async def scenario(host: Host) -> None:
         await host.order_start(1, [(7, 5)])
-        assert told(host) == [("failed", 7, 5)]  # there is no spec
+        assert await reported(host) == [("failed", 7, 5)]  # there is no spec
         await host.order_start(1, [(7, 5)])
-        assert told(host) == [("stopped", 7, 5)]
+        assert await reported(host) == [("stopped", 7, 5)]
         await host.order_start(1, [(7, 6)])
-        assert told(host) == [("failed", 7, 6)]
+        assert await reported(host) == [("failed", 7, 6)]
 
-    play(story)
+    run(scenario)
 
 
-def test_a_stop_that_overtakes_its_start_ends_that_epoch(play: Any) -> None:
-    async def story(host: Host) -> None:
+def test_a_stop_that_overtakes_its_start_ends_that_epoch(run: Any) -> None:
+    async def scenario(host: Host) -> None:
         await host.order_stop(1, [(7, 5)])
-        await asyncio.gather(*host._tasks)
-        assert told(host) == [("stopped", 7, 5)]
+        assert await reported(host) == [("stopped", 7, 5)]
         await host.order_start(1, [(7, 5)])
-        assert told(host) == [("stopped", 7, 5)]
+        assert await reported(host) == [("stopped", 7, 5)]
 
-    play(story)
+    run(scenario)
 
 
-def test_a_start_that_comes_twice_at_once_starts_once(play: Any, redis: redis_module.Redis) -> None:
-    spec = {"session": 7, "name": "s", "tier": "free", "login": "unsealable", "rules": []}
-    redis.set(keys.spec(7), json.dumps(spec))
+def test_a_stop_right_after_a_start_is_answered_once(run: Any) -> None:
+    async def scenario(host: Host) -> None:
+        await host.order_start(1, [(7, 5)])
+        await host.order_stop(1, [(7, 5)])
+        assert await reported(host) == [("stopped", 7, 5)]
 
-    async def story(host: Host) -> None:
+    run(scenario)
+
+
+def test_a_start_that_arrives_twice_at_once_starts_once(
+    run: Any, redis: redis_module.Redis
+) -> None:
+    redis.set(keys.spec(7), json.dumps(UNSEALABLE))
+
+    async def scenario(host: Host) -> None:
         await asyncio.gather(*(host.order_start(1, [(7, 5)]) for _ in range(5)))
-        await asyncio.gather(*host._tasks)
-        assert told(host) == [("failed", 7, 5)]  # once: its login does not open
+        assert await reported(host) == [("failed", 7, 5)]  # once: its login does not open
 
-    play(story)
+    run(scenario)
 
 
-def test_an_older_leader_and_an_older_epoch_are_refused(play: Any) -> None:
-    async def story(host: Host) -> None:
+def test_two_epochs_in_one_order_leave_the_newer_one(run: Any, redis: redis_module.Redis) -> None:
+    redis.set(keys.spec(7), json.dumps(UNSEALABLE))
+
+    async def scenario(host: Host) -> None:
+        await host.order_start(1, [(7, 5), (7, 6)])
+        assert await reported(host) == [("stopped", 7, 5), ("failed", 7, 6)]
+
+    run(scenario)
+
+
+def test_an_older_leader_and_an_older_epoch_are_refused(run: Any) -> None:
+    async def scenario(host: Host) -> None:
         await host.order_start(3, [(7, 5)])
         assert (await host.order_start(2, [(8, 5)]))["refused"] == [8]
         assert (await host.order_start(3, [(7, 4)]))["refused"] == [7]
         assert (await host.order_stop(2, [(7, 5)]))["refused"] == [7]
 
-    play(story)
+    run(scenario)
+
+
+@pytest.mark.parametrize("spec", ["", "[]", "{", '{"session": 7}', '{"rules": [1]}'])
+def test_a_spec_that_does_not_parse_fails_its_session_alone(
+    run: Any, redis: redis_module.Redis, spec: str
+) -> None:
+    redis.set(keys.spec(7), spec)
+    redis.set(keys.spec(8), json.dumps({**UNSEALABLE, "session": 8}))
+
+    async def scenario(host: Host) -> None:
+        await host.order_start(1, [(7, 5), (8, 5)])
+        await settle(host)
+        reasons = {it.session_id: it.reason for it in host.reports.waiting}  # type: ignore[union-attr]
+        assert reasons == {7: "spec_invalid", 8: "login_unreadable"}
+
+    run(scenario)
+
+
+def test_a_closing_host_refuses_every_start(run: Any) -> None:
+    async def scenario(host: Host) -> None:
+        host.close()
+        assert (await host.order_start(1, [(7, 5)]))["refused"] == [7]
+
+    run(scenario)

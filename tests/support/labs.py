@@ -13,17 +13,17 @@ FlowingLab = Callable[..., LabCluster]
 
 
 def start(lab: LabCluster, nodes: int, sessions: int, *flags: str, linked: bool = False) -> None:
-    """Start a coordinator and nodes for so many sessions; wait until the nodes are live.
+    """Start a coordinator and nodes; when all are live, add sessions, which all nodes share.
 
     With ``linked``, each node has its own link to Redis.
     """
-    lab.add_sessions(sessions, mode=alternate_modes)
     lab.processes.start_coordinator()
     if linked:
         lab.start_linked_nodes(nodes)
     else:
         lab.processes.start_nodes(nodes, *flags)
     lab.wait_nodes(nodes)
+    lab.add_sessions(sessions, mode=alternate_modes)
 
 
 def start_flow(lab: LabCluster, posts: int, rate: float) -> None:

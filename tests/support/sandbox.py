@@ -13,7 +13,7 @@ from telethon.sessions import StringSession
 
 from afx.sandbox.mtproto.crypto import AuthKey, new_salt
 from afx.sandbox.server import SandboxServer
-from afx.sandbox.telegram.world import Account, Channel
+from afx.sandbox.telegram.peers import Account, Channel
 
 
 class Town:

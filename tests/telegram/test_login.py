@@ -47,7 +47,7 @@ def test_a_code_makes_a_login_that_works() -> None:
 
         def answer(question: str) -> str:
             questions.append(question)
-            return "+999 661 23" if "Phone" in question else place.server.codes["99966123"][1]
+            return "+999 661 23" if "Phone" in question else place.server.sign_ins.code("99966123")
 
         signed = await by_phone(place, answer, phone="")
         assert str(await works(place, signed)) in signed.account
@@ -62,7 +62,7 @@ def test_a_wrong_code_may_be_corrected_and_not_for_ever() -> None:
 
         def answer(_: str) -> str:
             text = next(codes)
-            return place.server.codes["99966123"][1] if text == "right" else text
+            return place.server.sign_ins.code("99966123") if text == "right" else text
 
         await by_phone(place, answer)
         with pytest.raises(UsageError, match="three times"):
@@ -80,7 +80,7 @@ def test_the_password_of_the_second_step_is_asked_for_and_checked() -> None:
         def answer(question: str) -> str:
             if "Password" in question:
                 return next(words)
-            return place.server.codes["99966123"][1]
+            return place.server.sign_ins.code("99966123")
 
         assert await works(place, await by_phone(place, answer)) == account.id
         words = iter(["no"] * 3)
@@ -98,7 +98,7 @@ def test_a_scanned_qr_code_makes_a_login_that_works(password: str) -> None:
 
         def show(url: str) -> None:
             loop = asyncio.get_running_loop()
-            loop.call_later(0.05, place.server.qr.scan, url, account.id)
+            loop.call_later(0.05, place.server.sign_ins.qr.scan, url, account.id)
 
         signed = await by_qr(place, show, lambda _: password)
         assert await works(place, signed) == account.id
@@ -110,7 +110,7 @@ def test_a_code_that_nobody_shows_is_not_scanned() -> None:
     async def story(place: Town) -> None:
         account = place.server.world.add_account("99966123")
         for url in ("", "nonsense", "tg://login?token=AAAA", "tg://login?token=%%%"):
-            assert not place.server.qr.scan(url, account.id)
+            assert not place.server.sign_ins.qr.scan(url, account.id)
 
     play(story)
 

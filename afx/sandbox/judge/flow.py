@@ -6,9 +6,18 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from afx.sandbox.server import SandboxServer
-from afx.sandbox.telegram.world import Account, Channel, Group
+from afx.sandbox.telegram.peers import Account, Channel, Group
+from afx.sandbox.telegram.pushes import Pushes
+from afx.sandbox.telegram.world import World
+
+
+class Place(Protocol):
+    """Where messages are posted: a world, and the pushes of what happens in it."""
+
+    world: World
+    pushes: Pushes
 
 
 @dataclass(slots=True)
@@ -23,15 +32,15 @@ class Progress:
 class Flow:
     """One stream of posts over some chats in turn; owns its task."""
 
-    def __init__(self, server: SandboxServer) -> None:
-        self._server = server
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._task: asyncio.Task[None] | None = None
-        self._number = 0
+        self._flows = 0
         self.progress = Progress()
 
     def start(self, chats: Sequence[tuple[int, int]], count: int, rate: float) -> None:
         """Post ``count`` messages at ``rate`` a second; chats are (id, author)."""
-        self._number += 1  # texts of two streams must differ: the ledger goes by them
+        self._flows += 1  # the ledger recognises copies by text: those of two flows must differ
         self.progress = Progress(total=count, done=False)
         self._task = asyncio.get_running_loop().create_task(self._run(chats, count, rate))
 
@@ -48,37 +57,37 @@ class Flow:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _text(self, number: int, chat: int) -> str:
-        return f"stream {self._number}: message {number + 1} to {chat}"
+        return f"stream {self._flows}: message {number + 1} to {chat}"
 
     async def _run(self, chats: Sequence[tuple[int, int]], count: int, rate: float) -> None:
-        begun = time.monotonic()
+        started_at = time.monotonic()
         for number in range(count):
-            # Sleep only when ahead, so that a late wake-up is made good.
-            ahead = begun + number / rate - time.monotonic()
+            # Sleep only when ahead, so that the next posts make up for a late wake-up.
+            ahead = started_at + number / rate - time.monotonic()
             if ahead > 0.0005:
                 await asyncio.sleep(ahead)
             elif number % 32 == 0:
                 await asyncio.sleep(0)
             chat, author = chats[number % len(chats)]
-            post(self._server, chat, author, self._text(number, chat))
+            post(self._place, chat, author, self._text(number, chat))
             self.progress.posted += 1
         self.progress.done = True
 
 
-def post(server: SandboxServer, chat: int, author: int, text: str) -> int:
+def post(place: Place, chat: int, author: int, text: str) -> int:
     """Post a text as an account and push it; returns the message's id.
 
     Raises KeyError when the chat or the author is unknown.
     """
-    peer = server.world.find(chat)
+    peer = place.world.find(chat)
     if isinstance(peer, Channel):
-        message, event = server.world.post(peer, author, text)
-        server.tell_channel(peer, event, message)
+        message, event = place.world.post(peer, author, text)
+        place.pushes.channel_event(peer, event, message)
         return message.id
     if not isinstance(peer, Account | Group):
         raise KeyError(chat)
-    sender = server.world.accounts[author]
-    copies = server.world.deliver(peer, sender, text)
+    sender = place.world.accounts[author]
+    copies = place.world.deliver(peer, sender, text)
     for account, copy, event in copies:
-        server.tell_account(account, event, copy)
+        place.pushes.account_event(account, event, copy)
     return copies[0][1].id

@@ -1,16 +1,19 @@
-"""The judge: what should have been copied, what was, when, and in which order.
+"""The ledger: what should have been copied, what was, when, and in which order.
 
-It looks only at the messages in the sandbox's chats. A copy is known by its
+It reads only the messages in the sandbox's chats. A copy is recognised by its
 text, so a judged flow gives each source message a text of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass, field
 from typing import Any
 
-from afx.sandbox.telegram.world import Account, Channel, Message, Peer, World
+from afx.sandbox.judge.verdict import Latency, Verdict
+from afx.sandbox.telegram.boxes import Message
+from afx.sandbox.telegram.peers import Account, Channel, Peer
+from afx.sandbox.telegram.world import World
 
 
 @dataclass(slots=True, frozen=True)
@@ -20,28 +23,31 @@ class Route:
     source: int
     destination: int
     account: int
-    """Whose session forwards: only its messages count as copies."""
+    """The account whose session forwards: only its messages count as copies."""
     since_id: int = 0
     """Source messages up to this id are not part of the promise."""
 
 
 @dataclass(slots=True)
-class Verdict:
-    """The figures of one or all routes."""
+class _Tally:
+    """The figures of the routes that were judged so far."""
 
-    published: int = 0
     expected: int = 0
     delivered: int = 0
     lost: int = 0
     duplicated: int = 0
     out_of_order: int = 0
+    latencies: list[float] = field(default_factory=list)
+    """Seconds from each source message to its copy."""
 
 
 class Ledger:
     """Judges routes over a world's messages."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, overlaps: Sized) -> None:
+        """``overlaps`` are the logins that were used on two connections at once."""
         self._world = world
+        self._overlaps = overlaps
         self.routes: list[Route] = []
 
     def expect(self, source: int, destination: int, account: int) -> Route:
@@ -51,10 +57,9 @@ class Ledger:
         self.routes.append(route)
         return route
 
-    def judge(self) -> tuple[Verdict, list[float]]:
-        """Return the verdict over all routes, and the copies' latencies (s)."""
-        total = Verdict()
-        latencies: list[float] = []
+    def judge(self) -> Verdict:
+        """Return the verdict over all routes, and what was seen without any."""
+        tally = _Tally()
         published: set[tuple[int, int, int]] = set()
         for route in self.routes:
             sources = self._promised(route)
@@ -62,9 +67,20 @@ class Ledger:
                 (route.source, message.id, route.account if route.source > 0 else 0)
                 for message in sources
             )
-            self._judge_route(route, sources, total, latencies)
-        total.published = len(published)
-        return total, latencies
+            self._judge_route(route, sources, tally)
+        ordered = sorted(tally.latencies)
+        return Verdict(
+            published=len(published),
+            expected=tally.expected,
+            delivered=tally.delivered,
+            lost=tally.lost,
+            duplicated=tally.duplicated,
+            out_of_order=tally.out_of_order,
+            revoked=len(self._overlaps),
+            latency_ms=Latency(_percentile(ordered, 0.5), _percentile(ordered, 0.99)),
+            posted=self._world.posted,
+            sent=self._world.sent,
+        )
 
     def span(self) -> float:
         """Return the seconds from the first promised post to the newest copy."""
@@ -104,8 +120,8 @@ class Ledger:
                 continue
             for message in self._copies(route):
                 if message.sent_at >= begin:
-                    held = first.get(route.account, message.sent_at)
-                    first[route.account] = min(held, message.sent_at)
+                    earliest = first.get(route.account, message.sent_at)
+                    first[route.account] = min(earliest, message.sent_at)
         return first
 
     def rows(
@@ -127,9 +143,7 @@ class Ledger:
             for it in messages[:most]
         ]
 
-    def _judge_route(
-        self, route: Route, sources: list[Message], total: Verdict, latencies: list[float]
-    ) -> None:
+    def _judge_route(self, route: Route, sources: list[Message], tally: _Tally) -> None:
         by_text = {message.text: message for message in sources}
         seen: set[int] = set()
         newest = 0
@@ -138,16 +152,16 @@ class Ledger:
             if source is None:
                 continue
             if source.id in seen:
-                total.duplicated += 1
+                tally.duplicated += 1
                 continue
             seen.add(source.id)
-            latencies.append(copy.sent_at - source.sent_at)
+            tally.latencies.append(copy.sent_at - source.sent_at)
             if source.id < newest:
-                total.out_of_order += 1
+                tally.out_of_order += 1
             newest = max(newest, source.id)
-        total.expected += len(sources)
-        total.delivered += len(seen)
-        total.lost += len(sources) - len(seen)
+        tally.expected += len(sources)
+        tally.delivered += len(seen)
+        tally.lost += len(sources) - len(seen)
 
     def _promised(self, route: Route) -> list[Message]:
         return [it for it in self._sources(route.source, route.account) if it.id > route.since_id]
@@ -167,3 +181,9 @@ class Ledger:
         if peer is None or owner is None:
             return []
         return [it for it in owner.box.messages.values() if it.chat == chat]
+
+
+def _percentile(ordered: list[float], share: float) -> float | None:
+    if not ordered:
+        return None
+    return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)

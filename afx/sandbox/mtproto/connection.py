@@ -3,43 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import logging
 import struct
 import time
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
-from telethon.errors import TypeNotFoundError
-from telethon.extensions import BinaryReader
-from telethon.tl import functions, types
-from telethon.tl.core import GzipPacked
+from telethon.tl import types
 
-from afx.sandbox.mtproto import crypto
+from afx.sandbox.errors import RpcError
+from afx.sandbox.mtproto import crypto, messages, service
 from afx.sandbox.mtproto.handshake import Handshake, HandshakeError
+from afx.sandbox.mtproto.outgoing import Outgoing
 from afx.sandbox.mtproto.transport import Framer, FramingError
 
-if TYPE_CHECKING:
-    from afx.sandbox.server import SandboxServer
-
 _log = logging.getLogger(__name__)
-_CONTAINER = 0x73F1F8DC
-_ACKS = 0x62D6B459
-_PING = 0x7ABE77EC
-_RPC_RESULT = 0xF35C6D01
-_GZIPPED = 0x3072CFA1
-_GZIP_OVER = 2048
-_MAX_BATCH = 100
-_MAX_BATCH_BYTES = 512 * 1024
+_MAX_FAILED = 10_000
 _KEY_UNKNOWN = struct.pack("<i", -404)
+_WRONG_SALT = 48
+_BAD_CONTAINER = 64
 
 
-class RpcError(Exception):
-    """A request is refused, with Telegram's code and message."""
+class LinkFaults(Protocol):
+    """Faults of the network between clients and the sandbox."""
 
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+    delay_seconds: float
+    refusing: bool
+
+
+class Registry(Protocol):
+    """Learns which connections are open, and which key each one uses."""
+
+    def opened(self, connection: Connection) -> None:
+        """A connection is open; its key is not known yet."""
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is closed."""
+
+    def bind(self, connection: Connection) -> None:
+        """A connection uses its key from now on."""
+
+    def used_while_superseded(self, connection: Connection) -> None:
+        """A connection was used although a newer one has the same key."""
+
+    def subscribe(self, connection: Connection) -> None:
+        """A connection wants its account's updates from now on."""
+
+
+@dataclass(slots=True, frozen=True)
+class Wire:
+    """What all connections of one server share."""
+
+    loop: asyncio.AbstractEventLoop
+    rsa: crypto.ServerKey
+    keys: dict[int, crypto.AuthKey]
+    """Every authorization key, by its id."""
+    registry: Registry
+    faults: LinkFaults
+    call: Callable[[Connection, Any], bytes]
+    """Answers a request of the API; raises RpcError to refuse it."""
 
 
 class Connection(asyncio.Protocol):
@@ -50,11 +73,9 @@ class Connection(asyncio.Protocol):
         "_flush_due",
         "_framer",
         "_handshake",
-        "_last_id",
-        "_out",
-        "_seq",
-        "_server",
+        "_outgoing",
         "_transport",
+        "_wire",
         "closed",
         "key",
         "opened_at",
@@ -63,15 +84,13 @@ class Connection(asyncio.Protocol):
         "superseded_at",
     )
 
-    def __init__(self, server: SandboxServer) -> None:
-        self._server = server
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
         self._framer = Framer()
         self._handshake: Handshake | None = None
         self._transport: asyncio.Transport | None = None
-        self._out: list[tuple[int, int, bytes]] = []
+        self._outgoing = Outgoing()
         self._flush_due = False
-        self._last_id = 0
-        self._seq = 0
         self._failed: set[int] = set()
         self.key: crypto.AuthKey | None = None
         self.session_id = 0
@@ -83,20 +102,19 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol -------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, unless new ones are refused."""
+        """Register the connection, unless new ones are refused."""
         # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
         self.opened_at = time.monotonic()
-        if self._server.faults.refusing:
+        if self._wire.faults.refusing:
             self.abort()
             return
-        self._server.connections.add(self)
+        self._wire.registry.opened(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Drop the connection."""
+        """Remove the connection from the registry."""
         self.closed = True
-        self._server.connections.discard(self)
-        self._server.forget(self)
+        self._wire.registry.closed(self)
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in."""
@@ -105,9 +123,9 @@ class Connection(asyncio.Protocol):
                 if self.closed:
                     return
                 self._on_packet(packet)
-        except (FramingError, HandshakeError, TypeNotFoundError, struct.error):
-            # What cannot be read is answered as Telegram does: hang up.
-            _log.exception("a packet could not be read")
+        except (FramingError, HandshakeError) as error:
+            # Nothing can be answered to what has no readable envelope.
+            _log.warning("a client's packet could not be read, connection closed: %s", error)
             self.abort()
 
     # --- in ---------------------------------------------------------------
@@ -117,7 +135,7 @@ class Connection(asyncio.Protocol):
         if key_id == 0:
             self._on_plain(packet)
             return
-        key = self._server.keys.get(key_id)
+        key = self._wire.keys.get(key_id)
         if key is None:
             self._write(_KEY_UNKNOWN)
             self.close()
@@ -129,108 +147,91 @@ class Connection(asyncio.Protocol):
         salt, session_id, msg_id, seq, size = crypto.HEADER.unpack_from(plain)
         if self.key is not key:
             self.key = key
-            self._server.bind(self)
+            self._wire.registry.bind(self)
         elif self.superseded_at is not None:
-            self._server.spoke_twice(self)
+            self._wire.registry.used_while_superseded(self)
         body = plain[crypto.HEADER.size : crypto.HEADER.size + size]
         if salt != key.salt:
             self.session_id = self.session_id or session_id
-            self._queue(bytes(types.BadServerSalt(msg_id, seq, 48, key.salt)), related=False)
+            refusal = types.BadServerSalt(msg_id, seq, _WRONG_SALT, key.salt)
+            self._queue(bytes(refusal), related=False)
             return
-        if session_id != self.session_id or not self._last_id:
+        if session_id != self.session_id or not self._outgoing.last_id:
             self.session_id = session_id
             self._failed.clear()
-        if not self._seq:
+        if not self._outgoing.has_begun:
             self._queue(bytes(types.NewSessionCreated(msg_id, session_id, key.salt)))
-        self._on_message(msg_id, body)
+        if messages.kind(body) == messages.CONTAINER:
+            self._on_container(msg_id, seq, body)
+        else:
+            self._on_message(msg_id, body)
 
     def _on_plain(self, packet: bytes) -> None:
-        self._handshake = self._handshake or Handshake(self._server.rsa)
-        with BinaryReader(packet[20:]) as reader:
-            request = reader.tgread_object()
-        answer = self._handshake.answer(request)
+        self._handshake = self._handshake or Handshake(self._wire.rsa)
+        answer = self._handshake.answer(packet[20:])
         if self._handshake.key:
-            self._server.keys[self._handshake.key.key_id] = self._handshake.key
-        head = struct.pack("<qqi", 0, self._next_id(1), len(answer))
+            self._wire.keys[self._handshake.key.key_id] = self._handshake.key
+        head = struct.pack("<qqi", 0, self._outgoing.next_id(), len(answer))
         self._write(head + answer)
 
+    def _on_container(self, msg_id: int, seq: int, body: bytes) -> None:
+        try:
+            inner = messages.unpack_container(body)
+        except messages.ContainerError as error:
+            _log.warning("a client's container was refused: %s", error)
+            self._queue(bytes(types.BadMsgNotification(msg_id, seq, _BAD_CONTAINER)), related=False)
+            return
+        for inner_id, _seq, inner_body in inner:
+            self._on_message(inner_id, inner_body)
+
     def _on_message(self, msg_id: int, body: bytes) -> None:
-        kind = int.from_bytes(body[:4], "little")
-        if kind == _CONTAINER:
-            count = int.from_bytes(body[4:8], "little")
-            at = 8
-            for _ in range(count):
-                inner_id, _seq, size = struct.unpack_from("<qii", body, at)
-                self._on_message(inner_id, body[at + 16 : at + 16 + size])
-                at += 16 + size
-        elif kind == _ACKS:
-            pass
-        elif kind == _PING:
+        kind = messages.kind(body)
+        if kind == messages.ACKS:
+            return
+        if kind == messages.PING:
             ping_id = int.from_bytes(body[4:12], "little", signed=True)
             self._queue(bytes(types.Pong(msg_id, ping_id)), related=False)
+            return
+        try:
+            if kind == messages.GZIP_PACKED:
+                body = messages.unpack(body)
+            request = messages.read_object(body)
+        except RpcError as error:
+            _log.warning("a client's message could not be read: %s", error.message)
+            self._refuse(msg_id, error)
         else:
-            with BinaryReader(body) as reader:
-                request = reader.tgread_object()
-                if isinstance(request, GzipPacked):
-                    with BinaryReader(request.data) as inner:
-                        request = inner.tgread_object()
             self._on_request(msg_id, request)
 
     def _on_request(self, msg_id: int, request: Any) -> None:
-        if isinstance(request, types.MsgsStateInfo | types.HttpWait):
+        if isinstance(request, service.NEEDS_NO_ANSWER):
             return
         key = self.key
         assert key is not None
-        quiet = False
         try:
-            while True:
-                if isinstance(request, functions.InvokeAfterMsgRequest):
-                    if request.msg_id in self._failed:
-                        raise RpcError(400, "MSG_WAIT_FAILED")
-                elif isinstance(request, functions.InvokeWithoutUpdatesRequest):
-                    quiet = True
-                elif not isinstance(
-                    request, functions.InvokeWithLayerRequest | functions.InitConnectionRequest
-                ):
-                    break
-                request = request.query
+            request, wants_updates = service.unwrap(request, self._failed)
             if key.revoked:
                 raise RpcError(406, "AUTH_KEY_DUPLICATED")
-            service = self._service(msg_id, request)
-            if service is not None:
-                self._queue(service, related=False)
+            answer = service.answer(key, msg_id, request)
+            if answer is not None:
+                self._queue(answer, related=False)
                 return
-            result = self._server.call(self, request)
+            result = self._wire.call(self, request)
         except RpcError as error:
-            if len(self._failed) > 10_000:
-                self._failed.clear()
-            self._failed.add(msg_id)
-            result = types.RpcError(error.code, error.message)
+            self._refuse(msg_id, error)
         else:
-            if not quiet and not self.subscribed:
-                self._server.subscribe(self)
-        data = bytes(result)
-        if len(data) > _GZIP_OVER:
-            packed = gzip.compress(data, 1)
-            if len(packed) < len(data):
-                data = struct.pack("<I", _GZIPPED) + _tl_string(packed)
-        self._queue(struct.pack("<Iq", _RPC_RESULT, msg_id) + data)
+            if wants_updates and not self.subscribed:
+                self._wire.registry.subscribe(self)
+            self._queue(messages.pack_result(msg_id, result))
         if key.revoked:
             self.flush()
             self.close()
 
-    def _service(self, msg_id: int, request: Any) -> bytes | None:
-        """Answer what MTProto itself asks, outside of rpc_result."""
-        if isinstance(request, functions.PingDelayDisconnectRequest):
-            return bytes(types.Pong(msg_id, request.ping_id))
-        if isinstance(request, functions.GetFutureSaltsRequest):
-            assert self.key is not None
-            now = int(time.time())
-            salts = [types.FutureSalt(now, now + 86_400, self.key.salt)]
-            return bytes(types.FutureSalts(msg_id, now, salts))
-        if isinstance(request, functions.DestroySessionRequest):
-            return bytes(types.DestroySessionNone(request.session_id))
-        return None
+    def _refuse(self, msg_id: int, error: RpcError) -> None:
+        if len(self._failed) > _MAX_FAILED:
+            self._failed.clear()
+        self._failed.add(msg_id)
+        refusal = bytes(types.RpcError(error.code, error.message))
+        self._queue(messages.pack_result(msg_id, refusal))
 
     # --- out --------------------------------------------------------------
 
@@ -240,14 +241,14 @@ class Connection(asyncio.Protocol):
 
     def probe(self) -> None:
         """Ask the client for a sign of life; a running one answers at once."""
-        self._queue(bytes(types.MsgsStateReq([self._last_id])), related=False, push=True)
+        self._queue(bytes(types.MsgsStateReq([self._outgoing.last_id])), related=False, push=True)
 
     def _queue(self, body: bytes, *, related: bool = True, push: bool = False) -> None:
-        self._out.append((self._next_id(3 if push else 1), self._next_seq(related), body))
+        self._outgoing.add(body, related, push)
         if not self._flush_due:
             self._flush_due = True
-            loop = self._server.loop
-            if delay := self._server.faults.delay_seconds:
+            loop = self._wire.loop
+            if delay := self._wire.faults.delay_seconds:
                 loop.call_later(delay, self.flush)
             else:
                 loop.call_soon(self.flush)
@@ -255,33 +256,19 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Write all that is queued, packed into containers."""
         self._flush_due = False
-        waiting, self._out = self._out, []
         if self.closed or self.key is None:
+            self._outgoing.clear()
             return
-        while waiting:
-            size = taken = 0
-            while taken < len(waiting) and taken < _MAX_BATCH and size < _MAX_BATCH_BYTES:
-                size += len(waiting[taken][2]) + 16
-                taken += 1
-            batch, waiting = waiting[:taken], waiting[taken:]
-            if taken == 1:
-                msg_id, seq, body = batch[0]
-            else:
-                parts = [struct.pack("<Ii", _CONTAINER, taken)]
-                for inner_id, inner_seq, inner in batch:
-                    parts += (struct.pack("<qii", inner_id, inner_seq, len(inner)), inner)
-                body = b"".join(parts)
-                msg_id, seq = self._next_id(1), self._next_seq(False)
-            head = crypto.HEADER.pack(self.key.salt, self.session_id, msg_id, seq, len(body))
-            self._write(crypto.encrypt(self.key, head + body))
+        for packet in self._outgoing.packets(self.key, self.session_id):
+            self._write(packet)
 
     def close(self) -> None:
-        """Hang up after what is written has gone out."""
+        """Close the connection after what is written has gone out."""
         if self._transport:
             self._transport.close()
 
     def abort(self) -> None:
-        """Hang up at once."""
+        """Close the connection at once."""
         self.closed = True
         if self._transport:
             self._transport.abort()
@@ -289,20 +276,3 @@ class Connection(asyncio.Protocol):
     def _write(self, packet: bytes) -> None:
         if self._transport and not self._transport.is_closing():
             self._transport.write(self._framer.wrap(packet))
-
-    def _next_id(self, remainder: int) -> int:
-        new = (int(time.time() * 2**32) & ~3) | remainder
-        if new <= self._last_id:
-            new = ((self._last_id >> 2) + 1 << 2) | remainder
-        self._last_id = new
-        return new
-
-    def _next_seq(self, related: bool) -> int:
-        seq = self._seq * 2 + related
-        self._seq += related
-        return seq
-
-
-def _tl_string(data: bytes) -> bytes:
-    head = b"\xfe" + len(data).to_bytes(3, "little")
-    return head + data + bytes(-(len(head) + len(data)) % 4)

@@ -10,9 +10,8 @@ import secrets
 from dataclasses import dataclass, field
 from hashlib import pbkdf2_hmac, sha256
 
-from afx.sandbox.mtproto.handshake import DH_PRIME
+from afx.sandbox import dh
 
-GENERATOR = 3
 _ROUNDS = 100_000
 
 
@@ -44,28 +43,28 @@ class Challenge:
     @property
     def public(self) -> bytes:
         """B = k·v + g^b, which the client is sent."""
-        k = int.from_bytes(_hash(_bytes(DH_PRIME), _bytes(GENERATOR)), "big")
-        return _bytes((k * self.verifier.value + pow(GENERATOR, self._b, DH_PRIME)) % DH_PRIME)
+        k = int.from_bytes(_hash(_bytes(dh.PRIME), _bytes(dh.GENERATOR)), "big")
+        return _bytes((k * self.verifier.value + pow(dh.GENERATOR, self._b, dh.PRIME)) % dh.PRIME)
 
     def accepts(self, a: bytes, proof: bytes) -> bool:
         """Return whether a client's A and M1 prove that it knows the password."""
-        held = self.verifier
+        verifier = self.verifier
         public_a = int.from_bytes(a, "big")
-        if public_a % DH_PRIME == 0:
+        if public_a % dh.PRIME == 0:
             return False
-        prime, base = _bytes(DH_PRIME), _bytes(GENERATOR)
+        prime, base = _bytes(dh.PRIME), _bytes(dh.GENERATOR)
         u = int.from_bytes(_hash(_bytes(public_a), self.public), "big")
-        shared = pow(public_a * pow(held.value, u, DH_PRIME), self._b, DH_PRIME)
+        shared = pow(public_a * pow(verifier.value, u, dh.PRIME), self._b, dh.PRIME)
         mixed = bytes(x ^ y for x, y in zip(_hash(prime), _hash(base), strict=True))
-        wanted = _hash(
+        expected = _hash(
             mixed,
-            _hash(held.salt1),
-            _hash(held.salt2),
+            _hash(verifier.salt1),
+            _hash(verifier.salt2),
             _bytes(public_a),
             self.public,
             _hash(_bytes(shared)),
         )
-        return secrets.compare_digest(wanted, proof)
+        return secrets.compare_digest(expected, proof)
 
 
 def verifier(password: str) -> Verifier:
@@ -77,4 +76,4 @@ def verifier(password: str) -> Verifier:
 
     first = salted(salted(password.encode(), salt1), salt2)
     x = salted(pbkdf2_hmac("sha512", first, salt1, _ROUNDS), salt2)
-    return Verifier(salt1, salt2, pow(GENERATOR, int.from_bytes(x, "big"), DH_PRIME))
+    return Verifier(salt1, salt2, pow(dh.GENERATOR, int.from_bytes(x, "big"), dh.PRIME))

@@ -8,17 +8,9 @@ from typing import Any
 
 from telethon.tl import TLObject, types
 
-from afx.sandbox.telegram.world import (
-    CHANNEL_BASE,
-    Account,
-    Box,
-    Channel,
-    Event,
-    Group,
-    Message,
-    Peer,
-    World,
-)
+from afx.sandbox.telegram.boxes import Box, Event, Message
+from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Peer
+from afx.sandbox.telegram.world import World
 
 
 class Raw(TLObject):  # type: ignore[misc]
@@ -31,6 +23,10 @@ class Raw(TLObject):  # type: ignore[misc]
 
     def _bytes(self) -> bytes:
         return self.data
+
+
+TRUE = Raw(b"\xb5\x75\x72\x99")
+"""boolTrue#997275b5: Telethon has no type for it."""
 
 
 def peer(chat: int) -> Any:
@@ -131,18 +127,18 @@ def update(event: Event, box: Box, viewer: int, channel: Channel | None = None) 
                 channel.id, list(event.ids), event.pts, event.count
             )
         return types.UpdateDeleteMessages(list(event.ids), event.pts, event.count)
-    held = box.messages.get(event.ids[0])
-    if held is None:
+    stored = box.messages.get(event.ids[0])
+    if stored is None:
         return None
     if channel:
-        seen = message(held, channel, out=held.sender == viewer)
+        seen = message(stored, channel, out=stored.sender == viewer)
         kind = (
             types.UpdateEditChannelMessage
             if event.kind == "edit"
             else types.UpdateNewChannelMessage
         )
     else:
-        seen = message(held)
+        seen = message(stored)
         kind = types.UpdateEditMessage if event.kind == "edit" else types.UpdateNewMessage
     return kind(seen, event.pts, event.count)
 

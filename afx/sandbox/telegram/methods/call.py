@@ -1,40 +1,83 @@
-"""What each method is given, and the table of methods."""
+"""What a method works on, and the table of methods."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from telethon.tl import types
 
-from afx.sandbox.mtproto.connection import RpcError
+from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
-from afx.sandbox.telegram.world import Account, Channel, Group, Peer, World
-
-if TYPE_CHECKING:
-    from afx.sandbox.mtproto.connection import Connection
-    from afx.sandbox.mtproto.crypto import AuthKey
-    from afx.sandbox.server import SandboxServer
+from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
+from afx.sandbox.telegram.pushes import Client, Pushes
+from afx.sandbox.telegram.sign_ins import SignIns
+from afx.sandbox.telegram.world import World
 
 Handler = Callable[["Call", Any], Any]
 HANDLERS: dict[type, Handler] = {}
 WITHOUT_LOGIN: set[type] = set()
 
 
+class Login(Protocol):
+    """An authorization key, as far as methods need to know it."""
+
+    key_id: int
+    account_id: int
+    """The account that is signed in with it, or 0."""
+    claims: int
+    """The account whose password is still to be given, or 0."""
+
+
+class FloodWaits(Protocol):
+    """Says which sends must wait."""
+
+    def flood_wait(self, account: int, chat: int) -> int:
+        """Return the whole seconds that an account must wait, 0 for none."""
+
+
+class Presence(Protocol):
+    """Learns what methods change about connections."""
+
+    def log_out(self, key_id: int) -> None:
+        """Push nothing more to the connections of a key."""
+
+    def note_caught_up(self, account: int) -> None:
+        """Record that an account has received all that it missed."""
+
+
+@dataclass(slots=True, frozen=True)
+class Telegram:
+    """What methods read and change; the same for all requests."""
+
+    world: World
+    pushes: Pushes
+    sign_ins: SignIns
+    floods: FloodWaits
+    presence: Presence
+    address: Callable[[], tuple[str, int]]
+    """Returns host and port of the one data centre."""
+
+
 @dataclass(slots=True, frozen=True)
 class Call:
-    """One request: who asks, over which connection."""
+    """One request: the connection and the key that it came by, and its account."""
 
-    server: SandboxServer
-    connection: Connection
-    key: AuthKey
+    telegram: Telegram
+    client: Client
+    key: Login
     account: Account | None
 
     @property
     def world(self) -> World:
         """The world that the request reads or changes."""
-        return self.server.world
+        return self.telegram.world
+
+    @property
+    def pushes(self) -> Pushes:
+        """Where the request's events are pushed."""
+        return self.telegram.pushes
 
     @property
     def me(self) -> Account:

@@ -9,10 +9,11 @@ from typing import Any
 
 from telethon.tl import functions, types
 
-from afx.sandbox.mtproto.connection import RpcError
+from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
+from afx.sandbox.telegram.boxes import Message
 from afx.sandbox.telegram.methods.call import Call, method
-from afx.sandbox.telegram.world import Account, Channel, Group, Message, Peer
+from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
 
 
 @method(functions.users.GetUsersRequest)
@@ -136,11 +137,11 @@ def _dialog(call: Call, peer: Peer) -> tuple[Any, Message | None]:
     """Return a chat as a TL dialog, and its newest message."""
     if isinstance(peer, Channel):
         number, pts = peer.marked, peer.box.pts
-        held: Iterable[Message] = reversed(peer.box.messages.values())
+        newest_first: Iterable[Message] = reversed(peer.box.messages.values())
     else:
         number, pts = (peer.marked if isinstance(peer, Group) else peer.id), None
-        held = (it for it in reversed(call.me.box.messages.values()) if it.chat == number)
-    top = next(iter(held), None)
+        newest_first = (it for it in reversed(call.me.box.messages.values()) if it.chat == number)
+    top = next(iter(newest_first), None)
     dialog = types.Dialog(
         views.peer(number),
         top.id if top else 0,

@@ -8,21 +8,22 @@ from typing import Any
 
 from telethon.tl import functions, types
 
-from afx.sandbox.mtproto.connection import RpcError
+from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
+from afx.sandbox.telegram.boxes import Box, Message
 from afx.sandbox.telegram.methods.call import Call, method
-from afx.sandbox.telegram.world import Account, Box, Channel, Group, Message
+from afx.sandbox.telegram.peers import Channel, Group, Peer
 
 
 @method(functions.messages.GetHistoryRequest)
 def get_history(call: Call, request: Any) -> Any:
     """A chat's messages, newest first, within the asked window."""
     peer = call.peer(request.peer)
-    held = _held(call, peer)
-    total = len(held)
+    stored = _messages_of(call, peer)
+    total = len(stored)
     # Newest first; offset_id is where to begin, add_offset moves that point:
     # a negative one towards newer messages (core.telegram.org/api/offsets).
-    newest_first = [it for it in reversed(held) if not request.max_id or it.id < request.max_id]
+    newest_first = [it for it in reversed(stored) if not request.max_id or it.id < request.max_id]
     begin = request.add_offset
     if request.offset_id:
         begin += sum(it.id >= request.offset_id for it in newest_first)
@@ -63,9 +64,9 @@ def edit_message(call: Call, request: Any) -> Any:
     event = call.world.edit(box, message, text, entities)
     channel = peer if isinstance(peer, Channel) else None
     if channel:
-        call.server.tell_channel(channel, event, message, skip=call.connection)
+        call.pushes.channel_event(channel, event, message, skip=call.client)
     else:
-        call.server.tell_account(call.me, event, message, skip=call.connection)
+        call.pushes.account_event(call.me, event, message, skip=call.client)
     users, chats = views.mentioned(call.world, [message], call.me.id)
     update = views.update(event, box, call.me.id, channel)
     return views.updates([update], users, chats, int(time.time()))
@@ -79,7 +80,7 @@ def delete_channel_messages(call: Call, request: Any) -> Any:
     allowed = request.id if call.me.id == channel.creator else own
     event = call.world.delete(channel.box, allowed)
     if event:
-        call.server.tell_channel(channel, event, None, skip=call.connection)
+        call.pushes.channel_event(channel, event, None, skip=call.client)
     return types.messages.AffectedMessages(channel.box.pts, event.count if event else 0)
 
 
@@ -88,23 +89,11 @@ def delete_messages(call: Call, request: Any) -> Any:
     """Remove messages from the account's own box."""
     event = call.world.delete(call.me.box, request.id)
     if event:
-        call.server.tell_account(call.me, event, None, skip=call.connection)
+        call.pushes.account_event(call.me, event, None, skip=call.client)
     return types.messages.AffectedMessages(call.me.box.pts, event.count if event else 0)
 
 
-@method(functions.messages.ReadHistoryRequest)
-def read_history(call: Call, request: Any) -> Any:
-    """Accepted; the sandbox keeps no read marks."""
-    return types.messages.AffectedMessages(call.me.box.pts, 0)
-
-
-@method(functions.channels.ReadHistoryRequest)
-def read_channel_history(call: Call, request: Any) -> Any:
-    """Accepted; the sandbox keeps no read marks."""
-    return types.BoolTrue()
-
-
-def _box(call: Call, peer: Account | Channel | Group) -> Box:
+def _box(call: Call, peer: Peer) -> Box:
     return peer.box if isinstance(peer, Channel) else call.me.box
 
 
@@ -113,14 +102,14 @@ def _sender(box: Box, number: int) -> int:
     return message.sender if message else 0
 
 
-def _held(call: Call, peer: Account | Channel | Group) -> list[Message]:
+def _messages_of(call: Call, peer: Peer) -> list[Message]:
     if isinstance(peer, Channel):
         return list(peer.box.messages.values())
     chat = peer.marked if isinstance(peer, Group) else peer.id
     return [it for it in call.me.box.messages.values() if it.chat == chat]
 
 
-def _page(call: Call, peer: Account | Channel | Group, found: Iterable[Message], total: int) -> Any:
+def _page(call: Call, peer: Peer, found: Iterable[Message], total: int) -> Any:
     found = list(found)
     channel = peer if isinstance(peer, Channel) else None
     users, chats = views.mentioned(call.world, found, call.me.id)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from telethon.tl import functions, types
 
-from afx.sandbox.mtproto.connection import RpcError
+from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
+from afx.sandbox.telegram.boxes import Event, Message
 from afx.sandbox.telegram.methods.call import Call, method
-from afx.sandbox.telegram.world import Account, Channel, Event, Group, Message
+from afx.sandbox.telegram.peers import Account, Channel, Peer
 
 _MAX_TEXT = 4096
+_SENT_AT_ONCE = timedelta(seconds=10)
 
 
 @method(functions.messages.SendMessageRequest)
 def send_message(call: Call, request: Any) -> Any:
-    """Send a text; the answer holds the sender's own updates."""
+    """Send a text; the answer holds the sender's own updates.
+
+    Source: core.telegram.org/method/messages.sendMessage.
+    """
+    _check_schedule(request.schedule_date)
     peer = call.peer(request.peer)
     if not request.message.strip():
         raise RpcError(400, "MESSAGE_EMPTY")
@@ -48,7 +54,11 @@ def send_message(call: Call, request: Any) -> Any:
 
 @method(functions.messages.ForwardMessagesRequest)
 def forward_messages(call: Call, request: Any) -> Any:
-    """Forward messages, with or without naming their author."""
+    """Forward messages, with or without naming their author.
+
+    Source: core.telegram.org/method/messages.forwardMessages.
+    """
+    _check_schedule(request.schedule_date)
     source = call.peer(request.from_peer)
     target = call.peer(request.to_peer)
     if isinstance(source, Channel):
@@ -62,24 +72,33 @@ def forward_messages(call: Call, request: Any) -> Any:
         raise RpcError(400, "MESSAGE_ID_INVALID")
     _check(call, target, request.random_id)
     done = []
-    for held, random_id in zip(found, request.random_id, strict=True):
-        assert held is not None
+    for original, random_id in zip(found, request.random_id, strict=True):
+        assert original is not None
         origin = None
         if not request.drop_author:
             in_channel = isinstance(source, Channel) and not source.megagroup
-            origin = held.forwarded or (
-                held.chat if in_channel else held.sender,
-                held.id,
-                held.date,
+            origin = original.forwarded or (
+                original.chat if in_channel else original.sender,
+                original.id,
+                original.date,
             )
         message, event = _deliver(
-            call, target, held.text, random_id, entities=held.entities, forwarded=origin
+            call, target, original.text, random_id, entities=original.entities, forwarded=origin
         )
         done.append((message, event, random_id))
     return _answer(call, target, done)
 
 
-def _check(call: Call, peer: Account | Channel | Group, random_ids: list[int]) -> None:
+def _check_schedule(date: datetime | None) -> None:
+    """Refuse what must be sent later: the sandbox has no schedule queue.
+
+    What is due within 10 s is sent at once (core.telegram.org/api/scheduled-messages).
+    """
+    if date is not None and date - datetime.now(UTC) >= _SENT_AT_ONCE:
+        raise RpcError(400, "SCHEDULE_DATE_INVALID")
+
+
+def _check(call: Call, peer: Peer, random_ids: list[int]) -> None:
     me = call.me
     if isinstance(peer, Channel):
         if me.id not in peer.members:
@@ -87,34 +106,32 @@ def _check(call: Call, peer: Account | Channel | Group, random_ids: list[int]) -
         if me.id not in peer.posters:
             raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
     chat = peer.id if isinstance(peer, Account) else peer.marked
-    if wait := call.server.faults.flood_wait(me.id, chat):
+    if wait := call.telegram.floods.flood_wait(me.id, chat):
         raise RpcError(420, f"FLOOD_WAIT_{wait}")
     if any(random_id in me.sent for random_id in random_ids):
         raise RpcError(500, "RANDOM_ID_DUPLICATE")
 
 
 def _deliver(
-    call: Call, peer: Account | Channel | Group, text: str, random_id: int, **fields: Any
+    call: Call, peer: Peer, text: str, random_id: int, **fields: Any
 ) -> tuple[Message, Event]:
-    me, world, server = call.me, call.world, call.server
+    me, world, pushes = call.me, call.world, call.pushes
     if isinstance(peer, Channel):
         message, event = world.post(peer, me.id, text, random_id=random_id, **fields)
-        server.tell_channel(peer, event, message, skip=call.connection)
+        pushes.channel_event(peer, event, message, skip=call.client)
         chat = peer.marked
     else:
         copies = world.deliver(peer, me, text, random_id=random_id, **fields)
         for account, copy, its_event in copies:
-            skip = call.connection if account is me else None
-            server.tell_account(account, its_event, copy, skip=skip)
+            skip = call.client if account is me else None
+            pushes.account_event(account, its_event, copy, skip=skip)
         _, message, event = copies[0]
         chat = message.chat
     me.note_sent(random_id, chat, message.id)
     return message, event
 
 
-def _answer(
-    call: Call, peer: Account | Channel | Group, done: list[tuple[Message, Event, int]]
-) -> Any:
+def _answer(call: Call, peer: Peer, done: list[tuple[Message, Event, int]]) -> Any:
     channel = peer if isinstance(peer, Channel) else None
     box = channel.box if channel else call.me.box
     them: list[Any] = [types.UpdateMessageID(it.id, random_id) for it, _, random_id in done]

@@ -10,10 +10,11 @@ from typing import Any
 
 from telethon.tl import functions, types
 
-from afx.sandbox.mtproto.connection import RpcError
+from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
+from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.methods.call import Call, method
-from afx.sandbox.telegram.world import Account, Box, Channel, Event, Message
+from afx.sandbox.telegram.peers import Account, Channel
 
 _SLICE = 100
 _TOO_LONG = 50_000
@@ -34,20 +35,25 @@ def get_state(call: Call, request: Any) -> Any:
 def get_difference(call: Call, request: Any) -> Any:
     """What the account's own box holds after the client's pts.
 
-    With the end come the ids of recent own sends, whose answers may be lost.
+    The last part holds the ids of recent own sends, whose answers may be lost.
+    A state without pts or date is refused, as core.telegram.org/method/updates.getDifference
+    says; a date of 0 counts as none.
     """
     me = call.me
+    _check_pts(request.pts)
+    if request.date is None or request.date.timestamp() <= 0:
+        raise RpcError(400, "DATE_EMPTY")
     events = me.box.since(request.pts)
     if events is None or len(events) > _TOO_LONG:
         return types.updates.DifferenceTooLong(me.box.pts)
     sent = [types.UpdateMessageID(message, number) for number, message in me.recent_sends()]
     late = [types.UpdateChannelTooLong(channel) for channel in sorted(me.missed_channels)]
     if not events and not late and not sent:
-        call.server.note_caught_up(me.id)
+        call.telegram.presence.note_caught_up(me.id)
         return types.updates.DifferenceEmpty(datetime.now(UTC), 0)
     part, more = events[:_SLICE], len(events) > _SLICE
-    new, other, held = _unpack(part, me.box, me.id)
-    users, chats = views.mentioned(call.world, held, me.id)
+    new, other, named = _unpack(part, me.box, me.id)
+    users, chats = views.mentioned(call.world, named, me.id)
     state = _state(me)
     if more:
         state.pts = part[-1].pts
@@ -55,18 +61,20 @@ def get_difference(call: Call, request: Any) -> Any:
     me.missed_channels.clear()
     for update in late:
         chats.append(views.chat(call.world.channels[update.channel_id], me.id))
-    call.server.note_caught_up(me.id)
+    call.telegram.presence.note_caught_up(me.id)
     return types.updates.Difference(new, [], other + sent + late, chats, users, state)
 
 
 @method(functions.updates.GetChannelDifferenceRequest)
 def get_channel_difference(call: Call, request: Any) -> Any:
-    """What a channel holds after the client's pts, at most ``limit`` events."""
+    """What a channel holds after the client's pts, at most ``limit`` events.
+
+    Source: core.telegram.org/method/updates.getChannelDifference.
+    """
     channel, me = call.channel(request.channel), call.me
     if me.id not in channel.members:
         raise RpcError(400, "CHANNEL_PRIVATE")
-    if request.pts <= 0:
-        raise RpcError(400, "PERSISTENT_TIMESTAMP_EMPTY")
+    _check_pts(request.pts)
     limit = max(1, min(request.limit, _SLICE))
     box = channel.box
     events = box.since(request.pts)
@@ -75,11 +83,18 @@ def get_channel_difference(call: Call, request: Any) -> Any:
     if not events:
         return types.updates.ChannelDifferenceEmpty(box.pts, final=True, timeout=_CHANNEL_TIMEOUT)
     part, more = events[:limit], len(events) > limit
-    new, other, held = _unpack(part, box, me.id, channel)
-    users, chats = views.mentioned(call.world, held, me.id)
+    new, other, named = _unpack(part, box, me.id, channel)
+    users, chats = views.mentioned(call.world, named, me.id)
     return types.updates.ChannelDifference(
         part[-1].pts, new, other, chats, users, final=not more, timeout=_CHANNEL_TIMEOUT
     )
+
+
+def _check_pts(pts: int) -> None:
+    if pts == 0:
+        raise RpcError(400, "PERSISTENT_TIMESTAMP_EMPTY")
+    if pts < 0:
+        raise RpcError(400, "PERSISTENT_TIMESTAMP_INVALID")
 
 
 def _channel_too_long(call: Call, channel: Channel, limit: int) -> Any:
@@ -113,15 +128,15 @@ def _unpack(
     """Return events as (new messages, other updates, the messages they name)."""
     new: list[Any] = []
     other: list[Any] = []
-    held: list[Message] = []
+    named: list[Message] = []
     for event in events:
         update = views.update(event, box, viewer, channel)
         if update is None:
             continue
         if event.kind in ("new", "edit"):
-            held.append(box.messages[event.ids[0]])
+            named.append(box.messages[event.ids[0]])
         if event.kind == "new":
             new.append(update.message)
         else:
             other.append(update)
-    return new, other, held
+    return new, other, named

@@ -1,0 +1,114 @@
+"""Commits the progress of a host's sessions every fraction of a second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import redis
+import structlog
+
+from afx.node.committer import Committer
+from afx.node.lease_memory import LeaseMemory
+from afx.node.session import HostedSession
+
+_MOST = 500
+"""Sessions in one round trip."""
+_RETRY_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class CommitLoop:
+    """Knows which sessions have progress to commit, and commits it."""
+
+    def __init__(
+        self,
+        client: Any,
+        committer: Committer,
+        memory: LeaseMemory,
+        *,
+        flush_seconds: float,
+        sessions: Callable[[], Iterable[HostedSession]],
+        fenced: Callable[[HostedSession], None],
+    ) -> None:
+        """``sessions`` returns all; ``fenced`` is called for those that belong to others."""
+        self._redis = client
+        self._committer = committer
+        self._memory = memory
+        self._flush_seconds = flush_seconds
+        self._sessions = sessions
+        self._fenced = fenced
+        self._dirty: dict[HostedSession, None] = {}
+        self._lock = asyncio.Lock()
+        self._problem = ""
+        self._losses = 0
+
+    def note_dirty(self, session: HostedSession) -> None:
+        """A session has progress to commit."""
+        self._dirty[session] = None
+
+    def forget(self, session: HostedSession) -> None:
+        """A session has ended."""
+        self._dirty.pop(session, None)
+
+    async def run(self) -> None:
+        """Commit for ever."""
+        while True:
+            await asyncio.sleep(_RETRY_SECONDS if self._problem else self._flush_seconds)
+            try:
+                await self._flush()
+            except Exception as error:
+                # Whatever it is, it must not end the host and all of its sessions.
+                self._note_problem(repr(error))
+
+    async def _flush(self) -> None:
+        if self._losses != self._memory.losses:
+            # Redis has lost its data: write all that is known.
+            self._losses = self._memory.losses
+            for session in list(self._sessions()):
+                session.mark_all_dirty()
+        if self._dirty:
+            sessions = list(self._dirty)
+            self._dirty.clear()
+            for start in range(0, len(sessions), _MOST):
+                await self.commit(sessions[start : start + _MOST])
+
+    async def commit_fully(self, session: HostedSession) -> None:
+        """Commit one session until Redis has taken it.
+
+        A session that was reported as running before, and whose position were lost,
+        would begin at its next owner's own now.
+        """
+        while not await self.commit([session]):  # noqa: ASYNC110  it tries again
+            await asyncio.sleep(self._flush_seconds)
+
+    async def commit(self, sessions: Sequence[HostedSession]) -> bool:
+        """Commit some sessions; False when Redis did not take all.
+
+        The rest is tried again later. Should the lease run out meanwhile, the next
+        owner replays from the last commit.
+        """
+        async with self._lock:
+            try:
+                result = await self._committer.commit(sessions)
+            except redis.RedisError as error:
+                self._note_problem(str(error))
+                return False
+        self._note_problem(str(result.error or ""))
+        if isinstance(result.error, redis.exceptions.ReadOnlyError):
+            # It is a replica by now: connect anew, so as to find the new primary.
+            await self._redis.connection_pool.disconnect()
+        for session in result.foreign:
+            log.warning("session_fenced", session=session.session_id, epoch=session.epoch)
+            self._fenced(session)
+        return result.complete
+
+    def _note_problem(self, problem: str) -> None:
+        """Log a problem when it begins, changes or ends, not at each try."""
+        if problem and problem != self._problem:
+            log.warning("commit_failed", reason=problem)
+        elif self._problem and not problem:
+            log.info("commit_works_again")
+        self._problem = problem

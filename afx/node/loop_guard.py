@@ -1,0 +1,73 @@
+"""Recognises a session's own copies, so that a → b → a does not loop.
+
+It knows a copy by its chat *and* its message id: in another chat the same id is
+another message. It works in memory and for one session; the links' reverse map in
+Redis is to become the guard of the whole cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from afx.forwarding.pipeline import Incoming, random_id
+from afx.forwarding.rules import Route, loops
+
+_MOST_COPIES = 20_000
+_WINDOW = 4_000
+"""Message ids after a source's last settled one in which an unanswered send may lie."""
+
+
+class LoopGuard:
+    """The copies that one session has made in chats that are also sources."""
+
+    __slots__ = ("_announced", "_copies", "_last_settled", "_routes")
+
+    def __init__(
+        self,
+        routes: Mapping[int, tuple[Route, ...]],
+        last_settled: Callable[[int], int],
+    ) -> None:
+        """``last_settled`` returns the newest settled message id of a source chat."""
+        looping = loops(routes)
+        self._routes = [
+            (source, route)
+            for source, its_routes in routes.items()
+            for route in its_routes
+            if route.destination in looping
+        ]
+        self._last_settled = last_settled
+        self._copies: dict[tuple[int, int], None] = {}
+        self._announced: dict[int, int] = {}
+
+    def note_copy(self, chat: int, message_id: int) -> None:
+        """Remember a copy; the oldest ones are forgotten."""
+        self._copies[chat, message_id] = None
+        if len(self._copies) > _MOST_COPIES:
+            del self._copies[next(iter(self._copies))]
+
+    def announce(self, random_id_: int, message_id: int) -> None:
+        """Learn the id of a message whose send got no answer; its chat is not told."""
+        self._announced[random_id_] = message_id
+
+    def is_copy(self, message: Incoming) -> bool:
+        """Return whether a message of a source chat is a copy that this session made."""
+        if self._announced:
+            self._find_announced()
+        return (message.chat, message.id) in self._copies
+
+    def _find_announced(self) -> None:
+        """Find the chats of announced sends.
+
+        A random_id is derived from rule, source, message and destination, and a send
+        without an answer is not settled: so its source message is among the next ones
+        after the last settled.
+        """
+        announced, self._announced = self._announced, {}
+        for source, route in self._routes:
+            first = self._last_settled(source) + 1
+            for message_id in range(first, first + _WINDOW):
+                made = random_id(route.rule, source, message_id, route.destination)
+                if made in announced:
+                    self.note_copy(route.destination, announced.pop(made))
+            if not announced:
+                return

@@ -1,0 +1,126 @@
+"""Sends a host's reports to the coordinator, in order, and keeps them until Redis has them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import redis
+import structlog
+
+from afx.cluster import reports
+from afx.cluster.reports import (
+    Active,
+    Failed,
+    FailureReason,
+    Report,
+    Running,
+    Stopped,
+    StopReason,
+    Trouble,
+    TroubleReason,
+)
+
+_GATHER_SECONDS = 0.02
+_RETRY_SECONDS = 0.2
+_MOST = 1_000
+"""Reports in one entry of the stream."""
+
+log = structlog.get_logger()
+
+
+class ReportSender:
+    """The reports of one incarnation of a node."""
+
+    def __init__(self, client: Any, node: str, incarnation: str) -> None:
+        self._redis = client
+        self._node = node
+        self._incarnation = incarnation
+        self._ready = asyncio.Event()
+        self._failing = False
+        self.waiting: list[Report] = []
+        """What Redis does not have yet."""
+
+    def running(self, session_id: int, epoch: int) -> None:
+        """Report that a session runs."""
+        self._add(
+            Running(
+                node=self._node,
+                incarnation=self._incarnation,
+                session_id=session_id,
+                epoch=epoch,
+            )
+        )
+
+    def stopped(self, session_id: int, epoch: int, reason: StopReason) -> None:
+        """Report that a session has stopped under an epoch."""
+        self._add(
+            Stopped(
+                node=self._node,
+                incarnation=self._incarnation,
+                session_id=session_id,
+                epoch=epoch,
+                reason=reason,
+            )
+        )
+
+    def failed(self, session_id: int, epoch: int, reason: FailureReason, text: str) -> None:
+        """Report that a session has ended by itself."""
+        self._add(
+            Failed(
+                node=self._node,
+                incarnation=self._incarnation,
+                session_id=session_id,
+                epoch=epoch,
+                reason=reason,
+                text=text,
+            )
+        )
+
+    def trouble(self, session_id: int, epoch: int, reason: TroubleReason, text: str) -> None:
+        """Report what hinders a session that goes on."""
+        self._add(
+            Trouble(
+                node=self._node,
+                incarnation=self._incarnation,
+                session_id=session_id,
+                epoch=epoch,
+                reason=reason,
+                text=text,
+            )
+        )
+
+    def active(self, session_ids: tuple[int, ...]) -> None:
+        """Report which sessions have forwarded something lately."""
+        self._add(Active(node=self._node, incarnation=self._incarnation, session_ids=session_ids))
+
+    def _add(self, report: Report) -> None:
+        self.waiting.append(report)
+        self._ready.set()
+
+    async def run(self) -> None:
+        """Send reports as they come, for ever."""
+        while True:
+            await self._ready.wait()
+            await asyncio.sleep(_GATHER_SECONDS if not self._failing else _RETRY_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what waits; what Redis does not take stays."""
+        self._ready.clear()
+        while self.waiting:
+            part, self.waiting = self.waiting[:_MOST], self.waiting[_MOST:]
+            try:
+                await reports.publish_async(self._redis, part)
+            except redis.RedisError as error:
+                self.waiting = part + self.waiting
+                self._ready.set()
+                if not self._failing:
+                    log.warning("reports_not_sent", count=len(self.waiting), reason=str(error))
+                self._failing = True
+                return
+            except BaseException:
+                self.waiting = part + self.waiting
+                self._ready.set()
+                raise
+            self._failing = False

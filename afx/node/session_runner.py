@@ -1,0 +1,225 @@
+"""Carries out what the state machine of the sessions says: starts, stops, reports.
+
+A start is a task that may be cancelled at any moment; what it leaves is cleaned up in
+another one, which nothing cancels. So a session is called ended only once it has no
+connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+import structlog
+from telethon.errors import RPCError
+
+from afx.cluster.reports import FailureReason
+from afx.config import Settings
+from afx.errors import SecretError
+from afx.node.commit_loop import CommitLoop
+from afx.node.lease_watch import LeaseWatch
+from afx.node.report_sender import ReportSender
+from afx.node.residents import (
+    Action,
+    Begin,
+    CancelStart,
+    End,
+    Failure,
+    Phase,
+    ReportFailed,
+    ReportRunning,
+    ReportStopped,
+    Resident,
+    Residents,
+)
+from afx.node.session import Environment, HostedSession, StartError
+from afx.node.session_loader import Loaded, load
+from afx.security.vault import Vault
+from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.session import StoredSession
+
+_STARTS_AT_ONCE = 64
+
+log = structlog.get_logger()
+
+
+class SessionRunner:
+    """Starts and stops the sessions of one host."""
+
+    def __init__(
+        self,
+        residents: Residents[HostedSession],
+        *,
+        client: Any,
+        settings: Settings,
+        vault: Vault,
+        environment: Environment,
+        lease: LeaseWatch,
+        commits: CommitLoop,
+        reports: ReportSender,
+        settled_pipe: int,
+        changed: Callable[[], None],
+    ) -> None:
+        """Make the runner of a host's sessions.
+
+        ``settled_pipe`` takes the ids of started sessions; ``changed`` is called after
+        each change of the sessions' records.
+        """
+        self._residents = residents
+        self._redis = client
+        self._settings = settings
+        self._vault = vault
+        self._environment = environment
+        self._lease = lease
+        self._commits = commits
+        self._reports = reports
+        self._settled_pipe = settled_pipe
+        self._changed = changed
+        self._gate = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self.tasks: set[asyncio.Task[Any]] = set()
+        """The work under way."""
+
+    def do(self, actions: Iterable[Action[HostedSession]]) -> None:
+        """Carry out actions, in their order."""
+        loop = asyncio.get_running_loop()
+        beginning: list[int] = []
+        loaded: asyncio.Future[list[Loaded]] = loop.create_future()
+        for action in actions:
+            match action:
+                case Begin(resident):
+                    self._begin(resident, loaded, len(beginning))
+                    beginning.append(resident.session_id)
+                case CancelStart(resident):
+                    assert resident.start is not None
+                    resident.start.cancel()
+                case End(resident):
+                    self._spawn(self._stop(resident), f"stop {resident.session_id}")
+                case ReportRunning(session_id, epoch):
+                    self._reports.running(session_id, epoch)
+                case ReportStopped(session_id, epoch, reason):
+                    self._reports.stopped(session_id, epoch, reason)
+                case ReportFailed(session_id, epoch, failure):
+                    self._reports.failed(session_id, epoch, failure.reason, failure.text)
+        if beginning:
+            self._spawn(self._load(beginning, loaded), "load")
+        self._changed()
+
+    def _begin(
+        self, resident: Resident[HostedSession], loaded: asyncio.Future[list[Loaded]], index: int
+    ) -> None:
+        work = self._open(resident, resident.epoch, loaded, index)
+        task = self._spawn(work, f"start {resident.session_id}")
+        resident.start = task
+        # A callback, since a task that is cancelled at once does not run at all.
+        task.add_done_callback(lambda done: self._start_done(resident, done))
+
+    async def _load(self, session_ids: list[int], loaded: asyncio.Future[list[Loaded]]) -> None:
+        """Read what the sessions of one order need, in one round trip."""
+        loaded.set_result(await load(self._redis, session_ids))
+
+    async def _open(
+        self,
+        resident: Resident[HostedSession],
+        epoch: int,
+        loaded: asyncio.Future[list[Loaded]],
+        index: int,
+    ) -> None:
+        """Start one session; may be cancelled at any moment (see ``_start_done``)."""
+        found = (await asyncio.shield(loaded))[index]
+        if found.spec is None:
+            reason = FailureReason.SPEC_INVALID if found.error else FailureReason.SPEC_MISSING
+            raise StartError(reason, found.error)
+        async with self._gate:
+            login = self._vault.open(found.spec.login)
+            stored = StoredSession(login, found.cursors or {}, found.hashes or {})
+            session = HostedSession(found.spec, epoch, stored, self._environment)
+            if self._lease.paused:
+                session.pause()
+            # From here on a stop finds it: a connection may exist.
+            resident.session = session
+            async with asyncio.timeout(self._settings.start_timeout_seconds):
+                await session.start()
+                await self._commits.commit_fully(session)
+
+    def _start_done(self, resident: Resident[HostedSession], task: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            self._spawn(self._clean_up(resident, error), f"clean up {resident.session_id}")
+            return
+        assert resident.session is not None
+        now = self._environment.clock.monotonic()
+        resident.session.next_poll = now + self._settings.poll_seconds
+        self.do(self._residents.started(resident))
+        if resident.phase is Phase.RUNNING:
+            with contextlib.suppress(OSError):
+                os.write(self._settled_pipe, f"{resident.session_id}\n".encode())
+
+    async def _clean_up(self, resident: Resident[HostedSession], error: BaseException) -> None:
+        """Close what a start that failed or was cancelled has left."""
+        if resident.session is not None:
+            await self._disconnect(resident.session)
+            # Where it began is stored too: its next start must not begin at a later now.
+            await self._commits.commit([resident.session])
+            self._commits.forget(resident.session)
+        failure = None
+        if resident.phase is Phase.STARTING or not isinstance(error, asyncio.CancelledError):
+            failure = why_it_failed(error)
+            log.warning(
+                "session_start_failed",
+                session=resident.session_id,
+                epoch=resident.epoch,
+                reason=failure.reason,
+                text=failure.text,
+            )
+        self.do(self._residents.ended(resident, failure))
+
+    async def _stop(self, resident: Resident[HostedSession]) -> None:
+        """Stop a session that has started, and commit what it has settled."""
+        session = resident.session
+        assert session is not None
+        await self._disconnect(session)
+        await self._commits.commit([session])
+        self._commits.forget(session)
+        self.do(self._residents.ended(resident))
+
+    async def _disconnect(self, session: HostedSession) -> None:
+        try:
+            await session.stop()
+        except Exception as error:
+            # Its connection is closed all the same.
+            log.error("session_stop_failed", session=session.session_id, error=repr(error))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        # A failed start is logged and reported where it is cleaned up.
+        if not task.cancelled() and (error := task.exception()):
+            if not task.get_name().startswith("start "):
+                log.error("task_failed", task=task.get_name(), error=repr(error))
+
+
+def why_it_failed(error: BaseException) -> Failure:
+    """Return why a session ended: a code, and a text for people."""
+    name = error_name(error)
+    if is_lost_login(error):
+        return Failure(FailureReason.LOGIN_LOST, name)
+    if isinstance(error, StartError):
+        return Failure(error.reason, str(error))
+    if isinstance(error, SecretError):
+        return Failure(FailureReason.LOGIN_UNREADABLE, str(error))
+    if isinstance(error, TimeoutError):
+        return Failure(FailureReason.START_TIMEOUT)
+    if isinstance(error, RPCError):
+        seconds = getattr(error, "seconds", None)
+        return Failure(FailureReason.TELEGRAM_ERROR, f"{name} ({seconds} s)" if seconds else name)
+    if isinstance(error, OSError | EOFError):
+        return Failure(FailureReason.CONNECTION_FAILED, f"{name}: {error}")
+    return Failure(FailureReason.INTERNAL_ERROR, f"{name}: {error}")

@@ -1,0 +1,47 @@
+"""Calls that post messages, one or many, and that read them back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from afx.sandbox.control.calls import Sandbox, call
+from afx.sandbox.judge import flow as flows
+
+
+@call
+def post(sandbox: Sandbox, chat: int, text: str, author: int = 0) -> int:
+    """Post one message as an account (0: the channel itself); returns its id."""
+    return flows.post(sandbox.server, chat, author, text)
+
+
+@call
+def flow(sandbox: Sandbox, chats: list[list[int]], count: int, rate: float) -> bool:
+    """Post many messages over chats in turn, given as [id, author]."""
+    if not chats or count < 0 or rate <= 0:
+        raise ValueError("a flow needs chats, a count and a rate above 0")
+    if not sandbox.flow.progress.done:
+        raise ValueError("a flow is running already")
+    sandbox.flow.start([(chat, author) for chat, author in chats], count, rate)
+    return True
+
+
+@call
+def stop_flow(sandbox: Sandbox) -> bool:
+    """End the flow now."""
+    sandbox.flow.cancel()
+    return True
+
+
+@call
+def progress(sandbox: Sandbox) -> dict[str, Any]:
+    """Return how far the flow has come."""
+    return asdict(sandbox.flow.progress)
+
+
+@call
+def messages(
+    sandbox: Sandbox, chat: int, account: int = 0, after: int = 0, most: int = 100
+) -> list[dict[str, Any]]:
+    """Return a chat's messages after an id, oldest first."""
+    return sandbox.server.ledger.rows(chat, account, after, most)

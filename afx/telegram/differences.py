@@ -1,0 +1,119 @@
+"""Asks Telegram what a box has missed; each answer is returned as one value.
+
+Source: core.telegram.org/api/updates, and the pages of the methods named below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from telethon import utils
+from telethon.tl import functions, types
+
+from afx.telegram.client import AccountClient
+
+SLICE = 100
+"""Events, or messages, of one answer."""
+
+
+@dataclass(slots=True, frozen=True)
+class Part:
+    """One answer: what it holds, and the position after it."""
+
+    pts: int
+    final: bool
+    messages: Sequence[Any] = ()
+    """New messages, as Telegram's own objects, in order."""
+    announced: Sequence[tuple[int, int]] = ()
+    """(random_id, message id) of sends whose answers may have been lost."""
+    behind: Sequence[int] = ()
+    """Bare ids of channels that have to be fetched too."""
+    is_too_long: bool = False
+    """The updates up to ``pts`` are gone; the messages have to be read instead."""
+    qts: int = 0
+    date: datetime | None = None
+
+
+async def account_difference(client: AccountClient, pts: int, qts: int, date: datetime) -> Part:
+    """Return the next part of the account's difference.
+
+    A date of 0 is refused (DATE_EMPTY). Source: method/updates.getDifference.
+    """
+    answer = await client(functions.updates.GetDifferenceRequest(pts=pts, date=date, qts=qts))
+    if isinstance(answer, types.updates.DifferenceEmpty):
+        return Part(0, True, qts=qts, date=answer.date)
+    if isinstance(answer, types.updates.DifferenceTooLong):
+        return Part(answer.pts, False, is_too_long=True, qts=qts)
+    final = isinstance(answer, types.updates.Difference)
+    state = answer.state if final else answer.intermediate_state
+    announced = [
+        (it.random_id, it.id)
+        for it in answer.other_updates
+        if isinstance(it, types.UpdateMessageID)
+    ]
+    behind = [
+        it.channel_id for it in answer.other_updates if isinstance(it, types.UpdateChannelTooLong)
+    ]
+    return Part(
+        state.pts,
+        final,
+        answer.new_messages,
+        announced,
+        behind,
+        qts=state.qts,
+        date=state.date,
+    )
+
+
+async def channel_difference(client: AccountClient, channel: Any, pts: int) -> Part:
+    """Return the next part of a channel's difference.
+
+    Source: method/updates.getChannelDifference.
+    """
+    answer = await client(
+        functions.updates.GetChannelDifferenceRequest(
+            channel=channel,
+            filter=types.ChannelMessagesFilterEmpty(),
+            pts=pts,
+            limit=SLICE,
+        )
+    )
+    final = bool(answer.final)
+    if isinstance(answer, types.updates.ChannelDifferenceEmpty):
+        return Part(0, final)
+    if isinstance(answer, types.updates.ChannelDifferenceTooLong):
+        return Part(answer.dialog.pts, final, is_too_long=True)
+    announced = [
+        (it.random_id, it.id)
+        for it in answer.other_updates
+        if isinstance(it, types.UpdateMessageID)
+    ]
+    return Part(answer.pts, final, answer.new_messages, announced)
+
+
+async def messages_after(client: AccountClient, peer: Any, newest: int) -> list[Any]:
+    """Return the oldest messages of a chat that are newer than ``newest``, in order.
+
+    Source: core.telegram.org/api/offsets.
+    """
+    page = await client(
+        functions.messages.GetHistoryRequest(
+            peer=peer,
+            offset_id=newest + 1,
+            offset_date=None,
+            add_offset=-SLICE,
+            limit=SLICE,
+            max_id=0,
+            min_id=newest,
+            hash=0,
+        )
+    )
+    return sorted((it for it in page.messages if it.id > newest), key=lambda it: it.id)
+
+
+def marked_channel(channel: int) -> int:
+    """Return the marked id of a channel's bare id."""
+    return int(utils.get_peer_id(types.PeerChannel(channel)))

@@ -1,0 +1,87 @@
+"""The chats that rules name: their marked ids and input peers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from telethon import errors, utils
+from telethon.tl import functions, types
+
+from afx.telegram.client import AccountClient
+from afx.telegram.session import StoredSession
+
+_PAGE = 100
+
+
+class UnknownChatError(Exception):
+    """An account does not know a chat that a rule names."""
+
+    def __init__(self, chat: str) -> None:
+        super().__init__(f"chat {chat} is not known to this account")
+
+
+class Peers:
+    """Resolves the chats of one session's rules, and gives their input peers."""
+
+    __slots__ = ("_client", "_stored")
+
+    def __init__(self, client: AccountClient, stored: StoredSession) -> None:
+        self._client = client
+        self._stored = stored
+
+    def input_peer(self, chat: int) -> Any:
+        """Return the input peer of a marked id; ValueError when it is unknown."""
+        return self._stored.get_input_entity(chat)
+
+    async def resolve(self, chats: list[str]) -> dict[str, int]:
+        """Return the marked id of each chat; raises UnknownChatError.
+
+        The account's dialogs are listed once, and only if a chat is unknown otherwise.
+        """
+        found: dict[str, int] = {}
+        dialogs_listed = False
+        for chat in chats:
+            if chat in found:
+                continue
+            chat_id = await self._find(chat)
+            if chat_id is None and not dialogs_listed:
+                dialogs_listed = True
+                await self._list_dialogs()
+                chat_id = await self._find(chat)
+            if chat_id is None:
+                raise UnknownChatError(chat)
+            found[chat] = chat_id
+        return found
+
+    async def _find(self, chat: str) -> int | None:
+        """Return a chat's marked id, None if it is unknown."""
+        if not chat.startswith("@"):
+            return int(chat) if str(int(chat)) in self._stored.hashes else None
+        known = self._stored.hashes.get(chat.lower())
+        if known is None:
+            try:
+                await self._client(functions.contacts.ResolveUsernameRequest(chat[1:]))
+            except (errors.UsernameNotOccupiedError, errors.UsernameInvalidError):
+                return None
+            known = self._stored.hashes.get(chat.lower())
+        return int(known) if known else None
+
+    async def _list_dialogs(self) -> None:
+        """Learn the access hashes of all chats of the account, page by page."""
+        offset: dict[str, Any] = {
+            "offset_date": None,
+            "offset_id": 0,
+            "offset_peer": types.InputPeerEmpty(),
+        }
+        while True:
+            page = await self._client(
+                functions.messages.GetDialogsRequest(limit=_PAGE, hash=0, **offset)
+            )
+            if not isinstance(page, types.messages.DialogsSlice) or not page.messages:
+                return
+            last = page.messages[-1]
+            offset = {
+                "offset_date": last.date,
+                "offset_id": last.id,
+                "offset_peer": self.input_peer(utils.get_peer_id(last.peer_id)),
+            }

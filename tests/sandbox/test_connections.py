@@ -1,0 +1,78 @@
+"""Connections: logins that are used twice, cuts, refusals."""
+
+from __future__ import annotations
+
+import pytest
+from support.sandbox import Town, play, until
+from telethon import errors
+from telethon.tl import functions
+
+
+def test_a_login_that_is_used_twice_at_once_is_revoked_and_the_overlap_recorded() -> None:
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        login = sandbox.login(account)
+        first = await sandbox.client(login, auto_reconnect=False)
+        with pytest.raises((errors.AuthKeyDuplicatedError, ConnectionError)):
+            second = await sandbox.client(login, auto_reconnect=False)
+            await until(lambda: sandbox.server.connections.overlaps)
+            await second.get_me()
+        assert sandbox.server.connections.overlaps[0].account == account.id
+        assert first
+
+    play(scenario)
+
+
+def test_a_login_that_moves_after_a_clean_disconnect_is_not_revoked() -> None:
+    async def scenario(sandbox: Town) -> None:
+        login = sandbox.login(sandbox.server.world.add_account())
+        for _ in range(5):
+            client = await sandbox.client(login)
+            await client.get_me()
+            await client.disconnect()
+        assert not sandbox.server.connections.overlaps
+
+    play(scenario)
+
+
+def test_an_old_connection_that_is_open_but_silent_revokes_nothing() -> None:
+    """As that of a stopped process: its socket is open, but it never answers."""
+
+    async def scenario(sandbox: Town) -> None:
+        login = sandbox.login(sandbox.server.world.add_account())
+        first = await sandbox.client(login, auto_reconnect=False)
+        for loop in (first._sender._recv_loop_handle, first._sender._send_loop_handle):
+            loop.cancel()
+        second = await sandbox.client(login)
+        await second.get_me()
+        assert not sandbox.server.connections.overlaps
+
+    play(scenario)
+
+
+def test_cut_and_refused_connections_come_back_when_the_fault_ends() -> None:
+    async def scenario(sandbox: Town) -> None:
+        login = sandbox.login(sandbox.server.world.add_account())
+        client = await sandbox.client(login, connection_retries=1000, retry_delay=0.01)
+        sandbox.server.faults.refusing = True
+        assert sandbox.server.connections.drop() == 1
+        await until(lambda: not sandbox.server.connections)
+        sandbox.server.faults.refusing = False
+        await until(lambda: sandbox.server.connections)
+        assert await client.get_me()
+
+    play(scenario)
+
+
+def test_a_login_that_signs_out_receives_no_more_updates() -> None:
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        client = await sandbox.client(sandbox.login(account))
+        await client.get_me()
+        assert sandbox.server.connections.live[account.id]
+        await client(functions.auth.LogOutRequest())
+        assert account.id not in sandbox.server.connections.live
+        with pytest.raises(errors.AuthKeyUnregisteredError):
+            await client(functions.updates.GetStateRequest())
+
+    play(scenario)

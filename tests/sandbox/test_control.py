@@ -1,0 +1,88 @@
+"""The control channel of a sandbox, as labs and commands call it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from support.sandbox import Town, play
+from telethon.tl import functions, types
+
+from afx.sandbox.control.listener import ControlListener
+from afx.sandbox.judge.verdict import Verdict
+
+
+async def answers(sandbox: Town, *lines: bytes) -> list[dict[str, Any]]:
+    """Send lines to a control channel and return its answers."""
+    control = ControlListener(sandbox.server)
+    await control.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", control.port)
+        found = []
+        for line in lines:
+            writer.write(line + b"\n")
+            found.append(json.loads(await reader.readline()))
+        writer.close()
+        return found
+    finally:
+        await control.stop()
+
+
+def call(name: str, /, **arguments: Any) -> bytes:
+    return json.dumps({"call": name, **arguments}).encode()
+
+
+def test_what_is_posted_and_copied_by_hand_shows_in_the_verdict() -> None:
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        source, to = sandbox.channel(account), sandbox.channel(posters=(account,))
+        client = await sandbox.client(sandbox.login(account))
+        [posted] = await answers(sandbox, call("post", chat=source.marked, text="hello"))
+        await client(
+            functions.messages.SendMessageRequest(
+                types.InputPeerChannel(to.id, to.hash), "hello", random_id=1
+            )
+        )
+        [judged] = await answers(sandbox, call("judge"))
+        verdict = Verdict.from_json(judged["ok"])
+        assert posted == {"ok": 1}
+        assert (verdict.posted, verdict.sent, verdict.expected) == (1, 1, 0)
+
+    play(scenario)
+
+
+def test_an_account_from_the_control_channel_can_sign_in() -> None:
+    async def scenario(sandbox: Town) -> None:
+        [made] = await answers(sandbox, call("provision", count=1, name="Alice"))
+        [account] = made["ok"]
+        client = await sandbox.client(account["login"])
+        me = await client.get_me()
+        assert (me.id, me.first_name) == (account["account"], "Alice")
+
+    play(scenario)
+
+
+def test_a_call_that_fails_is_answered_and_the_next_one_works() -> None:
+    async def scenario(sandbox: Town) -> None:
+        lines = [
+            call("no_such_call"),
+            call("post", chat=5, text="to an unknown account"),
+            call("post", nonsense=1),
+            b"no json",
+            b"[]",
+            call("progress"),
+        ]
+        *failed, good = await answers(sandbox, *lines)
+        assert [list(it) for it in failed] == [["error"]] * 5
+        assert good["ok"]["done"]
+
+    play(scenario)
+
+
+def test_a_flow_without_chats_is_refused() -> None:
+    async def scenario(sandbox: Town) -> None:
+        [refused] = await answers(sandbox, call("flow", chats=[], count=1, rate=1))
+        assert "a flow needs chats" in refused["error"]
+
+    play(scenario)

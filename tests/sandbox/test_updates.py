@@ -1,0 +1,144 @@
+"""Pushed updates, and the differences that replace missed ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from support.sandbox import Town, play, until
+from telethon import errors, events
+from telethon.tl import functions, types
+
+
+def test_a_private_message_reaches_the_other_with_right_pts() -> None:
+    async def scenario(sandbox: Town) -> None:
+        alice, bob = sandbox.server.world.add_account(), sandbox.server.world.add_account()
+        his = await sandbox.client(sandbox.login(bob))
+        got: list[Any] = []
+        his.add_event_handler(got.append, events.NewMessage(incoming=True))
+        hers = await sandbox.client(sandbox.login(alice))
+        peer = types.InputPeerUser(bob.id, bob.hash)
+        for text in ("one", "two", "three"):
+            await hers.send_message(peer, text)
+        await until(lambda: len(got) == 3)
+        assert [it.raw_text for it in got] == ["one", "two", "three"]
+        assert (await his(functions.updates.GetStateRequest())).pts == bob.box.pts == 4
+
+    play(scenario)
+
+
+def test_a_group_message_reaches_all_members() -> None:
+    async def scenario(sandbox: Town) -> None:
+        members = [sandbox.server.world.add_account() for _ in range(3)]
+        group = sandbox.server.world.add_group("group", members[0].id, [it.id for it in members])
+        clients = [await sandbox.client(sandbox.login(it)) for it in members]
+        got: list[str] = []
+        for client in clients[1:]:
+            client.add_event_handler(lambda it: got.append(it.raw_text), events.NewMessage())
+        await clients[0](
+            functions.messages.SendMessageRequest(types.InputPeerChat(group.id), "hi", random_id=1)
+        )
+        await until(lambda: got == ["hi", "hi"])
+
+    play(scenario)
+
+
+def test_a_difference_holds_what_was_missed_and_the_ids_of_own_sends() -> None:
+    async def scenario(sandbox: Town) -> None:
+        alice, bob = sandbox.server.world.add_account(), sandbox.server.world.add_account()
+        hers = await sandbox.client(sandbox.login(alice))
+        await hers(
+            functions.messages.SendMessageRequest(
+                types.InputPeerUser(bob.id, bob.hash), "hi", random_id=77
+            )
+        )
+        diff = await hers(
+            functions.updates.GetDifferenceRequest(pts=1, date=datetime.now(UTC), qts=0)
+        )
+        assert [it.message for it in diff.new_messages] == ["hi"]
+        ids = [it for it in diff.other_updates if isinstance(it, types.UpdateMessageID)]
+        assert [(it.random_id, it.id) for it in ids] == [(77, diff.new_messages[0].id)]
+
+    play(scenario)
+
+
+def test_a_channel_difference_comes_in_slices_and_ends() -> None:
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        channel = sandbox.channel(account)
+        for number in range(130):
+            sandbox.server.world.post(channel, 0, str(number))
+        client = await sandbox.client(sandbox.login(account))
+        texts, pts, sizes = [], 1, []
+        while True:
+            diff = await client(_channel_difference(channel, pts))
+            if isinstance(diff, types.updates.ChannelDifferenceEmpty):
+                break
+            sizes.append(len(diff.new_messages))
+            texts += [it.message for it in diff.new_messages]
+            pts = diff.pts
+            if diff.final:
+                break
+        assert (texts, sizes, pts) == ([str(it) for it in range(130)], [100, 30], 131)
+
+    play(scenario)
+
+
+def test_a_cursor_that_is_too_old_is_answered_with_too_long() -> None:
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        channel = sandbox.channel(account)
+        for number in range(30):
+            sandbox.server.world.post(channel, 0, str(number))
+        client = await sandbox.client(sandbox.login(account))
+        diff = await client(_channel_difference(channel, 2))
+        assert isinstance(diff, types.updates.ChannelDifferenceTooLong)
+        assert diff.dialog.pts == 31
+
+    play(scenario, log_limit=10)
+
+
+@pytest.mark.parametrize(
+    ("pts", "date", "refusal"),
+    [
+        (1, None, errors.DateEmptyError),
+        (1, datetime.fromtimestamp(0, UTC), errors.DateEmptyError),
+        (0, datetime.now(UTC), errors.PersistentTimestampEmptyError),
+        (-1, datetime.now(UTC), errors.PersistentTimestampInvalidError),
+    ],
+    ids=["no date", "date 0", "pts 0", "pts below 0"],
+)
+def test_a_difference_from_no_state_is_refused(
+    pts: int, date: datetime | None, refusal: type[Exception]
+) -> None:
+    async def scenario(sandbox: Town) -> None:
+        client = await sandbox.client(sandbox.login(sandbox.server.world.add_account()))
+        with pytest.raises(refusal):
+            await client(functions.updates.GetDifferenceRequest(pts=pts, date=date, qts=0))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("pts", "refusal"),
+    [
+        (0, errors.PersistentTimestampEmptyError),
+        (-1, errors.PersistentTimestampInvalidError),
+    ],
+)
+def test_a_channel_difference_from_no_state_is_refused(pts: int, refusal: type[Exception]) -> None:
+    async def scenario(sandbox: Town) -> None:
+        account = sandbox.server.world.add_account()
+        channel = sandbox.channel(account)
+        client = await sandbox.client(sandbox.login(account))
+        with pytest.raises(refusal):
+            await client(_channel_difference(channel, pts))
+
+    play(scenario)
+
+
+def _channel_difference(channel: Any, pts: int) -> Any:
+    return functions.updates.GetChannelDifferenceRequest(
+        types.InputChannel(channel.id, channel.hash), types.ChannelMessagesFilterEmpty(), pts, 100
+    )
