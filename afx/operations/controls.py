@@ -19,6 +19,8 @@ class ControlRow:
     id: int
     kind: str
     state: str
+    subject: str
+    """What it is about: ``node``, ``session`` or ``coordinators``."""
     worker: str
     forced: bool
     session: str | None

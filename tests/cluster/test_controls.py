@@ -266,7 +266,7 @@ def test_nodes_are_drained_by_label(new_lab: NewLab) -> None:
     complains(afx("worker", "drain"), 2, "--label")
     complains(afx("worker", "drain", "-l", "rack"), 2, "KEY=VALUE")
     for command in ("drain", "recycle"):
-        complains(afx("worker", command, "-l", "rack=c"), 2, "no such node that lives")
+        complains(afx("worker", command, "-l", "rack=c"), 2, "no such live node")
 
 
 def test_a_rebalance_is_planned_and_applied_by_hand(new_lab: NewLab) -> None:

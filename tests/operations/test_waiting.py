@@ -13,6 +13,7 @@ from afx.operations import waiting
 from afx.operations.context import Context
 from afx.operations.requests import Requested
 from models.storage import controls
+from models.storage.control_subjects import NodeSubject
 
 
 class Clock:
@@ -39,7 +40,8 @@ def context(home: Path) -> Iterator[Context]:
 
 
 def requested() -> Requested:
-    return Requested("w1", controls.request("cordon", "test", worker="w1").id)
+    control = controls.request(kind="cordon", subject=NodeSubject("w1"), actor="test")
+    return Requested("w1", control.id)
 
 
 def watched(
