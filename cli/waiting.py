@@ -28,8 +28,8 @@ def finish(
 ) -> None:
     """Print what became of requests; waits for their controls unless ``timeout`` is None.
 
-    ``what`` is the verb that was requested ("drain"), ``timeout`` in seconds. Exits 1 when all failed, 3 when
-    there is no leader, 4 when some are not done.
+    ``what`` is the verb that was requested ("drain"), ``timeout`` in seconds.
+    Exits 1 when all failed, 3 when there is no leader, 4 when some are not done.
     """
     from afx.operations import waiting
 
