@@ -313,7 +313,7 @@ def _shown(row: Any) -> str:
 
 def _read_replacing(client: redis.Redis, after: str, limit: int) -> list[Any]:
     """Return what follows an entry, with what is not UTF-8 replaced: it is refused then."""
-    raw: Any = client.execute_command(
+    raw: Any = client.execute_command(  # type: ignore[no-untyped-call]
         "XRANGE", keys.REPORTS, f"({after}", "+", "COUNT", limit, NEVER_DECODE=[]
     )
     return [

@@ -182,8 +182,9 @@ def test_room_for_a_move_is_given_back_when_the_session_is_paused_meanwhile(
     harness.until(lambda: harness.assigned() == {"w1": 0, "w2": 0})
 
 
+@pytest.mark.parametrize("target", ["w2", "w3"])
 def test_a_session_moved_by_hand_off_a_draining_node_reserves_room_once(
-    harness: TermHarness,
+    harness: TermHarness, target: str
 ) -> None:
     harness.add_node("w1")
     [session] = add("alice", 1)
@@ -193,6 +194,6 @@ def test_a_session_moved_by_hand_off_a_draining_node_reserves_room_once(
     harness.until(lambda: harness.assigned() == {"w1": 1, "w2": 0, "w3": 0})
     workers.set_desired_state("w1", "draining")
     subject = SessionSubject(session)
-    controls.request(kind="move", subject=subject, actor="test", target="w3")
+    controls.request(kind="move", subject=subject, actor="test", target=target)
     harness.until(lambda: placed().get(session, "w1") != "w1" and running() == {session})
     assert sorted(harness.assigned().values()) == [0, 0, 1]
