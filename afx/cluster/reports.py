@@ -193,7 +193,8 @@ def decode(entry: str, values: Mapping[str, str]) -> tuple[list[Report], list[Re
             continue
         reports.append(report)
         if unknown:
-            refused.append(_refused(entry, f"unknown fields: {', '.join(unknown)}", _shown(row)))
+            names = ascii(", ".join(unknown))[:_TEXT_LIMIT]
+            refused.append(_refused(entry, f"unknown fields: {names}", _shown(row)))
     return reports, refused
 
 
@@ -214,9 +215,12 @@ async def publish_async(client: Any, reports: Iterable[Report]) -> None:
 
 def read(client: redis.Redis, after: str, *, block_seconds: float, limit: int = 500) -> Batch:
     """Return what follows the entry ``after``; waits up to ``block_seconds`` for it."""
-    answer: Any = client.xread(
-        {keys.REPORTS: after}, count=limit, block=max(1, int(block_seconds * 1000))
-    )
+    try:
+        answer: Any = client.xread(
+            {keys.REPORTS: after}, count=limit, block=max(1, int(block_seconds * 1000))
+        )
+    except UnicodeDecodeError:
+        answer = [(keys.REPORTS, _read_replacing(client, after, limit))]
     reports: list[Report] = []
     refused: list[Refused] = []
     for entry, values in _entries(answer):
@@ -276,7 +280,7 @@ def _value(name: str, wanted: Any, value: Any) -> Any:
         if type(value) is int and 0 <= value < _INT_LIMIT:
             return value
     elif wanted is str:
-        if isinstance(value, str) and len(value) <= _TEXT_LIMIT:
+        if isinstance(value, str) and len(value) <= _TEXT_LIMIT and _is_storable(value):
             return value
     elif isinstance(wanted, types.GenericAlias):  # a tuple of ids
         if isinstance(value, list):
@@ -289,12 +293,36 @@ def _value(name: str, wanted: Any, value: Any) -> Any:
     raise ValueError(f"field {name} has a wrong value")
 
 
+def _is_storable(text: str) -> bool:
+    """Return whether Redis, SQL and a log can take a text.
+
+    JSON may hold half a surrogate pair, which has no UTF-8 form, and NUL, which
+    PostgreSQL refuses.
+    """
+    return "\0" not in text and not any("\ud800" <= it <= "\udfff" for it in text)
+
+
 def _refused(entry: str, reason: str, text: str) -> Refused:
-    return Refused(entry, reason, text[:_REFUSED_TEXT_LIMIT])
+    shown = text[:_REFUSED_TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
+    return Refused(entry, reason, shown)
 
 
 def _shown(row: Any) -> str:
     return json.dumps(row, separators=(",", ":"))
+
+
+def _read_replacing(client: redis.Redis, after: str, limit: int) -> list[Any]:
+    """Return what follows an entry, with what is not UTF-8 replaced: it is refused then."""
+    raw: Any = client.execute_command(  # type: ignore[no-untyped-call]
+        "XRANGE", keys.REPORTS, f"({after}", "+", "COUNT", limit, NEVER_DECODE=[]
+    )
+    return [
+        (
+            entry.decode(),
+            {k.decode(errors="replace"): v.decode(errors="replace") for k, v in values.items()},
+        )
+        for entry, values in raw
+    ]
 
 
 def _entries(answer: Any) -> list[Any]:

@@ -9,7 +9,7 @@ never starts on B because A took too long.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from afx.cluster.registry import WorkerView
@@ -60,7 +60,7 @@ class Moves:
         news = MoveNews()
         self._reservations.cancel_unused(self._table.active, now)
         planned = self._plan_requested(requested, ready, news)
-        planned += self._plan_drains(nodes, ready, news)
+        planned += self._plan_drains(nodes, ready, news, {it.session for it in planned})
         if not planned:
             return news
         traits = placing.traits([it.session for it in planned])
@@ -106,12 +106,17 @@ class Moves:
         return planned
 
     def _plan_drains(
-        self, nodes: Sequence[WorkerView], ready: Sequence[Node], news: MoveNews
+        self,
+        nodes: Sequence[WorkerView],
+        ready: Sequence[Node],
+        news: MoveNews,
+        planned: Collection[int],
     ) -> list[Placement]:
+        """Plan what draining nodes move next; ``planned`` are on the move already."""
         home: dict[int, str] = {}
         for node in nodes:
             if node.state == "draining":
-                due = self._next_to_drain(node.incarnation)
+                due = [it for it in self._next_to_drain(node.incarnation) if it not in planned]
                 home |= dict.fromkeys(due, node.incarnation)
         if not home:
             return []

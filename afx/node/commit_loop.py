@@ -71,9 +71,13 @@ class CommitLoop:
                 session.mark_all_dirty()
         if self._dirty:
             sessions = list(self._dirty)
-            self._dirty.clear()
             for start in range(0, len(sessions), _MOST):
-                await self.commit(sessions[start : start + _MOST])
+                # Each part leaves as it is committed: an error in one part must not
+                # take the others out of the list. Those that ended have left it.
+                part = [it for it in sessions[start : start + _MOST] if it in self._dirty]
+                for session in part:
+                    del self._dirty[session]
+                await self.commit(part)
 
     async def commit_fully(self, session: HostedSession) -> None:
         """Commit one session until Redis has taken it.

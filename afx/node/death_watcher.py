@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import redis
+import structlog
 
 from afx.cluster import reports
 from afx.cluster.connection import connect
@@ -12,6 +13,8 @@ from afx.cluster.registry import LIVE_STATES, Registry
 from afx.cluster.reports import Died
 from afx.cluster.witness import Witness, boot_id
 from afx.config import Settings
+
+log = structlog.get_logger()
 
 
 class DeathWatcher:
@@ -42,6 +45,9 @@ class DeathWatcher:
                 self._check()
             except redis.RedisError:
                 continue  # the heartbeat reports it
+            except Exception as error:
+                # A malformed record of another node must not end the watch over the rest.
+                log.error("death_watch_failed", error=repr(error))
 
     def _check(self) -> None:
         others = [

@@ -99,4 +99,9 @@ class Heartbeater:
             answer = Answer(identity.incarnation, sent_at, desired_state)
         except (AfxError, redis.RedisError) as error:
             answer = Answer(identity.incarnation, sent_at, error=error, settled=settled)
+        except Exception as error:
+            # Such as a malformed value in Redis. Without an answer this heartbeat would
+            # count as in flight for ever.
+            failure = AfxError(f"The answer to a heartbeat is malformed: {error!r}")
+            answer = Answer(identity.incarnation, sent_at, error=failure, settled=settled)
         self._answers.put(answer)

@@ -238,14 +238,20 @@ class Residents(Generic[S]):
         return actions
 
     def gave_up(self, session_id: int, epoch: int, failure: Failure) -> list[Action[S]]:
-        """A running session cannot go on: stop it, and report why."""
+        """A session cannot go on: stop it, and report why.
+
+        It may still be starting: it is connected before its position is stored.
+        """
         resident = self._table.get(session_id)
-        if resident is None or (resident.phase, resident.epoch) != (Phase.RUNNING, epoch):
-            return []  # it is being ended already, or is another one by now
+        if resident is None or resident.epoch != epoch:
+            return []  # it is another one by now
+        if resident.phase not in (Phase.STARTING, Phase.RUNNING):
+            return []  # it is being ended already
+        was_starting = resident.phase is Phase.STARTING
         resident.failure = failure
         resident.answers = {}
         self._enter(resident, Phase.STOPPING)
-        return [End(resident)]
+        return [CancelStart(resident)] if was_starting else [End(resident)]
 
     def fenced(self, session_id: int, epoch: int) -> list[Action[S]]:
         """Redis says that the session is another node's, or runs under a newer epoch."""

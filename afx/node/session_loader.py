@@ -30,17 +30,32 @@ class Loaded:
 
 
 async def load(client: Any, session_ids: Sequence[int]) -> list[Loaded]:
-    """Return what some sessions need, in one round trip; waits for Redis."""
+    """Return what some sessions need, in one round trip; waits for Redis.
+
+    A key that holds anything else than it should fails its own session only.
+    """
     pause = _RETRY_SECONDS
     while True:
         try:
             answers = await _read(client, session_ids)
             break
-        except redis.RedisError as error:
+        except (redis.RedisError, UnicodeDecodeError) as error:
+            if _is_about_a_key(error):
+                if len(session_ids) == 1:
+                    return [Loaded(None, f"{type(error).__name__}: {error}")]
+                return [it for each in session_ids for it in await load(client, [each])]
             log.warning("sessions_not_loaded", count=len(session_ids), reason=str(error))
             await asyncio.sleep(pause)
             pause = min(_RETRY_MAX, pause * 2)
     return [_parse(*answers[3 * index : 3 * index + 3]) for index in range(len(session_ids))]
+
+
+def _is_about_a_key(error: Exception) -> bool:
+    """Return whether a value is malformed, rather than Redis unavailable.
+
+    A key of another type is a plain ResponseError; what passes has a class of its own.
+    """
+    return isinstance(error, UnicodeDecodeError) or type(error) is redis.ResponseError
 
 
 async def _read(client: Any, session_ids: Sequence[int]) -> list[Any]:

@@ -136,6 +136,17 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             self._raise_if_cancelled()
             raise ConnectionError("the connection ended") from None
 
+    async def connect(self) -> None:
+        """Connect; raises ConnectionError when the connection ends meanwhile.
+
+        Telethon then cancels its first request, as it does with others.
+        """
+        try:
+            await super().connect()
+        except asyncio.CancelledError:
+            self._raise_if_cancelled()
+            raise ConnectionError("the connection ended") from None
+
     async def run_in_order(self, requests: list[Any]) -> list[Any]:
         """Send requests at once, each to run after the one before it.
 

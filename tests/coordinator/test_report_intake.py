@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from support.term_harness import TermHarness, add, running
 
 from afx.cluster import keys, reports
@@ -79,3 +81,33 @@ def test_a_new_term_reads_on_where_the_last_one_ended(harness: TermHarness) -> N
     harness.term = harness.new_term()
     harness.until(lambda: not assignments.active())
     assert trouble(session) == "Telegram refused a request"
+
+
+def test_texts_that_nothing_can_store_are_quarantined(harness: TermHarness) -> None:
+    """Half a surrogate pair has no UTF-8 form; PostgreSQL refuses NUL."""
+    session = started(harness)
+    [active] = assignments.active()
+    row = {
+        "kind": "failed",
+        "node": active.worker,
+        "incarnation": active.incarnation,
+        "session_id": session,
+        "epoch": active.epoch,
+        "reason": "telegram_error",
+    }
+    bad = [
+        {**row, "text": "\ud800"},
+        {**row, "text": "\0"},
+        {**row, "kind": "trouble", "reason": "send_failed", "text": "\udfff"},
+        {"kind": "died", "node": "w9", "incarnation": "x", "\ud800": 1},
+    ]
+    harness.redis.xadd(keys.REPORTS, {"reports": json.dumps(bad)})
+    harness.until(lambda: reports.refused_count(harness.redis) == 4)
+    assert assignments.active() == [active]
+
+
+def test_an_entry_that_is_not_utf_8_is_passed_over(harness: TermHarness) -> None:
+    session = started(harness)
+    harness.redis.xadd(keys.REPORTS, {"reports": b"\xff"})
+    harness.report_failure(session)
+    harness.until(lambda: not assignments.active())

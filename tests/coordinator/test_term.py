@@ -10,7 +10,8 @@ from support.term_harness import IDLE, TermHarness, add, placed, running
 from afx.cluster import keys
 from afx.errors import FencedError
 from models.base import transaction
-from models.storage import assignments, cluster, queue, sessions, workers
+from models.storage import assignments, cluster, controls, queue, sessions, workers
+from models.storage.control_subjects import SessionSubject
 
 
 def test_unschedulable_sessions_do_not_hold_up_those_behind_them(
@@ -179,3 +180,20 @@ def test_room_for_a_move_is_given_back_when_the_session_is_paused_meanwhile(
     harness.until(lambda: not assignments.active())
     assert harness.assigned() == {"w1": 0, "w2": 1}
     harness.until(lambda: harness.assigned() == {"w1": 0, "w2": 0})
+
+
+@pytest.mark.parametrize("target", ["w2", "w3"])
+def test_a_session_moved_by_hand_off_a_draining_node_reserves_room_once(
+    harness: TermHarness, target: str
+) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.add_node("w2")
+    harness.add_node("w3")
+    harness.until(lambda: harness.assigned() == {"w1": 1, "w2": 0, "w3": 0})
+    workers.set_desired_state("w1", "draining")
+    subject = SessionSubject(session)
+    controls.request(kind="move", subject=subject, actor="test", target=target)
+    harness.until(lambda: placed().get(session, "w1") != "w1" and running() == {session})
+    assert sorted(harness.assigned().values()) == [0, 0, 1]

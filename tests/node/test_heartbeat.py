@@ -103,3 +103,17 @@ def test_a_fenced_node_is_told_so_by_its_heartbeat(
 def test_waiting_for_an_answer_can_be_interrupted(heartbeater: Heartbeater) -> None:
     heartbeater.wake()
     assert heartbeater.answer(60.0) is None
+
+
+def test_malformed_answers_do_not_use_up_the_heartbeats(
+    heartbeater: Heartbeater, redis: redis_module.Redis
+) -> None:
+    redis.set(keys.TERM, "not a number")
+    for _ in range(50):
+        heartbeater.beat(identity(), IDLE, [], "ready")
+        [answer] = answers(heartbeater, 1)
+        assert answer.error
+    redis.delete(keys.TERM)
+    heartbeater.beat(identity(), IDLE, [], "ready")
+    [answer] = answers(heartbeater, 1)
+    assert answer.error is None

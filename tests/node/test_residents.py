@@ -239,3 +239,13 @@ def test_a_stop_of_a_failing_session_is_answered_besides_its_failure() -> None:
         ReportFailed(7, 5, FAILED),
         ReportStopped(7, 5, StopReason.REQUESTED),
     ]
+
+
+def test_a_login_lost_before_the_start_has_ended_is_reported_and_stops_it() -> None:
+    """The session is connected, and waits until Redis has taken its position."""
+    residents: Residents[object] = Residents()
+    _, [begun] = residents.order_start(7, 5)
+    assert isinstance(begun, Begin)
+    assert residents.gave_up(7, 5, FAILED) == [CancelStart(begun.resident)]
+    assert residents.ended(begun.resident) == [ReportFailed(7, 5, FAILED)]
+    assert not residents.alive
