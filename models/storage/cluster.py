@@ -11,10 +11,19 @@ def begin_generation(term: int, above: int = 0) -> int:
     """Start a new leader's generation of epochs, above any before; returns it.
 
     ``above`` is the highest that Redis knows: a database that was restored may
-    have lost some. Raises FencedError when a newer term has begun already.
+    have lost some. Raises FencedError unless the term is above all that have begun:
+    a Redis that lost data may elect a second leader with the same term.
     """
     with transaction():
-        hold(term)
+        changed = (
+            ClusterState.update(term=term)
+            .where((ClusterState.id == 1) & (ClusterState.term < term))
+            .execute()
+        )
+        if not changed:
+            raise FencedError(
+                f"Term {term}, or a newer one, has begun in SQL already; this coordinator stands by."
+            )
         state = ClusterState.get_by_id(1)
         generation = max(int(state.generation), above) + 1
         ClusterState.update(generation=generation).where(ClusterState.id == 1).execute()

@@ -75,7 +75,6 @@ def test_sessions_that_forwarded_something_are_noted_as_active(harness: TermHarn
 def test_a_new_term_reads_on_where_the_last_one_ended(harness: TermHarness) -> None:
     session = started(harness)
     harness.report_failure(session)
-    harness.term.close()
-    harness.term = harness.new_term()
+    harness.change_leader()
     harness.until(lambda: not assignments.active())
     assert trouble(session) == "Telegram refused a request"

@@ -155,6 +155,16 @@ def test_only_the_newest_leader_writes(ids: list[int]) -> None:
         cluster.hold(7)
 
 
+def test_two_leaders_never_begin_with_one_term(database: Any) -> None:
+    """A Redis that failed over may have elected both with the same number."""
+    assert cluster.begin_generation(7) == 1
+    with pytest.raises(FencedError):
+        cluster.begin_generation(7)
+    with base.transaction():
+        cluster.hold(7)  # the first one goes on
+    assert cluster.begin_generation(8) == 2
+
+
 def test_each_leader_has_a_generation_of_its_own(database: Any) -> None:
     assert [cluster.begin_generation(term) for term in (1, 2, 3)] == [1, 2, 3]
 

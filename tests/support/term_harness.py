@@ -24,7 +24,7 @@ from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
 from afx.security.signing import SigningKeys
-from models.storage import assignments, rules, sessions, users
+from models.storage import assignments, cluster, rules, sessions, users
 from models.storage.rules import NewRule
 from models.storage.sessions import NewSession
 
@@ -84,12 +84,14 @@ def running() -> set[int]:
     return {it.session for it in assignments.active() if it.state == "running"}
 
 
-def elect(redis_url: str, holder: str = "test:1:x") -> tuple[LeaderElection, Leadership]:
-    """Return an election, and the leadership that it won."""
+def elect(
+    redis_url: str, holder: str = "test:1:x", above: int = 0
+) -> tuple[LeaderElection, Leadership]:
+    """Return an election, and the leadership that it won, with a term above another one."""
     election = LeaderElection(
         redis_url, holder=holder, ttl_seconds=60.0, stop_seconds=30.0, clock=SYSTEM_CLOCK
     )
-    leadership = election.acquire()
+    leadership = election.acquire(above)
     assert leadership is not None
     return election, leadership
 
@@ -110,6 +112,7 @@ class TermHarness:
         self.nodes: dict[str, Identity] = {}
         self._states: dict[str, str] = {}
         self._handled = 0
+        self._redis_url = redis_url
         self._election, self.leadership = elect(redis_url)
         self._settings = load(
             home=home,
@@ -119,10 +122,17 @@ class TermHarness:
         )
         self._restart = CoordinatorRestart()
         self._placed_per_round = placed_per_round
-        self.term = self.new_term()
+        self.term = self._new_term()
 
-    def new_term(self) -> Term:
-        """Build a term as the next leader does, from SQL and Redis."""
+    def change_leader(self) -> None:
+        """End the term, and begin the next one as another leader does, from SQL and Redis."""
+        self.term.close()
+        self.leadership.resign()
+        self._election.close()
+        self._election, self.leadership = elect(self._redis_url, above=cluster.term())
+        self.term = self._new_term()
+
+    def _new_term(self) -> Term:
         resources = Resources(
             settings=self._settings,
             client=self.redis,
