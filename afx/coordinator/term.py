@@ -112,7 +112,7 @@ class Term:
         self._checkpoints.note(self._table.active)
         self._capacity = Capacity(settings)
         self._brake = LossBrake(client, hold_seconds=settings.brake_hold_seconds)
-        self._detector = FailureDetector(resources.registry, settings.lease, leadership.term)
+        self._detector = FailureDetector(resources.registry, settings.lease, leadership)
         self._intake = ReportIntake(
             client,
             table=self._table,
