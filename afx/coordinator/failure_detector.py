@@ -35,7 +35,10 @@ class FailureDetector:
         self._witness.close()
 
     def note_witnessed(self, incarnation: str) -> None:
-        """Note that another node saw all processes of an incarnation end."""
+        """Note that another node on its machine saw all processes of an incarnation end.
+
+        What this coordinator sees for itself on its own machine counts more.
+        """
         self._witnessed.add(incarnation)
 
     def is_alive(self, node: WorkerView, now: float) -> bool:
@@ -64,7 +67,8 @@ class FailureDetector:
             if incarnation in before and sighting != before[incarnation]
         }
         live = [it for it in nodes if it.state in LIVE_STATES]
-        processes_gone = self._witness.dead(live) | self._witnessed
+        processes_gone = self._witness.dead(live)
+        processes_gone |= {it for it in self._witnessed if not self._witness.can_judge(it)}
         dead: dict[str, DeathReason] = {}
         for it in nodes:
             if it.state == "left":

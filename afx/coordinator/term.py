@@ -115,6 +115,8 @@ class Term:
         self._detector = FailureDetector(resources.registry, settings.lease, leadership)
         self._intake = ReportIntake(
             client,
+            run_id=leadership.run_id,
+            registry=resources.registry,
             table=self._table,
             detector=self._detector,
             capacity=self._capacity,

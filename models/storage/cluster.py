@@ -22,7 +22,7 @@ def begin_generation(term: int, above: int = 0) -> int:
         )
         if not changed:
             raise FencedError(
-                f"Term {term}, or a newer one, has begun in SQL already; this coordinator stands by."
+                f"Term {term}, or a newer one, has begun in SQL; this coordinator stands by."
             )
         state = ClusterState.get_by_id(1)
         generation = max(int(state.generation), above) + 1
@@ -53,12 +53,18 @@ def hold(term: int) -> None:
         )
 
 
-def reports_read() -> str:
-    """Return the id of the last report that is in the database."""
+def reports_read(run_id: str) -> str:
+    """Return the id of the last report that is in the database; "0" for none.
+
+    ``run_id`` is that of the Redis process that has the reports. Another one may give
+    out ids again that were read before, or lower ones.
+    """
     state = ClusterState.get_or_none(ClusterState.id == 1)
-    return str(state.reports_read) if state else "0"
+    return str(state.reports_read) if state and state.reports_run_id == run_id else "0"
 
 
-def set_reports_read(entry: str) -> None:
+def set_reports_read(run_id: str, entry: str) -> None:
     """Note the last report read, in the transaction that wrote what it says."""
-    ClusterState.update(reports_read=entry).where(ClusterState.id == 1).execute()
+    ClusterState.update(reports_run_id=run_id, reports_read=entry).where(
+        ClusterState.id == 1
+    ).execute()

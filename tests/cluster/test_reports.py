@@ -29,7 +29,7 @@ EACH: list[Report] = [
     Failed(**SESSION, reason=FailureReason.LOGIN_LOST, text="AuthKeyDuplicated"),
     Trouble(**SESSION, reason=TroubleReason.CONNECTION_LOST, text="reset"),
     Active(node="w1", incarnation="one", session_ids=(1, 2)),
-    Died(node="w2", incarnation="two"),
+    Died(node="w2", incarnation="two", witness="w1", witness_incarnation="one"),
 ]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

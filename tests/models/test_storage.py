@@ -448,12 +448,21 @@ def test_after_a_restore_every_assignment_has_ended(ids: list[int]) -> None:
 
 
 def test_how_far_reports_were_read_is_kept_with_what_they_said(ids: list[int]) -> None:
-    assert cluster.reports_read() == "0"
+    assert cluster.reports_read("one") == "0"
     with base.transaction():
-        cluster.set_reports_read("17-3")
+        cluster.set_reports_read("one", "17-3")
     with base.transaction(keep=False):
-        cluster.set_reports_read("18-0")
-    assert cluster.reports_read() == "17-3"
+        cluster.set_reports_read("one", "18-0")
+    assert cluster.reports_read("one") == "17-3"
+
+
+def test_how_far_reports_were_read_means_nothing_in_another_redis(ids: list[int]) -> None:
+    with base.transaction():
+        cluster.set_reports_read("one", "17-3")
+    assert cluster.reports_read("two") == "0"
+    with base.transaction():
+        cluster.set_reports_read("two", "4-0")
+    assert (cluster.reports_read("two"), cluster.reports_read("one")) == ("4-0", "0")
 
 
 def test_one_session_is_described_as_the_list_shows_it(ids: list[int]) -> None:

@@ -145,9 +145,17 @@ class TermHarness:
         )
         return Term(resources, self.leadership, placed_per_round=self._placed_per_round)
 
-    def add_node(self, name: str, most: int = 100, **labels: str) -> Identity:
+    def add_node(
+        self,
+        name: str,
+        most: int = 100,
+        *,
+        boot_id: str = "another boot",
+        pid_namespace: str = "",
+        **labels: str,
+    ) -> Identity:
         """Register a node that sends heartbeats from now on."""
-        identity = Identity(name, f"{name}-1", "far", "another boot", "", "1:1", most, labels)
+        identity = Identity(name, f"{name}-1", "far", boot_id, pid_namespace, "1:1", most, labels)
         assert self.registry.register(identity, IDLE)
         self.nodes[name] = identity
         return identity
