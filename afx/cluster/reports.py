@@ -132,6 +132,20 @@ class Active(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class Inventory(_NodeReport):
+    """A part of the sessions that have not ended on a node, as the leader asked."""
+
+    kind: ClassVar[str] = "inventory"
+    term: int
+    """Of the leader that asked."""
+    session_ids: tuple[int, ...]
+    epochs: tuple[int, ...]
+    """Of each session, in the same order."""
+    remaining: int
+    """How many parts follow."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Died(_NodeReport):
     """A witness on the same machine saw all processes of a node's incarnation end.
 
@@ -144,7 +158,7 @@ class Died(_NodeReport):
     witness_incarnation: str
 
 
-Report = Running | Stopped | Failed | Trouble | Active | Died
+Report = Running | Stopped | Failed | Trouble | Active | Inventory | Died
 _KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}
 
 

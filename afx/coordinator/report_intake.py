@@ -15,6 +15,7 @@ from afx.cluster.reports import (
     Died,
     Failed,
     FailureReason,
+    Inventory,
     Refused,
     Running,
     Stopped,
@@ -26,6 +27,7 @@ from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.decisions import retry_policy
 from afx.coordinator.decisions.testimony import is_credible
 from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.unknown_sessions import UnknownSessions
 from models.storage import cluster, placing, troubles
 from models.storage.troubles import Failure
 
@@ -50,6 +52,7 @@ class ReportIntake:
         detector: FailureDetector,
         capacity: Capacity,
         checkpoints: Checkpoints,
+        unknown: UnknownSessions,
         block_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
@@ -63,6 +66,7 @@ class ReportIntake:
         self._detector = detector
         self._capacity = capacity
         self._checkpoints = checkpoints
+        self._unknown = unknown
         self._block_seconds = block_seconds
         self._monotonic = monotonic
         self._run_id = run_id
@@ -115,6 +119,11 @@ class ReportIntake:
             for session in it.session_ids
             if self._runs(it, session)
         ]
+        outdated = [
+            it
+            for it in batch.reports
+            if isinstance(it, Stopped | Failed) and not self._is_current(it)
+        ]
         with self._table.change(now) as change:
             change.run([self._table.active[it.session_id] for it in running])
             troubles.clear([it.session_id for it in running])
@@ -123,6 +132,12 @@ class ReportIntake:
             _write_failures(failed)
             placing.note_active(active)
             cluster.set_reports_read(self._run_id, batch.last)
+        self._unknown.note_ended(outdated, now)
+        for report in batch.reports:
+            if isinstance(report, Inventory):
+                self._unknown.note_inventory(report)
+            elif isinstance(report, Running) and report.session_id not in self._table.active:
+                self._unknown.note_running(report)
         self._checkpoints.note(active)
         for it in failed:
             self._capacity.note_failure(it.session_id, it.node, now)

@@ -232,6 +232,27 @@ def test_old_epochs_and_other_incarnations_place_nothing(
     assert place(redis, (active(2, 1, "other"), 1)) == ["STALE"]
 
 
+@pytest.mark.parametrize("owner", ["lives", "fenced", "lost"])
+def test_a_session_is_not_placed_before_its_owner_was_released(
+    registry: Registry, redis: redis_module.Redis, owner: str
+) -> None:
+    """SQL may have lost the assignment; data of a fenced owner may still arrive."""
+    registry.register(identity("one"), IDLE)
+    assert place(redis, (active(1, 9), MIB)) == ["OK"]
+    if owner != "lives":
+        fence(registry, "one")
+        if owner == "lost":
+            redis.delete(keys.worker("w1"))
+        registry.register(identity("two"), IDLE)
+    there = "one" if owner == "lives" else "two"
+    assert place(redis, (active(1, 10, there), MIB)) == ["OWNED"]
+    release = FencedScript(redis, "release")
+    assert release(5, args=[release_item(active(1, 9, "other"))]) == 0
+    assert place(redis, (active(1, 10, there), MIB)) == ["OWNED"]
+    assert release(5, args=[release_item(active(1, 9, "one"))]) == 1
+    assert place(redis, (active(1, 10, there), MIB)) == ["OK"]
+
+
 def test_a_release_frees_room_once(registry: Registry, redis: redis_module.Redis) -> None:
     registry.register(identity(), IDLE)
     place(redis, (active(1, 1), 300 * MIB))

@@ -6,6 +6,7 @@ are recorded, and obeyed if the test says so.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,15 @@ from afx.cluster import reports
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership
 from afx.cluster.registry import Identity, Metrics, Registry
-from afx.cluster.reports import Failed, FailureReason, Report, Running, Stopped, StopReason
+from afx.cluster.reports import (
+    Failed,
+    FailureReason,
+    Inventory,
+    Report,
+    Running,
+    Stopped,
+    StopReason,
+)
 from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
@@ -50,9 +59,15 @@ class RecordedOrders(Orders):
 
     def __init__(self) -> None:
         self.sent: list[Order] = []
+        self.asked: list[tuple[int, str, str]] = []
+        """(term, node, incarnation) of each inventory that was asked for."""
 
     def forget(self, node: str, incarnation: str) -> None:
         """Forget nothing: there is no queue."""
+
+    def ask_inventory(self, term: int, node: str, incarnation: str) -> None:
+        """Record that a node was asked what it runs."""
+        self.asked.append((term, node, incarnation))
 
     def send(
         self, kind: str, term: int, node: str, incarnation: str, items: Sequence[tuple[int, int]]
@@ -109,6 +124,10 @@ class TermHarness:
         self.orders = RecordedOrders()
         self.obeying = True
         """Whether nodes do what they are ordered, and report it."""
+        self.live: dict[int, set[tuple[str, int]]] = defaultdict(set)
+        """session → (node, epoch) of the obeying nodes that run it now."""
+        self.ran_twice: set[int] = set()
+        """The sessions that two nodes ran at once."""
         self.nodes: dict[str, Identity] = {}
         self._states: dict[str, str] = {}
         self._handled = 0
@@ -221,9 +240,38 @@ class TermHarness:
 
     def _obey(self) -> None:
         fresh, self._handled = self.orders.sent[self._handled :], len(self.orders.sent)
-        answers = [_answer(it) for it in fresh if it.node in self.nodes]
-        if answers and self.obeying:
+        asked, self.orders.asked = self.orders.asked, []
+        if not self.obeying:
+            return
+        answers: list[Report] = []
+        for it in fresh:
+            if it.node in self.nodes:
+                self._carry_out(it)
+                answers.append(_answer(it))
+        answers += [self._inventory(*it) for it in asked if it[1] in self.nodes]
+        if answers:
             reports.publish(self.redis, answers)
+
+    def _carry_out(self, order: Order) -> None:
+        live = self.live[order.session]
+        ended = {it for it in live if it[0] not in self.nodes}
+        ended |= {it for it in live if it[0] == order.node and it[1] <= order.epoch}
+        live -= ended
+        if order.kind == "start":
+            live.add((order.node, order.epoch))
+        if len({node for node, _ in live}) > 1:
+            self.ran_twice.add(order.session)
+
+    def _inventory(self, term: int, node: str, incarnation: str) -> Inventory:
+        found = [(it, e) for it, live in self.live.items() for name, e in live if name == node]
+        return Inventory(
+            node=node,
+            incarnation=incarnation,
+            term=term,
+            session_ids=tuple(it for it, _ in found),
+            epochs=tuple(epoch for _, epoch in found),
+            remaining=0,
+        )
 
 
 def _answer(order: Order) -> Report:
