@@ -138,7 +138,13 @@ class Invocation:
         """Wait for requests as --wait and --timeout say, and print what became of them."""
         from cli import waiting
 
-        waiting.finish(self, requested, what)
+        waiting.finish(
+            self.context,
+            requested,
+            what,
+            timeout=self.timeout if self.wait else None,
+            as_json=self.json,
+        )
 
 
 def shared(

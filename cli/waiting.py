@@ -11,44 +11,50 @@ import typer
 from cli import output
 
 if TYPE_CHECKING:
+    from afx.operations.context import Context
     from afx.operations.requests import Requested
     from afx.operations.waiting import Progress
-    from cli.shared import Invocation
 
 _INTERRUPTED = 130
 
 
-def finish(invocation: Invocation, requested: Sequence[Requested], what: str) -> None:
-    """Print what became of requests; waits for their controls unless --no-wait is given.
+def finish(
+    context: Context,
+    requested: Sequence[Requested],
+    what: str,
+    *,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Print what became of requests; waits for their controls unless ``timeout`` is None.
 
-    ``what`` is the verb that was requested ("drain"). Exits 1 when all failed, 3 when
-    there is no leader, 4 when some are not done.
+    ``what`` is the verb that was requested ("drain"), ``timeout`` in seconds.
+    Exits 1 when all failed, 3 when there is no leader, 4 when some are not done.
     """
     from afx.operations import waiting
 
-    timeout = invocation.timeout if invocation.wait else 0.0
     results: tuple[Progress, ...] = ()
     try:
-        for results in waiting.watch(invocation.context, requested, timeout=timeout):
-            if not all(it.finished for it in results) and invocation.wait:
+        for results in waiting.watch(context, requested, timeout=timeout or 0.0):
+            if not all(it.finished for it in results) and timeout is not None:
                 output.progress(f"{what} {_unfinished(results)}")
     except KeyboardInterrupt:
         output.progress_end()
         print(f"\nafx: stopped waiting; {_goes_on(results)}", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
     output.progress_end()
-    _print(results, what, invocation)
-    _exit(results, invocation)
+    _print(results, what, as_json=as_json, dry_run=context.dry_run)
+    _exit(results, context, timeout)
 
 
-def _print(results: Sequence[Progress], what: str, invocation: Invocation) -> None:
-    if invocation.json:
-        output.print_json([_fields(it, dry_run=invocation.dry_run) for it in results])
+def _print(results: Sequence[Progress], what: str, *, as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        output.print_json([_fields(it, dry_run=dry_run) for it in results])
         return
     for it in results:
         note = f" ({it.note})" if it.note else ""
         control = f", control {it.control}" if it.control is not None else ""
-        state = "dry run" if invocation.dry_run else it.state
+        state = "dry run" if dry_run else it.state
         print(f"{what} {it.target}: {state}{note}{control}")
 
 
@@ -58,13 +64,13 @@ def _fields(it: Progress, *, dry_run: bool) -> dict[str, Any]:
     return {"target": it.target, **control, "state": it.state, "note": it.note, **dry}
 
 
-def _exit(results: Sequence[Progress], invocation: Invocation) -> None:
+def _exit(results: Sequence[Progress], context: Context, timeout: float | None) -> None:
     from afx.operations.waiting import leader_known
 
-    if invocation.wait and not all(it.finished for it in results):
-        if leader_known(invocation.context):
+    if timeout is not None and not all(it.finished for it in results):
+        if leader_known(context):
             print(
-                f"afx: not finished within {invocation.timeout:g} s; {_goes_on(results)}",
+                f"afx: not finished within {timeout:g} s; {_goes_on(results)}",
                 file=sys.stderr,
             )
             raise typer.Exit(4)

@@ -48,7 +48,7 @@ def test_what_a_node_wrote_last_has_arrived_before_it_is_replaced(
 
 def test_a_lock_delay_that_leaves_no_time_for_what_is_under_way_is_refused() -> None:
     hasty = LeaseProfile(node=3, close=0.5, leader=4, lock_delay=0.2, suspect=2)
-    with pytest.raises(ValueError, match="under way"):
+    with pytest.raises(ValueError, match="in the network"):
         lease.check_profile(hasty, 0.5)
 
 

@@ -68,7 +68,7 @@ class HostProcess:
         return [int(line) for line in data.split() if line.isdigit()]
 
     def close(self) -> None:
-        """Kill it if it lives, and wait until it has ended."""
+        """Kill it if it runs, and wait until it has ended."""
         self._process.kill()
         self._process.wait()
         self._watcher.join()

@@ -152,8 +152,6 @@ def test_a_demo_prints_one_object_and_leaves_nothing_behind(afx: Run) -> None:
         "out_of_order",
         "revoked",
         "latency_ms",
-        "posted",
-        "sent",
         "failover",
         "seconds",
     ]

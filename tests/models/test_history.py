@@ -235,6 +235,14 @@ def test_a_control_outlives_its_session_and_is_not_taken_for_another(database: A
     assert control.subject == SessionSubject(None)
 
 
+def test_a_control_belongs_to_the_user_of_its_session(database: Any) -> None:
+    [session] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
+    paused = controls.request(kind="pause", subject=SessionSubject(session), actor="me")
+    drained = controls.request(kind="drain", subject=NodeSubject("w1"), actor="me")
+    assert controls.owner(paused.id) == "alice"
+    assert controls.owner(drained.id) == ""
+
+
 def test_an_unfinished_control_may_be_forced(database: Any) -> None:
     number = request("recycle", "w1").id
     assert not controls.get(number)["forced"]
