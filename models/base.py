@@ -91,7 +91,9 @@ def open_database(url: str) -> Any:
             pragmas={
                 "journal_mode": "wal",
                 "foreign_keys": 1,
-                "synchronous": "normal",
+                # With "normal" a power cut may undo commits: an assignment whose
+                # session a node runs already.
+                "synchronous": "full",
                 "busy_timeout": _BUSY_MS,
             },
         )

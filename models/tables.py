@@ -416,6 +416,9 @@ class ClusterState(Table):
     generation = IntegerField(default=0)
     term = BigIntegerField(default=0)
     reports_read = CharField(max_length=40, default="0", constraints=[SQL("DEFAULT '0'")])
+    """The id of the last report read; it means nothing in another Redis process."""
+    reports_run_id = CharField(max_length=40, default="", constraints=[SQL("DEFAULT ''")])
+    """The run id of the Redis process in which it was read."""
     next_session = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
     """The id of the next new session."""
     minutes_to = UtcField(null=True)

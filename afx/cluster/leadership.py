@@ -112,8 +112,8 @@ class Leadership:
     ) -> None:
         """``run_id`` is that of the Redis where the term began, ``until`` boot time."""
         self.term = term
+        self.run_id = run_id
         self._lease = lease
-        self._run_id = run_id
         self._until = until
         self._stop_seconds = stop_seconds
         self._clock = clock
@@ -148,7 +148,7 @@ class Leadership:
         while not self._ended.wait(_RENEW_SECONDS):
             sent_at = self._clock.boottime()
             try:
-                renewed = self._lease.renew(self.term) and self._lease.run_id() == self._run_id
+                renewed = self._lease.renew(self.term) and self._lease.run_id() == self.run_id
             except redis.RedisError as error:
                 log.warning("leader_renewal_failed", term=self.term, reason=str(error))
                 continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 START = "jobs.sessions.start"
 STOP = "jobs.sessions.stop"
+INVENTORY = "jobs.sessions.inventory"
 WAIT = "jobs.sessions.wait"
 OVERFLOW = "overflow"
 """Sessions for which no node has room; no worker takes jobs from it."""

@@ -178,16 +178,19 @@ class Registry:
         """Note that this incarnation has stopped all its sessions and ends."""
         self._leave(keys=[keys.worker(name), keys.LOAD], args=[name, incarnation])
 
-    def fence(self, name: str, incarnation: str, term: int, seq: int | None = None) -> bool:
+    def fence(
+        self, name: str, incarnation: str, *, term: int, run_id: str, seq: int | None = None
+    ) -> bool:
         """Fence an incarnation for good; False when another one is registered.
 
         With ``seq``, only if it is still its last heartbeat: a newer one has
-        renewed the lease.
+        renewed the lease. ``run_id`` is that of the Redis process in which the term
+        began; raises FencedError in any other one.
         """
         answer = self._fence(
             term,
             keys=[keys.worker(name), keys.LOAD],
-            args=[name, incarnation, "" if seq is None else seq],
+            args=[run_id, name, incarnation, "" if seq is None else seq],
         )
         return bool(answer == "OK")
 

@@ -132,13 +132,33 @@ class Active(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class Inventory(_NodeReport):
+    """A part of the sessions that have not ended on a node, as the leader asked."""
+
+    kind: ClassVar[str] = "inventory"
+    term: int
+    """Of the leader that asked."""
+    session_ids: tuple[int, ...]
+    epochs: tuple[int, ...]
+    """Of each session, in the same order."""
+    remaining: int
+    """How many parts follow."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Died(_NodeReport):
-    """A witness on the same machine saw all processes of a node's incarnation end."""
+    """A witness on the same machine saw all processes of a node's incarnation end.
+
+    It is the one report of a node about another one.
+    """
 
     kind: ClassVar[str] = "died"
+    witness: str
+    """The node that saw it."""
+    witness_incarnation: str
 
 
-Report = Running | Stopped | Failed | Trouble | Active | Died
+Report = Running | Stopped | Failed | Trouble | Active | Inventory | Died
 _KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}
 
 
@@ -231,6 +251,30 @@ def read(client: redis.Redis, after: str, *, block_seconds: float, limit: int = 
     return Batch(after, tuple(reports), tuple(refused))
 
 
+def position(client: redis.Redis, after: str) -> str:
+    """Return where to read on after the entry ``after``; "0" if the stream is a new one.
+
+    A stream that was flushed and begun again, on a clock that went back, gives out ids
+    below those that were read.
+    """
+    try:
+        info: Any = client.xinfo_stream(keys.REPORTS)
+    except redis.ResponseError:
+        return "0"  # there is no stream
+    last = str(info["last-generated-id"])
+    return after if _entry_id(after) <= _entry_id(last) else "0"
+
+
+def not_credible(entry: str, report: Report) -> Refused:
+    """Return a report that parses and is not believed, for the quarantine."""
+    return _refused(entry, "not credible", encode([report])["reports"])
+
+
+def trim(client: redis.Redis, read: str) -> None:
+    """Remove the entries up to about ``read``."""
+    client.xtrim(keys.REPORTS, minid=read, approximate=True)
+
+
 def quarantine(client: redis.Redis, refused: Iterable[Refused]) -> None:
     """Keep refused reports for people to see, the newest thousand of them; counts all."""
     rows = list(refused)
@@ -300,6 +344,12 @@ def _is_storable(text: str) -> bool:
     PostgreSQL refuses.
     """
     return "\0" not in text and not any("\ud800" <= it <= "\udfff" for it in text)
+
+
+def _entry_id(text: str) -> tuple[int, int]:
+    """Return a stream entry's id as numbers."""
+    milliseconds, _, sequence = text.partition("-")
+    return int(milliseconds), int(sequence or "0")
 
 
 def _refused(entry: str, reason: str, text: str) -> Refused:

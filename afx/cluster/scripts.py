@@ -44,7 +44,7 @@ class FencedScript:
         answer = self._script(keys=[names.TERM, *keys], args=[term, *args])
         if answer == "FENCED":
             raise FencedError(
-                f"Another coordinator leads: a newer term than {term} has begun in Redis; "
-                "this one stands by."
+                f"Another coordinator leads, or Redis was restarted or replaced since term {term} "
+                "began in it; this one stands by."
             )
         return answer

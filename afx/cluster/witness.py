@@ -73,6 +73,10 @@ class Witness:
             self._forget(incarnation)
         return self._gone & seen
 
+    def can_judge(self, incarnation: str) -> bool:
+        """Return whether the last call of ``dead`` saw if a node's processes had ended."""
+        return incarnation in self._watched
+
     def close(self) -> None:
         """Close all pidfds."""
         for incarnation in list(self._watched):

@@ -29,6 +29,8 @@ class Placed:
     """session → its new assignment."""
     no_room: tuple[int, ...] = ()
     """Sessions whose node had no room."""
+    unreleased: tuple[Active, ...] = ()
+    """The owners in Redis because of which sessions could not be placed."""
 
 
 @dataclass(slots=True)

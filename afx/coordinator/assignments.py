@@ -105,12 +105,13 @@ class AssignmentTable:
     def place(self, proposals: Sequence[Proposal], now: float) -> Placed:
         """Make nodes the owners of sessions, and order them to start.
 
-        A session that is neither placed nor without room has to be planned again:
-        its node has changed since the plan, or the session was removed.
+        A session that is in no part of the answer has to be planned again: its node has
+        changed since the plan, or the session was removed.
         """
-        claimed, no_room = self._ownership.claim(
+        claims = self._ownership.claim(
             [(self._new_assignment(it), it.placement.bytes) for it in proposals]
         )
+        claimed = claims.claimed
         placed = {it.session for it in claimed}
         queued = [it.placement.session for it in proposals if it.queued]
         try:
@@ -120,7 +121,7 @@ class AssignmentTable:
         except peewee.IntegrityError as error:
             log.warning("placement_abandoned", reason=str(error).partition("\n")[0])
             self._withdraw(claimed, now)
-            return Placed({}, tuple(no_room))
+            return Placed({}, claims.no_room, claims.unreleased)
         except BaseException:
             self._withdraw(claimed, now)
             raise
@@ -129,7 +130,7 @@ class AssignmentTable:
         self._schedule.note_gone(placed)
         self._specs.publish(sorted(placed))
         self._order("start", claimed, now)
-        return Placed({it.session: it for it in claimed}, tuple(no_room))
+        return Placed({it.session: it for it in claimed}, claims.no_room, claims.unreleased)
 
     def stop(self, sessions: Iterable[int], now: float) -> None:
         """Order the nodes of sessions to stop them."""

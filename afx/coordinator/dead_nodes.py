@@ -15,6 +15,7 @@ from afx.coordinator.decisions.liveness import DeathReason
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.loss_brake import LossBrake
 from afx.coordinator.orders import Orders
+from afx.coordinator.unknown_sessions import UnknownSessions
 
 _FORGET_SECONDS = 60.0
 
@@ -34,6 +35,7 @@ class DeadNodes:
         capacity: Capacity,
         brake: LossBrake,
         orders: Orders,
+        unknown: UnknownSessions,
         term: int,
     ) -> None:
         self._redis = client
@@ -43,13 +45,15 @@ class DeadNodes:
         self._capacity = capacity
         self._brake = brake
         self._orders = orders
+        self._unknown = unknown
         self._term = term
         self._declared_at: dict[str, float] = {}
         """incarnation → when it was declared dead."""
 
     def free_sessions(self, nodes: Sequence[WorkerView], now: float) -> list[WorkerView]:
         """Find the nodes that are dead, and free their sessions; returns the others."""
-        dead = self._detector.find_dead(nodes, self._table.counts(), now)
+        owners = self._table.counts().keys() | self._unknown.owners()
+        dead = self._detector.find_dead(nodes, owners, now)
         names = {it.incarnation: it.name for it in nodes}
         for incarnation, reason in dead.items():
             if incarnation not in self._declared_at:
@@ -58,6 +62,7 @@ class DeadNodes:
         freed = [it for incarnation in dead for it in self._table.on(incarnation)]
         if freed:
             self._table.end(freed, "its node is down", now)
+        self._unknown.free(dead, now)
         self._forget_old(nodes, now)
         return [it for it in nodes if it.incarnation not in dead]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from afx.cluster.leadership import Leadership
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.witness import Witness
 from afx.coordinator.decisions import liveness
@@ -18,10 +19,10 @@ log = structlog.get_logger()
 class FailureDetector:
     """What one leader has observed of the nodes, on its own monotonic clock."""
 
-    def __init__(self, registry: Registry, profile: LeaseProfile, term: int) -> None:
+    def __init__(self, registry: Registry, profile: LeaseProfile, leadership: Leadership) -> None:
         self._registry = registry
         self._profile = profile
-        self._term = term
+        self._leadership = leadership
         self._witness = Witness()
         self._sightings: dict[str, liveness.Sighting] = {}
         self._fenced_at: dict[str, float] = {}
@@ -34,7 +35,10 @@ class FailureDetector:
         self._witness.close()
 
     def note_witnessed(self, incarnation: str) -> None:
-        """Note that another node saw all processes of an incarnation end."""
+        """Note that another node on its machine saw all processes of an incarnation end.
+
+        What this coordinator sees for itself on its own machine counts more.
+        """
         self._witnessed.add(incarnation)
 
     def is_alive(self, node: WorkerView, now: float) -> bool:
@@ -63,13 +67,14 @@ class FailureDetector:
             if incarnation in before and sighting != before[incarnation]
         }
         live = [it for it in nodes if it.state in LIVE_STATES]
-        processes_gone = self._witness.dead(live) | self._witnessed
+        processes_gone = self._witness.dead(live)
+        processes_gone |= {it for it in self._witnessed if not self._witness.can_judge(it)}
         dead: dict[str, DeathReason] = {}
         for it in nodes:
             if it.state == "left":
                 dead[it.incarnation] = DeathReason.LEFT
             elif it.incarnation in processes_gone:
-                if self._registry.fence(it.name, it.incarnation, self._term):
+                if self._fence(it):
                     dead[it.incarnation] = DeathReason.PROCESSES_GONE
             elif it.state == "fenced":
                 fenced_at = self._fenced_at.setdefault(it.incarnation, now)
@@ -83,9 +88,18 @@ class FailureDetector:
         sighting = self._sightings[node.incarnation]
         if liveness.health(sighting, now, self._profile) != "silent":
             return
-        if self._registry.fence(node.name, node.incarnation, self._term, sighting.seq):
+        if self._fence(node, sighting.seq):
             self._fenced_at[node.incarnation] = now
             log.warning("node_fenced", node=node.name, incarnation=node.incarnation)
+
+    def _fence(self, node: WorkerView, seq: int | None = None) -> bool:
+        return self._registry.fence(
+            node.name,
+            node.incarnation,
+            term=self._leadership.term,
+            run_id=self._leadership.run_id,
+            seq=seq,
+        )
 
     def _missing(
         self, nodes: Sequence[WorkerView], owners: Iterable[str], now: float

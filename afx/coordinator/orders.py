@@ -71,16 +71,30 @@ class Orders:
         items: Sequence[tuple[int, int]],
     ) -> None:
         """Order a node to ``start`` or ``stop`` sessions, given as (session, epoch)."""
+        parts = [
+            tuple(items[begin : begin + SESSIONS_AT_ONCE])
+            for begin in range(0, len(items), SESSIONS_AT_ONCE)
+        ]
+        orders = [SessionOrder(term, it) for it in parts]
+        self._enqueue(_KINDS[kind], node, incarnation, orders, f"{kind} sessions on {node}")
+
+    def ask_inventory(self, term: int, node: str, incarnation: str) -> None:
+        """Order a node to report all sessions that have not ended there."""
+        text = f"list the sessions of {node}"
+        self._enqueue(queues.INVENTORY, node, incarnation, [SessionOrder(term, ())], text)
+
+    def _enqueue(
+        self, kind: str, node: str, incarnation: str, orders: Sequence[SessionOrder], text: str
+    ) -> None:
         queue = self._queue(node, incarnation)
         pipe = self._redis.pipeline()
-        for begin in range(0, len(items), SESSIONS_AT_ONCE):
-            order = SessionOrder(term, tuple(items[begin : begin + SESSIONS_AT_ONCE]))
+        for order in orders:
             now = self._clock()
             envelope = JobEnvelope(
                 purpose=ORDER_PURPOSE,
                 audience=incarnation,
                 job_id=self._new_id(),
-                kind=_KINDS[kind],
+                kind=kind,
                 arguments=encode_order(order),
                 issued=now,
                 expires=now + self._ttl,
@@ -90,7 +104,7 @@ class Orders:
                 self._redis,
                 self._keys,
                 envelope,
-                description=f"{kind} sessions on {node}",
+                description=text,
                 ttl_seconds=int(self._ttl) or 1,
             )
             queue.enqueue_job(job, pipeline=pipe)

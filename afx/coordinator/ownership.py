@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import redis
 
+from afx.cluster import keys
 from afx.cluster.leadership import Leadership
 from afx.cluster.scripts import FencedScript
 from afx.coordinator.wire import Headroom, place_item, release_item
@@ -18,6 +20,17 @@ _PLACED_PER_CALL = 25
 _WRITTEN_PER_CALL = 1000
 
 
+@dataclass(slots=True, frozen=True)
+class Claims:
+    """What became of claims; the node of a session that is in none of these has changed."""
+
+    claimed: tuple[Active, ...]
+    no_room: tuple[int, ...]
+    """Sessions whose node had no room."""
+    unreleased: tuple[Active, ...]
+    """The present owners of sessions that Redis has given to another one."""
+
+
 class Ownership:
     """Claims, releases and restores places on nodes, in one term of leadership.
 
@@ -26,20 +39,18 @@ class Ownership:
     """
 
     def __init__(self, client: redis.Redis, leadership: Leadership, headroom: Headroom) -> None:
+        self._redis = client
         self._leadership = leadership
         self._headroom = headroom
         self._place = FencedScript(client, "place")
         self._release = FencedScript(client, "release")
         self._restore = FencedScript(client, "restore")
 
-    def claim(self, places: Sequence[tuple[Active, int]]) -> tuple[list[Active], list[int]]:
-        """Make nodes the owners of sessions that need so many bytes.
-
-        Returns the assignments that got their place, and the sessions whose node
-        had no room. The node of any other session has changed.
-        """
+    def claim(self, places: Sequence[tuple[Active, int]]) -> Claims:
+        """Make nodes the owners of sessions that need so many bytes."""
         claimed: list[Active] = []
         no_room: list[int] = []
+        owned: list[int] = []
         for part in _parts(places, _PLACED_PER_CALL):
             self._leadership.check()
             items = [place_item(active, needed, self._headroom) for active, needed in part]
@@ -49,7 +60,9 @@ class Ownership:
                     claimed.append(active)
                 elif answer == "NOFIT":
                     no_room.append(active.session)
-        return claimed, no_room
+                elif answer == "OWNED":
+                    owned.append(active.session)
+        return Claims(tuple(claimed), tuple(no_room), tuple(self._owners(owned)))
 
     def release(self, ended: Sequence[Active]) -> None:
         """Take sessions off their nodes, and free their room."""
@@ -60,6 +73,16 @@ class Ownership:
         """Write the owners of sessions where a Redis that lost data has not got them."""
         for part in _parts(actives, _WRITTEN_PER_CALL):
             self._restore(self._leadership.term, args=[release_item(it) for it in part])
+
+    def _owners(self, sessions: Sequence[int]) -> Iterator[Active]:
+        """Return the owners of sessions as Redis has them; a malformed one is passed over."""
+        pipe = self._redis.pipeline(transaction=False)
+        for it in sessions:
+            pipe.hmget(keys.assignment(it), "node", "incarnation", "epoch")
+        for session, owner in zip(sessions, pipe.execute(), strict=True):
+            node, incarnation, epoch = (it or "" for it in owner)
+            if incarnation and epoch.isascii() and epoch.isdecimal():
+                yield Active(session, node, incarnation, int(epoch), "stopping")
 
 
 def _parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -18,6 +18,7 @@ from afx.coordinator.decisions.placement import Node, PlacementRequest, Plan
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.overflow import Overflow
 from afx.coordinator.reservations import Reservations
+from afx.coordinator.unknown_sessions import UnknownSessions
 from models.storage import queue
 from models.storage.placing import Unplaced
 
@@ -49,8 +50,10 @@ class Placer:
         capacity: Capacity,
         reservations: Reservations,
         overflow: Overflow,
+        unknown: UnknownSessions,
     ) -> None:
         self._leadership = leadership
+        self._unknown = unknown
         self._table = table
         self._capacity = capacity
         self._reservations = reservations
@@ -60,9 +63,10 @@ class Placer:
 
     def place(self, waiting: Sequence[Unplaced], ready: Sequence[Node], now: float) -> Outcome:
         """Place sessions; unschedulable ones go to the overflow."""
-        by_id = {it.id: it for it in waiting}
+        by_id = {it.id: it for it in waiting if it.id not in self._unknown}
         order = fairness.fair_order(
-            [Waiter(it.id, it.tier == "premium", it.waited) for it in waiting], self._premium_run
+            [Waiter(it.id, it.tier == "premium", it.waited) for it in by_id.values()],
+            self._premium_run,
         )
         reserved = self._reserved_places(order, ready)
         requests = {
@@ -74,6 +78,7 @@ class Placer:
             [Proposal(it, by_id[it.session].revision, by_id[it.session].queued) for it in planned],
             now,
         )
+        self._unknown.note_unreleased(made.unreleased)
         for it in made.active.values():
             self._capacity.note_start(it.incarnation)
         self._reservations.settle({k: it.incarnation for k, it in made.active.items()})
@@ -84,7 +89,9 @@ class Placer:
         reasons = _reasons(plan, made.no_room, by_id, has_ready_node=bool(ready))
         queued = self._queue(reasons, by_id)
         return Outcome(
-            again=bool(plan.later) or len(made.active) < len(planned) or not queued,
+            again=bool(plan.later)
+            or len(made.active) + len(made.unreleased) < len(planned)
+            or not queued,
             placed=len(made.active),
             unschedulable_premium=tuple(requests[it] for it in plan.full if requests[it].premium),
         )

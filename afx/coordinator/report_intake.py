@@ -8,12 +8,15 @@ import redis
 import structlog
 
 from afx.cluster import events, messages, reports
+from afx.cluster.registry import Registry
 from afx.cluster.reports import (
     Active,
     Batch,
     Died,
     Failed,
     FailureReason,
+    Inventory,
+    Refused,
     Running,
     Stopped,
     Trouble,
@@ -22,7 +25,9 @@ from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.decisions import retry_policy
+from afx.coordinator.decisions.testimony import is_credible
 from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.unknown_sessions import UnknownSessions
 from models.storage import cluster, placing, troubles
 from models.storage.troubles import Failure
 
@@ -30,47 +35,76 @@ log = structlog.get_logger()
 
 
 class ReportIntake:
-    """Reads the stream of reports from where SQL says it was last read.
+    """Reads the stream of reports from where SQL says it was last read in this Redis.
 
-    A report counts if it is of the session's current assignment; any other is
-    outdated. What does not parse is quarantined.
+    A report about a session counts if it is of the session's current assignment, and
+    from the node that has it; any other is outdated. A report of a node's death counts
+    if the witness could see it. What does not parse, or is not credible, is quarantined.
     """
 
     def __init__(
         self,
         client: redis.Redis,
         *,
+        run_id: str,
+        registry: Registry,
         table: AssignmentTable,
         detector: FailureDetector,
         capacity: Capacity,
         checkpoints: Checkpoints,
+        unknown: UnknownSessions,
         block_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
-        """``block_seconds`` is how long ``take`` waits for a report at most."""
+        """Begin after the last report read; at the first one if Redis is another process.
+
+        ``run_id`` is the Redis process's, ``block_seconds`` how long ``take`` waits for
+        a report at most.
+        """
         self._redis = client
         self._table = table
         self._detector = detector
         self._capacity = capacity
         self._checkpoints = checkpoints
+        self._unknown = unknown
         self._block_seconds = block_seconds
         self._monotonic = monotonic
-        self._last = cluster.reports_read()
+        self._run_id = run_id
+        self._registry = registry
+        self._last = reports.position(client, cluster.reports_read(run_id))
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
         batch = reports.read(self._redis, self._last, block_seconds=self._block_seconds)
         if batch.last == self._last:
             return True
-        reports.quarantine(self._redis, batch.refused)
+        deaths, hearsay = self._deaths(batch)
+        reports.quarantine(self._redis, [*batch.refused, *hearsay])
         self._write(batch, self._monotonic())
         self._last = batch.last
+        # What SQL has is not read again by a term that begins at the first report.
+        reports.trim(self._redis, batch.last)
+        for death in deaths:
+            self._detector.note_witnessed(death.incarnation)
         for it in batch.reports:
-            if isinstance(it, Died):
-                self._detector.note_witnessed(it.incarnation)
-            elif isinstance(it, Trouble):
+            if isinstance(it, Trouble) and self._is_current(it):
                 self._announce(it)
         return False
+
+    def _deaths(self, batch: Batch) -> tuple[list[Died], list[Refused]]:
+        """Return the deaths that a witness saw, and the reports that are not believed.
+
+        Of a node in such a report nothing follows: a lease that is not renewed runs out.
+        """
+        claims = [it for it in batch.reports if isinstance(it, Died)]
+        if not claims:
+            return [], []
+        nodes = self._registry.all()
+        deaths = [it for it in claims if is_credible(it, nodes)]
+        hearsay = [it for it in claims if it not in deaths]
+        for it in hearsay:
+            log.warning("death_not_credible", node=it.node, witness=it.witness)
+        return deaths, [reports.not_credible(batch.last, it) for it in hearsay]
 
     def _write(self, batch: Batch, now: float) -> None:
         running = [it for it in batch.reports if isinstance(it, Running) and self._is_current(it)]
@@ -79,7 +113,16 @@ class ReportIntake:
         ]
         failed = [it for it in ended if isinstance(it, Failed)]
         active = [
-            session for it in batch.reports if isinstance(it, Active) for session in it.session_ids
+            session
+            for it in batch.reports
+            if isinstance(it, Active)
+            for session in it.session_ids
+            if self._runs(it, session)
+        ]
+        outdated = [
+            it
+            for it in batch.reports
+            if isinstance(it, Stopped | Failed) and not self._is_current(it)
         ]
         with self._table.change(now) as change:
             change.run([self._table.active[it.session_id] for it in running])
@@ -88,15 +131,25 @@ class ReportIntake:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
             _write_failures(failed)
             placing.note_active(active)
-            cluster.set_reports_read(batch.last)
+            cluster.set_reports_read(self._run_id, batch.last)
+        self._unknown.note_ended(outdated, now)
+        for report in batch.reports:
+            if isinstance(report, Inventory):
+                self._unknown.note_inventory(report)
+            elif isinstance(report, Running) and report.session_id not in self._table.active:
+                self._unknown.note_running(report)
         self._checkpoints.note(active)
         for it in failed:
             self._capacity.note_failure(it.session_id, it.node, now)
             log.warning("session_failed", **_fields(it))
 
-    def _is_current(self, report: Running | Stopped | Failed) -> bool:
+    def _is_current(self, report: Running | Stopped | Failed | Trouble) -> bool:
         it = self._table.current(report.session_id, report.epoch, report.incarnation)
-        return it is not None
+        return it is not None and it.worker == report.node
+
+    def _runs(self, report: Active, session_id: int) -> bool:
+        it = self._table.active.get(session_id)
+        return it is not None and (it.worker, it.incarnation) == (report.node, report.incarnation)
 
     def _announce(self, report: Trouble) -> None:
         log.warning("session_trouble", **_fields(report))

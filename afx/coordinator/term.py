@@ -39,6 +39,7 @@ from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.spec_publisher import SpecPublisher
+from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
 from afx.coordinator.wire import Headroom
 from afx.security.signing import SigningKeys
@@ -98,10 +99,11 @@ class Term:
             tick_seconds=settings.tick_seconds,
             most=placed_per_round,
         )
+        ownership = Ownership(client, leadership, headroom)
         self._table = AssignmentTable(
             assignments.active(),
             leadership=leadership,
-            ownership=Ownership(client, leadership, headroom),
+            ownership=ownership,
             registry=resources.registry,
             orders=resources.orders,
             specs=SpecPublisher(client, leadership.term),
@@ -110,15 +112,25 @@ class Term:
             epochs=EpochCounter(self.generation),
         )
         self._checkpoints.note(self._table.active)
+        self._unknown = UnknownSessions(
+            leadership,
+            table=self._table,
+            ownership=ownership,
+            orders=resources.orders,
+            schedule=schedule,
+        )
         self._capacity = Capacity(settings)
         self._brake = LossBrake(client, hold_seconds=settings.brake_hold_seconds)
-        self._detector = FailureDetector(resources.registry, settings.lease, leadership.term)
+        self._detector = FailureDetector(resources.registry, settings.lease, leadership)
         self._intake = ReportIntake(
             client,
+            run_id=leadership.run_id,
+            registry=resources.registry,
             table=self._table,
             detector=self._detector,
             capacity=self._capacity,
             checkpoints=self._checkpoints,
+            unknown=self._unknown,
             block_seconds=settings.tick_seconds,
             monotonic=monotonic,
         )
@@ -130,6 +142,7 @@ class Term:
             capacity=self._capacity,
             brake=self._brake,
             orders=resources.orders,
+            unknown=self._unknown,
             term=leadership.term,
         )
         self._controls = Controls(
@@ -155,6 +168,7 @@ class Term:
                 capacity=self._capacity,
                 reservations=self._reservations,
                 overflow=overflow,
+                unknown=self._unknown,
             ),
             preemptor=Preemptor(settings, leadership, self._table, self._capacity),
             overflow=overflow,
@@ -179,7 +193,8 @@ class Term:
         2. Free the sessions of dead nodes, and hold placement when most died at once.
         3. Set the nodes' counts in Redis to what SQL says.
         4. Set the nodes' desired states.
-        5. Stop the sessions that should not run, and remove those to be removed.
+        5. Stop the sessions that SQL does not know, and those that should not run; remove
+           those to be removed.
         6. Place the sessions that wait.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
@@ -196,6 +211,7 @@ class Term:
         nodes = self._controls.apply_desired_states(nodes)
         self._brake.update(nodes, now)
         self._learn_sizes(nodes, now)
+        self._unknown.step(nodes, now)
         self._unwanted.stop_and_remove(now)
         ready = self._ready_nodes(nodes, now)
         if not self._brake.is_held(now):

@@ -50,14 +50,19 @@ class DeathWatcher:
                 log.error("death_watch_failed", error=repr(error))
 
     def _check(self) -> None:
-        others = [
-            it
-            for it in self._registry.on_machine(boot_id())
-            if it.name != self._name and it.state in LIVE_STATES
-        ]
+        nodes = {it.name: it for it in self._registry.on_machine(boot_id())}
+        own = nodes.pop(self._name, None)
+        if own is None:
+            return  # the testimony of a node that is not registered does not count
+        others = [it for it in nodes.values() if it.state in LIVE_STATES]
         fresh = self._witness.dead(others) - self._witnessed
         found = [
-            Died(node=it.name, incarnation=it.incarnation)
+            Died(
+                node=it.name,
+                incarnation=it.incarnation,
+                witness=self._name,
+                witness_incarnation=own.incarnation,
+            )
             for it in others
             if it.incarnation in fresh
         ]

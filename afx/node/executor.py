@@ -37,6 +37,9 @@ class OrderHandlers(Protocol):
     async def order_stop(self, term: int, items: list[tuple[int, int]]) -> Answer:
         """Stop sessions, given as (session, epoch)."""
 
+    async def order_inventory(self, term: int) -> Answer:
+        """Report all sessions that have not ended."""
+
 
 class Executor:
     """The bridge from RQ's thread to the host's loop."""
@@ -66,6 +69,7 @@ class Executor:
             kinds={
                 queues.START: JobKind(parse_order, self._start_sessions),
                 queues.STOP: JobKind(parse_order, self._stop_sessions),
+                queues.INVENTORY: JobKind(parse_order, self._report_inventory),
             },
             clock=clock,
         )
@@ -88,6 +92,9 @@ class Executor:
 
     def _stop_sessions(self, order: SessionOrder) -> Answer:
         return self._on_loop(self._handlers.order_stop(order.term, list(order.sessions)))
+
+    def _report_inventory(self, order: SessionOrder) -> Answer:
+        return self._on_loop(self._handlers.order_inventory(order.term))
 
     def _on_loop(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_HANDLER_SECONDS)

@@ -141,6 +141,13 @@ class Host:
             self._runner.do(self._residents.order_stop(session_id, epoch))
         return {"accepted": [session_id for session_id, _ in items], "refused": []}
 
+    async def order_inventory(self, term: int) -> dict[str, list[int]]:
+        """Report all sessions that have not ended: SQL may not know them."""
+        if term >= self._term:
+            self._term = term
+            self.reports.inventory(term, self._residents.inventory())
+        return {"accepted": [], "refused": []}
+
     def close(self) -> None:
         """Stop all sessions, commit and report; then ``run`` returns."""
         self._closing.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -13,6 +14,7 @@ from afx.cluster.reports import (
     Active,
     Failed,
     FailureReason,
+    Inventory,
     Report,
     Running,
     Stopped,
@@ -25,6 +27,8 @@ _GATHER_SECONDS = 0.02
 _RETRY_SECONDS = 0.2
 _MOST = 1_000
 """Reports in one entry of the stream."""
+_LISTED = 1_000
+"""Sessions in one report of an inventory."""
 
 log = structlog.get_logger()
 
@@ -93,6 +97,21 @@ class ReportSender:
     def active(self, session_ids: tuple[int, ...]) -> None:
         """Report which sessions have forwarded something lately."""
         self._add(Active(node=self._node, incarnation=self._incarnation, session_ids=session_ids))
+
+    def inventory(self, term: int, sessions: Sequence[tuple[int, int]]) -> None:
+        """Report all sessions that have not ended, as (session, epoch); asked in a term."""
+        parts = [sessions[it : it + _LISTED] for it in range(0, len(sessions), _LISTED)] or [()]
+        for index, part in enumerate(parts, start=1):
+            self._add(
+                Inventory(
+                    node=self._node,
+                    incarnation=self._incarnation,
+                    term=term,
+                    session_ids=tuple(session_id for session_id, _ in part),
+                    epochs=tuple(epoch for _, epoch in part),
+                    remaining=len(parts) - index,
+                )
+            )
 
     def _add(self, report: Report) -> None:
         self.waiting.append(report)

@@ -147,6 +147,14 @@ class Residents(Generic[S]):
         """Return what has not ended, as far as it has been made."""
         return (it.session for it in self._table.values() if it.session is not None)
 
+    def inventory(self) -> list[tuple[int, int]]:
+        """Return (session, newest epoch to run under) of all that have not ended."""
+        return [
+            (it.session_id, it.next_epoch or it.epoch)
+            for it in self._table.values()
+            if it.phase is not Phase.ENDED
+        ]
+
     # --- orders -----------------------------------------------------------------
 
     def order_start(self, session_id: int, epoch: int) -> tuple[bool, list[Action[S]]]:

@@ -126,6 +126,7 @@ def _tables(db):
         generation = IntegerField()
         term = BigIntegerField()
         reports_read = CharField(max_length=40, constraints=[SQL("DEFAULT '0'")])
+        reports_run_id = CharField(max_length=40, constraints=[SQL("DEFAULT ''")])
 
         class Meta:
             table_name = "cluster_state"

@@ -11,10 +11,19 @@ def begin_generation(term: int, above: int = 0) -> int:
     """Start a new leader's generation of epochs, above any before; returns it.
 
     ``above`` is the highest that Redis knows: a database that was restored may
-    have lost some. Raises FencedError when a newer term has begun already.
+    have lost some. Raises FencedError unless the term is above all that have begun:
+    a Redis that lost data may elect a second leader with the same term.
     """
     with transaction():
-        hold(term)
+        changed = (
+            ClusterState.update(term=term)
+            .where((ClusterState.id == 1) & (ClusterState.term < term))
+            .execute()
+        )
+        if not changed:
+            raise FencedError(
+                f"Term {term}, or a newer one, has begun in SQL; this coordinator stands by."
+            )
         state = ClusterState.get_by_id(1)
         generation = max(int(state.generation), above) + 1
         ClusterState.update(generation=generation).where(ClusterState.id == 1).execute()
@@ -44,12 +53,18 @@ def hold(term: int) -> None:
         )
 
 
-def reports_read() -> str:
-    """Return the id of the last report that is in the database."""
+def reports_read(run_id: str) -> str:
+    """Return the id of the last report that is in the database; "0" for none.
+
+    ``run_id`` is that of the Redis process that has the reports. Another one may give
+    out ids again that were read before, or lower ones.
+    """
     state = ClusterState.get_or_none(ClusterState.id == 1)
-    return str(state.reports_read) if state else "0"
+    return str(state.reports_read) if state and state.reports_run_id == run_id else "0"
 
 
-def set_reports_read(entry: str) -> None:
+def set_reports_read(run_id: str, entry: str) -> None:
     """Note the last report read, in the transaction that wrote what it says."""
-    ClusterState.update(reports_read=entry).where(ClusterState.id == 1).execute()
+    ClusterState.update(reports_run_id=run_id, reports_read=entry).where(
+        ClusterState.id == 1
+    ).execute()

@@ -164,6 +164,7 @@ def _place_all(
     from afx.coordinator.placer import Placer
     from afx.coordinator.reservations import Reservations
     from afx.coordinator.spec_publisher import SpecPublisher
+    from afx.coordinator.unknown_sessions import UnknownSessions
     from afx.coordinator.wire import Headroom
     from afx.security.signing import SigningKeys
     from models.storage import cluster, placing
@@ -172,15 +173,17 @@ def _place_all(
     signing_keys = SigningKeys([b"k" * 32])
     ownership = Ownership(client, leadership, headroom)
     capacity = Capacity(settings)
+    orders = Orders(raw, signing_keys, 60.0)
+    schedule = PlacementSchedule(0.0, cool_down_seconds=0.0, tick_seconds=0.1, most=1_000)
     table = AssignmentTable(
         (),
         leadership=leadership,
         ownership=ownership,
         registry=registry,
-        orders=Orders(raw, signing_keys, 60.0),
+        orders=orders,
         specs=SpecPublisher(client, leadership.term),
         checkpoints=Checkpoints(client, leadership),
-        schedule=PlacementSchedule(0.0, cool_down_seconds=0.0, tick_seconds=0.1, most=1_000),
+        schedule=schedule,
         epochs=EpochCounter(cluster.begin_generation(leadership.term)),
     )
     placer = Placer(
@@ -189,6 +192,9 @@ def _place_all(
         capacity=capacity,
         reservations=Reservations(client, leadership, headroom=headroom, premium_share=0.0),
         overflow=Overflow(raw, signing_keys),
+        unknown=UnknownSessions(
+            leadership, table=table, ownership=ownership, orders=orders, schedule=schedule
+        ),
     )
     calls = _time_scripts(ownership)
     begun = time.perf_counter()

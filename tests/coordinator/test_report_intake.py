@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from support.term_harness import TermHarness, add, running
 
-from afx.cluster import keys, reports
+from afx.cluster import events, keys, reports
 from afx.cluster.reports import Active, FailureReason
-from models.storage import assignments, placing, sessions
+from models.base import transaction
+from models.storage import assignments, cluster, placing, sessions
 from models.tables import Session
 
 
@@ -77,8 +79,7 @@ def test_sessions_that_forwarded_something_are_noted_as_active(harness: TermHarn
 def test_a_new_term_reads_on_where_the_last_one_ended(harness: TermHarness) -> None:
     session = started(harness)
     harness.report_failure(session)
-    harness.term.close()
-    harness.term = harness.new_term()
+    harness.change_leader()
     harness.until(lambda: not assignments.active())
     assert trouble(session) == "Telegram refused a request"
 
@@ -111,3 +112,103 @@ def test_an_entry_that_is_not_utf_8_is_passed_over(harness: TermHarness) -> None
     harness.redis.xadd(keys.REPORTS, {"reports": b"\xff"})
     harness.report_failure(session)
     harness.until(lambda: not assignments.active())
+
+
+@pytest.mark.parametrize("loss", ["flushed, with the clock behind", "another process"])
+def test_reports_of_a_redis_that_lost_its_data_are_read_whatever_their_ids(
+    harness: TermHarness, loss: str
+) -> None:
+    session = started(harness)
+    run_id = str(harness.redis.info("server")["run_id"])
+    harness.redis.delete(keys.REPORTS)
+    with transaction():
+        read = "9999999999999-0" if loss.startswith("flushed") else "1-0"
+        cluster.set_reports_read(run_id if loss.startswith("flushed") else "other", read)
+    harness.report_failure(session)
+    harness.change_leader()
+    harness.until(lambda: not assignments.active())
+
+
+def test_a_position_is_used_only_in_the_stream_that_it_is_of(harness: TermHarness) -> None:
+    session = started(harness)
+    [position] = harness.redis.xrevrange(keys.REPORTS, count=1)
+    run_id = str(harness.redis.info("server")["run_id"])
+    assert cluster.reports_read(run_id) == position[0]
+    assert reports.position(harness.redis, position[0]) == position[0]
+    assert reports.position(harness.redis, "9999999999999-0") == "0"
+    harness.redis.delete(keys.REPORTS)
+    assert reports.position(harness.redis, position[0]) == "0"
+    assert running() == {session}
+
+
+def witnessed(harness: TermHarness, **changes: str) -> reports.Died:
+    died = {"node": "w1", "incarnation": "w1-1", "witness": "w2", "witness_incarnation": "w2-1"}
+    report = reports.Died(**{**died, **changes})
+    reports.publish(harness.redis, [report])
+    return report
+
+
+def state_of(harness: TermHarness, name: str) -> str:
+    return {it.name: it.state for it in harness.registry.all()}[name]
+
+
+def test_a_death_that_a_node_of_the_same_machine_saw_is_believed_at_once(
+    harness: TermHarness,
+) -> None:
+    for name in ("w1", "w2"):
+        harness.add_node(name, boot_id="a boot", pid_namespace="pids")
+    harness.tick()
+    witnessed(harness)
+    harness.tick()
+    assert state_of(harness, "w1") == "fenced"
+    assert not reports.refused_count(harness.redis)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"witness_incarnation": "w2-0"},
+        {"witness": "w1", "witness_incarnation": "w1-1"},
+        {"witness": "w3", "witness_incarnation": "w3-1"},
+        {"witness": "w4", "witness_incarnation": "w4-1"},
+        {"witness": "w5", "witness_incarnation": "w5-1"},
+        {"witness": "w3"},
+    ],
+    ids=str,
+)
+def test_a_death_that_the_witness_cannot_have_seen_fences_nobody_and_is_quarantined(
+    harness: TermHarness, forged: dict[str, str]
+) -> None:
+    """It is another incarnation, the node itself, elsewhere, or not registered."""
+    harness.add_node("w1", boot_id="a boot", pid_namespace="pids")
+    harness.add_node("w2", boot_id="a boot", pid_namespace="pids")
+    harness.add_node("w3", boot_id="another boot", pid_namespace="pids")
+    harness.add_node("w4", boot_id="a boot", pid_namespace="other pids")
+    harness.tick()
+    witnessed(harness, **forged)
+    harness.until(lambda: reports.refused_count(harness.redis) == 1)
+    harness.tick()
+    assert state_of(harness, "w1") == "ready"
+
+
+def test_a_report_about_another_nodes_session_changes_nothing(harness: TermHarness) -> None:
+    session = started(harness)
+    [before] = assignments.active()
+    about = {"session_id": session, "epoch": before.epoch}
+    for node, incarnation in (("w2", before.incarnation), (before.worker, "w2-1")):
+        by = {"node": node, "incarnation": incarnation}
+        reason = reports.TroubleReason.CONNECTION_LOST
+        reports.publish(
+            harness.redis,
+            [
+                Active(**by, session_ids=(session,)),
+                reports.Trouble(**by, **about, reason=reason, text="forged"),
+                reports.Stopped(**by, **about, reason=reports.StopReason.REQUESTED),
+            ],
+        )
+    for _ in range(3):
+        harness.tick()
+    assert assignments.active() == [before]
+    assert not placing.traits([session])[session].active
+    _, found = events.watch(harness.redis, "0")
+    assert not [it for it in found if it["kind"] == "trouble"]

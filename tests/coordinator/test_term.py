@@ -148,8 +148,7 @@ def test_a_new_term_orders_what_should_run_and_stops_nothing(harness: TermHarnes
     before = {it.session: it.epoch for it in assignments.active()}
     harness.orders.sent.clear()
     harness.redis.delete(*(keys.assignment(it) for it in made))
-    harness.term.close()
-    harness.term = harness.new_term()
+    harness.change_leader()
     harness.until(lambda: all(harness.sent("start", it) for it in made))
     assert {it.session: it.epoch for it in assignments.active()} == before
     assert {it.kind for it in harness.orders.sent} == {"start"}

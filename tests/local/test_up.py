@@ -110,7 +110,8 @@ def test_the_coordinator_the_node_and_redis_are_restarted_when_they_are_killed(u
     up.wait("the cluster is complete again", up.is_complete)
     assert up.end() == 0
     assert not private_redis.is_listening(up.home)
-    assert up.messages().count("it is restarted in") == 3
+    # Once for each at least: a node that joins while Redis is away may end once more.
+    assert up.messages().count("it is restarted in") >= 3
     assert "Traceback" not in up.messages()
 
 

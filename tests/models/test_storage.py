@@ -155,6 +155,16 @@ def test_only_the_newest_leader_writes(ids: list[int]) -> None:
         cluster.hold(7)
 
 
+def test_two_leaders_never_begin_with_one_term(database: Any) -> None:
+    """A Redis that failed over may have elected both with the same number."""
+    assert cluster.begin_generation(7) == 1
+    with pytest.raises(FencedError):
+        cluster.begin_generation(7)
+    with base.transaction():
+        cluster.hold(7)  # the first one goes on
+    assert cluster.begin_generation(8) == 2
+
+
 def test_each_leader_has_a_generation_of_its_own(database: Any) -> None:
     assert [cluster.begin_generation(term) for term in (1, 2, 3)] == [1, 2, 3]
 
@@ -438,12 +448,21 @@ def test_after_a_restore_every_assignment_has_ended(ids: list[int]) -> None:
 
 
 def test_how_far_reports_were_read_is_kept_with_what_they_said(ids: list[int]) -> None:
-    assert cluster.reports_read() == "0"
+    assert cluster.reports_read("one") == "0"
     with base.transaction():
-        cluster.set_reports_read("17-3")
+        cluster.set_reports_read("one", "17-3")
     with base.transaction(keep=False):
-        cluster.set_reports_read("18-0")
-    assert cluster.reports_read() == "17-3"
+        cluster.set_reports_read("one", "18-0")
+    assert cluster.reports_read("one") == "17-3"
+
+
+def test_how_far_reports_were_read_means_nothing_in_another_redis(ids: list[int]) -> None:
+    with base.transaction():
+        cluster.set_reports_read("one", "17-3")
+    assert cluster.reports_read("two") == "0"
+    with base.transaction():
+        cluster.set_reports_read("two", "4-0")
+    assert (cluster.reports_read("two"), cluster.reports_read("one")) == ("4-0", "0")
 
 
 def test_one_session_is_described_as_the_list_shows_it(ids: list[int]) -> None:

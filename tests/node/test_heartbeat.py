@@ -94,7 +94,8 @@ def test_a_fenced_node_is_told_so_by_its_heartbeat(
     heartbeater: Heartbeater, redis: redis_module.Redis
 ) -> None:
     redis.set(keys.TERM, 1)
-    Registry(redis).fence("w1", "one", 1)
+    run_id = str(redis.info("server")["run_id"])
+    Registry(redis).fence("w1", "one", term=1, run_id=run_id)
     heartbeater.beat(identity(), IDLE, [], "ready")
     [answer] = answers(heartbeater, 1)
     assert isinstance(answer.error, FencedError)

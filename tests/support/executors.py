@@ -27,6 +27,8 @@ class RunningExecutor:
         self._keys = keys
         self.started: list[tuple[int, int]] = []
         self.stopped: list[tuple[int, int]] = []
+        self.asked: list[int] = []
+        """The terms in which an inventory was ordered."""
         self.raw: redis_module.Redis = connect(redis_url, decode=False)
         self.orders = Orders(self.raw, keys, 60.0)
         self.queue = queues.node(NODE, INCARNATION)
@@ -49,6 +51,10 @@ class RunningExecutor:
     async def order_stop(self, term: int, items: list[tuple[int, int]]) -> dict[str, list[int]]:
         self.stopped += items
         return {"accepted": [session for session, _ in items], "refused": []}
+
+    async def order_inventory(self, term: int) -> dict[str, list[int]]:
+        self.asked.append(term)
+        return {"accepted": [], "refused": []}
 
     def send_good_order(self, session_id: int) -> None:
         """Order a session to start, and wait until the node has done so."""

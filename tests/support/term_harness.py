@@ -6,6 +6,7 @@ are recorded, and obeyed if the test says so.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,21 @@ from afx.cluster import reports
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership
 from afx.cluster.registry import Identity, Metrics, Registry
-from afx.cluster.reports import Failed, FailureReason, Report, Running, Stopped, StopReason
+from afx.cluster.reports import (
+    Failed,
+    FailureReason,
+    Inventory,
+    Report,
+    Running,
+    Stopped,
+    StopReason,
+)
 from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
 from afx.security.signing import SigningKeys
-from models.storage import assignments, rules, sessions, users
+from models.storage import assignments, cluster, rules, sessions, users
 from models.storage.rules import NewRule
 from models.storage.sessions import NewSession
 
@@ -50,9 +59,15 @@ class RecordedOrders(Orders):
 
     def __init__(self) -> None:
         self.sent: list[Order] = []
+        self.asked: list[tuple[int, str, str]] = []
+        """(term, node, incarnation) of each inventory that was asked for."""
 
     def forget(self, node: str, incarnation: str) -> None:
         """Forget nothing: there is no queue."""
+
+    def ask_inventory(self, term: int, node: str, incarnation: str) -> None:
+        """Record that a node was asked what it runs."""
+        self.asked.append((term, node, incarnation))
 
     def send(
         self, kind: str, term: int, node: str, incarnation: str, items: Sequence[tuple[int, int]]
@@ -84,12 +99,14 @@ def running() -> set[int]:
     return {it.session for it in assignments.active() if it.state == "running"}
 
 
-def elect(redis_url: str, holder: str = "test:1:x") -> tuple[LeaderElection, Leadership]:
-    """Return an election, and the leadership that it won."""
+def elect(
+    redis_url: str, holder: str = "test:1:x", above: int = 0
+) -> tuple[LeaderElection, Leadership]:
+    """Return an election, and the leadership that it won, with a term above another one."""
     election = LeaderElection(
         redis_url, holder=holder, ttl_seconds=60.0, stop_seconds=30.0, clock=SYSTEM_CLOCK
     )
-    leadership = election.acquire()
+    leadership = election.acquire(above)
     assert leadership is not None
     return election, leadership
 
@@ -107,9 +124,14 @@ class TermHarness:
         self.orders = RecordedOrders()
         self.obeying = True
         """Whether nodes do what they are ordered, and report it."""
+        self.live: dict[int, set[tuple[str, int]]] = defaultdict(set)
+        """session → (node, epoch) of the obeying nodes that run it now."""
+        self.ran_twice: set[int] = set()
+        """The sessions that two nodes ran at once."""
         self.nodes: dict[str, Identity] = {}
         self._states: dict[str, str] = {}
         self._handled = 0
+        self._redis_url = redis_url
         self._election, self.leadership = elect(redis_url)
         self._settings = load(
             home=home,
@@ -119,10 +141,17 @@ class TermHarness:
         )
         self._restart = CoordinatorRestart()
         self._placed_per_round = placed_per_round
-        self.term = self.new_term()
+        self.term = self._new_term()
 
-    def new_term(self) -> Term:
-        """Build a term as the next leader does, from SQL and Redis."""
+    def change_leader(self) -> None:
+        """End the term, and begin the next one as another leader does, from SQL and Redis."""
+        self.term.close()
+        self.leadership.resign()
+        self._election.close()
+        self._election, self.leadership = elect(self._redis_url, above=cluster.term())
+        self.term = self._new_term()
+
+    def _new_term(self) -> Term:
         resources = Resources(
             settings=self._settings,
             client=self.redis,
@@ -135,9 +164,17 @@ class TermHarness:
         )
         return Term(resources, self.leadership, placed_per_round=self._placed_per_round)
 
-    def add_node(self, name: str, most: int = 100, **labels: str) -> Identity:
+    def add_node(
+        self,
+        name: str,
+        most: int = 100,
+        *,
+        boot_id: str = "another boot",
+        pid_namespace: str = "",
+        **labels: str,
+    ) -> Identity:
         """Register a node that sends heartbeats from now on."""
-        identity = Identity(name, f"{name}-1", "far", "another boot", "", "1:1", most, labels)
+        identity = Identity(name, f"{name}-1", "far", boot_id, pid_namespace, "1:1", most, labels)
         assert self.registry.register(identity, IDLE)
         self.nodes[name] = identity
         return identity
@@ -203,9 +240,38 @@ class TermHarness:
 
     def _obey(self) -> None:
         fresh, self._handled = self.orders.sent[self._handled :], len(self.orders.sent)
-        answers = [_answer(it) for it in fresh if it.node in self.nodes]
-        if answers and self.obeying:
+        asked, self.orders.asked = self.orders.asked, []
+        if not self.obeying:
+            return
+        answers: list[Report] = []
+        for it in fresh:
+            if it.node in self.nodes:
+                self._carry_out(it)
+                answers.append(_answer(it))
+        answers += [self._inventory(*it) for it in asked if it[1] in self.nodes]
+        if answers:
             reports.publish(self.redis, answers)
+
+    def _carry_out(self, order: Order) -> None:
+        live = self.live[order.session]
+        ended = {it for it in live if it[0] not in self.nodes}
+        ended |= {it for it in live if it[0] == order.node and it[1] <= order.epoch}
+        live -= ended
+        if order.kind == "start":
+            live.add((order.node, order.epoch))
+        if len({node for node, _ in live}) > 1:
+            self.ran_twice.add(order.session)
+
+    def _inventory(self, term: int, node: str, incarnation: str) -> Inventory:
+        found = [(it, e) for it, live in self.live.items() for name, e in live if name == node]
+        return Inventory(
+            node=node,
+            incarnation=incarnation,
+            term=term,
+            session_ids=tuple(it for it, _ in found),
+            epochs=tuple(epoch for _, epoch in found),
+            remaining=0,
+        )
 
 
 def _answer(order: Order) -> Report:

@@ -7,6 +7,8 @@
 --   "NOFIT": the node has no room
 --   "STALE": the node is not ready, has another incarnation or was not reconciled in this
 --     term (reconcile.lua), or the session has been placed under this epoch or a newer one
+--   "OWNED": another owner of the session was not released: it may still run there, even
+--     if SQL has lost that, and even if its node has no record any more
 -- Or "FENCED" for an old term.
 -- include: prelude
 -- include: room
@@ -16,10 +18,13 @@ for i = 2, #ARGV do
   local id = string.format('%d', session)
   local worker = 'afx:worker:' .. node
   local assignment = 'afx:session:' .. id .. ':assignment'
-  local last = tonumber(redis.call('HGET', assignment, 'epoch') or '0')
+  local owner = redis.call('HMGET', assignment, 'epoch', 'incarnation')
+  local last = tonumber(owner[1] or '0')
   local reserved = reserved_bytes(worker, id)
   if last >= epoch or not accepts(worker, incarnation, ARGV[1]) then
     answers[i - 1] = 'STALE'
+  elseif owner[2] and owner[2] ~= '' then
+    answers[i - 1] = 'OWNED'
   elseif not reserved and not has_room(worker, bytes, headroom, share, 0) then
     answers[i - 1] = 'NOFIT'
   else

@@ -9,8 +9,8 @@ for i = 2, #ARGV do
   local session, node, incarnation, epoch = unpack(cjson.decode(ARGV[i]))
   local id = string.format('%d', session)
   local assignment = 'afx:session:' .. id .. ':assignment'
-  local owner = redis.call('HMGET', assignment, 'epoch', 'node')
-  if owner[1] == string.format('%.0f', epoch) and owner[2] ~= '' then
+  local owner = redis.call('HMGET', assignment, 'epoch', 'incarnation')
+  if owner[1] == string.format('%.0f', epoch) and owner[2] == incarnation then
     -- Without an owner, commits of the old one are refused from here on.
     redis.call('HSET', assignment, 'node', '', 'incarnation', '')
     local worker = 'afx:worker:' .. node

@@ -1,0 +1,143 @@
+"""Sessions that a node may run although SQL does not know it.
+
+SQL may have lost its last commits, and a leader may have died between SQL and Redis. Such
+a session is stopped, never adopted, and its owner in Redis is released once no node can
+run it: after its node has reported that it stopped, or is dead. Until then it is not placed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from afx.cluster.leadership import Leadership
+from afx.cluster.registry import LIVE_STATES, WorkerView
+from afx.cluster.reports import Failed, Inventory, Running, Stopped
+from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.orders import Orders
+from afx.coordinator.ownership import Ownership
+from afx.coordinator.placement_schedule import PlacementSchedule
+from models.storage.assignments import Active
+
+_REPEAT_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Unknown:
+    active: Active
+    ordered_at: float | None = None
+    """When its node was last ordered to stop it."""
+
+
+class UnknownSessions:
+    """What one leader has found, and what it has asked the nodes for."""
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        *,
+        table: AssignmentTable,
+        ownership: Ownership,
+        orders: Orders,
+        schedule: PlacementSchedule,
+    ) -> None:
+        self._leadership = leadership
+        self._table = table
+        self._ownership = ownership
+        self._orders = orders
+        self._schedule = schedule
+        self._found: dict[int, _Unknown] = {}
+        """session → where it may run."""
+        self._asked_at: dict[str, float] = {}
+        """incarnation → when it was last asked what it runs."""
+        self._answered: set[str] = set()
+        """The incarnations that have said in this term what they run."""
+
+    def __contains__(self, session_id: object) -> bool:
+        """Return whether a node may run a session unknown to SQL: it must not be placed."""
+        return session_id in self._found
+
+    def owners(self) -> set[str]:
+        """Return the incarnations that may run such sessions."""
+        return {it.active.incarnation for it in self._found.values()}
+
+    # --- finding them ---------------------------------------------------------------
+
+    def note_unreleased(self, owners: Iterable[Active]) -> None:
+        """Note the owners in Redis because of which sessions could not be placed."""
+        for it in owners:
+            self._note(it)
+
+    def note_running(self, report: Running) -> None:
+        """Note a report that is not of a current assignment."""
+        self._note(
+            Active(report.session_id, report.node, report.incarnation, report.epoch, "stopping")
+        )
+
+    def note_inventory(self, report: Inventory) -> None:
+        """Compare what a node runs with SQL; an answer to an earlier leader is passed over."""
+        if report.term != self._leadership.term:
+            return
+        for session_id, epoch in zip(report.session_ids, report.epochs, strict=False):
+            self._note(Active(session_id, report.node, report.incarnation, epoch, "stopping"))
+        if not report.remaining:
+            self._answered.add(report.incarnation)
+
+    def _note(self, unknown: Active) -> None:
+        session_id, epoch = unknown.session, unknown.epoch
+        known = self._table.active.get(session_id)
+        if known and known.incarnation == unknown.incarnation and known.epoch >= epoch:
+            return  # it is known, or the node is ordered to start it anew
+        before = self._found.get(session_id)
+        if before is None or before.active.epoch < epoch:
+            self._found[session_id] = _Unknown(unknown)
+            log.warning("session_unknown_to_sql", session=session_id, node=unknown.worker)
+
+    # --- ending them ----------------------------------------------------------------
+
+    def note_ended(self, ended: Sequence[Stopped | Failed], now: float) -> None:
+        """Release sessions that have ended on their nodes and are not of a current assignment."""
+        self._release(
+            [Active(it.session_id, it.node, it.incarnation, it.epoch, "ended") for it in ended], now
+        )
+
+    def free(self, dead: Collection[str], now: float) -> None:
+        """Release the sessions of dead incarnations."""
+        self._release(
+            [it.active for it in self._found.values() if it.active.incarnation in dead], now
+        )
+
+    def step(self, nodes: Sequence[WorkerView], now: float) -> None:
+        """Ask each live node what it runs, and to stop what SQL does not know."""
+        live = {it.incarnation: it.name for it in nodes if it.state in LIVE_STATES}
+        before = now - _REPEAT_SECONDS
+        for incarnation in live.keys() - self._answered:
+            if self._asked_at.get(incarnation, before) <= before:
+                self._asked_at[incarnation] = now
+                self._orders.ask_inventory(self._leadership.term, live[incarnation], incarnation)
+        due: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for it in self._found.values():
+            is_due = it.ordered_at is None or it.ordered_at <= before
+            if is_due and it.active.incarnation in live:
+                it.ordered_at = now
+                due[it.active.incarnation].append((it.active.session, it.active.epoch))
+        for incarnation, items in due.items():
+            term = self._leadership.term
+            self._orders.send("stop", term, live[incarnation], incarnation, items)
+
+    def _release(self, ended: Sequence[Active], now: float) -> None:
+        if not ended:
+            return
+        self._ownership.release(ended)
+        for it in ended:
+            found = self._found.get(it.session)
+            if found and found.active.incarnation == it.incarnation:
+                if it.epoch >= found.active.epoch:
+                    del self._found[it.session]
+        idle = [it.session for it in ended if it.session not in self._table.active]
+        self._schedule.note_ended(idle, now)

@@ -1,0 +1,93 @@
+"""SQL loses its last commits: what nodes run is found, stopped, and never runs twice."""
+
+from __future__ import annotations
+
+import pytest
+from support.term_harness import TermHarness, add, placed, running
+
+from afx.cluster import keys
+from models.storage import assignments, sessions
+from models.tables import SessionAssignment
+
+
+def lose_last(harness: TermHarness, *lost: int) -> None:
+    """Remove the last assignments from SQL, and change the leader."""
+    SessionAssignment.delete().where(SessionAssignment.session_id.in_(lost)).execute()
+    harness.change_leader()
+
+
+def where(harness: TermHarness, session: int) -> set[str]:
+    return {node for node, _ in harness.live[session]}
+
+
+def test_a_session_whose_assignment_sql_has_lost_never_runs_twice(harness: TermHarness) -> None:
+    harness.add_node("w1")
+    lost, kept = add("alice", 2)
+    harness.until(lambda: running() == {lost, kept})
+    harness.add_node("w2", most=1000)
+    lose_last(harness, lost)
+    harness.until(lambda: running() == {lost, kept})
+    assert harness.sent("stop", lost)
+    assert not harness.sent("stop", kept)
+    assert where(harness, lost) == {placed()[lost]}
+    assert not harness.ran_twice
+
+
+def test_a_session_that_sql_has_lost_is_not_placed_while_its_node_is_silent(
+    harness: TermHarness,
+) -> None:
+    """It sends heartbeats and answers nothing: only its end makes the session free."""
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.add_node("w2")
+    harness.obeying = False
+    lose_last(harness, session)
+    for _ in range(40):
+        harness.tick()
+    assert not placed()
+    assert harness.sent("stop", session)
+    harness.kill_node("w1")
+    harness.obeying = True
+    harness.until(lambda: placed() == {session: "w2"} and running() == {session})
+    assert not harness.ran_twice
+
+
+@pytest.mark.parametrize("record", ["fenced", "lost"])
+def test_the_owner_that_a_leader_did_not_release_is_released_when_its_node_has_ended(
+    harness: TermHarness, record: str
+) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.add_node("w2")
+    harness.kill_node("w1")
+    if record == "lost":
+        harness.redis.delete(keys.worker("w1"))
+    lose_last(harness, session)
+    begun = harness.now
+    harness.until(lambda: placed() == {session: "w2"})
+    assert harness.now - begun >= 4.0  # a whole lease, for no process was seen to end
+
+
+def test_a_paused_session_that_sql_has_lost_is_stopped(harness: TermHarness) -> None:
+    """It is not to be placed: only the inventory of its node shows it."""
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    sessions.set_desired_state(sessions.find(str(session)), "paused")
+    harness.redis.delete(keys.assignment(session))
+    lose_last(harness, session)
+    harness.until(lambda: bool(harness.sent("stop", session)) and not where(harness, session))
+    assert not assignments.active()
+
+
+def test_what_is_known_is_not_stopped_by_an_inventory(harness: TermHarness) -> None:
+    harness.add_node("w1")
+    made = add("alice", 3)
+    harness.until(lambda: running() == set(made))
+    harness.change_leader()
+    for _ in range(30):
+        harness.tick()
+    assert {it.kind for it in harness.orders.sent} == {"start"}
+    assert running() == set(made)
