@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +16,22 @@ from afx.cluster.scripts import FencedScript, source
 from afx.errors import AfxError, FencedError
 
 WorkerState = Literal["ready", "cordoned", "draining", "stopping", "recycling", "fenced", "left"]
+_STATES = ("ready", "cordoned", "draining", "stopping", "recycling", "fenced", "left")
 LIVE_STATES = ("ready", "cordoned", "draining", "stopping", "recycling")
+UNREADABLE_SEQ = -1
+"""The heartbeat counter of a record whose own is malformed."""
+_INTEGERS = (
+    "seq",
+    "max_sessions",
+    "assigned",
+    "reserved",
+    "rss",
+    "ram_free",
+    "ram_limit",
+    "sessions",
+    "starting",
+    "forwarded",
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -233,7 +250,7 @@ class Registry:
         return [
             _view(name, fields)
             for name, fields in zip(ordered, pipe.execute(), strict=True)
-            if "seq" in fields
+            if "seq" in fields and "incarnation" in fields
         ]
 
 
@@ -249,29 +266,64 @@ def _flat(metrics: Metrics) -> list[Any]:
 
 
 def _view(name: str, fields: Mapping[str, str]) -> WorkerView:
+    """Return a node's record; a field that is malformed gets a harmless value.
+
+    The node stays in sight, full and without a new heartbeat: one that seemed to be
+    missing would be replaced while it runs.
+    """
+    integers = {it: _integer(fields.get(it, "")) for it in _INTEGERS}
+    numbers = {it: value or 0 for it, value in integers.items()}
+    if None in integers.values():
+        numbers["max_sessions"] = max(1, numbers["max_sessions"])
+        numbers["assigned"] = max(numbers["assigned"], numbers["max_sessions"])
+    state = fields.get("state", "")
+    seq = integers["seq"]
     return WorkerView(
         name=name,
         incarnation=fields["incarnation"],
-        state=fields["state"],  # type: ignore[arg-type]
-        seq=int(fields["seq"]),
-        hostname=fields["hostname"],
-        boot_id=fields["boot_id"],
-        pid_namespace=fields["pid_namespace"],
-        processes=fields["processes"],
-        max_sessions=int(fields["max_sessions"]),
-        assigned=int(fields["assigned"]),
-        reserved=int(fields["reserved"]),
+        state=state if state in _STATES else "cordoned",  # type: ignore[arg-type]
+        seq=UNREADABLE_SEQ if seq is None else seq,
+        hostname=fields.get("hostname", ""),
+        boot_id=fields.get("boot_id", ""),
+        pid_namespace=fields.get("pid_namespace", ""),
+        processes=fields.get("processes", ""),
+        max_sessions=numbers["max_sessions"],
+        assigned=numbers["assigned"],
+        reserved=numbers["reserved"],
         ended=fields.get("ended", ""),
         seen=fields.get("seen", ""),
         metrics=Metrics(
-            rss=int(fields["rss"]),
-            ram_free=int(fields["ram_free"]),
-            ram_limit=int(fields["ram_limit"]),
-            cpu=float(fields["cpu"]),
-            sessions=int(fields["sessions"]),
-            starting=int(fields["starting"]),
-            forwarded=int(fields["forwarded"]),
+            rss=numbers["rss"],
+            ram_free=numbers["ram_free"],
+            ram_limit=numbers["ram_limit"],
+            cpu=_share(fields.get("cpu", "")),
+            sessions=numbers["sessions"],
+            starting=numbers["starting"],
+            forwarded=numbers["forwarded"],
         ),
-        labels=json.loads(fields.get("labels") or "{}"),
-        reconciled_term=int(fields.get("reconciled_term", 0)),
+        labels=_labels(fields.get("labels", "")),
+        reconciled_term=_integer(fields.get("reconciled_term", "0")) or 0,
     )
+
+
+def _integer(text: str) -> int | None:
+    found = re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII)
+    return int(text) if found else None
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+def _labels(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {str(key): value for key, value in found.items() if isinstance(value, str)}

@@ -15,7 +15,10 @@ local node = redis.call('HMGET', KEYS[2], 'incarnation', 'seq')
 if node[1] ~= ARGV[4] then
   return 'GONE'
 end
-if ARGV[5] ~= '' and node[2] ~= ARGV[5] then
+-- A counter that is malformed still is the one that the leader saw as -1; with it no
+-- heartbeat of the node succeeds.
+local same = node[2] == ARGV[5] or (ARGV[5] == '-1' and not tonumber(node[2] or '0'))
+if ARGV[5] ~= '' and not same then
   return 'ALIVE'
 end
 redis.call('HSET', KEYS[2], 'state', 'fenced')
