@@ -54,8 +54,6 @@ class User(Table):
     created_at = UtcField(default=utc_now)
 
     class Meta:
-        """ "user" is a reserved word in Postgres."""
-
         table_name = "users"
 
 
@@ -90,8 +88,6 @@ class Session(Table):
     created_at = UtcField(default=utc_now)
 
     class Meta:
-        """The name is plural, as for all tables."""
-
         table_name = "sessions"
 
 
@@ -118,8 +114,6 @@ class Rule(Table):
     created_at = UtcField(default=utc_now)
 
     class Meta:
-        """A rule's name is unique within its session."""
-
         table_name = "rules"
         indexes = ((("session", "name"), True),)
 
@@ -135,8 +129,6 @@ class SessionCursor(Table):
     saved_at = UtcField(default=utc_now)
 
     class Meta:
-        """Plural."""
-
         table_name = "session_cursors"
 
 
@@ -160,8 +152,6 @@ class Worker(Table):
     last_seen = UtcField(default=utc_now)
 
     class Meta:
-        """Plural."""
-
         table_name = "workers"
 
 
@@ -217,8 +207,6 @@ class SessionQueue(Table):
     attempts = IntegerField(default=1)
 
     class Meta:
-        """One row per session in the queue."""
-
         table_name = "session_queue"
 
 
@@ -246,8 +234,6 @@ class WorkerTask(Table):
     finished_at = UtcField(null=True)
 
     class Meta:
-        """History is read by kind and state."""
-
         table_name = "worker_tasks"
         indexes = ((("kind", "state"), False),)
 
@@ -293,8 +279,6 @@ class WorkerControl(Table):
     finished_at = UtcField(null=True)
 
     class Meta:
-        """History is read by node."""
-
         table_name = "worker_controls"
         indexes = ((("worker",), False),)
 
@@ -333,8 +317,6 @@ class WorkerAnalytics(Table):
     load_max = FloatField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
-        """Read by node and time, rolled up and pruned by time."""
-
         table_name = "worker_analytics"
         indexes = ((("worker", "span", "at"), True), (("span", "at"), False))
 
@@ -351,8 +333,6 @@ class ScalingEvent(Table):
     figures = JsonField()
 
     class Meta:
-        """Plural."""
-
         table_name = "scaling_events"
 
 
@@ -369,8 +349,6 @@ class ApiToken(Table):
     revoked_at = UtcField(null=True)
 
     class Meta:
-        """Plural."""
-
         table_name = "api_tokens"
 
 
@@ -391,8 +369,6 @@ class AuditEntry(Table):
     digest = CharField(max_length=64)
 
     class Meta:
-        """A log."""
-
         table_name = "audit_log"
 
 
@@ -404,8 +380,6 @@ class AuditHead(Table):
     digest = CharField(max_length=64, default="")
 
     class Meta:
-        """One row."""
-
         table_name = "audit_head"
 
 
@@ -427,8 +401,6 @@ class ClusterState(Table):
     """Minutes before this time are rolled up into hours."""
 
     class Meta:
-        """One row."""
-
         table_name = "cluster_state"
 
 

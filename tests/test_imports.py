@@ -15,7 +15,7 @@ OURS = ("afx", "cli", "jobs", "models", "tests")
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}
 BASICS = ("afx.config", "afx.errors")
 """What every folder may import of ``afx``."""
-VALUES = ("afx.clock", "afx.lease", "afx.logs")
+VALUES = ("afx.clock", "afx.lease", "afx.logs", "afx.reasons")
 """What runs for long may import besides."""
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("cli", "afx.operations", "afx.app", "afx.config_text", "afx.__version__"),
@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *VALUES,
     ),
     "jobs": ("jobs", "afx.tasks", "afx.node", "afx.cluster"),
-    "afx/telegram": ("afx.telegram", "afx.forwarding"),
+    "afx/telegram": ("afx.telegram", "afx.forwarding", "afx.reasons"),
     "afx/forwarding": ("afx.forwarding",),
     "afx/cluster": ("afx.cluster", "afx.security", *VALUES),
     "afx/security": ("afx.security",),
@@ -67,8 +67,6 @@ EXCEPTIONS: dict[str, tuple[str, ...]] = {
     "cli/redis.py": ("afx.local",),
     # The leader's own plan, until it is a pure decision.
     "afx/operations/rebalancing.py": ("afx.coordinator.capacity",),
-    # The reasons of reports, until they are in a module of values.
-    "afx/telegram/updates.py": ("afx.cluster.reports",),
 }
 STARTERS = ("afx.lab", "afx.local", "afx.sandbox")
 """What starts whole clusters: may import anything, and only faces may import it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from afx.cluster.reports import Failed, FailureReason, Stopped, StopReason
+from afx.cluster.reports import Failed, Stopped
+from afx.reasons import FailureReason, StopReason
 
 _STOPPED = {
     StopReason.REQUESTED: "stopped on request",

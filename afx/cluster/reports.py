@@ -13,65 +13,18 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from typing import Any, ClassVar
 
 import redis
 
 from afx.cluster import keys
+from afx.reasons import FailureReason, StopReason, TroubleReason
 
 _REPORTS_LIMIT = 200_000
 _REFUSED_LIMIT = 1_000
 _REFUSED_TEXT_LIMIT = 2_000
 _TEXT_LIMIT = 1_000
 _INT_LIMIT = 2**63
-
-
-class StopReason(StrEnum):
-    """Why a session stopped on a node."""
-
-    REQUESTED = "requested"
-    """The coordinator ordered it."""
-    SUPERSEDED = "superseded"
-    """The node was ordered to run it under a newer epoch."""
-    CANCELLED = "cancelled"
-    """It was ordered to stop before its start had ended."""
-    NODE_STOPPING = "node_stopping"
-    FENCED = "fenced"
-    """Redis says that it belongs to another node, or to a newer epoch."""
-    ALREADY_ENDED = "already_ended"
-    """It had ended before under the epoch of the order."""
-
-
-class FailureReason(StrEnum):
-    """Why a session could not start, or could not go on."""
-
-    LOGIN_LOST = "login_lost"
-    """Telegram no longer accepts the login; a new sign-in is needed."""
-    LOGIN_UNREADABLE = "login_unreadable"
-    """The sealed login does not open with this node's key."""
-    SPEC_MISSING = "spec_missing"
-    SPEC_INVALID = "spec_invalid"
-    CHAT_UNKNOWN = "chat_unknown"
-    CHAT_UNREADABLE = "chat_unreadable"
-    START_TIMEOUT = "start_timeout"
-    CONNECTION_FAILED = "connection_failed"
-    """Telegram could not be reached, or did not answer."""
-    TELEGRAM_ERROR = "telegram_error"
-    INTERNAL_ERROR = "internal_error"
-
-
-class TroubleReason(StrEnum):
-    """What hinders a session that goes on all the same."""
-
-    CONNECTION_LOST = "connection_lost"
-    RECONNECT_FAILED = "reconnect_failed"
-    MESSAGE_REFUSED = "message_refused"
-    DIFFERENCE_REFUSED = "difference_refused"
-    SOURCE_UNREADABLE = "source_unreadable"
-    SEND_FAILED = "send_failed"
-    """A send keeps failing for a reason that is not known to pass."""
-    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ from afx.cluster.reports import (
     Batch,
     Died,
     Failed,
-    FailureReason,
     Inventory,
     Refused,
     Running,
@@ -28,6 +27,7 @@ from afx.coordinator.decisions import retry_policy
 from afx.coordinator.decisions.testimony import is_credible
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.unknown_sessions import UnknownSessions
+from afx.reasons import FailureReason
 from models.storage import cluster, placing, troubles
 from models.storage.troubles import Failure
 

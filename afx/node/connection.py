@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import structlog
 
 from afx.clock import Clock
-from afx.cluster.reports import TroubleReason
+from afx.reasons import TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import is_lost_login
 

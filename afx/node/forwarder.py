@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Protocol
 
-from afx.cluster.reports import TroubleReason
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, loops
 from afx.node.lane import Lane
 from afx.node.loop_guard import LoopGuard
+from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers

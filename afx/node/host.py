@@ -20,7 +20,6 @@ import structlog
 
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.connection import connect_async
-from afx.cluster.reports import TroubleReason
 from afx.config import Settings
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
@@ -30,6 +29,7 @@ from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
 from afx.node.session import Environment, HostedSession, Totals
 from afx.node.session_runner import SessionRunner, why_it_failed
+from afx.reasons import TroubleReason
 from afx.security.vault import Vault
 from afx.telegram.client import guarded_connection
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from afx.cluster.reports import TroubleReason
 from afx.forwarding.pipeline import Delivery
+from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.errors import is_lost_login
 from afx.telegram.sender import Outcome, send

@@ -10,18 +10,8 @@ import redis
 import structlog
 
 from afx.cluster import reports
-from afx.cluster.reports import (
-    Active,
-    Failed,
-    FailureReason,
-    Inventory,
-    Report,
-    Running,
-    Stopped,
-    StopReason,
-    Trouble,
-    TroubleReason,
-)
+from afx.cluster.reports import Active, Failed, Inventory, Report, Running, Stopped, Trouble
+from afx.reasons import FailureReason, StopReason, TroubleReason
 
 _GATHER_SECONDS = 0.02
 _RETRY_SECONDS = 0.2

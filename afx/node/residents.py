@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from afx.cluster.reports import FailureReason, StopReason
+from afx.reasons import FailureReason, StopReason
 
 S = TypeVar("S")
 

@@ -10,11 +10,11 @@ from telethon import utils
 from telethon.tl import types
 
 from afx.clock import Clock
-from afx.cluster.reports import FailureReason, TroubleReason
 from afx.cluster.specs import SessionSpec
 from afx.forwarding.rules import ResolvedRule, compile_routes
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder, Link, Pause
+from afx.reasons import FailureReason, TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers, UnknownChatError
 from afx.telegram.positions import UnreadableSourceError, cursor_fields, set_positions

@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from telethon.errors import RPCError
 
-from afx.cluster.reports import FailureReason
 from afx.config import Settings
 from afx.errors import SecretError
 from afx.node.commit_loop import CommitLoop
@@ -37,6 +36,7 @@ from afx.node.residents import (
 )
 from afx.node.session import Environment, HostedSession, StartError
 from afx.node.session_loader import Loaded, load
+from afx.reasons import FailureReason
 from afx.security.vault import Vault
 from afx.telegram.errors import error_name, is_lost_login
 from afx.telegram.session import StoredSession

@@ -17,8 +17,8 @@ import structlog
 from telethon import errors
 from telethon.tl import types
 
-from afx.cluster.reports import TroubleReason
 from afx.forwarding.pipeline import Incoming
+from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import (

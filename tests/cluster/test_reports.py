@@ -9,19 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afx.cluster import keys, reports
-from afx.cluster.reports import (
-    Active,
-    Died,
-    Failed,
-    FailureReason,
-    Inventory,
-    Report,
-    Running,
-    Stopped,
-    StopReason,
-    Trouble,
-    TroubleReason,
-)
+from afx.cluster.reports import Active, Died, Failed, Inventory, Report, Running, Stopped, Trouble
+from afx.reasons import FailureReason, StopReason, TroubleReason
 
 SESSION = {"node": "w1", "incarnation": "one", "session_id": 7, "epoch": 5}
 EACH: list[Report] = [

@@ -8,7 +8,8 @@ import pytest
 from support.term_harness import TermHarness, add, running
 
 from afx.cluster import events, keys, reports
-from afx.cluster.reports import Active, FailureReason
+from afx.cluster.reports import Active
+from afx.reasons import FailureReason, StopReason, TroubleReason
 from models.base import transaction
 from models.storage import assignments, cluster, placing, sessions
 from models.tables import Session
@@ -197,13 +198,13 @@ def test_a_report_about_another_nodes_session_changes_nothing(harness: TermHarne
     about = {"session_id": session, "epoch": before.epoch}
     for node, incarnation in (("w2", before.incarnation), (before.worker, "w2-1")):
         by = {"node": node, "incarnation": incarnation}
-        reason = reports.TroubleReason.CONNECTION_LOST
+        reason = TroubleReason.CONNECTION_LOST
         reports.publish(
             harness.redis,
             [
                 Active(**by, session_ids=(session,)),
                 reports.Trouble(**by, **about, reason=reason, text="forged"),
-                reports.Stopped(**by, **about, reason=reports.StopReason.REQUESTED),
+                reports.Stopped(**by, **about, reason=StopReason.REQUESTED),
             ],
         )
     for _ in range(3):

@@ -11,8 +11,8 @@ import pytest
 from telethon import errors
 
 from afx.clock import SYSTEM_CLOCK
-from afx.cluster.reports import TroubleReason
 from afx.node.connection import Connection, State
+from afx.reasons import TroubleReason
 
 
 class Client:

@@ -8,8 +8,8 @@ import redis as redis_module
 
 from afx.cluster import keys, reports
 from afx.cluster.connection import connect_async
-from afx.cluster.reports import StopReason
 from afx.node.report_sender import ReportSender
+from afx.reasons import StopReason
 
 
 def test_reports_that_redis_refuses_are_sent_later_in_their_order(

@@ -17,7 +17,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from afx.cluster.reports import FailureReason, StopReason
 from afx.node.residents import (
     Action,
     Begin,
@@ -31,6 +30,7 @@ from afx.node.residents import (
     Resident,
     Residents,
 )
+from afx.reasons import FailureReason, StopReason
 
 SESSIONS = st.integers(1, 2)
 EPOCHS = st.integers(1, 6)

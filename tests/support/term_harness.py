@@ -19,19 +19,12 @@ from afx.cluster import reports
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership
 from afx.cluster.registry import Identity, Metrics, Registry
-from afx.cluster.reports import (
-    Failed,
-    FailureReason,
-    Inventory,
-    Report,
-    Running,
-    Stopped,
-    StopReason,
-)
+from afx.cluster.reports import Failed, Inventory, Report, Running, Stopped
 from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
+from afx.reasons import FailureReason, StopReason
 from afx.security.signing import SigningKeys
 from models.storage import assignments, cluster, rules, sessions, users
 from models.storage.rules import NewRule
