@@ -60,5 +60,7 @@ def _print(found: ClusterStatus) -> None:
         print(f"troubled     {found.troubled} sessions: see 'afx session list --trouble'")
     if found.reports_refused:
         print(f"refused      {found.reports_refused} reports of nodes that could not be read")
+    if found.jobs_refused:
+        print(f"refused      {found.jobs_refused} jobs that are not signed, or not for their node")
     if found.sandbox:
         print("sandbox      a local Telegram runs here: nothing goes to the real one")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from afx.cluster import events, keys
+from afx.cluster import events, keys, refused_jobs
 from afx.cluster.leadership import read_leader
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.reports import refused_count
@@ -39,6 +39,8 @@ class ClusterStatus:
     """Those that are not finished."""
     reports_refused: int
     """Reports of nodes that did not parse."""
+    jobs_refused: int
+    """Jobs in Redis that are not signed, or not for their node."""
     sandbox: bool
     """Whether a local Telegram runs in this home."""
 
@@ -91,6 +93,7 @@ def status(context: Context) -> ClusterStatus:
         forwarded=sum(it.metrics.forwarded for it in live),
         controls=len(controls.open_ones()),
         reports_refused=refused_count(client),
+        jobs_refused=refused_jobs.count(client),
         sandbox=(context.settings.home / "sandbox.json").exists(),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis as redis_module
 from support.hosts import INCARNATION, KEY, NODE, host_on, settle
-from support.sandbox import Town, play, until
+from support.sandbox import SandboxHarness, run_scenario, until
 from telethon.tl import functions
 
 from afx.cluster import keys
@@ -27,7 +27,7 @@ Scenario = Callable[["HostBench"], Coroutine[Any, Any, None]]
 class HostBench:
     """One host, one account, and what the host has reported."""
 
-    def __init__(self, sandbox: Town, host: Host, redis: redis_module.Redis) -> None:
+    def __init__(self, sandbox: SandboxHarness, host: Host, redis: redis_module.Redis) -> None:
         self.sandbox = sandbox
         self.host = host
         self.account: Account = sandbox.server.world.add_account()
@@ -68,16 +68,16 @@ class HostBench:
 
 @pytest.fixture
 def run(redis_url: str, redis: redis_module.Redis, home: Any) -> Callable[[Scenario], None]:
-    def run_scenario(scenario: Scenario) -> None:
-        async def main(sandbox: Town) -> None:
+    def run_on_host(scenario: Scenario) -> None:
+        async def main(sandbox: SandboxHarness) -> None:
             async with host_on(redis_url, home) as host:
                 bench = HostBench(sandbox, host, redis)
                 await scenario(bench)
                 assert not sandbox.server.connections.overlaps
 
-        play(main)
+        run_scenario(main)
 
-    return run_scenario
+    return run_on_host
 
 
 class Flood:

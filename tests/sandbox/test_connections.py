@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from support.sandbox import Town, play, until
+from support.sandbox import SandboxHarness, run_scenario, until
 from telethon import errors
 from telethon.tl import functions
 
 
 def test_a_login_that_is_used_twice_at_once_is_revoked_and_the_overlap_recorded() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         login = sandbox.login(account)
         first = await sandbox.client(login, auto_reconnect=False)
@@ -20,11 +20,11 @@ def test_a_login_that_is_used_twice_at_once_is_revoked_and_the_overlap_recorded(
         assert sandbox.server.connections.overlaps[0].account == account.id
         assert first
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_login_that_moves_after_a_clean_disconnect_is_not_revoked() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         login = sandbox.login(sandbox.server.world.add_account())
         for _ in range(5):
             client = await sandbox.client(login)
@@ -32,13 +32,13 @@ def test_a_login_that_moves_after_a_clean_disconnect_is_not_revoked() -> None:
             await client.disconnect()
         assert not sandbox.server.connections.overlaps
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_an_old_connection_that_is_open_but_silent_revokes_nothing() -> None:
     """As that of a stopped process: its socket is open, but it never answers."""
 
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         login = sandbox.login(sandbox.server.world.add_account())
         first = await sandbox.client(login, auto_reconnect=False)
         for loop in (first._sender._recv_loop_handle, first._sender._send_loop_handle):
@@ -47,11 +47,11 @@ def test_an_old_connection_that_is_open_but_silent_revokes_nothing() -> None:
         await second.get_me()
         assert not sandbox.server.connections.overlaps
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_cut_and_refused_connections_come_back_when_the_fault_ends() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         login = sandbox.login(sandbox.server.world.add_account())
         client = await sandbox.client(login, connection_retries=1000, retry_delay=0.01)
         sandbox.server.faults.refusing = True
@@ -61,11 +61,11 @@ def test_cut_and_refused_connections_come_back_when_the_fault_ends() -> None:
         await until(lambda: sandbox.server.connections)
         assert await client.get_me()
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_login_that_signs_out_receives_no_more_updates() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         client = await sandbox.client(sandbox.login(account))
         await client.get_me()
@@ -75,4 +75,4 @@ def test_a_login_that_signs_out_receives_no_more_updates() -> None:
         with pytest.raises(errors.AuthKeyUnregisteredError):
             await client(functions.updates.GetStateRequest())
 
-    play(scenario)
+    run_scenario(scenario)

@@ -6,14 +6,14 @@ import asyncio
 import json
 from typing import Any
 
-from support.sandbox import Town, play
+from support.sandbox import SandboxHarness, run_scenario
 from telethon.tl import functions, types
 
 from afx.sandbox.control.listener import ControlListener
 from afx.sandbox.judge.verdict import Verdict
 
 
-async def answers(sandbox: Town, *lines: bytes) -> list[dict[str, Any]]:
+async def answers(sandbox: SandboxHarness, *lines: bytes) -> list[dict[str, Any]]:
     """Send lines to a control channel and return its answers."""
     control = ControlListener(sandbox.server)
     await control.start()
@@ -34,7 +34,7 @@ def call(name: str, /, **arguments: Any) -> bytes:
 
 
 def test_what_is_posted_and_copied_by_hand_shows_in_the_verdict() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         source, to = sandbox.channel(account), sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
@@ -49,22 +49,22 @@ def test_what_is_posted_and_copied_by_hand_shows_in_the_verdict() -> None:
         assert posted == {"ok": 1}
         assert (verdict.posted, verdict.sent, verdict.expected) == (1, 1, 0)
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_an_account_from_the_control_channel_can_sign_in() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         [made] = await answers(sandbox, call("provision", count=1, name="Alice"))
         [account] = made["ok"]
         client = await sandbox.client(account["login"])
         me = await client.get_me()
         assert (me.id, me.first_name) == (account["account"], "Alice")
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_call_that_fails_is_answered_and_the_next_one_works() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         lines = [
             call("no_such_call"),
             call("post", chat=5, text="to an unknown account"),
@@ -77,12 +77,12 @@ def test_a_call_that_fails_is_answered_and_the_next_one_works() -> None:
         assert [list(it) for it in failed] == [["error"]] * 5
         assert good["ok"]["done"]
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_flow_without_chats_is_refused() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         [refused] = await answers(sandbox, call("flow", chats=[], count=1, rate=1))
         assert "a flow needs chats" in refused["error"]
 
-    play(scenario)
+    run_scenario(scenario)

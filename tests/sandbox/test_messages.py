@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.sandbox import Town, play
+from support.sandbox import SandboxHarness, run_scenario
 from telethon import errors
 from telethon.tl import functions, types
 
@@ -13,7 +13,7 @@ from afx.sandbox.judge.flow import post
 
 
 def test_messages_can_be_sent_read_edited_and_deleted() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
@@ -30,11 +30,11 @@ def test_messages_can_be_sent_read_edited_and_deleted() -> None:
         await client.delete_messages(channel.marked, sent.id)
         assert len(await client.get_messages(channel.marked, 5)) == 0
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_long_hiscenario_comes_in_pages_both_ways() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(account)
         for number in range(1, 251):
@@ -46,11 +46,11 @@ def test_a_long_hiscenario_comes_in_pages_both_ways() -> None:
         assert newest_first == list(range(250, 0, -1))
         assert oldest_first == list(range(1, 251))
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_the_same_random_id_is_refused() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account), request_retries=1)
@@ -62,11 +62,11 @@ def test_the_same_random_id_is_refused() -> None:
             await future
         assert len(channel.box.messages) == 1
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_flood_wait_names_its_seconds() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(posters=(account,))
         sandbox.server.faults.add_flood(account.id, channel.marked, 20)
@@ -76,11 +76,11 @@ def test_a_flood_wait_names_its_seconds() -> None:
             await client.send_message(channel.marked, "hello")
         assert caught.value.seconds == 20
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_only_posters_may_post_in_a_channel() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(account)
         client = await sandbox.client(sandbox.login(account))
@@ -88,11 +88,11 @@ def test_only_posters_may_post_in_a_channel() -> None:
         with pytest.raises(errors.ChatWriteForbiddenError):
             await client.send_message(channel.marked, "hello")
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_protected_channel_cannot_be_forwarded() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         source, to = sandbox.channel(account), sandbox.channel(posters=(account,))
         source.noforwards = True
@@ -102,11 +102,11 @@ def test_a_protected_channel_cannot_be_forwarded() -> None:
         with pytest.raises(errors.ChatForwardsRestrictedError):
             await client.forward_messages(to.marked, 1, source.marked)
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_message_for_later_is_refused_and_one_that_is_due_is_sent() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
@@ -117,4 +117,4 @@ def test_a_message_for_later_is_refused_and_one_that_is_due_is_sent() -> None:
         await client.send_message(channel.marked, "at once", schedule=now)
         assert [it.text for it in channel.box.messages.values()] == ["at once"]
 
-    play(scenario)
+    run_scenario(scenario)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.sandbox import Town, play
+from support.sandbox import SandboxHarness, run_scenario
 from telethon import errors
 from telethon.network import (
     ConnectionTcpAbridged,
@@ -17,30 +17,30 @@ from telethon.tl import functions
     "transport", [ConnectionTcpFull, ConnectionTcpAbridged, ConnectionTcpIntermediate]
 )
 def test_a_client_exchanges_keys_and_signs_in_by_code(transport: type) -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         client = await sandbox.client(connection=transport)
         await client.send_code_request("99966123")
         me = await client.sign_in("99966123", sandbox.server.sign_ins.code("99966123"))
         assert (await client.get_me()).id == me.id
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_wrong_code_is_refused() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         client = await sandbox.client()
         await client.send_code_request("99966123")
         wrong = f"{(int(sandbox.server.sign_ins.code('99966123')) + 1) % 100_000:05d}"
         with pytest.raises(errors.PhoneCodeInvalidError):
             await client.sign_in("99966123", wrong)
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_without_a_login_nothing_else_is_answered() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         client = await sandbox.client()
         with pytest.raises(errors.AuthKeyUnregisteredError):
             await client(functions.updates.GetStateRequest())
 
-    play(scenario)
+    run_scenario(scenario)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.sandbox import Town, play
+from support.sandbox import SandboxHarness, run_scenario
 from telethon.tl import functions, types
 
 
@@ -19,21 +19,21 @@ from telethon.tl import functions, types
     ids=["status", "typing", "read mark in a channel"],
 )
 def test_a_client_s_notices_are_answered_with_true(request_for: Any) -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
         peer = types.InputPeerChannel(channel.id, channel.hash)
         assert await client(request_for(peer)) is True
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_read_mark_in_a_private_chat_moves_no_pts() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         client = await sandbox.client(sandbox.login(account))
         answer = await client(functions.messages.ReadHistoryRequest(types.InputPeerSelf(), 1))
         assert (answer.pts, answer.pts_count) == (account.box.pts, 0)
 
-    play(scenario)
+    run_scenario(scenario)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.sandbox import Town, play, until
+from support.sandbox import SandboxHarness, run_scenario, until
 from telethon import errors, events
 from telethon.tl import functions, types
 
 
 def test_a_private_message_reaches_the_other_with_right_pts() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         alice, bob = sandbox.server.world.add_account(), sandbox.server.world.add_account()
         his = await sandbox.client(sandbox.login(bob))
         got: list[Any] = []
@@ -25,11 +25,11 @@ def test_a_private_message_reaches_the_other_with_right_pts() -> None:
         assert [it.raw_text for it in got] == ["one", "two", "three"]
         assert (await his(functions.updates.GetStateRequest())).pts == bob.box.pts == 4
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_group_message_reaches_all_members() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         members = [sandbox.server.world.add_account() for _ in range(3)]
         group = sandbox.server.world.add_group("group", members[0].id, [it.id for it in members])
         clients = [await sandbox.client(sandbox.login(it)) for it in members]
@@ -41,11 +41,11 @@ def test_a_group_message_reaches_all_members() -> None:
         )
         await until(lambda: got == ["hi", "hi"])
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_difference_holds_what_was_missed_and_the_ids_of_own_sends() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         alice, bob = sandbox.server.world.add_account(), sandbox.server.world.add_account()
         hers = await sandbox.client(sandbox.login(alice))
         await hers(
@@ -60,11 +60,11 @@ def test_a_difference_holds_what_was_missed_and_the_ids_of_own_sends() -> None:
         ids = [it for it in diff.other_updates if isinstance(it, types.UpdateMessageID)]
         assert [(it.random_id, it.id) for it in ids] == [(77, diff.new_messages[0].id)]
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_channel_difference_comes_in_slices_and_ends() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(account)
         for number in range(130):
@@ -82,11 +82,11 @@ def test_a_channel_difference_comes_in_slices_and_ends() -> None:
                 break
         assert (texts, sizes, pts) == ([str(it) for it in range(130)], [100, 30], 131)
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def test_a_cursor_that_is_too_old_is_answered_with_too_long() -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(account)
         for number in range(30):
@@ -96,7 +96,7 @@ def test_a_cursor_that_is_too_old_is_answered_with_too_long() -> None:
         assert isinstance(diff, types.updates.ChannelDifferenceTooLong)
         assert diff.dialog.pts == 31
 
-    play(scenario, log_limit=10)
+    run_scenario(scenario, log_limit=10)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_a_cursor_that_is_too_old_is_answered_with_too_long() -> None:
 def test_a_difference_from_no_state_is_refused(
     pts: int, date: datetime | None, refusal: type[Exception]
 ) -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         client = await sandbox.client(sandbox.login(sandbox.server.world.add_account()))
         with pytest.raises(refusal):
             await client(functions.updates.GetDifferenceRequest(pts=pts, date=date, qts=0))
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def test_a_difference_from_no_state_is_refused(
     ],
 )
 def test_a_channel_difference_from_no_state_is_refused(pts: int, refusal: type[Exception]) -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(account)
         client = await sandbox.client(sandbox.login(account))
         with pytest.raises(refusal):
             await client(_channel_difference(channel, pts))
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 def _channel_difference(channel: Any, pts: int) -> Any:

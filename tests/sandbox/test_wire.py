@@ -8,7 +8,7 @@ import zlib
 from typing import Any
 
 import pytest
-from support.sandbox import Town, play
+from support.sandbox import SandboxHarness, run_scenario
 from telethon import errors
 from telethon.tl import TLObject, TLRequest, functions, types
 
@@ -36,11 +36,11 @@ UNKNOWN = struct.pack("<I", 0x12345678)
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
 def test_a_packed_request_is_answered(compress: Any) -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         client = await sandbox.client(sandbox.login(sandbox.server.world.add_account()))
         assert isinstance(await client(Frame(packed(compress(GET_STATE)))), types.updates.State)
 
-    play(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_packed_request_is_answered(compress: Any) -> None:
     ids=["no packed data", "cut packed data", "unknown method", "cut request", "unknown argument"],
 )
 def test_what_cannot_be_read_is_refused_and_the_connection_stays(data: bytes, name: str) -> None:
-    async def scenario(sandbox: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         client = await sandbox.client(sandbox.login(sandbox.server.world.add_account()))
         await client.get_me()
         [connection] = sandbox.server.connections
@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_refused_and_the_connection_stays(data: bytes, na
         assert await client.get_me()
         assert list(sandbox.server.connections) == [connection]
 
-    play(scenario)
+    run_scenario(scenario)
     with pytest.raises(RpcError, match=name):
         messages.read_object(
             messages.unpack(data) if messages.kind(data) == messages.GZIP_PACKED else data

@@ -16,7 +16,7 @@ from afx.sandbox.server import SandboxServer
 from afx.sandbox.telegram.peers import Account, Channel
 
 
-class Town:
+class SandboxHarness:
     """A sandbox with helpers; everything ends with the test."""
 
     def __init__(self, server: SandboxServer) -> None:
@@ -52,25 +52,27 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def town(**options: Any) -> AsyncIterator[Town]:
+async def running_sandbox(**options: Any) -> AsyncIterator[SandboxHarness]:
     from telethon.crypto import rsa
 
     server = SandboxServer(**options)
     await server.start()
     rsa.add_key(server.rsa.public_pem.decode(), old=False)
-    held = Town(server)
+    sandbox = SandboxHarness(server)
     try:
-        yield held
+        yield sandbox
     finally:
-        await held.close()
+        await sandbox.close()
 
 
-def play(story: Callable[[Town], Coroutine[Any, Any, None]], **options: Any) -> None:
-    """Run a test's coroutine in a fresh town."""
+def run_scenario(
+    scenario: Callable[[SandboxHarness], Coroutine[Any, Any, None]], **options: Any
+) -> None:
+    """Run a test's coroutine in a fresh sandbox."""
 
     async def main() -> None:
-        async with asyncio.timeout(30), town(**options) as held:
-            await story(held)
+        async with asyncio.timeout(30), running_sandbox(**options) as sandbox:
+            await scenario(sandbox)
 
     asyncio.run(main())
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from support.sandbox import Town, play
+from support.sandbox import SandboxHarness, run_scenario
 
 from afx.errors import UnreachableError, UsageError
 from afx.sandbox.telegram import srp
@@ -15,8 +15,8 @@ from afx.telegram.login import Server, Signed, sign_in
 Answer = Callable[[str], str]
 
 
-def at(place: Town) -> Server:
-    server = place.server
+def at(sandbox: SandboxHarness) -> Server:
+    server = sandbox.server
     return Server(server.host, server.port, server.rsa.public_pem.decode())
 
 
@@ -28,100 +28,104 @@ def asker(answer: Answer) -> Callable[[str, bool], Awaitable[str]]:
     return ask
 
 
-async def by_phone(place: Town, answer: Answer, phone: str = "99966123") -> Signed:
-    return await sign_in(api_id=1, api_hash="x", ask=asker(answer), phone=phone, server=at(place))
+async def by_phone(sandbox: SandboxHarness, answer: Answer, phone: str = "99966123") -> Signed:
+    return await sign_in(api_id=1, api_hash="x", ask=asker(answer), phone=phone, server=at(sandbox))
 
 
-async def by_qr(place: Town, show: Callable[[str], None], answer: Answer) -> Signed:
-    return await sign_in(api_id=1, api_hash="x", ask=asker(answer), show_qr=show, server=at(place))
+async def by_qr(sandbox: SandboxHarness, show: Callable[[str], None], answer: Answer) -> Signed:
+    return await sign_in(
+        api_id=1, api_hash="x", ask=asker(answer), show_qr=show, server=at(sandbox)
+    )
 
 
-async def works(place: Town, signed: Signed) -> int:
-    client = await place.client(signed.login)
+async def works(sandbox: SandboxHarness, signed: Signed) -> int:
+    client = await sandbox.client(signed.login)
     return int((await client.get_me()).id)
 
 
 def test_a_code_makes_a_login_that_works() -> None:
-    async def story(place: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         questions: list[str] = []
 
         def answer(question: str) -> str:
             questions.append(question)
-            return "+999 661 23" if "Phone" in question else place.server.sign_ins.code("99966123")
+            return (
+                "+999 661 23" if "Phone" in question else sandbox.server.sign_ins.code("99966123")
+            )
 
-        signed = await by_phone(place, answer, phone="")
-        assert str(await works(place, signed)) in signed.account
+        signed = await by_phone(sandbox, answer, phone="")
+        assert str(await works(sandbox, signed)) in signed.account
         assert len(questions) == 2
 
-    play(story)
+    run_scenario(scenario)
 
 
 def test_a_wrong_code_may_be_corrected_and_not_for_ever() -> None:
-    async def story(place: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         codes = iter(["", "abc", "right"])
 
         def answer(_: str) -> str:
             text = next(codes)
-            return place.server.sign_ins.code("99966123") if text == "right" else text
+            return sandbox.server.sign_ins.code("99966123") if text == "right" else text
 
-        await by_phone(place, answer)
+        await by_phone(sandbox, answer)
         with pytest.raises(UsageError, match="three times"):
-            await by_phone(place, lambda _: "000000")
+            await by_phone(sandbox, lambda _: "000000")
 
-    play(story)
+    run_scenario(scenario)
 
 
 def test_the_password_of_the_second_step_is_asked_for_and_checked() -> None:
-    async def story(place: Town) -> None:
-        account = place.server.world.add_account("99966123")
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account("99966123")
         account.password = srp.verifier("pässword")
         words = iter(["wrong", "pässword"])
 
         def answer(question: str) -> str:
             if "Password" in question:
                 return next(words)
-            return place.server.sign_ins.code("99966123")
+            return sandbox.server.sign_ins.code("99966123")
 
-        assert await works(place, await by_phone(place, answer)) == account.id
+        assert await works(sandbox, await by_phone(sandbox, answer)) == account.id
         words = iter(["no"] * 3)
         with pytest.raises(UsageError, match="password was wrong three times"):
-            await by_phone(place, answer)
+            await by_phone(sandbox, answer)
 
-    play(story)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("password", ["", "secret"])
 def test_a_scanned_qr_code_makes_a_login_that_works(password: str) -> None:
-    async def story(place: Town) -> None:
-        account = place.server.world.add_account("99966123")
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account("99966123")
         account.password = srp.verifier(password) if password else None
 
         def show(url: str) -> None:
             loop = asyncio.get_running_loop()
-            loop.call_later(0.05, place.server.sign_ins.qr.scan, url, account.id)
+            loop.call_later(0.05, sandbox.server.sign_ins.qr.scan, url, account.id)
 
-        signed = await by_qr(place, show, lambda _: password)
-        assert await works(place, signed) == account.id
+        signed = await by_qr(sandbox, show, lambda _: password)
+        assert await works(sandbox, signed) == account.id
 
-    play(story)
+    run_scenario(scenario)
 
 
 def test_a_code_that_nobody_shows_is_not_scanned() -> None:
-    async def story(place: Town) -> None:
-        account = place.server.world.add_account("99966123")
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account("99966123")
         for url in ("", "nonsense", "tg://login?token=AAAA", "tg://login?token=%%%"):
-            assert not place.server.sign_ins.qr.scan(url, account.id)
+            assert not sandbox.server.sign_ins.qr.scan(url, account.id)
 
-    play(story)
+    run_scenario(scenario)
 
 
 def test_refusals_are_sentences() -> None:
-    async def story(place: Town) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
         for phone in ("12", "no phone"):
             with pytest.raises(UsageError, match="phone number"):
-                await by_phone(place, lambda _: "", phone=phone)
-        gone = Server("127.0.0.1", 1, at(place).public_key)
+                await by_phone(sandbox, lambda _: "", phone=phone)
+        gone = Server("127.0.0.1", 1, at(sandbox).public_key)
         with pytest.raises(UnreachableError, match="does not answer"):
             await sign_in(api_id=1, api_hash="x", ask=asker(lambda _: ""), server=gone)
 
-    play(story)
+    run_scenario(scenario)

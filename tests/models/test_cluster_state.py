@@ -1,0 +1,92 @@
+"""The generation of a leader, its fence and what it stores; on SQLite and on Postgres."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from afx.errors import ConfigError, FencedError, UnreachableError
+from models import base, tables
+from models.storage import (
+    assignments,
+    cluster,
+    users,
+)
+from models.storage.assignments import Active
+
+
+def test_only_the_newest_leader_writes(ids: list[int]) -> None:
+    cluster.begin_generation(7)
+    with pytest.raises(FencedError), base.transaction():
+        cluster.hold(6)
+    with pytest.raises(FencedError):
+        cluster.begin_generation(6)
+    with base.transaction():
+        cluster.hold(7)
+
+
+def test_two_leaders_never_begin_with_one_term(database: Any) -> None:
+    """A Redis that failed over may have elected both with the same number."""
+    assert cluster.begin_generation(7) == 1
+    with pytest.raises(FencedError):
+        cluster.begin_generation(7)
+    with base.transaction():
+        cluster.hold(7)  # the first one goes on
+    assert cluster.begin_generation(8) == 2
+
+
+def test_each_leader_has_a_generation_of_its_own(database: Any) -> None:
+    assert [cluster.begin_generation(term) for term in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_a_generation_is_above_all_that_were(ids: list[int]) -> None:
+    assert cluster.begin_generation(5, above=40) == 41
+    assert cluster.begin_generation(6, above=3) == 42
+    assert cluster.term() == 6
+
+
+def test_what_a_fenced_leader_wrote_with_it_is_undone(ids: list[int]) -> None:
+    cluster.begin_generation(9)
+    with pytest.raises(FencedError), base.transaction():
+        assignments.create_many([Active(ids[0], "w1", "one", 1, "assigned")])
+        cluster.hold(8)
+    assert assignments.active() == []
+
+
+def test_how_far_reports_were_read_is_kept_with_what_they_said(ids: list[int]) -> None:
+    assert cluster.reports_read("one") == "0"
+    with base.transaction():
+        cluster.set_reports_read("one", "17-3")
+    with base.transaction(keep=False):
+        cluster.set_reports_read("one", "18-0")
+    assert cluster.reports_read("one") == "17-3"
+
+
+def test_how_far_reports_were_read_means_nothing_in_another_redis(ids: list[int]) -> None:
+    with base.transaction():
+        cluster.set_reports_read("one", "17-3")
+    assert cluster.reports_read("two") == "0"
+    with base.transaction():
+        cluster.set_reports_read("two", "4-0")
+    assert (cluster.reports_read("two"), cluster.reports_read("one")) == ("4-0", "0")
+
+
+def test_an_instant_comes_back_as_it_was(database: Any) -> None:
+    at = datetime(2026, 3, 29, 2, 30, 0, 123456, UTC)
+    tables.User.create(name="then", created_at=at)
+    assert users.find("then").created_at == at
+    with pytest.raises(ValueError, match="naive"):
+        tables.User.create(name="naive", created_at=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_a_database_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match="postgresql"):
+        base.open_database("mysql://x/y")
+
+
+def test_a_database_that_does_not_answer_is_told_in_words(home: Path) -> None:
+    with pytest.raises(UnreachableError, match="AFX_DATABASE_URL"):
+        base.open_database(f"sqlite:///{home}/missing/afx.db")

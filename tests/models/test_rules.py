@@ -1,0 +1,49 @@
+"""Rules in the database, on SQLite and on Postgres."""
+
+from __future__ import annotations
+
+import pytest
+
+from afx.errors import UsageError
+from models.storage import (
+    rules,
+    sessions,
+)
+from models.storage.rules import NewRule
+
+
+def test_a_rule_is_changed_only_where_it_differs(ids: list[int]) -> None:
+    rule = rules.find("s0/r")
+    before = sessions.find("s0").revision
+    assert not rules.change(rule, mode="copy", enabled=True, sources=["-1"])
+    assert sessions.find("s0").revision == before
+    assert rules.change(rule, enabled=False)
+    assert sessions.find("s0").revision == before + 1
+    assert rules.for_sessions(ids[:1]) == {}
+    assert [it.name for it in rules.for_sessions(ids[:1], enabled=False)[ids[0]]] == ["r"]
+
+
+def test_rules_are_found_by_id_and_by_path(ids: list[int]) -> None:
+    rule = rules.create(sessions.find("s0"), ["-1"], ["-3"])
+    assert rule.name == "rule-2"
+    assert rules.find(str(rule.id)).id == rules.find("s0/rule-2").id == rule.id
+    assert rules.paths_beginning("s0/") == ["s0/r", "s0/rule-2"]
+    for text in ("s0/none", "none", "999", "", "/"):
+        with pytest.raises(UsageError):
+            rules.find(text)
+    rules.remove(rule)
+    assert rules.count() == 3
+
+
+def test_rules_of_one_name_in_a_session_are_refused_whole(ids: list[int]) -> None:
+    with pytest.raises(UsageError, match="nothing was added"):
+        rules.create_many([NewRule(ids[0], "new", [], []), NewRule(ids[0], "r", [], [])])
+    assert rules.count() == 3
+
+
+def test_rules_are_listed_by_session_and_by_state(ids: list[int]) -> None:
+    rules.change(rules.find("s1/r"), enabled=False)
+    assert [it["session"] for it in rules.listing(enabled=False).rows] == ["s1"]
+    assert [it["id"] for it in rules.listing(session=sessions.find("s2")).rows] == [3]
+    page = rules.listing(limit=2)
+    assert [it["session"] for it in rules.listing(after=page.next).rows] == ["s2"]

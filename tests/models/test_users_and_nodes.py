@@ -1,0 +1,91 @@
+"""Users, nodes and how each is found by its name; on SQLite and on Postgres."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from afx.errors import UsageError
+from models import base
+from models.storage import (
+    placing,
+    sessions,
+    users,
+    workers,
+)
+from models.storage.sessions import NewSession
+from models.storage.workers import Seen
+
+
+def test_nodes_are_noted_once_by_name(database: Any) -> None:
+    for incarnation in ("one", "two"):
+        with base.transaction():
+            workers.seen_many([Seen("w1", incarnation, "host", "ready")])
+    assert [it["incarnation"] for it in workers.listing().rows] == ["two"]
+
+
+def test_unknown_names_are_told_with_the_command_that_lists_them(database: Any) -> None:
+    with pytest.raises(UsageError, match="afx user list"):
+        users.find("nobody")
+    with pytest.raises(UsageError, match="afx session list"):
+        sessions.find("nothing")
+
+
+def test_a_beginning_finds_what_it_alone_can_mean(ids: list[int]) -> None:
+    sessions.create_many(users.find("alice"), [NewSession("main-account", "x")])
+    assert sessions.find("mai").name == "main-account"
+    assert sessions.find(str(ids[0])).name == "s0"
+    with pytest.raises(UsageError, match="may mean s0, s1, s2"):
+        sessions.find("s")
+    with pytest.raises(UsageError, match="afx session list"):
+        sessions.find("")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "a\nb", "a\x1b[2J", " a", "12", "-x", "\u202ea"])
+def test_a_name_that_nobody_could_type_or_read_is_refused(ids: list[int], name: str) -> None:
+    with pytest.raises(UsageError):
+        users.create(name)
+    with pytest.raises(UsageError):
+        sessions.create(users.find("alice"), NewSession(name, "x"))
+
+
+def test_sql_in_a_name_is_a_name(ids: list[int]) -> None:
+    name = "'; DROP TABLE users; --%_?"
+    users.create(name)
+    assert users.find(name).name == name
+    assert users.names_beginning("'; DROP") == [name]
+
+
+def test_what_is_wanted_of_a_node_stays_over_its_restart(database: Any) -> None:
+    for incarnation in ("one", "two"):
+        with base.transaction():
+            workers.seen_many([Seen("w1", incarnation, "host", "ready", 7)])
+        if incarnation == "one":
+            workers.set_desired_state("w1", "cordoned")
+    assert workers.desired_states() == {"w1": "cordoned"}
+    assert workers.forwarded() == {"two": 7}
+    workers.remove("w1")
+    with pytest.raises(UsageError):
+        workers.remove("w1")
+
+
+def test_a_users_tier_is_changed(ids: list[int]) -> None:
+    users.create("bob")
+    users.set_tier(users.find("alice"), "premium")
+    assert users.count_by_tier() == {"premium": 1, "free": 1}
+    assert placing.unplaced(1)[0].tier == "premium"
+    assert [it["sessions"] for it in users.listing(tier="premium").rows] == [3]
+    with pytest.raises(UsageError, match="premium or free"):
+        users.set_tier(users.find("bob"), "gold")
+
+
+def test_nodes_are_found_by_a_beginning(database: Any) -> None:
+    with base.transaction():
+        workers.seen_many(Seen(name, "i", "h", "ready") for name in ("east-1", "east-2", "west-1"))
+    assert workers.find("west").name == "west-1"
+    assert workers.names_beginning("east") == ["east-1", "east-2"]
+    with pytest.raises(UsageError, match="may mean east-1, east-2"):
+        workers.find("east")
+    page = workers.listing(limit=2)
+    assert [it["name"] for it in workers.listing(after=page.next).rows] == ["west-1"]

@@ -1,0 +1,200 @@
+"""What a hosted session does about refusals, errors and lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import RefusingHandler, one_rule, say, texts
+from telethon import errors
+from telethon.tl import functions
+
+from afx.node import lane
+from afx.node.session import StartError
+from afx.telegram import client, updates
+from afx.telegram.messages import incoming
+from afx.telegram.sender import send
+
+
+def test_a_cut_connection_loses_and_doubles_nothing() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        wanted = [f"message {number}" for number in range(200)]
+        for number, text in enumerate(wanted):
+            say(sandbox, source, text)
+            if number % 60 == 30:
+                await asyncio.sleep(0.01)
+                sandbox.server.connections.drop(account.id)
+        await until(lambda: len(texts(to)) >= 200)
+        assert texts(to) == wanted
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_flood_wait_holds_up_only_its_own_destination() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, slow = one_rule(sandbox)
+        quick = sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, slow, "copy"), (source, quick, "copy"))
+        await session.start()
+        sandbox.server.faults.add_flood(account.id, slow.marked, 2.0)
+        say(sandbox, source, "one", "two", "three")
+        await until(lambda: texts(quick) == ["one", "two", "three"])
+        assert texts(slow) == []
+        cursor = harness.commit(session)[f"channel:{source.id}"]
+        assert cursor == "1", "the cursor waits for the slow destination"
+        await until(lambda: texts(slow) == ["one", "two", "three"])
+        await until(lambda: harness.commit(session)[f"channel:{source.id}"] == "4")
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_destination_that_refuses_is_reported_and_holds_up_nothing() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        closed = sandbox.channel(account)
+        session = harness.session(account, (source, closed, "copy"), (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: harness.troubles and texts(to))
+        assert "CHAT_WRITE_FORBIDDEN" in harness.troubles[0]
+        await until(lambda: harness.commit(session)[f"channel:{source.id}"] == "2")
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_chat_that_the_account_does_not_know_is_a_reason_not_to_start() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, _to = one_rule(sandbox)
+        session = harness.session(account, (source, "@nobody_here", "copy"))
+        with pytest.raises(StartError, match="@nobody_here"):
+            await session.start()
+        await session.stop()
+        await until(lambda: not sandbox.server.connections)
+
+    run_scenario(scenario)
+
+
+def test_a_revoked_login_ends_the_session_at_once() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        for key in sandbox.server.keys.values():
+            key.revoked = True
+        say(sandbox, source, "never copied")
+        await until(lambda: harness.lost)
+        assert isinstance(harness.lost[0], errors.AuthKeyDuplicatedError)
+        await session.stop()
+        assert not sandbox.server.connections
+
+    run_scenario(scenario)
+
+
+def test_without_a_lease_not_a_byte_is_written() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        before = sandbox.server.api.requests
+        harness.may_write = False
+        say(sandbox, source, "one", "two")
+        await until(lambda: not sandbox.server.connections)
+        await asyncio.sleep(0.3)
+        assert sandbox.server.api.requests == before
+        assert texts(to) == []
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("name", ["TOPIC_CLOSED", "PRIVACY_PREMIUM_REQUIRED"])
+def test_a_406_about_one_message_is_reported_and_does_not_end_the_session(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    RefusingHandler(monkeypatch, functions.messages.SendMessageRequest, (406, name))
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: harness.troubles)
+        say(sandbox, source, "two")
+        await until(lambda: texts(to) == ["two"])
+        assert name in harness.troubles[0]
+        assert not harness.lost
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_update_that_cannot_be_handled_is_reported_and_fetched_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail_once(message: Any) -> Any:
+        monkeypatch.setattr(updates, "incoming", incoming)
+        raise TypeError("a message of a new kind")
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        monkeypatch.setattr(updates, "incoming", fail_once)
+        say(sandbox, source, "one")
+        await until(lambda: harness.troubles)
+        say(sandbox, source, "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_error_in_a_lane_is_reported_and_does_not_reconnect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail_once(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(lane, "send", send)
+        raise ValueError("no access hash is known")
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        connections = set(sandbox.server.connections)
+        monkeypatch.setattr(lane, "send", fail_once)
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        assert "no access hash" in harness.troubles[0]
+        assert set(sandbox.server.connections) == connections
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_request_without_an_answer_leads_to_a_new_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        monkeypatch.setattr(client, "REQUEST_SECONDS", 0.2)
+        sandbox.server.faults.delay_seconds = 3600.0
+        session.poll()
+        await until(lambda: harness.troubles)
+        sandbox.server.faults.delay_seconds = 0.0
+        monkeypatch.setattr(client, "REQUEST_SECONDS", 30.0)
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        assert "NoAnswer" in harness.troubles[0]
+        await session.stop()
+
+    run_scenario(scenario)
