@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 __all__ = [
     "ProcessServers",
     "SignedIn",
+    "check_key",
     "context_for",
     "node_name",
     "opened",
+    "private_redis",
+    "run_cluster",
     "run_coordinator",
     "run_sandbox",
     "run_worker",
     "sandbox_client",
     "sign_in",
+    "stop_private_redis",
 ]
 
 _LONGEST_NODE_NAME = 100
@@ -102,6 +106,45 @@ def run_worker(settings: Settings, name: str) -> bool:
         client.ping()
         client.close()
     return Supervisor(settings, url, name).run()
+
+
+def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]) -> None:
+    """Run a whole cluster on this machine until it is stopped; ``notify`` gets its news.
+
+    Raises UsageError when one runs in this home already.
+    """
+    from afx.local import cluster
+    from afx.local.home_lock import home_lock
+
+    make_home(settings.home)
+    with home_lock(settings.home, "up", "afx up"):
+        # The database and the key exist before the coordinator looks for them.
+        with ProcessServers(settings) as servers:
+            servers.open_database(create=True)
+            servers.vault()
+        cluster.run_cluster(settings, nodes=nodes, notify=notify)
+
+
+def private_redis(settings: Settings) -> tuple[bool, str]:
+    """Return whether the private Redis of the home runs, and its URL."""
+    from afx.local import private_redis as server
+
+    return server.is_running(settings.home), server.url_for(settings.home)
+
+
+def stop_private_redis(settings: Settings) -> bool:
+    """Save and stop the private Redis of the home; False when none runs."""
+    from afx.local import private_redis as server
+
+    return server.stop(settings.home)
+
+
+def check_key(settings: Settings) -> None:
+    """Raise SecretError when the home has a key file that holds no key."""
+    from afx.security.keyfile import KEY_FILE, read_keys
+
+    if (settings.home / KEY_FILE).exists():
+        read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
 
 
 def run_sandbox(

@@ -40,12 +40,10 @@ def check(json: common.Json = False) -> None:
 
     Example:  afx config check
     """
+    from afx.app import check_key
     from afx.config import config_file
-    from afx.security.keyfile import KEY_FILE, read_keys
 
-    settings = common.settings()
-    if (settings.home / KEY_FILE).exists():
-        read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
+    check_key(common.settings())
     path = config_file()
     if json:
         output.print_json({"ok": True, "file": str(path) if path else None})

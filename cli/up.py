@@ -21,16 +21,7 @@ def up(
 
     Example:  afx up --workers 3
     """
-    from afx.config import make_home
-    from afx.local.cluster import run_cluster
-    from afx.local.home_lock import home_lock
+    from afx import app
 
-    servers = invocation.open()
-    settings = servers.settings
-    make_home(settings.home)
-    with home_lock(settings.home, "up", "afx up"):
-        # The database and the key exist before the coordinator looks for them.
-        servers.open_database(create=True)
-        servers.close()
-        servers.vault()
-        run_cluster(settings, nodes=workers, notify=lambda line: print(line, file=sys.stderr))
+    settings = invocation.open().settings
+    app.run_cluster(settings, nodes=workers, notify=lambda line: print(line, file=sys.stderr))

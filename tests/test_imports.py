@@ -61,10 +61,7 @@ EXCEPTIONS: dict[str, tuple[str, ...]] = {
     "afx/operations/doctor.py": ("afx.node.resources",),
     "afx/operations/home_checks.py": ("afx.local",),
     "afx/operations/redis_checks.py": ("afx.local",),
-    "cli/config.py": ("afx.security.keyfile",),
     "cli/demo.py": ("afx.lab", "afx.local"),
-    "cli/up.py": ("afx.local",),
-    "cli/redis.py": ("afx.local",),
     # The leader's own plan, until it is a pure decision.
     "afx/operations/rebalancing.py": ("afx.coordinator.capacity",),
 }
