@@ -18,10 +18,10 @@ def login() -> str:
     from telethon.crypto import AuthKey
     from telethon.sessions import StringSession
 
-    held = StringSession()
-    held.set_dc(2, "127.0.0.1", 4430)
-    held.auth_key = AuthKey(b"\7" * 256)
-    return str(held.save())
+    login = StringSession()
+    login.set_dc(2, "127.0.0.1", 4430)
+    login.auth_key = AuthKey(b"\7" * 256)
+    return str(login.save())
 
 
 def test_help_names_every_command(afx: Run) -> None:
@@ -35,11 +35,11 @@ def test_users_sessions_and_rules_are_added_and_listed(afx: Run) -> None:
     from telethon.crypto import AuthKey
     from telethon.sessions import StringSession
 
-    held = StringSession()
-    held.set_dc(2, "127.0.0.1", 4430)
-    held.auth_key = AuthKey(b"\1" * 256)
+    login = StringSession()
+    login.set_dc(2, "127.0.0.1", 4430)
+    login.auth_key = AuthKey(b"\1" * 256)
     assert afx("user", "add", "alice", "--tier", "premium").returncode == 0
-    added = afx("session", "import", "main", "--user", "alice", stdin=held.save())
+    added = afx("session", "import", "main", "--user", "alice", stdin=login.save())
     assert added.returncode == 0, added.stderr
     assert afx("rule", "add", "main", "--from", "t.me/news", "--to", "-1001234").returncode == 0
     assert json.loads(afx("user", "list", "--json").stdout)[0]["tier"] == "premium"
@@ -54,15 +54,15 @@ def test_a_login_lies_encrypted_in_the_database(afx: Run, home: Path) -> None:
     from telethon.crypto import AuthKey
     from telethon.sessions import StringSession
 
-    held = StringSession()
-    held.set_dc(2, "127.0.0.1", 4430)
-    held.auth_key = AuthKey(b"\7" * 256)
+    login = StringSession()
+    login.set_dc(2, "127.0.0.1", 4430)
+    login.auth_key = AuthKey(b"\7" * 256)
     afx("user", "add", "alice")
     done = afx(
-        "session", "import", "main", "--user", "alice", stdin=held.save(), AFX_LOG_LEVEL="debug"
+        "session", "import", "main", "--user", "alice", stdin=login.save(), AFX_LOG_LEVEL="debug"
     )
     assert done.returncode == 0
-    secret = held.save()[10:60]
+    secret = login.save()[10:60]
     assert secret not in done.stdout + done.stderr
     for path in home.glob("afx.db*"):
         assert secret.encode() not in path.read_bytes()

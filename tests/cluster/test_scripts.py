@@ -167,8 +167,8 @@ def test_one_coordinator_leads_and_each_new_one_has_a_higher_term(
     lead = redis.register_script(source("lead"))
     resign = redis.register_script(source("resign"))
 
-    def tried(holder: str, held: int = 0, above: int = 0) -> int:
-        return int(lead(keys=[keys.LEADER, keys.TERM], args=[holder, 5000, held, above]))
+    def tried(holder: str, current: int = 0, above: int = 0) -> int:
+        return int(lead(keys=[keys.LEADER, keys.TERM], args=[holder, 5000, current, above]))
 
     assert [tried("a"), tried("b"), tried("a", 1), tried("b", 1)] == [1, -1, 1, -1]
     assert resign(keys=[keys.LEADER], args=["b"]) == 0

@@ -11,7 +11,7 @@ MIB = 1024 * 1024
 
 
 def node(name: str, **fields: object) -> Node:
-    held: dict[str, object] = {
+    defaults: dict[str, object] = {
         "name": name,
         "incarnation": f"i-{name}",
         "free_bytes": 1000 * MIB,
@@ -21,7 +21,7 @@ def node(name: str, **fields: object) -> Node:
         "max_sessions": 100,
         "starts": 40,
     }
-    return Node(**{**held, **fields})  # type: ignore[arg-type]
+    return Node(**{**defaults, **fields})  # type: ignore[arg-type]
 
 
 nodes = st.lists(
@@ -71,9 +71,9 @@ def test_every_session_is_placed_or_waits_for_a_reason(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
-    told = [it.session for it in made.placed]
-    told += [*made.full, *made.later, *made.unmatched]
-    assert sorted(told) == [it.session for it in wanted]
+    answered = [it.session for it in made.placed]
+    answered += [*made.full, *made.later, *made.unmatched]
+    assert sorted(answered) == [it.session for it in wanted]
 
 
 @given(requests, nodes)
@@ -156,9 +156,9 @@ def test_what_is_called_full_fits_nowhere_when_the_plan_is_made(
     made = plan(wanted, offered)
     after = {it.name: it for it in offered}
     for it in made.placed:
-        held = after[it.node]
+        node = after[it.node]
         after[it.node] = replace(
-            held, free_bytes=held.free_bytes - it.bytes, sessions=held.sessions + 1
+            node, free_bytes=node.free_bytes - it.bytes, sessions=node.sessions + 1
         )
     for session in made.full:
         assert not any(fits(it, wanted[session]) for it in after.values())

@@ -72,11 +72,11 @@ victims = st.lists(
 
 @given(victims, st.integers(0, 40), st.integers(0, 40), st.integers(1, 80), st.integers(1, 5))
 def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
-    held: list[Victim], free_a: int, free_b: int, needed: int, most: int
+    victims: list[Victim], free_a: int, free_b: int, needed: int, most: int
 ) -> None:
     request = PlacementRequest(1, needed, premium=True)
     nodes = [node("a", free_a, 5, 5), node("b", free_b, 3, 5)]
-    chosen = preemption.choose(request, nodes, held, most)
+    chosen = preemption.choose(request, nodes, victims, most)
     if not chosen:
         return
     assert len(chosen) <= most and len({it.incarnation for it in chosen}) == 1
@@ -92,11 +92,13 @@ def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
 
 
 def test_the_longest_idle_of_equal_victims_goes() -> None:
-    held = [Victim(1, "i-a", 10, 5.0), Victim(2, "i-a", 10, 50.0), Victim(3, "i-b", 10, 70.0)]
+    victims = [Victim(1, "i-a", 10, 5.0), Victim(2, "i-a", 10, 50.0), Victim(3, "i-b", 10, 70.0)]
     nodes = [node("a", 0, 2), node("b", 5, 2, labels=frozenset({"region=eu"}))]
-    assert preemption.choose(PlacementRequest(9, 10, premium=True), nodes, held, 3)[0].session == 3
+    assert (
+        preemption.choose(PlacementRequest(9, 10, premium=True), nodes, victims, 3)[0].session == 3
+    )
     request = PlacementRequest(9, 10, premium=True, requires=frozenset({"region=us"}))
-    assert preemption.choose(request, nodes, held, 3) == ()
+    assert preemption.choose(request, nodes, victims, 3) == ()
 
 
 # --- RAM classes ---------------------------------------------------------------------
@@ -106,12 +108,12 @@ def test_the_longest_idle_of_equal_victims_goes() -> None:
 def test_costs_are_found_again_in_what_whole_nodes_use(rows: list[list[int]]) -> None:
     true = dict(zip(session_size.CLASSES, (50.0, 200.0, 100.0, 400.0), strict=True))
     counts = [dict(zip(session_size.CLASSES, row, strict=True)) for row in rows]
-    held = [(1000.0 + sum(true[it] * n for it, n in one.items()), one) for one in counts]
-    costs = session_size.fit(held, assumed=256.0, base=1000.0)
-    for it, one in held:
-        told = 1000.0 + sum(costs[c] * n for c, n in one.items())
+    samples = [(1000.0 + sum(true[it] * n for it, n in one.items()), one) for one in counts]
+    costs = session_size.fit(samples, assumed=256.0, base=1000.0)
+    for it, one in samples:
+        estimate = 1000.0 + sum(costs[c] * n for c, n in one.items())
         # Off by no more than the assumption for the few of a class weighs.
-        assert abs(told - it) <= 0.35 * it + 256 * 4 * 50
+        assert abs(estimate - it) <= 0.35 * it + 256 * 4 * 50
 
 
 def test_with_nothing_to_learn_from_the_assumption_holds() -> None:
@@ -134,9 +136,9 @@ def test_a_few_deaths_do_not_brake_and_most_at_once_do() -> None:
     calm = Brake()
     assert brake.braked(calm, {"a": 100.0}, 1, 100.0) == calm
     assert brake.braked(calm, {"a": 99.0, "b": 100.0}, 2, 100.0) == calm
-    held = brake.braked(calm, {"a": 90.0, "b": 99.0, "c": 100.0}, 2, 100.0)
-    assert brake.is_held(held, 129.0) and not brake.is_held(held, 131.0)
-    assert [brake.rate(held, it) for it in (110.0, 131.0, 200.0)] == [0.0, 0.1, 1.0]
+    brake_ = brake.braked(calm, {"a": 90.0, "b": 99.0, "c": 100.0}, 2, 100.0)
+    assert brake.is_held(brake_, 129.0) and not brake.is_held(brake_, 131.0)
+    assert [brake.rate(brake_, it) for it in (110.0, 131.0, 200.0)] == [0.0, 0.1, 1.0]
 
 
 def test_losses_older_than_the_window_are_forgotten() -> None:
@@ -150,12 +152,12 @@ def test_deaths_far_apart_do_not_brake() -> None:
 
 @given(st.dictionaries(st.text(max_size=3), st.floats(0, 100), max_size=8), st.integers(0, 5))
 def test_the_brake_lets_go_by_itself(lost: dict[str, float], live: int) -> None:
-    held = Brake()
+    brake_ = Brake()
     now = 100.0
     for _ in range(400):
-        held = brake.braked(held, lost, live, now)
+        brake_ = brake.braked(brake_, lost, live, now)
         now += 0.5
-    assert brake.rate(held, now) == 1.0
+    assert brake.rate(brake_, now) == 1.0
 
 
 # --- rebalancing ------------------------------------------------------------------------
@@ -185,14 +187,14 @@ def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
     after = {it.name: it for it in nodes}
     for it in moves:
         for name, sign in ((it.source, -1), (it.target, 1)):
-            held = after[name]
+            before = after[name]
             after[name] = NodeLoad(
-                held.name,
-                held.incarnation,
-                held.used_bytes + sign * size,
-                held.capacity_bytes,
-                held.sessions + sign,
-                held.max_sessions,
+                before.name,
+                before.incarnation,
+                before.used_bytes + sign * size,
+                before.capacity_bytes,
+                before.sessions + sign,
+                before.max_sessions,
             )
     assert all(it.sessions <= it.max_sessions for it in after.values())
     fullest = max(it.used_bytes / it.capacity_bytes for it in nodes)

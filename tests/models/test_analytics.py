@@ -74,8 +74,8 @@ def test_a_summary_is_the_same_before_and_after_the_roll_up(database: Any) -> No
     before = analytics.summary(NOON, end)
     rolled(end + HOUR)
     after = analytics.summary(NOON, end)
-    for held in (before, after):
-        for it in held:
+    for rows in (before, after):
+        for it in rows:
             # What is left of it is a mean of whole numbers of whole numbers.
             del it["rss"], it["last"]
     assert after == before
@@ -95,8 +95,8 @@ def test_a_series_is_read_by_pages(database: Any) -> None:
     assert (len(page.rows), len(rest.rows), rest.next) == (6, 4, None)
     assert analytics.series(NOON, end, span=60).rows == []
     for limit in (1, 2, 3, 7, 100):
-        held = paging.every(lambda after, _: analytics.series(NOON, end, after=after, limit=limit))  # noqa: B023
-        assert len({(it["worker"], it["at"]) for it in held}) == 20
+        rows = paging.every(lambda after, _: analytics.series(NOON, end, after=after, limit=limit))  # noqa: B023
+        assert len({(it["worker"], it["at"]) for it in rows}) == 20
 
 
 def test_a_series_goes_on_from_coarse_rows_to_fine_ones(database: Any) -> None:
@@ -105,11 +105,11 @@ def test_a_series_goes_on_from_coarse_rows_to_fine_ones(database: Any) -> None:
     rolled(NOON + timedelta(minutes=45, seconds=10))
     end = NOON + HOUR
     for limit in (1, 50, 1000):
-        held = list(
+        rows = list(
             paging.every(lambda after, _: analytics.series(NOON, end, after=after, limit=limit))  # noqa: B023
         )
-        assert [it["span"] for it in held] == [60] * 45 + [0] * 90
-        assert sum(it["samples"] for it in held) == 360
+        assert [it["span"] for it in rows] == [60] * 45 + [0] * 90
+        assert sum(it["samples"] for it in rows) == 360
 
 
 def test_what_is_old_goes_once_it_is_rolled_up(database: Any) -> None:

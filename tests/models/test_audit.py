@@ -37,7 +37,7 @@ def test_the_database_refuses_to_change_or_remove_entries(log: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "fault"),
     [
         ("UPDATE audit_log SET actor = 'you' WHERE id = 3", "entry 3 was changed"),
         ("UPDATE audit_log SET details = '{}' WHERE id = 6", "entry 6 was changed"),
@@ -49,11 +49,11 @@ def test_the_database_refuses_to_change_or_remove_entries(log: Any) -> None:
         ("UPDATE audit_log SET id = 6 - id WHERE id = 6", "entry"),
     ],
 )
-def test_an_entry_that_was_changed_or_removed_shows(log: Any, statement: str, told: str) -> None:
+def test_an_entry_that_was_changed_or_removed_shows(log: Any, statement: str, fault: str) -> None:
     with unguarded(log):
         base.execute(statement)
     faults = audit.verify([KEY]).faults
-    assert faults and told in faults[0]
+    assert faults and fault in faults[0]
 
 
 def test_another_key_is_one_fault_and_not_one_for_each_entry(log: Any) -> None:

@@ -58,8 +58,8 @@ def test_a_task_goes_from_its_queue_to_its_result(database: Any) -> None:
     tasks.note_progress(number, 0.5)
     assert (tasks.get(number)["state"], tasks.get(number)["progress"]) == ("running", 0.5)
     tasks.succeed(number, {"rows": 3})
-    held = tasks.get(number)
-    assert (held["state"], held["result"], held["arguments"]) == (
+    task = tasks.get(number)
+    assert (task["state"], task["result"], task["arguments"]) == (
         "succeeded",
         {"rows": 3},
         {"chat": "@a"},
@@ -247,8 +247,8 @@ def test_an_unfinished_control_may_be_forced(database: Any) -> None:
     number = request("recycle", "w1").id
     assert not controls.get(number)["forced"]
     controls.force(number, "node does not answer")
-    held = controls.get(number)
-    assert (held["forced"], held["note"]) == (True, "node does not answer")
+    control = controls.get(number)
+    assert (control["forced"], control["note"]) == (True, "node does not answer")
     controls.mark_done(number)
     with pytest.raises(UsageError, match="finished"):
         controls.force(number, "again")
@@ -297,10 +297,10 @@ def test_a_token_is_valid_until_it_expires_or_is_revoked(database: Any) -> None:
     now = base.utc_now()
     tokens.create("ci", "a" * 64, ["read"])
     tokens.create("old", "b" * 64, ["read"], now - timedelta(seconds=1))
-    held = tokens.by_digest("a" * 64)
-    assert held and held["scopes"] == ["read"]
+    token = tokens.by_digest("a" * 64)
+    assert token and token["scopes"] == ["read"]
     assert tokens.by_digest("b" * 64) is tokens.by_digest("c" * 64) is None
-    tokens.note_used([held["id"]])
+    tokens.note_used([token["id"]])
     tokens.revoke("ci")
     assert tokens.by_digest("a" * 64) is None
     row = tokens.listing().rows[0]

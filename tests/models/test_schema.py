@@ -37,10 +37,10 @@ def shape(database: Any) -> dict[str, Any]:
 
 
 def kind(text: str, sqlite: bool) -> str:
-    held = text.lower().replace("character varying", "varchar")
-    held = {"serial": "integer", "bool": "boolean"}.get(held, held)
+    kind = text.lower().replace("character varying", "varchar")
+    kind = {"serial": "integer", "bool": "boolean"}.get(kind, kind)
     # SQLite knows affinities only: to it these are one.
-    return "integer" if sqlite and held in ("bigint", "boolean") else held
+    return "integer" if sqlite and kind in ("bigint", "boolean") else kind
 
 
 def condition(statement: str | None) -> str:
@@ -72,9 +72,9 @@ def test_the_schema_of_the_migrations_is_that_of_the_models(database: Any) -> No
     schema.downgrade("0001_initial")
     database.create_tables(tables.ALL)
     created = shape(database)
-    for name, held in created.items():
-        for what in held:
-            assert migrated[name][what] == held[what], f"{name}: {what}"
+    for name, table in created.items():
+        for what in table:
+            assert migrated[name][what] == table[what], f"{name}: {what}"
     database.drop_tables(tables.ALL)
 
 

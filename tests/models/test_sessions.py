@@ -100,8 +100,8 @@ def test_sessions_are_counted_by_state(ids: list[int]) -> None:
     sessions.set_desired_state(sessions.find("s1"), "paused")
     with base.transaction():
         troubles.note_failures([Failure(ids[2], "bad", 1.0)])
-    held = {name: count for name, count in sessions.count_by_state().items() if count}
-    assert held == {"assigned": 1, "paused": 1, "unplaced": 1, "troubled": 1}
+    counts = {name: count for name, count in sessions.count_by_state().items() if count}
+    assert counts == {"assigned": 1, "paused": 1, "unplaced": 1, "troubled": 1}
 
 
 def test_a_session_is_removed_only_when_no_node_runs_it(ids: list[int]) -> None:
