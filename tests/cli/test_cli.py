@@ -93,7 +93,7 @@ def test_without_a_cluster_reads_say_how_to_start_one(afx: Run) -> None:
     complains(afx("sandbox", "info"), 3, "afx sandbox start")
 
 
-def test_servers_that_do_not_answer_are_told_in_one_sentence(afx: Run) -> None:
+def test_a_server_that_does_not_answer_gives_one_sentence(afx: Run) -> None:
     complains(afx("worker", "start", "--redis-url", "redis://127.0.0.1:1"), 3, "AFX_REDIS_URL")
     complains(afx("status", AFX_REDIS_URL="nonsense://x"), 3, "Redis URL")
     complains(afx("user", "list", "--database-url", "mysql://x/y"), 2, "postgresql")
@@ -111,7 +111,7 @@ def test_wrong_settings_are_named(afx: Run, home: Path) -> None:
     complains(afx("user", "list", AFX_CONFIG="/nowhere.toml"), 2, "AFX_CONFIG")
 
 
-def test_a_file_gives_way_to_a_variable_and_that_to_a_flag(afx: Run, home: Path) -> None:
+def test_a_variable_overrides_a_file_and_a_flag_overrides_both(afx: Run, home: Path) -> None:
     (home / "afx.toml").write_text(f"database_url = 'sqlite:///{home}/file.db'\n")
     for flags, variables, name in (
         ((), {}, "file.db"),
@@ -126,7 +126,7 @@ def test_a_file_gives_way_to_a_variable_and_that_to_a_flag(afx: Run, home: Path)
         assert (home / name).exists()
 
 
-def test_an_older_schema_is_told_with_the_command_to_run(afx: Run, home: Path) -> None:
+def test_an_older_schema_is_refused_with_the_command_to_run(afx: Run, home: Path) -> None:
     url = f"sqlite:///{home}/given.db"
     complains(afx("user", "list", "--database-url", url), 1, "afx db upgrade")
     assert afx("db", "upgrade", "--database-url", url).returncode == 0

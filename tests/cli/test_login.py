@@ -109,7 +109,7 @@ def test_a_scanned_code_adds_a_session(home: Path, sandbox: SandboxClient) -> No
     assert str(account) in said
 
 
-def test_a_login_that_nobody_answers_adds_nothing(home: Path, sandbox: SandboxClient) -> None:
+def test_a_login_without_an_answer_adds_nothing(home: Path, sandbox: SandboxClient) -> None:
     afx = runner(home)
     afx("user", "add", "alice")
     done = afx("session", "login", "main", "--user", "alice", "--sandbox", "--phone", "+99966123")

@@ -66,13 +66,13 @@ LEAVES = [leaf for name in COMMANDS for leaf in leaves(load(name), (name,))]
 
 
 @pytest.mark.parametrize(("path", "command"), LEAVES, ids=lambda it: str(it))
-def test_every_command_says_what_it_does(path: tuple[str, ...], command: Any) -> None:
+def test_every_command_has_a_help_text(path: tuple[str, ...], command: Any) -> None:
     assert command.help
     assert command.help.strip().splitlines()[0].endswith(".")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_table_of_commands_says_what_each_one_says_of_itself(name: str) -> None:
+def test_the_table_of_commands_repeats_each_help_text(name: str) -> None:
     assert (
         load(name)
         .help.split("\n\n")[0]
@@ -178,7 +178,7 @@ def test_an_audit_log_that_was_edited_is_found_out(afx: Run, home: Path) -> None
     complains(afx("audit", "verify", "--head", "nonsense"), 2, "ENTRIES:DIGEST")
 
 
-def test_what_is_destroyed_is_asked_for_first(afx: Run) -> None:
+def test_a_destructive_command_asks_for_confirmation(afx: Run) -> None:
     complains(afx("session", "remove", "main-2"), 2, "--yes")
     complains(afx("rule", "remove", "main-1/news"), 2, "--yes")
     complains(afx("user", "remove", "alice"), 2, "--yes")
@@ -212,7 +212,7 @@ def test_lists_are_read_by_pages(afx: Run, home: Path) -> None:
     complains(afx("session", "list", "--state", "odd"), 2, "one of running")
 
 
-def test_a_list_with_bad_lines_says_which_and_exits_4(afx: Run, home: Path) -> None:
+def test_an_import_list_with_bad_lines_names_them_and_exits_4(afx: Run, home: Path) -> None:
     (home / "l.csv").write_text(f"name,user,login\nnew,alice,{login(5)}\nbad,alice,1AAAA\n")
     done = afx("session", "import", "-f", "l.csv", "--result", "r.jsonl")
     assert done.returncode == 4
@@ -349,7 +349,7 @@ def test_a_schema_goes_down_and_up(afx: Run) -> None:
     complains(afx("db", "downgrade", "--to", "odd", "--yes"), 2, "afx db status")
 
 
-def test_the_wrong_key_is_told(afx: Run, home: Path) -> None:
+def test_a_wrong_key_gives_one_sentence(afx: Run, home: Path) -> None:
     key = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
     done = afx("doctor", "--json", AFX_SECRET_KEY=key)
     assert done.returncode == 1
@@ -383,7 +383,7 @@ def test_settings_are_shown_with_their_source_and_without_secrets(afx: Run, home
     assert all(it["what"] for it in shown.values())
 
 
-def test_a_settings_file_is_written_that_says_the_defaults(afx: Run, home: Path) -> None:
+def test_a_settings_file_is_written_with_the_defaults(afx: Run, home: Path) -> None:
     assert afx("config", "init", "made.toml").returncode == 0
     complains(afx("config", "init", "made.toml"), 2, "--overwrite")
     text = (home / "made.toml").read_text()
@@ -404,7 +404,7 @@ def test_a_shell_completes_names(afx: Run) -> None:
     assert "complete" in afx("completion", "bash").stdout
 
 
-def test_analytics_of_nothing_are_empty_and_bad_times_are_told(afx: Run) -> None:
+def test_analytics_without_data_are_empty_and_bad_times_are_refused(afx: Run) -> None:
     assert output(afx("analytics", "workers", "--json")) == []
     assert afx("analytics", "export", "--since", "7d").stdout == ""
     for since in ("yesterday", "7", "-1h", "99999999d", "'"):
@@ -412,7 +412,7 @@ def test_analytics_of_nothing_are_empty_and_bad_times_are_told(afx: Run) -> None
     complains(afx("analytics", "export", "--span", "7"), 2, "3600")
 
 
-def test_a_full_disk_changes_nothing_and_is_told(afx: Run) -> None:
+def test_a_full_disk_changes_nothing_and_gives_one_sentence(afx: Run) -> None:
     before = afx("user", "list", "--json").stdout
     full = ("bash", "-c", 'ulimit -f 4; exec "$@"', "full")  # no file grows beyond 4 KiB
     complains(afx("user", "add", "bob", prefix=full), 1, "disk")

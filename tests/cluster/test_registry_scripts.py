@@ -40,7 +40,7 @@ def test_ready_nodes_are_ranked_by_load(registry: Registry, redis: redis_module.
     assert redis.zscore(keys.LOAD, "w1") is None
 
 
-def test_a_name_is_taken_while_its_node_may_live(registry: Registry) -> None:
+def test_a_name_stays_taken_while_its_node_may_be_live(registry: Registry) -> None:
     registry.register(identity("one"), IDLE)
     assert not registry.register(identity("two"), IDLE)
     fence(registry, "one")

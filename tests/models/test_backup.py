@@ -61,7 +61,7 @@ def test_a_restored_database_holds_what_the_backup_does(filled: Any, home: Path)
     tasks.create(NewTask("export"))
 
 
-def test_after_a_restore_nothing_runs_and_no_epoch_comes_again(filled: Any, home: Path) -> None:
+def test_after_a_restore_nothing_runs_and_no_epoch_is_reused(filled: Any, home: Path) -> None:
     backup.write(home / "b.gz", quiet)
     high = [cluster.begin_generation(term) for term in (4, 5, 6)][-1]
     sessions.create_many(users.find("alice"), [NewSession("third", "z")])

@@ -28,7 +28,7 @@ def test_only_the_newest_leader_writes(ids: list[int]) -> None:
         cluster.hold(7)
 
 
-def test_two_leaders_never_begin_with_one_term(database: Any) -> None:
+def test_two_leaders_never_start_with_the_same_term(database: Any) -> None:
     """A Redis that failed over may have elected both with the same number."""
     assert cluster.begin_generation(7) == 1
     with pytest.raises(FencedError):
@@ -65,7 +65,7 @@ def test_how_far_reports_were_read_is_kept_with_what_they_said(ids: list[int]) -
     assert cluster.reports_read("one") == "17-3"
 
 
-def test_how_far_reports_were_read_means_nothing_in_another_redis(ids: list[int]) -> None:
+def test_the_read_position_of_reports_is_invalid_in_another_redis(ids: list[int]) -> None:
     with base.transaction():
         cluster.set_reports_read("one", "17-3")
     assert cluster.reports_read("two") == "0"
@@ -74,7 +74,7 @@ def test_how_far_reports_were_read_means_nothing_in_another_redis(ids: list[int]
     assert (cluster.reports_read("two"), cluster.reports_read("one")) == ("4-0", "0")
 
 
-def test_an_instant_comes_back_as_it_was(database: Any) -> None:
+def test_an_instant_is_stored_unchanged(database: Any) -> None:
     at = datetime(2026, 3, 29, 2, 30, 0, 123456, UTC)
     tables.User.create(name="then", created_at=at)
     assert users.find("then").created_at == at
@@ -87,6 +87,6 @@ def test_a_database_of_another_kind_is_refused() -> None:
         base.open_database("mysql://x/y")
 
 
-def test_a_database_that_does_not_answer_is_told_in_words(home: Path) -> None:
+def test_a_database_that_does_not_answer_gives_one_sentence(home: Path) -> None:
     with pytest.raises(UnreachableError, match="AFX_DATABASE_URL"):
         base.open_database(f"sqlite:///{home}/missing/afx.db")

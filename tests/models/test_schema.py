@@ -138,7 +138,7 @@ def test_two_upgrades_at_once_wait_for_each_other(database: Any) -> None:
     assert sorted(applied) == [[], schema.applied()]
 
 
-def test_a_schema_of_a_newer_afx_is_told(database: Any) -> None:
+def test_a_schema_of_a_newer_afx_is_refused_with_the_remedy(database: Any) -> None:
     database.execute_sql(
         "INSERT INTO schema_migration (name, applied) VALUES ('9999_future', '2030-01-01 00:00:00')"
     )
@@ -146,6 +146,6 @@ def test_a_schema_of_a_newer_afx_is_told(database: Any) -> None:
         schema.check()
 
 
-def test_every_migration_says_the_way_back() -> None:
+def test_every_migration_has_a_downgrade() -> None:
     for path in Path(schema.__file__).parent.glob("migrations/[0-9]*.py"):
         assert "def down(" in path.read_text(), path.name

@@ -32,7 +32,7 @@ def test_a_name_that_is_taken_adds_nothing(ids: list[int]) -> None:
         users.create("alice")
 
 
-def test_a_removed_session_takes_all_that_hangs_on_it_along(ids: list[int]) -> None:
+def test_a_removed_session_removes_its_dependent_rows(ids: list[int]) -> None:
     assign(ids[0])
     with base.transaction():
         queue.put_many([(ids[1], "full")])
@@ -61,7 +61,7 @@ def test_an_id_is_never_given_twice(ids: list[int]) -> None:
     assert sessions.create_many(owner, [NewSession("next", "x")]) == [last + 1]
 
 
-def test_what_exists_is_told_by_name_and_by_login(ids: list[int]) -> None:
+def test_existing_sessions_are_found_by_name_and_by_login(ids: list[int]) -> None:
     sessions.create(users.find("alice"), NewSession("one", "sealed", "print"))
     assert sessions.taken([("s0", None), ("new", "print"), ("other", "fresh")]) == (
         {"s0": None, "one": "print"},

@@ -144,7 +144,7 @@ def test_a_list_is_imported_and_a_second_time_passed_over(alice: Any, home: Path
     assert audit.listing(action="session.import").rows[0]["details"] == {"names": ["a", "b"]}
 
 
-def test_a_bad_line_is_told_and_harms_no_other(alice: Any, home: Path) -> None:
+def test_a_bad_line_is_reported_and_affects_no_other(alice: Any, home: Path) -> None:
     users.create("bob")
     sealed = Vault([KEY]).seal("x")
     sessions.create(users.find("bob"), sessions.NewSession("taken", sealed, "f"))
@@ -175,7 +175,7 @@ def test_a_bad_line_is_told_and_harms_no_other(alice: Any, home: Path) -> None:
     assert sessions.count() == 3
 
 
-def test_a_dry_run_tells_the_same_and_adds_nothing(alice: Any, home: Path) -> None:
+def test_a_dry_run_reports_the_same_and_adds_nothing(alice: Any, home: Path) -> None:
     path = jsonl(
         home / "list.jsonl", {"name": "a", "login": login(1)}, {"name": "b", "login": login(1)}
     )
@@ -186,7 +186,7 @@ def test_a_dry_run_tells_the_same_and_adds_nothing(alice: Any, home: Path) -> No
     assert outcomes(path, user="alice") == planned
 
 
-def test_an_import_that_was_broken_off_goes_on(alice: Any, home: Path) -> None:
+def test_an_interrupted_import_continues(alice: Any, home: Path) -> None:
     path = jsonl(home / "l.jsonl", *({"name": f"s{n}", "login": login(n + 1)} for n in range(1200)))
 
     class BreakOffError(Exception):
