@@ -161,11 +161,15 @@ class Registry:
         metrics: Metrics,
         settled: Iterable[int],
         seen: WorkerState = "ready",
+        *,
+        redis_fault: str = "",
     ) -> tuple[int, WorkerState]:
         """Renew the lease; returns (leader's term, desired state).
 
         ``settled`` are sessions whose memory the RSS now includes, ``seen`` is
-        the state that the last beat answered. Raises FencedError when this
+        the state that the last beat answered: it stays the desired one where Redis has
+        none that this version knows. ``redis_fault`` is what hinders the node's use of
+        Redis; see ``node_faults``. Raises FencedError when this
         incarnation has been declared dead or replaced, MissingError when Redis
         has lost the node.
         """
@@ -180,6 +184,8 @@ class Registry:
                 *ids,
                 "seen",
                 seen,
+                "redis_fault",
+                redis_fault,
                 *_flat(metrics),
             ],
         )
@@ -189,7 +195,8 @@ class Registry:
             )
         if answer[0] == "ENDED":
             raise _declared_dead(identity.name)
-        return int(answer[1]), answer[2]
+        state: WorkerState = answer[2]
+        return _integer(answer[1]) or 0, state if state in _STATES else seen
 
     def leave(self, name: str, incarnation: str) -> None:
         """Note that this incarnation has stopped all its sessions and ends."""

@@ -8,7 +8,7 @@ moves when updates are handed out, ours only when what they caused is settled (s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +23,16 @@ _ACCOUNT = "account"
 class StoredSession(Session):  # type: ignore[misc]
     """One login with its entities and cursors."""
 
-    __slots__ = ("_auth_key", "_dc_id", "_port", "_server_address", "cursors", "fresh", "hashes")
+    __slots__ = (
+        "_auth_key",
+        "_chosen",
+        "_dc_id",
+        "_port",
+        "_server_address",
+        "cursors",
+        "fresh",
+        "hashes",
+    )
 
     def __init__(self, login: str, cursors: Mapping[str, str], hashes: Mapping[str, str]) -> None:
         """Open a login string; raises ValueError for any other text."""
@@ -36,6 +45,8 @@ class StoredSession(Session):  # type: ignore[misc]
         self.cursors = dict(cursors)
         self.hashes = dict(hashes)
         self.fresh: dict[str, str] = {}
+        self._chosen: frozenset[str] | None = None
+        """The marked ids of the chats to remember; None for all."""
 
     # --- server and key ------------------------------------------------
 
@@ -108,9 +119,10 @@ class StoredSession(Session):  # type: ignore[misc]
         """Return a channel's stored pts, 0 for none."""
         return int(self.cursors.get(f"channel:{channel}", 0))
 
-    def last_id(self, chat: int) -> int:
-        """Return the newest settled message id of a chat, 0 for none."""
-        return int(self.cursors.get(f"last:{chat}", 0))
+    def last_id(self, chat: int) -> int | None:
+        """Return the newest settled message id of a chat, None when none is stored."""
+        text = self.cursors.get(f"last:{chat}")
+        return None if text is None else int(text)
 
     # --- entities --------------------------------------------------------------------
 
@@ -156,8 +168,24 @@ class StoredSession(Session):  # type: ignore[misc]
             return types.InputPeerChat(bare)
         return types.InputPeerUser(bare, int(value))
 
+    def keep_only(self, chats: Iterable[int]) -> None:
+        """Remember these chats only, from now on.
+
+        Each difference names the authors of its messages: without a bound they would fill
+        the memory, and Redis.
+        """
+        self._chosen = frozenset(str(it) for it in chats)
+        for known in (self.hashes, self.fresh):
+            for name in [it for it in known if not self._is_chosen(it, known[it])]:
+                del known[name]
+
+    def _is_chosen(self, name: str, value: str) -> bool:
+        """Return whether an access hash, or a name of a chat, is to be remembered."""
+        chat = value if name.startswith("@") else name
+        return self._chosen is None or chat in self._chosen
+
     def _store(self, name: str, value: str) -> None:
-        if self.hashes.get(name) != value:
+        if self._is_chosen(name, value) and self.hashes.get(name) != value:
             self.hashes[name] = value
             self.fresh[name] = value
 

@@ -8,6 +8,7 @@ import redis as redis_module
 
 from afx.cluster import keys, reports
 from afx.cluster.connection import connect_async
+from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.reasons import StopReason
 
@@ -17,7 +18,7 @@ def test_reports_that_redis_refuses_are_sent_later_in_their_order(
 ) -> None:
     async def scenario() -> None:
         client = connect_async(redis_url)
-        sender = ReportSender(client, "w1", "one")
+        sender = ReportSender(client, "w1", "one", RedisTrouble(lambda _: None))
         redis.set(keys.REPORTS, "not a stream")
         sender.running(1, 5)
         await sender.flush()
