@@ -53,11 +53,12 @@ class Committer:
         taken = [(session, session.collect_uncommitted()) for session in sessions]
         result = Committed()
         sent: list[tuple[HostedSession, Progress, tuple[int, int]]] = []
-        pipe = self._redis.pipeline(transaction=False)
         try:
-            for session, progress in taken:
-                sent.append((session, progress, await self._queue(pipe, session, progress)))
-            answers = iter(await pipe.execute(raise_on_error=False))
+            # The block gives back the connection also where checking for the script fails.
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for session, progress in taken:
+                    sent.append((session, progress, await self._queue(pipe, session, progress)))
+                answers = iter(await pipe.execute(raise_on_error=False))
         except BaseException:
             for session, progress in taken:
                 session.put_back(progress)

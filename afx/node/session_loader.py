@@ -56,12 +56,12 @@ async def _read(client: Any, session_ids: Sequence[int]) -> list[Any]:
     Raises redis.RedisError for any other error.
     """
     # In one transaction: a Redis that loses its data loses all of it or nothing.
-    pipe = client.pipeline(transaction=True)
-    for session_id in session_ids:
-        pipe.get(keys.spec(session_id))
-        pipe.hgetall(keys.cursor(session_id))
-        pipe.hgetall(keys.entities(session_id))
-    answers = list(await pipe.execute(raise_on_error=False))
+    async with client.pipeline(transaction=True) as pipe:
+        for session_id in session_ids:
+            pipe.get(keys.spec(session_id))
+            pipe.hgetall(keys.cursor(session_id))
+            pipe.hgetall(keys.entities(session_id))
+        answers = list(await pipe.execute(raise_on_error=False))
     for answer in answers:
         if isinstance(answer, redis.RedisError) and fault_of(answer) is not RedisFault.WRONG_TYPE:
             raise answer

@@ -34,6 +34,8 @@ from afx.telegram.messages import incoming, incoming_short
 from afx.telegram.peers import Peers
 
 _MOST_OPEN = 2000
+"""Updates of a session in flight; beyond that a box reads on only up to its share."""
+_SHARE = 100
 _ROOM_SECONDS, _ROOM_MAX = 0.05, 1.0
 _BACKOFF_SECONDS, _BACKOFF_MAX = 0.5, 60.0
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -286,7 +288,7 @@ class UpdateReader:
         tries = idle = 0
         try:
             while True:
-                await self._room()
+                await self._room(box)
                 before = box.pts
                 try:
                     part = await self._fetch(box)
@@ -361,7 +363,7 @@ class UpdateReader:
         )
         peer = self._peers.input_peer(chat)
         while True:
-            await self._room()
+            await self._room(box)
             found = await messages_after(self._client, peer, newest)
             if not found:
                 return
@@ -369,15 +371,21 @@ class UpdateReader:
                 self._sink.take(box, 0, incoming(message), False)
             newest = found[-1].id
 
-    async def _room(self) -> None:
-        """Wait while too much is open, so that a long absence fits in memory."""
+    async def _room(self, box: Box) -> None:
+        """Wait while too much is open, so that a long absence fits in memory.
+
+        A box whose destinations have to wait does not keep the others from being read.
+        """
         pause = _ROOM_SECONDS
-        while sum(len(it.tickets) for it in self.boxes()) > _MOST_OPEN:
+        while len(box.tickets) > _SHARE and self._count_open() > _MOST_OPEN:
             if not self._client.is_connected():
                 raise ConnectionError("the connection ended")
             self._sink.make_room()
             await asyncio.sleep(pause)
             pause = min(_ROOM_MAX, pause * 1.5)
+
+    def _count_open(self) -> int:
+        return sum(len(it.tickets) for it in self.boxes())
 
 
 def _backoff(failures: int) -> float:

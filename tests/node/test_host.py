@@ -3,66 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 import redis as redis_module
-from support.hosts import INCARNATION, KEY, NODE, host_on, settle
+from support.hosts import SESSION, HostBench, host_on, settle
 from support.sandbox import SandboxHarness, run_scenario, until
 from telethon.tl import functions
 
 from afx.cluster import keys
-from afx.node.host import Host
 from afx.sandbox.telegram.methods.call import HANDLERS
-from afx.sandbox.telegram.peers import Account
-from afx.security.vault import Vault
 
-SESSION = 7
-Scenario = Callable[["HostBench"], Coroutine[Any, Any, None]]
-
-
-class HostBench:
-    """One host, one account, and what the host has reported."""
-
-    def __init__(self, sandbox: SandboxHarness, host: Host, redis: redis_module.Redis) -> None:
-        self.sandbox = sandbox
-        self.host = host
-        self.account: Account = sandbox.server.world.add_account()
-        self.redis = redis
-        spec = {
-            "session": SESSION,
-            "name": "s",
-            "tier": "free",
-            "login": Vault([KEY]).seal(sandbox.login(self.account)),
-            "rules": [],
-        }
-        redis.set(keys.spec(SESSION), json.dumps(spec))
-
-    async def start(self, epoch: int) -> None:
-        self.assign(epoch)
-        await self.host.order_start(1, [(SESSION, epoch)])
-
-    def assign(self, epoch: int, incarnation: str = INCARNATION) -> None:
-        assignment = {"node": NODE, "incarnation": incarnation, "epoch": epoch}
-        self.redis.hset(keys.assignment(SESSION), mapping=assignment)
-
-    async def stop(self, epoch: int) -> None:
-        await self.host.order_stop(1, [(SESSION, epoch)])
-
-    def reported(self) -> list[tuple[str, int]]:
-        return [
-            (it.kind, it.epoch)  # type: ignore[union-attr]
-            for it in self.host.reports.waiting
-            if it.kind != "trouble"
-        ]
-
-    def connections(self) -> int:
-        return sum(
-            it.key is not None and it.key.account_id == self.account.id
-            for it in self.sandbox.server.connections
-        )
+Scenario = Callable[[HostBench], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
