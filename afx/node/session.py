@@ -18,7 +18,7 @@ from afx.reasons import FailureReason, TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers, UnknownChatError
 from afx.telegram.positions import UnreadableSourceError, cursor_fields, set_positions
-from afx.telegram.session import StoredSession
+from afx.telegram.session import MalformedPositionError, StoredSession
 from afx.telegram.updates import UpdateReader
 
 
@@ -161,6 +161,8 @@ class HostedSession:
             await set_positions(self._client, self.reader, self._stored, self.peers, routes)
         except UnreadableSourceError as error:
             raise StartError(FailureReason.CHAT_UNREADABLE, str(error)) from error
+        except MalformedPositionError as error:
+            raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error
         self.progressed()
 
     def _last_settled(self, chat: int) -> int:
