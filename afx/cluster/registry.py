@@ -12,6 +12,7 @@ from typing import Any, Literal
 import redis
 
 from afx.cluster import keys
+from afx.cluster.hashes import read_hashes
 from afx.cluster.scripts import FencedScript, source
 from afx.errors import AfxError, FencedError
 
@@ -250,13 +251,10 @@ class Registry:
         return self._views(self._redis.smembers(keys.machine(boot_id)))
 
     def _views(self, names: Any) -> list[WorkerView]:
-        ordered = sorted(names)
-        pipe = self._redis.pipeline(transaction=False)
-        for name in ordered:
-            pipe.hgetall(keys.worker(name))
+        records = read_hashes(self._redis, {it: keys.worker(it) for it in sorted(names)})
         return [
             _view(name, fields)
-            for name, fields in zip(ordered, pipe.execute(), strict=True)
+            for name, fields in records.items()
             if "seq" in fields and "incarnation" in fields
         ]
 

@@ -13,7 +13,7 @@ from afx.cluster import keys
 from afx.cluster.connection import connect_async
 from afx.cluster.redis_faults import RedisFault, fault_of
 from afx.forwarding.pipeline import Delivery
-from afx.node.committer import Committer
+from afx.node.committer import Committed, Committer
 from afx.node.forwarder import Link
 from afx.node.session import Progress
 
@@ -110,3 +110,26 @@ def test_a_session_of_another_node_is_told_apart(run: Any, redis: redis_module.R
 
     run(scenario)
     assert not redis.exists(keys.cursor(1))
+
+
+@pytest.mark.parametrize("verdicts", [[1, 0], [0, 1], [-1, 0]])
+def test_a_commit_in_parts_is_judged_by_all_of_its_answers(run: Any, verdicts: list[int]) -> None:
+    async def scenario(committer: Committer) -> None:
+        session = Session(1, Progress([], [], {}))
+        result = Committed()
+        committer._settle(result, session, Progress([], [], {}), verdicts, [])  # type: ignore[arg-type]
+        assert result.foreign == [session]
+        assert not session.committed
+
+    run(scenario)
+
+
+def test_a_commit_of_which_one_part_finds_no_owner_is_made_again(run: Any) -> None:
+    async def scenario(committer: Committer) -> None:
+        progress = Progress(["account", "1:0:1"], [link(1)], {})
+        session, result = Session(1, progress), Committed()
+        committer._settle(result, session, progress, [1, -1], [])  # type: ignore[arg-type]
+        assert not result.complete
+        assert session.put_backs == [Progress([], progress.links, {})]
+
+    run(scenario)
