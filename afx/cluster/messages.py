@@ -18,6 +18,7 @@ _FAILED = {
     FailureReason.LOGIN_UNREADABLE: "the stored login cannot be read",
     FailureReason.SPEC_MISSING: "its spec is missing in Redis",
     FailureReason.SPEC_INVALID: "its spec in Redis is invalid",
+    FailureReason.STATE_MALFORMED: "what Redis stores of it is malformed",
     FailureReason.CHAT_UNKNOWN: "a chat of a rule is unknown to the account",
     FailureReason.CHAT_UNREADABLE: "a source chat cannot be read by the account",
     FailureReason.START_TIMEOUT: "it took too long to start",

@@ -184,6 +184,10 @@ class LabCluster:
         """Return the processes of a node or coordinator, its first process first."""
         return process_tree(self.processes.children[name].pid)
 
+    def all_processes(self) -> list[psutil.Process]:
+        """Return the processes of all nodes and coordinators."""
+        return [it for name in self.processes.children for it in self.process_tree(name)]
+
     # --- waiting ----------------------------------------------------------------------
 
     def wait(self, what: str, done: Callable[[], bool], seconds: float) -> None:

@@ -63,6 +63,7 @@ async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
         node=node,
         incarnation=incarnation,
         keys=SigningKeys(vault.signing_keys()),
+        trouble=host.redis_trouble,
     )
     loop = asyncio.get_running_loop()
 

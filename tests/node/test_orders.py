@@ -34,7 +34,7 @@ async def reported(host: Host) -> list[tuple[str, int, int]]:
     """Return the new reports, once nothing is under way."""
     await settle(host)
     found = [(it.kind, it.session_id, it.epoch) for it in host.reports.waiting]  # type: ignore[union-attr]
-    host.reports.waiting.clear()
+    await host.reports.flush()
     return found
 
 

@@ -10,6 +10,7 @@ import redis as redis_module
 
 from afx.cluster import keys
 from afx.cluster.connection import connect_async
+from afx.node.redis_trouble import RedisTrouble
 from afx.node.session_loader import Loaded, load
 
 
@@ -18,7 +19,7 @@ def loaded(redis_url: str, *session_ids: int) -> list[Loaded]:
         client = connect_async(redis_url)
         try:
             async with asyncio.timeout(10):
-                return await load(client, session_ids)
+                return await load(client, session_ids, RedisTrouble(lambda _: None))
         finally:
             await client.aclose()
 
