@@ -106,7 +106,7 @@ class Term:
             ownership=ownership,
             registry=resources.registry,
             orders=resources.orders,
-            specs=SpecPublisher(client, leadership.term),
+            specs=SpecPublisher(client, leadership.term, resources.signing_keys),
             checkpoints=self._checkpoints,
             schedule=schedule,
             epochs=EpochCounter(self.generation),

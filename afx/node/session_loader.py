@@ -10,7 +10,10 @@ from typing import Any
 import redis
 import structlog
 
-from afx.cluster import keys, specs
+from afx.cluster import keys
+from afx.cluster.specs import RefusedSpecError, SessionSpec, open_spec
+from afx.reasons import FailureReason
+from afx.security.signing import SigningKeys
 
 _RETRY_SECONDS, _RETRY_MAX = 0.2, 2.0
 
@@ -21,19 +24,25 @@ log = structlog.get_logger()
 class Loaded:
     """What one session needs."""
 
-    spec: specs.SessionSpec | None
-    """None when Redis has none."""
+    spec: SessionSpec | None
+    """None when there is none that may be used."""
+    reason: FailureReason = FailureReason.SPEC_MISSING
+    """Why there is none."""
     error: str = ""
-    """Why the spec could not be read."""
+    """The same, for people."""
     cursors: dict[str, str] | None = None
     hashes: dict[str, str] | None = None
 
 
-async def load(client: Any, session_ids: Sequence[int]) -> list[Loaded]:
+async def load(
+    client: Any, signing_keys: SigningKeys, items: Sequence[tuple[int, int]]
+) -> list[Loaded]:
     """Return what some sessions need, in one round trip; waits for Redis.
 
-    A key that holds anything else than it should fails its own session only.
+    ``items`` are (session, epoch): a spec counts if it was signed for both. A key that
+    contains anything else than it should fails its own session only.
     """
+    session_ids = [session_id for session_id, _ in items]
     pause = _RETRY_SECONDS
     while True:
         try:
@@ -41,13 +50,16 @@ async def load(client: Any, session_ids: Sequence[int]) -> list[Loaded]:
             break
         except (redis.RedisError, UnicodeDecodeError) as error:
             if _is_about_a_key(error):
-                if len(session_ids) == 1:
-                    return [Loaded(None, f"{type(error).__name__}: {error}")]
-                return [it for each in session_ids for it in await load(client, [each])]
+                if len(items) == 1:
+                    return [_refused(f"{type(error).__name__}: {error}")]
+                return [it for each in items for it in await load(client, signing_keys, [each])]
             log.warning("sessions_not_loaded", count=len(session_ids), reason=str(error))
             await asyncio.sleep(pause)
             pause = min(_RETRY_MAX, pause * 2)
-    return [_parse(*answers[3 * index : 3 * index + 3]) for index in range(len(session_ids))]
+    return [
+        _opened(signing_keys, item, *answers[3 * index : 3 * index + 3])
+        for index, item in enumerate(items)
+    ]
 
 
 def _is_about_a_key(error: Exception) -> bool:
@@ -68,10 +80,22 @@ async def _read(client: Any, session_ids: Sequence[int]) -> list[Any]:
     return list(await pipe.execute())
 
 
-def _parse(text: str | None, cursors: dict[str, str], hashes: dict[str, str]) -> Loaded:
-    if text is None:
+def _opened(
+    signing_keys: SigningKeys,
+    item: tuple[int, int],
+    stored: str | None,
+    cursors: dict[str, str],
+    hashes: dict[str, str],
+) -> Loaded:
+    if stored is None:
         return Loaded(None)
+    session_id, epoch = item
     try:
-        return Loaded(specs.parse(text), "", cursors, hashes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return Loaded(None, f"{type(error).__name__}: {error}")
+        spec = open_spec(signing_keys, stored, session_id=session_id, epoch=epoch)
+    except RefusedSpecError as error:
+        return Loaded(None, error.reason, str(error))
+    return Loaded(spec, cursors=cursors, hashes=hashes)
+
+
+def _refused(text: str) -> Loaded:
+    return Loaded(None, FailureReason.SPEC_INVALID, text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from afx.operations import logins
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.sessions import check_vault
+from afx.security.vault import Vault
 from models.names import check_name
 from models.storage import sessions, users
 from models.storage.sessions import NewSession
@@ -114,7 +115,7 @@ def _store(
         [(it.name, prints[it.number]) for it in batch if not it.problem]
     )
     outcomes: list[Outcome] = []
-    fresh: dict[str, list[NewSession]] = {}
+    fresh: dict[str, list[tuple[Line, str]]] = {}
     for it in batch:
         problem = it.problem or _owner_problem(context, it.user, owners)
         mark = prints.get(it.number, "")
@@ -132,15 +133,22 @@ def _store(
             continue
         seen_names.add(it.name)
         seen_logins.add(mark)
-        new = NewSession(it.name, vault.seal(it.login), mark)
-        fresh.setdefault(it.user, []).append(new)
+        fresh.setdefault(it.user, []).append((it, mark))
         outcomes.append(Outcome(it.number, it.name, "added"))
     if fresh:
         with change(context, "session.import", where[:200]) as details:
-            for name, rows in fresh.items():
-                sessions.create_many(owners[name], rows)
-            details["names"] = [it.name for rows in fresh.values() for it in rows]
+            for owner, lines in fresh.items():
+                sessions.create_many(owners[owner], _sealed(vault, lines))
+            details["names"] = [line.name for lines in fresh.values() for line, _ in lines]
     return outcomes
+
+
+def _sealed(vault: Vault, lines: Sequence[tuple[Line, str]]) -> list[NewSession]:
+    """Return the new sessions of lines with their fingerprints, each login sealed for its id."""
+    return [
+        NewSession(line.name, vault.seal(line.login, session_id=session_id), mark, session_id)
+        for session_id, (line, mark) in zip(sessions.reserve_ids(len(lines)), lines, strict=True)
+    ]
 
 
 def _owner_problem(context: Context, name: str, owners: dict[str, User]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import redis as redis_module
 from support.hosts import INCARNATION, KEY, NODE, host_on, settle
 from support.sandbox import SandboxHarness, run_scenario, until
+from support.specs import stored_spec
 from telethon.tl import functions
 
 from afx.cluster import keys
@@ -32,17 +32,11 @@ class HostBench:
         self.host = host
         self.account: Account = sandbox.server.world.add_account()
         self.redis = redis
-        spec = {
-            "session": SESSION,
-            "name": "s",
-            "tier": "free",
-            "login": Vault([KEY]).seal(sandbox.login(self.account)),
-            "rules": [],
-        }
-        redis.set(keys.spec(SESSION), json.dumps(spec))
+        self._login = Vault([KEY]).seal(sandbox.login(self.account), session_id=SESSION)
 
     async def start(self, epoch: int) -> None:
         self.assign(epoch)
+        self.redis.set(keys.spec(SESSION), stored_spec(SESSION, epoch, login=self._login))
         await self.host.order_start(1, [(SESSION, epoch)])
 
     def assign(self, epoch: int, incarnation: str = INCARNATION) -> None:

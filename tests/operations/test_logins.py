@@ -140,14 +140,16 @@ def test_a_list_is_imported_and_a_second_time_passed_over(alice: Any, home: Path
         )
     assert outcomes(path, user="alice") == {2: ("added", ""), 3: ("added", "")}
     assert outcomes(path, user="alice") == {2: ("present", ""), 3: ("present", "")}
-    assert Vault([KEY]).open(sessions.find("b").login) == login(2)
+    added = sessions.find("b")
+    assert Vault([KEY]).open(added.login, session_id=added.id) == login(2)
     assert audit.listing(action="session.import").rows[0]["details"] == {"names": ["a", "b"]}
 
 
 def test_a_bad_line_is_told_and_harms_no_other(alice: Any, home: Path) -> None:
     users.create("bob")
-    sealed = Vault([KEY]).seal("x")
-    sessions.create(users.find("bob"), sessions.NewSession("taken", sealed, "f"))
+    [session_id] = sessions.reserve_ids(1)
+    sealed = Vault([KEY]).seal("x", session_id=session_id)
+    sessions.create(users.find("bob"), sessions.NewSession("taken", sealed, "f", session_id))
     path = jsonl(
         home / "list.jsonl",
         {"name": "a", "user": "alice", "login": login(1)},
