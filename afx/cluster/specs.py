@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -63,7 +63,7 @@ class SessionSpec:
 
 def seal_spec(keys_in_force: SigningKeys, spec: SessionSpec) -> str:
     """Return a spec as it is stored in Redis."""
-    text = json.dumps(asdict(spec), separators=(",", ":"))
+    text = json.dumps(_fields(spec), separators=(",", ":"))
     return f"{keys_in_force.sign(_CONTEXT, text.encode()).decode()} {text}"
 
 
@@ -107,6 +107,28 @@ def publish(
 ) -> None:
     """Sign and write specs; raises FencedError when a newer term has begun."""
     write(client, {keys.spec(it.session): seal_spec(keys_in_force, it) for it in specs}, term)
+
+
+def _fields(spec: SessionSpec) -> dict[str, Any]:
+    # Not asdict: at a takeover this runs for every session, and asdict takes three times as long.
+    rules = [
+        {
+            "id": it.id,
+            "sources": it.sources,
+            "destinations": it.destinations,
+            "mode": it.mode,
+        }
+        for it in spec.rules
+    ]
+    return {
+        "session": spec.session,
+        "epoch": spec.epoch,
+        "revision": spec.revision,
+        "name": spec.name,
+        "tier": spec.tier,
+        "login": spec.login,
+        "rules": rules,
+    }
 
 
 def _parse(text: str) -> SessionSpec:

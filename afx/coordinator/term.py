@@ -39,6 +39,7 @@ from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.spec_publisher import SpecPublisher
+from afx.coordinator.spec_refusals import SpecRefusals
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
 from afx.coordinator.wire import Headroom
@@ -61,6 +62,8 @@ class Resources:
     registry: Registry
     orders: Orders
     signing_keys: SigningKeys
+    audit_keys: Sequence[bytes]
+    """The keys that seal the audit log, newest first."""
     clock: Clock
     restart: CoordinatorRestart
 
@@ -131,6 +134,7 @@ class Term:
             capacity=self._capacity,
             checkpoints=self._checkpoints,
             unknown=self._unknown,
+            spec_refusals=SpecRefusals(client, resources.audit_keys[0]),
             block_seconds=settings.tick_seconds,
             monotonic=monotonic,
         )
