@@ -67,5 +67,7 @@ def _print(found: ClusterStatus) -> None:
             f"refused      {found.specs_refused} specs in Redis that no coordinator has written: "
             "see 'afx audit list --action spec.refused'"
         )
+    if found.audit_fault:
+        print(f"audit log    DAMAGED: {found.audit_fault}; see 'afx audit verify'")
     if found.sandbox:
         print("sandbox      a local Telegram runs here: nothing goes to the real one")

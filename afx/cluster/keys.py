@@ -29,7 +29,9 @@ GENERATION = "afx:generation"
 CURSORS_COMPLETE = "afx:cursors:complete"
 """Set once this Redis has all cursors of which SQL has a copy."""
 AUDIT_HEAD = "afx:audit:head"
-"""``entries:digest`` of the audit log as the leader last saw it."""
+"""``entries:digest:seal`` of the audit log, as far as the leader has checked it."""
+AUDIT_FAULT = "afx:audit:fault"
+"""What the leader found wrong with the audit log; empty: nothing."""
 
 
 def cursors_restoring(term: int) -> str:
