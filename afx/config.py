@@ -26,6 +26,7 @@ from afx.config_mistakes import in_words, sentence, unknown_variables
 from afx.errors import ConfigError
 from afx.lease import PROFILES, LeaseProfile, check_profile
 from afx.security.keyfile import split_keys
+from afx.security.login_servers import LoginServers, parse_networks
 
 _OTHER_VARIABLES = ("AFX_CONFIG", "AFX_DEBUG", "AFX_PYTHON", "AFX_SCHEDULES")
 """Variables that are no settings: the file's path, tracebacks, and two of the scripts."""
@@ -56,6 +57,9 @@ class Settings(BaseSettings):
     """From the application at my.telegram.org; worker nodes and logins need it."""
     api_hash: SecretStr = SecretStr("")
     """Belongs to ``api_id``."""
+
+    test_networks: str = ""
+    """Networks of test servers that logins may name beside Telegram's, comma-separated."""
 
     lease_profile: Literal["fast", "safe"] = "fast"
     """How soon a silent node is replaced: after at most 5.3 s (fast) or 12.3 s (safe)."""
@@ -155,6 +159,15 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("test_networks")
+    @classmethod
+    def _test_networks(cls, value: str) -> str:
+        try:
+            parse_networks(value)
+        except ValueError:
+            raise ValueError("it must be networks such as 10.1.2.0/24, comma-separated") from None
+        return value
+
     @model_validator(mode="after")
     def _relations(self) -> Settings:
         mistakes = []
@@ -172,6 +185,11 @@ class Settings(BaseSettings):
     def lease(self) -> LeaseProfile:
         """The times of the chosen lease profile."""
         return PROFILES[self.lease_profile]
+
+    @cached_property
+    def login_servers(self) -> LoginServers:
+        """The servers to which logins may lead."""
+        return LoginServers(self.home, parse_networks(self.test_networks))
 
     @cached_property
     def database(self) -> str:

@@ -28,6 +28,8 @@ class FailureReason(StrEnum):
     """Telegram no longer accepts the login; a new sign-in is needed."""
     LOGIN_UNREADABLE = "login_unreadable"
     """The sealed login does not open with this node's key."""
+    SERVER_NOT_ALLOWED = "server_not_allowed"
+    """The login names a server that is neither Telegram's nor a named test server."""
     SPEC_MISSING = "spec_missing"
     SPEC_INVALID = "spec_invalid"
     """It is not signed by this cluster for this session, or does not parse."""

@@ -16,6 +16,7 @@ _STOPPED = {
 _FAILED = {
     FailureReason.LOGIN_LOST: "Telegram no longer accepts the login; sign in again",
     FailureReason.LOGIN_UNREADABLE: "the stored login cannot be read",
+    FailureReason.SERVER_NOT_ALLOWED: "its login names a server that is not Telegram's",
     FailureReason.SPEC_MISSING: "its spec is missing in Redis",
     FailureReason.SPEC_INVALID: "its spec in Redis was refused",
     FailureReason.SPEC_OUTDATED: "its spec in Redis belongs to another assignment",

@@ -138,6 +138,8 @@ class SessionRunner:
         async with self._gate:
             login = self._vault.open(found.spec.login, session_id=resident.session_id)
             stored = StoredSession(login, found.cursors or {}, found.hashes or {})
+            if not self._settings.login_servers.allows(stored.server_address, stored.port):
+                raise StartError(FailureReason.SERVER_NOT_ALLOWED, "see the setting test_networks")
             session = HostedSession(found.spec, epoch, stored, self._environment)
             if self._lease.paused:
                 session.pause()

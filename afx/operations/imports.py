@@ -56,7 +56,8 @@ def read(path: Path, default_user: str = "") -> Iterator[Line]:
     """Yield the lines of an import file; by its name CSV (``.csv``) or JSON lines.
 
     CSV has a header with ``name`` and ``login`` or ``file`` (a ``.session``
-    file's path, seen from the import file), and ``user`` unless one is given.
+    file in the directory of the import file, or below it), and ``user`` unless one is
+    given; when one is given, no line may name another.
     Raises UsageError when the file or its header is wrong.
     """
     rows = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
@@ -117,7 +118,11 @@ def _store(
     outcomes: list[Outcome] = []
     fresh: dict[str, list[tuple[Line, str]]] = {}
     for it in batch:
-        problem = it.problem or _owner_problem(context, it.user, owners)
+        problem = (
+            it.problem
+            or _owner_problem(context, it.user, owners)
+            or _server_problem(context, it.login)
+        )
         mark = prints.get(it.number, "")
         if not problem and it.name in by_name and by_name[it.name] == mark:
             outcomes.append(Outcome(it.number, it.name, "present"))
@@ -162,6 +167,14 @@ def _owner_problem(context: Context, name: str, owners: dict[str, User]) -> str:
     return ""
 
 
+def _server_problem(context: Context, login: str) -> str:
+    try:
+        logins.check_server(login, context.settings.login_servers)
+    except UsageError as error:
+        return str(error).rstrip(".")
+    return ""
+
+
 def _line(number: int, row: dict[str, Any], path: Path, default_user: str) -> Line:
     name = row.get("name") or ""
     try:
@@ -173,16 +186,39 @@ def _line(number: int, row: dict[str, Any], path: Path, default_user: str) -> Li
         check_name("session", name)
         if bool(row.get("login")) == bool(row.get("file")):
             raise UsageError("Give either 'login' or 'file'.")
-        user = row.get("user") or default_user
-        if not user:
-            raise UsageError("It has no 'user', and none is given with --user.")
+        user = _owner(row.get("user") or "", default_user)
         if row.get("login"):
             login = logins.check(row["login"])
         else:
-            login = logins.from_file(path.parent / row["file"])
+            login = logins.from_file(_beside(path, row["file"]))
         return Line(number, name, user, login)
     except UsageError as error:
         return Line(number, _shown(str(name)), problem=_shown(str(error).rstrip(".")))
+
+
+def _owner(named: str, default_user: str) -> str:
+    """Return the owner of a line: the list may not give a session to another user."""
+    if named and default_user and named != default_user:
+        raise UsageError(f"It names the user '{named}', but --user is '{default_user}'.")
+    if not named and not default_user:
+        raise UsageError("It has no 'user', and none is given with --user.")
+    return named or default_user
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Return a file that a list names, which lies in the list's directory or below it.
+
+    Whoever writes the list must not be able to have other files read: also not over
+    symbolic links.
+    """
+    directory = path.parent.resolve()
+    try:
+        found = (directory / name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError("The path in 'file' cannot be followed.") from error
+    if not found.is_relative_to(directory):
+        raise UsageError("The path in 'file' leads out of the directory of the list.")
+    return found
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:

@@ -125,6 +125,7 @@ def add(context: Context, name: str, user: str, login: str) -> int:
     under another name.
     """
     text = logins.check(login)
+    logins.check_server(text, context.settings.login_servers)
     vault = context.servers.vault()
     check_vault(vault)
     owner = users.find(user)

@@ -19,13 +19,15 @@ NODE, INCARNATION = "w1", "one"
 
 
 @contextlib.asynccontextmanager
-async def host_on(redis_url: str, home: Path) -> AsyncIterator[Host]:
+async def host_on(
+    redis_url: str, home: Path, *, test_networks: str = "127.0.0.0/8"
+) -> AsyncIterator[Host]:
     """A host with a lease of a minute; its loops do not run."""
     reader, writer = os.pipe()
     memory = LeaseMemory()
     memory.renew(lease.now() + 60, lease.now() + 60)
     host = Host(
-        load(home=home),
+        load(home=home, test_networks=test_networks),
         redis_url=redis_url,
         node=NODE,
         incarnation=INCARNATION,
