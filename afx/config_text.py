@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from afx.config import Settings
 def described(settings: Settings) -> list[dict[str, Any]]:
     """Return every setting: its name, value, source and meaning; secrets hidden."""
     path = config.config_file()
-    in_file = tomllib.loads(path.read_text()) if path else {}
+    in_file = config.read_settings_file(path) if path else {}
     docs = _docs()
     found = []
     for name in Settings.model_fields:

@@ -90,7 +90,9 @@ class Host:
         environment = Environment(
             api_id=settings.api_id,
             api_hash=settings.api_hash.get_secret_value(),
-            connection=guarded_connection(self._lease.may_write, settings.lease.in_flight),
+            connection=guarded_connection(
+                self._lease.may_write, settings.login_servers.allows, settings.lease.in_flight
+            ),
             may_write=self._lease.may_write,
             dirty=self._commits.note_dirty,
             gave_up=self._note_gave_up,

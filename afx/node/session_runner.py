@@ -39,6 +39,7 @@ from afx.node.session import Environment, HostedSession, StartError
 from afx.node.session_loader import Loaded, load
 from afx.node.start_gate import StartGate
 from afx.reasons import FailureReason
+from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 from afx.telegram.errors import error_name, is_lost_login
 from afx.telegram.session import StoredSession
@@ -77,6 +78,7 @@ class SessionRunner:
         self._redis = client
         self._settings = settings
         self._vault = vault
+        self._signing_keys = SigningKeys(vault.signing_keys())
         self._environment = environment
         self._lease = lease
         self._commits = commits
@@ -91,13 +93,13 @@ class SessionRunner:
     def do(self, actions: Iterable[Action[HostedSession]]) -> None:
         """Carry out actions, in their order."""
         loop = asyncio.get_running_loop()
-        beginning: list[int] = []
+        beginning: list[tuple[int, int]] = []
         loaded: asyncio.Future[list[Loaded]] = loop.create_future()
         for action in actions:
             match action:
                 case Begin(resident):
                     self._begin(resident, loaded, len(beginning))
-                    beginning.append(resident.session_id)
+                    beginning.append((resident.session_id, resident.epoch))
                 case CancelStart(resident):
                     assert resident.start is not None
                     resident.start.cancel()
@@ -122,10 +124,12 @@ class SessionRunner:
         # A callback, since a task that is cancelled at once does not run at all.
         task.add_done_callback(lambda done: self._start_done(resident, done))
 
-    async def _load(self, session_ids: list[int], loaded: asyncio.Future[list[Loaded]]) -> None:
+    async def _load(
+        self, items: list[tuple[int, int]], loaded: asyncio.Future[list[Loaded]]
+    ) -> None:
         """Read what the sessions of one order need, in one round trip."""
         try:
-            found = await load(self._redis, session_ids, self._trouble)
+            found = await load(self._redis, self._signing_keys, items, self._trouble)
         except Exception as error:
             # Each of the starts must end, and be answered.
             loaded.set_exception(error)
@@ -146,11 +150,12 @@ class SessionRunner:
         """Start one session; may be cancelled at any moment (see ``_start_done``)."""
         found = (await asyncio.shield(loaded))[index]
         if found.spec is None:
-            reason = FailureReason.SPEC_INVALID if found.error else FailureReason.SPEC_MISSING
-            raise StartError(reason, found.error)
+            raise StartError(found.reason, found.error)
         async with self._gate.admitted():
-            login = self._vault.open(found.spec.login)
+            login = self._vault.open(found.spec.login, session_id=resident.session_id)
             stored = StoredSession(login, found.cursors or {}, found.hashes or {})
+            if not self._settings.login_servers.allows(stored.server_address, stored.port):
+                raise StartError(FailureReason.SERVER_NOT_ALLOWED, "see the setting test_networks")
             session = HostedSession(found.spec, epoch, stored, self._environment)
             if self._lease.paused:
                 session.pause()

@@ -79,6 +79,24 @@ def test_a_start_that_fails_late_does_not_hide_the_connection_of_the_next_one(
     run(scenario)
 
 
+def test_a_login_that_leads_to_another_server_connects_nowhere(
+    redis_url: str, redis: redis_module.Redis, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected: list[Any] = []
+
+    async def main(sandbox: SandboxHarness) -> None:
+        monkeypatch.setattr(sandbox.server.connections, "opened", connected.append)
+        async with host_on(redis_url, home, test_networks="") as host:
+            bench = HostBench(sandbox, host, redis)
+            await bench.start(5)
+            await settle(host)
+            assert bench.reported() == [("failed", 5)]
+            assert host.reports.waiting[-1].reason == "server_not_allowed"  # type: ignore[union-attr]
+            assert not connected
+
+    run_scenario(main)
+
+
 def test_a_stop_cancels_the_start_under_way_and_answers_when_it_has_ended(
     run: Any, held: HeldStart
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support.hosts import SESSION, HostBench, host_on
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule
+from support.specs import SIGNING_KEYS
 from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 
@@ -69,8 +70,9 @@ def test_whatever_lies_under_a_sessions_keys_each_session_of_the_order_gets_an_a
 
     async def read() -> None:
         client = connect_async(redis_url)
+        trouble = RedisTrouble(lambda _: None)
         async with asyncio.timeout(10):
-            assert len(await load(client, [1, 2], RedisTrouble(lambda _: None))) == 2
+            assert len(await load(client, SIGNING_KEYS, [(1, 5), (2, 5)], trouble)) == 2
         await client.aclose()
 
     asyncio.run(read())
@@ -118,6 +120,7 @@ def test_an_order_with_a_bad_spec_starts_its_other_sessions_and_its_stop_is_answ
         async with host_on(redis_url, home) as host:
             bench = HostBench(sandbox, host, redis)
             bench.assign(5)
+            bench.publish(5)
             redis.set(keys.spec(SESSION + 1), b"\xff" * 100)
             await host.order_start(1, [(SESSION + 1, 5), (SESSION, 5)])
             await until(lambda: len(bench.reported()) == 2)

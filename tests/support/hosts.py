@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import redis as redis_module
 from support.sandbox import SandboxHarness
+from support.specs import KEY, stored_spec
 
 from afx import lease
 from afx.cluster import keys
+from afx.cluster.specs import RuleSpec
 from afx.config import load
 from afx.node.host import Host
 from afx.node.lease_memory import LeaseMemory
 from afx.sandbox.telegram.peers import Account, Channel
 from afx.security.vault import Vault
 
-KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
 NODE, INCARNATION = "w1", "one"
 SESSION = 7
 
 
 @contextlib.asynccontextmanager
-async def host_on(redis_url: str, home: Path) -> AsyncIterator[Host]:
+async def host_on(
+    redis_url: str, home: Path, *, test_networks: str = "127.0.0.0/8"
+) -> AsyncIterator[Host]:
     """A host with a lease of a minute; its loops do not run."""
     reader, writer = os.pipe()
     memory = LeaseMemory()
     memory.renew(lease.now() + 60, lease.now() + 60)
     host = Host(
-        load(home=home),
+        load(home=home, test_networks=test_networks),
         redis_url=redis_url,
         node=NODE,
         incarnation=INCARNATION,
@@ -65,19 +67,18 @@ class HostBench:
         self.host = host
         self.account: Account = sandbox.server.world.add_account()
         self.redis = redis
-        spec = {
-            "session": SESSION,
-            "name": "s",
-            "tier": "free",
-            "login": Vault([KEY]).seal(sandbox.login(self.account)),
-            "rules": [],
-        }
-        self._spec = spec
-        redis.set(keys.spec(SESSION), json.dumps(spec))
+        self._login = Vault([KEY]).seal(sandbox.login(self.account), session_id=SESSION)
+        self._rules: tuple[RuleSpec, ...] = ()
 
     async def start(self, epoch: int) -> None:
         self.assign(epoch)
+        self.publish(epoch)
         await self.host.order_start(1, [(SESSION, epoch)])
+
+    def publish(self, epoch: int) -> None:
+        """Write the session's spec, signed for an epoch."""
+        spec = stored_spec(SESSION, epoch, login=self._login, rules=self._rules)
+        self.redis.set(keys.spec(SESSION), spec)
 
     def assign(self, epoch: int, incarnation: str = INCARNATION) -> None:
         assignment = {"node": NODE, "incarnation": incarnation, "epoch": epoch}
@@ -100,12 +101,9 @@ class HostBench:
         )
 
     def add_rule(self) -> tuple[Channel, Channel]:
-        """Add a rule to the session's spec; returns its source and its destination."""
+        """Add a rule for the next start; returns its source and its destination."""
         source = self.sandbox.channel(self.account)
         to = self.sandbox.channel(posters=(self.account,))
-        rules = self._spec["rules"]
-        assert isinstance(rules, list)
-        chats = {"sources": [str(source.marked)], "destinations": [str(to.marked)]}
-        rules.append({"id": len(rules) + 1, "mode": "copy", **chats})
-        self.redis.set(keys.spec(SESSION), json.dumps(self._spec))
+        rule_id = len(self._rules) + 1
+        self._rules += (RuleSpec(rule_id, (str(source.marked),), (str(to.marked),), "copy"),)
         return source, to
