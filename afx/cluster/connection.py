@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -12,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from afx.errors import AfxError, UnreachableError
+from afx.urls import without_password
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> redis.Redis:
@@ -29,15 +29,14 @@ def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> r
             retry=Retry(NoBackoff(), 0),
         )
     except ValueError as error:
-        raise UnreachableError(f"The Redis URL {shown(url)!r} is wrong: {error}.") from error
+        raise UnreachableError(
+            f"The Redis URL {shown(url)!r} is wrong; correct it: redis://, rediss:// or unix://."
+        ) from error
 
 
 def shown(url: str) -> str:
     """Return a Redis URL without its password, for people and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":…@", 1)
+    return without_password(url)
 
 
 def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Redis:
