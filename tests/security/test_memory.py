@@ -23,9 +23,9 @@ def test_a_protected_process_has_no_core_dump_and_is_not_dumpable() -> None:
 
 
 def test_a_host_process_is_protected_before_it_gets_its_keys() -> None:
+    unlimited = ("bash", "-c", 'ulimit -S -c "$(ulimit -H -c)"; exec "$@"', "bash")
     process = subprocess.Popen(
-        ["bash", "-c", 'ulimit -S -c "$(ulimit -H -c)"; exec "$@"', "bash"]
-        + [sys.executable, "-m", "afx.node.host_process"],
+        [*unlimited, sys.executable, "-m", "afx.node.host_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
