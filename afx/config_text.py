@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydantic import SecretStr
 
 from afx import config
 from afx.config import Settings
+from afx.urls import without_password
 
 
 def described(settings: Settings) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def described(settings: Settings) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
-                "value": shown_url(value) if isinstance(value, str) else value,
+                "value": without_password(value) if isinstance(value, str) else value,
                 "source": source,
                 "what": docs.get(name, ""),
             }
@@ -53,11 +53,6 @@ def template() -> str:
         text = json.dumps(str(value) if isinstance(value, Path) else value)
         lines += [f"#{name} = {text}", ""]
     return "\n".join(lines)
-
-
-def shown_url(text: str) -> str:
-    """Return a text with the password of a URL in it left out."""
-    return re.sub(r"(://[^/\s:@]*):[^/\s@]*@", r"\1:…@", text)
 
 
 def _docs() -> dict[str, str]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -19,6 +18,7 @@ from redis.retry import Retry
 
 from afx.cluster.redis_faults import is_not_primary
 from afx.errors import AfxError, UnreachableError
+from afx.urls import without_password
 
 
 @cache
@@ -82,16 +82,15 @@ def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> r
             retry=Retry(NoBackoff(), 0),
         )
     except ValueError as error:
-        raise UnreachableError(f"The Redis URL {shown(url)!r} is wrong: {error}.") from error
+        raise UnreachableError(
+            f"The Redis URL {shown(url)!r} is wrong; correct it: redis://, rediss:// or unix://."
+        ) from error
     return redis.Redis.from_pool(pool)
 
 
 def shown(url: str) -> str:
     """Return a Redis URL without its password, for people and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":…@", 1)
+    return without_password(url)
 
 
 def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Redis:
