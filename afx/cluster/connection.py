@@ -13,6 +13,9 @@ from redis.retry import Retry
 
 from afx.errors import AfxError, UnreachableError
 
+_DECODE_ERRORS = "replace"
+"""What is not UTF-8 is malformed, as other text may be; it is no reason to end a reader."""
+
 
 def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> redis.Redis:
     """Return a blocking client that never retries.
@@ -24,6 +27,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> r
         return redis.Redis.from_url(
             url,
             decode_responses=decode,
+            encoding_errors=_DECODE_ERRORS,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
@@ -45,6 +49,7 @@ def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Re
     return redis.asyncio.Redis.from_url(
         url,
         decode_responses=True,
+        encoding_errors=_DECODE_ERRORS,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
     )

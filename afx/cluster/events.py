@@ -7,20 +7,26 @@ import time
 from typing import Any
 
 import redis
+import structlog
 
 from afx.cluster import keys
 
 _EVENTS_LIMIT = 2_000
 
+log = structlog.get_logger()
+
 
 def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
-    """Append an event."""
-    client.xadd(
-        keys.EVENTS,
-        {"event": json.dumps({"kind": kind, "at": time.time(), **fields})},
-        maxlen=_EVENTS_LIMIT,
-        approximate=True,
-    )
+    """Append an event; one that Redis refuses is logged, for nothing depends on it."""
+    try:
+        client.xadd(
+            keys.EVENTS,
+            {"event": json.dumps({"kind": kind, "at": time.time(), **fields})},
+            maxlen=_EVENTS_LIMIT,
+            approximate=True,
+        )
+    except redis.ResponseError as error:
+        log.warning("event_not_announced", kind=kind, reason=str(error))
 
 
 def watch(client: redis.Redis, after: str) -> tuple[str, list[dict[str, Any]]]:

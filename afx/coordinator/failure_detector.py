@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.cluster.registry import Registry
 from afx.cluster.witness import Witness
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.decisions import liveness
 from afx.coordinator.decisions.liveness import DeathReason
 from afx.lease import LeaseProfile

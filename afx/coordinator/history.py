@@ -9,7 +9,7 @@ import redis
 
 from afx.cluster import keys
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import LIVE_STATES, WorkerView
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.cluster.writes import write
 from afx.config import Settings
 from afx.coordinator.fencing import fenced_transaction

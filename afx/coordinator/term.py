@@ -9,11 +9,13 @@ from datetime import timedelta
 import redis
 
 from afx.clock import Clock
-from afx.cluster import keys
+from afx.cluster import key_repair, keys
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import Registry, WorkerView
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import WorkerView
 from afx.cluster.writes import write
 from afx.config import Settings
+from afx.coordinator import counters_in_redis
 from afx.coordinator.answer_check import AnswerCheck
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
@@ -38,6 +40,7 @@ from afx.coordinator.preemptor import Preemptor
 from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
+from afx.coordinator.rq_cleanup import RqCleanup
 from afx.coordinator.spec_publisher import SpecPublisher
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
@@ -86,6 +89,7 @@ class Term:
         self._registry = resources.registry
         self._monotonic = monotonic
         self._rest = timedelta(minutes=settings.preemption_rest_minutes)
+        key_repair.repair(client)
         self.generation = _begin_generation(client, leadership)
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
@@ -125,6 +129,7 @@ class Term:
         self._intake = ReportIntake(
             client,
             run_id=leadership.run_id,
+            generation=self.generation,
             registry=resources.registry,
             table=self._table,
             detector=self._detector,
@@ -141,7 +146,7 @@ class Term:
             table=self._table,
             capacity=self._capacity,
             brake=self._brake,
-            orders=resources.orders,
+            rq_cleanup=RqCleanup(resources.raw_client),
             unknown=self._unknown,
             term=leadership.term,
         )
@@ -254,7 +259,7 @@ class Term:
 
 def _begin_generation(client: redis.Redis, leadership: Leadership) -> int:
     """Begin a generation of epochs, above all that SQL or Redis knows."""
-    known = int(client.get(keys.GENERATION) or 0)
+    known = counters_in_redis.read_generation(client, in_sql=cluster.generation())
     generation = cluster.begin_generation(leadership.term, known)
     write(client, {keys.GENERATION: generation}, leadership.term)
     return generation

@@ -7,11 +7,12 @@ import threading
 import redis
 import structlog
 
-from afx.cluster import reports
+from afx.cluster import report_stream
 from afx.cluster.connection import connect
-from afx.cluster.registry import LIVE_STATES, Registry
+from afx.cluster.registry import Registry
 from afx.cluster.reports import Died
 from afx.cluster.witness import Witness, boot_id
+from afx.cluster.worker_records import LIVE_STATES
 from afx.config import Settings
 
 log = structlog.get_logger()
@@ -67,5 +68,5 @@ class DeathWatcher:
             if it.incarnation in fresh
         ]
         if found:
-            reports.publish(self._redis, found)
+            report_stream.publish(self._redis, found)
             self._witnessed |= fresh

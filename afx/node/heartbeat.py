@@ -16,7 +16,8 @@ import redis
 
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.connection import connect
-from afx.cluster.registry import Identity, Metrics, Registry, WorkerState
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import Identity, Metrics, WorkerState
 from afx.config import Settings
 from afx.errors import AfxError
 

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 import structlog
 
-from afx.cluster import reports
+from afx.cluster import report_stream
 from afx.cluster.reports import Active, Failed, Inventory, Report, Running, Stopped, Trouble
 from afx.reasons import FailureReason, StopReason, TroubleReason
 
@@ -120,7 +120,7 @@ class ReportSender:
         while self.waiting:
             part, self.waiting = self.waiting[:_MOST], self.waiting[_MOST:]
             try:
-                await reports.publish_async(self._redis, part)
+                await report_stream.publish_async(self._redis, part)
             except redis.RedisError as error:
                 self.waiting = part + self.waiting
                 self._ready.set()

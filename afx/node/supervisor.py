@@ -22,7 +22,8 @@ from afx import lease
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster import witness
 from afx.cluster.connection import connect, shown
-from afx.cluster.registry import Identity, Metrics, MissingError, Registry
+from afx.cluster.registry import MissingError, Registry
+from afx.cluster.worker_records import Identity, Metrics
 from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
 from afx.node.death_watcher import DeathWatcher

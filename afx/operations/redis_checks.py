@@ -12,7 +12,8 @@ import redis
 
 from afx.cluster import keys
 from afx.cluster.connection import connect, shown
-from afx.cluster.registry import LIVE_STATES, Registry
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES
 from afx.config import Settings
 from afx.local import private_redis
 from afx.operations.findings import Finding, Grade

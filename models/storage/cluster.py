@@ -30,6 +30,12 @@ def begin_generation(term: int, above: int = 0) -> int:
         return generation
 
 
+def generation() -> int:
+    """Return the generation of epochs that the last leader began; 0 for none."""
+    state = ClusterState.get_or_none(ClusterState.id == 1)
+    return int(state.generation) if state else 0
+
+
 def term() -> int:
     """Return the highest term of a leader that has written here."""
     state = ClusterState.get_or_none(ClusterState.id == 1)

@@ -9,7 +9,8 @@ import pytest
 import redis as redis_module
 
 from afx.cluster import keys
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import Identity, Metrics
 from afx.config import Settings
 from afx.errors import FencedError
 from afx.lab.links import BadLink

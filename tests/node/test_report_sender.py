@@ -6,7 +6,7 @@ import asyncio
 
 import redis as redis_module
 
-from afx.cluster import keys, reports
+from afx.cluster import keys, report_stream
 from afx.cluster.connection import connect_async
 from afx.node.report_sender import ReportSender
 from afx.reasons import StopReason
@@ -30,5 +30,5 @@ def test_reports_that_redis_refuses_are_sent_later_in_their_order(
         await client.aclose()
 
     asyncio.run(scenario())
-    batch = reports.read(redis, "0", block_seconds=1)
+    batch = report_stream.read(redis, "0", block_seconds=1)
     assert [it.kind for it in batch.reports] == ["running", "stopped"]

@@ -15,11 +15,13 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from afx.clock import SYSTEM_CLOCK, Clock
-from afx.cluster import reports
+from afx.cluster import report_stream
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.quarantine import Quarantine
+from afx.cluster.registry import Registry
 from afx.cluster.reports import Failed, Inventory, Report, Running, Stopped
+from afx.cluster.worker_records import Identity, Metrics
 from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
@@ -54,9 +56,6 @@ class RecordedOrders(Orders):
         self.sent: list[Order] = []
         self.asked: list[tuple[int, str, str]] = []
         """(term, node, incarnation) of each inventory that was asked for."""
-
-    def forget(self, node: str, incarnation: str) -> None:
-        """Forget nothing: there is no queue."""
 
     def ask_inventory(self, term: int, node: str, incarnation: str) -> None:
         """Record that a node was asked what it runs."""
@@ -113,7 +112,7 @@ class TermHarness:
         self.now = 1000.0
         self.redis = connect(redis_url)
         self.raw_redis = connect(redis_url, decode=False)
-        self.registry = Registry(self.redis)
+        self.registry = Registry(self.redis, Quarantine(self.redis))
         self.orders = RecordedOrders()
         self.obeying = True
         """Whether nodes do what they are ordered, and report it."""
@@ -217,7 +216,7 @@ class TermHarness:
             epoch=active.epoch if epoch is None else epoch,
             reason=reason,
         )
-        reports.publish(self.redis, [failed])
+        report_stream.publish(self.redis, [failed])
 
     def overflow(self) -> set[str]:
         """Return the ids of the jobs in the overflow queue."""
@@ -243,7 +242,7 @@ class TermHarness:
                 answers.append(_answer(it))
         answers += [self._inventory(*it) for it in asked if it[1] in self.nodes]
         if answers:
-            reports.publish(self.redis, answers)
+            report_stream.publish(self.redis, answers)
 
     def _carry_out(self, order: Order) -> None:
         live = self.live[order.session]
