@@ -12,6 +12,8 @@ import structlog
 from afx.cluster import keys
 
 _EVENTS_LIMIT = 2_000
+_LAST_SECOND = 2**33
+"""Of the Unix times that every clock and calendar can take."""
 
 log = structlog.get_logger()
 
@@ -32,16 +34,24 @@ def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
 def watch(client: redis.Redis, after: str) -> tuple[str, list[dict[str, Any]]]:
     """Return (last id, the events after ``after``), without waiting.
 
-    An entry that is not a JSON object is passed over.
+    An entry that is not an event is passed over.
     """
     found = []
-    answer: Any = client.xrange(keys.EVENTS, min=f"({after}" if after != "0" else "-")
+    try:
+        answer: Any = client.xrange(keys.EVENTS, min=f"({after}" if after != "0" else "-")
+    except redis.ResponseError:
+        return after, []  # another type of key: the next leader removes it
     for entry, fields in answer:
         after = entry
         try:
             event = json.loads(fields.get("event", ""))
         except (ValueError, RecursionError):
             continue
-        if isinstance(event, dict) and "kind" in event and "at" in event:
+        if isinstance(event, dict) and _is_event(event):
             found.append(event)
     return after, found
+
+
+def _is_event(event: dict[str, Any]) -> bool:
+    kind, at = event.get("kind"), event.get("at")
+    return isinstance(kind, str) and isinstance(at, int | float) and 0 <= at < _LAST_SECOND

@@ -111,7 +111,7 @@ class Died(_NodeReport):
 
 
 Report = Running | Stopped | Failed | Trouble | Active | Inventory | Died
-_KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}
+KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}
 
 
 def encode(reports: Iterable[Report]) -> dict[str, str]:
@@ -155,7 +155,7 @@ def _parse(row: Any) -> tuple[Report, list[str]]:
         raise ValueError("not an object")
     values: dict[str, Any] = dict(row)
     kind = values.pop("kind", None)
-    cls = _KINDS.get(kind) if isinstance(kind, str) else None
+    cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise ValueError("unknown kind")
     hints = typing.get_type_hints(cls)

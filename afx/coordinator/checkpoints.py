@@ -7,13 +7,13 @@ since, under the same random ids, which Telegram refuses.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import redis
 import structlog
 
-from afx.cluster import keys
+from afx.cluster import key_repair, keys
 from afx.cluster.leadership import Leadership
 from afx.cluster.quarantine import Quarantine, refused
 from afx.coordinator.fencing import fenced_transaction
@@ -55,11 +55,12 @@ class Checkpoints:
         count = 0
         for page in cursors.pages():
             self._leadership.check()
-            pipe = self._redis.pipeline(transaction=False)
-            for session, fields in page.items():
-                for name, value in fields.items():
-                    pipe.hsetnx(keys.cursor(session), name, value)
-            pipe.execute()
+            try:
+                self._write(page)
+            except redis.ResponseError:
+                if not key_repair.repair(self._redis, {keys.cursor(it): "hash" for it in page}):
+                    raise
+                self._write(page)
             count += len(page)
         try:
             self._redis.rename(marker, keys.CURSORS_COMPLETE)
@@ -69,6 +70,14 @@ class Checkpoints:
             ) from error
         if count:
             log.warning("cursors_restored", sessions=count, reason="Redis lost its data")
+
+    def _write(self, cursors_of: Mapping[int, Mapping[str, str]]) -> None:
+        """Write cursors to Redis, except for the parts that it has."""
+        pipe = self._redis.pipeline(transaction=False)
+        for session, parts in cursors_of.items():
+            for name, value in parts.items():
+                pipe.hsetnx(keys.cursor(session), name, value)
+        pipe.execute()
 
     def note(self, sessions: Iterable[int]) -> None:
         """Note that the cursors of these sessions are to be copied soon."""

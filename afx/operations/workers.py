@@ -55,6 +55,18 @@ def live_names(context: Context, labels: Mapping[str, str] | None = None) -> tup
     return names
 
 
+@operation("worker:read", database=False)
+def least_loaded(context: Context, names: Sequence[str]) -> str:
+    """Return the one of some nodes that is emptied soonest: with the fewest sessions."""
+    views = {it.name: it for it in listing(context)}
+
+    def cost(name: str) -> tuple[int, float, str]:
+        view = views.get(name)
+        return (view.assigned, view.metrics.load, name) if view else (0, 0.0, name)
+
+    return min(names, key=cost)
+
+
 @operation("worker:read")
 def show(context: Context, name: str) -> WorkerDetail:
     """Return one node: its report, its desired state, its open controls."""

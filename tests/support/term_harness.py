@@ -6,9 +6,10 @@ are recorded, and obeyed if the test says so.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rq import Queue
@@ -19,13 +20,14 @@ from afx.cluster import report_stream
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership
 from afx.cluster.quarantine import Quarantine
-from afx.cluster.registry import Registry
+from afx.cluster.registry import MissingError, Registry
 from afx.cluster.reports import Failed, Inventory, Report, Running, Stopped
 from afx.cluster.worker_records import Identity, Metrics
 from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
+from afx.errors import FencedError
 from afx.reasons import FailureReason, StopReason
 from afx.security.signing import SigningKeys
 from models.storage import assignments, cluster, rules, sessions, users
@@ -122,6 +124,7 @@ class TermHarness:
         """The sessions that two nodes ran at once."""
         self.nodes: dict[str, Identity] = {}
         self._states: dict[str, str] = {}
+        self._incarnations = itertools.count(2)
         self._handled = 0
         self._redis_url = redis_url
         self._election, self.leadership = elect(redis_url)
@@ -178,11 +181,24 @@ class TermHarness:
     def tick(self) -> None:
         """Let the nodes act, and run one round."""
         self.now += _TICK_SECONDS
-        for it in self.nodes.values():
-            seen = self._states.get(it.name, "ready")
-            _, self._states[it.name] = self.registry.beat(it, IDLE, [], seen)  # type: ignore[arg-type]
+        for it in list(self.nodes.values()):
+            self._beat(it)
         self._obey()
         self.term.tick()
+
+    def _beat(self, node: Identity) -> None:
+        """Send a heartbeat, and do what a supervisor does when it is refused."""
+        seen = self._states.get(node.name, "ready")
+        try:
+            _, self._states[node.name] = self.registry.beat(node, IDLE, [], seen)  # type: ignore[arg-type]
+        except MissingError:
+            self.registry.register(node, IDLE)
+        except FencedError:
+            for live in self.live.values():
+                live -= {it for it in live if it[0] == node.name}
+            incarnation = f"{node.name}-{next(self._incarnations)}"
+            self.nodes[node.name] = replace(node, incarnation=incarnation)
+            self.registry.register(self.nodes[node.name], IDLE)
 
     def until(self, done: Callable[[], bool]) -> None:
         """Run rounds until a condition holds."""
@@ -237,7 +253,8 @@ class TermHarness:
             return
         answers: list[Report] = []
         for it in fresh:
-            if it.node in self.nodes:
+            node = self.nodes.get(it.node)
+            if node and node.incarnation == it.incarnation:
                 self._carry_out(it)
                 answers.append(_answer(it))
         answers += [self._inventory(*it) for it in asked if it[1] in self.nodes]

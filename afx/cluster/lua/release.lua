@@ -14,7 +14,7 @@ for i = 2, #ARGV do
   local owner = redis.call('HMGET', assignment, 'epoch', 'incarnation')
   local recorded = whole(owner[1])
   -- One whose epoch was never given out is released under epoch 0 (ownership.py).
-  local spoiled = epoch == 0 and owner[1] and (not recorded or recorded > 2 ^ 46)
+  local spoiled = epoch == 0 and owner[1] and (not recorded or recorded < 0 or recorded > 2 ^ 46)
   if (recorded == epoch or spoiled) and owner[2] == incarnation then
     -- Without an owner, commits of the old one are refused from here on.
     redis.call('HSET', assignment, 'node', '', 'incarnation', '')
