@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import redis
+import structlog
 
 from afx.clock import Clock
-from afx.cluster import key_repair, keys
+from afx.cluster import key_repair, keys, replication
 from afx.cluster.leadership import Leadership
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import WorkerView
@@ -51,6 +52,8 @@ from models.storage import assignments, cluster, placing
 _PLACED_PER_ROUND = 1000
 _CONTROL_SECONDS = 0.2
 _LEARN_SECONDS = 60.0
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True, frozen=True)
@@ -125,7 +128,12 @@ class Term:
         )
         self._capacity = Capacity(settings)
         self._brake = LossBrake(client, hold_seconds=settings.brake_hold_seconds)
-        self._detector = FailureDetector(resources.registry, settings.lease, leadership)
+        self._detector = FailureDetector(
+            resources.registry,
+            settings.lease,
+            leadership,
+            settled_at=now + _split_seconds(client, leadership),
+        )
         self._intake = ReportIntake(
             client,
             run_id=leadership.run_id,
@@ -263,3 +271,12 @@ def _begin_generation(client: redis.Redis, leadership: Leadership) -> int:
     generation = cluster.begin_generation(leadership.term, known)
     write(client, {keys.GENERATION: generation}, leadership.term)
     return generation
+
+
+def _split_seconds(client: redis.Redis, leadership: Leadership) -> float:
+    """Return for how long an earlier primary of Redis may renew leases after this moment."""
+    found = replication.read(client)
+    if found.fault:
+        log.error("redis_may_split", fault=found.fault, remedy=found.remedy)
+    is_another = cluster.last_run_id() not in ("", leadership.run_id)
+    return found.split_seconds if is_another else 0.0

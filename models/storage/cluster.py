@@ -69,6 +69,12 @@ def reports_read(run_id: str) -> str:
     return str(state.reports_read) if state and state.reports_run_id == run_id else "0"
 
 
+def last_run_id() -> str:
+    """Return the id of the Redis process whose reports were last read; "" for none."""
+    state = ClusterState.get_or_none(ClusterState.id == 1)
+    return str(state.reports_run_id) if state else ""
+
+
 def set_reports_read(run_id: str, entry: str) -> None:
     """Note the last report read, in the transaction that wrote what it says."""
     ClusterState.update(reports_run_id=run_id, reports_read=entry).where(
