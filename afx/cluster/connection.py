@@ -44,15 +44,24 @@ def shown(url: str) -> str:
     return url.replace(f":{parts.password}@", ":…@", 1)
 
 
-def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Redis:
-    """Return an asyncio client for a host's loop."""
-    return redis.asyncio.Redis.from_url(
+def connect_async(
+    url: str, *, timeout_seconds: float = 5.0, connections: int = 2
+) -> redis.asyncio.Redis:
+    """Return an asyncio client for a host's loop; it uses so many connections at most.
+
+    One would let a large commit delay the reports; more would cost Redis a connection on
+    each of thousands of nodes.
+    """
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
+        max_connections=connections,
+        timeout=timeout_seconds,
         decode_responses=True,
         encoding_errors=_DECODE_ERRORS,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 @contextmanager

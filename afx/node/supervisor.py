@@ -61,9 +61,13 @@ class Supervisor:
         self._clock = clock
         self._redis_url = redis_url
         self._name = name
+        # One client, so one connection while the network is fast: see docs/operate.md.
         self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
         self._registry = Registry(self._redis)
-        self._heartbeater = Heartbeater(redis_url, settings, clock)
+        self._death_watcher = DeathWatcher(self._redis, name)
+        self._heartbeater = Heartbeater(
+            self._redis, settings, clock, after_beat=self._death_watcher.watch
+        )
         self._stopping = False
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
@@ -81,7 +85,6 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
         until: float | None = self._clock.monotonic() + _REGISTER_SECONDS
-        death_watcher = DeathWatcher(self._redis_url, self._name, self._settings)
         try:
             while not self._stopping:
                 incarnation = uuid.uuid4().hex
@@ -95,9 +98,8 @@ class Supervisor:
                     self._rest(_RETRY_SECONDS)
             return False
         finally:
-            death_watcher.close()
             self._heartbeater.close()
-            self._redis.close()
+            self._death_watcher.close()
 
     def _rest(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds

@@ -9,6 +9,7 @@ import pytest
 import redis as redis_module
 
 from afx.cluster import keys
+from afx.cluster.connection import connect
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import Identity, Metrics
 from afx.config import Settings
@@ -34,7 +35,9 @@ def link(redis: redis_module.Redis) -> Iterator[BadLink]:
 @pytest.fixture
 def heartbeater(link: BadLink) -> Iterator[Heartbeater]:
     host, port = link.address
-    beating = Heartbeater(f"redis://{host}:{port}", Settings())
+    settings = Settings()
+    client = connect(f"redis://{host}:{port}", timeout_seconds=settings.lease.node)
+    beating = Heartbeater(client, settings)
     yield beating
     link.mend()
     beating.close()
