@@ -77,11 +77,25 @@ def run_coordinator(settings: Settings) -> bool:
     configure(settings.log_level)
     with ProcessServers(settings) as servers:
         url = servers.redis_url(start=True)
+        _check_replication(url)
         servers.open_database(create=True)
         coordinator = Coordinator(settings, url, servers.vault())
         signal.signal(signal.SIGTERM, coordinator.request_stop)
         signal.signal(signal.SIGINT, coordinator.request_stop)
         return coordinator.run()
+
+
+def _check_replication(url: str) -> None:
+    """Raise ConfigError when Redis is replicated unsafely; one that is away is waited for."""
+    from contextlib import closing, suppress
+
+    import redis
+
+    from afx.cluster.connection import connect
+    from afx.cluster.replication import require_safe
+
+    with closing(connect(url)) as client, suppress(redis.RedisError):
+        require_safe(client)
 
 
 def node_name(name: str | None) -> str:

@@ -186,6 +186,8 @@ def recycle(
 ) -> None:
     """Restart nodes one after another: each is emptied, restarts, and is ready again.
 
+    Of nodes chosen by label, or all, the one with the fewest sessions is next.
+
     A rolling restart of all nodes, without losing a message:
 
     Example:  afx worker recycle --all
@@ -198,7 +200,11 @@ def recycle(
         raise UsageError("Several nodes are recycled one after another; leave --no-wait out.")
     if len(chosen) > 1 and not invocation.json:
         print(f"{len(chosen)} nodes, one after another: {', '.join(chosen)}")
-    for name in chosen:
+    left = list(chosen)
+    while left:
+        # Nodes that were named are recycled in that order; else the least loaded one is next.
+        name = left[0] if names else workers.least_loaded(invocation.context, left)
+        left.remove(name)
         invocation.finish([workers.recycle(invocation.context, name, forced=now)], "recycle")
 
 

@@ -62,9 +62,13 @@ class _Pool(redis.ConnectionPool):
         super().__init__(connection_class=_following(connection_class), **options)
 
 
-class _AsyncPool(redis.asyncio.ConnectionPool):
+class _AsyncPool(redis.asyncio.BlockingConnectionPool):
     def __init__(self, connection_class: type = redis.asyncio.Connection, **options: Any) -> None:
         super().__init__(connection_class=_following_async(connection_class), **options)
+
+
+_DECODE_ERRORS = "replace"
+"""What is not UTF-8 is malformed, as other text may be; it is no reason to end a reader."""
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> redis.Redis:
@@ -77,6 +81,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> r
         pool = _Pool.from_url(
             url,
             decode_responses=decode,
+            encoding_errors=_DECODE_ERRORS,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
@@ -93,11 +98,20 @@ def shown(url: str) -> str:
     return without_password(url)
 
 
-def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Redis:
-    """Return an asyncio client for a host's loop."""
+def connect_async(
+    url: str, *, timeout_seconds: float = 5.0, connections: int = 2
+) -> redis.asyncio.Redis:
+    """Return an asyncio client for a host's loop; it uses so many connections at most.
+
+    One would let a large commit delay the reports; more would cost Redis a connection on
+    each of thousands of nodes.
+    """
     pool = _AsyncPool.from_url(
         url,
+        max_connections=connections,
+        timeout=timeout_seconds,
         decode_responses=True,
+        encoding_errors=_DECODE_ERRORS,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
     )

@@ -7,35 +7,51 @@ import time
 from typing import Any
 
 import redis
+import structlog
 
 from afx.cluster import keys
 
 _EVENTS_LIMIT = 2_000
+_LAST_SECOND = 2**33
+"""Of the Unix times that every clock and calendar can take."""
+
+log = structlog.get_logger()
 
 
 def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
-    """Append an event."""
-    client.xadd(
-        keys.EVENTS,
-        {"event": json.dumps({"kind": kind, "at": time.time(), **fields})},
-        maxlen=_EVENTS_LIMIT,
-        approximate=True,
-    )
+    """Append an event; one that Redis refuses is logged, for nothing depends on it."""
+    try:
+        client.xadd(
+            keys.EVENTS,
+            {"event": json.dumps({"kind": kind, "at": time.time(), **fields})},
+            maxlen=_EVENTS_LIMIT,
+            approximate=True,
+        )
+    except redis.ResponseError as error:
+        log.warning("event_not_announced", kind=kind, reason=str(error))
 
 
 def watch(client: redis.Redis, after: str) -> tuple[str, list[dict[str, Any]]]:
     """Return (last id, the events after ``after``), without waiting.
 
-    An entry that is not a JSON object is passed over.
+    An entry that is not an event is passed over.
     """
     found = []
-    answer: Any = client.xrange(keys.EVENTS, min=f"({after}" if after != "0" else "-")
+    try:
+        answer: Any = client.xrange(keys.EVENTS, min=f"({after}" if after != "0" else "-")
+    except redis.ResponseError:
+        return after, []  # another type of key: the next leader removes it
     for entry, fields in answer:
         after = entry
         try:
             event = json.loads(fields.get("event", ""))
         except (ValueError, RecursionError):
             continue
-        if isinstance(event, dict) and "kind" in event and "at" in event:
+        if isinstance(event, dict) and _is_event(event):
             found.append(event)
     return after, found
+
+
+def _is_event(event: dict[str, Any]) -> bool:
+    kind, at = event.get("kind"), event.get("at")
+    return isinstance(kind, str) and isinstance(at, int | float) and 0 <= at < _LAST_SECOND

@@ -12,7 +12,7 @@ import redis
 import structlog
 
 from afx.clock import Clock
-from afx.cluster import keys
+from afx.cluster import fields, keys
 from afx.cluster.connection import connect
 from afx.cluster.scripts import source
 from afx.errors import FencedError
@@ -42,7 +42,7 @@ def read_leader(client: redis.Redis) -> LeaderRecord | None:
     if not holder:
         return None
     hostname, pid = _parse_holder(str(holder))
-    return LeaderRecord(hostname, pid, _number(str(term or "")) or 0)
+    return LeaderRecord(hostname, pid, fields.integer(term) or 0)
 
 
 def new_holder() -> str:
@@ -196,9 +196,5 @@ def _parse_holder(holder: str) -> tuple[str, int | None]:
     """Return (hostname, pid) of ``hostname:pid:token``; a hostname may contain colons."""
     head, _, _token = holder.rpartition(":")
     hostname, _, pid = head.rpartition(":")
-    number = _number(pid)
+    number = fields.integer(pid, limit=fields.INT32_LIMIT)
     return (hostname, number) if hostname and number is not None else (holder, None)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() else None

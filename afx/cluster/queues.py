@@ -13,6 +13,9 @@ OVERFLOW = "overflow"
 """Sessions for which no node has room; no worker takes jobs from it."""
 
 
+NODE_PREFIX = "node-"
+
+
 def node(name: str, incarnation: str) -> str:
     """The queue of one incarnation of a node: no later one takes its orders."""
-    return f"node-{name}-{incarnation}"
+    return f"{NODE_PREFIX}{name}-{incarnation}"

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import redis
 
-from afx.cluster import keys
+from afx.cluster import fields, keys
 from afx.errors import AfxError
 
 _STREAM_LIMIT = 1_000
@@ -75,5 +75,5 @@ def record(client: redis.Redis, job: RefusedJob) -> None:
 
 def count(client: redis.Redis) -> int:
     """Return how many jobs were ever refused."""
-    text = str(client.get(keys.JOBS_REFUSED_COUNT) or "0")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+    [text] = client.mget([keys.JOBS_REFUSED_COUNT])  # answers None for a key of another type
+    return fields.integer(text) or 0

@@ -1,9 +1,9 @@
-"""The stream on which nodes report: one dataclass per kind, reasons as codes.
+"""What nodes report: one dataclass per kind, reasons as codes.
 
-A stream entry holds one JSON list of reports. Nothing in it is trusted by its form:
-a report that does not parse, or whose kind is unknown, is refused and kept in a
-quarantine stream, and the reports beside it are used. A field that this version does
-not know is dropped and counted, for nodes of a newer version may send it.
+An entry of the stream (``report_stream.py``) is one JSON list of reports. Nothing in it is
+trusted by its form: a report that does not parse, or whose kind is unknown, is refused and
+quarantined, and the reports beside it are used. A field that this version does not know is
+dropped and counted, for nodes of a newer version may send it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-import redis
-
-from afx.cluster import keys
+from afx.cluster.fields import EXACT_LIMIT, INT32_LIMIT, is_storable
+from afx.cluster.quarantine import Refused
+from afx.cluster.quarantine import refused as refused_record
 from afx.reasons import FailureReason, StopReason, TroubleReason
 
-_REPORTS_LIMIT = 200_000
-_REFUSED_LIMIT = 1_000
-_REFUSED_TEXT_LIMIT = 2_000
 _TEXT_LIMIT = 1_000
-_INT_LIMIT = 2**63
+_LIST_LIMIT = 100_000
+_LIMITS = {"session_id": INT32_LIMIT, "session_ids": INT32_LIMIT, "remaining": INT32_LIMIT}
+"""Of the integers that SQL stores in 32 bits; any other is exact in Lua."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -112,28 +111,7 @@ class Died(_NodeReport):
 
 
 Report = Running | Stopped | Failed | Trouble | Active | Inventory | Died
-_KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}
-
-
-@dataclass(slots=True, frozen=True)
-class Refused:
-    """A report, or a part of one, that was not used."""
-
-    entry: str
-    """The id of its stream entry."""
-    reason: str
-    text: str
-    """What was received, shortened."""
-
-
-@dataclass(slots=True, frozen=True)
-class Batch:
-    """What one read of the stream gave."""
-
-    last: str
-    """The id of the last entry read; the next read begins after it."""
-    reports: tuple[Report, ...] = ()
-    refused: tuple[Refused, ...] = ()
+KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}
 
 
 def encode(reports: Iterable[Report]) -> dict[str, str]:
@@ -153,102 +131,22 @@ def decode(entry: str, values: Mapping[str, str]) -> tuple[list[Report], list[Re
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError):
-        return [], [_refused(entry, "not JSON", text)]
+        return [], [refused_record(entry, "not JSON", text)]
     if not isinstance(rows, list):
-        return [], [_refused(entry, "not a list of reports", text)]
+        return [], [refused_record(entry, "not a list of reports", text)]
     reports: list[Report] = []
     refused: list[Refused] = []
     for row in rows:
         try:
             report, unknown = _parse(row)
         except ValueError as error:
-            refused.append(_refused(entry, str(error), _shown(row)))
+            refused.append(refused_record(entry, str(error), _shown(row)))
             continue
         reports.append(report)
         if unknown:
             names = ascii(", ".join(unknown))[:_TEXT_LIMIT]
-            refused.append(_refused(entry, f"unknown fields: {names}", _shown(row)))
+            refused.append(refused_record(entry, f"unknown fields: {names}", _shown(row)))
     return reports, refused
-
-
-def publish(client: redis.Redis, reports: Iterable[Report]) -> None:
-    """Append reports to the stream, as one entry."""
-    client.xadd(
-        keys.REPORTS,
-        encode(reports),  # type: ignore[arg-type]
-        maxlen=_REPORTS_LIMIT,
-        approximate=True,
-    )
-
-
-async def publish_async(client: Any, reports: Iterable[Report]) -> None:
-    """Append reports to the stream from a host's loop."""
-    await client.xadd(keys.REPORTS, encode(reports), maxlen=_REPORTS_LIMIT, approximate=True)
-
-
-def read(client: redis.Redis, after: str, *, block_seconds: float, limit: int = 500) -> Batch:
-    """Return what follows the entry ``after``; waits up to ``block_seconds`` for it."""
-    try:
-        answer: Any = client.xread(
-            {keys.REPORTS: after}, count=limit, block=max(1, int(block_seconds * 1000))
-        )
-    except UnicodeDecodeError:
-        answer = [(keys.REPORTS, _read_replacing(client, after, limit))]
-    reports: list[Report] = []
-    refused: list[Refused] = []
-    for entry, values in _entries(answer):
-        after = entry
-        found, bad = decode(entry, values)
-        reports += found
-        refused += bad
-    return Batch(after, tuple(reports), tuple(refused))
-
-
-def position(client: redis.Redis, after: str) -> str:
-    """Return where to read on after the entry ``after``; "0" if the stream is a new one.
-
-    A stream that was flushed and begun again, on a clock that went back, gives out ids
-    below those that were read.
-    """
-    try:
-        info: Any = client.xinfo_stream(keys.REPORTS)
-    except redis.ResponseError:
-        return "0"  # there is no stream
-    last = str(info["last-generated-id"])
-    return after if _entry_id(after) <= _entry_id(last) else "0"
-
-
-def not_credible(entry: str, report: Report) -> Refused:
-    """Return a report that parses and is not believed, for the quarantine."""
-    return _refused(entry, "not credible", encode([report])["reports"])
-
-
-def trim(client: redis.Redis, read: str) -> None:
-    """Remove the entries up to about ``read``."""
-    client.xtrim(keys.REPORTS, minid=read, approximate=True)
-
-
-def quarantine(client: redis.Redis, refused: Iterable[Refused]) -> None:
-    """Keep refused reports for people to see, the newest thousand of them; counts all."""
-    rows = list(refused)
-    if not rows:
-        return
-    pipe = client.pipeline(transaction=False)
-    for it in rows:
-        pipe.xadd(
-            keys.REPORTS_REFUSED,
-            {"entry": it.entry, "reason": it.reason, "text": it.text},
-            maxlen=_REFUSED_LIMIT,
-            approximate=True,
-        )
-    pipe.incrby(keys.REPORTS_REFUSED_COUNT, len(rows))
-    pipe.execute()
-
-
-def refused_count(client: redis.Redis) -> int:
-    """Return how many reports, or parts of reports, were ever refused."""
-    text = str(client.get(keys.REPORTS_REFUSED_COUNT) or "0")
-    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _parse(row: Any) -> tuple[Report, list[str]]:
@@ -257,7 +155,7 @@ def _parse(row: Any) -> tuple[Report, list[str]]:
         raise ValueError("not an object")
     values: dict[str, Any] = dict(row)
     kind = values.pop("kind", None)
-    cls = _KINDS.get(kind) if isinstance(kind, str) else None
+    cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise ValueError("unknown kind")
     hints = typing.get_type_hints(cls)
@@ -274,13 +172,13 @@ def _parse(row: Any) -> tuple[Report, list[str]]:
 def _value(name: str, wanted: Any, value: Any) -> Any:
     """Return a field's value as its type; raises ValueError for another one."""
     if wanted is int:
-        if type(value) is int and 0 <= value < _INT_LIMIT:
+        if type(value) is int and 0 <= value < _LIMITS.get(name, EXACT_LIMIT):
             return value
     elif wanted is str:
-        if isinstance(value, str) and len(value) <= _TEXT_LIMIT and _is_storable(value):
+        if isinstance(value, str) and len(value) <= _TEXT_LIMIT and is_storable(value):
             return value
     elif isinstance(wanted, types.GenericAlias):  # a tuple of ids
-        if isinstance(value, list):
+        if isinstance(value, list) and len(value) <= _LIST_LIMIT:
             return tuple(_value(name, int, it) for it in value)
     elif isinstance(value, str):
         try:
@@ -290,48 +188,8 @@ def _value(name: str, wanted: Any, value: Any) -> Any:
     raise ValueError(f"field {name} has a wrong value")
 
 
-def _is_storable(text: str) -> bool:
-    """Return whether Redis, SQL and a log can take a text.
-
-    JSON may hold half a surrogate pair, which has no UTF-8 form, and NUL, which
-    PostgreSQL refuses.
-    """
-    return "\0" not in text and not any("\ud800" <= it <= "\udfff" for it in text)
-
-
-def _entry_id(text: str) -> tuple[int, int]:
-    """Return a stream entry's id as numbers."""
-    milliseconds, _, sequence = text.partition("-")
-    return int(milliseconds), int(sequence or "0")
-
-
-def _refused(entry: str, reason: str, text: str) -> Refused:
-    shown = text[:_REFUSED_TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
-    return Refused(entry, reason, shown)
-
-
 def _shown(row: Any) -> str:
-    return json.dumps(row, separators=(",", ":"))
-
-
-def _read_replacing(client: redis.Redis, after: str, limit: int) -> list[Any]:
-    """Return what follows an entry, with what is not UTF-8 replaced: it is refused then."""
-    raw: Any = client.execute_command(  # type: ignore[no-untyped-call]
-        "XRANGE", keys.REPORTS, f"({after}", "+", "COUNT", limit, NEVER_DECODE=[]
-    )
-    return [
-        (
-            entry.decode(),
-            {k.decode(errors="replace"): v.decode(errors="replace") for k, v in values.items()},
-        )
-        for entry, values in raw
-    ]
-
-
-def _entries(answer: Any) -> list[Any]:
-    """Return one stream's entries; RESP 3 answers a mapping, RESP 2 a list."""
-    if not answer:
-        return []
-    if isinstance(answer, dict):
-        return list(next(iter(answer.values()))[0])
-    return list(answer[0][1])
+    try:
+        return json.dumps(row, separators=(",", ":"))
+    except RecursionError:
+        return "(nested too deeply)"

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from afx.cluster.registry import WorkerView
+from afx.cluster.worker_records import WorkerView
 
 
 class _CannotJudgeError(Exception):

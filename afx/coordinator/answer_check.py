@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from afx.cluster.registry import WorkerView
+from afx.cluster.worker_records import WorkerView
 from afx.coordinator.assignments import AssignmentTable
 
 _RESYNCHRONISE_SECONDS = 1.0

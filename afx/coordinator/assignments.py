@@ -17,7 +17,8 @@ import peewee
 import structlog
 
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.assignment_change import Change, Placed, Proposal
 from afx.coordinator.assignment_index import AssignmentIndex
 from afx.coordinator.checkpoints import Checkpoints

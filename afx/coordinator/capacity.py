@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from afx.cluster.registry import LIVE_STATES, WorkerView
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.config import Settings
 from afx.coordinator.decisions import placement, rebalance, session_size, token_bucket
 from afx.coordinator.decisions.rebalance import Movable, Move, NodeLoad

@@ -6,13 +6,16 @@ since, under the same random ids, which Telegram refuses.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import redis
 import structlog
 
-from afx.cluster import keys
+from afx.cluster import key_repair, keys
 from afx.cluster.leadership import Leadership
+from afx.cluster.quarantine import Quarantine, refused
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from afx.errors import FencedError
@@ -20,6 +23,11 @@ from models.storage import cursors
 
 _SESSIONS_PER_COPY = 500
 _INTERVAL_SECONDS = 0.25
+_NUMBER = r"-?[0-9]{1,19}"
+_FIELD = re.compile(
+    rf"account={_NUMBER}:{_NUMBER}:{_NUMBER}|channel:{_NUMBER}={_NUMBER}|last:{_NUMBER}={_NUMBER}"
+)
+"""As ``telegram/session.py`` writes a cursor."""
 
 log = structlog.get_logger()
 
@@ -32,6 +40,7 @@ class Checkpoints:
         self._leadership = leadership
         self._due: dict[int, None] = {}
         self._interval = Interval(_INTERVAL_SECONDS)
+        self._quarantine = Quarantine(client)
 
     def restore(self) -> None:
         """Copy the cursors that SQL has to a Redis that has lost its data.
@@ -46,11 +55,12 @@ class Checkpoints:
         count = 0
         for page in cursors.pages():
             self._leadership.check()
-            pipe = self._redis.pipeline(transaction=False)
-            for session, fields in page.items():
-                for name, value in fields.items():
-                    pipe.hsetnx(keys.cursor(session), name, value)
-            pipe.execute()
+            try:
+                self._write(page)
+            except redis.ResponseError:
+                if not key_repair.repair(self._redis, {keys.cursor(it): "hash" for it in page}):
+                    raise
+                self._write(page)
             count += len(page)
         try:
             self._redis.rename(marker, keys.CURSORS_COMPLETE)
@@ -60,6 +70,14 @@ class Checkpoints:
             ) from error
         if count:
             log.warning("cursors_restored", sessions=count, reason="Redis lost its data")
+
+    def _write(self, cursors_of: Mapping[int, Mapping[str, str]]) -> None:
+        """Write cursors to Redis, except for the parts that it has."""
+        pipe = self._redis.pipeline(transaction=False)
+        for session, parts in cursors_of.items():
+            for name, value in parts.items():
+                pipe.hsetnx(keys.cursor(session), name, value)
+        pipe.execute()
 
     def note(self, sessions: Iterable[int]) -> None:
         """Note that the cursors of these sessions are to be copied soon."""
@@ -73,10 +91,27 @@ class Checkpoints:
         pipe = self._redis.pipeline(transaction=False)
         for session in part:
             pipe.hgetall(keys.cursor(session))
-        found: list[Mapping[str, str]] = pipe.execute()
-        copied = {session: it for session, it in zip(part, found, strict=True) if it}
+        found = pipe.execute(raise_on_error=False)
+        copied = {
+            session: it
+            for session, it in zip(part, found, strict=True)
+            if self._is_sound(session, it)
+        }
         if copied:
             with fenced_transaction(self._leadership):
                 cursors.save_many(copied)
         for session in part:
             del self._due[session]
+
+    def _is_sound(self, session: int, answer: Any) -> bool:
+        """Return whether a cursor may replace its copy; a malformed one is quarantined."""
+        if isinstance(answer, redis.ResponseError):
+            reason, shown = "not a hash", str(answer)
+        elif isinstance(answer, Exception):
+            raise answer
+        elif all(_FIELD.fullmatch(f"{name}={value}") for name, value in answer.items()):
+            return bool(answer)
+        else:
+            reason, shown = "malformed", str(answer)
+        self._quarantine.note([refused(keys.cursor(session), reason, shown)])
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 
-from afx.cluster.registry import LIVE_STATES, WorkerView
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.decisions.control_progress import NodeSnapshot, SessionSnapshot
 from afx.coordinator.moves import MoveNews

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import structlog
 
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator import control_steps
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.control_snapshots import ControlSnapshots

@@ -8,13 +8,14 @@ import redis
 import structlog
 
 from afx.cluster import events
-from afx.cluster.registry import Registry, WorkerView
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import WorkerView
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.decisions.liveness import DeathReason
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.loss_brake import LossBrake
-from afx.coordinator.orders import Orders
+from afx.coordinator.rq_cleanup import RqCleanup
 from afx.coordinator.unknown_sessions import UnknownSessions
 
 _FORGET_SECONDS = 60.0
@@ -34,7 +35,7 @@ class DeadNodes:
         table: AssignmentTable,
         capacity: Capacity,
         brake: LossBrake,
-        orders: Orders,
+        rq_cleanup: RqCleanup,
         unknown: UnknownSessions,
         term: int,
     ) -> None:
@@ -44,7 +45,7 @@ class DeadNodes:
         self._table = table
         self._capacity = capacity
         self._brake = brake
-        self._orders = orders
+        self._rq_cleanup = rq_cleanup
         self._unknown = unknown
         self._term = term
         self._declared_at: dict[str, float] = {}
@@ -64,7 +65,12 @@ class DeadNodes:
             self._table.end(freed, "its node is down", now)
         self._unknown.free(dead, now)
         self._forget_old(nodes, now)
-        return [it for it in nodes if it.incarnation not in dead]
+        # A name that has registered again has taken its earlier incarnation's record.
+        listed = {it.incarnation for it in nodes} | dead.keys()
+        self._declared_at = {it: at for it, at in self._declared_at.items() if it in listed}
+        alive = [it for it in nodes if it.incarnation not in dead]
+        self._rq_cleanup.step(alive, now)
+        return alive
 
     def _declare(self, name: str, incarnation: str, reason: DeathReason, now: float) -> None:
         if reason.is_failure and self._detector.has_beaten(incarnation):
@@ -87,5 +93,4 @@ class DeadNodes:
             declared_at = self._declared_at.get(it.incarnation)
             if declared_at is not None and now - declared_at > _FORGET_SECONDS:
                 self._registry.forget(it.name, self._term)
-                self._orders.forget(it.name, it.incarnation)
                 del self._declared_at[it.incarnation]

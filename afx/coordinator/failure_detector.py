@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.cluster.registry import Registry
 from afx.cluster.witness import Witness
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.decisions import liveness
 from afx.coordinator.decisions.liveness import DeathReason
 from afx.lease import LeaseProfile
@@ -19,10 +20,22 @@ log = structlog.get_logger()
 class FailureDetector:
     """What one leader has observed of the nodes, on its own monotonic clock."""
 
-    def __init__(self, registry: Registry, profile: LeaseProfile, leadership: Leadership) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        profile: LeaseProfile,
+        leadership: Leadership,
+        *,
+        settled_at: float = 0.0,
+    ) -> None:
+        """``settled_at`` is when no earlier primary of Redis can renew a lease any more.
+
+        Until then a node that is silent here may be renewing its lease there.
+        """
         self._registry = registry
         self._profile = profile
         self._leadership = leadership
+        self._settled_at = settled_at
         self._witness = Witness()
         self._sightings: dict[str, liveness.Sighting] = {}
         self._fenced_at: dict[str, float] = {}
@@ -88,6 +101,8 @@ class FailureDetector:
         sighting = self._sightings[node.incarnation]
         if liveness.health(sighting, now, self._profile) != "silent":
             return
+        if now < self._settled_at + self._profile.leader:
+            return
         if self._fence(node, sighting.seq):
             self._fenced_at[node.incarnation] = now
             log.warning("node_fenced", node=node.name, incarnation=node.incarnation)
@@ -111,7 +126,8 @@ class FailureDetector:
         """
         left = {it.ended for it in nodes}
         missing = set(owners) - {it.incarnation for it in nodes}
-        self._missing_since = {it: self._missing_since.get(it, now) for it in missing}
+        first_seen = max(now, self._settled_at)
+        self._missing_since = {it: self._missing_since.get(it, first_seen) for it in missing}
         return {
             it: DeathReason.REPLACED
             for it, since in self._missing_since.items()

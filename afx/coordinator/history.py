@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import LIVE_STATES, WorkerView
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.config import Settings
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval

@@ -12,6 +12,7 @@ from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster import events
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership, new_holder
+from afx.cluster.quarantine import Quarantine
 from afx.cluster.registry import Registry
 from afx.config import Settings
 from afx.coordinator.coordinator_restart import CoordinatorRestart
@@ -44,7 +45,7 @@ class Coordinator:
             settings=settings,
             client=client,
             raw_client=raw_client,
-            registry=Registry(client),
+            registry=Registry(client, Quarantine(client)),
             orders=Orders(raw_client, signing_keys, settings.job_ttl_seconds, clock=clock.time),
             signing_keys=signing_keys,
             audit_keys=vault.audit_keys(),

@@ -8,7 +8,7 @@ import redis
 import structlog
 
 from afx.cluster import events
-from afx.cluster.registry import LIVE_STATES, WorkerView
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.decisions import brake
 from afx.coordinator.decisions.brake import Brake
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from afx.cluster.registry import WorkerView
+from afx.cluster.worker_records import WorkerView
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.decisions import placement
@@ -45,6 +45,9 @@ class Moves:
         self._table = table
         self._capacity = capacity
         self._reservations = reservations
+        self._attempts = 0
+        self._no_room: dict[int, int] = {}
+        """Session of a draining node → the attempt that found no room for it."""
 
     def step(
         self,
@@ -113,25 +116,41 @@ class Moves:
         planned: Collection[int],
     ) -> list[Placement]:
         """Plan what draining nodes move next; ``planned`` are on the move already."""
+        draining = [it.incarnation for it in nodes if it.state == "draining"]
         home: dict[int, str] = {}
-        for node in nodes:
-            if node.state == "draining":
-                due = [it for it in self._next_to_drain(node.incarnation) if it not in planned]
-                home |= dict.fromkeys(due, node.incarnation)
-        if not home:
-            return []
-        plan = placement.plan(list(self._requests(list(home)).values()), ready)
-        news.stuck.update(home[it] for it in (*plan.full, *plan.unmatched))
-        return list(plan.placed)
+        for incarnation in draining:
+            due = [it for it in self._next_to_drain(incarnation) if it not in planned]
+            home |= dict.fromkeys(due, incarnation)
+        plan = placement.plan(list(self._requests(list(home)).values()), ready) if home else None
+        self._attempts += 1
+        tried = dict.fromkeys((*plan.full, *plan.unmatched) if plan else (), self._attempts)
+        placed = plan.placed if plan else ()
+        found_room = {it.session for it in placed}
+        no_room: dict[int, int] = {}
+        for incarnation in draining:
+            for it in self._table.on(incarnation):
+                attempt = tried.get(it.session, self._no_room.get(it.session))
+                if attempt is not None and it.session not in found_room:
+                    no_room[it.session] = attempt
+                    news.stuck[incarnation] += it.session not in self._reservations.placements
+        self._no_room = no_room
+        return list(placed)
 
     def _next_to_drain(self, incarnation: str) -> list[int]:
-        """Return the sessions of a draining node that are to move next."""
+        """Return the sessions of a draining node that are to move next.
+
+        Those for which an earlier attempt found no room come last: a few of them must
+        not keep all others from being tried.
+        """
         here = self._table.on(incarnation)
         moving = self._reservations.placements
         rest = sorted(
-            it.session
-            for it in here
-            if it.session not in moving and it.state in ("assigned", "running")
+            (
+                it.session
+                for it in here
+                if it.session not in moving and it.state in ("assigned", "running")
+            ),
+            key=lambda it: (self._no_room.get(it, 0), it),
         )
         in_flight = sum(it.session in moving for it in here)
         return rest[: max(0, _IN_FLIGHT_PER_NODE - in_flight)]

@@ -8,11 +8,9 @@ from uuid import uuid4
 
 import redis
 from rq import Queue
-from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
-from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
-from afx.cluster import queues
+from afx.cluster import key_repair, queues
 from afx.cluster.job_envelope import JobEnvelope
 from afx.cluster.session_orders import (
     ORDER_PURPOSE,
@@ -45,23 +43,6 @@ class Orders:
         self._clock = clock
         self._new_id = new_id
 
-    def forget(self, node: str, incarnation: str) -> None:
-        """Remove what RQ keeps of a dead incarnation; the jobs themselves expire."""
-        queue = self._queue(node, incarnation)
-        registries = (StartedJobRegistry, FinishedJobRegistry, FailedJobRegistry)
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.srem(Queue.redis_queues_keys, queue.key)
-        workers = WORKERS_BY_QUEUE_KEY % queue.name
-        pipe.sdiffstore(REDIS_WORKER_KEYS, [REDIS_WORKER_KEYS, workers])
-        pipe.delete(
-            queue.key,
-            queue.intermediate_queue_key,
-            workers,
-            *(it(queue.name, connection=self._redis).key for it in registries),
-        )
-        # A key of a wrong type is another writer's doing, and no reason to stop.
-        pipe.execute(raise_on_error=False)
-
     def send(
         self,
         kind: str,
@@ -87,6 +68,17 @@ class Orders:
         self, kind: str, node: str, incarnation: str, orders: Sequence[SessionOrder], text: str
     ) -> None:
         queue = self._queue(node, incarnation)
+        try:
+            self._push(kind, queue, incarnation, orders, text)
+        except redis.ResponseError:
+            types = {queue.key: "list", Queue.redis_queues_keys: "set"}
+            if not key_repair.repair(self._redis, types):
+                raise
+            self._push(kind, queue, incarnation, orders, text)
+
+    def _push(
+        self, kind: str, queue: Queue, incarnation: str, orders: Sequence[SessionOrder], text: str
+    ) -> None:
         pipe = self._redis.pipeline()
         for order in orders:
             now = self._clock()

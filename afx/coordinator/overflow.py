@@ -17,7 +17,7 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from afx.cluster import queues
+from afx.cluster import key_repair, queues
 from afx.cluster.job_envelope import JobEnvelope
 from afx.cluster.signed_job import SignedJob
 from afx.security.signing import SigningKeys
@@ -70,13 +70,24 @@ class Overflow:
 
     def put(self, waiting: Iterable[tuple[int, str, str]]) -> None:
         """Add sessions that wait, given as (session, tier, reason)."""
+        fresh = [it for it in waiting if it[0] not in self._session_ids]
+        if not fresh:
+            return
+        try:
+            self._push(fresh)
+        except redis.ResponseError:
+            types = {self._queue.key: "list", Queue.redis_queues_keys: "set"}
+            types |= {SignedJob.key_for(_job_id(it)): "hash" for it, _, _ in fresh}
+            if not key_repair.repair(self._redis, types):
+                raise
+            self._push(fresh)
+        self._session_ids.update(session_id for session_id, _, _ in fresh)
+
+    def _push(self, waiting: Iterable[tuple[int, str, str]]) -> None:
         pipe = self._redis.pipeline()
-        for session_id, tier, reason in waiting:
-            if session_id not in self._session_ids:
-                self._session_ids.add(session_id)
-                self._queue.enqueue_job(self._job(session_id, tier, reason), pipeline=pipe)
-        if len(pipe):
-            pipe.execute()
+        for it in waiting:
+            self._queue.enqueue_job(self._job(*it), pipeline=pipe)
+        pipe.execute()
 
     def remove(self, session_ids: Iterable[int]) -> None:
         """Remove sessions that wait no longer."""
@@ -88,7 +99,8 @@ class Overflow:
         for it in gone:
             pipe.lrem(self._queue.key, 0, _job_id(it))
             pipe.delete(SignedJob.key_for(_job_id(it)))
-        pipe.execute()
+        # A queue of another type is repaired when a session is put into it.
+        pipe.execute(raise_on_error=False)
 
     def session_ids(self) -> set[int]:
         """Return the sessions that have a job."""

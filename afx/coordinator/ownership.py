@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import redis
 
-from afx.cluster import keys
+from afx.cluster import fields, keys
 from afx.cluster.leadership import Leadership
 from afx.cluster.scripts import FencedScript
+from afx.coordinator.decisions import counters
 from afx.coordinator.wire import Headroom, place_item, release_item
 from models.storage.assignments import Active
 
@@ -50,7 +51,7 @@ class Ownership:
         """Make nodes the owners of sessions that need so many bytes."""
         claimed: list[Active] = []
         no_room: list[int] = []
-        owned: list[int] = []
+        owned: list[Active] = []
         for part in _parts(places, _PLACED_PER_CALL):
             self._leadership.check()
             items = [place_item(active, needed, self._headroom) for active, needed in part]
@@ -61,7 +62,7 @@ class Ownership:
                 elif answer == "NOFIT":
                     no_room.append(active.session)
                 elif answer == "OWNED":
-                    owned.append(active.session)
+                    owned.append(active)
         return Claims(tuple(claimed), tuple(no_room), tuple(self._owners(owned)))
 
     def release(self, ended: Sequence[Active]) -> None:
@@ -74,15 +75,24 @@ class Ownership:
         for part in _parts(actives, _WRITTEN_PER_CALL):
             self._restore(self._leadership.term, args=[release_item(it) for it in part])
 
-    def _owners(self, sessions: Sequence[int]) -> Iterator[Active]:
-        """Return the owners of sessions as Redis has them; a malformed one is passed over."""
+    def _owners(self, claims: Sequence[Active]) -> Iterator[Active]:
+        """Return the owners of sessions as Redis has them, of which claims were refused.
+
+        An epoch that was never given out counts as 0, under which ``release.lua`` ends it.
+        """
         pipe = self._redis.pipeline(transaction=False)
-        for it in sessions:
-            pipe.hmget(keys.assignment(it), "node", "incarnation", "epoch")
-        for session, owner in zip(sessions, pipe.execute(), strict=True):
-            node, incarnation, epoch = (it or "" for it in owner)
-            if incarnation and epoch.isascii() and epoch.isdecimal():
-                yield Active(session, node, incarnation, int(epoch), "stopping")
+        for it in claims:
+            pipe.hmget(keys.assignment(it.session), "node", "incarnation", "epoch")
+        answers = pipe.execute(raise_on_error=False)
+        for claim, owner in zip(claims, answers, strict=True):
+            if isinstance(owner, redis.ResponseError):
+                continue  # the next claim removes a key of another type
+            if isinstance(owner, Exception):
+                raise owner
+            node, incarnation, text = (it or "" for it in owner)
+            epoch = fields.integer(text, limit=counters.epoch_limit(claim.epoch))
+            if incarnation:
+                yield Active(claim.session, node, incarnation, epoch or 0, "stopping")
 
 
 def _parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

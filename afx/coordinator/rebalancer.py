@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import WorkerView
+from afx.cluster.worker_records import WorkerView
 from afx.config import Settings
 from afx.coordinator.capacity import Capacity, rebalance_plan
 from afx.coordinator.fencing import fenced_transaction

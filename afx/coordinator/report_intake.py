@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import redis
 import structlog
 
-from afx.cluster import events, messages, reports
+from afx.cluster import events, messages, quarantine, report_stream
+from afx.cluster.quarantine import Refused
 from afx.cluster.registry import Registry
+from afx.cluster.report_stream import Batch
 from afx.cluster.reports import (
     Active,
-    Batch,
     Died,
     Failed,
     Inventory,
-    Refused,
+    Report,
     Running,
     Stopped,
     Trouble,
@@ -23,7 +25,8 @@ from afx.cluster.reports import (
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
-from afx.coordinator.decisions import retry_policy
+from afx.coordinator.decisions import counters, retry_policy
+from afx.coordinator.decisions.epochs import COUNTER_BITS
 from afx.coordinator.decisions.testimony import is_credible
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.spec_refusals import SpecRefusals
@@ -48,6 +51,7 @@ class ReportIntake:
         client: redis.Redis,
         *,
         run_id: str,
+        generation: int,
         registry: Registry,
         table: AssignmentTable,
         detector: FailureDetector,
@@ -60,7 +64,8 @@ class ReportIntake:
     ) -> None:
         """Begin after the last report read; at the first one if Redis is another process.
 
-        ``run_id`` is the Redis process's, ``block_seconds`` how long ``take`` waits for
+        ``run_id`` is the Redis process's, ``generation`` the term's, of which the newest
+        epochs are, ``block_seconds`` how long ``take`` waits for
         a report at most.
         """
         self._redis = client
@@ -73,26 +78,50 @@ class ReportIntake:
         self._block_seconds = block_seconds
         self._monotonic = monotonic
         self._run_id = run_id
+        self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
-        self._last = reports.position(client, cluster.reports_read(run_id))
+        self._last = report_stream.position(client, cluster.reports_read(run_id))
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
-        batch = reports.read(self._redis, self._last, block_seconds=self._block_seconds)
+        batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
         if batch.last == self._last:
             return True
+        batch = self._without_jumps(batch)
         deaths, hearsay = self._deaths(batch)
-        reports.quarantine(self._redis, [*batch.refused, *hearsay])
-        self._write(batch, self._monotonic())
+        quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
+        exhausted = report_stream.is_exhausted(batch.last)
+        self._write(batch, self._monotonic(), position="0" if exhausted else batch.last)
         self._last = batch.last
+        if exhausted and report_stream.restart(self._redis, batch.last):
+            log.error("report_stream_exhausted", last=batch.last)
+            self._last = "0"
         # What SQL has is not read again by a term that begins at the first report.
-        reports.trim(self._redis, batch.last)
+        report_stream.trim(self._redis, batch.last)
         for death in deaths:
             self._detector.note_witnessed(death.incarnation)
         for it in batch.reports:
             if isinstance(it, Trouble) and self._is_current(it):
                 self._announce(it)
         return False
+
+    def _without_jumps(self, batch: Batch) -> Batch:
+        """Refuse the reports of epochs that no leader can have given out.
+
+        A node remembers the epochs under which it is ordered to stop a session: after a
+        jump it would start the session under none of those that follow.
+        """
+        jumps = [it for it in batch.reports if _newest_epoch(it) >= self._epoch_limit]
+        if not jumps:
+            return batch
+        for it in jumps:
+            log.error("epoch_refused", node=it.node, epoch=_newest_epoch(it))
+        refused = [report_stream.not_credible(batch.last, it) for it in jumps]
+        return replace(
+            batch,
+            reports=tuple(it for it in batch.reports if it not in jumps),
+            refused=(*batch.refused, *refused),
+        )
 
     def _deaths(self, batch: Batch) -> tuple[list[Died], list[Refused]]:
         """Return the deaths that a witness saw, and the reports that are not believed.
@@ -107,9 +136,9 @@ class ReportIntake:
         hearsay = [it for it in claims if it not in deaths]
         for it in hearsay:
             log.warning("death_not_credible", node=it.node, witness=it.witness)
-        return deaths, [reports.not_credible(batch.last, it) for it in hearsay]
+        return deaths, [report_stream.not_credible(batch.last, it) for it in hearsay]
 
-    def _write(self, batch: Batch, now: float) -> None:
+    def _write(self, batch: Batch, now: float, *, position: str) -> None:
         running = [it for it in batch.reports if isinstance(it, Running) and self._is_current(it)]
         ended = [
             it for it in batch.reports if isinstance(it, Stopped | Failed) and self._is_current(it)
@@ -135,7 +164,7 @@ class ReportIntake:
             _write_failures(failed)
             self._spec_refusals.write(failed)
             placing.note_active(active)
-            cluster.set_reports_read(self._run_id, batch.last)
+            cluster.set_reports_read(self._run_id, position)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
         for report in batch.reports:
@@ -159,6 +188,12 @@ class ReportIntake:
     def _announce(self, report: Trouble) -> None:
         log.warning("session_trouble", **_fields(report))
         events.announce(self._redis, "trouble", **_fields(report))
+
+
+def _newest_epoch(report: Report) -> int:
+    if isinstance(report, Running | Stopped | Failed | Trouble):
+        return report.epoch
+    return max(report.epochs, default=0) if isinstance(report, Inventory) else 0
 
 
 def _write_failures(failed: Sequence[Failed]) -> None:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import redis
+import structlog
 
 from afx.clock import Clock
-from afx.cluster import keys
+from afx.cluster import key_repair, keys, replication
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import Registry, WorkerView
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import WorkerView
 from afx.cluster.writes import write
 from afx.config import Settings
+from afx.coordinator import counters_in_redis
 from afx.coordinator.answer_check import AnswerCheck
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.audit_watch import AuditWatch
@@ -39,6 +42,7 @@ from afx.coordinator.preemptor import Preemptor
 from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
+from afx.coordinator.rq_cleanup import RqCleanup
 from afx.coordinator.spec_publisher import SpecPublisher
 from afx.coordinator.spec_refusals import SpecRefusals
 from afx.coordinator.unknown_sessions import UnknownSessions
@@ -50,6 +54,8 @@ from models.storage import assignments, cluster, placing
 _PLACED_PER_ROUND = 1000
 _CONTROL_SECONDS = 0.2
 _LEARN_SECONDS = 60.0
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True, frozen=True)
@@ -90,6 +96,7 @@ class Term:
         self._registry = resources.registry
         self._monotonic = monotonic
         self._rest = timedelta(minutes=settings.preemption_rest_minutes)
+        key_repair.repair(client)
         self.generation = _begin_generation(client, leadership)
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
@@ -125,10 +132,16 @@ class Term:
         )
         self._capacity = Capacity(settings)
         self._brake = LossBrake(client, hold_seconds=settings.brake_hold_seconds)
-        self._detector = FailureDetector(resources.registry, settings.lease, leadership)
+        self._detector = FailureDetector(
+            resources.registry,
+            settings.lease,
+            leadership,
+            settled_at=now + _split_seconds(client, leadership),
+        )
         self._intake = ReportIntake(
             client,
             run_id=leadership.run_id,
+            generation=self.generation,
             registry=resources.registry,
             table=self._table,
             detector=self._detector,
@@ -146,7 +159,7 @@ class Term:
             table=self._table,
             capacity=self._capacity,
             brake=self._brake,
-            orders=resources.orders,
+            rq_cleanup=RqCleanup(resources.raw_client),
             unknown=self._unknown,
             term=leadership.term,
         )
@@ -263,7 +276,16 @@ class Term:
 
 def _begin_generation(client: redis.Redis, leadership: Leadership) -> int:
     """Begin a generation of epochs, above all that SQL or Redis knows."""
-    known = int(client.get(keys.GENERATION) or 0)
+    known = counters_in_redis.read_generation(client, in_sql=cluster.generation())
     generation = cluster.begin_generation(leadership.term, known)
     write(client, {keys.GENERATION: generation}, leadership.term)
     return generation
+
+
+def _split_seconds(client: redis.Redis, leadership: Leadership) -> float:
+    """Return for how long an earlier primary of Redis may renew leases after this moment."""
+    found = replication.read(client)
+    if found.fault:
+        log.error("redis_may_split", fault=found.fault, remedy=found.remedy)
+    is_another = cluster.last_run_id() not in ("", leadership.run_id)
+    return found.split_seconds if is_another else 0.0

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import structlog
 
 from afx.cluster.leadership import Leadership
-from afx.cluster.registry import LIVE_STATES, WorkerView
 from afx.cluster.reports import Failed, Inventory, Running, Stopped
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.orders import Orders
 from afx.coordinator.ownership import Ownership

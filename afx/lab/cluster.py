@@ -19,7 +19,8 @@ import psutil
 from afx.cluster import events
 from afx.cluster.connection import connect
 from afx.cluster.leadership import read_leader
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.config import Settings, load
 from afx.errors import AfxError
 from afx.lab import services

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from afx.cluster.registry import WorkerView
+from afx.cluster.worker_records import WorkerView
 from afx.lab.accounts import LabSession, alternate_modes
 from afx.lab.cluster import LabCluster
 from afx.lab.failover import Failover, wait_recovered

@@ -47,6 +47,11 @@ class BadLink:
         self._server = self._call(asyncio.start_server(self._accept, host, 0))
         self.address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
 
+    @property
+    def connections(self) -> int:
+        """How many connections it carries now."""
+        return len(self._tasks)
+
     def slow(self, delay_seconds: float, loss: float = 0.0) -> None:
         """Delay everything by so many seconds each way, and lose that share of segments."""
         self._delay, self._loss = delay_seconds, loss

@@ -7,8 +7,9 @@ from collections.abc import Collection
 
 import redis
 
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.cluster.registry import Registry
 from afx.cluster.witness import Witness, boot_id, pid_namespace
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 
 _POLL_SECONDS = 0.1
 

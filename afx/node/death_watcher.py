@@ -1,4 +1,4 @@
-"""Reports the deaths of other nodes on this machine, on a thread of its own."""
+"""Reports the deaths of other nodes on this machine."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ import threading
 import redis
 import structlog
 
-from afx.cluster import reports
-from afx.cluster.connection import connect
-from afx.cluster.registry import LIVE_STATES, Registry
+from afx.cluster import report_stream
+from afx.cluster.registry import Registry
 from afx.cluster.reports import Died
 from afx.cluster.witness import Witness, boot_id
-from afx.config import Settings
+from afx.cluster.worker_records import LIVE_STATES
 
 log = structlog.get_logger()
 
 
 class DeathWatcher:
-    """Watches from its construction until ``close``."""
+    """The witness of one node; ``watch`` is called after each of its heartbeats."""
 
-    def __init__(self, redis_url: str, name: str, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, name: str) -> None:
         """``name`` is the node's own: a node is no witness of itself."""
-        self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
-        self._registry = Registry(self._redis)
+        self._redis = client
+        self._registry = Registry(client)
         self._name = name
-        self._every = settings.heartbeat_seconds
         self._witness = Witness()
         self._witnessed: set[str] = set()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="death watcher")
-        self._thread.start()
+        self._watching = threading.Lock()
+
+    def watch(self) -> None:
+        """Look for nodes that have died, and report them; may be called from any thread.
+
+        A call while another one is under way does nothing.
+        """
+        if not self._watching.acquire(blocking=False):
+            return
+        try:
+            self._check()
+        except redis.RedisError:
+            return  # the next heartbeat reports it
+        except Exception as error:
+            # A malformed record of another node must not end the watch over the rest.
+            log.error("death_watch_failed", error=repr(error))
+        finally:
+            self._watching.release()
 
     def close(self) -> None:
-        """End the thread."""
-        self._ended.set()
-        self._thread.join()
+        """Close the witness's descriptors; the heartbeats must have ended."""
         self._witness.close()
-        self._redis.close()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(self._every):
-            try:
-                self._check()
-            except redis.RedisError:
-                continue  # the heartbeat reports it
-            except Exception as error:
-                # A malformed record of another node must not end the watch over the rest.
-                log.error("death_watch_failed", error=repr(error))
 
     def _check(self) -> None:
         nodes = {it.name: it for it in self._registry.on_machine(boot_id())}
@@ -67,6 +67,6 @@ class DeathWatcher:
             if it.incarnation in fresh
         ]
         if found:
-            reports.publish(self._redis, found)
+            report_stream.publish(self._redis, found)
             self._witnessed |= fresh
         self._witnessed &= {it.incarnation for it in nodes.values()}

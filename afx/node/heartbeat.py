@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 import queue
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import redis
 
 from afx.clock import SYSTEM_CLOCK, Clock
-from afx.cluster.connection import connect
 from afx.cluster.redis_faults import RedisFault
-from afx.cluster.registry import Identity, Metrics, Registry, WorkerState
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import Identity, Metrics, WorkerState
 from afx.config import Settings
 from afx.errors import AfxError
 
@@ -41,15 +42,29 @@ class Heartbeater:
     ``wake`` may be called from any thread, and from a signal handler.
     """
 
-    def __init__(self, redis_url: str, settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        after_beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``after_beat`` is called after each heartbeat that succeeded, on its thread.
+
+        A heartbeat that takes longer than the lease that it would renew is useless:
+        ``client`` waits no longer for an answer.
+        """
         self._clock = clock
-        # A heartbeat that takes longer than the lease that it would renew is useless.
+        self._after_beat = after_beat
         seconds = settings.lease.node
-        self._redis = connect(redis_url, timeout_seconds=seconds)
-        self._registry = Registry(self._redis)
+        self._redis = client
+        self._registry = Registry(client)
         self._most = math.ceil(seconds / settings.heartbeat_seconds)
         self._threads = ThreadPoolExecutor(self._most, "heartbeat")
         self._in_flight = 0
+        self._was_slow = False
+        """Whether several heartbeats were in flight since connections were last closed."""
         self._incarnation = ""
         self._unreported: tuple[int, ...] = ()
         """Started sessions that no heartbeat has reported yet."""
@@ -85,16 +100,25 @@ class Heartbeater:
             return None
         if answer:
             self._in_flight -= 1
+            self._close_idle_connections()
             if answer.error and answer.incarnation == self._incarnation:
                 self._unreported += answer.settled
         return answer
+
+    def _close_idle_connections(self) -> None:
+        """Close the connections that a slow network made necessary, once it is fast again."""
+        if self._in_flight > 1:
+            self._was_slow = True
+        elif self._was_slow and not self._in_flight:
+            self._was_slow = False
+            self._redis.connection_pool.disconnect(inuse_connections=False)
 
     def wake(self) -> None:
         """Let ``answer`` return at once."""
         self._answers.put(None)
 
     def close(self) -> None:
-        """Abandon what is in flight, and end the threads."""
+        """Abandon what is in flight, and end the threads; closes the client."""
         self._redis.close()
         self._threads.shutdown(cancel_futures=True)
 
@@ -120,3 +144,5 @@ class Heartbeater:
             failure = AfxError(f"The answer to a heartbeat is malformed: {error!r}")
             answer = Answer(identity.incarnation, sent_at, error=failure, settled=settled)
         self._answers.put(answer)
+        if answer.error is None:
+            self._after_beat()

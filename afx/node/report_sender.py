@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from afx.cluster import reports
+from afx.cluster import report_stream
 from afx.cluster.reports import Active, Failed, Inventory, Report, Running, Stopped, Trouble
 from afx.node.redis_trouble import RedisTrouble
 from afx.reasons import FailureReason, StopReason, TroubleReason
@@ -147,7 +147,7 @@ class ReportSender:
             while self._sending or self._take():
                 part = self._sending[:_MOST]
                 try:
-                    await reports.publish_async(self._redis, part)
+                    await report_stream.publish_async(self._redis, part)
                 except Exception as error:
                     # Whatever it is, it must not end the host and all of its sessions.
                     self._redis_trouble.failed("report", error)

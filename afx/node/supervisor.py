@@ -23,7 +23,8 @@ from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster import witness
 from afx.cluster.connection import connect, shown
 from afx.cluster.redis_faults import SENTENCES, fault_of
-from afx.cluster.registry import Identity, Metrics, MissingError, Registry
+from afx.cluster.registry import MissingError, Registry
+from afx.cluster.worker_records import Identity, Metrics
 from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
 from afx.node.death_watcher import DeathWatcher
@@ -62,9 +63,13 @@ class Supervisor:
         self._clock = clock
         self._redis_url = redis_url
         self._name = name
+        # One client, so one connection while the network is fast: see docs/operate.md.
         self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
         self._registry = Registry(self._redis)
-        self._heartbeater = Heartbeater(redis_url, settings, clock)
+        self._death_watcher = DeathWatcher(self._redis, name)
+        self._heartbeater = Heartbeater(
+            self._redis, settings, clock, after_beat=self._death_watcher.watch
+        )
         self._redis_trouble = RedisTrouble(lambda _: None)
         self._stopping = False
 
@@ -84,7 +89,6 @@ class Supervisor:
         signal.signal(signal.SIGINT, self.request_stop)
         until: float | None = self._clock.monotonic() + _REGISTER_SECONDS
         pause = _RETRY_SECONDS
-        death_watcher = DeathWatcher(self._redis_url, self._name, self._settings)
         try:
             while not self._stopping:
                 incarnation = uuid.uuid4().hex
@@ -101,9 +105,8 @@ class Supervisor:
                     pause = min(_RETRY_MAX, pause * 2)
             return False
         finally:
-            death_watcher.close()
             self._heartbeater.close()
-            self._redis.close()
+            self._death_watcher.close()
 
     def _rest(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds

@@ -7,7 +7,8 @@ from pathlib import Path
 import redis
 
 from afx.cluster import audit_heads, keys
-from afx.cluster.registry import LIVE_STATES, Registry
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES
 from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation

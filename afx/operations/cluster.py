@@ -9,8 +9,9 @@ from typing import Any
 
 from afx.cluster import audit_heads, events, keys, refused_jobs, refused_specs
 from afx.cluster.leadership import read_leader
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
-from afx.cluster.reports import refused_count
+from afx.cluster.quarantine import refused_count
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.operations.context import Context, operation
 from afx.operations.coordinators import read_number
 from models.storage import controls, sessions

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import redis
 
-from afx.cluster import keys
+from afx.cluster import fields, keys
 from afx.cluster.leadership import read_leader
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -52,5 +52,5 @@ def recycle(context: Context) -> Requested:
 
 def read_number(client: redis.Redis, key: str) -> int:
     """Return a counter that Redis holds; 0 for one that is missing or not a number."""
-    text = str(client.get(key) or "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+    [text] = client.mget([key])  # answers None for a key of another type
+    return fields.integer(text) or 0

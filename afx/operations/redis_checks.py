@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import redis
 
-from afx.cluster import audit_heads, keys
+from afx.cluster import audit_heads, keys, replication
 from afx.cluster.connection import connect, shown
-from afx.cluster.registry import LIVE_STATES, Registry
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES
 from afx.config import Settings
 from afx.local import private_redis
 from afx.operations.findings import Finding, Grade
@@ -89,6 +90,7 @@ def _redis_server(client: Any, url: str) -> Iterator[Finding]:
             f"it evicts keys when it is full ({policy})",
             "set maxmemory-policy noeviction",
         )
+    yield _replication(client)
     parts = urlsplit(url)
     local = parts.scheme == "unix" or parts.hostname in ("127.0.0.1", "localhost", "::1")
     yield Finding("redis", "ok", f"it knows this one as its ACL user {client.acl_whoami()}")
@@ -105,6 +107,17 @@ def _redis_server(client: Any, url: str) -> Iterator[Finding]:
         )
     seconds, micro = client.time()
     yield from check_clock("Redis", seconds + micro / 1e6)
+
+
+def _replication(client: Any) -> Finding:
+    found = replication.read(client)
+    if found.is_replica:
+        return Finding("redis", "fail", "it is a replica", "set AFX_REDIS_URL to the primary")
+    if found.fault:
+        return Finding("redis", "fail", found.fault, found.remedy)
+    if not found.replicas:
+        return Finding("redis", "ok", "no replica is connected")
+    return Finding("redis", "ok", f"{found.replicas} replicas; it does not write without them")
 
 
 def check_clock(server: str, there: float) -> Iterator[Finding]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -52,6 +53,18 @@ def live_names(context: Context, labels: Mapping[str, str] | None = None) -> tup
     if not names:
         raise UsageError("There is no such live node; 'afx worker list' shows all nodes.")
     return names
+
+
+@operation("worker:read", database=False)
+def least_loaded(context: Context, names: Sequence[str]) -> str:
+    """Return the one of some nodes that is emptied soonest: with the fewest sessions."""
+    views = {it.name: it for it in listing(context)}
+
+    def cost(name: str) -> tuple[int, float, str]:
+        view = views.get(name)
+        return (view.assigned, view.metrics.load, name) if view else (0, 0.0, name)
+
+    return min(names, key=cost)
 
 
 @operation("worker:read")

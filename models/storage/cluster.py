@@ -30,6 +30,12 @@ def begin_generation(term: int, above: int = 0) -> int:
         return generation
 
 
+def generation() -> int:
+    """Return the generation of epochs that the last leader began; 0 for none."""
+    state = ClusterState.get_or_none(ClusterState.id == 1)
+    return int(state.generation) if state else 0
+
+
 def term() -> int:
     """Return the highest term of a leader that has written here."""
     state = ClusterState.get_or_none(ClusterState.id == 1)
@@ -61,6 +67,12 @@ def reports_read(run_id: str) -> str:
     """
     state = ClusterState.get_or_none(ClusterState.id == 1)
     return str(state.reports_read) if state and state.reports_run_id == run_id else "0"
+
+
+def last_run_id() -> str:
+    """Return the id of the Redis process whose reports were last read; "" for none."""
+    state = ClusterState.get_or_none(ClusterState.id == 1)
+    return str(state.reports_run_id) if state else ""
 
 
 def set_reports_read(run_id: str, entry: str) -> None:

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import density
 import drain
 import failover
+import fleet
 import forward
 import placement
 import sandbox
@@ -22,6 +23,7 @@ BENCHMARKS = {
         forward,
         density,
         failover,
+        fleet,
         drain,
         placement,
         sandbox,

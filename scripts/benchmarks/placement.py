@@ -139,7 +139,7 @@ def _add_sessions(count: int) -> None:
 
 
 def _add_nodes(registry: Any, term: int) -> None:
-    from afx.cluster.registry import Identity, Metrics
+    from afx.cluster.worker_records import Identity, Metrics
 
     idle = Metrics(100 * MIB, 60_000 * MIB, 64_000 * MIB, 0.1, 0, 0, 0)
     for number in range(20):

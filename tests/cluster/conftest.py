@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.labs import FlowingLab, NewLab, start, start_flow
+from support.redis_pair import RedisPair
 
 from afx.lab.cluster import LabCluster, temporary_settings
 
@@ -39,6 +40,14 @@ def new_lab(home: Path) -> Iterator[NewLab]:
             )
 
         yield make
+
+
+@pytest.fixture
+def pair() -> Iterator[RedisPair]:
+    """A primary and its replica, which do not write without each other."""
+    made = RedisPair()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis as redis_module
 from support.labs import FlowingLab, NewLab, assert_clean, start, start_flow
+from support.redis_pair import RedisPair
 
 from afx.app import context_for
 from afx.clock import SYSTEM_CLOCK
 from afx.cluster import keys
-from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection
 from afx.coordinator.checkpoints import Checkpoints
 from afx.errors import FencedError
 from afx.lab.cluster import LabCluster
-from afx.lab.links import BadLink
 from afx.local import private_redis
 from afx.operations import sessions as acts
 from models.base import transaction
@@ -190,55 +185,9 @@ def test_a_node_whose_registration_is_not_answered_tries_again_as_another(
     assert "unsure" in endings[0]
 
 
-class Pair:
-    """A Redis and its replica behind one address, which a failover redirects."""
-
-    def __init__(self) -> None:
-        self._closing = contextlib.ExitStack()
-        self._homes = [
-            Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="afx-r-")))
-            for _ in range(2)
-        ]
-        for it in self._homes:
-            private_redis.ensure(it)
-            self._closing.callback(private_redis.stop, it)
-        first, second = (connect(private_redis.url_for(it)) for it in self._homes)
-        self._closing.callback(first.close)
-        self._closing.callback(second.close)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        first.config_set("port", port)
-        second.replicaof("127.0.0.1", port)
-        self._replica = second
-        self.link = BadLink(str(private_redis.socket_path(self._homes[0])))
-        self._closing.callback(self.link.close)
-        self.url = "redis://{}:{}".format(*self.link.address)
-
-    def in_sync(self) -> bool:
-        state: Any = self._replica.info("replication")
-        return bool(state["master_link_status"] == "up" and not state["master_sync_in_progress"])
-
-    def fall_behind(self) -> None:
-        """Cut the replica off from what is written from now on."""
-        self._replica.replicaof("NO", "ONE")
-
-    def fail_over(self) -> None:
-        self.link.redirect(str(private_redis.socket_path(self._homes[1])))
-
-    def close(self) -> None:
-        self._closing.close()
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    made = Pair()
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize("what", ["nothing else", "a node dies", "a session moves"])
 def test_a_failover_to_a_replica_that_lags_loses_nothing(
-    pair: Pair, flowing_lab: FlowingLab, what: str
+    pair: RedisPair, flowing_lab: FlowingLab, what: str
 ) -> None:
     """What was written last is gone: beats, owners, cursors, fences, reports."""
     lab = flowing_lab(3, 18, posts=900, redis_url=pair.url)

@@ -8,7 +8,7 @@ import redis as redis_module
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.cluster import keys, reports
+from afx.cluster import keys, quarantine, report_stream, reports
 from afx.cluster.reports import Active, Died, Failed, Inventory, Report, Running, Stopped, Trouble
 from afx.reasons import FailureReason, StopReason, TroubleReason
 
@@ -33,8 +33,8 @@ def entry(*rows: object) -> dict[str, str]:
 
 
 def test_each_kind_of_report_is_read_as_it_was_published(redis: redis_module.Redis) -> None:
-    reports.publish(redis, EACH)
-    batch = reports.read(redis, "0", block_seconds=1)
+    report_stream.publish(redis, EACH)
+    batch = report_stream.read(redis, "0", block_seconds=1)
     assert list(batch.reports) == EACH
     assert not batch.refused
 
@@ -85,7 +85,7 @@ def test_any_json_is_read_without_an_error(rows: list[object]) -> None:
 def test_what_is_refused_is_kept_and_counted(redis: redis_module.Redis) -> None:
     redis.xadd(keys.REPORTS, {"reports": "[1, 2"})
     redis.xadd(keys.REPORTS, {"other": "field"})
-    batch = reports.read(redis, "0", block_seconds=1)
-    reports.quarantine(redis, batch.refused)
-    assert reports.refused_count(redis) == 2
+    batch = report_stream.read(redis, "0", block_seconds=1)
+    quarantine.quarantine(redis, batch.refused)
+    assert quarantine.refused_count(redis) == 2
     assert redis.xlen(keys.REPORTS_REFUSED) == 2

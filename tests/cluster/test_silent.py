@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.labs import NewLab, assert_clean
 
-from afx.cluster import reports
+from afx.cluster import report_stream
 from afx.cluster.connection import connect
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.registry import Registry
 from afx.cluster.reports import Running
+from afx.cluster.worker_records import Identity, Metrics
 from afx.lab.cluster import LabCluster
 from models.storage import assignments, controls, sessions, workers
 
@@ -45,7 +46,7 @@ class SilentNode:
 
     def claim(self) -> None:
         """Report that all sessions that it was given run."""
-        reports.publish(
+        report_stream.publish(
             self._redis,
             [
                 Running(

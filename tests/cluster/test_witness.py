@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from afx.cluster import witness
-from afx.cluster.registry import Metrics, WorkerView
 from afx.cluster.witness import Witness
+from afx.cluster.worker_records import Metrics, WorkerView
 
 
 @pytest.fixture

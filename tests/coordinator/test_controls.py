@@ -10,7 +10,8 @@ import pytest
 import redis as redis_module
 
 from afx.app import context_for
-from afx.cluster.registry import Identity, Metrics, Registry, WorkerView
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import Identity, Metrics, WorkerView
 from afx.config import load
 from afx.coordinator.controls import Controls
 from afx.coordinator.coordinator_restart import CoordinatorRestart

@@ -7,7 +7,7 @@ import json
 import pytest
 from support.term_harness import TermHarness, add, running
 
-from afx.cluster import events, keys, reports
+from afx.cluster import events, keys, quarantine, report_stream, reports
 from afx.cluster.reports import Active
 from afx.reasons import FailureReason, StopReason, TroubleReason
 from models.base import transaction
@@ -67,13 +67,15 @@ def test_a_malformed_report_is_quarantined_and_the_next_ones_are_taken(
     harness.redis.xadd(keys.REPORTS, {"reports": '[{"kind": "novel"}]'})
     harness.report_failure(session)
     harness.until(lambda: not assignments.active())
-    assert reports.refused_count(harness.redis) == 1
+    assert quarantine.refused_count(harness.redis) == 1
 
 
 def test_sessions_that_forwarded_something_are_noted_as_active(harness: TermHarness) -> None:
     session = started(harness)
     assert not placing.traits([session])[session].active
-    reports.publish(harness.redis, [Active(node="w1", incarnation="w1-1", session_ids=(session,))])
+    report_stream.publish(
+        harness.redis, [Active(node="w1", incarnation="w1-1", session_ids=(session,))]
+    )
     harness.until(lambda: placing.traits([session])[session].active)
 
 
@@ -104,7 +106,7 @@ def test_texts_that_no_database_can_store_are_quarantined(harness: TermHarness) 
         {"kind": "died", "node": "w9", "incarnation": "x", "\ud800": 1},
     ]
     harness.redis.xadd(keys.REPORTS, {"reports": json.dumps(bad)})
-    harness.until(lambda: reports.refused_count(harness.redis) == 4)
+    harness.until(lambda: quarantine.refused_count(harness.redis) == 4)
     assert assignments.active() == [active]
 
 
@@ -135,17 +137,17 @@ def test_a_position_is_used_only_in_the_stream_that_it_is_of(harness: TermHarnes
     [position] = harness.redis.xrevrange(keys.REPORTS, count=1)
     run_id = str(harness.redis.info("server")["run_id"])
     assert cluster.reports_read(run_id) == position[0]
-    assert reports.position(harness.redis, position[0]) == position[0]
-    assert reports.position(harness.redis, "9999999999999-0") == "0"
+    assert report_stream.position(harness.redis, position[0]) == position[0]
+    assert report_stream.position(harness.redis, "9999999999999-0") == "0"
     harness.redis.delete(keys.REPORTS)
-    assert reports.position(harness.redis, position[0]) == "0"
+    assert report_stream.position(harness.redis, position[0]) == "0"
     assert running() == {session}
 
 
 def witnessed(harness: TermHarness, **changes: str) -> reports.Died:
     died = {"node": "w1", "incarnation": "w1-1", "witness": "w2", "witness_incarnation": "w2-1"}
     report = reports.Died(**{**died, **changes})
-    reports.publish(harness.redis, [report])
+    report_stream.publish(harness.redis, [report])
     return report
 
 
@@ -162,7 +164,7 @@ def test_a_death_that_a_node_of_the_same_machine_saw_is_believed_at_once(
     witnessed(harness)
     harness.tick()
     assert state_of(harness, "w1") == "fenced"
-    assert not reports.refused_count(harness.redis)
+    assert not quarantine.refused_count(harness.redis)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_a_death_that_the_witness_cannot_have_seen_is_quarantined_and_fences_no_
     harness.add_node("w4", boot_id="a boot", pid_namespace="other pids")
     harness.tick()
     witnessed(harness, **forged)
-    harness.until(lambda: reports.refused_count(harness.redis) == 1)
+    harness.until(lambda: quarantine.refused_count(harness.redis) == 1)
     harness.tick()
     assert state_of(harness, "w1") == "ready"
 
@@ -199,7 +201,7 @@ def test_a_report_about_another_nodes_session_changes_nothing(harness: TermHarne
     for node, incarnation in (("w2", before.incarnation), (before.worker, "w2-1")):
         by = {"node": node, "incarnation": incarnation}
         reason = TroubleReason.CONNECTION_LOST
-        reports.publish(
+        report_stream.publish(
             harness.redis,
             [
                 Active(**by, session_ids=(session,)),

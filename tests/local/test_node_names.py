@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import redis as redis_module
 
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.registry import Registry
 from afx.cluster.witness import boot_id, describe, pid_namespace
+from afx.cluster.worker_records import Identity, Metrics
 from afx.config import load
 from afx.errors import UsageError
 from afx.local.cluster import run_cluster

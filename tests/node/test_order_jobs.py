@@ -16,6 +16,7 @@ from support.signed_jobs import (
 
 from afx.cluster import queues, refused_jobs
 from afx.cluster.job_envelope import seal_envelope
+from afx.coordinator.rq_cleanup import RqCleanup
 from afx.security.signing import SigningKeys
 
 
@@ -111,7 +112,9 @@ def test_what_rq_keeps_of_a_dead_incarnation_is_removed(
     executor.send_good_order(7)
     redis.zadd(f"rq:failed:{executor.queue}", {"job": 1})
     executor.wait("its job is done", lambda: redis.exists(f"rq:finished:{executor.queue}"))
-    executor.orders.forget(NODE, INCARNATION)
+    cleanup = RqCleanup(executor.raw, seconds=30.0)
+    for now in (0.0, 31.0):
+        cleanup.step([], now)
     assert [it for it in redis.keys("rq:*") if INCARNATION in it] == []
     assert executor.queue_key not in redis.smembers("rq:queues")
     assert not redis.smembers("rq:workers")

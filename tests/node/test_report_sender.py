@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import redis as redis_module
 
-from afx.cluster import keys, reports
+from afx.cluster import keys, report_stream
 from afx.cluster.connection import connect_async
 from afx.node import report_sender
 from afx.node.redis_trouble import RedisTrouble
@@ -33,7 +33,7 @@ def test_reports_that_redis_refuses_are_sent_later_in_their_order(
         await client.aclose()
 
     asyncio.run(scenario())
-    batch = reports.read(redis, "0", block_seconds=1)
+    batch = report_stream.read(redis, "0", block_seconds=1)
     assert [it.kind for it in batch.reports] == ["running", "stopped"]
 
 
@@ -58,7 +58,7 @@ def test_what_waits_while_redis_refuses_is_bounded_and_no_end_is_lost(
         await client.aclose()
 
     asyncio.run(scenario())
-    found = reports.read(redis, "0", block_seconds=1).reports
+    found = report_stream.read(redis, "0", block_seconds=1).reports
     kinds = [it.kind for it in found]
     assert kinds == ["inventory", "stopped", *["trouble"] * 10, "active"]
     assert [it.text for it in found if it.kind == "trouble"][-1] == "try 999"  # type: ignore[union-attr]
@@ -76,5 +76,5 @@ def test_two_flushes_at_once_send_each_report_once(
         await client.aclose()
 
     asyncio.run(scenario())
-    found = reports.read(redis, "0", block_seconds=1).reports
+    found = report_stream.read(redis, "0", block_seconds=1).reports
     assert [it.session_id for it in found] == list(range(2_500))  # type: ignore[union-attr]

@@ -11,7 +11,8 @@ import redis as redis_module
 
 from afx.app import context_for
 from afx.cluster import keys
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import Identity, Metrics
 from afx.config import load
 from afx.errors import UsageError
 from afx.operations import backups

@@ -5,8 +5,9 @@ from __future__ import annotations
 import redis as redis_module
 
 from afx.cluster import keys
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.registry import Registry
 from afx.cluster.scripts import FencedScript
+from afx.cluster.worker_records import Identity, Metrics
 from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.wire import (
     Headroom,

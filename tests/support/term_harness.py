@@ -6,24 +6,28 @@ are recorded, and obeyed if the test says so.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rq import Queue
 from rq.serializers import JSONSerializer
 
 from afx.clock import SYSTEM_CLOCK, Clock
-from afx.cluster import reports
+from afx.cluster import report_stream
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.quarantine import Quarantine
+from afx.cluster.registry import MissingError, Registry
 from afx.cluster.reports import Failed, Inventory, Report, Running, Stopped
+from afx.cluster.worker_records import Identity, Metrics
 from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
+from afx.errors import FencedError
 from afx.reasons import FailureReason, StopReason
 from afx.security.signing import SigningKeys
 from models.storage import assignments, cluster, rules, sessions, users
@@ -56,9 +60,6 @@ class RecordedOrders(Orders):
         self.sent: list[Order] = []
         self.asked: list[tuple[int, str, str]] = []
         """(term, node, incarnation) of each inventory that was asked for."""
-
-    def forget(self, node: str, incarnation: str) -> None:
-        """Forget nothing: there is no queue."""
 
     def ask_inventory(self, term: int, node: str, incarnation: str) -> None:
         """Record that a node was asked what it runs."""
@@ -115,7 +116,7 @@ class TermHarness:
         self.now = 1000.0
         self.redis = connect(redis_url)
         self.raw_redis = connect(redis_url, decode=False)
-        self.registry = Registry(self.redis)
+        self.registry = Registry(self.redis, Quarantine(self.redis))
         self.orders = RecordedOrders()
         self.obeying = True
         """Whether nodes do what they are ordered, and report it."""
@@ -125,6 +126,7 @@ class TermHarness:
         """The sessions that two nodes ran at once."""
         self.nodes: dict[str, Identity] = {}
         self._states: dict[str, str] = {}
+        self._incarnations = itertools.count(2)
         self._handled = 0
         self._redis_url = redis_url
         self._election, self.leadership = elect(redis_url)
@@ -182,11 +184,24 @@ class TermHarness:
     def tick(self) -> None:
         """Let the nodes act, and run one round."""
         self.now += _TICK_SECONDS
-        for it in self.nodes.values():
-            seen = self._states.get(it.name, "ready")
-            _, self._states[it.name] = self.registry.beat(it, IDLE, [], seen)  # type: ignore[arg-type]
+        for it in list(self.nodes.values()):
+            self._beat(it)
         self._obey()
         self.term.tick()
+
+    def _beat(self, node: Identity) -> None:
+        """Send a heartbeat, and do what a supervisor does when it is refused."""
+        seen = self._states.get(node.name, "ready")
+        try:
+            _, self._states[node.name] = self.registry.beat(node, IDLE, [], seen)  # type: ignore[arg-type]
+        except MissingError:
+            self.registry.register(node, IDLE)
+        except FencedError:
+            for live in self.live.values():
+                live -= {it for it in live if it[0] == node.name}
+            incarnation = f"{node.name}-{next(self._incarnations)}"
+            self.nodes[node.name] = replace(node, incarnation=incarnation)
+            self.registry.register(self.nodes[node.name], IDLE)
 
     def until(self, done: Callable[[], bool]) -> None:
         """Run rounds until a condition holds."""
@@ -220,7 +235,7 @@ class TermHarness:
             epoch=active.epoch if epoch is None else epoch,
             reason=reason,
         )
-        reports.publish(self.redis, [failed])
+        report_stream.publish(self.redis, [failed])
 
     def overflow(self) -> set[str]:
         """Return the ids of the jobs in the overflow queue."""
@@ -241,12 +256,13 @@ class TermHarness:
             return
         answers: list[Report] = []
         for it in fresh:
-            if it.node in self.nodes:
+            node = self.nodes.get(it.node)
+            if node and node.incarnation == it.incarnation:
                 self._carry_out(it)
                 answers.append(_answer(it))
         answers += [self._inventory(*it) for it in asked if it[1] in self.nodes]
         if answers:
-            reports.publish(self.redis, answers)
+            report_stream.publish(self.redis, answers)
 
     def _carry_out(self, order: Order) -> None:
         live = self.live[order.session]

@@ -6,17 +6,20 @@
 -- Answer: "OK", "GONE" for another incarnation, "ALIVE" when a newer heartbeat has renewed
 --   the lease, which has to expire first, or "FENCED" for an old term or another process
 -- include: prelude
+-- include: spoiled
 -- After a failover or a restart the heartbeats of this process may lag behind those that
 -- the leader saw: the same seq does not show that the node was silent.
 if redis.call('INFO', 'server'):match('run_id:(%w+)') ~= ARGV[2] then
   return 'FENCED'
 end
+require_type(KEYS[2], 'hash')
+require_type(KEYS[3], 'zset')
 local node = redis.call('HMGET', KEYS[2], 'incarnation', 'seq')
 if node[1] ~= ARGV[4] then
   return 'GONE'
 end
--- A counter that is malformed still is the one that the leader saw as -1; with it no
--- heartbeat of the node succeeds.
+-- A counter that is malformed still is the one that the leader saw as -1: the next
+-- heartbeat would have mended it.
 local same = node[2] == ARGV[5] or (ARGV[5] == '-1' and not tonumber(node[2] or '0'))
 if ARGV[5] ~= '' and not same then
   return 'ALIVE'

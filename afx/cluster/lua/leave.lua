@@ -2,6 +2,9 @@
 -- KEYS: worker hash, sorted set of loads
 -- ARGV: name, incarnation
 -- Answer: "OK", or "GONE" for another incarnation
+-- include: spoiled
+require_type(KEYS[1], 'hash')
+require_type(KEYS[2], 'zset')
 if redis.call('HGET', KEYS[1], 'incarnation') ~= ARGV[2] then
   return 'GONE'
 end

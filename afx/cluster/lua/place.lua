@@ -11,6 +11,7 @@
 --     if SQL has lost that, and even if its node has no record any more
 -- Or "FENCED" for an old term.
 -- include: prelude
+-- include: spoiled
 -- include: room
 local answers = {}
 for i = 2, #ARGV do
@@ -18,8 +19,9 @@ for i = 2, #ARGV do
   local id = string.format('%d', session)
   local worker = 'afx:worker:' .. node
   local assignment = 'afx:session:' .. id .. ':assignment'
+  require_type(assignment, 'hash')
   local owner = redis.call('HMGET', assignment, 'epoch', 'incarnation')
-  local last = tonumber(owner[1] or '0')
+  local last = epoch_of(assignment, owner[1], epoch)
   local reserved = reserved_bytes(worker, id)
   if last >= epoch or not accepts(worker, incarnation, ARGV[1]) then
     answers[i - 1] = 'STALE'

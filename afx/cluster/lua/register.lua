@@ -3,6 +3,10 @@
 -- ARGV: name, incarnation, then field, value, ...
 -- Answer: "OK", "TAKEN" while another incarnation of that name may be running, or
 --   "ENDED" when this incarnation is fenced or has left: its sessions may run elsewhere
+-- include: spoiled
+require_type(KEYS[1], 'hash')
+require_type(KEYS[2], 'set')
+require_type(KEYS[3], 'set')
 local node = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
 local ended = node[2] == 'fenced' or node[2] == 'left'
 if node[1] == ARGV[2] then
@@ -10,7 +14,7 @@ if node[1] == ARGV[2] then
     return 'ENDED'
   end
   -- The call came late or twice: the node is registered and may have sessions already.
-  redis.call('HINCRBY', KEYS[1], 'seq', 1)
+  add_to(KEYS[1], 'seq', 1)
   return 'OK'
 end
 if node[1] and not ended then

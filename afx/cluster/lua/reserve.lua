@@ -10,6 +10,7 @@
 --   "STALE": the node is not ready, has another incarnation or was not reconciled in this term
 -- Or "FENCED" for an old term.
 -- include: prelude
+-- include: spoiled
 -- include: room
 local answers = {}
 for i = 2, #ARGV do

@@ -2,7 +2,7 @@
 -- KEYS: leader
 -- ARGV: holder
 -- Answer: 1 when this holder led, else 0
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+if redis.pcall('GET', KEYS[1]) == ARGV[1] then
   return redis.call('DEL', KEYS[1])
 end
 return 0

@@ -4,6 +4,9 @@
 -- Answer: "OK", "GONE" for another incarnation or one that has ended, or "FENCED" for an
 --   old term
 -- include: prelude
+-- include: spoiled
+require_type(KEYS[2], 'hash')
+require_type(KEYS[3], 'zset')
 local node = redis.call('HMGET', KEYS[2], 'incarnation', 'state')
 if node[1] ~= ARGV[3] or node[2] == 'fenced' or node[2] == 'left' then
   return 'GONE'

@@ -3,14 +3,16 @@
 -- ARGV: term, then a JSON list per item: [session, node, incarnation]
 -- Answer: how many reservations were dropped, or "FENCED" for an old term
 -- include: prelude
+-- include: spoiled
 -- include: room
 local count = 0
 for i = 2, #ARGV do
   local session, node, incarnation = unpack(cjson.decode(ARGV[i]))
   local worker = 'afx:worker:' .. node
+  require_type(worker, 'hash')
   if redis.call('HGET', worker, 'incarnation') == incarnation
      and drop_reservation(worker, string.format('%d', session)) then
-    redis.call('HINCRBY', worker, 'assigned', -1)
+    add_to(worker, 'assigned', -1)
     count = count + 1
   end
 end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_COUNTER_BITS = 32
+COUNTER_BITS = 32
 EPOCH_MAX = 2**53 - 1
 """Lua's numbers are doubles, which are exact up to this one."""
 
@@ -11,7 +11,7 @@ class EpochCounter:
     """Hands out the epochs of one generation."""
 
     def __init__(self, generation: int) -> None:
-        self._next = generation << _COUNTER_BITS
+        self._next = generation << COUNTER_BITS
 
     def take(self) -> int:
         """Return the next epoch; raises OverflowError past EPOCH_MAX."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from afx.cluster.registry import WorkerView
 from afx.cluster.reports import Died
+from afx.cluster.worker_records import WorkerView
 
 
 def is_credible(report: Died, nodes: Iterable[WorkerView]) -> bool:

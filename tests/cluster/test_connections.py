@@ -1,0 +1,47 @@
+"""How many connections to Redis a node uses: 2,000 nodes fit under the usual limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.labs import FlowingLab, assert_clean
+
+from afx.lab.cluster import LabCluster
+
+MOST_PER_NODE = 4
+NODES = 2
+
+
+def of_nodes(lab: LabCluster) -> dict[str, int]:
+    """Return how many connections each node's link carries, as Redis sees its own."""
+    return {name: link.connections for name, link in lab.links.items()}
+
+
+def test_a_node_uses_four_connections_at_most(flowing_lab: FlowingLab) -> None:
+    lab = flowing_lab(NODES, 24, posts=900, linked=True)
+    most: dict[str, int] = dict.fromkeys(lab.links, 0)
+
+    def all_arrived() -> bool:
+        for name, count in of_nodes(lab).items():
+            most[name] = max(most[name], count)
+        return lab.all_posted() and not lab.judge().lost
+
+    lab.wait("all copies arrive", all_arrived, 60)
+    assert_clean(lab.judge())
+    assert len(most) == NODES
+    assert all(0 < it <= MOST_PER_NODE for it in most.values()), most
+    # What is not a node's is the coordinator's and this test's own.
+    listed: Any = lab.redis.client_list()
+    assert len(listed) <= NODES * MOST_PER_NODE + 6
+
+
+def test_connections_that_a_slow_network_made_necessary_are_closed_again(
+    flowing_lab: FlowingLab,
+) -> None:
+    lab = flowing_lab(1, 4, posts=0, linked=True)
+    [link] = lab.links.values()
+    link.slow(0.7)
+    lab.wait("heartbeats overlap", lambda: link.connections > MOST_PER_NODE, 30)
+    link.mend()
+    lab.wait("they are closed", lambda: link.connections <= MOST_PER_NODE, 30)
+    assert lab.running() == 4
