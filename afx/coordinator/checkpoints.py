@@ -18,8 +18,9 @@ from afx.coordinator.interval import Interval
 from afx.errors import FencedError
 from models.storage import cursors
 
-_SESSIONS_PER_COPY = 500
-_INTERVAL_SECONDS = 0.25
+_SESSIONS_PER_COPY = 250
+_RESTORED_PER_PAGE = 500
+_INTERVAL_SECONDS = 0.2
 
 log = structlog.get_logger()
 
@@ -32,34 +33,45 @@ class Checkpoints:
         self._leadership = leadership
         self._due: dict[int, None] = {}
         self._interval = Interval(_INTERVAL_SECONDS)
+        self._marker = keys.cursors_restoring(leadership.term)
+        self._restored = 0
+        self._restored_to: int | None = None
+        """The last session whose cursor was restored; None before the first page."""
 
-    def restore(self) -> None:
-        """Copy the cursors that SQL has to a Redis that has lost its data.
+    def restore_page(self) -> bool:
+        """Copy a page of the cursors that SQL has to a Redis that has lost its data.
 
-        A cursor that a node has written there since is newer, and stays. Raises
-        FencedError when Redis loses its data again meanwhile.
+        Returns whether there may be more. A cursor that a node has written there since is
+        newer, and stays. Raises FencedError when Redis loses its data again meanwhile.
         """
-        if self._redis.exists(keys.CURSORS_COMPLETE):
-            return
-        marker = keys.cursors_restoring(self._leadership.term)
-        self._redis.set(marker, 1)
-        count = 0
-        for page in cursors.pages():
-            self._leadership.check()
+        if self._restored_to is None:
+            if self._redis.exists(keys.CURSORS_COMPLETE):
+                return False
+            self._redis.set(self._marker, 1)
+            self._restored_to = 0
+        self._leadership.check()
+        page = cursors.page(self._restored_to, _RESTORED_PER_PAGE)
+        if page:
             pipe = self._redis.pipeline(transaction=False)
             for session, fields in page.items():
                 for name, value in fields.items():
                     pipe.hsetnx(keys.cursor(session), name, value)
             pipe.execute()
-            count += len(page)
+            self._restored += len(page)
+            self._restored_to = max(page)
+            return True
+        self._finish_restoring()
+        return False
+
+    def _finish_restoring(self) -> None:
         try:
-            self._redis.rename(marker, keys.CURSORS_COMPLETE)
+            self._redis.rename(self._marker, keys.CURSORS_COMPLETE)
         except redis.ResponseError as error:
             raise FencedError(
                 "Redis lost its data while cursors were restored; a new term begins."
             ) from error
-        if count:
-            log.warning("cursors_restored", sessions=count, reason="Redis lost its data")
+        if self._restored:
+            log.warning("cursors_restored", sessions=self._restored, reason="Redis lost its data")
 
     def note(self, sessions: Iterable[int]) -> None:
         """Note that the cursors of these sessions are to be copied soon."""

@@ -39,12 +39,15 @@ def wait(done: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def election(home: Path, ttl: float = 60.0, stop: float = 30.0) -> LeaderElection:
+def election(
+    home: Path, ttl: float = 60.0, stop: float = 30.0, hang: float = 60.0
+) -> LeaderElection:
     return LeaderElection(
         private_redis.url_for(home),
         holder=new_holder(),
         ttl_seconds=ttl,
         stop_seconds=stop,
+        tick_limit_seconds=hang,
         clock=SYSTEM_CLOCK,
     )
 
@@ -80,6 +83,7 @@ def test_a_leadership_that_is_not_renewed_expires_on_the_leaders_own_clock(serve
         holder=new_holder(),
         ttl_seconds=60.0,
         stop_seconds=30.0,
+        tick_limit_seconds=60.0,
         clock=Clock(boottime=lambda: now),
     )
     leadership = won(one)

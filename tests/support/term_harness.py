@@ -97,7 +97,12 @@ def elect(
 ) -> tuple[LeaderElection, Leadership]:
     """Return an election, and the leadership that it won, with a term above another one."""
     election = LeaderElection(
-        redis_url, holder=holder, ttl_seconds=60.0, stop_seconds=30.0, clock=SYSTEM_CLOCK
+        redis_url,
+        holder=holder,
+        ttl_seconds=60.0,
+        stop_seconds=30.0,
+        tick_limit_seconds=60.0,
+        clock=SYSTEM_CLOCK,
     )
     leadership = election.acquire(above)
     assert leadership is not None
