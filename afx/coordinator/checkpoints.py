@@ -18,9 +18,9 @@ from afx.coordinator.interval import Interval
 from afx.errors import FencedError
 from models.storage import cursors
 
-_SESSIONS_PER_COPY = 250
+_SESSIONS_PER_COPY = 150
 _RESTORED_PER_PAGE = 500
-_INTERVAL_SECONDS = 0.2
+_INTERVAL_SECONDS = 0.1
 
 log = structlog.get_logger()
 

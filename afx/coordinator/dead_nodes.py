@@ -18,6 +18,7 @@ from afx.coordinator.orders import Orders
 from afx.coordinator.unknown_sessions import UnknownSessions
 
 _FORGET_SECONDS = 60.0
+_FREED_PER_TICK = 500
 
 log = structlog.get_logger()
 
@@ -71,9 +72,13 @@ class DeadNodes:
     def free_sessions(
         self, dead: Mapping[str, DeathReason], nodes: Sequence[WorkerView], now: float
     ) -> list[WorkerView]:
-        """Free the sessions of the dead; returns the other nodes."""
+        """Free the sessions of the dead; returns the other nodes.
+
+        When they have many, the rest is freed in the next ticks.
+        """
         self.declare(dead, nodes, now)
         freed = [it for incarnation in dead for it in self._table.on(incarnation)]
+        freed = freed[:_FREED_PER_TICK]
         if freed:
             self._table.end(freed, "its node is down", now)
         self._unknown.free(dead, now)

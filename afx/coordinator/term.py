@@ -47,8 +47,9 @@ from afx.coordinator.wire import Headroom
 from afx.security.signing import SigningKeys
 from models.storage import cluster
 
-_PLACED_PER_ROUND = 1000
+_PLACED_PER_ROUND = 500
 _CONTROL_SECONDS = 0.2
+_OBSERVE_SECONDS = 0.1
 
 
 @dataclass(slots=True, frozen=True)
@@ -89,6 +90,8 @@ class Term:
         self._leadership = leadership
         self._registry = resources.registry
         self._monotonic = monotonic
+        self._observed_at = monotonic()
+        """When the nodes were last observed."""
         self.generation = _begin_generation(client, leadership)
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
@@ -222,10 +225,17 @@ class Term:
 
     def _observe(self, now: float) -> None:
         """See which nodes are dead, and fence those that are silent."""
+        self._observed_at = now
         nodes = self._registry.all()
         dead = self._dead_nodes.find(nodes, now)
         if self._takeover.is_done:
             self._dead_nodes.declare(dead, nodes, now)
+
+    def _observe_if_due(self) -> None:
+        """Observe the nodes between the parts of a tick that take long."""
+        now = self._monotonic()
+        if now - self._observed_at >= _OBSERVE_SECONDS:
+            self._observe(now)
 
     def _act(self) -> bool:
         """Do what a leader does; True when this coordinator has to restart.
@@ -243,7 +253,7 @@ class Term:
         """
         self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
-        now = self._monotonic()
+        now = self._observed_at = self._monotonic()
         nodes = self._registry.all()
         nodes = self._dead_nodes.free_sessions(self._dead_nodes.find(nodes, now), nodes, now)
         self._leadership.check()
@@ -257,9 +267,12 @@ class Term:
         self._unknown.step(nodes, now)
         self._unwanted.stop_and_remove(now)
         ready = self._ready_nodes(nodes, now)
+        self._observe_if_due()
         if not self._brake.is_held(now):
             self._rounds.run_if_due(ready, now)
+        self._observe_if_due()
         restart_due = controls_due and self._move(nodes, ready, now)
+        self._observe_if_due()
         self._answers.repeat_orders(now)
         if controls_due and all_reports_read:
             self._restart_unresponsive(nodes, now)

@@ -12,6 +12,7 @@ import density
 import drain
 import failover
 import forward
+import leadership
 import placement
 import sandbox
 import storage
@@ -24,6 +25,7 @@ BENCHMARKS = {
         failover,
         drain,
         placement,
+        leadership,
         sandbox,
         storage,
     )
