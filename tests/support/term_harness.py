@@ -181,9 +181,9 @@ class TermHarness:
         """Let a node send no heartbeat and obey no order any more."""
         del self.nodes[name]
 
-    def tick(self) -> None:
+    def tick(self, seconds: float = _TICK_SECONDS) -> None:
         """Let the nodes act, and run one round."""
-        self.now += _TICK_SECONDS
+        self.now += seconds
         for it in self.nodes.values():
             seen = self._states.get(it.name, "ready")
             _, self._states[it.name] = self.registry.beat(it, IDLE, [], seen)  # type: ignore[arg-type]
