@@ -104,9 +104,12 @@ def _measure(home: Path, size: int, flags: argparse.Namespace) -> dict[str, Any]
         wait_until(second.leads, what="the standby leads", seconds=60)
         _wait_settled(url, nodes)
         settled_at = time.monotonic()
+        _wait(lambda: not _has_sessions("w1"), "the dead node's sessions are free")
+        _wait_settled(url, nodes)
+        ended_at = time.monotonic()
         measured = second.end()
     leading_at = measured["announced_at"]["leading"]
-    observed = [it for it in measured["observed_at"] if leading_at <= it[0] <= settled_at]
+    observed = [it for it in measured["observed_at"] if leading_at <= it[0] <= ended_at]
     return {
         "sessions": size,
         "nodes": len(owned),
@@ -227,6 +230,10 @@ def _wait_settled(url: str, nodes: SimulatedNodes) -> None:
 
     _wait(is_settled, "the leader has taken over")
     client.close()
+
+
+def _has_sessions(node: str) -> bool:
+    return any(it.worker == node for it in assignments.active())
 
 
 def _reports_are_read(client: Any) -> bool:
