@@ -35,7 +35,7 @@ def node_states(lab: LabCluster) -> dict[str, str]:
 
 
 def test_a_node_that_dies_while_postgres_is_down_is_replaced_when_it_is_back(
-    flowing_lab: FlowingLab, postgres: PostgresServer
+    postgres: PostgresServer, flowing_lab: FlowingLab
 ) -> None:
     lab = flowing_lab(3, 12, posts=1500, rate=60, database_url=postgres.url)
     lab.processes.start_coordinator("coordinator-2")
@@ -46,7 +46,7 @@ def test_a_node_that_dies_while_postgres_is_down_is_replaced_when_it_is_back(
     postgres.stop()
     lab.wait("the outage is noticed", lambda: logged(lab, "database_unreachable"), 20)
     delivered = lab.judge().delivered
-    lab.kill_node(node)
+    lab.processes.kill_tree(node)
     lab.wait("the death is seen", lambda: node_states(lab).get(node) == "fenced", 20)
     lab.wait("sessions run on", lambda: lab.judge().delivered > delivered + 60, 20)
     postgres.start()
@@ -67,14 +67,15 @@ def test_a_node_that_dies_while_postgres_is_down_is_replaced_when_it_is_back(
 
 
 def test_a_leader_whose_sql_is_blocked_by_a_lock_keeps_its_term(
-    flowing_lab: FlowingLab, postgres: PostgresServer
+    postgres: PostgresServer, flowing_lab: FlowingLab
 ) -> None:
     """Another leader would wait for the same lock."""
     lab = flowing_lab(2, 8, posts=1200, rate=60, database_url=postgres.url)
     before = cluster.term(), generation()
+    node = lab.busiest_node()
     with psycopg.connect(postgres.url) as other:
         other.execute("LOCK TABLE cluster_state, session_assignments")
-        lab.kill_node(lab.busiest_node())
+        lab.processes.kill_tree(node)
         lab.wait("the lock is noticed", lambda: logged(lab, "database_unreachable"), 20)
     lab.processes.start_node("w3")
     verdict = lab.wait_delivered(60)
