@@ -72,13 +72,14 @@ def run_coordinator(settings: Settings) -> bool:
     from afx.coordinator.loop import Coordinator
     from afx.logs import configure
     from afx.security.memory import protect_memory
+    from models.timeouts import Timeouts
 
     protect_memory()
     configure(settings.log_level)
     with ProcessServers(settings) as servers:
         url = servers.redis_url(start=True)
         _check_replication(url)
-        servers.open_database(create=True)
+        servers.open_database(create=True, timeouts=Timeouts.within(settings.tick_limit_seconds))
         coordinator = Coordinator(settings, url, servers.vault())
         signal.signal(signal.SIGTERM, coordinator.request_stop)
         signal.signal(signal.SIGINT, coordinator.request_stop)

@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """How long a standby waits after the leader has died."""
     leader_stop_seconds: float = Field(3.0, gt=0)
     """A leader that could not renew its lock for so long stops."""
+    tick_limit_seconds: float = Field(8.0, ge=4)
+    """A leader whose tick takes longer loses its leadership; SQL has half of it for a statement."""
     host_stall_seconds: float = Field(10.0, gt=0)
     """A host process whose loop stands still for so long is replaced."""
     answer_seconds: float = Field(30.0, gt=0)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from afx.operations.context import Actor, Context
     from afx.security.vault import Vault
+    from models.timeouts import Timeouts
 
 
 class _Database(Enum):
@@ -58,14 +59,18 @@ class ProcessServers:
 
         return Context(actor, self, dry_run, reason)
 
-    def open_database(self, *, create: bool, check: bool = True) -> None:
+    def open_database(
+        self, *, create: bool, check: bool = True, timeouts: Timeouts | None = None
+    ) -> None:
         """Open the database for this thread, unless it is open.
 
         The SQLite database of the home is created and brought up to date as needed.
         Without ``create`` no file appears: in place of a missing database of the
         home, an empty one in memory is read. ``check`` off: with any schema.
+        ``timeouts`` are those of commands if not given.
         """
         from models import base
+        from models.timeouts import FOR_COMMANDS
 
         if self._database is _Database.OPEN:
             base.proxy.connect(reuse_if_open=True)
@@ -82,7 +87,7 @@ class ProcessServers:
         if create or file is None or file.exists():
             if own and create:
                 make_home(self.settings.home)
-            base.open_database(url)
+            base.open_database(url, timeouts or FOR_COMMANDS)
             self._database = _Database.OPEN
         elif own:
             base.open_database("sqlite://")

@@ -17,13 +17,16 @@ from peewee import DatabaseProxy, Model, SqliteDatabase, TextField
 from afx.errors import ConfigError
 from afx.urls import without_password
 from models.errors import translated
+from models.timeouts import FOR_COMMANDS, Timeouts
 
 proxy = DatabaseProxy()
-_BUSY_MS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-DATABASE_ERRORS = (peewee.OperationalError, peewee.InterfaceError)
-"""What a database that is gone, or came back, raises from reads."""
+DATABASE_ERRORS = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
+"""What a database raises that is gone, came back, or takes no writes for a while.
+
+``InternalError`` is Postgres's for a server that has become read-only.
+"""
 
 
 class UtcField(peewee.BigIntegerField):  # type: ignore[misc]
@@ -73,7 +76,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_database(url: str) -> Any:
+def open_database(url: str, timeouts: Timeouts = FOR_COMMANDS) -> Any:
     """Connect to a database URL and make it the one that all tables use.
 
     Raises ConfigError for a URL of another kind, UnreachableError when the
@@ -88,20 +91,20 @@ def open_database(url: str) -> Any:
         database = SqliteDatabase(
             str(file or ":memory:"),
             lock_type="IMMEDIATE",
-            timeout=_BUSY_MS / 1000,
+            timeout=timeouts.lock,
             pragmas={
                 "journal_mode": "wal",
                 "foreign_keys": 1,
                 # With "normal" a power cut may undo commits: an assignment whose
                 # session a node runs already.
                 "synchronous": "full",
-                "busy_timeout": _BUSY_MS,
+                "busy_timeout": int(timeouts.lock * 1000),
             },
         )
     elif parts.scheme in ("postgresql", "postgres"):
-        from playhouse.db_url import connect
+        from models.postgres import pooled
 
-        database = connect(f"psycopg3+pool{url[len(parts.scheme) :]}", max_connections=8)
+        database = pooled(url, timeouts)
     else:
         raise ConfigError(
             f"The database URL {without_password(url)!r} is neither sqlite:///PATH nor "
@@ -136,12 +139,15 @@ def _create_private(file: Path) -> None:
 
 
 def reopen_database() -> None:
-    """Drop the connections there are; the next query opens a new one."""
-    try:
-        close_database()
+    """Drop the connections there are, and open a new one.
+
+    Raises UnreachableError, or StorageError, while the database is away.
+    """
+    with translated():
+        # A connection that is open may lead to a server that was replaced.
+        with suppress(*DATABASE_ERRORS):
+            close_database()
         proxy.connect(reuse_if_open=True)
-    except DATABASE_ERRORS:
-        return  # still away: the caller tries again
 
 
 def close_database() -> None:
@@ -163,6 +169,16 @@ def transaction(*, keep: bool = True) -> Iterator[None]:
         yield
         if not keep:
             atomic.rollback()
+
+
+@contextmanager
+def unbounded() -> Iterator[None]:
+    """Let statements of this thread take as long as they need, for the block."""
+    if is_postgres():
+        with proxy.obj.unbounded():
+            yield
+    else:
+        yield
 
 
 def execute_many(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

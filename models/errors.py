@@ -51,6 +51,7 @@ _POSTGRES: dict[str, AfxError] = {
         "The Postgres server takes no writes (it is a replica, or read-only); "
         "set AFX_DATABASE_URL to the primary."
     ),
+    "25P03": UnreachableError("Postgres ended a transaction that stood still; try again."),
     "42501": StorageError(
         "The Postgres role may not do this; grant it the rights on the database of afx."
     ),
@@ -106,6 +107,8 @@ def explained(error: Exception) -> AfxError | None:
         if isinstance(earlier, peewee.DatabaseError):
             return explained(earlier)
     known = _POSTGRES.get(state or "") if code is None else _SQLITE.get(code & _PRIMARY)
+    if known is None and (state or "").startswith("08"):
+        known = UnreachableError("The connection to Postgres was lost; try again when it is back.")
     if known is not None:
         # A new object: an exception that is raised twice collects both tracebacks.
         return type(known)(*known.args)

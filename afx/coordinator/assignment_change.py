@@ -42,9 +42,14 @@ class Change:
     ended: dict[int, Active] = field(default_factory=dict)
 
     def run(self, actives: Sequence[Active]) -> None:
-        """Note that nodes run sessions."""
-        assignments.mark_running([(it.session, it.epoch) for it in actives])
-        self.running += (it.session for it in actives)
+        """Note that nodes run sessions; what SQL knows already is not written again."""
+        starting = [it for it in actives if it.state != "running"]
+        assignments.mark_running([(it.session, it.epoch) for it in starting])
+        self.running += (it.session for it in starting)
+
+    def touched(self) -> list[int]:
+        """Return the sessions whose assignments it changes."""
+        return [*self.running, *self.stopping, *self.ended]
 
     def stop(self, actives: Sequence[Active]) -> None:
         """Note that nodes are to stop sessions."""

@@ -26,14 +26,19 @@ class AssignmentIndex:
         self.active: dict[int, Active] = {}
         """session → its assignment."""
         self._by_incarnation: dict[str, set[int]] = {}
+        self._on_worker: Counter[str] = Counter()
+        """node's name → how many assignments it has, in all its incarnations."""
         self._transitions: dict[int, _Transition] = {}
         """Sessions that start or stop: few, so that they can be checked often."""
         for it in actives:
             self.add(it)
 
     def add(self, assignment: Active) -> None:
-        """Add a new assignment."""
+        """Add an assignment, in place of any other one of its session."""
         session = assignment.session
+        if session in self.active:
+            self.remove(session)
+        self._on_worker[assignment.worker] += 1
         self.active[session] = assignment
         self._by_incarnation.setdefault(assignment.incarnation, set()).add(session)
         if assignment.state != "running":
@@ -51,6 +56,9 @@ class AssignmentIndex:
         """Remove an assignment that has ended."""
         assignment = self.active.pop(session)
         self._transitions.pop(session, None)
+        self._on_worker[assignment.worker] -= 1
+        if not self._on_worker[assignment.worker]:
+            del self._on_worker[assignment.worker]
         rest = self._by_incarnation[assignment.incarnation]
         rest.discard(session)
         if not rest:
@@ -67,6 +75,10 @@ class AssignmentIndex:
     def counts(self) -> Counter[str]:
         """Return how many assignments each incarnation has, if it has any."""
         return Counter({k: len(sessions) for k, sessions in self._by_incarnation.items()})
+
+    def count_on_worker(self, name: str) -> int:
+        """Return how many assignments a node has, in all its incarnations."""
+        return self._on_worker[name]
 
     def has_stopping(self) -> bool:
         """Return whether any session is stopping."""

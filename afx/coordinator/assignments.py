@@ -22,6 +22,7 @@ from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.assignment_change import Change, Placed, Proposal
 from afx.coordinator.assignment_index import AssignmentIndex
 from afx.coordinator.checkpoints import Checkpoints
+from afx.coordinator.database_outage import SQL_ERRORS
 from afx.coordinator.decisions.epochs import EpochCounter
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.orders import Orders
@@ -31,6 +32,9 @@ from afx.coordinator.spec_publisher import SpecPublisher
 from models.storage import assignments, queue
 from models.storage.assignments import Active
 
+_RECONCILED_PER_TICK = 10_000
+"""Sessions; each node's are one call."""
+
 log = structlog.get_logger()
 
 
@@ -39,7 +43,6 @@ class AssignmentTable:
 
     def __init__(
         self,
-        actives: Sequence[Active],
         *,
         leadership: Leadership,
         ownership: Ownership,
@@ -50,9 +53,8 @@ class AssignmentTable:
         schedule: PlacementSchedule,
         epochs: EpochCounter,
     ) -> None:
-        """``actives`` is what SQL says; their owners are restored in Redis."""
-        ownership.restore(actives)
-        self._index = AssignmentIndex(actives)
+        """It is empty until ``load`` has got all that SQL has."""
+        self._index = AssignmentIndex()
         self._leadership = leadership
         self._ownership = ownership
         self._registry = registry
@@ -63,6 +65,14 @@ class AssignmentTable:
         self._epochs = epochs
         self._live: frozenset[str] = frozenset()
         """The incarnations that were live when the nodes were last reconciled."""
+        self._in_doubt: dict[int, Active] = {}
+        """session → its assignment before SQL failed, when a change may have been committed."""
+
+    def load(self, actives: Sequence[Active]) -> None:
+        """Add assignments that SQL has; their owners are restored in Redis."""
+        self._ownership.restore(actives)
+        for it in actives:
+            self._index.add(it)
 
     # --- reading --------------------------------------------------------------------
 
@@ -75,9 +85,21 @@ class AssignmentTable:
         """Return the assignments of one incarnation of a node."""
         return self._index.on(incarnation)
 
+    def sessions_on(self, incarnation: str) -> Collection[int]:
+        """Return the sessions of one incarnation of a node."""
+        return self._index.sessions_on(incarnation)
+
     def counts(self) -> Mapping[str, int]:
         """Return how many assignments each incarnation has; 0 for all others."""
         return self._index.counts()
+
+    def incarnations(self) -> set[str]:
+        """Return the incarnations that have assignments."""
+        return set(self._index.counts())
+
+    def count_on_worker(self, name: str) -> int:
+        """Return how many assignments a node has, in all its incarnations."""
+        return self._index.count_on_worker(name)
 
     def current(self, session: int, epoch: int, incarnation: str) -> Active | None:
         """Return a session's assignment if it has this epoch and incarnation."""
@@ -116,6 +138,8 @@ class AssignmentTable:
         placed = {it.session for it in claimed}
         queued = [it.placement.session for it in proposals if it.queued]
         try:
+            # Before the commit: after it, the order to start must not fail for lack of a spec.
+            self._specs.publish(claimed)
             with fenced_transaction(self._leadership):
                 assignments.create_many(claimed)
                 queue.remove_many([it for it in queued if it in placed])
@@ -123,13 +147,15 @@ class AssignmentTable:
             log.warning("placement_abandoned", reason=str(error).partition("\n")[0])
             self._withdraw(claimed, now)
             return Placed({}, claims.no_room, claims.unreleased)
+        except SQL_ERRORS:
+            self._in_doubt.update((it.session, it) for it in claimed)
+            raise
         except BaseException:
             self._withdraw(claimed, now)
             raise
         for it in claimed:
             self._index.add(it)
         self._schedule.note_gone(placed)
-        self._specs.publish(claimed)
         self._order("start", claimed, now)
         return Placed({it.session: it for it in claimed}, claims.no_room, claims.unreleased)
 
@@ -151,9 +177,37 @@ class AssignmentTable:
         when a newer term has begun.
         """
         change = Change()
-        with fenced_transaction(self._leadership):
-            yield change
+        try:
+            with fenced_transaction(self._leadership):
+                yield change
+        except SQL_ERRORS:
+            self._in_doubt.update((it, self._index.active[it]) for it in change.touched())
+            raise
         self._apply(change, now)
+
+    def settle_doubts(self, now: float) -> None:
+        """Let memory, Redis and the nodes follow what SQL has, after it had failed.
+
+        A commit whose answer was lost has happened, or has not: only SQL knows.
+        """
+        if not self._in_doubt:
+            return
+        stored = {it.session: it for it in assignments.active_of(list(self._in_doubt))}
+        ended = [it for session, it in self._in_doubt.items() if session not in stored]
+        changed = [it for it in stored.values() if self._index.active.get(it.session) != it]
+        for it in ended:
+            if it.session in self._index.active:
+                self._index.remove(it.session)
+        for it in changed:
+            self._index.add(it)
+        self._in_doubt.clear()
+        self._schedule.note_ended((it.session for it in ended), now)
+        self._schedule.note_gone(it.session for it in changed)
+        self._ownership.release(ended)
+        live = [it for it in changed if it.incarnation in self._live]
+        self._order("start", [it for it in live if it.state == "assigned"], now)
+        self._order("stop", [it for it in live if it.state == "stopping"], now)
+        log.info("doubts_settled", ended=len(ended), changed=len(changed))
 
     # --- keeping Redis and the nodes in step -------------------------------------------
 
@@ -164,27 +218,35 @@ class AssignmentTable:
         reservations that belong to nothing. A node that registered again after
         Redis had lost it seems to be empty. A replica that became the primary may
         lack the last placements. Returns the nodes as they are now; nothing is
-        placed on a node before it is reconciled in this term.
+        placed on a node before it is reconciled in this term. When many nodes have
+        to be, the rest follows in the next ticks.
         """
-        reconciled = [self._reconciled(it) for it in nodes]
+        reconciled = []
+        budget = _RECONCILED_PER_TICK
+        for it in nodes:
+            if budget <= 0 or self._is_reconciled(it):
+                reconciled.append(it)
+            else:
+                reconciled.append(self._reconciled(it))
+                budget -= 1 + len(self._index.sessions_on(it.incarnation))
         self._live = frozenset(it.incarnation for it in reconciled if it.state in LIVE_STATES)
         return reconciled
 
-    def resynchronise(self, now: float) -> None:
-        """Order live nodes to start everything that they should run.
+    def resynchronise(self, sessions: Iterable[int], now: float) -> None:
+        """Order live nodes to start sessions that they should run.
 
         A node answers what it runs already, and starts what it does not run any
         more. Reports may have been lost with Redis or with the previous leader,
         and so may specs.
         """
+        found = [self._index.active[it] for it in sessions if it in self._index.active]
         actives = [
             it
-            for it in self._index.active.values()
+            for it in found
             if it.state in ("assigned", "running") and it.incarnation in self._live
         ]
         self._specs.publish(actives)
         self._order("start", actives, now)
-        log.info("resynchronised", sessions=len(actives))
 
     def repeat_orders(self, seconds: float, now: float) -> None:
         """Order again what live nodes have not answered for so long."""
@@ -226,11 +288,13 @@ class AssignmentTable:
         for (node, incarnation), items in by_node.items():
             self._orders.send(kind, self._leadership.term, node, incarnation, items)
 
+    def _is_reconciled(self, node: WorkerView) -> bool:
+        count = len(self._index.sessions_on(node.incarnation))
+        is_known = node.reconciled_term == self._leadership.term and node.assigned >= count
+        return is_known or node.state not in LIVE_STATES
+
     def _reconciled(self, node: WorkerView) -> WorkerView:
         term = self._leadership.term
         ids = self._index.sessions_on(node.incarnation)
-        is_known = node.reconciled_term == term and node.assigned >= len(ids)
-        if is_known or node.state not in LIVE_STATES:
-            return node
         self._registry.reconcile(node.name, node.incarnation, ids, term)
         return replace(node, assigned=len(ids), reconciled_term=term)

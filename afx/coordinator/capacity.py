@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
@@ -13,10 +12,11 @@ from afx.coordinator.decisions.rebalance import Movable, Move, NodeLoad
 from afx.coordinator.decisions.session_size import CLASSES, Class
 from afx.coordinator.wire import Headroom
 from models.storage import placing
-from models.storage.placing import Running, Traits, Unplaced, labels_of
+from models.storage.placing import Traits, Unplaced, labels_of
 
 _FAILED_MEMORY_SECONDS = 60.0
 _FLAP_MEMORY_SECONDS = 600.0
+_SOURCES_PER_ROUND = 5
 
 
 class Capacity:
@@ -74,12 +74,11 @@ class Capacity:
             int(settings.premium_headroom_share * limit),
         )
 
-    def learn(self, nodes: Iterable[WorkerView], running: Sequence[Running]) -> None:
-        """Learn the size of a session of each class from the RSS of whole nodes."""
-        counts: dict[str, Counter[Class]] = {}
-        for one in running:
-            by_class = counts.setdefault(one.incarnation, Counter())
-            by_class[one.tier == "premium", one.active] += 1
+    def learn(self, nodes: Iterable[WorkerView], counts: Mapping[str, Mapping[Class, int]]) -> None:
+        """Learn the size of a session of each class from the RSS of whole nodes.
+
+        ``counts`` is incarnation → how many sessions of each class run there.
+        """
         samples: list[tuple[float, Mapping[Class, int]]] = []
         base = 0.0
         for it in nodes:
@@ -118,10 +117,16 @@ class Capacity:
         )
 
 
-def rebalance_plan(
-    nodes: Sequence[WorkerView], running: Sequence[Running], capacity: Capacity
-) -> list[Move]:
-    """Return the moves that would rebalance the nodes now."""
+def rebalance_plan(nodes: Sequence[WorkerView], rest: timedelta, capacity: Capacity) -> list[Move]:
+    """Return the moves that would rebalance the nodes now.
+
+    A session whose last move is not ``rest`` ago does not move. The sessions of the
+    fullest nodes are read, and none while the nodes are even.
+    """
+    sources = rebalance.sources(node_loads(nodes), _SOURCES_PER_ROUND)
+    if not sources:
+        return []
+    running = placing.running(rest, workers=sources)
     live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
     movable = [
         Movable(
@@ -131,7 +136,8 @@ def rebalance_plan(
         if it.rested and it.incarnation in live
     ]
     moved = placing.moved_within(timedelta(hours=1))
-    return rebalance.plan(node_loads(nodes), movable, rebalance.budget(len(running), moved))
+    sessions = sum(it.assigned for it in nodes)
+    return rebalance.plan(node_loads(nodes), movable, rebalance.budget(sessions, moved))
 
 
 def node_loads(nodes: Iterable[WorkerView]) -> list[NodeLoad]:

@@ -21,8 +21,9 @@ from afx.coordinator.interval import Interval
 from afx.errors import FencedError
 from models.storage import cursors
 
-_SESSIONS_PER_COPY = 500
-_INTERVAL_SECONDS = 0.25
+_SESSIONS_PER_COPY = 150
+_RESTORED_PER_PAGE = 500
+_INTERVAL_SECONDS = 0.1
 _NUMBER = r"-?[0-9]{1,19}"
 _FIELD = re.compile(
     rf"account={_NUMBER}:{_NUMBER}:{_NUMBER}|channel:{_NUMBER}={_NUMBER}|last:{_NUMBER}={_NUMBER}"
@@ -41,35 +42,46 @@ class Checkpoints:
         self._due: dict[int, None] = {}
         self._interval = Interval(_INTERVAL_SECONDS)
         self._quarantine = Quarantine(client)
+        self._marker = keys.cursors_restoring(leadership.term)
+        self._restored = 0
+        self._restored_to: int | None = None
+        """The last session whose cursor was restored; None before the first page."""
 
-    def restore(self) -> None:
-        """Copy the cursors that SQL has to a Redis that has lost its data.
+    def restore_page(self) -> bool:
+        """Copy a page of the cursors that SQL has to a Redis that has lost its data.
 
-        A cursor that a node has written there since is newer, and stays. Raises
-        FencedError when Redis loses its data again meanwhile.
+        Returns whether there may be more. A cursor that a node has written there since is
+        newer, and stays. Raises FencedError when Redis loses its data again meanwhile.
         """
-        if self._redis.exists(keys.CURSORS_COMPLETE):
-            return
-        marker = keys.cursors_restoring(self._leadership.term)
-        self._redis.set(marker, 1)
-        count = 0
-        for page in cursors.pages():
-            self._leadership.check()
+        if self._restored_to is None:
+            if self._redis.exists(keys.CURSORS_COMPLETE):
+                return False
+            self._redis.set(self._marker, 1)
+            self._restored_to = 0
+        self._leadership.check()
+        page = cursors.page(self._restored_to, _RESTORED_PER_PAGE)
+        if page:
             try:
                 self._write(page)
             except redis.ResponseError:
                 if not key_repair.repair(self._redis, {keys.cursor(it): "hash" for it in page}):
                     raise
                 self._write(page)
-            count += len(page)
+            self._restored += len(page)
+            self._restored_to = max(page)
+            return True
+        self._finish_restoring()
+        return False
+
+    def _finish_restoring(self) -> None:
         try:
-            self._redis.rename(marker, keys.CURSORS_COMPLETE)
+            self._redis.rename(self._marker, keys.CURSORS_COMPLETE)
         except redis.ResponseError as error:
             raise FencedError(
                 "Redis lost its data while cursors were restored; a new term begins."
             ) from error
-        if count:
-            log.warning("cursors_restored", sessions=count, reason="Redis lost its data")
+        if self._restored:
+            log.warning("cursors_restored", sessions=self._restored, reason="Redis lost its data")
 
     def _write(self, cursors_of: Mapping[int, Mapping[str, str]]) -> None:
         """Write cursors to Redis, except for the parts that it has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
@@ -30,7 +29,6 @@ class ControlSnapshots:
         self._desired_states = desired_states
         self._table = table
         self._counts = table.counts()
-        self._by_name = Counter(it.worker for it in table.active.values())
         self._standings = standings
         self._moving = moving
         self._news = news
@@ -45,7 +43,7 @@ class ControlSnapshots:
                 state="",
                 acknowledged_state="",
                 desired_state=desired_state,
-                sessions=self._by_name[name],
+                sessions=self._table.count_on_worker(name),
             )
         return NodeSnapshot(
             incarnation=view.incarnation,

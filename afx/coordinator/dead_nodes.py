@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import redis
 import structlog
@@ -19,6 +19,7 @@ from afx.coordinator.rq_cleanup import RqCleanup
 from afx.coordinator.unknown_sessions import UnknownSessions
 
 _FORGET_SECONDS = 60.0
+_FREED_PER_TICK = 500
 
 log = structlog.get_logger()
 
@@ -51,16 +52,34 @@ class DeadNodes:
         self._declared_at: dict[str, float] = {}
         """incarnation → when it was declared dead."""
 
-    def free_sessions(self, nodes: Sequence[WorkerView], now: float) -> list[WorkerView]:
-        """Find the nodes that are dead, and free their sessions; returns the others."""
-        owners = self._table.counts().keys() | self._unknown.owners()
-        dead = self._detector.find_dead(nodes, owners, now)
+    def find(self, nodes: Sequence[WorkerView], now: float) -> Mapping[str, DeathReason]:
+        """Return the incarnations that are dead, and fence those that are silent.
+
+        It needs Redis only, so it goes on while assignments are read, and while SQL is away.
+        """
+        owners = self._table.incarnations() | self._unknown.owners()
+        return self._detector.find_dead(nodes, owners, now)
+
+    def declare(
+        self, dead: Mapping[str, DeathReason], nodes: Sequence[WorkerView], now: float
+    ) -> None:
+        """Announce each death once."""
         names = {it.incarnation: it.name for it in nodes}
         for incarnation, reason in dead.items():
             if incarnation not in self._declared_at:
                 self._declared_at[incarnation] = now
                 self._declare(names.get(incarnation, ""), incarnation, reason, now)
+
+    def free_sessions(
+        self, dead: Mapping[str, DeathReason], nodes: Sequence[WorkerView], now: float
+    ) -> list[WorkerView]:
+        """Free the sessions of the dead; returns the other nodes.
+
+        When they have many, the rest is freed in the next ticks.
+        """
+        self.declare(dead, nodes, now)
         freed = [it for incarnation in dead for it in self._table.on(incarnation)]
+        freed = freed[:_FREED_PER_TICK]
         if freed:
             self._table.end(freed, "its node is down", now)
         self._unknown.free(dead, now)

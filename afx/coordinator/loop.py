@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from contextlib import closing
 
@@ -16,12 +17,13 @@ from afx.cluster.quarantine import Quarantine
 from afx.cluster.registry import Registry
 from afx.config import Settings
 from afx.coordinator.coordinator_restart import CoordinatorRestart
+from afx.coordinator.database_outage import SQL_ERRORS
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
-from afx.errors import FencedError, UnreachableError
+from afx.errors import FencedError
 from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
-from models.base import DATABASE_ERRORS, reopen_database
+from models.base import reopen_database
 from models.storage import cluster, controls
 from models.transitions import TransitionError
 
@@ -57,11 +59,13 @@ class Coordinator:
             holder=new_holder(),
             ttl_seconds=settings.leader_ttl_seconds,
             stop_seconds=settings.leader_stop_seconds,
+            tick_limit_seconds=settings.tick_limit_seconds,
             clock=clock,
         )
         self._stop = threading.Event()
         self._restart_due = False
         self._standing_by = False
+        self._sql_is_away = False
 
     def request_stop(self, *_: object) -> None:
         """End after the tick under way."""
@@ -84,7 +88,8 @@ class Coordinator:
     def _run_once(self) -> None:
         """Run a term, or stand by for a moment; what ends a term is logged."""
         try:
-            leadership = self._election.acquire(cluster.term())
+            leadership = self._try_to_lead()
+            self._sql_is_away = False
             if leadership is None:
                 self._stand_by()
             else:
@@ -98,9 +103,26 @@ class Coordinator:
         except redis.RedisError as error:
             log.warning("redis_unreachable", reason=str(error))
             self._stop.wait(_REDIS_RETRY_SECONDS)
-        except (UnreachableError, *DATABASE_ERRORS) as error:
+        except SQL_ERRORS as error:
+            self._wait_for_sql(error)
+
+    def _try_to_lead(self) -> Leadership | None:
+        """Begin a term; None while another coordinator leads.
+
+        No term begins, and no generation is used up, before SQL takes writes.
+        """
+        above = cluster.term()
+        if not self._election.is_vacant():
+            return None
+        cluster.check_writable()
+        return self._election.acquire(above)
+
+    def _wait_for_sql(self, error: Exception) -> None:
+        if not self._sql_is_away:
+            self._sql_is_away = True
             log.warning("database_unreachable", reason=str(error).partition("\n")[0])
-            self._stop.wait(_DATABASE_RETRY_SECONDS)
+        self._stop.wait(_DATABASE_RETRY_SECONDS)
+        with contextlib.suppress(*SQL_ERRORS):
             reopen_database()
 
     def _stand_by(self) -> None:
@@ -122,6 +144,9 @@ class Coordinator:
                     leadership.check()
                     if term.tick():
                         self._restart()
+                    leadership.note_progress()
+                    if term.waits_for_sql:
+                        self._stop.wait(self._resources.settings.tick_seconds)
         finally:
             leadership.resign()
 

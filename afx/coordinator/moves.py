@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from afx.cluster.worker_records import WorkerView
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
+from afx.coordinator.database_outage import SQL_ERRORS
 from afx.coordinator.decisions import placement
 from afx.coordinator.decisions.placement import Node, Placement, PlacementRequest
 from afx.coordinator.reservations import Reservations
@@ -75,7 +76,11 @@ class Moves:
             elif it.session in requested:
                 news.refused[it.session] = f"node {it.node} has no room for it"
         if news.begun:
-            self._table.stop(news.begun, now)
+            try:
+                self._table.stop(news.begun, now)
+            except SQL_ERRORS:
+                self._reservations.cancel(news.begun)
+                raise
         return news
 
     def _plan_requested(

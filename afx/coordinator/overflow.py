@@ -24,7 +24,7 @@ from afx.security.signing import SigningKeys
 
 _PURPOSE = "overflow"
 _JOB_ID = re.compile(rb"overflow-([1-9][0-9]{0,17})")
-_READ_AT_ONCE = 5000
+_READ_AT_ONCE = 2000
 
 
 class Overflow:
@@ -47,26 +47,30 @@ class Overflow:
             queues.OVERFLOW, connection=client, job_class=SignedJob, serializer=JSONSerializer
         )
         self._session_ids: set[int] = set()
+        self._foreign: list[Any] = []
+        self._read_to = 0
 
-    def read(self) -> None:
-        """Read which sessions have a job; removes entries that are none of ours."""
-        found: set[int] = set()
-        foreign: list[Any] = []
-        begin = 0
-        while entries := self._read_entries(begin):
-            for entry in entries:
-                match = _JOB_ID.fullmatch(entry)
-                if match:
-                    found.add(int(match[1]))
-                else:
-                    foreign.append(entry)
-            begin += _READ_AT_ONCE
-        for entry in foreign:
+    def read_page(self) -> bool:
+        """Read some of the jobs, to know which sessions have one.
+
+        Returns whether there may be more; the last page removes entries that are none of
+        ours. Nothing may be put or removed before.
+        """
+        end = self._read_to + _READ_AT_ONCE
+        entries: list[Any] = self._redis.lrange(self._queue.key, self._read_to, end - 1)
+        for entry in entries:
+            match = _JOB_ID.fullmatch(entry)
+            if match:
+                self._session_ids.add(int(match[1]))
+            else:
+                self._foreign.append(entry)
+        self._read_to = end
+        if entries:
+            return True
+        for entry in self._foreign:
             self._redis.lrem(self._queue.key, 1, entry)
-        self._session_ids = found
-
-    def _read_entries(self, begin: int) -> list[Any]:
-        return self._redis.lrange(self._queue.key, begin, begin + _READ_AT_ONCE - 1)
+        self._foreign.clear()
+        return False
 
     def put(self, waiting: Iterable[tuple[int, str, str]]) -> None:
         """Add sessions that wait, given as (session, tier, reason)."""

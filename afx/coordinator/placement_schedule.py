@@ -66,6 +66,10 @@ class PlacementSchedule:
         """Return the round that is due now, or None; ``overflow`` are sessions in it."""
         if now >= self._next_full:
             return Round(None)
+        return self.round_for_ended(now, overflow)
+
+    def round_for_ended(self, now: float, overflow: Collection[int]) -> Round | None:
+        """Return the round for sessions that have ended, also when a full one is due."""
         cooled = [it for it, until in self._ended.items() if until <= now]
         if not cooled:
             return None

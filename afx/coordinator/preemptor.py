@@ -19,6 +19,7 @@ from afx.coordinator.fencing import fenced_transaction
 from models.storage import placing
 
 _VICTIMS_PER_SESSION = 10
+_NODES_AT_ONCE = 10
 _MINUTE = 60.0
 
 log = structlog.get_logger()
@@ -43,6 +44,8 @@ class Preemptor:
         self._per_minute = settings.preemptions_per_minute
         self._rest = timedelta(minutes=settings.preemption_rest_minutes)
         self._preempted_at: deque[float] = deque()
+        self._first_node = 0
+        """Where the next choice begins in the list of suitable nodes."""
 
     def make_room(
         self, requests: Sequence[PlacementRequest], ready: Sequence[Node], now: float
@@ -51,7 +54,7 @@ class Preemptor:
         left = self._left(now)
         if not requests or not ready or left <= 0 or self._table.has_stopping():
             return 0
-        victims = self._victims()
+        victims = self._victims(self._next_nodes(requests, ready))
         chosen: list[Victim] = []
         for request in requests:
             most = min(_VICTIMS_PER_SESSION, left - len(chosen))
@@ -68,12 +71,21 @@ class Preemptor:
             self._preempted_at.popleft()
         return self._per_minute - len(self._preempted_at)
 
-    def _victims(self) -> dict[int, Victim]:
+    def _next_nodes(self, requests: Sequence[PlacementRequest], ready: Sequence[Node]) -> list[str]:
+        """Return some of the nodes that would do; other ones the next time."""
+        suitable = sorted(
+            it.name for it in ready if any(one.requires <= it.labels for one in requests)
+        )
+        begin = self._first_node if self._first_node < len(suitable) else 0
+        self._first_node = begin + _NODES_AT_ONCE
+        return suitable[begin : self._first_node]
+
+    def _victims(self, nodes: Sequence[str]) -> dict[int, Victim]:
         return {
             it.session: Victim(
                 it.session, it.incarnation, self._capacity.cost(False, it.active), it.idle
             )
-            for it in placing.running(self._rest, "free")
+            for it in placing.running(self._rest, "free", workers=nodes)
             if it.rested and it.session in self._table.active
         }
 

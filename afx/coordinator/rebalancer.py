@@ -48,7 +48,7 @@ class Rebalancer:
         is_changing = any(it.state in ("draining", "stopping") for it in nodes)
         if is_changing or self._schedule.has_ended_sessions():
             return {}
-        moves = rebalance_plan(nodes, placing.running(self._rest), self._capacity)
+        moves = rebalance_plan(nodes, self._rest, self._capacity)
         if not moves:
             return {}
         with fenced_transaction(self._leadership):

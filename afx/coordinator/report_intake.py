@@ -157,8 +157,10 @@ class ReportIntake:
             if isinstance(it, Stopped | Failed) and not self._is_current(it)
         ]
         with self._table.change(now) as change:
-            change.run([self._table.active[it.session_id] for it in running])
-            troubles.clear([it.session_id for it in running])
+            started = [self._table.active[it.session_id] for it in running]
+            change.run(started)
+            # What runs already has none: a new leader has everything reported once more.
+            troubles.clear([it.session for it in started if it.state != "running"])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
             _write_failures(failed)

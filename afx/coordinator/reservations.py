@@ -10,6 +10,7 @@ from afx.cluster.leadership import Leadership
 from afx.cluster.scripts import FencedScript
 from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.wire import Headroom, reserve_item, unreserve_item
+from models.storage.assignments import Active
 
 _UNUSED_SECONDS = 30.0
 
@@ -80,12 +81,19 @@ class Reservations:
         if cancelled:
             self._unreserve(self._leadership.term, args=[unreserve_item(it) for it in cancelled])
 
-    def cancel_unused(self, active: Collection[int], now: float) -> None:
+    def cancel_unused(self, active: Mapping[int, Active], now: float) -> None:
         """Give back the room of sessions that have run nowhere for some time.
 
-        They were paused or removed during the move. ``active`` are the sessions
-        that have an assignment.
+        They were paused or removed during the move. ``active`` is session → its
+        assignment.
         """
+        self.settle(
+            {
+                session: place.incarnation
+                for session, place in self._placements.items()
+                if session in active and active[session].incarnation == place.incarnation
+            }
+        )
         unused = [it for it in self._placements if it not in active]
         self._unused_since = {it: self._unused_since.get(it, now) for it in unused}
         self.cancel(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import redis
 import structlog
@@ -24,6 +23,7 @@ from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.controls import Controls
 from afx.coordinator.coordinator_restart import CoordinatorRestart
+from afx.coordinator.database_outage import SQL_ERRORS, DatabaseOutage
 from afx.coordinator.dead_nodes import DeadNodes
 from afx.coordinator.decisions.epochs import EpochCounter
 from afx.coordinator.decisions.placement import Node
@@ -43,17 +43,19 @@ from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.rq_cleanup import RqCleanup
+from afx.coordinator.size_learner import SizeLearner
 from afx.coordinator.spec_publisher import SpecPublisher
 from afx.coordinator.spec_refusals import SpecRefusals
+from afx.coordinator.takeover import Takeover
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
 from afx.coordinator.wire import Headroom
 from afx.security.signing import SigningKeys
-from models.storage import assignments, cluster, placing
+from models.storage import cluster
 
-_PLACED_PER_ROUND = 1000
+_PLACED_PER_ROUND = 500
 _CONTROL_SECONDS = 0.2
-_LEARN_SECONDS = 60.0
+_OBSERVE_SECONDS = 0.1
 
 log = structlog.get_logger()
 
@@ -76,7 +78,10 @@ class Resources:
 
 
 class Term:
-    """All parts of one term, built whole: a new leader begins with nothing but SQL."""
+    """All parts of one term, built whole: a new leader begins with nothing but SQL.
+
+    It reads SQL in the first ticks (``Takeover``), and acts when it has read all.
+    """
 
     def __init__(
         self,
@@ -85,7 +90,7 @@ class Term:
         *,
         placed_per_round: int = _PLACED_PER_ROUND,
     ) -> None:
-        """Begin a generation of epochs, restore what Redis may have lost, and read SQL.
+        """Begin a generation of epochs.
 
         ``placed_per_round`` bounds the sessions that one query for placement finds.
         Raises FencedError when a newer term has begun.
@@ -95,14 +100,14 @@ class Term:
         self._leadership = leadership
         self._registry = resources.registry
         self._monotonic = monotonic
-        self._rest = timedelta(minutes=settings.preemption_rest_minutes)
+        self._observed_at = monotonic()
+        """When the nodes were last observed."""
         key_repair.repair(client)
         self.generation = _begin_generation(client, leadership)
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
-        # Before any spec: a node that finds a spec has to find the cursor too.
+        self._outage = DatabaseOutage(leadership.term)
         self._checkpoints = Checkpoints(client, leadership)
-        self._checkpoints.restore()
         headroom = Headroom.from_settings(settings)
         schedule = PlacementSchedule(
             now,
@@ -112,7 +117,6 @@ class Term:
         )
         ownership = Ownership(client, leadership, headroom)
         self._table = AssignmentTable(
-            assignments.active(),
             leadership=leadership,
             ownership=ownership,
             registry=resources.registry,
@@ -122,7 +126,6 @@ class Term:
             schedule=schedule,
             epochs=EpochCounter(self.generation),
         )
-        self._checkpoints.note(self._table.active)
         self._unknown = UnknownSessions(
             leadership,
             table=self._table,
@@ -177,7 +180,13 @@ class Term:
         overflow = Overflow(
             resources.raw_client, resources.signing_keys, clock=resources.clock.time
         )
-        overflow.read()
+        self._takeover = Takeover(
+            leadership,
+            table=self._table,
+            checkpoints=self._checkpoints,
+            overflow=overflow,
+            monotonic=monotonic,
+        )
         self._rounds = PlacementRounds(
             schedule=schedule,
             placer=Placer(
@@ -195,20 +204,62 @@ class Term:
         )
         self._rebalancer = Rebalancer(settings, leadership, self._capacity, schedule, now=now)
         self._moves = Moves(self._table, self._capacity, self._reservations)
-        self._answers = AnswerCheck(self._table, answer_seconds=settings.answer_seconds, now=now)
+        self._answers = AnswerCheck(
+            self._table, answer_seconds=settings.answer_seconds, now=now, monotonic=monotonic
+        )
         self._history = History(settings, leadership)
         self._audit = AuditWatch(
             client, leadership, resources.audit_keys, seconds=settings.sample_seconds
         )
         self._control_interval = Interval(_CONTROL_SECONDS)
-        self._learn_interval = Interval(_LEARN_SECONDS)
+        self._learner = SizeLearner(self._capacity)
 
     def close(self) -> None:
         """Close what the term has opened."""
         self._detector.close()
 
+    @property
+    def waits_for_sql(self) -> bool:
+        """Whether SQL is away: the next tick does not wait for anything by itself."""
+        return self._outage.is_on
+
     def tick(self) -> bool:
         """Run one round; True when this coordinator has to restart.
+
+        While assignments are read at the beginning of the term, and while SQL is away, the
+        leader observes the nodes only. An error of SQL ends a round, not the term.
+        """
+        now = self._monotonic()
+        if self._outage.is_on:
+            self._observe(now)
+            if not self._outage.try_end(now):
+                return False
+        try:
+            if not self._takeover.is_done:
+                self._observe(now)
+                self._takeover.step()
+                return False
+            return self._act()
+        except SQL_ERRORS as error:
+            self._outage.begin(error, self._monotonic())
+            return False
+
+    def _observe(self, now: float) -> None:
+        """See which nodes are dead, and fence those that are silent."""
+        self._observed_at = now
+        nodes = self._registry.all()
+        dead = self._dead_nodes.find(nodes, now)
+        if self._takeover.is_done:
+            self._dead_nodes.declare(dead, nodes, now)
+
+    def _observe_if_due(self) -> None:
+        """Observe the nodes between the parts of a tick that take long."""
+        now = self._monotonic()
+        if now - self._observed_at >= _OBSERVE_SECONDS:
+            self._observe(now)
+
+    def _act(self) -> bool:
+        """Do what a leader does; True when this coordinator has to restart.
 
         1. Take what nodes report; this waits for a report, at most a tick's time.
         2. Free the sessions of dead nodes, and hold placement when most died at once.
@@ -221,9 +272,11 @@ class Term:
         8. Repeat the orders that were not answered; restart unresponsive nodes.
         9. Copy cursors to SQL, write the history, and check the audit log.
         """
+        self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
-        now = self._monotonic()
-        nodes = self._dead_nodes.free_sessions(self._registry.all(), now)
+        now = self._observed_at = self._monotonic()
+        nodes = self._registry.all()
+        nodes = self._dead_nodes.free_sessions(self._dead_nodes.find(nodes, now), nodes, now)
         self._leadership.check()
         nodes = self._table.reconcile(nodes)
         controls_due = self._control_interval.is_due(now)
@@ -231,13 +284,16 @@ class Term:
             self._controls.read()
         nodes = self._controls.apply_desired_states(nodes)
         self._brake.update(nodes, now)
-        self._learn_sizes(nodes, now)
+        self._learner.step(nodes, now)
         self._unknown.step(nodes, now)
         self._unwanted.stop_and_remove(now)
         ready = self._ready_nodes(nodes, now)
+        self._observe_if_due()
         if not self._brake.is_held(now):
             self._rounds.run_if_due(ready, now)
+        self._observe_if_due()
         restart_due = controls_due and self._move(nodes, ready, now)
+        self._observe_if_due()
         self._answers.repeat_orders(now)
         if controls_due and all_reports_read:
             self._restart_unresponsive(nodes, now)
@@ -246,19 +302,15 @@ class Term:
         self._audit.check(now)
         return restart_due
 
-    def _learn_sizes(self, nodes: Sequence[WorkerView], now: float) -> None:
-        """Learn from time to time what a session of each class needs."""
-        self._capacity.note_nodes(nodes)
-        if self._learn_interval.is_due(now):
-            self._capacity.learn(nodes, placing.running(self._rest))
-
     def _ready_nodes(self, nodes: Sequence[WorkerView], now: float) -> list[Node]:
         """Return the nodes that may be given sessions, at the rate that the brake allows."""
         rate = self._brake.rate(now)
         ready = [
             self._capacity.node(it, now, rate)
             for it in nodes
-            if it.state == "ready" and self._detector.is_alive(it, now)
+            if it.state == "ready"
+            and it.reconciled_term == self._leadership.term
+            and self._detector.is_alive(it, now)
         ]
         return [] if self._brake.is_held(now) else ready
 

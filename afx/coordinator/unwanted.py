@@ -10,6 +10,7 @@ from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from afx.coordinator.placement_schedule import PlacementSchedule
+from afx.coordinator.session_scan import Range, SessionScan
 from models.storage import assignments, sessions
 
 _INTERVAL_SECONDS = 0.5
@@ -31,17 +32,20 @@ class UnwantedSessions:
         self._table = table
         self._schedule = schedule
         self._interval = Interval(_INTERVAL_SECONDS)
+        self._scan = SessionScan()
 
     def stop_and_remove(self, now: float) -> None:
-        """Stop and remove what is due, from time to time."""
-        if self._interval.is_due(now):
-            self._stop(now)
-            self._remove()
+        """Stop and remove what is due, from time to time, a range of sessions in each tick."""
+        if self._scan.is_under_way or self._interval.is_due(now):
+            part = self._scan.current()
+            self._stop(part, now)
+            if not self._scan.advance(part):
+                self._remove()
 
-    def _stop(self, now: float) -> None:
+    def _stop(self, part: Range, now: float) -> None:
         unwanted = [
             it.session
-            for it in assignments.undesired()
+            for it in assignments.undesired(part.beyond, part.to)
             if self._table.current(it.session, it.epoch, it.incarnation)
         ]
         if unwanted:

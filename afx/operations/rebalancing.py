@@ -40,10 +40,10 @@ def plan(context: Context) -> RebalancePlan:
     """Return what the next round of rebalancing would move."""
     settings = context.settings
     nodes = Registry(context.servers.redis()).all()
-    running = placing.running(timedelta(minutes=settings.preemption_rest_minutes))
+    rest = timedelta(minutes=settings.preemption_rest_minutes)
     capacity = Capacity(settings)
-    capacity.learn(nodes, running)
-    moves = rebalance_plan(nodes, running, capacity)
+    capacity.learn(nodes, placing.class_counts([it.name for it in nodes]))
+    moves = rebalance_plan(nodes, rest, capacity)
     names = placing.standing([it.session for it in moves])
     return RebalancePlan(
         round(rebalance.imbalance(node_loads(nodes)), 4),

@@ -111,7 +111,28 @@ def end_all(reason: str) -> int:
 
 def active() -> list[Active]:
     """Return every assignment that has not ended."""
-    query = SessionAssignment.select(
+    return _read(_active())
+
+
+def active_page(beyond: int, limit: int) -> list[Active]:
+    """Return such assignments by session, those after session ``beyond``."""
+    table = SessionAssignment
+    return _read(_active().where(table.session > beyond).order_by(table.session).limit(limit))
+
+
+def active_of(ids: Sequence[int]) -> list[Active]:
+    """Return the assignments of sessions that have not ended."""
+    return [
+        it
+        for start in range(0, len(ids), _PART)
+        for it in _read(
+            _active().where(SessionAssignment.session.in_(list(ids[start : start + _PART])))
+        )
+    ]
+
+
+def _active() -> Any:
+    return SessionAssignment.select(
         SessionAssignment.session_id,
         SessionAssignment.worker,
         SessionAssignment.incarnation,
@@ -119,11 +140,17 @@ def active() -> list[Active]:
         SessionAssignment.state,
         SessionAssignment.revision,
     ).where(SessionAssignment.state != "ended")
+
+
+def _read(query: Any) -> list[Active]:
     return [Active(*row) for row in query.tuples()]
 
 
-def undesired() -> list[Active]:
-    """Return assignments that should end: paused or removed sessions, and old revisions."""
+def undesired(beyond: int = 0, to: int | None = None) -> list[Active]:
+    """Return assignments that should end: paused or removed sessions, and old revisions.
+
+    Those of sessions after ``beyond``, up to ``to``; None: up to the last one.
+    """
     query = (
         SessionAssignment.select(
             SessionAssignment.session_id,
@@ -135,10 +162,15 @@ def undesired() -> list[Active]:
         .join(Session)
         .where(
             SessionAssignment.state.in_(("assigned", "running")),
+            # It follows, and lets the database use the index of what has not ended.
+            SessionAssignment.state != "ended",
+            SessionAssignment.session > beyond,
             (Session.desired_state != "running") | (Session.revision > SessionAssignment.revision),
         )
     )
-    return [Active(*row) for row in query.tuples()]
+    if to is not None:
+        query = query.where(SessionAssignment.session <= to)
+    return _read(query)
 
 
 def history(session: Session, *, before: int | None = None, limit: int = 20) -> Page:

@@ -42,6 +42,12 @@ def term() -> int:
     return int(state.term) if state else 0
 
 
+def check_writable() -> None:
+    """Raise UnreachableError, or StorageError, when the database takes no writes."""
+    with transaction():
+        ClusterState.update(id=ClusterState.id).execute()
+
+
 def hold(term: int) -> None:
     """Take the term for a transaction: the leader calls it first in each one.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from models.base import execute, execute_many, micros, utc_now
 
@@ -26,17 +26,12 @@ def save_many(cursors: Mapping[int, Mapping[str, str]]) -> None:
     )
 
 
-def pages(size: int = 1000) -> Iterator[dict[int, dict[str, str]]]:
-    """Return all stored cursors, page by page."""
-    after = 0
-    while True:
-        rows = execute(
-            "SELECT session_id, fields FROM session_cursors WHERE session_id > ?"
-            " ORDER BY session_id LIMIT ?",
-            after,
-            size,
-        ).fetchall()
-        if not rows:
-            return
-        yield {session: json.loads(fields) for session, fields in rows}
-        after = rows[-1][0]
+def page(beyond: int, limit: int) -> dict[int, dict[str, str]]:
+    """Return stored cursors by session, in this order, those after session ``beyond``."""
+    rows = execute(
+        "SELECT session_id, fields FROM session_cursors WHERE session_id > ?"
+        " ORDER BY session_id LIMIT ?",
+        beyond,
+        limit,
+    ).fetchall()
+    return {session: json.loads(fields) for session, fields in rows}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from peewee import JOIN, fn
+from peewee import JOIN, SQL, Case, fn
 
 from models.base import execute_many, micros, utc_now
 from models.tables import TIERS, Rule, Session, SessionAssignment, SessionQueue, User
@@ -105,6 +105,17 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
     if only is not None:
         query = query.where(Session.id.in_(list(only)))
     return [it for tier in TIERS for it in _read(query.where(User.tier == tier), now)]
+
+
+def waiting(beyond: int, to: int | None) -> list[int]:
+    """Return the sessions that should run, have no node, and may be tried now.
+
+    Those after session ``beyond``, up to ``to``; None: up to the last one.
+    """
+    query = _unplaced(utc_now()).select(Session.id).where(Session.id > beyond)
+    if to is not None:
+        query = query.where(Session.id <= to)
+    return [row[0] for row in query.tuples()]
 
 
 def unplaced_in_turn(beyond: int, limit: int) -> tuple[list[Unplaced], int]:
@@ -211,8 +222,38 @@ class Running:
     requires: frozenset[str]
 
 
-def running(rest: timedelta, tier: str | None = None) -> list[Running]:
-    """Return the running sessions; ``rest`` is how long one is not moved again."""
+def class_counts(workers: Sequence[str]) -> dict[str, dict[tuple[bool, bool], int]]:
+    """Return how many sessions of each class, (premium, active), run on some nodes.
+
+    By incarnation.
+    """
+    active = Session.active_at.is_null(False) & (Session.active_at > utc_now() - ACTIVE_FOR)
+    premium = User.tier == "premium"
+    query = (
+        SessionAssignment.select(
+            SessionAssignment.incarnation,
+            Case(None, [(premium, 1)], 0).alias("premium"),
+            Case(None, [(active, 1)], 0).alias("active"),
+            fn.COUNT(SessionAssignment.id),
+        )
+        .join(Session)
+        .join(User)
+        .where(
+            SessionAssignment.state == "running",
+            SessionAssignment.state != "ended",  # for the index
+        )
+        .group_by(SQL("1"), SQL("2"), SQL("3"))
+    )
+    found: dict[str, dict[tuple[bool, bool], int]] = {}
+    for start in range(0, len(workers), _PART):
+        part = list(workers[start : start + _PART])
+        for row in query.where(SessionAssignment.worker.in_(part)).tuples():
+            found.setdefault(row[0], {})[bool(row[1]), bool(row[2])] = row[3]
+    return found
+
+
+def running(rest: timedelta, tier: str | None = None, *, workers: Sequence[str]) -> list[Running]:
+    """Return the running sessions of some nodes; ``rest`` is how long one is not moved again."""
     now = utc_now()
     query = (
         SessionAssignment.select(
@@ -226,7 +267,11 @@ def running(rest: timedelta, tier: str | None = None) -> list[Running]:
         )
         .join(Session)
         .join(User)
-        .where(SessionAssignment.state == "running")
+        .where(
+            SessionAssignment.state == "running",
+            SessionAssignment.state != "ended",  # for the index
+            SessionAssignment.worker.in_(list(workers)),
+        )
     )
     if tier is not None:
         query = query.where(User.tier == tier)

@@ -242,6 +242,14 @@ def mark_removing(session: Session) -> None:
         ).execute()
 
 
+def nth_after(beyond: int, count: int) -> int | None:
+    """Return the id of the ``count``-th session after ``beyond``; None when there are fewer."""
+    row = execute(
+        "SELECT id FROM sessions WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?", beyond, count - 1
+    ).fetchone()
+    return row[0] if row else None
+
+
 def removable(limit: int) -> list[int]:
     """Return ids of sessions that are marked for removal and that no node runs."""
     active = SessionAssignment.select(SessionAssignment.id).where(

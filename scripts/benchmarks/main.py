@@ -13,6 +13,7 @@ import drain
 import failover
 import fleet
 import forward
+import leadership
 import placement
 import sandbox
 import storage
@@ -26,6 +27,7 @@ BENCHMARKS = {
         fleet,
         drain,
         placement,
+        leadership,
         sandbox,
         storage,
     )

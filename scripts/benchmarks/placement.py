@@ -100,7 +100,12 @@ def _commit(count: int) -> dict[str, Any]:
         client, raw = connect(url), connect(url, decode=False)
         base.open_database(settings.database)
         election = LeaderElection(
-            url, holder=new_holder(), ttl_seconds=5.0, stop_seconds=3.0, clock=SYSTEM_CLOCK
+            url,
+            holder=new_holder(),
+            ttl_seconds=5.0,
+            stop_seconds=3.0,
+            tick_limit_seconds=60.0,
+            clock=SYSTEM_CLOCK,
         )
         try:
             schema.upgrade()
@@ -176,7 +181,6 @@ def _place_all(
     orders = Orders(raw, signing_keys, 60.0)
     schedule = PlacementSchedule(0.0, cool_down_seconds=0.0, tick_seconds=0.1, most=1_000)
     table = AssignmentTable(
-        (),
         leadership=leadership,
         ownership=ownership,
         registry=registry,

@@ -39,12 +39,15 @@ def wait(done: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def election(home: Path, ttl: float = 60.0, stop: float = 30.0) -> LeaderElection:
+def election(
+    home: Path, ttl: float = 60.0, stop: float = 30.0, limit: float = 60.0
+) -> LeaderElection:
     return LeaderElection(
         private_redis.url_for(home),
         holder=new_holder(),
         ttl_seconds=ttl,
         stop_seconds=stop,
+        tick_limit_seconds=limit,
         clock=SYSTEM_CLOCK,
     )
 
@@ -80,6 +83,7 @@ def test_a_leadership_that_is_not_renewed_expires_on_the_leaders_own_clock(serve
         holder=new_holder(),
         ttl_seconds=60.0,
         stop_seconds=30.0,
+        tick_limit_seconds=60.0,
         clock=Clock(boottime=lambda: now),
     )
     leadership = won(one)
@@ -135,3 +139,38 @@ def test_a_malformed_leader_record_is_shown_unchanged(redis: redis_module.Redis,
     redis.set(keys.TERM, "many")
     redis.set(keys.LEADER, text)
     assert read_leader(redis) == (LeaderRecord(text, None, 0) if text else None)
+
+
+def test_a_standby_takes_over_from_a_leader_that_notes_no_progress(server: Path) -> None:
+    """The leader's process lives and its connection works: only its ticks do not end."""
+    one = election(server, ttl=2.0, stop=1.5, limit=0.5)
+    two = election(server)
+    hung = won(one)
+    assert not two.is_vacant()
+    wait(two.is_vacant)
+    assert not leads(hung)
+    second = won(two)
+    assert second.term > hung.term
+    hung.note_progress()
+    begun = time.monotonic()
+    wait(lambda: leads(hung) or time.monotonic() - begun > 1.5)
+    assert not leads(hung)
+    second.resign()
+    hung.resign()
+    one.close()
+    two.close()
+
+
+def test_a_leader_whose_ticks_end_leads_beyond_the_limit_of_one_tick(server: Path) -> None:
+    one = election(server, ttl=2.0, stop=1.5, limit=1.2)
+    leadership = won(one)
+    begun = time.monotonic()
+
+    def lost_or_long_enough() -> bool:
+        leadership.note_progress()
+        return not leads(leadership) or time.monotonic() - begun > 3.5
+
+    wait(lost_or_long_enough)
+    assert leads(leadership)
+    leadership.resign()
+    one.close()

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from support.redis_pair import RedisPair
 from afx.app import context_for
 from afx.clock import SYSTEM_CLOCK
 from afx.cluster import keys
-from afx.cluster.leadership import LeaderElection
+from afx.cluster.leadership import LeaderElection, Leadership
 from afx.coordinator.checkpoints import Checkpoints
 from afx.errors import FencedError
 from afx.lab.cluster import LabCluster
@@ -96,7 +95,7 @@ def test_a_leaders_term_never_falls_below_what_sql_knows(flowing_lab: FlowingLab
 
 def copied(lab: LabCluster) -> int:
     """Return how many sessions' cursors SQL has as Redis has them."""
-    in_sql = {k: v for page in cursors.pages() for k, v in page.items()}
+    in_sql = cursors.page(0, 1000)
     return sum(lab.redis.hgetall(keys.cursor(it.id)) == in_sql.get(it.id) for it in lab.sessions)
 
 
@@ -131,7 +130,13 @@ def test_a_node_that_dies_as_redis_loses_all_costs_no_message(flowing_lab: Flowi
 
 
 def saved() -> int:
-    return sum(len(page) for page in cursors.pages())
+    return len(cursors.page(0, 1000))
+
+
+def restore(redis: redis_module.Redis, leadership: Leadership) -> None:
+    checkpoints = Checkpoints(redis, leadership)
+    while checkpoints.restore_page():
+        pass
 
 
 def test_a_redis_that_is_flushed_while_cursors_are_restored_is_restored_again(
@@ -143,25 +148,29 @@ def test_a_redis_that_is_flushed_while_cursors_are_restored_is_restored_again(
         save_many({it: {"account": "5:0:1"} for it in made})
     redis.hset(keys.cursor(made[0]), "account", "9:0:2")
     election = LeaderElection(
-        redis_url, holder="a:1:x", ttl_seconds=5.0, stop_seconds=3.0, clock=SYSTEM_CLOCK
+        redis_url,
+        holder="a:1:x",
+        ttl_seconds=5.0,
+        stop_seconds=3.0,
+        tick_limit_seconds=60.0,
+        clock=SYSTEM_CLOCK,
     )
     leadership = election.acquire()
     assert leadership
-    checkpoints = Checkpoints(redis, leadership)
-    pages = cursors.pages
+    page = cursors.page
 
-    def flushed() -> Iterator[dict[int, dict[str, str]]]:
-        for number, page in enumerate(pages(2)):
-            if number:
-                redis.flushall()
-            yield page
+    def flushed(beyond: int, limit: int) -> dict[int, dict[str, str]]:
+        del limit
+        if beyond:
+            redis.flushall()
+        return page(beyond, 2)
 
     with monkeypatch.context() as patched:
-        patched.setattr(cursors, "pages", flushed)
+        patched.setattr(cursors, "page", flushed)
         with pytest.raises(FencedError, match="lost its data"):
-            checkpoints.restore()
+            restore(redis, leadership)
     redis.hset(keys.cursor(made[0]), "account", "9:0:2")
-    checkpoints.restore()
+    restore(redis, leadership)
     restored = [redis.hget(keys.cursor(it), "account") for it in made]
     assert restored == ["9:0:2", "5:0:1", "5:0:1", "5:0:1"]
     leadership.resign()

@@ -25,6 +25,7 @@ def test_queries_by_node_and_by_state_agree_with_the_assignments() -> None:
         assert index.counts() == Counter(it.incarnation for it in actives)
         assert index.has_stopping() == any(it.state == "stopping" for it in actives)
         for n in range(3):
+            assert index.count_on_worker(f"w{n}") == sum(it.worker == f"w{n}" for it in actives)
             mine = {it.session for it in actives if it.incarnation == f"w{n}-1"}
             assert {it.session for it in index.on(f"w{n}-1")} == mine
         now = float(epoch)

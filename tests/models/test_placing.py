@@ -101,9 +101,16 @@ def test_running_sessions_are_listed_with_their_cool_down(ids: list[int]) -> Non
         assignments.mark_running([(it, 1) for it in ids[:2]])
         placing.note_moved(ids[:1])
     rest = timedelta(minutes=30)
-    assert {it.session: it.rested for it in placing.running(rest)} == {ids[0]: False, ids[1]: True}
-    assert placing.running(rest, "premium") == []
-    assert [it.rested for it in placing.running(timedelta(0), "free")] == [True, True]
+    assert {it.session: it.rested for it in placing.running(rest, workers=["w1"])} == {
+        ids[0]: False,
+        ids[1]: True,
+    }
+    assert placing.running(rest, "premium", workers=["w1"]) == []
+    assert placing.running(rest, workers=["w2"]) == []
+    assert [it.rested for it in placing.running(timedelta(0), "free", workers=["w1"])] == [
+        True,
+        True,
+    ]
     assert placing.moved_within(timedelta(hours=1)) == 1
     assert placing.moved_within(timedelta(hours=-1)) == 0
 
@@ -143,3 +150,33 @@ def test_sessions_that_need_no_place_are_found_in_the_overflow(ids: list[int]) -
     rules.change(rules.find("s1/r"), enabled=False)
     assign(ids[2])
     assert sorted(queue.obsolete()) == ids
+
+
+def test_running_sessions_are_counted_by_class_and_node(ids: list[int]) -> None:
+    [gold] = sessions.create_many(users.create("bob", "premium"), [NewSession("gold", "sealed")])
+    for it in (*ids, gold):
+        assign(it)
+    with base.transaction():
+        assignments.mark_running([(it, 1) for it in (*ids[:2], gold)])
+        placing.note_active([ids[0]])
+    [counts] = placing.class_counts(["w1", "w2"]).values()
+    assert counts == {(False, True): 1, (False, False): 1, (True, False): 1}
+    assert placing.class_counts(["w2"]) == {}
+
+
+def test_sessions_that_wait_are_found_by_ranges_of_ids(ids: list[int]) -> None:
+    first, second, third = ids
+    assign(second)
+    assert placing.waiting(0, None) == [first, third]
+    assert placing.waiting(first, third) == [third]
+    assert placing.waiting(0, second) == [first]
+    assert sessions.nth_after(0, 2) == second
+    assert sessions.nth_after(first, 3) is None
+
+
+def test_assignments_are_read_by_pages_and_by_session(ids: list[int]) -> None:
+    for it in ids:
+        assign(it)
+    assert [it.session for it in assignments.active_page(0, 2)] == ids[:2]
+    assert [it.session for it in assignments.active_page(ids[1], 2)] == ids[2:]
+    assert [it.session for it in assignments.active_of(ids[1:2])] == ids[1:2]

