@@ -47,6 +47,8 @@ def _print(found: ClusterStatus) -> None:
         f"nodes        {found.nodes} live of {found.nodes_known} known"
         + (f" ({odd})" if odd else "")
     )
+    for name, fault in found.redis_faults.items():
+        print(f"             {name}: {output.cell(fault)}")
     states = ", ".join(f"{count} {state}" for state, count in found.sessions.items()) or "none"
     print(f"sessions     {states}")
     if found.waiting:
@@ -59,7 +61,7 @@ def _print(found: ClusterStatus) -> None:
     if found.troubled:
         print(f"troubled     {found.troubled} sessions: see 'afx session list --trouble'")
     if found.reports_refused:
-        print(f"refused      {found.reports_refused} reports of nodes that could not be read")
+        print(f"refused      {found.reports_refused} records in Redis that could not be read")
     if found.jobs_refused:
         print(f"refused      {found.jobs_refused} jobs that are not signed, or not for their node")
     if found.specs_refused:

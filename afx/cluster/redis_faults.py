@@ -73,6 +73,11 @@ SENTENCES = {
 """What a fault means, and what to do about it."""
 
 
+def describe(code: str) -> str:
+    """Return what a fault's code means; for a code of a newer version, the code."""
+    return SENTENCES[RedisFault(code)] if code in set(RedisFault) else code
+
+
 def error_code(error: BaseException) -> str:
     """Return the code with which Redis began an error; "" for other errors."""
     for cls, code in _CLASSES:

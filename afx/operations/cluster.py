@@ -10,6 +10,7 @@ from typing import Any
 from afx.cluster import audit_heads, events, keys, refused_jobs, refused_specs
 from afx.cluster.leadership import read_leader
 from afx.cluster.quarantine import refused_count
+from afx.cluster.redis_faults import describe
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.operations.context import Context, operation
@@ -29,6 +30,8 @@ class ClusterStatus:
     nodes_known: int
     not_ready: Mapping[str, str]
     """Live nodes in another state than ready, by name."""
+    redis_faults: Mapping[str, str]
+    """What hinders live nodes' use of Redis, by node, for people; only nodes with a fault."""
     sessions: Mapping[str, int]
     """By state; only states that occur."""
     waiting: int
@@ -39,7 +42,7 @@ class ClusterStatus:
     controls: int
     """Those that are not finished."""
     reports_refused: int
-    """Reports of nodes that did not parse."""
+    """Records in Redis that did not parse."""
     jobs_refused: int
     """Jobs in Redis that are not signed, or not for their node."""
     specs_refused: int
@@ -92,6 +95,7 @@ def status(context: Context) -> ClusterStatus:
         nodes=len(live),
         nodes_known=len(nodes),
         not_ready={it.name: it.state for it in live if it.state != "ready"},
+        redis_faults={it.name: describe(it.redis_fault) for it in live if it.redis_fault},
         sessions={state: count for state, count in states.items() if count},
         waiting=states["waiting"],
         troubled=troubled,
