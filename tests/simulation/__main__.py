@@ -1,11 +1,26 @@
-import time, sys
-from simulation.cluster import Cluster
-a = time.perf_counter()
-c = Cluster(int(sys.argv[1]), traced=len(sys.argv) > 2)
-b = time.perf_counter()
-c.run(20)
-d = time.perf_counter()
-if c.hub.lines: print("\n".join(c.hub.lines))
-print(b-a, d-b, c.judge.violations, c.hub.crashes, c.judge.live(), c.judge.opened)
-print(c.sql.rows("select session_id, worker, state, epoch from session_assignments"))
-c.close()
+"""Runs schedules: ``PYTHONHASHSEED=0 python -m simulation FIRST END STEP``, or one with its trace."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from simulation import faults, schedule
+
+
+def main() -> None:
+    if len(sys.argv) == 2:
+        seed = int(sys.argv[1])
+        result = schedule.run(seed, traced=True)
+        print("\n".join(str(it) for it in faults.plan(seed)))
+        print("\n".join(result.lines))
+        print(result.violations, result.recovered)
+        return
+    for seed in range(int(sys.argv[1]), int(sys.argv[2])):
+        began = time.process_time()
+        result = schedule.run(seed)
+        took = time.process_time() - began
+        print(seed, f"{took:.2f}", result.opened, f"{result.recovered:.1f}", result.violations[:2], flush=True)
+
+
+main()

@@ -13,12 +13,14 @@ from simulation import patches
 from simulation.hub import Hub, Machine, Process
 from simulation.judge import Judge
 from simulation.network import Network
+from simulation.past import Past
 from simulation.redis_server import Server
 from simulation.sql import Sql
 from simulation.telegram import Telegram
 from simulation.virtual_loop import VirtualLoop
 
 from afx.clock import Clock
+from afx.cluster import keys
 from afx.config import Settings, load
 from afx.coordinator.loop import Coordinator
 from afx.errors import AfxError
@@ -75,6 +77,9 @@ class Cluster:
         self.hosts: dict[int, tuple[Process, str, str]] = {}
         """pid → (process, node, incarnation) of every host ever."""
         self.sql = Sql(self.hub)
+        self.past = Past(self.hub, self.sql, lambda: self.network.primary)
+        self.requires_replicas = True
+        """Redis runs with min-replicas-to-write."""
         patches.install(self)
         self.session_ids = self.sql.add_sessions(sessions, _LOGIN)
         random = Random(f"{seed} machines")
@@ -107,6 +112,16 @@ class Cluster:
     def note_host(self, process: Process, node: str, incarnation: str) -> None:
         """Note a host that was started."""
         self.hosts[process.pid] = (process, node, incarnation)
+
+    def leader(self) -> Process | None:
+        """Return the coordinator that leads, as Redis says."""
+        holder = self.network.primary.data.find(keys.LEADER.encode(), bytes)
+        pid = holder.split(b":")[1] if holder else b""
+        found = [it for it in self.coordinators.values() if it.alive and b"%d" % it.pid == pid]
+        return found[0] if found else None
+
+    def add_server(self, server: Server) -> None:
+        """Another server of Redis has begun."""
 
     def run(self, seconds: float) -> None:
         """Let so many seconds pass, or less when the judge has found enough."""

@@ -34,6 +34,8 @@ class Network:
         self.primary = primary
         self.routes: dict[str, Server] = {}
         """Machine → the server that it reaches instead of the primary."""
+        self.old_primary: Server | None = None
+        """The primary before a partition, as long as somebody reaches it."""
         self.cut: dict[str, float] = {}
         """Machine → until when it reaches no server."""
         self.bad: dict[str, Conditions] = {}

@@ -119,7 +119,7 @@ def _install_logs(cluster: Cluster) -> None:
         hub.trace(f"  {actor} {level} {name} " + " ".join(f"{k}={v}" for k, v in event.items()))
         raise structlog.DropEvent
 
-    level = 10 if cluster.hub.lines is not None else 60
+    level = 10 if cluster.hub.lines is not None else 50
     structlog.configure(
         processors=[keep],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -140,3 +140,5 @@ def replaced(target: Any, name: str, value: Any) -> Iterator[None]:
 
 Replacement = Callable[..., Any]
 assert os.environ.get("PYTHONHASHSEED") == "0", "schedules need PYTHONHASHSEED=0 to be repeatable"
+# What a killed process leaves is collected when nothing of it can run any more.
+sys.unraisablehook = lambda _: None

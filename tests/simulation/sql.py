@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import peewee
@@ -26,7 +27,11 @@ class Sql:
         """Until then every statement fails."""
         self.loses_answers_until = 0.0
         """Until then a commit is made and its answer is lost."""
-        database = base.open_database("sqlite:///:memory:")
+        self._broken: set[int] = set()
+        """Processes whose connection is lost: their next statement fails."""
+        self._hangs: dict[int, float] = {}
+        """Process → how long its next statement takes."""
+        database = base.open_database("sqlite://:memory:")
         if self._fresh:
             database.connection().deserialize(self._fresh)
         else:
@@ -56,6 +61,14 @@ class Sql:
         """Lose what was committed since a snapshot."""
         self._database.connection().deserialize(snapshot)
 
+    def break_connections(self, processes: Iterable[Process]) -> None:
+        """Let the next statement of each process fail."""
+        self._broken = {it.pid for it in processes}
+
+    def hang(self, process: Process, seconds: float) -> None:
+        """Let the next statement of a process take so long."""
+        self._hangs[process.pid] = seconds
+
     def close(self) -> None:
         """Close the database."""
         base.close_database()
@@ -67,11 +80,20 @@ class Sql:
     def _guarded(self, call: Any) -> Any:
         def guarded(*arguments: Any, **options: Any) -> Any:
             self._check_process()
-            if self._hub.current and self._hub.now < self.fails_until:
-                raise peewee.OperationalError("disk I/O error")
+            if process := self._hub.current:
+                self._upset(process)
             return call(*arguments, **options)
 
         return guarded
+
+    def _upset(self, process: Process) -> None:
+        if process.pid in self._hangs and not self._database.in_transaction():
+            self._hub.sleep(self._hangs.pop(process.pid))
+        if process.pid in self._broken:
+            self._broken.discard(process.pid)
+            raise peewee.OperationalError("server closed the connection unexpectedly")
+        if self._hub.now < self.fails_until:
+            raise peewee.OperationalError("disk I/O error")
 
     def _guarded_commit(self) -> Any:
         self._check_process()
