@@ -104,7 +104,9 @@ class Judge:
         for it in others:
             if it is used:
                 continue
-            if it.data_until > now or (it.is_open and self._can_write(it.process)):
+            # One process reads no answer of a connection that it has lost itself.
+            in_flight = it.data_until > now and it.process is not used.process
+            if in_flight or (it.is_open and self._can_write(it.process)):
                 self.violate(
                     f"session {session_id} {verb} on {used.process.name} (epoch "
                     f"{used.epoch:#x}) while {it.process.name} uses it ({it.epoch:#x})"

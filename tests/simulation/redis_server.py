@@ -40,7 +40,7 @@ class Server:
 
     def restart(self) -> None:
         """Begin as another process, with the data of the last one."""
-        self.run_id = f"{next(self._ids):040x}"
+        self.run_id = f"a{next(self._ids):039x}"
         self.scripts = Scripts()
         self._blocked = []
 

@@ -47,7 +47,14 @@ def xinfo(data: Data, _what: bytes, key: bytes) -> list[Any]:
     stream = data.find(key, Stream)
     if stream is None:
         raise RedisError("ERR no such key")
-    return [b"length", len(stream.entries), b"last-generated-id", _shown(stream.last)]
+    first, last = (
+        ([_shown(it[0]), list(it[1])] for it in (stream.entries[0], stream.entries[-1]))
+        if stream.entries
+        else (None, None)
+    )
+    found = {b"length": len(stream.entries), b"last-generated-id": _shown(stream.last)}
+    found |= {b"first-entry": first, b"last-entry": last}
+    return [part for pair in found.items() for part in pair]
 
 
 class Scripts:
