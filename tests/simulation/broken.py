@@ -1,0 +1,365 @@
+"""Rules of the real code that are taken out on purpose: the judge must notice each one.
+
+Each patches the real code while a schedule runs. ``only`` names the faults that the rule
+is there for, so that a search finds a violation soon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from simulation.cluster import Cluster
+from simulation.patches import replaced
+
+from afx import lease
+from afx.cluster import reports, scripts, witness
+from afx.cluster.leadership import Leadership
+from afx.coordinator import report_intake, term
+from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.decisions import liveness
+from afx.coordinator.decisions.epochs import EpochCounter
+from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.orders import Orders
+from afx.coordinator.placement_schedule import PlacementSchedule
+from afx.node.host import Host
+from afx.node.lease_watch import LeaseWatch
+from afx.node.residents import Phase, ReportStopped, Residents
+from afx.node.session_runner import SessionRunner
+from afx.node.supervisor import Ending, Supervisor
+from models.storage import cluster as sql_cluster
+
+Replacement = tuple[Any, str, Any]
+
+
+@dataclass(slots=True, frozen=True)
+class Broken:
+    """One rule that is left out."""
+
+    name: str
+    replacements: Callable[[Cluster], Sequence[Replacement]]
+    only: frozenset[str]
+    """The faults of its schedules."""
+    recover: bool = False
+    """The violation is that something is forgotten."""
+    most: int = 9
+    """Faults in one schedule."""
+
+    @contextmanager
+    def prepare(self, cluster: Cluster) -> Iterator[None]:
+        """Leave the rule out in one schedule."""
+        with ExitStack() as stack:
+            for target, name, value in self.replacements(cluster):
+                stack.enter_context(replaced(target, name, value))
+            yield
+
+
+def _kinds(text: str) -> frozenset[str]:
+    return frozenset(it.strip() for it in text.split(","))
+
+
+def _without(script: str, old: str, new: str) -> Replacement:
+    """Change a script's text; the text must be there."""
+    def source(name: str) -> str:
+        text = scripts._INCLUDE.sub(lambda found: source(found[1]), _file(name))
+        if name == script:
+            assert old in text, f"{script}.lua has changed"
+            return text.replace(old, new)
+        return text
+
+    def _file(name: str) -> str:
+        return str(scripts.files("afx.cluster").joinpath("lua", f"{name}.lua").read_text())
+
+    return scripts, "source", source
+
+
+# --- A. of the issue: what could make an account live twice ---------------------------------
+
+_OWNED = _without("place", "owner[2] and owner[2] ~= ''", "false")
+
+
+def _no_inventory(*_: Any) -> None:
+    """The leader asks no node what it runs."""
+
+
+def _blind_is_dead(cluster: Cluster) -> list[Replacement]:
+    seeing = witness._open
+
+    def open_process(pid: int, started: str) -> int | None:
+        try:
+            return seeing(pid, started)
+        except witness._CannotJudgeError:
+            return None
+
+    return [(witness, "_open", open_process)]
+
+
+def _stop_leaves_the_start(self: Residents[Any], session_id: int, epoch: int, *rest: Any) -> Any:
+    resident = self.get(session_id)
+    if resident and resident.phase is Phase.STARTING and epoch >= resident.epoch:
+        return [ReportStopped(session_id, epoch, "requested")]  # type: ignore[arg-type]
+    return _order_stop(self, session_id, epoch, *rest)
+
+
+_order_stop = Residents.order_stop
+
+
+# --- leases ---------------------------------------------------------------------------------
+
+
+def _renew_from_the_reply(self: Supervisor, answer: Any, *rest: Any) -> Any:
+    if answer.error is None:
+        answer = replace(answer, sent_at=self._clock.boottime())
+    return _take(self, answer, *rest)
+
+
+_take = Supervisor._take
+
+
+async def _watch_no_deadline(self: LeaseWatch) -> None:
+    import asyncio
+
+    while True:
+        self._memory.beat(self._clock.boottime(), *self._counts())
+        await asyncio.sleep(0.1)
+
+
+def _short_lease(cluster: Cluster) -> list[Replacement]:
+    short = replace(lease.PROFILES["fast"], leader=1.5)
+
+    def health(sighting: Any, now: float, _profile: Any) -> Any:
+        return _health(sighting, now, replace(short, suspect=1.0))
+
+    return [(liveness, "health", health)]
+
+
+_health = liveness.health
+
+
+def _register_again_and_again(
+    self: Supervisor, identity: Any, host: Any, resources: Any, until: float | None
+) -> Ending | None:
+    ending = _register(self, identity, host, resources, until)
+    while ending is Ending.UNSURE:
+        ending = _register(self, identity, host, resources, until)
+    return ending
+
+
+_register = Supervisor._register
+
+
+# --- terms and epochs -----------------------------------------------------------------------
+
+
+def _no_term_check(_: Cluster) -> list[Replacement]:
+    def hold(_term: int) -> None:
+        """Whoever leads may write."""
+
+    return [
+        _without("prelude", "(redis.call('GET', KEYS[1]) or '0') ~= ARGV[1]", "false"),
+        (sql_cluster, "hold", hold),
+        (Leadership, "check", lambda _: None),
+        (Leadership, "_renew", lambda _: None),
+        _no_node_term_check(_)[0],
+    ]
+
+
+def _no_node_term_check(_: Cluster) -> list[Replacement]:
+    async def order_start(self: Host, _term: int, items: list[tuple[int, int]]) -> Any:
+        return await _order_start(self, self._term, items)
+
+    return [(Host, "order_start", order_start)]
+
+
+_order_start = Host.order_start
+
+
+def _ended_epoch_restarts(self: Residents[Any], session_id: int, epoch: int) -> Any:
+    resident = self.get(session_id)
+    if resident and resident.phase is Phase.ENDED and epoch <= resident.epoch:
+        resident.epoch, resident.newest = epoch - 1, epoch
+    return _residents_order_start(self, session_id, epoch)
+
+
+_residents_order_start = Residents.order_start
+
+
+def _end_at_once(self: AssignmentTable, sessions: Any, now: float) -> None:
+    actives = [self.active[it] for it in sessions]
+    with self.change(now) as change:
+        change.stop(actives)
+    self.end(actives, "not awaited", now)
+
+
+def _answer_first(self: SessionRunner, resident: Any) -> Any:
+    session = resident.session
+
+    async def disconnect() -> None:
+        self.do(self._residents.ended(resident))
+        await session.stop()
+
+    return disconnect()
+
+
+def _counts_as_they_are(self: AssignmentTable, node: Any) -> Any:
+    return replace(node, reconciled_term=self._leadership.term)
+
+
+def _missing_is_dead(self: FailureDetector, nodes: Any, owners: Any, now: float) -> Any:
+    known = {it.incarnation for it in nodes}
+    return {it: liveness.DeathReason.REPLACED for it in owners if it not in known}
+
+
+def _cool_down_of_nothing(self: PlacementSchedule, sessions: Any, now: float) -> None:
+    self._ended.update(dict.fromkeys(sessions, now))
+
+
+def _read_strictly(entry: str, values: Any) -> Any:
+    found, refused = _decode(entry, values)
+    if refused:
+        raise ValueError(refused[0].reason)
+    return found, refused
+
+
+_decode = reports.decode
+
+_LOST_REDIS = _kinds("failover, flush, redis restart, freeze, bad network, kill")
+_MOVES = _kinds("move, pause and resume, drain, slow telegram, lose connection")
+
+BROKEN = {
+    it.name: it
+    for it in (
+        Broken(
+            "SQL loses commits, place.lua ignores owners, nobody asks for the inventory",
+            lambda _: [_OWNED, (Orders, "ask_inventory", _no_inventory)],
+            _kinds("sql loses commits, move, kill"),
+        ),
+        Broken(
+            "place.lua gives away a session whose owner has not released it",
+            lambda _: [_OWNED],
+            _kinds("sql loses commits, move, kill"),
+        ),
+        Broken(
+            "Redis accepts writes without a replica",
+            lambda cluster: [(cluster, "requires_replicas", False)],
+            _kinds("split"),
+            most=3,
+        ),
+        Broken(
+            "a witness that cannot judge says that a node is dead",
+            _blind_is_dead,
+            _kinds("blind witness, failover, kill, redis restart"),
+        ),
+        Broken(
+            "the position in the reports outlives a flush",
+            lambda _: [(report_intake.reports, "position", lambda _client, after: after)],
+            _kinds("flush, move"),
+            recover=True,
+        ),
+        Broken(
+            "a report of a death is believed whoever sent it",
+            lambda _: [(report_intake, "is_credible", lambda *_: True)],
+            _kinds("forged death"),
+            most=4,
+        ),
+        Broken(
+            "STOP does not cancel a start",
+            lambda _: [(Residents, "order_stop", _stop_leaves_the_start)],
+            _kinds("pause and resume, slow telegram, kill, move"),
+        ),
+        Broken(
+            "a session is reported as stopped before it has disconnected",
+            lambda _: [(SessionRunner, "_stop", _answer_first)],
+            _MOVES,
+        ),
+        Broken(
+            "a heartbeat renews the lease from its reply",
+            lambda _: [(Supervisor, "_take", _renew_from_the_reply)],
+            _kinds("bad network, cut off, stall"),
+            most=14,
+        ),
+        Broken(
+            "a host does not end with its lease",
+            lambda _: [
+                (LeaseWatch, "run", _watch_no_deadline),
+                (LeaseWatch, "may_write", lambda _: True),
+            ],
+            _kinds("cut off, freeze"),
+        ),
+        Broken(
+            "a leader waits for less than a lease",
+            _short_lease,
+            _kinds("cut off, freeze, bad network"),
+        ),
+        Broken(
+            "no lock delay",
+            lambda _: [(liveness, "may_take_over", lambda *_: True)],
+            _kinds("cut off, freeze"),
+        ),
+        Broken("an old term may write", _no_term_check, _kinds("freeze, leader hangs, failover, move")),
+        Broken(
+            "epochs begin again with each term",
+            lambda _: [(term, "EpochCounter", lambda _: EpochCounter(1))],
+            _kinds("kill, failover, move, leader hangs"),
+        ),
+        Broken(
+            "an epoch that has ended starts again",
+            lambda _: [(Residents, "order_start", _ended_epoch_restarts)],
+            _kinds("failover, redis restart, pause and resume, move, bad network, kill, leader hangs"),
+        ),
+        Broken(
+            "a fence ignores which Redis elected the leader",
+            lambda _: [_without("fence", "~= ARGV[2] then", "== '' then")],
+            _kinds("failover, freeze, stall, bad network"),
+            most=14,
+        ),
+        Broken(
+            "a fence ignores newer heartbeats",
+            lambda _: [_without("fence", "ARGV[5] ~= '' and not same", "false")],
+            _kinds("freeze, leader hangs, bad network"),
+            most=14,
+        ),
+        Broken(
+            "an unanswered registration is repeated",
+            lambda _: [(Supervisor, "_register", _register_again_and_again)],
+            _kinds("flush, bad network, kill, redis error, redis restart"),
+            most=14,
+        ),
+        Broken(
+            "a node without a record is dead",
+            lambda _: [(FailureDetector, "_missing", _missing_is_dead)],
+            _LOST_REDIS,
+        ),
+        Broken(
+            "counts are not set to what SQL says",
+            lambda _: [
+                (AssignmentTable, "_reconciled", _counts_as_they_are),
+                _without("room", "and node[3] == term", ""),
+            ],
+            _kinds("flush, failover, kill, sql loses commits"),
+        ),
+        Broken(
+            "no cool-down",
+            lambda _: [(PlacementSchedule, "note_ended", _cool_down_of_nothing)],
+            _MOVES | {"kill"},
+        ),
+        Broken(
+            "sockets outlive their process",
+            lambda cluster: [(cluster.judge, "data_outlives_its_process", True)],
+            _MOVES | {"kill"},
+        ),
+        Broken(
+            "a moved session starts before it has stopped",
+            lambda _: [(AssignmentTable, "stop", _end_at_once)],
+            _MOVES,
+        ),
+        Broken(
+            "a report that does not parse ends the coordinator",
+            lambda _: [(reports, "decode", _read_strictly)],
+            _kinds("newer version"),
+            most=3,
+        ),
+    )
+}
