@@ -15,7 +15,10 @@ from afx.servers import ProcessServers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
+    from afx.lab.demo import DemoResult as DemoResult  # noqa: PLC0414
+    from afx.lab.demo import DemoState as DemoState  # noqa: PLC0414
     from afx.operations.context import Context
     from afx.sandbox.client import SandboxClient
 
@@ -23,12 +26,14 @@ __all__ = [
     "ProcessServers",
     "SignedIn",
     "check_key",
+    "command_name",
     "context_for",
     "node_name",
     "opened",
     "private_redis",
     "run_cluster",
     "run_coordinator",
+    "run_demo",
     "run_sandbox",
     "run_worker",
     "sandbox_client",
@@ -123,6 +128,50 @@ def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]
             servers.open_database(create=True)
             servers.vault()
         cluster.run_cluster(settings, nodes=nodes, notify=notify)
+
+
+def command_name() -> str:
+    """Return how a person at this terminal calls afx: ``afx``, or the path of the script."""
+    from afx.local import command_name
+
+    return command_name.command_name()
+
+
+def run_demo(
+    home: Path,
+    *,
+    workers: int,
+    sessions: int,
+    messages: int,
+    rate: float,
+    kill: bool,
+    show: Callable[[DemoState], None],
+    redis_url: str = "",
+    database_url: str = "",
+) -> DemoResult:
+    """Run a cluster with a sandbox in an empty home, post messages, and judge the copies.
+
+    ``rate`` is in posts per second; ``kill`` ends one node in mid-stream; ``show`` gets
+    each new state. Raises UsageError when no node would be left to take over.
+    """
+    from afx.lab.cluster import LabCluster, temporary_settings
+    from afx.lab.demo import Demo
+
+    if kill and workers < 2:
+        raise UsageError(
+            "With one worker no node is left to take over; add --no-kill or more --workers."
+        )
+    settings = temporary_settings(home, redis_url=redis_url, database_url=database_url)
+    with LabCluster(settings) as lab:
+        return Demo(
+            lab,
+            workers=workers,
+            sessions=sessions,
+            messages=messages,
+            rate=rate,
+            kill=kill,
+            show=show,
+        ).run()
 
 
 def private_redis(settings: Settings) -> tuple[bool, str]:

@@ -56,11 +56,11 @@ def in_words(error: ErrorDetails, settings: Sequence[str]) -> list[str]:
 def sentence(mistakes: Sequence[str]) -> str:
     """Return all mistakes as one text: one in a sentence, more below each other."""
     if len(mistakes) == 1:
-        return f"A setting is wrong: {mistakes[0]}; correct it and try again."
+        return f"A setting is wrong: {mistakes[0]}."
     listed = "".join(f"\n  {it}" for it in mistakes)
     return f"{len(mistakes)} settings are wrong; correct them and try again:{listed}"
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -15,7 +15,7 @@ from cli import common, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afx.lab.demo import DemoResult, DemoState
+    from afx.app import DemoResult, DemoState
 
 
 def demo(
@@ -42,28 +42,22 @@ def demo(
 
     Example:  afx demo --sessions 200 --workers 4 --rate 400
     """
-    from afx.errors import UsageError
-    from afx.lab.cluster import LabCluster, temporary_settings
-    from afx.lab.demo import Demo
+    from afx.app import run_demo
 
-    if kill and workers < 2:
-        raise UsageError(
-            "With one worker no node is left to take over; add --no-kill or more --workers."
-        )
     home = Path(tempfile.mkdtemp(prefix="afx-demo-"))
     try:
-        settings = temporary_settings(home, redis_url=redis_url, database_url=database_url)
-        screen = _Screen(live=sys.stderr.isatty() and not json)
-        with LabCluster(settings) as lab, screen:
-            result = Demo(
-                lab,
+        with _Screen(live=sys.stderr.isatty() and not json) as screen:
+            result = run_demo(
+                home,
                 workers=workers,
                 sessions=sessions,
                 messages=messages,
                 rate=rate,
                 kill=kill,
                 show=screen.show,
-            ).run()
+                redis_url=redis_url,
+                database_url=database_url,
+            )
         if json:
             output.print_json(result.to_json())
         else:
@@ -150,7 +144,7 @@ def _picture(state: DemoState) -> RenderableType:
 
 
 def _summary(result: DemoResult) -> None:
-    from afx.local.command_name import command_name
+    from afx.app import command_name
 
     verdict = result.verdict
     print()

@@ -25,9 +25,9 @@ def doctor(
 
     from afx.operations.doctor import examine
 
-    held = common.settings(redis_url=redis_url, database_url=database_url)
+    settings = common.settings(redis_url=redis_url, database_url=database_url)
     found = []
-    for it in examine(held):
+    for it in examine(settings):
         found.append(it)
         if json:
             continue

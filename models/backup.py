@@ -237,12 +237,12 @@ def _load(path: Path, progress: Progress) -> None:
             if rows:
                 flush()
             name, columns = value["table"], value["columns"]
-            held = tables[name]
+            table = tables[name]
             # SQLite returns 0 and 1 where Postgres needs a boolean.
             flags = [
                 number
                 for number, column in enumerate(columns)
-                if isinstance(getattr(held, column.removesuffix("_id"), None), peewee.BooleanField)
+                if isinstance(getattr(table, column.removesuffix("_id"), None), peewee.BooleanField)
             ]
         elif kind == "row":
             for number in flags:
@@ -274,11 +274,11 @@ def _audit_unguarded() -> Iterator[None]:
 
 def _raise_counters(before: ClusterState) -> None:
     """Raise the counters, so that no epoch, term or session id is reused."""
-    held = ClusterState.get_by_id(1)
+    current = ClusterState.get_by_id(1)
     ClusterState.update(
-        generation=max(held.generation, before.generation) + 1,
-        term=max(held.term, before.term),
-        next_session=max(held.next_session, before.next_session),
+        generation=max(current.generation, before.generation) + 1,
+        term=max(current.term, before.term),
+        next_session=max(current.next_session, before.next_session),
     ).where(ClusterState.id == 1).execute()
 
 

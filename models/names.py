@@ -83,7 +83,7 @@ def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     if len(matches) == 1:
         return table.get(table.name == matches[0])
     if matches:
-        raise UsageError(f"'{shown(text)}' may mean {_told(matches)}; give more of the name.")
+        raise UsageError(f"'{shown(text)}' may mean {_enumerated(matches)}; give more of the name.")
     raise UsageError(f"There is no {kind} '{shown(text)}'; 'afx {kind} list' shows them all.")
 
 
@@ -97,6 +97,6 @@ def _is_id(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 10
 
 
-def _told(names: Sequence[str]) -> str:
-    told = ", ".join(names[:_SHOWN])
-    return f"{told} and others" if len(names) > _SHOWN else told
+def _enumerated(names: Sequence[str]) -> str:
+    text = ", ".join(names[:_SHOWN])
+    return f"{text} and others" if len(names) > _SHOWN else text

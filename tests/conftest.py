@@ -89,10 +89,10 @@ def database(request: pytest.FixtureRequest, home: Path) -> Iterator[Any]:
         url = f"sqlite:///{home}/afx.db"
     else:
         url = request.getfixturevalue("_postgres")
-    held = base.open_database(url)
+    database = base.open_database(url)
     if request.param == "postgres":
-        held.execute_sql("DROP SCHEMA public CASCADE")
-        held.execute_sql("CREATE SCHEMA public")
+        database.execute_sql("DROP SCHEMA public CASCADE")
+        database.execute_sql("CREATE SCHEMA public")
     schema.upgrade()
-    yield held
+    yield database
     base.close_database()

@@ -61,7 +61,6 @@ EXCEPTIONS: dict[str, tuple[str, ...]] = {
     "afx/operations/doctor.py": ("afx.node.resources",),
     "afx/operations/home_checks.py": ("afx.local",),
     "afx/operations/redis_checks.py": ("afx.local",),
-    "cli/demo.py": ("afx.lab", "afx.local"),
     # The leader's own plan, until it is a pure decision.
     "afx/operations/rebalancing.py": ("afx.coordinator.capacity",),
 }

@@ -67,5 +67,5 @@ def test_tests_that_a_person_did_not_choose_are_counted(report) -> None:
     assert "test_slow" not in text
 
 
-def test_a_run_of_all_tests_says_so(report) -> None:
+def test_a_complete_run_reports_that_no_test_was_left_out(report) -> None:
     assert "none: each test that was asked for ran" in report("test_them.py::test_runs")

@@ -54,8 +54,8 @@ def commands() -> Iterator[tuple[str, Any]]:
         command = load(noun)
         verbs = getattr(command, "commands", None)
         if verbs:
-            for verb, held in verbs.items():
-                yield f"{noun} {verb}", held
+            for verb, subcommand in verbs.items():
+                yield f"{noun} {verb}", subcommand
         else:
             yield noun, command
 

@@ -90,7 +90,7 @@ class Overflow:
             pipe.delete(SignedJob.key_for(_job_id(it)))
         pipe.execute()
 
-    def held(self) -> set[int]:
+    def session_ids(self) -> set[int]:
         """Return the sessions that have a job."""
         return self._session_ids
 

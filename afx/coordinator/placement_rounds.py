@@ -38,7 +38,7 @@ class PlacementRounds:
 
     def run_if_due(self, ready: Sequence[Node], now: float) -> None:
         """Run a round if one is due."""
-        due = self._schedule.next_round(now, self._overflow.held())
+        due = self._schedule.next_round(now, self._overflow.session_ids())
         if due is None:
             return
         begun = self._monotonic()

@@ -102,7 +102,7 @@ class Placer:
         if obsolete:
             with fenced_transaction(self._leadership):
                 queue.remove_many(obsolete)
-        self._overflow.remove(self._overflow.held() - queue.ids())
+        self._overflow.remove(self._overflow.session_ids() - queue.ids())
 
     def _reserved_places(
         self, order: Sequence[int], ready: Sequence[Node]

@@ -40,7 +40,8 @@ def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]
         processes.start_nodes(nodes)
         for name in processes.children:
             supervisor.watch(ChildService(processes, name))
-        notify(f"the cluster runs: 1 coordinator, {nodes} nodes; home {settings.home}")
+        count = "1 node" if nodes == 1 else f"{nodes} nodes"
+        notify(f"the cluster runs: 1 coordinator, {count}; home {settings.home}")
         notify(f"see its state with '{command_name()} status'; stop it with Ctrl-C")
         supervisor.run()
 

@@ -25,7 +25,7 @@ _WAIT_SECONDS = 0.01
 
 
 def main() -> None:
-    """Read the parameters from standard input, and run until told to end."""
+    """Read the parameters from standard input, and run until it receives an order to end."""
     orders = json.loads(sys.stdin.readline())
     # Die with the supervisor: it alone holds the lease.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

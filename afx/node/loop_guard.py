@@ -46,7 +46,7 @@ class LoopGuard:
             del self._copies[next(iter(self._copies))]
 
     def announce(self, random_id_: int, message_id: int) -> None:
-        """Learn the id of a message whose send got no answer; its chat is not told."""
+        """Learn the id of a message whose send got no answer; its chat is unknown."""
         self._announced[random_id_] = message_id
 
     def is_copy(self, message: Incoming) -> bool:

@@ -72,15 +72,18 @@ def _packages() -> Iterator[Finding]:
             continue  # of an extra
         name, least = found[1], found[2]
         try:
-            held = metadata.version(name)
+            installed = metadata.version(name)
         except metadata.PackageNotFoundError:
             bad += 1
             yield Finding("packages", "fail", f"{name} is missing", f"pip install '{line}'")
             continue
-        if version_numbers(held) < version_numbers(least):
+        if version_numbers(installed) < version_numbers(least):
             bad += 1
             yield Finding(
-                "packages", "fail", f"{name} {held} is older than {least}", f"pip install '{line}'"
+                "packages",
+                "fail",
+                f"{name} {installed} is older than {least}",
+                f"pip install '{line}'",
             )
     owners = metadata.packages_distributions()
     for package in _OURS:
@@ -123,16 +126,16 @@ def _limits(settings: Settings) -> Iterator[Finding]:
         yield Finding("limits", "ok", f"open files: {soft} now, {hard} at most")
     _rss, free, limit, _cpu = Resources([os.getpid()], settings.ram_limit_mib * _MIB).sample()
     headroom = max(settings.ram_headroom_mib * _MIB, int(settings.ram_headroom_share * limit))
-    told = f"{free // _MIB} of {limit // _MIB} MiB RAM are free"
+    text = f"{free // _MIB} of {limit // _MIB} MiB RAM are free"
     if free <= headroom:
         yield Finding(
             "limits",
             "warn",
-            f"{told}, all of it within the headroom of {headroom // _MIB} MiB",
+            f"{text}, all of it within the headroom of {headroom // _MIB} MiB",
             "a node here would get no session: free some, or lower ram_headroom_mib",
         )
     else:
-        yield Finding("limits", "ok", told)
+        yield Finding("limits", "ok", text)
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
@@ -146,11 +149,11 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             "the first command that needs one makes it; on further hosts set AFX_SECRET_KEY to it",
         )
         return
-    held = read_keys(settings.home, secret, create=False)
+    keys = read_keys(settings.home, secret, create=False)
     if not secret and path.stat().st_mode & 0o077:
         yield Finding("keys", "fail", f"{path} may be read by others", f"chmod 600 {path}")
         return
-    yield Finding("keys", "ok", f"{len(held)} from {'AFX_SECRET_KEY' if secret else path}")
+    yield Finding("keys", "ok", f"{len(keys)} from {'AFX_SECRET_KEY' if secret else path}")
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
@@ -194,6 +197,6 @@ def _login_opens(settings: Settings) -> Iterator[Finding]:
     login = sessions.newest_login()
     if login is None:
         return
-    held = read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
-    Vault(held).open(login)
+    keys = read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
+    Vault(keys).open(login)
     yield Finding("keys", "ok", "the stored logins open with it")

@@ -60,8 +60,8 @@ def read(path: Path, default_user: str = "") -> Iterator[Line]:
     """
     rows = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
     try:
-        for number, held in rows(path):
-            yield held if isinstance(held, Line) else _line(number, held, path, default_user)
+        for number, row in rows(path):
+            yield row if isinstance(row, Line) else _line(number, row, path, default_user)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
 
@@ -154,24 +154,24 @@ def _owner_problem(context: Context, name: str, owners: dict[str, User]) -> str:
     return ""
 
 
-def _line(number: int, held: dict[str, Any], path: Path, default_user: str) -> Line:
-    name = held.get("name") or ""
+def _line(number: int, row: dict[str, Any], path: Path, default_user: str) -> Line:
+    name = row.get("name") or ""
     try:
-        unknown = [it for it in held if it not in COLUMNS]
+        unknown = [it for it in row if it not in COLUMNS]
         if unknown:
             raise UsageError(f"'{_shown(str(unknown[0]))}' is not known; there is {COLUMNS}.")
-        if any(not isinstance(it, str) for it in held.values() if it is not None):
+        if any(not isinstance(it, str) for it in row.values() if it is not None):
             raise UsageError("All values are texts.")
         check_name("session", name)
-        if bool(held.get("login")) == bool(held.get("file")):
+        if bool(row.get("login")) == bool(row.get("file")):
             raise UsageError("Give either 'login' or 'file'.")
-        user = held.get("user") or default_user
+        user = row.get("user") or default_user
         if not user:
             raise UsageError("It has no 'user', and none is given with --user.")
-        if held.get("login"):
-            login = logins.check(held["login"])
+        if row.get("login"):
+            login = logins.check(row["login"])
         else:
-            login = logins.from_file(path.parent / held["file"])
+            login = logins.from_file(path.parent / row["file"])
         return Line(number, name, user, login)
     except UsageError as error:
         return Line(number, _shown(str(name)), problem=_shown(str(error).rstrip(".")))
@@ -189,21 +189,21 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:
             raise UsageError(f"{path}, line 1: the header needs 'name', and 'login' or 'file'.")
         unknown = [it for it in header if it not in COLUMNS]
         if unknown or len(set(header)) < len(header):
-            told = _shown(str((unknown or header)[0]))
-            raise UsageError(f"{path}, line 1: '{told}' is not known, or is there twice.")
+            column = _shown(str((unknown or header)[0]))
+            raise UsageError(f"{path}, line 1: '{column}' is not known, or is there twice.")
         while True:
             number = reader.line_num + 1
             try:
-                held = next(reader)
+                row = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
                 yield number, Line(number, problem=f"no CSV: {error}")
                 continue
-            if None in held or any(it is None for it in held.values()):
+            if None in row or any(it is None for it in row.values()):
                 yield number, Line(number, problem="it has more or fewer fields than the header")
             else:
-                yield number, held
+                yield number, row
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:
@@ -219,12 +219,12 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:
             if not data.strip():
                 continue
             try:
-                held = json.loads(data)
+                row = json.loads(data)
             except (ValueError, RecursionError):
                 yield number, Line(number, problem="no JSON")
                 continue
-            if isinstance(held, dict):
-                yield number, held
+            if isinstance(row, dict):
+                yield number, row
             else:
                 yield number, Line(number, problem="no JSON object")
 

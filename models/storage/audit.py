@@ -58,8 +58,8 @@ def append(actor: str, action: str, target: str, details: dict[str, Any], key: b
 
 def head() -> tuple[int, str]:
     """Return the number of entries and the last one's digest."""
-    held = AuditHead.get_by_id(1)
-    return int(held.entries), str(held.digest)
+    row = AuditHead.get_by_id(1)
+    return int(row.entries), str(row.digest)
 
 
 def listing(
@@ -122,11 +122,11 @@ def _entries() -> Iterator[AuditEntry]:
     after = 0
     while True:
         query = AuditEntry.select().where(AuditEntry.id > after).order_by(AuditEntry.id)
-        held = list(query.limit(1000))
-        yield from held
-        if not held:
+        entries = list(query.limit(1000))
+        yield from entries
+        if not entries:
             return
-        after = held[-1].id
+        after = entries[-1].id
 
 
 def _digest(entry: AuditEntry, key: bytes) -> str:

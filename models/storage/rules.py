@@ -198,9 +198,9 @@ def paths_beginning(prefix: str) -> list[str]:
 
 
 def _free_name(session: Session) -> str:
-    held = {name for (name,) in Rule.select(Rule.name).where(Rule.session == session).tuples()}
-    number = len(held) + 1
-    while f"rule-{number}" in held:
+    taken = {name for (name,) in Rule.select(Rule.name).where(Rule.session == session).tuples()}
+    number = len(taken) + 1
+    while f"rule-{number}" in taken:
         number += 1
     return f"rule-{number}"
 
@@ -212,8 +212,8 @@ def _check_mode(mode: str) -> None:
 
 def _revise(ids: Iterable[int]) -> None:
     """Raise the revision of sessions whose rules changed."""
-    held = sorted(set(ids))
-    for start in range(0, len(held), _PART):
+    session_ids = sorted(set(ids))
+    for start in range(0, len(session_ids), _PART):
         Session.update(revision=Session.revision + 1).where(
-            Session.id.in_(held[start : start + _PART])
+            Session.id.in_(session_ids[start : start + _PART])
         ).execute()

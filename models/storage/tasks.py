@@ -123,12 +123,12 @@ def try_again(number: int, reason: str, pause: timedelta) -> bool:
     Returns whether it was queued. Raises TransitionError when it does not run.
     """
     with transaction():
-        held = WorkerTask.get_or_none(WorkerTask.id == number)
-        if held is not None and held.attempts >= held.max_attempts:
+        task = WorkerTask.get_or_none(WorkerTask.id == number)
+        if task is not None and task.attempts >= task.max_attempts:
             fail(number, reason)
             return False
-        if held is None or held.state != "running":
-            raise refuse("task", number, held and held.state, "queued")
+        if task is None or task.state != "running":
+            raise refuse("task", number, task and task.state, "queued")
         _step(number, "queued", error=reason, run_after=utc_now() + pause)
         return True
 
@@ -139,9 +139,9 @@ def requeue(number: int) -> None:
     Raises TransitionError for a task that is queued, runs or has succeeded.
     """
     with transaction():
-        held = WorkerTask.get_or_none(WorkerTask.id == number)
-        if held is None or held.state not in ("failed", "cancelled"):
-            raise refuse("task", number, held and held.state, "queued")
+        task = WorkerTask.get_or_none(WorkerTask.id == number)
+        if task is None or task.state not in ("failed", "cancelled"):
+            raise refuse("task", number, task and task.state, "queued")
         _step(
             number,
             "queued",
@@ -231,5 +231,5 @@ def _step(number: int, target: str, **fields: Any) -> None:
             .execute()
         )
         if not changed:
-            held = WorkerTask.get_or_none(WorkerTask.id == number)
-            raise refuse("task", number, held and held.state, target)
+            task = WorkerTask.get_or_none(WorkerTask.id == number)
+            raise refuse("task", number, task and task.state, target)

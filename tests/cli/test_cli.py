@@ -18,10 +18,10 @@ def login() -> str:
     from telethon.crypto import AuthKey
     from telethon.sessions import StringSession
 
-    held = StringSession()
-    held.set_dc(2, "127.0.0.1", 4430)
-    held.auth_key = AuthKey(b"\7" * 256)
-    return str(held.save())
+    login = StringSession()
+    login.set_dc(2, "127.0.0.1", 4430)
+    login.auth_key = AuthKey(b"\7" * 256)
+    return str(login.save())
 
 
 def test_help_names_every_command(afx: Run) -> None:
@@ -35,11 +35,11 @@ def test_users_sessions_and_rules_are_added_and_listed(afx: Run) -> None:
     from telethon.crypto import AuthKey
     from telethon.sessions import StringSession
 
-    held = StringSession()
-    held.set_dc(2, "127.0.0.1", 4430)
-    held.auth_key = AuthKey(b"\1" * 256)
+    login = StringSession()
+    login.set_dc(2, "127.0.0.1", 4430)
+    login.auth_key = AuthKey(b"\1" * 256)
     assert afx("user", "add", "alice", "--tier", "premium").returncode == 0
-    added = afx("session", "import", "main", "--user", "alice", stdin=held.save())
+    added = afx("session", "import", "main", "--user", "alice", stdin=login.save())
     assert added.returncode == 0, added.stderr
     assert afx("rule", "add", "main", "--from", "t.me/news", "--to", "-1001234").returncode == 0
     assert json.loads(afx("user", "list", "--json").stdout)[0]["tier"] == "premium"
@@ -54,15 +54,15 @@ def test_a_login_lies_encrypted_in_the_database(afx: Run, home: Path) -> None:
     from telethon.crypto import AuthKey
     from telethon.sessions import StringSession
 
-    held = StringSession()
-    held.set_dc(2, "127.0.0.1", 4430)
-    held.auth_key = AuthKey(b"\7" * 256)
+    login = StringSession()
+    login.set_dc(2, "127.0.0.1", 4430)
+    login.auth_key = AuthKey(b"\7" * 256)
     afx("user", "add", "alice")
     done = afx(
-        "session", "import", "main", "--user", "alice", stdin=held.save(), AFX_LOG_LEVEL="debug"
+        "session", "import", "main", "--user", "alice", stdin=login.save(), AFX_LOG_LEVEL="debug"
     )
     assert done.returncode == 0
-    secret = held.save()[10:60]
+    secret = login.save()[10:60]
     assert secret not in done.stdout + done.stderr
     for path in home.glob("afx.db*"):
         assert secret.encode() not in path.read_bytes()
@@ -93,7 +93,7 @@ def test_without_a_cluster_reads_say_how_to_start_one(afx: Run) -> None:
     complains(afx("sandbox", "info"), 3, "afx sandbox start")
 
 
-def test_servers_that_do_not_answer_are_told_in_one_sentence(afx: Run) -> None:
+def test_a_server_that_does_not_answer_gives_one_sentence(afx: Run) -> None:
     complains(afx("worker", "start", "--redis-url", "redis://127.0.0.1:1"), 3, "AFX_REDIS_URL")
     complains(afx("status", AFX_REDIS_URL="nonsense://x"), 3, "Redis URL")
     complains(afx("user", "list", "--database-url", "mysql://x/y"), 2, "postgresql")
@@ -111,7 +111,7 @@ def test_wrong_settings_are_named(afx: Run, home: Path) -> None:
     complains(afx("user", "list", AFX_CONFIG="/nowhere.toml"), 2, "AFX_CONFIG")
 
 
-def test_a_file_gives_way_to_a_variable_and_that_to_a_flag(afx: Run, home: Path) -> None:
+def test_a_variable_overrides_a_file_and_a_flag_overrides_both(afx: Run, home: Path) -> None:
     (home / "afx.toml").write_text(f"database_url = 'sqlite:///{home}/file.db'\n")
     for flags, variables, name in (
         ((), {}, "file.db"),
@@ -126,7 +126,7 @@ def test_a_file_gives_way_to_a_variable_and_that_to_a_flag(afx: Run, home: Path)
         assert (home / name).exists()
 
 
-def test_an_older_schema_is_told_with_the_command_to_run(afx: Run, home: Path) -> None:
+def test_an_older_schema_is_refused_with_the_command_to_run(afx: Run, home: Path) -> None:
     url = f"sqlite:///{home}/given.db"
     complains(afx("user", "list", "--database-url", url), 1, "afx db upgrade")
     assert afx("db", "upgrade", "--database-url", url).returncode == 0

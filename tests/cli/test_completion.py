@@ -56,7 +56,9 @@ def test_three_hundred_names_are_all_offered(afx: Run, home: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "s", "s0", "s00", "u"])
-def test_a_part_of_the_names_has_no_more_in_common_than_all(database: Any, prefix: str) -> None:
+def test_an_incomplete_list_of_candidates_inserts_no_longer_prefix(
+    database: Any, prefix: str
+) -> None:
     given = [f"s{number:03}" for number in range(120)] + ["t", "ua", "ub"]
     with base.transaction():
         for it in given:

@@ -23,7 +23,7 @@ def test_a_misspelt_variable_is_refused_with_the_right_name(
 
 def test_a_variable_that_resembles_no_setting_is_refused_without_a_guess(afx: Run) -> None:
     done = afx("config", "check", AFX_ZZZ="5")
-    complains(done, 2, "AFX_ZZZ: there is no such setting;")
+    complains(done, 2, "AFX_ZZZ: there is no such setting.")
     assert "did you mean" not in done.stderr
 
 

@@ -88,8 +88,8 @@ def test_a_phone_a_code_and_a_password_add_a_session(home: Path, sandbox: Sandbo
     status, said = talk(home, answer=answer)
     assert status == 0, said
     assert "session main added" in said
-    held: list[Any] = json.loads(afx("session", "list", "--json").stdout)
-    assert [it["name"] for it in held] == ["main"]
+    listed: list[Any] = json.loads(afx("session", "list", "--json").stdout)
+    assert [it["name"] for it in listed] == ["main"]
     complains(afx("session", "login", "main", "--user", "alice", "--sandbox"), 2, "already")
 
 
@@ -109,7 +109,7 @@ def test_a_scanned_code_adds_a_session(home: Path, sandbox: SandboxClient) -> No
     assert str(account) in said
 
 
-def test_a_login_that_nobody_answers_adds_nothing(home: Path, sandbox: SandboxClient) -> None:
+def test_a_login_without_an_answer_adds_nothing(home: Path, sandbox: SandboxClient) -> None:
     afx = runner(home)
     afx("user", "add", "alice")
     done = afx("session", "login", "main", "--user", "alice", "--sandbox", "--phone", "+99966123")

@@ -20,10 +20,10 @@ from cli.main import COMMANDS, load
 
 
 def login(seed: int) -> str:
-    held = StringSession()
-    held.set_dc(2, "149.154.167.51", 443)
-    held.auth_key = AuthKey(seed.to_bytes(4, "big") * 64)
-    return str(held.save())
+    login = StringSession()
+    login.set_dc(2, "149.154.167.51", 443)
+    login.auth_key = AuthKey(seed.to_bytes(4, "big") * 64)
+    return str(login.save())
 
 
 @pytest.fixture(scope="session")
@@ -50,29 +50,29 @@ def afx(home: Path, _prepared: Path) -> Run:
     return runner(home)
 
 
-def told(done: subprocess.CompletedProcess[str]) -> Any:
+def output(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def leaves(command: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Any]]:
-    held = getattr(command, "commands", None)
-    if held is None:
+    commands = getattr(command, "commands", None)
+    if commands is None:
         return [(path, command)]
-    return [leaf for name, it in held.items() for leaf in leaves(it, (*path, name))]
+    return [leaf for name, it in commands.items() for leaf in leaves(it, (*path, name))]
 
 
 LEAVES = [leaf for name in COMMANDS for leaf in leaves(load(name), (name,))]
 
 
 @pytest.mark.parametrize(("path", "command"), LEAVES, ids=lambda it: str(it))
-def test_every_command_says_what_it_does(path: tuple[str, ...], command: Any) -> None:
+def test_every_command_has_a_help_text(path: tuple[str, ...], command: Any) -> None:
     assert command.help
     assert command.help.strip().splitlines()[0].endswith(".")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_table_of_commands_says_what_each_one_says_of_itself(name: str) -> None:
+def test_the_table_of_commands_repeats_each_help_text(name: str) -> None:
     assert (
         load(name)
         .help.split("\n\n")[0]
@@ -146,7 +146,7 @@ def test_every_change_has_an_audit_row_and_the_log_is_whole(afx: Run, home: Path
         "rules:\n- {session: main-1, name: news, from: '@other', to: '@copies'}\n"
     )
     (home / "more.jsonl").write_text(json.dumps({"name": "x", "user": "alice", "login": login(9)}))
-    count = len(told(afx("audit", "list", "--json")))
+    count = len(output(afx("audit", "list", "--json")))
     for command in CHANGES[1:]:
         words = (*command, "--yes") if command[1] == "remove" else command
         if command[:2] in (("session", "pause"), ("session", "move")):
@@ -156,8 +156,8 @@ def test_every_change_has_an_audit_row_and_the_log_is_whole(afx: Run, home: Path
         done = afx(*words, stdin=login(8))
         assert done.returncode == 0, (command, done.stderr)
         count += 1
-        assert len(told(afx("audit", "list", "--json"))) == count, command
-    verdict = told(afx("audit", "verify", "--json"))
+        assert len(output(afx("audit", "list", "--json"))) == count, command
+    verdict = output(afx("audit", "verify", "--json"))
     assert (verdict["entries"], verdict["faults"]) == (count, [])
 
 
@@ -165,12 +165,12 @@ def test_an_audit_log_that_was_edited_is_found_out(afx: Run, home: Path) -> None
     import sqlite3
 
     head = afx("audit", "verify").stdout.splitlines()[-1].removeprefix("head ")
-    with sqlite3.connect(home / "afx.db") as held:
-        held.execute("DROP TRIGGER audit_log_no_delete")
-        held.execute("DELETE FROM audit_log WHERE id = 3")
-        digest = held.execute("SELECT digest FROM audit_log WHERE id = 2").fetchone()[0]
-        held.execute("UPDATE audit_head SET entries = 2, digest = ?", (digest,))
-    held.close()
+    with sqlite3.connect(home / "afx.db") as database:
+        database.execute("DROP TRIGGER audit_log_no_delete")
+        database.execute("DELETE FROM audit_log WHERE id = 3")
+        digest = database.execute("SELECT digest FROM audit_log WHERE id = 2").fetchone()[0]
+        database.execute("UPDATE audit_head SET entries = 2, digest = ?", (digest,))
+    database.close()
     assert afx("audit", "verify").returncode == 0  # cut off at its end: only a head shows it
     done = afx("audit", "verify", "--head", head)
     assert done.returncode == 1
@@ -178,19 +178,19 @@ def test_an_audit_log_that_was_edited_is_found_out(afx: Run, home: Path) -> None
     complains(afx("audit", "verify", "--head", "nonsense"), 2, "ENTRIES:DIGEST")
 
 
-def test_what_is_destroyed_is_asked_for_first(afx: Run) -> None:
+def test_a_destructive_command_asks_for_confirmation(afx: Run) -> None:
     complains(afx("session", "remove", "main-2"), 2, "--yes")
     complains(afx("rule", "remove", "main-1/news"), 2, "--yes")
     complains(afx("user", "remove", "alice"), 2, "--yes")
-    assert len(told(afx("session", "list", "--json"))) == 2
+    assert len(output(afx("session", "list", "--json"))) == 2
     assert afx("session", "remove", "main-2", "--yes").returncode == 0
-    assert len(told(afx("session", "list", "--json"))) == 1
+    assert len(output(afx("session", "list", "--json"))) == 1
 
 
 def test_beginnings_of_names_are_enough_when_they_are_unique(afx: Run) -> None:
-    assert told(afx("user", "show", "al", "--json"))["name"] == "alice"
+    assert output(afx("user", "show", "al", "--json"))["name"] == "alice"
     complains(afx("session", "show", "main"), 2, "main-1, main-2")
-    assert told(afx("session", "show", "1", "--json"))["name"] == "main-1"
+    assert output(afx("session", "show", "1", "--json"))["name"] == "main-1"
     complains(afx("session", "show", "nobody"), 2, "afx session list")
     complains(afx("rule", "show", "main-1/none"), 2, "afx rule list")
     complains(afx("worker", "cordon", "w1"), 2, "afx worker list")
@@ -201,18 +201,18 @@ def test_lists_are_read_by_pages(afx: Run, home: Path) -> None:
     lines = [json.dumps({"name": f"s{n:04d}", "login": login(n + 10)}) for n in range(2500)]
     (home / "many.jsonl").write_text("\n".join(lines))
     done = afx("session", "import", "-f", "many.jsonl", "--user", "alice", "--json")
-    assert told(done) == {"added": 2500, "present": 0, "bad": 0}
+    assert output(done) == {"added": 2500, "present": 0, "bad": 0}
     first = afx("session", "list", "--json", "--limit", "2")
-    assert [it["name"] for it in told(first)] == ["main-1", "main-2"]
+    assert [it["name"] for it in output(first)] == ["main-1", "main-2"]
     assert "--after main-2" in first.stderr
     second = afx("session", "list", "--json", "--after", "main-2", "--limit", "1")
-    assert [it["name"] for it in told(second)] == ["s0000"]
-    assert len(told(afx("session", "list", "--json", "--all"))) == 2502
+    assert [it["name"] for it in output(second)] == ["s0000"]
+    assert len(output(afx("session", "list", "--json", "--all"))) == 2502
     assert len(afx("session", "list", "--all").stdout.splitlines()) == 2503
     complains(afx("session", "list", "--state", "odd"), 2, "one of running")
 
 
-def test_a_list_with_bad_lines_says_which_and_exits_4(afx: Run, home: Path) -> None:
+def test_an_import_list_with_bad_lines_names_them_and_exits_4(afx: Run, home: Path) -> None:
     (home / "l.csv").write_text(f"name,user,login\nnew,alice,{login(5)}\nbad,alice,1AAAA\n")
     done = afx("session", "import", "-f", "l.csv", "--result", "r.jsonl")
     assert done.returncode == 4
@@ -249,7 +249,7 @@ def test_rules_are_applied_with_a_diff_and_exported(afx: Run, home: Path) -> Non
     complains_about_yes = afx("rule", "apply", "-f", "rules.yaml", "--prune")
     assert complains_about_yes.returncode == 2
     assert afx("rule", "apply", "-f", "rules.yaml", "--prune", "--yes").returncode == 0
-    assert [it["name"] for it in told(afx("rule", "list", "--json"))] == ["news", "new"]
+    assert [it["name"] for it in output(afx("rule", "list", "--json"))] == ["news", "new"]
 
 
 def test_a_rule_file_with_one_mistake_changes_nothing(afx: Run, home: Path) -> None:
@@ -289,10 +289,10 @@ def test_all_errors_of_a_rule_file_are_printed_at_once(afx: Run, home: Path) -> 
 
 def test_a_rule_is_disabled_and_enabled(afx: Run) -> None:
     afx("rule", "disable", "main-1/news")
-    assert not told(afx("rule", "show", "main-1/news", "--json"))["enabled"]
+    assert not output(afx("rule", "show", "main-1/news", "--json"))["enabled"]
     assert "already" in afx("rule", "disable", "1").stdout
     afx("rule", "enable", "1")
-    assert told(afx("rule", "show", "1", "--json"))["enabled"]
+    assert output(afx("rule", "show", "1", "--json"))["enabled"]
 
 
 def test_sql_and_controls_in_arguments_are_only_text(afx: Run) -> None:
@@ -302,14 +302,14 @@ def test_sql_and_controls_in_arguments_are_only_text(afx: Run) -> None:
         assert afx("session", "list", "--prefix", text, "--json").stdout == "[]\n"
         assert afx("audit", "list", "--action", text, "--json").stdout == "[]\n"
     complains(afx("user", "add", "a\x1b[2J"), 2, "control characters")
-    assert len(told(afx("session", "list", "--json"))) == 2
+    assert len(output(afx("session", "list", "--json"))) == 2
 
 
 def test_controls_without_a_coordinator_are_kept_and_exit_3(afx: Run, home: Path) -> None:
     done = afx("session", "move", "main-1", "--timeout", "0.3")
     assert done.returncode == 3
     assert "No coordinator leads" in done.stderr
-    [control] = told(afx("control", "list", "--json", "--open"))
+    [control] = output(afx("control", "list", "--json", "--open"))
     assert (control["kind"], control["session"], control["state"]) == (
         "move",
         "main-1",
@@ -322,14 +322,14 @@ def test_controls_without_a_coordinator_are_kept_and_exit_3(afx: Run, home: Path
 
 
 def test_a_backup_is_made_and_restored(afx: Run, home: Path) -> None:
-    assert told(afx("db", "backup", "b.gz", "--json"))["tables"]["sessions"] == 2
+    assert output(afx("db", "backup", "b.gz", "--json"))["tables"]["sessions"] == 2
     complains(afx("db", "backup", "b.gz"), 2, "--overwrite")
     afx("user", "add", "later")
     complains(afx("db", "restore", "b.gz"), 2, "--yes")
     done = afx("db", "restore", "b.gz", "--yes")
     assert done.returncode == 0, done.stderr
-    assert [it["name"] for it in told(afx("user", "list", "--json"))] == ["alice"]
-    assert told(afx("audit", "list", "--json"))[0]["action"] == "db.restore"
+    assert [it["name"] for it in output(afx("user", "list", "--json"))] == ["alice"]
+    assert output(afx("audit", "list", "--json"))[0]["action"] == "db.restore"
     (home / "bad.gz").write_bytes(b"nonsense")
     complains(afx("db", "restore", "bad.gz", "--yes"), 2, "no backup")
     (home / "locked").mkdir(mode=0o500)
@@ -338,18 +338,18 @@ def test_a_backup_is_made_and_restored(afx: Run, home: Path) -> None:
 
 
 def test_a_schema_goes_down_and_up(afx: Run) -> None:
-    assert told(afx("db", "status", "--json"))["pending"] == []
+    assert output(afx("db", "status", "--json"))["pending"] == []
     complains(afx("db", "downgrade"), 2, "--yes")
-    last = told(afx("db", "status", "--json"))["migrations"][-1]["name"]
+    last = output(afx("db", "status", "--json"))["migrations"][-1]["name"]
     assert afx("db", "downgrade", "--yes").stdout == f"reverted: {last}\n"
-    assert told(afx("db", "status", "--json"))["pending"] == [last]
-    assert told(afx("db", "upgrade", "--dry-run", "--json"))["applied"] == [last]
-    assert told(afx("db", "upgrade", "--json"))["applied"] == [last]
-    assert len(told(afx("rule", "list", "--json"))) == 1
+    assert output(afx("db", "status", "--json"))["pending"] == [last]
+    assert output(afx("db", "upgrade", "--dry-run", "--json"))["applied"] == [last]
+    assert output(afx("db", "upgrade", "--json"))["applied"] == [last]
+    assert len(output(afx("rule", "list", "--json"))) == 1
     complains(afx("db", "downgrade", "--to", "odd", "--yes"), 2, "afx db status")
 
 
-def test_the_wrong_key_is_told(afx: Run, home: Path) -> None:
+def test_a_wrong_key_gives_one_sentence(afx: Run, home: Path) -> None:
     key = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
     done = afx("doctor", "--json", AFX_SECRET_KEY=key)
     assert done.returncode == 1
@@ -365,7 +365,7 @@ def test_the_wrong_key_is_told(afx: Run, home: Path) -> None:
 
 
 def test_a_doctor_finds_a_sound_home_sound(afx: Run) -> None:
-    found = told(afx("doctor", "--json"))
+    found = output(afx("doctor", "--json"))
     assert {it["area"] for it in found} >= {"python", "packages", "limits", "keys", "database"}
     assert all(it["remedy"] for it in found if it["grade"] != "ok")
 
@@ -375,15 +375,15 @@ def test_settings_are_shown_with_their_source_and_without_secrets(afx: Run, home
     secret = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
     url = "redis://me:hidden@127.0.0.1/0"
     done = afx("config", "show", "--json", AFX_SECRET_KEY=secret, AFX_REDIS_URL=url)
-    held = {it["name"]: it for it in told(done)}
+    shown = {it["name"]: it for it in output(done)}
     assert secret not in done.stdout and "hidden" not in done.stdout
-    assert (held["max_sessions"]["value"], held["max_sessions"]["source"]) == (7, "afx.toml")
-    assert held["redis_url"]["source"] == "AFX_REDIS_URL"
-    assert held["link_days"]["source"] == "default"
-    assert all(it["what"] for it in held.values())
+    assert (shown["max_sessions"]["value"], shown["max_sessions"]["source"]) == (7, "afx.toml")
+    assert shown["redis_url"]["source"] == "AFX_REDIS_URL"
+    assert shown["link_days"]["source"] == "default"
+    assert all(it["what"] for it in shown.values())
 
 
-def test_a_settings_file_is_written_that_says_the_defaults(afx: Run, home: Path) -> None:
+def test_a_settings_file_is_written_with_the_defaults(afx: Run, home: Path) -> None:
     assert afx("config", "init", "made.toml").returncode == 0
     complains(afx("config", "init", "made.toml"), 2, "--overwrite")
     text = (home / "made.toml").read_text()
@@ -404,15 +404,15 @@ def test_a_shell_completes_names(afx: Run) -> None:
     assert "complete" in afx("completion", "bash").stdout
 
 
-def test_analytics_of_nothing_are_empty_and_bad_times_are_told(afx: Run) -> None:
-    assert told(afx("analytics", "workers", "--json")) == []
+def test_analytics_without_data_are_empty_and_bad_times_are_refused(afx: Run) -> None:
+    assert output(afx("analytics", "workers", "--json")) == []
     assert afx("analytics", "export", "--since", "7d").stdout == ""
     for since in ("yesterday", "7", "-1h", "99999999d", "'"):
         complains(afx("analytics", "workers", "--since", since), 2, "--since")
     complains(afx("analytics", "export", "--span", "7"), 2, "3600")
 
 
-def test_a_full_disk_changes_nothing_and_is_told(afx: Run) -> None:
+def test_a_full_disk_changes_nothing_and_gives_one_sentence(afx: Run) -> None:
     before = afx("user", "list", "--json").stdout
     full = ("bash", "-c", 'ulimit -f 4; exec "$@"', "full")  # no file grows beyond 4 KiB
     complains(afx("user", "add", "bob", prefix=full), 1, "disk")

@@ -50,7 +50,7 @@ def test_people_get_a_hundred_rows_and_a_hint_unless_they_ask_for_all(afx: Run) 
     assert done.stderr == ""
 
 
-def test_an_empty_list_says_how_to_begin_only_when_nothing_exists(afx: Run) -> None:
+def test_an_empty_list_prints_a_first_step_only_when_nothing_exists(afx: Run) -> None:
     assert afx("user", "list").stderr == (
         "There are no users yet; add one with 'afx user add NAME'.\n"
     )

@@ -104,7 +104,7 @@ def test_a_second_sandbox_in_the_same_home_is_refused(afx: Run) -> None:
     assert afx("sandbox", "info").returncode == 0
 
 
-def test_a_person_is_told_the_address_how_to_stop_it_and_what_comes_next(
+def test_the_output_names_the_address_how_to_stop_it_and_the_next_step(
     afx: Run, home: Path
 ) -> None:
     process = start(home, "--port", "0")

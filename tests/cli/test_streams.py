@@ -24,7 +24,7 @@ PIPE = '| head -c 1 >/dev/null; exit "${PIPESTATUS[0]}"'
 
 
 @pytest.mark.parametrize("command", [("--help",), ("user", "list"), ("user", "add", "alice")])
-def test_a_closed_standard_output_is_one_sentence_and_nothing_is_done(
+def test_a_closed_standard_output_gives_one_sentence_and_changes_nothing(
     afx: Run, command: tuple[str, ...]
 ) -> None:
     done = afx(*command, prefix=shell(">&-"))
@@ -45,7 +45,7 @@ def test_a_full_standard_output_is_one_sentence(afx: Run, command: tuple[str, ..
     assert line.startswith("afx: Standard output is full")
 
 
-def test_a_reader_that_ends_early_ends_the_command_in_silence(afx: Run) -> None:
+def test_a_closed_pipe_ends_the_command_without_a_message(afx: Run) -> None:
     # More than a pipe holds, so that the command still writes when its reader ends.
     afx("user", "add", "alice")
     done = afx("config", "show", "--json", prefix=shell(f"<&- 2>&1 {PIPE}"), AFX_LABELS=LABELS)

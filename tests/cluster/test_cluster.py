@@ -82,7 +82,7 @@ def test_a_killed_host_process_is_replaced_by_its_supervisor(flowing_lab: Flowin
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_supervisor_that_ends_or_stands_still_ends_its_host(
+def test_the_host_ends_when_its_supervisor_ends_or_hangs(
     flowing_lab: FlowingLab, how: signal.Signals
 ) -> None:
     """The lease is no longer renewed: the host must not outlive it."""
@@ -102,7 +102,9 @@ def test_a_supervisor_that_ends_or_stands_still_ends_its_host(
     assert_clean(verdict)
 
 
-def test_a_stopped_node_is_replaced_and_does_nothing_when_it_wakes(flowing_lab: FlowingLab) -> None:
+def test_a_suspended_node_is_replaced_and_does_nothing_after_it_resumes(
+    flowing_lab: FlowingLab,
+) -> None:
     """SIGSTOP of a whole node, longer than its lease, then SIGCONT."""
     lab = flowing_lab(2, 8, posts=900, rate=100)
     node = lab.busiest_node()
@@ -193,7 +195,7 @@ def test_a_redis_that_is_gone_for_a_while_costs_no_message(flowing_lab: FlowingL
     assert_clean(verdict)
 
 
-def test_a_revoked_login_is_reported_and_left_alone(flowing_lab: FlowingLab) -> None:
+def test_a_revoked_login_is_reported_and_not_retried(flowing_lab: FlowingLab) -> None:
     lab = flowing_lab(1, 2, posts=0)
     session = lab.sessions[0]
     sealed = sessions.find(session.name).login

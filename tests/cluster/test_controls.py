@@ -152,7 +152,7 @@ def test_a_session_is_moved_to_the_node_that_was_named(controlled_lab: Controlle
     assert_clean(verdict)
 
 
-def test_a_move_that_is_not_possible_fails_with_a_reason_and_the_session_goes_on(
+def test_an_impossible_move_fails_with_a_reason_and_the_session_runs_on(
     controlled_lab: ControlledLab,
 ) -> None:
     lab = controlled_lab(2, 4, "--max-sessions", "2", posts=40)
@@ -188,7 +188,7 @@ def test_a_removed_session_stops_before_it_is_gone(controlled_lab: ControlledLab
     lab.sessions.remove(gone)
 
 
-def test_a_drain_goes_on_under_a_new_leader(controlled_lab: ControlledLab) -> None:
+def test_a_drain_continues_under_a_new_leader(controlled_lab: ControlledLab) -> None:
     lab = controlled_lab(3, 60, posts=900)
     node = lab.busiest_node()
     control_id = node_acts.drain(me(lab), [node])[0].control
@@ -319,7 +319,7 @@ def logged(lab: LabCluster, event: str) -> int:
     return lab.log.read_text(errors="replace").count(event)
 
 
-def test_a_recycled_node_keeps_its_pid_and_the_name_that_it_gave_itself(
+def test_a_recycled_node_keeps_its_pid_and_its_generated_name(
     controlled_lab: ControlledLab,
 ) -> None:
     lab = controlled_lab(1, 2, posts=4)

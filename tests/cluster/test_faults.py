@@ -79,7 +79,7 @@ def test_all_nodes_cut_off_at_once_restart_and_lose_nothing(flowing_lab: Flowing
 
 
 @SLOW
-def test_a_slow_and_lossy_network_costs_time_and_nothing_else(new_lab: NewLab) -> None:
+def test_a_slow_and_lossy_network_loses_and_doubles_nothing(new_lab: NewLab) -> None:
     """200 ms each way and 5 % of the segments lost, to Redis and to Telegram."""
     lab = new_lab()
     telegram = lab.telegram_link(seed=7)
@@ -144,7 +144,7 @@ def test_a_leader_killed_while_it_places_leaves_no_session_behind(
 
 
 @SLOW
-def test_a_leader_that_was_stopped_and_wakes_changes_nothing_any_more(
+def test_a_suspended_leader_changes_nothing_after_it_resumes(
     flowing_lab: FlowingLab,
 ) -> None:
     lab = flowing_lab(3, 24, posts=3000, rate=120)

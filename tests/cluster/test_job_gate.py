@@ -208,11 +208,11 @@ def test_a_malformed_id_is_refused(job_id: str) -> None:
     assert refusal(sealed, job_id=job_id) is RefusalReason.JOB_ID
 
 
-def test_an_envelope_comes_back_as_it_was() -> None:
+def test_an_envelope_survives_a_round_trip() -> None:
     assert open_envelope(KEYS, seal_envelope(KEYS, GOOD)) == GOOD
 
 
-def test_an_order_comes_back_as_it_was() -> None:
+def test_an_order_survives_a_round_trip() -> None:
     order = SessionOrder(3, ((7, 5), (8, 6)))
     assert parse_order(json.loads(json.dumps(encode_order(order)))) == order
 

@@ -131,9 +131,7 @@ def test_the_leaders_record_names_its_host_process_and_term(redis: redis_module.
 
 
 @pytest.mark.parametrize("text", ["", "x", ":", "host:pid:abc", "host:abc"])
-def test_a_malformed_record_of_the_leader_is_shown_as_it_is(
-    redis: redis_module.Redis, text: str
-) -> None:
+def test_a_malformed_leader_record_is_shown_unchanged(redis: redis_module.Redis, text: str) -> None:
     redis.set(keys.TERM, "many")
     redis.set(keys.LEADER, text)
     assert read_leader(redis) == (LeaderRecord(text, None, 0) if text else None)

@@ -81,7 +81,7 @@ def test_a_premium_session_preempts_a_free_one_that_then_waits(flowing_lab: Flow
     assert_clean(verdict)
 
 
-def test_when_most_nodes_are_lost_at_once_placement_holds_and_then_goes_on(
+def test_the_loss_brake_stops_placement_and_releases_it_later(
     flowing_lab: FlowingLab,
 ) -> None:
     lab = flowing_lab(3, 12, rate=60, variables={"AFX_BRAKE_HOLD_SECONDS": "3"})

@@ -40,7 +40,7 @@ def test_ready_nodes_are_ranked_by_load(registry: Registry, redis: redis_module.
     assert redis.zscore(keys.LOAD, "w1") is None
 
 
-def test_a_name_is_taken_while_its_node_may_live(registry: Registry) -> None:
+def test_a_name_stays_taken_while_its_node_may_be_live(registry: Registry) -> None:
     registry.register(identity("one"), IDLE)
     assert not registry.register(identity("two"), IDLE)
     fence(registry, "one")
@@ -83,9 +83,9 @@ def test_a_leader_that_another_redis_process_elected_fences_no_node(registry: Re
     assert fence(registry, "one")
 
 
-@pytest.mark.parametrize(("ending", "told"), [("left", "one"), ("fenced", "")])
+@pytest.mark.parametrize(("ending", "ended"), [("left", "one"), ("fenced", "")])
 def test_only_an_incarnation_that_left_is_known_to_have_ended(
-    registry: Registry, ending: str, told: str
+    registry: Registry, ending: str, ended: str
 ) -> None:
     registry.register(identity("one"), IDLE)
     if ending == "left":
@@ -93,7 +93,7 @@ def test_only_an_incarnation_that_left_is_known_to_have_ended(
     else:
         fence(registry, "one")
     registry.register(identity("two"), IDLE)
-    assert [it.ended for it in registry.all()] == [told]
+    assert [it.ended for it in registry.all()] == [ended]
 
 
 def test_a_later_incarnation_is_not_fenced_for_an_earlier(registry: Registry) -> None:

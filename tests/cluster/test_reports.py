@@ -66,7 +66,7 @@ def test_an_unknown_reason_is_refused() -> None:
     assert refused
 
 
-def test_an_unknown_field_of_a_newer_node_is_dropped_and_told() -> None:
+def test_an_unknown_field_of_a_newer_node_is_dropped_and_reported() -> None:
     read, [refused] = reports.decode("1-1", entry({"kind": "running", **SESSION, "mood": 1}))
     assert read == [Running(**SESSION)]
     assert "mood" in refused.reason

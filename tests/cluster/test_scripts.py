@@ -55,7 +55,7 @@ def test_a_place_is_reserved_until_the_rss_includes_it(
     assert registry.all()[0].assigned == 1
 
 
-def test_ram_is_never_promised_twice(registry: Registry, redis: redis_module.Redis) -> None:
+def test_ram_is_never_reserved_twice(registry: Registry, redis: redis_module.Redis) -> None:
     registry.register(identity(), IDLE)
     answers = place(redis, *((active(number, 1), 400 * MIB) for number in range(1, 5)))
     assert answers == ["OK", "OK", "NOFIT", "NOFIT"]
@@ -68,7 +68,7 @@ def test_no_node_gets_more_sessions_than_it_may(
     assert place(redis, *((active(it, 1), 1) for it in (1, 2, 3))) == ["OK", "OK", "NOFIT"]
 
 
-def test_the_leaders_scripts_are_known() -> None:
+def test_the_list_of_leader_scripts_is_complete() -> None:
     assert FENCED == [
         "fence",
         "forget",
@@ -167,8 +167,8 @@ def test_one_coordinator_leads_and_each_new_one_has_a_higher_term(
     lead = redis.register_script(source("lead"))
     resign = redis.register_script(source("resign"))
 
-    def tried(holder: str, held: int = 0, above: int = 0) -> int:
-        return int(lead(keys=[keys.LEADER, keys.TERM], args=[holder, 5000, held, above]))
+    def tried(holder: str, current: int = 0, above: int = 0) -> int:
+        return int(lead(keys=[keys.LEADER, keys.TERM], args=[holder, 5000, current, above]))
 
     assert [tried("a"), tried("b"), tried("a", 1), tried("b", 1)] == [1, -1, 1, -1]
     assert resign(keys=[keys.LEADER], args=["b"]) == 0

@@ -114,7 +114,7 @@ def test_a_stop_that_is_not_answered_ends_the_node_and_never_just_times_out(
     lab.wait_running(3)
 
 
-def test_a_node_that_stays_silent_after_its_restart_is_cordoned(
+def test_a_node_that_does_not_answer_after_its_restart_is_cordoned(
     silent: tuple[LabCluster, SilentNode], request: pytest.FixtureRequest
 ) -> None:
     lab, node = silent

@@ -77,7 +77,7 @@ def test_a_killed_process_is_dead_before_its_parent_waits_for_it(
         pass
 
 
-def test_a_later_process_of_the_same_pid_is_not_taken_for_it(
+def test_a_later_process_with_the_same_pid_is_not_confused_with_it(
     observer: Witness, process: subprocess.Popen[bytes]
 ) -> None:
     assert observer.dead([node(f"{process.pid}:1")]) == {"one"}
@@ -120,7 +120,7 @@ def test_a_process_that_proc_hides_is_judged_once_it_can_be_seen(
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, errno.EMFILE, errno.ENFILE])
-def test_a_pidfd_that_cannot_be_opened_says_nothing(
+def test_a_pidfd_that_cannot_be_opened_is_no_verdict(
     observer: Witness,
     process: subprocess.Popen[bytes],
     monkeypatch: pytest.MonkeyPatch,

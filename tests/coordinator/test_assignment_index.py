@@ -46,7 +46,7 @@ def test_an_order_that_is_repeated_is_still_unanswered() -> None:
     assert [it.session for it in index.unanswered("assigned", {"w1-1"}, 101.0, 130.0)] == [1]
 
 
-def test_an_answer_is_expected_only_from_when_its_node_was_first_asked_for() -> None:
+def test_the_answer_time_out_starts_with_the_first_order_to_the_node() -> None:
     index = AssignmentIndex([Active(1, "w1", "w1-1", 5, "assigned", 0)])
     assert index.unanswered("assigned", set(), 90.0, 100.0) == []
     assert index.unanswered("assigned", {"w1-1"}, 140.0, 150.0) == []

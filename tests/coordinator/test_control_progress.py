@@ -159,7 +159,7 @@ def test_a_running_node_must_have_acknowledged_it_before_it_is_done(
         ("drain", "draining", "ready"),
     ],
 )
-def test_a_control_that_is_superseded_is_cancelled_and_says_by_what(
+def test_a_superseded_control_is_cancelled_and_names_its_successor(
     kind: str, desired: str, other: str
 ) -> None:
     step = node_step(kind, "sent", desired_state=other, state=desired)
@@ -192,7 +192,7 @@ def test_a_node_that_is_stopping_is_not_cordoned() -> None:
     assert step == Step("failed", "node is stopping")
 
 
-def test_a_drain_waits_for_room_and_says_so() -> None:
+def test_a_drain_waits_for_room_and_reports_it() -> None:
     draining = {"desired_state": "draining", "state": "draining", "acknowledged_state": "draining"}
     step = node_step("drain", "acknowledged", "one", **draining, sessions=5, stuck=3)
     assert step == Step("", "5 sessions left, 3 fit on no other node")
@@ -266,7 +266,7 @@ def test_a_resume_is_done_when_the_session_runs() -> None:
     assert session_step("resume", "requested", desired_state="paused").state == "cancelled"
 
 
-def test_a_move_that_began_under_another_leader_goes_on() -> None:
+def test_a_move_continues_under_a_new_leader() -> None:
     still = {"node": "w1", "state": "running"}
     assert session_step("move", "sent", "w2", **still).state == ""
     assert session_step("move", "sent", "w2", **still, refused="no room").state == "failed"

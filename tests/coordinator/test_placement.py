@@ -11,7 +11,7 @@ MIB = 1024 * 1024
 
 
 def node(name: str, **fields: object) -> Node:
-    held: dict[str, object] = {
+    defaults: dict[str, object] = {
         "name": name,
         "incarnation": f"i-{name}",
         "free_bytes": 1000 * MIB,
@@ -21,7 +21,7 @@ def node(name: str, **fields: object) -> Node:
         "max_sessions": 100,
         "starts": 40,
     }
-    return Node(**{**held, **fields})  # type: ignore[arg-type]
+    return Node(**{**defaults, **fields})  # type: ignore[arg-type]
 
 
 nodes = st.lists(
@@ -71,9 +71,9 @@ def test_every_session_is_placed_or_waits_for_a_reason(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
-    told = [it.session for it in made.placed]
-    told += [*made.full, *made.later, *made.unmatched]
-    assert sorted(told) == [it.session for it in wanted]
+    answered = [it.session for it in made.placed]
+    answered += [*made.full, *made.later, *made.unmatched]
+    assert sorted(answered) == [it.session for it in wanted]
 
 
 @given(requests, nodes)
@@ -110,7 +110,7 @@ def test_a_session_avoids_the_node_where_it_failed() -> None:
     assert plan([request], [node("a", sessions=50), node("b")]).placed[0].node == "a"
 
 
-def test_what_fits_nowhere_is_full_and_what_only_waits_for_tokens_is_later() -> None:
+def test_a_session_without_room_is_full_and_one_without_tokens_is_later() -> None:
     made = plan([PlacementRequest(1, 2000 * MIB), PlacementRequest(2, MIB)], [node("a", starts=0)])
     assert (made.full, made.later) == ((1,), (2,))
 
@@ -150,21 +150,21 @@ def test_free_users_sessions_leave_the_headroom_of_premium_ones(
 
 
 @given(requests, nodes)
-def test_what_is_called_full_fits_nowhere_when_the_plan_is_made(
+def test_a_session_reported_as_full_has_no_room_in_the_plan(
     wanted: list[PlacementRequest], offered: list[Node]
 ) -> None:
     made = plan(wanted, offered)
     after = {it.name: it for it in offered}
     for it in made.placed:
-        held = after[it.node]
+        node = after[it.node]
         after[it.node] = replace(
-            held, free_bytes=held.free_bytes - it.bytes, sessions=held.sessions + 1
+            node, free_bytes=node.free_bytes - it.bytes, sessions=node.sessions + 1
         )
     for session in made.full:
         assert not any(fits(it, wanted[session]) for it in after.values())
 
 
-def test_many_that_fit_nowhere_cost_no_more_than_a_look() -> None:
+def test_many_unschedulable_sessions_cost_one_check_each() -> None:
     offered = [node(f"n{number}", free_bytes=10) for number in range(1000)]
     made = plan([PlacementRequest(number, 20) for number in range(50_000)], offered)
     assert len(made.full) == 50_000

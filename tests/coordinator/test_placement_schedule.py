@@ -14,7 +14,7 @@ def schedule(cool_down: float = 0.2, most: int = 10) -> PlacementSchedule:
     return made
 
 
-def test_a_new_leader_waits_a_cool_down_before_its_first_round() -> None:
+def test_a_new_leader_waits_for_a_cool_down_before_its_first_round() -> None:
     made = PlacementSchedule(100.0, cool_down_seconds=0.2, tick_seconds=0.1, most=10)
     assert made.next_round(100.1, ()) is None
     assert made.next_round(100.2, ()) == ALL
@@ -50,7 +50,7 @@ def test_a_session_that_ended_is_considered_with_the_overflow_after_its_cool_dow
     assert made.next_round(100.8, (7,)) is None
 
 
-def test_a_session_that_cools_down_outlives_the_rounds_in_between() -> None:
+def test_a_session_in_its_cool_down_stays_through_the_rounds_in_between() -> None:
     made = schedule()
     made.note_ended([1], 100.5)
     made.note_ended([2], 100.6)

@@ -22,7 +22,7 @@ waiters = st.lists(st.tuples(st.booleans(), st.floats(0, 2000)), max_size=60).ma
 
 
 @given(waiters, st.integers(0, 20))
-def test_everybody_has_a_turn_and_each_tier_keeps_its_order(
+def test_every_user_gets_turns_and_each_tier_keeps_its_order(
     waiting: list[Waiter], run: int
 ) -> None:
     order = fair_order(waiting, run)
@@ -45,7 +45,7 @@ def test_of_ten_grants_one_goes_to_a_free_session_while_any_waits(
         left -= not premium
 
 
-def test_a_premium_session_overtakes_but_not_whoever_waits_much_longer() -> None:
+def test_a_premium_session_overtakes_only_sessions_that_have_not_waited_much_longer() -> None:
     waiting = [Waiter(1, False, 200), Waiter(2, True, 0), Waiter(3, False, 301)]
     assert fair_order(waiting) == [3, 2, 1]
 
@@ -71,12 +71,12 @@ victims = st.lists(
 
 
 @given(victims, st.integers(0, 40), st.integers(0, 40), st.integers(1, 80), st.integers(1, 5))
-def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
-    held: list[Victim], free_a: int, free_b: int, needed: int, most: int
+def test_the_victims_suffice_are_on_one_node_and_all_are_needed(
+    victims: list[Victim], free_a: int, free_b: int, needed: int, most: int
 ) -> None:
     request = PlacementRequest(1, needed, premium=True)
     nodes = [node("a", free_a, 5, 5), node("b", free_b, 3, 5)]
-    chosen = preemption.choose(request, nodes, held, most)
+    chosen = preemption.choose(request, nodes, victims, most)
     if not chosen:
         return
     assert len(chosen) <= most and len({it.incarnation for it in chosen}) == 1
@@ -92,29 +92,31 @@ def test_the_victims_suffice_are_on_one_node_and_none_is_needless(
 
 
 def test_the_longest_idle_of_equal_victims_goes() -> None:
-    held = [Victim(1, "i-a", 10, 5.0), Victim(2, "i-a", 10, 50.0), Victim(3, "i-b", 10, 70.0)]
+    victims = [Victim(1, "i-a", 10, 5.0), Victim(2, "i-a", 10, 50.0), Victim(3, "i-b", 10, 70.0)]
     nodes = [node("a", 0, 2), node("b", 5, 2, labels=frozenset({"region=eu"}))]
-    assert preemption.choose(PlacementRequest(9, 10, premium=True), nodes, held, 3)[0].session == 3
+    assert (
+        preemption.choose(PlacementRequest(9, 10, premium=True), nodes, victims, 3)[0].session == 3
+    )
     request = PlacementRequest(9, 10, premium=True, requires=frozenset({"region=us"}))
-    assert preemption.choose(request, nodes, held, 3) == ()
+    assert preemption.choose(request, nodes, victims, 3) == ()
 
 
 # --- RAM classes ---------------------------------------------------------------------
 
 
 @given(st.lists(st.lists(st.integers(0, 2000), min_size=4, max_size=4), min_size=12, max_size=20))
-def test_costs_are_found_again_in_what_whole_nodes_use(rows: list[list[int]]) -> None:
+def test_costs_are_recovered_from_the_use_of_whole_nodes(rows: list[list[int]]) -> None:
     true = dict(zip(session_size.CLASSES, (50.0, 200.0, 100.0, 400.0), strict=True))
     counts = [dict(zip(session_size.CLASSES, row, strict=True)) for row in rows]
-    held = [(1000.0 + sum(true[it] * n for it, n in one.items()), one) for one in counts]
-    costs = session_size.fit(held, assumed=256.0, base=1000.0)
-    for it, one in held:
-        told = 1000.0 + sum(costs[c] * n for c, n in one.items())
+    samples = [(1000.0 + sum(true[it] * n for it, n in one.items()), one) for one in counts]
+    costs = session_size.fit(samples, assumed=256.0, base=1000.0)
+    for it, one in samples:
+        estimate = 1000.0 + sum(costs[c] * n for c, n in one.items())
         # Off by no more than the assumption for the few of a class weighs.
-        assert abs(told - it) <= 0.35 * it + 256 * 4 * 50
+        assert abs(estimate - it) <= 0.35 * it + 256 * 4 * 50
 
 
-def test_with_nothing_to_learn_from_the_assumption_holds() -> None:
+def test_without_samples_the_assumed_cost_is_used() -> None:
     assert set(session_size.fit([], 256.0, 0.0).values()) == {256.0}
     many = session_size.fit([(1000 + 5000 * 80, {(False, False): 5000})] * 10, 256.0, 1000.0)
     assert abs(many[False, False] - 80) < 5
@@ -124,7 +126,7 @@ def test_with_nothing_to_learn_from_the_assumption_holds() -> None:
 # --- the brake ------------------------------------------------------------------------
 
 
-def test_a_brake_that_holds_for_no_time_is_none() -> None:
+def test_a_brake_with_zero_duration_holds_nothing() -> None:
     none = Brake(hold=0.0)
     assert brake.braked(none, {"a": 90.0, "b": 99.0, "c": 100.0}, 2, 100.0) == none
     assert brake.rate(none, 100.0) == 1.0
@@ -134,9 +136,9 @@ def test_a_few_deaths_do_not_brake_and_most_at_once_do() -> None:
     calm = Brake()
     assert brake.braked(calm, {"a": 100.0}, 1, 100.0) == calm
     assert brake.braked(calm, {"a": 99.0, "b": 100.0}, 2, 100.0) == calm
-    held = brake.braked(calm, {"a": 90.0, "b": 99.0, "c": 100.0}, 2, 100.0)
-    assert brake.is_held(held, 129.0) and not brake.is_held(held, 131.0)
-    assert [brake.rate(held, it) for it in (110.0, 131.0, 200.0)] == [0.0, 0.1, 1.0]
+    brake_ = brake.braked(calm, {"a": 90.0, "b": 99.0, "c": 100.0}, 2, 100.0)
+    assert brake.is_held(brake_, 129.0) and not brake.is_held(brake_, 131.0)
+    assert [brake.rate(brake_, it) for it in (110.0, 131.0, 200.0)] == [0.0, 0.1, 1.0]
 
 
 def test_losses_older_than_the_window_are_forgotten() -> None:
@@ -150,12 +152,12 @@ def test_deaths_far_apart_do_not_brake() -> None:
 
 @given(st.dictionaries(st.text(max_size=3), st.floats(0, 100), max_size=8), st.integers(0, 5))
 def test_the_brake_lets_go_by_itself(lost: dict[str, float], live: int) -> None:
-    held = Brake()
+    brake_ = Brake()
     now = 100.0
     for _ in range(400):
-        held = brake.braked(held, lost, live, now)
+        brake_ = brake.braked(brake_, lost, live, now)
         now += 0.5
-    assert brake.rate(held, now) == 1.0
+    assert brake.rate(brake_, now) == 1.0
 
 
 # --- rebalancing ------------------------------------------------------------------------
@@ -166,7 +168,7 @@ def test_the_brake_lets_go_by_itself(lost: dict[str, float], live: int) -> None:
     st.integers(1, 10),
     st.integers(1, 20),
 )
-def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
+def test_a_round_reduces_the_imbalance_within_its_limit_of_moves(
     loads: list[tuple[int, int]], size: int, most: int
 ) -> None:
     nodes = [
@@ -185,21 +187,21 @@ def test_a_round_makes_the_nodes_more_even_and_moves_no_more_than_it_may(
     after = {it.name: it for it in nodes}
     for it in moves:
         for name, sign in ((it.source, -1), (it.target, 1)):
-            held = after[name]
+            before = after[name]
             after[name] = NodeLoad(
-                held.name,
-                held.incarnation,
-                held.used_bytes + sign * size,
-                held.capacity_bytes,
-                held.sessions + sign,
-                held.max_sessions,
+                before.name,
+                before.incarnation,
+                before.used_bytes + sign * size,
+                before.capacity_bytes,
+                before.sessions + sign,
+                before.max_sessions,
             )
     assert all(it.sessions <= it.max_sessions for it in after.values())
     fullest = max(it.used_bytes / it.capacity_bytes for it in nodes)
     assert all(it.used_bytes / it.capacity_bytes <= fullest for it in after.values())
 
 
-def test_even_nodes_are_left_alone_and_hysteresis_ends_in_between() -> None:
+def test_balanced_nodes_get_no_moves_and_hysteresis_ends_in_between() -> None:
     def pair(a: int, b: int) -> list[NodeLoad]:
         return [NodeLoad("a", "ia", a, 100, a, 99), NodeLoad("b", "ib", b, 100, b, 99)]
 
@@ -216,7 +218,7 @@ def test_the_budget_bounds_a_round_and_an_hour() -> None:
     assert rebalance.budget(100_000, 1990) == 10
 
 
-def test_a_session_goes_only_where_its_labels_are() -> None:
+def test_a_session_is_placed_only_on_nodes_with_its_labels() -> None:
     nodes = [
         NodeLoad("a", "ia", 90, 100, 9, 99),
         NodeLoad("b", "ib", 0, 100, 0, 99),

@@ -37,7 +37,7 @@ def test_a_report_of_another_epoch_changes_nothing(harness: TermHarness) -> None
     assert not trouble(session)
 
 
-def test_a_failed_session_waits_and_says_how_often_it_has_failed(harness: TermHarness) -> None:
+def test_a_failed_session_waits_and_shows_its_number_of_failures(harness: TermHarness) -> None:
     session = started(harness)
     harness.report_failure(session)
     harness.until(lambda: not assignments.active())
@@ -85,7 +85,7 @@ def test_a_new_term_reads_on_where_the_last_one_ended(harness: TermHarness) -> N
     assert trouble(session) == "Telegram refused a request"
 
 
-def test_texts_that_nothing_can_store_are_quarantined(harness: TermHarness) -> None:
+def test_texts_that_no_database_can_store_are_quarantined(harness: TermHarness) -> None:
     """Half a surrogate pair has no UTF-8 form; PostgreSQL refuses NUL."""
     session = started(harness)
     [active] = assignments.active()
@@ -177,7 +177,7 @@ def test_a_death_that_a_node_of_the_same_machine_saw_is_believed_at_once(
     ],
     ids=str,
 )
-def test_a_death_that_the_witness_cannot_have_seen_fences_nobody_and_is_quarantined(
+def test_a_death_that_the_witness_cannot_have_seen_is_quarantined_and_fences_no_node(
     harness: TermHarness, forged: dict[str, str]
 ) -> None:
     """It is another incarnation, the node itself, elsewhere, or not registered."""

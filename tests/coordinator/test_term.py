@@ -38,7 +38,7 @@ def test_a_session_that_is_paused_or_removed_leaves_the_overflow(harness: TermHa
     harness.until(lambda: queue.ids() == {three} and harness.overflow() == {f"overflow-{three}"})
 
 
-def test_a_node_that_redis_has_lost_gets_no_more_than_it_may_have(harness: TermHarness) -> None:
+def test_a_node_that_redis_has_lost_gets_no_more_than_its_capacity(harness: TermHarness) -> None:
     """It registers again in the same term, and seems to be empty."""
     node = harness.add_node("w1", 3)
     first = add("alice", 2)
@@ -52,7 +52,7 @@ def test_a_node_that_redis_has_lost_gets_no_more_than_it_may_have(harness: TermH
     assert view.assigned == 3
 
 
-def test_a_session_is_ordered_to_start_and_runs_when_its_node_says_so(
+def test_a_session_counts_as_running_when_its_node_reports_it(
     harness: TermHarness,
 ) -> None:
     harness.add_node("w1")
@@ -68,7 +68,7 @@ def test_a_session_is_ordered_to_start_and_runs_when_its_node_says_so(
     }
 
 
-def test_a_paused_session_is_stopped_and_its_place_is_free_when_its_node_says_so(
+def test_the_place_of_a_paused_session_is_free_when_its_node_reports_the_stop(
     harness: TermHarness,
 ) -> None:
     harness.add_node("w1")
@@ -163,7 +163,7 @@ def test_a_node_that_never_answers_an_order_is_restarted(harness: TermHarness) -
     assert len(harness.sent("start", session)) > 1
 
 
-def test_room_for_a_move_is_given_back_when_the_session_is_paused_meanwhile(
+def test_the_reservation_of_a_move_is_released_when_the_session_is_paused(
     harness: TermHarness,
 ) -> None:
     harness.add_node("w1")

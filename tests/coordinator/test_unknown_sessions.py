@@ -82,7 +82,7 @@ def test_a_paused_session_that_sql_has_lost_is_stopped(harness: TermHarness) -> 
     assert not assignments.active()
 
 
-def test_what_is_known_is_not_stopped_by_an_inventory(harness: TermHarness) -> None:
+def test_an_inventory_does_not_stop_a_known_session(harness: TermHarness) -> None:
     harness.add_node("w1")
     made = add("alice", 3)
     harness.until(lambda: running() == set(made))

@@ -93,16 +93,16 @@ def test_what_is_written_is_read_back(rules: list[RuleDoc]) -> None:
 
 @given(docs, docs, st.booleans())
 def test_a_diff_leads_from_one_set_to_the_other(
-    wanted: list[RuleDoc], held: list[RuleDoc], prune: bool
+    wanted: list[RuleDoc], current: list[RuleDoc], prune: bool
 ) -> None:
-    after = {it.path: it for it in held}
-    for it in diff(wanted, held, prune=prune):
+    after = {it.path: it for it in current}
+    for it in diff(wanted, current, prune=prune):
         assert it.before == after.get(it.path)
         if it.after is None:
             del after[it.path]
         else:
             after[it.path] = it.after
-    expected = {} if prune else {it.path: it for it in held}
+    expected = {} if prune else {it.path: it for it in current}
     assert after == expected | {it.path: it for it in wanted}
     assert diff(list(after.values()), after.values(), prune=True) == []
 

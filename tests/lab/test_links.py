@@ -68,7 +68,7 @@ def test_a_slow_link_delays_both_ways(link: BadLink) -> None:
         assert time.monotonic() - begun >= 0.4
 
 
-def test_a_cut_link_delivers_what_was_in_flight_when_it_is_mended(link: BadLink) -> None:
+def test_a_cut_link_delivers_its_data_in_flight_after_the_repair(link: BadLink) -> None:
     with socket.create_connection(link.address, timeout=0.3) as client:
         call(client, b"x")
         link.cut()

@@ -30,7 +30,7 @@ def test_the_delay_doubles_with_each_early_end_up_to_the_longest() -> None:
     assert [it.delay_seconds for it in found if isinstance(it, Restart)] == [0.5, 1.0, 2.0, 3.0]
 
 
-def test_a_process_that_ends_early_five_times_in_a_row_is_given_up() -> None:
+def test_a_process_that_fails_five_times_in_a_row_is_not_restarted() -> None:
     assert decisions([1.0] * 9)[-1] == GiveUp(5)
     assert len(decisions([1.0] * 9)) == 5
 
@@ -45,7 +45,7 @@ def test_a_process_that_runs_stably_each_time_is_restarted_for_ever(ran: list[fl
 
 
 @given(st.lists(seconds, max_size=60))
-def test_a_process_is_given_up_exactly_at_the_fifth_early_end_in_a_row(ran: list[float]) -> None:
+def test_the_fifth_early_failure_in_a_row_is_the_last(ran: list[float]) -> None:
     found = decisions(ran)
     row = 0
     for it, decision in zip(ran, found, strict=False):

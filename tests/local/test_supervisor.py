@@ -63,7 +63,7 @@ def test_a_service_that_ended_is_restarted_after_the_delay_with_one_message() ->
     assert setup.lines == ["w1 was killed; it is restarted in 1 s"]
 
 
-def test_a_service_that_keeps_ending_ends_the_supervisor_with_one_sentence() -> None:
+def test_a_service_that_keeps_failing_ends_the_supervisor_with_one_sentence() -> None:
     service = FakeService()
     setup = Setup(service, FakeService("w2"))
     service.end = Ending("ended with exit code 1")
@@ -77,7 +77,7 @@ def test_a_service_that_keeps_ending_ends_the_supervisor_with_one_sentence() -> 
         setup.check_at(6)
 
 
-def test_the_ends_of_different_services_are_counted_apart() -> None:
+def test_failures_of_different_services_are_counted_separately() -> None:
     services = [FakeService(f"w{number}") for number in range(6)]
     setup = Setup(*services)
     for it in services:
@@ -115,7 +115,7 @@ def test_a_request_to_stop_ends_the_run() -> None:
     setup.supervisor.run()
 
 
-def test_a_private_redis_that_died_is_seen_and_started_again(home: Path) -> None:
+def test_a_private_redis_that_died_is_detected_and_restarted(home: Path) -> None:
     service = RedisService(home)
     service.start()
     assert service.ending() is None

@@ -127,7 +127,7 @@ def test_a_second_sandbox_in_one_home_is_refused(home: Path) -> None:
 
 
 @pytest.mark.faults
-def test_a_node_that_keeps_dying_ends_up_with_one_sentence(up: Up) -> None:
+def test_afx_up_ends_with_one_sentence_when_a_node_keeps_failing(up: Up) -> None:
     up.wait("the cluster is complete", up.is_complete)
     until = time.monotonic() + 60
     while up.process.poll() is None and time.monotonic() < until:

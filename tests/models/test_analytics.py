@@ -34,7 +34,7 @@ def rolled(now: datetime, most: int = 1000) -> None:
         pass
 
 
-def test_samples_become_minutes_and_these_hours(database: Any) -> None:
+def test_samples_are_rolled_up_to_minutes_and_minutes_to_hours(database: Any) -> None:
     for second in range(0, 7200, 20):
         sample("w1", NOON + timedelta(seconds=second), rss=second, forwarded=2)
     rolled(NOON + 3 * HOUR)
@@ -45,7 +45,7 @@ def test_samples_become_minutes_and_these_hours(database: Any) -> None:
     assert (hour.samples, hour.rss, hour.rss_max, hour.forwarded) == (180, 1790, 3580, 360)
 
 
-def test_rolling_up_in_small_batches_or_twice_comes_to_the_same(database: Any) -> None:
+def test_rolling_up_in_small_batches_or_twice_gives_the_same_rows(database: Any) -> None:
     for second in range(0, 600, 10):
         for worker in ("w1", "w2"):
             sample(worker, NOON + timedelta(seconds=second))
@@ -58,7 +58,7 @@ def test_rolling_up_in_small_batches_or_twice_comes_to_the_same(database: Any) -
     assert total == 120
 
 
-def test_a_minute_that_may_still_grow_is_left_alone(database: Any) -> None:
+def test_an_incomplete_minute_is_not_rolled_up(database: Any) -> None:
     sample("w1", NOON)
     rolled(NOON + timedelta(seconds=65))
     assert spans() == {0: 1}
@@ -74,8 +74,8 @@ def test_a_summary_is_the_same_before_and_after_the_roll_up(database: Any) -> No
     before = analytics.summary(NOON, end)
     rolled(end + HOUR)
     after = analytics.summary(NOON, end)
-    for held in (before, after):
-        for it in held:
+    for rows in (before, after):
+        for it in rows:
             # What is left of it is a mean of whole numbers of whole numbers.
             del it["rss"], it["last"]
     assert after == before
@@ -95,24 +95,24 @@ def test_a_series_is_read_by_pages(database: Any) -> None:
     assert (len(page.rows), len(rest.rows), rest.next) == (6, 4, None)
     assert analytics.series(NOON, end, span=60).rows == []
     for limit in (1, 2, 3, 7, 100):
-        held = paging.every(lambda after, _: analytics.series(NOON, end, after=after, limit=limit))  # noqa: B023
-        assert len({(it["worker"], it["at"]) for it in held}) == 20
+        rows = paging.every(lambda after, _: analytics.series(NOON, end, after=after, limit=limit))  # noqa: B023
+        assert len({(it["worker"], it["at"]) for it in rows}) == 20
 
 
-def test_a_series_goes_on_from_coarse_rows_to_fine_ones(database: Any) -> None:
+def test_a_series_continues_from_coarse_rows_to_fine_ones(database: Any) -> None:
     for second in range(0, 3600, 10):
         sample("w1", NOON + timedelta(seconds=second))
     rolled(NOON + timedelta(minutes=45, seconds=10))
     end = NOON + HOUR
     for limit in (1, 50, 1000):
-        held = list(
+        rows = list(
             paging.every(lambda after, _: analytics.series(NOON, end, after=after, limit=limit))  # noqa: B023
         )
-        assert [it["span"] for it in held] == [60] * 45 + [0] * 90
-        assert sum(it["samples"] for it in held) == 360
+        assert [it["span"] for it in rows] == [60] * 45 + [0] * 90
+        assert sum(it["samples"] for it in rows) == 360
 
 
-def test_what_is_old_goes_once_it_is_rolled_up(database: Any) -> None:
+def test_old_samples_are_deleted_after_their_roll_up(database: Any) -> None:
     for second in range(0, 7200, 60):
         sample("w1", NOON + timedelta(seconds=second))
     keep = Retention(timedelta(minutes=30), timedelta(days=1), timedelta(days=2))

@@ -27,7 +27,7 @@ def test_a_paused_session_is_not_placed_and_is_to_be_stopped(ids: list[int]) -> 
     assert assignments.undesired() == []
 
 
-def test_a_session_whose_rules_changed_is_to_be_started_anew(ids: list[int]) -> None:
+def test_a_session_whose_rules_changed_is_restarted(ids: list[int]) -> None:
     [placed] = [it for it in placing.unplaced(10) if it.id == ids[0]]
     with base.transaction():
         assignments.create_many(
@@ -38,7 +38,7 @@ def test_a_session_whose_rules_changed_is_to_be_started_anew(ids: list[int]) -> 
     assert [it.session for it in assignments.undesired()] == [ids[0]]
 
 
-def test_what_required_labels_change_is_placed_anew(ids: list[int]) -> None:
+def test_a_session_whose_required_labels_changed_is_placed_again(ids: list[int]) -> None:
     with base.transaction():
         assignments.create_many([Active(ids[0], "w1", "one", 1, "assigned", revision=2)])
     assert assignments.undesired() == []
@@ -67,7 +67,7 @@ def test_an_assignment_that_has_ended_does_not_run_again(ids: list[int]) -> None
     assert [it.state for it in assignments.active()] == ["assigned"]
 
 
-def test_a_step_that_was_taken_already_changes_nothing(ids: list[int]) -> None:
+def test_a_repeated_step_changes_nothing(ids: list[int]) -> None:
     assign(ids[0])
     for _ in range(2):
         with base.transaction():
@@ -102,7 +102,7 @@ def test_old_assignments_go_but_the_last_one_of_a_session(ids: list[int]) -> Non
     assert [it["epoch"] for it in assignments.history(sessions.find("s0")).rows] == [3]
 
 
-def test_of_two_writers_at_once_one_gives_the_session_away(ids: list[int]) -> None:
+def test_of_two_concurrent_writers_one_places_the_session(ids: list[int]) -> None:
     given: list[int] = []
 
     def give_it(number: int) -> None:

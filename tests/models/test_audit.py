@@ -22,7 +22,7 @@ def log(database: Any) -> Any:
     return database
 
 
-def test_a_log_that_nobody_touched_is_whole(log: Any) -> None:
+def test_an_unchanged_log_verifies(log: Any) -> None:
     verdict = audit.verify([KEY])
     assert (verdict.entries, verdict.faults) == (6, ())
     assert audit.verify([b"new", KEY], seen=audit.head()).faults == ()
@@ -37,7 +37,7 @@ def test_the_database_refuses_to_change_or_remove_entries(log: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "fault"),
     [
         ("UPDATE audit_log SET actor = 'you' WHERE id = 3", "entry 3 was changed"),
         ("UPDATE audit_log SET details = '{}' WHERE id = 6", "entry 6 was changed"),
@@ -49,11 +49,11 @@ def test_the_database_refuses_to_change_or_remove_entries(log: Any) -> None:
         ("UPDATE audit_log SET id = 6 - id WHERE id = 6", "entry"),
     ],
 )
-def test_an_entry_that_was_changed_or_removed_shows(log: Any, statement: str, told: str) -> None:
+def test_an_entry_that_was_changed_or_removed_shows(log: Any, statement: str, fault: str) -> None:
     with unguarded(log):
         base.execute(statement)
     faults = audit.verify([KEY]).faults
-    assert faults and told in faults[0]
+    assert faults and fault in faults[0]
 
 
 def test_another_key_is_one_fault_and_not_one_for_each_entry(log: Any) -> None:
@@ -77,7 +77,7 @@ def test_entries_that_changed_places_show(log: Any) -> None:
     assert audit.verify([KEY]).faults
 
 
-def test_an_end_that_was_cut_off_shows_to_whoever_noted_the_head(log: Any) -> None:
+def test_a_truncation_is_found_with_a_recorded_head(log: Any) -> None:
     seen = audit.head()
     digest = AuditEntry.get_by_id(4).digest
     with unguarded(log):
@@ -90,12 +90,12 @@ def test_an_end_that_was_cut_off_shows_to_whoever_noted_the_head(log: Any) -> No
     assert "not the one that was noted" in audit.verify([KEY], seen=seen).faults[0]
 
 
-def test_nobody_forges_an_entry_without_the_key(log: Any) -> None:
+def test_an_entry_cannot_be_forged_without_the_key(log: Any) -> None:
     audit.append("me", "user.add", "user/x", {}, b"another")
     assert "entry 7" in audit.verify([KEY]).faults[0]
 
 
-def test_what_is_undone_leaves_no_entry_and_no_gap(log: Any) -> None:
+def test_a_rolled_back_change_leaves_no_entry_and_no_gap(log: Any) -> None:
     with base.transaction(keep=False):
         audit.append("me", "user.add", "user/x", {}, KEY)
     audit.append("me", "user.add", "user/y", {}, KEY)
@@ -113,7 +113,7 @@ def test_writers_at_once_make_one_chain(log: Any) -> None:
     assert (verdict.entries, verdict.faults) == (46, ())
 
 
-def test_entries_are_listed_by_who_and_what(log: Any) -> None:
+def test_entries_are_filtered_by_actor_and_action(log: Any) -> None:
     audit.append("you", "session.pause", "session/main", {"control": 1}, KEY)
     assert [it["id"] for it in audit.listing(limit=3).rows] == [7, 6, 5]
     assert [it["id"] for it in audit.listing(before=6, limit=1).rows] == [5]

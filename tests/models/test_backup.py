@@ -49,9 +49,9 @@ def contents() -> dict[str, list[Any]]:
 
 def test_a_restored_database_holds_what_the_backup_does(filled: Any, home: Path) -> None:
     before = contents()
-    held = backup.write(home / "b.gz", quiet)
+    written = backup.write(home / "b.gz", quiet)
     assert (home / "b.gz").stat().st_mode & 0o777 == 0o600
-    assert held.tables["sessions"] == 2 and held.rows == backup.check(home / "b.gz").rows
+    assert written.tables["sessions"] == 2 and written.rows == backup.check(home / "b.gz").rows
     users.create("later")
     with unguarded(filled):
         base.execute("DELETE FROM audit_log")
@@ -61,7 +61,7 @@ def test_a_restored_database_holds_what_the_backup_does(filled: Any, home: Path)
     tasks.create(NewTask("export"))
 
 
-def test_after_a_restore_nothing_runs_and_no_epoch_comes_again(filled: Any, home: Path) -> None:
+def test_after_a_restore_nothing_runs_and_no_epoch_is_reused(filled: Any, home: Path) -> None:
     backup.write(home / "b.gz", quiet)
     high = [cluster.begin_generation(term) for term in (4, 5, 6)][-1]
     sessions.create_many(users.find("alice"), [NewSession("third", "z")])

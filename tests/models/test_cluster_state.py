@@ -1,20 +1,14 @@
-"""The generation of a leader, its fence and what it stores; on SQLite and on Postgres."""
+"""The generation of a leader, its fence and its read position; on SQLite and on Postgres."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from afx.errors import ConfigError, FencedError, UnreachableError
-from models import base, tables
-from models.storage import (
-    assignments,
-    cluster,
-    users,
-)
+from afx.errors import FencedError
+from models import base
+from models.storage import assignments, cluster
 from models.storage.assignments import Active
 
 
@@ -28,7 +22,7 @@ def test_only_the_newest_leader_writes(ids: list[int]) -> None:
         cluster.hold(7)
 
 
-def test_two_leaders_never_begin_with_one_term(database: Any) -> None:
+def test_two_leaders_never_start_with_the_same_term(database: Any) -> None:
     """A Redis that failed over may have elected both with the same number."""
     assert cluster.begin_generation(7) == 1
     with pytest.raises(FencedError):
@@ -65,28 +59,10 @@ def test_how_far_reports_were_read_is_kept_with_what_they_said(ids: list[int]) -
     assert cluster.reports_read("one") == "17-3"
 
 
-def test_how_far_reports_were_read_means_nothing_in_another_redis(ids: list[int]) -> None:
+def test_the_read_position_of_reports_is_invalid_in_another_redis(ids: list[int]) -> None:
     with base.transaction():
         cluster.set_reports_read("one", "17-3")
     assert cluster.reports_read("two") == "0"
     with base.transaction():
         cluster.set_reports_read("two", "4-0")
     assert (cluster.reports_read("two"), cluster.reports_read("one")) == ("4-0", "0")
-
-
-def test_an_instant_comes_back_as_it_was(database: Any) -> None:
-    at = datetime(2026, 3, 29, 2, 30, 0, 123456, UTC)
-    tables.User.create(name="then", created_at=at)
-    assert users.find("then").created_at == at
-    with pytest.raises(ValueError, match="naive"):
-        tables.User.create(name="naive", created_at=datetime(2026, 1, 1))  # noqa: DTZ001
-
-
-def test_a_database_of_another_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match="postgresql"):
-        base.open_database("mysql://x/y")
-
-
-def test_a_database_that_does_not_answer_is_told_in_words(home: Path) -> None:
-    with pytest.raises(UnreachableError, match="AFX_DATABASE_URL"):
-        base.open_database(f"sqlite:///{home}/missing/afx.db")

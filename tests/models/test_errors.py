@@ -93,7 +93,7 @@ def test_a_path_that_cannot_be_opened_is_named(home: Path) -> None:
         (psycopg.OperationalError, UnreachableError, "does not answer"),
     ],
 )
-def test_each_known_postgres_state_has_its_sentence(
+def test_each_known_postgres_state_has_its_message(
     raised: type[psycopg.Error], kind: type[AfxError], words: str
 ) -> None:
     error = of_postgres(raised)

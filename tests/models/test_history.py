@@ -52,14 +52,14 @@ def test_no_task_is_claimed_twice_by_nodes_at_once(database: Any) -> None:
     assert len(claimed) == len(set(claimed)) == 40
 
 
-def test_a_task_goes_from_its_queue_to_its_result(database: Any) -> None:
+def test_a_task_moves_from_its_queue_to_its_result(database: Any) -> None:
     number = tasks.create(NewTask("export", arguments={"chat": "@a"})).id
     tasks.claim("w1", "one", 1)
     tasks.note_progress(number, 0.5)
     assert (tasks.get(number)["state"], tasks.get(number)["progress"]) == ("running", 0.5)
     tasks.succeed(number, {"rows": 3})
-    held = tasks.get(number)
-    assert (held["state"], held["result"], held["arguments"]) == (
+    task = tasks.get(number)
+    assert (task["state"], task["result"], task["arguments"]) == (
         "succeeded",
         {"rows": 3},
         {"chat": "@a"},
@@ -68,7 +68,7 @@ def test_a_task_goes_from_its_queue_to_its_result(database: Any) -> None:
     assert tasks.get(number)["progress"] == 1.0
 
 
-def test_a_task_is_tried_again_until_its_attempts_are_used(database: Any) -> None:
+def test_a_task_is_retried_until_its_attempts_are_used(database: Any) -> None:
     number = tasks.create(NewTask("export", max_attempts=2)).id
     tasks.claim("w1", "one", 1)
     assert tasks.try_again(number, "flood", timedelta(0))
@@ -79,14 +79,14 @@ def test_a_task_is_tried_again_until_its_attempts_are_used(database: Any) -> Non
     assert (tasks.get(number)["state"], tasks.get(number)["attempts"]) == ("queued", 0)
 
 
-def test_a_task_that_rests_is_not_claimed(database: Any) -> None:
+def test_a_delayed_task_is_not_claimed(database: Any) -> None:
     number = tasks.create(NewTask("export")).id
     tasks.claim("w1", "one", 1)
     tasks.try_again(number, "flood", timedelta(hours=1))
     assert tasks.claim("w1", "one", 1) == []
 
 
-def test_what_ran_on_a_dead_node_is_queued_anew(database: Any) -> None:
+def test_tasks_of_a_dead_node_are_queued_again(database: Any) -> None:
     numbers = [tasks.create(NewTask("export")).id for _ in range(2)]
     tasks.claim("w1", "one", 1)
     tasks.claim("w2", "two", 1)
@@ -109,7 +109,7 @@ def _refused() -> None:
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(sorted(TASK_STEPS)), max_size=8))
-def test_no_order_of_steps_leads_a_task_where_it_may_not_go(
+def test_no_sequence_of_steps_breaks_the_task_state_machine(
     database: Any, steps: list[str]
 ) -> None:
     tables.WorkerTask.delete().execute()
@@ -210,7 +210,7 @@ def test_a_subject_has_only_its_own_controls(database: Any) -> None:
             controls.request(kind=kind, subject=subject, actor="me")
 
 
-def test_subjects_come_back_as_they_were_and_are_told_apart(database: Any) -> None:
+def test_subjects_are_stored_unchanged_and_distinguished(database: Any) -> None:
     [session_id] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
     subjects = [NodeSubject("w1"), CoordinatorsSubject()]
     for subject in subjects:
@@ -227,7 +227,7 @@ def test_subjects_come_back_as_they_were_and_are_told_apart(database: Any) -> No
     assert controls.open_ones()[-1].target == "w3"
 
 
-def test_a_control_outlives_its_session_and_is_not_taken_for_another(database: Any) -> None:
+def test_a_control_outlives_its_session_and_is_not_confused_with_another(database: Any) -> None:
     [session_id] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
     controls.request(kind="remove", subject=SessionSubject(session_id), actor="me")
     tables.Session.delete().execute()
@@ -247,8 +247,8 @@ def test_an_unfinished_control_may_be_forced(database: Any) -> None:
     number = request("recycle", "w1").id
     assert not controls.get(number)["forced"]
     controls.force(number, "node does not answer")
-    held = controls.get(number)
-    assert (held["forced"], held["note"]) == (True, "node does not answer")
+    control = controls.get(number)
+    assert (control["forced"], control["note"]) == (True, "node does not answer")
     controls.mark_done(number)
     with pytest.raises(UsageError, match="finished"):
         controls.force(number, "again")
@@ -274,7 +274,7 @@ def test_controls_are_listed_by_node_and_by_whether_they_are_open(database: Any)
 # --- scaling events and tokens ------------------------------------------------------------
 
 
-def test_a_recommendation_is_written_down_when_it_changes(database: Any) -> None:
+def test_a_recommendation_is_recorded_when_it_changes(database: Any) -> None:
     def record(decision: str, desired: int) -> bool:
         return scaling.record(decision, current=2, desired=desired, reason="RAM", figures={"a": 1})
 
@@ -297,10 +297,10 @@ def test_a_token_is_valid_until_it_expires_or_is_revoked(database: Any) -> None:
     now = base.utc_now()
     tokens.create("ci", "a" * 64, ["read"])
     tokens.create("old", "b" * 64, ["read"], now - timedelta(seconds=1))
-    held = tokens.by_digest("a" * 64)
-    assert held and held["scopes"] == ["read"]
+    token = tokens.by_digest("a" * 64)
+    assert token and token["scopes"] == ["read"]
     assert tokens.by_digest("b" * 64) is tokens.by_digest("c" * 64) is None
-    tokens.note_used([held["id"]])
+    tokens.note_used([token["id"]])
     tokens.revoke("ci")
     assert tokens.by_digest("a" * 64) is None
     row = tokens.listing().rows[0]

@@ -32,5 +32,5 @@ def test_a_method_is_documented_typed_and_tested(module: str, name: str, functio
     assert signature.return_annotation is not inspect.Signature.empty
 
 
-def test_there_are_as_many_as_the_customer_asked_for() -> None:
+def test_there_are_as_many_tables_as_the_customer_asked_for() -> None:
     assert len(METHODS) >= 44

@@ -34,12 +34,12 @@ def test_premium_sessions_come_first(ids: list[int]) -> None:
     assert next(iter(placing.unplaced(10))).id == gold
 
 
-def test_a_session_without_a_rule_has_nothing_to_do(ids: list[int]) -> None:
+def test_a_session_without_a_rule_is_not_placed(ids: list[int]) -> None:
     sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
     assert [it.id for it in placing.unplaced(10)] == ids
 
 
-def test_a_failed_session_rests_before_it_is_tried_again(ids: list[int]) -> None:
+def test_a_failed_session_waits_before_it_is_retried(ids: list[int]) -> None:
     with base.transaction():
         troubles.note_failures([Failure(ids[0], "no way", 1.0)])
     assert [it.id for it in placing.unplaced(10)] == ids[1:]
@@ -48,11 +48,11 @@ def test_a_failed_session_rests_before_it_is_tried_again(ids: list[int]) -> None
     assert [it.id for it in placing.unplaced(10)] == ids
 
 
-def test_a_lost_login_is_not_tried_again(ids: list[int]) -> None:
+def test_a_lost_login_is_not_retried(ids: list[int]) -> None:
     with base.transaction():
         troubles.note_lost_logins([(ids[0], "login lost: AuthKeyDuplicated")])
-    held = sessions.listing().rows[0]
-    assert (held["desired_state"], held["trouble"]) == ("paused", "login lost: AuthKeyDuplicated")
+    row = sessions.listing().rows[0]
+    assert (row["desired_state"], row["trouble"]) == ("paused", "login lost: AuthKeyDuplicated")
 
 
 def test_a_session_that_fails_again_and_again_is_in_quarantine(ids: list[int]) -> None:
@@ -60,21 +60,21 @@ def test_a_session_that_fails_again_and_again_is_in_quarantine(ids: list[int]) -
         with base.transaction():
             troubles.note_failures([Failure(ids[0], f"no way ({times} times in a row)", 1.0)])
     assert troubles.failure_counts(ids[:2]) == {ids[0]: 7, ids[1]: 0}
-    held = sessions.describe(sessions.find("s0"))
-    assert (held["state"], held["trouble"]) == ("quarantined", "no way (7 times in a row)")
+    row = sessions.describe(sessions.find("s0"))
+    assert (row["state"], row["trouble"]) == ("quarantined", "no way (7 times in a row)")
     [row] = sessions.listing(SessionFilter(state="quarantined")).rows
     assert row["name"] == "s0"
     sessions.set_desired_state(sessions.find("s0"), "running")
     assert sessions.describe(sessions.find("s0"))["state"] == "unplaced"
 
 
-def test_placement_may_look_at_some_sessions_only(ids: list[int]) -> None:
+def test_placement_may_be_limited_to_some_sessions(ids: list[int]) -> None:
     assert [it.id for it in placing.unplaced(10, ids[1:])] == ids[1:]
     assert [(it.id, it.name, it.login) for it in logins.of_sessions(ids[:1])] == [
         (ids[0], "s0", "sealed")
     ]
-    held = placing.standing(ids)[ids[0]]
-    assert (held.desired_state, held.removing, held.has_rule, held.waits) == (
+    standing = placing.standing(ids)[ids[0]]
+    assert (standing.desired_state, standing.removing, standing.has_rule, standing.waits) == (
         "running",
         False,
         True,
@@ -88,13 +88,13 @@ def test_traits_tell_where_a_session_fits(ids: list[int]) -> None:
     sessions.set_requires(sessions.find("gold"), {"region": "eu"})
     with base.transaction():
         placing.note_active([it])
-    held = placing.traits([it, ids[0]])
-    assert held[it] == placing.Traits(True, True, frozenset({"region=eu"}))
-    assert held[ids[0]] == placing.Traits(False, False, frozenset())
+    traits = placing.traits([it, ids[0]])
+    assert traits[it] == placing.Traits(True, True, frozenset({"region=eu"}))
+    assert traits[ids[0]] == placing.Traits(False, False, frozenset())
     assert placing.labels_of(None) == frozenset()
 
 
-def test_running_sessions_are_told_with_their_rest(ids: list[int]) -> None:
+def test_running_sessions_are_listed_with_their_cool_down(ids: list[int]) -> None:
     for it in ids:
         assign(it)
     with base.transaction():
@@ -108,7 +108,7 @@ def test_running_sessions_are_told_with_their_rest(ids: list[int]) -> None:
     assert placing.moved_within(timedelta(hours=-1)) == 0
 
 
-def test_everybody_who_wants_a_place_has_a_turn(ids: list[int]) -> None:
+def test_every_session_that_waits_for_placement_gets_a_turn(ids: list[int]) -> None:
     more = sessions.create_many(
         users.create("bob", "premium"),
         [NewSession(f"gold{number}", "sealed") for number in range(3)],
@@ -128,14 +128,14 @@ def test_waiting_sessions_keep_their_place_and_count_attempts(ids: list[int]) ->
     for _ in range(3):
         with base.transaction():
             queue.put_many([(ids[0], "all nodes are full")])
-    [held] = queue.listing().rows
-    assert (held["name"], held["attempts"]) == ("s0", 3)
+    [row] = queue.listing().rows
+    assert (row["name"], row["attempts"]) == ("s0", 3)
     with base.transaction():
         queue.remove_many(ids)
     assert queue.count() == 0
 
 
-def test_who_wants_no_place_any_more_is_found_among_those_that_wait(ids: list[int]) -> None:
+def test_sessions_that_need_no_place_are_found_in_the_overflow(ids: list[int]) -> None:
     queue.put_many([(it, "all nodes are full") for it in ids])
     assert queue.ids() == set(ids)
     assert queue.obsolete() == []

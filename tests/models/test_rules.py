@@ -35,7 +35,7 @@ def test_rules_are_found_by_id_and_by_path(ids: list[int]) -> None:
     assert rules.count() == 3
 
 
-def test_rules_of_one_name_in_a_session_are_refused_whole(ids: list[int]) -> None:
+def test_duplicate_rule_names_in_a_session_are_refused_together(ids: list[int]) -> None:
     with pytest.raises(UsageError, match="nothing was added"):
         rules.create_many([NewRule(ids[0], "new", [], []), NewRule(ids[0], "r", [], [])])
     assert rules.count() == 3

@@ -37,10 +37,10 @@ def shape(database: Any) -> dict[str, Any]:
 
 
 def kind(text: str, sqlite: bool) -> str:
-    held = text.lower().replace("character varying", "varchar")
-    held = {"serial": "integer", "bool": "boolean"}.get(held, held)
+    kind = text.lower().replace("character varying", "varchar")
+    kind = {"serial": "integer", "bool": "boolean"}.get(kind, kind)
     # SQLite knows affinities only: to it these are one.
-    return "integer" if sqlite and held in ("bigint", "boolean") else held
+    return "integer" if sqlite and kind in ("bigint", "boolean") else kind
 
 
 def condition(statement: str | None) -> str:
@@ -72,9 +72,9 @@ def test_the_schema_of_the_migrations_is_that_of_the_models(database: Any) -> No
     schema.downgrade("0001_initial")
     database.create_tables(tables.ALL)
     created = shape(database)
-    for name, held in created.items():
-        for what in held:
-            assert migrated[name][what] == held[what], f"{name}: {what}"
+    for name, table in created.items():
+        for what in table:
+            assert migrated[name][what] == table[what], f"{name}: {what}"
     database.drop_tables(tables.ALL)
 
 
@@ -138,7 +138,7 @@ def test_two_upgrades_at_once_wait_for_each_other(database: Any) -> None:
     assert sorted(applied) == [[], schema.applied()]
 
 
-def test_a_schema_of_a_newer_afx_is_told(database: Any) -> None:
+def test_a_schema_of_a_newer_afx_is_refused_with_the_remedy(database: Any) -> None:
     database.execute_sql(
         "INSERT INTO schema_migration (name, applied) VALUES ('9999_future', '2030-01-01 00:00:00')"
     )
@@ -146,6 +146,6 @@ def test_a_schema_of_a_newer_afx_is_told(database: Any) -> None:
         schema.check()
 
 
-def test_every_migration_says_the_way_back() -> None:
+def test_every_migration_has_a_downgrade() -> None:
     for path in Path(schema.__file__).parent.glob("migrations/[0-9]*.py"):
         assert "def down(" in path.read_text(), path.name

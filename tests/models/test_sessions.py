@@ -32,7 +32,7 @@ def test_a_name_that_is_taken_adds_nothing(ids: list[int]) -> None:
         users.create("alice")
 
 
-def test_a_removed_session_takes_all_that_hangs_on_it_along(ids: list[int]) -> None:
+def test_a_removed_session_removes_its_dependent_rows(ids: list[int]) -> None:
     assign(ids[0])
     with base.transaction():
         queue.put_many([(ids[1], "full")])
@@ -61,7 +61,7 @@ def test_an_id_is_never_given_twice(ids: list[int]) -> None:
     assert sessions.create_many(owner, [NewSession("next", "x")]) == [last + 1]
 
 
-def test_what_exists_is_told_by_name_and_by_login(ids: list[int]) -> None:
+def test_existing_sessions_are_found_by_name_and_by_login(ids: list[int]) -> None:
     sessions.create(users.find("alice"), NewSession("one", "sealed", "print"))
     assert sessions.taken([("s0", None), ("new", "print"), ("other", "fresh")]) == (
         {"s0": None, "one": "print"},
@@ -100,8 +100,8 @@ def test_sessions_are_counted_by_state(ids: list[int]) -> None:
     sessions.set_desired_state(sessions.find("s1"), "paused")
     with base.transaction():
         troubles.note_failures([Failure(ids[2], "bad", 1.0)])
-    held = {name: count for name, count in sessions.count_by_state().items() if count}
-    assert held == {"assigned": 1, "paused": 1, "unplaced": 1, "troubled": 1}
+    counts = {name: count for name, count in sessions.count_by_state().items() if count}
+    assert counts == {"assigned": 1, "paused": 1, "unplaced": 1, "troubled": 1}
 
 
 def test_a_session_is_removed_only_when_no_node_runs_it(ids: list[int]) -> None:

@@ -25,14 +25,14 @@ def test_nodes_are_noted_once_by_name(database: Any) -> None:
     assert [it["incarnation"] for it in workers.listing().rows] == ["two"]
 
 
-def test_unknown_names_are_told_with_the_command_that_lists_them(database: Any) -> None:
+def test_an_unknown_name_is_refused_with_the_command_that_lists_names(database: Any) -> None:
     with pytest.raises(UsageError, match="afx user list"):
         users.find("nobody")
     with pytest.raises(UsageError, match="afx session list"):
         sessions.find("nothing")
 
 
-def test_a_beginning_finds_what_it_alone_can_mean(ids: list[int]) -> None:
+def test_an_unambiguous_prefix_finds_its_name(ids: list[int]) -> None:
     sessions.create_many(users.find("alice"), [NewSession("main-account", "x")])
     assert sessions.find("mai").name == "main-account"
     assert sessions.find(str(ids[0])).name == "s0"
@@ -43,7 +43,7 @@ def test_a_beginning_finds_what_it_alone_can_mean(ids: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 101, "a\nb", "a\x1b[2J", " a", "12", "-x", "\u202ea"])
-def test_a_name_that_nobody_could_type_or_read_is_refused(ids: list[int], name: str) -> None:
+def test_a_name_with_unprintable_characters_is_refused(ids: list[int], name: str) -> None:
     with pytest.raises(UsageError):
         users.create(name)
     with pytest.raises(UsageError):
@@ -57,7 +57,7 @@ def test_sql_in_a_name_is_a_name(ids: list[int]) -> None:
     assert users.names_beginning("'; DROP") == [name]
 
 
-def test_what_is_wanted_of_a_node_stays_over_its_restart(database: Any) -> None:
+def test_the_desired_state_of_a_node_survives_its_restart(database: Any) -> None:
     for incarnation in ("one", "two"):
         with base.transaction():
             workers.seen_many([Seen("w1", incarnation, "host", "ready", 7)])

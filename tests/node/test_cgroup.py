@@ -47,7 +47,7 @@ def test_a_tighter_limit_above_counts(machine: Path) -> None:
     assert memory(machine) == (300 * MIB, 50 * MIB)
 
 
-def test_a_container_sees_its_limit_at_the_root(machine: Path) -> None:
+def test_a_container_reads_its_limit_at_the_cgroup_root(machine: Path) -> None:
     place(machine, "0::/\n")
     limit(machine, "", max=256 * MIB, current=56 * MIB)
     assert memory(machine) == (256 * MIB, 200 * MIB)
@@ -79,7 +79,7 @@ def test_use_above_the_limit_leaves_nothing_free(machine: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "0::", "0::/../..", "::::", "x:y"])
-def test_without_a_limit_there_is_none(machine: Path, text: str) -> None:
+def test_a_process_without_a_limit_has_none(machine: Path, text: str) -> None:
     place(machine, text)
     limit(machine, "", current=5)
     assert memory(machine) is None

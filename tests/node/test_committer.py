@@ -94,7 +94,7 @@ def test_what_redis_refuses_of_one_session_is_put_back_and_the_rest_is_stored(
     assert redis.hgetall(keys.cursor(2)) == {"account": "1:0:1"}
 
 
-def test_a_session_of_another_node_is_told_apart(run: Any, redis: redis_module.Redis) -> None:
+def test_a_session_of_another_node_is_distinguished(run: Any, redis: redis_module.Redis) -> None:
     redis.hset(keys.assignment(1), "epoch", 2)
 
     async def scenario(committer: Committer) -> None:

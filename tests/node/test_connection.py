@@ -102,7 +102,7 @@ def lost_login() -> BaseException:
     return errors.AuthKeyDuplicatedError(None)
 
 
-def test_a_lost_connection_is_made_again() -> None:
+def test_a_lost_connection_is_reconnected() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.open()
         bench.connection.lost(ConnectionError("reset"))
@@ -125,7 +125,7 @@ def test_losses_that_follow_each_other_make_one_reconnect() -> None:
     run(scenario)
 
 
-def test_a_close_ends_the_reconnect_under_way() -> None:
+def test_a_close_cancels_the_reconnect_in_progress() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.open()
         bench.client.hold = asyncio.Event()
@@ -152,7 +152,7 @@ def test_a_loss_during_the_start_fails_the_start() -> None:
     run(scenario)
 
 
-def test_a_lost_login_is_given_up_at_once_and_once() -> None:
+def test_a_lost_login_ends_the_connection_once_without_a_retry() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.open()
         bench.connection.lost(lost_login())
@@ -164,7 +164,7 @@ def test_a_lost_login_is_given_up_at_once_and_once() -> None:
     run(scenario)
 
 
-def test_a_login_that_is_lost_while_reconnecting_is_given_up() -> None:
+def test_a_login_lost_during_a_reconnect_ends_the_connection() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.open()
         bench.client.fail = lost_login()
@@ -175,7 +175,7 @@ def test_a_login_that_is_lost_while_reconnecting_is_given_up() -> None:
     run(scenario)
 
 
-def test_a_reconnect_that_fails_is_tried_again() -> None:
+def test_a_failed_reconnect_is_retried() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.open()
         bench.client.fail = OSError("no route")

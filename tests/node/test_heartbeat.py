@@ -90,7 +90,7 @@ def test_the_next_heartbeat_reports_what_a_lost_one_was_to_report(
     assert redis.hget(keys.worker("w1"), "reserved") == "100"
 
 
-def test_a_fenced_node_is_told_so_by_its_heartbeat(
+def test_a_fenced_node_learns_it_from_its_heartbeat(
     heartbeater: Heartbeater, redis: redis_module.Redis
 ) -> None:
     redis.set(keys.TERM, 1)

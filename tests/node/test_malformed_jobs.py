@@ -64,7 +64,7 @@ def test_a_job_key_of_another_type_is_refused(
     assert_refused(executor, redis, "form")
 
 
-def test_an_id_whose_hash_has_expired_is_passed_over(
+def test_an_id_whose_hash_has_expired_is_skipped(
     executor: RunningExecutor, redis: redis_module.Redis
 ) -> None:
     redis.rpush(executor.queue_key, "gone")

@@ -117,7 +117,7 @@ def test_what_rq_keeps_of_a_dead_incarnation_is_removed(
     assert not redis.smembers("rq:workers")
 
 
-def test_every_kind_is_shown_under_a_function_that_there_is() -> None:
+def test_every_kind_names_an_existing_function() -> None:
     import jobs.sessions
 
     for kind in (queues.START, queues.STOP, queues.WAIT):

@@ -22,7 +22,7 @@ def test_messages_from_before_the_first_start_are_not_forwarded() -> None:
     run_scenario(scenario)
 
 
-def test_a_later_start_goes_on_from_the_stored_cursor() -> None:
+def test_a_later_start_continues_from_the_stored_cursor() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
@@ -89,7 +89,7 @@ def test_a_cursor_that_telegram_finds_too_old_skips_nothing() -> None:
     run_scenario(scenario, log_limit=20)
 
 
-def test_a_difference_is_asked_for_with_a_date_and_later_with_the_stored_one(
+def test_a_difference_is_requested_with_a_date_and_later_with_the_stored_date(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     differences = RefusingHandler(monkeypatch, functions.updates.GetDifferenceRequest)
@@ -110,7 +110,7 @@ def test_a_difference_is_asked_for_with_a_date_and_later_with_the_stored_one(
     run_scenario(scenario)
 
 
-def test_a_stored_cursor_without_a_date_gets_one_and_keeps_its_place(
+def test_a_stored_cursor_without_a_date_gets_a_date_and_keeps_its_position(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     differences = RefusingHandler(monkeypatch, functions.updates.GetDifferenceRequest)

@@ -70,7 +70,7 @@ def test_a_destination_that_refuses_is_reported_and_holds_up_nothing() -> None:
     run_scenario(scenario)
 
 
-def test_a_chat_that_the_account_does_not_know_is_a_reason_not_to_start() -> None:
+def test_a_session_with_an_unknown_chat_does_not_start() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, _to = one_rule(sandbox)
         session = harness.session(account, (source, "@nobody_here", "copy"))
@@ -136,7 +136,7 @@ def test_a_406_about_one_message_is_reported_and_does_not_end_the_session(
     run_scenario(scenario)
 
 
-def test_an_update_that_cannot_be_handled_is_reported_and_fetched_again(
+def test_an_update_that_fails_is_reported_and_fetched_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail_once(message: Any) -> Any:

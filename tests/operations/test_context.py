@@ -42,9 +42,9 @@ def context_of(home: Path, actor: Actor, **options: Any) -> Context:
 def sqlite(home: Path) -> Any:
     from models import base, schema
 
-    held = base.open_database(f"sqlite:///{home}/afx.db")
+    database = base.open_database(f"sqlite:///{home}/afx.db")
     schema.upgrade()
-    yield held
+    yield database
     base.close_database()
 
 

@@ -31,10 +31,10 @@ def context(*, dry_run: bool = False) -> Context:
 
 
 def login(seed: int, host: str = "149.154.167.51") -> str:
-    held = StringSession()
-    held.set_dc(2, host, 443)
-    held.auth_key = AuthKey(seed.to_bytes(4, "big") * 64)
-    return str(held.save())
+    login = StringSession()
+    login.set_dc(2, host, 443)
+    login.auth_key = AuthKey(seed.to_bytes(4, "big") * 64)
+    return str(login.save())
 
 
 @pytest.mark.parametrize("host", ["149.154.167.51", "2001:67c:4e8:f002::a"])
@@ -65,18 +65,18 @@ def test_what_is_no_string_is_refused_and_never_shown(text: str) -> None:
     st.binary(min_size=256, max_size=256).filter(any), st.integers(1, 255), st.integers(1, 65535)
 )
 def test_what_telethon_writes_is_read(key: bytes, dc: int, port: int) -> None:
-    held = StringSession()
-    held.set_dc(dc, "1.2.3.4", port)
-    held.auth_key = AuthKey(key)
-    assert logins.check(held.save())
+    login = StringSession()
+    login.set_dc(dc, "1.2.3.4", port)
+    login.auth_key = AuthKey(key)
+    assert logins.check(login.save())
 
 
 def session_file(path: Path, seed: int = 7) -> Path:
-    held = SQLiteSession(str(path))
-    held.set_dc(2, "149.154.167.51", 443)
-    held.auth_key = AuthKey(seed.to_bytes(4, "big") * 64)
-    held.save()
-    held.close()
+    file = SQLiteSession(str(path))
+    file.set_dc(2, "149.154.167.51", 443)
+    file.auth_key = AuthKey(seed.to_bytes(4, "big") * 64)
+    file.save()
+    file.close()
     return path
 
 
@@ -93,9 +93,9 @@ def test_what_is_no_session_file_is_refused(home: Path) -> None:
     sqlite3.connect(home / "other").execute("CREATE TABLE sessions (dc_id)").connection.close()
     SQLiteSession(str(home / "fresh.session")).close()
     bad = session_file(home / "bad.session")
-    with sqlite3.connect(bad) as held:
-        held.execute("UPDATE sessions SET server_address = 'nowhere'")
-    held.close()
+    with sqlite3.connect(bad) as database:
+        database.execute("UPDATE sessions SET server_address = 'nowhere'")
+    database.close()
     names = ("text", "empty", "other", "fresh.session", "bad.session", "missing", ".")
     for name in names:
         with pytest.raises(UsageError):
@@ -144,7 +144,7 @@ def test_a_list_is_imported_and_a_second_time_passed_over(alice: Any, home: Path
     assert audit.listing(action="session.import").rows[0]["details"] == {"names": ["a", "b"]}
 
 
-def test_a_bad_line_is_told_and_harms_no_other(alice: Any, home: Path) -> None:
+def test_a_bad_line_is_reported_and_affects_no_other(alice: Any, home: Path) -> None:
     users.create("bob")
     sealed = Vault([KEY]).seal("x")
     sessions.create(users.find("bob"), sessions.NewSession("taken", sealed, "f"))
@@ -175,18 +175,18 @@ def test_a_bad_line_is_told_and_harms_no_other(alice: Any, home: Path) -> None:
     assert sessions.count() == 3
 
 
-def test_a_dry_run_tells_the_same_and_adds_nothing(alice: Any, home: Path) -> None:
+def test_a_dry_run_reports_the_same_and_adds_nothing(alice: Any, home: Path) -> None:
     path = jsonl(
         home / "list.jsonl", {"name": "a", "login": login(1)}, {"name": "b", "login": login(1)}
     )
-    told = outcomes(path, user="alice", dry_run=True)
-    assert [status for status, _ in told.values()] == ["added", "bad"]
+    planned = outcomes(path, user="alice", dry_run=True)
+    assert [status for status, _ in planned.values()] == ["added", "bad"]
     assert sessions.count() == 0
     assert audit.head()[0] == 0
-    assert outcomes(path, user="alice") == told
+    assert outcomes(path, user="alice") == planned
 
 
-def test_an_import_that_was_broken_off_goes_on(alice: Any, home: Path) -> None:
+def test_an_interrupted_import_continues(alice: Any, home: Path) -> None:
     path = jsonl(home / "l.jsonl", *({"name": f"s{n}", "login": login(n + 1)} for n in range(1200)))
 
     class BreakOffError(Exception):
@@ -226,9 +226,9 @@ def test_a_list_with_a_wrong_header_is_refused(
 def test_no_bytes_break_the_reading_of_lists(data: bytes) -> None:
     import tempfile
 
-    with tempfile.TemporaryDirectory() as held:
+    with tempfile.TemporaryDirectory() as folder:
         for name, head in (("l.csv", b"name,login,user\n"), ("l.jsonl", b"")):
-            path = Path(held) / name
+            path = Path(folder) / name
             path.write_bytes(head + data)
             for it in imports.read(path):
                 assert it.problem.isprintable() and (it.problem or it.login)

@@ -51,7 +51,7 @@ def watched(
     return waiting.watch(context, it, timeout=timeout, clock=clock, sleep=clock.sleep)
 
 
-def test_progress_ends_when_the_control_is_done(context: Context) -> None:
+def test_progress_ends_with_its_control(context: Context) -> None:
     it = requested()
     assert it.control is not None
     seen = []
@@ -66,7 +66,7 @@ def test_progress_ends_when_the_control_is_done(context: Context) -> None:
     assert progress.finished and progress.note == "all right"
 
 
-def test_a_wait_that_times_out_ends_with_what_is_known(context: Context) -> None:
+def test_a_wait_that_times_out_prints_the_last_state(context: Context) -> None:
     *_, [last] = watched(context, [requested()], 1)
     assert (last.state, last.finished) == ("requested", False)
 

@@ -50,7 +50,7 @@ def test_an_old_connection_that_is_open_but_silent_revokes_nothing() -> None:
     run_scenario(scenario)
 
 
-def test_cut_and_refused_connections_come_back_when_the_fault_ends() -> None:
+def test_cut_and_refused_connections_recover_when_the_fault_ends() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         login = sandbox.login(sandbox.server.world.add_account())
         client = await sandbox.client(login, connection_retries=1000, retry_delay=0.01)

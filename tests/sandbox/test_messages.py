@@ -33,7 +33,7 @@ def test_messages_can_be_sent_read_edited_and_deleted() -> None:
     run_scenario(scenario)
 
 
-def test_a_long_hiscenario_comes_in_pages_both_ways() -> None:
+def test_a_long_history_is_paged_in_both_directions() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(account)

@@ -37,7 +37,7 @@ def test_a_wrong_code_is_refused() -> None:
     run_scenario(scenario)
 
 
-def test_without_a_login_nothing_else_is_answered() -> None:
+def test_without_a_login_only_login_methods_are_answered() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         client = await sandbox.client()
         with pytest.raises(errors.AuthKeyUnregisteredError):

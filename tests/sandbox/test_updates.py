@@ -44,7 +44,7 @@ def test_a_group_message_reaches_all_members() -> None:
     run_scenario(scenario)
 
 
-def test_a_difference_holds_what_was_missed_and_the_ids_of_own_sends() -> None:
+def test_a_difference_contains_missed_messages_and_the_ids_of_own_sends() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         alice, bob = sandbox.server.world.add_account(), sandbox.server.world.add_account()
         hers = await sandbox.client(sandbox.login(alice))
@@ -63,7 +63,7 @@ def test_a_difference_holds_what_was_missed_and_the_ids_of_own_sends() -> None:
     run_scenario(scenario)
 
 
-def test_a_channel_difference_comes_in_slices_and_ends() -> None:
+def test_a_channel_difference_is_returned_in_slices_with_an_end() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(account)

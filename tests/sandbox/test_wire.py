@@ -54,7 +54,9 @@ def test_a_packed_request_is_answered(compress: Any) -> None:
     ],
     ids=["no packed data", "cut packed data", "unknown method", "cut request", "unknown argument"],
 )
-def test_what_cannot_be_read_is_refused_and_the_connection_stays(data: bytes, name: str) -> None:
+def test_an_unreadable_request_is_refused_and_the_connection_stays_open(
+    data: bytes, name: str
+) -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         client = await sandbox.client(sandbox.login(sandbox.server.world.add_account()))
         await client.get_me()
@@ -84,7 +86,7 @@ def test_long_answers_are_packed_and_short_ones_are_not() -> None:
     assert short[12:] == bytes(50)
 
 
-def test_a_container_s_messages_come_out_as_they_went_in() -> None:
+def test_the_messages_of_a_container_are_decoded_unchanged() -> None:
     inside = [(5, 1, b"abcd"), (9, 2, b"efghijkl")]
     assert messages.unpack_container(messages.pack_container(inside)) == inside
 

@@ -23,7 +23,7 @@ def test_a_login_stored_with_an_older_key_still_opens() -> None:
     assert Vault([new, old]).open(sealed) == "login"
 
 
-def test_a_login_of_another_cluster_is_told_in_words() -> None:
+def test_a_login_of_another_cluster_gives_one_sentence() -> None:
     sealed = Vault([Fernet.generate_key().decode()]).seal("login")
     with pytest.raises(SecretError, match="AFX_SECRET_KEY"):
         Vault([Fernet.generate_key().decode()]).open(sealed)

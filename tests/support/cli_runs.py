@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+COMMAND = (sys.executable, "-m", "cli.main")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -17,25 +18,30 @@ def runner(home: Path) -> Run:
     def run(
         *arguments: str, stdin: str = "", prefix: Sequence[str] = (), **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("AFX_")}
         return subprocess.run(
-            [*prefix, sys.executable, "-m", "cli.main", *arguments],
+            [*prefix, *COMMAND, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
             cwd=home,
             check=False,
-            env={
-                **environment,
-                "AFX_HOME": str(home),
-                "COLUMNS": "200",
-                **variables,
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-            },
+            env=environment(home, **variables),
         )
 
     return run
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    """Return the variables of a process of afx in a home."""
+    others = {k: v for k, v in os.environ.items() if not k.startswith("AFX_")}
+    return {
+        **others,
+        "AFX_HOME": str(home),
+        "COLUMNS": "200",
+        **variables,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
 
 
 def complains(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

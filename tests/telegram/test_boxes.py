@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from afx.telegram.boxes import Box, Ticket
 
 
-def test_the_next_update_is_taken_a_known_one_is_not_and_a_gap_is_seen() -> None:
+def test_an_update_is_applied_skipped_or_a_gap_by_its_position() -> None:
     box = Box(1, 10, 10)
     assert (box.check(11, 1), box.check(10, 1), box.check(13, 1)) == ("next", "old", "gap")
 
 
 @given(st.data(), st.lists(st.integers(0, 3), min_size=1, max_size=30))
-def test_the_cursor_passes_nothing_that_is_open(data: st.DataObject, fans: list[int]) -> None:
+def test_the_cursor_never_passes_an_open_message(data: st.DataObject, fans: list[int]) -> None:
     """Whatever the order in which forwards settle."""
     box = Box(1, 0, 0)
     tickets = [box.admit(number, fan, 5, number) for number, fan in enumerate(fans, 1)]

@@ -46,7 +46,7 @@ def test_these_errors_say_that_the_login_is_lost(code: int, name: str) -> None:
         (500, "AUTH_RESTART"),
     ],
 )
-def test_no_other_error_says_so(code: int, name: str) -> None:
+def test_no_other_error_is_a_lost_login(code: int, name: str) -> None:
     assert not is_lost_login(telethon_error(code, name))
 
 

@@ -110,7 +110,7 @@ def test_a_scanned_qr_code_makes_a_login_that_works(password: str) -> None:
     run_scenario(scenario)
 
 
-def test_a_code_that_nobody_shows_is_not_scanned() -> None:
+def test_a_code_that_is_not_displayed_is_not_scanned() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         account = sandbox.server.world.add_account("99966123")
         for url in ("", "nonsense", "tg://login?token=AAAA", "tg://login?token=%%%"):

@@ -1,0 +1,73 @@
+"""Ctrl-C on a command that waits for a control, in a real terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.cli_runs import COMMAND, Run, environment, runner
+from telethon.crypto import AuthKey
+from telethon.sessions import StringSession
+
+
+@pytest.fixture
+def afx(home: Path) -> Run:
+    """A home with one session, without a coordinator: controls wait."""
+    login = StringSession()
+    login.set_dc(2, "149.154.167.51", 443)
+    login.auth_key = AuthKey(b"\3" * 256)
+    run = runner(home)
+    for arguments in (("user", "add", "alice"), ("session", "import", "main", "--user", "alice")):
+        done = run(*arguments, stdin=login.save())
+        assert done.returncode == 0, done.stderr
+    return run
+
+
+@contextmanager
+def on_a_terminal(home: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a command whose standard error is a terminal; yields it and the other end."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        text=True,
+        cwd=home,
+        env=environment(home),
+    )
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(terminal: int, text: str) -> str:
+    """Return what a terminal shows, up to a text or its end."""
+    shown = ""
+    while text not in shown:
+        try:
+            shown += os.read(terminal, 4096).decode()
+        except OSError:  # Linux: the other end is closed
+            break
+    return shown
+
+
+def test_ctrl_c_ends_the_wait_and_names_the_control_that_goes_on(afx: Run, home: Path) -> None:
+    with on_a_terminal(home, "session", "move", "main", "--timeout", "60") as (process, terminal):
+        assert "requested" in read_until(terminal, "requested")
+        process.send_signal(signal.SIGINT)
+        shown = read_until(terminal, "cancel with")
+        assert process.wait(timeout=20) == 130
+    [control] = json.loads(afx("control", "list", "--json", "--open").stdout)
+    assert f"'afx control show {control['id']}'" in shown
+    assert "Traceback" not in shown
