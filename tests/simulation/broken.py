@@ -6,12 +6,14 @@ is there for, so that a search finds a violation soon.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from simulation import faults
 from simulation.cluster import Cluster
+from simulation.faults import Fault
 from simulation.patches import replaced
 
 from afx import lease
@@ -46,6 +48,12 @@ class Broken:
     """The violation is that something is forgotten."""
     most: int = 9
     """Faults in one schedule."""
+    seconds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """How long its faults last, where that matters."""
+
+    def plan(self, seed: int) -> list[Fault]:
+        """Return the faults of a seed."""
+        return faults.plan(seed, only=self.only, most=self.most, seconds=self.seconds)
 
     @contextmanager
     def prepare(self, cluster: Cluster) -> Iterator[None]:
@@ -225,7 +233,6 @@ def _read_strictly(entry: str, values: Any) -> Any:
 
 _decode = reports.decode
 
-_LOST_REDIS = _kinds("failover, flush, redis restart, freeze, bad network, kill")
 _MOVES = _kinds("move, pause and resume, drain, slow telegram, lose connection")
 
 BROKEN = {
@@ -239,7 +246,8 @@ BROKEN = {
         Broken(
             "place.lua gives away a session whose owner has not released it",
             lambda _: [_OWNED],
-            _kinds("sql loses commits, move, kill"),
+            _kinds("sql loses commits, move, bad network, freeze"),
+            seconds={"freeze": (0.3, 1.5)},
         ),
         Broken(
             "Redis accepts writes without a replica",
@@ -250,7 +258,8 @@ BROKEN = {
         Broken(
             "a witness that cannot judge says that a node is dead",
             _blind_is_dead,
-            _kinds("blind witness, failover, kill, redis restart"),
+            _kinds("blind witness, failover, redis restart, leader hangs"),
+            seconds={"blind witness": (6.0, 14.0)},
         ),
         Broken(
             "the position in the reports outlives a flush",
@@ -277,8 +286,9 @@ BROKEN = {
         Broken(
             "a heartbeat renews the lease from its reply",
             lambda _: [(Supervisor, "_take", _renew_from_the_reply)],
-            _kinds("bad network, cut off, stall"),
-            most=14,
+            _kinds("bad network, cut off"),
+            most=12,
+            seconds={"cut off": (5.5, 9.0), "bad network": (8.0, 14.0)},
         ),
         Broken(
             "a host does not end with its lease",
@@ -302,24 +312,20 @@ BROKEN = {
         Broken(
             "epochs begin again with each term",
             lambda _: [(term, "EpochCounter", lambda _: EpochCounter(1))],
-            _kinds("kill, failover, move, leader hangs"),
+            _kinds("flush, kill, failover, move"),
         ),
         Broken(
             "an epoch that has ended starts again",
             lambda _: [(Residents, "order_start", _ended_epoch_restarts)],
-            _kinds("failover, redis restart, pause and resume, move, bad network, kill, leader hangs"),
+            _kinds("lose connection, telegram refuses, failover, move, bad network, freeze"),
+            most=16,
         ),
         Broken(
             "a fence ignores which Redis elected the leader",
             lambda _: [_without("fence", "~= ARGV[2] then", "== '' then")],
-            _kinds("failover, freeze, stall, bad network"),
-            most=14,
-        ),
-        Broken(
-            "a fence ignores newer heartbeats",
-            lambda _: [_without("fence", "ARGV[5] ~= '' and not same", "false")],
-            _kinds("freeze, leader hangs, bad network"),
-            most=14,
+            _kinds("failover, leader hangs"),
+            most=10,
+            seconds={"leader hangs": (4.0, 6.0), "failover": (3.5, 6.0)},
         ),
         Broken(
             "an unanswered registration is repeated",
@@ -330,7 +336,8 @@ BROKEN = {
         Broken(
             "a node without a record is dead",
             lambda _: [(FailureDetector, "_missing", _missing_is_dead)],
-            _LOST_REDIS,
+            _kinds("flush, bad network, stall, cut off"),
+            most=14,
         ),
         Broken(
             "counts are not set to what SQL says",

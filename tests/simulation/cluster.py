@@ -35,13 +35,13 @@ _LOGIN = _VAULT.seal("a login")
 
 
 @cache
-def _settings(capacity: int) -> Settings:
+def _settings(capacity: int, hold: float) -> Settings:
     return load(
         redis_url="redis://simulated",
         max_sessions=capacity,
         tick_seconds=0.25,
         rebalance_seconds=0.0,
-        brake_hold_seconds=3.0,
+        brake_hold_seconds=hold,
         answer_seconds=10.0,
         sample_seconds=60.0,
         flush_seconds=0.5,
@@ -68,7 +68,7 @@ class Cluster:
         self.hub = Hub(traced=traced)
         self.ids = Random(f"{seed} ids")
         self.vault = _VAULT
-        self.settings = _settings(capacity)
+        self.settings = _settings(capacity, 3.0 if seed % 4 == 0 else 0.0)
         self.server = Server(self.hub, clock_offset=_WALL_CLOCK)
         self.network = Network(self.hub, self.server, seed)
         self.judge = Judge(self.hub, seed)
@@ -90,7 +90,7 @@ class Cluster:
                 rate=1 + random.uniform(-0.0045, 0.0045),
                 offset=random.uniform(10.0, 1000.0),
             )
-            for number in range(max(2, (nodes + 1) // 2))
+            for number in range(random.choice((2, nodes)))
         ]
         self._restarts = Random(f"{seed} restarts")
         self.coordinators: dict[str, Process] = {}

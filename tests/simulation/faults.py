@@ -5,9 +5,10 @@ A plan is a list, so that what does not matter for a violation can be left out o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from simulation import upsets
@@ -44,16 +45,25 @@ class Kind:
     cause: Callable[[Cluster, Fault], None]
 
 
-def plan(seed: int, *, only: frozenset[str] = frozenset(), most: int = 9) -> list[Fault]:
-    """Return the faults of a seed, in their order; ``only`` names the kinds that may occur."""
+def plan(
+    seed: int,
+    *,
+    only: frozenset[str] = frozenset(),
+    most: int = 9,
+    seconds: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> list[Fault]:
+    """Return the faults of a seed, in their order.
+
+    ``only`` names the kinds that may occur, ``seconds`` says how long they last instead.
+    """
     random = Random(f"{seed} plan")
     names = sorted(only or KINDS)
     weights = [KINDS[it].weight for it in names]
     faults = []
     for _ in range(random.randint(2, most)):
         [kind] = random.choices(names, weights)
-        seconds = random.uniform(*KINDS[kind].seconds)
-        faults.append(Fault(random.uniform(1.0, FAULT_SECONDS - 2), kind, seconds, random.random()))
+        lasts = random.uniform(*seconds.get(kind, KINDS[kind].seconds))
+        faults.append(Fault(random.uniform(1.0, FAULT_SECONDS - 2), kind, lasts, random.random()))
     return sorted(faults, key=lambda it: it.at)
 
 
@@ -75,8 +85,8 @@ def _cause(cluster: Cluster, fault: Fault) -> None:
 
 def _bad_network(cluster: Cluster, fault: Fault) -> None:
     machine = upsets.machine(cluster, fault)
-    lose = 0.3 * (fault.chance * 7 % 1)
-    conditions = Conditions(f"{cluster.seed} {fault.at}", late=0.3, lose=lose)
+    late, lose = 0.1 + 0.6 * (fault.chance * 13 % 1), 0.3 * (fault.chance * 7 % 1)
+    conditions = Conditions(f"{cluster.seed} {fault.at}", late=late, lose=lose)
     cluster.network.bad[machine.name] = conditions
     upsets.later(cluster, fault, lambda: cluster.network.bad.pop(machine.name, None))
 

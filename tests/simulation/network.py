@@ -20,7 +20,7 @@ LOST = Lost()
 class Conditions:
     """How bad the network of some machines is, for a while."""
 
-    def __init__(self, seed: str, *, late: float = 0.0, lose: float = 0.0, longest: float = 2.5):
+    def __init__(self, seed: str, *, late: float = 0.0, lose: float = 0.0, longest: float = 2.9):
         self.random = Random(seed)
         self.late = late
         self.lose = lose

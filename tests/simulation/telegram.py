@@ -77,7 +77,7 @@ class Client:
 
     async def disconnect(self) -> None:
         """Close the connection."""
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(self._telegram.random.uniform(0.0, 0.4))
         self._close()
 
     def break_off(self) -> None:
