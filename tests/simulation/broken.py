@@ -258,8 +258,9 @@ BROKEN = {
         Broken(
             "a witness that cannot judge says that a node is dead",
             _blind_is_dead,
-            _kinds("blind witness, failover, redis restart, leader hangs"),
-            seconds={"blind witness": (6.0, 14.0)},
+            _kinds("blind witness, failover, freeze, bad network"),
+            most=12,
+            seconds={"blind witness": (6.0, 14.0), "freeze": (0.6, 2.5)},
         ),
         Broken(
             "the position in the reports outlives a flush",
