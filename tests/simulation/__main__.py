@@ -1,7 +1,7 @@
 """Runs schedules, one line of JSON for each: see ``runner.py``, which starts this.
 
-    python -m simulation FIRST END STEP [RULE]   # with PYTHONHASHSEED=0
-    python -m simulation --replay SEED [RULE]    # with its faults and its trace
+python -m simulation FIRST END STEP [RULE]   # with PYTHONHASHSEED=0
+python -m simulation --replay SEED [RULE]    # with its faults and its trace
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ def _kinds(text: str) -> frozenset[str]:
 
 def _without(script: str, old: str, new: str) -> Replacement:
     """Change a script's text; the text must be there."""
+
     def source(name: str) -> str:
         text = scripts._INCLUDE.sub(lambda found: source(found[1]), _file(name))
         if name == script:
@@ -250,6 +251,12 @@ BROKEN = {
             seconds={"freeze": (0.3, 1.5)},
         ),
         Broken(
+            "no node is asked for its inventory",
+            lambda _: [(Orders, "ask_inventory", _no_inventory)],
+            _kinds("flush, sql loses commits, move"),
+            recover=True,
+        ),
+        Broken(
             "Redis accepts writes without a replica",
             lambda cluster: [(cluster, "requires_replicas", False)],
             _kinds("split"),
@@ -288,7 +295,7 @@ BROKEN = {
             "a heartbeat renews the lease from its reply",
             lambda _: [(Supervisor, "_take", _renew_from_the_reply)],
             _kinds("bad network, cut off"),
-            most=12,
+            most=5,
             seconds={"cut off": (5.5, 9.0), "bad network": (8.0, 14.0)},
         ),
         Broken(
@@ -309,7 +316,9 @@ BROKEN = {
             lambda _: [(liveness, "may_take_over", lambda *_: True)],
             _kinds("cut off, freeze"),
         ),
-        Broken("an old term may write", _no_term_check, _kinds("freeze, leader hangs, failover, move")),
+        Broken(
+            "an old term may write", _no_term_check, _kinds("freeze, leader hangs, failover, move")
+        ),
         Broken(
             "epochs begin again with each term",
             lambda _: [(term, "EpochCounter", lambda _: EpochCounter(1))],

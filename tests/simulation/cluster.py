@@ -144,9 +144,7 @@ class Cluster:
         process = self.coordinators[name] = Process(self.hub, machine, name)
 
         def run() -> None:
-            Coordinator(
-                self.settings, "", self.vault, clock=self.clock(machine)
-            ).run()
+            Coordinator(self.settings, "", self.vault, clock=self.clock(machine)).run()
             process.kill()
 
         process.spawn(self._guarded(run, process))

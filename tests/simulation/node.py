@@ -136,7 +136,7 @@ class HostProcess:
             keys=SigningKeys(cluster.vault.signing_keys()),
             clock=cluster.wall_clock,
         )
-        while not self.memory.deadline:  # noqa: ASYNC110
+        while not self.memory.deadline:
             await asyncio.sleep(_WAIT_SECONDS)
         self._executor.start()
         await self._host.run()

@@ -135,5 +135,3 @@ class _Blocked:
 
 def _option(arguments: tuple[bytes, ...], name: bytes, default: int) -> int:
     return int(arguments[arguments.index(name) + 1]) if name in arguments else default
-
-

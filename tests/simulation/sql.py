@@ -109,5 +109,3 @@ class Sql:
 
     def _check_no_transaction(self) -> None:
         assert not self._database.in_transaction(), "a transaction must not wait for anything"
-
-

@@ -179,9 +179,7 @@ def forged_death(cluster: Cluster, fault: Fault) -> None:
         return
     _, node, incarnation = alive[int(fault.chance * len(alive))]
     witness, of_witness = ("w9", "nobody") if fault.chance * 10 % 1 < 0.5 else (node, incarnation)
-    died = Died(
-        node=node, incarnation=incarnation, witness=witness, witness_incarnation=of_witness
-    )
+    died = Died(node=node, incarnation=incarnation, witness=witness, witness_incarnation=of_witness)
     _report(cluster, reports.encode([died])["reports"])
 
 
@@ -195,8 +193,13 @@ def newer_version(cluster: Cluster, fault: Fault) -> None:
             data.hset(key, b"zone", b"eu", b"cpu", b"nan" if fault.chance < 0.3 else b"0.2")
         rows = [
             {"kind": "hibernated", "node": node, "incarnation": incarnation},
-            {"kind": "active", "node": node, "incarnation": incarnation, "session_ids": [],
-             "zone": "eu"},
+            {
+                "kind": "active",
+                "node": node,
+                "incarnation": incarnation,
+                "session_ids": [],
+                "zone": "eu",
+            },
             {"kind": "running", "node": 5},
         ]
         _report(cluster, json.dumps(rows) if fault.chance < 0.8 else "{")
