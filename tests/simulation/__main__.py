@@ -11,7 +11,7 @@ import sys
 import warnings
 
 from simulation import faults, schedule
-from simulation.broken import BROKEN
+from simulation.rules import BROKEN
 from simulation.schedule import Result
 from simulation.shrink import shrunk
 

@@ -304,44 +304,14 @@ def _integer(text: bytes) -> int:
         raise RedisError("ERR value is not an integer or out of range") from None
 
 
-_NAMES = [
-    "delete",
-    "exists",
-    "type",
-    "rename",
-    "expire",
-    "pexpire",
-    "flushall",
-    "get",
-    "mget",
-    "set",
-    "incrby",
-    "hget",
-    "hmget",
-    "hgetall",
-    "hkeys",
-    "hlen",
-    "hstrlen",
-    "hset",
-    "hsetnx",
-    "hdel",
-    "hincrby",
-    "sadd",
-    "srem",
-    "smembers",
-    "sdiffstore",
-    "zadd",
-    "zrem",
-    "zremrangebyscore",
-    "rpush",
-    "lpush",
-    "llen",
-    "lrange",
-    "lrem",
-    "lmove",
-]
+_NAMES = """
+    delete exists type rename expire pexpire flushall get mget
+    set incrby hget hmget hgetall hkeys hlen hstrlen hset
+    hsetnx hdel hincrby sadd srem smembers sdiffstore zadd zrem
+    zremrangebyscore rpush lpush llen lrange lrem lmove
+"""
 _COMMANDS: dict[bytes, Callable[..., Any]] = {
-    it.upper().encode(): getattr(Data, it) for it in _NAMES
+    it.upper().encode(): getattr(Data, it) for it in _NAMES.split()
 }
 _COMMANDS[b"DEL"] = _COMMANDS.pop(b"DELETE")
 _COMMANDS[b"INCR"] = Data.incrby

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from lupa.lua51 import LuaError, LuaRuntime, lua_type
 from simulation.redis_data import Data, RedisError, Status, Stream
@@ -60,10 +60,10 @@ def xinfo(data: Data, _what: bytes, key: bytes) -> list[Any]:
 class Scripts:
     """The scripts that a server knows, and the Lua in which they run."""
 
-    _functions: dict[bytes, Any] = {}
+    _functions: ClassVar[dict[bytes, Any]] = {}
     """Script → its compiled function; they have no state."""
     _lua = LuaRuntime(encoding=None, unpack_returned_tuples=True)
-    _call: list[Callable[..., Any]] = []
+    _call: ClassVar[list[Callable[..., Any]]] = []
     """What ``redis.call`` does during the present script."""
 
     def __init__(self) -> None:

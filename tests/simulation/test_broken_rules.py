@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from simulation import runner
-from simulation.rules import FOUND
+from simulation.found import FOUND
 
 _SEEDS = 150
 
