@@ -27,8 +27,15 @@ from afx.errors import ConfigError
 from afx.lease import PROFILES, LeaseProfile, check_profile
 from afx.security.keyfile import split_keys
 
-_OTHER_VARIABLES = ("AFX_CONFIG", "AFX_DEBUG", "AFX_PYTHON", "AFX_SCHEDULES")
-"""Variables that are no settings: the file's path, tracebacks, and two of the scripts."""
+_OTHER_VARIABLES = (
+    "AFX_CONFIG",
+    "AFX_DEBUG",
+    "AFX_PYTHON",
+    "AFX_SCHEDULES",
+    "AFX_SEED",
+    "AFX_RULE",
+)
+"""Variables that are no settings: the file's path, tracebacks, and those of scripts and tests."""
 
 
 def default_home() -> Path:
