@@ -71,7 +71,9 @@ def run_coordinator(settings: Settings) -> bool:
 
     from afx.coordinator.loop import Coordinator
     from afx.logs import configure
+    from afx.security.memory import protect_memory
 
+    protect_memory()
     configure(settings.log_level)
     with ProcessServers(settings) as servers:
         url = servers.redis_url(start=True)
@@ -102,10 +104,13 @@ def run_worker(settings: Settings, name: str) -> bool:
     from afx.logs import configure
     from afx.node.supervisor import Supervisor
     from afx.security.keyfile import read_keys
+    from afx.security.memory import protect_memory
 
+    protect_memory()
     configure(settings.log_level)
     url = ProcessServers(settings).redis_url(start=True)
-    read_keys(settings.home, settings.secret_key.get_secret_value())
+    # A node that made a key of its own could open no login, and verify no order.
+    read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
     with reachable(url):
         client = connect(url)
         client.ping()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -16,16 +17,18 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from afx import bounded_toml
 from afx.config_mistakes import in_words, sentence, unknown_variables
 from afx.errors import ConfigError
 from afx.lease import PROFILES, LeaseProfile, check_profile
 from afx.security.keyfile import split_keys
+from afx.security.login_servers import LoginServers, parse_networks
 
 _OTHER_VARIABLES = (
     "AFX_CONFIG",
@@ -36,6 +39,8 @@ _OTHER_VARIABLES = (
     "AFX_RULE",
 )
 """Variables that are no settings: the file's path, tracebacks, and those of scripts and tests."""
+_LARGEST_FILE = 256 * 1024
+_OTHERS_WRITE = 0o022
 
 
 def default_home() -> Path:
@@ -63,6 +68,9 @@ class Settings(BaseSettings):
     """From the application at my.telegram.org; worker nodes and logins need it."""
     api_hash: SecretStr = SecretStr("")
     """Belongs to ``api_id``."""
+
+    test_networks: str = ""
+    """Networks of test servers that logins may name beside Telegram's, comma-separated."""
 
     lease_profile: Literal["fast", "safe"] = "fast"
     """How soon a silent node is replaced: after at most 5.3 s (fast) or 12.3 s (safe)."""
@@ -140,7 +148,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags win over the environment, which wins over the file."""
         del dotenv_settings, file_secret_settings
-        toml = TomlConfigSettingsSource(settings_cls, config_file())
+        path = config_file()
+        toml = InitSettingsSource(settings_cls, read_settings_file(path) if path else {})
         return init_settings, env_settings, toml
 
     @field_validator("labels", mode="before")
@@ -162,6 +171,15 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("test_networks")
+    @classmethod
+    def _test_networks(cls, value: str) -> str:
+        try:
+            parse_networks(value)
+        except ValueError:
+            raise ValueError("it must be networks such as 10.1.2.0/24, comma-separated") from None
+        return value
+
     @model_validator(mode="after")
     def _relations(self) -> Settings:
         mistakes = []
@@ -181,13 +199,34 @@ class Settings(BaseSettings):
         return PROFILES[self.lease_profile]
 
     @cached_property
+    def login_servers(self) -> LoginServers:
+        """The servers to which logins may lead."""
+        return LoginServers(self.home, parse_networks(self.test_networks))
+
+    @cached_property
     def database(self) -> str:
         """The database URL in force."""
         return self.database_url or f"sqlite:///{self.home / 'afx.db'}"
 
 
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Return what a settings file says; raises ConfigError when it is too large or too deep."""
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_FILE + 1)
+    if len(data) > _LARGEST_FILE:
+        raise ConfigError(f"The settings file {path} has more than {_LARGEST_FILE // 1024} KiB.")
+    try:
+        return bounded_toml.loads(data.decode())
+    except bounded_toml.TomlDepthError as error:
+        raise ConfigError(f"The settings file {path} is nested too deeply.") from error
+
+
 def config_file() -> Path | None:
-    """Return the settings file in force, or None."""
+    """Return the settings file in force, or None.
+
+    A file that no variable names is trusted only when no other user can have written it.
+    Raises ConfigError otherwise.
+    """
     named = os.environ.get("AFX_CONFIG")
     if named:
         if not Path(named).is_file():
@@ -195,8 +234,27 @@ def config_file() -> Path | None:
         return Path(named)
     for path in (Path("afx.toml"), default_home() / "afx.toml"):
         if path.is_file():
+            _check_trusted(path)
             return path
     return None
+
+
+def _check_trusted(path: Path) -> None:
+    """Check owner and mode of a settings file, of the link to it, and of its directory."""
+    trusted = (0, os.geteuid())
+    link, file, directory = path.lstat(), path.stat(), path.absolute().parent.stat()
+    if link.st_uid not in trusted or file.st_uid not in trusted:
+        problem = "belongs to another user"
+    elif file.st_mode & _OTHERS_WRITE:
+        problem = "may be written by other users"
+    elif directory.st_mode & _OTHERS_WRITE and not directory.st_mode & stat.S_ISVTX:
+        problem = "lies in a directory in which other users may replace it"
+    else:
+        return
+    raise ConfigError(
+        f"The settings file {path.absolute()} {problem}, so it is not trusted; correct owner and "
+        "mode ('chmod go-w'), or name it with AFX_CONFIG."
+    )
 
 
 def load(**flags: Any) -> Settings:

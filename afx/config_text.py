@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,13 @@ from pydantic import SecretStr
 
 from afx import config
 from afx.config import Settings
+from afx.urls import without_password
 
 
 def described(settings: Settings) -> list[dict[str, Any]]:
     """Return every setting: its name, value, source and meaning; secrets hidden."""
     path = config.config_file()
-    in_file = tomllib.loads(path.read_text()) if path else {}
+    in_file = config.read_settings_file(path) if path else {}
     docs = _docs()
     found = []
     for name in Settings.model_fields:
@@ -33,7 +32,7 @@ def described(settings: Settings) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
-                "value": shown_url(value) if isinstance(value, str) else value,
+                "value": without_password(value) if isinstance(value, str) else value,
                 "source": source,
                 "what": docs.get(name, ""),
             }
@@ -54,11 +53,6 @@ def template() -> str:
         text = json.dumps(str(value) if isinstance(value, Path) else value)
         lines += [f"#{name} = {text}", ""]
     return "\n".join(lines)
-
-
-def shown_url(text: str) -> str:
-    """Return a text with the password of a URL in it left out."""
-    return re.sub(r"(://[^/\s:@]*):[^/\s@]*@", r"\1:…@", text)
 
 
 def _docs() -> dict[str, str]:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from afx.config import Settings, make_home
-from afx.errors import AfxError, UnreachableError
+from afx.errors import AfxError, SecretError, UnreachableError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -129,18 +129,16 @@ class ProcessServers:
     def vault(self) -> Vault:
         """Return the vault of the keys in force."""
         if self._vault is None:
-            from afx.security.vault import load_vault
+            from afx.security.vault import Vault
 
-            settings = self.settings
-            self._vault = load_vault(settings.home, settings.secret_key.get_secret_value())
+            self._vault = Vault(self._secret_keys(create=True))
         return self._vault
 
     def audit_keys(self, *, create: bool = True) -> list[bytes]:
         """Return the keys that seal the audit log, newest first."""
-        from afx.security.keyfile import audit_keys, read_keys
+        from afx.security.keyfile import audit_keys
 
-        secret = self.settings.secret_key.get_secret_value()
-        return audit_keys(read_keys(self.settings.home, secret, create=create))
+        return audit_keys(self._secret_keys(create=create))
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -155,6 +153,30 @@ class ProcessServers:
 
             with reachable(self._redis_url), translated():
                 raise
+
+    def _secret_keys(self, *, create: bool) -> list[str]:
+        """Return the secret keys; makes one only for a database without sealed data.
+
+        Raises SecretError when there is none and none may be made.
+        """
+        from afx.security.keyfile import KEY_FILE, read_keys
+
+        secret = self.settings.secret_key.get_secret_value()
+        path = self.settings.home / KEY_FILE
+        if create and not secret and not path.exists() and self._has_sealed_data():
+            raise SecretError(
+                f"The secret key {path} is missing, and the database has logins or audit "
+                "entries that were sealed with it. Put the file back from your copy, or set "
+                "AFX_SECRET_KEY to the key; no new one is made."
+            )
+        return read_keys(self.settings.home, secret, create=create)
+
+    def _has_sealed_data(self) -> bool:
+        from models.storage import audit, sessions
+
+        self.open_database(create=False)
+        with self.translating():
+            return sessions.newest_login() is not None or audit.head()[0] > 0
 
     def _check_schema(self, *, own: bool, create: bool) -> None:
         from models import schema

@@ -93,3 +93,22 @@ def verify(
         print(f"head {verdict.entries}:{verdict.digest}")
     if verdict.faults:
         raise typer.Exit(1)
+
+
+@app.command()
+@shared("redis_url", "database_url", "json", "yes", change=True)
+def accept(invocation: Invocation) -> None:
+    """Accept an audit log that does not go on from the noted head, and note its present end.
+
+    Find out first who changed it: what is missing does not come back. Needs --reason.
+
+    Example:  afx audit accept --yes --reason "restored from the backup of May 3"
+    """
+    from afx.operations import audit_log
+
+    invocation.confirm("Accept the audit log as it is, although entries were changed or cut off?")
+    head = audit_log.accept(invocation.context)
+    if invocation.json:
+        output.print_json({"head": head, "dry_run": invocation.dry_run})
+    else:
+        invocation.say(f"accepted: head {head}")

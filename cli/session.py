@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -60,10 +61,6 @@ def import_(
     user: Annotated[
         str, typer.Option("--user", help="Who owns it.", autocompletion=complete.users)
     ] = "",
-    login: Annotated[
-        str | None,
-        typer.Option("--login", help="A Telethon session string [default: read from stdin]."),
-    ] = None,
     file: Annotated[
         Path | None,
         typer.Option("--file", "-f", help="A Telethon .session file, or a .csv or .jsonl list."),
@@ -74,9 +71,10 @@ def import_(
 ) -> None:
     """Add sessions: one from a Telethon string or .session file, or many from a list.
 
-    The string is a password: give it on standard input, so that no history and
-    no process list shows it. A list has the columns name, login or file, and
-    user; an import that was interrupted is run again and goes on.
+    The string is a password: it is read from standard input, and asked for on a
+    terminal, so that no history and no process list shows it. A list has the columns
+    name, login or file, and user; its files lie beside it. An import that was interrupted
+    is run again and goes on.
 
     Example:  afx session import main --user alice < login.txt
 
@@ -85,16 +83,22 @@ def import_(
     if file is not None and file.suffix.lower() in _LIST_SUFFIXES:
         from cli.imports import import_list
 
-        import_list(invocation, file, user, result, alone=name is None and login is None)
+        import_list(invocation, file, user, result, alone=name is None)
         return
     from afx.errors import UsageError
     from afx.operations import logins, sessions
 
     if not name or not user:
         raise UsageError("Give the session's NAME and --user; a list is given with -f FILE.csv.")
-    text = logins.from_file(file) if file else login or sys.stdin.readline()
+    text = logins.from_file(file) if file else _read_login()
     session_id = sessions.add(invocation.context, name, user, text)
     invocation.say(f"session {name} added (id {session_id})")
+
+
+def _read_login() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("Telethon session string: ", sys.stderr)
+    return sys.stdin.readline()
 
 
 @app.command("list")

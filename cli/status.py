@@ -62,5 +62,12 @@ def _print(found: ClusterStatus) -> None:
         print(f"refused      {found.reports_refused} reports of nodes that could not be read")
     if found.jobs_refused:
         print(f"refused      {found.jobs_refused} jobs that are not signed, or not for their node")
+    if found.specs_refused:
+        print(
+            f"refused      {found.specs_refused} specs in Redis that no coordinator has written: "
+            "see 'afx audit list --action spec.refused'"
+        )
+    if found.audit_fault:
+        print(f"audit log    DAMAGED: {found.audit_fault}; see 'afx audit verify'")
     if found.sandbox:
         print("sandbox      a local Telegram runs here: nothing goes to the real one")

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import os
+import secrets
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,9 +64,12 @@ def write(path: Path, progress: Progress, *, overwrite: bool = False) -> Content
     """
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists; choose another name, or give --overwrite.")
-    partial = path.with_name(path.name + ".partial")
+    # A name that nobody knows before, and a new file: another user who may write to the
+    # directory can neither prepare it nor lead it elsewhere.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(partial, flags, 0o600)
         with os.fdopen(descriptor, "wb") as raw:
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=3) as packed:
                 contents = _dump(packed, progress)
@@ -87,13 +91,15 @@ def check(path: Path) -> Contents:
     """Read a backup completely; raises UsageError when it is damaged or is no backup."""
     contents: Contents | None = None
     tables: dict[str, int] = {}
+    current = ""
     for kind, value in _lines(path):
         if kind == "header":
             contents = Contents(value["created_at"], value["database"], value["migrations"], tables)
         elif kind == "table":
-            tables[value["table"]] = 0
+            current = value["table"]
+            tables[current] = 0
         elif kind == "row":
-            tables[next(reversed(tables))] += 1
+            tables[current] += 1
     assert contents is not None  # _lines refuses a file without a header
     return contents
 
@@ -189,13 +195,20 @@ def _shape(table: type[Table]) -> tuple[str, list[str], str]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield (header | table | row, value) of a backup, its checksum checked."""
+    """Yield (header | table | row, value) of a backup, its checksum checked.
+
+    Tables and columns are those of this version's model: their names become part of
+    statements, and anyone can compute the checksum.
+    """
+    shapes = {name: sorted(columns) for name, columns, _ in map(_shape, ALL)}
+    seen: set[str] = set()
+    width = 0
     digest = hashlib.sha256()
     rows = 0
     try:
         with gzip.open(path, "rb") as file:
             header = json.loads(file.readline(_LINE_MOST) or b"null")
-            if not isinstance(header, dict) or header.get("afx_backup") != FORMAT:
+            if not _is_header(header):
                 raise UsageError(f"{path} is no backup that this version of afx can read.")
             digest.update(
                 json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
@@ -204,20 +217,46 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
             while line := file.readline(_LINE_MOST):
                 value = json.loads(line)
                 if isinstance(value, list):
+                    if len(value) != width or any(isinstance(it, dict | list) for it in value):
+                        raise ValueError("a row does not fit its table")
                     rows += 1
                     yield "row", value
+                elif not isinstance(value, dict):
+                    raise ValueError("a line is of no known kind")
                 elif "table" in value:
+                    name: Any = value["table"]
+                    columns: Any = value.get("columns")
+                    if not _is_names(columns) or sorted(columns) != shapes.get(str(name)):
+                        raise ValueError("a table or its columns are not those of this version")
+                    if name in seen:
+                        raise ValueError("a table is there twice")
+                    seen.add(name)
+                    width = len(columns)
                     yield "table", value
                 elif value != {"rows": rows, "sha256": digest.hexdigest()}:
                     raise UsageError(f"{path} is damaged: its checksum is wrong.")
                 else:
                     return
                 digest.update(line)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         if isinstance(error, FileNotFoundError):
             raise UsageError(f"There is no file {path}.") from error
         raise UsageError(f"{path} is no backup, or is damaged ({error}).") from error
     raise UsageError(f"{path} is damaged: its end is missing.")
+
+
+def _is_header(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.get("afx_backup") == FORMAT
+        and _is_names([value.get("created_at"), value.get("database")])
+        and _is_names(value.get("migrations"))
+        and bool(value["migrations"])
+    )
+
+
+def _is_names(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(it, str) for it in values)
 
 
 def _load(path: Path, progress: Progress) -> None:

@@ -15,6 +15,7 @@ import peewee
 from peewee import DatabaseProxy, Model, SqliteDatabase, TextField
 
 from afx.errors import ConfigError
+from afx.urls import without_password
 from models.errors import translated
 
 proxy = DatabaseProxy()
@@ -103,7 +104,8 @@ def open_database(url: str) -> Any:
         database = connect(f"psycopg3+pool{url[len(parts.scheme) :]}", max_connections=8)
     else:
         raise ConfigError(
-            f"The database URL {url!r} is neither sqlite:///PATH nor postgresql://…; correct it."
+            f"The database URL {without_password(url)!r} is neither sqlite:///PATH nor "
+            "postgresql://…; correct it."
         )
     with translated():
         database.connect()

@@ -1,17 +1,70 @@
-"""Connections to Redis, and the translation of its errors."""
+"""Connections to Redis, and the translation of its errors.
+
+A connection on which the server says that it is not the primary is closed once the
+command has ended: the next command connects again, and so follows a failover.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from functools import cache
+from typing import Any
 
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from afx.cluster.redis_faults import is_not_primary
 from afx.errors import AfxError, UnreachableError
+from afx.urls import without_password
+
+
+@cache
+def _following(connection_class: type) -> type:
+    """Return a connection class that leaves a server which is not the primary."""
+
+    class FollowingConnection(connection_class):  # type: ignore[misc]
+        """Is closed when it is released, after an answer such as READONLY."""
+
+        def read_response(self, *args: Any, **options: Any) -> Any:
+            try:
+                return super().read_response(*args, **options)
+            except redis.ResponseError as error:
+                if is_not_primary(error):
+                    self.mark_for_reconnect()
+                raise
+
+    return FollowingConnection
+
+
+@cache
+def _following_async(connection_class: type) -> type:
+    """Return an asyncio connection class that leaves a server which is not the primary."""
+
+    class FollowingConnection(connection_class):  # type: ignore[misc]
+        """Is closed when it is released, after an answer such as READONLY."""
+
+        async def read_response(self, *args: Any, **options: Any) -> Any:
+            try:
+                return await super().read_response(*args, **options)
+            except redis.ResponseError as error:
+                if is_not_primary(error):
+                    self.mark_for_reconnect()
+                raise
+
+    return FollowingConnection
+
+
+class _Pool(redis.ConnectionPool):
+    def __init__(self, connection_class: type = redis.Connection, **options: Any) -> None:
+        super().__init__(connection_class=_following(connection_class), **options)
+
+
+class _AsyncPool(redis.asyncio.ConnectionPool):
+    def __init__(self, connection_class: type = redis.asyncio.Connection, **options: Any) -> None:
+        super().__init__(connection_class=_following_async(connection_class), **options)
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> redis.Redis:
@@ -21,7 +74,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> r
     Raises UnreachableError when the URL is invalid.
     """
     try:
-        return redis.Redis.from_url(
+        pool = _Pool.from_url(
             url,
             decode_responses=decode,
             socket_timeout=timeout_seconds,
@@ -29,25 +82,26 @@ def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> r
             retry=Retry(NoBackoff(), 0),
         )
     except ValueError as error:
-        raise UnreachableError(f"The Redis URL {shown(url)!r} is wrong: {error}.") from error
+        raise UnreachableError(
+            f"The Redis URL {shown(url)!r} is wrong; correct it: redis://, rediss:// or unix://."
+        ) from error
+    return redis.Redis.from_pool(pool)
 
 
 def shown(url: str) -> str:
     """Return a Redis URL without its password, for people and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":…@", 1)
+    return without_password(url)
 
 
 def connect_async(url: str, *, timeout_seconds: float = 5.0) -> redis.asyncio.Redis:
     """Return an asyncio client for a host's loop."""
-    return redis.asyncio.Redis.from_url(
+    pool = _AsyncPool.from_url(
         url,
         decode_responses=True,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 @contextmanager

@@ -16,8 +16,11 @@ _STOPPED = {
 _FAILED = {
     FailureReason.LOGIN_LOST: "Telegram no longer accepts the login; sign in again",
     FailureReason.LOGIN_UNREADABLE: "the stored login cannot be read",
+    FailureReason.SERVER_NOT_ALLOWED: "its login names a server that is not Telegram's",
     FailureReason.SPEC_MISSING: "its spec is missing in Redis",
-    FailureReason.SPEC_INVALID: "its spec in Redis is invalid",
+    FailureReason.SPEC_INVALID: "its spec in Redis was refused",
+    FailureReason.SPEC_OUTDATED: "its spec in Redis belongs to another assignment",
+    FailureReason.STATE_MALFORMED: "what Redis stores of it is malformed",
     FailureReason.CHAT_UNKNOWN: "a chat of a rule is unknown to the account",
     FailureReason.CHAT_UNREADABLE: "a source chat cannot be read by the account",
     FailureReason.START_TIMEOUT: "it took too long to start",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import redis
 
 from afx.cluster import keys
+from afx.cluster.hashes import read_hashes
 from afx.cluster.scripts import FencedScript, source
 from afx.errors import AfxError, FencedError
 
@@ -161,11 +162,15 @@ class Registry:
         metrics: Metrics,
         settled: Iterable[int],
         seen: WorkerState = "ready",
+        *,
+        redis_fault: str = "",
     ) -> tuple[int, WorkerState]:
         """Renew the lease; returns (leader's term, desired state).
 
         ``settled`` are sessions whose memory the RSS now includes, ``seen`` is
-        the state that the last beat answered. Raises FencedError when this
+        the state that the last beat answered: it stays the desired one where Redis has
+        none that this version knows. ``redis_fault`` is what hinders the node's use of
+        Redis; see ``node_faults``. Raises FencedError when this
         incarnation has been declared dead or replaced, MissingError when Redis
         has lost the node.
         """
@@ -180,6 +185,8 @@ class Registry:
                 *ids,
                 "seen",
                 seen,
+                "redis_fault",
+                redis_fault,
                 *_flat(metrics),
             ],
         )
@@ -189,7 +196,8 @@ class Registry:
             )
         if answer[0] == "ENDED":
             raise _declared_dead(identity.name)
-        return int(answer[1]), answer[2]
+        state: WorkerState = answer[2]
+        return _integer(answer[1]) or 0, state if state in _STATES else seen
 
     def leave(self, name: str, incarnation: str) -> None:
         """Note that this incarnation has stopped all its sessions and ends."""
@@ -243,13 +251,10 @@ class Registry:
         return self._views(self._redis.smembers(keys.machine(boot_id)))
 
     def _views(self, names: Any) -> list[WorkerView]:
-        ordered = sorted(names)
-        pipe = self._redis.pipeline(transaction=False)
-        for name in ordered:
-            pipe.hgetall(keys.worker(name))
+        records = read_hashes(self._redis, {it: keys.worker(it) for it in sorted(names)})
         return [
             _view(name, fields)
-            for name, fields in zip(ordered, pipe.execute(), strict=True)
+            for name, fields in records.items()
             if "seq" in fields and "incarnation" in fields
         ]
 

@@ -128,7 +128,7 @@ class AssignmentTable:
         for it in claimed:
             self._index.add(it)
         self._schedule.note_gone(placed)
-        self._specs.publish(sorted(placed))
+        self._specs.publish(claimed)
         self._order("start", claimed, now)
         return Placed({it.session: it for it in claimed}, claims.no_room, claims.unreleased)
 
@@ -181,7 +181,7 @@ class AssignmentTable:
             for it in self._index.active.values()
             if it.state in ("assigned", "running") and it.incarnation in self._live
         ]
-        self._specs.publish([it.session for it in actives])
+        self._specs.publish(actives)
         self._order("start", actives, now)
         log.info("resynchronised", sessions=len(actives))
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-import redis
-
-from afx.cluster import keys
 from afx.cluster.leadership import Leadership
 from afx.cluster.registry import LIVE_STATES, WorkerView
-from afx.cluster.writes import write
 from afx.config import Settings
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
-from models.storage import analytics, audit, retention, workers
+from models.storage import analytics, retention, workers
 from models.storage.analytics import Retention, Sample
 from models.storage.retention import Kept
 from models.storage.workers import Seen
@@ -23,8 +19,7 @@ from models.storage.workers import Seen
 class History:
     """Samples of the nodes' metrics, rolled up and pruned a little at a time."""
 
-    def __init__(self, settings: Settings, client: redis.Redis, leadership: Leadership) -> None:
-        self._redis = client
+    def __init__(self, settings: Settings, leadership: Leadership) -> None:
         self._leadership = leadership
         self._interval = Interval(settings.sample_seconds)
         self._retention = Kept(
@@ -55,9 +50,6 @@ class History:
         if is_due:
             self._forwarded = {it.incarnation: it.metrics.forwarded for it in nodes}
             retention.maintain(self._retention)
-            # A copy outside SQL, which an edit of the database does not reach.
-            entries, digest = audit.head()
-            write(self._redis, {keys.AUDIT_HEAD: f"{entries}:{digest}"}, self._leadership.term)
 
     def _sample(self, node: WorkerView) -> Sample:
         metrics = node.metrics

@@ -47,6 +47,7 @@ class Coordinator:
             registry=Registry(client),
             orders=Orders(raw_client, signing_keys, settings.job_ttl_seconds, clock=clock.time),
             signing_keys=signing_keys,
+            audit_keys=vault.audit_keys(),
             clock=clock,
             restart=CoordinatorRestart(),
         )

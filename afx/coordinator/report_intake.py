@@ -26,6 +26,7 @@ from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.decisions import retry_policy
 from afx.coordinator.decisions.testimony import is_credible
 from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.spec_refusals import SpecRefusals
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.reasons import FailureReason
 from models.storage import cluster, placing, troubles
@@ -53,6 +54,7 @@ class ReportIntake:
         capacity: Capacity,
         checkpoints: Checkpoints,
         unknown: UnknownSessions,
+        spec_refusals: SpecRefusals,
         block_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
@@ -67,6 +69,7 @@ class ReportIntake:
         self._capacity = capacity
         self._checkpoints = checkpoints
         self._unknown = unknown
+        self._spec_refusals = spec_refusals
         self._block_seconds = block_seconds
         self._monotonic = monotonic
         self._run_id = run_id
@@ -130,8 +133,10 @@ class ReportIntake:
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
             _write_failures(failed)
+            self._spec_refusals.write(failed)
             placing.note_active(active)
             cluster.set_reports_read(self._run_id, batch.last)
+        self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
         for report in batch.reports:
             if isinstance(report, Inventory):

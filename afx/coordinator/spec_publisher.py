@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import redis
 
 from afx.cluster import specs
 from afx.cluster.specs import RuleSpec, SessionSpec
+from afx.security.signing import SigningKeys
 from models.storage import logins, rules
+from models.storage.assignments import Active
 
 _SESSIONS_PER_QUERY = 500
 
 
 class SpecPublisher:
-    """Writes specs in one term of leadership."""
+    """Signs and writes specs in one term of leadership."""
 
-    def __init__(self, client: redis.Redis, term: int) -> None:
+    def __init__(self, client: redis.Redis, term: int, keys: SigningKeys) -> None:
         self._redis = client
         self._term = term
+        self._keys = keys
 
-    def publish(self, sessions: Sequence[int]) -> None:
-        """Write the specs of sessions; raises FencedError when a newer term has begun."""
-        for start in range(0, len(sessions), _SESSIONS_PER_QUERY):
-            self._publish(sessions[start : start + _SESSIONS_PER_QUERY])
+    def publish(self, actives: Sequence[Active]) -> None:
+        """Write the specs of assignments; raises FencedError when a newer term has begun."""
+        for start in range(0, len(actives), _SESSIONS_PER_QUERY):
+            page = actives[start : start + _SESSIONS_PER_QUERY]
+            specs.publish(self._redis, self._keys, self._specs(page), self._term)
 
-    def _publish(self, sessions: Sequence[int]) -> None:
+    def _specs(self, actives: Sequence[Active]) -> Iterator[SessionSpec]:
+        epochs = {it.session: it.epoch for it in actives}
+        sessions = list(epochs)
+        # The revision is read before the rules: when they change in between, the spec is
+        # of an older revision than its rules, and the session is placed again.
+        rows = logins.of_sessions(sessions)
         rules_of = rules.for_sessions(sessions)
-        specs.publish(
-            self._redis,
-            (
-                SessionSpec(
-                    it.id,
-                    it.name,
-                    it.tier,
-                    it.login,
-                    tuple(
-                        RuleSpec(rule.id, tuple(rule.sources), tuple(rule.destinations), rule.mode)
-                        for rule in rules_of.get(it.id, ())
-                    ),
-                )
-                for it in logins.of_sessions(sessions)
-            ),
-            self._term,
-        )
+        for it in rows:
+            yield SessionSpec(
+                it.id,
+                it.name,
+                it.tier,
+                it.login,
+                tuple(
+                    RuleSpec(rule.id, tuple(rule.sources), tuple(rule.destinations), rule.mode)
+                    for rule in rules_of.get(it.id, ())
+                ),
+                epoch=epochs[it.id],
+                revision=it.revision,
+            )

@@ -16,6 +16,7 @@ from afx.cluster.writes import write
 from afx.config import Settings
 from afx.coordinator.answer_check import AnswerCheck
 from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.audit_watch import AuditWatch
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.controls import Controls
@@ -39,6 +40,7 @@ from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.spec_publisher import SpecPublisher
+from afx.coordinator.spec_refusals import SpecRefusals
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
 from afx.coordinator.wire import Headroom
@@ -61,6 +63,8 @@ class Resources:
     registry: Registry
     orders: Orders
     signing_keys: SigningKeys
+    audit_keys: Sequence[bytes]
+    """The keys that seal the audit log, newest first."""
     clock: Clock
     restart: CoordinatorRestart
 
@@ -106,7 +110,7 @@ class Term:
             ownership=ownership,
             registry=resources.registry,
             orders=resources.orders,
-            specs=SpecPublisher(client, leadership.term),
+            specs=SpecPublisher(client, leadership.term, resources.signing_keys),
             checkpoints=self._checkpoints,
             schedule=schedule,
             epochs=EpochCounter(self.generation),
@@ -131,6 +135,7 @@ class Term:
             capacity=self._capacity,
             checkpoints=self._checkpoints,
             unknown=self._unknown,
+            spec_refusals=SpecRefusals(client, resources.audit_keys[0]),
             block_seconds=settings.tick_seconds,
             monotonic=monotonic,
         )
@@ -178,7 +183,10 @@ class Term:
         self._rebalancer = Rebalancer(settings, leadership, self._capacity, schedule, now=now)
         self._moves = Moves(self._table, self._capacity, self._reservations)
         self._answers = AnswerCheck(self._table, answer_seconds=settings.answer_seconds, now=now)
-        self._history = History(settings, client, leadership)
+        self._history = History(settings, leadership)
+        self._audit = AuditWatch(
+            client, leadership, resources.audit_keys, seconds=settings.sample_seconds
+        )
         self._control_interval = Interval(_CONTROL_SECONDS)
         self._learn_interval = Interval(_LEARN_SECONDS)
 
@@ -198,7 +206,7 @@ class Term:
         6. Place the sessions that wait.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
-        9. Copy cursors to SQL, and write the history.
+        9. Copy cursors to SQL, write the history, and check the audit log.
         """
         all_reports_read = self._intake.take()
         now = self._monotonic()
@@ -222,6 +230,7 @@ class Term:
             self._restart_unresponsive(nodes, now)
         self._checkpoints.copy(now)
         self._history.write(nodes, now)
+        self._audit.check(now)
         return restart_due
 
     def _learn_sizes(self, nodes: Sequence[WorkerView], now: float) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import yaml
 
+from afx import bounded_toml
+from afx.bounded_toml import TomlDepthError
 from afx.errors import FileProblem, InputFileError
 
 _DEEPEST = 20
@@ -82,15 +84,15 @@ def read_yaml(text: str, problems: Problems) -> Node | None:
 def read_toml(text: str, problems: Problems) -> Node | None:
     """Return the root node, or None after an error; a rule's line is that of its ``[[rules]]``."""
     try:
-        tables = tomllib.loads(text)
+        tables = bounded_toml.loads(text)
     except tomllib.TOMLDecodeError as error:
         line, column = _toml_position(error)
         problems.add(
             "this is not valid TOML; check the quotes, brackets and keys here", line, column=column
         )
         return None
-    except RecursionError:
-        problems.add(_TOO_DEEP)
+    except TomlDepthError as error:
+        problems.add(_TOO_DEEP, error.line)
         return None
     lines = [
         line

@@ -70,8 +70,18 @@ class LabAccounts:
         first = len(self.sessions)
         stamp = time.time_ns() % 10**9
         names = [f"s{number:05d}-{stamp}" for number in range(first, first + count)]
-        logins = [self._vault.seal(_reroute(it["login"], over)) for it in accounts]
-        ids = sessions.create_many(owner, list(map(NewSession, names, logins)))
+        reserved = sessions.reserve_ids(count)
+        logins = [
+            self._vault.seal(_reroute(it["login"], over), session_id=session_id)
+            for it, session_id in zip(accounts, reserved, strict=True)
+        ]
+        ids = sessions.create_many(
+            owner,
+            [
+                NewSession(name, login, id=session_id)
+                for name, login, session_id in zip(names, logins, reserved, strict=True)
+            ],
+        )
         added = [
             LabSession(
                 ids[i],

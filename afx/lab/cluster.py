@@ -32,6 +32,9 @@ from afx.sandbox.judge.verdict import Verdict
 from afx.security.vault import load_vault
 from models.storage import assignments
 
+_NETWORKS = "127.0.0.0/8,10.64.0.0/10"
+"""Where sessions reach the local Telegram: also over links, and from machines of tests."""
+
 
 def temporary_settings(home: Path, **flags: Any) -> Settings:
     """Return settings of a lab in its own home, whatever is set outside."""
@@ -66,7 +69,10 @@ class LabCluster:
             self.accounts = LabAccounts(self.sandbox, self.vault)
             opening.callback(self.accounts.remove_rows)
             self.processes = LocalProcesses(
-                settings, self.redis_url, log=self.log, variables=variables
+                settings,
+                self.redis_url,
+                log=self.log,
+                variables={"AFX_TEST_NETWORKS": _NETWORKS, **(variables or {})},
             )
             opening.callback(self.processes.stop)
             self._closing = opening.pop_all()
@@ -183,6 +189,10 @@ class LabCluster:
     def process_tree(self, name: str) -> list[psutil.Process]:
         """Return the processes of a node or coordinator, its first process first."""
         return process_tree(self.processes.children[name].pid)
+
+    def all_processes(self) -> list[psutil.Process]:
+        """Return the processes of all nodes and coordinators."""
+        return [it for name in self.processes.children for it in self.process_tree(name)]
 
     # --- waiting ----------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ Kind = Literal[
     "kill-redis",
     "stop-redis",
     "flush-redis",
+    "full-redis",
+    "readonly-redis",
+    "busy-redis",
+    "stop-all",
     "drop-telegram",
     "refuse-telegram",
     "slow-telegram",
@@ -47,6 +51,10 @@ LONGEST: dict[Kind, float] = {
     "kill-redis": 4.0,
     "stop-redis": 6.0,
     "flush-redis": 0.0,
+    "full-redis": 2.0,
+    "readonly-redis": 2.0,
+    "busy-redis": 2.0,
+    "stop-all": 8.0,
     "drop-telegram": 0.0,
     "refuse-telegram": 4.0,
     "slow-telegram": 8.0,
@@ -59,7 +67,12 @@ LONGEST: dict[Kind, float] = {
 """Each kind of fault, and the most seconds that it lasts."""
 
 # A fault of the whole cluster is rarer than one of a single node.
-_WEIGHTS: dict[Kind, float] = {"flush-redis": 0.5, "kill-redis": 0.5, "stop-redis": 0.5}
+_WEIGHTS: dict[Kind, float] = {
+    "flush-redis": 0.5,
+    "kill-redis": 0.5,
+    "stop-redis": 0.5,
+    "stop-all": 0.5,
+}
 
 
 @dataclass(slots=True, frozen=True)

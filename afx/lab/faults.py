@@ -10,6 +10,7 @@ import psutil
 
 from afx.app import context_for
 from afx.errors import AfxError
+from afx.lab import redis_troubles
 from afx.lab.cluster import LabCluster
 from afx.lab.fault_plan import Fault, Kind, chosen
 from afx.lab.links import BadLink
@@ -127,9 +128,19 @@ class FaultInjector:
         return self._starter(leader)
 
     def _inject_into_redis(self, kind: Kind) -> Undo | None:
-        if kind == "flush-redis":
-            self._lab.redis.flushall()
-            return None
+        redis = self._lab.redis
+        match kind:
+            case "flush-redis":
+                redis.flushall()
+                return None
+            case "full-redis":
+                return redis_troubles.run_out_of_memory(redis)
+            case "readonly-redis":
+                return redis_troubles.become_replica(redis)
+            case "busy-redis":
+                return redis_troubles.be_busy(redis, self._lab.redis_url)
+            case _:
+                pass
         server = psutil.Process(int(self._lab.redis.info("server")["process_id"]))
         if kind == "stop-redis":
             return _suspend([server])
@@ -144,6 +155,8 @@ class FaultInjector:
         lab = self._lab
         undo: Undo | None = None
         match fault.kind:
+            case "stop-all":
+                undo = _suspend(lab.all_processes())
             case "drop-telegram":
                 lab.sandbox.call("drop", account=0)
             case "refuse-telegram":

@@ -28,6 +28,9 @@ _HARMLESS: tuple[Kind, ...] = ("reset-node", "drain", "recycle")
 """Faults of a node that do not end it."""
 _REDIS_AWAY: tuple[Kind, ...] = ("kill-redis", "stop-redis")
 """Faults that may outlast every node's lease."""
+_OF_ALL_NODES: tuple[Kind, ...] = (*_REDIS_AWAY, "readonly-redis", "busy-redis", "stop-all")
+"""Faults that may cost every node its lease."""
+_UNDO_RETRY_SECONDS = 0.5
 _COORDINATORS = ("coordinator-1", "coordinator-2")
 _NO_DEATH = (DeathReason.LEFT, DeathReason.REPLACED)
 """Reasons of ``node_down`` events of a node that ended or restarted by itself."""
@@ -159,8 +162,16 @@ class SoakRun:
         if fault.kind in _REDIS_AWAY:
             self._redis_back_at = self._now() + fault.seconds
         self.faults[fault.kind] += 1
-        if (target and fault.kind not in _HARMLESS) or fault.kind in _REDIS_AWAY:
+        if (target and fault.kind not in _HARMLESS) or fault.kind in _OF_ALL_NODES:
             self._note_cause(target, fault.seconds)
         self._show(f"{fault.at:7.1f} s  {fault.kind} {target} for {fault.seconds} s")
         if undo:
-            self._schedule(fault.at + fault.seconds, undo)
+            self._schedule(fault.at + fault.seconds, lambda: self._undo(undo))
+
+    def _undo(self, undo: Callable[[], None]) -> None:
+        """Undo a fault; tried again while another fault keeps Redis from answering."""
+        try:
+            undo()
+        except (AfxError, redis.RedisError) as error:
+            self._tell(f"a fault is not mended yet: {error}")
+            self._schedule(self._now() + _UNDO_RETRY_SECONDS, lambda: self._undo(undo))

@@ -119,6 +119,7 @@ def _start(home: Path) -> None:
         )
     data = home.absolute() / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    socket_directory.check_private(data)
     path = socket_path(home)
     if path.parent != data:
         socket_directory.create_short_directory(home)
@@ -143,6 +144,7 @@ def _start(home: Path) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=(lock,),
+            umask=0o077,
             check=False,
         )
     while done.returncode == 0 and time.monotonic() < until:

@@ -70,7 +70,7 @@ def check_private(path: Path) -> None:
     if not is_private(path):
         raise ConfigError(
             f"{path} is not a directory of this user alone (mode 0700), so the private Redis "
-            "cannot listen there; remove it, or set AFX_HOME to a shorter path."
+            "cannot listen there; correct it ('chmod 700') or remove it, or set another AFX_HOME."
         )
 
 

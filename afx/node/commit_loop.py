@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import redis
 import structlog
 
+from afx.cluster.redis_faults import RedisFault, fault_of
 from afx.node.committer import Committer
 from afx.node.lease_memory import LeaseMemory
+from afx.node.redis_trouble import RedisTrouble
 from afx.node.session import HostedSession
+from afx.reasons import TroubleReason
 
 _MOST = 500
 """Sessions in one round trip."""
@@ -25,24 +27,25 @@ class CommitLoop:
 
     def __init__(
         self,
-        client: Any,
         committer: Committer,
         memory: LeaseMemory,
+        trouble: RedisTrouble,
         *,
         flush_seconds: float,
         sessions: Callable[[], Iterable[HostedSession]],
         fenced: Callable[[HostedSession], None],
     ) -> None:
         """``sessions`` returns all; ``fenced`` is called for those that belong to others."""
-        self._redis = client
         self._committer = committer
         self._memory = memory
+        self._trouble = trouble
         self._flush_seconds = flush_seconds
         self._sessions = sessions
         self._fenced = fenced
         self._dirty: dict[HostedSession, None] = {}
         self._lock = asyncio.Lock()
-        self._problem = ""
+        self._malformed: set[HostedSession] = set()
+        """Sessions whose progress Redis refuses because of their own keys."""
         self._losses = 0
 
     def note_dirty(self, session: HostedSession) -> None:
@@ -52,16 +55,18 @@ class CommitLoop:
     def forget(self, session: HostedSession) -> None:
         """A session has ended."""
         self._dirty.pop(session, None)
+        self._malformed.discard(session)
 
     async def run(self) -> None:
         """Commit for ever."""
         while True:
-            await asyncio.sleep(_RETRY_SECONDS if self._problem else self._flush_seconds)
+            failing = self._trouble.fault_in("commit") is not None
+            await asyncio.sleep(_RETRY_SECONDS if failing else self._flush_seconds)
             try:
                 await self._flush()
             except Exception as error:
                 # Whatever it is, it must not end the host and all of its sessions.
-                self._note_problem(repr(error))
+                self._trouble.failed("commit", error)
 
     async def _flush(self) -> None:
         if self._losses != self._memory.losses:
@@ -98,21 +103,26 @@ class CommitLoop:
             try:
                 result = await self._committer.commit(sessions)
             except redis.RedisError as error:
-                self._note_problem(str(error))
+                self._trouble.failed("commit", error)
                 return False
-        self._note_problem(str(result.error or ""))
-        if isinstance(result.error, redis.exceptions.ReadOnlyError):
-            # It is a replica by now: connect anew, so as to find the new primary.
-            await self._redis.connection_pool.disconnect()
+        self._note_refused(result.refused)
+        refused = {session for session, _ in result.refused}
+        self._malformed -= {it for it in sessions if it not in refused}
         for session in result.foreign:
             log.warning("session_fenced", session=session.session_id, epoch=session.epoch)
             self._fenced(session)
         return result.complete
 
-    def _note_problem(self, problem: str) -> None:
-        """Log a problem when it begins, changes or ends, not at each try."""
-        if problem and problem != self._problem:
-            log.warning("commit_failed", reason=problem)
-        elif self._problem and not problem:
-            log.info("commit_works_again")
-        self._problem = problem
+    def _note_refused(self, refused: Sequence[tuple[HostedSession, redis.RedisError]]) -> None:
+        """Report what Redis refused: of the node, or of one session with malformed keys."""
+        of_node = None
+        for session, error in refused:
+            if fault_of(error) is not RedisFault.WRONG_TYPE:
+                of_node = of_node or error
+            elif session not in self._malformed:
+                self._malformed.add(session)
+                session.trouble(TroubleReason.STATE_MALFORMED, str(error))
+        if of_node is None:
+            self._trouble.passed("commit")
+        else:
+            self._trouble.failed("commit", of_node)

@@ -31,8 +31,8 @@ class Committed:
     """Sessions that belong to another incarnation or epoch by now."""
     complete: bool = True
     """Nothing was put back."""
-    error: redis.RedisError | None = None
-    """The first error that Redis answered."""
+    refused: list[tuple[HostedSession, redis.RedisError]] = field(default_factory=list)
+    """Sessions of which Redis refused a part, and the first error of each."""
 
 
 class Committer:
@@ -52,54 +52,67 @@ class Committer:
         """
         taken = [(session, session.collect_uncommitted()) for session in sessions]
         result = Committed()
-        sent: list[tuple[HostedSession, Progress, int]] = []
-        pipe = self._redis.pipeline(transaction=False)
+        sent: list[tuple[HostedSession, Progress, tuple[int, int]]] = []
         try:
-            for session, progress in taken:
-                sent.append((session, progress, await self._queue(pipe, session, progress)))
-            answers = iter(await pipe.execute(raise_on_error=False))
+            # The block gives back the connection also where checking for the script fails.
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for session, progress in taken:
+                    sent.append((session, progress, await self._queue(pipe, session, progress)))
+                answers = iter(await pipe.execute(raise_on_error=False))
         except BaseException:
             for session, progress in taken:
                 session.put_back(progress)
             raise
-        for session, progress, count in sent:
-            self._settle(result, session, progress, list(islice(answers, count)))
+        for session, progress, counts in sent:
+            fenced, plain = (list(islice(answers, count)) for count in counts)
+            self._settle(result, session, progress, fenced, plain)
         return result
 
-    async def _queue(self, pipe: Any, session: HostedSession, progress: Progress) -> int:
-        """Add a session's commands to the pipeline; returns how many.
+    async def _queue(
+        self, pipe: Any, session: HostedSession, progress: Progress
+    ) -> tuple[int, int]:
+        """Add a session's commands to the pipeline; returns how many: fenced, and plain.
 
         Links go first: a cursor that is stored without its links would lose them.
         """
         session_id = session.session_id
-        count = 0
+        fenced = plain = 0
         for body in _bodies(progress.cursor, _hashes(session_id, progress.links)):
             await self._script(
                 keys=[keys.assignment(session_id), keys.cursor(session_id)],
                 args=[self._incarnation, session.epoch, self._link_seconds, body],
                 client=pipe,
             )
-            count += 1
+            fenced += 1
         # Access hashes do not depend on who owns the session: no fence.
         for part in _parts(progress.entities):
             pipe.hset(keys.entities(session_id), mapping=part)
-            count += 1
-        return count
+            plain += 1
+        return fenced, plain
 
     def _settle(
-        self, result: Committed, session: HostedSession, progress: Progress, answers: list[Any]
+        self,
+        result: Committed,
+        session: HostedSession,
+        progress: Progress,
+        fenced: list[Any],
+        plain: list[Any],
     ) -> None:
-        errors = [it for it in answers if isinstance(it, redis.RedisError)]
-        if errors:
+        """Judge a session's commit by all of its answers: its owner may change in between."""
+        errors = [it for it in (*fenced, *plain) if isinstance(it, redis.RedisError)]
+        verdicts = [it for it in fenced if isinstance(it, int)]
+        if 0 in verdicts:
+            result.foreign.append(session)
+        elif errors:
             session.put_back(progress)
             result.complete = False
-            result.error = result.error or errors[0]
-        elif answers[0] < 0:
-            # Redis has lost whose it is; the leader will say so again.
+            result.refused.append((session, errors[0]))
+        elif any(it < 0 for it in verdicts):
+            # Redis has lost its owner, which the leader will write again.
             session.put_back(Progress([], progress.links, {}))
             result.complete = False
-        elif not answers[0]:
-            result.foreign.append(session)
+        else:
+            session.note_committed()
 
 
 def _chunks(values: list[str]) -> list[list[str]]:

@@ -53,8 +53,8 @@ class ConnectionOwner(Protocol):
     async def suspend(self) -> None:
         """The connection is lost: await no answer any more."""
 
-    async def catch_up(self) -> None:
-        """The connection is back: fetch what was missed, and go on."""
+    def start_catch_up(self) -> None:
+        """The connection is back: fetch what was missed in the background, and go on."""
 
     def give_up(self, error: BaseException) -> None:
         """Telegram no longer accepts the login."""
@@ -183,8 +183,8 @@ class Connection:
                     continue  # the lease is over: this process is about to end
                 self._error = None
                 await self._connect()
-                await self._owner.catch_up()
                 self._enter_live(State.RECONNECTING)
+                self._owner.start_catch_up()
             except Exception as error:
                 # Whatever it is: a session must not stay cut off.
                 if is_lost_login(error):

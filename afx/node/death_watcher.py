@@ -69,3 +69,4 @@ class DeathWatcher:
         if found:
             reports.publish(self._redis, found)
             self._witnessed |= fresh
+        self._witnessed &= {it.incarnation for it in nodes.values()}

@@ -19,10 +19,12 @@ from afx.cluster.connection import connect
 from afx.cluster.job_gate import JobGate, JobKind
 from afx.cluster.session_orders import ORDER_PURPOSE, SessionOrder, parse_order
 from afx.node.order_worker import WORKER_TTL_SECONDS, OrderQueue, OrderWorker
+from afx.node.redis_trouble import RedisTrouble
 from afx.security.signing import SigningKeys
 
 _HANDLER_SECONDS = 30.0
 _RESTART_SECONDS = 0.5
+_WORK = "orders"
 log = structlog.get_logger()
 
 Answer = dict[str, list[int]]
@@ -52,10 +54,12 @@ class Executor:
         node: str,
         incarnation: str,
         keys: SigningKeys,
+        trouble: RedisTrouble,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Call it on the loop of ``handlers``; ``clock`` is the wall clock."""
         self._handlers = handlers
+        self._trouble = trouble
         self._redis_url = redis_url
         self._queue = queues.node(node, incarnation)
         self._loop = asyncio.get_running_loop()
@@ -105,10 +109,16 @@ class Executor:
             try:
                 self._work()
             except redis.RedisError as error:
-                log.warning("executor_lost_redis", reason=str(error))
+                self._note_error(error)
             except Exception as error:
                 log.error("executor_failed", error=repr(error))
             self._stopped.wait(_RESTART_SECONDS)
+
+    def _note_error(self, error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self._trouble.failed, _WORK, error)
+
+    def _note_passed(self) -> None:
+        self._loop.call_soon_threadsafe(self._trouble.passed, _WORK)
 
     def _work(self) -> None:
         # RQ wants raw bytes, and blocks longer than any socket timeout of ours.
@@ -119,9 +129,10 @@ class Executor:
                 connection=client,
                 gate=self._gate,
                 is_stopping=self._stopped.is_set,
+                on_answer=self._note_passed,
             )
             queue.prepare()
-            worker = OrderWorker(queue)
+            worker = OrderWorker(queue, self._note_error)
             worker.log.setLevel("ERROR")
             worker.work(logging_level="ERROR")
         finally:

@@ -19,6 +19,8 @@ from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
 
 _MOST_ANNOUNCED = 4_096
+_MOST_LINKS = 10_000
+"""Links that may wait to be stored: they are in memory only, and repeated after a crash."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,6 +38,8 @@ class Pause(IntFlag):
     """The node's lease was not renewed in time."""
     CONNECTION = 2
     """The connection is down."""
+    STORAGE = 4
+    """Too much of what was sent is not stored yet."""
 
 
 class ForwarderOwner(Protocol):
@@ -135,7 +139,7 @@ class Forwarder:
 
     def resume(self, reason: Pause) -> None:
         """Go on sending, unless there is another reason not to."""
-        if not self._pauses:
+        if reason not in self._pauses:
             return
         self._pauses &= ~reason
         if not self._pauses:
@@ -160,7 +164,7 @@ class Forwarder:
                 lane.pause()
         return lane
 
-    # --- what lanes tell ---------------------------------------------------------------
+    # --- what lanes report -------------------------------------------------------------
 
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery was sent, was known to be sent, or was refused."""
@@ -176,6 +180,7 @@ class Forwarder:
             )
         elif copy:
             self._links.append(Link(delivery, copy))
+            self._check_links()
             if self._guard is not None:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
@@ -201,3 +206,15 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back links that could not be committed."""
         self._links = [*links, *self._links]
+        self._check_links()
+
+    def note_committed(self) -> None:
+        """What was taken is stored: go on sending if too much of it had waited."""
+        self.resume(Pause.STORAGE)
+
+    def _check_links(self) -> None:
+        if len(self._links) >= _MOST_LINKS and Pause.STORAGE not in self._pauses:
+            self.pause(Pause.STORAGE)
+            self._owner.trouble(
+                TroubleReason.STORAGE_FULL, f"{len(self._links)} links wait to be stored"
+            )

@@ -16,6 +16,7 @@ import redis
 
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.connection import connect
+from afx.cluster.redis_faults import RedisFault
 from afx.cluster.registry import Identity, Metrics, Registry, WorkerState
 from afx.config import Settings
 from afx.errors import AfxError
@@ -55,11 +56,18 @@ class Heartbeater:
         self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
 
     def beat(
-        self, identity: Identity, metrics: Metrics, settled: list[int], seen: WorkerState
+        self,
+        identity: Identity,
+        metrics: Metrics,
+        settled: list[int],
+        seen: WorkerState,
+        *,
+        redis_fault: RedisFault | None = None,
     ) -> None:
         """Send a heartbeat, unless a whole lease's worth of them is in flight.
 
-        The next one reports the sessions that a failed one was to report.
+        ``redis_fault`` is what hinders the host's use of Redis. The next one reports the
+        sessions that a failed one was to report.
         """
         if identity.incarnation != self._incarnation:
             self._incarnation, self._unreported = identity.incarnation, ()
@@ -67,7 +75,7 @@ class Heartbeater:
         if self._in_flight < self._most:
             self._in_flight += 1
             reported, self._unreported = self._unreported, ()
-            self._threads.submit(self._beat, identity, metrics, reported, seen)
+            self._threads.submit(self._beat, identity, metrics, reported, seen, redis_fault or "")
 
     def answer(self, seconds: float) -> Answer | None:
         """Return the next answer; None when none arrives in time, or on ``wake``."""
@@ -91,11 +99,18 @@ class Heartbeater:
         self._threads.shutdown(cancel_futures=True)
 
     def _beat(
-        self, identity: Identity, metrics: Metrics, settled: tuple[int, ...], seen: WorkerState
+        self,
+        identity: Identity,
+        metrics: Metrics,
+        settled: tuple[int, ...],
+        seen: WorkerState,
+        redis_fault: str,
     ) -> None:
         sent_at = self._clock.boottime()
         try:
-            _term, desired_state = self._registry.beat(identity, metrics, settled, seen)
+            _term, desired_state = self._registry.beat(
+                identity, metrics, settled, seen, redis_fault=redis_fault
+            )
             answer = Answer(identity.incarnation, sent_at, desired_state)
         except (AfxError, redis.RedisError) as error:
             answer = Answer(identity.incarnation, sent_at, error=error, settled=settled)

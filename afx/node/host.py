@@ -25,6 +25,7 @@ from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
+from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
 from afx.node.session import Environment, HostedSession, Totals
@@ -69,7 +70,8 @@ class Host:
         """Set once all sessions have ended after ``close``."""
         self._active: dict[int, int] = {}
         """session → how many messages it had sent at the last report of activity."""
-        self.reports = ReportSender(self._redis, node, incarnation)
+        self.redis_trouble = RedisTrouble(memory.note_redis_fault)
+        self.reports = ReportSender(self._redis, node, incarnation, self.redis_trouble)
         self._lease = LeaseWatch(
             memory,
             clock,
@@ -78,9 +80,9 @@ class Host:
             exit_process=exit_process,
         )
         self._commits = CommitLoop(
-            self._redis,
             Committer(self._redis, incarnation, settings.link_days),
             memory,
+            self.redis_trouble,
             flush_seconds=settings.flush_seconds,
             sessions=self._residents.sessions,
             fenced=self._note_fenced,
@@ -88,7 +90,9 @@ class Host:
         environment = Environment(
             api_id=settings.api_id,
             api_hash=settings.api_hash.get_secret_value(),
-            connection=guarded_connection(self._lease.may_write, settings.lease.in_flight),
+            connection=guarded_connection(
+                self._lease.may_write, settings.login_servers.allows, settings.lease.in_flight
+            ),
             may_write=self._lease.may_write,
             dirty=self._commits.note_dirty,
             gave_up=self._note_gave_up,
@@ -106,6 +110,7 @@ class Host:
             lease=self._lease,
             commits=self._commits,
             reports=self.reports,
+            trouble=self.redis_trouble,
             settled_pipe=settled_pipe,
             changed=self._note_changed,
         )
@@ -191,7 +196,8 @@ class Host:
             for task in running:
                 if task.done():
                     task.result()
-            await self.reports.flush()
+            # The supervisor bounds the time: it ends a host that takes too long to stop.
+            await self.reports.flush_fully()
         finally:
             await _cancel({*running, empty, *self._runner.tasks})
             await self._redis.aclose()

@@ -17,6 +17,7 @@ from afx.logs import configure
 from afx.node.executor import Executor
 from afx.node.host import Host
 from afx.node.lease_memory import LeaseMemory
+from afx.security.memory import protect_memory
 from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 
@@ -26,6 +27,7 @@ _WAIT_SECONDS = 0.01
 
 def main() -> None:
     """Read the parameters from standard input, and run until it receives an order to end."""
+    protect_memory()  # before the keys arrive
     orders = json.loads(sys.stdin.readline())
     # Die with the supervisor: it alone holds the lease.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -63,6 +65,7 @@ async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
         node=node,
         incarnation=incarnation,
         keys=SigningKeys(vault.signing_keys()),
+        trouble=host.redis_trouble,
     )
     loop = asyncio.get_running_loop()
 

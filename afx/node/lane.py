@@ -150,7 +150,9 @@ class Lane:
                 singly=singly,
             )
             singly = False
-            for (delivery, ticket), outcome in zip(batch, outcomes, strict=True):
+            for index, ((delivery, ticket), outcome) in enumerate(
+                zip(batch, outcomes, strict=True)
+            ):
                 if outcome.result == "wait":
                     self._wait(outcome.seconds)
                     return
@@ -159,6 +161,11 @@ class Lane:
                     return
                 if outcome.result == "again":
                     singly = outcome.reason == "split"
+                    if not singly and index == 0:
+                        # Nothing before it has failed: without a pause this would go on
+                        # for ever.
+                        self._note_failure(delivery, outcome.reason)
+                        return
                     break
                 self._failures = 0
                 self._queue.popleft()

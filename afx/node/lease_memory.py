@@ -10,8 +10,21 @@ import ctypes
 import mmap
 import os
 
+from afx.cluster.redis_faults import RedisFault
+
 _SIZE = 4096
-_DEADLINE, _QUIET_FROM, _HOST_BEAT, _SESSIONS, _STARTING, _FORWARDED, _LOSSES = range(7)
+(
+    _DEADLINE,
+    _QUIET_FROM,
+    _HOST_BEAT,
+    _SESSIONS,
+    _STARTING,
+    _FORWARDED,
+    _LOSSES,
+    _REDIS_FAULT,
+    _COUNT,
+) = range(9)
+_FAULTS: tuple[RedisFault | None, ...] = (None, *RedisFault)
 
 
 class LeaseMemory:
@@ -23,7 +36,7 @@ class LeaseMemory:
             os.ftruncate(descriptor, _SIZE)
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, _SIZE)
-        self._numbers = (ctypes.c_double * 8).from_buffer(self._map)
+        self._numbers = (ctypes.c_double * _COUNT).from_buffer(self._map)
 
     @property
     def deadline(self) -> float:
@@ -60,6 +73,15 @@ class LeaseMemory:
     def note_loss(self) -> None:
         """Let the host write all progress of its sessions again."""
         self._numbers[_LOSSES] += 1
+
+    @property
+    def redis_fault(self) -> RedisFault | None:
+        """What hinders the host's use of Redis."""
+        return _FAULTS[int(self._numbers[_REDIS_FAULT])]
+
+    def note_redis_fault(self, fault: RedisFault | None) -> None:
+        """Let the supervisor's heartbeats show what hinders the host."""
+        self._numbers[_REDIS_FAULT] = _FAULTS.index(fault)
 
     def counts(self) -> tuple[int, int, int]:
         """Return the host's (sessions, starting, forwarded)."""

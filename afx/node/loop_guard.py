@@ -48,6 +48,8 @@ class LoopGuard:
     def announce(self, random_id_: int, message_id: int) -> None:
         """Learn the id of a message whose send got no answer; its chat is unknown."""
         self._announced[random_id_] = message_id
+        if len(self._announced) > _WINDOW:
+            self._find_announced()
 
     def is_copy(self, message: Incoming) -> bool:
         """Return whether a message of a source chat is a copy that this session made."""

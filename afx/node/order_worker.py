@@ -7,6 +7,7 @@ of other writers.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,13 +44,18 @@ class OrderQueue(Queue):  # type: ignore[misc]
         connection: redis.Redis,
         gate: JobGate,
         is_stopping: Callable[[], bool] = lambda: False,
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
-        """``connection`` must not decode answers: what is in them may be anything."""
+        """``connection`` must not decode answers: what is in them may be anything.
+
+        ``on_answer`` is called whenever Redis has answered a wait for jobs.
+        """
         super().__init__(
             name, connection=connection, job_class=SignedJob, serializer=JSONSerializer
         )
         self._gate = gate
         self._is_stopping = is_stopping
+        self._on_answer = on_answer
         self._read_job = connection.register_script(source("read_job"))
 
     def prepare(self) -> None:
@@ -90,6 +96,7 @@ class OrderQueue(Queue):  # type: ignore[misc]
         """
         while True:
             entry = self.connection.blmove(self.key, self.intermediate_queue_key, timeout)
+            self._on_answer()
             if self._is_stopping():
                 raise StopRequested
             if entry is None:
@@ -98,6 +105,13 @@ class OrderQueue(Queue):  # type: ignore[misc]
                 job = self._admit(entry)
             except RefusedJobError as error:
                 self._refuse(entry, error)
+                continue
+            except redis.RedisError:
+                raise  # it is put back; see ``prepare``
+            except Exception as error:
+                # Put back, it would be the next one again, for ever.
+                text = f"The job cannot be read ({type(error).__name__})."
+                self._refuse(entry, RefusedJobError(RefusalReason.FORM, text))
                 continue
             if job is not None:
                 return job
@@ -165,7 +179,8 @@ class OrderWorker(SimpleWorker):  # type: ignore[misc]
     max_connection_wait_time = _RECONNECT_SECONDS
     log_job_description = False
 
-    def __init__(self, queue: OrderQueue) -> None:
+    def __init__(self, queue: OrderQueue, on_redis_error: Callable[[BaseException], None]) -> None:
+        """``on_redis_error`` is called with each error that Redis answers."""
         super().__init__(
             [queue],
             connection=queue.connection,
@@ -173,13 +188,39 @@ class OrderWorker(SimpleWorker):  # type: ignore[misc]
             worker_ttl=WORKER_TTL_SECONDS,
         )
         self._queue = queue
+        self._on_redis_error = on_redis_error
+
+    def dequeue_job_and_maintain_ttl(self, *arguments: Any, **options: Any) -> Any:
+        """Wait for a job as RQ does, which logs an error of Redis each time and quits."""
+        try:
+            return super().dequeue_job_and_maintain_ttl(*arguments, **options)
+        except redis.RedisError as error:
+            self._on_redis_error(error)
+            raise StopRequested from error
 
     def prepare_job_execution(
         self, job: SignedJob, remove_from_intermediate_queue: bool = False
     ) -> None:
-        """Note in Redis that a job is run; its record expires even if this process dies."""
-        super().prepare_job_execution(job, remove_from_intermediate_queue)
-        self.connection.expire(job.key, FAILURE_TTL_SECONDS)
+        """Note in Redis that a job is run; its record expires even if this process dies.
+
+        The record is for people: the order is carried out even if Redis refuses it. The
+        gate would not admit the job a second time.
+        """
+        try:
+            super().prepare_job_execution(job, remove_from_intermediate_queue)
+            self.connection.expire(job.key, FAILURE_TTL_SECONDS)
+        except redis.RedisError as error:
+            self._on_redis_error(error)
+            with contextlib.suppress(redis.RedisError):
+                self.connection.lrem(self._queue.intermediate_queue_key, 1, job.id)
+
+    def execute_job(self, job: SignedJob, queue: OrderQueue) -> None:
+        """Run a job; an error of Redis after it has run ends this worker, not the host."""
+        try:
+            super().execute_job(job, queue)
+        except redis.RedisError as error:
+            self._on_redis_error(error)
+            raise StopRequested from error
 
     def run_maintenance_tasks(self) -> None:
         """Prune this queue's records, instead of RQ's reading of other writers' jobs."""

@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import redis
-import structlog
-
 from afx.cluster import reports
 from afx.cluster.reports import Active, Failed, Inventory, Report, Running, Stopped, Trouble
+from afx.node.redis_trouble import RedisTrouble
 from afx.reasons import FailureReason, StopReason, TroubleReason
 
 _GATHER_SECONDS = 0.02
@@ -19,21 +17,26 @@ _MOST = 1_000
 """Reports in one entry of the stream."""
 _LISTED = 1_000
 """Sessions in one report of an inventory."""
-
-log = structlog.get_logger()
+_MOST_TROUBLES = 5_000
+"""Reports of trouble that wait: a newer one of a session replaces an older one first."""
 
 
 class ReportSender:
     """The reports of one incarnation of a node."""
 
-    def __init__(self, client: Any, node: str, incarnation: str) -> None:
+    def __init__(self, client: Any, node: str, incarnation: str, trouble: RedisTrouble) -> None:
         self._redis = client
         self._node = node
         self._incarnation = incarnation
         self._ready = asyncio.Event()
-        self._failing = False
-        self.waiting: list[Report] = []
-        """What Redis does not have yet."""
+        self._lock = asyncio.Lock()
+        self._redis_trouble = trouble
+        self._required: list[Report] = []
+        """Reports that must not be lost, in their order."""
+        self._troubles: dict[tuple[int, TroubleReason], Trouble] = {}
+        self._active: set[int] = set()
+        self._sending: list[Report] = []
+        """What Redis has been given, and not yet taken."""
 
     def running(self, session_id: int, epoch: int) -> None:
         """Report that a session runs."""
@@ -72,24 +75,33 @@ class ReportSender:
         )
 
     def trouble(self, session_id: int, epoch: int, reason: TroubleReason, text: str) -> None:
-        """Report what hinders a session that goes on."""
-        self._add(
-            Trouble(
-                node=self._node,
-                incarnation=self._incarnation,
-                session_id=session_id,
-                epoch=epoch,
-                reason=reason,
-                text=text,
-            )
+        """Report what hinders a session that goes on.
+
+        While Redis takes no reports, the newest one of each session and reason waits, and
+        only so many of them: each is about the present.
+        """
+        self._troubles.pop((session_id, reason), None)
+        if len(self._troubles) >= _MOST_TROUBLES:
+            del self._troubles[next(iter(self._troubles))]
+        self._troubles[session_id, reason] = Trouble(
+            node=self._node,
+            incarnation=self._incarnation,
+            session_id=session_id,
+            epoch=epoch,
+            reason=reason,
+            text=text,
         )
+        self._ready.set()
 
     def active(self, session_ids: tuple[int, ...]) -> None:
         """Report which sessions have forwarded something lately."""
-        self._add(Active(node=self._node, incarnation=self._incarnation, session_ids=session_ids))
+        self._active.update(session_ids)
+        self._ready.set()
 
     def inventory(self, term: int, sessions: Sequence[tuple[int, int]]) -> None:
         """Report all sessions that have not ended, as (session, epoch); asked in a term."""
+        # An older one is superseded: the leader counts the parts of its own term only.
+        self._required = [it for it in self._required if not isinstance(it, Inventory)]
         parts = [sessions[it : it + _LISTED] for it in range(0, len(sessions), _LISTED)] or [()]
         for index, part in enumerate(parts, start=1):
             self._add(
@@ -103,33 +115,54 @@ class ReportSender:
                 )
             )
 
+    @property
+    def waiting(self) -> list[Report]:
+        """What Redis does not have yet."""
+        activity = Active(
+            node=self._node, incarnation=self._incarnation, session_ids=tuple(self._active)
+        )
+        waiting: list[Report] = [*self._sending, *self._required, *self._troubles.values()]
+        return [*waiting, activity] if self._active else waiting
+
     def _add(self, report: Report) -> None:
-        self.waiting.append(report)
+        self._required.append(report)
         self._ready.set()
 
     async def run(self) -> None:
         """Send reports as they come, for ever."""
         while True:
             await self._ready.wait()
-            await asyncio.sleep(_GATHER_SECONDS if not self._failing else _RETRY_SECONDS)
+            failing = self._redis_trouble.fault_in("report") is not None
+            await asyncio.sleep(_RETRY_SECONDS if failing else _GATHER_SECONDS)
             await self.flush()
 
-    async def flush(self) -> None:
-        """Send what waits; what Redis does not take stays."""
-        self._ready.clear()
-        while self.waiting:
-            part, self.waiting = self.waiting[:_MOST], self.waiting[_MOST:]
-            try:
-                await reports.publish_async(self._redis, part)
-            except redis.RedisError as error:
-                self.waiting = part + self.waiting
-                self._ready.set()
-                if not self._failing:
-                    log.warning("reports_not_sent", count=len(self.waiting), reason=str(error))
-                self._failing = True
-                return
-            except BaseException:
-                self.waiting = part + self.waiting
-                self._ready.set()
-                raise
-            self._failing = False
+    async def flush_fully(self) -> None:
+        """Send all that waits, until Redis has taken it; the caller bounds the time."""
+        while not await self.flush():  # noqa: ASYNC110  it tries again
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def flush(self) -> bool:
+        """Send what waits; returns False when Redis did not take all: the rest stays."""
+        async with self._lock:
+            while self._sending or self._take():
+                part = self._sending[:_MOST]
+                try:
+                    await reports.publish_async(self._redis, part)
+                except Exception as error:
+                    # Whatever it is, it must not end the host and all of its sessions.
+                    self._redis_trouble.failed("report", error)
+                    return False
+                finally:
+                    self._ready.set()
+                self._sending = self._sending[_MOST:]
+                self._redis_trouble.passed("report")
+            self._ready.clear()
+            return True
+
+    def _take(self) -> bool:
+        """Give all that waits a fixed order; returns whether there is any."""
+        self._sending = self.waiting
+        self._required = []
+        self._troubles = {}
+        self._active = set()
+        return bool(self._sending)

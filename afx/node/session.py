@@ -18,7 +18,7 @@ from afx.reasons import FailureReason, TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers, UnknownChatError
 from afx.telegram.positions import UnreadableSourceError, cursor_fields, set_positions
-from afx.telegram.session import StoredSession
+from afx.telegram.session import MalformedPositionError, StoredSession
 from afx.telegram.updates import UpdateReader
 
 
@@ -119,12 +119,14 @@ class HostedSession:
     # --- start and stop ------------------------------------------------------------
 
     async def start(self) -> None:
-        """Connect, resolve the rules' chats, and fetch what was missed.
+        """Connect, resolve the rules' chats, and set the positions of the updates.
 
-        The caller calls ``stop`` if this raises: StartError, an error that says that
-        the login is lost, or ConnectionError.
+        What was missed is fetched in the background, beside what is new. The caller calls
+        ``stop`` if this raises: StartError, an error that says that the login is lost, or
+        ConnectionError.
         """
         await self.connection.open(self._prepare)
+        self.reader.start_catch_up()
 
     async def stop(self) -> None:
         """Stop forwarding and disconnect; progress is left for the last commit.
@@ -159,8 +161,9 @@ class HostedSession:
             await set_positions(self._client, self.reader, self._stored, self.peers, routes)
         except UnreadableSourceError as error:
             raise StartError(FailureReason.CHAT_UNREADABLE, str(error)) from error
+        except MalformedPositionError as error:
+            raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error
         self.progressed()
-        await self.reader.catch_up()
 
     def _last_settled(self, chat: int) -> int:
         bare, kind = utils.resolve_id(chat)
@@ -197,12 +200,16 @@ class HostedSession:
         self._stored.fresh = {**progress.entities, **self._stored.fresh}
         self.progressed()
 
+    def note_committed(self) -> None:
+        """All progress that was collected is stored."""
+        self.forwarder.note_committed()
+
     def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
         self._stored.fresh = dict(self._stored.hashes)
         self.progressed()
 
-    # --- what its parts tell -----------------------------------------------------------
+    # --- what its parts report ---------------------------------------------------------
 
     def progressed(self) -> None:
         """There is something to commit."""
@@ -228,10 +235,9 @@ class HostedSession:
         await self.reader.stop()
         await self.forwarder.cancel()
 
-    async def catch_up(self) -> None:
+    def start_catch_up(self) -> None:
         """The connection is back: fetch what was missed, and go on sending."""
-        await self.reader.catch_up()
-        self.forwarder.resume(Pause.CONNECTION)
+        self.reader.start_catch_up()
 
     def give_up(self, error: BaseException) -> None:
         """Telegram no longer accepts the login."""

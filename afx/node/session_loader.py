@@ -8,70 +8,92 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-import structlog
 
-from afx.cluster import keys, specs
+from afx.cluster import keys
+from afx.cluster.redis_faults import RedisFault, fault_of
+from afx.cluster.specs import RefusedSpecError, SessionSpec, open_spec
+from afx.node.redis_trouble import RedisTrouble
+from afx.reasons import FailureReason
+from afx.security.signing import SigningKeys
 
 _RETRY_SECONDS, _RETRY_MAX = 0.2, 2.0
-
-log = structlog.get_logger()
 
 
 @dataclass(slots=True, frozen=True)
 class Loaded:
     """What one session needs."""
 
-    spec: specs.SessionSpec | None
-    """None when Redis has none."""
+    spec: SessionSpec | None
+    """None when there is none that may be used."""
+    reason: FailureReason = FailureReason.SPEC_MISSING
+    """Why there is none."""
     error: str = ""
-    """Why the spec could not be read."""
+    """The same, for people."""
     cursors: dict[str, str] | None = None
     hashes: dict[str, str] | None = None
 
 
-async def load(client: Any, session_ids: Sequence[int]) -> list[Loaded]:
+async def load(
+    client: Any,
+    signing_keys: SigningKeys,
+    items: Sequence[tuple[int, int]],
+    trouble: RedisTrouble,
+) -> list[Loaded]:
     """Return what some sessions need, in one round trip; waits for Redis.
 
-    A key that holds anything else than it should fails its own session only.
+    ``items`` are (session, epoch): a spec counts if it was signed for both. A key that
+    contains anything else than it should fails its own session only.
     """
+    session_ids = [session_id for session_id, _ in items]
     pause = _RETRY_SECONDS
     while True:
         try:
             answers = await _read(client, session_ids)
             break
-        except (redis.RedisError, UnicodeDecodeError) as error:
-            if _is_about_a_key(error):
-                if len(session_ids) == 1:
-                    return [Loaded(None, f"{type(error).__name__}: {error}")]
-                return [it for each in session_ids for it in await load(client, [each])]
-            log.warning("sessions_not_loaded", count=len(session_ids), reason=str(error))
+        except UnicodeDecodeError as error:
+            if len(items) == 1:
+                return [Loaded(None, FailureReason.STATE_MALFORMED, type(error).__name__)]
+            parts = [await load(client, signing_keys, [it], trouble) for it in items]
+            return [it for part in parts for it in part]
+        except redis.RedisError as error:
+            trouble.failed("load", error)
             await asyncio.sleep(pause)
             pause = min(_RETRY_MAX, pause * 2)
-    return [_parse(*answers[3 * index : 3 * index + 3]) for index in range(len(session_ids))]
-
-
-def _is_about_a_key(error: Exception) -> bool:
-    """Return whether a value is malformed, rather than Redis unavailable.
-
-    A key of another type is a plain ResponseError; what passes has a class of its own.
-    """
-    return isinstance(error, UnicodeDecodeError) or type(error) is redis.ResponseError
+    trouble.passed("load")
+    return [
+        _opened(signing_keys, item, answers[3 * index : 3 * index + 3])
+        for index, item in enumerate(items)
+    ]
 
 
 async def _read(client: Any, session_ids: Sequence[int]) -> list[Any]:
+    """Return three answers per session; one about a key of a wrong type is its error.
+
+    Raises redis.RedisError for any other error.
+    """
     # In one transaction: a Redis that loses its data loses all of it or nothing.
-    pipe = client.pipeline(transaction=True)
-    for session_id in session_ids:
-        pipe.get(keys.spec(session_id))
-        pipe.hgetall(keys.cursor(session_id))
-        pipe.hgetall(keys.entities(session_id))
-    return list(await pipe.execute())
+    async with client.pipeline(transaction=True) as pipe:
+        for session_id in session_ids:
+            pipe.get(keys.spec(session_id))
+            pipe.hgetall(keys.cursor(session_id))
+            pipe.hgetall(keys.entities(session_id))
+        answers = list(await pipe.execute(raise_on_error=False))
+    for answer in answers:
+        if isinstance(answer, redis.RedisError) and fault_of(answer) is not RedisFault.WRONG_TYPE:
+            raise answer
+    return answers
 
 
-def _parse(text: str | None, cursors: dict[str, str], hashes: dict[str, str]) -> Loaded:
-    if text is None:
+def _opened(signing_keys: SigningKeys, item: tuple[int, int], answers: Sequence[Any]) -> Loaded:
+    for answer in answers:
+        if isinstance(answer, redis.RedisError):
+            return Loaded(None, FailureReason.STATE_MALFORMED, str(answer))
+    stored, cursors, hashes = answers
+    if stored is None:
         return Loaded(None)
+    session_id, epoch = item
     try:
-        return Loaded(specs.parse(text), "", cursors, hashes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return Loaded(None, f"{type(error).__name__}: {error}")
+        spec = open_spec(signing_keys, stored, session_id=session_id, epoch=epoch)
+    except RefusedSpecError as error:
+        return Loaded(None, error.reason, str(error))
+    return Loaded(spec, cursors=cursors, hashes=hashes)

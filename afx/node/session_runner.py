@@ -20,6 +20,7 @@ from afx.config import Settings
 from afx.errors import SecretError
 from afx.node.commit_loop import CommitLoop
 from afx.node.lease_watch import LeaseWatch
+from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import (
     Action,
@@ -36,12 +37,16 @@ from afx.node.residents import (
 )
 from afx.node.session import Environment, HostedSession, StartError
 from afx.node.session_loader import Loaded, load
+from afx.node.start_gate import StartGate
 from afx.reasons import FailureReason
+from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 from afx.telegram.errors import error_name, is_lost_login
 from afx.telegram.session import StoredSession
 
 _STARTS_AT_ONCE = 64
+_GATE_SECONDS = 3.0
+"""How long a start counts as one of those; after that it waits for a server."""
 
 log = structlog.get_logger()
 
@@ -60,6 +65,7 @@ class SessionRunner:
         lease: LeaseWatch,
         commits: CommitLoop,
         reports: ReportSender,
+        trouble: RedisTrouble,
         settled_pipe: int,
         changed: Callable[[], None],
     ) -> None:
@@ -72,26 +78,28 @@ class SessionRunner:
         self._redis = client
         self._settings = settings
         self._vault = vault
+        self._signing_keys = SigningKeys(vault.signing_keys())
         self._environment = environment
         self._lease = lease
         self._commits = commits
         self._reports = reports
+        self._trouble = trouble
         self._settled_pipe = settled_pipe
         self._changed = changed
-        self._gate = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._gate = StartGate(_STARTS_AT_ONCE, _GATE_SECONDS)
         self.tasks: set[asyncio.Task[Any]] = set()
         """The work under way."""
 
     def do(self, actions: Iterable[Action[HostedSession]]) -> None:
         """Carry out actions, in their order."""
         loop = asyncio.get_running_loop()
-        beginning: list[int] = []
+        beginning: list[tuple[int, int]] = []
         loaded: asyncio.Future[list[Loaded]] = loop.create_future()
         for action in actions:
             match action:
                 case Begin(resident):
                     self._begin(resident, loaded, len(beginning))
-                    beginning.append(resident.session_id)
+                    beginning.append((resident.session_id, resident.epoch))
                 case CancelStart(resident):
                     assert resident.start is not None
                     resident.start.cancel()
@@ -116,9 +124,21 @@ class SessionRunner:
         # A callback, since a task that is cancelled at once does not run at all.
         task.add_done_callback(lambda done: self._start_done(resident, done))
 
-    async def _load(self, session_ids: list[int], loaded: asyncio.Future[list[Loaded]]) -> None:
+    async def _load(
+        self, items: list[tuple[int, int]], loaded: asyncio.Future[list[Loaded]]
+    ) -> None:
         """Read what the sessions of one order need, in one round trip."""
-        loaded.set_result(await load(self._redis, session_ids))
+        try:
+            found = await load(self._redis, self._signing_keys, items, self._trouble)
+        except Exception as error:
+            # Each of the starts must end, and be answered.
+            loaded.set_exception(error)
+            loaded.exception()  # it may be that all of them were cancelled
+            raise
+        except BaseException:
+            loaded.cancel()
+            raise
+        loaded.set_result(found)
 
     async def _open(
         self,
@@ -130,11 +150,12 @@ class SessionRunner:
         """Start one session; may be cancelled at any moment (see ``_start_done``)."""
         found = (await asyncio.shield(loaded))[index]
         if found.spec is None:
-            reason = FailureReason.SPEC_INVALID if found.error else FailureReason.SPEC_MISSING
-            raise StartError(reason, found.error)
-        async with self._gate:
-            login = self._vault.open(found.spec.login)
+            raise StartError(found.reason, found.error)
+        async with self._gate.admitted():
+            login = self._vault.open(found.spec.login, session_id=resident.session_id)
             stored = StoredSession(login, found.cursors or {}, found.hashes or {})
+            if not self._settings.login_servers.allows(stored.server_address, stored.port):
+                raise StartError(FailureReason.SERVER_NOT_ALLOWED, "see the setting test_networks")
             session = HostedSession(found.spec, epoch, stored, self._environment)
             if self._lease.paused:
                 session.pause()
@@ -142,7 +163,8 @@ class SessionRunner:
             resident.session = session
             async with asyncio.timeout(self._settings.start_timeout_seconds):
                 await session.start()
-                await self._commits.commit_fully(session)
+        # A Redis that takes no commit is no fault of the session: its start waits.
+        await self._commits.commit_fully(session)
 
     def _start_done(self, resident: Resident[HostedSession], task: asyncio.Task[None]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
@@ -162,8 +184,7 @@ class SessionRunner:
         if resident.session is not None:
             await self._disconnect(resident.session)
             # Where it began is stored too: its next start must not begin at a later now.
-            await self._commits.commit([resident.session])
-            self._commits.forget(resident.session)
+            await self._commit_last(resident.session)
         failure = None
         if resident.phase is Phase.STARTING or not isinstance(error, asyncio.CancelledError):
             failure = why_it_failed(error)
@@ -181,9 +202,20 @@ class SessionRunner:
         session = resident.session
         assert session is not None
         await self._disconnect(session)
-        await self._commits.commit([session])
-        self._commits.forget(session)
+        await self._commit_last(session)
         self.do(self._residents.ended(resident))
+
+    async def _commit_last(self, session: HostedSession) -> None:
+        """Commit what a session has settled; the next owner sends the rest again.
+
+        A send that is repeated has the same random_id, so nothing is doubled.
+        """
+        try:
+            await self._commits.commit([session])
+        except Exception as error:
+            # The session has ended all the same, and is reported.
+            log.error("last_commit_failed", session=session.session_id, error=repr(error))
+        self._commits.forget(session)
 
     async def _disconnect(self, session: HostedSession) -> None:
         try:

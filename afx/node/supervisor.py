@@ -22,18 +22,20 @@ from afx import lease
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster import witness
 from afx.cluster.connection import connect, shown
+from afx.cluster.redis_faults import SENTENCES, fault_of
 from afx.cluster.registry import Identity, Metrics, MissingError, Registry
 from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
 from afx.node.death_watcher import DeathWatcher
 from afx.node.heartbeat import Answer, Heartbeater
 from afx.node.host_launcher import HostProcess
+from afx.node.redis_trouble import RedisTrouble
 from afx.node.resources import Resources
 
 _MIB = 1024 * 1024
 _REGISTER_SECONDS = 25.0
 _STOP_SECONDS = 20.0
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS, _RETRY_MAX = 0.5, 8.0
 
 log = structlog.get_logger()
 
@@ -63,6 +65,7 @@ class Supervisor:
         self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
         self._registry = Registry(self._redis)
         self._heartbeater = Heartbeater(redis_url, settings, clock)
+        self._redis_trouble = RedisTrouble(lambda _: None)
         self._stopping = False
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
@@ -80,6 +83,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
         until: float | None = self._clock.monotonic() + _REGISTER_SECONDS
+        pause = _RETRY_SECONDS
         death_watcher = DeathWatcher(self._redis_url, self._name, self._settings)
         try:
             while not self._stopping:
@@ -87,11 +91,14 @@ class Supervisor:
                 ending = self._live(incarnation, until)
                 if ending is not Ending.UNSURE:
                     until = None  # it has been registered: from now on it waits for Redis
+                    pause = _RETRY_SECONDS
                 log.info("incarnation_ended", node=self._name, ending=ending)
                 if ending is Ending.RECYCLED:
                     return True
                 if ending is not Ending.STOPPED:
-                    self._rest(_RETRY_SECONDS)
+                    # Each incarnation costs the start of a process.
+                    self._rest(pause)
+                    pause = min(_RETRY_MAX, pause * 2)
             return False
         finally:
             death_watcher.close()
@@ -158,12 +165,17 @@ class Supervisor:
                 sent_at = self._clock.boottime()
                 try:
                     if self._registry.register(identity, self._metrics(resources, host)):
+                        self._redis_trouble.passed("registration")
                         self._renew(host, sent_at)
                         return None
                 except FencedError:
                     return Ending.FENCED
                 except redis.RedisError as error:
-                    log.warning("registration_unanswered", node=self._name, reason=str(error))
+                    self._redis_trouble.failed("registration", error)
+                    if until and self._clock.monotonic() > until:
+                        raise UnreachableError(
+                            f"This node cannot join the cluster: {SENTENCES[fault_of(error)]}."
+                        ) from error
                     return Ending.UNSURE
                 problem = f"a node named {self._name} is running already; choose another --name"
             if until and self._clock.monotonic() > until:
@@ -197,7 +209,11 @@ class Supervisor:
                 beat_due = now + self._settings.heartbeat_seconds
                 metrics = self._metrics(resources, host)
                 self._heartbeater.beat(
-                    identity, metrics, host.started_sessions(), last.desired_state
+                    identity,
+                    metrics,
+                    host.started_sessions(),
+                    last.desired_state,
+                    redis_fault=host.memory.redis_fault,
                 )
             answer = self._heartbeater.answer(beat_due - self._clock.boottime())
             if answer and answer.incarnation == identity.incarnation:
@@ -227,6 +243,7 @@ class Supervisor:
     ) -> Answer:
         """Renew the lease if a heartbeat has; returns the answer to go by from now on."""
         if answer.error is None:
+            self._redis_trouble.passed("heartbeat")
             # A lease that is over stays over: a Redis that failed over may have lost
             # that this incarnation was fenced.
             if self._clock.boottime() < host.memory.deadline:
@@ -238,8 +255,7 @@ class Supervisor:
             self._register_again(identity, host, resources)
             sent_at = self._clock.boottime()  # what was sent before met the same loss
         else:
-            if not before.error:
-                log.warning("heartbeat_failed", node=self._name, reason=str(answer.error))
+            self._redis_trouble.failed("heartbeat", answer.error)
             sent_at = before.sent_at
         return Answer(identity.incarnation, sent_at, before.desired_state, answer.error)
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import redis
 
-from afx.cluster import keys
+from afx.cluster import audit_heads
+from afx.cluster.audit_heads import HeadState, NotedHead
+from afx.cluster.keys import AUDIT_HEAD
 from afx.errors import AfxError, UsageError
+from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
 from models.storage import audit
 
-_DIGEST_LENGTH = 64
+_ENTRIES_PER_STEP = 1_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,31 +70,75 @@ def verify(context: Context, *, head: str = "") -> AuditVerdict:
     ``head`` is ENTRIES:DIGEST of an earlier check; without one, the head that the
     coordinator noted in Redis is used.
     """
-    seen, source = _noted_head(context, head)
-    verdict = audit.verify(context.servers.audit_keys(create=False), seen=seen)
+    keys = context.servers.audit_keys(create=False)
+    noted = _noted_head(context, head, keys)
+    verdict = audit.verify(keys, seen=noted.head)
     return AuditVerdict(
-        verdict.entries, verdict.digest, verdict.faults, source, verdict.key_differs
+        verdict.entries,
+        verdict.digest,
+        (*noted.faults, *verdict.faults),
+        noted.source,
+        verdict.key_differs,
     )
 
 
-def _noted_head(context: Context, head: str) -> tuple[tuple[int, str] | None, str]:
+@operation("audit:write")
+def accept(context: Context) -> str:
+    """Accept the log as it is, after it did not go on from the noted head; returns the new head.
+
+    An entry records the old head and the reason. Raises UsageError without a reason, and
+    when the log goes on from the noted head.
+    """
+    if not context.reason:
+        raise UsageError("Accepting a damaged audit log needs --reason TEXT; it is recorded.")
+    keys = context.servers.audit_keys(create=False)
+    client = context.servers.redis()
+    noted = audit_heads.read_head(client, keys)
+    if noted.state is not HeadState.FORGED and not _fault_after(keys, noted):
+        raise UsageError("The audit log goes on from the noted head; there is nothing to accept.")
+    with change(context, "audit.accept", "audit") as details:
+        details["before"] = {
+            "state": noted.state.value,
+            "head": f"{noted.entries}:{noted.digest}",
+        }
+    entries, digest = audit.head()
+    if not context.dry_run:
+        client.set(AUDIT_HEAD, audit_heads.sealed_head(entries, digest, keys[0]))
+    return f"{entries}:{digest}"
+
+
+@dataclass(slots=True, frozen=True)
+class _Noted:
+    """An earlier head, where it is from, and what is wrong with it."""
+
+    source: str
+    head: tuple[int, str] | None = None
+    faults: tuple[str, ...] = ()
+
+
+def _noted_head(context: Context, head: str, keys: Sequence[bytes]) -> _Noted:
     if head:
-        seen = _parsed_head(head)
-        if seen is None:
+        given = audit_heads.parse_head(head)
+        if given is None:
             raise UsageError("--head is ENTRIES:DIGEST, as an earlier check printed it.")
-        return seen, "--head"
+        return _Noted("--head", given)
     try:
-        text = str(context.servers.redis().get(keys.AUDIT_HEAD) or "")
+        noted = audit_heads.read_head(context.servers.redis(), keys)
     except (AfxError, redis.RedisError):
-        return None, "nothing: Redis does not answer"
-    seen = _parsed_head(text)
-    if seen is None:
-        return None, "nothing: no head was noted yet"
-    return seen, "the head that the coordinator noted"
+        return _Noted("nothing: Redis does not answer")
+    if noted.state is HeadState.MISSING:
+        return _Noted("nothing: no head was noted yet")
+    if noted.state is HeadState.FORGED:
+        fault = "the noted head in Redis was changed, or sealed with another key"
+        return _Noted("nothing: the noted head is forged", faults=(fault,))
+    return _Noted("the head that the coordinator noted", (noted.entries, noted.digest))
 
 
-def _parsed_head(text: str) -> tuple[int, str] | None:
-    entries, _, digest = text.partition(":")
-    if not entries.isascii() or not entries.isdecimal() or len(digest) != _DIGEST_LENGTH:
-        return None
-    return int(entries), digest
+def _fault_after(keys: Sequence[bytes], noted: NotedHead) -> str:
+    """Return the first fault of the log after a head; empty if there is none."""
+    head = noted.entries, noted.digest
+    while True:
+        followed = audit.follow(keys, head, limit=_ENTRIES_PER_STEP)
+        if followed.fault or followed.complete:
+            return followed.fault
+        head = followed.entries, followed.digest

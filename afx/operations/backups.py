@@ -6,7 +6,7 @@ from pathlib import Path
 
 import redis
 
-from afx.cluster import keys
+from afx.cluster import audit_heads, keys
 from afx.cluster.registry import LIVE_STATES, Registry
 from afx.errors import UsageError
 from afx.operations.changes import change
@@ -46,7 +46,8 @@ def restore(context: Context, path: Path, progress: Progress, *, force: bool = F
     if client is not None and not context.dry_run:
         # The log that the noted head belonged to has been replaced, as requested.
         entries, digest = audit.head()
-        client.set(keys.AUDIT_HEAD, f"{entries}:{digest}")
+        key = context.servers.audit_keys()[0]
+        client.set(keys.AUDIT_HEAD, audit_heads.sealed_head(entries, digest, key))
 
 
 def _idle_cluster(context: Context, *, force: bool) -> redis.Redis | None:

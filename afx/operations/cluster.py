@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from afx.cluster import events, keys, refused_jobs
+from afx.cluster import audit_heads, events, keys, refused_jobs, refused_specs
 from afx.cluster.leadership import read_leader
 from afx.cluster.registry import LIVE_STATES, Registry, WorkerView
 from afx.cluster.reports import refused_count
@@ -41,6 +41,10 @@ class ClusterStatus:
     """Reports of nodes that did not parse."""
     jobs_refused: int
     """Jobs in Redis that are not signed, or not for their node."""
+    specs_refused: int
+    """Specs of sessions in Redis that are not signed, or not for their assignment."""
+    audit_fault: str
+    """What the leader found wrong with the audit log; empty: nothing."""
     sandbox: bool
     """Whether a local Telegram runs in this home."""
 
@@ -94,6 +98,8 @@ def status(context: Context) -> ClusterStatus:
         controls=len(controls.open_ones()),
         reports_refused=refused_count(client),
         jobs_refused=refused_jobs.count(client),
+        specs_refused=refused_specs.count(client),
+        audit_fault=audit_heads.read_fault(client),
         sandbox=(context.settings.home / "sandbox.json").exists(),
     )
 

@@ -194,9 +194,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _login_opens(settings: Settings) -> Iterator[Finding]:
-    login = sessions.newest_login()
-    if login is None:
+    newest = sessions.newest_login()
+    if newest is None:
         return
+    session_id, sealed = newest
     keys = read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
-    Vault(keys).open(login)
+    Vault(keys).open(sealed, session_id=session_id)
     yield Finding("keys", "ok", "the stored logins open with it")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from afx.operations import logins
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.sessions import check_vault
+from afx.security.vault import Vault
 from models.names import check_name
 from models.storage import sessions, users
 from models.storage.sessions import NewSession
@@ -55,7 +56,8 @@ def read(path: Path, default_user: str = "") -> Iterator[Line]:
     """Yield the lines of an import file; by its name CSV (``.csv``) or JSON lines.
 
     CSV has a header with ``name`` and ``login`` or ``file`` (a ``.session``
-    file's path, seen from the import file), and ``user`` unless one is given.
+    file in the directory of the import file, or below it), and ``user`` unless one is
+    given; when one is given, no line may name another.
     Raises UsageError when the file or its header is wrong.
     """
     rows = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
@@ -114,9 +116,13 @@ def _store(
         [(it.name, prints[it.number]) for it in batch if not it.problem]
     )
     outcomes: list[Outcome] = []
-    fresh: dict[str, list[NewSession]] = {}
+    fresh: dict[str, list[tuple[Line, str]]] = {}
     for it in batch:
-        problem = it.problem or _owner_problem(context, it.user, owners)
+        problem = (
+            it.problem
+            or _owner_problem(context, it.user, owners)
+            or _server_problem(context, it.login)
+        )
         mark = prints.get(it.number, "")
         if not problem and it.name in by_name and by_name[it.name] == mark:
             outcomes.append(Outcome(it.number, it.name, "present"))
@@ -132,15 +138,22 @@ def _store(
             continue
         seen_names.add(it.name)
         seen_logins.add(mark)
-        new = NewSession(it.name, vault.seal(it.login), mark)
-        fresh.setdefault(it.user, []).append(new)
+        fresh.setdefault(it.user, []).append((it, mark))
         outcomes.append(Outcome(it.number, it.name, "added"))
     if fresh:
         with change(context, "session.import", where[:200]) as details:
-            for name, rows in fresh.items():
-                sessions.create_many(owners[name], rows)
-            details["names"] = [it.name for rows in fresh.values() for it in rows]
+            for owner, lines in fresh.items():
+                sessions.create_many(owners[owner], _sealed(vault, lines))
+            details["names"] = [line.name for lines in fresh.values() for line, _ in lines]
     return outcomes
+
+
+def _sealed(vault: Vault, lines: Sequence[tuple[Line, str]]) -> list[NewSession]:
+    """Return the new sessions of lines with their fingerprints, each login sealed for its id."""
+    return [
+        NewSession(line.name, vault.seal(line.login, session_id=session_id), mark, session_id)
+        for session_id, (line, mark) in zip(sessions.reserve_ids(len(lines)), lines, strict=True)
+    ]
 
 
 def _owner_problem(context: Context, name: str, owners: dict[str, User]) -> str:
@@ -151,6 +164,14 @@ def _owner_problem(context: Context, name: str, owners: dict[str, User]) -> str:
             owners[name] = user
         except (UsageError, ForbiddenError) as error:
             return str(error).rstrip(".")
+    return ""
+
+
+def _server_problem(context: Context, login: str) -> str:
+    try:
+        logins.check_server(login, context.settings.login_servers)
+    except UsageError as error:
+        return str(error).rstrip(".")
     return ""
 
 
@@ -165,16 +186,39 @@ def _line(number: int, row: dict[str, Any], path: Path, default_user: str) -> Li
         check_name("session", name)
         if bool(row.get("login")) == bool(row.get("file")):
             raise UsageError("Give either 'login' or 'file'.")
-        user = row.get("user") or default_user
-        if not user:
-            raise UsageError("It has no 'user', and none is given with --user.")
+        user = _owner(row.get("user") or "", default_user)
         if row.get("login"):
             login = logins.check(row["login"])
         else:
-            login = logins.from_file(path.parent / row["file"])
+            login = logins.from_file(_beside(path, row["file"]))
         return Line(number, name, user, login)
     except UsageError as error:
         return Line(number, _shown(str(name)), problem=_shown(str(error).rstrip(".")))
+
+
+def _owner(named: str, default_user: str) -> str:
+    """Return the owner of a line: the list may not give a session to another user."""
+    if named and default_user and named != default_user:
+        raise UsageError(f"It names the user '{named}', but --user is '{default_user}'.")
+    if not named and not default_user:
+        raise UsageError("It has no 'user', and none is given with --user.")
+    return named or default_user
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Return a file that a list names, which lies in the list's directory or below it.
+
+    Whoever writes the list must not be able to have other files read: also not over
+    symbolic links.
+    """
+    directory = path.parent.resolve()
+    try:
+        found = (directory / name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError("The path in 'file' cannot be followed.") from error
+    if not found.is_relative_to(directory):
+        raise UsageError("The path in 'file' leads out of the directory of the list.")
+    return found
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:

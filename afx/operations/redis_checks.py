@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from afx.cluster import keys
+from afx.cluster import audit_heads, keys
 from afx.cluster.connection import connect, shown
 from afx.cluster.registry import LIVE_STATES, Registry
 from afx.config import Settings
@@ -129,6 +129,14 @@ def _cluster(client: Any) -> Iterator[Finding]:
         yield Finding("nodes", grade, "no coordinator leads", "run 'afx coordinator start'")
     else:
         yield Finding("nodes", "ok", "a coordinator leads")
+    fault = audit_heads.read_fault(client)
+    if fault:
+        yield Finding(
+            "audit",
+            "fail",
+            f"the audit log is damaged: {fault}",
+            "find out who changed it ('afx audit verify'); then 'afx audit accept --reason TEXT'",
+        )
     if not live:
         yield Finding("nodes", "warn", "no node lives", "run 'afx worker start' on a host")
         return

@@ -125,13 +125,17 @@ def add(context: Context, name: str, user: str, login: str) -> int:
     under another name.
     """
     text = logins.check(login)
+    logins.check_server(text, context.settings.login_servers)
     vault = context.servers.vault()
     check_vault(vault)
     owner = users.find(user)
     context.require_owner(owner.name)
     with change(context, "session.add", f"session/{name}") as details:
-        new = NewSession(name, vault.seal(text), logins.fingerprint(text))
-        session = sessions.create(owner, new)
+        [session_id] = sessions.reserve_ids(1)
+        sealed = vault.seal(text, session_id=session_id)
+        session = sessions.create(
+            owner, NewSession(name, sealed, logins.fingerprint(text), session_id)
+        )
         details["after"] = {"user": owner.name, "id": session.id}
     return int(session.id)
 
@@ -142,8 +146,9 @@ def check_vault(vault: Vault) -> None:
     With another one, nodes could open the old logins or the new ones, not both.
     Raises SecretError.
     """
-    if (stored := sessions.newest_login()) is not None:
-        vault.open(stored)
+    if (newest := sessions.newest_login()) is not None:
+        session_id, sealed = newest
+        vault.open(sealed, session_id=session_id)
 
 
 @operation("session:write", owned=True)

@@ -16,6 +16,7 @@ from afx.errors import SecretError
 
 KEY_FILE = "secret.key"
 _KEY_BYTES = 32
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def read_keys(home: Path, secret_key: str, *, create: bool = True) -> list[str]:
@@ -52,7 +53,7 @@ def _read_file(path: Path, *, create: bool) -> str:
     if create and not path.exists():
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(path, _NEW_FILE, 0o600)
         except FileExistsError:
             pass  # another process of this home made it
         except OSError as error:
@@ -64,7 +65,8 @@ def _read_file(path: Path, *, create: bool) -> str:
         return path.read_text()
     except OSError as error:
         raise SecretError(
-            f"There is no secret key at {path}; set AFX_SECRET_KEY to the cluster's key."
+            f"There is no secret key at {path}; set AFX_SECRET_KEY to the cluster's key, or "
+            "start the coordinator of this home first, which makes one."
         ) from error
 
 

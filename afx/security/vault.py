@@ -1,43 +1,78 @@
-"""Telegram logins at rest: encrypted with the cluster's key, never logged."""
+"""Telegram logins at rest: encrypted with the cluster's key, each for one session.
+
+A sealed login is ``1.KEY_ID.BASE64``: a nonce and the ciphertext of AES-256-GCM. The
+session's id is associated data: a login that is moved to another session, in SQL, in
+a backup or in Redis, does not open there.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from afx.errors import SecretError
-from afx.security.keyfile import read_keys
+from afx.security.keyfile import audit_keys, read_keys
+
+_VERSION = "1"
+_NONCE_BYTES = 12
 
 
 class Vault:
     """Encrypts with the newest of the cluster's keys, decrypts with any."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Take Fernet keys, newest first."""
-        self._keys = keys
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
+        """Take the cluster's secret keys, newest first."""
+        self._keys = list(keys)
+        ciphers = [(_derive(it, b"afx logins 1")) for it in self._keys]
+        self._ciphers = {_key_id(it): AESGCM(it) for it in ciphers}
+        self._newest = _key_id(ciphers[0])
 
-    def seal(self, text: str) -> str:
-        """Encrypt a login."""
-        return self._fernet.encrypt(text.encode()).decode()
+    def seal(self, text: str, *, session_id: int) -> str:
+        """Encrypt the login of a session."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._ciphers[self._newest].encrypt(nonce, text.encode(), _associated(session_id))
+        encoded = base64.urlsafe_b64encode(nonce + sealed).decode()
+        return f"{_VERSION}.{self._newest}.{encoded}"
 
-    def open(self, token: str) -> str:
-        """Decrypt a login; raises SecretError when no key fits."""
-        try:
-            return self._fernet.decrypt(token.encode()).decode()
-        except InvalidToken as error:
+    def open(self, sealed: str, *, session_id: int) -> str:
+        """Decrypt the login of a session.
+
+        Raises SecretError when no key fits, and when it is another session's.
+        """
+        version, _, rest = sealed.partition(".")
+        key_id, _, encoded = rest.partition(".")
+        cipher = self._ciphers.get(key_id)
+        if version != _VERSION or cipher is None:
             raise SecretError(
                 "A stored login does not open with this cluster's key; "
                 "set AFX_SECRET_KEY to the key it was stored with."
+            )
+        try:
+            data = base64.b64decode(encoded, altchars=b"-_", validate=True)
+            text = cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _associated(session_id))
+            return text.decode()
+        except (InvalidTag, ValueError, binascii.Error) as error:
+            raise SecretError(
+                f"The stored login of session {session_id} was changed, or belongs to another "
+                "session; remove this session and sign in again."
             ) from error
 
     def signing_keys(self) -> list[bytes]:
-        """Return the keys by which the cluster's jobs are signed, newest first."""
+        """Return the keys by which jobs and specs are signed, newest first."""
         return [_derive(key, b"afx jobs 1") for key in self._keys]
+
+    def audit_keys(self) -> list[bytes]:
+        """Return the keys that seal the audit log, newest first."""
+        return audit_keys(self._keys)
 
 
 def load_vault(home: Path, secret_key: str, *, create: bool = True) -> Vault:
@@ -48,3 +83,11 @@ def load_vault(home: Path, secret_key: str, *, create: bool = True) -> Vault:
 def _derive(key: str, purpose: bytes) -> bytes:
     hkdf = HKDF(hashes.SHA256(), length=32, salt=None, info=purpose)
     return hkdf.derive(key.encode())
+
+
+def _key_id(key: bytes) -> str:
+    return hashlib.sha256(b"afx login key id 1\0" + key).hexdigest()[:16]
+
+
+def _associated(session_id: int) -> bytes:
+    return b"afx login\0" + str(session_id).encode()

@@ -12,6 +12,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+_MOST_WAITING = 1_000
+
 Verdict = Literal["next", "old", "gap"]
 
 
@@ -41,6 +43,8 @@ class Box:
     tickets: deque[Ticket] = field(default_factory=deque)
     waiting: list[tuple[int, int, Any, bool]] = field(default_factory=list)
     """Updates (pts, count, message, own) received while a gap was open."""
+    overflowed: bool = False
+    """Too many waited, and were dropped: a difference has to bring them."""
     syncing: bool = False
     """A difference is being fetched, or the box has no position yet."""
     failures: int = 0
@@ -52,6 +56,13 @@ class Box:
         if pts == after:
             return "next"
         return "old" if pts < after else "gap"
+
+    def put_aside(self, pts: int, count: int, message: Any, own: bool) -> None:
+        """Let an update wait for the difference before it."""
+        if len(self.waiting) >= _MOST_WAITING:
+            self.waiting.clear()
+            self.overflowed = True
+        self.waiting.append((pts, count, message, own))
 
     def admit(self, pts: int, forwards: int, chat: int = 0, message: int = 0) -> Ticket:
         """Take an update that causes ``forwards`` forwards; moves the position."""

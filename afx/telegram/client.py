@@ -34,10 +34,14 @@ class NoAnswerError(ConnectionError):
     """Telegram did not answer a request in time; the connection is of no use."""
 
 
-def guarded_connection(guard: Callable[[], bool], in_flight_seconds: float) -> type:
+def guarded_connection(
+    guard: Callable[[], bool], allows: Callable[[str, int], bool], in_flight_seconds: float
+) -> type:
     """Return a connection class that refuses to write when ``guard`` returns False.
 
-    What it has written reaches Telegram within ``in_flight_seconds``, or never.
+    It connects only to what ``allows`` says of host and port, also when a data centre
+    sends the client to another one. What it has written reaches Telegram within
+    ``in_flight_seconds``, or never.
     """
 
     class GuardedConnection(ConnectionTcpFull):  # type: ignore[misc]
@@ -46,6 +50,8 @@ def guarded_connection(guard: Callable[[], bool], in_flight_seconds: float) -> t
         async def _connect(self, *args: Any, **kwargs: Any) -> None:
             if not guard():
                 raise ConnectionError("the node's lease has run out")
+            if not allows(self._ip, self._port):
+                raise ConnectionError(f"{self._ip}:{self._port} is not a server of Telegram")
             await super()._connect(*args, **kwargs)
             _limit_delivery(self._writer, in_flight_seconds)
 

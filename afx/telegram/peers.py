@@ -51,6 +51,7 @@ class Peers:
             if chat_id is None:
                 raise UnknownChatError(chat)
             found[chat] = chat_id
+        self._stored.keep_only(found.values())
         return found
 
     async def _find(self, chat: str) -> int | None:

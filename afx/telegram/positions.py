@@ -40,13 +40,18 @@ async def set_positions(
     """
     await _set_account(client, reader, stored)
     channels = reader.channels
+    private: list[int] = []
     for chat in sources:
         bare, kind = utils.resolve_id(chat)
         box = reader.account
         if kind is types.PeerChannel:
             box = channels[bare] = Box(bare, 0, 0, syncing=True)
-        if last := stored.last_id(chat):
+        if (last := stored.last_id(chat)) is not None:
             box.last_ids[chat] = last
+        elif box is reader.account:
+            private.append(chat)
+    for start in range(0, len(private), _PAGE):
+        await _set_newest(client, reader.account, peers, private[start : start + _PAGE])
     unknown = []
     for channel, box in channels.items():
         box.pts = box.cursor = stored.channel_cursor(channel)
@@ -81,6 +86,18 @@ async def _set_to_now(
         box = channels[dialog.peer.channel_id]
         box.pts = box.cursor = dialog.pts or 1
         box.last_ids.setdefault(utils.get_peer_id(dialog.peer), dialog.top_message)
+
+
+async def _set_newest(client: AccountClient, account: Box, peers: Peers, chosen: list[int]) -> None:
+    """Note the newest message of private chats and basic groups that have no stored one.
+
+    When the account's updates are too old, each chat is read from there on.
+    """
+    wanted = [types.InputDialogPeer(peers.input_peer(it)) for it in chosen]
+    page = await client(functions.messages.GetPeerDialogsRequest(wanted))
+    newest = {utils.get_peer_id(it.peer): it.top_message for it in page.dialogs}
+    for chat in chosen:
+        account.last_ids[chat] = newest.get(chat, 0)
 
 
 def cursor_fields(reader: UpdateReader) -> list[Any]:

@@ -141,7 +141,7 @@ def _failed(error: errors.RPCError, size: int) -> Outcome:
         # Telegram takes it for spam, for a time that it does not tell.
         return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name)
     if isinstance(error, errors.MsgWaitFailedError):
-        return Outcome("again", reason="after")
+        return Outcome("again", reason=name)
     if isinstance(error, _REFUSED):
         return Outcome("again", reason="split") if size > 1 else Outcome("refused", reason=name)
     return Outcome("failed", reason=name)

@@ -8,7 +8,8 @@ moves when updates are handed out, ours only when what they caused is settled (s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,10 +21,27 @@ from telethon.tl import types
 _ACCOUNT = "account"
 
 
+_POSITION = re.compile(r"[0-9]{1,10}", re.ASCII)
+_INT32, _INT64 = 2**31, 2**63
+
+
+class MalformedPositionError(Exception):
+    """A stored position is not one; beginning anywhere else would lose messages."""
+
+
 class StoredSession(Session):  # type: ignore[misc]
     """One login with its entities and cursors."""
 
-    __slots__ = ("_auth_key", "_dc_id", "_port", "_server_address", "cursors", "fresh", "hashes")
+    __slots__ = (
+        "_auth_key",
+        "_chosen",
+        "_dc_id",
+        "_port",
+        "_server_address",
+        "cursors",
+        "fresh",
+        "hashes",
+    )
 
     def __init__(self, login: str, cursors: Mapping[str, str], hashes: Mapping[str, str]) -> None:
         """Open a login string; raises ValueError for any other text."""
@@ -34,8 +52,11 @@ class StoredSession(Session):  # type: ignore[misc]
         self._port = parsed.port
         self._auth_key = parsed.auth_key
         self.cursors = dict(cursors)
-        self.hashes = dict(hashes)
+        # What is malformed is dropped: the chat is resolved again.
+        self.hashes = {it: hashes[it] for it in hashes if _is_access_hash(hashes[it])}
         self.fresh: dict[str, str] = {}
+        self._chosen: frozenset[str] | None = None
+        """The marked ids of the chats to remember; None for all."""
 
     # --- server and key ------------------------------------------------
 
@@ -97,20 +118,29 @@ class StoredSession(Session):  # type: ignore[misc]
         return [(0, types.updates.State(1, 0, datetime.now(UTC), 0, 0))]
 
     def account_cursor(self) -> tuple[int, int, int] | None:
-        """Return the account's stored (pts, qts, Unix date), or None."""
+        """Return the account's stored (pts, qts, Unix date), or None.
+
+        Raises MalformedPositionError, as do the methods for channels and chats.
+        """
         text = self.cursors.get(_ACCOUNT)
         if not text:
             return None
-        pts, qts, date = text.split(":")
-        return int(pts), int(qts), int(date)
+        parts = text.split(":")
+        if len(parts) != 3:
+            raise MalformedPositionError(f"the stored position of the account is {text[:40]!r}")
+        pts, qts, date = (_position(_ACCOUNT, it) for it in parts)
+        return pts, qts, date
 
     def channel_cursor(self, channel: int) -> int:
         """Return a channel's stored pts, 0 for none."""
-        return int(self.cursors.get(f"channel:{channel}", 0))
+        field = f"channel:{channel}"
+        return _position(field, self.cursors.get(field, "0"))
 
-    def last_id(self, chat: int) -> int:
-        """Return the newest settled message id of a chat, 0 for none."""
-        return int(self.cursors.get(f"last:{chat}", 0))
+    def last_id(self, chat: int) -> int | None:
+        """Return the newest settled message id of a chat, None when none is stored."""
+        field = f"last:{chat}"
+        text = self.cursors.get(field)
+        return None if text is None else _position(field, text)
 
     # --- entities --------------------------------------------------------------------
 
@@ -156,8 +186,24 @@ class StoredSession(Session):  # type: ignore[misc]
             return types.InputPeerChat(bare)
         return types.InputPeerUser(bare, int(value))
 
+    def keep_only(self, chats: Iterable[int]) -> None:
+        """Remember these chats only, from now on.
+
+        Each difference names the authors of its messages: without a bound they would fill
+        the memory, and Redis.
+        """
+        self._chosen = frozenset(str(it) for it in chats)
+        for known in (self.hashes, self.fresh):
+            for name in [it for it in known if not self._is_chosen(it, known[it])]:
+                del known[name]
+
+    def _is_chosen(self, name: str, value: str) -> bool:
+        """Return whether an access hash, or a name of a chat, is to be remembered."""
+        chat = value if name.startswith("@") else name
+        return self._chosen is None or chat in self._chosen
+
     def _store(self, name: str, value: str) -> None:
-        if self.hashes.get(name) != value:
+        if self._is_chosen(name, value) and self.hashes.get(name) != value:
             self.hashes[name] = value
             self.fresh[name] = value
 
@@ -177,6 +223,21 @@ class StoredSession(Session):  # type: ignore[misc]
 
     def get_file(self, md5_digest: Any, file_size: Any, cls: Any) -> None:
         """No file is cached."""
+
+
+def _position(field: str, text: str) -> int:
+    """Return a stored position; Telegram's are signed 32-bit numbers."""
+    if not _POSITION.fullmatch(text) or int(text) >= _INT32:
+        raise MalformedPositionError(f"the stored position {field!r} is {text[:40]!r}")
+    return int(text)
+
+
+def _is_access_hash(text: str) -> bool:
+    """Return whether a text is a signed 64-bit number: an access hash, or a chat's id."""
+    try:
+        return len(text) <= 20 and text.isascii() and -_INT64 <= int(text) < _INT64
+    except ValueError:
+        return False
 
 
 def account_field(pts: int, qts: int, date: int) -> tuple[str, str]:

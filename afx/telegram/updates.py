@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any, Protocol
 
 import structlog
@@ -33,11 +34,22 @@ from afx.telegram.messages import incoming, incoming_short
 from afx.telegram.peers import Peers
 
 _MOST_OPEN = 2000
-_ROOM_SECONDS = 0.05
+"""Updates of a session in flight; beyond that a box reads on only up to its share."""
+_SHARE = 100
+_ROOM_SECONDS, _ROOM_MAX = 0.05, 1.0
 _BACKOFF_SECONDS, _BACKOFF_MAX = 0.5, 60.0
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 log = structlog.get_logger()
+
+
+class _Outcome(Enum):
+    """What became of one try to bring a box up to date."""
+
+    DONE = "done"
+    FAILED = "failed"
+    LOST = "lost"
+    """The connection or the login is lost: all boxes catch up after a reconnect."""
 
 
 class Sink(Protocol):
@@ -77,6 +89,7 @@ class UpdateReader:
         "_qts",
         "_settled",
         "_sink",
+        "_stopped",
         "_tasks",
         "account",
         "channels",
@@ -88,6 +101,7 @@ class UpdateReader:
         self._sink = sink
         self._owner = owner
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
         self._qts = 0
         self._date = _EPOCH
         self._settled = (0, 0)
@@ -181,13 +195,14 @@ class UpdateReader:
 
     def _offer(self, box: Box, pts: int, count: int, message: Incoming | None, own: bool) -> None:
         if box.syncing:
-            box.waiting.append((pts, count, message, own))
+            box.put_aside(pts, count, message, own)
             return
         verdict = box.check(pts, count)
-        if verdict == "next":
+        if verdict == "next" and len(box.tickets) < _MOST_OPEN:
             self._sink.take(box, pts, message, own)
-        elif verdict == "gap":
-            box.waiting.append((pts, count, message, own))
+        elif verdict != "old":
+            # After a gap, or while too much is open, a difference brings it.
+            box.put_aside(pts, count, message, own)
             self.sync_later(box)
 
     # --- differences --------------------------------------------------------------
@@ -197,35 +212,37 @@ class UpdateReader:
 
         After failures it waits first: longer with each of them.
         """
-        if box.syncing:
+        if box.syncing or self._stopped:
             return
         box.syncing = True
         self._spawn(self._sync_in_background(box))
 
-    async def catch_up(self) -> None:
-        """Fetch all that was missed, the account first.
-
-        The account's difference also announces the sends whose answers were lost,
-        which the channels' replays need.
-        """
+    def start_catch_up(self) -> None:
+        """Fetch all that was missed, in the background; live updates wait meanwhile."""
+        self._stopped = False
         for box in self.boxes():
             box.syncing = True
-        await self._sync(self.account)
-        self._sink.make_room()
-        tasks = [self._spawn(self._sync(box)) for box in self.channels.values()]
-        if not tasks:
+        self._spawn(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        """Bring all boxes up to date, the account first.
+
+        The account's difference also announces the sends whose answers were lost,
+        which the channels' replays need. An account's difference that is refused does
+        not keep the channels from being read.
+        """
+        outcome = await self._try_sync(self.account)
+        if outcome is _Outcome.LOST:
             return
-        try:
-            done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        self._sink.make_room()
+        for box in self.channels.values():
+            self._spawn(self._sync_in_background(box))
+        if outcome is _Outcome.FAILED:
+            await self._sync_in_background(self.account)
 
     async def stop(self) -> None:
-        """End all fetching."""
+        """End all fetching; none begins before ``start_catch_up``."""
+        self._stopped = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -241,31 +258,38 @@ class UpdateReader:
         while True:
             if box.failures:
                 await asyncio.sleep(_backoff(box.failures))
-            try:
-                await self._sync(box)
+            if await self._try_sync(box) is not _Outcome.FAILED:
                 return
-            except (OSError, EOFError) as error:
-                self._owner.lost(error)  # all boxes catch up after the reconnect
-                return
-            except errors.RPCError as error:
-                if is_lost_login(error):
-                    self._owner.lost(error)
-                    return
-                self._owner.trouble(TroubleReason.DIFFERENCE_REFUSED, error_name(error))
-            except Exception as error:
-                log.error("difference_failed", channel=box.channel, error=repr(error))
-                self._owner.trouble(
-                    TroubleReason.INTERNAL_ERROR, f"a difference failed: {type(error).__name__}"
-                )
-            box.failures += 1
-            box.syncing = True
+
+    async def _try_sync(self, box: Box) -> _Outcome:
+        """Bring a box up to date once; what hinders it is reported."""
+        try:
+            await self._sync(box)
+            return _Outcome.DONE
+        except (OSError, EOFError) as error:
+            self._owner.lost(error)
+            return _Outcome.LOST
+        except errors.RPCError as error:
+            if is_lost_login(error):
+                self._owner.lost(error)
+                return _Outcome.LOST
+            self._owner.trouble(TroubleReason.DIFFERENCE_REFUSED, error_name(error))
+        except Exception as error:
+            log.error("difference_failed", channel=box.channel, error=repr(error))
+            self._owner.trouble(
+                TroubleReason.INTERNAL_ERROR, f"a difference failed: {type(error).__name__}"
+            )
+        box.failures += 1
+        box.syncing = True
+        return _Outcome.FAILED
 
     async def _sync(self, box: Box) -> None:
         """Bring a box up to date, then take what arrived meanwhile."""
-        tries = 0
+        tries = idle = 0
         try:
             while True:
-                await self._room()
+                await self._room(box)
+                before = box.pts
                 try:
                     part = await self._fetch(box)
                 except (errors.FloodError, errors.ServerError, errors.TimedOutError) as error:
@@ -283,8 +307,14 @@ class UpdateReader:
                     break
                 tries = 0
                 await self._apply(box, part)
-                if part.final:
+                if part.final and not box.overflowed:
                     break
+                box.overflowed = False
+                # A part that is not the last one and leads nowhere would be asked for
+                # without an end.
+                idle = 0 if box.pts > before else idle + 1
+                if idle:
+                    await asyncio.sleep(_backoff(idle))
         finally:
             box.syncing = False
         waiting, box.waiting = sorted(box.waiting, key=lambda it: it[0]), []
@@ -333,7 +363,7 @@ class UpdateReader:
         )
         peer = self._peers.input_peer(chat)
         while True:
-            await self._room()
+            await self._room(box)
             found = await messages_after(self._client, peer, newest)
             if not found:
                 return
@@ -341,13 +371,21 @@ class UpdateReader:
                 self._sink.take(box, 0, incoming(message), False)
             newest = found[-1].id
 
-    async def _room(self) -> None:
-        """Wait while too much is open, so that a long absence fits in memory."""
-        while sum(len(it.tickets) for it in self.boxes()) > _MOST_OPEN:
+    async def _room(self, box: Box) -> None:
+        """Wait while too much is open, so that a long absence fits in memory.
+
+        A box whose destinations have to wait does not keep the others from being read.
+        """
+        pause = _ROOM_SECONDS
+        while len(box.tickets) > _SHARE and self._count_open() > _MOST_OPEN:
             if not self._client.is_connected():
                 raise ConnectionError("the connection ended")
             self._sink.make_room()
-            await asyncio.sleep(_ROOM_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(_ROOM_MAX, pause * 1.5)
+
+    def _count_open(self) -> int:
+        return sum(len(it.tickets) for it in self.boxes())
 
 
 def _backoff(failures: int) -> float:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import names, paging
-from models.base import micros, transaction, utc_now
+from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
 from models.tables import AuditEntry, AuditHead
 
 _MOST_FAULTS = 100
+_PAGE = 1_000
 _NO_ENTRY_FITS = "no entry fits the secret key: it is another cluster's, or all were changed"
 
 
@@ -33,6 +34,18 @@ class Verdict:
     faults: tuple[str, ...]
     key_differs: bool = False
     """Whether no entry at all fits the keys: most likely they are another cluster's."""
+
+
+@dataclass(slots=True, frozen=True)
+class Followed:
+    """How far the log goes on from an earlier head."""
+
+    entries: int
+    digest: str
+    """Of the last entry that was checked; with a fault, of the earlier head."""
+    fault: str = ""
+    complete: bool = True
+    """Whether the end of the log was reached."""
 
 
 def append(actor: str, action: str, target: str, details: dict[str, Any], key: bytes) -> int:
@@ -50,7 +63,18 @@ def append(actor: str, action: str, target: str, details: dict[str, Any], key: b
             details=details,
             previous=head.digest,
         )
-        entry.digest = _digest(entry, key)
+        entry.digest = _digest(
+            (
+                entry.id,
+                micros(entry.at),
+                entry.actor,
+                entry.action,
+                entry.target,
+                entry.details,
+                entry.previous,
+            ),
+            key,
+        )
         entry.save(force_insert=True)
         AuditHead.update(digest=entry.digest).where(AuditHead.id == 1).execute()
         return int(entry.id)
@@ -96,15 +120,15 @@ def verify(keys: Sequence[bytes], *, seen: tuple[int, str] | None = None) -> Ver
         if entry.id != number:
             faults.append(f"entries {number} to {entry.id - 1} are missing")
             number, last = entry.id, entry.previous
-        if not any(hmac.compare_digest(entry.digest, _digest(entry, it)) for it in keys):
-            faults.append(f"entry {number} was changed, or sealed with another key")
+        if not entry.is_sealed(keys):
+            faults.append(_changed(number))
         else:
             sealed += 1
             if entry.previous != last:
-                faults.append(f"entry {number} does not follow the one before it")
+                faults.append(_unlinked(number))
         last = entry.digest
         if seen and seen[0] == number and seen[1] != last:
-            faults.append(f"entry {number} is not the one that was noted")
+            faults.append(_not_noted(number))
         if len(faults) >= _MOST_FAULTS and sealed:
             break
         del faults[_MOST_FAULTS:]
@@ -118,29 +142,92 @@ def verify(keys: Sequence[bytes], *, seen: tuple[int, str] | None = None) -> Ver
     return Verdict(number, last, tuple(faults))
 
 
-def _entries() -> Iterator[AuditEntry]:
+def follow(keys: Sequence[bytes], noted: tuple[int, str], *, limit: int) -> Followed:
+    """Check that the log goes on from an earlier (number, digest), for some entries.
+
+    (0, "") is the beginning of the log.
+    """
+    number, last = noted
+    written, _ = head()
+    if number:
+        # The noted entry is read again: it must still exist.
+        entries = _page(number - 1, limit + 1)
+        if not entries or entries[0].id != number:
+            return Followed(*noted, f"entry {number}, which was noted, is missing")
+        if entries[0].digest != last:
+            return Followed(*noted, _not_noted(number))
+        entries = entries[1:]
+    else:
+        entries = _page(0, limit)
+    for it in entries:
+        if it.id != number + 1:
+            return Followed(*noted, f"entries {number + 1} to {it.id - 1} are missing")
+        if not it.is_sealed(keys):
+            return Followed(*noted, _changed(it.id))
+        if it.previous != last:
+            return Followed(*noted, _unlinked(it.id))
+        number, last = it.id, it.digest
+    complete = len(entries) < limit
+    if complete and number < written:
+        return Followed(*noted, f"the log ends at entry {number}, but {written} were written")
+    return Followed(number, last, complete=complete)
+
+
+@dataclass(slots=True, frozen=True)
+class _StoredEntry:
+    """An entry as the table has it: somebody may have edited it to anything."""
+
+    id: int
+    at: Any
+    actor: Any
+    action: Any
+    target: Any
+    details: Any
+    """As text."""
+    previous: str
+    digest: str
+
+    def is_sealed(self, keys: Sequence[bytes]) -> bool:
+        """Return whether the digest is that of the content, with any of the keys."""
+        try:
+            details = json.loads(self.details)
+        except (ValueError, TypeError, RecursionError):
+            return False
+        content = (self.id, self.at, self.actor, self.action, self.target, details, self.previous)
+        own = str(self.digest).encode()
+        return any(hmac.compare_digest(own, _digest(content, it).encode()) for it in keys)
+
+
+def _page(after: int, limit: int) -> list[_StoredEntry]:
+    rows = execute(
+        "SELECT id, at, actor, action, target, details, previous, digest FROM audit_log"
+        " WHERE id > ? ORDER BY id LIMIT ?",
+        after,
+        limit,
+    )
+    return [_StoredEntry(*row) for row in rows.fetchall()]
+
+
+def _entries() -> Iterator[_StoredEntry]:
     after = 0
-    while True:
-        query = AuditEntry.select().where(AuditEntry.id > after).order_by(AuditEntry.id)
-        entries = list(query.limit(1000))
+    while entries := _page(after, _PAGE):
         yield from entries
-        if not entries:
-            return
         after = entries[-1].id
 
 
-def _digest(entry: AuditEntry, key: bytes) -> str:
-    text = json.dumps(
-        [
-            entry.id,
-            micros(entry.at),
-            entry.actor,
-            entry.action,
-            entry.target,
-            entry.details,
-            entry.previous,
-        ],
-        sort_keys=True,
-        separators=(",", ":"),
-    )
+def _changed(number: int) -> str:
+    return f"entry {number} was changed, or sealed with another key"
+
+
+def _unlinked(number: int) -> str:
+    return f"entry {number} does not follow the one before it"
+
+
+def _not_noted(number: int) -> str:
+    return f"entry {number} is not the one that was noted"
+
+
+def _digest(content: Sequence[Any], key: bytes) -> str:
+    """Return the digest of id, time, actor, action, target, details and previous digest."""
+    text = json.dumps(list(content), sort_keys=True, separators=(",", ":"))
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

@@ -16,10 +16,13 @@ class Login:
     name: str
     tier: str
     login: str
-    """Sealed by the vault."""
+    """Sealed by the vault for this session."""
+    revision: int
 
 
 def of_sessions(ids: Sequence[int]) -> list[Login]:
     """Return the sealed logins of sessions."""
-    query = Session.select(Session.id, Session.name, User.tier, Session.login).join(User)
+    query = Session.select(
+        Session.id, Session.name, User.tier, Session.login, Session.revision
+    ).join(User)
     return [Login(*row) for row in query.where(Session.id.in_(list(ids))).tuples()]

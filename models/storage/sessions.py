@@ -39,6 +39,8 @@ class NewSession:
     """Sealed by the vault."""
     fingerprint: str | None = None
     """SHA-256 of the login's key, so that no login is added twice."""
+    id: int | None = None
+    """From ``reserve_ids``: the login is sealed for it. None: the next free one."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,7 +75,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
         return []
     try:
         with transaction():
-            first = _take_ids(len(rows))
+            ids = _ids_of(rows)
             now = micros(utc_now())
             insert_many(
                 "sessions",
@@ -92,7 +94,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                 ),
                 [
                     (
-                        first + number,
+                        session_id,
                         user.id,
                         it.name,
                         it.login,
@@ -104,10 +106,10 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                         1,
                         now,
                     )
-                    for number, it in enumerate(rows)
+                    for session_id, it in zip(ids, rows, strict=True)
                 ],
             )
-            return list(range(first, first + len(rows)))
+            return ids
     except peewee.IntegrityError as error:
         raise UsageError(
             "A session of one of these names or logins exists; nothing was added."
@@ -158,10 +160,10 @@ def describe(session: Session) -> dict[str, Any]:
     return found
 
 
-def newest_login() -> str | None:
-    """Return the sealed login that was added last, or None."""
-    session = Session.select(Session.login).order_by(Session.id.desc()).first()
-    return None if session is None else str(session.login)
+def newest_login() -> tuple[int, str] | None:
+    """Return (session, its sealed login) of the session that was added last, or None."""
+    session = Session.select(Session.id, Session.login).order_by(Session.id.desc()).first()
+    return None if session is None else (int(session.id), str(session.login))
 
 
 def count() -> int:
@@ -278,11 +280,19 @@ def _refuse_taken(new: NewSession) -> None:
         )
 
 
-def _take_ids(number: int) -> int:
-    """Reserve ids that no session has had before; returns the first one."""
-    execute("UPDATE cluster_state SET next_session = next_session + ? WHERE id = 1", number)
-    cursor = execute("SELECT next_session FROM cluster_state WHERE id = 1")
-    return int(cursor.fetchone()[0]) - number
+def _ids_of(rows: Sequence[NewSession]) -> list[int]:
+    """Return the id of each new session: the reserved one, or a new one."""
+    fresh = iter(reserve_ids(sum(it.id is None for it in rows)))
+    return [next(fresh) if it.id is None else it.id for it in rows]
+
+
+def reserve_ids(count: int) -> range:
+    """Return ids that no session has had before, and that no other one will get."""
+    with transaction():
+        execute("UPDATE cluster_state SET next_session = next_session + ? WHERE id = 1", count)
+        cursor = execute("SELECT next_session FROM cluster_state WHERE id = 1")
+        after = int(cursor.fetchone()[0])
+    return range(after - count, after)
 
 
 def _described() -> Any:

@@ -181,7 +181,7 @@ def _place_all(
         ownership=ownership,
         registry=registry,
         orders=orders,
-        specs=SpecPublisher(client, leadership.term),
+        specs=SpecPublisher(client, leadership.term, signing_keys),
         checkpoints=Checkpoints(client, leadership),
         schedule=schedule,
         epochs=EpochCounter(cluster.begin_generation(leadership.term)),

@@ -19,7 +19,7 @@ def login() -> str:
     from telethon.sessions import StringSession
 
     login = StringSession()
-    login.set_dc(2, "127.0.0.1", 4430)
+    login.set_dc(2, "149.154.167.51", 443)
     login.auth_key = AuthKey(b"\7" * 256)
     return str(login.save())
 
@@ -36,7 +36,7 @@ def test_users_sessions_and_rules_are_added_and_listed(afx: Run) -> None:
     from telethon.sessions import StringSession
 
     login = StringSession()
-    login.set_dc(2, "127.0.0.1", 4430)
+    login.set_dc(2, "149.154.167.51", 443)
     login.auth_key = AuthKey(b"\1" * 256)
     assert afx("user", "add", "alice", "--tier", "premium").returncode == 0
     added = afx("session", "import", "main", "--user", "alice", stdin=login.save())
@@ -55,7 +55,7 @@ def test_a_login_lies_encrypted_in_the_database(afx: Run, home: Path) -> None:
     from telethon.sessions import StringSession
 
     login = StringSession()
-    login.set_dc(2, "127.0.0.1", 4430)
+    login.set_dc(2, "149.154.167.51", 443)
     login.auth_key = AuthKey(b"\7" * 256)
     afx("user", "add", "alice")
     done = afx(

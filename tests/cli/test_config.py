@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from support.cli_runs import Run, complains, runner
+
+from afx import config
+from afx.errors import ConfigError
 
 
 @pytest.fixture
@@ -69,3 +73,55 @@ def test_labels_are_read_from_json_and_refused_otherwise(afx: Run) -> None:
 def test_a_key_file_that_holds_no_key_is_found_by_the_check(afx: Run, home: Path) -> None:
     (home / "secret.key").write_text("abcde")
     complains(afx("config", "check"), 1, "Fernet key", "secret.key")
+
+
+@pytest.mark.parametrize("harm", ["mode", "directory", "owner", "link"])
+def test_a_settings_file_that_another_user_may_have_written_is_not_trusted(
+    home: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    directory = home / "work"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    path = directory / "afx.toml"
+    if harm == "link":
+        (home / "other.toml").write_text("max_sessions = 7\n")
+        (home / "other.toml").chmod(0o666)
+        path.symlink_to(home / "other.toml")
+    else:
+        path.write_text("max_sessions = 7\n")
+    if harm == "mode":
+        path.chmod(0o620)
+    elif harm == "directory":
+        directory.chmod(0o777)
+    elif harm == "owner":
+        monkeypatch.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
+        if path.stat().st_uid == 0:
+            os.chown(path, 12345, -1)
+    with pytest.raises(ConfigError, match="AFX_CONFIG"):
+        config.load()
+    monkeypatch.setenv("AFX_CONFIG", str(path))
+    assert config.load().max_sessions == 7
+
+
+def test_a_settings_file_of_this_user_is_trusted(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    (home / "afx.toml").write_text("max_sessions = 7\n")
+    assert config.load().max_sessions == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (".".join(["a"] * 120_000) + " = 1", "nested too deeply"),
+        ("#" * 300_000, "more than 256 KiB"),
+    ],
+)
+def test_a_settings_file_that_would_exhaust_the_memory_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    monkeypatch.chdir(home)
+    (home / "afx.toml").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        config.load()

@@ -199,9 +199,10 @@ def test_a_revoked_login_is_reported_and_not_retried(flowing_lab: FlowingLab) ->
     lab = flowing_lab(1, 2, posts=0)
     session = lab.sessions[0]
     sealed = sessions.find(session.name).login
+    login = lab.vault.open(sealed, session_id=session.id)
 
     async def intrude() -> None:
-        client = TelegramClient(StringSession(lab.vault.open(sealed)), 1, "x", auto_reconnect=False)
+        client = TelegramClient(StringSession(login), 1, "x", auto_reconnect=False)
         try:
             await client.connect()
             await client.get_me()

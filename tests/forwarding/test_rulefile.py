@@ -178,6 +178,7 @@ def test_an_error_has_its_line(text: str, line: int, words: str) -> None:
     ("text", "line", "words"),
     [
         (TOML + "\n[[rules]]\nsession='a'\nname='b'\nfrom=1\nto='@abcd'\nx=1", 15, "not known"),
+        (".".join(["a"] * 200_000) + " = 1", 1, "nested too deeply"),
         ("rules = " + "[" * 3000 + "]" * 3000, None, "nested too deeply"),
         ("rules = " + "[" * 25 + "]" * 25, 1, "nested too deeply"),
         ("", 1, "no 'rules:'"),

@@ -47,6 +47,28 @@ def test_it_is_started_once_and_keeps_its_data(home: Path) -> None:
     private_redis.stop(home)
 
 
+def test_its_files_are_readable_by_this_user_only(home: Path) -> None:
+    mask = os.umask(0)
+    try:
+        private_redis.ensure(home)
+    finally:
+        os.umask(mask)
+    with contextlib.closing(connect(private_redis.url_for(home))) as client:
+        client.set("key", "value")
+        client.bgrewriteaof()
+    private_redis.stop(home)
+    files = [it for it in (home / "redis").rglob("*") if it.is_file() and it.suffix != ".lock"]
+    assert any("aof" in it.name for it in files)
+    assert not [it for it in files if it.stat().st_mode & 0o077]
+
+
+def test_a_data_directory_that_others_may_enter_is_refused(home: Path) -> None:
+    (home / "redis").mkdir()
+    (home / "redis").chmod(0o755)
+    with pytest.raises(ConfigError, match="not a directory of this user alone"):
+        private_redis.ensure(home)
+
+
 def test_a_server_that_answers_slowly_listens_and_a_dead_one_does_not(home: Path) -> None:
     assert not private_redis.is_listening(home)
     private_redis.ensure(home)

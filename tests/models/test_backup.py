@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,74 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(
     with pytest.raises(UsageError):
         backup.restore(path, quiet)
     assert contents() == before
+
+
+def forged(lines: list[Any]) -> bytes:
+    """Return a backup of any lines, with the right checksum."""
+    data = [json.dumps(it, separators=(",", ":"), ensure_ascii=False).encode() for it in lines]
+    text = b"".join(it + b"\n" for it in data)
+    end = {
+        "rows": sum(isinstance(it, list) for it in lines),
+        "sha256": hashlib.sha256(text).hexdigest(),
+    }
+    return gzip.compress(text + json.dumps(end, separators=(",", ":")).encode() + b"\n")
+
+
+HARMS = ("column", "another column", "table", "twice", "wide row", "nested", "row first")
+HEADER_FIELDS = ("created_at", "database", "migrations")
+
+
+@pytest.mark.parametrize("harm", [*HARMS, *HEADER_FIELDS])
+def test_a_backup_whose_names_or_rows_do_not_fit_the_model_is_refused(
+    filled: Any, home: Path, harm: str
+) -> None:
+    path = home / "b.gz"
+    backup.write(path, quiet)
+    lines = [json.loads(it) for it in gzip.decompress(path.read_bytes()).splitlines()[:-1]]
+    users_table = next(it for it in lines if isinstance(it, dict) and it.get("table") == "users")
+    row = next(it for it in lines if isinstance(it, list))
+    if harm == "column":
+        inserted = "(SELECT login FROM sessions LIMIT 1)); DELETE FROM users; --"
+        users_table["columns"][1] = f"name) SELECT {inserted}"
+    elif harm == "another column":
+        users_table["columns"][1] = "login"
+    elif harm == "table":
+        users_table["table"] = "sqlite_master"
+    elif harm == "twice":
+        lines.append(users_table)
+    elif harm == "wide row":
+        row.append(1)
+    elif harm == "nested":
+        row[-1] = {"a": 1}
+    elif harm == "row first":
+        lines.insert(1, [1])
+    else:
+        lines[0][harm] = 7
+    path.write_bytes(forged(lines))
+    before = contents()
+    with pytest.raises(UsageError):
+        backup.check(path)
+    with pytest.raises(UsageError):
+        backup.restore(path, quiet)
+    assert contents() == before
+
+
+def test_a_partial_backup_follows_no_link_that_was_prepared(filled: Any, home: Path) -> None:
+    victim = home / "victim"
+    victim.write_text("precious")
+    (home / "b.gz.partial").symlink_to(victim)
+    backup.write(home / "b.gz", quiet)
+    assert victim.read_text() == "precious"
+    assert not (home / "b.gz").is_symlink()
+
+
+def test_a_partial_backup_is_never_a_file_that_exists(
+    filled: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (home / "b.gz.guessed.partial").write_text("prepared by another user")
+    with pytest.raises(AfxError, match="cannot be written"):
+        backup.write(home / "b.gz", quiet)
 
 
 def test_a_backup_of_another_schema_is_refused(filled: Any, home: Path) -> None:

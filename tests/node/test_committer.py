@@ -11,8 +11,9 @@ import redis as redis_module
 
 from afx.cluster import keys
 from afx.cluster.connection import connect_async
+from afx.cluster.redis_faults import RedisFault, fault_of
 from afx.forwarding.pipeline import Delivery
-from afx.node.committer import Committer
+from afx.node.committer import Committed, Committer
 from afx.node.forwarder import Link
 from afx.node.session import Progress
 
@@ -27,6 +28,7 @@ class Session:
         self.epoch = 1
         self.progress: Progress | None = progress
         self.put_backs: list[Progress] = []
+        self.committed = 0
 
     def collect_uncommitted(self) -> Progress:
         assert self.progress is not None
@@ -35,6 +37,9 @@ class Session:
 
     def put_back(self, progress: Progress) -> None:
         self.put_backs.append(progress)
+
+    def note_committed(self) -> None:
+        self.committed += 1
 
 
 @pytest.fixture
@@ -87,7 +92,8 @@ def test_what_redis_refuses_of_one_session_is_put_back_and_the_rest_is_stored(
         bad, good = Session(1, progress), Session(2, progress)
         result = await committer.commit([bad, good])  # type: ignore[list-item]
         assert not result.complete
-        assert isinstance(result.error, redis_module.ResponseError)
+        [(refused, error)] = result.refused
+        assert refused is bad and fault_of(error) is RedisFault.WRONG_TYPE  # type: ignore[comparison-overlap]
         assert (bad.put_backs, good.put_backs) == ([progress], [])
 
     run(scenario)
@@ -104,3 +110,26 @@ def test_a_session_of_another_node_is_distinguished(run: Any, redis: redis_modul
 
     run(scenario)
     assert not redis.exists(keys.cursor(1))
+
+
+@pytest.mark.parametrize("verdicts", [[1, 0], [0, 1], [-1, 0]])
+def test_a_commit_in_parts_is_judged_by_all_of_its_answers(run: Any, verdicts: list[int]) -> None:
+    async def scenario(committer: Committer) -> None:
+        session = Session(1, Progress([], [], {}))
+        result = Committed()
+        committer._settle(result, session, Progress([], [], {}), verdicts, [])  # type: ignore[arg-type]
+        assert result.foreign == [session]
+        assert not session.committed
+
+    run(scenario)
+
+
+def test_a_commit_of_which_one_part_finds_no_owner_is_made_again(run: Any) -> None:
+    async def scenario(committer: Committer) -> None:
+        progress = Progress(["account", "1:0:1"], [link(1)], {})
+        session, result = Session(1, progress), Committed()
+        committer._settle(result, session, progress, [1, -1], [])  # type: ignore[arg-type]
+        assert not result.complete
+        assert session.put_backs == [Progress([], progress.links, {})]
+
+    run(scenario)

@@ -56,7 +56,7 @@ class Owner:
     async def suspend(self) -> None:
         pass
 
-    async def catch_up(self) -> None:
+    def start_catch_up(self) -> None:
         self.caught_up += 1
 
     def give_up(self, error: BaseException) -> None:

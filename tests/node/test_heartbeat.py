@@ -9,6 +9,7 @@ import pytest
 import redis as redis_module
 
 from afx.cluster import keys
+from afx.cluster.redis_faults import RedisFault
 from afx.cluster.registry import Identity, Metrics, Registry
 from afx.config import Settings
 from afx.errors import FencedError
@@ -109,12 +110,51 @@ def test_waiting_for_an_answer_can_be_interrupted(heartbeater: Heartbeater) -> N
 def test_malformed_answers_do_not_use_up_the_heartbeats(
     heartbeater: Heartbeater, redis: redis_module.Redis
 ) -> None:
-    redis.set(keys.TERM, "not a number")
+    redis.hset(keys.worker("w1"), "seq", "not a number")
     for _ in range(50):
         heartbeater.beat(identity(), IDLE, [], "ready")
         [answer] = answers(heartbeater, 1)
         assert answer.error
-    redis.delete(keys.TERM)
+    redis.hset(keys.worker("w1"), "seq", 7)
     heartbeater.beat(identity(), IDLE, [], "ready")
     [answer] = answers(heartbeater, 1)
     assert answer.error is None
+
+
+@pytest.mark.parametrize("term", ["", "not a number", b"\xff", "9" * 40])
+def test_a_malformed_term_does_not_cost_a_node_its_lease(
+    heartbeater: Heartbeater, redis: redis_module.Redis, term: str | bytes
+) -> None:
+    redis.set(keys.TERM, term)
+    heartbeater.beat(identity(), IDLE, [], "ready")
+    [answer] = answers(heartbeater, 1)
+    assert answer.error is None
+
+
+@pytest.mark.parametrize("state", ["", "of a newer version", b"\xff"])
+def test_a_desired_state_that_is_unknown_leaves_the_last_one(
+    heartbeater: Heartbeater, redis: redis_module.Redis, state: str | bytes
+) -> None:
+    redis.hset(keys.worker("w1"), "state", state)
+    heartbeater.beat(identity(), IDLE, [], "draining")
+    [answer] = answers(heartbeater, 1)
+    assert answer.error is None
+    assert answer.desired_state == "draining"
+
+
+def test_heartbeats_renew_the_lease_while_redis_is_out_of_memory(
+    heartbeater: Heartbeater, redis: redis_module.Redis
+) -> None:
+    before = int(redis.hget(keys.worker("w1"), "seq") or 0)
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(redis_module.exceptions.OutOfMemoryError):
+            redis.set("any", "value")
+        heartbeater.beat(identity(), IDLE, [], "ready", redis_fault=RedisFault.OUT_OF_MEMORY)
+        [answer] = answers(heartbeater, 1)
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert answer.error is None
+    record = redis.hgetall(keys.worker("w1"))
+    assert int(record["seq"]) == before + 1
+    assert record["redis_fault"] == "out_of_memory"

@@ -3,67 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 import redis as redis_module
-from support.hosts import INCARNATION, KEY, NODE, host_on, settle
+from support.hosts import SESSION, HostBench, host_on, settle
 from support.sandbox import SandboxHarness, run_scenario, until
 from telethon.tl import functions
 
 from afx.cluster import keys
-from afx.node.host import Host
-from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram.methods.call import HANDLERS
-from afx.sandbox.telegram.peers import Account
-from afx.security.vault import Vault
 
-SESSION = 7
-Scenario = Callable[["HostBench"], Coroutine[Any, Any, None]]
-
-
-class HostBench:
-    """One host, one account, and what the host has reported."""
-
-    def __init__(self, sandbox: SandboxHarness, host: Host, redis: redis_module.Redis) -> None:
-        self.sandbox = sandbox
-        self.host = host
-        self.account: Account = sandbox.server.world.add_account()
-        self.redis = redis
-        spec = {
-            "session": SESSION,
-            "name": "s",
-            "tier": "free",
-            "login": Vault([KEY]).seal(sandbox.login(self.account)),
-            "rules": [],
-        }
-        redis.set(keys.spec(SESSION), json.dumps(spec))
-
-    async def start(self, epoch: int) -> None:
-        self.assign(epoch)
-        await self.host.order_start(1, [(SESSION, epoch)])
-
-    def assign(self, epoch: int, incarnation: str = INCARNATION) -> None:
-        assignment = {"node": NODE, "incarnation": incarnation, "epoch": epoch}
-        self.redis.hset(keys.assignment(SESSION), mapping=assignment)
-
-    async def stop(self, epoch: int) -> None:
-        await self.host.order_stop(1, [(SESSION, epoch)])
-
-    def reported(self) -> list[tuple[str, int]]:
-        return [
-            (it.kind, it.epoch)  # type: ignore[union-attr]
-            for it in self.host.reports.waiting
-            if it.kind != "trouble"
-        ]
-
-    def connections(self) -> int:
-        return sum(
-            it.key is not None and it.key.account_id == self.account.id
-            for it in self.sandbox.server.connections
-        )
+Scenario = Callable[[HostBench], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -80,33 +32,43 @@ def run(redis_url: str, redis: redis_module.Redis, home: Any) -> Callable[[Scena
     return run_on_host
 
 
-class Flood:
-    """Makes one method answer FLOOD_WAIT to its first calls."""
+class HeldStart:
+    """Lets the first start get no answer to one of its requests."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, request: type, seconds: int) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hits = 0
-        self._seconds = seconds
-        self._answer = HANDLERS[request]
-        monkeypatch.setitem(HANDLERS, request, self._handle)
+        self._monkeypatch = monkeypatch
+        self._answer = HANDLERS[functions.updates.GetStateRequest]
 
-    def _handle(self, call: Any, request: Any) -> Any:
-        if self.hits:
+    def begin(self, sandbox: SandboxHarness) -> None:
+        def handle(call: Any, request: Any) -> Any:
+            self.hits += 1
+            sandbox.server.faults.delay_seconds = 3600.0 if self.hits == 1 else 0.0
             return self._answer(call, request)
-        self.hits += 1
-        raise RpcError(420, f"FLOOD_WAIT_{self._seconds}")
+
+        self._monkeypatch.setitem(HANDLERS, functions.updates.GetStateRequest, handle)
+
+    def end(self, sandbox: SandboxHarness) -> None:
+        sandbox.server.faults.delay_seconds = 0.0
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> HeldStart:
+    return HeldStart(monkeypatch)
 
 
 def test_a_start_that_fails_late_does_not_hide_the_connection_of_the_next_one(
-    run: Any, monkeypatch: pytest.MonkeyPatch
+    run: Any, held: HeldStart
 ) -> None:
     """A stop that is answered while a connection is open leads to two live ones."""
-    flood = Flood(monkeypatch, functions.updates.GetDifferenceRequest, seconds=1)
 
     async def scenario(bench: HostBench) -> None:
+        held.begin(bench.sandbox)
         await bench.start(5)
-        await until(lambda: flood.hits)
+        await until(lambda: held.hits)
         await bench.stop(5)
         await until(lambda: ("stopped", 5) in bench.reported())
+        held.end(bench.sandbox)
         await bench.start(6)
         await until(lambda: ("running", 6) in bench.reported())
         await settle(bench.host)  # whatever the first start left behind has ended
@@ -117,14 +79,31 @@ def test_a_start_that_fails_late_does_not_hide_the_connection_of_the_next_one(
     run(scenario)
 
 
-def test_a_stop_cancels_the_start_under_way_and_answers_when_it_has_ended(
-    run: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_login_that_leads_to_another_server_connects_nowhere(
+    redis_url: str, redis: redis_module.Redis, home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flood = Flood(monkeypatch, functions.updates.GetDifferenceRequest, seconds=3600)
+    connected: list[Any] = []
 
+    async def main(sandbox: SandboxHarness) -> None:
+        monkeypatch.setattr(sandbox.server.connections, "opened", connected.append)
+        async with host_on(redis_url, home, test_networks="") as host:
+            bench = HostBench(sandbox, host, redis)
+            await bench.start(5)
+            await settle(host)
+            assert bench.reported() == [("failed", 5)]
+            assert host.reports.waiting[-1].reason == "server_not_allowed"  # type: ignore[union-attr]
+            assert not connected
+
+    run_scenario(main)
+
+
+def test_a_stop_cancels_the_start_under_way_and_answers_when_it_has_ended(
+    run: Any, held: HeldStart
+) -> None:
     async def scenario(bench: HostBench) -> None:
+        held.begin(bench.sandbox)
         await bench.start(5)
-        await until(lambda: flood.hits)
+        await until(lambda: held.hits)
         await bench.stop(5)
         await settle(bench.host)
         assert bench.reported() == [("stopped", 5)]
@@ -133,14 +112,12 @@ def test_a_stop_cancels_the_start_under_way_and_answers_when_it_has_ended(
     run(scenario)
 
 
-def test_a_newer_epoch_replaces_a_start_under_way(
-    run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flood = Flood(monkeypatch, functions.updates.GetDifferenceRequest, seconds=3600)
-
+def test_a_newer_epoch_replaces_a_start_under_way(run: Any, held: HeldStart) -> None:
     async def scenario(bench: HostBench) -> None:
+        held.begin(bench.sandbox)
         await bench.start(5)
-        await until(lambda: flood.hits)
+        await until(lambda: held.hits)
+        held.end(bench.sandbox)
         await bench.start(6)
         await until(lambda: ("running", 6) in bench.reported())
         assert bench.reported() == [("stopped", 5), ("running", 6)]
@@ -185,18 +162,18 @@ def test_a_lost_login_is_reported_once_and_ends_the_session(run: Any) -> None:
         await until(lambda: ("failed", 5) in bench.reported())
         await settle(bench.host)
         assert bench.reported() == [("running", 5), ("failed", 5)]
-        assert bench.host.reports.waiting[-1].reason == "login_lost"  # type: ignore[union-attr]
+        [failed] = [it for it in bench.host.reports.waiting if it.kind == "failed"]
+        assert failed.reason == "login_lost"  # type: ignore[union-attr]
         await until(lambda: bench.connections() == 0)
 
     run(scenario)
 
 
-def test_a_closing_host_ends_starts_and_sessions(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    flood = Flood(monkeypatch, functions.updates.GetDifferenceRequest, seconds=3600)
-
+def test_a_closing_host_ends_starts_and_sessions(run: Any, held: HeldStart) -> None:
     async def scenario(bench: HostBench) -> None:
+        held.begin(bench.sandbox)
         await bench.start(5)
-        await until(lambda: flood.hits)
+        await until(lambda: held.hits)
         bench.host.close()
         await asyncio.wait_for(bench.host._empty.wait(), 10)
         assert bench.reported() == [("stopped", 5)]
@@ -215,7 +192,7 @@ def test_an_error_that_redis_answers_ends_no_host(run: Any) -> None:
         bench.redis.set(keys.cursor(SESSION), "not a hash")
         [session] = residents.sessions()
         session.mark_all_dirty()
-        await until(lambda: bench.host._commits._problem)
+        await until(lambda: bench.host.reports.waiting)
         bench.redis.delete(keys.cursor(SESSION))
         await until(lambda: bench.redis.exists(keys.cursor(SESSION)))
         assert not running.done()

@@ -59,3 +59,10 @@ def test_old_copies_are_forgotten() -> None:
         it.note_copy(B, number)
     assert len(it._copies) == 20_000
     assert it.is_copy(message(B, 29_999))
+
+
+def test_announced_sends_that_no_message_follows_are_bounded() -> None:
+    it = guard()
+    for number in range(10_000):
+        it.announce(number, number)
+    assert len(it._announced) <= 4_000

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 import redis as redis_module
 from support.hosts import host_on, settle
+from support.specs import stored_spec
 
 from afx.cluster import keys
 from afx.node.host import Host
 
 Scenario = Callable[[Host], Coroutine[Any, Any, None]]
-UNSEALABLE = {"session": 7, "name": "s", "tier": "free", "login": "unsealable", "rules": []}
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ async def reported(host: Host) -> list[tuple[str, int, int]]:
     """Return the new reports, once nothing is under way."""
     await settle(host)
     found = [(it.kind, it.session_id, it.epoch) for it in host.reports.waiting]  # type: ignore[union-attr]
-    host.reports.waiting.clear()
+    await host.reports.flush()
     return found
 
 
@@ -72,7 +71,7 @@ def test_a_stop_right_after_a_start_is_answered_once(run: Any) -> None:
 def test_a_start_that_arrives_twice_at_once_starts_once(
     run: Any, redis: redis_module.Redis
 ) -> None:
-    redis.set(keys.spec(7), json.dumps(UNSEALABLE))
+    redis.set(keys.spec(7), stored_spec(7, 5))
 
     async def scenario(host: Host) -> None:
         await asyncio.gather(*(host.order_start(1, [(7, 5)]) for _ in range(5)))
@@ -82,7 +81,7 @@ def test_a_start_that_arrives_twice_at_once_starts_once(
 
 
 def test_two_epochs_in_one_order_leave_the_newer_one(run: Any, redis: redis_module.Redis) -> None:
-    redis.set(keys.spec(7), json.dumps(UNSEALABLE))
+    redis.set(keys.spec(7), stored_spec(7, 6))
 
     async def scenario(host: Host) -> None:
         await host.order_start(1, [(7, 5), (7, 6)])
@@ -106,7 +105,7 @@ def test_a_spec_that_does_not_parse_fails_its_session_alone(
     run: Any, redis: redis_module.Redis, spec: str
 ) -> None:
     redis.set(keys.spec(7), spec)
-    redis.set(keys.spec(8), json.dumps({**UNSEALABLE, "session": 8}))
+    redis.set(keys.spec(8), stored_spec(8, 5))
 
     async def scenario(host: Host) -> None:
         await host.order_start(1, [(7, 5), (8, 5)])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import redis as redis_module
 
 from afx.cluster import keys, reports
 from afx.cluster.connection import connect_async
+from afx.node import report_sender
+from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
-from afx.reasons import StopReason
+from afx.reasons import StopReason, TroubleReason
 
 
 def test_reports_that_redis_refuses_are_sent_later_in_their_order(
@@ -17,7 +20,7 @@ def test_reports_that_redis_refuses_are_sent_later_in_their_order(
 ) -> None:
     async def scenario() -> None:
         client = connect_async(redis_url)
-        sender = ReportSender(client, "w1", "one")
+        sender = ReportSender(client, "w1", "one", RedisTrouble(lambda _: None))
         redis.set(keys.REPORTS, "not a stream")
         sender.running(1, 5)
         await sender.flush()
@@ -32,3 +35,46 @@ def test_reports_that_redis_refuses_are_sent_later_in_their_order(
     asyncio.run(scenario())
     batch = reports.read(redis, "0", block_seconds=1)
     assert [it.kind for it in batch.reports] == ["running", "stopped"]
+
+
+def test_what_waits_while_redis_refuses_is_bounded_and_no_end_is_lost(
+    redis_url: str, redis: redis_module.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_sender, "_MOST_TROUBLES", 10)
+
+    async def scenario() -> None:
+        client = connect_async(redis_url)
+        sender = ReportSender(client, "w1", "one", RedisTrouble(lambda _: None))
+        redis.set(keys.REPORTS, "not a stream")
+        for number in range(1_000):
+            sender.trouble(number % 100, 5, TroubleReason.SEND_FAILED, f"try {number}")
+            sender.active((number % 100,))
+            sender.inventory(number, [(1, 5)])
+        sender.stopped(1, 5, StopReason.REQUESTED)
+        assert len(sender.waiting) == 10 + 1 + 1 + 1
+        assert not await sender.flush()
+        redis.delete(keys.REPORTS)
+        assert await sender.flush()
+        await client.aclose()
+
+    asyncio.run(scenario())
+    found = reports.read(redis, "0", block_seconds=1).reports
+    kinds = [it.kind for it in found]
+    assert kinds == ["inventory", "stopped", *["trouble"] * 10, "active"]
+    assert [it.text for it in found if it.kind == "trouble"][-1] == "try 999"  # type: ignore[union-attr]
+
+
+def test_two_flushes_at_once_send_each_report_once(
+    redis_url: str, redis: redis_module.Redis
+) -> None:
+    async def scenario() -> None:
+        client = connect_async(redis_url)
+        sender = ReportSender(client, "w1", "one", RedisTrouble(lambda _: None))
+        for session_id in range(2_500):
+            sender.running(session_id, 5)
+        await asyncio.gather(sender.flush(), sender.flush())
+        await client.aclose()
+
+    asyncio.run(scenario())
+    found = reports.read(redis, "0", block_seconds=1).reports
+    assert [it.session_id for it in found] == list(range(2_500))  # type: ignore[union-attr]

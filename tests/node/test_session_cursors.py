@@ -98,12 +98,14 @@ def test_a_difference_is_requested_with_a_date_and_later_with_the_stored_date(
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
+        await until(lambda: differences.requests)
         await session.stop()
         date = int(harness.commit(session)["account"].split(":")[2])
         assert date == int(differences.requests[0].date.timestamp()) > 0
         cursors = {**harness.progress, "account": "1:0:1700000000"}
         again = harness.session(account, (source, to, "copy"), cursors=cursors)
         await again.start()
+        await until(lambda: len(differences.requests) == 2)
         await again.stop()
         assert int(differences.requests[1].date.timestamp()) == 1_700_000_000
 
@@ -119,6 +121,7 @@ def test_a_stored_cursor_without_a_date_gets_a_date_and_keeps_its_position(
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"), cursors={"account": "1:0:0"})
         await session.start()
+        await until(lambda: differences.requests)
         await session.stop()
         assert differences.requests[0].pts == 1
         assert differences.requests[0].date.timestamp() > 0

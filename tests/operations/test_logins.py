@@ -6,6 +6,7 @@ import base64
 import csv
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from telethon.sessions import SQLiteSession, StringSession
 
 from afx.app import ProcessServers
 from afx.config import load
-from afx.errors import UsageError
+from afx.errors import ConfigError, UsageError
 from afx.operations import imports, logins
+from afx.operations import sessions as session_operations
 from afx.operations.context import Actor, Context
+from afx.security.login_servers import LoginServers
 from afx.security.vault import Vault
 from models.storage import audit, sessions, users
 
@@ -30,9 +33,9 @@ def context(*, dry_run: bool = False) -> Context:
     return ProcessServers(load(secret_key=KEY)).context(Actor("me"), dry_run=dry_run)
 
 
-def login(seed: int, host: str = "149.154.167.51") -> str:
+def login(seed: int, host: str = "149.154.167.51", port: int = 443) -> str:
     login = StringSession()
-    login.set_dc(2, host, 443)
+    login.set_dc(2, host, port)
     login.auth_key = AuthKey(seed.to_bytes(4, "big") * 64)
     return str(login.save())
 
@@ -140,14 +143,16 @@ def test_a_list_is_imported_and_a_second_time_passed_over(alice: Any, home: Path
         )
     assert outcomes(path, user="alice") == {2: ("added", ""), 3: ("added", "")}
     assert outcomes(path, user="alice") == {2: ("present", ""), 3: ("present", "")}
-    assert Vault([KEY]).open(sessions.find("b").login) == login(2)
+    added = sessions.find("b")
+    assert Vault([KEY]).open(added.login, session_id=added.id) == login(2)
     assert audit.listing(action="session.import").rows[0]["details"] == {"names": ["a", "b"]}
 
 
 def test_a_bad_line_is_reported_and_affects_no_other(alice: Any, home: Path) -> None:
     users.create("bob")
-    sealed = Vault([KEY]).seal("x")
-    sessions.create(users.find("bob"), sessions.NewSession("taken", sealed, "f"))
+    [session_id] = sessions.reserve_ids(1)
+    sealed = Vault([KEY]).seal("x", session_id=session_id)
+    sessions.create(users.find("bob"), sessions.NewSession("taken", sealed, "f", session_id))
     path = jsonl(
         home / "list.jsonl",
         {"name": "a", "user": "alice", "login": login(1)},
@@ -220,6 +225,114 @@ def test_a_list_with_a_wrong_header_is_refused(
         outcomes(home / "l.csv")
     with pytest.raises(UsageError, match="cannot be read"):
         outcomes(home / "missing.csv")
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        # A view that never ends.
+        "DROP TABLE sessions; CREATE VIEW sessions AS WITH RECURSIVE n(i) AS"
+        " (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+        " SELECT sum(i) AS dc_id, '' AS server_address, 0 AS port, '' AS auth_key FROM n",
+        # A column that is computed, and takes a gigabyte.
+        "DROP TABLE sessions; CREATE TABLE sessions (dc_id, server_address, port,"
+        " auth_key AS (zeroblob(900000000))); INSERT INTO sessions VALUES (2, '1.2.3.4', 443)",
+        "UPDATE sessions SET auth_key = zeroblob(5000000)",
+        "UPDATE sessions SET dc_id = 300, port = -1",
+    ],
+)
+def test_a_hostile_session_file_is_refused_at_once(home: Path, statements: str) -> None:
+    path = session_file(home / "hostile.session")
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(statements)
+    with pytest.raises(UsageError):
+        logins.from_file(path)
+
+
+@pytest.mark.parametrize("port", [443, 80, 5222])
+@pytest.mark.parametrize("host", ["149.154.167.51", "91.108.56.130", "2001:67c:4e8:f002::a"])
+def test_a_login_may_lead_to_telegram(home: Path, host: str, port: int) -> None:
+    logins.check_server(login(1, host, port), LoginServers(home))
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        ("127.0.0.1", 443),
+        ("10.0.0.1", 443),
+        ("149.154.167.51", 22),
+        ("149.154.176.1", 443),
+        ("::1", 443),
+        ("::ffff:127.0.0.1", 443),
+    ],
+)
+def test_a_login_may_lead_to_no_other_server(home: Path, host: str, port: int) -> None:
+    with pytest.raises(UsageError, match="not a server of Telegram"):
+        logins.check_server(login(1, host, port), LoginServers(home))
+
+
+def test_a_login_may_lead_to_a_test_server_that_the_settings_name(home: Path) -> None:
+    servers = load(home=home, test_networks="10.1.0.0/16, ::1/128").login_servers
+    logins.check_server(login(1, "10.1.2.3", 4430), servers)
+    logins.check_server(login(1, "::1", 4430), servers)
+    with pytest.raises(UsageError):
+        logins.check_server(login(1, "10.2.0.1", 4430), servers)
+    with pytest.raises(ConfigError, match="test_networks"):
+        load(home=home, test_networks="localhost")
+
+
+def test_a_login_may_lead_to_the_sandbox_of_this_home(home: Path) -> None:
+    (home / "sandbox.json").write_text(json.dumps({"host": "127.0.0.1", "port": 4430}))
+    logins.check_server(login(1, "127.0.0.1", 4430), LoginServers(home))
+    with pytest.raises(UsageError):
+        logins.check_server(login(1, "127.0.0.1", 4431), LoginServers(home))
+
+
+def test_a_session_at_a_server_of_others_is_not_added(alice: Any) -> None:
+    with pytest.raises(UsageError, match="not a server of Telegram"):
+        session_operations.add(context(), "a", "alice", login(1, "127.0.0.1"))
+    assert sessions.count() == 0
+
+
+def test_a_line_with_a_login_to_another_server_is_bad(alice: Any, home: Path) -> None:
+    path = jsonl(home / "l.jsonl", {"name": "a", "login": login(1, "127.0.0.1")})
+    [(status, reason)] = outcomes(path, user="alice").values()
+    assert status == "bad" and "not a server of Telegram" in reason
+
+
+def test_a_line_may_not_give_a_session_to_another_user_than_the_given_one(
+    alice: Any, home: Path
+) -> None:
+    users.create("bob")
+    path = jsonl(
+        home / "l.jsonl",
+        {"name": "a", "user": "bob", "login": login(1)},
+        {"name": "b", "user": "alice", "login": login(2)},
+    )
+    found = outcomes(path, user="alice")
+    assert [status for status, _ in found.values()] == ["bad", "added"]
+    assert "--user is 'alice'" in found[1][1]
+
+
+@pytest.mark.parametrize("name", ["../out.session", "link.session", "/etc/passwd", "loop", "a\0b"])
+def test_a_line_may_name_no_file_outside_the_directory_of_the_list(
+    alice: Any, home: Path, name: str
+) -> None:
+    session_file(home / "out.session", 3)
+    lists = home / "lists"
+    lists.mkdir()
+    (lists / "link.session").symlink_to(home / "out.session")
+    (lists / "loop").symlink_to(lists / "loop")
+    path = jsonl(lists / "l.jsonl", {"name": "a", "file": name})
+    [(status, _)] = outcomes(path, user="alice").values()
+    assert status == "bad"
+
+
+def test_a_line_may_name_a_file_below_the_directory_of_the_list(alice: Any, home: Path) -> None:
+    (home / "files").mkdir()
+    session_file(home / "files" / "a.session", 3)
+    path = jsonl(home / "l.jsonl", {"name": "a", "file": "files/a.session"})
+    assert outcomes(path, user="alice") == {1: ("added", "")}
 
 
 @given(st.binary(max_size=400))

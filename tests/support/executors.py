@@ -13,6 +13,7 @@ from afx.cluster import queues
 from afx.cluster.connection import connect
 from afx.coordinator.orders import Orders
 from afx.node.executor import Executor
+from afx.node.redis_trouble import RedisTrouble
 from afx.security.signing import SigningKeys
 
 KEYS = SigningKeys([b"k" * 32])
@@ -41,7 +42,12 @@ class RunningExecutor:
 
     async def _new(self) -> Executor:
         return Executor(
-            self, redis_url=self._url, node=NODE, incarnation=INCARNATION, keys=self._keys
+            self,
+            redis_url=self._url,
+            node=NODE,
+            incarnation=INCARNATION,
+            keys=self._keys,
+            trouble=RedisTrouble(lambda _: None),
         )
 
     async def order_start(self, term: int, items: list[tuple[int, int]]) -> dict[str, list[int]]:

@@ -32,6 +32,8 @@ from models.storage.sessions import NewSession
 
 MIB = 1 << 20
 IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
+SIGNING_KEYS = SigningKeys([b"k" * 32])
+AUDIT_KEY = b"a" * 32
 _TICK_SECONDS = 0.1
 _TICKS = 400
 
@@ -151,7 +153,8 @@ class TermHarness:
             raw_client=self.raw_redis,
             registry=self.registry,
             orders=self.orders,
-            signing_keys=SigningKeys([b"k" * 32]),
+            signing_keys=SIGNING_KEYS,
+            audit_keys=[AUDIT_KEY],
             clock=Clock(monotonic=lambda: self.now),
             restart=self._restart,
         )

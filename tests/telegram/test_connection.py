@@ -21,7 +21,7 @@ def test_a_closed_connection_drops_what_was_not_delivered() -> None:
 
         async def scenario() -> None:
             loggers: Any = defaultdict(lambda: logging.getLogger("afx.test"))
-            connection = guarded_connection(lambda: True, 2.0)(
+            connection = guarded_connection(lambda: True, lambda _host, _port: True, 2.0)(
                 *server.getsockname(), 2, loggers=loggers
             )
             await connection.connect(timeout=5)
@@ -41,12 +41,36 @@ def test_a_closed_connection_drops_what_was_not_delivered() -> None:
         assert received < size
 
 
+def test_a_connection_to_a_server_that_is_not_allowed_is_not_opened() -> None:
+    """Also when Telegram's own configuration sends the client there."""
+    asked: list[tuple[str, int]] = []
+
+    def allows(host: str, port: int) -> bool:
+        asked.append((host, port))
+        return False
+
+    async def scenario() -> None:
+        loggers: Any = defaultdict(lambda: logging.getLogger("afx.test"))
+        connection = guarded_connection(lambda: True, allows, 2.0)(
+            *server.getsockname(), 2, loggers=loggers
+        )
+        with pytest.raises(ConnectionError):
+            await connection.connect(timeout=5)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asyncio.run(scenario())
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+        assert asked == [server.getsockname()]
+
+
 def test_a_connection_gives_up_what_is_not_acknowledged_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         async def scenario() -> int:
             loggers: Any = defaultdict(lambda: logging.getLogger("afx.test"))
-            connection = guarded_connection(lambda: True, 1.75)(
+            connection = guarded_connection(lambda: True, lambda _host, _port: True, 1.75)(
                 *server.getsockname(), 2, loggers=loggers
             )
             await connection.connect(timeout=5)

@@ -2,7 +2,7 @@
 -- KEYS: worker hash, sorted set of loads, term
 -- ARGV: name, incarnation, load, number of settled sessions, their ids..., field, value, ...
 --   A session is settled when the RSS of the metrics includes its memory.
--- Answer: {"OK", the leader's term, the desired state},
+-- Answer: {"OK", the leader's term, the desired state}; "" stands for none,
 --   {"ENDED"} for an incarnation that is fenced, has left or was replaced, or
 --   {"MISSING"} when Redis has lost the node
 -- include: room
@@ -13,6 +13,10 @@ end
 if node[1] ~= ARGV[2] or node[2] == 'fenced' or node[2] == 'left' then
   return {'ENDED'}
 end
+-- A script whose first write needs no memory may go on in a Redis that is out of memory:
+-- else all nodes would lose their leases then. A heartbeat only replaces what is there.
+-- (redis.io, "Scripting with Lua", eval scripts and out of memory.)
+redis.call('PERSIST', KEYS[1])
 local settled = tonumber(ARGV[4])
 for i = 5, 4 + settled do
   drop_reservation(KEYS[1], ARGV[i])
@@ -24,4 +28,9 @@ if node[2] == 'ready' then
 else
   redis.call('ZREM', KEYS[2], ARGV[1])
 end
-return {'OK', redis.call('GET', KEYS[3]) or '0', node[2]}
+-- A malformed term or state must not cost all nodes their leases.
+local term, state = redis.pcall('GET', KEYS[3]), node[2] or ''
+if type(term) ~= 'string' or not term:match('^%d+$') then
+  term = '0'
+end
+return {'OK', term, state:match('^%l+$') or ''}

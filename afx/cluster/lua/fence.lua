@@ -21,6 +21,7 @@ local same = node[2] == ARGV[5] or (ARGV[5] == '-1' and not tonumber(node[2] or 
 if ARGV[5] ~= '' and not same then
   return 'ALIVE'
 end
-redis.call('HSET', KEYS[2], 'state', 'fenced')
+-- First the write that needs no memory: see beat.lua.
 redis.call('ZREM', KEYS[3], ARGV[3])
+redis.call('HSET', KEYS[2], 'state', 'fenced')
 return 'OK'

@@ -5,6 +5,7 @@
 if redis.call('HGET', KEYS[1], 'incarnation') ~= ARGV[2] then
   return 'GONE'
 end
-redis.call('HSET', KEYS[1], 'state', 'left')
+-- First the write that needs no memory: see beat.lua.
 redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'left')
 return 'OK'

@@ -1,0 +1,96 @@
+"""Specs of sessions: signed, and worth nothing for another session, epoch or content."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.specs import SIGNING_KEYS
+
+from afx.cluster.specs import RefusedSpecError, RuleSpec, SessionSpec, open_spec, seal_spec
+from afx.reasons import FailureReason
+from afx.security.signing import SigningKeys
+
+RULE = RuleSpec(3, ("@news",), ("-1001", "@copies"), "copy")
+SPEC = SessionSpec(7, "naïve", "free", "sealed", (RULE,), epoch=5, revision=2)
+
+
+def refusal(stored: str, *, session_id: int = 7, epoch: int = 5) -> FailureReason:
+    with pytest.raises(RefusedSpecError) as caught:
+        open_spec(SIGNING_KEYS, stored, session_id=session_id, epoch=epoch)
+    return caught.value.reason
+
+
+def resigned(fields: object) -> str:
+    """Return any content with a valid signature: a coordinator of another version."""
+    text = json.dumps(fields)
+    return f"{SIGNING_KEYS.sign(b'afx spec', text.encode()).decode()} {text}"
+
+
+def test_a_spec_is_read_as_it_was_signed() -> None:
+    stored = seal_spec(SIGNING_KEYS, SPEC)
+    assert open_spec(SIGNING_KEYS, stored, session_id=7, epoch=5) == SPEC
+
+
+def test_a_destination_that_was_added_in_redis_is_refused() -> None:
+    stored = seal_spec(SIGNING_KEYS, SPEC)
+    changed = stored.replace('"@copies"', '"@copies","@mallory"')
+    assert changed != stored
+    assert refusal(changed) is FailureReason.SPEC_INVALID
+
+
+def test_a_spec_without_a_signature_is_refused() -> None:
+    assert refusal(json.dumps(asdict(SPEC))) is FailureReason.SPEC_INVALID
+
+
+def test_the_spec_of_another_session_is_refused() -> None:
+    stored = seal_spec(SIGNING_KEYS, replace(SPEC, session=8))
+    assert refusal(stored) is FailureReason.SPEC_INVALID
+
+
+def test_the_spec_of_an_earlier_assignment_is_refused() -> None:
+    stored = seal_spec(SIGNING_KEYS, replace(SPEC, epoch=4))
+    assert refusal(stored) is FailureReason.SPEC_OUTDATED
+
+
+def test_the_signature_of_a_job_signs_no_spec() -> None:
+    text = json.dumps(asdict(SPEC))
+    signature = SIGNING_KEYS.sign(b"afx job", text.encode()).decode()
+    assert refusal(f"{signature} {text}") is FailureReason.SPEC_INVALID
+
+
+def test_a_spec_of_another_cluster_is_refused() -> None:
+    stored = seal_spec(SigningKeys([b"another"]), SPEC)
+    assert refusal(stored) is FailureReason.SPEC_INVALID
+
+
+def test_hosts_that_list_their_keys_in_another_order_read_each_others_specs() -> None:
+    stored = seal_spec(SigningKeys([b"a", b"b"]), SPEC)
+    assert open_spec(SigningKeys([b"b", b"a"]), stored, session_id=7, epoch=5) == SPEC
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda it: st.lists(it, max_size=3) | st.dictionaries(st.text(max_size=5), it, max_size=3),
+)
+
+
+@given(JSON, st.sampled_from(sorted(asdict(SPEC))) | st.none())
+def test_signed_content_of_an_unknown_form_is_refused(value: object, field: str | None) -> None:
+    fields = value if field is None else {**asdict(SPEC), field: value}
+    try:
+        spec = open_spec(SIGNING_KEYS, resigned(fields), session_id=7, epoch=5)
+    except RefusedSpecError:
+        return
+    assert (spec.session, spec.epoch) == (7, 5)
+    assert all(isinstance(it, str) for it in (spec.name, spec.tier, spec.login))
+
+
+@given(
+    st.text(max_size=200) | st.text(max_size=200).map(lambda it: f"1.{'0' * 16}.{'0' * 64} {it}")
+)
+def test_no_text_in_redis_is_taken_for_a_spec(stored: str) -> None:
+    assert refusal(stored) is FailureReason.SPEC_INVALID

@@ -1,0 +1,18 @@
+"""Signed specs, as a coordinator with the tests' key writes them."""
+
+from __future__ import annotations
+
+from afx.cluster.specs import RuleSpec, SessionSpec, seal_spec
+from afx.security.signing import SigningKeys
+from afx.security.vault import Vault
+
+KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+SIGNING_KEYS = SigningKeys(Vault([KEY]).signing_keys())
+
+
+def stored_spec(
+    session_id: int, epoch: int, *, login: str = "unsealable", rules: tuple[RuleSpec, ...] = ()
+) -> str:
+    """Return a session's spec as Redis has it."""
+    spec = SessionSpec(session_id, "s", "free", login, rules, epoch=epoch, revision=1)
+    return seal_spec(SIGNING_KEYS, spec)
