@@ -30,8 +30,15 @@ from afx.lease import PROFILES, LeaseProfile, check_profile
 from afx.security.keyfile import split_keys
 from afx.security.login_servers import LoginServers, parse_networks
 
-_OTHER_VARIABLES = ("AFX_CONFIG", "AFX_DEBUG", "AFX_PYTHON", "AFX_SCHEDULES")
-"""Variables that are no settings: the file's path, tracebacks, and two of the scripts."""
+_OTHER_VARIABLES = (
+    "AFX_CONFIG",
+    "AFX_DEBUG",
+    "AFX_PYTHON",
+    "AFX_SCHEDULES",
+    "AFX_SEED",
+    "AFX_RULE",
+)
+"""Variables that are no settings: the file's path, tracebacks, and those of scripts and tests."""
 _LARGEST_FILE = 256 * 1024
 _OTHERS_WRITE = 0o022
 

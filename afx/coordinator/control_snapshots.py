@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.decisions.control_progress import NodeSnapshot, SessionSnapshot
+from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.moves import MoveNews
 from models.storage.placing import Standing
 
@@ -21,7 +22,7 @@ class ControlSnapshots:
         desired_states: Mapping[str, str],
         table: AssignmentTable,
         standings: Mapping[int, Standing],
-        moving: Container[int],
+        moving: Mapping[int, Placement],
         news: MoveNews,
     ) -> None:
         """``moving`` are the sessions for which room is reserved on another node."""
@@ -73,5 +74,9 @@ class ControlSnapshots:
         )
 
     def destination(self, session_id: int | None) -> str:
-        """Return the node to which a session has begun to move; empty when it has not."""
-        return "" if session_id is None else self._news.begun.get(session_id, "")
+        """Return the node to which a session moves; empty when it does not.
+
+        An earlier control, or a drain, may have begun the move.
+        """
+        placement = None if session_id is None else self._moving.get(session_id)
+        return placement.node if placement else ""

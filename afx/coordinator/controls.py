@@ -28,6 +28,7 @@ from afx.coordinator.decisions.control_progress import (
     ControlSnapshot,
     NodeSnapshot,
 )
+from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.moves import MoveNews
 from afx.errors import UsageError
 from models.base import transaction
@@ -176,7 +177,7 @@ class Controls:
     def advance(
         self,
         nodes: Sequence[WorkerView],
-        moving: Mapping[int, object],
+        moving: Mapping[int, Placement],
         news: MoveNews,
         now: float,
     ) -> bool:

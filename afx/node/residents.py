@@ -163,7 +163,7 @@ class Residents(Generic[S]):
             return False, []
         resident = self._record(session_id)
         if epoch < resident.newest:
-            return False, []
+            return self._answer_older(resident, epoch)
         resident.newest = epoch
         match resident.phase:
             case Phase.ENDED:
@@ -277,6 +277,20 @@ class Residents(Generic[S]):
         if resident is None:
             resident = self._table[session_id] = Resident(session_id, 0)
         return resident
+
+    def _answer_older(self, resident: Resident[S], epoch: int) -> tuple[bool, list[Action[S]]]:
+        """Say that an older epoch has ended, if nothing of the session runs or will run.
+
+        A database that has lost its last commits may name an epoch that a newer one has
+        replaced here: without an answer the session would be forgotten.
+        """
+        if resident.phase is Phase.ENDED:
+            return True, [ReportStopped(resident.session_id, epoch, StopReason.ALREADY_ENDED)]
+        if resident.phase is Phase.STOPPING and not resident.next_epoch:
+            assert resident.answers is not None
+            resident.answers.setdefault(epoch, StopReason.ALREADY_ENDED)
+            return True, []
+        return False, []
 
     def _begin(self, resident: Resident[S], epoch: int) -> list[Action[S]]:
         resident.epoch = epoch

@@ -196,3 +196,19 @@ def test_a_session_moved_by_hand_off_a_draining_node_reserves_room_once(
     controls.request(kind="move", subject=subject, actor="test", target=target)
     harness.until(lambda: placed().get(session, "w1") != "w1" and running() == {session})
     assert sorted(harness.assigned().values()) == [0, 0, 1]
+
+
+def test_a_move_that_is_requested_during_another_one_ends_with_it(harness: TermHarness) -> None:
+    for name in ("w1", "w2"):
+        harness.add_node(name)
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.obeying = False
+    home = placed()[session]
+    workers.set_desired_state(home, "draining")
+    harness.until(lambda: bool(harness.sent("stop", session)))
+    workers.set_desired_state(home, "ready")
+    controls.request(kind="move", subject=SessionSubject(session), actor="test")
+    harness.until(lambda: [it.state for it in controls.open_ones()] == ["sent"])
+    harness.obeying = True
+    harness.until(lambda: running() == {session} and not controls.open_ones())

@@ -249,3 +249,25 @@ def test_a_login_lost_before_the_start_has_ended_is_reported_and_stops_it() -> N
     assert residents.gave_up(7, 5, FAILED) == [CancelStart(begun.resident)]
     assert residents.ended(begun.resident) == [ReportFailed(7, 5, FAILED)]
     assert not residents.alive
+
+
+def test_a_start_under_an_older_epoch_is_answered_once_the_session_has_ended() -> None:
+    """SQL lost its last commits and names an epoch that was replaced here: it is free."""
+    residents: Residents[object] = Residents()
+    residents.order_stop(7, 5)
+    answered = residents.order_start(7, 4)
+    assert answered == (True, [ReportStopped(7, 4, StopReason.ALREADY_ENDED)])
+
+
+def test_a_start_under_an_older_epoch_is_not_answered_while_the_session_runs() -> None:
+    residents: Residents[object] = Residents()
+    _, [begun] = residents.order_start(7, 5)
+    assert isinstance(begun, Begin)
+    residents.started(begun.resident)
+    assert residents.order_start(7, 4) == (False, [])
+    residents.order_stop(7, 5)
+    assert residents.order_start(7, 4) == (True, [])
+    assert residents.ended(begun.resident) == [
+        ReportStopped(7, 4, StopReason.ALREADY_ENDED),
+        ReportStopped(7, 5, StopReason.REQUESTED),
+    ]

@@ -1,123 +1,180 @@
-"""A cluster under a virtual clock: the protocol's decisions, and all that may go wrong.
-
-The decisions are the real ones (``lease``, ``liveness``, ``epochs``, ``placement``,
-``fairness``); Redis, SQL, Telegram, nodes and coordinators are models of a few
-lines each. The judge sees what Telegram sees: a session that two incarnations use
-at once is a violation, and so is an epoch that falls, or a node beyond its
-capacity. ``Faults`` says what goes wrong, ``OmittedRules`` leaves a rule out on
-purpose.
-"""
+"""A cluster of the real coordinators and nodes, in virtual time."""
 
 from __future__ import annotations
 
+import itertools
+from functools import cache
 from random import Random
+from typing import Any
 
-from simulation.clock import Clock
-from simulation.conditions import Conditions, Faults, OmittedRules
-from simulation.coordinator import Coordinator
+from cryptography.fernet import Fernet
+from greenlet import GreenletExit
+from simulation import patches
+from simulation.hub import Hub, Machine, Process
 from simulation.judge import Judge
-from simulation.node import Node
-from simulation.redis import Redis, Sql
+from simulation.network import Network
+from simulation.past import Past
+from simulation.redis_server import Server
+from simulation.sql import Sql
+from simulation.telegram import Telegram
+from simulation.virtual_loop import VirtualLoop
 
-FAULT_PERIOD = 0.5
-WITNESSED = 0.7
-"""The share of crashes that another process on the machine sees; else the machine died."""
+from afx.clock import Clock
+from afx.cluster import keys
+from afx.config import Settings, load
+from afx.coordinator.loop import Coordinator
+from afx.errors import AfxError
+from afx.node.supervisor import Supervisor
+from afx.security.vault import Vault
+
+_WALL_CLOCK = 1.8e9
+_RESTART_SECONDS = (1.0, 4.0)
+_KEY = Fernet.generate_key().decode()
+_VAULT = Vault([_KEY])
+_LOGIN = _VAULT.seal("a login")
+
+
+@cache
+def _settings(capacity: int, hold: float) -> Settings:
+    return load(
+        redis_url="redis://simulated",
+        max_sessions=capacity,
+        tick_seconds=0.25,
+        rebalance_seconds=0.0,
+        brake_hold_seconds=hold,
+        answer_seconds=10.0,
+        sample_seconds=60.0,
+        flush_seconds=0.5,
+        starts_per_second=100.0,
+        start_timeout_seconds=10.0,
+    )
 
 
 class Cluster:
-    """Nodes, coordinators and their servers; each seed is one schedule of faults."""
+    """The processes of a cluster, and the servers and machines that they use."""
 
     def __init__(
         self,
         seed: int,
         *,
-        nodes: int = 4,
-        sessions: int = 12,
-        capacity: int = 8,
+        nodes: int = 3,
+        sessions: int = 6,
+        capacity: int = 4,
         coordinators: int = 2,
-        faults: Faults | None = None,
-        omitted: OmittedRules | None = None,
-        write_gap: float = 0.4,
+        traced: bool = False,
     ) -> None:
-        random, faults, omitted = Random(seed), faults or Faults(), omitted or OmittedRules()
+        self.seed = seed
         self.capacity = capacity
-        self.clock = Clock()
-        self.conditions = Conditions(self.clock, random, faults, omitted)
-        self.redis = Redis()
-        self.sql = Sql(waiting=dict.fromkeys(range(sessions), 0.0))
-        self.judge = Judge(
-            self.clock,
-            random,
-            sessions=range(sessions),
-            capacity=capacity,
-            data_outlives_its_process=omitted.data_outlives_its_process,
-        )
-        self._witnessed_deaths: set[str] = set()
-        """Incarnations whose processes were seen to die."""
-        self.nodes = {
-            name: Node(
-                name,
-                1 + random.uniform(-faults.drift, faults.drift),
-                clock=self.clock,
-                conditions=self.conditions,
-                redis=self.redis,
-                judge=self.judge,
-                write_gap=write_gap,
+        self.hub = Hub(traced=traced)
+        self.ids = Random(f"{seed} ids")
+        self.vault = _VAULT
+        self.settings = _settings(capacity, 3.0 if seed % 4 == 0 else 0.0)
+        self.server = Server(self.hub, clock_offset=_WALL_CLOCK)
+        self.network = Network(self.hub, self.server, seed)
+        self.judge = Judge(self.hub, seed)
+        self.telegram = Telegram(self.judge, seed)
+        self.loops: list[VirtualLoop] = []
+        self.hosts: dict[int, tuple[Process, str, str]] = {}
+        """pid → (process, node, incarnation) of every host ever."""
+        self.sql = Sql(self.hub)
+        self.past = Past(self.hub, self.sql, lambda: self.network.primary)
+        self.requires_replicas = True
+        """Redis runs with min-replicas-to-write."""
+        patches.install(self)
+        self.session_ids = self.sql.add_sessions(sessions, _LOGIN)
+        random = Random(f"{seed} machines")
+        self.machines = [
+            Machine(
+                self.hub,
+                f"m{number}",
+                rate=1 + random.uniform(-0.0045, 0.0045),
+                offset=random.uniform(10.0, 1000.0),
             )
-            for name in (f"w{number}" for number in range(nodes))
-        }
-        for node in self.nodes.values():
-            node.start()
+            for number in range(random.choice((2, nodes)))
+        ]
+        self._restarts = Random(f"{seed} restarts")
+        self.coordinators: dict[str, Process] = {}
+        self.supervisors: dict[str, Process] = {}
+        machines = itertools.cycle(self.machines)
+        for number in range(nodes):
+            self._start_node(f"w{number}", next(machines))
         for number in range(coordinators):
-            coordinator = Coordinator(
-                f"c{number}",
-                clock=self.clock,
-                conditions=self.conditions,
-                redis=self.redis,
-                sql=self.sql,
-                nodes=self.nodes,
-                witnessed_deaths=self._witnessed_deaths,
-                judge=self.judge,
-                capacity=capacity,
-            )
-            self.clock.after(random.random(), coordinator.tick)
-        self.clock.after(FAULT_PERIOD, self._cause_faults)
+            self._start_coordinator(f"c{number}", next(machines))
+
+    def clock(self, machine: Machine) -> Clock:
+        """Return the clocks of a machine."""
+        return Clock(machine.boottime, machine.boottime, self.wall_clock)
+
+    def wall_clock(self) -> float:
+        """Return the time of day; no decision about leases rests on it."""
+        return _WALL_CLOCK + self.hub.now
+
+    def note_host(self, process: Process, node: str, incarnation: str) -> None:
+        """Note a host that was started."""
+        self.hosts[process.pid] = (process, node, incarnation)
+
+    def leader(self) -> Process | None:
+        """Return the coordinator that leads, as Redis says."""
+        holder = self.network.primary.data.find(keys.LEADER.encode(), bytes)
+        pid = holder.split(b":")[1] if holder else b""
+        found = [it for it in self.coordinators.values() if it.alive and b"%d" % it.pid == pid]
+        return found[0] if found else None
+
+    def add_server(self, server: Server) -> None:
+        """Another server of Redis has begun."""
 
     def run(self, seconds: float) -> None:
         """Let so many seconds pass, or less when the judge has found enough."""
-        self.clock.run(seconds, stop=lambda: self.judge.is_done)
+        self.hub.run(self.hub.now + seconds, stop=lambda: self.judge.is_done)
 
-    def end_faults(self) -> None:
-        """Let nothing go wrong from now on."""
-        self.conditions.faults = Faults(**dict.fromkeys(Faults.__slots__, 0.0))
-        for node in self.nodes.values():
-            node.paused_until = node.cut_until = 0.0
+    def close(self) -> None:
+        """End everything."""
+        self.hub.lines = None
+        for process in [*self.coordinators.values(), *self.supervisors.values()]:
+            process.kill()
+        for process, _, _ in self.hosts.values():
+            process.kill()
+        self.hub.run(self.hub.now, stop=lambda: False)
+        self.hub.end()
+        self.sql.close()
 
-    def _cause_faults(self) -> None:
-        self.clock.after(FAULT_PERIOD, self._cause_faults)
-        random, faults = self.conditions.random, self.conditions.faults
-        for node in self.nodes.values():
-            self._cause_node_faults(node)
-        self.redis.replicate()
-        if random.random() < faults.failover * FAULT_PERIOD:
-            self.redis.fail_over(random)
-        if random.random() < faults.flush * FAULT_PERIOD:
-            self.redis.flush()
-        if random.random() < faults.stall * FAULT_PERIOD:
-            self.conditions.stalled_until = self.clock.now + random.uniform(0.5, 6.0)
+    # --- processes --------------------------------------------------------------------
 
-    def _cause_node_faults(self, node: Node) -> None:
-        random, faults, now = self.conditions.random, self.conditions.faults, self.clock.now
-        if random.random() < faults.pause * FAULT_PERIOD:
-            node.paused_until = now + random.choice((0.5, 2.0, 5.0, 12.0))
-        if random.random() < faults.partition * FAULT_PERIOD:
-            node.cut_until = now + random.uniform(1.0, 15.0)
-        gives_up = node.running and random.random() < faults.give_up * FAULT_PERIOD
-        if gives_up and node.paused_until <= now:
-            session = random.choice(sorted(node.running))
-            node.stopped(session, node.running[session])
-        if random.random() < faults.crash * FAULT_PERIOD and not node.dead:
-            if random.random() < WITNESSED:
-                self._witnessed_deaths.add(node.incarnation)
-            self.judge.close_all(node.incarnation)
-            node.end()
+    def _start_coordinator(self, name: str, machine: Machine) -> None:
+        process = self.coordinators[name] = Process(self.hub, machine, name)
+
+        def run() -> None:
+            Coordinator(self.settings, "", self.vault, clock=self.clock(machine)).run()
+            process.kill()
+
+        process.spawn(self._guarded(run, process))
+        process.on_death.append(lambda: self._later(self._start_coordinator, name, machine))
+
+    def _start_node(self, name: str, machine: Machine) -> None:
+        process = self.supervisors[name] = Process(self.hub, machine, f"{name} supervisor")
+
+        def run() -> None:
+            Supervisor(self.settings, "", name, self.clock(machine)).run()
+            process.kill()
+
+        process.spawn(self._guarded(run, process))
+        process.on_death.append(lambda: self._later(self._start_node, name, machine))
+
+    def _guarded(self, run: Any, process: Process) -> Any:
+        def guarded() -> None:
+            try:
+                run()
+            except GreenletExit:
+                raise
+            except AfxError as error:
+                self.hub.trace(f"{process.name} ends: {error}")
+                process.kill()
+            except BaseException:
+                self.hub.after(0.0, process.kill)
+                raise
+
+        return guarded
+
+    def _later(self, start: Any, name: str, machine: Machine) -> None:
+        """A service manager starts again what has ended."""
+        self.hub.after(self._restarts.uniform(*_RESTART_SECONDS), start, name, machine)

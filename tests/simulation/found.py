@@ -1,0 +1,24 @@
+"""The seeds of schedules that notice that a rule is left out."""
+
+FOUND = {
+    "SQL loses commits, place.lua ignores owners, nobody asks for the inventory": 0,
+    "place.lua gives away a session whose owner has not released it": 6,
+    "no node is asked for its inventory": 22,
+    "Redis accepts writes without a replica": 8,
+    "a witness that cannot judge says that a node is dead": 4,
+    "the position in the reports outlives a flush": 3,
+    "a report of a death is believed whoever sent it": 2,
+    "STOP does not cancel a start": 2,
+    "a session is reported as stopped before it has disconnected": 0,
+    "a host does not end with its lease": 5,
+    "a leader waits for less than a lease": 16,
+    "an old term may write": 51,
+    "epochs begin again with each term": 14,
+    "a node without a record is dead": 6,
+    "counts are not set to what SQL says": 18,
+    "no cool-down": 1,
+    "sockets outlive their process": 1,
+    "a moved session starts before it has stopped": 0,
+    "a report that does not parse ends the coordinator": 0,
+}
+"""Rule → the seed of a schedule that notices that it is left out."""
