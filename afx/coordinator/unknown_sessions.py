@@ -92,7 +92,7 @@ class UnknownSessions:
         session_id, epoch = unknown.session, unknown.epoch
         known = self._table.active.get(session_id)
         if known and known.incarnation == unknown.incarnation and known.epoch >= epoch:
-            return  # it is known, or the node is ordered to start it anew
+            return  # it is known, or the node is ordered to restart it
         before = self._found.get(session_id)
         if before is None or before.active.epoch < epoch:
             self._found[session_id] = _Unknown(unknown)

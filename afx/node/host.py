@@ -158,7 +158,7 @@ class Host:
         self._closing.set()
         self._runner.do(self._residents.close())
 
-    # --- what sessions tell ---------------------------------------------------------
+    # --- events of sessions ---------------------------------------------------------
 
     def _note_gave_up(self, session: HostedSession, error: BaseException) -> None:
         failure = why_it_failed(error)

@@ -26,8 +26,7 @@ class ReportSender:
 
     def __init__(self, client: Any, node: str, incarnation: str, trouble: RedisTrouble) -> None:
         self._redis = client
-        self._node = node
-        self._incarnation = incarnation
+        self._origin = {"node": node, "incarnation": incarnation}
         self._ready = asyncio.Event()
         self._lock = asyncio.Lock()
         self._redis_trouble = trouble
@@ -40,38 +39,16 @@ class ReportSender:
 
     def running(self, session_id: int, epoch: int) -> None:
         """Report that a session runs."""
-        self._add(
-            Running(
-                node=self._node,
-                incarnation=self._incarnation,
-                session_id=session_id,
-                epoch=epoch,
-            )
-        )
+        self._add(Running(**self._origin, session_id=session_id, epoch=epoch))
 
     def stopped(self, session_id: int, epoch: int, reason: StopReason) -> None:
         """Report that a session has stopped under an epoch."""
-        self._add(
-            Stopped(
-                node=self._node,
-                incarnation=self._incarnation,
-                session_id=session_id,
-                epoch=epoch,
-                reason=reason,
-            )
-        )
+        self._add(Stopped(**self._origin, session_id=session_id, epoch=epoch, reason=reason))
 
     def failed(self, session_id: int, epoch: int, reason: FailureReason, text: str) -> None:
         """Report that a session has ended by itself."""
         self._add(
-            Failed(
-                node=self._node,
-                incarnation=self._incarnation,
-                session_id=session_id,
-                epoch=epoch,
-                reason=reason,
-                text=text,
-            )
+            Failed(**self._origin, session_id=session_id, epoch=epoch, reason=reason, text=text)
         )
 
     def trouble(self, session_id: int, epoch: int, reason: TroubleReason, text: str) -> None:
@@ -84,12 +61,7 @@ class ReportSender:
         if len(self._troubles) >= _MOST_TROUBLES:
             del self._troubles[next(iter(self._troubles))]
         self._troubles[session_id, reason] = Trouble(
-            node=self._node,
-            incarnation=self._incarnation,
-            session_id=session_id,
-            epoch=epoch,
-            reason=reason,
-            text=text,
+            **self._origin, session_id=session_id, epoch=epoch, reason=reason, text=text
         )
         self._ready.set()
 
@@ -106,8 +78,7 @@ class ReportSender:
         for index, part in enumerate(parts, start=1):
             self._add(
                 Inventory(
-                    node=self._node,
-                    incarnation=self._incarnation,
+                    **self._origin,
                     term=term,
                     session_ids=tuple(session_id for session_id, _ in part),
                     epochs=tuple(epoch for _, epoch in part),
@@ -118,9 +89,7 @@ class ReportSender:
     @property
     def waiting(self) -> list[Report]:
         """What Redis does not have yet."""
-        activity = Active(
-            node=self._node, incarnation=self._incarnation, session_ids=tuple(self._active)
-        )
+        activity = Active(**self._origin, session_ids=tuple(self._active))
         waiting: list[Report] = [*self._sending, *self._required, *self._troubles.values()]
         return [*waiting, activity] if self._active else waiting
 

@@ -97,7 +97,7 @@ class End(Generic[S]):
 
 @dataclass(slots=True, frozen=True)
 class ReportRunning:
-    """Tell the coordinator that a session runs."""
+    """Report that a session runs."""
 
     session_id: int
     epoch: int
@@ -105,7 +105,7 @@ class ReportRunning:
 
 @dataclass(slots=True, frozen=True)
 class ReportStopped:
-    """Tell the coordinator that a session has stopped under an epoch."""
+    """Report that a session has stopped under an epoch."""
 
     session_id: int
     epoch: int
@@ -114,7 +114,7 @@ class ReportStopped:
 
 @dataclass(slots=True, frozen=True)
 class ReportFailed:
-    """Tell the coordinator that a session has ended by itself."""
+    """Report that a session has ended by itself."""
 
     session_id: int
     epoch: int

@@ -54,7 +54,7 @@ class Ending(StrEnum):
 
 
 class Supervisor:
-    """Runs one node until it is told to stop."""
+    """Runs one node until it is requested to stop."""
 
     def __init__(
         self, settings: Settings, redis_url: str, name: str, clock: Clock = SYSTEM_CLOCK
@@ -79,7 +79,7 @@ class Supervisor:
         self._heartbeater.wake()
 
     def run(self) -> bool:
-        """Run one incarnation after another, until told to stop.
+        """Run one incarnation after another until a stop is requested.
 
         Returns True when the node was recycled, and has to be restarted. Raises
         UnreachableError when Redis does not answer at the start, or when the name

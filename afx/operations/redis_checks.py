@@ -161,7 +161,7 @@ def _cluster(client: Any) -> Iterator[Finding]:
                 "nodes",
                 "warn",
                 f"{it.name} is {'full' if full else it.state}",
-                "add a node" if full else f"'afx worker show {it.name}' tells why",
+                "add a node" if full else f"'afx worker show {it.name}' gives the reason",
             )
 
 
