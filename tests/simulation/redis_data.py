@@ -1,6 +1,6 @@
 """The data of a simulated Redis, and the commands that the real code uses.
 
-``test_redis_model`` compares it with a real server.
+A command that is missing ends the schedule, so that a change of the real code is noticed.
 """
 
 from __future__ import annotations
