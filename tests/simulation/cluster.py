@@ -31,7 +31,11 @@ _WALL_CLOCK = 1.8e9
 _RESTART_SECONDS = (1.0, 4.0)
 _KEY = Fernet.generate_key().decode()
 _VAULT = Vault([_KEY])
-_LOGIN = _VAULT.seal("a login")
+
+
+@cache
+def _login(session_id: int) -> str:
+    return _VAULT.seal("a login", session_id=session_id)
 
 
 @cache
@@ -81,7 +85,7 @@ class Cluster:
         self.requires_replicas = True
         """Redis runs with min-replicas-to-write."""
         patches.install(self)
-        self.session_ids = self.sql.add_sessions(sessions, _LOGIN)
+        self.session_ids = self.sql.add_sessions(sessions, _login)
         random = Random(f"{seed} machines")
         self.machines = [
             Machine(

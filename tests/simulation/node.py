@@ -93,7 +93,7 @@ class HostProcess:
         cluster.note_host(self.process, node, incarnation)
         self._host: Host | None = None
         self._executor: SimExecutor | None = None
-        self._loop.create_task(self._serve(node, incarnation))
+        self._loop.create_task(self._serve(node, incarnation)).add_done_callback(self._ended)
 
     @property
     def has_ended(self) -> bool:
@@ -135,12 +135,18 @@ class HostProcess:
             incarnation=incarnation,
             keys=SigningKeys(cluster.vault.signing_keys()),
             clock=cluster.wall_clock,
+            trouble=self._host.redis_trouble,
         )
         while not self.memory.deadline:
             await asyncio.sleep(_WAIT_SECONDS)
         self._executor.start()
         await self._host.run()
         self.process.kill()
+
+    def _ended(self, served: asyncio.Task[None]) -> None:
+        if not served.cancelled() and (error := served.exception()):
+            self.cluster.hub.note_crash(self.process, repr(error))
+            self.process.kill()
 
     def _end(self) -> None:
         if self._executor and self._host:

@@ -58,7 +58,9 @@ def install(cluster: Cluster) -> None:
     _install_time_and_ids(cluster)
     session_runner.HostedSession = SimSession  # type: ignore[attr-defined,misc,assignment]
     session_runner.StoredSession = (  # type: ignore[attr-defined,misc]
-        lambda _login, cursors, _hashes: SimpleNamespace(cursors=cursors)
+        lambda _login, cursors, _hashes: SimpleNamespace(
+            cursors=cursors, server_address="149.154.167.50", port=443
+        )
     )
     session_runner.os = SimpleNamespace(write=lambda pipe, data: pipe.append(data))  # type: ignore[attr-defined]
     loop.reopen_database = lambda: None  # type: ignore[attr-defined]

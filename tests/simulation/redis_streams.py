@@ -101,6 +101,13 @@ def _redis_call(name: bytes, *arguments: Any) -> Any:
     return _to_lua(Scripts._call[-1](name, *values))
 
 
+def _redis_pcall(name: bytes, *arguments: Any) -> Any:
+    try:
+        return _redis_call(name, *arguments)
+    except RedisError as error:
+        return Scripts._lua.table_from({b"err": str(error).encode()})
+
+
 def _table(values: Any) -> Any:
     return Scripts._lua.table_from(values)
 
@@ -156,5 +163,5 @@ def _parsed(text: bytes) -> tuple[int, int]:
 
 
 _globals = Scripts._lua.globals()
-_globals[b"redis"] = Scripts._lua.table_from({b"call": _redis_call})
+_globals[b"redis"] = Scripts._lua.table_from({b"call": _redis_call, b"pcall": _redis_pcall})
 _globals[b"cjson"] = Scripts._lua.table_from({b"decode": _decode_json})

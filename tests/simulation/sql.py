@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import peewee
@@ -45,11 +45,13 @@ class Sql:
         database.commit = self._guarded_commit
         hub.before_block = self._check_no_transaction
 
-    def add_sessions(self, count: int, login: str) -> list[int]:
+    def add_sessions(self, count: int, login: Callable[[int], str]) -> list[int]:
         """Add a user with sessions that should run; returns their ids."""
+        expected = range(1, count + 1)
         found = sessions.create_many(
-            users.create("ana"), [NewSession(f"s{number}", login) for number in range(count)]
+            users.create("ana"), [NewSession(f"s{it}", login(it)) for it in expected]
         )
+        assert found == list(expected), "a login is sealed for its session"
         rules.create_many([NewRule(it, "r", ["-1001"], ["-1002"]) for it in found])
         return found
 

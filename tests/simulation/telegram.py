@@ -159,6 +159,9 @@ class SimSession:
         """Take back what could not be committed."""
         self.progressed()
 
+    def note_committed(self) -> None:
+        """Redis has taken the progress."""
+
     def mark_all_dirty(self) -> None:
         """Let the next commit write all."""
         self.progressed()
@@ -183,7 +186,7 @@ class SimSession:
     async def suspend(self) -> None:
         """No answer is awaited."""
 
-    async def catch_up(self) -> None:
+    def start_catch_up(self) -> None:
         """Nothing was missed."""
 
     def give_up(self, error: BaseException) -> None:
