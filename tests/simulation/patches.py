@@ -22,7 +22,7 @@ from simulation.node import HostProcess, Resources
 from simulation.telegram import SimSession
 
 from afx.cluster import leadership, witness
-from afx.coordinator import loop, orders, overflow
+from afx.coordinator import database_outage, loop, orders, overflow
 from afx.node import death_watcher, executor, heartbeat, host, session_runner, supervisor
 from models import base
 
@@ -63,7 +63,8 @@ def install(cluster: Cluster) -> None:
         )
     )
     session_runner.os = SimpleNamespace(write=lambda pipe, data: pipe.append(data))  # type: ignore[attr-defined]
-    loop.reopen_database = lambda: None  # type: ignore[attr-defined]
+    for module in (loop, database_outage):
+        module.reopen_database = lambda: None  # type: ignore[attr-defined]
     SimSession.telegram = cluster.telegram
     HostProcess.cluster = cluster
     _install_logs(cluster)

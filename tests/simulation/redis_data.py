@@ -119,6 +119,12 @@ class Data:
     def pexpire(self, key: bytes, milliseconds: bytes, *options: bytes) -> int:
         return self._expire_in(key, int(milliseconds) / 1000, *options)
 
+    def pttl(self, key: bytes) -> int:
+        if not self._exists(key):
+            return -2
+        until = self.expires.get(key)
+        return -1 if until is None else int((until - self.wall_clock()) * 1000)
+
     def flushall(self) -> Any:
         self.keys.clear()
         self.expires.clear()
@@ -308,7 +314,7 @@ def _integer(text: bytes) -> int:
 
 
 _NAMES = """
-    persist delete exists type rename expire pexpire flushall get mget
+    pttl persist delete exists type rename expire pexpire flushall get mget
     set incrby hget hmget hgetall hkeys hlen hstrlen hset
     hsetnx hdel hincrby sadd srem smembers sdiffstore zadd zrem
     zremrangebyscore rpush lpush llen lrange lrem lmove

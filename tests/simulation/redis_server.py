@@ -87,7 +87,10 @@ class Server:
             case b"SCRIPT EXISTS":
                 return [int(it in self.scripts._known) for it in arguments]
             case b"INFO":
-                return b"# Server\r\nredis_version:7.4.0\r\nrun_id:" + self.run_id.encode()
+                start = b"role:master\r\nconnected_slaves:1\r\nredis_version:7.4.0\r\nrun_id:"
+                return start + self.run_id.encode()
+            case b"CONFIG GET":
+                return [b"min-replicas-to-write", b"1", b"min-replicas-max-lag", b"2"]
             case b"XADD":
                 return xadd(self.data, *arguments)
             case b"XTRIM":

@@ -19,8 +19,26 @@ class Threading:
     def Event(self) -> Event:  # noqa: N802
         return Event(self._hub)
 
+    def Lock(self) -> Lock:  # noqa: N802
+        return Lock()
+
     def Thread(self, target: Callable[[], None], **_: Any) -> Thread:  # noqa: N802
         return Thread(self._hub, target)
+
+
+class Lock:
+    """A ``threading.Lock`` that is never waited for."""
+
+    def __init__(self) -> None:
+        self._is_locked = False
+
+    def acquire(self, *, blocking: bool) -> bool:
+        assert not blocking, "no code under simulation waits for a lock"
+        was_locked, self._is_locked = self._is_locked, True
+        return not was_locked
+
+    def release(self) -> None:
+        self._is_locked = False
 
 
 class Event:
