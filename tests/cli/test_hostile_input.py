@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import threading
@@ -10,6 +11,10 @@ from pathlib import Path
 
 import pytest
 from support.cli_runs import COMMAND, Run, complains, environment, runner
+
+from models import base
+from models.storage import workers
+from models.storage.workers import Seen
 
 NOT_UTF8 = b"\xff\xfe".decode("utf-8", "surrogateescape")
 
@@ -136,3 +141,13 @@ def test_output_in_an_encoding_that_lacks_a_character_is_complete(afx: Run, home
     )
     assert done.returncode == 0
     assert r"\xe9mile" in done.stdout
+
+
+def test_several_nodes_that_are_recycled_are_one_json_value(afx: Run, home: Path) -> None:
+    afx("db", "upgrade")
+    base.open_database(f"sqlite:///{home}/afx.db")
+    workers.seen_many(Seen(name, "i", "h", "ready") for name in ("w1", "w2"))
+    base.close_database()
+    done = afx("worker", "recycle", "w1", "w2", "--dry-run", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [it["target"] for it in json.loads(done.stdout)] == ["w1", "w2"]
