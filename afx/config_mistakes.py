@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic_core import ErrorDetails
 
+_LONGEST_NAME = 100
 _WORDS = {
     "int_parsing": "it must be a whole number",
     "int_type": "it must be a whole number",
@@ -34,7 +35,7 @@ def unknown_variables(
     """
     known = {f"AFX_{it.upper()}" for it in settings} | set(others)
     return [
-        f"{it}: there is no such setting{_suggestion(it.upper(), known)}"
+        f"{_printable(it)}: there is no such setting{_suggestion(it.upper(), known)}"
         for it in sorted(names)
         if it.upper().startswith("AFX_") and it.upper() not in known
     ]
@@ -42,7 +43,7 @@ def unknown_variables(
 
 def in_words(error: ErrorDetails, settings: Sequence[str]) -> list[str]:
     """Return one mistake that Pydantic found, in our words."""
-    name = ".".join(str(part) for part in error["loc"])
+    name = _printable(".".join(str(part) for part in error["loc"]))
     kind = error["type"]
     if kind == "extra_forbidden":
         return [f"{name}: there is no such setting{_suggestion(name, settings)}"]
@@ -64,3 +65,9 @@ def sentence(mistakes: Sequence[str]) -> str:
 def _suggestion(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _printable(text: str) -> str:
+    """Return a name of unknown origin, fit to be printed in a sentence."""
+    clean = "".join(it if it.isprintable() else "�" for it in text)
+    return clean if len(clean) <= _LONGEST_NAME else clean[: _LONGEST_NAME - 1] + "…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -66,14 +67,15 @@ def print_list(
     if as_json:
         _print_array(row for it in pages for row in it.rows)
     else:
-        empty = empty if after is None else f"There is nothing after {after}."
+        empty = empty if after is None else f"There is nothing after {cell(after)}."
         for it in pages:
             first = it is page
             print_table(
                 columns, (cells(row) for row in it.rows), empty=empty if first else "", header=first
             )
     if page.next is not None and not everything:
-        print(f"there is more: --after {page.next!s}, or --all", file=sys.stderr)
+        key = shlex.quote(str(page.next))
+        print(f"there is more: --after {key}, or --all", file=sys.stderr)
 
 
 def no(things: str, *, filtered: bool, hint: str = "") -> str:
@@ -228,4 +230,6 @@ def _print_array(rows: Iterable[Any]) -> None:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, default=plain, ensure_ascii=False)
+    # Escapes of JSON, where the encoding of the output has no other.
+    ascii_only = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    return json.dumps(value, default=plain, ensure_ascii=ascii_only)

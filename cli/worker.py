@@ -198,8 +198,9 @@ def recycle(
         raise UsageError("Several nodes are recycled one after another; leave --no-wait out.")
     if len(chosen) > 1 and not invocation.json:
         print(f"{len(chosen)} nodes, one after another: {', '.join(chosen)}")
-    for name in chosen:
-        invocation.finish([workers.recycle(invocation.context, name, forced=now)], "recycle")
+    invocation.finish_rounds(
+        ([workers.recycle(invocation.context, name, forced=now)] for name in chosen), "recycle"
+    )
 
 
 @app.command()

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import peewee
 from peewee import DatabaseProxy, Model, SqliteDatabase, TextField
@@ -19,6 +19,7 @@ from models.errors import translated
 
 proxy = DatabaseProxy()
 _BUSY_MS = 10_000
+_CONNECT_SECONDS = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 DATABASE_ERRORS = (peewee.OperationalError, peewee.InterfaceError)
@@ -78,7 +79,7 @@ def open_database(url: str) -> Any:
     Raises ConfigError for a URL of another kind, UnreachableError when the
     database does not answer, StorageError when it cannot be opened.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     database: Any
     if parts.scheme == "sqlite":
         file = sqlite_file(url)
@@ -100,10 +101,20 @@ def open_database(url: str) -> Any:
     elif parts.scheme in ("postgresql", "postgres"):
         from playhouse.db_url import connect
 
-        database = connect(f"psycopg3+pool{url[len(parts.scheme) :]}", max_connections=8)
+        # The URL's own connect_timeout wins: without one, a server that accepts
+        # connections and never answers would stop a command for ever.
+        own = {"connect_timeout": _CONNECT_SECONDS} if "connect_timeout=" not in url else {}
+        database = connect(
+            f"psycopg3+pool{url[len(parts.scheme) :]}",
+            unquote_user=True,
+            unquote_password=True,
+            max_connections=8,
+            **own,
+        )
     else:
         raise ConfigError(
-            f"The database URL {url!r} is neither sqlite:///PATH nor postgresql://…; correct it."
+            f"A database URL begins with sqlite:/// or postgresql://, not with "
+            f"{parts.scheme + ':' if parts.scheme else 'another text'}; correct AFX_DATABASE_URL."
         )
     with translated():
         database.connect()
@@ -117,10 +128,26 @@ def is_open() -> bool:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file of a SQLite URL; None for one in memory, and for Postgres."""
-    parts = urlsplit(url)
+    """Return the file of a SQLite URL; None for one in memory, and for Postgres.
+
+    Raises ConfigError for what is not a URL.
+    """
+    parts = _split(url)
     path = parts.path[1:] if parts.path.startswith("//") else parts.path
     return Path(path) if parts.scheme == "sqlite" and path not in ("", ":memory:") else None
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; ConfigError when its host or port is not valid."""
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what checks it.
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(
+            "The database URL has a host or a port that is not valid; correct AFX_DATABASE_URL."
+        ) from error
+    return parts
 
 
 def _create_private(file: Path) -> None:

@@ -145,10 +145,17 @@ def find(text: str, *, owner: str = "") -> Session:
 
 
 def listing(
-    chosen: SessionFilter | None = None, *, after: str | None = None, limit: int = 100
+    chosen: SessionFilter | None = None,
+    *,
+    after: str | None = None,
+    limit: int = 100,
+    owner: str = "",
 ) -> Page:
-    """Return sessions with user, node and state, by name."""
-    query = _filtered(_described(), chosen or SessionFilter())
+    """Return sessions with user, node and state, by name.
+
+    ``owner``, a user's full name, limits them to that user's.
+    """
+    query = _filtered(_described(), chosen or SessionFilter()).where(_owned_by(owner))
     return paging.fetch(query, Session.name, after=after, limit=limit)
 
 

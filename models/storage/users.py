@@ -24,9 +24,12 @@ def create(name: str, tier: str = "free") -> User:
         raise UsageError(f"There is a user '{name}' already; choose another name.") from error
 
 
-def find(text: str) -> User:
-    """Return a user by name, id or unique prefix; raises UsageError when there is none."""
-    user: User = names.find(User, "user", text)
+def find(text: str, *, owner: str = "") -> User:
+    """Return a user by name, id or unique prefix; raises UsageError when there is none.
+
+    With ``owner``, a user's name, only that user is considered.
+    """
+    user: User = names.find(User, "user", text, within=User.name == owner if owner else True)
     return user
 
 
