@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from pydantic_core import ErrorDetails
 
-_LONGEST_NAME = 100
+from afx.errors import printable
+
 _WORDS = {
     "int_parsing": "it must be a whole number",
     "int_type": "it must be a whole number",
@@ -35,7 +36,7 @@ def unknown_variables(
     """
     known = {f"AFX_{it.upper()}" for it in settings} | set(others)
     return [
-        f"{_printable(it)}: there is no such setting{_suggestion(it.upper(), known)}"
+        f"{printable(it)}: there is no such setting{_suggestion(it.upper(), known)}"
         for it in sorted(names)
         if it.upper().startswith("AFX_") and it.upper() not in known
     ]
@@ -43,7 +44,7 @@ def unknown_variables(
 
 def in_words(error: ErrorDetails, settings: Sequence[str]) -> list[str]:
     """Return one mistake that Pydantic found, in our words."""
-    name = _printable(".".join(str(part) for part in error["loc"]))
+    name = printable(".".join(str(part) for part in error["loc"]))
     kind = error["type"]
     if kind == "extra_forbidden":
         return [f"{name}: there is no such setting{_suggestion(name, settings)}"]
@@ -65,9 +66,3 @@ def sentence(mistakes: Sequence[str]) -> str:
 def _suggestion(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _printable(text: str) -> str:
-    """Return a name of unknown origin, fit to be printed in a sentence."""
-    clean = "".join(it if it.isprintable() else "�" for it in text)
-    return clean if len(clean) <= _LONGEST_NAME else clean[: _LONGEST_NAME - 1] + "…"

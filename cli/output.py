@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from afx.errors import printable
+
 if TYPE_CHECKING:
     from afx.operations.pages import Page
 
@@ -183,7 +185,7 @@ def cell(value: Any) -> str:
         return ", ".join(f"{name}={cell(it)}" for name, it in value.items())
     # A name may contain anything: what moves a terminal's cursor is not printed.
     text = str(value)
-    return text if text.isprintable() else "".join(it if it.isprintable() else "�" for it in text)
+    return printable(text, longest=None)
 
 
 def plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import peewee
 from peewee import JOIN, Case, fn
 
-from afx.errors import UsageError
+from afx.errors import UsageError, printable
 from models import names, paging
 from models.base import execute, execute_many, insert_many, micros, transaction, utc_now
 from models.paging import Page
@@ -360,6 +360,6 @@ def _filtered(query: Any, chosen: SessionFilter) -> Any:
         query = query.where((Session.desired_state != "paused") & ~_quarantined() & waits, idle)
     elif chosen.state is not None:
         raise UsageError(
-            f"There is no state '{names.shown(chosen.state)}'; it is one of {', '.join(STATES)}."
+            f"There is no state '{printable(chosen.state)}'; it is one of {', '.join(STATES)}."
         )
     return query

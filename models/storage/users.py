@@ -5,7 +5,7 @@ from __future__ import annotations
 import peewee
 from peewee import fn
 
-from afx.errors import UsageError
+from afx.errors import UsageError, printable
 from models import names, paging
 from models.base import transaction
 from models.paging import Page
@@ -75,4 +75,4 @@ def names_beginning(prefix: str) -> list[str]:
 
 def _check_tier(tier: str) -> None:
     if tier not in TIERS:
-        raise UsageError(f"There is no tier '{names.shown(tier)}'; use premium or free.")
+        raise UsageError(f"There is no tier '{printable(tier)}'; use premium or free.")
