@@ -161,7 +161,7 @@ class Settings(BaseSettings):
             return value
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError('it must be a JSON object such as {"region": "eu"}') from None
 
     @field_validator("secret_key")
@@ -274,6 +274,10 @@ def load(**flags: Any) -> Settings:
         raise ConfigError(sentence(mistakes)) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"The settings file {config_file()} is not TOML: {error}.") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"The settings file {config_file()} is nested too deeply; correct it."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The settings file cannot be read: {error}.") from error
     if mistakes:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from pydantic_core import ErrorDetails
 
+from afx.errors import printable
+
 _WORDS = {
     "int_parsing": "it must be a whole number",
     "int_type": "it must be a whole number",
@@ -34,7 +36,7 @@ def unknown_variables(
     """
     known = {f"AFX_{it.upper()}" for it in settings} | set(others)
     return [
-        f"{it}: there is no such setting{_suggestion(it.upper(), known)}"
+        f"{printable(it)}: there is no such setting{_suggestion(it.upper(), known)}"
         for it in sorted(names)
         if it.upper().startswith("AFX_") and it.upper() not in known
     ]
@@ -42,7 +44,7 @@ def unknown_variables(
 
 def in_words(error: ErrorDetails, settings: Sequence[str]) -> list[str]:
     """Return one mistake that Pydantic found, in our words."""
-    name = ".".join(str(part) for part in error["loc"])
+    name = printable(".".join(str(part) for part in error["loc"]))
     kind = error["type"]
     if kind == "extra_forbidden":
         return [f"{name}: there is no such setting{_suggestion(name, settings)}"]

@@ -21,6 +21,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+def printable(text: str, *, longest: int | None = 100) -> str:
+    """Return a text of unknown origin, fit to be printed in a sentence.
+
+    It moves no cursor of a terminal, and has ``longest`` characters at most; None: as many
+    as the text.
+    """
+    clean = "".join(it if it.isprintable() else "�" for it in text)
+    return clean if longest is None or len(clean) <= longest else clean[: longest - 1] + "…"
+
+
 class AfxError(Exception):
     """What happened, in one sentence, and what to do next."""
 

@@ -117,10 +117,21 @@ class ProcessServers:
     def redis(self) -> Redis:
         """Return a client of the Redis in force."""
         if self._redis is None:
-            from afx.cluster.connection import connect
+            from afx.cluster.connection import connect, not_redis, reachable
 
             self._redis_url = self.redis_url()
-            self._redis = connect(self._redis_url)
+            client = connect(self._redis_url)
+            try:
+                # The greeting of another server breaks the client in many ways.
+                with reachable(self._redis_url):
+                    client.ping()
+            except AfxError:
+                client.close()
+                raise
+            except Exception as error:
+                client.close()
+                raise not_redis(self._redis_url) from error
+            self._redis = client
         return self._redis
 
     def redis_if_running(self) -> Redis | None:

@@ -129,9 +129,9 @@ def _instant(text: str) -> datetime:
     from afx.errors import UsageError
 
     found = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
-    if found:
-        return datetime.now(UTC) - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
     try:
+        if found:
+            return datetime.now(UTC) - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
         instant = datetime.fromisoformat(text)
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from afx.errors import printable
 
 if TYPE_CHECKING:
     from afx.operations.pages import Page
@@ -66,14 +69,15 @@ def print_list(
     if as_json:
         _print_array(row for it in pages for row in it.rows)
     else:
-        empty = empty if after is None else f"There is nothing after {after}."
+        empty = empty if after is None else f"There is nothing after {cell(after)}."
         for it in pages:
             first = it is page
             print_table(
                 columns, (cells(row) for row in it.rows), empty=empty if first else "", header=first
             )
     if page.next is not None and not everything:
-        print(f"there is more: --after {page.next!s}, or --all", file=sys.stderr)
+        key = shlex.quote(str(page.next))
+        print(f"there is more: --after {key}, or --all", file=sys.stderr)
 
 
 def no(things: str, *, filtered: bool, hint: str = "") -> str:
@@ -181,7 +185,7 @@ def cell(value: Any) -> str:
         return ", ".join(f"{name}={cell(it)}" for name, it in value.items())
     # A name may contain anything: what moves a terminal's cursor is not printed.
     text = str(value)
-    return text if text.isprintable() else "".join(it if it.isprintable() else "�" for it in text)
+    return printable(text, longest=None)
 
 
 def plain(value: Any) -> Any:
@@ -228,4 +232,6 @@ def _print_array(rows: Iterable[Any]) -> None:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, default=plain, ensure_ascii=False)
+    # Escapes of JSON, where the encoding of the output has no other.
+    ascii_only = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    return json.dumps(value, default=plain, ensure_ascii=ascii_only)

@@ -89,6 +89,9 @@ def account(
     Example:  afx sandbox account --count 20 --session-prefix s --user alice
     """
     names = _session_names(session, session_prefix, user, count)
+    if invocation.dry_run:
+        _check_accounts(invocation, names, user, count)
+        return
     if not names:
         made = _call("provision", count=count, name=name)
         output.print_json(made[0] if count == 1 else made)
@@ -103,6 +106,19 @@ def account(
         return
     for it in added:
         invocation.say(f"session {it.session} added (id {it.id}): account {it.account}")
+
+
+def _check_accounts(invocation: Invocation, names: list[str], user: str, count: int) -> None:
+    """Check what ``account`` would do, and print it; the sandbox undoes nothing."""
+    from afx.operations import sessions
+
+    for name in names:
+        sessions.check_new(invocation.context, name, user)
+    if invocation.json:
+        output.print_json({"accounts": count, "sessions": names, "dry_run": True})
+    else:
+        added = f", added as {', '.join(names)}" if names else ""
+        invocation.say(f"accounts that would be made: {count}{added}")
 
 
 def _session_names(session: str, prefix: str, user: str, count: int) -> list[str]:

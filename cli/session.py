@@ -48,6 +48,10 @@ def login(
 
     context = invocation.context
     owner = sessions.check_new(context, name, user)
+    if invocation.dry_run:
+        # Telegram cannot undo a sign-in, so a dry run has none.
+        invocation.say(f"session {name} can be added for user {owner}")
+        return
     signed = sign_in(context.settings, phone=phone, qr=qr, sandbox=sandbox)
     session_id = sessions.add(context, name, owner, signed.login)
     invocation.say(f"session {name} added (id {session_id}): it is {signed.account}")

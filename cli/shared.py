@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,11 +136,15 @@ class Invocation:
 
     def finish(self, requested: Sequence[Requested], what: str) -> None:
         """Wait for requests as --wait and --timeout say, and print what became of them."""
+        self.finish_rounds([requested], what)
+
+    def finish_rounds(self, rounds: Iterable[Sequence[Requested]], what: str) -> None:
+        """Do the same round after round: each is finished before the next is requested."""
         from cli import waiting
 
         waiting.finish(
             self.context,
-            requested,
+            rounds,
             what,
             timeout=self.timeout if self.wait else None,
             as_json=self.json,

@@ -86,6 +86,8 @@ def _text(raw: io.FileIO, like: TextIO, *, line_buffering: bool) -> io.TextIOWra
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=like.encoding,
-        errors=like.errors,
+        # A character that the terminal lacks, or a file name that is not UTF-8, must
+        # not end a command that has made its change.
+        errors="backslashreplace",
         line_buffering=line_buffering,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -20,7 +20,7 @@ _INTERRUPTED = 130
 
 def finish(
     context: Context,
-    requested: Sequence[Requested],
+    rounds: Iterable[Sequence[Requested]],
     what: str,
     *,
     timeout: float | None,
@@ -28,9 +28,28 @@ def finish(
 ) -> None:
     """Print what became of requests; waits for their controls unless ``timeout`` is None.
 
-    ``what`` is the verb that was requested ("drain"), ``timeout`` in seconds.
-    Exits 1 when all failed, 3 when there is no leader, 4 when some are not done.
+    Each of the ``rounds`` is requested and finished before the next one; one that does
+    not succeed is the last. ``what`` is the verb that was requested ("drain"),
+    ``timeout`` of a round in seconds. Exits 1 when all failed, 3 when there is no
+    leader, 4 when some are not done.
     """
+    results: list[Progress] = []
+    for requested in rounds:
+        latest = _wait(context, requested, what, timeout)
+        results += latest
+        if not as_json:
+            _print(latest, what, dry_run=context.dry_run)
+        if any(it.state != "done" for it in latest):
+            break
+    if as_json:
+        output.print_json([_fields(it, dry_run=context.dry_run) for it in results])
+    _exit(results, context, timeout)
+
+
+def _wait(
+    context: Context, requested: Sequence[Requested], what: str, timeout: float | None
+) -> Sequence[Progress]:
+    """Return how far requests are when all are finished, or when the time is up."""
     from afx.operations import waiting
 
     results: tuple[Progress, ...] = ()
@@ -43,14 +62,10 @@ def finish(
         print(f"\nafx: stopped waiting; {_goes_on(results)}", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
     output.progress_end()
-    _print(results, what, as_json=as_json, dry_run=context.dry_run)
-    _exit(results, context, timeout)
+    return results
 
 
-def _print(results: Sequence[Progress], what: str, *, as_json: bool, dry_run: bool) -> None:
-    if as_json:
-        output.print_json([_fields(it, dry_run=dry_run) for it in results])
-        return
+def _print(results: Sequence[Progress], what: str, *, dry_run: bool) -> None:
     for it in results:
         note = f" ({it.note})" if it.note else ""
         control = f", control {it.control}" if it.control is not None else ""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import common, complete, groups, output
 from cli.shared import Invocation, shared
+
+if TYPE_CHECKING:
+    from afx.operations.requests import Requested
 
 app = groups.group("Worker nodes: they run the sessions.")
 Names = Annotated[
@@ -201,11 +205,15 @@ def recycle(
     if len(chosen) > 1 and not invocation.json:
         print(f"{len(chosen)} nodes, one after another: {', '.join(chosen)}")
     left = list(chosen)
-    while left:
-        # Nodes that were named are recycled in that order; else the least loaded one is next.
-        name = left[0] if names else workers.least_loaded(invocation.context, left)
-        left.remove(name)
-        invocation.finish([workers.recycle(invocation.context, name, forced=now)], "recycle")
+
+    def rounds() -> Iterator[list[Requested]]:
+        while left:
+            # Nodes that were named are recycled in that order; else the least loaded one is next.
+            name = left[0] if names else workers.least_loaded(invocation.context, left)
+            left.remove(name)
+            yield [workers.recycle(invocation.context, name, forced=now)]
+
+    invocation.finish_rounds(rounds(), "recycle")
 
 
 @app.command()

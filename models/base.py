@@ -9,13 +9,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import peewee
 from peewee import DatabaseProxy, Model, SqliteDatabase, TextField
 
 from afx.errors import ConfigError
-from afx.urls import without_password
 from models.errors import translated
 from models.timeouts import FOR_COMMANDS, Timeouts
 
@@ -82,7 +81,7 @@ def open_database(url: str, timeouts: Timeouts = FOR_COMMANDS) -> Any:
     Raises ConfigError for a URL of another kind, UnreachableError when the
     database does not answer, StorageError when it cannot be opened.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     database: Any
     if parts.scheme == "sqlite":
         file = sqlite_file(url)
@@ -107,8 +106,8 @@ def open_database(url: str, timeouts: Timeouts = FOR_COMMANDS) -> Any:
         database = pooled(url, timeouts)
     else:
         raise ConfigError(
-            f"The database URL {without_password(url)!r} is neither sqlite:///PATH nor "
-            "postgresql://…; correct it."
+            f"A database URL begins with sqlite:/// or postgresql://, not with "
+            f"{parts.scheme + ':' if parts.scheme else 'another text'}; correct AFX_DATABASE_URL."
         )
     with translated():
         database.connect()
@@ -122,10 +121,26 @@ def is_open() -> bool:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file of a SQLite URL; None for one in memory, and for Postgres."""
-    parts = urlsplit(url)
+    """Return the file of a SQLite URL; None for one in memory, and for Postgres.
+
+    Raises ConfigError for what is not a URL.
+    """
+    parts = _split(url)
     path = parts.path[1:] if parts.path.startswith("//") else parts.path
     return Path(path) if parts.scheme == "sqlite" and path not in ("", ":memory:") else None
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; ConfigError when its host or port is not valid."""
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what checks it.
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(
+            "The database URL has a host or a port that is not valid; correct AFX_DATABASE_URL."
+        ) from error
+    return parts
 
 
 def _create_private(file: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import peewee
 
-from afx.errors import AfxError, StorageError, UnreachableError
+from afx.errors import AfxError, StorageError, UnreachableError, UsageError
 
 _PRIMARY = 0xFF
 _SQLITE: dict[int, AfxError] = {
@@ -71,6 +71,7 @@ _POSTGRES: dict[str, AfxError] = {
     ),
     "28P01": UnreachableError("Postgres refused the password; correct AFX_DATABASE_URL."),
     "28000": UnreachableError("Postgres refused the role; correct AFX_DATABASE_URL."),
+    "22003": UsageError("A number is too large; correct it."),
     "XX001": StorageError("Postgres found damaged data; restore a backup with 'afx db restore'."),
     "XX002": StorageError("Postgres found a damaged index; rebuild it with REINDEX."),
 }
@@ -81,11 +82,16 @@ def translated() -> Iterator[None]:
     """Raise what the database reports as an AfxError, when its code is known.
 
     StorageError for a database that answers and cannot do what was asked,
-    UnreachableError for one that does not answer. A broken constraint and a
-    faulty statement pass unchanged.
+    UnreachableError for one that does not answer, UsageError for a value that no
+    column takes. A broken constraint and a faulty statement pass unchanged.
     """
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise UsageError("A text contains bytes that are not UTF-8; correct it.") from error
+    except OverflowError as error:
+        # SQLite's driver has no other sign of an integer above 64 bits.
+        raise UsageError("A number is too large; correct it.") from error
     except (peewee.DatabaseError, peewee.InterfaceError) as error:
         if (known := explained(error)) is not None:
             raise known from error

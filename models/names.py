@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import fn
 
-from afx.errors import UsageError
+from afx.errors import UsageError, printable
 
 LONGEST = 100
 _SHOWN = 5
@@ -83,14 +83,10 @@ def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     if len(matches) == 1:
         return table.get(table.name == matches[0])
     if matches:
-        raise UsageError(f"'{shown(text)}' may mean {_enumerated(matches)}; give more of the name.")
-    raise UsageError(f"There is no {kind} '{shown(text)}'; 'afx {kind} list' shows them all.")
-
-
-def shown(text: str) -> str:
-    """Return a text of unknown origin, fit to be printed in a sentence."""
-    clean = "".join(it if it.isprintable() else "�" for it in text)
-    return clean if len(clean) <= LONGEST else clean[: LONGEST - 1] + "…"
+        raise UsageError(
+            f"'{printable(text)}' may mean {_enumerated(matches)}; give more of the name."
+        )
+    raise UsageError(f"There is no {kind} '{printable(text)}'; 'afx {kind} list' shows them all.")
 
 
 def _is_id(text: str) -> bool:

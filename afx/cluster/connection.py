@@ -88,7 +88,8 @@ def connect(url: str, *, timeout_seconds: float = 5.0, decode: bool = True) -> r
         )
     except ValueError as error:
         raise UnreachableError(
-            f"The Redis URL {shown(url)!r} is wrong; correct it: redis://, rediss:// or unix://."
+            "The Redis URL is not redis://, rediss:// or unix:// with a valid host and port; "
+            "correct AFX_REDIS_URL."
         ) from error
     return redis.Redis.from_pool(pool)
 
@@ -123,9 +124,16 @@ def reachable(url: str) -> Iterator[None]:
     """Translate Redis's errors in the block into AfxErrors."""
     try:
         yield
+    except redis.InvalidResponse as error:
+        raise not_redis(url) from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise UnreachableError(
             f"Redis at {shown(url)} does not answer ({error}); start it, or correct AFX_REDIS_URL."
         ) from error
     except redis.RedisError as error:
         raise AfxError(f"Redis at {shown(url)} refused a command: {error}.") from error
+
+
+def not_redis(url: str) -> UnreachableError:
+    """Return the error for a server that answers, and not as Redis does."""
+    return UnreachableError(f"What answers at {shown(url)} is not Redis; correct AFX_REDIS_URL.")

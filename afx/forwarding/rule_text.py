@@ -15,7 +15,7 @@ import yaml
 
 from afx import bounded_toml
 from afx.bounded_toml import TomlDepthError
-from afx.errors import FileProblem, InputFileError
+from afx.errors import FileProblem, InputFileError, printable
 
 _DEEPEST = 20
 _TOO_DEEP = f"this is nested too deeply; a rule file has at most {_DEEPEST} levels"
@@ -109,12 +109,6 @@ def read_toml(text: str, problems: Problems) -> Node | None:
     return Node(root, 1)
 
 
-def shown(text: str) -> str:
-    """Return a text of the file such that a terminal can show it."""
-    clean = "".join(it if it.isprintable() else "�" for it in text)
-    return clean if len(clean) <= 60 else clean[:59] + "…"
-
-
 class _YamlReader:
     """Builds nodes from YAML's events: no recursion, no tags, no aliases."""
 
@@ -178,7 +172,7 @@ class _YamlReader:
             if not isinstance(key.value, str):
                 self._problems.add("a key is not a text", key.line)
             elif key.value in mapping:
-                self._problems.add(f"'{shown(key.value)}' is there twice", key.line)
+                self._problems.add(f"'{printable(key.value)}' is there twice", key.line)
             else:
                 mapping[key.value] = value
         return mapping

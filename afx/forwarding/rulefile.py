@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 import yaml
 
-from afx.errors import UsageError
-from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml, shown
+from afx.errors import UsageError, printable
+from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml
 from afx.forwarding.rules import chat_reference
 
 LARGEST_BYTES = 4 * 1024 * 1024
@@ -179,7 +179,7 @@ def _rules_of(root: Node, problems: Problems) -> list[Node]:
         return []
     for key, node in root.value.items():
         if key != "rules":
-            problems.add(f"'{shown(key)}' is not known here; only 'rules' is", node.line)
+            problems.add(f"'{printable(key)}' is not known here; only 'rules' is", node.line)
     rules = root.value.get("rules")
     if rules is None:
         problems.add("the file has no 'rules:'", root.line)
@@ -199,7 +199,9 @@ def _values(node: Node, problems: Problems) -> dict[str, Any]:
         return {}
     for key, value in fields.items():
         if key not in _KEYS:
-            problems.add(f"'{shown(key)}' is not known; a rule has {', '.join(_KEYS)}", value.line)
+            problems.add(
+                f"'{printable(key)}' is not known; a rule has {', '.join(_KEYS)}", value.line
+            )
     for key in _REQUIRED:
         if key not in fields:
             problems.add(f"the rule has no '{key}'", node.line)
@@ -248,7 +250,7 @@ class _Field:
     def mode(self) -> str | None:
         value = self.text()
         if value is not None and value not in _MODES:
-            self.fail(f"there is no mode '{shown(value)}'; use copy or forward")
+            self.fail(f"there is no mode '{printable(value)}'; use copy or forward")
             return None
         return value
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from afx.errors import UsageError
+from afx.errors import UsageError, printable
 
 Mode = Literal["copy", "forward"]
 
@@ -42,8 +42,9 @@ def chat_reference(text: str) -> str:
         return name
     if re.fullmatch(r"-?[1-9]\d{0,18}", name, re.ASCII):
         return name
-    shown = "".join(it if it.isprintable() else "�" for it in text)[:60]
-    raise UsageError(f"'{shown}' names no chat; give an @name or an id such as -1001234567890.")
+    raise UsageError(
+        f"'{printable(text)}' names no chat; give an @name or an id such as -1001234567890."
+    )
 
 
 def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]]:

@@ -9,7 +9,7 @@ import redis
 from afx.cluster import audit_heads, keys
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import LIVE_STATES
-from afx.errors import UsageError
+from afx.errors import UnreachableError, UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from models import backup
@@ -53,18 +53,18 @@ def restore(context: Context, path: Path, progress: Progress, *, force: bool = F
 
 def _idle_cluster(context: Context, *, force: bool) -> redis.Redis | None:
     """Check that nothing of the cluster runs; returns Redis, if there is one."""
-    client = context.servers.redis_if_running()
-    if client is None:
-        return None
     try:
+        client = context.servers.redis_if_running()
+        if client is None:
+            return None
         running = [it.name for it in Registry(client).all() if it.state in LIVE_STATES]
         if client.exists(keys.LEADER):
             running.append("a coordinator")
-    except redis.RedisError as error:
+    except (UnreachableError, redis.RedisError) as error:
         if not force:
             raise UsageError(
-                f"Redis cannot say whether nodes run ({error}); when you are sure that none "
-                "does, give --force."
+                "Redis does not answer, so nodes may be running; make sure that none is, and "
+                "give --force."
             ) from error
         return None
     if running:

@@ -8,10 +8,10 @@ actor's scope and opens the database before the function runs.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from afx.config import Settings
 from afx.errors import ForbiddenError, UsageError
@@ -125,9 +125,9 @@ def operation(
 
     ``owned``: actors that are limited to one owner may call it, and the function
     itself hides what belongs to others. ``database``: it is open when the function
-    runs; a scope that ends with ``:read`` creates no database.
+    runs; a scope that ends with ``:read`` and a dry run create no database.
     """
-    create = not scope.endswith(":read")
+    writes = not scope.endswith(":read")
 
     def mark(
         function: Callable[Concatenate[Context, P], R],
@@ -139,10 +139,24 @@ def operation(
         def checked(context: Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
             context.require(scope, owned=owned)
             if database:
-                context.servers.open_database(create=create)
+                context.servers.open_database(create=writes and not context.dry_run)
             with context.servers.translating():
-                return function(context, *args, **kwargs)
+                result = function(context, *args, **kwargs)
+            if isinstance(result, Iterator):
+                return cast("R", _translated(context.servers, result))
+            return result
 
         return checked
 
     return mark
+
+
+def _translated(servers: Servers, items: Iterator[Any]) -> Iterator[Any]:
+    """Yield the items; what the servers raise meanwhile becomes an AfxError, too."""
+    while True:
+        with servers.translating():
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item

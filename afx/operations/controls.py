@@ -50,9 +50,8 @@ def listing(
 @operation("control:read", owned=True)
 def show(context: Context, control_id: int) -> ControlRow:
     """Return one control; raises UsageError when there is none."""
-    row = ControlRow(**controls.get(control_id))
     check_owner(context, control_id)
-    return row
+    return ControlRow(**controls.get(control_id))
 
 
 @operation("control:write", owned=True)
@@ -62,8 +61,8 @@ def cancel(context: Context, control_id: int) -> str:
     Returns what that means, in a sentence. Raises TransitionError when it is
     finished, UsageError when there is none.
     """
-    control = ControlRow(**controls.get(control_id))
     check_owner(context, control_id)
+    control = ControlRow(**controls.get(control_id))
     with change(context, "control.cancel", f"control/{control_id}") as details:
         controls.cancel(control_id, f"cancelled by {context.actor.name}")
         details.update(
@@ -82,6 +81,13 @@ def cancel(context: Context, control_id: int) -> str:
 
 
 def check_owner(context: Context, control_id: int) -> None:
-    """Raise ForbiddenError for a control that is none of the actor's owner's sessions."""
-    if context.actor.owner and controls.owner(control_id) != context.actor.owner:
-        raise ForbiddenError(f"Control {control_id} concerns a session of another user.")
+    """Raise ForbiddenError for a control that is not about a session of the actor's owner.
+
+    Whether there is such a control does not show.
+    """
+    owner = context.actor.owner
+    if owner and controls.owner(control_id) != owner:
+        raise ForbiddenError(
+            f"Control {control_id} is not about a session of user '{owner}'; "
+            "see the controls of that user's sessions."
+        )

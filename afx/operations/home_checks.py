@@ -21,6 +21,16 @@ _SECRETS = ("secret_key", "api_hash", "redis_url", "database_url")
 def check_home(settings: Settings) -> Iterator[Finding]:
     """Check the home, the settings file, and the directory of the private Redis."""
     home = settings.home
+    if not home.is_dir():
+        missing = not home.exists()
+        yield Finding(
+            "home",
+            "warn" if missing else "fail",
+            f"{home} {'does not exist yet' if missing else 'is not a directory'}",
+            "the first change makes it" if missing else "set AFX_HOME to a directory",
+        )
+        yield from _settings_file()
+        return
     yield from _writable(home)
     yield from _space(home)
     yield from _private(home)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from afx.errors import ForbiddenError, UsageError
+from afx.errors import ForbiddenError, UsageError, printable
 from afx.operations import logins
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -27,6 +27,7 @@ from models.tables import User
 
 COLUMNS = ("name", "user", "login", "file")
 _LONGEST_LINE = 64 * 1024
+_LONGEST_PROBLEM = 200
 _BATCH = 500
 Status = Literal["added", "present", "bad"]
 
@@ -180,7 +181,7 @@ def _line(number: int, row: dict[str, Any], path: Path, default_user: str) -> Li
     try:
         unknown = [it for it in row if it not in COLUMNS]
         if unknown:
-            raise UsageError(f"'{_shown(str(unknown[0]))}' is not known; there is {COLUMNS}.")
+            raise UsageError(f"'{printable(str(unknown[0]))}' is not known; there is {COLUMNS}.")
         if any(not isinstance(it, str) for it in row.values() if it is not None):
             raise UsageError("All values are texts.")
         check_name("session", name)
@@ -193,7 +194,11 @@ def _line(number: int, row: dict[str, Any], path: Path, default_user: str) -> Li
             login = logins.from_file(_beside(path, row["file"]))
         return Line(number, name, user, login)
     except UsageError as error:
-        return Line(number, _shown(str(name)), problem=_shown(str(error).rstrip(".")))
+        return Line(
+            number,
+            printable(str(name)),
+            problem=printable(str(error).rstrip("."), longest=_LONGEST_PROBLEM),
+        )
 
 
 def _owner(named: str, default_user: str) -> str:
@@ -233,7 +238,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:
             raise UsageError(f"{path}, line 1: the header needs 'name', and 'login' or 'file'.")
         unknown = [it for it in header if it not in COLUMNS]
         if unknown or len(set(header)) < len(header):
-            column = _shown(str((unknown or header)[0]))
+            column = printable(str((unknown or header)[0]))
             raise UsageError(f"{path}, line 1: '{column}' is not known, or is there twice.")
         while True:
             number = reader.line_num + 1
@@ -271,8 +276,3 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Line | dict[str, Any]]]:
                 yield number, row
             else:
                 yield number, Line(number, problem="no JSON object")
-
-
-def _shown(text: str) -> str:
-    clean = "".join(it if it.isprintable() else "�" for it in text)
-    return clean if len(clean) <= 200 else clean[:199] + "…"

@@ -54,7 +54,11 @@ def plan(context: Context, data: bytes, where: str, *, prune: bool) -> list[Chan
 
 @operation("rule:write", owned=True)
 def apply(context: Context, changes: Sequence[Change], where: str) -> None:
-    """Make a plan's changes, all or none."""
+    """Make a plan's changes, all or none.
+
+    Raises UsageError when a rule is not as the plan has it: another change was made
+    since, and this one would undo it.
+    """
     owners = {
         name: sessions.find(name, owner=context.actor.owner)
         for name in dict.fromkeys(_session_of(it) for it in changes)
@@ -62,7 +66,7 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
     with change(context, "rule.apply", where[:200]) as details:
         for it in changes:
             if it.before:
-                _replace(rules.find(it.before.path), it.after)
+                _replace(context, it.before, it.after)
         rules.create_many(
             [
                 NewRule(
@@ -94,8 +98,13 @@ def export(context: Context, session: str | None = None) -> Iterator[str]:
     )
 
 
-def _replace(rule: Rule, doc: RuleDoc | None) -> None:
+def _replace(context: Context, before: RuleDoc, doc: RuleDoc | None) -> None:
     """Give a stored rule the content of a file's rule; None removes it."""
+    rule: Rule = rules.find(before.path, owner=context.actor.owner)
+    if document(rule.session.name, rule) != before:
+        raise UsageError(
+            f"Rule '{before.path}' was changed meanwhile; nothing was changed. Try again."
+        )
     if doc is None:
         rules.remove(rule)
         return

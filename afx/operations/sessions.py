@@ -18,7 +18,7 @@ from models.names import check_name
 from models.storage import assignments, controls, rules, sessions, users, workers
 from models.storage.control_subjects import SessionSubject
 from models.storage.sessions import NewSession, SessionFilter
-from models.tables import Session
+from models.tables import Session, User
 
 __all__ = ["SessionFilter"]
 
@@ -80,10 +80,12 @@ def listing(
 ) -> Page[SessionRow]:
     """Return sessions with user, node and state, by name."""
     chosen = chosen or SessionFilter()
-    if context.actor.owner:
-        context.require_owner(chosen.user or context.actor.owner)
-        chosen = replace(chosen, user=context.actor.owner)
-    return page_of(SessionRow, sessions.listing(chosen, after=after, limit=limit))
+    owner = context.actor.owner
+    if owner:
+        context.require_owner(chosen.user or owner)
+        # The filter takes beginnings of names: it would find another user's.
+        chosen = replace(chosen, user=None)
+    return page_of(SessionRow, sessions.listing(chosen, after=after, limit=limit, owner=owner))
 
 
 @operation("session:read", owned=True)
@@ -110,8 +112,7 @@ def check_new(context: Context, name: str, user: str) -> str:
     Before a person signs in, so that the login is not in vain. Raises UsageError.
     """
     check_name("session", name)
-    owner = users.find(user)
-    context.require_owner(owner.name)
+    owner = _find_owner(context, user)
     if sessions.taken([(name, None)])[0]:
         raise UsageError(f"There is a session '{name}' already; choose another name.")
     return str(owner.name)
@@ -126,10 +127,9 @@ def add(context: Context, name: str, user: str, login: str) -> int:
     """
     text = logins.check(login)
     logins.check_server(text, context.settings.login_servers)
+    owner = _find_owner(context, user)
     vault = context.servers.vault()
     check_vault(vault)
-    owner = users.find(user)
-    context.require_owner(owner.name)
     with change(context, "session.add", f"session/{name}") as details:
         [session_id] = sessions.reserve_ids(1)
         sealed = vault.seal(text, session_id=session_id)
@@ -236,6 +236,20 @@ def _set_desired_state(
             }
         )
     return Requested(session.name, control.id)
+
+
+def _find_owner(context: Context, user: str) -> User:
+    """Return the user who is to own a session.
+
+    Raises ForbiddenError for every other user than the one that the actor is limited
+    to, whether there is such a user or not; UsageError when there is none.
+    """
+    owner = context.actor.owner
+    try:
+        return users.find(user, owner=owner)
+    except UsageError:
+        context.require_owner(user)
+        raise
 
 
 def _find(context: Context, name: str) -> Session:

@@ -49,9 +49,8 @@ def listing(
 @operation("user:read", owned=True)
 def show(context: Context, name: str) -> UserDetail:
     """Return one user; raises UsageError when there is none."""
-    if context.actor.owner:
-        context.require_owner(name)
-    user = users.find(name)
+    context.require_owner(name)
+    user = users.find(name, owner=context.actor.owner)
     owned = sessions.listing(SessionFilter(user=user.name), limit=_SESSIONS_SHOWN)
     names = tuple(it["name"] for it in owned.rows) + (("…",) if owned.next else ())
     return UserDetail(user.id, user.name, user.tier, user.created_at, names)

@@ -10,10 +10,9 @@ from typing import Any
 
 from peewee import JOIN, fn
 
-from afx.errors import UsageError
+from afx.errors import UsageError, printable
 from models import paging
 from models.base import execute, micros, transaction, utc_now
-from models.names import shown
 from models.paging import Page
 from models.storage.control_subjects import (
     KINDS,
@@ -46,7 +45,7 @@ def request(
     """
     kinds = KINDS[type(subject)]
     if kind not in kinds:
-        raise UsageError(f"There is no control '{shown(kind)}' here; use one of {kinds}.")
+        raise UsageError(f"There is no control '{printable(kind)}' here; use one of {kinds}.")
     columns = _columns(subject, target)
     with transaction():
         same = WorkerControl.get_or_none(_matches(kind, columns))

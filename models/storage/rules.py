@@ -9,7 +9,7 @@ from typing import Any
 
 import peewee
 
-from afx.errors import UsageError
+from afx.errors import UsageError, printable
 from models import names, paging
 from models.base import insert_many, micros, transaction, utc_now
 from models.paging import Page
@@ -105,7 +105,7 @@ def find(text: str, *, owner: str = "") -> Rule:
         )
     if rule is None:
         raise UsageError(
-            f"There is no rule '{names.shown(text)}'; give an id or SESSION/NAME, "
+            f"There is no rule '{printable(text)}'; give an id or SESSION/NAME, "
             "as 'afx rule list' shows them."
         )
     return rule
@@ -207,7 +207,7 @@ def _free_name(session: Session) -> str:
 
 def _check_mode(mode: str) -> None:
     if mode not in MODES:
-        raise UsageError(f"There is no mode '{names.shown(mode)}'; use copy or forward.")
+        raise UsageError(f"There is no mode '{printable(mode)}'; use copy or forward.")
 
 
 def _revise(ids: Iterable[int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import peewee
 from peewee import JOIN, Case, fn
 
-from afx.errors import UsageError
+from afx.errors import UsageError, printable
 from models import names, paging
 from models.base import execute, execute_many, insert_many, micros, transaction, utc_now
 from models.paging import Page
@@ -147,10 +147,17 @@ def find(text: str, *, owner: str = "") -> Session:
 
 
 def listing(
-    chosen: SessionFilter | None = None, *, after: str | None = None, limit: int = 100
+    chosen: SessionFilter | None = None,
+    *,
+    after: str | None = None,
+    limit: int = 100,
+    owner: str = "",
 ) -> Page:
-    """Return sessions with user, node and state, by name."""
-    query = _filtered(_described(), chosen or SessionFilter())
+    """Return sessions with user, node and state, by name.
+
+    ``owner``, a user's full name, limits them to that user's.
+    """
+    query = _filtered(_described(), chosen or SessionFilter()).where(_owned_by(owner))
     return paging.fetch(query, Session.name, after=after, limit=limit)
 
 
@@ -371,6 +378,6 @@ def _filtered(query: Any, chosen: SessionFilter) -> Any:
         query = query.where((Session.desired_state != "paused") & ~_quarantined() & waits, idle)
     elif chosen.state is not None:
         raise UsageError(
-            f"There is no state '{names.shown(chosen.state)}'; it is one of {', '.join(STATES)}."
+            f"There is no state '{printable(chosen.state)}'; it is one of {', '.join(STATES)}."
         )
     return query

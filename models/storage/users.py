@@ -5,7 +5,7 @@ from __future__ import annotations
 import peewee
 from peewee import fn
 
-from afx.errors import UsageError
+from afx.errors import UsageError, printable
 from models import names, paging
 from models.base import transaction
 from models.paging import Page
@@ -24,9 +24,12 @@ def create(name: str, tier: str = "free") -> User:
         raise UsageError(f"There is a user '{name}' already; choose another name.") from error
 
 
-def find(text: str) -> User:
-    """Return a user by name, id or unique prefix; raises UsageError when there is none."""
-    user: User = names.find(User, "user", text)
+def find(text: str, *, owner: str = "") -> User:
+    """Return a user by name, id or unique prefix; raises UsageError when there is none.
+
+    With ``owner``, a user's name, only that user is considered.
+    """
+    user: User = names.find(User, "user", text, within=User.name == owner if owner else True)
     return user
 
 
@@ -72,4 +75,4 @@ def names_beginning(prefix: str) -> list[str]:
 
 def _check_tier(tier: str) -> None:
     if tier not in TIERS:
-        raise UsageError(f"There is no tier '{names.shown(tier)}'; use premium or free.")
+        raise UsageError(f"There is no tier '{printable(tier)}'; use premium or free.")

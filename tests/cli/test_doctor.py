@@ -61,3 +61,16 @@ def test_a_socket_directory_that_others_may_enter_is_found(afx: Run, home: Path)
 
 def test_a_private_home_with_room_is_sound(afx: Run) -> None:
     assert [it for it in findings(afx, "fail", "warn") if it["area"] == "home"] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "grade", "what"),
+    [("unused", "warn", "does not exist yet"), ("a-file", "fail", "is not a directory")],
+)
+def test_a_home_that_is_no_directory_is_one_finding(
+    home: Path, place: str, grade: str, what: str
+) -> None:
+    (home / "a-file").touch()
+    done = runner(home)("doctor", "--json", AFX_HOME=str(home / place))
+    [found] = [it for it in json.loads(done.stdout) if it["area"] == "home"]
+    assert (found["grade"], what in found["what"]) == (grade, True)

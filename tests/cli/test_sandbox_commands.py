@@ -117,3 +117,21 @@ def test_the_output_names_the_address_how_to_stop_it_and_the_next_step(
     process.communicate(timeout=30)
     assert process.returncode == 0
     complains(afx("sandbox", "info"), 3, "afx sandbox start")
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("flags", [(), ("--session", "main", "--user", "alice")])
+def test_a_dry_run_makes_no_account_in_the_sandbox(afx: Run, flags: tuple[str, ...]) -> None:
+    afx("user", "add", "alice")
+    done = afx("sandbox", "account", *flags, "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(afx("sandbox", "info", "--json").stdout)["accounts"] == 0
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_dry_run_of_a_sign_in_signs_in_nowhere(afx: Run) -> None:
+    afx("user", "add", "alice")
+    flags = ("--user", "alice", "--sandbox", "--phone", "1", "--dry-run")
+    done = afx("session", "login", "main", *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "can be added for user alice (dry run" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,12 @@ def test_a_broken_constraint_is_no_failure_of_the_database(database: Any) -> Non
 def test_a_faulty_statement_does_not_count_as_a_missing_server(sqlite: Any) -> None:
     with pytest.raises(StorageError, match="refused a statement"), translated():
         base.execute("SELECT * FROM nothing")
+
+
+def test_a_postgres_that_never_answers_is_given_up_after_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base, "_CONNECT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(UnreachableError, match="does not answer"):
+            base.open_database(f"postgresql://afx@127.0.0.1:{silent.getsockname()[1]}/afx")
