@@ -124,7 +124,7 @@ def test_a_long_log_is_checked_in_parts(home: Path, redis_url: str, sql: None) -
     del sql
     append(450)
     harness = TermHarness(home, redis_url)
-    harness.tick()
+    harness.until(lambda: noted(harness) > 0)
     assert noted(harness) == 200
     harness.until(lambda: noted(harness) == 450)
     harness.close()

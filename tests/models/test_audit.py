@@ -120,3 +120,14 @@ def test_entries_are_filtered_by_actor_and_action(log: Any) -> None:
     assert [it["actor"] for it in audit.listing(action="session.").rows] == ["you"]
     assert [it["action"] for it in audit.listing(actor="you").rows] == ["session.pause"]
     assert [it["details"]["number"] for it in audit.listing(target="user/2").rows] == [2]
+
+
+def test_a_log_is_followed_in_parts_from_an_earlier_head(log: Any) -> None:
+    first = audit.follow([KEY], (0, ""), limit=2)
+    assert (first.entries, first.complete, first.fault) == (2, False, "")
+    rest = audit.follow([KEY], (first.entries, first.digest), limit=1000)
+    assert ((rest.entries, rest.digest), rest.complete) == (audit.head(), True)
+
+
+def test_a_log_that_does_not_go_on_from_an_earlier_head_shows(log: Any) -> None:
+    assert audit.follow([KEY], (1, "another digest"), limit=10).fault

@@ -33,7 +33,9 @@ def test_two_leaders_never_start_with_the_same_term(database: Any) -> None:
 
 
 def test_each_leader_has_a_generation_of_its_own(database: Any) -> None:
+    assert cluster.generation() == 0
     assert [cluster.begin_generation(term) for term in (1, 2, 3)] == [1, 2, 3]
+    assert cluster.generation() == 3
 
 
 def test_a_generation_is_above_all_that_were(ids: list[int]) -> None:
@@ -52,11 +54,13 @@ def test_what_a_fenced_leader_wrote_with_it_is_undone(ids: list[int]) -> None:
 
 def test_how_far_reports_were_read_is_kept_with_what_they_said(ids: list[int]) -> None:
     assert cluster.reports_read("one") == "0"
+    assert cluster.last_run_id() == ""
     with base.transaction():
         cluster.set_reports_read("one", "17-3")
     with base.transaction(keep=False):
         cluster.set_reports_read("one", "18-0")
     assert cluster.reports_read("one") == "17-3"
+    assert cluster.last_run_id() == "one"
 
 
 def test_the_read_position_of_reports_is_invalid_in_another_redis(ids: list[int]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from afx.errors import AfxError, StorageError, UnreachableError
 from models import base, schema
 from models.errors import explained, translated
+from models.timeouts import Timeouts
 from models.storage import users
 
 
@@ -114,10 +115,8 @@ def test_a_faulty_statement_does_not_count_as_a_missing_server(sqlite: Any) -> N
         base.execute("SELECT * FROM nothing")
 
 
-def test_a_postgres_that_never_answers_is_given_up_after_a_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(base, "_CONNECT_SECONDS", 2)
+def test_a_postgres_that_never_answers_is_given_up_after_a_time() -> None:
+    bounds = Timeouts(connect=2.0, statement=2.0, lock=2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(UnreachableError, match="does not answer"):
-            base.open_database(f"postgresql://afx@127.0.0.1:{silent.getsockname()[1]}/afx")
+            base.open_database(f"postgresql://afx@127.0.0.1:{silent.getsockname()[1]}/afx", bounds)

@@ -61,6 +61,13 @@ def test_an_id_is_never_given_twice(ids: list[int]) -> None:
     assert sessions.create_many(owner, [NewSession("next", "x")]) == [last + 1]
 
 
+def test_reserved_ids_are_given_to_nobody_else(ids: list[int]) -> None:
+    reserved = sessions.reserve_ids(2)
+    created = sessions.create(users.find("alice"), NewSession("later", "x"))
+    assert created.id not in [*ids, *reserved]
+    assert not set(reserved) & set(ids)
+
+
 def test_existing_sessions_are_found_by_name_and_by_login(ids: list[int]) -> None:
     sessions.create(users.find("alice"), NewSession("one", "sealed", "print"))
     assert sessions.taken([("s0", None), ("new", "print"), ("other", "fresh")]) == (
