@@ -14,8 +14,8 @@ import pytest
 from afx.errors import AfxError, StorageError, UnreachableError
 from models import base, schema
 from models.errors import explained, translated
-from models.timeouts import Timeouts
 from models.storage import users
+from models.timeouts import Timeouts
 
 
 def of_postgres(kind: type[psycopg.Error]) -> AfxError | None:
