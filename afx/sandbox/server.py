@@ -5,27 +5,38 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from afx.sandbox.answers import Answer
 from afx.sandbox.judge.faults import Faults
 from afx.sandbox.judge.ledger import Ledger
-from afx.sandbox.mtproto.connection import Connection, Wire
+from afx.sandbox.mtproto.auth_key import AuthKey
+from afx.sandbox.mtproto.connection import Connection
 from afx.sandbox.mtproto.connections import ConnectionTable
-from afx.sandbox.mtproto.crypto import AuthKey, ServerKey
+from afx.sandbox.mtproto.crypto import ServerKey
+from afx.sandbox.mtproto.wire import Wire
+from afx.sandbox.strictness import Strictness
 from afx.sandbox.telegram.api import Api
 from afx.sandbox.telegram.methods.call import Telegram
 from afx.sandbox.telegram.pushes import Pushes
 from afx.sandbox.telegram.sign_ins import SignIns
-from afx.sandbox.telegram.world import World
+from afx.sandbox.telegram.world import CHANNEL_LOG, COMMON_LOG, World
 
 
 class SandboxServer:
     """One local Telegram: accepts connections on loopback."""
 
-    def __init__(self, *, log_limit: int = 100_000) -> None:
+    def __init__(
+        self,
+        *,
+        rules: Strictness | None = None,
+        log_limit: int = CHANNEL_LOG,
+        common_log_limit: int = COMMON_LOG,
+    ) -> None:
+        self.rules = rules or Strictness()
         self.host, self.port = "127.0.0.1", 0
         self.rsa = ServerKey()
         self.keys: dict[int, AuthKey] = {}
         self.connections = ConnectionTable()
-        self.world = World(log_limit=log_limit)
+        self.world = World(log_limit=log_limit, common_log_limit=common_log_limit)
         self.pushes = Pushes(self.world, self.connections.live)
         self.sign_ins = SignIns()
         self.faults = Faults()
@@ -37,8 +48,10 @@ class SandboxServer:
                 sign_ins=self.sign_ins,
                 floods=self.faults,
                 presence=self.connections,
+                strictness=self.rules,
                 address=lambda: (self.host, self.port),
-            )
+            ),
+            self.faults.script,
         )
         self._listener: asyncio.Server | None = None
 
@@ -52,6 +65,7 @@ class SandboxServer:
             registry=self.connections,
             faults=self.faults,
             call=self._call,
+            rules=self.rules,
         )
         self._listener = await loop.create_server(
             lambda: Connection(wire), host, port, backlog=4096
@@ -65,6 +79,6 @@ class SandboxServer:
         for connection in list(self.connections):
             connection.abort()
 
-    def _call(self, connection: Connection, request: Any) -> bytes:
+    def _call(self, connection: Connection, request: Any) -> Answer:
         assert connection.key is not None
         return self.api.call(connection, connection.key, request)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.sandbox import SandboxHarness, run_scenario
 from telethon import errors
-from telethon.tl import functions, types
+from telethon.tl import types
 
 from afx.sandbox.judge.flow import post
 
@@ -45,22 +45,6 @@ def test_a_long_history_is_paged_in_both_directions() -> None:
         oldest_first = [it.id async for it in client.iter_messages(channel.marked, reverse=True)]
         assert newest_first == list(range(250, 0, -1))
         assert oldest_first == list(range(1, 251))
-
-    run_scenario(scenario)
-
-
-def test_the_same_random_id_is_refused() -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        account = sandbox.server.world.add_account()
-        channel = sandbox.channel(posters=(account,))
-        client = await sandbox.client(sandbox.login(account), request_retries=1)
-        peer = types.InputPeerChannel(channel.id, channel.hash)
-        request = functions.messages.SendMessageRequest(peer, "once", random_id=5)
-        await client(request)
-        [future] = client._sender.send([request])
-        with pytest.raises(errors.RandomIdDuplicateError):
-            await future
-        assert len(channel.box.messages) == 1
 
     run_scenario(scenario)
 

@@ -11,7 +11,7 @@ from telethon import TelegramClient
 from telethon.crypto import AuthKey as TelethonKey
 from telethon.sessions import StringSession
 
-from afx.sandbox.mtproto.crypto import AuthKey, new_salt
+from afx.sandbox.mtproto.auth_key import AuthKey
 from afx.sandbox.server import SandboxServer
 from afx.sandbox.telegram.peers import Account, Channel
 
@@ -23,8 +23,9 @@ class SandboxHarness:
         self.server = server
         self._clients: list[TelegramClient] = []
 
-    def login(self, account: Account) -> str:
-        key = AuthKey(bytes([1] * 128) + account.id.to_bytes(128, "big"), new_salt(), account.id)
+    def login(self, account: Account, number: int = 1) -> str:
+        """Return an account's login; each number is a session of its own."""
+        key = AuthKey(bytes([number] * 128) + account.id.to_bytes(128, "big"), account.id)
         self.server.keys[key.key_id] = key
         session = StringSession()
         session.set_dc(2, self.server.host, self.server.port)

@@ -6,6 +6,8 @@ import math
 import time
 from dataclasses import dataclass, field
 
+from afx.sandbox.scripted import FaultScript
+
 
 @dataclass(slots=True)
 class Flood:
@@ -24,6 +26,10 @@ class Faults:
     delay_seconds: float = 0.0
     refusing: bool = False
     floods: list[Flood] = field(default_factory=list)
+    script: FaultScript = field(default_factory=FaultScript)
+
+    def shuffle(self, requests: list[tuple[int, bytes]]) -> None:
+        """Leave parallel requests in their order."""
 
     def add_flood(self, account: int, chat: int, seconds: float) -> None:
         """Refuse the account's sends to a chat for some seconds."""

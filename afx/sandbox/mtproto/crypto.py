@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass, field
 from hashlib import sha1, sha256
+from typing import Protocol
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -17,25 +17,11 @@ from telethon.crypto import AES
 HEADER = struct.Struct("<qqqii")  # salt, session id, message id, seq no, length
 
 
-@dataclass(slots=True, eq=False)
-class AuthKey:
-    """One authorization key: 256 bytes shared with one login of an account."""
+class CipherKey(Protocol):
+    """A key, as far as encryption needs to know it."""
 
     data: bytes
-    salt: int
-    account_id: int = 0
-    claims: int = 0
-    """The account whose password is still to be given."""
-    revoked: bool = False
-    key_id: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.key_id = struct.unpack("<Q", sha1(self.data).digest()[12:20])[0]
-
-
-def new_salt() -> int:
-    """Return a random server salt."""
-    return int(struct.unpack("<q", os.urandom(8))[0])
+    key_id: int
 
 
 def _aes_key(auth_key: bytes, msg_key: bytes, x: int) -> tuple[bytes, bytes]:
@@ -44,7 +30,7 @@ def _aes_key(auth_key: bytes, msg_key: bytes, x: int) -> tuple[bytes, bytes]:
     return a[:8] + b[8:24] + a[24:32], b[:8] + a[8:24] + b[24:32]
 
 
-def decrypt(key: AuthKey, packet: bytes) -> bytes | None:
+def decrypt(key: CipherKey, packet: bytes) -> bytes | None:
     """Return what a client's packet holds, or None when its msg_key is wrong."""
     if len(packet) < 24 + HEADER.size or (len(packet) - 24) % 16:
         return None
@@ -55,7 +41,7 @@ def decrypt(key: AuthKey, packet: bytes) -> bytes | None:
     return plain
 
 
-def encrypt(key: AuthKey, plain: bytes) -> bytes:
+def encrypt(key: CipherKey, plain: bytes) -> bytes:
     """Encrypt a server's message (header included) for the owner of ``key``."""
     plain += os.urandom(-(len(plain) + 12) % 16 + 12)
     msg_key = sha256(key.data[96:128] + plain).digest()[8:24]

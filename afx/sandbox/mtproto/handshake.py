@@ -17,7 +17,9 @@ from telethon.extensions import BinaryReader
 from telethon.tl import functions, types
 
 from afx.sandbox import dh
-from afx.sandbox.mtproto.crypto import AuthKey, ServerKey, new_salt
+from afx.sandbox.mtproto.auth_key import AuthKey
+from afx.sandbox.mtproto.crypto import ServerKey
+from afx.sandbox.mtproto.outgoing import Outgoing
 
 # Two known primes: the exchange needs a product that a client can factor.
 _P, _Q = 0x494C553B, 0x53911073
@@ -30,10 +32,22 @@ class HandshakeError(Exception):
 class Handshake:
     """One key exchange on one connection; ``key`` is set when it is done."""
 
-    __slots__ = ("_a", "_iv", "_new_nonce", "_nonce", "_server_key", "_server_nonce", "_tmp", "key")
+    __slots__ = (
+        "_a",
+        "_iv",
+        "_new_nonce",
+        "_nonce",
+        "_server_key",
+        "_server_nonce",
+        "_tmp",
+        "ids",
+        "key",
+    )
 
     def __init__(self, server_key: ServerKey) -> None:
         self._server_key = server_key
+        self.ids = Outgoing()
+        """Numbers the unencrypted answers."""
         self._nonce = self._server_nonce = self._new_nonce = 0
         self._a = 0
         self._tmp = self._iv = b""
@@ -109,7 +123,7 @@ class Handshake:
             # Telethon strips leading zero bytes of the key: ask for another.
             digest = theirs.calc_new_nonce_hash(self._new_nonce, 2)
             return bytes(types.DhGenRetry(self._nonce, self._server_nonce, digest))
-        self.key = AuthKey(data, new_salt())
+        self.key = AuthKey(data)
         digest = theirs.calc_new_nonce_hash(self._new_nonce, 1)
         return bytes(types.DhGenOk(self._nonce, self._server_nonce, digest))
 

@@ -6,23 +6,27 @@ minus its id, a channel by ``-(10**12 + id)``.
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import NamedTuple
 
-from afx.sandbox.telegram.boxes import Box
+from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.srp import Verifier
 
 CHANNEL_BASE = 1_000_000_000_000
-_RECENT_SENDS = 1000
-_RECENT_SECONDS = 120.0
 
 
 def access_hash(kind: str, number: int) -> int:
     """Return the access hash of a peer: fixed, and not to be guessed by chance."""
     digest = blake2b(f"{kind}:{number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
+
+
+class Sent(NamedTuple):
+    """A message that a call with a random_id has made."""
+
+    message: Message
+    event: Event
 
 
 @dataclass(slots=True, eq=False)
@@ -36,12 +40,10 @@ class Account:
     box: Box
     hash: int = field(init=False)
     dialogs: dict[int, None] = field(default_factory=dict)
-    sent: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """random_id → (chat, message id) of all that was sent."""
-    recent: deque[tuple[float, int, int]] = field(
-        default_factory=lambda: deque(maxlen=_RECENT_SENDS)
-    )
-    """(monotonic seconds, random_id, message id) of the newest sends."""
+    sent: dict[tuple[int, int], Sent] = field(default_factory=dict)
+    """(chat, random_id) → what that call has made; they do not expire (api/updates)."""
+    sending: set[tuple[int, int]] = field(default_factory=set)
+    """(chat, random_id) of calls that are running."""
     missed_channels: set[int] = field(default_factory=set)
     """Channels with events that were pushed to no live connection."""
     password: Verifier | None = None
@@ -49,16 +51,6 @@ class Account:
 
     def __post_init__(self) -> None:
         self.hash = access_hash("user", self.id)
-
-    def note_sent(self, random_id: int, chat: int, message: int) -> None:
-        """Remember a send, by the random_id that must not come again."""
-        self.sent[random_id] = (chat, message)
-        self.recent.append((time.monotonic(), random_id, message))
-
-    def recent_sends(self) -> list[tuple[int, int]]:
-        """Return (random_id, message id) of sends whose answer may have been lost."""
-        since = time.monotonic() - _RECENT_SECONDS
-        return [(random_id, message) for at, random_id, message in self.recent if at > since]
 
 
 @dataclass(slots=True, eq=False)

@@ -111,6 +111,7 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         it.text,
         out=it.out if out is None else out,
         post=broadcast,
+        noforwards=it.noforwards,
         from_id=None if broadcast else types.PeerUser(it.sender),
         fwd_from=forwarded,
         reply_to=types.MessageReplyHeader(reply_to_msg_id=it.reply_to) if it.reply_to else None,

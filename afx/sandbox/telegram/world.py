@@ -9,12 +9,17 @@ from typing import Any
 from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Peer
 
+CHANNEL_LOG, COMMON_LOG = 100_000, 5_000_000
+"""Events that a channel's box and an account's box usually hold (api/updates)."""
+
 
 class World:
     """All accounts and chats; every change goes through its methods."""
 
-    def __init__(self, *, log_limit: int = 100_000) -> None:
-        self.log_limit = log_limit
+    def __init__(self, *, log_limit: int = CHANNEL_LOG, common_log_limit: int = COMMON_LOG) -> None:
+        """The limits are those of a channel's box, and of an account's own box."""
+        self._log_limit = log_limit
+        self._common_log_limit = common_log_limit
         self.accounts: dict[int, Account] = {}
         self.channels: dict[int, Channel] = {}
         self.groups: dict[int, Group] = {}
@@ -34,7 +39,11 @@ class World:
         self._next_user += 1
         phone = phone or f"999{number:08d}"
         account = Account(
-            number, phone, name or f"User {number}", username or f"user{number}", self._box()
+            number,
+            phone,
+            name or f"User {number}",
+            username or f"user{number}",
+            Box(self._common_log_limit),
         )
         self.accounts[number] = account
         self.phones[phone] = account
@@ -53,7 +62,13 @@ class World:
     ) -> Channel:
         """Create a channel or supergroup with members, some of whom may post."""
         channel = Channel(
-            self._next_channel, title, username, megagroup, creator, self._box(), int(time.time())
+            self._next_channel,
+            title,
+            username,
+            megagroup,
+            creator,
+            Box(self._log_limit),
+            int(time.time()),
         )
         self._next_channel += 1
         channel.posters = set(posters) | ({creator} if creator else set())
@@ -138,9 +153,6 @@ class World:
             self.posted += 1
         else:
             self.sent += 1
-
-    def _box(self) -> Box:
-        return Box(self.log_limit)
 
     def _append(self, box: Box, chat: int, sender: int, text: str, **fields: Any) -> Message:
         entities = fields.pop("entities", None) or []

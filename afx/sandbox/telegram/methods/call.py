@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from telethon.tl import types
 
 from afx.sandbox.errors import RpcError
+from afx.sandbox.strictness import Strictness
 from afx.sandbox.telegram import views
 from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
 from afx.sandbox.telegram.pushes import Client, Pushes
@@ -28,6 +29,8 @@ class Login(Protocol):
     """The account that is signed in with it, or 0."""
     claims: int
     """The account whose password is still to be given, or 0."""
+    layer: int
+    """The layer of its last initConnection, or 0."""
 
 
 class FloodWaits(Protocol):
@@ -56,6 +59,7 @@ class Telegram:
     sign_ins: SignIns
     floods: FloodWaits
     presence: Presence
+    strictness: Strictness
     address: Callable[[], tuple[str, int]]
     """Returns host and port of the one data centre."""
 

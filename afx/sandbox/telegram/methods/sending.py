@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
 from afx.sandbox.telegram.boxes import Event, Message
 from afx.sandbox.telegram.methods.call import Call, method
-from afx.sandbox.telegram.peers import Account, Channel, Peer
+from afx.sandbox.telegram.peers import Account, Channel, Peer, Sent
 
 _MAX_TEXT = 4096
 _SENT_AT_ONCE = timedelta(seconds=10)
@@ -31,6 +32,8 @@ def send_message(call: Call, request: Any) -> Any:
     if len(request.message) > _MAX_TEXT:
         raise RpcError(400, "MESSAGE_TOO_LONG")
     _check(call, peer, [request.random_id])
+    if original := call.me.sent.get((_chat(peer), request.random_id)):
+        return _answer(call, peer, [(*original, request.random_id)])
     reply_to = getattr(request.reply_to, "reply_to_msg_id", None)
     message, event = _deliver(
         call,
@@ -67,13 +70,27 @@ def forward_messages(call: Call, request: Any) -> Any:
         if source.noforwards:
             raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
     box = source.box if isinstance(source, Channel) else call.me.box
-    found = [box.messages.get(number) for number in request.id]
-    if not found or len(request.id) != len(request.random_id) or not all(found):
+    if not request.id:
+        raise RpcError(400, "MESSAGE_IDS_EMPTY")
+    if len(request.id) != len(request.random_id):
+        raise RpcError(400, "RANDOM_ID_INVALID")
+    found = [
+        (box.messages[number], random_id)
+        for number, random_id in zip(request.id, request.random_id, strict=True)
+        if number in box.messages
+    ]
+    if not found:
         raise RpcError(400, "MESSAGE_ID_INVALID")
+    # What may not be forwarded is left out, unless nothing else is asked for.
+    free = [it for it in found if not it[0].noforwards]
+    if not free:
+        raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
     _check(call, target, request.random_id)
     done = []
-    for original, random_id in zip(found, request.random_id, strict=True):
-        assert original is not None
+    for original, random_id in free:
+        if first := call.me.sent.get((_chat(target), random_id)):
+            done.append((*first, random_id))
+            continue
         origin = None
         if not request.drop_author:
             in_channel = isinstance(source, Channel) and not source.megagroup
@@ -105,11 +122,35 @@ def _check(call: Call, peer: Peer, random_ids: list[int]) -> None:
             raise RpcError(400, "CHANNEL_PRIVATE")
         if me.id not in peer.posters:
             raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
-    chat = peer.id if isinstance(peer, Account) else peer.marked
+    chat = _chat(peer)
     if wait := call.telegram.floods.flood_wait(me.id, chat):
         raise RpcError(420, f"FLOOD_WAIT_{wait}")
-    if any(random_id in me.sent for random_id in random_ids):
+    running = me.sending
+    if not call.telegram.strictness.repeats_return_original:
+        running = running | me.sent.keys()
+    if running and any((chat, random_id) in running for random_id in random_ids):
         raise RpcError(500, "RANDOM_ID_DUPLICATE")
+
+
+def reserve(call: Call, request: Any) -> Callable[[], None]:
+    """Mark a send as running; returns what ends that.
+
+    A repeat of it is refused meanwhile (api/updates, random_id).
+    """
+    tl_peer = getattr(request, "to_peer", None) or request.peer
+    ids = request.random_id if isinstance(request.random_id, list) else [request.random_id]
+    sending = call.me.sending
+    keys = {(views.marked(tl_peer, call.me.id), it) for it in ids} - sending
+    sending |= keys
+
+    def release() -> None:
+        sending.difference_update(keys)
+
+    return release
+
+
+def _chat(peer: Peer) -> int:
+    return peer.id if isinstance(peer, Account) else peer.marked
 
 
 def _deliver(
@@ -119,15 +160,13 @@ def _deliver(
     if isinstance(peer, Channel):
         message, event = world.post(peer, me.id, text, random_id=random_id, **fields)
         pushes.channel_event(peer, event, message, skip=call.client)
-        chat = peer.marked
     else:
         copies = world.deliver(peer, me, text, random_id=random_id, **fields)
         for account, copy, its_event in copies:
             skip = call.client if account is me else None
             pushes.account_event(account, its_event, copy, skip=skip)
         _, message, event = copies[0]
-        chat = message.chat
-    me.note_sent(random_id, chat, message.id)
+    me.sent[message.chat, random_id] = Sent(message, event)
     return message, event
 
 
@@ -135,6 +174,7 @@ def _answer(call: Call, peer: Peer, done: list[tuple[Message, Event, int]]) -> A
     channel = peer if isinstance(peer, Channel) else None
     box = channel.box if channel else call.me.box
     them: list[Any] = [types.UpdateMessageID(it.id, random_id) for it, _, random_id in done]
-    them += [views.update(event, box, call.me.id, channel) for _, event, _ in done]
+    own = (views.update(event, box, call.me.id, channel) for _, event, _ in done)
+    them += [it for it in own if it is not None]
     users, chats = views.mentioned(call.world, [it for it, _, _ in done], call.me.id)
     return views.updates(them, users, chats, int(time.time()))
