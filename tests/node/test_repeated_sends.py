@@ -58,8 +58,10 @@ def test_a_forward_that_skips_a_message_reports_it_and_links_the_others() -> Non
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "forward"))
         await session.start()
-        sandbox.server.faults.add_flood(account.id, to.marked, 1.0)
+        refuse = ScriptedFault(FaultKind.REFUSE, 420, "FLOOD_WAIT_1", method=FORWARD)
+        sandbox.server.faults.script.add(refuse)
         say(sandbox, source, "one", "two", "three")
+        await until(lambda: not sandbox.server.faults.script)
         sandbox.server.world.delete(source.box, [2])
         copies: dict[int, int] = {}
 
