@@ -19,6 +19,8 @@ _MAX_FORWARDS = 100
 _PEER_FLOOD_SECONDS = 300.0
 _SAME_CALL = timedelta(seconds=2)
 """A message that is older than its answer by more was made by an earlier call."""
+_NOT_EXECUTED = frozenset({"MSG_WAIT_FAILED", "MSG_WAIT_TIMEOUT"})
+"""The request before it failed, or took too long (api/invoking)."""
 SKIPPED = "SKIPPED"
 """The reason of a forward that Telegram answers without having made a message."""
 
@@ -177,8 +179,8 @@ def _failed(error: errors.RPCError, size: int) -> Outcome:
     if isinstance(error, errors.PeerFloodError):
         # Telegram takes it for spam, for a time that it does not tell.
         return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name)
-    if isinstance(error, errors.MsgWaitFailedError):
-        return Outcome("again", reason="after")
+    if name in _NOT_EXECUTED:
+        return Outcome("again", reason=name)
     if isinstance(error, _REFUSED):
         return Outcome("again", reason="split") if size > 1 else Outcome("refused", reason=name)
     return Outcome("failed", reason=name)

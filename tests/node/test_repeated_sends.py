@@ -35,6 +35,25 @@ def test_a_send_that_is_still_running_is_asked_for_again_until_its_id_is_known()
     run_scenario(scenario)
 
 
+def test_sends_behind_a_slow_one_wait_for_it_and_keep_their_order() -> None:
+    """Telegram answers them with MSG_WAIT_TIMEOUT after half a second."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        sandbox.server.faults.script.add(
+            ScriptedFault(FaultKind.SLOW, method=SEND, seconds=1.2, skip=1)
+        )
+        wanted = [f"message {number}" for number in range(5)]
+        say(sandbox, source, *wanted)
+        await until(lambda: len(texts(to)) >= 5)
+        assert texts(to) == wanted
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 @pytest.mark.parametrize("kind", [FaultKind.FAIL_AFTER, FaultKind.NO_ANSWER])
 def test_a_send_that_was_made_without_an_answer_is_not_doubled(
     kind: FaultKind, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from telethon import TelegramClient
 from telethon.crypto import AuthKey as TelethonKey
@@ -16,12 +16,18 @@ from afx.sandbox.server import SandboxServer
 from afx.sandbox.telegram.peers import Account, Channel
 
 
+class Client(Protocol):
+    """What is disconnected at the end of a test."""
+
+    async def disconnect(self) -> None: ...
+
+
 class SandboxHarness:
     """A sandbox with helpers; everything ends with the test."""
 
     def __init__(self, server: SandboxServer) -> None:
         self.server = server
-        self._clients: list[TelegramClient] = []
+        self._clients: list[Client] = []
 
     def login(self, account: Account, number: int = 1) -> str:
         """Return an account's login; each number is a session of its own."""
@@ -32,12 +38,16 @@ class SandboxHarness:
         session.auth_key = TelethonKey(key.data)
         return str(session.save())
 
+    def own(self, client: Client) -> None:
+        """Disconnect this client when the test ends."""
+        self._clients.append(client)
+
     async def client(self, login: str = "", **options: Any) -> TelegramClient:
         session = StringSession(login)
         if not login:
             session.set_dc(2, self.server.host, self.server.port)
         client = TelegramClient(session, 1, "sandbox", **options)
-        self._clients.append(client)
+        self.own(client)
         await client.connect()
         return client
 

@@ -156,7 +156,8 @@ class Connection(asyncio.Protocol):
         """Check a packet's message, or the messages of its container, and execute them."""
         kind = messages.kind(body)
         incoming = session.incoming
-        code = incoming.refusal_of_packet(msg_id, kind, time.time())
+        checked = self.wire.rules.message_ids_checked
+        code = incoming.refusal_of_packet(msg_id, kind, time.time()) if checked else 0
         found = [(msg_id, seq, body)]
         if kind == messages.CONTAINER and not code:
             try:
@@ -164,7 +165,6 @@ class Connection(asyncio.Protocol):
             except messages.ContainerError as error:
                 _log.warning("a client's container was refused: %s", error)
                 code = BAD_CONTAINER
-        checked = self.wire.rules.message_ids_checked
         new: list[tuple[int, bytes]] = []
         again: list[int] = []
         for inner_id, inner_seq, inner in [] if code else found:

@@ -111,6 +111,18 @@ class ConnectionTable:
             connection.abort()
         return len(chosen)
 
+    def forget_sessions(self, account: int = 0) -> int:
+        """Forget the MTProto sessions of an account's connections, or all; returns how many.
+
+        The connections stay open (mtproto/service_messages, new_session_created).
+        """
+        chosen = [
+            it for it in self._open if it.session and it.key and account in (0, it.key.account_id)
+        ]
+        for connection in chosen:
+            connection.forget_session()
+        return len(chosen)
+
     def status(self, account: int) -> dict[str, Any]:
         """Return whether an account is connected, and since when it is up to date."""
         live = self.live.get(account, ())
