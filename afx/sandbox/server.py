@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from afx.sandbox.answers import Answer
@@ -28,30 +29,31 @@ class SandboxServer:
         self,
         *,
         rules: Strictness | None = None,
+        private_key: bytes = b"",
         log_limit: int = CHANNEL_LOG,
         common_log_limit: int = COMMON_LOG,
     ) -> None:
         self.rules = rules or Strictness()
         self.host, self.port = "127.0.0.1", 0
-        self.rsa = ServerKey()
+        self.rsa = ServerKey(private_key)
         self.keys: dict[int, AuthKey] = {}
         self.connections = ConnectionTable()
         self.world = World(log_limit=log_limit, common_log_limit=common_log_limit)
-        self.pushes = Pushes(self.world, self.connections.live)
         self.sign_ins = SignIns()
-        self.faults = Faults()
+        self.faults = Faults(flood_penalty_seconds=self.rules.flood_penalty_seconds)
+        self.pushes = Pushes(self.world, self.connections.live, self.faults, _call_later)
         self.ledger = Ledger(self.world, self.connections.overlaps)
         self.api = Api(
             Telegram(
                 world=self.world,
                 pushes=self.pushes,
                 sign_ins=self.sign_ins,
-                floods=self.faults,
+                trouble=self.faults,
                 presence=self.connections,
                 strictness=self.rules,
                 address=lambda: (self.host, self.port),
             ),
-            self.faults.script,
+            self.faults,
         )
         self._listener: asyncio.Server | None = None
 
@@ -82,3 +84,7 @@ class SandboxServer:
     def _call(self, connection: Connection, request: Any) -> Answer:
         assert connection.key is not None
         return self.api.call(connection, connection.key, request)
+
+
+def _call_later(seconds: float, function: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, function)

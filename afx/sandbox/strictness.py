@@ -28,5 +28,5 @@ class Strictness:
     """A pts above the box's own is refused (PERSISTENT_TIMESTAMP_INVALID)."""
     dialogs_without_pts: bool = False
     """Dialogs carry no pts, as their optional field allows (constructor/dialog)."""
-    flood_penalty_seconds: float = 0.0
+    flood_penalty_seconds: float = 1.0
     """How much longer a flood wait becomes with each send during it."""

@@ -80,6 +80,31 @@ def test_a_call_that_fails_is_answered_and_the_next_one_works() -> None:
     run_scenario(scenario)
 
 
+def test_faults_and_mischief_can_be_caused_and_ended() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account()
+        await sandbox.client(sandbox.login(account))
+        faults = sandbox.server.faults
+        caused = await answers(
+            sandbox,
+            call("fault", kind="refuse", message="TIMEOUT", method="updates.getState"),
+            call("mischief", seed=4, omitted=0.5),
+            call("budget", sends=1, seconds=5),
+            call("forget_sessions"),
+            call("rotate_salts"),
+        )
+        assert caused[0]["ok"][0]["message"] == "TIMEOUT"
+        assert caused[1]["ok"]["omitted"] == 0.5
+        assert [it["ok"] for it in caused[3:]] == [1, 1]
+        assert faults.script and faults.dice.active and faults.budgets
+        await answers(sandbox, call("no_faults"))
+        assert not (faults.script or faults.dice.active or faults.budgets)
+        [unknown] = await answers(sandbox, call("mischief", nonsense=1))
+        assert "error" in unknown
+
+    run_scenario(scenario)
+
+
 def test_a_flow_without_chats_is_refused() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         [refused] = await answers(sandbox, call("flow", chats=[], count=1, rate=1))

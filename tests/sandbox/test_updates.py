@@ -10,6 +10,8 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from telethon import errors, events
 from telethon.tl import functions, types
 
+from afx.sandbox.strictness import Strictness
+
 
 def test_a_private_message_reaches_the_other_with_right_pts() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
@@ -106,8 +108,9 @@ def test_a_cursor_that_is_too_old_is_answered_with_too_long() -> None:
         (1, datetime.fromtimestamp(0, UTC), errors.DateEmptyError),
         (0, datetime.now(UTC), errors.PersistentTimestampEmptyError),
         (-1, datetime.now(UTC), errors.PersistentTimestampInvalidError),
+        (9, datetime.now(UTC), errors.PersistentTimestampInvalidError),
     ],
-    ids=["no date", "date 0", "pts 0", "pts below 0"],
+    ids=["no date", "date 0", "pts 0", "pts below 0", "pts above the box's"],
 )
 def test_a_difference_from_no_state_is_refused(
     pts: int, date: datetime | None, refusal: type[Exception]
@@ -125,6 +128,7 @@ def test_a_difference_from_no_state_is_refused(
     [
         (0, errors.PersistentTimestampEmptyError),
         (-1, errors.PersistentTimestampInvalidError),
+        (9, errors.PersistentTimestampInvalidError),
     ],
 )
 def test_a_channel_difference_from_no_state_is_refused(pts: int, refusal: type[Exception]) -> None:
@@ -136,6 +140,61 @@ def test_a_channel_difference_from_no_state_is_refused(pts: int, refusal: type[E
             await client(_channel_difference(channel, pts))
 
     run_scenario(scenario)
+
+
+def test_a_difference_above_the_limit_that_the_client_gives_is_too_long() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        world = sandbox.server.world
+        account, friend = world.add_account(), world.add_account()
+        for number in range(6):
+            world.deliver(account, friend, str(number))
+        client = await sandbox.client(sandbox.login(account))
+        found = [
+            await client(
+                functions.updates.GetDifferenceRequest(
+                    1, datetime.now(UTC), 0, pts_total_limit=limit
+                )
+            )
+            for limit in (5, 6)
+        ]
+        assert [type(it) for it in found] == [
+            types.updates.DifferenceTooLong,
+            types.updates.Difference,
+        ]
+
+    run_scenario(scenario)
+
+
+def test_an_account_s_log_has_a_limit_of_its_own() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        world = sandbox.server.world
+        account, friend = world.add_account(), world.add_account()
+        channel = sandbox.channel(account)
+        for number in range(8):
+            world.deliver(account, friend, str(number))
+            world.post(channel, 0, str(number))
+        client = await sandbox.client(sandbox.login(account))
+        request = functions.updates.GetDifferenceRequest(1, datetime.now(UTC), 0)
+        assert isinstance(await client(request), types.updates.DifferenceTooLong)
+        found = await client(_channel_difference(channel, 1))
+        assert isinstance(found, types.updates.ChannelDifference)
+
+    run_scenario(scenario, common_log_limit=4)
+
+
+def test_dialogs_may_come_without_pts() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account()
+        channel = sandbox.channel(account)
+        for number in range(9):
+            sandbox.server.world.post(channel, 0, str(number))
+        client = await sandbox.client(sandbox.login(account))
+        [dialog] = await client.get_dialogs()
+        assert dialog.dialog.pts is None
+        found = await client(_channel_difference(channel, 1))
+        assert found.dialog.pts is None
+
+    run_scenario(scenario, rules=Strictness(dialogs_without_pts=True), log_limit=4)
 
 
 def _channel_difference(channel: Any, pts: int) -> Any:

@@ -42,11 +42,13 @@ class SandboxHarness:
         """Disconnect this client when the test ends."""
         self._clients.append(client)
 
-    async def client(self, login: str = "", **options: Any) -> TelegramClient:
+    async def client(
+        self, login: str = "", kind: type[TelegramClient] = TelegramClient, **options: Any
+    ) -> TelegramClient:
         session = StringSession(login)
         if not login:
             session.set_dc(2, self.server.host, self.server.port)
-        client = TelegramClient(session, 1, "sandbox", **options)
+        client = kind(session, 1, "sandbox", **options)
         self.own(client)
         await client.connect()
         return client

@@ -99,6 +99,8 @@ class Connection(asyncio.Protocol):
     # --- in ---------------------------------------------------------------
 
     def _on_packet(self, packet: bytes) -> None:
+        if len(packet) < 20:
+            raise TransportError(KEY_UNKNOWN)
         key_id = int.from_bytes(packet[:8], "little")
         if key_id == 0:
             self._on_plain(packet)

@@ -71,9 +71,16 @@ class ConnectionTable:
         )
 
     def subscribe(self, connection: Connection) -> None:
-        """Push updates to a connection from now on, if it is signed in."""
+        """Push updates to a connection from now on, if it is signed in.
+
+        Of the connections of one login only the last active one gets them
+        (core.telegram.org/api/updates, "Subscribing to updates").
+        """
         assert connection.key is not None
         if connection.key.account_id:
+            for other in self._by_key.get(connection.key.key_id, ()):
+                if other.subscribed:
+                    self._unsubscribe(other)
             connection.subscribed = True
             self.live.setdefault(connection.key.account_id, set()).add(connection)
 

@@ -77,10 +77,10 @@ class Handshake:
         return bytes(types.ResPQ(self._nonce, self._server_nonce, pq, fingerprints))
 
     def _dh_params(self, request: Any) -> bytes:
-        block = self._server_key.decrypt(request.encrypted_data)
-        inner, size = _read(block[20:])
-        if sha1(block[20 : 20 + size]).digest() != block[:20]:
-            raise HandshakeError("wrong hash of the inner data")
+        try:
+            inner, _ = _read(self._server_key.decrypt(request.encrypted_data))
+        except ValueError as error:
+            raise HandshakeError(f"wrong inner data: {error}") from error
         if not isinstance(inner, types.PQInnerData | types.PQInnerDataDc):
             raise HandshakeError(f"unexpected inner data {type(inner).__name__}")
         if (inner.nonce, inner.server_nonce) != (self._nonce, self._server_nonce):

@@ -58,6 +58,8 @@ class Session:
         msg_id = self.outgoing.add(body, related, push)
         if self.carrier is not None:
             self.carrier.flush_soon()
+        else:
+            self.outgoing.clear()  # a new connection asks for what was not acknowledged
         return msg_id
 
     def leave(self, carrier: Carrier) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 from afx.sandbox.answers import Answer, Later, NoAnswer
 from afx.sandbox.errors import RpcError, TransportError
-from afx.sandbox.scripted import FaultKind, FaultScript
+from afx.sandbox.mischief import Dice
+from afx.sandbox.scripted import FaultKind, FaultScript, ScriptedFault
 from afx.sandbox.telegram import views
 
 # Each of these files registers its methods in HANDLERS.
@@ -33,12 +34,19 @@ from afx.sandbox.telegram.pushes import Client
 _log = logging.getLogger(__name__)
 
 
+class Faults(Protocol):
+    """The faults that happen to requests."""
+
+    script: FaultScript
+    dice: Dice
+
+
 class Api:
     """Runs one method for each request, and counts the requests."""
 
-    def __init__(self, telegram: Telegram, script: FaultScript) -> None:
+    def __init__(self, telegram: Telegram, faults: Faults) -> None:
         self._telegram = telegram
-        self._script = script
+        self._faults = faults
         self.requests = 0
 
     def call(self, client: Client, key: Login, request: Any) -> Answer:
@@ -53,13 +61,14 @@ class Api:
         if account is None and type(request) not in WITHOUT_LOGIN:
             raise RpcError(401, "AUTH_KEY_UNREGISTERED")
         call = Call(self._telegram, client, key, account)
-        if self._script:
+        if self._faults.script or self._faults.dice.active:
             return self._call_with_faults(handler, call, request)
         return _run(handler, call, request)
 
     def _call_with_faults(self, handler: Handler, call: Call, request: Any) -> Answer:
         chat = _chat(request, call.account.id if call.account else 0)
-        fault = self._script.take(_name(request), chat, call.key.account_id)
+        fault = self._faults.script.take(_name(request), chat, call.key.account_id)
+        fault = fault or _by_chance(self._faults.dice, call)
         if fault is None:
             return _run(handler, call, request)
         if fault.kind is FaultKind.REFUSE:
@@ -74,6 +83,20 @@ class Api:
         if fault.kind is FaultKind.LOSE_SESSION:
             return NoAnswer.SESSION_LOST
         return NoAnswer.LOST
+
+
+def _by_chance(dice: Dice, call: Call) -> ScriptedFault | None:
+    """Return the fault that happens to a request by chance; none before the sign-in."""
+    kinds = dice.mischief
+    if call.account is None:
+        return None
+    if dice.hits(kinds.lost_answers):
+        return ScriptedFault(FaultKind.NO_ANSWER)
+    if dice.hits(kinds.failed_answers):
+        return ScriptedFault(FaultKind.FAIL_AFTER, 500, "INTERDC_1_CALL_ERROR")
+    if dice.hits(kinds.lost_sessions):
+        return ScriptedFault(FaultKind.LOSE_SESSION)
+    return None
 
 
 def _run(handler: Handler, call: Call, request: Any) -> bytes:

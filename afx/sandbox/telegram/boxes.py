@@ -38,6 +38,11 @@ class Message:
     noforwards: bool = False
     """This message alone may not be forwarded."""
 
+    @property
+    def is_short(self) -> bool:
+        """Whether updateShortMessage can hold all of it."""
+        return self.forwarded is None and self.reply_to is None and not self.noforwards
+
 
 @dataclass(slots=True, frozen=True)
 class Event:

@@ -46,6 +46,8 @@ class Account:
     """(chat, random_id) of calls that are running."""
     missed_channels: set[int] = field(default_factory=set)
     """Channels with events that were pushed to no live connection."""
+    seq: int = 0
+    """The number of the last push that was numbered (api/updates, seq)."""
     password: Verifier | None = None
     """Of two-step verification, if it is on."""
 
@@ -68,6 +70,10 @@ class Channel:
     posters: set[int] = field(default_factory=set)
     """Who may post: in a broadcast channel only its admins."""
     noforwards: bool = False
+    slow_mode_seconds: int = 0
+    """Members who are not the creator wait so long between two sends."""
+    last_sends: dict[int, float] = field(default_factory=dict)
+    """Account → monotonic seconds of its last send, in slow mode."""
     hash: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from telethon.tl import types
 
 from afx.sandbox.errors import RpcError
+from afx.sandbox.mischief import Dice
 from afx.sandbox.strictness import Strictness
 from afx.sandbox.telegram import views
 from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
@@ -33,11 +34,13 @@ class Login(Protocol):
     """The layer of its last initConnection, or 0."""
 
 
-class FloodWaits(Protocol):
-    """Says which sends must wait."""
+class Trouble(Protocol):
+    """Says which sends must wait, and which differences lag."""
 
-    def flood_wait(self, account: int, chat: int) -> int:
-        """Return the whole seconds that an account must wait, 0 for none."""
+    dice: Dice
+
+    def flood_error(self, account: int, chat: int) -> str:
+        """Return the error that an account's send meets, or ""."""
 
 
 class Presence(Protocol):
@@ -57,7 +60,7 @@ class Telegram:
     world: World
     pushes: Pushes
     sign_ins: SignIns
-    floods: FloodWaits
+    trouble: Trouble
     presence: Presence
     strictness: Strictness
     address: Callable[[], tuple[str, int]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -123,13 +124,26 @@ def _check(call: Call, peer: Peer, random_ids: list[int]) -> None:
         if me.id not in peer.posters:
             raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
     chat = _chat(peer)
-    if wait := call.telegram.floods.flood_wait(me.id, chat):
-        raise RpcError(420, f"FLOOD_WAIT_{wait}")
+    if error := call.telegram.trouble.flood_error(me.id, chat):
+        raise RpcError(420, error)
+    if isinstance(peer, Channel) and peer.slow_mode_seconds:
+        _check_slow_mode(peer, me.id)
     running = me.sending
     if not call.telegram.strictness.repeats_return_original:
         running = running | me.sent.keys()
     if running and any((chat, random_id) in running for random_id in random_ids):
         raise RpcError(500, "RANDOM_ID_DUPLICATE")
+
+
+def _check_slow_mode(channel: Channel, account: int) -> None:
+    """Refuse a send that comes too soon (core.telegram.org/method/channels.toggleSlowMode)."""
+    if account == channel.creator:
+        return
+    now = time.monotonic()
+    wait = channel.last_sends.get(account, -math.inf) + channel.slow_mode_seconds - now
+    if wait > 0:
+        raise RpcError(420, f"SLOWMODE_WAIT_{math.ceil(wait)}")
+    channel.last_sends[account] = now
 
 
 def reserve(call: Call, request: Any) -> Callable[[], None]:
