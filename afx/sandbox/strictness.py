@@ -22,6 +22,10 @@ class Strictness:
     """A new connection of the same MTProto session gets what was not acknowledged."""
     other_layers_refused: bool = True
     """A layer that is not spoken here is refused (CONNECTION_LAYER_INVALID)."""
+    history_bounded: bool = False
+    """messages.getHistory of a channel reaches no further back than its log."""
+    hashes_per_account: bool = True
+    """An access hash is of use to the account that it was given to alone (api/peers)."""
     connection_inited: bool = True
     """A request before the first initConnection is refused (CONNECTION_NOT_INITED)."""
     future_timestamps_refused: bool = True

@@ -41,7 +41,7 @@ def test_what_is_posted_and_copied_by_hand_shows_in_the_verdict() -> None:
         [posted] = await answers(sandbox, call("post", chat=source.marked, text="hello"))
         await client(
             functions.messages.SendMessageRequest(
-                types.InputPeerChannel(to.id, to.hash), "hello", random_id=1
+                types.InputPeerChannel(to.id, to.hash_for(account.id)), "hello", random_id=1
             )
         )
         [judged] = await answers(sandbox, call("judge"))

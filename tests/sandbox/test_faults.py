@@ -39,8 +39,8 @@ def test_a_request_is_refused_with_the_error_that_was_asked_for(
         fault = ScriptedFault(FaultKind.REFUSE, code, name, chat=channel.marked)
         sandbox.server.faults.script.add(fault)
         with pytest.raises(expected):
-            await raw(client, channel_difference(channel, 1))
-        assert await raw(client, channel_difference(channel, 1))
+            await raw(client, channel_difference(account, channel, 1))
+        assert await raw(client, channel_difference(account, channel, 1))
 
     run_scenario(scenario)
 
@@ -77,9 +77,9 @@ def test_a_budget_of_sends_is_followed_by_a_flood_wait() -> None:
         client = await sandbox.client(sandbox.login(account))
         sandbox.server.faults.budgets.append(Budget(account.id, 0, sends=3, seconds=60))
         for number in range(3):
-            await raw(client, text(channel, "hi", number))
+            await raw(client, text(account, channel, "hi", number))
         with pytest.raises(errors.FloodWaitError) as caught:
-            await raw(client, text(channel, "hi", 3))
+            await raw(client, text(account, channel, "hi", 3))
         assert 0 < caught.value.seconds <= 60
 
     run_scenario(scenario)
@@ -94,7 +94,7 @@ def test_a_send_before_the_end_of_a_flood_wait_makes_it_longer() -> None:
         seconds = []
         for number in range(3):
             with pytest.raises(errors.FloodWaitError) as caught:
-                await raw(client, text(channel, "hi", number))
+                await raw(client, text(account, channel, "hi", number))
             seconds.append(caught.value.seconds)
         assert seconds == [20, 30, 40]
 
@@ -110,10 +110,10 @@ def test_slow_mode_concerns_members_and_not_the_creator() -> None:
         hers = await sandbox.client(sandbox.login(creator))
         his = await sandbox.client(sandbox.login(member))
         for number in range(2):
-            await raw(hers, text(group, "hi", number))
-        await raw(his, text(group, "hi", 1))
+            await raw(hers, text(creator, group, "hi", number))
+        await raw(his, text(member, group, "hi", 1))
         with pytest.raises(errors.SlowModeWaitError) as caught:
-            await raw(his, text(group, "hi", 2))
+            await raw(his, text(member, group, "hi", 2))
         assert caught.value.seconds == 30
 
     run_scenario(scenario)

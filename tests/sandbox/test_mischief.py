@@ -144,9 +144,9 @@ def test_a_replica_that_lags_does_not_have_the_newest_events_yet() -> None:
             sandbox.server.world.post(channel, 0, str(number))
         client = await sandbox.client(sandbox.login(account))
         sandbox.server.faults.cause(Mischief(lagging=1.0, lag_events=1))
-        part = await raw(client, channel_difference(channel, 1))
+        part = await raw(client, channel_difference(account, channel, 1))
         assert (len(part.new_messages), part.pts, part.final) == (9, 10, True)
-        rest = await raw(client, channel_difference(channel, part.pts))
+        rest = await raw(client, channel_difference(account, channel, part.pts))
         assert isinstance(rest, types.updates.ChannelDifferenceEmpty)
         assert rest.pts == 10
 
@@ -160,12 +160,12 @@ def test_answers_and_sessions_may_be_lost_by_chance() -> None:
         client = await sandbox.client(sandbox.login(account))
         sandbox.server.faults.cause(Mischief(failed_answers=1.0))
         with pytest.raises(errors.ServerError):
-            await raw(client, text(channel, "one", 1))
+            await raw(client, text(account, channel, "one", 1))
         sandbox.server.faults.cause(Mischief(lost_answers=1.0))
-        lost = start(client, text(channel, "two", 2))
+        lost = start(client, text(account, channel, "two", 2))
         await until(lambda: len(channel.box.messages) == 2)
         sandbox.server.faults.cause(Mischief(lost_sessions=1.0))
-        start(client, text(channel, "three", 3))
+        start(client, text(account, channel, "three", 3))
         await until(lambda: len(channel.box.messages) == 3)
         sandbox.server.faults.cause(Mischief())
         await raw(client, functions.updates.GetStateRequest())
@@ -180,11 +180,13 @@ def test_parallel_requests_may_be_executed_in_another_order() -> None:
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
         sandbox.server.faults.cause(Mischief(seed=1, shuffled=1.0))
-        await outcomes(start(client, *(text(channel, str(it), it) for it in range(9))))
+        await outcomes(start(client, *(text(account, channel, str(it), it) for it in range(9))))
         shuffled = [it.text for it in channel.box.messages.values()]
         assert shuffled != sorted(shuffled)
         await outcomes(
-            start(client, *(text(channel, str(it), it) for it in range(10, 19)), ordered=True)
+            start(
+                client, *(text(account, channel, str(it), it) for it in range(10, 19)), ordered=True
+            )
         )
         assert [it.text for it in channel.box.messages.values()][9:] == [
             str(it) for it in range(10, 19)

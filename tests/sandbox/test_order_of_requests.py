@@ -24,7 +24,7 @@ def texts(channel: Channel) -> list[str]:
 async def send_three(sandbox: SandboxHarness, channel: Channel, account: Any) -> list[Any]:
     """Send three texts in one container, each after the one before."""
     client = await sandbox.client(sandbox.login(account))
-    requests = [text(channel, it, number) for number, it in enumerate("abc")]
+    requests = [text(account, channel, it, number) for number, it in enumerate("abc")]
     return await outcomes(start(client, *requests, ordered=True))
 
 
@@ -45,7 +45,7 @@ def test_without_that_requests_overtake_one_that_is_running() -> None:
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
         sandbox.server.faults.script.add(ScriptedFault(FaultKind.SLOW, method=SEND, seconds=0.1))
-        await outcomes(start(client, *(text(channel, it, ord(it)) for it in "abc")))
+        await outcomes(start(client, *(text(account, channel, it, ord(it)) for it in "abc")))
         assert texts(channel) == ["b", "c", "a"]
 
     run_scenario(scenario)
@@ -88,8 +88,8 @@ def test_a_request_may_wait_for_several(fails: bool) -> None:
         sandbox.server.faults.script.add(
             ScriptedFault(kind, 500, "TIMEOUT", method=SEND, seconds=0.1, skip=1)
         )
-        first = [line.send(bytes(text(channel, it, ord(it)))) for it in "ab"]
-        last = functions.InvokeAfterMsgsRequest(first, text(channel, "c", 3))
+        first = [line.send(bytes(text(account, channel, it, ord(it)))) for it in "ab"]
+        last = functions.InvokeAfterMsgsRequest(first, text(account, channel, "c", 3))
         line.send(bytes(last))
         done = ["a"] if fails else ["a", "b", "c"]
         await until(lambda: texts(channel) == done)

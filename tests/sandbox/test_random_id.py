@@ -20,8 +20,8 @@ def test_a_repeated_send_returns_the_message_of_the_first_call() -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
-        first = await raw(client, text(channel, "once", 5))
-        again = await raw(client, text(channel, "another text", 5))
+        first = await raw(client, text(account, channel, "once", 5))
+        again = await raw(client, text(account, channel, "another text", 5))
         assert message_ids(again.updates) == message_ids(first.updates) == [(5, 1)]
         assert again.updates[1].message.message == "once"
         assert len(channel.box.messages) == 1
@@ -35,8 +35,8 @@ def test_another_session_of_the_account_cannot_repeat_it_either() -> None:
         account, friend = world.add_account(), world.add_account()
         first = await sandbox.client(sandbox.login(account))
         other = await sandbox.client(sandbox.login(account, number=2))
-        sent = await raw(first, text(friend, "hi", 5))
-        again = await raw(other, text(friend, "hi", 5))
+        sent = await raw(first, text(account, friend, "hi", 5))
+        again = await raw(other, text(account, friend, "hi", 5))
         assert message_ids(again.updates) == [(5, sent.id)]
         assert len(friend.box.messages) == 1
 
@@ -48,8 +48,8 @@ def test_the_same_random_id_to_another_peer_is_another_message() -> None:
         account = sandbox.server.world.add_account()
         one, two = sandbox.channel(posters=(account,)), sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
-        await raw(client, text(one, "to one", 5))
-        await raw(client, text(two, "to two", 5))
+        await raw(client, text(account, one, "to one", 5))
+        await raw(client, text(account, two, "to two", 5))
         assert [it.text for it in two.box.messages.values()] == ["to two"]
 
     run_scenario(scenario)
@@ -64,8 +64,8 @@ def test_a_forward_repeats_only_what_an_earlier_call_has_not_made() -> None:
         for said in ("one", "two"):
             post(sandbox.server, source.marked, 0, said)
         client = await sandbox.client(sandbox.login(account))
-        await raw(client, text(to, "the first call", 11))
-        answer = await raw(client, forward(source, to, [1, 2], [11, 12]))
+        await raw(client, text(account, to, "the first call", 11))
+        answer = await raw(client, forward(account, source, to, [1, 2], [11, 12]))
         assert message_ids(answer.updates) == [(11, 1), (12, 2)]
         assert [it.text for it in to.box.messages.values()] == ["the first call", "two"]
 
@@ -80,11 +80,11 @@ def test_a_repeat_is_refused_while_the_first_call_is_running() -> None:
         sandbox.server.faults.script.add(
             ScriptedFault(FaultKind.SLOW, method="messages.sendMessage", seconds=0.3)
         )
-        running = start(client, text(channel, "once", 5))
+        running = start(client, text(account, channel, "once", 5))
         with pytest.raises(errors.RandomIdDuplicateError):
-            await raw(client, text(channel, "once", 5))
+            await raw(client, text(account, channel, "once", 5))
         first = await running
-        again = await raw(client, text(channel, "once", 5))
+        again = await raw(client, text(account, channel, "once", 5))
         assert message_ids(again.updates) == message_ids(first.updates)
         assert len(channel.box.messages) == 1
 
@@ -96,9 +96,9 @@ def test_an_older_server_refuses_a_repeat_for_ever() -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
-        await raw(client, text(channel, "once", 5))
+        await raw(client, text(account, channel, "once", 5))
         with pytest.raises(errors.RandomIdDuplicateError):
-            await raw(client, text(channel, "once", 5))
+            await raw(client, text(account, channel, "once", 5))
 
     run_scenario(scenario, rules=Strictness(repeats_return_original=False))
 
@@ -114,8 +114,8 @@ def test_the_id_of_a_send_without_an_answer_comes_with_the_channel_s_difference(
         sandbox.server.faults.script.add(
             ScriptedFault(kind, 500, "MSG_TEMP_UNAVAILABLE", method="messages.sendMessage")
         )
-        lost = start(client, text(channel, "sent", 5))
-        difference = await raw(client, channel_difference(channel, 1))
+        lost = start(client, text(account, channel, "sent", 5))
+        difference = await raw(client, channel_difference(account, channel, 1))
         assert message_ids(difference.other_updates) == [(5, 1)]
         assert [it.message for it in difference.new_messages] == ["sent"]
         assert lost.done() == (kind is FaultKind.FAIL_AFTER)
@@ -131,9 +131,9 @@ def test_other_members_do_not_learn_the_random_id() -> None:
         account, friend = world.add_account(), world.add_account()
         channel = sandbox.channel(friend, posters=(account,))
         client = await sandbox.client(sandbox.login(account))
-        await raw(client, text(channel, "hi", 5))
+        await raw(client, text(account, channel, "hi", 5))
         his = await sandbox.client(sandbox.login(friend))
-        difference = await raw(his, channel_difference(channel, 1))
+        difference = await raw(his, channel_difference(friend, channel, 1))
         assert message_ids(difference.other_updates) == []
 
     run_scenario(scenario)
@@ -145,7 +145,7 @@ def test_the_id_of_a_private_send_comes_with_the_account_s_difference() -> None:
         account, friend = world.add_account(), world.add_account()
         client = await sandbox.client(sandbox.login(account))
         sandbox.server.faults.script.add(ScriptedFault(FaultKind.NO_ANSWER))
-        start(client, text(friend, "hi", 77))
+        start(client, text(account, friend, "hi", 77))
         difference = await raw(
             client, functions.updates.GetDifferenceRequest(1, datetime.now(UTC), 0)
         )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from support.raw import channel_difference
 from support.sandbox import SandboxHarness, run_scenario, until
 from telethon import errors, events
 from telethon.tl import functions, types
@@ -20,7 +21,7 @@ def test_a_private_message_reaches_the_other_with_right_pts() -> None:
         got: list[Any] = []
         his.add_event_handler(got.append, events.NewMessage(incoming=True))
         hers = await sandbox.client(sandbox.login(alice))
-        peer = types.InputPeerUser(bob.id, bob.hash)
+        peer = types.InputPeerUser(bob.id, bob.hash_for(alice.id))
         for text in ("one", "two", "three"):
             await hers.send_message(peer, text)
         await until(lambda: len(got) == 3)
@@ -52,7 +53,7 @@ def test_a_difference_contains_missed_messages_and_the_ids_of_own_sends() -> Non
         hers = await sandbox.client(sandbox.login(alice))
         await hers(
             functions.messages.SendMessageRequest(
-                types.InputPeerUser(bob.id, bob.hash), "hi", random_id=77
+                types.InputPeerUser(bob.id, bob.hash_for(alice.id)), "hi", random_id=77
             )
         )
         diff = await hers(
@@ -74,7 +75,7 @@ def test_a_channel_difference_is_returned_in_slices_with_an_end() -> None:
         client = await sandbox.client(sandbox.login(account))
         texts, pts, sizes = [], 1, []
         while True:
-            diff = await client(_channel_difference(channel, pts))
+            diff = await client(channel_difference(account, channel, pts))
             if isinstance(diff, types.updates.ChannelDifferenceEmpty):
                 break
             sizes.append(len(diff.new_messages))
@@ -94,7 +95,7 @@ def test_a_cursor_that_is_too_old_is_answered_with_too_long() -> None:
         for number in range(30):
             sandbox.server.world.post(channel, 0, str(number))
         client = await sandbox.client(sandbox.login(account))
-        diff = await client(_channel_difference(channel, 2))
+        diff = await client(channel_difference(account, channel, 2))
         assert isinstance(diff, types.updates.ChannelDifferenceTooLong)
         assert diff.dialog.pts == 31
 
@@ -137,7 +138,7 @@ def test_a_channel_difference_from_no_state_is_refused(pts: int, refusal: type[E
         channel = sandbox.channel(account)
         client = await sandbox.client(sandbox.login(account))
         with pytest.raises(refusal):
-            await client(_channel_difference(channel, pts))
+            await client(channel_difference(account, channel, pts))
 
     run_scenario(scenario)
 
@@ -176,7 +177,7 @@ def test_an_account_s_log_has_a_limit_of_its_own() -> None:
         client = await sandbox.client(sandbox.login(account))
         request = functions.updates.GetDifferenceRequest(1, datetime.now(UTC), 0)
         assert isinstance(await client(request), types.updates.DifferenceTooLong)
-        found = await client(_channel_difference(channel, 1))
+        found = await client(channel_difference(account, channel, 1))
         assert isinstance(found, types.updates.ChannelDifference)
 
     run_scenario(scenario, common_log_limit=4)
@@ -191,13 +192,7 @@ def test_dialogs_may_come_without_pts() -> None:
         client = await sandbox.client(sandbox.login(account))
         [dialog] = await client.get_dialogs()
         assert dialog.dialog.pts is None
-        found = await client(_channel_difference(channel, 1))
+        found = await client(channel_difference(account, channel, 1))
         assert found.dialog.pts is None
 
     run_scenario(scenario, rules=Strictness(dialogs_without_pts=True), log_limit=4)
-
-
-def _channel_difference(channel: Any, pts: int) -> Any:
-    return functions.updates.GetChannelDifferenceRequest(
-        types.InputChannel(channel.id, channel.hash), types.ChannelMessagesFilterEmpty(), pts, 100
-    )

@@ -27,28 +27,44 @@ async def outcomes(futures: list[asyncio.Future[Any]]) -> list[Any]:
     return await asyncio.gather(*futures, return_exceptions=True)
 
 
-def input_peer(peer: Account | Channel | Group) -> Any:
+def input_peer(viewer: Account, peer: Account | Channel | Group) -> Any:
+    """Return what an account names a peer by."""
     if isinstance(peer, Channel):
-        return types.InputPeerChannel(peer.id, peer.hash)
+        return types.InputPeerChannel(peer.id, peer.hash_for(viewer.id))
     if isinstance(peer, Group):
         return types.InputPeerChat(peer.id)
-    return types.InputPeerUser(peer.id, peer.hash)
+    return types.InputPeerUser(peer.id, peer.hash_for(viewer.id))
 
 
-def text(peer: Account | Channel | Group, message: str, random_id: int) -> Any:
+def input_channel(viewer: Account, channel: Channel) -> Any:
+    return types.InputChannel(channel.id, channel.hash_for(viewer.id))
+
+
+def text(viewer: Account, peer: Account | Channel | Group, message: str, random_id: int) -> Any:
     """Return a request that sends a text."""
-    return functions.messages.SendMessageRequest(input_peer(peer), message, random_id=random_id)
-
-
-def forward(source: Channel, to: Channel, ids: list[int], random_ids: list[int]) -> Any:
-    return functions.messages.ForwardMessagesRequest(
-        input_peer(source), ids, input_peer(to), random_id=random_ids
+    return functions.messages.SendMessageRequest(
+        input_peer(viewer, peer), message, random_id=random_id
     )
 
 
-def channel_difference(channel: Channel, pts: int, limit: int = 100) -> Any:
+def forward(
+    viewer: Account, source: Channel, to: Channel, ids: list[int], random_ids: list[int]
+) -> Any:
+    return functions.messages.ForwardMessagesRequest(
+        input_peer(viewer, source), ids, input_peer(viewer, to), random_id=random_ids
+    )
+
+
+def channel_difference(viewer: Account, channel: Channel, pts: int, limit: int = 100) -> Any:
     return functions.updates.GetChannelDifferenceRequest(
-        types.InputChannel(channel.id, channel.hash), types.ChannelMessagesFilterEmpty(), pts, limit
+        input_channel(viewer, channel), types.ChannelMessagesFilterEmpty(), pts, limit
+    )
+
+
+def messages_of(viewer: Account, channel: Channel, ids: list[int]) -> Any:
+    """Return a request for a channel's messages by id."""
+    return functions.channels.GetMessagesRequest(
+        input_channel(viewer, channel), [types.InputMessageID(it) for it in ids]
     )
 
 

@@ -16,8 +16,10 @@ from afx.sandbox.telegram.methods import (  # noqa: F401
     auth,
     chats,
     config,
+    members,
     messages,
     sending,
+    start,
     status,
     updates,
 )

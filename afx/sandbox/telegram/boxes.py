@@ -37,11 +37,26 @@ class Message:
     edited: int | None = None
     noforwards: bool = False
     """This message alone may not be forwarded."""
+    action: Any = None
+    """What a service message says, as TL."""
+    media: Any = None
+    """A photo or a document of the sandbox's files."""
+    grouped: int | None = None
+    """The album that it belongs to."""
+    twins: tuple[tuple[int, int], ...] = ()
+    """(account, message id) of each participant's copy, outside channels."""
+
+    @property
+    def names(self) -> set[int]:
+        """The marked ids of the peers that it speaks of."""
+        origin = {self.forwarded[0]} if self.forwarded else set()
+        return {self.chat, self.sender} | origin
 
     @property
     def is_short(self) -> bool:
         """Whether updateShortMessage can hold all of it."""
-        return self.forwarded is None and self.reply_to is None and not self.noforwards
+        others = (self.forwarded, self.reply_to, self.action, self.media)
+        return not self.noforwards and all(it is None for it in others)
 
 
 @dataclass(slots=True, frozen=True)

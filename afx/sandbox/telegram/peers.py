@@ -7,6 +7,7 @@ minus its id, a channel by ``-(10**12 + id)``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -16,9 +17,13 @@ from afx.sandbox.telegram.srp import Verifier
 CHANNEL_BASE = 1_000_000_000_000
 
 
-def access_hash(kind: str, number: int) -> int:
-    """Return the access hash of a peer: fixed, and not to be guessed by chance."""
-    digest = blake2b(f"{kind}:{number}".encode(), digest_size=8).digest()
+@lru_cache(maxsize=100_000)
+def access_hash(kind: str, number: int, viewer: int) -> int:
+    """Return the access hash of a peer for one account: each account has its own.
+
+    Source: core.telegram.org/api/peers.
+    """
+    digest = blake2b(f"{kind}:{number}:{viewer}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 
@@ -38,7 +43,8 @@ class Account:
     first_name: str
     username: str
     box: Box
-    hash: int = field(init=False)
+    usernames: list[str] = field(default_factory=list)
+    """Its further usernames."""
     dialogs: dict[int, None] = field(default_factory=dict)
     sent: dict[tuple[int, int], Sent] = field(default_factory=dict)
     """(chat, random_id) → what that call has made; they do not expire (api/updates)."""
@@ -51,8 +57,9 @@ class Account:
     password: Verifier | None = None
     """Of two-step verification, if it is on."""
 
-    def __post_init__(self) -> None:
-        self.hash = access_hash("user", self.id)
+    def hash_for(self, viewer: int) -> int:
+        """Return the access hash by which an account names this one."""
+        return access_hash("user", self.id, viewer)
 
 
 @dataclass(slots=True, eq=False)
@@ -74,10 +81,22 @@ class Channel:
     """Members who are not the creator wait so long between two sends."""
     last_sends: dict[int, float] = field(default_factory=dict)
     """Account → monotonic seconds of its last send, in slow mode."""
-    hash: int = field(init=False)
+    usernames: list[str] = field(default_factory=list)
+    """Its further usernames."""
+    banned: set[int] = field(default_factory=set)
+    """Who was removed, and may not come back."""
+    muted: set[int] = field(default_factory=set)
+    """Members who may not send."""
+    migrated_from: int = 0
+    """The basic group that became this supergroup."""
 
-    def __post_init__(self) -> None:
-        self.hash = access_hash("channel", self.id)
+    def hash_for(self, viewer: int) -> int:
+        """Return the access hash by which an account names this channel."""
+        return access_hash("channel", self.id, viewer)
+
+    def is_readable(self, account: int) -> bool:
+        """Return whether an account may read it: members do, and anyone what is public."""
+        return account in self.members or (bool(self.username) and account not in self.banned)
 
     @property
     def marked(self) -> int:
@@ -94,6 +113,8 @@ class Group:
     creator: int
     date: int
     members: set[int] = field(default_factory=set)
+    migrated_to: int = 0
+    """The supergroup that it has become."""
 
     @property
     def marked(self) -> int:

@@ -134,6 +134,9 @@ class World:
             message = self._append(account.box, chat, sender.id, text, **fields, **own)
             account.dialogs[chat] = None
             copies.append((account, message, account.box.record("new", (message.id,))))
+        twins = tuple((account.id, message.id) for account, message, _ in copies)
+        for _, message, _ in copies:
+            message.twins = twins
         return copies
 
     def edit(self, box: Box, message: Message, text: str, entities: list[Any]) -> Event:

@@ -9,6 +9,9 @@ from telethon.tl import functions, types
 
 from afx.sandbox.telegram.methods.call import Call, method
 
+EDIT_SECONDS = 172_800
+"""How long a message may be edited after it was sent."""
+
 
 @method(functions.help.GetConfigRequest, login=False)
 def get_config(call: Call, request: Any) -> Any:
@@ -27,7 +30,7 @@ def get_config(call: Call, request: Any) -> Any:
         "notify_default_delay_ms": 1_500,
         "push_chat_period_ms": 60_000,
         "push_chat_limit": 2,
-        "edit_time_limit": 172_800,
+        "edit_time_limit": EDIT_SECONDS,
         "revoke_time_limit": 2**31 - 1,
         "revoke_pm_time_limit": 2**31 - 1,
         "rating_e_decay": 2_419_200,

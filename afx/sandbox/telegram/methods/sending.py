@@ -66,8 +66,7 @@ def forward_messages(call: Call, request: Any) -> Any:
     source = call.peer(request.from_peer)
     target = call.peer(request.to_peer)
     if isinstance(source, Channel):
-        if call.me.id not in source.members:
-            raise RpcError(400, "CHANNEL_PRIVATE")
+        call.readable(source)
         if source.noforwards:
             raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
     box = source.box if isinstance(source, Channel) else call.me.box
@@ -119,10 +118,11 @@ def _check_schedule(date: datetime | None) -> None:
 def _check(call: Call, peer: Peer, random_ids: list[int]) -> None:
     me = call.me
     if isinstance(peer, Channel):
-        if me.id not in peer.members:
-            raise RpcError(400, "CHANNEL_PRIVATE")
+        call.readable(peer)
         if me.id not in peer.posters:
             raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
+        if me.id in peer.muted:
+            raise RpcError(400, "USER_BANNED_IN_CHANNEL")
     chat = _chat(peer)
     if error := call.telegram.trouble.flood_error(me.id, chat):
         raise RpcError(420, error)

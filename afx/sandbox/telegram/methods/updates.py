@@ -71,8 +71,7 @@ def get_channel_difference(call: Call, request: Any) -> Any:
     Source: core.telegram.org/method/updates.getChannelDifference.
     """
     channel, me = call.channel(request.channel), call.me
-    if me.id not in channel.members:
-        raise RpcError(400, "CHANNEL_PRIVATE")
+    call.readable(channel)
     box = channel.box
     _check_pts(call, box, request.pts)
     limit = max(1, min(request.limit, _SLICE))
