@@ -81,6 +81,13 @@ def forget_sessions(sandbox: Sandbox, account: int = 0) -> int:
 
 
 @call
+def expire_files(sandbox: Sandbox) -> bool:
+    """Let every file reference that was given out expire."""
+    sandbox.server.world.files.expire()
+    return True
+
+
+@call
 def rotate_salts(sandbox: Sandbox, account: int = 0) -> int:
     """Replace server salts (0: of every account); the old ones are refused at once."""
     keys = [it for it in sandbox.server.keys.values() if account in (0, it.account_id)]

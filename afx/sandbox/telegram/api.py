@@ -16,6 +16,7 @@ from afx.sandbox.telegram.methods import (  # noqa: F401
     auth,
     chats,
     config,
+    media,
     members,
     messages,
     sending,
@@ -112,7 +113,7 @@ def _run(handler: Handler, call: Call, request: Any) -> bytes:
 
 
 def _run_later(seconds: float, handler: Handler, call: Call, request: Any) -> Later:
-    release = sending.reserve(call, request) if hasattr(request, "random_id") else None
+    release = sending.reserve(call, request) if _makes_messages(request) else None
 
     def finish() -> bytes:
         if release:
@@ -120,6 +121,10 @@ def _run_later(seconds: float, handler: Handler, call: Call, request: Any) -> La
         return _run(handler, call, request)
 
     return Later(seconds, finish)
+
+
+def _makes_messages(request: Any) -> bool:
+    return hasattr(request, "random_id") or hasattr(request, "multi_media")
 
 
 def _name(request: Any) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal
 
+from afx.sandbox.telegram.files import File
+
 EventKind = Literal["new", "edit", "delete"]
 _by_pts = attrgetter("pts")
 _TRIM = 1000
@@ -39,8 +41,7 @@ class Message:
     """This message alone may not be forwarded."""
     action: Any = None
     """What a service message says, as TL."""
-    media: Any = None
-    """A photo or a document of the sandbox's files."""
+    media: File | None = None
     grouped: int | None = None
     """The album that it belongs to."""
     twins: tuple[tuple[int, int], ...] = ()

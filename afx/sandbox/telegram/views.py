@@ -157,6 +157,8 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         fwd_from=forwarded,
         reply_to=types.MessageReplyHeader(reply_to_msg_id=it.reply_to) if it.reply_to else None,
         entities=it.entities,
+        media=it.media.view() if it.media else None,
+        grouped_id=it.grouped,
         edit_date=datetime.fromtimestamp(it.edited, UTC) if it.edited else None,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from afx.sandbox.telegram.boxes import Box, Event, Message
+from afx.sandbox.telegram.files import Files
 from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Peer
 
 CHANNEL_LOG, COMMON_LOG = 100_000, 5_000_000
@@ -25,6 +26,7 @@ class World:
         self.groups: dict[int, Group] = {}
         self.usernames: dict[str, Peer] = {}
         self.phones: dict[str, Account] = {}
+        self.files = Files()
         self.posted = 0
         """Messages without a random_id: the control channel wrote them, not a client."""
         self.sent = 0

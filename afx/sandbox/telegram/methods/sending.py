@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -26,17 +27,17 @@ def send_message(call: Call, request: Any) -> Any:
 
     Source: core.telegram.org/method/messages.sendMessage.
     """
-    _check_schedule(request.schedule_date)
+    check_schedule(request.schedule_date)
     peer = call.peer(request.peer)
     if not request.message.strip():
         raise RpcError(400, "MESSAGE_EMPTY")
     if len(request.message) > _MAX_TEXT:
         raise RpcError(400, "MESSAGE_TOO_LONG")
-    _check(call, peer, [request.random_id])
-    if original := call.me.sent.get((_chat(peer), request.random_id)):
-        return _answer(call, peer, [(*original, request.random_id)])
+    check(call, peer, [request.random_id])
+    if original := call.me.sent.get((chat_of(peer), request.random_id)):
+        return answer(call, peer, [(*original, request.random_id)])
     reply_to = getattr(request.reply_to, "reply_to_msg_id", None)
-    message, event = _deliver(
+    message, event = deliver(
         call,
         peer,
         request.message,
@@ -53,7 +54,7 @@ def send_message(call: Call, request: Any) -> Any:
             out=True,
             entities=message.entities,
         )
-    return _answer(call, peer, [(message, event, request.random_id)])
+    return answer(call, peer, [(message, event, request.random_id)])
 
 
 @method(functions.messages.ForwardMessagesRequest)
@@ -62,7 +63,7 @@ def forward_messages(call: Call, request: Any) -> Any:
 
     Source: core.telegram.org/method/messages.forwardMessages.
     """
-    _check_schedule(request.schedule_date)
+    check_schedule(request.schedule_date)
     source = call.peer(request.from_peer)
     target = call.peer(request.to_peer)
     if isinstance(source, Channel):
@@ -85,10 +86,11 @@ def forward_messages(call: Call, request: Any) -> Any:
     free = [it for it in found if not it[0].noforwards]
     if not free:
         raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
-    _check(call, target, request.random_id)
+    check(call, target, request.random_id)
     done = []
+    albums: dict[int, int] = {}
     for original, random_id in free:
-        if first := call.me.sent.get((_chat(target), random_id)):
+        if first := call.me.sent.get((chat_of(target), random_id)):
             done.append((*first, random_id))
             continue
         origin = None
@@ -99,14 +101,28 @@ def forward_messages(call: Call, request: Any) -> Any:
                 original.id,
                 original.date,
             )
-        message, event = _deliver(
-            call, target, original.text, random_id, entities=original.entities, forwarded=origin
+        message, event = deliver(
+            call,
+            target,
+            original.text,
+            random_id,
+            entities=original.entities,
+            forwarded=origin,
+            media=original.media,
+            grouped=_new_album(original, albums),
         )
         done.append((message, event, random_id))
-    return _answer(call, target, done)
+    return answer(call, target, done)
 
 
-def _check_schedule(date: datetime | None) -> None:
+def _new_album(original: Message, albums: dict[int, int]) -> int | None:
+    """Return the album of a copy: those of one album are together again."""
+    if original.grouped is None:
+        return None
+    return albums.setdefault(original.grouped, secrets.randbits(62))
+
+
+def check_schedule(date: datetime | None) -> None:
     """Refuse what must be sent later: the sandbox has no schedule queue.
 
     What is due within 10 s is sent at once (core.telegram.org/api/scheduled-messages).
@@ -115,7 +131,8 @@ def _check_schedule(date: datetime | None) -> None:
         raise RpcError(400, "SCHEDULE_DATE_INVALID")
 
 
-def _check(call: Call, peer: Peer, random_ids: list[int]) -> None:
+def check(call: Call, peer: Peer, random_ids: list[int]) -> None:
+    """Refuse a send that the account may not make now."""
     me = call.me
     if isinstance(peer, Channel):
         call.readable(peer)
@@ -123,7 +140,7 @@ def _check(call: Call, peer: Peer, random_ids: list[int]) -> None:
             raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
         if me.id in peer.muted:
             raise RpcError(400, "USER_BANNED_IN_CHANNEL")
-    chat = _chat(peer)
+    chat = chat_of(peer)
     if error := call.telegram.trouble.flood_error(me.id, chat):
         raise RpcError(420, error)
     if isinstance(peer, Channel) and peer.slow_mode_seconds:
@@ -152,7 +169,9 @@ def reserve(call: Call, request: Any) -> Callable[[], None]:
     A repeat of it is refused meanwhile (api/updates, random_id).
     """
     tl_peer = getattr(request, "to_peer", None) or request.peer
-    ids = request.random_id if isinstance(request.random_id, list) else [request.random_id]
+    album = getattr(request, "multi_media", None)
+    own = [it.random_id for it in album] if album else request.random_id
+    ids = own if isinstance(own, list) else [own]
     sending = call.me.sending
     keys = {(views.marked(tl_peer, call.me.id), it) for it in ids} - sending
     sending |= keys
@@ -163,13 +182,15 @@ def reserve(call: Call, request: Any) -> Callable[[], None]:
     return release
 
 
-def _chat(peer: Peer) -> int:
+def chat_of(peer: Peer) -> int:
+    """Return the marked id of a peer."""
     return peer.id if isinstance(peer, Account) else peer.marked
 
 
-def _deliver(
+def deliver(
     call: Call, peer: Peer, text: str, random_id: int, **fields: Any
 ) -> tuple[Message, Event]:
+    """Make a message, push it, and return it as the sender sees it."""
     me, world, pushes = call.me, call.world, call.pushes
     if isinstance(peer, Channel):
         message, event = world.post(peer, me.id, text, random_id=random_id, **fields)
@@ -184,7 +205,8 @@ def _deliver(
     return message, event
 
 
-def _answer(call: Call, peer: Peer, done: list[tuple[Message, Event, int]]) -> Any:
+def answer(call: Call, peer: Peer, done: list[tuple[Message, Event, int]]) -> Any:
+    """Return the sender's own updates: each message with the random_id that made it."""
     channel = peer if isinstance(peer, Channel) else None
     box = channel.box if channel else call.me.box
     them: list[Any] = [types.UpdateMessageID(it.id, random_id) for it, _, random_id in done]
