@@ -22,6 +22,9 @@ class Strictness:
     """A new connection of the same MTProto session gets what was not acknowledged."""
     other_layers_refused: bool = True
     """A layer that is not spoken here is refused (CONNECTION_LAYER_INVALID)."""
+    media_connections_allowed: bool = False
+    """A second connection of a login that only transfers files revokes nothing, as in a
+    media data centre (api/errors, AUTH_KEY_DUPLICATED); otherwise any second one does."""
     history_bounded: bool = False
     """messages.getHistory of a channel reaches no further back than its log."""
     hashes_per_account: bool = True

@@ -34,6 +34,7 @@ class Connection(asyncio.Protocol):
         "_handshake",
         "_transport",
         "closed",
+        "is_main",
         "key",
         "opened_at",
         "session",
@@ -51,10 +52,16 @@ class Connection(asyncio.Protocol):
         self._flush_due = False
         self.key: AuthKey | None = None
         self.session: Session | None = None
+        self.is_main = False
         self.opened_at = 0.0
         self.subscribed = False
         self.superseded_at: float | None = None
         self.closed = False
+
+    @property
+    def is_live_main(self) -> bool:
+        """Whether it is open, and used for more than files."""
+        return self.is_main and not self.closed
 
     # --- asyncio.Protocol -------------------------------------------------
 

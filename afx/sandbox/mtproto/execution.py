@@ -137,6 +137,8 @@ def _execute(connection: Line, session: Session, msg_id: int, inner: service.Unw
     def call() -> Answer:
         if key.revoked:
             raise RpcError(406, "AUTH_KEY_DUPLICATED")
+        if not (connection.is_main or service.is_for_files(inner)):
+            connection.wire.registry.used_for_api(connection)
         result = connection.wire.call(connection, inner.request)
         if inner.wants_updates and not connection.subscribed:
             connection.wire.registry.subscribe(connection)

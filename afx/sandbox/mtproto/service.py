@@ -93,6 +93,13 @@ def unwrap(request: Any, key: AuthKey, rules: Strictness) -> Unwrapped:
     return Unwrapped(request, after, wants_updates)
 
 
+def is_for_files(inner: Unwrapped) -> bool:
+    """Return whether a request may come on a connection that only transfers files."""
+    if not inner.wants_updates or isinstance(inner.request, functions.help.GetConfigRequest):
+        return True
+    return type(inner.request).__module__.endswith(".upload")
+
+
 def _states(session: Session, msg_id: int, msg_ids: list[int]) -> bytes:
     info = bytes(session.incoming.state(it) for it in msg_ids[:_MOST_IDS])
     return bytes(types.MsgsStateInfo(msg_id, info))

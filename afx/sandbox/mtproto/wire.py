@@ -19,6 +19,7 @@ class Line(Protocol):
     wire: Wire
     key: AuthKey | None
     subscribed: bool
+    is_main: bool
 
     def flush(self) -> None:
         """Write all that is queued."""
@@ -54,6 +55,9 @@ class Registry(Protocol):
 
     def bind(self, connection: Any) -> None:
         """A connection uses its key from now on."""
+
+    def used_for_api(self, connection: Any) -> None:
+        """A connection is used for more than files."""
 
     def used_while_superseded(self, connection: Any) -> None:
         """A connection was used although a newer one has the same key."""
