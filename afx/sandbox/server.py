@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from afx.sandbox.answers import Answer
@@ -51,11 +52,13 @@ class SandboxServer:
                 trouble=self.faults,
                 presence=self.connections,
                 strictness=self.rules,
-                address=lambda: (self.host, self.port),
+                addresses=lambda: {2: (self.host, self.port), 4: (self.host, self.second_port)},
             ),
             self.faults,
         )
-        self._listener: asyncio.Server | None = None
+        self.second_port = 0
+        """Where data centre 4 listens."""
+        self._listeners: list[asyncio.Server] = []
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; ``port`` 0 takes a free one, which is then in ``port``."""
@@ -69,15 +72,17 @@ class SandboxServer:
             call=self._call,
             rules=self.rules,
         )
-        self._listener = await loop.create_server(
-            lambda: Connection(wire), host, port, backlog=4096
-        )
-        self.host, self.port = self._listener.sockets[0].getsockname()[:2]
+        first = await loop.create_server(lambda: Connection(wire), host, port, backlog=4096)
+        other = replace(wire, data_centre=4)
+        second = await loop.create_server(lambda: Connection(other), host, 0)
+        self._listeners = [first, second]
+        self.host, self.port = first.sockets[0].getsockname()[:2]
+        self.second_port = second.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Stop listening, and close all connections."""
-        if self._listener:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self.connections):
             connection.abort()
 

@@ -71,6 +71,7 @@ async def running_sandbox(**options: Any) -> AsyncIterator[SandboxHarness]:
     server = SandboxServer(**options)
     await server.start()
     rsa.add_key(server.rsa.public_pem.decode(), old=False)
+    TelegramClient._config = None  # Telethon would take another sandbox's data centres
     sandbox = SandboxHarness(server)
     try:
         yield sandbox

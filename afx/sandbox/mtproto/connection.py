@@ -59,6 +59,11 @@ class Connection(asyncio.Protocol):
         self.closed = False
 
     @property
+    def data_centre(self) -> int:
+        """The number of the data centre that the client has connected to."""
+        return self.wire.data_centre
+
+    @property
     def is_live_main(self) -> bool:
         """Whether it is open, and used for more than files."""
         return self.is_main and not self.closed

@@ -79,3 +79,5 @@ class Wire:
     call: Callable[[Any, Any], Answer]
     """Answers a request of the API; raises RpcError to refuse it."""
     rules: Strictness
+    data_centre: int = 2
+    """The number of the data centre whose address was connected to."""

@@ -19,7 +19,6 @@ from afx.sandbox.errors import RpcError
 
 _PART_BYTES = 512 * 1024
 _MOST_PARTS = 4000
-_DATA_CENTRE = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +31,8 @@ class File:
     mime_type: str
     attributes: list[Any]
     is_photo: bool
+    data_centre: int = 2
+    """Where it is stored."""
     access_hash: int = field(default_factory=lambda: secrets.randbits(63))
     date: int = field(default_factory=lambda: int(time.time()))
 
@@ -46,10 +47,10 @@ class File:
         known = (self.id, self.access_hash, self.reference, date)
         if self.is_photo:
             size = types.PhotoSize("x", 100, 100, len(self.data))
-            return types.MessageMediaPhoto(photo=types.Photo(*known, [size], _DATA_CENTRE))
+            return types.MessageMediaPhoto(photo=types.Photo(*known, [size], self.data_centre))
         return types.MessageMediaDocument(
             document=types.Document(
-                *known, self.mime_type, len(self.data), _DATA_CENTRE, self.attributes
+                *known, self.mime_type, len(self.data), self.data_centre, self.attributes
             )
         )
 

@@ -52,6 +52,8 @@ class Account:
     """(chat, random_id) of calls that are running."""
     missed_channels: set[int] = field(default_factory=set)
     """Channels with events that were pushed to no live connection."""
+    data_centre: int = 2
+    """Where it signs in."""
     seq: int = 0
     """The number of the last push that was numbered (api/updates, seq)."""
     password: Verifier | None = None

@@ -19,6 +19,10 @@ from afx.sandbox.telegram.world import World
 class Client(Protocol):
     """A connection, as far as the Telegram behind it needs to know it."""
 
+    @property
+    def data_centre(self) -> int:
+        """The number of the data centre that the client has connected to."""
+
     def push(self, body: bytes) -> None:
         """Send a message that answers nothing."""
 

@@ -63,8 +63,8 @@ class Telegram:
     trouble: Trouble
     presence: Presence
     strictness: Strictness
-    address: Callable[[], tuple[str, int]]
-    """Returns host and port of the one data centre."""
+    addresses: Callable[[], dict[int, tuple[str, int]]]
+    """Returns the host and port of each data centre, by its number."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -15,9 +15,9 @@ EDIT_SECONDS = 172_800
 
 @method(functions.help.GetConfigRequest, login=False)
 def get_config(call: Call, request: Any) -> Any:
-    """The sandbox is the one data centre that it names."""
+    """The two data centres are one sandbox."""
     now = datetime.now(UTC)
-    option = types.DcOption(2, *call.telegram.address())
+    options = [types.DcOption(dc, *address) for dc, address in call.telegram.addresses().items()]
     limits = {
         "chat_size_max": 200,
         "megagroup_size_max": 200_000,
@@ -47,8 +47,8 @@ def get_config(call: Call, request: Any) -> Any:
         date=now,
         expires=now + timedelta(hours=1),
         test_mode=False,
-        this_dc=2,
-        dc_options=[option],
+        this_dc=call.client.data_centre,
+        dc_options=options,
         dc_txt_domain_name="",
         me_url_prefix="https://t.me/",
         webfile_dc_id=2,
@@ -58,5 +58,6 @@ def get_config(call: Call, request: Any) -> Any:
 
 @method(functions.help.GetNearestDcRequest, login=False)
 def get_nearest_dc(call: Call, request: Any) -> Any:
-    """There is one data centre."""
-    return types.NearestDc("XX", 2, 2)
+    """The one that was connected to is as near as any."""
+    here = call.client.data_centre
+    return types.NearestDc("XX", here, here)

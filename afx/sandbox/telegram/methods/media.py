@@ -36,6 +36,8 @@ def get_file(call: Call, request: Any) -> Any:
     if request.offset < 0:
         raise RpcError(400, "OFFSET_INVALID")
     file = call.world.files.find(request.location)
+    if file.data_centre != call.client.data_centre:
+        raise RpcError(303, f"FILE_MIGRATE_{file.data_centre}")
     piece = file.data[request.offset : request.offset + request.limit]
     return types.upload.File(types.storage.FileUnknown(), file.date, piece)
 
