@@ -171,7 +171,7 @@ class Forwarder:
         ticket.open -= 1
         copy = outcome.copy
         if outcome.result == "known":
-            copy = self._announced.pop(delivery.random_id, 0)
+            copy = copy or self._announced.pop(delivery.random_id, 0)
         if outcome.result == "refused":
             self._owner.trouble(
                 TroubleReason.MESSAGE_REFUSED,
