@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_module
 
-from afx.cluster import keys, reports, witness
+from afx.cluster import keys, report_stream, witness
 from afx.cluster.registry import Identity, Metrics, Registry
-from afx.config import Settings
 from afx.node.death_watcher import DeathWatcher
 
 IDLE = Metrics(1, 1000, 2000, 0.1, 0, 0, 0)
@@ -33,9 +32,9 @@ def register(redis: redis_module.Redis, name: str, pid: int) -> None:
 
 
 @pytest.fixture
-def watcher(redis_url: str, redis: redis_module.Redis) -> Iterator[DeathWatcher]:
+def watcher(redis: redis_module.Redis) -> Iterator[DeathWatcher]:
     register(redis, "w1", os.getpid())
-    watching = DeathWatcher(redis_url, "w1", Settings())
+    watching = DeathWatcher(redis, "w1")
     yield watching
     watching.close()
 
@@ -54,10 +53,12 @@ def test_a_malformed_record_hides_no_death_of_another_node(
         redis.hset(keys.worker("bad"), mapping={"processes": "x:y,", "seq": "?"})
     victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     register(redis, "w2", victim.pid)
+    watcher.watch()
     victim.communicate(b"\n", timeout=20)
     until = time.monotonic() + 20
     while not redis.xlen(keys.REPORTS):
+        watcher.watch()
         assert time.monotonic() < until
         time.sleep(0.02)
-    [report] = reports.read(redis, "0", block_seconds=1).reports
+    [report] = report_stream.read(redis, "0", block_seconds=1).reports
     assert (report.kind, report.node) == ("died", "w2")

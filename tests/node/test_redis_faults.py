@@ -14,7 +14,7 @@ from support.hosts import SESSION, HostBench, host_on
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import say, texts
 
-from afx.cluster import keys, reports
+from afx.cluster import keys, report_stream
 from afx.cluster.connection import connect, connect_async
 from afx.cluster.redis_faults import RedisFault, error_code, fault_of
 from afx.lab import redis_troubles
@@ -95,7 +95,7 @@ def test_a_session_forwards_on_while_redis_refuses_and_all_is_stored_later(
         await asyncio.to_thread(mend)
         await until(lambda: not bench.host.reports.waiting)
         await until(lambda: bench.redis.hget(keys.cursor(SESSION), f"channel:{source.id}") == "3")
-        kinds = [it.kind for it in reports.read(bench.redis, "0", block_seconds=1).reports]
+        kinds = [it.kind for it in report_stream.read(bench.redis, "0", block_seconds=1).reports]
         assert kinds == ["running", "trouble"]
         assert bench.redis.hlen(keys.links(SESSION, source.marked, 1)) == 2
 
@@ -108,6 +108,7 @@ def test_a_session_that_is_ordered_to_start_waits_for_redis_and_does_not_fail(
 ) -> None:
     async def scenario(bench: HostBench, running: asyncio.Task[None]) -> None:
         bench.assign(5)
+        bench.publish(5)
         mend = await asyncio.to_thread(FAULTS[fault], server)
         await bench.host.order_start(1, [(SESSION, 5)])
         work = "load" if fault is RedisFault.BUSY else "commit"
@@ -116,7 +117,7 @@ def test_a_session_that_is_ordered_to_start_waits_for_redis_and_does_not_fail(
         await asyncio.to_thread(mend)
         await until(lambda: not bench.host._residents.starting)
         await until(lambda: bench.redis.xlen(keys.REPORTS))
-        [report] = reports.read(bench.redis, "0", block_seconds=1).reports
+        [report] = report_stream.read(bench.redis, "0", block_seconds=1).reports
         assert report.kind == "running"
 
     scenario_on(server, home, scenario)
@@ -137,7 +138,9 @@ def test_a_host_that_ends_keeps_its_reports_until_redis_takes_them(
             assert not running.done()
             mend()
             await running
-            kinds = [it.kind for it in reports.read(bench.redis, "0", block_seconds=1).reports]
+            kinds = [
+                it.kind for it in report_stream.read(bench.redis, "0", block_seconds=1).reports
+            ]
             assert kinds == ["running", "stopped"]
 
     run_scenario(main)
@@ -155,7 +158,7 @@ def test_the_progress_of_a_session_whose_key_is_malformed_delays_no_other(
         say(bench.sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
         await until(lambda: bench.redis.xlen(keys.REPORTS) == 2)
-        [_, trouble] = reports.read(bench.redis, "0", block_seconds=1).reports
+        [_, trouble] = report_stream.read(bench.redis, "0", block_seconds=1).reports
         assert trouble.reason is TroubleReason.STATE_MALFORMED  # type: ignore[union-attr]
         assert bench.host.redis_trouble.fault_in("commit") is None
         bench.redis.delete(keys.cursor(SESSION))
