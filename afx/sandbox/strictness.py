@@ -25,7 +25,7 @@ class Strictness:
     media_connections_allowed: bool = False
     """A second connection of a login that only transfers files revokes nothing, as in a
     media data centre (api/errors, AUTH_KEY_DUPLICATED); otherwise any second one does."""
-    history_bounded: bool = False
+    history_bounded: bool = True
     """messages.getHistory of a channel reaches no further back than its log."""
     hashes_per_account: bool = True
     """An access hash is of use to the account that it was given to alone (api/peers)."""

@@ -38,7 +38,7 @@ def test_each_switch_is_documented(name: str) -> None:
 
 
 def test_a_switch_that_is_off_by_default_is_listed_with_its_reason() -> None:
-    _, _, listed = TEXT.partition("## Not yet the default")
+    _, _, listed = TEXT.partition("## Off by default")
     off = [it.name for it in fields(Strictness) if not it.default]
     assert off
     assert [it for it in off if f"`{it}`" not in listed] == []
