@@ -95,6 +95,7 @@ class UpdateReader:
         "_tasks",
         "account",
         "channels",
+        "received",
     )
 
     def __init__(self, client: AccountClient, peers: Peers, sink: Sink, owner: Owner) -> None:
@@ -107,6 +108,8 @@ class UpdateReader:
         self._qts = 0
         self._date = _EPOCH
         self._settled = (0, 0)
+        self.received = 0
+        """How many packets of updates have arrived."""
         # Until they have a position and are up to date, boxes only collect.
         self.account = Box(0, 0, 0, syncing=True)
         self.channels: dict[int, Box] = {}
@@ -135,6 +138,7 @@ class UpdateReader:
 
         What cannot be handled is reported, and asked for again as a difference.
         """
+        self.received += 1
         try:
             self._dispatch(update)
         except Exception as error:
@@ -161,6 +165,12 @@ class UpdateReader:
             self._offer(self.account, update.pts, update.pts_count, None, True)
         elif isinstance(update, types.UpdatesTooLong):
             self.sync_later(self.account)
+            return
+        elif isinstance(update, types.NewSessionCreated):
+            # What was pushed to the session before it may be lost
+            # (mtproto/service_messages, "New Session Creation Notification").
+            for box in self.boxes():
+                self.sync_later(box)
             return
         else:
             return
