@@ -48,6 +48,8 @@ class Outcome:
     copy: int = 0
     seconds: float = 0.0
     reason: str = ""
+    whole_account: bool = False
+    """The wait is for all destinations."""
 
 
 async def send(
@@ -178,7 +180,7 @@ def _failed(error: errors.RPCError, size: int) -> Outcome:
         return Outcome("wait", seconds=max(1.0, float(seconds)), reason=name)
     if isinstance(error, errors.PeerFloodError):
         # Telegram takes it for spam, for a time that it does not tell.
-        return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name)
+        return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name, whole_account=True)
     if name in _NOT_EXECUTED:
         return Outcome("again", reason=name)
     if isinstance(error, _REFUSED):
