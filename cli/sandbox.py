@@ -38,7 +38,10 @@ def _started(home: Path, address: dict[str, Any]) -> None:
     print(
         f"the sandbox listens on {address['host']}:{address['port']}; home {home}\n"
         "stop it with Ctrl-C or 'afx sandbox stop'; next: 'afx up' runs a cluster with it,\n"
-        "'afx sandbox account --session main --user NAME' adds an account as a session",
+        "'afx sandbox account --session main --user NAME' adds an account as a session\n\n"
+        "For other clients: data centre 2, api_id and api_hash of any value, and this key\n"
+        f"with the fingerprint {address['fingerprint']} (n and e: 'afx sandbox start --json'):\n"
+        f"{address['public_key']}",
         flush=True,
     )
 
@@ -273,6 +276,67 @@ def refuse(
 ) -> None:
     """Refuse new connections."""
     _call("refuse", on=not off)
+
+
+@app.command()
+def fault(
+    message: Annotated[str, typer.Argument(help="Telegram's name of the error.")] = "",
+    code: Annotated[int, typer.Option("--code", help="Its code.")] = 500,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="refuse, fail_after, no_answer, lose_session, slow or transport.",
+        ),
+    ] = "refuse",
+    method: Annotated[str, typer.Option("--method", help="For example messages.sendMessage.")] = "",
+    chat: Annotated[int, typer.Option("--chat", help="0: every chat.")] = 0,
+    account: Annotated[int, typer.Option("--account", help="0: every account.")] = 0,
+    count: Annotated[int, typer.Option("--count", help="So many requests; 0: all.")] = 1,
+    seconds: Annotated[float, typer.Option("--seconds", help="How slow, with --kind slow.")] = 0,
+    clear: Annotated[bool, typer.Option("--clear", help="End all faults and mischief.")] = False,
+) -> None:
+    """Let requests fail: the next ones that match are refused, or lose their answer.
+
+    Example:  afx sandbox fault CHAT_WRITE_FORBIDDEN --code 403 --method messages.sendMessage
+    """
+    if clear:
+        _call("no_faults")
+        return
+    values = {"message": message, "code": code, "method": method, "chat": chat}
+    found = _call("fault", kind=kind, account=account, count=count, seconds=seconds, **values)
+    output.print_json(found)
+
+
+@app.command()
+def mischief(
+    share: Annotated[
+        list[str] | None,
+        typer.Argument(help="KIND=SHARE, for example omitted=0.05; none: end it."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed does the same.")] = 0,
+) -> None:
+    """Omit, delay, double or reorder pushes, lose answers, let replicas lag, by chance.
+
+    Kinds: omitted, doubled, late, too_long, short, combined, empty, lost_answers,
+    failed_answers, lost_sessions, lagging, shuffled.
+
+    Example:  afx sandbox mischief omitted=0.05 doubled=0.05 late=0.1 --seed 7
+    """
+    output.print_json(_call("mischief", seed=seed, **dict(_share(it) for it in share or [])))
+
+
+def _share(text: str) -> tuple[str, float]:
+    from afx.errors import UsageError
+
+    name, _, value = text.partition("=")
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"'{text}' gives no share; write KIND=SHARE, from 0 to 1.")
+    return name, share
 
 
 def _chat(text: str) -> int:

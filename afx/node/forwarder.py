@@ -67,6 +67,7 @@ class Forwarder:
         "_guard",
         "_lanes",
         "_links",
+        "_not_before",
         "_owner",
         "_pauses",
         "_peers",
@@ -82,6 +83,8 @@ class Forwarder:
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
+        self._not_before = 0.0
+        """The loop's time until which Telegram wants no sends of the account."""
         self._announced: dict[int, int] = {}
         """random_id → message id of sends whose answers may have been lost."""
 
@@ -160,6 +163,8 @@ class Forwarder:
         lane = self._lanes.get(destination)
         if lane is None:
             lane = self._lanes[destination] = Lane(self._client, self._peers, self)
+            if (left := self._not_before - asyncio.get_running_loop().time()) > 0:
+                lane.wait(left)
             if self._pauses:
                 lane.pause()
         return lane
@@ -171,7 +176,7 @@ class Forwarder:
         ticket.open -= 1
         copy = outcome.copy
         if outcome.result == "known":
-            copy = self._announced.pop(delivery.random_id, 0)
+            copy = copy or self._announced.pop(delivery.random_id, 0)
         if outcome.result == "refused":
             self._owner.trouble(
                 TroubleReason.MESSAGE_REFUSED,
@@ -191,6 +196,18 @@ class Forwarder:
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
         self._owner.lost(error)
+
+    def wait_all(self, seconds: float, reason: str) -> None:
+        """Let all lanes wait, those to come too; reported once for all."""
+        loop = asyncio.get_running_loop()
+        if self._not_before <= loop.time():
+            self._owner.trouble(
+                TroubleReason.SEND_FAILED,
+                f"Telegram takes no sends of this account for now: {reason}",
+            )
+        self._not_before = loop.time() + seconds
+        for lane in self._lanes.values():
+            lane.wait(seconds)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """A lane is hindered."""

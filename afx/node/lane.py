@@ -39,6 +39,9 @@ class LaneOwner(Protocol):
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the lane."""
 
+    def wait_all(self, seconds: float, reason: str) -> None:
+        """Telegram wants no sends of the account for a time, to any destination."""
+
 
 class Lane:
     """Sends its deliveries one batch after another, in order.
@@ -114,7 +117,7 @@ class Lane:
         if not self._queue or self._task or self._paused or self._timer:
             return
         loop = asyncio.get_running_loop()
-        if self._not_before and self._not_before > loop.time():
+        if self._not_before > loop.time():
             self._timer = loop.call_at(self._not_before, self._waited)
             return
         self._task = loop.create_task(self._run())
@@ -141,7 +144,8 @@ class Lane:
 
     async def _run(self) -> None:
         singly = False
-        while self._queue and not self._paused:
+        loop = asyncio.get_running_loop()
+        while self._queue and not self._paused and self._not_before <= loop.time():
             batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
             outcomes = await send(
                 self._client,
@@ -154,7 +158,10 @@ class Lane:
                 zip(batch, outcomes, strict=True)
             ):
                 if outcome.result == "wait":
-                    self._wait(outcome.seconds)
+                    if outcome.whole_account:
+                        self._owner.wait_all(outcome.seconds, outcome.reason)
+                    else:
+                        self.wait(outcome.seconds)
                     return
                 if outcome.result == "failed":
                     self._note_failure(delivery, outcome.reason)
@@ -180,12 +187,14 @@ class Lane:
 
     def _back_off(self) -> None:
         self._failures += 1
-        self._wait(min(_BACKOFF_MAX, 2.0 ** min(self._failures - 1, 16)))
+        self.wait(min(_BACKOFF_MAX, 2.0 ** min(self._failures - 1, 16)))
 
-    def _wait(self, seconds: float) -> None:
-        self._not_before = asyncio.get_running_loop().time() + seconds
+    def wait(self, seconds: float) -> None:
+        """Start no batch for a time; a longer wait that is under way stays."""
+        until = asyncio.get_running_loop().time() + seconds
+        self._not_before = max(self._not_before, until)
 
     def _waited(self) -> None:
+        # The wait may have become longer meanwhile.
         self._timer = None
-        self._not_before = 0.0
         self._start()

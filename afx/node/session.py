@@ -21,6 +21,9 @@ from afx.telegram.positions import UnreadableSourceError, cursor_fields, set_pos
 from afx.telegram.session import MalformedPositionError, StoredSession
 from afx.telegram.updates import UpdateReader
 
+_SILENCE_SECONDS = 900.0
+"""So long without an update calls for the account's difference (api/updates)."""
+
 
 @dataclass(slots=True)
 class Totals:
@@ -74,6 +77,8 @@ class HostedSession:
     __slots__ = (
         "_client",
         "_env",
+        "_received",
+        "_silent_since",
         "_stored",
         "changed",
         "connection",
@@ -96,6 +101,8 @@ class HostedSession:
         self.changed = False
         self.next_poll = 0.0
         self._env = env
+        self._received = 0
+        self._silent_since = env.clock.monotonic()
         self._stored = stored
         is_local = stored.server_address in ("127.0.0.1", "::1", "localhost")
         self._client = AccountClient(
@@ -181,10 +188,28 @@ class HostedSession:
         self.forwarder.resume(Pause.LEASE)
 
     def poll(self) -> None:
-        """Ask the source channels for what was never pushed."""
-        if self._client.is_connected():
-            for box in self.reader.channels.values():
-                self.reader.sync_later(box)
+        """Ask for what was never pushed to the source chats.
+
+        The account's difference is requested if a source lies in its box, and otherwise
+        after a long silence (api/updates, "Recovering gaps").
+        """
+        if not self._client.is_connected():
+            return
+        if self.reader.account.last_ids or self._is_silent():
+            self.reader.sync_later(self.reader.account)
+        for box in self.reader.channels.values():
+            self.reader.sync_later(box)
+
+    def _is_silent(self) -> bool:
+        """Return whether no update has arrived for long; if so, the time begins again."""
+        now = self._env.clock.monotonic()
+        received = self.reader.received
+        if received != self._received:
+            self._received, self._silent_since = received, now
+        if now - self._silent_since < _SILENCE_SECONDS:
+            return False
+        self._silent_since = now
+        return True
 
     # --- what is to be committed ----------------------------------------------------
 

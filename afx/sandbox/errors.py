@@ -1,4 +1,4 @@
-"""The error by which the sandbox refuses a request, as Telegram does."""
+"""The errors by which the sandbox refuses a request or a packet, as Telegram does."""
 
 from __future__ import annotations
 
@@ -13,3 +13,14 @@ class RpcError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class TransportError(Exception):
+    """A packet is answered with an error of the transport, and the connection ends.
+
+    Source: core.telegram.org/mtproto/mtproto-transports, "Transport errors".
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(str(code))
+        self.code = code

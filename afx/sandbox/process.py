@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import signal
 from collections.abc import Callable
@@ -14,7 +15,10 @@ from typing import Any
 from afx.local.home_lock import home_lock
 from afx.sandbox.client import ADDRESS_FILE
 from afx.sandbox.control.listener import ControlListener
+from afx.sandbox.mtproto.crypto import ServerKey
 from afx.sandbox.server import SandboxServer
+
+KEY_FILE = "sandbox-key.pem"
 
 
 def print_json(address: dict[str, Any]) -> None:
@@ -52,7 +56,7 @@ async def _serve(
     control_port: int,
     started: Callable[[dict[str, Any]], None],
 ) -> None:
-    server = SandboxServer()
+    server = SandboxServer(private_key=_private_key(home))
     await server.start(host, port)
     control = ControlListener(server)
     await control.start(host, control_port)
@@ -63,7 +67,7 @@ async def _serve(
         "host": server.host,
         "port": server.port,
         "control_port": control.port,
-        "public_key": server.rsa.public_pem.decode(),
+        **public_key(server.rsa),
     }
     path = home / ADDRESS_FILE
     path.write_text(json.dumps(address))
@@ -75,6 +79,31 @@ async def _serve(
             path.unlink()
         await control.stop()
         await server.stop()
+
+
+def public_key(key: ServerKey) -> dict[str, Any]:
+    """Return a key in the forms in which clients of any language want it.
+
+    The fingerprint is the 64-bit number of core.telegram.org/mtproto/auth_key, without a
+    sign and in hexadecimal digits.
+    """
+    return {
+        "public_key": key.public_pem.decode(),
+        "n": f"{key.n:x}",
+        "e": key.e,
+        "fingerprint": f"{key.fingerprint & (2**64 - 1):016x}",
+    }
+
+
+def _private_key(home: Path) -> bytes:
+    """Return the home's RSA key, so that it stays the same; the first start makes it."""
+    path = home / KEY_FILE
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    pem = ServerKey().private_pem
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(pem)
+    return pem
 
 
 def _raise_file_limit() -> None:

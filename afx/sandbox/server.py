@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from afx.sandbox.answers import Answer
 from afx.sandbox.judge.faults import Faults
 from afx.sandbox.judge.ledger import Ledger
-from afx.sandbox.mtproto.connection import Connection, Wire
+from afx.sandbox.mtproto.auth_key import AuthKey
+from afx.sandbox.mtproto.connection import Connection
 from afx.sandbox.mtproto.connections import ConnectionTable
-from afx.sandbox.mtproto.crypto import AuthKey, ServerKey
+from afx.sandbox.mtproto.crypto import ServerKey
+from afx.sandbox.mtproto.wire import Wire
+from afx.sandbox.strictness import Strictness
 from afx.sandbox.telegram.api import Api
 from afx.sandbox.telegram.methods.call import Telegram
 from afx.sandbox.telegram.pushes import Pushes
 from afx.sandbox.telegram.sign_ins import SignIns
-from afx.sandbox.telegram.world import World
+from afx.sandbox.telegram.world import CHANNEL_LOG, COMMON_LOG, World
 
 
 class SandboxServer:
     """One local Telegram: accepts connections on loopback."""
 
-    def __init__(self, *, log_limit: int = 100_000) -> None:
+    def __init__(
+        self,
+        *,
+        rules: Strictness | None = None,
+        private_key: bytes = b"",
+        log_limit: int = CHANNEL_LOG,
+        common_log_limit: int = COMMON_LOG,
+    ) -> None:
+        self.rules = rules or Strictness()
         self.host, self.port = "127.0.0.1", 0
-        self.rsa = ServerKey()
+        self.rsa = ServerKey(private_key)
         self.keys: dict[int, AuthKey] = {}
         self.connections = ConnectionTable()
-        self.world = World(log_limit=log_limit)
-        self.pushes = Pushes(self.world, self.connections.live)
+        self.world = World(log_limit=log_limit, common_log_limit=common_log_limit)
         self.sign_ins = SignIns()
-        self.faults = Faults()
+        self.faults = Faults(flood_penalty_seconds=self.rules.flood_penalty_seconds)
+        self.pushes = Pushes(self.world, self.connections.live, self.faults, _call_later)
         self.ledger = Ledger(self.world, self.connections.overlaps)
         self.api = Api(
             Telegram(
                 world=self.world,
                 pushes=self.pushes,
                 sign_ins=self.sign_ins,
-                floods=self.faults,
+                trouble=self.faults,
                 presence=self.connections,
-                address=lambda: (self.host, self.port),
-            )
+                strictness=self.rules,
+                addresses=lambda: {2: (self.host, self.port), 4: (self.host, self.second_port)},
+            ),
+            self.faults,
         )
-        self._listener: asyncio.Server | None = None
+        self.second_port = 0
+        """Where data centre 4 listens."""
+        self._listeners: list[asyncio.Server] = []
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; ``port`` 0 takes a free one, which is then in ``port``."""
@@ -52,19 +70,26 @@ class SandboxServer:
             registry=self.connections,
             faults=self.faults,
             call=self._call,
+            rules=self.rules,
         )
-        self._listener = await loop.create_server(
-            lambda: Connection(wire), host, port, backlog=4096
-        )
-        self.host, self.port = self._listener.sockets[0].getsockname()[:2]
+        first = await loop.create_server(lambda: Connection(wire), host, port, backlog=4096)
+        other = replace(wire, data_centre=4)
+        second = await loop.create_server(lambda: Connection(other), host, 0)
+        self._listeners = [first, second]
+        self.host, self.port = first.sockets[0].getsockname()[:2]
+        self.second_port = second.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Stop listening, and close all connections."""
-        if self._listener:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self.connections):
             connection.abort()
 
-    def _call(self, connection: Connection, request: Any) -> bytes:
+    def _call(self, connection: Connection, request: Any) -> Answer:
         assert connection.key is not None
         return self.api.call(connection, connection.key, request)
+
+
+def _call_later(seconds: float, function: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, function)

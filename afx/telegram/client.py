@@ -20,6 +20,7 @@ from typing import Any
 from telethon import TelegramClient
 from telethon.errors import RPCError
 from telethon.network import ConnectionTcpFull
+from telethon.tl.types import NewSessionCreated
 
 from afx.telegram.session import StoredSession
 
@@ -123,6 +124,15 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             catch_up=True,
             base_logger=_quiet,
         )
+        # Telethon notes the new salt and nothing else, though pushes may be lost.
+        handlers = self._sender._handlers  # noqa: SLF001
+        note_salt = handlers[NewSessionCreated.CONSTRUCTOR_ID]
+
+        async def on_new_session(message: Any) -> None:
+            await note_salt(message)
+            on_updates(message.obj)
+
+        handlers[NewSessionCreated.CONSTRUCTOR_ID] = on_new_session
         updates = _DirectUpdates(on_updates)
         self._updates_queue = self._sender._updates_queue = updates  # noqa: SLF001
 

@@ -17,6 +17,8 @@ from afx.telegram.client import AccountClient
 
 SLICE = 100
 """Events, or messages, of one answer."""
+ID_RANGE = 200
+"""Message ids of one call (method/channels.getMessages)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,6 +35,8 @@ class Part:
     """Bare ids of channels that have to be fetched too."""
     is_too_long: bool = False
     """The updates up to ``pts`` are gone; the messages have to be read instead."""
+    top: int = 0
+    """The newest message id of a channel whose updates are gone."""
     qts: int = 0
     date: datetime | None = None
 
@@ -85,7 +89,11 @@ async def channel_difference(client: AccountClient, channel: Any, pts: int) -> P
     if isinstance(answer, types.updates.ChannelDifferenceEmpty):
         return Part(0, final)
     if isinstance(answer, types.updates.ChannelDifferenceTooLong):
-        return Part(answer.dialog.pts, final, is_too_long=True)
+        pts, top = answer.dialog.pts, answer.dialog.top_message
+        if not pts:
+            pts, top = await channel_position(client, channel)
+            final = False
+        return Part(pts, final, is_too_long=True, top=top)
     announced = [
         (it.random_id, it.id)
         for it in answer.other_updates
@@ -94,9 +102,35 @@ async def channel_difference(client: AccountClient, channel: Any, pts: int) -> P
     return Part(answer.pts, final, answer.new_messages, announced)
 
 
+async def channel_position(client: AccountClient, channel: Any) -> tuple[int, int]:
+    """Return a channel's pts and its newest message id, which is no older than that pts.
+
+    A dialog may have no pts (constructor/dialog); a full channel has one always
+    (constructor/channelFull).
+    """
+    full = await client(functions.channels.GetFullChannelRequest(channel))
+    page = await client(functions.messages.GetPeerDialogsRequest([types.InputDialogPeer(channel)]))
+    top = max((it.top_message for it in page.dialogs), default=0)
+    return int(full.full_chat.pts), int(top)
+
+
+async def channel_messages(
+    client: AccountClient, channel: Any, first: int, last: int
+) -> Sequence[Any]:
+    """Return a channel's messages of a range of ids, in order; deleted ones are empty.
+
+    A channel's history is bounded by its log, as the difference is, and cannot replace
+    it (api/updates, "Recovering gaps"). Source: method/channels.getMessages.
+    """
+    ids = [types.InputMessageID(it) for it in range(first, last + 1)]
+    page = await client(functions.channels.GetMessagesRequest(channel, ids))
+    return sorted(page.messages, key=lambda it: it.id)
+
+
 async def messages_after(client: AccountClient, peer: Any, newest: int) -> list[Any]:
     """Return the oldest messages of a chat that are newer than ``newest``, in order.
 
+    For private chats and basic groups; see ``channel_messages``.
     Source: core.telegram.org/api/offsets.
     """
     page = await client(

@@ -13,6 +13,7 @@ from telethon.tl import functions, types
 
 from afx.telegram.boxes import Box
 from afx.telegram.client import AccountClient
+from afx.telegram.differences import channel_position
 from afx.telegram.peers import Peers
 from afx.telegram.session import StoredSession, account_field, channel_field, last_field
 from afx.telegram.updates import UpdateReader
@@ -84,8 +85,12 @@ async def _set_to_now(
     page = await client(functions.messages.GetPeerDialogsRequest(wanted))
     for dialog in page.dialogs:
         box = channels[dialog.peer.channel_id]
-        box.pts = box.cursor = dialog.pts or 1
-        box.last_ids.setdefault(utils.get_peer_id(dialog.peer), dialog.top_message)
+        pts, top, chat = dialog.pts, dialog.top_message, utils.get_peer_id(dialog.peer)
+        if not pts:
+            # A position of 1 would copy what was posted before the rule.
+            pts, top = await channel_position(client, peers.input_peer(chat))
+        box.pts = box.cursor = pts
+        box.last_ids.setdefault(chat, top)
 
 
 async def _set_newest(client: AccountClient, account: Box, peers: Peers, chosen: list[int]) -> None:

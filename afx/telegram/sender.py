@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from telethon import errors
@@ -16,6 +17,12 @@ from afx.telegram.errors import error_name, is_lost_login
 Result = Literal["sent", "known", "wait", "failed", "again", "refused"]
 _MAX_FORWARDS = 100
 _PEER_FLOOD_SECONDS = 300.0
+_SAME_CALL = timedelta(seconds=2)
+"""A message that is older than its answer by more was made by an earlier call."""
+_NOT_EXECUTED = frozenset({"MSG_WAIT_FAILED", "MSG_WAIT_TIMEOUT"})
+"""The request before it failed, or took too long (api/invoking)."""
+SKIPPED = "SKIPPED"
+"""The reason of a forward that Telegram answers without having made a message."""
 
 # Only the destination's owner or the customer can do something about these. A 406 that
 # is no lost login refuses one request (TOPIC_CLOSED, PRIVACY_PREMIUM_REQUIRED).
@@ -32,14 +39,17 @@ class Outcome:
     """What became of one delivery.
 
     ``sent``, ``known`` (it was sent before) and ``refused`` settle it; ``wait`` (a
-    time that Telegram asks for), ``failed`` (try later, with back-off) and ``again``
-    (at once) do not.
+    time that Telegram asks for), ``failed`` (try later, with back-off; among others
+    when the first call is still running, RANDOM_ID_DUPLICATE) and ``again`` (at once)
+    do not.
     """
 
     result: Result
     copy: int = 0
     seconds: float = 0.0
     reason: str = ""
+    whole_account: bool = False
+    """The wait is for all destinations."""
 
 
 async def send(
@@ -65,11 +75,44 @@ async def send(
                 raise answer
             outcomes += [_failed(answer, len(group))] * len(group)
         else:
-            copies = copy_ids(answer)
-            outcomes += [
-                Outcome("sent", copies.get(it.random_id, copies.get(0, 0))) for it in group
-            ]
+            outcomes += _sent(answer, group)
     return outcomes
+
+
+def _sent(answer: Any, group: Sequence[Delivery]) -> list[Outcome]:
+    """Return the outcomes of a request that was not refused.
+
+    A forward may skip some of its messages: those have no updateMessageID. A repeated
+    call returns the messages of the first one (api/updates, random_id).
+    """
+    copies = copy_ids(answer)
+    if 0 in copies:
+        return [Outcome("sent", copies[0])]
+    known = _older_than_answer(answer)
+    skipped = (
+        Outcome("again", reason="split") if len(group) > 1 else Outcome("refused", reason=SKIPPED)
+    )
+    return [
+        Outcome("known" if copies[it.random_id] in known else "sent", copies[it.random_id])
+        if it.random_id in copies
+        else skipped
+        for it in group
+    ]
+
+
+def _older_than_answer(answer: Any) -> set[int]:
+    """Return the ids of an answer's messages that this call cannot have made.
+
+    Both dates are those of Telegram's clock.
+    """
+    if not isinstance(answer, types.Updates | types.UpdatesCombined):
+        return set()
+    messages = (getattr(it, "message", None) for it in answer.updates)
+    return {
+        it.id
+        for it in messages
+        if isinstance(it, types.Message) and answer.date - it.date > _SAME_CALL
+    }
 
 
 def copy_ids(answer: Any) -> dict[int, int]:
@@ -132,15 +175,13 @@ def _sendable(entity: Any) -> bool:
 
 def _failed(error: errors.RPCError, size: int) -> Outcome:
     name = error_name(error)
-    if isinstance(error, errors.RandomIdDuplicateError):
-        return Outcome("again", reason="split") if size > 1 else Outcome("known")
     seconds = getattr(error, "seconds", None)
     if seconds is not None:
         return Outcome("wait", seconds=max(1.0, float(seconds)), reason=name)
     if isinstance(error, errors.PeerFloodError):
         # Telegram takes it for spam, for a time that it does not tell.
-        return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name)
-    if isinstance(error, errors.MsgWaitFailedError):
+        return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name, whole_account=True)
+    if name in _NOT_EXECUTED:
         return Outcome("again", reason=name)
     if isinstance(error, _REFUSED):
         return Outcome("again", reason="split") if size > 1 else Outcome("refused", reason=name)

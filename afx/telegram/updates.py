@@ -23,9 +23,11 @@ from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import (
+    ID_RANGE,
     Part,
     account_difference,
     channel_difference,
+    channel_messages,
     marked_channel,
     messages_after,
 )
@@ -93,6 +95,7 @@ class UpdateReader:
         "_tasks",
         "account",
         "channels",
+        "received",
     )
 
     def __init__(self, client: AccountClient, peers: Peers, sink: Sink, owner: Owner) -> None:
@@ -105,6 +108,8 @@ class UpdateReader:
         self._qts = 0
         self._date = _EPOCH
         self._settled = (0, 0)
+        self.received = 0
+        """How many packets of updates have arrived."""
         # Until they have a position and are up to date, boxes only collect.
         self.account = Box(0, 0, 0, syncing=True)
         self.channels: dict[int, Box] = {}
@@ -133,6 +138,7 @@ class UpdateReader:
 
         What cannot be handled is reported, and asked for again as a difference.
         """
+        self.received += 1
         try:
             self._dispatch(update)
         except Exception as error:
@@ -159,6 +165,12 @@ class UpdateReader:
             self._offer(self.account, update.pts, update.pts_count, None, True)
         elif isinstance(update, types.UpdatesTooLong):
             self.sync_later(self.account)
+            return
+        elif isinstance(update, types.NewSessionCreated):
+            # What was pushed to the session before it may be lost
+            # (mtproto/service_messages, "New Session Creation Notification").
+            for box in self.boxes():
+                self.sync_later(box)
             return
         else:
             return
@@ -340,9 +352,11 @@ class UpdateReader:
         for random_id, message_id in part.announced:
             self._sink.announce(random_id, message_id)
         if part.is_too_long:
-            chats = [marked_channel(box.channel)] if box.channel else list(box.last_ids)
-            for chat in chats:
-                await self._read_history(box, chat)
+            if box.channel:
+                await self._read_range(box, part.top)
+            else:
+                for chat in list(box.last_ids):
+                    await self._read_history(box, chat)
         for message in part.messages:
             self._sink.take(box, 0, incoming(message), False)
         if part.pts:
@@ -355,12 +369,21 @@ class UpdateReader:
             if behind := self.channels.get(channel):
                 self.sync_later(behind)
 
+    async def _read_range(self, box: Box, top: int) -> None:
+        """Read a channel from its last settled message to ``top``: its updates are gone."""
+        chat = marked_channel(box.channel)
+        newest = _newest(box, chat)
+        peer = self._peers.input_peer(chat)
+        while newest < top:
+            await self._room(box)
+            last = min(newest + ID_RANGE, top)
+            for message in await channel_messages(self._client, peer, newest + 1, last):
+                self._sink.take(box, 0, incoming(message), False)
+            newest = last
+
     async def _read_history(self, box: Box, chat: int) -> None:
-        """Read a chat from its last settled message on: its updates are gone."""
-        newest = max(
-            (it.message for it in box.tickets if it.chat == chat),
-            default=box.last_ids.get(chat, 0),
-        )
+        """Read another chat from its last settled message on: its updates are gone."""
+        newest = _newest(box, chat)
         peer = self._peers.input_peer(chat)
         while True:
             await self._room(box)
@@ -386,6 +409,13 @@ class UpdateReader:
 
     def _count_open(self) -> int:
         return sum(len(it.tickets) for it in self.boxes())
+
+
+def _newest(box: Box, chat: int) -> int:
+    """Return a chat's newest message id that was taken."""
+    return max(
+        (it.message for it in box.tickets if it.chat == chat), default=box.last_ids.get(chat, 0)
+    )
 
 
 def _backoff(failures: int) -> float:

@@ -62,10 +62,14 @@ def new_remote_lab(new_lab: NewLab, machines: Machines) -> Iterator[NewLab]:
     opened: list[LabCluster] = []
 
     def make(**variables: str) -> LabCluster:
-        # Telegram is not on the nodes' own machine, so they need an API id.
-        opened.append(
-            new_lab(variables={"AFX_API_ID": "1", "AFX_API_HASH": "sandbox", **variables})
-        )
+        # Telegram is not on the nodes' own machine, so they need an API id, and its address
+        # has to be allowed.
+        own = {
+            "AFX_API_ID": "1",
+            "AFX_API_HASH": "sandbox",
+            "AFX_TEST_NETWORKS": f"127.0.0.0/8,{machines.address('telegram')}/32",
+        }
+        opened.append(new_lab(variables={**own, **variables}))
         return opened[-1]
 
     yield make

@@ -187,7 +187,7 @@ def test_a_node_whose_registration_is_not_answered_tries_again_as_another(
     lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
     lab.redis.client_pause(120_000, all=False)  # writes wait; reads are answered
     lab.processes.start_node("w1")
-    lab.wait("it is unsure", lambda: "registration_unanswered" in lab.log.read_text(), 60)
+    lab.wait("it is unsure", lambda: '"work": "registration"' in lab.log.read_text(), 60)
     lab.redis.client_unpause()
     lab.wait_running(seconds=30)
     endings = [it for it in lab.log.read_text().splitlines() if "incarnation_ended" in it]

@@ -12,8 +12,7 @@ import pytest
 import redis as redis_module
 
 from afx.cluster import keys, report_stream, witness
-from afx.cluster.registry import Registry
-from afx.cluster.worker_records import Identity, Metrics
+from afx.cluster.registry import Identity, Metrics, Registry
 from afx.node.death_watcher import DeathWatcher
 
 IDLE = Metrics(1, 1000, 2000, 0.1, 0, 0, 0)
@@ -54,6 +53,7 @@ def test_a_malformed_record_hides_no_death_of_another_node(
         redis.hset(keys.worker("bad"), mapping={"processes": "x:y,", "seq": "?"})
     victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     register(redis, "w2", victim.pid)
+    watcher.watch()
     victim.communicate(b"\n", timeout=20)
     until = time.monotonic() + 20
     while not redis.xlen(keys.REPORTS):

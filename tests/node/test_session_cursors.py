@@ -7,6 +7,8 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions
 
+from afx.sandbox.strictness import Strictness
+
 
 def test_messages_from_before_the_first_start_are_not_forwarded() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
@@ -87,6 +89,49 @@ def test_a_cursor_that_telegram_finds_too_old_skips_nothing() -> None:
         await again.stop()
 
     run_scenario(scenario, log_limit=20)
+
+
+def test_a_gap_longer_than_the_channel_s_history_is_filled_by_ranges_of_ids() -> None:
+    """Strict history ends with the log: it gives 20 of 600 messages, the ids give all."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        await session.stop()
+        missed = [f"missed {number}" for number in range(600)]
+        say(sandbox, source, *missed)
+        sandbox.server.world.delete(source.box, [5, 300])
+        again = harness.session(account, (source, to, "copy"), cursors=harness.commit(session))
+        await again.start()
+        await until(lambda: len(texts(to)) == 599)
+        wanted = [it for it in missed if it not in ("missed 3", "missed 298")]
+        assert texts(to) == ["one", *wanted]
+        await again.stop()
+
+    run_scenario(scenario, log_limit=20)
+
+
+def test_a_channel_whose_dialog_has_no_pts_is_copied_from_now_on_and_across_gaps() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, "from before the rule")
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to))
+        await session.stop()
+        missed = [f"missed {number}" for number in range(50)]
+        say(sandbox, source, *missed)
+        again = harness.session(account, (source, to, "copy"), cursors=harness.commit(session))
+        await again.start()
+        await until(lambda: len(texts(to)) >= 51)
+        assert texts(to) == ["one", *missed]
+        await again.stop()
+
+    run_scenario(scenario, log_limit=20, rules=Strictness(dialogs_without_pts=True))
 
 
 def test_a_difference_is_requested_with_a_date_and_later_with_the_stored_date(

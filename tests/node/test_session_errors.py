@@ -13,6 +13,7 @@ from telethon.tl import functions
 
 from afx.node import lane
 from afx.node.session import StartError
+from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.telegram import client, updates
 from afx.telegram.messages import incoming
 from afx.telegram.sender import send
@@ -195,6 +196,107 @@ def test_a_request_without_an_answer_leads_to_a_new_connection(
         say(sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
         assert "NoAnswer" in harness.troubles[0]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_channel_whose_difference_is_refused_for_long_holds_up_neither_the_start_nor_others() -> (
+    None
+):
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        bad, copies = sandbox.channel(account), sandbox.channel(posters=(account,))
+        rules = (bad, copies, "copy"), (source, to, "copy")
+        session = harness.session(account, *rules)
+        await session.start()
+        await session.stop()
+        say(sandbox, bad, "missed")
+        say(sandbox, source, "one")
+        outdated = ScriptedFault(
+            FaultKind.REFUSE,
+            500,
+            "PERSISTENT_TIMESTAMP_OUTDATED",
+            method="updates.getChannelDifference",
+            chat=bad.marked,
+            count=0,
+        )
+        sandbox.server.faults.script.add(outdated)
+        again = harness.session(account, *rules, cursors=harness.commit(session))
+        await again.start()
+        await until(lambda: texts(to) == ["one"])
+        say(sandbox, source, "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        assert texts(copies) == []
+        sandbox.server.faults.script.clear()
+        await until(lambda: texts(copies) == ["missed"])
+        await again.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_login_that_is_refused_in_the_background_ends_the_session() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        await until(lambda: not session.reader._tasks)
+        revoked = ScriptedFault(
+            FaultKind.REFUSE, 401, "SESSION_REVOKED", method="updates.getChannelDifference"
+        )
+        sandbox.server.faults.script.add(revoked)
+        session.poll()
+        await until(lambda: harness.lost)
+        assert isinstance(harness.lost[0], errors.SessionRevokedError)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_flood_wait_is_remembered_over_a_reconnect() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        sandbox.server.faults.add_flood(account.id, to.marked, 2.0)
+        begun = asyncio.get_running_loop().time()
+        say(sandbox, source, "one")
+        await until(lambda: sandbox.server.api.requests and session.forwarder._lanes)
+        await until(lambda: session.forwarder._lanes[to.marked]._not_before)
+        waits = session.forwarder._lanes[to.marked]._not_before
+        sandbox.server.connections.drop(account.id)
+        await until(lambda: harness.troubles and not session.reader._tasks)
+        assert session.forwarder._lanes[to.marked]._not_before == waits
+        await until(lambda: texts(to) == ["one"])
+        assert asyncio.get_running_loop().time() - begun >= 2.0
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_suspicion_of_spam_stops_all_destinations_of_the_account() -> None:
+    """PEER_FLOOD is about the account: each further send would make it worse."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        others = [sandbox.channel(posters=(account,)) for _ in range(5)]
+        rules = [(source, it, "copy") for it in (to, *others)]
+        session = harness.session(account, *rules)
+        await session.start()
+        await until(lambda: not session.reader._tasks)
+        flood = ScriptedFault(FaultKind.REFUSE, 400, "PEER_FLOOD", chat=to.marked, count=0)
+        sandbox.server.faults.script.add(flood)
+        say(sandbox, source, "one")
+        # All lanes had begun when the refusal came.
+        await until(lambda: harness.troubles and all(texts(it) == ["one"] for it in others))
+        before = sandbox.server.api.requests
+        say(sandbox, source, "two")
+        await until(lambda: len(session.reader.channels[source.id].tickets) == 2)
+        assert "PEER_FLOOD" in harness.troubles[0]
+        loop = asyncio.get_running_loop()
+        lanes = session.forwarder._lanes.values()
+        assert all(it._not_before > loop.time() for it in lanes)
+        assert sandbox.server.api.requests == before
         await session.stop()
 
     run_scenario(scenario)

@@ -48,7 +48,7 @@ def test_a_send_that_waits_in_vain_for_another_one_is_repeated_with_a_pause(
         pauses.append(seconds)
         self._not_before = asyncio.get_running_loop().time() + 0.01
 
-    monkeypatch.setattr(lane.Lane, "_wait", wait)
+    monkeypatch.setattr(lane.Lane, "wait", wait)
 
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)

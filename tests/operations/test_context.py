@@ -29,6 +29,7 @@ from afx.operations import (
 )
 from afx.operations.changes import bounded
 from afx.operations.context import SCOPES, Actor, Context
+from afx.security.keyfile import read_keys
 from models.storage.sessions import NewSession
 from models.storage.sessions import create as create_session
 from models.storage.users import create as create_user
@@ -51,6 +52,7 @@ def sqlite(home: Path) -> Any:
 @pytest.fixture
 def two_users(sqlite: Any, home: Path) -> Callable[..., Context]:
     """Alice owns one session, Bob two; returns what makes contexts."""
+    read_keys(home, "")  # makes the secret key; for a database with logins none is made
     for name, owned in (("alice", ["a-1"]), ("bob", ["b-1", "b-2"])):
         user = create_user(name)
         for session in owned:

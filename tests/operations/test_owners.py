@@ -25,9 +25,10 @@ def context_for(home: Path) -> Any:
     """Alice2 and Bob own a session each; returns what makes contexts, by owner."""
     base.open_database(f"sqlite:///{home}/afx.db")
     schema.upgrade()
+    servers = ProcessServers(load(home=home))
+    servers.vault()  # makes the secret key; for a database with logins none is made
     for name, session in (("alice2", "a-1"), ("bob", "b-1")):
         create_session(create_user(name), NewSession(session, "sealed", session))
-    servers = ProcessServers(load(home=home))
     yield lambda owner="": servers.context(Actor("test", owner=owner))
     base.close_database()
 

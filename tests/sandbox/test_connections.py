@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
 from telethon import errors
 from telethon.tl import functions
+
+from afx.sandbox.strictness import Strictness
 
 
 def test_a_login_that_is_used_twice_at_once_is_revoked_and_the_overlap_recorded() -> None:
@@ -48,6 +52,27 @@ def test_an_old_connection_that_is_open_but_silent_revokes_nothing() -> None:
         assert not sandbox.server.connections.overlaps
 
     run_scenario(scenario)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_second_connection_for_files_is_judged_by_the_switch(allowed: bool) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account()
+        login = sandbox.login(account)
+        main = await sandbox.client(login)
+        await main.get_me()
+        overlaps = sandbox.server.connections.overlaps
+        with contextlib.suppress(errors.AuthKeyDuplicatedError, ConnectionError):
+            files = await sandbox.client(login, receive_updates=False)
+            await files(functions.upload.SaveFilePartRequest(1, 0, b"data"))
+            await main(functions.updates.GetStateRequest())
+        assert bool(overlaps) is not allowed
+        with contextlib.suppress(errors.AuthKeyDuplicatedError, ConnectionError):
+            await sandbox.client(login)
+            await main(functions.updates.GetStateRequest())
+        assert overlaps, "a second one that is used for more revokes the login"
+
+    run_scenario(scenario, rules=Strictness(media_connections_allowed=allowed))
 
 
 def test_cut_and_refused_connections_recover_when_the_fault_ends() -> None:

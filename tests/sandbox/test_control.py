@@ -41,7 +41,7 @@ def test_what_is_posted_and_copied_by_hand_shows_in_the_verdict() -> None:
         [posted] = await answers(sandbox, call("post", chat=source.marked, text="hello"))
         await client(
             functions.messages.SendMessageRequest(
-                types.InputPeerChannel(to.id, to.hash), "hello", random_id=1
+                types.InputPeerChannel(to.id, to.hash_for(account.id)), "hello", random_id=1
             )
         )
         [judged] = await answers(sandbox, call("judge"))
@@ -76,6 +76,31 @@ def test_a_call_that_fails_is_answered_and_the_next_one_works() -> None:
         *failed, good = await answers(sandbox, *lines)
         assert [list(it) for it in failed] == [["error"]] * 5
         assert good["ok"]["done"]
+
+    run_scenario(scenario)
+
+
+def test_faults_and_mischief_can_be_caused_and_ended() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account()
+        await sandbox.client(sandbox.login(account))
+        faults = sandbox.server.faults
+        caused = await answers(
+            sandbox,
+            call("fault", kind="refuse", message="TIMEOUT", method="updates.getState"),
+            call("mischief", seed=4, omitted=0.5),
+            call("budget", sends=1, seconds=5),
+            call("forget_sessions"),
+            call("rotate_salts"),
+        )
+        assert caused[0]["ok"][0]["message"] == "TIMEOUT"
+        assert caused[1]["ok"]["omitted"] == 0.5
+        assert [it["ok"] for it in caused[3:]] == [1, 1]
+        assert faults.script and faults.dice.active and faults.budgets
+        await answers(sandbox, call("no_faults"))
+        assert not (faults.script or faults.dice.active or faults.budgets)
+        [unknown] = await answers(sandbox, call("mischief", nonsense=1))
+        assert "error" in unknown
 
     run_scenario(scenario)
 

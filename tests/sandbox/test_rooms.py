@@ -9,7 +9,7 @@ import pytest
 from support.syntax import tree
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"dh", "errors"}
+SHARED = {"answers", "dh", "errors", "mischief", "scripted", "strictness"}
 ROOMS = {
     "mtproto": SHARED | {"mtproto"},
     "telegram": SHARED | {"telegram"},

@@ -23,7 +23,7 @@ def test_a_client_s_notices_are_answered_with_true(request_for: Any) -> None:
         account = sandbox.server.world.add_account()
         channel = sandbox.channel(posters=(account,))
         client = await sandbox.client(sandbox.login(account))
-        peer = types.InputPeerChannel(channel.id, channel.hash)
+        peer = types.InputPeerChannel(channel.id, channel.hash_for(account.id))
         assert await client(request_for(peer)) is True
 
     run_scenario(scenario)

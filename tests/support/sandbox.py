@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from telethon import TelegramClient
 from telethon.crypto import AuthKey as TelethonKey
 from telethon.sessions import StringSession
 
-from afx.sandbox.mtproto.crypto import AuthKey, new_salt
+from afx.sandbox.mtproto.auth_key import AuthKey
 from afx.sandbox.server import SandboxServer
 from afx.sandbox.telegram.peers import Account, Channel
+
+
+class Client(Protocol):
+    """What is disconnected at the end of a test."""
+
+    async def disconnect(self) -> None: ...
 
 
 class SandboxHarness:
@@ -21,22 +27,29 @@ class SandboxHarness:
 
     def __init__(self, server: SandboxServer) -> None:
         self.server = server
-        self._clients: list[TelegramClient] = []
+        self._clients: list[Client] = []
 
-    def login(self, account: Account) -> str:
-        key = AuthKey(bytes([1] * 128) + account.id.to_bytes(128, "big"), new_salt(), account.id)
+    def login(self, account: Account, number: int = 1) -> str:
+        """Return an account's login; each number is a session of its own."""
+        key = AuthKey(bytes([number] * 128) + account.id.to_bytes(128, "big"), account.id)
         self.server.keys[key.key_id] = key
         session = StringSession()
         session.set_dc(2, self.server.host, self.server.port)
         session.auth_key = TelethonKey(key.data)
         return str(session.save())
 
-    async def client(self, login: str = "", **options: Any) -> TelegramClient:
+    def own(self, client: Client) -> None:
+        """Disconnect this client when the test ends."""
+        self._clients.append(client)
+
+    async def client(
+        self, login: str = "", kind: type[TelegramClient] = TelegramClient, **options: Any
+    ) -> TelegramClient:
         session = StringSession(login)
         if not login:
             session.set_dc(2, self.server.host, self.server.port)
-        client = TelegramClient(session, 1, "sandbox", **options)
-        self._clients.append(client)
+        client = kind(session, 1, "sandbox", **options)
+        self.own(client)
         await client.connect()
         return client
 
@@ -58,6 +71,7 @@ async def running_sandbox(**options: Any) -> AsyncIterator[SandboxHarness]:
     server = SandboxServer(**options)
     await server.start()
     rsa.add_key(server.rsa.public_pem.decode(), old=False)
+    TelegramClient._config = None  # Telethon would take another sandbox's data centres
     sandbox = SandboxHarness(server)
     try:
         yield sandbox

@@ -9,7 +9,7 @@ from telethon.crypto import AuthKey as TelethonKey
 from telethon.sessions import StringSession
 
 from afx.sandbox.control.calls import Sandbox, call
-from afx.sandbox.mtproto.crypto import AuthKey, new_salt
+from afx.sandbox.mtproto.auth_key import AuthKey
 from afx.sandbox.server import SandboxServer
 from afx.sandbox.telegram import srp
 from afx.sandbox.telegram.peers import Account
@@ -58,7 +58,7 @@ def status(sandbox: Sandbox, accounts: list[int]) -> dict[str, Any]:
 
 def _login(server: SandboxServer, account: Account) -> dict[str, Any]:
     # The first byte is not zero: Telethon strips leading zeros of a key.
-    key = AuthKey(b"\x01" + os.urandom(255), new_salt(), account.id)
+    key = AuthKey(b"\x01" + os.urandom(255), account.id)
     server.keys[key.key_id] = key
     session = StringSession()
     session.set_dc(2, server.host, server.port)

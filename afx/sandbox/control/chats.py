@@ -12,7 +12,7 @@ from afx.sandbox.telegram.peers import Account, Channel, Group
 def channels(sandbox: Sandbox, channels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Create channels, each given as the arguments of World.add_channel."""
     made = [sandbox.server.world.add_channel(**it) for it in channels]
-    return [{"id": it.marked, "access_hash": it.hash, "title": it.title} for it in made]
+    return [{"id": it.marked, "title": it.title} for it in made]
 
 
 @call

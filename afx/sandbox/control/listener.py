@@ -31,14 +31,14 @@ class ControlListener:
     """Answers control calls, and owns the flow of posts that they start."""
 
     def __init__(self, server: SandboxServer) -> None:
-        self._sandbox = Sandbox(server, Flow(server), asyncio.Event(), time.monotonic())
+        self.sandbox = Sandbox(server, Flow(server), asyncio.Event(), time.monotonic())
         self._listener: asyncio.Server | None = None
         self.port = 0
 
     @property
     def shutdown(self) -> asyncio.Event:
         """Set when a call asks the sandbox to end."""
-        return self._sandbox.shutdown
+        return self.sandbox.shutdown
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen for control calls."""
@@ -47,7 +47,7 @@ class ControlListener:
 
     async def stop(self) -> None:
         """Stop listening, and end the flow."""
-        await self._sandbox.flow.stop()
+        await self.sandbox.flow.stop()
         if self._listener:
             self._listener.close()
 
@@ -65,6 +65,6 @@ class ControlListener:
         try:
             arguments = json.loads(line)
             handler = CALLS[arguments.pop("call")]
-            return {"ok": handler(self._sandbox, **arguments)}
+            return {"ok": handler(self.sandbox, **arguments)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             return {"error": f"{type(error).__name__}: {error}"}

@@ -6,98 +6,67 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import cast
 
 from telethon.tl import types
 
-from afx.sandbox.errors import RpcError
-from afx.sandbox.mtproto import crypto, messages, service
+from afx.sandbox.errors import TransportError
+from afx.sandbox.mtproto import crypto, execution, messages
+from afx.sandbox.mtproto.auth_key import AuthKey
 from afx.sandbox.mtproto.handshake import Handshake, HandshakeError
-from afx.sandbox.mtproto.outgoing import Outgoing
+from afx.sandbox.mtproto.incoming import BAD_CONTAINER
+from afx.sandbox.mtproto.session import Session
 from afx.sandbox.mtproto.transport import Framer, FramingError
+from afx.sandbox.mtproto.wire import Wire
 
 _log = logging.getLogger(__name__)
-_MAX_FAILED = 10_000
-_KEY_UNKNOWN = struct.pack("<i", -404)
+KEY_UNKNOWN = -404
 _WRONG_SALT = 48
-_BAD_CONTAINER = 64
-
-
-class LinkFaults(Protocol):
-    """Faults of the network between clients and the sandbox."""
-
-    delay_seconds: float
-    refusing: bool
-
-
-class Registry(Protocol):
-    """Learns which connections are open, and which key each one uses."""
-
-    def opened(self, connection: Connection) -> None:
-        """A connection is open; its key is not known yet."""
-
-    def closed(self, connection: Connection) -> None:
-        """A connection is closed."""
-
-    def bind(self, connection: Connection) -> None:
-        """A connection uses its key from now on."""
-
-    def used_while_superseded(self, connection: Connection) -> None:
-        """A connection was used although a newer one has the same key."""
-
-    def subscribe(self, connection: Connection) -> None:
-        """A connection wants its account's updates from now on."""
-
-
-@dataclass(slots=True, frozen=True)
-class Wire:
-    """What all connections of one server share."""
-
-    loop: asyncio.AbstractEventLoop
-    rsa: crypto.ServerKey
-    keys: dict[int, crypto.AuthKey]
-    """Every authorization key, by its id."""
-    registry: Registry
-    faults: LinkFaults
-    call: Callable[[Connection, Any], bytes]
-    """Answers a request of the API; raises RpcError to refuse it."""
 
 
 class Connection(asyncio.Protocol):
     """A client's connection; it belongs to one auth key once that is known."""
 
     __slots__ = (
-        "_failed",
+        "_closing",
         "_flush_due",
         "_framer",
         "_handshake",
-        "_outgoing",
         "_transport",
-        "_wire",
         "closed",
+        "is_main",
         "key",
         "opened_at",
-        "session_id",
+        "session",
         "subscribed",
         "superseded_at",
+        "wire",
     )
 
     def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+        self.wire = wire
         self._framer = Framer()
         self._handshake: Handshake | None = None
         self._transport: asyncio.Transport | None = None
-        self._outgoing = Outgoing()
+        self._closing: asyncio.TimerHandle | None = None
         self._flush_due = False
-        self._failed: set[int] = set()
-        self.key: crypto.AuthKey | None = None
-        self.session_id = 0
+        self.key: AuthKey | None = None
+        self.session: Session | None = None
+        self.is_main = False
         self.opened_at = 0.0
         self.subscribed = False
         self.superseded_at: float | None = None
         self.closed = False
+
+    @property
+    def data_centre(self) -> int:
+        """The number of the data centre that the client has connected to."""
+        return self.wire.data_centre
+
+    @property
+    def is_live_main(self) -> bool:
+        """Whether it is open, and used for more than files."""
+        return self.is_main and not self.closed
 
     # --- asyncio.Protocol -------------------------------------------------
 
@@ -106,15 +75,19 @@ class Connection(asyncio.Protocol):
         # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
         self.opened_at = time.monotonic()
-        if self._wire.faults.refusing:
+        if self.wire.faults.refusing:
             self.abort()
             return
-        self._wire.registry.opened(self)
+        self.wire.registry.opened(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Remove the connection from the registry."""
         self.closed = True
-        self._wire.registry.closed(self)
+        if self._closing:
+            self._closing.cancel()
+        if self.session is not None:
+            self.session.leave(self)
+        self.wire.registry.closed(self)
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in."""
@@ -123,7 +96,14 @@ class Connection(asyncio.Protocol):
                 if self.closed:
                     return
                 self._on_packet(packet)
-        except (FramingError, HandshakeError) as error:
+        except TransportError as error:
+            self._write(struct.pack("<i", error.code))
+            self.close()
+        except HandshakeError as error:
+            _log.warning("a client's key exchange was refused: %s", error)
+            self._write(struct.pack("<i", KEY_UNKNOWN))
+            self.close()
+        except FramingError as error:
             # Nothing can be answered to what has no readable envelope.
             _log.warning("a client's packet could not be read, connection closed: %s", error)
             self.abort()
@@ -131,15 +111,15 @@ class Connection(asyncio.Protocol):
     # --- in ---------------------------------------------------------------
 
     def _on_packet(self, packet: bytes) -> None:
+        if len(packet) < 20:
+            raise TransportError(KEY_UNKNOWN)
         key_id = int.from_bytes(packet[:8], "little")
         if key_id == 0:
             self._on_plain(packet)
             return
-        key = self._wire.keys.get(key_id)
+        key = self.wire.keys.get(key_id)
         if key is None:
-            self._write(_KEY_UNKNOWN)
-            self.close()
-            return
+            raise TransportError(KEY_UNKNOWN)
         plain = crypto.decrypt(key, packet)
         if plain is None:
             self.abort()
@@ -147,108 +127,119 @@ class Connection(asyncio.Protocol):
         salt, session_id, msg_id, seq, size = crypto.HEADER.unpack_from(plain)
         if self.key is not key:
             self.key = key
-            self._wire.registry.bind(self)
+            self.wire.registry.bind(self)
         elif self.superseded_at is not None:
-            self._wire.registry.used_while_superseded(self)
+            self.wire.registry.used_while_superseded(self)
         body = plain[crypto.HEADER.size : crypto.HEADER.size + size]
-        if salt != key.salt:
-            self.session_id = self.session_id or session_id
+        if len(body) < size or size < 4:
+            raise TransportError(KEY_UNKNOWN)
+        session = self._session_for(key, session_id)
+        if not key.salts.accepts(salt, time.monotonic()):
             refusal = types.BadServerSalt(msg_id, seq, _WRONG_SALT, key.salt)
-            self._queue(bytes(refusal), related=False)
+            session.send(bytes(refusal), related=False)
             return
-        if session_id != self.session_id or not self._outgoing.last_id:
-            self.session_id = session_id
-            self._failed.clear()
-        if not self._outgoing.has_begun:
-            self._queue(bytes(types.NewSessionCreated(msg_id, session_id, key.salt)))
-        if messages.kind(body) == messages.CONTAINER:
-            self._on_container(msg_id, seq, body)
-        else:
-            self._on_message(msg_id, body)
+        self._on_message(session, msg_id, seq, body)
 
     def _on_plain(self, packet: bytes) -> None:
-        self._handshake = self._handshake or Handshake(self._wire.rsa)
+        if self._handshake is None:
+            self._handshake = Handshake(self.wire.rsa)
         answer = self._handshake.answer(packet[20:])
         if self._handshake.key:
-            self._wire.keys[self._handshake.key.key_id] = self._handshake.key
-        head = struct.pack("<qqi", 0, self._outgoing.next_id(), len(answer))
+            self.wire.keys[self._handshake.key.key_id] = self._handshake.key
+        head = struct.pack("<qqi", 0, self._handshake.ids.next_id(), len(answer))
         self._write(head + answer)
 
-    def _on_container(self, msg_id: int, seq: int, body: bytes) -> None:
-        try:
-            inner = messages.unpack_container(body)
-        except messages.ContainerError as error:
-            _log.warning("a client's container was refused: %s", error)
-            self._queue(bytes(types.BadMsgNotification(msg_id, seq, _BAD_CONTAINER)), related=False)
-            return
-        for inner_id, _seq, inner_body in inner:
-            self._on_message(inner_id, inner_body)
+    def _session_for(self, key: AuthKey, session_id: int) -> Session:
+        """Return the MTProto session of a packet; the client learns of a new one."""
+        session = self.session
+        if session is not None and session.id == session_id:
+            return session
+        session = key.sessions.get(session_id)
+        if session is not None and self.wire.rules.unacknowledged_are_resent:
+            for old in session.outgoing.unacknowledged:
+                session.outgoing.add_again(old)
+        if session is None:
+            session = key.sessions.create(session_id)
+        if self.session is not None:
+            self.session.leave(self)
+        self.session = session
+        session.carrier = self
+        return session
 
-    def _on_message(self, msg_id: int, body: bytes) -> None:
+    def _on_message(self, session: Session, msg_id: int, seq: int, body: bytes) -> None:
+        """Check a packet's message, or the messages of its container, and execute them."""
         kind = messages.kind(body)
-        if kind == messages.ACKS:
+        incoming = session.incoming
+        checked = self.wire.rules.message_ids_checked
+        code = incoming.refusal_of_packet(msg_id, kind, time.time()) if checked else 0
+        found = [(msg_id, seq, body)]
+        if kind == messages.CONTAINER and not code:
+            try:
+                found = messages.unpack_container(body, msg_id)
+            except messages.ContainerError as error:
+                _log.warning("a client's container was refused: %s", error)
+                code = BAD_CONTAINER
+        new: list[tuple[int, bytes]] = []
+        again: list[int] = []
+        for inner_id, inner_seq, inner in [] if code else found:
+            if inner_id in incoming.received:
+                again.append(inner_id)
+                continue
+            code = incoming.refusal(inner_id, inner_seq, messages.kind(inner)) if checked else 0
+            if code:
+                break
+            incoming.note(inner_id, inner_seq)
+            new.append((inner_id, inner))
+        if code and (checked or code == BAD_CONTAINER):
+            # A container is accepted or rejected as a whole.
+            incoming.forget(it for it, _ in new)
+            session.send(bytes(types.BadMsgNotification(msg_id, seq, code)), related=False)
             return
-        if kind == messages.PING:
-            ping_id = int.from_bytes(body[4:12], "little", signed=True)
-            self._queue(bytes(types.Pong(msg_id, ping_id)), related=False)
-            return
-        try:
-            if kind == messages.GZIP_PACKED:
-                body = messages.unpack(body)
-            request = messages.read_object(body)
-        except RpcError as error:
-            _log.warning("a client's message could not be read: %s", error.message)
-            self._refuse(msg_id, error)
-        else:
-            self._on_request(msg_id, request)
+        if kind == messages.CONTAINER:
+            incoming.note_container(msg_id, seq)
+        self._greet(session, min((it[0] for it in found), default=msg_id))
+        self.wire.faults.shuffle(new)
+        for inner_id in again:
+            execution.repeat_answer(session, inner_id)
+        for inner_id, inner in new:
+            execution.take_message(self, session, inner_id, inner)
 
-    def _on_request(self, msg_id: int, request: Any) -> None:
-        if isinstance(request, service.NEEDS_NO_ANSWER):
+    def _greet(self, session: Session, msg_id: int) -> None:
+        """Tell a client of a new session, or of one that began earlier than it was told."""
+        if session.is_announced and msg_id >= session.first_msg_id:
             return
-        key = self.key
-        assert key is not None
-        try:
-            request, wants_updates = service.unwrap(request, self._failed)
-            if key.revoked:
-                raise RpcError(406, "AUTH_KEY_DUPLICATED")
-            answer = service.answer(key, msg_id, request)
-            if answer is not None:
-                self._queue(answer, related=False)
-                return
-            result = self._wire.call(self, request)
-        except RpcError as error:
-            self._refuse(msg_id, error)
-        else:
-            if wants_updates and not self.subscribed:
-                self._wire.registry.subscribe(self)
-            self._queue(messages.pack_result(msg_id, result))
-        if key.revoked:
-            self.flush()
-            self.close()
-
-    def _refuse(self, msg_id: int, error: RpcError) -> None:
-        if len(self._failed) > _MAX_FAILED:
-            self._failed.clear()
-        self._failed.add(msg_id)
-        refusal = bytes(types.RpcError(error.code, error.message))
-        self._queue(messages.pack_result(msg_id, refusal))
+        session.is_announced = True
+        session.first_msg_id = msg_id
+        assert self.key is not None
+        created = types.NewSessionCreated(msg_id, session.unique_id, self.key.salt)
+        session.send(bytes(created))
 
     # --- out --------------------------------------------------------------
 
     def push(self, body: bytes) -> None:
         """Send a server's message that answers nothing (an update)."""
-        self._queue(body, push=True)
+        if self.session is not None:
+            self.session.send(body, push=True)
 
     def probe(self) -> None:
         """Ask the client for a sign of life; a running one answers at once."""
-        self._queue(bytes(types.MsgsStateReq([self._outgoing.last_id])), related=False, push=True)
+        if self.session is not None:
+            request = types.MsgsStateReq([self.session.outgoing.last_id])
+            self.session.send(bytes(request), related=False, push=True)
 
-    def _queue(self, body: bytes, *, related: bool = True, push: bool = False) -> None:
-        self._outgoing.add(body, related, push)
+    def forget_session(self) -> None:
+        """Forget the MTProto session with all that was to be sent in it."""
+        if self.session is not None and self.key is not None:
+            self.key.sessions.forget(self.session.id)
+            self.session.leave(self)
+            self.session = None
+
+    def flush_soon(self) -> None:
+        """Write what is queued when this turn of the loop ends, or after the set delay."""
         if not self._flush_due:
             self._flush_due = True
-            loop = self._wire.loop
-            if delay := self._wire.faults.delay_seconds:
+            loop = self.wire.loop
+            if delay := self.wire.faults.delay_seconds:
                 loop.call_later(delay, self.flush)
             else:
                 loop.call_soon(self.flush)
@@ -256,11 +247,20 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Write all that is queued, packed into containers."""
         self._flush_due = False
-        if self.closed or self.key is None:
-            self._outgoing.clear()
+        session, key = self.session, self.key
+        if session is None or key is None:
             return
-        for packet in self._outgoing.packets(self.key, self.session_id):
+        if self.closed:
+            session.outgoing.clear()
+            return
+        for packet in session.outgoing.packets(key, key.salt, session.id):
             self._write(packet)
+
+    def close_after(self, seconds: float) -> None:
+        """Close the connection then, unless this is called again (ping_delay_disconnect)."""
+        if self._closing:
+            self._closing.cancel()
+        self._closing = self.wire.loop.call_later(seconds, self.close)
 
     def close(self) -> None:
         """Close the connection after what is written has gone out."""

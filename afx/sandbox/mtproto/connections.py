@@ -50,19 +50,27 @@ class ConnectionTable:
         still runs is seen when it answers the probe; then the key is revoked.
         """
         assert connection.key is not None
-        siblings = self._by_key.setdefault(connection.key.key_id, [])
-        for older in siblings:
-            if older.superseded_at is None:
+        self._by_key.setdefault(connection.key.key_id, []).append(connection)
+        if not connection.wire.rules.media_connections_allowed:
+            self.used_for_api(connection)
+
+    def used_for_api(self, connection: Connection) -> None:
+        """Record that a connection is used for more than files."""
+        if connection.is_main:
+            return
+        assert connection.key is not None
+        connection.is_main = True
+        for older in self._by_key[connection.key.key_id]:
+            if older is not connection and older.is_main and older.superseded_at is None:
                 older.superseded_at = time.monotonic()
                 older.probe()
-        siblings.append(connection)
 
     def used_while_superseded(self, connection: Connection) -> None:
         """Revoke the key of a superseded connection that is still in use."""
         key = connection.key
         assert key is not None
         siblings = self._by_key.get(key.key_id, [])
-        newer = [it for it in siblings if it.opened_at > connection.opened_at and not it.closed]
+        newer = [it for it in siblings if it.opened_at > connection.opened_at and it.is_live_main]
         if not newer or key.revoked:
             return
         key.revoked = True
@@ -71,9 +79,16 @@ class ConnectionTable:
         )
 
     def subscribe(self, connection: Connection) -> None:
-        """Push updates to a connection from now on, if it is signed in."""
+        """Push updates to a connection from now on, if it is signed in.
+
+        Of the connections of one login only the last active one gets them
+        (core.telegram.org/api/updates, "Subscribing to updates").
+        """
         assert connection.key is not None
         if connection.key.account_id:
+            for other in self._by_key.get(connection.key.key_id, ()):
+                if other.subscribed:
+                    self._unsubscribe(other)
             connection.subscribed = True
             self.live.setdefault(connection.key.account_id, set()).add(connection)
 
@@ -109,6 +124,18 @@ class ConnectionTable:
         ]
         for connection in chosen:
             connection.abort()
+        return len(chosen)
+
+    def forget_sessions(self, account: int = 0) -> int:
+        """Forget the MTProto sessions of an account's connections, or all; returns how many.
+
+        The connections stay open (mtproto/service_messages, new_session_created).
+        """
+        chosen = [
+            it for it in self._open if it.session and it.key and account in (0, it.key.account_id)
+        ]
+        for connection in chosen:
+            connection.forget_session()
         return len(chosen)
 
     def status(self, account: int) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from telethon.extensions import BinaryReader
 from telethon.tl import functions, types
 
 from afx.sandbox import dh
-from afx.sandbox.mtproto.crypto import AuthKey, ServerKey, new_salt
+from afx.sandbox.mtproto.auth_key import AuthKey
+from afx.sandbox.mtproto.crypto import ServerKey
+from afx.sandbox.mtproto.outgoing import Outgoing
 
 # Two known primes: the exchange needs a product that a client can factor.
 _P, _Q = 0x494C553B, 0x53911073
@@ -30,10 +32,22 @@ class HandshakeError(Exception):
 class Handshake:
     """One key exchange on one connection; ``key`` is set when it is done."""
 
-    __slots__ = ("_a", "_iv", "_new_nonce", "_nonce", "_server_key", "_server_nonce", "_tmp", "key")
+    __slots__ = (
+        "_a",
+        "_iv",
+        "_new_nonce",
+        "_nonce",
+        "_server_key",
+        "_server_nonce",
+        "_tmp",
+        "ids",
+        "key",
+    )
 
     def __init__(self, server_key: ServerKey) -> None:
         self._server_key = server_key
+        self.ids = Outgoing()
+        """Numbers the unencrypted answers."""
         self._nonce = self._server_nonce = self._new_nonce = 0
         self._a = 0
         self._tmp = self._iv = b""
@@ -63,10 +77,10 @@ class Handshake:
         return bytes(types.ResPQ(self._nonce, self._server_nonce, pq, fingerprints))
 
     def _dh_params(self, request: Any) -> bytes:
-        block = self._server_key.decrypt(request.encrypted_data)
-        inner, size = _read(block[20:])
-        if sha1(block[20 : 20 + size]).digest() != block[:20]:
-            raise HandshakeError("wrong hash of the inner data")
+        try:
+            inner, _ = _read(self._server_key.decrypt(request.encrypted_data))
+        except ValueError as error:
+            raise HandshakeError(f"wrong inner data: {error}") from error
         if not isinstance(inner, types.PQInnerData | types.PQInnerDataDc):
             raise HandshakeError(f"unexpected inner data {type(inner).__name__}")
         if (inner.nonce, inner.server_nonce) != (self._nonce, self._server_nonce):
@@ -109,7 +123,7 @@ class Handshake:
             # Telethon strips leading zero bytes of the key: ask for another.
             digest = theirs.calc_new_nonce_hash(self._new_nonce, 2)
             return bytes(types.DhGenRetry(self._nonce, self._server_nonce, digest))
-        self.key = AuthKey(data, new_salt())
+        self.key = AuthKey(data)
         digest = theirs.calc_new_nonce_hash(self._new_nonce, 1)
         return bytes(types.DhGenOk(self._nonce, self._server_nonce, digest))
 

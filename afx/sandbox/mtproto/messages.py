@@ -21,6 +21,22 @@ ACKS = 0x62D6B459
 PING = 0x7ABE77EC
 GZIP_PACKED = 0x3072CFA1
 RPC_RESULT = 0xF35C6D01
+NEVER_CONTENT = frozenset({CONTAINER, ACKS})
+"""Bodies that must not ask for an acknowledgment. gzip_packed is not among them, although
+mtproto/description names it: clients pack requests, and send them as such."""
+MAY_BE_EVEN = NEVER_CONTENT | {
+    PING,
+    0xF3427B8C,  # ping_delay_disconnect
+    0x04DEB57D,  # msgs_state_info
+    0xDA69FB52,  # msgs_state_req
+    0x7D861A08,  # msg_resend_req
+    0x8CC0D131,  # msgs_all_info
+    0x9299359F,  # http_wait
+    0xB921BD04,  # get_future_salts
+    0xE7512126,  # destroy_session
+    0x58E4A740,  # rpc_drop_answer
+}
+"""Bodies that need not ask for one: all others are requests of the API."""
 
 MAX_UNPACKED_BYTES = 16 * 1024 * 1024
 _MAX_CONTAINER = 1024
@@ -69,11 +85,11 @@ def unpack(body: bytes) -> bytes:
     return data
 
 
-def unpack_container(body: bytes) -> list[tuple[int, int, bytes]]:
+def unpack_container(body: bytes, container_id: int = 2**63 - 1) -> list[tuple[int, int, bytes]]:
     """Return a container's messages, as (message id, seq no, body) each.
 
     Raises ContainerError when there are too many, when one is a container
-    itself, or when the lengths are wrong.
+    itself, when one's id is not below the container's, or when the lengths are wrong.
     """
     count = int.from_bytes(body[4:8], "little")
     if count > _MAX_CONTAINER:
@@ -88,6 +104,8 @@ def unpack_container(body: bytes) -> list[tuple[int, int, bytes]]:
         inner = body[at : at + size]
         if size < 4 or len(inner) < size:
             raise ContainerError(f"a message of {size} bytes in a container")
+        if msg_id >= container_id:
+            raise ContainerError("a message's id is not below its container's")
         if kind(inner) == CONTAINER:
             raise ContainerError("a container in a container")
         found.append((msg_id, seq, inner))

@@ -7,11 +7,17 @@ Source: core.telegram.org/api/updates.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
+from afx.sandbox.telegram.files import File
+
 EventKind = Literal["new", "edit", "delete"]
+_by_pts = attrgetter("pts")
+_TRIM = 1000
+"""Events beyond the limit that may lie in a log before they are dropped together."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +37,27 @@ class Message:
     """(origin chat, origin message id, origin date) of a forward."""
     reply_to: int | None = None
     edited: int | None = None
+    noforwards: bool = False
+    """This message alone may not be forwarded."""
+    action: Any = None
+    """What a service message says, as TL."""
+    media: File | None = None
+    grouped: int | None = None
+    """The album that it belongs to."""
+    twins: tuple[tuple[int, int], ...] = ()
+    """(account, message id) of each participant's copy, outside channels."""
+
+    @property
+    def names(self) -> set[int]:
+        """The marked ids of the peers that it speaks of."""
+        origin = {self.forwarded[0]} if self.forwarded else set()
+        return {self.chat, self.sender} | origin
+
+    @property
+    def is_short(self) -> bool:
+        """Whether updateShortMessage can hold all of it."""
+        others = (self.forwarded, self.reply_to, self.action, self.media)
+        return not self.noforwards and all(it is None for it in others)
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,32 +72,32 @@ class Event:
 
 @dataclass(slots=True, eq=False)
 class Box:
-    """Numbered messages with a pts counter and the log of what moved it."""
+    """Numbered messages with a pts counter and the log of what moved it.
+
+    What is older than ``log_limit`` events cannot be asked for any more (api/updates,
+    "Recovering gaps").
+    """
 
     log_limit: int
     pts: int = 1
     next_id: int = 1
     messages: dict[int, Message] = field(default_factory=dict)
-    log: deque[Event] = field(default_factory=deque)
+    log: list[Event] = field(default_factory=list)
 
     def record(self, kind: EventKind, ids: tuple[int, ...]) -> Event:
         """Move pts by what happened, and log it."""
         self.pts += len(ids)
         event = Event(self.pts, len(ids), kind, ids)
         self.log.append(event)
-        if len(self.log) > self.log_limit:
-            self.log.popleft()
+        if len(self.log) > self.log_limit + _TRIM:
+            del self.log[:_TRIM]
         return event
 
-    def since(self, pts: int) -> list[Event] | None:
-        """Return the events after ``pts``, or None when the log is too short."""
-        oldest = self.log[0].pts - self.log[0].count if self.log else self.pts
-        if pts < oldest:
-            return None
-        found: list[Event] = []
-        for event in reversed(self.log):
-            if event.pts <= pts:
-                break
-            found.append(event)
-        found.reverse()
-        return found
+    def is_too_old(self, pts: int) -> bool:
+        """Return whether the events after ``pts`` are no longer logged as a whole."""
+        return pts < self.pts - self.log_limit
+
+    def since(self, pts: int, limit: int) -> tuple[list[Event], bool]:
+        """Return the first events after ``pts``, at most so many, and whether there are more."""
+        first = bisect_right(self.log, pts, key=_by_pts)
+        return self.log[first : first + limit], first + limit < len(self.log)

@@ -6,23 +6,32 @@ minus its id, a channel by ``-(10**12 + id)``.
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
-from afx.sandbox.telegram.boxes import Box
+from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.srp import Verifier
 
 CHANNEL_BASE = 1_000_000_000_000
-_RECENT_SENDS = 1000
-_RECENT_SECONDS = 120.0
 
 
-def access_hash(kind: str, number: int) -> int:
-    """Return the access hash of a peer: fixed, and not to be guessed by chance."""
-    digest = blake2b(f"{kind}:{number}".encode(), digest_size=8).digest()
+@lru_cache(maxsize=100_000)
+def access_hash(kind: str, number: int, viewer: int) -> int:
+    """Return the access hash of a peer for one account: each account has its own.
+
+    Source: core.telegram.org/api/peers.
+    """
+    digest = blake2b(f"{kind}:{number}:{viewer}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
+
+
+class Sent(NamedTuple):
+    """A message that a call with a random_id has made."""
+
+    message: Message
+    event: Event
 
 
 @dataclass(slots=True, eq=False)
@@ -34,31 +43,25 @@ class Account:
     first_name: str
     username: str
     box: Box
-    hash: int = field(init=False)
+    usernames: list[str] = field(default_factory=list)
+    """Its further usernames."""
     dialogs: dict[int, None] = field(default_factory=dict)
-    sent: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """random_id → (chat, message id) of all that was sent."""
-    recent: deque[tuple[float, int, int]] = field(
-        default_factory=lambda: deque(maxlen=_RECENT_SENDS)
-    )
-    """(monotonic seconds, random_id, message id) of the newest sends."""
+    sent: dict[tuple[int, int], Sent] = field(default_factory=dict)
+    """(chat, random_id) → what that call has made; they do not expire (api/updates)."""
+    sending: set[tuple[int, int]] = field(default_factory=set)
+    """(chat, random_id) of calls that are running."""
     missed_channels: set[int] = field(default_factory=set)
     """Channels with events that were pushed to no live connection."""
+    data_centre: int = 2
+    """Where it signs in."""
+    seq: int = 0
+    """The number of the last push that was numbered (api/updates, seq)."""
     password: Verifier | None = None
     """Of two-step verification, if it is on."""
 
-    def __post_init__(self) -> None:
-        self.hash = access_hash("user", self.id)
-
-    def note_sent(self, random_id: int, chat: int, message: int) -> None:
-        """Remember a send, by the random_id that must not come again."""
-        self.sent[random_id] = (chat, message)
-        self.recent.append((time.monotonic(), random_id, message))
-
-    def recent_sends(self) -> list[tuple[int, int]]:
-        """Return (random_id, message id) of sends whose answer may have been lost."""
-        since = time.monotonic() - _RECENT_SECONDS
-        return [(random_id, message) for at, random_id, message in self.recent if at > since]
+    def hash_for(self, viewer: int) -> int:
+        """Return the access hash by which an account names this one."""
+        return access_hash("user", self.id, viewer)
 
 
 @dataclass(slots=True, eq=False)
@@ -76,10 +79,26 @@ class Channel:
     posters: set[int] = field(default_factory=set)
     """Who may post: in a broadcast channel only its admins."""
     noforwards: bool = False
-    hash: int = field(init=False)
+    slow_mode_seconds: int = 0
+    """Members who are not the creator wait so long between two sends."""
+    last_sends: dict[int, float] = field(default_factory=dict)
+    """Account → monotonic seconds of its last send, in slow mode."""
+    usernames: list[str] = field(default_factory=list)
+    """Its further usernames."""
+    banned: set[int] = field(default_factory=set)
+    """Who was removed, and may not come back."""
+    muted: set[int] = field(default_factory=set)
+    """Members who may not send."""
+    migrated_from: int = 0
+    """The basic group that became this supergroup."""
 
-    def __post_init__(self) -> None:
-        self.hash = access_hash("channel", self.id)
+    def hash_for(self, viewer: int) -> int:
+        """Return the access hash by which an account names this channel."""
+        return access_hash("channel", self.id, viewer)
+
+    def is_readable(self, account: int) -> bool:
+        """Return whether an account may read it: members do, and anyone what is public."""
+        return account in self.members or (bool(self.username) and account not in self.banned)
 
     @property
     def marked(self) -> int:
@@ -96,6 +115,8 @@ class Group:
     creator: int
     date: int
     members: set[int] = field(default_factory=set)
+    migrated_to: int = 0
+    """The supergroup that it has become."""
 
     @property
     def marked(self) -> int:

@@ -16,6 +16,8 @@ class SignIns:
         self.qr = QrLogins()
         self._codes: dict[str, tuple[str, str]] = {}
         """phone → (phone code hash, code)."""
+        self._exports: dict[bytes, int] = {}
+        """What signs in at another data centre → the account."""
         self._challenges: dict[int, Challenge] = {}
 
     def send_code(self, phone: str) -> str:
@@ -36,6 +38,16 @@ class SignIns:
         if sent_code != code:
             raise RpcError(400, "PHONE_CODE_INVALID")
         del self._codes[phone]
+
+    def export(self, account: int) -> bytes:
+        """Return what signs an account in at another data centre."""
+        token = secrets.token_bytes(32)
+        self._exports[token] = account
+        return token
+
+    def take_export(self, token: bytes) -> int:
+        """Return the account that was exported so, once; else 0."""
+        return self._exports.pop(token, 0)
 
     def challenge(self, verifier: Verifier) -> Challenge:
         """Ask for the password that a verifier was made of."""

@@ -9,7 +9,14 @@ from typing import Any
 from telethon.tl import TLObject, types
 
 from afx.sandbox.telegram.boxes import Box, Event, Message
-from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Peer
+from afx.sandbox.telegram.peers import (
+    CHANNEL_BASE,
+    Account,
+    Channel,
+    Group,
+    Peer,
+    access_hash,
+)
 from afx.sandbox.telegram.world import World
 
 
@@ -56,12 +63,24 @@ def user(account: Account, viewer: int = 0) -> Any:
         account.id,
         is_self=own,
         contact=own,
-        access_hash=account.hash,
+        min=not viewer,
+        access_hash=account.hash_for(viewer),
         first_name=account.first_name,
-        username=account.username,
+        username=account.username if not account.usernames else None,
         phone=account.phone if own else None,
-        usernames=[],
+        usernames=_usernames(account),
     )
+
+
+def _usernames(peer: Account | Channel) -> list[Any]:
+    """Return the list that takes the place of ``username`` when there are several.
+
+    Source: core.telegram.org/constructor/channel and /constructor/username.
+    """
+    if not peer.usernames:
+        return []
+    names = [types.Username(peer.username, editable=True, active=True)]
+    return names + [types.Username(it, active=True) for it in peer.usernames]
 
 
 def chat(it: Channel | Group, viewer: int = 0) -> Any:
@@ -75,6 +94,12 @@ def chat(it: Channel | Group, viewer: int = 0) -> Any:
             it.date,
             1,
             creator=it.creator == viewer,
+            deactivated=bool(it.migrated_to),
+            migrated_to=_input_channel(it.migrated_to, viewer) if it.migrated_to else None,
+        )
+    if viewer and viewer in it.banned:
+        return types.ChannelForbidden(
+            it.id, it.hash_for(viewer), it.title, broadcast=not it.megagroup, megagroup=it.megagroup
         )
     return types.Channel(
         it.id,
@@ -86,15 +111,31 @@ def chat(it: Channel | Group, viewer: int = 0) -> Any:
         broadcast=not it.megagroup,
         megagroup=it.megagroup,
         noforwards=it.noforwards,
-        access_hash=it.hash,
-        username=it.username or None,
-        usernames=[],
+        min=not viewer,
+        slowmode_enabled=bool(it.slow_mode_seconds),
+        access_hash=it.hash_for(viewer),
+        username=None if it.usernames else it.username or None,
+        usernames=_usernames(it),
     )
+
+
+def _input_channel(number: int, viewer: int) -> Any:
+    return types.InputChannel(number, access_hash("channel", number, viewer))
 
 
 def message(it: Message, channel: Channel | None = None, *, out: bool | None = None) -> Any:
     """Return a message as TL, as its owner or (with ``out``) a member sees it."""
     broadcast = channel is not None and not channel.megagroup
+    if it.action is not None:
+        return types.MessageService(
+            it.id,
+            peer(it.chat),
+            action=it.action,
+            date=datetime.fromtimestamp(it.date, UTC),
+            out=it.out if out is None else out,
+            post=broadcast,
+            from_id=None if broadcast or not it.sender else types.PeerUser(it.sender),
+        )
     forwarded = None
     if it.forwarded:
         origin, origin_id, date = it.forwarded
@@ -111,10 +152,13 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         it.text,
         out=it.out if out is None else out,
         post=broadcast,
+        noforwards=it.noforwards,
         from_id=None if broadcast else types.PeerUser(it.sender),
         fwd_from=forwarded,
         reply_to=types.MessageReplyHeader(reply_to_msg_id=it.reply_to) if it.reply_to else None,
         entities=it.entities,
+        media=it.media.view() if it.media else None,
+        grouped_id=it.grouped,
         edit_date=datetime.fromtimestamp(it.edited, UTC) if it.edited else None,
     )
 

@@ -7,19 +7,26 @@ from collections.abc import Iterable
 from typing import Any
 
 from afx.sandbox.telegram.boxes import Box, Event, Message
+from afx.sandbox.telegram.files import Files
 from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Peer
+
+CHANNEL_LOG, COMMON_LOG = 100_000, 5_000_000
+"""Events that a channel's box and an account's box usually hold (api/updates)."""
 
 
 class World:
     """All accounts and chats; every change goes through its methods."""
 
-    def __init__(self, *, log_limit: int = 100_000) -> None:
-        self.log_limit = log_limit
+    def __init__(self, *, log_limit: int = CHANNEL_LOG, common_log_limit: int = COMMON_LOG) -> None:
+        """The limits are those of a channel's box, and of an account's own box."""
+        self._log_limit = log_limit
+        self._common_log_limit = common_log_limit
         self.accounts: dict[int, Account] = {}
         self.channels: dict[int, Channel] = {}
         self.groups: dict[int, Group] = {}
         self.usernames: dict[str, Peer] = {}
         self.phones: dict[str, Account] = {}
+        self.files = Files()
         self.posted = 0
         """Messages without a random_id: the control channel wrote them, not a client."""
         self.sent = 0
@@ -34,7 +41,11 @@ class World:
         self._next_user += 1
         phone = phone or f"999{number:08d}"
         account = Account(
-            number, phone, name or f"User {number}", username or f"user{number}", self._box()
+            number,
+            phone,
+            name or f"User {number}",
+            username or f"user{number}",
+            Box(self._common_log_limit),
         )
         self.accounts[number] = account
         self.phones[phone] = account
@@ -53,7 +64,13 @@ class World:
     ) -> Channel:
         """Create a channel or supergroup with members, some of whom may post."""
         channel = Channel(
-            self._next_channel, title, username, megagroup, creator, self._box(), int(time.time())
+            self._next_channel,
+            title,
+            username,
+            megagroup,
+            creator,
+            Box(self._log_limit),
+            int(time.time()),
         )
         self._next_channel += 1
         channel.posters = set(posters) | ({creator} if creator else set())
@@ -119,6 +136,9 @@ class World:
             message = self._append(account.box, chat, sender.id, text, **fields, **own)
             account.dialogs[chat] = None
             copies.append((account, message, account.box.record("new", (message.id,))))
+        twins = tuple((account.id, message.id) for account, message, _ in copies)
+        for _, message, _ in copies:
+            message.twins = twins
         return copies
 
     def edit(self, box: Box, message: Message, text: str, entities: list[Any]) -> Event:
@@ -138,9 +158,6 @@ class World:
             self.posted += 1
         else:
             self.sent += 1
-
-    def _box(self) -> Box:
-        return Box(self.log_limit)
 
     def _append(self, box: Box, chat: int, sender: int, text: str, **fields: Any) -> Message:
         entities = fields.pop("entities", None) or []

@@ -22,8 +22,9 @@ def send_code(call: Call, request: Any) -> Any:
     phone = request.phone_number.lstrip("+")
     if not phone.isdigit() or len(phone) < 5:
         raise RpcError(406, "PHONE_NUMBER_INVALID")
-    if phone not in call.world.phones:
-        call.world.add_account(phone)
+    account = call.world.phones.get(phone) or call.world.add_account(phone)
+    if account.data_centre != call.client.data_centre:
+        raise RpcError(303, f"PHONE_MIGRATE_{account.data_centre}")
     token = call.telegram.sign_ins.send_code(phone)
     return types.auth.SentCode(types.auth.SentCodeTypeApp(5), token)
 
@@ -34,6 +35,24 @@ def sign_in(call: Call, request: Any) -> Any:
     phone = request.phone_number.lstrip("+")
     call.telegram.sign_ins.take_code(phone, request.phone_code_hash, request.phone_code)
     return _admit(call, call.world.phones[phone])
+
+
+@method(functions.auth.ExportAuthorizationRequest)
+def export_authorization(call: Call, request: Any) -> Any:
+    """Give what signs the account in at another data centre (api/datacenter)."""
+    if request.dc_id not in call.telegram.addresses():
+        raise RpcError(400, "DC_ID_INVALID")
+    token = call.telegram.sign_ins.export(call.me.id)
+    return types.auth.ExportedAuthorization(call.me.id, token)
+
+
+@method(functions.auth.ImportAuthorizationRequest, login=False)
+def import_authorization(call: Call, request: Any) -> Any:
+    """Sign in by what another data centre has given, once."""
+    account = call.telegram.sign_ins.take_export(request.bytes)
+    if account == 0 or account != request.id:
+        raise RpcError(400, "AUTH_BYTES_INVALID")
+    return _bind(call, call.world.accounts[account])
 
 
 @method(functions.auth.ExportLoginTokenRequest, login=False)

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from telethon.tl import types
 
 from afx.sandbox.errors import RpcError
+from afx.sandbox.mischief import Dice
+from afx.sandbox.strictness import Strictness
 from afx.sandbox.telegram import views
 from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
 from afx.sandbox.telegram.pushes import Client, Pushes
@@ -28,13 +30,17 @@ class Login(Protocol):
     """The account that is signed in with it, or 0."""
     claims: int
     """The account whose password is still to be given, or 0."""
+    layer: int
+    """The layer of its last initConnection, or 0."""
 
 
-class FloodWaits(Protocol):
-    """Says which sends must wait."""
+class Trouble(Protocol):
+    """Says which sends must wait, and which differences lag."""
 
-    def flood_wait(self, account: int, chat: int) -> int:
-        """Return the whole seconds that an account must wait, 0 for none."""
+    dice: Dice
+
+    def flood_error(self, account: int, chat: int) -> str:
+        """Return the error that an account's send meets, or ""."""
 
 
 class Presence(Protocol):
@@ -54,10 +60,11 @@ class Telegram:
     world: World
     pushes: Pushes
     sign_ins: SignIns
-    floods: FloodWaits
+    trouble: Trouble
     presence: Presence
-    address: Callable[[], tuple[str, int]]
-    """Returns host and port of the one data centre."""
+    strictness: Strictness
+    addresses: Callable[[], dict[int, tuple[str, int]]]
+    """Returns the host and port of each data centre, by its number."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -93,16 +100,37 @@ class Call:
         chat = views.marked(tl_peer, self.me.id)
         found = self.world.find(chat)
         if isinstance(found, Channel):
-            if tl_peer.access_hash != found.hash:
+            if not self._is_named(tl_peer, found):
                 raise RpcError(400, "CHANNEL_INVALID")
+            if self.me.id in found.banned:
+                raise RpcError(406, "CHANNEL_PRIVATE")
             return found
         if isinstance(found, Group):
-            if self.me.id not in found.members:
+            if self.me.id not in found.members or found.migrated_to:
                 raise RpcError(400, "CHAT_ID_INVALID")
             return found
-        if found is None or (found is not self.me and tl_peer.access_hash != found.hash):
+        if found is None or (found is not self.me and not self._is_named(tl_peer, found)):
             raise RpcError(400, "PEER_ID_INVALID")
         return found
+
+    def _is_named(self, tl_peer: Any, found: Account | Channel) -> bool:
+        """Return whether a hash is the account's own, or a message names the peer (api/min)."""
+        if hasattr(tl_peer, "msg_id"):
+            return self._is_named_in_message(tl_peer, found)
+        own = self.me.id if self.telegram.strictness.hashes_per_account else 0
+        return bool(tl_peer.access_hash in (found.hash_for(self.me.id), found.hash_for(own)))
+
+    def _is_named_in_message(self, tl_peer: Any, found: Account | Channel) -> bool:
+        chat = self.peer(tl_peer.peer)
+        box = chat.box if isinstance(chat, Channel) else self.me.box
+        message = box.messages.get(tl_peer.msg_id)
+        number = found.id if isinstance(found, Account) else found.marked
+        return message is not None and number in message.names
+
+    def readable(self, channel: Channel) -> None:
+        """Refuse a channel that the account may not read."""
+        if not channel.is_readable(self.me.id):
+            raise RpcError(406, "CHANNEL_PRIVATE")
 
     def channel(self, tl_channel: Any) -> Channel:
         """Return the channel that an input channel names."""

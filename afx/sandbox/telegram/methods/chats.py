@@ -136,7 +136,8 @@ def leave_channel(call: Call, request: Any) -> Any:
 def _dialog(call: Call, peer: Peer) -> tuple[Any, Message | None]:
     """Return a chat as a TL dialog, and its newest message."""
     if isinstance(peer, Channel):
-        number, pts = peer.marked, peer.box.pts
+        without = call.telegram.strictness.dialogs_without_pts
+        number, pts = peer.marked, None if without else peer.box.pts
         newest_first: Iterable[Message] = reversed(peer.box.messages.values())
     else:
         number, pts = (peer.marked if isinstance(peer, Group) else peer.id), None

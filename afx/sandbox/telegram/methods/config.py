@@ -9,12 +9,15 @@ from telethon.tl import functions, types
 
 from afx.sandbox.telegram.methods.call import Call, method
 
+EDIT_SECONDS = 172_800
+"""How long a message may be edited after it was sent."""
+
 
 @method(functions.help.GetConfigRequest, login=False)
 def get_config(call: Call, request: Any) -> Any:
-    """The sandbox is the one data centre that it names."""
+    """The two data centres are one sandbox."""
     now = datetime.now(UTC)
-    option = types.DcOption(2, *call.telegram.address())
+    options = [types.DcOption(dc, *address) for dc, address in call.telegram.addresses().items()]
     limits = {
         "chat_size_max": 200,
         "megagroup_size_max": 200_000,
@@ -27,7 +30,7 @@ def get_config(call: Call, request: Any) -> Any:
         "notify_default_delay_ms": 1_500,
         "push_chat_period_ms": 60_000,
         "push_chat_limit": 2,
-        "edit_time_limit": 172_800,
+        "edit_time_limit": EDIT_SECONDS,
         "revoke_time_limit": 2**31 - 1,
         "revoke_pm_time_limit": 2**31 - 1,
         "rating_e_decay": 2_419_200,
@@ -44,8 +47,8 @@ def get_config(call: Call, request: Any) -> Any:
         date=now,
         expires=now + timedelta(hours=1),
         test_mode=False,
-        this_dc=2,
-        dc_options=[option],
+        this_dc=call.client.data_centre,
+        dc_options=options,
         dc_txt_domain_name="",
         me_url_prefix="https://t.me/",
         webfile_dc_id=2,
@@ -55,5 +58,6 @@ def get_config(call: Call, request: Any) -> Any:
 
 @method(functions.help.GetNearestDcRequest, login=False)
 def get_nearest_dc(call: Call, request: Any) -> Any:
-    """There is one data centre."""
-    return types.NearestDc("XX", 2, 2)
+    """The one that was connected to is as near as any."""
+    here = call.client.data_centre
+    return types.NearestDc("XX", here, here)

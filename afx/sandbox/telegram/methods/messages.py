@@ -12,14 +12,23 @@ from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
 from afx.sandbox.telegram.boxes import Box, Message
 from afx.sandbox.telegram.methods.call import Call, method
-from afx.sandbox.telegram.peers import Channel, Group, Peer
+from afx.sandbox.telegram.methods.config import EDIT_SECONDS
+from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
+
+_MOST_IDS = 200
 
 
 @method(functions.messages.GetHistoryRequest)
 def get_history(call: Call, request: Any) -> Any:
-    """A chat's messages, newest first, within the asked window."""
+    """A chat's messages, newest first, within the asked window.
+
+    Of a channel no more than its box holds, if that rule is on (api/updates, "Recovering
+    gaps for very old messages").
+    """
     peer = call.peer(request.peer)
     stored = _messages_of(call, peer)
+    if isinstance(peer, Channel) and call.telegram.strictness.history_bounded:
+        stored = stored[-peer.box.log_limit :]
     total = len(stored)
     # Newest first; offset_id is where to begin, add_offset moves that point:
     # a negative one towards newer messages (core.telegram.org/api/offsets).
@@ -32,19 +41,31 @@ def get_history(call: Call, request: Any) -> Any:
     return _page(call, peer, found, total)
 
 
+@method(functions.messages.SearchRequest)
+def search(call: Call, request: Any) -> Any:
+    """A chat's messages with a text in them, newest first; filters are not applied."""
+    peer = call.peer(request.peer)
+    wanted = request.q.lower()
+    found = [it for it in reversed(_messages_of(call, peer)) if wanted in it.text.lower()]
+    total = len(found)
+    if request.offset_id:
+        found = [it for it in found if it.id < request.offset_id]
+    first = max(0, request.add_offset)
+    return _page(call, peer, found[first : first + min(request.limit, 100)], total)
+
+
 @method(functions.channels.GetMessagesRequest)
 def get_channel_messages(call: Call, request: Any) -> Any:
-    """A channel's messages by id."""
+    """A channel's messages by id; messageEmpty for one that is not there."""
     channel = call.channel(request.channel)
-    found = [channel.box.messages.get(getattr(it, "id", 0)) for it in request.id]
-    return _page(call, channel, [it for it in found if it], len(found))
+    call.readable(channel)
+    return _by_ids(call, channel, channel.box, request.id)
 
 
 @method(functions.messages.GetMessagesRequest)
 def get_messages(call: Call, request: Any) -> Any:
-    """Messages of the account's own box by id."""
-    found = [call.me.box.messages.get(getattr(it, "id", 0)) for it in request.id]
-    return _page(call, call.me, [it for it in found if it], len(found))
+    """Messages of the account's own box by id; messageEmpty for one that is not there."""
+    return _by_ids(call, call.me, call.me.box, request.id)
 
 
 @method(functions.messages.EditMessageRequest)
@@ -57,6 +78,8 @@ def edit_message(call: Call, request: Any) -> Any:
         raise RpcError(400, "MESSAGE_ID_INVALID")
     if message.sender != call.me.id:
         raise RpcError(403, "MESSAGE_AUTHOR_REQUIRED")
+    if time.time() - message.date > EDIT_SECONDS:
+        raise RpcError(400, "MESSAGE_EDIT_TIME_EXPIRED")
     text = request.message if request.message is not None else message.text
     entities = request.entities or []
     if text == message.text and [*map(bytes, entities)] == [*map(bytes, message.entities)]:
@@ -67,6 +90,9 @@ def edit_message(call: Call, request: Any) -> Any:
         call.pushes.channel_event(channel, event, message, skip=call.client)
     else:
         call.pushes.account_event(call.me, event, message, skip=call.client)
+        for account, copy in _other_copies(call, message):
+            its_event = call.world.edit(account.box, copy, text, entities)
+            call.pushes.account_event(account, its_event, copy)
     users, chats = views.mentioned(call.world, [message], call.me.id)
     update = views.update(event, box, call.me.id, channel)
     return views.updates([update], users, chats, int(time.time()))
@@ -86,11 +112,44 @@ def delete_channel_messages(call: Call, request: Any) -> Any:
 
 @method(functions.messages.DeleteMessagesRequest)
 def delete_messages(call: Call, request: Any) -> Any:
-    """Remove messages from the account's own box."""
+    """Remove messages from the account's own box; with ``revoke`` from every participant's.
+
+    Source: core.telegram.org/method/messages.deleteMessages.
+    """
+    others: dict[Account, list[int]] = {}
+    for number in request.id if request.revoke else ():
+        message = call.me.box.messages.get(number)
+        for account, copy in _other_copies(call, message) if message else ():
+            others.setdefault(account, []).append(copy.id)
+    for account, ids in others.items():
+        its_event = call.world.delete(account.box, ids)
+        if its_event:
+            call.pushes.account_event(account, its_event, None)
     event = call.world.delete(call.me.box, request.id)
     if event:
         call.pushes.account_event(call.me, event, None, skip=call.client)
     return types.messages.AffectedMessages(call.me.box.pts, event.count if event else 0)
+
+
+def _by_ids(call: Call, peer: Peer, box: Box, wanted: list[Any]) -> Any:
+    """Return messages by id: the asked range comes whole (api/updates)."""
+    ids = [getattr(it, "id", 0) for it in wanted]
+    if len(ids) > _MOST_IDS:
+        raise RpcError(400, "LIMIT_INVALID")
+    page = _page(call, peer, [box.messages[it] for it in ids if it in box.messages], len(ids))
+    there = {it.id: it for it in page.messages}
+    page.messages = [there.get(it) or types.MessageEmpty(it, None) for it in ids]
+    return page
+
+
+def _other_copies(call: Call, message: Message) -> list[tuple[Account, Message]]:
+    """Return the other participants' copies of a message, each in its own box."""
+    found = []
+    for account_id, message_id in message.twins:
+        account = call.world.accounts[account_id]
+        if account is not call.me and (copy := account.box.messages.get(message_id)):
+            found.append((account, copy))
+    return found
 
 
 def _box(call: Call, peer: Peer) -> Box:
@@ -104,6 +163,7 @@ def _sender(box: Box, number: int) -> int:
 
 def _messages_of(call: Call, peer: Peer) -> list[Message]:
     if isinstance(peer, Channel):
+        call.readable(peer)
         return list(peer.box.messages.values())
     chat = peer.marked if isinstance(peer, Group) else peer.id
     return [it for it in call.me.box.messages.values() if it.chat == chat]

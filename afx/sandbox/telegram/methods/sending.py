@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +15,7 @@ from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
 from afx.sandbox.telegram.boxes import Event, Message
 from afx.sandbox.telegram.methods.call import Call, method
-from afx.sandbox.telegram.peers import Account, Channel, Peer
+from afx.sandbox.telegram.peers import Account, Channel, Peer, Sent
 
 _MAX_TEXT = 4096
 _SENT_AT_ONCE = timedelta(seconds=10)
@@ -24,15 +27,17 @@ def send_message(call: Call, request: Any) -> Any:
 
     Source: core.telegram.org/method/messages.sendMessage.
     """
-    _check_schedule(request.schedule_date)
+    check_schedule(request.schedule_date)
     peer = call.peer(request.peer)
     if not request.message.strip():
         raise RpcError(400, "MESSAGE_EMPTY")
     if len(request.message) > _MAX_TEXT:
         raise RpcError(400, "MESSAGE_TOO_LONG")
-    _check(call, peer, [request.random_id])
+    check(call, peer, [request.random_id])
+    if original := call.me.sent.get((chat_of(peer), request.random_id)):
+        return answer(call, peer, [(*original, request.random_id)])
     reply_to = getattr(request.reply_to, "reply_to_msg_id", None)
-    message, event = _deliver(
+    message, event = deliver(
         call,
         peer,
         request.message,
@@ -49,7 +54,7 @@ def send_message(call: Call, request: Any) -> Any:
             out=True,
             entities=message.entities,
         )
-    return _answer(call, peer, [(message, event, request.random_id)])
+    return answer(call, peer, [(message, event, request.random_id)])
 
 
 @method(functions.messages.ForwardMessagesRequest)
@@ -58,22 +63,36 @@ def forward_messages(call: Call, request: Any) -> Any:
 
     Source: core.telegram.org/method/messages.forwardMessages.
     """
-    _check_schedule(request.schedule_date)
+    check_schedule(request.schedule_date)
     source = call.peer(request.from_peer)
     target = call.peer(request.to_peer)
     if isinstance(source, Channel):
-        if call.me.id not in source.members:
-            raise RpcError(400, "CHANNEL_PRIVATE")
+        call.readable(source)
         if source.noforwards:
             raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
     box = source.box if isinstance(source, Channel) else call.me.box
-    found = [box.messages.get(number) for number in request.id]
-    if not found or len(request.id) != len(request.random_id) or not all(found):
+    if not request.id:
+        raise RpcError(400, "MESSAGE_IDS_EMPTY")
+    if len(request.id) != len(request.random_id):
+        raise RpcError(400, "RANDOM_ID_INVALID")
+    found = [
+        (box.messages[number], random_id)
+        for number, random_id in zip(request.id, request.random_id, strict=True)
+        if number in box.messages
+    ]
+    if not found:
         raise RpcError(400, "MESSAGE_ID_INVALID")
-    _check(call, target, request.random_id)
+    # What may not be forwarded is left out, unless nothing else is asked for.
+    free = [it for it in found if not it[0].noforwards]
+    if not free:
+        raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
+    check(call, target, request.random_id)
     done = []
-    for original, random_id in zip(found, request.random_id, strict=True):
-        assert original is not None
+    albums: dict[int, int] = {}
+    for original, random_id in free:
+        if first := call.me.sent.get((chat_of(target), random_id)):
+            done.append((*first, random_id))
+            continue
         origin = None
         if not request.drop_author:
             in_channel = isinstance(source, Channel) and not source.megagroup
@@ -82,14 +101,28 @@ def forward_messages(call: Call, request: Any) -> Any:
                 original.id,
                 original.date,
             )
-        message, event = _deliver(
-            call, target, original.text, random_id, entities=original.entities, forwarded=origin
+        message, event = deliver(
+            call,
+            target,
+            original.text,
+            random_id,
+            entities=original.entities,
+            forwarded=origin,
+            media=original.media,
+            grouped=_new_album(original, albums),
         )
         done.append((message, event, random_id))
-    return _answer(call, target, done)
+    return answer(call, target, done)
 
 
-def _check_schedule(date: datetime | None) -> None:
+def _new_album(original: Message, albums: dict[int, int]) -> int | None:
+    """Return the album of a copy: those of one album are together again."""
+    if original.grouped is None:
+        return None
+    return albums.setdefault(original.grouped, secrets.randbits(62))
+
+
+def check_schedule(date: datetime | None) -> None:
     """Refuse what must be sent later: the sandbox has no schedule queue.
 
     What is due within 10 s is sent at once (core.telegram.org/api/scheduled-messages).
@@ -98,43 +131,86 @@ def _check_schedule(date: datetime | None) -> None:
         raise RpcError(400, "SCHEDULE_DATE_INVALID")
 
 
-def _check(call: Call, peer: Peer, random_ids: list[int]) -> None:
+def check(call: Call, peer: Peer, random_ids: list[int]) -> None:
+    """Refuse a send that the account may not make now."""
     me = call.me
     if isinstance(peer, Channel):
-        if me.id not in peer.members:
-            raise RpcError(400, "CHANNEL_PRIVATE")
+        call.readable(peer)
         if me.id not in peer.posters:
             raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
-    chat = peer.id if isinstance(peer, Account) else peer.marked
-    if wait := call.telegram.floods.flood_wait(me.id, chat):
-        raise RpcError(420, f"FLOOD_WAIT_{wait}")
-    if any(random_id in me.sent for random_id in random_ids):
+        if me.id in peer.muted:
+            raise RpcError(400, "USER_BANNED_IN_CHANNEL")
+    chat = chat_of(peer)
+    if error := call.telegram.trouble.flood_error(me.id, chat):
+        raise RpcError(420, error)
+    if isinstance(peer, Channel) and peer.slow_mode_seconds:
+        _check_slow_mode(peer, me.id)
+    running = me.sending
+    if not call.telegram.strictness.repeats_return_original:
+        running = running | me.sent.keys()
+    if running and any((chat, random_id) in running for random_id in random_ids):
         raise RpcError(500, "RANDOM_ID_DUPLICATE")
 
 
-def _deliver(
+def _check_slow_mode(channel: Channel, account: int) -> None:
+    """Refuse a send that comes too soon (core.telegram.org/method/channels.toggleSlowMode)."""
+    if account == channel.creator:
+        return
+    now = time.monotonic()
+    wait = channel.last_sends.get(account, -math.inf) + channel.slow_mode_seconds - now
+    if wait > 0:
+        raise RpcError(420, f"SLOWMODE_WAIT_{math.ceil(wait)}")
+    channel.last_sends[account] = now
+
+
+def reserve(call: Call, request: Any) -> Callable[[], None]:
+    """Mark a send as running; returns what ends that.
+
+    A repeat of it is refused meanwhile (api/updates, random_id).
+    """
+    tl_peer = getattr(request, "to_peer", None) or request.peer
+    album = getattr(request, "multi_media", None)
+    own = [it.random_id for it in album] if album else request.random_id
+    ids = own if isinstance(own, list) else [own]
+    sending = call.me.sending
+    keys = {(views.marked(tl_peer, call.me.id), it) for it in ids} - sending
+    sending |= keys
+
+    def release() -> None:
+        sending.difference_update(keys)
+
+    return release
+
+
+def chat_of(peer: Peer) -> int:
+    """Return the marked id of a peer."""
+    return peer.id if isinstance(peer, Account) else peer.marked
+
+
+def deliver(
     call: Call, peer: Peer, text: str, random_id: int, **fields: Any
 ) -> tuple[Message, Event]:
+    """Make a message, push it, and return it as the sender sees it."""
     me, world, pushes = call.me, call.world, call.pushes
     if isinstance(peer, Channel):
         message, event = world.post(peer, me.id, text, random_id=random_id, **fields)
         pushes.channel_event(peer, event, message, skip=call.client)
-        chat = peer.marked
     else:
         copies = world.deliver(peer, me, text, random_id=random_id, **fields)
         for account, copy, its_event in copies:
             skip = call.client if account is me else None
             pushes.account_event(account, its_event, copy, skip=skip)
         _, message, event = copies[0]
-        chat = message.chat
-    me.note_sent(random_id, chat, message.id)
+    me.sent[message.chat, random_id] = Sent(message, event)
     return message, event
 
 
-def _answer(call: Call, peer: Peer, done: list[tuple[Message, Event, int]]) -> Any:
+def answer(call: Call, peer: Peer, done: list[tuple[Message, Event, int]]) -> Any:
+    """Return the sender's own updates: each message with the random_id that made it."""
     channel = peer if isinstance(peer, Channel) else None
     box = channel.box if channel else call.me.box
     them: list[Any] = [types.UpdateMessageID(it.id, random_id) for it, _, random_id in done]
-    them += [views.update(event, box, call.me.id, channel) for _, event, _ in done]
+    own = (views.update(event, box, call.me.id, channel) for _, event, _ in done)
+    them += [it for it in own if it is not None]
     users, chats = views.mentioned(call.world, [it for it, _, _ in done], call.me.id)
     return views.updates(them, users, chats, int(time.time()))

@@ -17,12 +17,11 @@ from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.peers import Account, Channel
 
 _SLICE = 100
-_TOO_LONG = 50_000
 _CHANNEL_TIMEOUT = 30
 
 
 def _state(account: Account) -> Any:
-    return types.updates.State(account.box.pts, 0, datetime.now(UTC), 0, 0)
+    return types.updates.State(account.box.pts, 0, datetime.now(UTC), account.seq, 0)
 
 
 @method(functions.updates.GetStateRequest)
@@ -35,34 +34,34 @@ def get_state(call: Call, request: Any) -> Any:
 def get_difference(call: Call, request: Any) -> Any:
     """What the account's own box holds after the client's pts.
 
-    The last part holds the ids of recent own sends, whose answers may be lost.
-    A state without pts or date is refused, as core.telegram.org/method/updates.getDifference
-    says; a date of 0 counts as none.
+    A state without pts or date is refused; a date of 0 counts as none. A difference of
+    more than ``pts_total_limit`` is too long.
+    Source: core.telegram.org/method/updates.getDifference.
     """
     me = call.me
-    _check_pts(request.pts)
+    box = me.box
+    _check_pts(call, box, request.pts)
     if request.date is None or request.date.timestamp() <= 0:
         raise RpcError(400, "DATE_EMPTY")
-    events = me.box.since(request.pts)
-    if events is None or len(events) > _TOO_LONG:
-        return types.updates.DifferenceTooLong(me.box.pts)
-    sent = [types.UpdateMessageID(message, number) for number, message in me.recent_sends()]
+    most = request.pts_total_limit or 0
+    if box.is_too_old(request.pts) or (most and request.pts + most < box.pts):
+        return types.updates.DifferenceTooLong(box.pts)
+    part, more = _from_replica(call, box, *box.since(request.pts, _SLICE))
     late = [types.UpdateChannelTooLong(channel) for channel in sorted(me.missed_channels)]
-    if not events and not late and not sent:
+    if not part and not late:
         call.telegram.presence.note_caught_up(me.id)
-        return types.updates.DifferenceEmpty(datetime.now(UTC), 0)
-    part, more = events[:_SLICE], len(events) > _SLICE
-    new, other, named = _unpack(part, me.box, me.id)
+        return types.updates.DifferenceEmpty(datetime.now(UTC), me.seq)
+    new, other, named = _unpack(part, box, me.id)
     users, chats = views.mentioned(call.world, named, me.id)
     state = _state(me)
+    state.pts = part[-1].pts if part else request.pts
     if more:
-        state.pts = part[-1].pts
         return types.updates.DifferenceSlice(new, [], other, chats, users, state)
     me.missed_channels.clear()
     for update in late:
         chats.append(views.chat(call.world.channels[update.channel_id], me.id))
     call.telegram.presence.note_caught_up(me.id)
-    return types.updates.Difference(new, [], other + sent + late, chats, users, state)
+    return types.updates.Difference(new, [], other + late, chats, users, state)
 
 
 @method(functions.updates.GetChannelDifferenceRequest)
@@ -72,17 +71,17 @@ def get_channel_difference(call: Call, request: Any) -> Any:
     Source: core.telegram.org/method/updates.getChannelDifference.
     """
     channel, me = call.channel(request.channel), call.me
-    if me.id not in channel.members:
-        raise RpcError(400, "CHANNEL_PRIVATE")
-    _check_pts(request.pts)
-    limit = max(1, min(request.limit, _SLICE))
+    call.readable(channel)
     box = channel.box
-    events = box.since(request.pts)
-    if events is None or len(events) > _TOO_LONG:
+    _check_pts(call, box, request.pts)
+    limit = max(1, min(request.limit, _SLICE))
+    if box.is_too_old(request.pts):
         return _channel_too_long(call, channel, limit)
-    if not events:
-        return types.updates.ChannelDifferenceEmpty(box.pts, final=True, timeout=_CHANNEL_TIMEOUT)
-    part, more = events[:limit], len(events) > limit
+    part, more = _from_replica(call, box, *box.since(request.pts, limit))
+    if not part:
+        return types.updates.ChannelDifferenceEmpty(
+            request.pts, final=True, timeout=_CHANNEL_TIMEOUT
+        )
     new, other, named = _unpack(part, box, me.id, channel)
     users, chats = views.mentioned(call.world, named, me.id)
     return types.updates.ChannelDifference(
@@ -90,10 +89,20 @@ def get_channel_difference(call: Call, request: Any) -> Any:
     )
 
 
-def _check_pts(pts: int) -> None:
+def _from_replica(call: Call, box: Box, part: list[Event], more: bool) -> tuple[list[Event], bool]:
+    """Leave out the newest events when the answer comes from a replica that lags."""
+    lag = call.telegram.trouble.dice.lag()
+    if not lag:
+        return part, more
+    seen = [it for it in part if it.pts <= box.pts - lag]
+    return seen, more and len(seen) == len(part)
+
+
+def _check_pts(call: Call, box: Box, pts: int) -> None:
     if pts == 0:
         raise RpcError(400, "PERSISTENT_TIMESTAMP_EMPTY")
-    if pts < 0:
+    is_unknown = pts > box.pts and call.telegram.strictness.future_timestamps_refused
+    if pts < 0 or is_unknown:
         raise RpcError(400, "PERSISTENT_TIMESTAMP_INVALID")
 
 
@@ -114,7 +123,7 @@ def _channel_too_long(call: Call, channel: Channel, limit: int) -> Any:
         0,
         0,
         types.PeerNotifySettings(),
-        pts=channel.box.pts,
+        pts=None if call.telegram.strictness.dialogs_without_pts else channel.box.pts,
     )
     messages = [views.message(it, channel, out=it.sender == call.me.id) for it in newest]
     return types.updates.ChannelDifferenceTooLong(
@@ -125,7 +134,11 @@ def _channel_too_long(call: Call, channel: Channel, limit: int) -> Any:
 def _unpack(
     events: list[Event], box: Box, viewer: int, channel: Channel | None = None
 ) -> tuple[list[Any], list[Any], list[Message]]:
-    """Return events as (new messages, other updates, the messages they name)."""
+    """Return events as (new messages, other updates, the messages they name).
+
+    The ids of the viewer's own sends are among the updates, since the answers may be
+    lost (api/updates, updateMessageID).
+    """
     new: list[Any] = []
     other: list[Any] = []
     named: list[Message] = []
@@ -137,6 +150,9 @@ def _unpack(
             named.append(box.messages[event.ids[0]])
         if event.kind == "new":
             new.append(update.message)
+            stored = box.messages[event.ids[0]]
+            if stored.random_id is not None and stored.sender == viewer:
+                other.append(types.UpdateMessageID(stored.id, stored.random_id))
         else:
             other.append(update)
     return new, other, named

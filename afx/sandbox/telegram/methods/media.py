@@ -1,0 +1,108 @@
+"""Files: uploading, downloading, and sending them, alone or as albums.
+
+Source: core.telegram.org/api/files and the page of each method.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from telethon.tl import functions, types
+
+from afx.sandbox.errors import RpcError
+from afx.sandbox.telegram import views
+from afx.sandbox.telegram.files import File
+from afx.sandbox.telegram.methods import sending
+from afx.sandbox.telegram.methods.call import Call, method
+
+_MOST_CAPTION = 1024
+_MOST_IN_ALBUM = 10
+_MOST_BYTES = 1024 * 1024
+
+
+@method(functions.upload.SaveFilePartRequest, functions.upload.SaveBigFilePartRequest)
+def save_part(call: Call, request: Any) -> Any:
+    """Store one part of an upload."""
+    call.world.files.save_part(call.me.id, request.file_id, request.file_part, request.bytes)
+    return views.TRUE
+
+
+@method(functions.upload.GetFileRequest)
+def get_file(call: Call, request: Any) -> Any:
+    """A piece of a file; the reference must be of now."""
+    if not 0 < request.limit <= _MOST_BYTES:
+        raise RpcError(400, "LIMIT_INVALID")
+    if request.offset < 0:
+        raise RpcError(400, "OFFSET_INVALID")
+    file = call.world.files.find(request.location)
+    if file.data_centre != call.client.data_centre:
+        raise RpcError(303, f"FILE_MIGRATE_{file.data_centre}")
+    piece = file.data[request.offset : request.offset + request.limit]
+    return types.upload.File(types.storage.FileUnknown(), file.date, piece)
+
+
+@method(functions.messages.UploadMediaRequest)
+def upload_media(call: Call, request: Any) -> Any:
+    """A file that was uploaded, as media that can be sent."""
+    call.peer(request.peer)
+    return _file(call, request.media).view()
+
+
+@method(functions.messages.SendMediaRequest)
+def send_media(call: Call, request: Any) -> Any:
+    """Send one photo or document; a repeated random_id makes nothing new."""
+    sending.check_schedule(request.schedule_date)
+    peer = call.peer(request.peer)
+    _check_caption(request.message)
+    sending.check(call, peer, [request.random_id])
+    made = call.me.sent.get((sending.chat_of(peer), request.random_id)) or sending.deliver(
+        call,
+        peer,
+        request.message,
+        request.random_id,
+        entities=request.entities,
+        reply_to=getattr(request.reply_to, "reply_to_msg_id", None),
+        media=_file(call, request.media),
+    )
+    return sending.answer(call, peer, [(*made, request.random_id)])
+
+
+@method(functions.messages.SendMultiMediaRequest)
+def send_album(call: Call, request: Any) -> Any:
+    """Send an album; each of its messages has a random_id of its own."""
+    sending.check_schedule(request.schedule_date)
+    peer = call.peer(request.peer)
+    items = request.multi_media
+    if not 0 < len(items) <= _MOST_IN_ALBUM:
+        raise RpcError(400, "MULTI_MEDIA_TOO_LONG" if items else "MEDIA_EMPTY")
+    for it in items:
+        _check_caption(it.message)
+    sending.check(call, peer, [it.random_id for it in items])
+    files = [_file(call, it.media) for it in items]
+    grouped = secrets.randbits(62)
+    done = []
+    for it, file in zip(items, files, strict=True):
+        made = call.me.sent.get((sending.chat_of(peer), it.random_id)) or sending.deliver(
+            call, peer, it.message, it.random_id, entities=it.entities, media=file, grouped=grouped
+        )
+        done.append((*made, it.random_id))
+    return sending.answer(call, peer, done)
+
+
+def _file(call: Call, media: Any) -> File:
+    """Return the file that an InputMedia names; one that was uploaded is stored."""
+    files = call.world.files
+    if isinstance(media, types.InputMediaUploadedPhoto):
+        return files.add(files.assemble(call.me.id, media.file), is_photo=True)
+    if isinstance(media, types.InputMediaUploadedDocument):
+        data = files.assemble(call.me.id, media.file)
+        return files.add(data, mime_type=media.mime_type, attributes=media.attributes)
+    if isinstance(media, types.InputMediaPhoto | types.InputMediaDocument):
+        return files.find(media.id)
+    raise RpcError(400, "MEDIA_INVALID")
+
+
+def _check_caption(text: str) -> None:
+    if len(text) > _MOST_CAPTION:
+        raise RpcError(400, "MEDIA_CAPTION_TOO_LONG")
