@@ -6,6 +6,7 @@ is there for, so that a search finds a violation soon.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,8 @@ class Broken:
     replacements: Callable[[Cluster], Sequence[Replacement]]
     only: frozenset[str]
     """The faults of its schedules."""
+    crashes: bool = False
+    """The violation is an exception that ends a process."""
     recover: bool = False
     """The violation is that something is forgotten."""
     most: int = 9
@@ -78,6 +81,7 @@ def _without(script: str, old: str, new: str) -> Replacement:
     def _file(name: str) -> str:
         return str(scripts.files("afx.cluster").joinpath("lua", f"{name}.lua").read_text())
 
+    source(script)  # a text that has changed must not look like a violation
     return scripts, "source", source
 
 
@@ -88,6 +92,21 @@ _OWNED = _without("place", "owner[2] and owner[2] ~= ''", "false")
 
 def _no_inventory(*_: Any) -> None:
     """The leader asks no node what it runs."""
+
+
+def _lost_commits_unnoticed(_: Cluster) -> list[Replacement]:
+    return _commits_counted(sql_cluster.hold)
+
+
+def _commits_counted(hold: Callable[[int], None]) -> list[Replacement]:
+    """Count commits beside SQL: none is ever lost."""
+    counts = itertools.count(1)
+
+    def count_commit(term: int) -> int:
+        hold(term)
+        return next(counts)
+
+    return [(sql_cluster, "count_commit", count_commit), (sql_cluster, "commits", lambda: 0)]
 
 
 def _blind_is_dead(cluster: Cluster) -> list[Replacement]:
@@ -164,8 +183,9 @@ def _no_term_check(_: Cluster) -> list[Replacement]:
         """Whoever leads may write."""
 
     return [
-        _without("prelude", "(redis.call('GET', KEYS[1]) or '0') ~= ARGV[1]", "false"),
+        _without("prelude", "(redis.pcall('GET', KEYS[1]) or '0') ~= ARGV[1]", "false"),
         (sql_cluster, "hold", hold),
+        *_commits_counted(hold),
         (Leadership, "check", lambda _: None),
         (Leadership, "_renew", lambda _: None),
         _no_node_term_check(_)[0],
