@@ -45,7 +45,11 @@ def _serve() -> None:
         first, end, step, rule = json.loads(line)
         outcomes = []
         for seed in range(first, end, step):
-            result = _run(seed, rule)
+            try:
+                result = _run(seed, rule)
+            except Exception as error:
+                error.add_note(f"It is schedule {seed}.")
+                raise
             outcomes.append([seed, result.opened, result.recovered, result.violations])
             if rule and result.violations:
                 break

@@ -28,7 +28,6 @@ from afx.node.host import Host
 from afx.node.lease_watch import LeaseWatch
 from afx.node.residents import Phase, ReportStopped, Residents
 from afx.node.session_runner import SessionRunner
-from afx.node.supervisor import Ending, Supervisor
 from models.storage import cluster as sql_cluster
 
 Replacement = tuple[Any, str, Any]
@@ -134,15 +133,6 @@ _order_stop = Residents.order_stop
 # --- leases ---------------------------------------------------------------------------------
 
 
-def _renew_from_the_reply(self: Supervisor, answer: Any, *rest: Any) -> Any:
-    if answer.error is None:
-        answer = replace(answer, sent_at=self._clock.boottime())
-    return _take(self, answer, *rest)
-
-
-_take = Supervisor._take
-
-
 async def _watch_no_deadline(self: LeaseWatch) -> None:
     import asyncio
 
@@ -161,18 +151,6 @@ def _short_lease(cluster: Cluster) -> list[Replacement]:
 
 
 _health = liveness.health
-
-
-def _register_again_and_again(
-    self: Supervisor, identity: Any, host: Any, resources: Any, until: float | None
-) -> Ending | None:
-    ending = _register(self, identity, host, resources, until)
-    while ending is Ending.UNSURE:
-        ending = _register(self, identity, host, resources, until)
-    return ending
-
-
-_register = Supervisor._register
 
 
 # --- terms and epochs -----------------------------------------------------------------------
@@ -200,16 +178,6 @@ def _no_node_term_check(_: Cluster) -> list[Replacement]:
 
 
 _order_start = Host.order_start
-
-
-def _ended_epoch_restarts(self: Residents[Any], session_id: int, epoch: int) -> Any:
-    resident = self.get(session_id)
-    if resident and resident.phase is Phase.ENDED and epoch <= resident.epoch:
-        resident.epoch, resident.newest = epoch - 1, epoch
-    return _residents_order_start(self, session_id, epoch)
-
-
-_residents_order_start = Residents.order_start
 
 
 def _end_at_once(self: AssignmentTable, sessions: Any, now: float) -> None:
