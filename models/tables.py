@@ -399,6 +399,8 @@ class ClusterState(Table):
     """Samples before this time are rolled up into minutes."""
     hours_to = UtcField(null=True)
     """Minutes before this time are rolled up into hours."""
+    commits = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    """How many transactions leaders have committed."""
 
     class Meta:
         table_name = "cluster_state"

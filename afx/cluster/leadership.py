@@ -125,6 +125,8 @@ class Leadership:
         """``run_id`` is that of the Redis where the term began, ``until`` boot time."""
         self.term = term
         self.run_id = run_id
+        self.commits = 0
+        """How many transactions of leaders SQL had committed after the last one of this term."""
         self._lease = lease
         self._until = until
         self._stop_seconds = stop_seconds

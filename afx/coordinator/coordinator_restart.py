@@ -13,6 +13,7 @@ from afx.coordinator.decisions.control_progress import (
     STANDBY_HEAD_START_SECONDS,
     CoordinatorsSnapshot,
 )
+from models.errors import translated
 from models.storage import controls
 from models.storage.control_subjects import Control, CoordinatorsSubject
 
@@ -21,7 +22,9 @@ class CoordinatorRestart:
     """What one coordinator's process knows of controls that restart it."""
 
     def __init__(self) -> None:
-        self._newest_at_start = controls.newest()
+        """Raises UnreachableError, or StorageError, while the database is away."""
+        with translated():
+            self._newest_at_start = controls.newest()
         """The newest control that was requested before this process started."""
         self._first_seen: dict[int, float] = {}
         """Control → when this process first saw it, in monotonic seconds."""

@@ -1,16 +1,18 @@
 """SQL that does not answer, or takes no writes, while a leader leads.
 
 The leadership goes on: another coordinator has the same database. Until SQL is back the
-leader observes the nodes and fences those that are silent; nothing else.
+leader observes the nodes and fences those that are silent; nothing else. When SQL is back without
+commits that this term has made, the term ends.
 """
 
 from __future__ import annotations
 
 import structlog
 
+from afx.cluster.leadership import Leadership
+from afx.coordinator.fencing import fenced_transaction
 from afx.errors import UnreachableError
-from models.base import DATABASE_ERRORS, reopen_database, transaction
-from models.storage import cluster
+from models.base import DATABASE_ERRORS, reopen_database
 
 _RETRY_SECONDS = 0.5
 
@@ -23,8 +25,8 @@ log = structlog.get_logger()
 class DatabaseOutage:
     """Whether SQL is away, in one term."""
 
-    def __init__(self, term: int) -> None:
-        self._term = term
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
         self._since: float | None = None
         self._retry_at = 0.0
 
@@ -43,7 +45,7 @@ class DatabaseOutage:
     def try_end(self, now: float) -> bool:
         """Return whether SQL takes writes again; it is asked from time to time.
 
-        Raises FencedError when a newer term has begun.
+        Raises FencedError when a newer term has begun, or SQL has lost commits.
         """
         if self._since is None:
             return True
@@ -51,8 +53,8 @@ class DatabaseOutage:
             return False
         try:
             reopen_database()
-            with transaction():
-                cluster.hold(self._term)
+            with fenced_transaction(self._leadership):
+                pass  # It checks the term, and that no commit is lost.
         except SQL_ERRORS as error:
             self.begin(error, now)
             return False

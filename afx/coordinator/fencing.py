@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from afx.cluster.leadership import Leadership
+from afx.errors import FencedError
 from models.base import transaction
 from models.storage import cluster
 
@@ -14,9 +15,17 @@ from models.storage import cluster
 def fenced_transaction(leadership: Leadership) -> Iterator[None]:
     """Commit what the block writes, in the leader's term.
 
-    Raises FencedError when the leadership has expired or a newer term has begun.
+    Raises FencedError when the leadership has expired, a newer term has begun, or the
+    database has lost commits of this term: a standby that lacks them was promoted, so
+    that it differs from the leader's memory.
     """
     leadership.check()
     with transaction():
-        cluster.hold(leadership.term)
+        count = cluster.count_commit(leadership.term)
+        if count <= leadership.commits:
+            raise FencedError(
+                f"The database has lost commits of term {leadership.term}; "
+                "the next term reads all assignments again."
+            )
         yield
+    leadership.commits = count

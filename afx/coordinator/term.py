@@ -106,7 +106,7 @@ class Term:
         self.generation = _begin_generation(client, leadership)
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
-        self._outage = DatabaseOutage(leadership.term)
+        self._outage = DatabaseOutage(leadership)
         self._checkpoints = Checkpoints(client, leadership)
         headroom = Headroom.from_settings(settings)
         schedule = PlacementSchedule(
@@ -330,6 +330,7 @@ def _begin_generation(client: redis.Redis, leadership: Leadership) -> int:
     """Begin a generation of epochs, above all that SQL or Redis knows."""
     known = counters_in_redis.read_generation(client, in_sql=cluster.generation())
     generation = cluster.begin_generation(leadership.term, known)
+    leadership.commits = cluster.commits()
     write(client, {keys.GENERATION: generation}, leadership.term)
     return generation
 

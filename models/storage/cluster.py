@@ -16,7 +16,7 @@ def begin_generation(term: int, above: int = 0) -> int:
     """
     with transaction():
         changed = (
-            ClusterState.update(term=term)
+            ClusterState.update(term=term, commits=ClusterState.commits + 1)
             .where((ClusterState.id == 1) & (ClusterState.term < term))
             .execute()
         )
@@ -53,16 +53,22 @@ def hold(term: int) -> None:
 
     Raises FencedError when a newer term has begun.
     """
-    changed = (
-        ClusterState.update(term=term)
-        .where((ClusterState.id == 1) & (ClusterState.term <= term))
-        .execute()
-    )
-    if not changed:
-        raise FencedError(
-            f"Another coordinator leads: a newer term than {term} has begun in SQL; "
-            "this one stands by."
-        )
+    _take(term)
+
+
+def count_commit(term: int) -> int:
+    """Take the term for a transaction as ``hold`` does, and count it; returns the count.
+
+    A database never counts fewer, unless it has lost commits.
+    """
+    _take(term, commits=ClusterState.commits + 1)
+    return commits()
+
+
+def commits() -> int:
+    """Return how many transactions leaders have committed."""
+    state = ClusterState.get_or_none(ClusterState.id == 1)
+    return int(state.commits) if state else 0
 
 
 def reports_read(run_id: str) -> str:
@@ -86,3 +92,16 @@ def set_reports_read(run_id: str, entry: str) -> None:
     ClusterState.update(reports_run_id=run_id, reports_read=entry).where(
         ClusterState.id == 1
     ).execute()
+
+
+def _take(term: int, **changes: object) -> None:
+    changed = (
+        ClusterState.update(term=term, **changes)
+        .where((ClusterState.id == 1) & (ClusterState.term <= term))
+        .execute()
+    )
+    if not changed:
+        raise FencedError(
+            f"Another coordinator leads: a newer term than {term} has begun in SQL; "
+            "this one stands by."
+        )

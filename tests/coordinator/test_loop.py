@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import peewee
 import pytest
 from support.term_harness import add
 
 from afx.cluster.connection import connect
 from afx.cluster.leadership import read_leader
 from afx.config import load
+from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.loop import Coordinator
 from afx.coordinator.term import Term
-from afx.errors import StorageError
+from afx.errors import StorageError, UnreachableError
 from afx.security.vault import load_vault
 from models import base
-from models.storage import assignments, cluster
+from models.storage import assignments, cluster, controls
 from models.tables import ClusterState
 
 
@@ -132,3 +134,14 @@ def test_no_term_begins_while_sql_takes_no_writes(
         assert ClusterState.get_by_id(1).generation == 0
     wait(lambda: ClusterState.get_by_id(1).generation == 1)
     client.close()
+
+
+def test_a_coordinator_that_starts_while_sql_is_away_ends_with_an_error_for_people(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> int:
+        raise peewee.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(controls, "newest", fail)
+    with pytest.raises(UnreachableError):
+        CoordinatorRestart()

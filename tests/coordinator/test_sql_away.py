@@ -7,13 +7,16 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import peewee
 import psycopg
 import pytest
 from support.term_harness import TermHarness, add, placed, running
 
+from afx.cluster.leadership import Leadership
+from afx.coordinator.fencing import fenced_transaction
 from afx.errors import FencedError
 from models import base, schema
 from models.storage import assignments, cluster, sessions
@@ -203,3 +206,37 @@ def test_a_stop_whose_commit_is_in_doubt_is_carried_out(
     harness.until(lambda: not assignments.active())
     assert lost.count == 1
     assert harness.assigned() == {"w1": 0}
+
+
+# --- a standby that lacks the last commits --------------------------------------------------
+
+
+def test_a_term_ends_when_the_database_has_lost_commits_that_it_made() -> None:
+    base.open_database("sqlite://")
+    schema.upgrade()
+    database = base.proxy.obj.connection()
+    leadership = cast(Leadership, SimpleNamespace(term=1, commits=0, check=lambda: None))
+    with fenced_transaction(leadership):
+        pass
+    standby = database.serialize()
+    with fenced_transaction(leadership):
+        pass
+    database.deserialize(standby)
+    with pytest.raises(FencedError), fenced_transaction(leadership):
+        pytest.fail("the memory of the leader differs from the database")
+    base.close_database()
+
+
+def test_commits_that_are_lost_before_the_first_one_of_a_term_end_it(
+    home: Path, redis_url: str
+) -> None:
+    base.open_database(f"sqlite:///{home}/afx.db")
+    schema.upgrade()
+    harness = TermHarness(home, redis_url)
+    ClusterState.update(commits=ClusterState.commits - 1).execute()
+    harness.add_node("w1")
+    add("alice", 1)
+    with pytest.raises(FencedError):
+        harness.until(lambda: bool(running()))
+    harness.close()
+    base.close_database()

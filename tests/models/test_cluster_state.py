@@ -70,3 +70,15 @@ def test_the_read_position_of_reports_is_invalid_in_another_redis(ids: list[int]
     with base.transaction():
         cluster.set_reports_read("two", "4-0")
     assert (cluster.reports_read("two"), cluster.reports_read("one")) == ("4-0", "0")
+
+
+def test_the_commits_of_leaders_are_counted_with_what_they_wrote(ids: list[int]) -> None:
+    cluster.begin_generation(7)
+    before = cluster.commits()
+    with base.transaction():
+        assert cluster.count_commit(7) == before + 1
+    with base.transaction(keep=False):
+        assert cluster.count_commit(7) == before + 2
+    assert cluster.commits() == before + 1
+    with pytest.raises(FencedError), base.transaction():
+        cluster.count_commit(6)

@@ -12,7 +12,8 @@ import pytest
 import redis as redis_module
 
 from afx.cluster import keys, report_stream, witness
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import Identity, Metrics
 from afx.node.death_watcher import DeathWatcher
 
 IDLE = Metrics(1, 1000, 2000, 0.1, 0, 0, 0)

@@ -1,6 +1,6 @@
-"""Runs schedules, one line of JSON for each: see ``runner.py``, which starts this.
+"""Runs schedules for the tests: see ``runner.py``, which starts this.
 
-python -m simulation FIRST END STEP [RULE]   # with PYTHONHASHSEED=0
+python -m simulation --serve                 # with PYTHONHASHSEED=0; a line per request
 python -m simulation --replay SEED [RULE]    # with its faults and its trace
 """
 
@@ -20,9 +20,12 @@ def _run(seed: int, rule: str, *, traced: bool = False) -> Result:
     if not rule:
         return schedule.run(seed, traced=traced)
     broken = BROKEN[rule]
-    return schedule.run(
+    result = schedule.run(
         seed, broken.plan(seed), prepare=broken.prepare, recover=broken.recover, traced=traced
     )
+    # What is left out must not just break the code: an account would not be live twice.
+    assert broken.crashes or not any("Traceback" in it for it in result.violations), result
+    return result
 
 
 def _replay(seed: int, rule: str) -> None:
@@ -36,20 +39,31 @@ def _replay(seed: int, rule: str) -> None:
     print("Violations:", *(result.violations or ["none"]), sep="\n  ")
 
 
+def _serve() -> None:
+    """Answer each line with the outcomes of the schedules that it asks for."""
+    for line in sys.stdin:
+        first, end, step, rule = json.loads(line)
+        outcomes = []
+        for seed in range(first, end, step):
+            try:
+                result = _run(seed, rule)
+            except Exception as error:
+                error.add_note(f"It is schedule {seed}.")
+                raise
+            outcomes.append([seed, result.opened, result.recovered, result.violations])
+            if rule and result.violations:
+                break
+        print(json.dumps(outcomes), flush=True)
+
+
 def main() -> None:
     """Run what the arguments ask for."""
     # A process that was killed leaves coroutines that nothing awaits any more.
     warnings.simplefilter("ignore")
-    first, *rest = sys.argv[1:]
-    if first == "--replay":
-        _replay(int(rest[0]), *rest[1:] or [""])
-        return
-    rule = rest[2] if len(rest) > 2 else ""
-    for seed in range(int(first), int(rest[0]), int(rest[1])):
-        result = _run(seed, rule)
-        print(json.dumps([seed, result.opened, result.recovered, result.violations]), flush=True)
-        if rule and result.violations:
-            return
+    if sys.argv[1] == "--replay":
+        _replay(int(sys.argv[2]), *sys.argv[3:] or [""])
+    else:
+        _serve()
 
 
 main()

@@ -6,6 +6,7 @@ is there for, so that a search finds a violation soon.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,6 @@ from afx.node.host import Host
 from afx.node.lease_watch import LeaseWatch
 from afx.node.residents import Phase, ReportStopped, Residents
 from afx.node.session_runner import SessionRunner
-from afx.node.supervisor import Ending, Supervisor
 from models.storage import cluster as sql_cluster
 
 Replacement = tuple[Any, str, Any]
@@ -41,6 +41,8 @@ class Broken:
     replacements: Callable[[Cluster], Sequence[Replacement]]
     only: frozenset[str]
     """The faults of its schedules."""
+    crashes: bool = False
+    """The violation is an exception that ends a process."""
     recover: bool = False
     """The violation is that something is forgotten."""
     most: int = 9
@@ -78,6 +80,7 @@ def _without(script: str, old: str, new: str) -> Replacement:
     def _file(name: str) -> str:
         return str(scripts.files("afx.cluster").joinpath("lua", f"{name}.lua").read_text())
 
+    source(script)  # a text that has changed must not look like a violation
     return scripts, "source", source
 
 
@@ -88,6 +91,21 @@ _OWNED = _without("place", "owner[2] and owner[2] ~= ''", "false")
 
 def _no_inventory(*_: Any) -> None:
     """The leader asks no node what it runs."""
+
+
+def _lost_commits_unnoticed(_: Cluster) -> list[Replacement]:
+    return _commits_counted(sql_cluster.hold)
+
+
+def _commits_counted(hold: Callable[[int], None]) -> list[Replacement]:
+    """Count commits beside SQL: none is ever lost."""
+    counts = itertools.count(1)
+
+    def count_commit(term: int) -> int:
+        hold(term)
+        return next(counts)
+
+    return [(sql_cluster, "count_commit", count_commit), (sql_cluster, "commits", lambda: 0)]
 
 
 def _blind_is_dead(cluster: Cluster) -> list[Replacement]:
@@ -115,15 +133,6 @@ _order_stop = Residents.order_stop
 # --- leases ---------------------------------------------------------------------------------
 
 
-def _renew_from_the_reply(self: Supervisor, answer: Any, *rest: Any) -> Any:
-    if answer.error is None:
-        answer = replace(answer, sent_at=self._clock.boottime())
-    return _take(self, answer, *rest)
-
-
-_take = Supervisor._take
-
-
 async def _watch_no_deadline(self: LeaseWatch) -> None:
     import asyncio
 
@@ -144,18 +153,6 @@ def _short_lease(cluster: Cluster) -> list[Replacement]:
 _health = liveness.health
 
 
-def _register_again_and_again(
-    self: Supervisor, identity: Any, host: Any, resources: Any, until: float | None
-) -> Ending | None:
-    ending = _register(self, identity, host, resources, until)
-    while ending is Ending.UNSURE:
-        ending = _register(self, identity, host, resources, until)
-    return ending
-
-
-_register = Supervisor._register
-
-
 # --- terms and epochs -----------------------------------------------------------------------
 
 
@@ -164,8 +161,9 @@ def _no_term_check(_: Cluster) -> list[Replacement]:
         """Whoever leads may write."""
 
     return [
-        _without("prelude", "(redis.call('GET', KEYS[1]) or '0') ~= ARGV[1]", "false"),
+        _without("prelude", "(redis.pcall('GET', KEYS[1]) or '0') ~= ARGV[1]", "false"),
         (sql_cluster, "hold", hold),
+        *_commits_counted(hold),
         (Leadership, "check", lambda _: None),
         (Leadership, "_renew", lambda _: None),
         _no_node_term_check(_)[0],
@@ -180,16 +178,6 @@ def _no_node_term_check(_: Cluster) -> list[Replacement]:
 
 
 _order_start = Host.order_start
-
-
-def _ended_epoch_restarts(self: Residents[Any], session_id: int, epoch: int) -> Any:
-    resident = self.get(session_id)
-    if resident and resident.phase is Phase.ENDED and epoch <= resident.epoch:
-        resident.epoch, resident.newest = epoch - 1, epoch
-    return _residents_order_start(self, session_id, epoch)
-
-
-_residents_order_start = Residents.order_start
 
 
 def _end_at_once(self: AssignmentTable, sessions: Any, now: float) -> None:

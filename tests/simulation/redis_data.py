@@ -135,6 +135,10 @@ class Data:
     def get(self, key: bytes) -> Any:
         return self.find(key, bytes)
 
+    def getrange(self, key: bytes, first: bytes, last: bytes) -> bytes:
+        end = int(last) + 1
+        return bytes((self.find(key, bytes) or b"")[int(first) : end if end else None])
+
     def mget(self, *keys: bytes) -> list[Any]:
         return [self.keys.get(it) if self._is(it, bytes) else None for it in keys]
 
@@ -314,7 +318,7 @@ def _integer(text: bytes) -> int:
 
 
 _NAMES = """
-    pttl persist delete exists type rename expire pexpire flushall get mget
+    pttl persist delete exists type rename expire pexpire flushall get getrange mget
     set incrby hget hmget hgetall hkeys hlen hstrlen hset
     hsetnx hdel hincrby sadd srem smembers sdiffstore zadd zrem
     zremrangebyscore rpush lpush llen lrange lrem lmove

@@ -11,6 +11,7 @@ from simulation.broken import (
     _counts_as_they_are,
     _end_at_once,
     _kinds,
+    _lost_commits_unnoticed,
     _missing_is_dead,
     _no_inventory,
     _no_term_check,
@@ -21,7 +22,8 @@ from simulation.broken import (
     _without,
 )
 
-from afx.cluster import reports
+from afx.cluster import report_stream
+from afx.cluster.replication import Replication
 from afx.coordinator import report_intake, term
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.decisions.epochs import EpochCounter
@@ -55,8 +57,17 @@ BROKEN = {
             recover=True,
         ),
         Broken(
+            "a leader goes on when SQL has lost commits of its term",
+            _lost_commits_unnoticed,
+            _kinds("sql loses commits, pause and resume, move"),
+            recover=True,
+        ),
+        Broken(
             "Redis accepts writes without a replica",
-            lambda cluster: [(cluster, "requires_replicas", False)],
+            lambda cluster: [
+                (cluster, "requires_replicas", False),
+                (Replication, "split_seconds", property(lambda _: 0.0)),
+            ],
             _kinds("split"),
             most=3,
         ),
@@ -69,7 +80,7 @@ BROKEN = {
         ),
         Broken(
             "the position in the reports outlives a flush",
-            lambda _: [(report_intake.reports, "position", lambda _client, after: after)],
+            lambda _: [(report_stream, "position", lambda _client, after: after)],
             _kinds("flush, move"),
             recover=True,
         ),
@@ -141,9 +152,10 @@ BROKEN = {
         ),
         Broken(
             "a report that does not parse ends the coordinator",
-            lambda _: [(reports, "decode", _read_strictly)],
+            lambda _: [(report_stream, "decode", _read_strictly)],
             _kinds("newer version"),
             most=3,
+            crashes=True,
         ),
     )
 }

@@ -31,7 +31,7 @@ class Sql:
         """Processes whose connection is lost: their next statement fails."""
         self._hangs: dict[int, float] = {}
         """Process → how long its next statement takes."""
-        database = base.open_database("sqlite://:memory:")
+        database = base.open_database("sqlite://")
         if self._fresh:
             database.connection().deserialize(self._fresh)
         else:

@@ -7,14 +7,14 @@ this seed does not any more, others are tried.
 from __future__ import annotations
 
 import pytest
-from simulation import runner
 from simulation.found import FOUND
+from simulation.runner import Runner
 
-_SEEDS = 150
+_SEEDS = 200
 
 
 @pytest.mark.parametrize("rule", FOUND)
-def test_a_violation_is_found_when_a_rule_is_left_out(rule: str) -> None:
+def test_a_violation_is_found_when_a_rule_is_left_out(runner: Runner, rule: str) -> None:
     seed = FOUND[rule]
     if any(it.violations for it in runner.run(seed, seed + 1, 1, rule)):
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from simulation import runner
+from simulation.runner import Runner, replay
 
 SCHEDULES = int(os.environ.get("AFX_SCHEDULES", "300"))
 SEED = os.environ.get("AFX_SEED", "")
@@ -17,7 +17,9 @@ PARTS = 10
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_session_is_live_twice_and_every_one_runs_when_the_faults_have_ended(part: int) -> None:
+def test_no_session_is_live_twice_and_every_one_runs_when_the_faults_have_ended(
+    runner: Runner, part: int
+) -> None:
     outcomes = runner.run(part, SCHEDULES, PARTS)
     assert len(outcomes) == len(range(part, SCHEDULES, PARTS))
     violations = {it.seed: it.violations for it in outcomes if it.violations}
@@ -28,11 +30,11 @@ def test_no_session_is_live_twice_and_every_one_runs_when_the_faults_have_ended(
 
 
 def test_a_schedule_is_the_same_each_time() -> None:
-    assert runner.replay(17) == runner.replay(17)
+    assert replay(17) == replay(17)
 
 
 @pytest.mark.skipif(not SEED, reason="runs one schedule with its trace: AFX_SEED=17")
 def test_replay_of_one_schedule() -> None:
-    trace = runner.replay(int(SEED), os.environ.get("AFX_RULE", ""))
+    trace = replay(int(SEED), os.environ.get("AFX_RULE", ""))
     print(trace)
     assert trace.endswith("Violations:\n  none\n")

@@ -66,6 +66,16 @@ def end_all(cluster: Cluster) -> None:
     cluster.sql.fails_until = cluster.sql.loses_answers_until = 0.0
     for each in cluster.machines:
         each.hides_processes = False
+    _ask_again(cluster)
+
+
+def _ask_again(cluster: Cluster) -> None:
+    """Customers and operators see what SQL has lost of their changes, and repeat it."""
+    for it in cluster.session_ids:
+        sessions.set_desired_state(sessions.find(str(it)), "running")
+    for name, state in workers.desired_states().items():
+        if state != "ready":
+            _set_node_state(name, "ready", "uncordon")
 
 
 # --- Redis -----------------------------------------------------------------------------
@@ -82,6 +92,8 @@ def redis_restart(cluster: Cluster, fault: Fault) -> None:
     server.running = False
 
     def back() -> None:
+        if server not in (cluster.network.primary, cluster.network.old_primary):
+            return  # a failover has replaced it meanwhile
         server.running = True
         server.restart()
 
