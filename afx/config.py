@@ -25,7 +25,7 @@ from pydantic_settings import (
 
 from afx import bounded_toml
 from afx.config_mistakes import in_words, sentence, unknown_variables
-from afx.errors import ConfigError
+from afx.errors import ConfigError, printable
 from afx.lease import PROFILES, LeaseProfile, check_profile
 from afx.security.keyfile import split_keys
 from afx.security.login_servers import LoginServers, parse_networks
@@ -41,6 +41,7 @@ _OTHER_VARIABLES = (
 """Variables that are no settings: the file's path, tracebacks, and those of scripts and tests."""
 _LARGEST_FILE = 256 * 1024
 _OTHERS_WRITE = 0o022
+_LONGEST_SHOWN = 200
 
 
 def default_home() -> Path:
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is logged."""
 
-    api_id: int = 0
+    api_id: int = Field(0, ge=0, lt=2**31)
     """From the application at my.telegram.org; worker nodes and logins need it."""
     api_hash: SecretStr = SecretStr("")
     """Belongs to ``api_id``."""
@@ -213,12 +214,20 @@ class Settings(BaseSettings):
 
 def read_settings_file(path: Path) -> dict[str, Any]:
     """Return what a settings file says; raises ConfigError when it is too large or too deep."""
-    with path.open("rb") as file:
-        data = file.read(_LARGEST_FILE + 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"The settings file {_shown(path)} cannot be read ({os.strerror(error.errno or 0)}); "
+            "correct its mode, or the path."
+        ) from error
     if len(data) > _LARGEST_FILE:
         raise ConfigError(f"The settings file {path} has more than {_LARGEST_FILE // 1024} KiB.")
     try:
         return bounded_toml.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"The settings file {path} is not UTF-8; save it as UTF-8.") from error
     except bounded_toml.TomlDepthError as error:
         raise ConfigError(f"The settings file {path} is nested too deeply.") from error
 
@@ -231,14 +240,27 @@ def config_file() -> Path | None:
     """
     named = os.environ.get("AFX_CONFIG")
     if named:
-        if not Path(named).is_file():
-            raise ConfigError(f"AFX_CONFIG names {named}, which is no file; correct or unset it.")
+        if not _is_file(Path(named)):
+            raise ConfigError(
+                f"AFX_CONFIG names {_shown(named)}, which is no file; correct or unset it."
+            )
         return Path(named)
     for path in (Path("afx.toml"), default_home() / "afx.toml"):
         if path.is_file():
             _check_trusted(path)
             return path
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _shown(path: str | Path) -> str:
+    return printable(str(path), longest=_LONGEST_SHOWN)
 
 
 def _check_trusted(path: Path) -> None:
@@ -278,8 +300,11 @@ def load(**flags: Any) -> Settings:
         raise ConfigError(
             f"The settings file {config_file()} is nested too deeply; correct it."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The settings file cannot be read: {error}.") from error
+    except OSError as error:
+        raise ConfigError(
+            f"The settings file cannot be read ({os.strerror(error.errno or 0)}); "
+            "correct its mode, or the path."
+        ) from error
     if mistakes:
         raise ConfigError(sentence(mistakes))
     return settings

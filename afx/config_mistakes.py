@@ -19,10 +19,10 @@ _WORDS = {
     "string_type": "it must be a text",
     "path_type": "it must be a path",
     "dict_type": "it must be a table of texts",
-    "greater_than": "it must be more than {gt:g}",
-    "greater_than_equal": "it must be at least {ge:g}",
-    "less_than": "it must be less than {lt:g}",
-    "less_than_equal": "it must be at most {le:g}",
+    "greater_than": "it must be more than {gt:.12g}",
+    "greater_than_equal": "it must be at least {ge:.12g}",
+    "less_than": "it must be less than {lt:.12g}",
+    "less_than_equal": "it must be at most {le:.12g}",
     "literal_error": "it must be {expected}",
 }
 

@@ -125,3 +125,29 @@ def test_a_settings_file_that_would_exhaust_the_memory_is_refused(
     (home / "afx.toml").write_text(text)
     with pytest.raises(ConfigError, match=words):
         config.load()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"api_id = 100000000000000000000000000", "api_id: it must be less than 2147483648"),
+        (b"\xff\xfe", "is not UTF-8"),
+    ],
+)
+def test_a_settings_file_with_such_content_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, complaint: str
+) -> None:
+    path = tmp_path / "afx.toml"
+    path.write_bytes(content)
+    monkeypatch.setenv("AFX_CONFIG", str(path))
+    with pytest.raises(ConfigError, match=complaint):
+        config.load()
+
+
+def test_a_path_of_the_settings_file_that_is_too_long_is_shown_shortened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AFX_CONFIG", "/" + "a" * 5000)
+    with pytest.raises(ConfigError, match="is no file") as refused:
+        config.load()
+    assert len(str(refused.value)) < 400
