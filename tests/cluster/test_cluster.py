@@ -215,6 +215,7 @@ def test_a_revoked_login_is_reported_and_not_retried(flowing_lab: FlowingLab) ->
             await client.disconnect()
 
     asyncio.run(intrude())
+
     def reported() -> bool:
         return any("no longer accepts the login" in it["trouble"] for it in sessions.listing().rows)
 
