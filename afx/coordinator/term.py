@@ -132,6 +132,7 @@ class Term:
             ownership=ownership,
             orders=resources.orders,
             schedule=schedule,
+            answer_seconds=settings.answer_seconds,
         )
         self._capacity = Capacity(settings)
         self._brake = LossBrake(client, hold_seconds=settings.brake_hold_seconds)
@@ -267,7 +268,7 @@ class Term:
         4. Set the nodes' desired states.
         5. Stop the sessions that SQL does not know, and those that should not run; remove
            those to be removed.
-        6. Place the sessions that wait.
+        6. Place the sessions that wait, once the nodes have said what they run.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
         9. Copy cursors to SQL, write the history, and check the audit log.
@@ -289,7 +290,7 @@ class Term:
         self._unwanted.stop_and_remove(now)
         ready = self._ready_nodes(nodes, now)
         self._observe_if_due()
-        if not self._brake.is_held(now):
+        if not self._brake.is_held(now) and self._unknown.are_found(nodes, now):
             self._rounds.run_if_due(ready, now)
         self._observe_if_due()
         restart_due = controls_due and self._move(nodes, ready, now)

@@ -3,6 +3,9 @@
 SQL may have lost its last commits, and a leader may have died between SQL and Redis. Such
 a session is stopped, never adopted, and its owner in Redis is released once no node can
 run it: after its node has reported that it stopped, or is dead. Until then it is not placed.
+
+Redis may have lost the same assignments. So nothing is placed until the nodes that were live
+when the term began have said what they run.
 """
 
 from __future__ import annotations
@@ -45,7 +48,9 @@ class UnknownSessions:
         ownership: Ownership,
         orders: Orders,
         schedule: PlacementSchedule,
+        answer_seconds: float,
     ) -> None:
+        """``answer_seconds`` bounds how long placement waits for the nodes."""
         self._leadership = leadership
         self._table = table
         self._ownership = ownership
@@ -57,6 +62,10 @@ class UnknownSessions:
         """incarnation → when it was last asked what it runs."""
         self._answered: set[str] = set()
         """The incarnations that have said in this term what they run."""
+        self._answer_seconds = answer_seconds
+        self._awaited: frozenset[str] | None = None
+        """The incarnations that were live at the first step."""
+        self._awaited_until = 0.0
 
     def __contains__(self, session_id: object) -> bool:
         """Return whether a node may run a session unknown to SQL: it must not be placed."""
@@ -65,6 +74,19 @@ class UnknownSessions:
     def owners(self) -> set[str]:
         """Return the incarnations that may run such sessions."""
         return {it.active.incarnation for it in self._found.values()}
+
+    def are_found(self, nodes: Sequence[WorkerView], now: float) -> bool:
+        """Return whether sessions may be placed: all nodes have said what they run.
+
+        A node that has ended is not awaited, nor one whose host does not answer for long:
+        it would keep the whole cluster from placing sessions.
+        """
+        if self._awaited is None:
+            return False
+        if now >= self._awaited_until:
+            return True
+        live = {it.incarnation for it in nodes if it.state in LIVE_STATES}
+        return not (self._awaited & live) - self._answered
 
     # --- finding them ---------------------------------------------------------------
 
@@ -115,6 +137,9 @@ class UnknownSessions:
     def step(self, nodes: Sequence[WorkerView], now: float) -> None:
         """Ask each live node what it runs, and to stop what SQL does not know."""
         live = {it.incarnation: it.name for it in nodes if it.state in LIVE_STATES}
+        if self._awaited is None:
+            self._awaited = frozenset(live)
+            self._awaited_until = now + self._answer_seconds
         before = now - _REPEAT_SECONDS
         for incarnation in live.keys() - self._answered:
             if self._asked_at.get(incarnation, before) <= before:

@@ -73,11 +73,6 @@ def test_sessions_whose_assignments_sql_has_lost_are_stopped_before_they_are_pla
     }, "sessions that SQL knows stay where they are"
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known gap: placement does not wait until all live nodes have said what they run; a "
-    "node that answers late may still run a session that both stores have lost",
-)
 def test_sessions_that_neither_sql_nor_redis_knows_are_found_on_their_nodes(
     flowing_lab: FlowingLab,
 ) -> None:

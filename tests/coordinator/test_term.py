@@ -157,8 +157,10 @@ def test_a_new_term_orders_what_should_run_and_stops_nothing(harness: TermHarnes
 
 def test_a_node_that_never_answers_an_order_is_restarted(harness: TermHarness) -> None:
     harness.add_node("w1")
-    [session] = add("alice", 1)
+    add("bob", 1)
+    harness.until(lambda: bool(running()))
     harness.obeying = False
+    [session] = add("alice", 1)
     harness.until(lambda: harness.registry.all()[0].state == "recycling")
     assert len(harness.sent("start", session)) > 1
 

@@ -43,10 +43,8 @@ def test_a_session_that_sql_has_lost_is_not_placed_while_its_node_is_silent(
     harness.add_node("w2")
     harness.obeying = False
     lose_last(harness, session)
-    for _ in range(40):
-        harness.tick()
+    harness.until(lambda: bool(harness.sent("stop", session)))
     assert not placed()
-    assert harness.sent("stop", session)
     harness.kill_node("w1")
     harness.obeying = True
     harness.until(lambda: placed() == {session: "w2"} and running() == {session})
@@ -68,6 +66,54 @@ def test_the_owner_that_a_leader_did_not_release_is_released_when_its_node_has_e
     begun = harness.now
     harness.until(lambda: placed() == {session: "w2"})
     assert harness.now - begun >= 4.0  # a whole lease, for no process was seen to end
+
+
+def lose_everywhere(harness: TermHarness, session: int) -> None:
+    """Let Redis lose an assignment too: only the node knows that it runs the session."""
+    harness.redis.delete(keys.assignment(session))
+    lose_last(harness, session)
+
+
+def test_a_session_that_both_stores_have_lost_is_not_placed_before_its_node_has_answered(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1")
+    harness.add_node("w2")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.obeying = False
+    lose_everywhere(harness, session)
+    for _ in range(40):
+        harness.tick()
+    assert not placed()
+    harness.change_leader()  # it asks again; what was asked before was not answered
+    harness.obeying = True
+    harness.until(lambda: running() == {session})
+    assert where(harness, session) == {placed()[session]}
+    assert not harness.ran_twice
+
+
+def test_a_node_that_never_says_what_it_runs_holds_up_placement_for_a_limited_time(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1")
+    harness.add_node("w2")
+    harness.obeying = False
+    harness.change_leader()
+    [session] = add("alice", 1)
+    begun = harness.now
+    harness.until(lambda: session in placed())
+    assert harness.now - begun >= 25.0
+
+
+def test_a_node_that_registers_later_is_not_awaited(harness: TermHarness) -> None:
+    harness.until(lambda: harness.term._unknown._awaited is not None)
+    harness.obeying = False
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    begun = harness.now
+    harness.until(lambda: session in placed())
+    assert harness.now - begun < 5.0
 
 
 def test_a_paused_session_that_sql_has_lost_is_stopped(harness: TermHarness) -> None:
