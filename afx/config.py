@@ -213,23 +213,24 @@ class Settings(BaseSettings):
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
-    """Return what a settings file says; raises ConfigError when it is too large or too deep."""
+    """Return what a settings file says; raises ConfigError for what cannot be read as TOML."""
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
     except OSError as error:
-        raise ConfigError(
-            f"The settings file {_shown(path)} cannot be read ({os.strerror(error.errno or 0)}); "
-            "correct its mode, or the path."
-        ) from error
+        raise _unreadable(path, error) from error
     if len(data) > _LARGEST_FILE:
-        raise ConfigError(f"The settings file {path} has more than {_LARGEST_FILE // 1024} KiB.")
+        raise ConfigError(
+            f"The settings file {path} has more than {_LARGEST_FILE // 1024} KiB; shorten it."
+        )
     try:
         return bounded_toml.loads(data.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"The settings file {path} is not UTF-8; save it as UTF-8.") from error
     except bounded_toml.TomlDepthError as error:
-        raise ConfigError(f"The settings file {path} is nested too deeply.") from error
+        raise ConfigError(f"The settings file {path} is nested too deeply; correct it.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The settings file {path} is not TOML: {error}.") from error
 
 
 def config_file() -> Path | None:
@@ -246,7 +247,7 @@ def config_file() -> Path | None:
             )
         return Path(named)
     for path in (Path("afx.toml"), default_home() / "afx.toml"):
-        if path.is_file():
+        if _is_file(path):
             _check_trusted(path)
             return path
     return None
@@ -259,6 +260,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"The settings file {_shown(path)} cannot be read ({os.strerror(error.errno or 0)}); "
+        "correct its mode, or the path."
+    )
+
+
 def _shown(path: str | Path) -> str:
     return printable(str(path), longest=_LONGEST_SHOWN)
 
@@ -266,7 +274,10 @@ def _shown(path: str | Path) -> str:
 def _check_trusted(path: Path) -> None:
     """Check owner and mode of a settings file, of the link to it, and of its directory."""
     trusted = (0, os.geteuid())
-    link, file, directory = path.lstat(), path.stat(), path.absolute().parent.stat()
+    try:
+        link, file, directory = path.lstat(), path.stat(), path.absolute().parent.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if link.st_uid not in trusted or file.st_uid not in trusted:
         problem = "belongs to another user"
     elif file.st_mode & _OTHERS_WRITE:
@@ -294,17 +305,6 @@ def load(**flags: Any) -> Settings:
     except ValidationError as error:
         mistakes += [line for it in error.errors() for line in in_words(it, names)]
         raise ConfigError(sentence(mistakes)) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The settings file {config_file()} is not TOML: {error}.") from error
-    except RecursionError as error:
-        raise ConfigError(
-            f"The settings file {config_file()} is nested too deeply; correct it."
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"The settings file cannot be read ({os.strerror(error.errno or 0)}); "
-            "correct its mode, or the path."
-        ) from error
     if mistakes:
         raise ConfigError(sentence(mistakes))
     return settings

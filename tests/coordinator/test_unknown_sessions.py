@@ -16,6 +16,12 @@ def lose_last(harness: TermHarness, *lost: int) -> None:
     harness.change_leader()
 
 
+def wait_in_vain(harness: TermHarness) -> None:
+    """Let most of the time pass in which nodes may say what they run."""
+    for _ in range(29):
+        harness.tick(1.0)
+
+
 def where(harness: TermHarness, session: int) -> set[str]:
     return {node for node, _ in harness.live[session]}
 
@@ -43,6 +49,7 @@ def test_a_session_that_sql_has_lost_is_not_placed_while_its_node_is_silent(
     harness.add_node("w2")
     harness.obeying = False
     lose_last(harness, session)
+    wait_in_vain(harness)
     harness.until(lambda: bool(harness.sent("stop", session)))
     assert not placed()
     harness.kill_node("w1")
@@ -101,9 +108,9 @@ def test_a_node_that_never_says_what_it_runs_holds_up_placement_for_a_limited_ti
     harness.obeying = False
     harness.change_leader()
     [session] = add("alice", 1)
-    begun = harness.now
+    wait_in_vain(harness)
+    assert not placed()
     harness.until(lambda: session in placed())
-    assert harness.now - begun >= 25.0
 
 
 def test_a_node_that_registers_later_is_not_awaited(harness: TermHarness) -> None:
