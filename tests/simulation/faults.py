@@ -97,7 +97,8 @@ def _cut(cluster: Cluster, fault: Fault) -> None:
 
 
 def _freeze(cluster: Cluster, fault: Fault) -> None:
-    upsets.process(cluster, fault).freeze(fault.seconds)
+    if process := upsets.process(cluster, fault):
+        process.freeze(fault.seconds)
 
 
 def _freeze_machine(cluster: Cluster, fault: Fault) -> None:
@@ -107,7 +108,8 @@ def _freeze_machine(cluster: Cluster, fault: Fault) -> None:
 
 
 def _kill(cluster: Cluster, fault: Fault) -> None:
-    upsets.process(cluster, fault).kill()
+    if process := upsets.process(cluster, fault):
+        process.kill()
 
 
 def _kill_machine(cluster: Cluster, fault: Fault) -> None:

@@ -2,7 +2,7 @@
 
 FOUND = {
     "SQL loses commits, place.lua ignores owners, nobody asks for the inventory": 6,
-    "place.lua gives away a session whose owner has not released it": 100,
+    "place.lua gives away a session whose owner has not released it, before nodes answer": 100,
     "no node is asked for its inventory": 147,
     "a leader goes on when SQL has lost commits of its term": 0,
     "Redis accepts writes without a replica": 15,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simulation.broken import (
+    _AT_ONCE,
     _OWNED,
     Broken,
     _answer_first,
@@ -41,18 +42,18 @@ BROKEN = {
     for it in (
         Broken(
             "SQL loses commits, place.lua ignores owners, nobody asks for the inventory",
-            lambda _: [_OWNED, (Orders, "ask_inventory", _no_inventory)],
+            lambda _: [_OWNED, _AT_ONCE, (Orders, "ask_inventory", _no_inventory)],
             _kinds("sql loses commits, move, kill"),
         ),
         Broken(
-            "place.lua gives away a session whose owner has not released it",
-            lambda _: [_OWNED],
+            "place.lua gives away a session whose owner has not released it, before nodes answer",
+            lambda _: [_OWNED, _AT_ONCE],
             _kinds("sql loses commits, move, bad network, freeze"),
             seconds={"freeze": (0.3, 1.5)},
         ),
         Broken(
             "no node is asked for its inventory",
-            lambda _: [(Orders, "ask_inventory", _no_inventory)],
+            lambda _: [_AT_ONCE, (Orders, "ask_inventory", _no_inventory)],
             _kinds("flush, sql loses commits, move"),
             recover=True,
         ),

@@ -31,15 +31,15 @@ def machine(cluster: Cluster, fault: Fault) -> Machine:
     return cluster.machines[int(fault.chance * len(cluster.machines))]
 
 
-def process(cluster: Cluster, fault: Fault) -> Process:
-    """Return the process that a fault happens to: the leader more often than others."""
+def process(cluster: Cluster, fault: Fault) -> Process | None:
+    """Return the process that a fault happens to: the leader more often; None if all are dead."""
     hosts = [it for it, _, _ in cluster.hosts.values() if it.alive]
     others = [*cluster.coordinators.values(), *cluster.supervisors.values()]
     alive = [it for it in [*others, *hosts] if it.alive]
     leader = cluster.leader()
     if leader:
         alive += [leader]
-    return alive[int(fault.chance * len(alive))]
+    return alive[int(fault.chance * len(alive))] if alive else None
 
 
 def session(cluster: Cluster, fault: Fault) -> int:
