@@ -89,6 +89,7 @@ class Heartbeater:
         self._unreported += tuple(settled)
         if self._in_flight < self._most:
             self._in_flight += 1
+            self._was_slow = self._was_slow or self._in_flight > 1
             reported, self._unreported = self._unreported, ()
             self._threads.submit(self._beat, identity, metrics, reported, seen, redis_fault or "")
 
@@ -107,9 +108,7 @@ class Heartbeater:
 
     def _close_idle_connections(self) -> None:
         """Close the connections that a slow network made necessary, once it is fast again."""
-        if self._in_flight > 1:
-            self._was_slow = True
-        elif self._was_slow and not self._in_flight:
+        if self._was_slow and not self._in_flight:
             self._was_slow = False
             self._redis.connection_pool.disconnect(inuse_connections=False)
 

@@ -16,6 +16,7 @@ from afx.cluster.worker_records import Identity, Metrics
 from afx.config import Settings
 from afx.errors import FencedError
 from afx.lab.links import BadLink
+from afx.lab.waiting import wait_until
 from afx.node.heartbeat import Answer, Heartbeater
 
 IDLE = Metrics(1, 1000, 2000, 0.1, 0, 0, 0)
@@ -65,6 +66,17 @@ def test_a_delayed_heartbeat_does_not_delay_the_next_one(
     [third] = answers(heartbeater, 1)
     assert third.error is None
     assert redis.hget(keys.worker("w1"), "seq") == "2"  # the first's and the third's
+
+
+def test_the_connection_of_a_second_heartbeat_in_flight_is_closed_again(
+    heartbeater: Heartbeater, link: BadLink
+) -> None:
+    link.slow(0.2)
+    heartbeater.beat(identity(), IDLE, [], "ready")
+    heartbeater.beat(identity(), IDLE, [], "ready")
+    answers(heartbeater, 2)
+    link.mend()
+    wait_until(lambda: link.connections == 0, what="both are closed", seconds=10)
 
 
 def test_at_most_one_leases_worth_of_heartbeats_is_in_flight(
