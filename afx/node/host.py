@@ -32,7 +32,7 @@ from afx.node.session import Environment, HostedSession, Totals
 from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.reasons import TroubleReason
 from afx.security.vault import Vault
-from afx.telegram.client import guarded_connection
+from afx.telegram.transport import guarded_connection
 
 _POLL_SECONDS = 1.0
 _ACTIVITY_SECONDS = 20.0

@@ -16,8 +16,8 @@ from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
 from afx.sandbox.telegram.methods.call import HANDLERS
 from afx.sandbox.telegram.peers import Account, Channel
-from afx.telegram.client import guarded_connection
 from afx.telegram.session import StoredSession
+from afx.telegram.transport import guarded_connection
 
 
 class SessionHarness:
