@@ -11,6 +11,7 @@ that its supervisor holds has run out. The parts:
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 from collections.abc import Callable, Coroutine, Iterable
@@ -23,6 +24,7 @@ from afx.cluster.connection import connect_async
 from afx.config import Settings
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
+from afx.node.heap import Heap
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
 from afx.node.redis_trouble import RedisTrouble
@@ -36,6 +38,7 @@ from afx.telegram.transport import guarded_connection
 
 _POLL_SECONDS = 1.0
 _ACTIVITY_SECONDS = 20.0
+_HEAP_SECONDS = 5.0
 _CANCEL_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -64,6 +67,7 @@ class Host:
         self._redis = connect_async(redis_url)
         self._residents: Residents[HostedSession] = Residents()
         self._totals = Totals()
+        self._heap = Heap(gc)
         self._term = 0
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -188,6 +192,7 @@ class Host:
             self.reports.run(),
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
+            self._every(_HEAP_SECONDS, self._tend_heap),
         )
         running = [asyncio.create_task(it) for it in loops]
         empty = asyncio.create_task(self._empty.wait())
@@ -226,6 +231,9 @@ class Host:
         active = [it for it, sent in self._active.items() if sent > before.get(it, 0)]
         if active:
             self.reports.active(tuple(active))
+
+    def _tend_heap(self) -> None:
+        self._heap.step(self._residents.alive, self._runner.ended)
 
     def _counts(self) -> tuple[int, int, int]:
         starting = self._residents.starting

@@ -89,6 +89,8 @@ class SessionRunner:
         self._gate = StartGate(_STARTS_AT_ONCE, _GATE_SECONDS)
         self.tasks: set[asyncio.Task[Any]] = set()
         """The work under way."""
+        self.ended = 0
+        """How many sessions have ended, or failed to start."""
 
     def do(self, actions: Iterable[Action[HostedSession]]) -> None:
         """Carry out actions, in their order."""
@@ -195,6 +197,7 @@ class SessionRunner:
                 reason=failure.reason,
                 text=failure.text,
             )
+        self.ended += 1
         self.do(self._residents.ended(resident, failure))
 
     async def _stop(self, resident: Resident[HostedSession]) -> None:
@@ -203,6 +206,7 @@ class SessionRunner:
         assert session is not None
         await self._disconnect(session)
         await self._commit_last(session)
+        self.ended += 1
         self.do(self._residents.ended(resident))
 
     async def _commit_last(self, session: HostedSession) -> None:
