@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
 from telethon.errors import InvalidBufferError, InvalidChecksumError
@@ -132,8 +132,7 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has another base
 
     def data_received(self, data: bytes) -> None:
         """Take the packets that are complete."""

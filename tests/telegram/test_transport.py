@@ -10,6 +10,7 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+import uvloop
 from telethon.errors import InvalidBufferError, InvalidChecksumError
 
 from afx.telegram.transport import guarded_connection
@@ -47,14 +48,22 @@ async def connected(serve: Server, guard: Callable[[], bool] = lambda: True) -> 
             await ended.wait()
 
 
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    """Run a scenario that may not hang."""
+Run = Callable[[Callable[[], Awaitable[None]]], None]
 
-    async def bounded() -> None:
-        async with asyncio.timeout(20):
-            await scenario()
 
-    asyncio.run(bounded())
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a scenario that may not hang, on each kind of event loop."""
+
+    def on_loop(scenario: Callable[[], Awaitable[None]]) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(20):
+                await scenario()
+
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(bounded())
+
+    return on_loop
 
 
 async def until_end(reader: asyncio.StreamReader) -> None:
@@ -67,7 +76,7 @@ async def until_end(reader: asyncio.StreamReader) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 11, 1000])
-def test_packets_are_read_however_the_network_splits_them(size: int) -> None:
+def test_packets_are_read_however_the_network_splits_them(run: Run, size: int) -> None:
     bodies = [bytes([n]) * (n * 37 % 500) for n in range(1, 60)]
     data = b"".join(packed(n, body) for n, body in enumerate(bodies))
 
@@ -85,7 +94,7 @@ def test_packets_are_read_however_the_network_splits_them(size: int) -> None:
     run(scenario)
 
 
-def test_packets_are_numbered_and_have_a_checksum() -> None:
+def test_packets_are_numbered_and_have_a_checksum(run: Run) -> None:
     received: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -100,7 +109,7 @@ def test_packets_are_numbered_and_have_a_checksum() -> None:
     run(scenario)
 
 
-def test_what_arrived_before_the_end_is_read_first() -> None:
+def test_what_arrived_before_the_end_is_read_first(run: Run) -> None:
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(packed(0, b"last"))
         await writer.drain()
@@ -126,7 +135,9 @@ def test_what_arrived_before_the_end_is_read_first() -> None:
     ],
     ids=["an error of the transport", "too short", "too long", "wrong checksum"],
 )
-def test_bytes_that_are_no_packet_end_the_connection(data: bytes, error: type[Exception]) -> None:
+def test_bytes_that_are_no_packet_end_the_connection(
+    run: Run, data: bytes, error: type[Exception]
+) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(packed(0, b"good") + data)
         await until_end(reader)
@@ -142,7 +153,7 @@ def test_bytes_that_are_no_packet_end_the_connection(data: bytes, error: type[Ex
     run(scenario)
 
 
-def test_nothing_is_written_after_the_lease_has_run_out() -> None:
+def test_nothing_is_written_after_the_lease_has_run_out(run: Run) -> None:
     received = bytearray()
     may_write = True
 
@@ -169,7 +180,7 @@ def test_nothing_is_written_after_the_lease_has_run_out() -> None:
     assert bytes(received) == packed(0, b"before")
 
 
-def test_a_sender_waits_while_nobody_reads_and_is_woken_by_the_end() -> None:
+def test_a_sender_waits_while_nobody_reads_and_is_woken_by_the_end(run: Run) -> None:
     is_over = asyncio.Event()
 
     async def serve(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -193,7 +204,7 @@ def test_a_sender_waits_while_nobody_reads_and_is_woken_by_the_end() -> None:
     run(scenario)
 
 
-def test_a_flood_of_packets_waits_in_the_network() -> None:
+def test_a_flood_of_packets_waits_in_the_network(run: Run) -> None:
     count = 4000
     written = 0
 
@@ -219,7 +230,7 @@ def test_a_flood_of_packets_waits_in_the_network() -> None:
     run(scenario)
 
 
-def test_a_connection_connects_again_after_its_end() -> None:
+def test_a_connection_connects_again_after_its_end(run: Run) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(packed(0, b"hello"))
         await until_end(reader)
