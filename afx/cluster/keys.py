@@ -74,11 +74,19 @@ def entities(session: int) -> str:
     return f"afx:session:{session}:entities"
 
 
-def links(session: int, chat: int, message: int) -> str:
-    """Hash: ``message:rule:destination`` → copy's id, in buckets of 1,000."""
-    return f"afx:session:{session}:links:{chat}:{message // 1000}"
+def links(rule: int) -> str:
+    """Hash: ``source:destination`` → ``first block:highest source id`` of a rule's links."""
+    return f"afx:links:{rule}"
 
 
-def copies(session: int, chat: int, message: int) -> str:
-    """Hash: copy's id → ``source chat:message``, the way back of a link."""
-    return f"afx:session:{session}:copies:{chat}:{message // 1000}"
+def link_block(rule: int, source: int, destination: int, block: int) -> str:
+    """String: the copies of neighbouring source messages (see ``links``)."""
+    return f"afx:links:{rule}:{source}:{destination}:{block}"
+
+
+def copies(chat: int | str) -> str:
+    """Hash: ``rule:source`` → its number in the way back of a destination's copies.
+
+    The way back lies in strings whose names begin with this (see ``links``).
+    """
+    return f"afx:copies:{chat}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Protocol
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, loops
+from afx.node.admission import Admission, LinkSource
 from afx.node.lane import Lane
 from afx.node.loop_guard import LoopGuard
 from afx.reasons import TroubleReason
@@ -62,6 +63,7 @@ class Forwarder:
     """Takes a session's updates in order, and settles what they cause."""
 
     __slots__ = (
+        "_admission",
         "_announced",
         "_client",
         "_guard",
@@ -74,8 +76,11 @@ class Forwarder:
         "_routes",
     )
 
-    def __init__(self, client: AccountClient, peers: Peers, owner: ForwarderOwner) -> None:
+    def __init__(
+        self, client: AccountClient, peers: Peers, links: LinkSource, owner: ForwarderOwner
+    ) -> None:
         self._client = client
+        self._admission = Admission(links, self)
         self._peers = peers
         self._owner = owner
         self._lanes: dict[int, Lane] = {}
@@ -93,6 +98,7 @@ class Forwarder:
     ) -> None:
         """Forward by these routes; ``last_settled`` gives a source's newest settled message."""
         self._routes = routes
+        self._admission.set_routes(routes)
         self._guard = LoopGuard(routes, last_settled) if loops(routes) else None
 
     # --- updates -------------------------------------------------------------------
@@ -108,8 +114,20 @@ class Forwarder:
                 self._owner.progressed()
             return
         ticket = box.admit(pts, len(routes), message.chat, message.id)
+        self._admission.offer(message, routes, ticket)
+
+    def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
+        """Put a message's deliveries into their lanes."""
         for delivery in deliveries(message, routes):
             self._lane(delivery.destination).put(delivery, ticket)
+
+    def known(self, route: Route, copy: int, ticket: Ticket) -> None:
+        """Settle a delivery whose copy is linked already."""
+        if self._guard is not None:
+            self._guard.note_copy(route.destination, copy)
+        ticket.open -= 1
+        if ticket.box.advance():
+            self._owner.progressed()
 
     def note_own(self, message: Incoming) -> None:
         """Learn of a message that this session has just sent itself.
@@ -151,6 +169,7 @@ class Forwarder:
 
     async def drain(self) -> None:
         """Start no new sends, and wait a short time for those in flight."""
+        await self._admission.stop()
         self._pauses |= Pause.CONNECTION
         await asyncio.gather(*(lane.drain() for lane in self._lanes.values()))
 

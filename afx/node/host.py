@@ -25,6 +25,7 @@ from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
+from afx.node.link_reader import LinkReader
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
@@ -94,6 +95,7 @@ class Host:
                 self._lease.may_write, settings.login_servers.allows, settings.lease.in_flight
             ),
             may_write=self._lease.may_write,
+            links=LinkReader(self._redis, self.redis_trouble),
             dirty=self._commits.note_dirty,
             gave_up=self._note_gave_up,
             trouble=self._note_trouble,

@@ -12,6 +12,7 @@ from telethon.tl import types
 from afx.clock import Clock
 from afx.cluster.specs import SessionSpec
 from afx.forwarding.rules import ResolvedRule, compile_routes
+from afx.node.admission import LinkSource
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder, Link, Pause
 from afx.reasons import FailureReason, TroubleReason
@@ -42,6 +43,8 @@ class Environment:
     """The class of Telethon connections; it checks the lease before each write."""
     may_write: Callable[[], bool]
     """Whether the node's lease still lasts."""
+    links: LinkSource
+    """Where the links of earlier runs are read."""
     dirty: Callable[[HostedSession], None]
     """Called when a session has progress to commit."""
     gave_up: Callable[[HostedSession, BaseException], None]
@@ -114,7 +117,7 @@ class HostedSession:
             device=f"afx {spec.session}",
         )
         self.peers = Peers(self._client, stored)
-        self.forwarder = Forwarder(self._client, self.peers, self)
+        self.forwarder = Forwarder(self._client, self.peers, env.links, self)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
         self.connection = Connection(self._client, self, env.clock, env.rng)
 
