@@ -26,6 +26,12 @@ EVENTS = "afx:events"
 """Stream of what the coordinator did, for people and programs that watch."""
 GENERATION = "afx:generation"
 """The highest generation of epochs that a leader has begun."""
+CHAT_SOURCES = "afx:chats:sources"
+"""Set of the channels that sessions read."""
+CHAT_DESTINATIONS = "afx:chats:destinations"
+"""Set of the channels that sessions post to."""
+CHATS_GUARDED = "afx:chats:guarded"
+"""Set of the channels in both: a message there may be a copy."""
 CURSORS_COMPLETE = "afx:cursors:complete"
 """Set once this Redis has all cursors of which SQL has a copy."""
 AUDIT_HEAD = "afx:audit:head"
@@ -90,3 +96,8 @@ def copies(chat: int | str) -> str:
     The way back lies in strings whose names begin with this (see ``links``).
     """
     return f"afx:copies:{chat}"
+
+
+def intents(chat: int) -> str:
+    """Hash: session → the batch that it may have sent to a channel, until its links are stored."""
+    return f"afx:intents:{chat}"

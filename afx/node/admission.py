@@ -1,4 +1,6 @@
-"""Decides, before a message enters its lanes, which of its deliveries were made before.
+"""Decides, before a message enters its lanes, which of its deliveries are to be made.
+
+Left out are those that were made before, and those that would go round a loop.
 
 A session that starts replays from its cursor, and so meets messages whose copies are
 linked already: because one destination has held the cursor back, or because the cursor
@@ -20,7 +22,8 @@ import structlog
 
 from afx.cluster.links import CopyRoute, block_key, layout, parse_block
 from afx.forwarding.pipeline import Incoming
-from afx.forwarding.rules import Route
+from afx.forwarding.rules import Route, loops
+from afx.node.copy_judge import CopyJudge, OriginSource, Passed
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
 
@@ -31,14 +34,14 @@ _RETRY_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-class LinkSource(Protocol):
+class LinkSource(OriginSource, Protocol):
     """Where links are read; waits while it does not answer."""
 
     async def heads(self, rules: Iterable[int]) -> dict[CopyRoute, int]:
         """Return the highest source id that was ever linked, by route, of some rules."""
 
-    async def blocks(self, names: Sequence[str]) -> list[bytes | None]:
-        """Return the blocks of links under some keys; None for none."""
+    async def intents_of(self, session: int, chats: Sequence[int]) -> dict[int, str]:
+        """Return the batches that a session has open to guarded channels, by channel."""
 
 
 class AdmissionOwner(Protocol):
@@ -49,6 +52,9 @@ class AdmissionOwner(Protocol):
 
     def known(self, route: Route, copy: int, ticket: Ticket) -> None:
         """Settle a delivery whose copy is linked already."""
+
+    def left_out(self, ticket: Ticket) -> None:
+        """Settle a delivery that would go round a loop."""
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
@@ -63,10 +69,26 @@ class _Waiting(NamedTuple):
 class Admission:
     """The messages of one session that wait to be judged."""
 
-    __slots__ = ("_blocks", "_heads", "_links", "_newest", "_owner", "_queues", "_rules", "_tasks")
+    __slots__ = (
+        "_blocks",
+        "_guarded",
+        "_heads",
+        "_judge_of_copies",
+        "_links",
+        "_looping",
+        "_newest",
+        "_owner",
+        "_queues",
+        "_rules",
+        "_tasks",
+    )
 
-    def __init__(self, links: LinkSource, owner: AdmissionOwner) -> None:
+    def __init__(self, links: LinkSource, session: int, owner: AdmissionOwner) -> None:
         self._links = links
+        self._judge_of_copies = CopyJudge(links, session)
+        self._looping: frozenset[int] = frozenset()
+        """Sources that this session itself posts to."""
+        self._guarded: frozenset[int] = frozenset()
         self._owner = owner
         self._rules: frozenset[int] = frozenset()
         self._heads: dict[CopyRoute, int] | None = None
@@ -78,11 +100,16 @@ class Admission:
         self._queues: dict[int, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def set_routes(self, routes: Mapping[int, Sequence[Route]]) -> None:
+    def set_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Judge messages of these source chats from now on."""
         self._rules = frozenset(it.rule for them in routes.values() for it in them)
+        self._looping = frozenset(loops(routes))
         self._heads = None
         self._newest = {}
+
+    def note_guarded(self, chats: frozenset[int]) -> None:
+        """Judge messages of these channels with care: other sessions post there."""
+        self._guarded = chats
 
     def offer(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Take a message of a source chat; its deliveries follow at once, or in order later."""
@@ -90,7 +117,7 @@ class Admission:
         queue = self._queues.get(message.chat)
         if queue is not None:
             queue.append(item)
-        elif self._heads is not None and message.id > self._newest.get(message.chat, 0):
+        elif self._is_original(message) and message.id > self._newest.get(message.chat, 0):
             self._owner.deliver(*item)
         else:
             self._queues[message.chat] = deque([item])
@@ -104,6 +131,14 @@ class Admission:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_original(self, message: Incoming) -> bool:
+        """Return whether a message needs no question whether it is a copy."""
+        return (
+            self._heads is not None
+            and message.chat not in self._guarded
+            and message.chat not in self._looping
+        )
 
     async def _run(self, chat: int) -> None:
         queue = self._queues[chat]
@@ -127,10 +162,15 @@ class Admission:
                 self._newest[linked.source] = max(head, self._newest.get(linked.source, 0))
         batch = [queue[at] for at in range(min(_AT_ONCE, len(queue)))]
         blocks = await self._read(batch)
+        copies = await self._copies(batch)
         for item in batch:
             queue.popleft()
             left: list[Route] = []
+            passed = copies.get(item.message.id)
             for route in item.routes:
+                if passed and (passed.is_own or route.destination in passed.chats):
+                    self._owner.left_out(item.ticket)
+                    continue
                 key = _key(item, route)
                 offset = item.message.id % layout(key.source).size
                 copy = blocks.get(block_key(key, item.message.id), {}).get(offset)
@@ -140,6 +180,15 @@ class Admission:
                     left.append(route)
             if left:
                 self._owner.deliver(item.message, left, item.ticket)
+
+    async def _copies(self, batch: Sequence[_Waiting]) -> dict[int, Passed]:
+        """Return which of a chat's messages are copies."""
+        chat = batch[0].message.chat
+        guarded = chat in self._guarded
+        if not guarded and chat not in self._looping:
+            return {}
+        messages = [it.message.id for it in batch]
+        return await self._judge_of_copies.copies(chat, messages, self._rules, guarded=guarded)
 
     async def _read(self, batch: Sequence[_Waiting]) -> dict[str, dict[int, int]]:
         """Return the blocks in which links of these messages may be, by their keys."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
@@ -13,8 +13,8 @@ import redis
 from afx.cluster import keys
 from afx.cluster.links import CopyLink, CopyRoute, writes
 from afx.cluster.scripts import source
-from afx.node.forwarder import Link
-from afx.node.session import HostedSession, Progress
+from afx.node.progress import Link, Progress
+from afx.node.session import HostedSession
 
 _DAY_SECONDS = 86_400
 _MOST_VALUES = 1_000
@@ -79,7 +79,11 @@ class Committer:
         """
         session_id = session.session_id
         fenced = plain = 0
-        blocks = list(writes(session_id, map(_copy_link, progress.links)))
+        # An intent ends in the same call as the last links, or later.
+        blocks = [
+            *writes(session_id, map(_copy_link, progress.links)),
+            *(_intent(session_id, *it) for it in progress.intents.items()),
+        ]
         for cursor, part in _calls(progress.cursor, blocks):
             await self._script(
                 keys=[keys.assignment(session_id), keys.cursor(session_id)],
@@ -118,7 +122,7 @@ class Committer:
             result.refused.append((session, errors[0]))
         elif any(it < 0 for it in verdicts):
             # Redis has lost its owner, which the leader will write again.
-            session.put_back(Progress([], progress.links, {}))
+            session.put_back(replace(progress, cursor=[], entities={}))
             result.complete = False
         else:
             session.note_committed()
@@ -143,6 +147,10 @@ def _calls(cursor: list[str], blocks: list[_Block]) -> Iterator[tuple[list[str],
 def _copy_link(link: Link) -> CopyLink:
     it = link.delivery
     return CopyLink(CopyRoute(it.rule, it.source, it.destination), it.message, link.copy)
+
+
+def _intent(session_id: int, chat: int, batch: str) -> _Block:
+    return ["intent", keys.intents(chat), session_id, batch, 0, 0, 0, 0]
 
 
 def _parts(mapping: dict[str, str]) -> Iterator[dict[str, str]]:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import redis
 
 from afx.cluster import keys
-from afx.cluster.links import CopyRoute, parse_head, parse_route
+from afx.cluster.links import CopyRoute, parse_head, parse_origins, parse_route
+from afx.cluster.redis_faults import RedisFault, fault_of
 from afx.node.redis_trouble import RedisTrouble
 
 _RETRY_SECONDS, _RETRY_MAX = 0.2, 2.0
@@ -50,6 +51,41 @@ class LinkReader:
             return list(await self._redis.execute_command("MGET", *names, NEVER_DECODE=True))
 
         return await self._ask(read) if names else []
+
+    async def origins(self, name: str) -> dict[int, tuple[int, int]]:
+        """Return a destination's origins: number → (rule, source)."""
+
+        return parse_origins(await self._hash(name))
+
+    async def intents(self, chat: int) -> dict[str, str]:
+        """Return the open batches to a guarded channel, by session."""
+
+        return await self._hash(keys.intents(chat))
+
+    async def intents_of(self, session: int, chats: Sequence[int]) -> dict[int, str]:
+        """Return the batches that a session has open, by channel."""
+
+        async def read() -> list[Any]:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for chat in chats:
+                    pipe.hget(keys.intents(chat), str(session))
+                return list(await pipe.execute(raise_on_error=False))
+
+        answers = await self._ask(read) if chats else []
+        return {chat: it for chat, it in zip(chats, answers, strict=True) if isinstance(it, str)}
+
+    async def _hash(self, name: str) -> dict[str, str]:
+        """Return a hash; a key of another type is empty, and the next commit replaces it."""
+
+        async def read() -> dict[str, str]:
+            try:
+                return dict(await self._redis.hgetall(name))
+            except redis.ResponseError as error:
+                if fault_of(error) is not RedisFault.WRONG_TYPE:
+                    raise
+                return {}
+
+        return await self._ask(read)
 
     async def _ask(self, read: Callable[[], Awaitable[_T]]) -> _T:
         pause = _RETRY_SECONDS

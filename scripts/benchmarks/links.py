@@ -20,8 +20,7 @@ from afx.lab.accounts import LabSession
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.local import private_redis
 from afx.node.committer import Committer
-from afx.node.forwarder import Link
-from afx.node.session import Progress
+from afx.node.progress import Link, Progress
 
 NAME = "links"
 _CHANNEL = -1_001_000_000_000

@@ -15,8 +15,7 @@ from afx.cluster.connection import connect_async
 from afx.cluster.redis_faults import RedisFault, fault_of
 from afx.forwarding.pipeline import Delivery
 from afx.node.committer import Committed, Committer
-from afx.node.forwarder import Link
-from afx.node.session import Progress
+from afx.node.progress import Link, Progress
 
 CHANNEL = -1_000_000_000_500
 Scenario = Callable[[Committer], Coroutine[Any, Any, None]]
@@ -192,10 +191,10 @@ def test_a_commit_in_parts_is_judged_by_all_of_its_answers(run: Any, verdicts: l
 
 def test_a_commit_of_which_one_part_finds_no_owner_is_made_again(run: Any) -> None:
     async def scenario(committer: Committer) -> None:
-        progress = Progress(["account", "1:0:1"], [link(1)], {})
+        progress = Progress(["account", "1:0:1"], [link(1)], {"5": "6"}, {-7: "1.1"})
         session, result = Session(1, progress), Committed()
         committer._settle(result, session, progress, [1, -1], [])  # type: ignore[arg-type]
         assert not result.complete
-        assert session.put_backs == [Progress([], progress.links, {})]
+        assert session.put_backs == [Progress([], progress.links, {}, {-7: "1.1"})]
 
     run(scenario)

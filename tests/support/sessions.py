@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.sandbox import SandboxHarness
@@ -12,7 +12,8 @@ from support.sandbox import SandboxHarness
 from afx.clock import SYSTEM_CLOCK
 from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
-from afx.node.forwarder import Link
+from afx.node.guarded_chats import GuardedChats
+from afx.node.progress import Link
 from afx.node.session import Environment, HostedSession, Totals
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
@@ -55,6 +56,8 @@ class SessionHarness:
             connection=guarded_connection(lambda: self.may_write, lambda _host, _port: True, 2.0),
             may_write=lambda: self.may_write,
             links=self.links,
+            chats=cast("GuardedChats", UnguardedChats()),
+            store=_stored,
             dirty=lambda _: None,
             gave_up=lambda _, error: self.lost.append(error),
             trouble=lambda _, _reason, text: self.troubles.append(text),
@@ -72,6 +75,20 @@ class SessionHarness:
         cursor = progress.cursor
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
         return dict(self.progress)
+
+
+class UnguardedChats:
+    """Stands in for the chats of other sessions: there are none."""
+
+    async def register(self, *_: object) -> None:
+        pass
+
+    def forget(self, _: int) -> None:
+        pass
+
+
+async def _stored(_: HostedSession) -> None:
+    pass
 
 
 class StoredLinks:
@@ -97,6 +114,15 @@ class StoredLinks:
 
     async def blocks(self, names: Sequence[str]) -> list[bytes | None]:
         return [self._blocks.get(it) for it in names]
+
+    async def origins(self, _: str) -> dict[int, tuple[int, int]]:
+        return {}
+
+    async def intents(self, _: int) -> dict[str, str]:
+        return {}
+
+    async def intents_of(self, _session: int, _chats: Sequence[int]) -> dict[int, str]:
+        return {}
 
 
 def _chat_name(chat: Channel | str) -> str:

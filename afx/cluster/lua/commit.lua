@@ -6,6 +6,7 @@
 --     highest source id
 --   "copy", key, bytes of an offset, entries without their origin's number, hash of the
 --     destination's origins, origin, 0, 0
+--   "intent", key, session, batch ("" for none), 0, 0, 0, 0
 -- Answer: 1; 0 when another incarnation or epoch owns the session; or -1 when Redis has
 --   lost its owner, whom the leader will write again
 -- include: spoiled
@@ -71,7 +72,17 @@ local function numbered(entries, slot, number)
   return table.concat(parts)
 end
 
-for i = 5, #ARGV, 8 do
+local function note_intent(key, session, batch)
+  require_type(key, 'hash')
+  if batch == '' then
+    redis.call('HDEL', key, session)
+  else
+    redis.call('HSET', key, session, batch)
+    redis.call('EXPIRE', key, seconds)
+  end
+end
+
+local function note_links(i)
   local key, slot, entries = ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local hash, field = ARGV[i + 4], ARGV[i + 5]
   if ARGV[i] == 'link' then
@@ -91,6 +102,14 @@ for i = 5, #ARGV, 8 do
     append(key, slot, slot + 6, numbered(entries, slot, number))
   end
   redis.call('EXPIRE', hash, seconds)
+end
+
+for i = 5, #ARGV, 8 do
+  if ARGV[i] == 'intent' then
+    note_intent(ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+  else
+    note_links(i)
+  end
 end
 local cursor = cjson.decode(ARGV[4])
 if #cursor > 0 then
