@@ -24,9 +24,11 @@ from afx.cluster.connection import connect_async
 from afx.config import Settings
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
+from afx.node.guarded_chats import GuardedChats
 from afx.node.heap import Heap
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
+from afx.node.link_reader import LinkReader
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
@@ -91,6 +93,7 @@ class Host:
             sessions=self._residents.sessions,
             fenced=self._note_fenced,
         )
+        self._chats = GuardedChats(self._redis, self.redis_trouble, lambda: memory.losses)
         environment = Environment(
             api_id=settings.api_id,
             api_hash=settings.api_hash.get_secret_value(),
@@ -98,6 +101,9 @@ class Host:
                 self._lease.may_write, settings.login_servers.allows, settings.lease.in_flight
             ),
             may_write=self._lease.may_write,
+            links=LinkReader(self._redis, self.redis_trouble),
+            chats=self._chats,
+            store=self._commits.commit_fully,
             dirty=self._commits.note_dirty,
             gave_up=self._note_gave_up,
             trouble=self._note_trouble,
@@ -189,6 +195,7 @@ class Host:
         loops: Iterable[Coroutine[Any, Any, None]] = (
             self._lease.run(),
             self._commits.run(),
+            self._chats.run(),
             self.reports.run(),
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),

@@ -20,6 +20,7 @@ from afx.config import Settings
 from afx.errors import SecretError
 from afx.node.commit_loop import CommitLoop
 from afx.node.lease_watch import LeaseWatch
+from afx.node.preparation import StartError
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import (
@@ -35,7 +36,7 @@ from afx.node.residents import (
     Resident,
     Residents,
 )
-from afx.node.session import Environment, HostedSession, StartError
+from afx.node.session import Environment, HostedSession
 from afx.node.session_loader import Loaded, load
 from afx.node.start_gate import StartGate
 from afx.reasons import FailureReason

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
+from telethon import utils
 from telethon.tl import types
 
 from afx.forwarding.pipeline import Incoming
@@ -57,6 +58,12 @@ class UpdateReader:
     def boxes(self) -> Iterable[Box]:
         """Return the account's box and those of its source channels."""
         return (self.account, *self.channels.values())
+
+    def last_settled(self, chat: int) -> int:
+        """Return the newest settled message id of a chat, 0 for none; ``chat`` is marked."""
+        bare, kind = utils.resolve_id(chat)
+        box = self.channels.get(bare) if kind is types.PeerChannel else self.account
+        return box.last_ids.get(chat, 0) if box else 0
 
     def set_account(self, pts: int, qts: int, date: int) -> None:
         """Begin the account's box there; ``date`` is in Unix seconds, and not 0."""

@@ -7,7 +7,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions
 
-from afx.node import session as session_module
+from afx.node import silence
 from afx.sandbox.judge.flow import post
 from afx.sandbox.mischief import Mischief
 
@@ -61,7 +61,7 @@ def test_a_long_silence_calls_for_the_account_s_difference(
         session.poll()
         await until(lambda: session.reader.is_idle)
         assert len(differences.requests) == 1, "a channel's rule asks the channel"
-        monkeypatch.setattr(session_module, "_SILENCE_SECONDS", 0.0)
+        monkeypatch.setattr(silence, "SILENCE_SECONDS", 0.0)
         session.poll()
         await until(lambda: len(differences.requests) == 2)
         await session.stop()

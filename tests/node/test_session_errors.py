@@ -12,7 +12,7 @@ from telethon import errors
 from telethon.tl import functions
 
 from afx.node import lane
-from afx.node.session import StartError
+from afx.node.preparation import StartError
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.telegram import client, updates
 from afx.telegram.messages import incoming
