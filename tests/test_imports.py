@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.tasks.kinds",
         "afx.forwarding",
         "afx.coordinator.decisions",
+        "afx.config_text",
     ),
     "afx/coordinator": ("afx.coordinator", "models", "afx.cluster", "afx.security", *VALUES),
     "afx/node": (
