@@ -70,6 +70,9 @@ class Servers(Protocol):
     def audit_keys(self, *, create: bool = True) -> list[bytes]:
         """Return the keys of the audit log, newest first."""
 
+    def drop_connection(self) -> None:
+        """Close this thread's connection to the database; the next operation opens one."""
+
     def secret_keys(self) -> list[str]:
         """Return the secret keys in force, newest first."""
 
