@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -27,8 +29,16 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._hub = hub
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGINT and SIGTERM, and end as a process that was asked to: with exit code 0."""
+        loop = asyncio.get_running_loop()
+        for it in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(it, self.handle_exit, it, None)
+        yield
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; a signal handler, on the event loop's thread."""
+        """Begin to stop; on the event loop."""
         self._hub.close()
         super().handle_exit(sig, frame)
 
@@ -94,6 +104,8 @@ def _bound(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        # Whoever reads the address may connect at once, and waits for the start.
+        listening.listen(_BACKLOG)
         listening.set_inheritable(True)
         return listening
     except OSError as error:
