@@ -17,7 +17,8 @@ from starlette.routing import Match
 from afx.api import problems
 from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
-from afx.api.gate import BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
+from afx.api.dashboard import action_routes, assets, record_views, sign_in, views
+from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.hub import Hub
 from afx.api.problems import Kind
 from afx.api.rates import RateLimit
@@ -40,6 +41,13 @@ ROUTERS = (
     tokens.router,
     system.router,
     # Tasks, schedules and queues come here: afx/api/routes/tasks.py, once afx.operations has them.
+)
+DASHBOARD = (
+    assets.router,
+    sign_in.router,
+    action_routes.router,
+    views.router,
+    record_views.router,
 )
 _USES_SECONDS = 2.0
 _ERRORS_SHOWN = 50
@@ -89,6 +97,8 @@ def application() -> FastAPI:
     )
     for it in ROUTERS:
         app.include_router(it)
+    for it in DASHBOARD:
+        app.include_router(it)
     app.add_exception_handler(AfxError, _afx_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -132,6 +142,8 @@ def _problem(
 
 async def _afx_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AfxError)
+    if not request.url.path.startswith(API_PATHS):
+        return action_routes.error_page(request, error)
     kind = getattr(error, "kind", None) or problems.kind_of(error)
     if kind.status >= 500:
         log.warning("request_failed", request=request.state.request, reason=str(error))
@@ -169,7 +181,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> set[str]:
     """Return the methods of all routes of a path: each method is a route of its own."""
     found: set[str] = set()
-    for route in (route for router in ROUTERS for route in router.routes):
+    for route in (route for router in (*ROUTERS, *DASHBOARD) for route in router.routes):
         match, _ = route.matches({**request.scope, "path_params": {}})
         if match is not Match.NONE:
             found |= set(getattr(route, "methods", ()) or ())

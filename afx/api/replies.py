@@ -74,7 +74,7 @@ async def page(
     """Answer with a page of a list; ``read`` takes the context and the key after which."""
     api = api_of(request)
     context = context_of(request)
-    subject = _list_of(request)
+    subject = list_of(request)
     after = None if cursor is None else api.cursors.open(cursor, subject)
 
     def work() -> bytes:
@@ -181,7 +181,7 @@ def _versions(header: str) -> set[str]:
     return {it.strip().removeprefix("W/") for it in header.split(",")}
 
 
-def _list_of(request: Request) -> str:
+def list_of(request: Request) -> str:
     """Return what a cursor is good for: the list, its filters, and who asks."""
     pairs = parse_qsl(request.url.query, keep_blank_values=True)
     filters = sorted(it for it in pairs if it[0] not in _NOT_FILTERS)
