@@ -19,7 +19,7 @@ VALUES = ("afx.clock", "afx.lease", "afx.logs", "afx.reasons")
 """What runs for long may import besides."""
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("cli", "afx.operations", "afx.app", "afx.config_text", "afx.__version__"),
-    "afx/api": ("afx.api", "afx.operations", "afx.app"),
+    "afx/api": ("afx.api", "afx.operations", "afx.app", "afx.__version__"),
     "afx/operations": (
         "afx.operations",
         "models",
