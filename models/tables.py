@@ -282,6 +282,7 @@ WorkerTask.add_index(
 WorkerTask.add_index(
     WorkerTask.index(
         WorkerTask.session,
+        WorkerTask.id,
         where=(WorkerTask.state.in_(("waiting", "published", "running"))),
         name="worker_tasks_session",
     )

@@ -75,7 +75,7 @@ def up(migrator, db):
     for index in (
         it.index(it.priority, it.user_id, it.id, where=queued, name="worker_tasks_queued"),
         it.index(it.run_after, where=it.state == "waiting", name="worker_tasks_waiting"),
-        it.index(it.session, where=of_session, name="worker_tasks_session"),
+        it.index(it.session, it.id, where=of_session, name="worker_tasks_session"),
         it.index(it.id, where=it.state.in_(_GIVEN_OUT), name="worker_tasks_given_out"),
         it.index(it.unique_key, unique=True, where=open_ones, name="worker_tasks_unique"),
         it.index(it.batch_id, name="worker_tasks_batch"),

@@ -5,7 +5,7 @@ Each call that writes belongs into a transaction of the leader's term.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,8 @@ UNTIL_SESSION_RUNS = datetime(9999, 1, 1, tzinfo=UTC)
 """``run_after`` of a task whose session runs on no node."""
 _COLUMNS = (
     "id, kind, priority, user_id, session_id, is_for_session, publication, worker, incarnation,"
-    " arguments, cursor, attempts, max_attempts, timeout_seconds, cancelling, start_by, state"
+    " arguments, cursor, attempts, max_attempts, timeout_seconds, cancelling, start_by, state,"
+    " published_at, started_at"
 )
 _USERS = (
     "WITH RECURSIVE found(one) AS ("
@@ -51,6 +52,8 @@ class OpenTask:
     cancelling: bool
     start_by: datetime | None
     state: str
+    published_at: datetime | None
+    started_at: datetime | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -81,6 +84,26 @@ class Ended:
     run_after: datetime | None = None
     attempts: int = 0
     """How many attempts it cost: 1, or 0."""
+
+
+def has_queued() -> bool:
+    """Return whether any task is queued."""
+    return bool(execute("SELECT 1 FROM worker_tasks WHERE state = 'queued' LIMIT 1").fetchone())
+
+
+def has_due(now: datetime) -> bool:
+    """Return whether the time of a task that waits has come."""
+    statement = "SELECT 1 FROM worker_tasks WHERE state = 'waiting' AND run_after <= ? LIMIT 1"
+    return bool(execute(statement, micros(now)).fetchone())
+
+
+def published_counts() -> dict[int, int]:
+    """Return how many tasks of each priority Redis has, that are not known to run."""
+    cursor = execute(
+        f"SELECT priority, COUNT(*) FROM worker_tasks WHERE {_GIVEN_OUT}"
+        " AND state = 'published' GROUP BY priority"
+    )
+    return {int(priority): int(count) for priority, count in cursor.fetchall()}
 
 
 def users_waiting(priority: int) -> list[int]:
@@ -123,14 +146,23 @@ def given_out_by_session(sessions: Sequence[int]) -> dict[int, int]:
     return {int(session): int(count) for session, count in cursor.fetchall()}
 
 
-def publish(rows: Sequence[Publication], at: datetime) -> None:
-    """Note that tasks are given to Redis; those that are not queued any more stay."""
+def publish(rows: Sequence[Publication], at: datetime) -> set[int]:
+    """Note that tasks are given to Redis; returns their ids.
+
+    A task that is not queued any more is not among them: somebody has cancelled it.
+    """
     execute_many(
         "UPDATE worker_tasks SET state = 'published', publication = ?, worker = ?,"
         " incarnation = ?, published_at = ?, error = ''"
         " WHERE id = ? AND state = 'queued' AND publication = ?",
         [(it.number, it.worker, it.incarnation, micros(at), it.id, it.number - 1) for it in rows],
     )
+    numbers = {it.id: it.number for it in rows}
+    return {
+        it
+        for it, standing in standings(list(numbers)).items()
+        if standing.is_given_out and standing.publication == numbers[it]
+    }
 
 
 def hold(ids: Iterable[int], until: datetime = UNTIL_SESSION_RUNS) -> None:
@@ -151,12 +183,16 @@ def release_due(now: datetime) -> int:
     return int(cursor.rowcount)
 
 
-def release_of_sessions(sessions: Sequence[int]) -> None:
-    """Queue the tasks that waited until these sessions run."""
+def release_of_sessions(counts: Mapping[int, int]) -> None:
+    """Queue so many of the tasks that wait for each session, the oldest first."""
     execute_many(
-        "UPDATE worker_tasks SET state = 'queued', run_after = ? WHERE state = 'waiting'"
-        " AND session_id = ? AND run_after >= ?",
-        [(micros(utc_now()), it, micros(UNTIL_SESSION_RUNS)) for it in sessions],
+        "UPDATE worker_tasks SET state = 'queued', run_after = ? WHERE id IN ("
+        "SELECT id FROM worker_tasks WHERE state = 'waiting' AND session_id = ?"
+        " AND run_after >= ? ORDER BY id LIMIT ?)",
+        [
+            (micros(utc_now()), it, micros(UNTIL_SESSION_RUNS), count)
+            for it, count in counts.items()
+        ],
     )
 
 
@@ -233,18 +269,38 @@ def fail_queued(ids: Sequence[int], state: str, reason: str) -> None:
     )
 
 
-def attempts_of(ids: Sequence[int]) -> dict[int, tuple[int, int, int, bool]]:
-    """Return id → (publication, attempts, most attempts, whether a cancel is asked for)."""
-    found: dict[int, tuple[int, int, int, bool]] = {}
+@dataclass(slots=True, frozen=True)
+class Standing:
+    """What decides about a task once a run of it has ended."""
+
+    publication: int
+    attempts: int
+    max_attempts: int
+    cancelling: bool
+    session: int | None
+    is_given_out: bool
+
+
+def standings(ids: Sequence[int]) -> dict[int, Standing]:
+    """Return how tasks stand, by id."""
+    found: dict[int, Standing] = {}
     for start in range(0, len(ids), 500):
         part = list(ids[start : start + 500])
         cursor = execute(
-            "SELECT id, publication, attempts, max_attempts, cancelling FROM worker_tasks"
+            "SELECT id, publication, attempts, max_attempts, cancelling, session_id, state"
+            " FROM worker_tasks"
             f" WHERE id IN ({', '.join('?' * len(part))})",
             *part,
         )
-        for number, publication, attempts, most, cancelling in cursor.fetchall():
-            found[int(number)] = (int(publication), int(attempts), int(most), bool(cancelling))
+        for number, publication, attempts, most, cancelling, session, state in cursor.fetchall():
+            found[int(number)] = Standing(
+                publication,
+                attempts,
+                most,
+                bool(cancelling),
+                session,
+                state in ("published", "running"),
+            )
     return found
 
 
@@ -271,4 +327,6 @@ def _task(row: Any) -> OpenTask:
         cancelling=bool(row[14]),
         start_by=None if row[15] is None else instant(row[15]),
         state=row[16],
+        published_at=None if row[17] is None else instant(row[17]),
+        started_at=None if row[18] is None else instant(row[18]),
     )

@@ -26,8 +26,8 @@ def submit(*new: NewTask) -> list[int]:
 
 def publish(*ids: int, incarnation: str = "one") -> None:
     with base.transaction():
-        numbers = task_queue.attempts_of(ids)
-        rows = [Publication(it, numbers[it][0] + 1, "w1", incarnation) for it in ids]
+        standings = task_queue.standings(ids)
+        rows = [Publication(it, standings[it].publication + 1, "w1", incarnation) for it in ids]
         task_queue.publish(rows, utc_now())
 
 
@@ -127,7 +127,7 @@ def test_a_task_waits_until_its_session_runs(database: Any) -> None:
     with base.transaction():
         task_queue.hold([first, second])
         assert task_queue.release_due(utc_now() + timedelta(days=900)) == 0
-        task_queue.release_of_sessions([two])
+        task_queue.release_of_sessions({two: 9, one: 0})
         assert (state(first), state(second)) == ("waiting", "queued")
         assert task_queue.release_all_of_sessions() == 1
 
