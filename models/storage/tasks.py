@@ -131,12 +131,7 @@ def cancel(number: int, reason: str) -> str:
     the task has finished.
     """
     with transaction():
-        at_once = (
-            WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
-            .where((WorkerTask.id == number) & WorkerTask.state.in_(("waiting", "queued")))
-            .execute()
-        )
-        if at_once:
+        if cancel_unpublished(number, reason):
             return "cancelled"
         asked = (
             WorkerTask.update(cancelling=True, error=reason)
@@ -146,6 +141,34 @@ def cancel(number: int, reason: str) -> str:
         if asked:
             return "cancelling"
         raise _refused(number, "cancelled")
+
+
+def cancel_unpublished(number: int, reason: str) -> bool:
+    """Cancel a task that only SQL has; returns whether it was."""
+    return bool(
+        WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
+        .where((WorkerTask.id == number) & WorkerTask.state.in_(("waiting", "queued")))
+        .execute()
+    )
+
+
+def cancel_batch(batch: int, reason: str, *, user: int | None = None) -> int:
+    """Cancel what has not finished of a batch, as ``cancel`` does; returns how many."""
+    chosen = WorkerTask.batch_id == batch
+    if user is not None:
+        chosen &= WorkerTask.user_id == user
+    with transaction():
+        count = (
+            WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
+            .where(chosen & WorkerTask.state.in_(("waiting", "queued")))
+            .execute()
+        )
+        count += (
+            WorkerTask.update(cancelling=True, error=reason)
+            .where(chosen & WorkerTask.state.in_(("published", "running")))
+            .execute()
+        )
+        return int(count)
 
 
 def retry(number: int) -> None:

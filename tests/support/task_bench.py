@@ -125,12 +125,12 @@ class TaskBench:
         for it in self.nodes.values():
             it.wake()
 
-    def until(self, done: Callable[[], bool], seconds: float = 20.0) -> None:
-        """Tick until something is so."""
+    def until(self, done: Callable[[], bool], seconds: float = 20.0, *, tick: float = 0.02) -> None:
+        """Tick until something is so; each tick takes ``tick`` seconds of the leader's."""
         end = time.monotonic() + seconds
         while not done():
             assert time.monotonic() < end, [dict(it) for it in tasks.listing().rows][:10]
-            self.tick()
+            self.tick(tick)
 
     def state(self, number: int) -> str:
         return str(tasks.get(number)["state"])

@@ -69,7 +69,7 @@ def test_a_task_of_a_killed_node_runs_on_another(bench: TaskBench) -> None:
     bench.until(lambda: bench.states(numbers) == {"running"})
     bench.kill_node("w1")
     bench.add_node("w2")
-    bench.until(lambda: bench.states(numbers) == {"succeeded"}, 40)
+    bench.until(lambda: bench.states(numbers) == {"succeeded"}, 40, tick=0.2)
     assert {tasks.get(it)["worker"] for it in numbers} == {"w2"}
     assert {tasks.get(it)["attempts"] for it in numbers} == {2}
 
