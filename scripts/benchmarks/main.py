@@ -17,6 +17,7 @@ import leadership
 import placement
 import sandbox
 import storage
+import tasks
 
 BENCHMARKS = {
     it.NAME: it
@@ -30,6 +31,7 @@ BENCHMARKS = {
         leadership,
         sandbox,
         storage,
+        tasks,
     )
 }
 
