@@ -240,6 +240,4 @@ def _replace(new: Sequence[NewTask]) -> None:
 def _wake_leader(context: Context) -> None:
     """Let the leader look for tasks now; without this, its next tick finds them."""
     with contextlib.suppress(AfxError, redis.RedisError):
-        client = context.servers.redis_if_running()
-        if client is not None:
-            report_stream.publish(client, [])
+        report_stream.publish(context.servers.redis(), [])
