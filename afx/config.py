@@ -94,6 +94,8 @@ class Settings(BaseSettings):
 
     labels: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
     """Labels of a worker node (region, kind, …); sessions may require them."""
+    task_slots: int = Field(100, ge=4, le=5000)
+    """How many tasks one node runs at once."""
     max_sessions: int = Field(5000, ge=1)
     """How many sessions one node may run."""
     ram_limit_mib: int = Field(0, ge=0)

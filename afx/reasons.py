@@ -61,3 +61,18 @@ class TroubleReason(StrEnum):
     STORAGE_FULL = "storage_full"
     """Redis takes no progress; the session sends nothing more until it does."""
     INTERNAL_ERROR = "internal_error"
+
+
+class TaskOutcome(StrEnum):
+    """How one run of a task ended on a node."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """It cannot succeed, and is not tried again."""
+    TRY_AGAIN = "try_again"
+    """It may succeed later; it costs an attempt."""
+    SNOOZED = "snoozed"
+    """Telegram asks for a wait; it costs no attempt."""
+    MOVED = "moved"
+    """Its session does not run on the node, or not any more; it costs no attempt."""
+    CANCELLED = "cancelled"

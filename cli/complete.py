@@ -46,6 +46,13 @@ def modes(incomplete: str) -> list[str]:
     return [it for it in ("copy", "forward") if it.startswith(incomplete)]
 
 
+def kinds(incomplete: str) -> list[str]:
+    """The kinds of tasks."""
+    from afx.operations.tasks import KIND_NAMES
+
+    return [it for it in KIND_NAMES if it.startswith(incomplete)]
+
+
 def _ask(module: str, incomplete: str) -> list[str]:
     from importlib import import_module
 

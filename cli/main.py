@@ -26,6 +26,8 @@ COMMANDS = {
     "rule": "Rules: which chats are forwarded, and where to.",
     "rebalance": "Rebalancing nodes: what would move, and moving it now.",
     "overflow": "The overflow queue: sessions that are unschedulable and wait for room.",
+    "task": "Tasks: work that sessions do on request, once.",
+    "queue": "Queues of tasks: how full they are, emptying them.",
     "control": "Controls: commands to nodes and about sessions.",
     "analytics": "What was: nodes' metrics over time, sessions.",
     "audit": "The audit log: who changed what.",

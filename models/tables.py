@@ -20,13 +20,22 @@ from peewee import (
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
+from models.analytics_tables import ScalingEvent, WorkerAnalytics
 from models.base import JsonField, Table, UtcField, utc_now
 
 DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
 DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
 ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
-TASK_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+TASK_STATES = (
+    "waiting",
+    "queued",
+    "published",
+    "running",
+    "succeeded",
+    "failed",
+    "cancelled",
+)
 CONTROL_STATES = ("requested", "sent", "acknowledged", "done", "failed", "cancelled")
 CONTROL_KINDS = (
     "cordon",
@@ -40,7 +49,6 @@ CONTROL_KINDS = (
     "remove",
 )
 CONTROL_SUBJECTS = ("node", "session", "coordinators")
-SCALING_DECISIONS = ("out", "in", "hold")
 
 
 def _one_of(column: str, values: Iterable[str]) -> Check:
@@ -206,20 +214,39 @@ class WorkerTask(Table):
     id = AutoField()
     kind = CharField(max_length=40)
     state = CharField(max_length=10, default="queued", constraints=[_one_of("state", TASK_STATES)])
-    priority = IntegerField(default=1)
-    """0 for tasks of premium users, 1 for others; the lower number runs first."""
+    priority = IntegerField(default=2, constraints=[Check("priority BETWEEN 0 AND 3")])
+    """The number of its queue: 0 premium, 1 high, 2 default, 3 low."""
+    user_id = IntegerField(default=0)
+    """The user whose share of the queue it takes; 0: none."""
     session = ForeignKeyField(Session, null=True, backref="tasks", on_delete="SET NULL")
+    is_for_session = BooleanField(default=False)
+    """It is for a session, also when that one has been removed since."""
+    batch_id = IntegerField(null=True)
+    """The first task of those that were submitted together."""
+    unique_key = CharField(max_length=200, null=True)
+    """While a task of a key has not finished, there is no other one of it."""
+    publication = IntegerField(default=0)
+    """How often it was given to Redis; reports of an earlier publication do not count."""
     worker = CharField(max_length=100, default="")
     incarnation = CharField(max_length=40, default="")
-    arguments = JsonField()
+    arguments = TextField()
+    """A JSON object; sealed if the kind's arguments hold content."""
     result = JsonField(null=True)
     error = TextField(default="")
     progress = FloatField(default=0.0, constraints=[Check("progress BETWEEN 0 AND 1")])
+    cursor = TextField(default="")
+    """How far it has come, as JSON: where its next attempt goes on."""
     attempts = IntegerField(default=0)
     max_attempts = IntegerField(default=3, constraints=[Check("max_attempts >= 1")])
     timeout_seconds = IntegerField(default=600, constraints=[Check("timeout_seconds >= 1")])
+    cancelling = BooleanField(default=False)
+    """Somebody has asked to cancel it, and it has not ended yet."""
+    actor = CharField(max_length=100, default="")
     run_after = UtcField(default=utc_now)
+    start_by = UtcField(null=True)
+    """A task that has not started by then is cancelled."""
     created_at = UtcField(default=utc_now)
+    published_at = UtcField(null=True)
     started_at = UtcField(null=True)
     finished_at = UtcField(null=True)
 
@@ -231,6 +258,7 @@ class WorkerTask(Table):
 WorkerTask.add_index(
     WorkerTask.index(
         WorkerTask.priority,
+        WorkerTask.user_id,
         WorkerTask.id,
         where=(WorkerTask.state == "queued"),
         name="worker_tasks_queued",
@@ -238,9 +266,33 @@ WorkerTask.add_index(
 )
 WorkerTask.add_index(
     WorkerTask.index(
-        WorkerTask.incarnation, where=(WorkerTask.state == "running"), name="worker_tasks_running"
+        WorkerTask.run_after, where=(WorkerTask.state == "waiting"), name="worker_tasks_waiting"
     )
 )
+WorkerTask.add_index(
+    WorkerTask.index(
+        WorkerTask.session,
+        WorkerTask.id,
+        where=(WorkerTask.state.in_(("waiting", "published", "running"))),
+        name="worker_tasks_session",
+    )
+)
+WorkerTask.add_index(
+    WorkerTask.index(
+        WorkerTask.id,
+        where=(WorkerTask.state.in_(("published", "running"))),
+        name="worker_tasks_given_out",
+    )
+)
+WorkerTask.add_index(
+    WorkerTask.index(
+        WorkerTask.unique_key,
+        unique=True,
+        where=(WorkerTask.state.in_(("waiting", "queued", "published", "running"))),
+        name="worker_tasks_unique",
+    )
+)
+WorkerTask.add_index(WorkerTask.index(WorkerTask.batch_id, name="worker_tasks_batch"))
 WorkerTask.add_index(WorkerTask.index(WorkerTask.finished_at, name="worker_tasks_finished_at"))
 
 
@@ -283,47 +335,6 @@ WorkerControl.add_index(
 WorkerControl.add_index(
     WorkerControl.index(WorkerControl.finished_at, name="worker_controls_finished_at")
 )
-
-
-class WorkerAnalytics(Table):
-    """Metrics of a node: one sample, or the roll-up of a minute or an hour."""
-
-    id = AutoField()
-    worker = CharField(max_length=100)
-    span = IntegerField(default=0, constraints=[SQL("DEFAULT 0"), Check("span IN (0, 60, 3600)")])
-    """Seconds that the row covers; 0: one sample."""
-    at = UtcField(default=utc_now)
-    """The time of the sample, or the beginning of the roll-up."""
-    samples = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
-    rss = BigIntegerField()
-    rss_max = BigIntegerField(constraints=[SQL("DEFAULT 0")])
-    cpu = FloatField()
-    cpu_max = FloatField(constraints=[SQL("DEFAULT 0")])
-    sessions = IntegerField()
-    sessions_max = IntegerField(constraints=[SQL("DEFAULT 0")])
-    forwarded = BigIntegerField()
-    """Messages forwarded since the previous row."""
-    load = FloatField()
-    load_max = FloatField(constraints=[SQL("DEFAULT 0")])
-
-    class Meta:
-        table_name = "worker_analytics"
-        indexes = ((("worker", "span", "at"), True), (("span", "at"), False))
-
-
-class ScalingEvent(Table):
-    """A change of the scaling check's recommendation."""
-
-    id = AutoField()
-    at = UtcField(default=utc_now, index=True)
-    decision = CharField(max_length=4, constraints=[_one_of("decision", SCALING_DECISIONS)])
-    current = IntegerField()
-    desired = IntegerField()
-    reason = TextField()
-    figures = JsonField()
-
-    class Meta:
-        table_name = "scaling_events"
 
 
 class AuditEntry(Table):

@@ -2,8 +2,9 @@
 
 assignment   assigned → running → stopping → ended
              assigned → stopping, and any → ended
-task         queued → running → succeeded | failed
-             running → queued (again), queued | running → cancelled,
+task         waiting → queued → published → running → succeeded | failed | cancelled
+             published | running → queued | waiting (again), any unfinished → cancelled,
+             queued → waiting (its session does not run), queued → failed,
              failed | cancelled → queued (by hand)
 control      requested → sent → acknowledged → done
              any of the first three → done | failed | cancelled
@@ -20,8 +21,10 @@ ASSIGNMENT = {
     "ended": set[str](),
 }
 TASK = {
-    "queued": {"running", "cancelled"},
-    "running": {"succeeded", "failed", "cancelled", "queued"},
+    "waiting": {"queued", "cancelled", "failed"},
+    "queued": {"waiting", "published", "cancelled", "failed"},
+    "published": {"waiting", "queued", "running", "succeeded", "failed", "cancelled"},
+    "running": {"waiting", "queued", "succeeded", "failed", "cancelled"},
     "succeeded": set[str](),
     "failed": {"queued"},
     "cancelled": {"queued"},

@@ -48,12 +48,16 @@ class JobGate:
         purpose: str,
         audience: str,
         kinds: Mapping[str, JobKind],
+        also_for: frozenset[str] = frozenset(),
         clock: Callable[[], float],
     ) -> None:
-        """``clock`` returns wall-clock seconds, as the signer's does."""
+        """Make a gate for an audience, and for others that it belongs to.
+
+        ``clock`` returns wall-clock seconds, as the signer's does.
+        """
         self._keys = keys
         self._purpose = purpose
-        self._audience = audience
+        self._audiences = also_for | {audience}
         self._kinds = dict(kinds)
         self._clock = clock
         self._seen: dict[str, float] = {}
@@ -79,7 +83,7 @@ class JobGate:
     def _check(self, envelope: JobEnvelope, job_id: str, now: float) -> None:
         if envelope.purpose != self._purpose:
             raise RefusedJobError(RefusalReason.PURPOSE, "The job was signed for another purpose.")
-        if envelope.audience != self._audience:
+        if envelope.audience not in self._audiences:
             raise RefusedJobError(RefusalReason.AUDIENCE, "The job is for another node.")
         if envelope.job_id != job_id:
             raise RefusedJobError(RefusalReason.JOB_ID, "The job was signed under another id.")

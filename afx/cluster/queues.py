@@ -9,11 +9,14 @@ START = "jobs.sessions.start"
 STOP = "jobs.sessions.stop"
 INVENTORY = "jobs.sessions.inventory"
 WAIT = "jobs.sessions.wait"
+CANCEL = "jobs.tasks.cancel"
 OVERFLOW = "overflow"
 """Sessions for which no node has room; no worker takes jobs from it."""
 
 
 NODE_PREFIX = "node-"
+WAKE = b"!wake"
+"""An entry of a node's queue that is no job: there are tasks in other queues."""
 
 
 def node(name: str, incarnation: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import redis
 
@@ -57,6 +59,20 @@ class RefusedJob:
 def record(client: redis.Redis, job: RefusedJob) -> None:
     """Count a refused job, and keep it among the newest thousand."""
     pipe = client.pipeline(transaction=False)
+    _note(pipe, job)
+    # Should someone have put other values there, the refusal itself still stands.
+    pipe.execute(raise_on_error=False)
+
+
+async def record_async(client: Any, jobs: Iterable[RefusedJob]) -> None:
+    """Count refused jobs on a host's loop."""
+    pipe = client.pipeline(transaction=False)
+    for it in jobs:
+        _note(pipe, it)
+    await pipe.execute(raise_on_error=False)
+
+
+def _note(pipe: Any, job: RefusedJob) -> None:
     pipe.incr(keys.JOBS_REFUSED_COUNT)
     pipe.xadd(
         keys.JOBS_REFUSED,
@@ -69,8 +85,6 @@ def record(client: redis.Redis, job: RefusedJob) -> None:
         maxlen=_STREAM_LIMIT,
         approximate=False,
     )
-    # Should someone have put other values there, the refusal itself still stands.
-    pipe.execute(raise_on_error=False)
 
 
 def count(client: redis.Redis) -> int:

@@ -18,12 +18,27 @@ from typing import Any, ClassVar
 from afx.cluster.fields import EXACT_LIMIT, INT32_LIMIT, is_storable
 from afx.cluster.quarantine import Refused
 from afx.cluster.quarantine import refused as refused_record
-from afx.reasons import FailureReason, StopReason, TroubleReason
+from afx.cluster.task_jobs import CURSOR_LIMIT
+from afx.reasons import FailureReason, StopReason, TaskOutcome, TroubleReason
 
 _TEXT_LIMIT = 1_000
 _LIST_LIMIT = 100_000
-_LIMITS = {"session_id": INT32_LIMIT, "session_ids": INT32_LIMIT, "remaining": INT32_LIMIT}
-"""Of the integers that SQL stores in 32 bits; any other is exact in Lua."""
+_LAST_MILLISECOND = 4_102_444_800_000
+_LIMITS = {
+    "session_id": INT32_LIMIT,
+    "session_ids": INT32_LIMIT,
+    "remaining": INT32_LIMIT,
+    "task_id": INT32_LIMIT,
+    "publication": INT32_LIMIT,
+    "thousandths": 1001,
+    "started_at": _LAST_MILLISECOND,
+    "ended_at": _LAST_MILLISECOND,
+    "pause": 30 * 86_400_000,
+}
+"""Of the integers that SQL stores in 32 bits, and of times; any other is exact in Lua."""
+RESULT_LIMIT = 32_000
+_LENGTHS = {"result": RESULT_LIMIT, "cursor": CURSOR_LIMIT}
+"""Of the texts that may be longer."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -110,15 +125,73 @@ class Died(_NodeReport):
     witness_incarnation: str
 
 
-Report = Running | Stopped | Failed | Trouble | Active | Inventory | Died
+@dataclass(slots=True, frozen=True, kw_only=True)
+class _TaskReport(_NodeReport):
+    task_id: int
+    publication: int
+    """An earlier publication's reports do not count."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class TaskStarted(_TaskReport):
+    """A task runs on the node."""
+
+    kind: ClassVar[str] = "task_started"
+    started_at: int
+    """Milliseconds since 1970, by the node's clock."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class TaskProgressed(_TaskReport):
+    """How far a task is."""
+
+    kind: ClassVar[str] = "task_progressed"
+    thousandths: int
+    cursor: str = ""
+    """Where a next attempt goes on, as JSON."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class TaskEnded(_TaskReport):
+    """One run of a task has ended."""
+
+    kind: ClassVar[str] = "task_ended"
+    outcome: TaskOutcome
+    started_at: int
+    """Milliseconds since 1970; 0: it did not start."""
+    ended_at: int
+    pause: int = 0
+    """Milliseconds that Telegram asks to wait, when it is snoozed."""
+    result: str = ""
+    """JSON."""
+    text: str = ""
+
+
+Report = (
+    Running
+    | Stopped
+    | Failed
+    | Trouble
+    | Active
+    | Inventory
+    | Died
+    | TaskStarted
+    | TaskProgressed
+    | TaskEnded
+)
 KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}
+_TYPES: dict[str, dict[str, Any]] = {
+    kind: {it.name: typing.get_type_hints(cls)[it.name] for it in fields(cls)}
+    for kind, cls in KINDS.items()
+}
+"""Kind → the types of its fields: thousands of reports are read a second."""
 
 
 def encode(reports: Iterable[Report]) -> dict[str, str]:
     """Return reports as the fields of one stream entry."""
     rows = []
     for it in reports:
-        row = {"kind": it.kind, **{f.name: getattr(it, f.name) for f in fields(it)}}
+        row = {"kind": it.kind, **{name: getattr(it, name) for name in _TYPES[it.kind]}}
         if "text" in row:
             row["text"] = row["text"][:_TEXT_LIMIT]
         rows.append(row)
@@ -158,11 +231,10 @@ def _parse(row: Any) -> tuple[Report, list[str]]:
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise ValueError("unknown kind")
-    hints = typing.get_type_hints(cls)
     known: dict[str, Any] = {}
-    for it in fields(cls):
-        if it.name in values:
-            known[it.name] = _value(it.name, hints[it.name], values.pop(it.name))
+    for name, wanted in _TYPES[cls.kind].items():
+        if name in values:
+            known[name] = _value(name, wanted, values.pop(name))
     try:
         return cls(**known), sorted(str(name) for name in values)
     except TypeError:
@@ -175,7 +247,8 @@ def _value(name: str, wanted: Any, value: Any) -> Any:
         if type(value) is int and 0 <= value < _LIMITS.get(name, EXACT_LIMIT):
             return value
     elif wanted is str:
-        if isinstance(value, str) and len(value) <= _TEXT_LIMIT and is_storable(value):
+        longest = _LENGTHS.get(name, _TEXT_LIMIT)
+        if isinstance(value, str) and len(value) <= longest and is_storable(value):
             return value
     elif isinstance(wanted, types.GenericAlias):  # a tuple of ids
         if isinstance(value, list) and len(value) <= _LIST_LIMIT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,22 @@ def parse_order(arguments: Mapping[str, Any]) -> SessionOrder:
             raise ValueError("An order's session is not a pair of session and epoch.")
         sessions.append((row[0], row[1]))
     return SessionOrder(term, tuple(sessions))
+
+
+def encode_cancel(tasks: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Return an order to cancel tasks, given as (task, publication)."""
+    return {"tasks": [list(it) for it in tasks]}
+
+
+def parse_cancel(arguments: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Return the tasks to cancel; raises ValueError when the arguments are not such an order."""
+    rows = arguments.get("tasks")
+    if set(arguments) != {"tasks"} or not isinstance(rows, list) or len(rows) > SESSIONS_AT_ONCE:
+        raise ValueError("An order to cancel has a list of tasks, and nothing else.")
+    for row in rows:
+        if not isinstance(row, list) or len(row) != 2 or not all(_is_id(it) for it in row):
+            raise ValueError("A task of an order is not a pair of task and publication.")
+    return [(row[0], row[1]) for row in rows]
 
 
 def _is_id(value: object) -> bool:

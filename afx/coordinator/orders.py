@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import uuid4
 
 import redis
@@ -16,6 +17,7 @@ from afx.cluster.session_orders import (
     ORDER_PURPOSE,
     SESSIONS_AT_ONCE,
     SessionOrder,
+    encode_cancel,
     encode_order,
 )
 from afx.cluster.signed_job import SignedJob
@@ -56,16 +58,26 @@ class Orders:
             tuple(items[begin : begin + SESSIONS_AT_ONCE])
             for begin in range(0, len(items), SESSIONS_AT_ONCE)
         ]
-        orders = [SessionOrder(term, it) for it in parts]
+        orders = [encode_order(SessionOrder(term, it)) for it in parts]
         self._enqueue(_KINDS[kind], node, incarnation, orders, f"{kind} sessions on {node}")
 
     def ask_inventory(self, term: int, node: str, incarnation: str) -> None:
         """Order a node to report all sessions that have not ended there."""
         text = f"list the sessions of {node}"
-        self._enqueue(queues.INVENTORY, node, incarnation, [SessionOrder(term, ())], text)
+        self._enqueue(
+            queues.INVENTORY, node, incarnation, [encode_order(SessionOrder(term, ()))], text
+        )
+
+    def cancel_tasks(self, node: str, incarnation: str, tasks: Sequence[tuple[int, int]]) -> None:
+        """Order a node to cancel tasks, given as (task, publication)."""
+        parts = [
+            encode_cancel(tasks[begin : begin + SESSIONS_AT_ONCE])
+            for begin in range(0, len(tasks), SESSIONS_AT_ONCE)
+        ]
+        self._enqueue(queues.CANCEL, node, incarnation, parts, f"cancel tasks on {node}")
 
     def _enqueue(
-        self, kind: str, node: str, incarnation: str, orders: Sequence[SessionOrder], text: str
+        self, kind: str, node: str, incarnation: str, orders: Sequence[dict[str, Any]], text: str
     ) -> None:
         queue = self._queue(node, incarnation)
         try:
@@ -77,7 +89,7 @@ class Orders:
             self._push(kind, queue, incarnation, orders, text)
 
     def _push(
-        self, kind: str, queue: Queue, incarnation: str, orders: Sequence[SessionOrder], text: str
+        self, kind: str, queue: Queue, incarnation: str, orders: Sequence[dict[str, Any]], text: str
     ) -> None:
         pipe = self._redis.pipeline()
         for order in orders:
@@ -87,7 +99,7 @@ class Orders:
                 audience=incarnation,
                 job_id=self._new_id(),
                 kind=kind,
-                arguments=encode_order(order),
+                arguments=order,
                 issued=now,
                 expires=now + self._ttl,
                 nonce=self._new_id(),

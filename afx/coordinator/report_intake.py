@@ -30,6 +30,7 @@ from afx.coordinator.decisions.epochs import COUNTER_BITS
 from afx.coordinator.decisions.testimony import is_credible
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.spec_refusals import SpecRefusals
+from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
@@ -60,6 +61,7 @@ class ReportIntake:
         checkpoints: Checkpoints,
         unknown: UnknownSessions,
         spec_refusals: SpecRefusals,
+        tasks: TaskIntake,
         block_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
@@ -76,6 +78,7 @@ class ReportIntake:
         self._checkpoints = checkpoints
         self._unknown = unknown
         self._spec_refusals = spec_refusals
+        self._tasks = tasks
         self._block_seconds = block_seconds
         self._monotonic = monotonic
         self._run_id = run_id
@@ -88,6 +91,10 @@ class ReportIntake:
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
         if batch.last == self._last:
             return True
+        if not batch.reports and not batch.refused:
+            # Somebody has submitted tasks, and wakes the leader: there is nothing to note.
+            self._last = batch.last
+            return False
         batch = self._without_jumps(batch)
         self._check_generation(batch)
         deaths, hearsay = self._deaths(batch)
@@ -185,6 +192,7 @@ class ReportIntake:
             _write_failures(failed)
             self._spec_refusals.write(failed)
             placing.note_active(active)
+            self._tasks.write(batch.reports)
             cluster.set_reports_read(self._run_id, position)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)

@@ -7,7 +7,8 @@ belongs to no registered incarnation in two checks in a row is removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import redis
@@ -17,6 +18,7 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegist
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from afx.cluster import queues
+from afx.cluster.task_jobs import PRIORITIES, node_queue
 from afx.cluster.worker_records import WorkerView
 from afx.coordinator.interval import Interval
 
@@ -30,8 +32,18 @@ log = structlog.get_logger()
 class RqCleanup:
     """The cleaning of one term; the jobs themselves expire."""
 
-    def __init__(self, client: redis.Redis, *, seconds: float = _SECONDS) -> None:
-        """``client`` must not decode answers; a check is made every so many seconds."""
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        seconds: float = _SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``client`` must not decode answers; a check is made every so many seconds.
+
+        ``clock`` is the wall clock.
+        """
+        self._clock = clock
         self._redis = client
         self._interval = Interval(seconds)
         self._unowned: frozenset[bytes] = frozenset()
@@ -41,13 +53,14 @@ class RqCleanup:
         """Check, when it is due; ``nodes`` are those that are not dead."""
         if not self._interval.is_due(now):
             return
-        owned = [queues.node(it.name, it.incarnation).encode() for it in nodes]
+        owned = [it.encode() for node in nodes for it in _queues_of(node)]
         unowned = self._node_queues().difference(owned)
         ended = unowned & self._unowned
         for queue in ended:
             self._remove_queue(queue)
         self._unowned = frozenset(unowned - ended)
-        self._remove_expired_workers(owned)
+        self._remove_expired_workers([*owned, *(it.encode() for it in PRIORITIES)])
+        self._prune_shared()
         if ended:
             log.info("queues_removed", count=len(ended))
 
@@ -74,6 +87,16 @@ class RqCleanup:
         # A key of a wrong type is another writer's doing, and no reason to stop.
         pipe.execute(raise_on_error=False)
 
+    def _prune_shared(self) -> None:
+        """Forget what the registries of the shared queues need not keep any more."""
+        now = self._clock()
+        pipe = self._redis.pipeline(transaction=False)
+        for name in PRIORITIES:
+            for registry in _REGISTRIES:
+                key = registry(name, connection=self._redis).key
+                pipe.zremrangebyscore(key, "-inf", now)
+        pipe.execute(raise_on_error=False)
+
     def _remove_expired_workers(self, owned: Iterable[bytes]) -> None:
         """Remove the names of workers whose records have expired."""
         sets = [REDIS_WORKER_KEYS.encode(), *(_workers_of(it) for it in owned)]
@@ -95,6 +118,12 @@ class RqCleanup:
         except redis.ResponseError:
             return set()  # of another type: it is repaired elsewhere
         return set(found)
+
+
+def _queues_of(node: WorkerView) -> list[str]:
+    """Return the queues of a node's incarnation: for orders, and for tasks."""
+    of_tasks = (node_queue(node.name, node.incarnation, it) for it in range(len(PRIORITIES)))
+    return [queues.node(node.name, node.incarnation), *of_tasks]
 
 
 def _workers_of(queue: bytes) -> bytes:

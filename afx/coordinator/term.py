@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 import structlog
@@ -47,6 +48,9 @@ from afx.coordinator.size_learner import SizeLearner
 from afx.coordinator.spec_publisher import SpecPublisher
 from afx.coordinator.spec_refusals import SpecRefusals
 from afx.coordinator.takeover import Takeover
+from afx.coordinator.task_intake import TaskIntake
+from afx.coordinator.task_publisher import TaskPublisher
+from afx.coordinator.task_reconciler import TaskReconciler
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
 from afx.coordinator.wire import Headroom
@@ -75,6 +79,7 @@ class Resources:
     """The keys that seal the audit log, newest first."""
     clock: Clock
     restart: CoordinatorRestart
+    rng: random.Random = field(default_factory=random.Random)
 
 
 class Term:
@@ -142,6 +147,11 @@ class Term:
             leadership,
             settled_at=now + _split_seconds(client, leadership),
         )
+        task_intake = TaskIntake(resources.rng)
+        self._publisher = TaskPublisher(
+            client, resources.signing_keys, leadership, self._table, clock=resources.clock.time
+        )
+        self._tasks = TaskReconciler(client, leadership, self._table, resources.orders, task_intake)
         self._intake = ReportIntake(
             client,
             run_id=leadership.run_id,
@@ -153,6 +163,7 @@ class Term:
             checkpoints=self._checkpoints,
             unknown=self._unknown,
             spec_refusals=SpecRefusals(client, resources.audit_keys[0]),
+            tasks=task_intake,
             block_seconds=settings.tick_seconds,
             monotonic=monotonic,
         )
@@ -262,7 +273,8 @@ class Term:
     def _act(self) -> bool:
         """Do what a leader does; True when this coordinator has to restart.
 
-        1. Take what nodes report; this waits for a report, at most a tick's time.
+        1. Take what nodes report; this waits for a report, at most a tick's time. Publish
+           tasks, and find those that are lost.
         2. Free the sessions of dead nodes, and hold placement when most died at once.
         3. Set the nodes' counts in Redis to what SQL says.
         4. Set the nodes' desired states.
@@ -275,10 +287,13 @@ class Term:
         """
         self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
+        self._publisher.step(self._monotonic())
         now = self._observed_at = self._monotonic()
         nodes = self._registry.all()
+        self._tasks.step(nodes, now)
         nodes = self._dead_nodes.free_sessions(self._dead_nodes.find(nodes, now), nodes, now)
         self._leadership.check()
+        self._publisher.note_nodes(nodes)
         nodes = self._table.reconcile(nodes)
         controls_due = self._control_interval.is_due(now)
         if controls_due:

@@ -17,7 +17,7 @@ import structlog
 from afx.cluster import queues
 from afx.cluster.connection import connect
 from afx.cluster.job_gate import JobGate, JobKind
-from afx.cluster.session_orders import ORDER_PURPOSE, SessionOrder, parse_order
+from afx.cluster.session_orders import ORDER_PURPOSE, SessionOrder, parse_cancel, parse_order
 from afx.node.order_worker import WORKER_TTL_SECONDS, OrderQueue, OrderWorker
 from afx.node.redis_trouble import RedisTrouble
 from afx.security.signing import SigningKeys
@@ -42,6 +42,9 @@ class OrderHandlers(Protocol):
     async def order_inventory(self, term: int) -> Answer:
         """Report all sessions that have not ended."""
 
+    async def order_cancel(self, tasks: list[tuple[int, int]]) -> Answer:
+        """Cancel tasks, given as (task, publication)."""
+
 
 class Executor:
     """The bridge from RQ's thread to the host's loop."""
@@ -56,13 +59,18 @@ class Executor:
         keys: SigningKeys,
         trouble: RedisTrouble,
         clock: Callable[[], float] = time.time,
+        on_wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """Call it on the loop of ``handlers``; ``clock`` is the wall clock."""
+        """Call it on the loop of ``handlers``; ``clock`` is the wall clock.
+
+        ``on_wake`` is called on the loop when there are tasks in other queues.
+        """
         self._handlers = handlers
         self._trouble = trouble
         self._redis_url = redis_url
         self._queue = queues.node(node, incarnation)
         self._loop = asyncio.get_running_loop()
+        self._on_wake = on_wake
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="executor", daemon=True)
         # One gate for all workers of this incarnation: it knows which jobs have run.
@@ -74,6 +82,7 @@ class Executor:
                 queues.START: JobKind(parse_order, self._start_sessions),
                 queues.STOP: JobKind(parse_order, self._stop_sessions),
                 queues.INVENTORY: JobKind(parse_order, self._report_inventory),
+                queues.CANCEL: JobKind(parse_cancel, self._cancel_tasks),
             },
             clock=clock,
         )
@@ -100,6 +109,9 @@ class Executor:
     def _report_inventory(self, order: SessionOrder) -> Answer:
         return self._on_loop(self._handlers.order_inventory(order.term))
 
+    def _cancel_tasks(self, tasks: list[tuple[int, int]]) -> Answer:
+        return self._on_loop(self._handlers.order_cancel(tasks))
+
     def _on_loop(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_HANDLER_SECONDS)
 
@@ -117,6 +129,9 @@ class Executor:
     def _note_error(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._trouble.failed, _WORK, error)
 
+    def _note_wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._on_wake)
+
     def _note_passed(self) -> None:
         self._loop.call_soon_threadsafe(self._trouble.passed, _WORK)
 
@@ -130,6 +145,7 @@ class Executor:
                 gate=self._gate,
                 is_stopping=self._stopped.is_set,
                 on_answer=self._note_passed,
+                on_wake=self._note_wake,
             )
             queue.prepare()
             worker = OrderWorker(queue, self._note_error)

@@ -36,6 +36,8 @@ from afx.node.session import Environment, HostedSession, Totals
 from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.reasons import TroubleReason
 from afx.security.vault import Vault
+from afx.tasks.executor import TaskExecutor
+from afx.telegram.client import AccountClient
 from afx.telegram.transport import guarded_connection
 
 _POLL_SECONDS = 1.0
@@ -123,6 +125,19 @@ class Host:
             trouble=self.redis_trouble,
             settled_pipe=settled_pipe,
             changed=self._note_changed,
+            ending=lambda session_id: self.tasks.release_session(session_id),  # noqa: PLW0108
+        )
+        self.tasks = TaskExecutor(
+            self._redis,
+            node=node,
+            incarnation=incarnation,
+            vault=vault,
+            reports=self.reports,
+            trouble=self.redis_trouble,
+            session_client=self._client_of,
+            may_take=lambda: not self._closing.is_set() and not self._lease.paused,
+            slots=settings.task_slots,
+            wall_clock=clock.time,
         )
 
     # --- the coordinator's orders -----------------------------------------------
@@ -163,10 +178,20 @@ class Host:
             self.reports.inventory(term, self._residents.inventory())
         return {"accepted": [], "refused": []}
 
+    async def order_cancel(self, tasks: list[tuple[int, int]]) -> dict[str, list[int]]:
+        """Cancel tasks, given as (task, publication); each is reported when it has ended."""
+        self.tasks.cancel(tasks)
+        return {"accepted": [task_id for task_id, _ in tasks], "refused": []}
+
     def close(self) -> None:
         """Stop all sessions, commit and report; then ``run`` returns."""
         self._closing.set()
         self._runner.do(self._residents.close())
+
+    def _client_of(self, session_id: int) -> AccountClient | None:
+        """Return the client of a session that runs here."""
+        session = self._residents.session(session_id)
+        return None if session is None else session.client
 
     # --- events of sessions ---------------------------------------------------------
 
@@ -197,6 +222,7 @@ class Host:
             self._commits.run(),
             self._chats.run(),
             self.reports.run(),
+            self.tasks.run(),
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
             self._every(_HEAP_SECONDS, self._tend_heap),
@@ -208,6 +234,7 @@ class Host:
             for task in running:
                 if task.done():
                     task.result()
+            await self.tasks.close()
             # The supervisor bounds the time: it ends a host that takes too long to stop.
             await self.reports.flush_fully()
         finally:

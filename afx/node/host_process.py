@@ -66,6 +66,7 @@ async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
         incarnation=incarnation,
         keys=SigningKeys(vault.signing_keys()),
         trouble=host.redis_trouble,
+        on_wake=host.tasks.wake,
     )
     loop = asyncio.get_running_loop()
 

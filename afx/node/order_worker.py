@@ -21,7 +21,7 @@ from rq.timeouts import TimerDeathPenalty
 from rq.utils import now
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
-from afx.cluster import refused_jobs
+from afx.cluster import queues, refused_jobs
 from afx.cluster.job_envelope import SEALED_LIMIT, SIGNATURE_LIMIT, SealedJob
 from afx.cluster.job_gate import JobGate, is_job_id
 from afx.cluster.refused_jobs import RefusalReason, RefusedJob, RefusedJobError
@@ -45,10 +45,12 @@ class OrderQueue(Queue):  # type: ignore[misc]
         gate: JobGate,
         is_stopping: Callable[[], bool] = lambda: False,
         on_answer: Callable[[], None] = lambda: None,
+        on_wake: Callable[[], None] = lambda: None,
     ) -> None:
         """``connection`` must not decode answers: what is in them may be anything.
 
-        ``on_answer`` is called whenever Redis has answered a wait for jobs.
+        ``on_answer`` is called whenever Redis has answered a wait for jobs, ``on_wake`` when
+        the answer is no job, but says that there are tasks.
         """
         super().__init__(
             name, connection=connection, job_class=SignedJob, serializer=JSONSerializer
@@ -56,6 +58,7 @@ class OrderQueue(Queue):  # type: ignore[misc]
         self._gate = gate
         self._is_stopping = is_stopping
         self._on_answer = on_answer
+        self._on_wake = on_wake
         self._read_job = connection.register_script(source("read_job"))
 
     def prepare(self) -> None:
@@ -101,6 +104,10 @@ class OrderQueue(Queue):  # type: ignore[misc]
                 raise StopRequested
             if entry is None:
                 raise DequeueTimeout(timeout, [self.key])
+            if entry == queues.WAKE:
+                self._on_wake()
+                self.connection.lrem(self.intermediate_queue_key, 1, entry)
+                continue
             try:
                 job = self._admit(entry)
             except RefusedJobError as error:

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from afx.cluster import report_stream
-from afx.cluster.reports import Active, Failed, Inventory, Report, Running, Stopped, Trouble
+from afx.cluster.reports import (
+    Active,
+    Failed,
+    Inventory,
+    Report,
+    Running,
+    Stopped,
+    TaskEnded,
+    TaskProgressed,
+    TaskStarted,
+    Trouble,
+)
 from afx.node.redis_trouble import RedisTrouble
 from afx.reasons import FailureReason, StopReason, TroubleReason
 
@@ -34,6 +45,9 @@ class ReportSender:
         """Reports that must not be lost, in their order."""
         self._troubles: dict[tuple[int, TroubleReason], Trouble] = {}
         self._active: set[int] = set()
+        self._task_starts: dict[tuple[int, int], TaskStarted] = {}
+        self._task_progress: dict[tuple[int, int], TaskProgressed] = {}
+        """What a task's end makes superfluous, by task and publication."""
         self._sending: list[Report] = []
         """What Redis has been given, and not yet taken."""
 
@@ -70,6 +84,24 @@ class ReportSender:
         self._active.update(session_ids)
         self._ready.set()
 
+    def task_started(self, report: TaskStarted) -> None:
+        """Report that a task runs."""
+        self._task_starts[report.task_id, report.publication] = report
+        self._ready.set()
+
+    def task_progressed(self, report: TaskProgressed) -> None:
+        """Report how far a task is; the newest report of each task is sent."""
+        self._task_progress[report.task_id, report.publication] = report
+        self._ready.set()
+
+    def task_ended(self, report: TaskEnded) -> None:
+        """Report that a run of a task has ended."""
+        key = (report.task_id, report.publication)
+        self._task_starts.pop(key, None)
+        if progress := self._task_progress.pop(key, None):
+            self._required.append(progress)  # its next attempt needs the cursor
+        self._add(report)
+
     def inventory(self, term: int, sessions: Sequence[tuple[int, int]]) -> None:
         """Report all sessions that have not ended, as (session, epoch); asked in a term."""
         # An older one is superseded: the leader counts the parts of its own term only.
@@ -90,7 +122,13 @@ class ReportSender:
     def waiting(self) -> list[Report]:
         """What Redis does not have yet."""
         activity = Active(**self._origin, session_ids=tuple(self._active))
-        waiting: list[Report] = [*self._sending, *self._required, *self._troubles.values()]
+        waiting: list[Report] = [
+            *self._sending,
+            *self._task_starts.values(),
+            *self._required,
+            *self._task_progress.values(),
+            *self._troubles.values(),
+        ]
         return [*waiting, activity] if self._active else waiting
 
     def _add(self, report: Report) -> None:
@@ -134,4 +172,6 @@ class ReportSender:
         self._required = []
         self._troubles = {}
         self._active = set()
+        self._task_starts = {}
+        self._task_progress = {}
         return bool(self._sending)

@@ -147,6 +147,11 @@ class Residents(Generic[S]):
         """Return what has not ended, as far as it has been made."""
         return (it.session for it in self._table.values() if it.session is not None)
 
+    def session(self, session_id: int) -> S | None:
+        """Return a session that runs; None if it does not, or is stopping."""
+        it = self._table.get(session_id)
+        return it.session if it is not None and it.phase is Phase.RUNNING else None
+
     def inventory(self) -> list[tuple[int, int]]:
         """Return (session, newest epoch to run under) of all that have not ended."""
         return [

@@ -114,6 +114,11 @@ class HostedSession:
         self.connection = Connection(self._client, self, env.clock, env.rng)
 
     @property
+    def client(self) -> AccountClient:
+        """The Telegram client, for tasks."""
+        return self._client
+
+    @property
     def session_id(self) -> int:
         """The session's id."""
         return self.spec.session

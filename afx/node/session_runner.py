@@ -69,11 +69,12 @@ class SessionRunner:
         trouble: RedisTrouble,
         settled_pipe: int,
         changed: Callable[[], None],
+        ending: Callable[[int], None],
     ) -> None:
         """Make the runner of a host's sessions.
 
         ``settled_pipe`` takes the ids of started sessions; ``changed`` is called after
-        each change of the sessions' records.
+        each change of the sessions' records, ``ending`` before a session stops.
         """
         self._residents = residents
         self._redis = client
@@ -87,6 +88,7 @@ class SessionRunner:
         self._trouble = trouble
         self._settled_pipe = settled_pipe
         self._changed = changed
+        self._ending = ending
         self._gate = StartGate(_STARTS_AT_ONCE, _GATE_SECONDS)
         self.tasks: set[asyncio.Task[Any]] = set()
         """The work under way."""
@@ -205,6 +207,7 @@ class SessionRunner:
         """Stop a session that has started, and commit what it has settled."""
         session = resident.session
         assert session is not None
+        self._ending(session.session_id)
         await self._disconnect(session)
         await self._commit_last(session)
         self.ended += 1

@@ -35,6 +35,37 @@ class Vault:
         ciphers = [(_derive(it, b"afx logins 1")) for it in self._keys]
         self._ciphers = {_key_id(it): AESGCM(it) for it in ciphers}
         self._newest = _key_id(ciphers[0])
+        of_tasks = [_derive(it, b"afx tasks 1") for it in self._keys]
+        self._task_ciphers = {_key_id(it): AESGCM(it) for it in of_tasks}
+        self._newest_of_tasks = _key_id(of_tasks[0])
+
+    def seal_arguments(self, text: str, *, kind: str) -> str:
+        """Encrypt the arguments of a task of a kind."""
+        nonce = os.urandom(_NONCE_BYTES)
+        cipher = self._task_ciphers[self._newest_of_tasks]
+        sealed = cipher.encrypt(nonce, text.encode(), b"afx task\0" + kind.encode())
+        encoded = base64.urlsafe_b64encode(nonce + sealed).decode()
+        return f"{_VERSION}.{self._newest_of_tasks}.{encoded}"
+
+    def open_arguments(self, sealed: str, *, kind: str) -> str:
+        """Decrypt the arguments of a task of a kind; raises SecretError when no key fits."""
+        version, _, rest = sealed.partition(".")
+        key_id, _, encoded = rest.partition(".")
+        cipher = self._task_ciphers.get(key_id)
+        if version != _VERSION or cipher is None:
+            raise SecretError(
+                "A task's arguments do not open with this cluster's key; "
+                "set AFX_SECRET_KEY to the key they were sealed with."
+            )
+        try:
+            data = base64.b64decode(encoded, altchars=b"-_", validate=True)
+            associated = b"afx task\0" + kind.encode()
+            return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated).decode()
+        except (InvalidTag, ValueError, binascii.Error) as error:
+            raise SecretError(
+                "The sealed arguments of a task were changed, or belong to another kind; "
+                "submit the task again."
+            ) from error
 
     def seal(self, text: str, *, session_id: int) -> str:
         """Encrypt the login of a session."""

@@ -13,9 +13,10 @@ from typing import Any
 
 from peewee import fn
 
+from models.analytics_tables import WorkerAnalytics
 from models.base import execute, insert_many, instant, micros, transaction, utc_now
 from models.paging import Page
-from models.tables import ClusterState, WorkerAnalytics
+from models.tables import ClusterState
 
 RAW, MINUTE, HOUR = 0, 60, 3600
 _SECOND = 1_000_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from models import paging
+from models.analytics_tables import ScalingEvent
 from models.base import transaction
 from models.paging import Page
-from models.tables import ScalingEvent
 
 
 def record(

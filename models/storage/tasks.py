@@ -1,24 +1,31 @@
-"""Tasks that nodes run on request, with their history and timings.
+"""Tasks, as people and programs see them: submitted, listed, cancelled, tried again.
 
-queued → running → succeeded | failed; running → queued to try again;
-cancelled from queued or running; queued again by an operator
+What the leader does with them is in ``task_queue.py``. The states and the steps between
+them are in ``transitions.py``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+import peewee
 from peewee import JOIN, fn
 
 from afx.errors import UsageError
 from models import paging
-from models.base import execute, is_postgres, micros, transaction, utc_now
+from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
-from models.tables import TASK_STATES, Session, User, WorkerTask
+from models.tables import TASK_STATES, Session, WorkerTask
 from models.transitions import TASK, refuse, sources
+
+_PART = 400
+"""Rows of one statement: SQLite takes 32,766 values."""
+FINISHED = ("succeeded", "failed", "cancelled")
+OPEN = ("waiting", "queued", "published", "running")
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,63 +34,80 @@ class NewTask:
 
     kind: str
     session: int | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: str = "{}"
+    """A JSON object, or what a vault sealed."""
+    priority: int = 2
+    user: int = 0
     max_attempts: int = 3
     timeout_seconds: int = 600
+    unique_key: str | None = None
+    run_after: datetime | None = None
+    start_by: datetime | None = None
 
 
-def create(new: NewTask) -> WorkerTask:
-    """Queue a task; tasks of premium users' sessions run first.
+def submit(new: Sequence[NewTask], actor: str) -> list[int]:
+    """Queue tasks, as one batch if there are several; returns their ids.
 
-    Raises UsageError when there is no such session.
+    Inside the caller's transaction if there is one. Raises UsageError when a session does
+    not exist, and when an unfinished task has the same unique key.
     """
+    if not new:
+        return []
+    now = utc_now()
     with transaction():
-        priority = 1
-        if new.session is not None:
-            owner = Session.select(User.tier).join(User).where(Session.id == new.session)
-            found = owner.tuples().get_or_none()
-            if found is None:
-                raise UsageError(f"There is no session {new.session}; nothing was queued.")
-            priority = 0 if found[0] == "premium" else 1
-        task: WorkerTask = WorkerTask.create(
-            kind=new.kind,
-            session=new.session,
-            arguments=new.arguments,
-            priority=priority,
-            max_attempts=new.max_attempts,
-            timeout_seconds=new.timeout_seconds,
+        try:
+            [first] = _insert(new[:1], actor, now, batch=None)
+            ids = [first]
+            for start in range(1, len(new), _PART):
+                ids += _insert(new[start : start + _PART], actor, now, batch=first)
+        except peewee.IntegrityError as error:
+            raise _explained(new) from error
+        if len(new) > 1:
+            WorkerTask.update(batch_id=first).where(WorkerTask.id == first).execute()
+    return ids
+
+
+def _insert(new: Sequence[NewTask], actor: str, now: datetime, *, batch: int | None) -> list[int]:
+    rows = [
+        {
+            "kind": it.kind,
+            "state": "queued" if it.run_after is None or it.run_after <= now else "waiting",
+            "session": it.session,
+            "is_for_session": it.session is not None,
+            "arguments": it.arguments,
+            "priority": it.priority,
+            "user_id": it.user,
+            "max_attempts": it.max_attempts,
+            "timeout_seconds": it.timeout_seconds,
+            "unique_key": it.unique_key,
+            "run_after": it.run_after or now,
+            "start_by": it.start_by,
+            "batch_id": batch,
+            "actor": actor,
+            "created_at": now,
+        }
+        for it in new
+    ]
+    found = WorkerTask.insert_many(rows).returning(WorkerTask.id).execute()
+    return [int(it.id) for it in found]
+
+
+def _explained(new: Sequence[NewTask]) -> UsageError:
+    """Return why rows were refused; the transaction that they broke may be over."""
+    if any(it.unique_key for it in new):
+        return UsageError(
+            "A task of that unique key has not finished yet; wait for it, or cancel it first."
         )
-        return task
+    return UsageError("A session of these tasks was removed meanwhile; nothing was queued.")
 
 
-def claim(worker: str, incarnation: str, most: int) -> list[WorkerTask]:
-    """Claim queued tasks that are due for a node; no task is claimed twice.
-
-    Tasks of premium users come first, then the oldest.
-    """
-    with transaction():
-        now = utc_now()
-        chosen = (
-            WorkerTask.select(WorkerTask.id)
-            .where((WorkerTask.state == "queued") & (WorkerTask.run_after <= now))
-            .order_by(WorkerTask.priority, WorkerTask.id)
-            .limit(most)
-        )
-        if is_postgres():
-            # Two claims at once each take rows that the other has not locked.
-            chosen = chosen.for_update("FOR UPDATE SKIP LOCKED")
-        ids = [number for (number,) in chosen.tuples()]
-        WorkerTask.update(
-            state="running",
-            worker=worker,
-            incarnation=incarnation,
-            started_at=now,
-            finished_at=None,
-            progress=0.0,
-            attempts=WorkerTask.attempts + 1,
-        ).where(WorkerTask.id.in_(ids)).execute()
-        query = WorkerTask.select().where(WorkerTask.id.in_(ids))
-        return list(query.order_by(WorkerTask.priority, WorkerTask.id))
+def unfinished_of_key(unique_key: str) -> int | None:
+    """Return the task of a unique key that has not finished, if any."""
+    query = WorkerTask.select(WorkerTask.id).where(
+        (WorkerTask.unique_key == unique_key) & WorkerTask.state.in_(OPEN)
+    )
+    found = query.tuples().get_or_none()
+    return None if found is None else int(found[0])
 
 
 def get(number: int) -> dict[str, Any]:
@@ -100,72 +124,86 @@ def get(number: int) -> dict[str, Any]:
     return found
 
 
-def note_progress(number: int, share: float) -> None:
-    """Set the progress of a running task, 0 to 1; does nothing for a finished one."""
-    WorkerTask.update(progress=min(1.0, max(0.0, share))).where(
-        (WorkerTask.id == number) & (WorkerTask.state == "running")
-    ).execute()
+def cancel(number: int, reason: str) -> str:
+    """Cancel a task, or ask for it; returns "cancelled" or "cancelling".
 
-
-def succeed(number: int, result: Any) -> None:
-    """Store the result of a running task; raises TransitionError when it does not run."""
-    _step(number, "succeeded", result=result, progress=1.0, error="", finished_at=utc_now())
-
-
-def fail(number: int, reason: str) -> None:
-    """Store why a running task failed finally; raises TransitionError when it does not run."""
-    _step(number, "failed", error=reason, finished_at=utc_now())
-
-
-def try_again(number: int, reason: str, pause: timedelta) -> bool:
-    """Queue a running task again after a pause; fails it when it has no attempt left.
-
-    Returns whether it was queued. Raises TransitionError when it does not run.
+    What Redis or a node may have is cancelled by the leader. Raises TransitionError when
+    the task has finished.
     """
     with transaction():
-        task = WorkerTask.get_or_none(WorkerTask.id == number)
-        if task is not None and task.attempts >= task.max_attempts:
-            fail(number, reason)
-            return False
-        if task is None or task.state != "running":
-            raise refuse("task", number, task and task.state, "queued")
-        _step(number, "queued", error=reason, run_after=utc_now() + pause)
-        return True
-
-
-def requeue(number: int) -> None:
-    """Queue a failed or cancelled task again, with all its attempts.
-
-    Raises TransitionError for a task that is queued, runs or has succeeded.
-    """
-    with transaction():
-        task = WorkerTask.get_or_none(WorkerTask.id == number)
-        if task is None or task.state not in ("failed", "cancelled"):
-            raise refuse("task", number, task and task.state, "queued")
-        _step(
-            number,
-            "queued",
-            error="",
-            attempts=0,
-            progress=0.0,
-            run_after=utc_now(),
-            finished_at=None,
-        )
-
-
-def cancel(number: int, reason: str) -> None:
-    """Cancel a task; raises TransitionError when it has finished."""
-    _step(number, "cancelled", error=reason, finished_at=utc_now())
-
-
-def requeue_lost(incarnations: Sequence[str]) -> int:
-    """Queue tasks of dead nodes again; returns how many."""
-    with transaction():
-        return int(
-            WorkerTask.update(state="queued", error="its node died", run_after=utc_now())
-            .where(WorkerTask.incarnation.in_(list(incarnations)), WorkerTask.state == "running")
+        if cancel_unpublished(number, reason):
+            return "cancelled"
+        asked = (
+            WorkerTask.update(cancelling=True, error=reason)
+            .where((WorkerTask.id == number) & WorkerTask.state.in_(("published", "running")))
             .execute()
         )
+        if asked:
+            return "cancelling"
+        raise _refused(number, "cancelled")
+
+
+def cancel_unpublished(number: int, reason: str) -> bool:
+    """Cancel a task that only SQL has; returns whether it was."""
+    return bool(
+        WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
+        .where((WorkerTask.id == number) & WorkerTask.state.in_(("waiting", "queued")))
+        .execute()
+    )
+
+
+def cancel_batch(batch: int, reason: str, *, user: int | None = None) -> int:
+    """Cancel what has not finished of a batch, as ``cancel`` does; returns how many."""
+    chosen = WorkerTask.batch_id == batch
+    if user is not None:
+        chosen &= WorkerTask.user_id == user
+    with transaction():
+        count = (
+            WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
+            .where(chosen & WorkerTask.state.in_(("waiting", "queued")))
+            .execute()
+        )
+        count += (
+            WorkerTask.update(cancelling=True, error=reason)
+            .where(chosen & WorkerTask.state.in_(("published", "running")))
+            .execute()
+        )
+        return int(count)
+
+
+def retry(number: int) -> None:
+    """Queue a failed or cancelled task again, with all its attempts.
+
+    It goes on at its cursor. Raises TransitionError for any other task, and UsageError
+    when another task of its unique key has not finished.
+    """
+    with transaction():
+        try:
+            changed = (
+                WorkerTask.update(
+                    state="queued",
+                    error="",
+                    attempts=0,
+                    cancelling=False,
+                    run_after=utc_now(),
+                    start_by=None,
+                    finished_at=None,
+                )
+                .where((WorkerTask.id == number) & WorkerTask.state.in_(sources(TASK, "queued")))
+                .where(WorkerTask.state.in_(FINISHED))
+                .execute()
+            )
+        except peewee.IntegrityError as error:
+            raise UsageError(
+                f"Another task of the unique key of task {number} has not finished yet."
+            ) from error
+        if not changed:
+            raise _refused(number, "queued")
+
+
+def _refused(number: int, target: str) -> Exception:
+    task = WorkerTask.get_or_none(WorkerTask.id == number)
+    return refuse("task", number, task and task.state, target)
 
 
 def listing(
@@ -174,7 +212,9 @@ def listing(
     limit: int = 100,
     kind: str | None = None,
     state: str | None = None,
-    session: Session | None = None,
+    session: int | None = None,
+    batch: int | None = None,
+    user: int | None = None,
 ) -> Page:
     """Return tasks, the newest first; raises UsageError for an unknown state."""
     if state is not None and state not in TASK_STATES:
@@ -183,6 +223,8 @@ def listing(
         WorkerTask.id,
         WorkerTask.kind,
         WorkerTask.state,
+        WorkerTask.priority,
+        WorkerTask.batch_id,
         Session.name.alias("session"),
         WorkerTask.worker,
         WorkerTask.attempts,
@@ -192,23 +234,82 @@ def listing(
         WorkerTask.started_at,
         WorkerTask.finished_at,
     ).join(Session, JOIN.LEFT_OUTER)
-    if kind is not None:
-        query = query.where(WorkerTask.kind == kind)
-    if state is not None:
-        query = query.where(WorkerTask.state == state)
-    if session is not None:
-        query = query.where(WorkerTask.session == session)
+    chosen = {
+        WorkerTask.kind: kind,
+        WorkerTask.state: state,
+        WorkerTask.session: session,
+        WorkerTask.batch_id: batch,
+        WorkerTask.user_id: user,
+    }
+    for column, value in chosen.items():
+        if value is not None:
+            query = query.where(column == value)
     return paging.fetch(query, WorkerTask.id, after=before, limit=limit, newest_first=True)
 
 
-def count_by_state() -> dict[str, dict[str, int]]:
-    """Return the number of tasks: kind → state → count."""
-    query = WorkerTask.select(WorkerTask.kind, WorkerTask.state, fn.COUNT(WorkerTask.id)).group_by(
-        WorkerTask.kind, WorkerTask.state
+def counts(priority: int | None = None, user: int | None = None) -> dict[tuple[int, str], int]:
+    """Return how many tasks have not finished: (priority, state) → count."""
+    query = WorkerTask.select(WorkerTask.priority, WorkerTask.state, fn.COUNT(WorkerTask.id))
+    query = query.where(WorkerTask.state.in_(OPEN))
+    if priority is not None:
+        query = query.where(WorkerTask.priority == priority)
+    if user is not None:
+        query = query.where(WorkerTask.user_id == user)
+    query = query.group_by(WorkerTask.priority, WorkerTask.state)
+    return {(int(number), str(state)): int(count) for number, state, count in query.tuples()}
+
+
+def oldest_queued(priority: int) -> datetime | None:
+    """Return since when the oldest task of a queue waits to be run."""
+    query = WorkerTask.select(fn.MIN(WorkerTask.run_after)).where(
+        WorkerTask.state.in_(("queued", "published")), WorkerTask.priority == priority
     )
-    found: dict[str, dict[str, int]] = {}
-    for kind, state, number in query.tuples():
-        found.setdefault(str(kind), {})[str(state)] = int(number)
+    found: datetime | None = query.scalar()
+    return found
+
+
+def cancel_queued(priority: int, reason: str, most: int = 10_000) -> int:
+    """Cancel tasks of a queue that no node has yet; returns how many."""
+    with transaction():
+        chosen = (
+            WorkerTask.select(WorkerTask.id)
+            .where(WorkerTask.state.in_(("waiting", "queued")), WorkerTask.priority == priority)
+            .limit(most)
+        )
+        return int(
+            WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
+            .where(WorkerTask.id.in_(chosen))
+            .execute()
+        )
+
+
+def retry_failed(priority: int, most: int = 10_000) -> int:
+    """Queue failed tasks of a queue again; returns how many. Those of a unique key stay."""
+    with transaction():
+        chosen = (
+            WorkerTask.select(WorkerTask.id)
+            .where(
+                WorkerTask.state == "failed",
+                WorkerTask.priority == priority,
+                WorkerTask.unique_key.is_null(),
+            )
+            .limit(most)
+        )
+        return int(
+            WorkerTask.update(
+                state="queued", error="", attempts=0, run_after=utc_now(), finished_at=None
+            )
+            .where(WorkerTask.id.in_(chosen))
+            .execute()
+        )
+
+
+def arguments_of(task: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a task's arguments; None when they are sealed."""
+    text = str(task["arguments"])
+    if not text.startswith("{"):
+        return None
+    found: dict[str, Any] = json.loads(text)
     return found
 
 
@@ -221,15 +322,3 @@ def prune(before: datetime, most: int) -> int:
         most,
     )
     return int(cursor.rowcount)
-
-
-def _step(number: int, target: str, **fields: Any) -> None:
-    with transaction():
-        changed = (
-            WorkerTask.update(state=target, **fields)
-            .where((WorkerTask.id == number) & WorkerTask.state.in_(sources(TASK, target)))
-            .execute()
-        )
-        if not changed:
-            task = WorkerTask.get_or_none(WorkerTask.id == number)
-            raise refuse("task", number, task and task.state, target)

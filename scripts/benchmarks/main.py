@@ -18,6 +18,7 @@ import links
 import placement
 import sandbox
 import storage
+import tasks
 
 BENCHMARKS = {
     it.NAME: it
@@ -32,6 +33,7 @@ BENCHMARKS = {
         links,
         sandbox,
         storage,
+        tasks,
     )
 }
 

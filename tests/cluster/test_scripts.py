@@ -76,12 +76,14 @@ def test_the_list_of_leader_scripts_is_complete() -> None:
         "fence",
         "forget",
         "place",
+        "publish_tasks",
         "reconcile",
         "release",
         "reserve",
         "restore",
         "set_desired_state",
         "unreserve",
+        "withdraw_tasks",
         "write",
     ]
 

@@ -36,7 +36,7 @@ def filled(database: Any) -> Any:
     with base.transaction():
         assignments.create_many([Active(one, "w1", "i", 5, "assigned")])
         workers.seen_many([Seen("w1", "i", "h", "ready")])
-    tasks.create(NewTask("export", two, {"deep": [1, None, "é"]}))
+    tasks.submit([NewTask("export", two, '{"deep":[1,null,"é"]}')], "me")
     audit.append("me", "user.add", "user/alice", {}, b"key")
     return database
 
@@ -60,7 +60,7 @@ def test_a_restored_database_holds_what_the_backup_does(filled: Any, home: Path)
     backup.restore(home / "b.gz", quiet)
     assert contents() == before
     users.create("after")  # sequences go on where they were
-    tasks.create(NewTask("export"))
+    tasks.submit([NewTask("export")], "me")
 
 
 def test_after_a_restore_nothing_runs_and_no_epoch_is_reused(filled: Any, home: Path) -> None:

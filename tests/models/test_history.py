@@ -1,4 +1,4 @@
-"""Tasks, controls, scaling events, tokens: their steps, on both databases."""
+"""Controls, scaling events, tokens: their steps, on both databases."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.databases import together
 
 from afx.errors import UsageError
 from models import base, tables
-from models.storage import controls, scaling, sessions, tasks, tokens, users
+from models.storage import controls, scaling, sessions, tokens, users
 from models.storage.control_subjects import (
     Control,
     CoordinatorsSubject,
@@ -22,137 +21,7 @@ from models.storage.control_subjects import (
     SessionSubject,
 )
 from models.storage.sessions import NewSession
-from models.storage.tasks import NewTask
-from models.transitions import CONTROL, TASK, TransitionError
-
-# --- tasks ----------------------------------------------------------------------------
-
-
-def test_tasks_of_premium_users_are_claimed_first_then_the_oldest(database: Any) -> None:
-    [free] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
-    [gold] = sessions.create_many(users.create("bob", "premium"), [NewSession("b", "x")])
-    made = [
-        tasks.create(NewTask("export", session)).id for session in (None, free, gold, free, gold)
-    ]
-    claimed = [it.id for it in tasks.claim("w1", "one", 4)]
-    assert claimed == [made[2], made[4], made[0], made[1]]
-    assert [it.id for it in tasks.claim("w2", "two", 4)] == [made[3]]
-    assert tasks.claim("w3", "three", 4) == []
-
-
-def test_no_task_is_claimed_twice_by_nodes_at_once(database: Any) -> None:
-    for _ in range(40):
-        tasks.create(NewTask("export"))
-    claimed: list[int] = []
-
-    def claim(number: int) -> None:
-        for _ in range(5):
-            claimed.extend(it.id for it in tasks.claim(f"w{number}", str(number), 3))
-
-    together(4, claim)
-    assert len(claimed) == len(set(claimed)) == 40
-
-
-def test_a_task_moves_from_its_queue_to_its_result(database: Any) -> None:
-    number = tasks.create(NewTask("export", arguments={"chat": "@a"})).id
-    tasks.claim("w1", "one", 1)
-    tasks.note_progress(number, 0.5)
-    assert (tasks.get(number)["state"], tasks.get(number)["progress"]) == ("running", 0.5)
-    tasks.succeed(number, {"rows": 3})
-    task = tasks.get(number)
-    assert (task["state"], task["result"], task["arguments"]) == (
-        "succeeded",
-        {"rows": 3},
-        {"chat": "@a"},
-    )
-    tasks.note_progress(number, 0.1)
-    assert tasks.get(number)["progress"] == 1.0
-
-
-def test_a_task_is_retried_until_its_attempts_are_used(database: Any) -> None:
-    number = tasks.create(NewTask("export", max_attempts=2)).id
-    tasks.claim("w1", "one", 1)
-    assert tasks.try_again(number, "flood", timedelta(0))
-    tasks.claim("w1", "one", 1)
-    assert not tasks.try_again(number, "flood again", timedelta(0))
-    assert (tasks.get(number)["state"], tasks.get(number)["error"]) == ("failed", "flood again")
-    tasks.requeue(number)
-    assert (tasks.get(number)["state"], tasks.get(number)["attempts"]) == ("queued", 0)
-
-
-def test_a_delayed_task_is_not_claimed(database: Any) -> None:
-    number = tasks.create(NewTask("export")).id
-    tasks.claim("w1", "one", 1)
-    tasks.try_again(number, "flood", timedelta(hours=1))
-    assert tasks.claim("w1", "one", 1) == []
-
-
-def test_tasks_of_a_dead_node_are_queued_again(database: Any) -> None:
-    numbers = [tasks.create(NewTask("export")).id for _ in range(2)]
-    tasks.claim("w1", "one", 1)
-    tasks.claim("w2", "two", 1)
-    assert tasks.requeue_lost(["one"]) == 1
-    assert [tasks.get(it)["state"] for it in numbers] == ["queued", "running"]
-
-
-TASK_STEPS: dict[str, Callable[[int], object]] = {
-    "running": lambda it: tasks.claim("w1", "one", 9) or _refused(),
-    "succeeded": lambda it: tasks.succeed(it, None),
-    "failed": lambda it: tasks.fail(it, "why"),
-    "cancelled": lambda it: tasks.cancel(it, "why"),
-    "queued": lambda it: tasks.requeue(it),
-}
-
-
-def _refused() -> None:
-    raise TransitionError("nothing to claim")
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.sampled_from(sorted(TASK_STEPS)), max_size=8))
-def test_no_sequence_of_steps_breaks_the_task_state_machine(
-    database: Any, steps: list[str]
-) -> None:
-    tables.WorkerTask.delete().execute()
-    number = tasks.create(NewTask("export")).id
-    for step in steps:
-        before = tasks.get(number)
-        try:
-            TASK_STEPS[step](number)
-        except TransitionError:
-            assert tasks.get(number) == before
-        else:
-            assert step in TASK[before["state"]]
-            assert tasks.get(number)["state"] == step
-
-
-def test_tasks_are_listed_and_counted(database: Any) -> None:
-    [owner] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
-    for kind, session in (("export", owner), ("backfill", None), ("export", None)):
-        tasks.create(NewTask(kind, session))
-    assert [it["id"] for it in tasks.listing(kind="export").rows] == [3, 1]
-    assert [it["id"] for it in tasks.listing(session=sessions.find("a")).rows] == [1]
-    page = tasks.listing(limit=2)
-    assert [it["id"] for it in tasks.listing(before=page.next).rows] == [1]
-    assert tasks.count_by_state() == {"export": {"queued": 2}, "backfill": {"queued": 1}}
-    with pytest.raises(UsageError):
-        tasks.listing(state="odd")
-    with pytest.raises(UsageError):
-        tasks.create(NewTask("export", 999))
-    with pytest.raises(UsageError):
-        tasks.get(999)
-
-
-def test_old_tasks_are_pruned_and_unfinished_ones_are_not(database: Any) -> None:
-    for _ in range(3):
-        tasks.create(NewTask("export"))
-    tasks.cancel(1, "")
-    tasks.cancel(2, "")
-    with base.transaction():
-        assert tasks.prune(base.utc_now(), 1) == 1
-        assert tasks.prune(base.utc_now(), 9) == 1
-    assert [it["id"] for it in tasks.listing().rows] == [3]
-
+from models.transitions import CONTROL, TransitionError
 
 # --- controls ---------------------------------------------------------------------------
 

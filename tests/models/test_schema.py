@@ -91,7 +91,7 @@ def test_each_migration_goes_down_and_up_with_data_in_it(database: Any) -> None:
         session=session, worker="w1", incarnation="i", epoch=1, state="running"
     )
     tables.WorkerControl.create(kind="move", subject="session", session=session, actor="me")
-    tables.WorkerTask.create(kind="export", session=session, arguments={})
+    tables.WorkerTask.create(kind="export", session=session, arguments="{}")
     for span in (0, 60):
         tables.WorkerAnalytics.create(
             worker="w1",

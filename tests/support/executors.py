@@ -30,6 +30,8 @@ class RunningExecutor:
         self.stopped: list[tuple[int, int]] = []
         self.asked: list[int] = []
         """The terms in which an inventory was ordered."""
+        self.cancelled: list[tuple[int, int]] = []
+        """(task, publication) of each task that was ordered to be cancelled."""
         self.raw: redis_module.Redis = connect(redis_url, decode=False)
         self.orders = Orders(self.raw, keys, 60.0)
         self.queue = queues.node(NODE, INCARNATION)
@@ -60,6 +62,10 @@ class RunningExecutor:
 
     async def order_inventory(self, term: int) -> dict[str, list[int]]:
         self.asked.append(term)
+        return {"accepted": [], "refused": []}
+
+    async def order_cancel(self, tasks: list[tuple[int, int]]) -> dict[str, list[int]]:
+        self.cancelled += tasks
         return {"accepted": [], "refused": []}
 
     def send_good_order(self, session_id: int) -> None:

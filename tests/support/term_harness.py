@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rq import Queue
 from rq.serializers import JSONSerializer
+from support.specs import SIGNING_KEYS
 
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster import report_stream
@@ -29,14 +30,12 @@ from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
 from afx.errors import FencedError
 from afx.reasons import FailureReason, StopReason
-from afx.security.signing import SigningKeys
 from models.storage import assignments, cluster, rules, sessions, users
 from models.storage.rules import NewRule
 from models.storage.sessions import NewSession
 
 MIB = 1 << 20
 IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
-SIGNING_KEYS = SigningKeys([b"k" * 32])
 AUDIT_KEY = b"a" * 32
 _TICK_SECONDS = 0.1
 _TICKS = 400
@@ -60,6 +59,13 @@ class RecordedOrders(Orders):
         self.sent: list[Order] = []
         self.asked: list[tuple[int, str, str]] = []
         """(term, node, incarnation) of each inventory that was asked for."""
+        self.cancelled: list[tuple[int, int]] = []
+        """(task, publication) of each task whose cancel was ordered."""
+
+    def cancel_tasks(self, node: str, incarnation: str, tasks: Sequence[tuple[int, int]]) -> None:
+        """Record that tasks are to be cancelled."""
+        del node, incarnation
+        self.cancelled += tasks
 
     def ask_inventory(self, term: int, node: str, incarnation: str) -> None:
         """Record that a node was asked what it runs."""

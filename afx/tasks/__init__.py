@@ -1,0 +1,1 @@
+"""Tasks: kinds of work that nodes do on request, and their executor."""

@@ -1,0 +1,98 @@
+"""What a kind of task is. Nothing here imports a node, Telegram or Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+Priority = Literal["premium", "high", "default", "low"]
+
+
+class Idempotence(StrEnum):
+    """Why a second run of the same task does no harm."""
+
+    READS = "reads"
+    """It changes nothing."""
+    STATE = "state"
+    """It leads to a state that a second run finds: a chat that is joined stays joined."""
+    KEYED = "keyed"
+    """Each side effect has a key by which Telegram recognises a repeated one."""
+
+
+class Arguments(BaseModel):
+    """The base of all arguments: other fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Result(BaseModel):
+    """The base of all results."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskFailedError(Exception):
+    """The task cannot succeed, and is not tried again; the text is for people."""
+
+
+class TryAgainError(Exception):
+    """The task may succeed later: it is tried again if it has an attempt left."""
+
+
+class SnoozeError(Exception):
+    """Telegram asks for a wait: the task runs again after it, which costs no attempt."""
+
+    def __init__(self, seconds: float, text: str) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
+class TaskRun(Protocol):
+    """One run of a task, as its coroutine sees it."""
+
+    @property
+    def task_id(self) -> int:
+        """The task's number."""
+
+    @property
+    def cursor(self) -> Mapping[str, Any]:
+        """What an earlier attempt has saved; empty at first."""
+
+    @property
+    def client(self) -> Any:
+        """The session's Telegram client."""
+
+    async def call(self, request: Any) -> Any:
+        """Make a request of Telegram; raises SnoozeError for a wait that it asks for."""
+
+    async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:
+        """Report how far the task is, 0 to 1, and where a next attempt goes on."""
+
+    def random_id(self, item: str) -> int:
+        """Return the key of one side effect; the same in each attempt."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Kind:
+    """One kind of task."""
+
+    name: str
+    """``noun.verb``."""
+    summary: str
+    arguments: type[Arguments]
+    result: type[Result]
+    run: Callable[[TaskRun, Any], Awaitable[Result]]
+    idempotence: Idempotence
+    needs_session: bool = True
+    priority: Priority = "default"
+    max_attempts: int = 3
+    timeout_seconds: int = 60
+    is_sealed: bool = False
+    """The arguments hold content: SQL and Redis have them encrypted."""

@@ -1,0 +1,19 @@
+"""How tasks name chats: ``@name``, or a chat's marked id."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from afx.tasks.kinds.base import Result
+
+ChatName = Annotated[str, StringConstraints(pattern=r"^(@[A-Za-z0-9_]{3,32}|-?[0-9]{1,18})$")]
+
+
+class ChatResult(Result):
+    """A chat, as the account sees it."""
+
+    chat: int
+    """Its marked id."""
+    title: str

@@ -1,0 +1,79 @@
+"""Chats that a task names: found without touching what the session remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from telethon import errors, utils
+from telethon.tl import functions, types
+
+_PAGE = 100
+_MOST_PAGES = 100
+
+Call = Callable[[Any], Awaitable[Any]]
+
+
+class ChatNotFoundError(Exception):
+    """The account knows no such chat."""
+
+
+@dataclass(slots=True, frozen=True)
+class FoundChat:
+    """A chat or a user, and how to address it."""
+
+    marked: int
+    peer: Any
+    entity: Any
+
+
+async def find_chat(call: Call, chat: str) -> FoundChat:
+    """Return a chat by ``@name``, or by its marked id among the account's dialogs.
+
+    Raises ChatNotFoundError when there is none.
+    """
+    if chat.startswith("@"):
+        try:
+            answer = await call(functions.contacts.ResolveUsernameRequest(chat[1:]))
+        except (errors.UsernameNotOccupiedError, errors.UsernameInvalidError) as error:
+            raise ChatNotFoundError(f"{chat} is no name of a chat.") from error
+        found = _by_id(answer, utils.get_peer_id(answer.peer))
+    else:
+        found = await _among_dialogs(call, int(chat))
+    if found is None:
+        raise ChatNotFoundError(f"The account knows no chat {chat}.")
+    return found
+
+
+def title_of(entity: Any) -> str:
+    """Return a chat's title, or a user's name."""
+    return str(utils.get_display_name(entity))[:200]
+
+
+def _by_id(answer: Any, marked: int) -> FoundChat | None:
+    for entity in (*getattr(answer, "chats", ()), *getattr(answer, "users", ())):
+        if utils.get_peer_id(entity) == marked:
+            return FoundChat(marked, utils.get_input_peer(entity, check_hash=False), entity)
+    return None
+
+
+async def _among_dialogs(call: Call, marked: int) -> FoundChat | None:
+    offset: dict[str, Any] = {
+        "offset_date": None,
+        "offset_id": 0,
+        "offset_peer": types.InputPeerEmpty(),
+    }
+    for _ in range(_MOST_PAGES):
+        page = await call(functions.messages.GetDialogsRequest(limit=_PAGE, hash=0, **offset))
+        found = _by_id(page, marked)
+        if found is not None:
+            return found
+        if not isinstance(page, types.messages.DialogsSlice) or not page.messages:
+            return None
+        last = page.messages[-1]
+        chat = _by_id(page, utils.get_peer_id(last.peer_id))
+        if chat is None:
+            return None
+        offset = {"offset_date": last.date, "offset_id": last.id, "offset_peer": chat.peer}
+    return None

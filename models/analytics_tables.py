@@ -1,0 +1,60 @@
+"""The tables of what nodes measured, and of what the scaling check made of it."""
+
+from __future__ import annotations
+
+from peewee import (
+    SQL,
+    AutoField,
+    BigIntegerField,
+    CharField,
+    Check,
+    FloatField,
+    IntegerField,
+    TextField,
+)
+
+from models.base import JsonField, Table, UtcField, utc_now
+
+
+class WorkerAnalytics(Table):
+    """Metrics of a node: one sample, or the roll-up of a minute or an hour."""
+
+    id = AutoField()
+    worker = CharField(max_length=100)
+    span = IntegerField(default=0, constraints=[SQL("DEFAULT 0"), Check("span IN (0, 60, 3600)")])
+    """Seconds that the row covers; 0: one sample."""
+    at = UtcField(default=utc_now)
+    """The time of the sample, or the beginning of the roll-up."""
+    samples = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
+    rss = BigIntegerField()
+    rss_max = BigIntegerField(constraints=[SQL("DEFAULT 0")])
+    cpu = FloatField()
+    cpu_max = FloatField(constraints=[SQL("DEFAULT 0")])
+    sessions = IntegerField()
+    sessions_max = IntegerField(constraints=[SQL("DEFAULT 0")])
+    forwarded = BigIntegerField()
+    """Messages forwarded since the previous row."""
+    load = FloatField()
+    load_max = FloatField(constraints=[SQL("DEFAULT 0")])
+
+    class Meta:
+        table_name = "worker_analytics"
+        indexes = ((("worker", "span", "at"), True), (("span", "at"), False))
+
+
+class ScalingEvent(Table):
+    """A change of the scaling check's recommendation."""
+
+    id = AutoField()
+    at = UtcField(default=utc_now, index=True)
+    decision = CharField(
+        max_length=4,
+        constraints=[Check("decision IN ('out', 'in', 'hold')")],
+    )
+    current = IntegerField()
+    desired = IntegerField()
+    reason = TextField()
+    figures = JsonField()
+
+    class Meta:
+        table_name = "scaling_events"

@@ -1,0 +1,177 @@
+"""Tasks that do nothing: how many a second, how soon one starts, beside other queues."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from common import Target, percentile, report
+
+from afx.app import context_for
+from afx.cluster import report_stream
+from afx.lab.cluster import LabCluster, temporary_settings
+from afx.operations import task_requests
+from afx.operations.task_requests import TaskRequest
+from models.base import execute
+from models.storage import tasks
+from models.storage.tasks import NewTask
+
+NAME = "tasks"
+_PROBE = "task.probe"
+_PEER = Path(__file__).parent / "task_peers.py"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", type=int, default=10_000, help="tasks of the throughput part")
+    parser.add_argument("--singles", type=int, default=100, help="tasks of the latency part")
+    parser.add_argument("--behind", type=int, default=50_000, help="tasks of the fairness part")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--no-peers", action="store_true", help="leave out other queues")
+    parser.add_argument(
+        "--peer-python",
+        default=sys.executable,
+        help="the Python that has arq and dramatiq; arq needs an older redis than afx",
+    )
+
+
+def run(flags: argparse.Namespace) -> None:
+    rows: list[dict[str, Any]] = []
+    targets: list[Target] = []
+    with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
+        with LabCluster(temporary_settings(Path(home))) as lab:
+            lab.processes.start_coordinator()
+            lab.processes.start_nodes(flags.workers)
+            lab.wait_nodes(flags.workers)
+            _singles(lab, flags.singles, rows, targets)
+            rate = _throughput(lab, flags.count, rows, targets)
+            if flags.behind:
+                _behind(lab, flags.behind, rows, targets)
+            if not flags.no_peers:
+                peers = _peers(lab, flags.peer_python, rows)
+                fastest = max(peers.values(), default=0.0)
+                targets.append(Target("times the fastest peer", rate / fastest, 1, "at least"))
+    report(NAME, rows, targets, as_json=flags.json)
+
+
+def _submit(lab: LabCluster, count: int, **fields: Any) -> float:
+    """Submit probes; returns for how many seconds it took."""
+    begin = time.monotonic()
+    tasks.submit([NewTask(_PROBE, **fields)] * count, "bench")
+    report_stream.publish(lab.redis, [])
+    return time.monotonic() - begin
+
+
+def _unfinished() -> int:
+    return sum(tasks.counts().values())
+
+
+def _singles(lab: LabCluster, count: int, rows: list[Any], targets: list[Target]) -> None:
+    context = context_for(lab.settings, "bench")
+    calls, delays = [], []
+    for _ in range(count):
+        called = time.time()
+        [number] = task_requests.submit(context, TaskRequest(kind=_PROBE)).ids
+        at = time.time()
+        lab.wait("it finishes", lambda it=number: tasks.get(it)["state"] == "succeeded", 20)  # type: ignore[misc]
+        started = tasks.get(number)["started_at"].timestamp()
+        calls.append((started - called) * 1000)
+        delays.append((started - at) * 1000)
+        time.sleep(0.02)
+    p50, p99 = statistics.median(delays), percentile(delays, 0.99)
+    for part, values in (("called → started, ms", calls), ("submitted → started, ms", delays)):
+        middle, late = statistics.median(values), percentile(values, 0.99)
+        rows.append({"part": part, "tasks": count, "p50": _ms(middle), "p99": _ms(late)})
+    targets += [
+        Target("submit → start on an idle node, p50 ms", p50, 5, "at most"),
+        Target("submit → start on an idle node, p99 ms", p99, 20, "at most"),
+    ]
+
+
+def _throughput(lab: LabCluster, count: int, rows: list[Any], targets: list[Target]) -> float:
+    begin = time.monotonic()
+    submitted = _submit(lab, count)
+    lab.wait("all finish", lambda: not _unfinished(), 300)
+    seconds = time.monotonic() - begin
+    first, last, at_once = execute(
+        "SELECT MIN(started_at), MAX(finished_at), COUNT(*) FROM"
+        " (SELECT started_at, finished_at FROM worker_tasks ORDER BY id DESC LIMIT ?) AS t",
+        count,
+    ).fetchone()
+    rate = at_once / max(0.001, (last - first) / 1e6)
+    memory = _memory_of_a_finished_job(lab)
+    rows.append(
+        {
+            "part": "throughput",
+            "tasks": count,
+            "per s": round(rate),
+            "submitted per s": round(count / submitted),
+            "whole s": round(seconds, 2),
+            "bytes each": memory,
+        }
+    )
+    targets += [
+        Target("tracked, signed tasks a second", rate, 2000, "at least"),
+        Target("submitted a second", count / submitted, 5000, "at least"),
+        Target("bytes in Redis per finished task", memory, 1024, "at most"),
+    ]
+    return rate
+
+
+def _memory_of_a_finished_job(lab: LabCluster) -> float:
+    keys = list(lab.redis.scan_iter("rq:job:task-*", count=1000))[:200]
+    sizes = [lab.redis.memory_usage(it) or 0 for it in keys]
+    return round(statistics.mean(sizes), 1) if sizes else 0.0  # type: ignore[type-var]
+
+
+def _behind(lab: LabCluster, count: int, rows: list[Any], targets: list[Target]) -> None:
+    """One task of another queue, and one of another user, behind very many."""
+    _submit(lab, count, priority=3, user=1)
+    time.sleep(1.0)
+    premium = _one(lab, priority=0, user=2)
+    another = _one(lab, priority=3, user=3)
+    used = int(lab.redis.info("memory")["used_memory"]) / 2**20
+    lab.wait("all finish", lambda: not _unfinished(), 600)
+    rows.append({"part": f"behind {count}, ms", "premium": premium, "another user": another})
+    targets += [
+        Target("premium behind very many, ms", premium, 50, "at most"),
+        Target("another user's first behind very many, ms", another, 1000, "at most"),
+        Target("MiB of Redis with them queued", used, 150, "at most"),
+    ]
+
+
+def _one(lab: LabCluster, **fields: Any) -> float:
+    at = time.time()
+    [number] = tasks.submit([NewTask(_PROBE, **fields)], "bench")
+    report_stream.publish(lab.redis, [])
+    lab.wait("it finishes", lambda: tasks.get(number)["state"] == "succeeded", 60)
+    return round((tasks.get(number)["started_at"].timestamp() - at) * 1000, 1)
+
+
+def _peers(lab: LabCluster, python: str, rows: list[Any]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    counts = {"rq simple": 1000, "rq": 100, "arq": 2000, "dramatiq": 2000}
+    for name, count in counts.items():
+        done = subprocess.run(
+            [python, str(_PEER), name, lab.redis_url, str(count)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        try:
+            found[name] = float(done.stdout.splitlines()[-1])
+        except (IndexError, ValueError):
+            rows.append({"part": name, "tasks": done.stderr[-200:]})
+            continue
+        rows.append({"part": name, "tasks": count, "per s": round(found[name])})
+    return found
+
+
+def _ms(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

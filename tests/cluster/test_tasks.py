@@ -1,0 +1,137 @@
+"""Tasks on a real cluster: real nodes, a sandbox, and what kills and moves do to them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import pytest
+from support.labs import NewLab, start
+
+from afx.app import context_for
+from afx.lab.cluster import LabCluster
+from afx.operations import sessions as session_acts
+from afx.operations import task_requests
+from afx.operations.context import Context
+from afx.operations.task_requests import TaskRequest
+from models.storage import assignments, tasks
+
+
+def me(lab: LabCluster) -> Context:
+    return context_for(lab.settings, "test")
+
+
+def submit(lab: LabCluster, kind: str, *names: str, **fields: Any) -> tuple[int, ...]:
+    arguments = fields.pop("arguments", {})
+    request = TaskRequest(kind=kind, arguments=arguments, sessions=names, **fields)
+    return task_requests.submit(me(lab), request).ids
+
+
+def finished(lab: LabCluster, ids: tuple[int, ...], seconds: float = 20.0) -> list[dict[str, Any]]:
+    """Wait until tasks have finished; returns them."""
+    lab.wait(
+        f"tasks {ids} finish",
+        lambda: all(tasks.get(it)["state"] in tasks.FINISHED for it in ids),
+        seconds,
+    )
+    return [tasks.get(it) for it in ids]
+
+
+def result(lab: LabCluster, kind: str, name: str, **arguments: Any) -> Any:
+    [task] = finished(lab, submit(lab, kind, name, arguments=arguments))
+    assert task["state"] == "succeeded", task["error"]
+    return task["result"]
+
+
+def channels(lab: LabCluster, *made: dict[str, Any]) -> list[int]:
+    return [it["id"] for it in lab.sandbox.call("channels", channels=list(made))]
+
+
+def texts(lab: LabCluster, chat: int) -> list[str]:
+    return [it["text"] for it in lab.sandbox.call("messages", chat=chat)]
+
+
+def node_of(session: int) -> str:
+    """Return the node that runs a session; empty: none does."""
+    runs = (it for it in assignments.active() if it.state == "running")
+    return next((it.worker for it in runs if it.session == session), "")
+
+
+@pytest.fixture
+def lab(new_lab: NewLab) -> LabCluster:
+    made = new_lab()
+    start(made, 2, 4)
+    made.wait_running()
+    return made
+
+
+def test_each_kind_does_its_work_on_the_node_of_its_session(lab: LabCluster) -> None:
+    one = lab.sessions[0]
+    checked = finished(lab, submit(lab, "session.check", every_session=True))
+    assert [it["result"]["account"] for it in checked] == [it.account for it in lab.sessions]
+    assert [it["worker"] for it in checked] == [node_of(it.id) for it in lab.sessions]
+
+    [public] = channels(lab, {"title": "news", "username": "newsroom"})
+    found = result(lab, "chat.resolve", one.name, chat="@newsroom")
+    assert found == {"chat": public, "title": "news"}
+    by_id = result(lab, "chat.resolve", one.name, chat=str(one.source))
+    assert by_id["chat"] == one.source
+
+    def members() -> int:
+        [count] = [it["members"] for it in lab.sandbox.call("chats") if it["id"] == public]
+        return int(count)
+
+    before = members()
+    for _ in range(2):  # joining, or leaving, once more changes nothing
+        result(lab, "chat.join", one.name, chat="@newsroom")
+        assert members() == before + 1
+    for _ in range(2):
+        result(lab, "chat.leave", one.name, chat="@newsroom")
+        assert members() == before
+
+    [bad] = finished(lab, submit(lab, "chat.resolve", one.name, arguments={"chat": "@nobody1"}))
+    assert (bad["state"], bad["attempts"]) == ("failed", 1)
+    assert "@nobody1" in bad["error"]
+
+    submitted = [time.time() for _ in range(15) if not time.sleep(0.02)]
+    delays = []
+    for _ in submitted:
+        [task] = finished(lab, submit(lab, "task.probe"))
+        delays.append((task["started_at"] - task["created_at"]).total_seconds())
+    assert statistics.median(delays) < 0.1, delays
+
+
+def test_a_broadcast_that_is_moved_and_killed_reaches_each_chat_once(lab: LabCluster) -> None:
+    one = lab.sessions[0]
+    made = [{"title": f"room {n}", "posters": [one.account]} for n in range(30)]
+    rooms = channels(lab, *made)
+    arguments = {"chats": [str(it) for it in rooms], "text": "hello", "pause_seconds": 0.15}
+    [number] = submit(lab, "message.broadcast", one.name, arguments=arguments)
+
+    def sent() -> int:
+        return sum(bool(texts(lab, it)) for it in rooms)
+
+    lab.wait("it has begun", lambda: sent() >= 3, 20)
+    first = node_of(one.id)
+    session_acts.move(me(lab), one.name)
+    lab.wait("the session moves", lambda: node_of(one.id) not in (first, ""), 20)
+    so_far = sent()
+    lab.wait("it goes on", lambda: sent() >= so_far + 3, 20)
+    lab.kill_node(node_of(one.id))
+    [task] = finished(lab, (number,), 60)
+    assert task["state"] == "succeeded", task["error"]
+    assert task["result"] == {"sent": 30, "refused": {}}
+    assert [texts(lab, it) for it in rooms] == [["hello"]] * 30
+    assert "hello" not in task["arguments"]  # sealed
+
+
+def test_a_wait_that_telegram_asks_for_costs_no_attempt(lab: LabCluster) -> None:
+    one = lab.sessions[0]
+    lab.sandbox.call("flood", account=one.account, seconds=2)
+    arguments = {"chats": [str(one.destination)], "text": "hello"}
+    [number] = submit(lab, "message.broadcast", one.name, arguments=arguments)
+    lab.wait("it is snoozed", lambda: "asks to wait" in tasks.get(number)["error"], 10)
+    [task] = finished(lab, (number,), 30)
+    assert task["state"] == "succeeded", task["error"]
+    assert (task["attempts"], texts(lab, one.destination)) == (1, ["hello"])
