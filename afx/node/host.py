@@ -210,7 +210,7 @@ class Host:
             self._lease.run(),
             self._commits.run(),
             self.reports.run(),
-            self.tasks.run(),
+            *self.tasks.loops(),
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
         )
