@@ -102,7 +102,8 @@ class TaskBench:
     def add_node(self, name: str, **options: Any) -> BenchNode:
         identity = self.term.add_node(name)
         self.nodes[name] = BenchNode(self, name, identity.incarnation, **options)
-        self.tick()  # the leader knows of it from now on, and wakes it
+        for _ in range(4):  # the leader knows of it from then on, and wakes it
+            self.tick()
         return self.nodes[name]
 
     def kill_node(self, name: str) -> None:
