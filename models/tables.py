@@ -19,6 +19,7 @@ from peewee import (
 
 from models.analytics_tables import ScalingEvent, WorkerAnalytics
 from models.base import JsonField, Table, UtcField, utc_now
+from models.task_tables import TaskSchedule
 
 TIERS = ("premium", "free")
 DESIRED_SESSION_STATES = ("running", "paused")
@@ -426,6 +427,7 @@ ALL = (
     SessionAssignment,
     SessionQueue,
     WorkerTask,
+    TaskSchedule,
     WorkerControl,
     WorkerAnalytics,
     ScalingEvent,
