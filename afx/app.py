@@ -31,6 +31,7 @@ __all__ = [
     "node_name",
     "opened",
     "private_redis",
+    "run_api",
     "run_cluster",
     "run_coordinator",
     "run_demo",
@@ -131,6 +132,17 @@ def run_worker(settings: Settings, name: str) -> bool:
         client.ping()
         client.close()
     return Supervisor(settings, url, name).run()
+
+
+def run_api(servers: ProcessServers, *, notify: Callable[[str], None], behind_proxy: bool) -> None:
+    """Serve the REST API and the dashboard until it is stopped; ``notify`` gets its address."""
+    from afx.api.server import serve
+    from afx.logs import configure
+    from afx.security.memory import protect_memory
+
+    protect_memory()
+    configure(servers.settings.log_level)
+    serve(servers, notify=notify, behind_proxy=behind_proxy)
 
 
 def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]) -> None:

@@ -139,6 +139,16 @@ class Settings(BaseSettings):
     """How long the samples per hour are stored."""
     history_days: float = Field(90.0, gt=0)
     """How long ended assignments, finished tasks and controls are stored."""
+    web_host: str = Field("127.0.0.1", min_length=1)
+    """The address at which the API and the dashboard listen; by default this machine only."""
+    web_port: int = Field(8720, ge=0, lt=65536)
+    """Their port; 0: any that is free."""
+    web_certificate: str = ""
+    """The file of a TLS certificate chain; empty: no TLS."""
+    web_certificate_key: str = ""
+    """The file of the certificate's key."""
+    web_requests_per_second: float = Field(500.0, ge=0)
+    """How many requests one token may make; twice as many at once; 0: no limit."""
     job_ttl_seconds: float = Field(60.0, gt=0)
     """An order that no node has read after so long is void."""
 

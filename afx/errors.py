@@ -2,7 +2,10 @@
 
     AfxError                 exit code 1
     ├── UsageError           2  the command or its input is wrong
-    │   └── InputFileError   2  a file has errors; it lists all of them
+    │   ├── InputFileError   2  a file has errors; it lists all of them
+    │   ├── NotFoundError    2  there is no such thing
+    │   ├── ConflictError    2  it is there already, or under way already
+    │   └── ChangedError     2  it was changed since the caller read it
     ├── ForbiddenError       1  the actor may not do this
     ├── UnreachableError     3  Redis, the database or a node does not answer
     │   └── StorageError     1  the database answers and cannot do it: full, read-only, damaged
@@ -41,6 +44,18 @@ class UsageError(AfxError):
     """The command or its input is wrong; nothing was changed."""
 
     exit_code = 2
+
+
+class NotFoundError(UsageError):
+    """There is no such thing, or not for this actor."""
+
+
+class ConflictError(UsageError):
+    """What exists, or is under way, does not allow it."""
+
+
+class ChangedError(UsageError):
+    """It was changed since the caller read it; nothing was changed now."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -156,6 +156,20 @@ class ProcessServers:
 
         return audit_keys(self._secret_keys(create=create))
 
+    def secret_keys(self) -> list[str]:
+        """Return the secret keys in force, newest first; raises SecretError without one."""
+        return self._secret_keys(create=True)
+
+    def drop_connection(self) -> None:
+        """Close this thread's connection to the database; the next operation opens a new one."""
+        if self._database is _Database.OPEN:
+            from contextlib import suppress
+
+            from models import base
+
+            with suppress(*base.DATABASE_ERRORS):
+                base.proxy.close()
+
     @contextmanager
     def translating(self) -> Iterator[None]:
         """Turn errors of Redis and of the database inside the block into AfxErrors."""

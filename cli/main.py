@@ -31,6 +31,8 @@ COMMANDS = {
     "control": "Controls: commands to nodes and about sessions.",
     "analytics": "What was: nodes' metrics over time, sessions.",
     "audit": "The audit log: who changed what.",
+    "api": "The REST API and the dashboard.",
+    "token": "Tokens: who may use the REST API and the dashboard, and for what.",
     "config": "Settings: what is in force, and from where.",
     "db": "The database: schema, backup, restore.",
     "redis": "The private Redis of this home.",

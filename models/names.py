@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from peewee import fn
 
-from afx.errors import UsageError, printable
+from afx.errors import NotFoundError, UsageError, printable
 
 LONGEST = 100
+_exact: ContextVar[bool] = ContextVar("exact", default=False)
 _SHOWN = 5
 
 
@@ -31,6 +34,16 @@ def check_name(kind: str, name: str) -> str:
     if name.startswith("-"):
         raise UsageError(f"A {kind}'s name does not begin with a dash; choose another.")
     return name
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Let only whole names and ids mean a thing, for the block: programs do not abbreviate."""
+    before = _exact.set(True)
+    try:
+        yield
+    finally:
+        _exact.reset(before)
 
 
 def beginning(field: Any, prefix: str) -> Any:
@@ -71,22 +84,24 @@ def _first(query: Any, text: Any, condition: Any, limit: int) -> list[str]:
 def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     """Return the row that a name, an id or a unique beginning of a name means.
 
-    Only rows that fulfil the condition ``within`` are considered. Raises UsageError
-    when there is none, or more than one.
+    Inside ``exactly`` a beginning means nothing. Only rows that fulfil the condition
+    ``within`` are considered. Raises UsageError when there is none, or more than one.
     """
     found = table.get_or_none((table.name == text) & within)
     if found is None and _is_id(text) and hasattr(table, "id"):
         found = table.get_or_none((table.id == int(text)) & within)
     if found is not None:
         return found
-    matches = by_prefix(table, text, within=within) if text else []
+    matches = by_prefix(table, text, within=within) if text and not _exact.get() else []
     if len(matches) == 1:
         return table.get(table.name == matches[0])
     if matches:
         raise UsageError(
             f"'{printable(text)}' may mean {_enumerated(matches)}; give more of the name."
         )
-    raise UsageError(f"There is no {kind} '{printable(text)}'; 'afx {kind} list' shows them all.")
+    raise NotFoundError(
+        f"There is no {kind} '{printable(text)}'; 'afx {kind} list' shows them all."
+    )
 
 
 def _is_id(text: str) -> bool:

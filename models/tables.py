@@ -17,11 +17,13 @@ from peewee import (
     TextField,
 )
 
+from models.accounts import TIERS as TIERS  # noqa: PLC0414
+from models.accounts import ApiRequest, ApiSignOut, ApiToken
+from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ScalingEvent, WorkerAnalytics
 from models.base import JsonField, Table, UtcField, utc_now
 from models.task_tables import TaskSchedule
 
-TIERS = ("premium", "free")
 DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
 DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
@@ -52,18 +54,6 @@ CONTROL_SUBJECTS = ("node", "session", "coordinators")
 
 def _one_of(column: str, values: Iterable[str]) -> Check:
     return Check(f"{column} IN ({', '.join(repr(it) for it in values)})")
-
-
-class User(Table):
-    """A customer. A user owns sessions."""
-
-    id = AutoField()
-    name = CharField(max_length=100, unique=True)
-    tier = CharField(max_length=10, default="free", constraints=[_one_of("tier", TIERS)])
-    created_at = UtcField(default=utc_now)
-
-    class Meta:
-        table_name = "users"
 
 
 class Session(Table):
@@ -348,22 +338,6 @@ WorkerControl.add_index(
 )
 
 
-class ApiToken(Table):
-    """A bearer token of the REST API; only its digest is stored."""
-
-    id = AutoField()
-    name = CharField(max_length=100, unique=True)
-    digest = CharField(max_length=64, unique=True)
-    scopes = JsonField()
-    created_at = UtcField(default=utc_now)
-    expires_at = UtcField(null=True)
-    last_used_at = UtcField(null=True)
-    revoked_at = UtcField(null=True)
-
-    class Meta:
-        table_name = "api_tokens"
-
-
 class AuditEntry(Table):
     """One change; each entry seals the one before it.
 
@@ -432,6 +406,8 @@ ALL = (
     WorkerAnalytics,
     ScalingEvent,
     ApiToken,
+    ApiRequest,
+    ApiSignOut,
     AuditEntry,
     AuditHead,
     ClusterState,

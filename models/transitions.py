@@ -12,7 +12,7 @@ control      requested → sent → acknowledged → done
 
 from __future__ import annotations
 
-from afx.errors import AfxError
+from afx.errors import ConflictError
 
 ASSIGNMENT = {
     "assigned": {"running", "stopping", "ended"},
@@ -39,8 +39,10 @@ CONTROL = {
 }
 
 
-class TransitionError(AfxError):
+class TransitionError(ConflictError):
     """The transition is not allowed from the current state; nothing was changed."""
+
+    exit_code = 1
 
 
 def sources(machine: dict[str, set[str]], target: str) -> tuple[str, ...]:

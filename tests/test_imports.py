@@ -19,7 +19,7 @@ VALUES = ("afx.clock", "afx.lease", "afx.logs", "afx.reasons")
 """What runs for long may import besides."""
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("cli", "afx.operations", "afx.app", "afx.config_text", "afx.__version__"),
-    "afx/api": ("afx.api", "afx.operations", "afx.app"),
+    "afx/api": ("afx.api", "afx.operations", "afx.app", "afx.__version__"),
     "afx/operations": (
         "afx.operations",
         "models",
@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.tasks.kinds",
         "afx.forwarding",
         "afx.coordinator.decisions",
+        "afx.config_text",
     ),
     "afx/coordinator": ("afx.coordinator", "models", "afx.cluster", "afx.security", *VALUES),
     "afx/node": (

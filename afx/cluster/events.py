@@ -43,13 +43,26 @@ def watch(client: redis.Redis, after: str) -> tuple[str, list[dict[str, Any]]]:
         return after, []  # another type of key: the next leader removes it
     for entry, fields in answer:
         after = entry
-        try:
-            event = json.loads(fields.get("event", ""))
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(event, dict) and _is_event(event):
+        if (event := _parsed(fields)) is not None:
             found.append(event)
     return after, found
+
+
+def recent(client: redis.Redis, count: int) -> list[dict[str, Any]]:
+    """Return the last events, the newest first; an entry that is not an event is passed over."""
+    try:
+        answer: Any = client.xrevrange(keys.EVENTS, count=count)
+    except redis.ResponseError:
+        return []  # another type of key
+    return [it for _, fields in answer if (it := _parsed(fields)) is not None]
+
+
+def _parsed(fields: Any) -> dict[str, Any] | None:
+    try:
+        event = json.loads(fields.get("event", ""))
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and _is_event(event) else None
 
 
 def _is_event(event: dict[str, Any]) -> bool:

@@ -26,6 +26,12 @@ EVENTS = "afx:events"
 """Stream of what the coordinator did, for people and programs that watch."""
 GENERATION = "afx:generation"
 """The highest generation of epochs that a leader has begun."""
+CHAT_SOURCES = "afx:chats:sources"
+"""Set of the channels that sessions read."""
+CHAT_DESTINATIONS = "afx:chats:destinations"
+"""Set of the channels that sessions post to."""
+CHATS_GUARDED = "afx:chats:guarded"
+"""Set of the channels in both: a message there may be a copy."""
 CURSORS_COMPLETE = "afx:cursors:complete"
 """Set once this Redis has all cursors of which SQL has a copy."""
 AUDIT_HEAD = "afx:audit:head"
@@ -74,11 +80,24 @@ def entities(session: int) -> str:
     return f"afx:session:{session}:entities"
 
 
-def links(session: int, chat: int, message: int) -> str:
-    """Hash: ``message:rule:destination`` → copy's id, in buckets of 1,000."""
-    return f"afx:session:{session}:links:{chat}:{message // 1000}"
+def links(rule: int) -> str:
+    """Hash: ``source:destination`` → ``first block:highest source id`` of a rule's links."""
+    return f"afx:links:{rule}"
 
 
-def copies(session: int, chat: int, message: int) -> str:
-    """Hash: copy's id → ``source chat:message``, the way back of a link."""
-    return f"afx:session:{session}:copies:{chat}:{message // 1000}"
+def link_block(rule: int, source: int, destination: int, block: int) -> str:
+    """String: the copies of neighbouring source messages (see ``links``)."""
+    return f"afx:links:{rule}:{source}:{destination}:{block}"
+
+
+def copies(chat: int | str) -> str:
+    """Hash: ``rule:source`` → its number in the way back of a destination's copies.
+
+    The way back lies in strings whose names begin with this (see ``links``).
+    """
+    return f"afx:copies:{chat}"
+
+
+def intents(chat: int) -> str:
+    """Hash: session → the batch that it may have sent to a channel, until its links are stored."""
+    return f"afx:intents:{chat}"

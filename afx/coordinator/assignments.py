@@ -107,6 +107,11 @@ class AssignmentTable:
         matches = it is not None and (it.epoch, it.incarnation) == (epoch, incarnation)
         return it if matches else None
 
+    @property
+    def newest_epoch(self) -> int:
+        """No assignment has an epoch above it."""
+        return self._epochs.newest
+
     def has_stopping(self) -> bool:
         """Return whether any session is stopping: room is about to appear."""
         return self._index.has_stopping()

@@ -32,6 +32,7 @@ from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.spec_refusals import SpecRefusals
 from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
+from afx.errors import FencedError
 from afx.reasons import FailureReason
 from models.storage import cluster, placing, troubles
 from models.storage.troubles import Failure
@@ -95,6 +96,7 @@ class ReportIntake:
             self._last = batch.last
             return False
         batch = self._without_jumps(batch)
+        self._check_generation(batch)
         deaths, hearsay = self._deaths(batch)
         quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
         exhausted = report_stream.is_exhausted(batch.last)
@@ -128,6 +130,23 @@ class ReportIntake:
             batch,
             reports=tuple(it for it in batch.reports if it not in jumps),
             refused=(*batch.refused, *refused),
+        )
+
+    def _check_generation(self, batch: Batch) -> None:
+        """End the term when a node knows an epoch that is above all of this term.
+
+        SQL and Redis have both lost the generation in which it was given out. Nodes refuse
+        the epochs below it, so that the next term begins above it. It takes the reports.
+        Raises FencedError.
+        """
+        newest = max(map(_newest_epoch, batch.reports), default=0)
+        if newest <= self._table.newest_epoch:
+            return
+        with self._table.change(self._monotonic()):
+            cluster.note_generation(newest >> COUNTER_BITS)
+        raise FencedError(
+            f"A node knows epoch {newest}, which is above all of this term; the next term "
+            "begins above it."
         )
 
     def _deaths(self, batch: Batch) -> tuple[list[Died], list[Refused]]:

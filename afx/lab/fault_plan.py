@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from afx.sandbox.mischief import Mischief
+
 Kind = Literal[
     "kill-node",
     "kill-supervisor",
@@ -30,6 +32,7 @@ Kind = Literal[
     "refuse-telegram",
     "slow-telegram",
     "flood",
+    "mischief",
     "drain",
     "move",
     "recycle",
@@ -59,6 +62,7 @@ LONGEST: dict[Kind, float] = {
     "refuse-telegram": 4.0,
     "slow-telegram": 8.0,
     "flood": 5.0,
+    "mischief": 10.0,
     "drain": 10.0,
     "move": 0.0,
     "recycle": 0.0,
@@ -66,12 +70,13 @@ LONGEST: dict[Kind, float] = {
 }
 """Each kind of fault, and the most seconds that it lasts."""
 
-# A fault of the whole cluster is rarer than one of a single node.
+# A fault of the whole cluster is rarer than one of a single node; mischief is many kinds in one.
 _WEIGHTS: dict[Kind, float] = {
     "flush-redis": 0.5,
     "kill-redis": 0.5,
     "stop-redis": 0.5,
     "stop-all": 0.5,
+    "mischief": 4.0,
 }
 
 
@@ -108,6 +113,24 @@ def plan(
             break
         found.append(fault)
     return found
+
+
+def mischief(fault: Fault) -> Mischief:
+    """Return the mischief that a fault of this kind causes: its shares, and their seed."""
+    chance = random.Random(fault.pick)
+    return Mischief(
+        seed=chance.getrandbits(32),
+        omitted=chance.uniform(0, 0.1),
+        doubled=chance.uniform(0, 0.2),
+        late=chance.uniform(0, 0.3),
+        late_seconds=chance.uniform(0.1, 2.0),
+        too_long=chance.uniform(0, 0.05),
+        lost_answers=chance.uniform(0, 0.05),
+        failed_answers=chance.uniform(0, 0.1),
+        lost_sessions=chance.uniform(0, 0.02),
+        lagging=chance.uniform(0, 0.5),
+        shuffled=chance.uniform(0, 0.5),
+    )
 
 
 def chosen(names: Sequence[str], pick: float) -> str:

@@ -12,7 +12,7 @@ from afx.app import context_for
 from afx.errors import AfxError
 from afx.lab import redis_troubles
 from afx.lab.cluster import LabCluster
-from afx.lab.fault_plan import Fault, Kind, chosen
+from afx.lab.fault_plan import Fault, Kind, chosen, mischief
 from afx.lab.links import BadLink
 from afx.local import private_redis, process_tree
 from afx.operations import coordinators as coordinator_operations
@@ -168,6 +168,9 @@ class FaultInjector:
             case "flood":
                 session = lab.sessions[int(fault.pick * len(lab.sessions))]
                 lab.sandbox.call("flood", seconds=fault.seconds, account=session.account)
+            case "mischief":
+                lab.sandbox.call("mischief", **mischief(fault).to_json())
+                undo = self._end_mischief
             case "move":
                 name = chosen([it.name for it in lab.sessions], fault.pick)
                 session_operations.move(self._context, name)
@@ -179,6 +182,9 @@ class FaultInjector:
 
     def _accept_connections(self) -> None:
         self._lab.sandbox.call("refuse", on=False)
+
+    def _end_mischief(self) -> None:
+        self._lab.sandbox.call("mischief")
 
     def _starter(self, name: str) -> Undo:
         return lambda: self.start(name)

@@ -6,8 +6,9 @@ from typing import Any
 
 from afx.sandbox.judge.verdict import Verdict
 
-_BESIDES = ("posted", "sent")
-"""Counts of all messages, promised or not: a lab promises a copy of each."""
+_BESIDES = ("posted", "sent", "outdated", "undeleted", "strange")
+"""Counts of all messages, promised or not, and of what no rule promises: a lab promises a
+copy of each message, and neither edits nor deletes one."""
 
 
 def figures(verdict: Verdict) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
         for it in burners:
             it.kill()
             it.wait()
+    control_plane = soak.control_plane.figures()
     if soak.false_deaths or not verdict.is_clean:
         print(f"kept: {home}", file=sys.stderr)
     else:
@@ -61,6 +63,10 @@ def run(flags: argparse.Namespace) -> dict[str, Any]:
         "false_deaths": soak.false_deaths,
         "ended_by_themselves": soak.unexpected_ends,
         "leaders": generation,
+        "control_plane": {
+            **asdict(control_plane),
+            "is_within_bound": control_plane.is_within_bound,
+        },
     }
 
 
@@ -98,7 +104,8 @@ def main() -> None:
         return
     outcome = run(flags)
     print(json.dumps(outcome, indent=1))
-    if not outcome["clean"] or outcome["false_deaths"]:
+    is_bounded = outcome["control_plane"]["is_within_bound"]
+    if not outcome["clean"] or outcome["false_deaths"] or not is_bounded:
         sys.exit(1)
 
 

@@ -11,10 +11,12 @@ from itertools import count
 import psutil
 import redis
 
+from afx.cluster.leadership import read_leader
 from afx.coordinator.decisions.liveness import DeathReason
 from afx.errors import AfxError
 from afx.lab.accounts import alternate_modes
 from afx.lab.cluster import LabCluster
+from afx.lab.control_plane import ControlPlaneWatch, bound_seconds, leads, works
 from afx.lab.fault_plan import Fault, Kind
 from afx.lab.faults import FaultInjector
 from afx.local.processes import node_names
@@ -30,6 +32,8 @@ _REDIS_AWAY: tuple[Kind, ...] = ("kill-redis", "stop-redis")
 """Faults that may outlast every node's lease."""
 _OF_ALL_NODES: tuple[Kind, ...] = (*_REDIS_AWAY, "readonly-redis", "busy-redis", "stop-all")
 """Faults that may cost every node its lease."""
+_REDIS_REFUSES: tuple[Kind, ...] = (*_OF_ALL_NODES, "full-redis")
+"""Faults during which no coordinator can lead."""
 _UNDO_RETRY_SECONDS = 0.5
 _COORDINATORS = ("coordinator-1", "coordinator-2")
 _NO_DEATH = (DeathReason.LEFT, DeathReason.REPLACED)
@@ -52,6 +56,7 @@ class SoakRun:
         self.false_deaths: list[str] = []
         self.unexpected_ends = 0
         """Processes that ended without a fault that ends them; they were restarted."""
+        self.control_plane = ControlPlaneWatch(bound_seconds(lab.settings.lease))
         self._lab = lab
         self._show = show
         self._begun = 0.0
@@ -61,6 +66,7 @@ class SoakRun:
         """Node → until when its death has a cause."""
         self._redis_back_at = 0.0
         """Until then Redis does not answer, and is not asked: each call would block."""
+        self._redis_refuses_until = 0.0
         telegram = lab.telegram_link(seed=1)
         lab.add_sessions(sessions, mode=alternate_modes, over=telegram)
         self._injector = FaultInjector(lab, node_names(nodes), telegram)
@@ -83,6 +89,7 @@ class SoakRun:
                 heapq.heappop(self._due)[2]()
             self._restart_ended()
             self._read_events()
+            self._observe_control_plane()
             time.sleep(_POLL_SECONDS)
         self._tell("all faults are mended")
         self._injector.mend_all()
@@ -138,6 +145,21 @@ class SoakRun:
                 self.false_deaths.append(f"{event['node']} at {self._now():.1f} s: {event}")
                 self._show(f"FALSE DEATH of {self.false_deaths[-1]}")
 
+    def _observe_control_plane(self) -> None:
+        """Note whether a coordinator leads, and whether one could."""
+        now = self._now()
+        children = self._lab.processes.children
+        pids = [children[it].pid for it in _COORDINATORS if it in children]
+        if now < max(self._redis_back_at, self._redis_refuses_until):
+            self.control_plane.note(now, leads=False, can_lead=False)
+            return
+        try:
+            leader = read_leader(self._lab.redis)
+        except redis.RedisError:
+            self.control_plane.note(now, leads=False, can_lead=False)
+            return
+        self.control_plane.note(now, leads=leads(leader, pids), can_lead=any(map(works, pids)))
+
     def _note_cause(self, target: str, seconds: float) -> None:
         """Note that a fault of a node lasts so long; one of all nodes, if it is no node."""
         nodes = self._injector.nodes
@@ -161,6 +183,8 @@ class SoakRun:
             return
         if fault.kind in _REDIS_AWAY:
             self._redis_back_at = self._now() + fault.seconds
+        if fault.kind in _REDIS_REFUSES:
+            self._redis_refuses_until = max(self._redis_refuses_until, self._now() + fault.seconds)
         self.faults[fault.kind] += 1
         if (target and fault.kind not in _HARMLESS) or fault.kind in _OF_ALL_NODES:
             self._note_cause(target, fault.seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable
 
 from afx.cluster.connection import connect, reachable
@@ -17,7 +18,7 @@ from afx.local.supervisor import ChildService, LocalSupervisor, RedisService
 
 
 def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]) -> None:
-    """Run a coordinator and so many nodes until SIGINT or SIGTERM; ``notify`` gets each line.
+    """Run a coordinator, nodes and the API until SIGINT or SIGTERM; ``notify`` gets each line.
 
     The private Redis, if the settings name no other, is started when it does not
     run, watched, and stopped at the end if it was started here. Raises UsageError
@@ -38,12 +39,21 @@ def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]
         closing.callback(notify, "stopping: the nodes first, then the coordinator")
         processes.start_coordinator()
         processes.start_nodes(nodes)
+        processes.start_api(_free_port(settings.web_host, settings.web_port))
         for name in processes.children:
             supervisor.watch(ChildService(processes, name))
         count = "1 node" if nodes == 1 else f"{nodes} nodes"
         notify(f"the cluster runs: 1 coordinator, {count}; home {settings.home}")
         notify(f"see its state with '{command_name()} status'; stop it with Ctrl-C")
         supervisor.run()
+
+
+def _free_port(host: str, wanted: int) -> int:
+    """Return the port that is wanted if it is free, else another one."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.create_server((host, port)) as listening:
+            return int(listening.getsockname()[1])
+    return wanted
 
 
 def _check_names(redis_url: str, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The coordinators and nodes of one cluster, as child processes of this one."""
+"""The coordinators, nodes and API of one cluster, as child processes of this one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Literal
 from afx.config import Settings
 from afx.local import process_tree
 
-Role = Literal["coordinator", "node"]
+Role = Literal["coordinator", "node", "api"]
 _STOP_SECONDS = 30.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -90,6 +90,10 @@ class LocalProcesses:
         """Start a coordinator; ``redis_url`` is its own way to the cluster's Redis."""
         self._start(name, "coordinator", self._afx("coordinator", "start"), redis_url)
 
+    def start_api(self, port: int, name: str = "api") -> None:
+        """Start the REST API with the dashboard at a port."""
+        self._start(name, "api", self._afx("api", "start", "--port", str(port)), "")
+
     def start_node(
         self, name: str, *flags: str, redis_url: str = "", enter: Sequence[str] = ()
     ) -> None:
@@ -149,7 +153,7 @@ class LocalProcesses:
 
     def stop(self) -> None:
         """End all: the nodes first, so that the coordinator learns of it."""
-        for role in ("node", "coordinator"):
+        for role in ("api", "node", "coordinator"):
             chosen = [it.process for it in self.children.values() if it.role == role]
             for process in chosen:
                 if process.poll() is None:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Any
 
 import redis
 
 from afx.cluster import keys
+from afx.cluster.links import CopyLink, CopyRoute, writes
 from afx.cluster.scripts import source
-from afx.node.forwarder import Link
-from afx.node.session import HostedSession, Progress
+from afx.node.progress import Link, Progress
+from afx.node.session import HostedSession
 
 _DAY_SECONDS = 86_400
 _MOST_VALUES = 1_000
 """Values in one HSET: Lua's ``unpack`` fails at a few thousand."""
-_MOST_HASHES = 500
-"""Hashes in one call of the script: Redis serves no one else meanwhile."""
+_MOST_BLOCKS = 250
+"""Blocks of links in one call of the script: Redis serves no one else meanwhile."""
+
+_Block = list[str | int | bytes]
 
 
 @dataclass(slots=True)
@@ -77,16 +79,27 @@ class Committer:
         """
         session_id = session.session_id
         fenced = plain = 0
-        for body in _bodies(progress.cursor, _hashes(session_id, progress.links)):
+        # An intent ends in the same call as the last links, or later.
+        blocks = [
+            *writes(session_id, map(_copy_link, progress.links)),
+            *(_intent(session_id, *it) for it in progress.intents.items()),
+        ]
+        for cursor, part in _calls(progress.cursor, blocks):
             await self._script(
                 keys=[keys.assignment(session_id), keys.cursor(session_id)],
-                args=[self._incarnation, session.epoch, self._link_seconds, body],
+                args=[
+                    self._incarnation,
+                    session.epoch,
+                    self._link_seconds,
+                    json.dumps(cursor, separators=(",", ":")),
+                    *chain.from_iterable(part),
+                ],
                 client=pipe,
             )
             fenced += 1
         # Access hashes do not depend on who owns the session: no fence.
-        for part in _parts(progress.entities):
-            pipe.hset(keys.entities(session_id), mapping=part)
+        for hashes in _parts(progress.entities):
+            pipe.hset(keys.entities(session_id), mapping=hashes)
             plain += 1
         return fenced, plain
 
@@ -109,7 +122,7 @@ class Committer:
             result.refused.append((session, errors[0]))
         elif any(it < 0 for it in verdicts):
             # Redis has lost its owner, which the leader will write again.
-            session.put_back(Progress([], progress.links, {}))
+            session.put_back(replace(progress, cursor=[], entities={}))
             result.complete = False
         else:
             session.note_committed()
@@ -119,39 +132,28 @@ def _chunks(values: list[str]) -> list[list[str]]:
     return [values[at : at + _MOST_VALUES] for at in range(0, len(values), _MOST_VALUES)]
 
 
-def _bodies(cursor: list[str], hashes: list[list[Any]]) -> Iterator[str]:
-    """Return the bodies of the script's calls; nearly always it is one."""
-    rest = [hashes[at : at + _MOST_HASHES] for at in range(0, len(hashes), _MOST_HASHES)]
+def _calls(cursor: list[str], blocks: list[_Block]) -> Iterator[tuple[list[str], list[_Block]]]:
+    """Return (fields of the cursor, blocks of links) of each call; nearly always it is one."""
+    rest = [blocks[at : at + _MOST_BLOCKS] for at in range(0, len(blocks), _MOST_BLOCKS)]
     last = rest.pop() if rest else []
     for part in rest:
-        yield _body([], part)
+        yield [], part
     first, *others = _chunks(cursor) or [[]]
-    yield _body(first, last)
+    yield first, last
     for chunk in others:
-        yield _body(chunk, [])
+        yield chunk, []
 
 
-def _body(cursor: list[str], hashes: list[list[Any]]) -> str:
-    return json.dumps({"cursor": cursor, "hashes": hashes}, separators=(",", ":"))
+def _copy_link(link: Link) -> CopyLink:
+    it = link.delivery
+    return CopyLink(CopyRoute(it.rule, it.source, it.destination), it.message, link.copy)
+
+
+def _intent(session_id: int, chat: int, batch: str) -> _Block:
+    return ["intent", keys.intents(chat), session_id, batch, 0, 0, 0, 0]
 
 
 def _parts(mapping: dict[str, str]) -> Iterator[dict[str, str]]:
     items = iter(mapping.items())
     while part := dict(islice(items, _MOST_VALUES // 2)):
         yield part
-
-
-def _hashes(session_id: int, links: list[Link]) -> list[list[Any]]:
-    """Return what the links write, as [key, field, value, …] of at most 1,000 values."""
-    found: dict[str, list[Any]] = defaultdict(list)
-    for link in links:
-        delivery = link.delivery
-        found[keys.links(session_id, delivery.source, delivery.message)] += (
-            f"{delivery.message}:{delivery.rule}:{delivery.destination}",
-            link.copy,
-        )
-        found[keys.copies(session_id, delivery.destination, link.copy)] += (
-            link.copy,
-            f"{delivery.source}:{delivery.message}",
-        )
-    return [[key, *part] for key, values in found.items() for part in _chunks(values)]

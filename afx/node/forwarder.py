@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import IntFlag
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, loops
+from afx.node.admission import Admission, LinkSource
+from afx.node.announced import Announced
+from afx.node.intents import Intents
 from afx.node.lane import Lane
 from afx.node.loop_guard import LoopGuard
+from afx.node.made_links import MadeLinks
+from afx.node.pause import Pause
+from afx.node.progress import Link
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
-
-_MOST_ANNOUNCED = 4_096
-_MOST_LINKS = 10_000
-"""Links that may wait to be stored: they are in memory only, and repeated after a crash."""
-
-
-@dataclass(slots=True, frozen=True)
-class Link:
-    """A source message and its copy."""
-
-    delivery: Delivery
-    copy: int
-
-
-class Pause(IntFlag):
-    """Why no new sends are started."""
-
-    LEASE = 1
-    """The node's lease was not renewed in time."""
-    CONNECTION = 2
-    """The connection is down."""
-    STORAGE = 4
-    """Too much of what was sent is not stored yet."""
 
 
 class ForwarderOwner(Protocol):
@@ -47,6 +28,9 @@ class ForwarderOwner(Protocol):
 
     def progressed(self) -> None:
         """There is something to commit."""
+
+    async def store(self) -> None:
+        """Commit all that there is; waits until it is stored."""
 
     def forwarded(self) -> None:
         """One message has been sent."""
@@ -62,38 +46,56 @@ class Forwarder:
     """Takes a session's updates in order, and settles what they cause."""
 
     __slots__ = (
+        "_admission",
         "_announced",
         "_client",
         "_guard",
         "_lanes",
-        "_links",
         "_not_before",
         "_owner",
         "_pauses",
         "_peers",
         "_routes",
+        "intents",
+        "links",
     )
 
-    def __init__(self, client: AccountClient, peers: Peers, owner: ForwarderOwner) -> None:
+    def __init__(
+        self,
+        client: AccountClient,
+        peers: Peers,
+        links: LinkSource,
+        owner: ForwarderOwner,
+        *,
+        session: int,
+        epoch: int,
+    ) -> None:
         self._client = client
+        self._admission = Admission(links, session, self)
+        self.intents = Intents(epoch, owner.store)
         self._peers = peers
         self._owner = owner
         self._lanes: dict[int, Lane] = {}
-        self._links: list[Link] = []
+        self.links = MadeLinks()
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
         self._not_before = 0.0
         """The loop's time until which Telegram wants no sends of the account."""
-        self._announced: dict[int, int] = {}
-        """random_id → message id of sends whose answers may have been lost."""
+        self._announced = Announced()
 
     def set_routes(
         self, routes: Mapping[int, tuple[Route, ...]], last_settled: Callable[[int], int]
     ) -> None:
         """Forward by these routes; ``last_settled`` gives a source's newest settled message."""
         self._routes = routes
+        self._admission.set_routes(routes)
         self._guard = LoopGuard(routes, last_settled) if loops(routes) else None
+
+    def note_guarded(self, chats: frozenset[int]) -> None:
+        """Post to these channels, and read them, with care (see ``guarded_chats``)."""
+        self.intents.guarded = chats
+        self._admission.note_guarded(chats)
 
     # --- updates -------------------------------------------------------------------
 
@@ -108,8 +110,24 @@ class Forwarder:
                 self._owner.progressed()
             return
         ticket = box.admit(pts, len(routes), message.chat, message.id)
+        self._admission.offer(message, routes, ticket)
+
+    def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
+        """Put a message's deliveries into their lanes."""
         for delivery in deliveries(message, routes):
             self._lane(delivery.destination).put(delivery, ticket)
+
+    def known(self, route: Route, copy: int, ticket: Ticket) -> None:
+        """Settle a delivery whose copy is linked already."""
+        if self._guard is not None:
+            self._guard.note_copy(route.destination, copy)
+        self.left_out(ticket)
+
+    def left_out(self, ticket: Ticket) -> None:
+        """Settle a delivery that is not to be made."""
+        ticket.open -= 1
+        if ticket.box.advance():
+            self._owner.progressed()
 
     def note_own(self, message: Incoming) -> None:
         """Learn of a message that this session has just sent itself.
@@ -122,9 +140,7 @@ class Forwarder:
 
     def announce(self, random_id: int, message_id: int) -> None:
         """Learn which message a send has made whose answer may have been lost."""
-        self._announced[random_id] = message_id
-        if len(self._announced) > _MOST_ANNOUNCED:
-            del self._announced[next(iter(self._announced))]
+        self._announced.note(random_id, message_id)
         if self._guard is not None:
             self._guard.announce(random_id, message_id)
 
@@ -151,6 +167,7 @@ class Forwarder:
 
     async def drain(self) -> None:
         """Start no new sends, and wait a short time for those in flight."""
+        await self._admission.stop()
         self._pauses |= Pause.CONNECTION
         await asyncio.gather(*(lane.drain() for lane in self._lanes.values()))
 
@@ -162,7 +179,7 @@ class Forwarder:
     def _lane(self, destination: int) -> Lane:
         lane = self._lanes.get(destination)
         if lane is None:
-            lane = self._lanes[destination] = Lane(self._client, self._peers, self)
+            lane = self._lanes[destination] = Lane(self._client, self._peers, self.intents, self)
             if (left := self._not_before - asyncio.get_running_loop().time()) > 0:
                 lane.wait(left)
             if self._pauses:
@@ -176,7 +193,7 @@ class Forwarder:
         ticket.open -= 1
         copy = outcome.copy
         if outcome.result == "known":
-            copy = copy or self._announced.pop(delivery.random_id, 0)
+            copy = copy or self._announced.pop(delivery.random_id)
         if outcome.result == "refused":
             self._owner.trouble(
                 TroubleReason.MESSAGE_REFUSED,
@@ -184,7 +201,7 @@ class Forwarder:
                 f"{delivery.destination}: {outcome.reason}",
             )
         elif copy:
-            self._links.append(Link(delivery, copy))
+            self.links.add(Link(delivery, copy))
             self._check_links()
             if self._guard is not None:
                 self._guard.note_copy(delivery.destination, copy)
@@ -210,19 +227,14 @@ class Forwarder:
             lane.wait(seconds)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
-        """A lane is hindered."""
+        """Something of it is hindered."""
         self._owner.trouble(reason, text)
 
     # --- links ------------------------------------------------------------------------
 
-    def take_links(self) -> list[Link]:
-        """Return the links made since the last call."""
-        links, self._links = self._links, []
-        return links
-
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back links that could not be committed."""
-        self._links = [*links, *self._links]
+        self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
@@ -230,8 +242,8 @@ class Forwarder:
         self.resume(Pause.STORAGE)
 
     def _check_links(self) -> None:
-        if len(self._links) >= _MOST_LINKS and Pause.STORAGE not in self._pauses:
+        if self.links.is_full and Pause.STORAGE not in self._pauses:
             self.pause(Pause.STORAGE)
             self._owner.trouble(
-                TroubleReason.STORAGE_FULL, f"{len(self._links)} links wait to be stored"
+                TroubleReason.STORAGE_FULL, f"{len(self.links)} links wait to be stored"
             )

@@ -11,6 +11,7 @@ that its supervisor holds has run out. The parts:
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 from collections.abc import Callable, Coroutine, Iterable
@@ -23,8 +24,11 @@ from afx.cluster.connection import connect_async
 from afx.config import Settings
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
+from afx.node.guarded_chats import GuardedChats
+from afx.node.heap import Heap
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
+from afx.node.link_reader import LinkReader
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
@@ -33,10 +37,12 @@ from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.reasons import TroubleReason
 from afx.security.vault import Vault
 from afx.tasks.executor import TaskExecutor
-from afx.telegram.client import AccountClient, guarded_connection
+from afx.telegram.client import AccountClient
+from afx.telegram.transport import guarded_connection
 
 _POLL_SECONDS = 1.0
 _ACTIVITY_SECONDS = 20.0
+_HEAP_SECONDS = 5.0
 _CANCEL_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -65,6 +71,7 @@ class Host:
         self._redis = connect_async(redis_url)
         self._residents: Residents[HostedSession] = Residents()
         self._totals = Totals()
+        self._heap = Heap(gc)
         self._term = 0
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -88,6 +95,7 @@ class Host:
             sessions=self._residents.sessions,
             fenced=self._note_fenced,
         )
+        self._chats = GuardedChats(self._redis, self.redis_trouble, lambda: memory.losses)
         environment = Environment(
             api_id=settings.api_id,
             api_hash=settings.api_hash.get_secret_value(),
@@ -95,6 +103,9 @@ class Host:
                 self._lease.may_write, settings.login_servers.allows, settings.lease.in_flight
             ),
             may_write=self._lease.may_write,
+            links=LinkReader(self._redis, self.redis_trouble),
+            chats=self._chats,
+            store=self._commits.commit_fully,
             dirty=self._commits.note_dirty,
             gave_up=self._note_gave_up,
             trouble=self._note_trouble,
@@ -209,10 +220,12 @@ class Host:
         loops: Iterable[Coroutine[Any, Any, None]] = (
             self._lease.run(),
             self._commits.run(),
+            self._chats.run(),
             self.reports.run(),
             *self.tasks.loops(),
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
+            self._every(_HEAP_SECONDS, self._tend_heap),
         )
         running = [asyncio.create_task(it) for it in loops]
         empty = asyncio.create_task(self._empty.wait())
@@ -252,6 +265,9 @@ class Host:
         active = [it for it, sent in self._active.items() if sent > before.get(it, 0)]
         if active:
             self.reports.active(tuple(active))
+
+    def _tend_heap(self) -> None:
+        self._heap.step(self._residents.alive, self._runner.ended)
 
     def _counts(self) -> tuple[int, int, int]:
         starting = self._residents.starting

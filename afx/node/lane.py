@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from afx.forwarding.pipeline import Delivery
+from afx.node.intents import Intents
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.errors import is_lost_login
@@ -54,6 +55,7 @@ class Lane:
     __slots__ = (
         "_client",
         "_failures",
+        "_intents",
         "_not_before",
         "_owner",
         "_paused",
@@ -63,9 +65,12 @@ class Lane:
         "_timer",
     )
 
-    def __init__(self, client: AccountClient, peers: Peers, owner: LaneOwner) -> None:
+    def __init__(
+        self, client: AccountClient, peers: Peers, intents: Intents, owner: LaneOwner
+    ) -> None:
         self._client = client
         self._peers = peers
+        self._intents = intents
         self._owner = owner
         self._queue: deque[tuple[Delivery, Ticket]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -147,12 +152,16 @@ class Lane:
         loop = asyncio.get_running_loop()
         while self._queue and not self._paused and self._not_before <= loop.time():
             batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
+            destination = batch[0][0].destination
+            await self._intents.store(destination)
             outcomes = await send(
                 self._client,
                 [delivery for delivery, _ in batch],
                 self._peers.input_peer,
                 singly=singly,
             )
+            if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
+                self._intents.end(destination)
             singly = False
             for index, ((delivery, ticket), outcome) in enumerate(
                 zip(batch, outcomes, strict=True)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-
-from telethon import utils
-from telethon.tl import types
 
 from afx.clock import Clock
 from afx.cluster.specs import SessionSpec
-from afx.forwarding.rules import ResolvedRule, compile_routes
+from afx.node.admission import LinkSource
+from afx.node.chat_watch import ChatWatch
 from afx.node.connection import Connection
-from afx.node.forwarder import Forwarder, Link, Pause
-from afx.reasons import FailureReason, TroubleReason
+from afx.node.forwarder import Forwarder
+from afx.node.guarded_chats import GuardedChats
+from afx.node.pause import Pause
+from afx.node.preparation import position, resolve_routes
+from afx.node.progress import Progress
+from afx.node.silence import Silence
+from afx.reasons import TroubleReason
 from afx.telegram.client import AccountClient
-from afx.telegram.peers import Peers, UnknownChatError
-from afx.telegram.positions import UnreadableSourceError, cursor_fields, set_positions
-from afx.telegram.session import MalformedPositionError, StoredSession
+from afx.telegram.peers import Peers
+from afx.telegram.positions import cursor_fields
+from afx.telegram.session import StoredSession
 from afx.telegram.updates import UpdateReader
-
-_SILENCE_SECONDS = 900.0
-"""So long without an update calls for the account's difference (api/updates)."""
 
 
 @dataclass(slots=True)
@@ -42,6 +42,11 @@ class Environment:
     """The class of Telethon connections; it checks the lease before each write."""
     may_write: Callable[[], bool]
     """Whether the node's lease still lasts."""
+    links: LinkSource
+    """Where the links of earlier runs are read."""
+    chats: GuardedChats
+    store: Callable[[HostedSession], Awaitable[None]]
+    """Commits a session's progress until it is stored."""
     dirty: Callable[[HostedSession], None]
     """Called when a session has progress to commit."""
     gave_up: Callable[[HostedSession, BaseException], None]
@@ -52,34 +57,15 @@ class Environment:
     totals: Totals
 
 
-class StartError(Exception):
-    """A session cannot start; the text is for the customer."""
-
-    def __init__(self, reason: FailureReason, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
-
-
-@dataclass(slots=True, frozen=True)
-class Progress:
-    """What a session has settled since the last commit."""
-
-    cursor: list[str]
-    """Fields and values of its cursor hash, in turn."""
-    links: list[Link]
-    entities: dict[str, str]
-    """Access hashes, by chat."""
-
-
 class HostedSession:
     """A session that this node runs; one record of its host owns it."""
 
     __slots__ = (
         "_client",
         "_env",
-        "_received",
-        "_silent_since",
+        "_silence",
         "_stored",
+        "_watch",
         "changed",
         "connection",
         "epoch",
@@ -101,8 +87,7 @@ class HostedSession:
         self.changed = False
         self.next_poll = 0.0
         self._env = env
-        self._received = 0
-        self._silent_since = env.clock.monotonic()
+        self._silence = Silence(env.clock)
         self._stored = stored
         is_local = stored.server_address in ("127.0.0.1", "::1", "localhost")
         self._client = AccountClient(
@@ -114,8 +99,18 @@ class HostedSession:
             device=f"afx {spec.session}",
         )
         self.peers = Peers(self._client, stored)
-        self.forwarder = Forwarder(self._client, self.peers, self)
+        self.forwarder = Forwarder(
+            self._client, self.peers, env.links, self, session=spec.session, epoch=epoch
+        )
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
+        self._watch = ChatWatch(
+            spec.session,
+            env.chats,
+            env.links,
+            reader=self.reader,
+            forwarder=self.forwarder,
+            owner=self,
+        )
         self.connection = Connection(self._client, self, env.clock, env.rng)
 
     @property
@@ -145,6 +140,7 @@ class HostedSession:
 
         When this returns, no connection exists or can come to exist.
         """
+        self._watch.end()
         try:
             await self.connection.end()
             await self.reader.stop()
@@ -153,34 +149,11 @@ class HostedSession:
             await self.connection.close()
 
     async def _prepare(self) -> None:
-        rules = self.spec.rules
-        chats = [chat for rule in rules for chat in (*rule.sources, *rule.destinations)]
-        try:
-            ids = await self.peers.resolve(chats)
-        except UnknownChatError as error:
-            raise StartError(FailureReason.CHAT_UNKNOWN, str(error)) from error
-        routes = compile_routes(
-            ResolvedRule(
-                rule.id,
-                tuple(ids[chat] for chat in rule.sources),
-                tuple(ids[chat] for chat in rule.destinations),
-                "forward" if rule.mode == "forward" else "copy",
-            )
-            for rule in rules
-        )
-        self.forwarder.set_routes(routes, self._last_settled)
-        try:
-            await set_positions(self._client, self.reader, self._stored, self.peers, routes)
-        except UnreadableSourceError as error:
-            raise StartError(FailureReason.CHAT_UNREADABLE, str(error)) from error
-        except MalformedPositionError as error:
-            raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error
+        routes = await resolve_routes(self.spec.rules, self.peers)
+        self.forwarder.set_routes(routes, self.reader.last_settled)
+        await position(self._client, self.reader, self._stored, self.peers, routes)
+        await self._watch.begin(routes)
         self.progressed()
-
-    def _last_settled(self, chat: int) -> int:
-        bare, kind = utils.resolve_id(chat)
-        box = self.reader.channels.get(bare) if kind is types.PeerChannel else self.reader.account
-        return box.last_ids.get(chat, 0) if box else 0
 
     # --- while it runs -------------------------------------------------------------
 
@@ -200,21 +173,10 @@ class HostedSession:
         """
         if not self._client.is_connected():
             return
-        if self.reader.account.last_ids or self._is_silent():
+        if self.reader.account.last_ids or self._silence.is_over(self.reader.received):
             self.reader.sync_later(self.reader.account)
         for box in self.reader.channels.values():
             self.reader.sync_later(box)
-
-    def _is_silent(self) -> bool:
-        """Return whether no update has arrived for long; if so, the time begins again."""
-        now = self._env.clock.monotonic()
-        received = self.reader.received
-        if received != self._received:
-            self._received, self._silent_since = received, now
-        if now - self._silent_since < _SILENCE_SECONDS:
-            return False
-        self._silent_since = now
-        return True
 
     # --- what is to be committed ----------------------------------------------------
 
@@ -222,11 +184,13 @@ class HostedSession:
         """Return what is to be committed since the last call."""
         self.changed = False
         entities, self._stored.fresh = self._stored.fresh, {}
-        return Progress(cursor_fields(self.reader), self.forwarder.take_links(), entities)
+        links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
+        return Progress(cursor_fields(self.reader), links, entities, intents)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
         self.forwarder.put_back(progress.links)
+        self.forwarder.intents.put_back(progress.intents)
         self._stored.fresh = {**progress.entities, **self._stored.fresh}
         self.progressed()
 
@@ -237,6 +201,7 @@ class HostedSession:
     def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
         self._stored.fresh = dict(self._stored.hashes)
+        self.forwarder.intents.mark_all()
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
@@ -246,6 +211,10 @@ class HostedSession:
         if not self.changed:
             self.changed = True
             self._env.dirty(self)
+
+    async def store(self) -> None:
+        """Commit all that there is; waits until it is stored."""
+        await self._env.store(self)
 
     def forwarded(self) -> None:
         """One message has been sent."""

@@ -20,6 +20,7 @@ from afx.config import Settings
 from afx.errors import SecretError
 from afx.node.commit_loop import CommitLoop
 from afx.node.lease_watch import LeaseWatch
+from afx.node.preparation import StartError
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import (
@@ -35,7 +36,7 @@ from afx.node.residents import (
     Resident,
     Residents,
 )
-from afx.node.session import Environment, HostedSession, StartError
+from afx.node.session import Environment, HostedSession
 from afx.node.session_loader import Loaded, load
 from afx.node.start_gate import StartGate
 from afx.reasons import FailureReason
@@ -91,6 +92,8 @@ class SessionRunner:
         self._gate = StartGate(_STARTS_AT_ONCE, _GATE_SECONDS)
         self.tasks: set[asyncio.Task[Any]] = set()
         """The work under way."""
+        self.ended = 0
+        """How many sessions have ended, or failed to start."""
 
     def do(self, actions: Iterable[Action[HostedSession]]) -> None:
         """Carry out actions, in their order."""
@@ -197,6 +200,7 @@ class SessionRunner:
                 reason=failure.reason,
                 text=failure.text,
             )
+        self.ended += 1
         self.do(self._residents.ended(resident, failure))
 
     async def _stop(self, resident: Resident[HostedSession]) -> None:
@@ -206,6 +210,7 @@ class SessionRunner:
         self._ending(session.session_id)
         await self._disconnect(session)
         await self._commit_last(session)
+        self.ended += 1
         self.do(self._residents.ended(resident))
 
     async def _commit_last(self, session: HostedSession) -> None:

@@ -96,3 +96,24 @@ def export(
         return page_of(MetricsRow, found)
 
     return every(page)
+
+
+@operation("analytics:read")
+def series(
+    context: Context,
+    since: datetime,
+    *,
+    after: datetime | None = None,
+    limit: int = 1_000,
+    worker: str | None = None,
+    span: int | None = None,
+) -> Page[MetricsRow]:
+    """Return about ``limit`` rows of a time in its order; rows of one instant stay together.
+
+    ``span`` as for ``export``.
+    """
+    del context
+    if span is not None and span not in SPANS:
+        raise UsageError("A row covers 0, 60 or 3600 seconds; give one of these.")
+    found = analytics.series(since, worker=worker, span=span, after=after, limit=limit)
+    return page_of(MetricsRow, found)

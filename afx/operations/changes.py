@@ -20,12 +20,15 @@ def change(context: Context, action: str, target: str) -> Iterator[dict[str, Any
     """Write what the block writes, and an audit entry, in one transaction.
 
     The block fills in the entry's details: by convention ``before`` and ``after``
-    hold the old and the new content. Whatever it raises undoes everything.
+    hold the old and the new content. Whatever it raises undoes everything; so does what
+    the context ``expects`` and is not so.
     """
     # A dry run makes no key: its entry is undone with everything else.
     key = b"" if context.dry_run else context.servers.audit_keys()[0]
     details: dict[str, Any] = {}
     with transaction(keep=not context.dry_run):
+        if context.expects is not None:
+            context.expects()
         yield details
         if context.reason:
             details["reason"] = context.reason

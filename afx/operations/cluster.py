@@ -110,6 +110,12 @@ def status(context: Context) -> ClusterStatus:
 
 
 @operation("cluster:read", database=False)
+def recent_events(context: Context, limit: int = 100) -> tuple[Mapping[str, Any], ...]:
+    """Return the last events, the newest first."""
+    return tuple(events.recent(context.servers.redis(), limit))
+
+
+@operation("cluster:read", database=False)
 def activity(
     context: Context, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[ActivitySample]:

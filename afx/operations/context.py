@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -26,6 +26,8 @@ R = TypeVar("R")
 ANY = "*"
 SCOPES: dict[str, str] = {}
 """The scope that each operation needs, by ``module.function``."""
+OWNED: set[str] = set()
+"""The operations that actors limited to one owner may call."""
 _LONGEST_REASON = 500
 
 
@@ -68,6 +70,12 @@ class Servers(Protocol):
     def audit_keys(self, *, create: bool = True) -> list[bytes]:
         """Return the keys of the audit log, newest first."""
 
+    def drop_connection(self) -> None:
+        """Close this thread's connection to the database; the next operation opens one."""
+
+    def secret_keys(self) -> list[str]:
+        """Return the secret keys in force, newest first."""
+
     def translating(self) -> AbstractContextManager[None]:
         """Turn errors of Redis and the database inside the block into AfxErrors."""
 
@@ -82,6 +90,10 @@ class Context:
     """Do everything, then undo it: mistakes show, and nothing changes."""
     reason: str = ""
     """Why the actor makes a change; the audit log keeps it."""
+    exact: bool = False
+    """Only whole names and ids mean a thing: programs do not abbreviate."""
+    expects: Callable[[], None] | None = None
+    """Runs first in the transaction of a change; what it raises undoes the change."""
 
     def __post_init__(self) -> None:
         if len(self.reason) > _LONGEST_REASON or not self.reason.isprintable():
@@ -134,13 +146,15 @@ def operation(
     ) -> Callable[Concatenate[Context, P], R]:
         name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         SCOPES[name] = scope
+        if owned:
+            OWNED.add(name)
 
         @functools.wraps(function)
         def checked(context: Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
             context.require(scope, owned=owned)
             if database:
                 context.servers.open_database(create=writes and not context.dry_run)
-            with context.servers.translating():
+            with context.servers.translating(), _exactness(context):
                 result = function(context, *args, **kwargs)
             if isinstance(result, Iterator):
                 return cast("R", _translated(context.servers, result))
@@ -149,6 +163,14 @@ def operation(
         return checked
 
     return mark
+
+
+def _exactness(context: Context) -> AbstractContextManager[None]:
+    if not context.exact:
+        return nullcontext()
+    from models import names
+
+    return names.exactly()
 
 
 def _translated(servers: Servers, items: Iterator[Any]) -> Iterator[Any]:

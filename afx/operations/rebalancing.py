@@ -38,6 +38,10 @@ class RebalancePlan:
 @operation("rebalance:read")
 def plan(context: Context) -> RebalancePlan:
     """Return what the next round of rebalancing would move."""
+    return _plan(context)
+
+
+def _plan(context: Context) -> RebalancePlan:
     settings = context.settings
     nodes = Registry(context.servers.redis()).all()
     rest = timedelta(minutes=settings.preemption_rest_minutes)
@@ -56,7 +60,7 @@ def plan(context: Context) -> RebalancePlan:
 @operation("rebalance:write")
 def apply(context: Context) -> RebalancePlan:
     """Request the moves of the plan; a session that moves already is left out."""
-    planned = plan(context)
+    planned = _plan(context)
     if not planned.moves:
         return planned
     requested = []

@@ -16,6 +16,8 @@ from models.base import transaction
 from models.storage import controls, workers
 from models.storage.control_subjects import NodeSubject
 
+__all__ = ["WorkerView"]
+
 _CONTROLS_SHOWN = 20
 
 

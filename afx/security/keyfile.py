@@ -49,6 +49,11 @@ def audit_keys(keys: list[str]) -> list[bytes]:
     return [hmac.digest(it.encode(), b"afx audit 1", "sha256") for it in keys]
 
 
+def cookie_keys(keys: list[str]) -> list[bytes]:
+    """Return the keys that seal the cookies of signed-in browsers, newest first (HMAC-SHA256)."""
+    return [hmac.digest(it.encode(), b"afx cookie 1", "sha256") for it in keys]
+
+
 def _read_file(path: Path, *, create: bool) -> str:
     if create and not path.exists():
         try:

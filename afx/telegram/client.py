@@ -1,25 +1,23 @@
 """A Telethon client that writes only while its node's lease lasts.
 
-Telethon is changed by subclassing. The connection asks the guard before each write,
-and drops what is not delivered when it closes. Each request has a deadline. Updates
-come to us raw and at once: Telethon's message box would hand them out before what they
-cause is settled. Telethon never reconnects by itself here: the node decides that,
-since it knows its lease.
+Telethon is changed by subclassing. The connection is our own (``transport.py``): it asks
+whether the lease lasts before each write. Each request has a deadline. Updates come to us
+raw and at once: Telethon's message box would hand them out before what they cause is
+settled. Telethon never reconnects by itself here: the node decides that, since it knows
+its lease.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import os
-import socket
-import struct
+import random
 from collections.abc import Callable
 from typing import Any
 
 from telethon import TelegramClient
 from telethon.errors import RPCError
-from telethon.network import ConnectionTcpFull
 from telethon.tl.types import NewSessionCreated
 
 from afx.telegram.session import StoredSession
@@ -30,57 +28,21 @@ REQUEST_SECONDS = 30.0
 _quiet = logging.getLogger("afx.telethon")
 _quiet.setLevel(logging.CRITICAL)
 
+_PING_SECONDS = 60.0
+
+
+class _Loggers(dict[str, logging.Logger]):
+    """Telethon's loggers; it would make a class of its own for each client."""
+
+    def __missing__(self, key: str) -> logging.Logger:
+        return _quiet
+
+
+_loggers = _Loggers()
+
 
 class NoAnswerError(ConnectionError):
     """Telegram did not answer a request in time; the connection is of no use."""
-
-
-def guarded_connection(
-    guard: Callable[[], bool], allows: Callable[[str, int], bool], in_flight_seconds: float
-) -> type:
-    """Return a connection class that refuses to write when ``guard`` returns False.
-
-    It connects only to what ``allows`` says of host and port, also when a data centre
-    sends the client to another one. What it has written reaches Telegram within
-    ``in_flight_seconds``, or never.
-    """
-
-    class GuardedConnection(ConnectionTcpFull):  # type: ignore[misc]
-        """Checks the lease before each write to the socket."""
-
-        async def _connect(self, *args: Any, **kwargs: Any) -> None:
-            if not guard():
-                raise ConnectionError("the node's lease has run out")
-            if not allows(self._ip, self._port):
-                raise ConnectionError(f"{self._ip}:{self._port} is not a server of Telegram")
-            await super()._connect(*args, **kwargs)
-            _limit_delivery(self._writer, in_flight_seconds)
-
-        async def disconnect(self) -> None:
-            # Telethon's own buffer must not be written out after the session has been
-            # reported as stopped.
-            if self._writer:
-                self._writer.transport.abort()
-            await super().disconnect()
-
-        def _send(self, data: bytes) -> None:
-            if not guard():
-                raise ConnectionError("the node's lease has run out")
-            super()._send(data)
-
-    return GuardedConnection
-
-
-def _limit_delivery(writer: asyncio.StreamWriter, seconds: float) -> None:
-    """Let the kernel drop a socket's unsent data when it closes or gets no answer.
-
-    By default the kernel goes on sending for minutes, also for a dead process, and
-    Telegram would receive data of a session's old connection after its new one.
-    Source: socket(7), SO_LINGER; RFC 5482 and tcp(7), TCP_USER_TIMEOUT.
-    """
-    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as copy:
-        copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 class _DirectUpdates:
@@ -124,6 +86,8 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             catch_up=True,
             base_logger=_quiet,
         )
+        self._log = self._sender._loggers = _loggers  # noqa: SLF001
+        self._ping_timer: asyncio.TimerHandle | None = None
         # Telethon notes the new salt and nothing else, though pushes may be lost.
         handlers = self._sender._handlers  # noqa: SLF001
         note_salt = handlers[NewSessionCreated.CONSTRUCTOR_ID]
@@ -162,6 +126,32 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         except asyncio.CancelledError:
             self._raise_if_cancelled()
             raise ConnectionError("the connection ended") from None
+        # Their tasks end at once; see below.
+        self._updates_handle = self._keepalive_handle = None
+        # Telethon would take the pong of an earlier connection for one that is missing.
+        self._sender._ping = None  # noqa: SLF001
+        self._ping_later()
+
+    def _ping_later(self) -> None:
+        """Ping in a minute; a connection whose last ping has no answer ends then.
+
+        A timer, since Telethon's own task costs each session 2 KiB.
+        """
+        self._stop_pings()
+        loop = asyncio.get_running_loop()
+        self._ping_timer = loop.call_later(_PING_SECONDS, self._ping_telegram)
+
+    def _ping_telegram(self) -> None:
+        self._ping_timer = None
+        if self.is_connected():
+            with contextlib.suppress(ConnectionError):
+                self._sender._keepalive_ping(random.getrandbits(63))  # noqa: SLF001
+            self._ping_later()
+
+    def _stop_pings(self) -> None:
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+            self._ping_timer = None
 
     async def run_in_order(self, requests: list[Any]) -> list[Any]:
         """Send requests at once, each to run after the one before it.
@@ -201,6 +191,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         Telethon would send them over the next connection, long after their callers
         have given up on them.
         """
+        self._stop_pings()
         await super().disconnect()
         self._sender._send_queue._deque.clear()  # noqa: SLF001
 
@@ -213,3 +204,6 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
 
     async def _update_loop(self) -> None:
         """Do nothing: updates are handed on directly."""
+
+    async def _keepalive_loop(self) -> None:
+        """Do nothing: a timer pings."""

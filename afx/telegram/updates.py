@@ -1,135 +1,99 @@
-"""From Telegram's updates to the messages of a session's source chats.
+"""From what Telegram pushes to the messages of a session's source chats.
 
-Takes raw updates in pts order, box by box; fetches differences for gaps, after a
-reconnect, and from the stored cursor on start; and reads the history where Telegram
-says that a cursor is too old. Nothing is handed on twice in order, nothing is skipped
-in silence.
+Takes raw updates in pts order, box by box (core.telegram.org/api/updates). What a gap hides,
+and what was missed, comes with differences (``difference_reader.py``). Nothing is handed on
+twice in order, nothing is skipped in silence.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from datetime import UTC, datetime
-from enum import Enum
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 import structlog
-from telethon import errors
+from telethon import utils
 from telethon.tl import types
 
 from afx.forwarding.pipeline import Incoming
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box
 from afx.telegram.client import AccountClient
-from afx.telegram.differences import (
-    ID_RANGE,
-    Part,
-    account_difference,
-    channel_difference,
-    channel_messages,
-    marked_channel,
-    messages_after,
-)
-from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.difference_reader import MOST_OPEN, DifferenceReader
 from afx.telegram.messages import incoming, incoming_short
 from afx.telegram.peers import Peers
+from afx.telegram.reading import Owner, Sink
 
-_MOST_OPEN = 2000
-"""Updates of a session in flight; beyond that a box reads on only up to its share."""
-_SHARE = 100
-_ROOM_SECONDS, _ROOM_MAX = 0.05, 1.0
-_BACKOFF_SECONDS, _BACKOFF_MAX = 0.5, 60.0
-_EPOCH = datetime.fromtimestamp(0, UTC)
+_GAP_SECONDS = 0.5
+"""How long a missing update may come later than the next ones (api/updates)."""
 
 log = structlog.get_logger()
-
-
-class _Outcome(Enum):
-    """What became of one try to bring a box up to date."""
-
-    DONE = "done"
-    FAILED = "failed"
-    LOST = "lost"
-    """The connection or the login is lost: all boxes catch up after a reconnect."""
-
-
-class Sink(Protocol):
-    """Takes what the reader reads."""
-
-    def take(self, box: Box, pts: int, message: Incoming | None, own: bool) -> Any:
-        """Take the next update of a box; ``pts`` is 0 inside a slice."""
-
-    def note_own(self, message: Incoming) -> None:
-        """Learn of a message that this session has just sent itself."""
-
-    def announce(self, random_id: int, message_id: int) -> None:
-        """Learn which message a send has made whose answer may have been lost."""
-
-    def make_room(self) -> None:
-        """Settle what is open: the reader waits for it."""
-
-
-class Owner(Protocol):
-    """The session that a reader belongs to."""
-
-    def trouble(self, reason: TroubleReason, text: str) -> None:
-        """Report what hinders the session."""
-
-    def lost(self, error: BaseException) -> None:
-        """Act on a connection or a login that is lost."""
 
 
 class UpdateReader:
     """The update boxes of one session."""
 
-    __slots__ = (
-        "_client",
-        "_date",
-        "_owner",
-        "_peers",
-        "_qts",
-        "_settled",
-        "_sink",
-        "_stopped",
-        "_tasks",
-        "account",
-        "channels",
-        "received",
-    )
+    __slots__ = ("_differences", "_gaps", "_owner", "_sink", "account", "channels", "received")
 
     def __init__(self, client: AccountClient, peers: Peers, sink: Sink, owner: Owner) -> None:
-        self._client = client
-        self._peers = peers
         self._sink = sink
         self._owner = owner
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopped = False
-        self._qts = 0
-        self._date = _EPOCH
-        self._settled = (0, 0)
         self.received = 0
         """How many packets of updates have arrived."""
         # Until they have a position and are up to date, boxes only collect.
         self.account = Box(0, 0, 0, syncing=True)
         self.channels: dict[int, Box] = {}
+        self._gaps: dict[int, asyncio.TimerHandle] = {}
+        """channel → when a difference is fetched unless the missing update comes."""
+        self._differences = DifferenceReader(
+            client,
+            peers,
+            sink,
+            owner,
+            account=self.account,
+            channels=self.channels,
+            offer_again=self._offer_waiting,
+        )
 
     def boxes(self) -> Iterable[Box]:
         """Return the account's box and those of its source channels."""
         return (self.account, *self.channels.values())
 
+    def last_settled(self, chat: int) -> int:
+        """Return the newest settled message id of a chat, 0 for none; ``chat`` is marked."""
+        bare, kind = utils.resolve_id(chat)
+        box = self.channels.get(bare) if kind is types.PeerChannel else self.account
+        return box.last_ids.get(chat, 0) if box else 0
+
     def set_account(self, pts: int, qts: int, date: int) -> None:
         """Begin the account's box there; ``date`` is in Unix seconds, and not 0."""
         self.account.pts = self.account.cursor = pts
-        self._qts, self._date = qts, datetime.fromtimestamp(date, UTC)
-        self._settled = (qts, date)
+        self._differences.set_state(qts, date)
 
     def settled_state(self) -> tuple[int, int]:
         """Return the (qts, Unix date) that belong to the account's cursor, or older ones."""
-        box = self.account
-        if not (box.tickets or box.waiting or box.syncing):
-            self._settled = (self._qts, int(self._date.timestamp()))
-        return self._settled
+        return self._differences.settled_state()
+
+    # --- differences --------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no difference is being fetched, and no missing update is awaited."""
+        return self._differences.is_idle and not self._gaps
+
+    def sync_later(self, box: Box) -> None:
+        """Fetch a box's difference in the background, unless that is under way."""
+        self._differences.sync_later(box)
+
+    def start_catch_up(self) -> None:
+        """Fetch all that was missed, in the background; live updates wait meanwhile."""
+        self._forget_gaps()
+        self._differences.start_catch_up()
+
+    async def stop(self) -> None:
+        """End all fetching; none begins before ``start_catch_up``."""
+        self._forget_gaps()
+        await self._differences.stop()
 
     # --- live updates -----------------------------------------------------------
 
@@ -174,8 +138,7 @@ class UpdateReader:
             return
         else:
             return
-        if update.date and update.date > self._date:
-            self._date = update.date
+        self._differences.note_date(update.date)
 
     def _on_update(self, update: Any, own: bool) -> None:
         if isinstance(update, types.UpdateNewChannelMessage):
@@ -205,130 +168,52 @@ class UpdateReader:
             if box:
                 self._offer(box, pts, update.pts_count, None, own)
 
+    # --- the order of a box ---------------------------------------------------------
+
     def _offer(self, box: Box, pts: int, count: int, message: Incoming | None, own: bool) -> None:
+        """Hand an update on if it is the next one; let it wait after a gap."""
         if box.syncing:
             box.put_aside(pts, count, message, own)
             return
         verdict = box.check(pts, count)
-        if verdict == "next" and len(box.tickets) < _MOST_OPEN:
+        is_full = len(box.tickets) >= MOST_OPEN
+        if verdict == "next" and not is_full:
             self._sink.take(box, pts, message, own)
+            if box.waiting:
+                self._offer_after_gap(box)
         elif verdict != "old":
-            # After a gap, or while too much is open, a difference brings it.
             box.put_aside(pts, count, message, own)
+            if is_full:
+                self.sync_later(box)
+            else:
+                self._await_missing(box)
+
+    def _await_missing(self, box: Box) -> None:
+        """Fetch a difference, unless the missing update comes soon."""
+        if box.channel not in self._gaps:
+            loop = asyncio.get_running_loop()
+            self._gaps[box.channel] = loop.call_later(_GAP_SECONDS, self._end_gap, box)
+
+    def _end_gap(self, box: Box) -> None:
+        self._gaps.pop(box.channel, None)
+        if box.waiting:
             self.sync_later(box)
 
-    # --- differences --------------------------------------------------------------
+    def _forget_gaps(self) -> None:
+        for timer in self._gaps.values():
+            timer.cancel()
+        self._gaps.clear()
 
-    def sync_later(self, box: Box) -> None:
-        """Fetch a box's difference in the background, unless that is under way.
+    def _offer_after_gap(self, box: Box) -> None:
+        """Offer what waited for a missing update that has come."""
+        waiting, box.waiting = sorted(box.waiting, key=lambda it: it[0]), []
+        for each in waiting:
+            self._offer(box, *each)
+        if not box.waiting and (timer := self._gaps.pop(box.channel, None)):
+            timer.cancel()
 
-        After failures it waits first: longer with each of them.
-        """
-        if box.syncing or self._stopped:
-            return
-        box.syncing = True
-        self._spawn(self._sync_in_background(box))
-
-    def start_catch_up(self) -> None:
-        """Fetch all that was missed, in the background; live updates wait meanwhile."""
-        self._stopped = False
-        for box in self.boxes():
-            box.syncing = True
-        self._spawn(self._catch_up())
-
-    async def _catch_up(self) -> None:
-        """Bring all boxes up to date, the account first.
-
-        The account's difference also announces the sends whose answers were lost,
-        which the channels' replays need. An account's difference that is refused does
-        not keep the channels from being read.
-        """
-        outcome = await self._try_sync(self.account)
-        if outcome is _Outcome.LOST:
-            return
-        self._sink.make_room()
-        for box in self.channels.values():
-            self._spawn(self._sync_in_background(box))
-        if outcome is _Outcome.FAILED:
-            await self._sync_in_background(self.account)
-
-    async def stop(self) -> None:
-        """End all fetching; none begins before ``start_catch_up``."""
-        self._stopped = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _sync_in_background(self, box: Box) -> None:
-        while True:
-            if box.failures:
-                await asyncio.sleep(_backoff(box.failures))
-            if await self._try_sync(box) is not _Outcome.FAILED:
-                return
-
-    async def _try_sync(self, box: Box) -> _Outcome:
-        """Bring a box up to date once; what hinders it is reported."""
-        try:
-            await self._sync(box)
-            return _Outcome.DONE
-        except (OSError, EOFError) as error:
-            self._owner.lost(error)
-            return _Outcome.LOST
-        except errors.RPCError as error:
-            if is_lost_login(error):
-                self._owner.lost(error)
-                return _Outcome.LOST
-            self._owner.trouble(TroubleReason.DIFFERENCE_REFUSED, error_name(error))
-        except Exception as error:
-            log.error("difference_failed", channel=box.channel, error=repr(error))
-            self._owner.trouble(
-                TroubleReason.INTERNAL_ERROR, f"a difference failed: {type(error).__name__}"
-            )
-        box.failures += 1
-        box.syncing = True
-        return _Outcome.FAILED
-
-    async def _sync(self, box: Box) -> None:
-        """Bring a box up to date, then take what arrived meanwhile."""
-        tries = idle = 0
-        try:
-            while True:
-                await self._room(box)
-                before = box.pts
-                try:
-                    part = await self._fetch(box)
-                except (errors.FloodError, errors.ServerError, errors.TimedOutError) as error:
-                    tries += 1
-                    seconds = getattr(error, "seconds", None)
-                    if seconds is None and tries == 3:
-                        self._owner.trouble(TroubleReason.DIFFERENCE_REFUSED, error_name(error))
-                    await asyncio.sleep(max(1.0, float(seconds or _backoff(tries))))
-                    continue
-                except (errors.ChannelPrivateError, errors.ChannelInvalidError):
-                    self._owner.trouble(
-                        TroubleReason.SOURCE_UNREADABLE,
-                        f"source channel {box.channel} cannot be read",
-                    )
-                    break
-                tries = 0
-                await self._apply(box, part)
-                if part.final and not box.overflowed:
-                    break
-                box.overflowed = False
-                # A part that is not the last one and leads nowhere would be asked for
-                # without an end.
-                idle = 0 if box.pts > before else idle + 1
-                if idle:
-                    await asyncio.sleep(_backoff(idle))
-        finally:
-            box.syncing = False
+    def _offer_waiting(self, box: Box) -> None:
+        """Offer what arrived while a difference was fetched."""
         waiting, box.waiting = sorted(box.waiting, key=lambda it: it[0]), []
         # An update that still leaves a gap waits for the next try, which is later.
         last = box.pts
@@ -339,85 +224,5 @@ class UpdateReader:
             last = max(last, pts)
         else:
             box.failures = 0
-        for pts, count, message, own in waiting:
-            self._offer(box, pts, count, message, own)
-
-    async def _fetch(self, box: Box) -> Part:
-        if not box.channel:
-            return await account_difference(self._client, box.pts, self._qts, self._date)
-        channel = self._peers.input_peer(marked_channel(box.channel))
-        return await channel_difference(self._client, channel, box.pts)
-
-    async def _apply(self, box: Box, part: Part) -> None:
-        for random_id, message_id in part.announced:
-            self._sink.announce(random_id, message_id)
-        if part.is_too_long:
-            if box.channel:
-                await self._read_range(box, part.top)
-            else:
-                for chat in list(box.last_ids):
-                    await self._read_history(box, chat)
-        for message in part.messages:
-            self._sink.take(box, 0, incoming(message), False)
-        if part.pts:
-            self._sink.take(box, part.pts, None, False)
-        if not box.channel:
-            self._qts = part.qts
-            if part.date and part.date > self._date:
-                self._date = part.date
-        for channel in part.behind:
-            if behind := self.channels.get(channel):
-                self.sync_later(behind)
-
-    async def _read_range(self, box: Box, top: int) -> None:
-        """Read a channel from its last settled message to ``top``: its updates are gone."""
-        chat = marked_channel(box.channel)
-        newest = _newest(box, chat)
-        peer = self._peers.input_peer(chat)
-        while newest < top:
-            await self._room(box)
-            last = min(newest + ID_RANGE, top)
-            for message in await channel_messages(self._client, peer, newest + 1, last):
-                self._sink.take(box, 0, incoming(message), False)
-            newest = last
-
-    async def _read_history(self, box: Box, chat: int) -> None:
-        """Read another chat from its last settled message on: its updates are gone."""
-        newest = _newest(box, chat)
-        peer = self._peers.input_peer(chat)
-        while True:
-            await self._room(box)
-            found = await messages_after(self._client, peer, newest)
-            if not found:
-                return
-            for message in found:
-                self._sink.take(box, 0, incoming(message), False)
-            newest = found[-1].id
-
-    async def _room(self, box: Box) -> None:
-        """Wait while too much is open, so that a long absence fits in memory.
-
-        A box whose destinations have to wait does not keep the others from being read.
-        """
-        pause = _ROOM_SECONDS
-        while len(box.tickets) > _SHARE and self._count_open() > _MOST_OPEN:
-            if not self._client.is_connected():
-                raise ConnectionError("the connection ended")
-            self._sink.make_room()
-            await asyncio.sleep(pause)
-            pause = min(_ROOM_MAX, pause * 1.5)
-
-    def _count_open(self) -> int:
-        return sum(len(it.tickets) for it in self.boxes())
-
-
-def _newest(box: Box, chat: int) -> int:
-    """Return a chat's newest message id that was taken."""
-    return max(
-        (it.message for it in box.tickets if it.chat == chat), default=box.last_ids.get(chat, 0)
-    )
-
-
-def _backoff(failures: int) -> float:
-    """Return how many seconds to wait after so many failures in a row."""
-    return min(_BACKOFF_MAX, _BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16))
+        for each in waiting:
+            self._offer(box, *each)

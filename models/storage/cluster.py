@@ -30,6 +30,13 @@ def begin_generation(term: int, above: int = 0) -> int:
         return generation
 
 
+def note_generation(generation: int) -> None:
+    """Let the next generation begin above this one, which the database did not know."""
+    ClusterState.update(generation=generation).where(
+        (ClusterState.id == 1) & (ClusterState.generation < generation)
+    ).execute()
+
+
 def generation() -> int:
     """Return the generation of epochs that the last leader began; 0 for none."""
     state = ClusterState.get_or_none(ClusterState.id == 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from peewee import JOIN, fn
 
-from afx.errors import UsageError, printable
+from afx.errors import ConflictError, NotFoundError, UsageError, printable
 from models import paging
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
@@ -50,7 +50,7 @@ def request(
     with transaction():
         same = WorkerControl.get_or_none(_matches(kind, columns))
         if same is not None:
-            raise UsageError(
+            raise ConflictError(
                 f"That is under way already (control {same.id}, {same.state}); "
                 f"see 'afx control show {same.id}'."
             )
@@ -73,7 +73,7 @@ def get(control_id: int) -> dict[str, Any]:
         _described().where(WorkerControl.id == control_id).dicts().get_or_none()
     )
     if found is None:
-        raise UsageError(f"There is no control {control_id}; 'afx control list' shows them.")
+        raise NotFoundError(f"There is no control {control_id}; 'afx control list' shows them.")
     return found
 
 
@@ -104,7 +104,7 @@ def force(control_id: int, note: str) -> None:
             .execute()
         )
         if not changed:
-            raise UsageError(f"Control {control_id} is finished; nothing was changed.")
+            raise ConflictError(f"Control {control_id} is finished; nothing was changed.")
 
 
 def mark_sent(control_id: int, *, note: str = "", incarnation: str = "", target: str = "") -> None:

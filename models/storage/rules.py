@@ -9,7 +9,7 @@ from typing import Any
 
 import peewee
 
-from afx.errors import UsageError, printable
+from afx.errors import ConflictError, NotFoundError, UsageError, printable
 from models import names, paging
 from models.base import insert_many, micros, transaction, utc_now
 from models.paging import Page
@@ -83,7 +83,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
                 ],
             )
     except peewee.IntegrityError as error:
-        raise UsageError(
+        raise ConflictError(
             "The session has a rule of that name already; nothing was added."
         ) from error
 
@@ -104,7 +104,7 @@ def find(text: str, *, owner: str = "") -> Rule:
             (Rule.session == sessions.find(session, owner=owner)) & (Rule.name == name)
         )
     if rule is None:
-        raise UsageError(
+        raise NotFoundError(
             f"There is no rule '{printable(text)}'; give an id or SESSION/NAME, "
             "as 'afx rule list' shows them."
         )

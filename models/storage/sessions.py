@@ -9,7 +9,7 @@ from typing import Any
 import peewee
 from peewee import JOIN, Case, fn
 
-from afx.errors import UsageError, printable
+from afx.errors import ConflictError, UsageError, printable
 from models import names, paging
 from models.base import execute, execute_many, insert_many, micros, transaction, utc_now
 from models.paging import Page
@@ -111,7 +111,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
             )
             return ids
     except peewee.IntegrityError as error:
-        raise UsageError(
+        raise ConflictError(
             "A session of one of these names or logins exists; nothing was added."
         ) from error
 
@@ -221,7 +221,7 @@ def set_desired_state(session: Session, state: str) -> None:
             .execute()
         )
         if not changed:
-            raise UsageError(f"Session '{session.name}' is being removed; nothing was changed.")
+            raise ConflictError(f"Session '{session.name}' is being removed; nothing was changed.")
 
 
 def remove_unused(session: Session) -> bool:
@@ -287,9 +287,9 @@ def _owned_by(owner: str) -> Any:
 def _refuse_taken(new: NewSession) -> None:
     by_name, by_print = taken([(new.name, new.fingerprint)])
     if new.name in by_name:
-        raise UsageError(f"There is a session '{new.name}' already; choose another name.")
+        raise ConflictError(f"There is a session '{new.name}' already; choose another name.")
     if new.fingerprint and new.fingerprint in by_print:
-        raise UsageError(
+        raise ConflictError(
             f"Session '{by_print[new.fingerprint]}' has this very login already; "
             "one login must not run twice."
         )

@@ -3,79 +3,126 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import peewee
+from peewee import JOIN
 
-from afx.errors import UsageError
+from afx.errors import ConflictError
 from models import names, paging
+from models.accounts import ApiSignOut, ApiToken, User
 from models.base import execute_many, micros, transaction, utc_now
 from models.paging import Page
-from models.tables import ApiToken
 
 
-def create(
-    name: str, digest: str, scopes: Sequence[str], expires_at: datetime | None = None
-) -> ApiToken:
-    """Store a token's digest (SHA-256, hexadecimal).
+@dataclass(slots=True, frozen=True)
+class NewToken:
+    """A token to be stored."""
 
-    Raises UsageError when the name or the token exists already.
+    name: str
+    accessor: str
+    digest: str
+    """SHA-256 of the token, hexadecimal."""
+    scopes: Sequence[str]
+    owner: User | None
+    expires_at: datetime
+
+
+def create(new: NewToken) -> int:
+    """Store a token's digest; returns its id.
+
+    Raises ConflictError when the name or the token exists already.
     """
-    names.check_name("token", name)
+    names.check_name("token", new.name)
     try:
         with transaction():
-            token: ApiToken = ApiToken.create(
-                name=name, digest=digest, scopes=list(scopes), expires_at=expires_at
+            token = ApiToken.create(
+                name=new.name,
+                accessor=new.accessor,
+                digest=new.digest,
+                scopes=list(new.scopes),
+                owner=new.owner,
+                expires_at=new.expires_at,
             )
-            return token
+            return int(token.id)
     except peewee.IntegrityError as error:
-        raise UsageError(f"There is a token '{name}' already; choose another name.") from error
+        raise ConflictError(
+            f"There is a token '{new.name}' already; choose another name."
+        ) from error
 
 
-def by_digest(digest: str) -> dict[str, Any] | None:
-    """Return the token of a digest if it is valid now, else None."""
-    now = utc_now()
-    found: dict[str, Any] | None = (
-        ApiToken.select()
-        .where(
-            ApiToken.digest == digest,
-            ApiToken.revoked_at.is_null(),
-            ApiToken.expires_at.is_null() | (ApiToken.expires_at > now),
+def valid() -> list[dict[str, Any]]:
+    """Return all tokens that are neither revoked nor expired, with their digests."""
+    query = (
+        ApiToken.select(
+            ApiToken.id,
+            ApiToken.name,
+            ApiToken.accessor,
+            ApiToken.digest,
+            ApiToken.scopes,
+            User.name.alias("owner"),
+            ApiToken.expires_at,
         )
-        .dicts()
-        .get_or_none()
+        .join(User, JOIN.LEFT_OUTER)
+        .where(ApiToken.revoked_at.is_null(), ApiToken.expires_at > utc_now())
     )
+    return list(query.dicts())
+
+
+def note_used(uses: Sequence[tuple[int, datetime]]) -> None:
+    """Set when tokens, by id, were last used; an older time changes nothing."""
+    with transaction():
+        execute_many(
+            "UPDATE api_tokens SET last_used_at = ? WHERE id = ?"
+            " AND (last_used_at IS NULL OR last_used_at < ?)",
+            [(micros(at), it, micros(at)) for it, at in uses],
+        )
+
+
+def find(text: str) -> dict[str, Any]:
+    """Return one token without its digest, by name or id; raises NotFoundError."""
+    token = names.find(ApiToken, "token", text)
+    found: dict[str, Any] = _described().where(ApiToken.id == token.id).dicts().get()
     return found
 
 
-def note_used(ids: Sequence[int]) -> None:
-    """Set the time of last use of tokens to now."""
-    now = micros(utc_now())
-    with transaction():
-        execute_many(
-            "UPDATE api_tokens SET last_used_at = ? WHERE id = ?", [(now, it) for it in ids]
-        )
-
-
-def revoke(name: str) -> None:
-    """Revoke a token; raises UsageError when there is none."""
-    token = names.find(ApiToken, "token", name)
+def revoke(token_id: int) -> None:
+    """Revoke a token; one that is revoked stays so."""
     with transaction():
         ApiToken.update(revoked_at=utc_now()).where(
-            (ApiToken.id == token.id) & ApiToken.revoked_at.is_null()
+            (ApiToken.id == token_id) & ApiToken.revoked_at.is_null()
         ).execute()
 
 
 def listing(*, after: str | None = None, limit: int = 100) -> Page:
     """Return tokens without their digests, by name."""
-    query = ApiToken.select(
+    return paging.fetch(_described(), ApiToken.name, after=after, limit=limit)
+
+
+def sign_out(nonce: str, expires_at: datetime) -> None:
+    """Remember that a browser's sign-in was ended; forgets those that have expired."""
+    with transaction():
+        ApiSignOut.delete().where(ApiSignOut.expires_at < utc_now()).execute()
+        ApiSignOut.insert(nonce=nonce, expires_at=expires_at).on_conflict_ignore().execute()
+
+
+def signed_out() -> frozenset[str]:
+    """Return the nonces of sign-ins that were ended and have not expired."""
+    query = ApiSignOut.select(ApiSignOut.nonce).where(ApiSignOut.expires_at >= utc_now())
+    return frozenset(nonce for (nonce,) in query.tuples())
+
+
+def _described() -> Any:
+    return ApiToken.select(
         ApiToken.id,
         ApiToken.name,
+        ApiToken.accessor,
         ApiToken.scopes,
+        User.name.alias("owner"),
         ApiToken.created_at,
         ApiToken.expires_at,
         ApiToken.last_used_at,
         ApiToken.revoked_at,
-    )
-    return paging.fetch(query, ApiToken.name, after=after, limit=limit)
+    ).join(User, JOIN.LEFT_OUTER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import peewee
 from peewee import fn
 
-from afx.errors import UsageError, printable
+from afx.errors import ConflictError, UsageError, printable
 from models import names, paging
 from models.base import transaction
 from models.paging import Page
@@ -21,7 +21,7 @@ def create(name: str, tier: str = "free") -> User:
             user: User = User.create(name=name, tier=tier)
             return user
     except peewee.IntegrityError as error:
-        raise UsageError(f"There is a user '{name}' already; choose another name.") from error
+        raise ConflictError(f"There is a user '{name}' already; choose another name.") from error
 
 
 def find(text: str, *, owner: str = "") -> User:
@@ -49,7 +49,7 @@ def remove(user: User) -> None:
         with transaction():
             user.delete_instance()
     except peewee.IntegrityError as error:
-        raise UsageError(f"User '{user.name}' owns sessions; remove them first.") from error
+        raise ConflictError(f"User '{user.name}' owns sessions; remove them first.") from error
 
 
 def listing(*, after: str | None = None, limit: int = 100, tier: str | None = None) -> Page:

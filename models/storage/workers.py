@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from afx.errors import UsageError, printable
+from afx.errors import NotFoundError, printable
 from models import names, paging
 from models.base import execute_many, micros, transaction, utc_now
 from models.paging import Page
@@ -66,7 +66,7 @@ def remove(name: str) -> None:
     """Remove a node; raises UsageError when none of that name was ever seen."""
     with transaction():
         if not Worker.delete().where(Worker.name == name).execute():
-            raise UsageError(f"There is no worker '{printable(name)}'; nothing was removed.")
+            raise NotFoundError(f"There is no worker '{printable(name)}'; nothing was removed.")
 
 
 def listing(*, after: str | None = None, limit: int = 1000) -> Page:

@@ -32,8 +32,8 @@ class Target:
 
 
 def broken_target(name: str, *verdicts: Verdict) -> Target:
-    """Return the target that nothing was lost, doubled, out of order or revoked."""
-    broken = sum(it.lost + it.duplicated + it.out_of_order + it.revoked for it in verdicts)
+    """Return the target that nothing was lost, doubled, out of order, altered or revoked."""
+    broken = sum(it.damage for it in verdicts)
     return Target(name, broken, 0, "at most")
 
 

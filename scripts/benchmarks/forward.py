@@ -1,4 +1,9 @@
-"""An afx node against a bare Telethon script: messages a second, and latency."""
+"""An afx node against a bare Telethon script: messages a second, latency, and CPU time.
+
+Many messages share a packet in a burst. The last rounds therefore spread the same rate over
+many sessions, so that each packet has one message. The sandbox bounds the throughput of
+both, so that their CPU time says more.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from common import Target, report
 
 from afx.lab.accounts import LabSession
@@ -27,28 +34,24 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=1, help="source and destination pairs")
     parser.add_argument("--rate", type=float, default=200, help="posts a second for latency")
     parser.add_argument("--seconds", type=float, default=10, help="length of a latency round")
+    parser.add_argument("--spread", type=int, default=500, help="sessions of a spread round")
+    parser.add_argument("--spread-rate", type=float, default=1000, help="its posts a second")
 
 
 def run(flags: argparse.Namespace) -> None:
     """Let both forward the same streams on one sandbox, taking turns."""
     rows: list[dict[str, Any]] = []
+    variables = {"AFX_STARTS_PER_SECOND": "500", "AFX_START_BURST": "500"}
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
-        with LabCluster(temporary_settings(Path(home))) as lab:
+        with LabCluster(temporary_settings(Path(home)), variables=variables) as lab:
             ours = lab.add_sessions(flags.pairs)
             lab.processes.start_coordinator()
             lab.processes.start_nodes(1)
             lab.wait_running()
-            theirs = _peer_sessions(lab, flags.pairs)
-            for number in range(flags.rounds):
-                rows.append(_round(lab, "afx node", ours, flags, number))
-                peer = _start_peer(theirs)
-                try:
-                    rows.append(
-                        _round(lab, "bare Telethon", [it for it, _ in theirs], flags, number)
-                    )
-                finally:
-                    peer.terminate()
-                    peer.wait()
+            rows += _take_turns(lab, ours, flags.pairs, flags.rounds, _burst(lab, flags))
+            spread = lab.add_sessions(flags.spread)
+            lab.wait_running()
+            rows += _take_turns(lab, spread, flags.spread, 1, _spread(lab, flags))
     targets = [
         Target(
             "messages/s, ratio to bare Telethon",
@@ -57,44 +60,109 @@ def run(flags: argparse.Namespace) -> None:
             "at least",
         ),
         Target("p50 latency, ratio to bare Telethon", _ratio(rows, "p50_ms"), 1.3, "at most"),
+        Target(
+            "CPU time of a message in a burst, ratio to bare Telethon",
+            _ratio(rows, "burst_cpu_ms_per_1000"),
+            0.35,
+            "at most",
+        ),
     ]
     report(NAME, rows, targets, as_json=flags.json)
 
 
+_Play = Callable[[str, list[LabSession], Sequence[psutil.Process]], dict[str, Any]]
+
+
+def _take_turns(
+    lab: LabCluster, ours: list[LabSession], count: int, rounds: int, play: _Play
+) -> list[dict[str, Any]]:
+    """Play rounds with afx and with as many sessions of bare Telethon."""
+    rows: list[dict[str, Any]] = []
+    theirs = _peer_sessions(lab, count)
+    for _ in range(rounds):
+        rows.append(play("afx node", ours, lab.process_tree("w1")))
+        peer = _start_peer(theirs)
+        try:
+            sessions = [it for it, _ in theirs]
+            rows.append(play("bare Telethon", sessions, [psutil.Process(peer.pid)]))
+        finally:
+            peer.terminate()
+            peer.wait()
+    return rows
+
+
 def _ratio(rows: list[dict[str, Any]], figure: str) -> float:
     """Return the median over the rounds of afx's figure by its peer's beside it."""
-    ours = [row[figure] for row in rows if row["client"] == "afx node"]
-    theirs = [row[figure] for row in rows if row["client"] != "afx node"]
+    having = [row for row in rows if figure in row]
+    ours = [row[figure] for row in having if row["client"] == "afx node"]
+    theirs = [row[figure] for row in having if row["client"] != "afx node"]
     return round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 3)
 
 
-def _round(
-    lab: LabCluster, client: str, chosen: list[LabSession], flags: argparse.Namespace, number: int
-) -> dict[str, Any]:
-    lab.sandbox.call("forget_routes")
-    lab.expect_copies(chosen)
-    begun = time.monotonic()
-    lab.post(flags.messages, 1_000_000, chosen)
-    while lab.judge().lost or not lab.all_posted():
-        if time.monotonic() - begun > 120:
-            break
-        time.sleep(0.02)
-    spent = lab.sandbox.call("span")
-    full = lab.judge()
-    lab.sandbox.call("forget_routes")
-    lab.expect_copies(chosen)
-    lab.post(int(flags.rate * flags.seconds), flags.rate, chosen)
-    paced = lab.wait_delivered(flags.seconds + 30)
-    return {
-        "client": client,
-        "round": number + 1,
-        "messages_per_s": round(full.delivered / spent),
-        "p50_ms": paced.latency_ms.p50,
-        "p99_ms": paced.latency_ms.p99,
-        "lost": full.lost + paced.lost,
-        "duplicated": full.duplicated + paced.duplicated,
-        "out_of_order": full.out_of_order + paced.out_of_order,
-    }
+def _burst(lab: LabCluster, flags: argparse.Namespace) -> _Play:
+    """Return a round: all posts at once, then some at a steady rate."""
+
+    def play(
+        client: str, chosen: list[LabSession], processes: Sequence[psutil.Process]
+    ) -> dict[str, Any]:
+        lab.sandbox.call("forget_routes")
+        lab.expect_copies(chosen)
+        before, begun = _cpu_seconds(processes), time.monotonic()
+        lab.post(flags.messages, 1_000_000, chosen)
+        while lab.judge().lost or not lab.all_posted():
+            if time.monotonic() - begun > 120:
+                break
+            time.sleep(0.02)
+        spent = lab.sandbox.call("span")
+        cpu = _cpu_seconds(processes) - before
+        full = lab.judge()
+        lab.sandbox.call("forget_routes")
+        lab.expect_copies(chosen)
+        lab.post(int(flags.rate * flags.seconds), flags.rate, chosen)
+        paced = lab.wait_delivered(flags.seconds + 30)
+        return {
+            "client": client,
+            "round": "burst",
+            "messages_per_s": round(full.delivered / spent),
+            "burst_cpu_ms_per_1000": round(cpu * 1e6 / max(1, full.delivered)),
+            "p50_ms": paced.latency_ms.p50,
+            "p99_ms": paced.latency_ms.p99,
+            "lost": full.lost + paced.lost,
+            "duplicated": full.duplicated + paced.duplicated,
+            "out_of_order": full.out_of_order + paced.out_of_order,
+        }
+
+    return play
+
+
+def _spread(lab: LabCluster, flags: argparse.Namespace) -> _Play:
+    """Return a round: a steady rate over many sessions, one message in each packet."""
+
+    def play(
+        client: str, chosen: list[LabSession], processes: Sequence[psutil.Process]
+    ) -> dict[str, Any]:
+        lab.sandbox.call("forget_routes")
+        lab.expect_copies(chosen)
+        before = _cpu_seconds(processes)
+        lab.post(int(flags.spread_rate * flags.seconds), flags.spread_rate, chosen)
+        found = lab.wait_delivered(flags.seconds + 60)
+        cpu = _cpu_seconds(processes) - before
+        return {
+            "client": client,
+            "round": f"spread over {len(chosen)} sessions",
+            "spread_cpu_ms_per_1000": round(cpu * 1e6 / max(1, found.delivered)),
+            "spread_p50_ms": found.latency_ms.p50,
+            "spread_p99_ms": found.latency_ms.p99,
+            "lost": found.lost,
+            "duplicated": found.duplicated,
+            "out_of_order": found.out_of_order,
+        }
+
+    return play
+
+
+def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
+    return float(sum(sum(it.cpu_times()[:2]) for it in processes))
 
 
 def _peer_sessions(lab: LabCluster, count: int) -> list[tuple[LabSession, str]]:

@@ -14,6 +14,7 @@ import failover
 import fleet
 import forward
 import leadership
+import links
 import placement
 import sandbox
 import storage
@@ -29,6 +30,7 @@ BENCHMARKS = {
         drain,
         placement,
         leadership,
+        links,
         sandbox,
         storage,
         tasks,

@@ -152,6 +152,8 @@ def test_a_demo_prints_one_object_and_leaves_nothing_behind(afx: Run) -> None:
         "lost",
         "duplicated",
         "out_of_order",
+        "altered",
+        "wrong_replies",
         "revoked",
         "latency_ms",
         "failover",

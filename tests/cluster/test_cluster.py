@@ -13,10 +13,10 @@ import psutil
 import pytest
 from support.cli_runs import complains, runner
 from support.labs import FlowingLab, NewLab, assert_clean, start, start_flow
+from support.links import stored_links
 from telethon import TelegramClient, errors
 from telethon.sessions import StringSession
 
-from afx.cluster import keys
 from afx.lab.cluster import LabCluster
 from afx.lab.demo import Demo
 from afx.local import process_tree
@@ -39,13 +39,12 @@ def test_every_copy_is_linked_to_its_source_across_a_kill(new_lab: NewLab) -> No
     # A slow recovery posts messages of its own: there may be more than 1200.
     expected = result.verdict.expected
     lab.wait("all links are stored", lambda: _linked(lab) == expected, 10)
+    links = _links(lab)
     for session in lab.sessions:
         posts = {it["id"]: it["text"] for it in _messages(lab, session.source)}
         copies = {it["id"]: it["text"] for it in _messages(lab, session.destination)}
-        for name, copy in lab.redis.hgetall(keys.links(session.id, session.source, 1)).items():
-            message, _rule, destination = str(name).split(":")
-            assert int(destination) == session.destination
-            assert copies[int(copy)] == posts[int(message)]
+        for message, copy in links[session.source, session.destination].items():
+            assert copies[copy] == posts[message]
 
 
 def _messages(lab: LabCluster, chat: int) -> list[dict[str, Any]]:
@@ -53,8 +52,19 @@ def _messages(lab: LabCluster, chat: int) -> list[dict[str, Any]]:
     return found
 
 
+def _links(lab: LabCluster) -> dict[tuple[int, int], dict[int, int]]:
+    """Return all links: (source, destination) → source message → copy."""
+    names = [str(it).split(":") for it in lab.redis.keys("afx:links:*")]
+    rules = {int(it[2]) for it in names if len(it) == 3}
+    return {
+        (route.source, route.destination): links
+        for rule in rules
+        for route, links in stored_links(lab.redis, rule).items()
+    }
+
+
 def _linked(lab: LabCluster) -> int:
-    return sum(lab.redis.hlen(keys.links(it.id, it.source, 1)) for it in lab.sessions)
+    return sum(map(len, _links(lab).values()))
 
 
 def test_a_cluster_on_postgres_forwards_as_well(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import redis as redis_module
+from support.links import stored_links, way_back
 from support.registries import (
     IDLE,
     MIB,
@@ -21,6 +23,7 @@ from support.registries import (
 
 from afx.cluster import keys, scripts
 from afx.cluster.connection import connect
+from afx.cluster.links import CopyLink, CopyRoute, writes
 from afx.cluster.registry import Registry
 from afx.cluster.scripts import FencedScript, source
 from afx.cluster.writes import write
@@ -152,15 +155,21 @@ def test_only_the_owner_of_a_session_commits(registry: Registry, redis: redis_mo
     registry.register(identity(), IDLE)
     place(redis, (active(1, 3), 1))
     commit = redis.register_script(source("commit"))
-    body = json.dumps({"cursor": ["account", "5:0:0"], "hashes": [["h", "1", "2"]]})
+    body = json.dumps(["account", "5:0:0"])
+    links = writes(1, [CopyLink(CopyRoute(4, 5, 6), 1, 2)])
+    blocks = list(chain.from_iterable(links))
     tried = [("one", 3), ("one", 2), ("other", 3)]
     answers = [
-        commit(keys=[keys.assignment(1), keys.cursor(1)], args=[*it, 60, body]) for it in tried
+        commit(keys=[keys.assignment(1), keys.cursor(1)], args=[*it, 60, body, *blocks])
+        for it in tried
     ]
     assert answers == [1, 0, 0]
     assert redis.hgetall(keys.cursor(1)) == {"account": "5:0:0"}
-    assert redis.hgetall("h") == {"1": "2"}
-    assert 0 < redis.ttl("h") <= 60
+    assert stored_links(redis, 4) == {(4, 5, 6): {1: 2}}
+    assert way_back(redis, 6, 2) == {2: (4, 5, 1)}
+    names = [*redis.keys("afx:links:*"), *redis.keys("afx:copies:*")]
+    assert len(names) == 4
+    assert all(0 < redis.ttl(it) <= 60 for it in names)
 
 
 def test_one_coordinator_leads_and_each_new_one_has_a_higher_term(

@@ -6,8 +6,9 @@ import pytest
 from support.term_harness import TermHarness, add, placed, running
 
 from afx.cluster import keys
+from afx.errors import FencedError
 from models.storage import assignments, sessions
-from models.tables import SessionAssignment
+from models.tables import ClusterState, SessionAssignment
 
 
 def lose_last(harness: TermHarness, *lost: int) -> None:
@@ -144,3 +145,23 @@ def test_an_inventory_does_not_stop_a_known_session(harness: TermHarness) -> Non
         harness.tick()
     assert {it.kind for it in harness.orders.sent} == {"start"}
     assert running() == set(made)
+
+
+def test_epochs_that_both_stores_have_lost_are_not_given_out_again(harness: TermHarness) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    [before] = assignments.active()
+    SessionAssignment.delete().execute()
+    ClusterState.update(generation=0, term=0, commits=0).execute()
+    harness.redis.flushall()
+    harness.add_node("w1")
+    harness.change_leader()
+    with pytest.raises(FencedError):
+        for _ in range(10):
+            harness.tick()
+    harness.change_leader()
+    harness.until(lambda: running() == {session})
+    [after] = assignments.active()
+    assert after.epoch > before.epoch
+    assert not harness.ran_twice

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afx.lab.fault_plan import LONGEST, chosen, plan
+from afx.lab.fault_plan import LONGEST, Fault, chosen, mischief, plan
 
 seeds = st.integers(0, 1 << 32)
 
@@ -39,3 +39,14 @@ def test_an_hour_has_every_kind_of_fault() -> None:
 
 def test_a_plan_without_kinds_is_empty() -> None:
     assert plan(1, 3600, kinds=()) == []
+
+
+@given(st.floats(0, 1))
+def test_mischief_has_shares_that_a_cluster_can_survive_and_a_seed_of_its_own(pick: float) -> None:
+    fault = Fault(0.0, "mischief", 1.0, pick)
+    caused = mischief(fault)
+    assert caused.is_active and caused == mischief(fault)
+    shares = (caused.omitted, caused.late, caused.doubled, caused.lagging, caused.shuffled)
+    assert all(0 <= it <= 0.5 for it in shares)
+    of_requests = (caused.lost_answers, caused.failed_answers, caused.lost_sessions)
+    assert all(0 <= it <= 0.1 for it in of_requests)

@@ -44,6 +44,14 @@ def test_a_generation_is_above_all_that_were(ids: list[int]) -> None:
     assert cluster.term() == 6
 
 
+def test_a_generation_that_nodes_know_is_not_begun_again(ids: list[int]) -> None:
+    cluster.begin_generation(5)
+    cluster.note_generation(9)
+    cluster.note_generation(3)
+    assert cluster.generation() == 9
+    assert cluster.begin_generation(6) == 10
+
+
 def test_what_a_fenced_leader_wrote_with_it_is_undone(ids: list[int]) -> None:
     cluster.begin_generation(9)
     with pytest.raises(FencedError), base.transaction():

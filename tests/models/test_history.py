@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -164,17 +165,27 @@ def test_a_recommendation_is_recorded_when_it_changes(database: Any) -> None:
 
 def test_a_token_is_valid_until_it_expires_or_is_revoked(database: Any) -> None:
     now = base.utc_now()
-    tokens.create("ci", "a" * 64, ["read"])
-    tokens.create("old", "b" * 64, ["read"], now - timedelta(seconds=1))
-    token = tokens.by_digest("a" * 64)
-    assert token and token["scopes"] == ["read"]
-    assert tokens.by_digest("b" * 64) is tokens.by_digest("c" * 64) is None
-    tokens.note_used([token["id"]])
-    tokens.revoke("ci")
-    assert tokens.by_digest("a" * 64) is None
+    new = tokens.NewToken("ci", "1", "a" * 64, ["read"], None, now + timedelta(days=1))
+    ci = tokens.create(new)
+    expired = replace(new, name="old", accessor="2", digest="b" * 64)
+    tokens.create(replace(expired, expires_at=now - timedelta(seconds=1)))
+    [token] = tokens.valid()
+    assert (token["id"], token["scopes"], token["owner"]) == (ci, ["read"], None)
+    tokens.note_used([(ci, base.utc_now())])
+    tokens.revoke(ci)
+    assert tokens.valid() == []
     row = tokens.listing().rows[0]
     assert row["last_used_at"] >= now and row["revoked_at"] and "digest" not in row
     with pytest.raises(UsageError):
-        tokens.create("ci", "d" * 64, [])
+        tokens.create(replace(new, accessor="3", digest="d" * 64))
     with pytest.raises(UsageError):
-        tokens.revoke("nobody")
+        tokens.find("nobody")
+
+
+def test_a_token_goes_with_the_user_who_owns_it(database: Any) -> None:
+    user = users.create("alice")
+    until = base.utc_now() + timedelta(days=1)
+    tokens.create(tokens.NewToken("hers", "1", "a" * 64, ["*"], user, until))
+    assert [it["owner"] for it in tokens.valid()] == ["alice"]
+    users.remove(user)
+    assert tokens.valid() == []

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 import redis as redis_module
+from support.links import stored_links, way_back
 
 from afx.cluster import keys
 from afx.cluster.connection import connect_async
 from afx.cluster.redis_faults import RedisFault, fault_of
 from afx.forwarding.pipeline import Delivery
 from afx.node.committer import Committed, Committer
-from afx.node.forwarder import Link
-from afx.node.session import Progress
+from afx.node.progress import Link, Progress
 
+CHANNEL = -1_000_000_000_500
 Scenario = Callable[[Committer], Coroutine[Any, Any, None]]
 
 
@@ -60,8 +61,11 @@ def run(redis_url: str, redis: redis_module.Redis) -> Callable[[Scenario], None]
     return run_scenario
 
 
-def link(message: int) -> Link:
-    return Link(Delivery(1, "copy", -5, message, -6, 1, "", (), False), message)
+def link(
+    message: int, *, rule: int = 1, source: int = -5, to: int = -6, copy: int | None = None
+) -> Link:
+    delivery = Delivery(rule, "copy", source, message, to, 1, "", (), False)
+    return Link(delivery, message if copy is None else copy)
 
 
 def test_progress_too_large_for_one_call_is_stored_in_full(
@@ -79,7 +83,68 @@ def test_progress_too_large_for_one_call_is_stored_in_full(
     run(scenario)
     assert redis.hlen(keys.cursor(1)) == 6_000
     assert redis.hlen(keys.entities(1)) == 6_000
-    assert sum(redis.hlen(keys.links(1, -5, n)) for n in range(0, 20_000, 1_000)) == 20_000
+    links = {n: n for n in range(20_000)}
+    assert stored_links(redis, 1) == {(1, -5, -6): links}
+    assert way_back(redis, -6, 20_000) == {n: (1, -5, n) for n in range(20_000)}
+
+
+@pytest.mark.parametrize(("source", "to"), [(CHANNEL, CHANNEL - 1), (77, CHANNEL), (CHANNEL, 77)])
+def test_links_are_stored_in_both_directions_whatever_the_kinds_of_chats(
+    run: Any, redis: redis_module.Redis, source: int, to: int
+) -> None:
+    async def scenario(committer: Committer) -> None:
+        made = [link(n, source=source, to=to, copy=3 * n) for n in (1, 255, 256, 70_000)]
+        others = [link(9, rule=2, source=-5, to=to, copy=5)]
+        await committer.commit([Session(1, Progress([], made, {}))])  # type: ignore[list-item]
+        await committer.commit([Session(1, Progress([], others, {}))])  # type: ignore[list-item]
+
+    run(scenario)
+    copies = {1: 3, 255: 765, 256: 768, 70_000: 210_000}
+    assert stored_links(redis, 1) == {(1, source, to): copies}
+    back = {copy: (1, source, message) for message, copy in copies.items()}
+    assert way_back(redis, to, 210_000) == back | {5: (2, -5, 9)}
+
+
+def test_links_that_are_committed_again_and_again_need_no_more_room(
+    run: Any, redis: redis_module.Redis
+) -> None:
+    async def scenario(committer: Committer) -> None:
+        for shift in range(5):
+            made = [link(n, source=CHANNEL, to=CHANNEL - 1, copy=n + shift) for n in range(256)]
+            await committer.commit([Session(1, Progress([], made, {}))])  # type: ignore[list-item]
+
+    run(scenario)
+    assert stored_links(redis, 1) == {(1, CHANNEL, CHANNEL - 1): {n: n + 4 for n in range(256)}}
+    assert redis.strlen(keys.link_block(1, CHANNEL, CHANNEL - 1, 0)) == 256 * 5
+
+
+@pytest.mark.parametrize("spoil", ["part of an entry", "another type"])
+def test_a_spoiled_block_of_links_is_refused_and_does_not_stop_its_session(
+    run: Any, redis: redis_module.Redis, spoil: str
+) -> None:
+    key = keys.link_block(1, CHANNEL, CHANNEL - 1, 0)
+    if spoil == "another type":
+        redis.rpush(key, "x")
+    else:
+        redis.set(key, "abc")
+
+    async def scenario(committer: Committer) -> None:
+        session = Session(1, Progress([], [link(3, source=CHANNEL, to=CHANNEL - 1)], {}))
+        assert (await committer.commit([session])).complete  # type: ignore[list-item]
+
+    run(scenario)
+    assert stored_links(redis, 1) == {(1, CHANNEL, CHANNEL - 1): {3: 3}}
+    assert redis.get(keys.REPORTS_REFUSED_COUNT) == "1"
+
+
+def test_links_of_another_owner_s_epoch_are_not_stored(run: Any, redis: redis_module.Redis) -> None:
+    redis.hset(keys.assignment(1), "epoch", 2)
+
+    async def scenario(committer: Committer) -> None:
+        await committer.commit([Session(1, Progress([], [link(1)], {}))])  # type: ignore[list-item]
+
+    run(scenario)
+    assert not redis.keys("afx:links:*") and not redis.keys("afx:copies:*")
 
 
 def test_what_redis_refuses_of_one_session_is_put_back_and_the_rest_is_stored(
@@ -126,10 +191,10 @@ def test_a_commit_in_parts_is_judged_by_all_of_its_answers(run: Any, verdicts: l
 
 def test_a_commit_of_which_one_part_finds_no_owner_is_made_again(run: Any) -> None:
     async def scenario(committer: Committer) -> None:
-        progress = Progress(["account", "1:0:1"], [link(1)], {})
+        progress = Progress(["account", "1:0:1"], [link(1)], {"5": "6"}, {-7: "1.1"})
         session, result = Session(1, progress), Committed()
         committer._settle(result, session, progress, [1, -1], [])  # type: ignore[arg-type]
         assert not result.complete
-        assert session.put_backs == [Progress([], progress.links, {})]
+        assert session.put_backs == [Progress([], progress.links, {}, {-7: "1.1"})]
 
     run(scenario)

@@ -7,7 +7,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions
 
-from afx.node import session as session_module
+from afx.node import silence
 from afx.sandbox.judge.flow import post
 from afx.sandbox.mischief import Mischief
 
@@ -36,7 +36,7 @@ def test_a_session_that_the_server_has_forgotten_fetches_what_it_was_to_get() ->
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
-        await until(lambda: not session.reader._tasks)
+        await until(lambda: session.reader.is_idle)
         sandbox.server.faults.cause(NO_PUSHES)
         say(sandbox, source, "one")
         sandbox.server.connections.forget_sessions(account.id)
@@ -57,11 +57,11 @@ def test_a_long_silence_calls_for_the_account_s_difference(
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
-        await until(lambda: not session.reader._tasks)
+        await until(lambda: session.reader.is_idle)
         session.poll()
-        await until(lambda: not session.reader._tasks)
+        await until(lambda: session.reader.is_idle)
         assert len(differences.requests) == 1, "a channel's rule asks the channel"
-        monkeypatch.setattr(session_module, "_SILENCE_SECONDS", 0.0)
+        monkeypatch.setattr(silence, "SILENCE_SECONDS", 0.0)
         session.poll()
         await until(lambda: len(differences.requests) == 2)
         await session.stop()

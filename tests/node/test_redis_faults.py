@@ -11,6 +11,7 @@ import pytest
 import redis as redis_module
 from structlog.testing import capture_logs
 from support.hosts import SESSION, HostBench, host_on
+from support.links import stored_links
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import say, texts
 
@@ -97,7 +98,7 @@ def test_a_session_forwards_on_while_redis_refuses_and_all_is_stored_later(
         await until(lambda: bench.redis.hget(keys.cursor(SESSION), f"channel:{source.id}") == "3")
         kinds = [it.kind for it in report_stream.read(bench.redis, "0", block_seconds=1).reports]
         assert kinds == ["running", "trouble"]
-        assert bench.redis.hlen(keys.links(SESSION, source.marked, 1)) == 2
+        assert [len(it) for it in stored_links(bench.redis, 1).values()] == [2]
 
     scenario_on(server, home, scenario)
 

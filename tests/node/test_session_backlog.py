@@ -12,7 +12,7 @@ from telethon.tl import functions, types
 from afx.node.start_gate import StartGate
 from afx.sandbox.telegram.methods.call import HANDLERS
 from afx.sandbox.telegram.peers import Account, Channel
-from afx.telegram import updates
+from afx.telegram import difference_reader, updates
 from afx.telegram.differences import SLICE
 
 _MISSED = 6_000
@@ -43,7 +43,7 @@ def test_a_session_whose_backlog_cannot_be_sent_runs_and_forwards_its_other_sour
         say(sandbox, other, "one", "two")
         await until(lambda: texts(quick) == ["one", "two"])
         assert texts(to) == []
-        await until(lambda: len(session.reader.channels[source.id].tickets) >= updates._MOST_OPEN)
+        await until(lambda: len(session.reader.channels[source.id].tickets) >= updates.MOST_OPEN)
         await session.stop()
 
     run_scenario(scenario)
@@ -97,8 +97,9 @@ def test_a_session_that_ends_again_and_again_in_its_backlog_loses_and_doubles_no
 def test_live_messages_beyond_the_bound_are_fetched_once_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(updates, "_MOST_OPEN", 20)
-    monkeypatch.setattr(updates, "_SHARE", 10)
+    monkeypatch.setattr(updates, "MOST_OPEN", 20)
+    monkeypatch.setattr(difference_reader, "MOST_OPEN", 20)
+    monkeypatch.setattr(difference_reader, "_SHARE", 10)
     monkeypatch.setattr("afx.telegram.boxes._MOST_WAITING", 15)
 
     async def scenario(sandbox: SandboxHarness) -> None:
@@ -157,7 +158,7 @@ def test_an_empty_difference_that_is_not_the_last_one_is_not_asked_for_without_a
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
-        monkeypatch.setattr(updates, "_BACKOFF_SECONDS", 0.01)
+        monkeypatch.setattr(difference_reader, "_BACKOFF_SECONDS", 0.01)
         monkeypatch.setattr(
             updates.asyncio, "sleep", lambda it: pauses.append(it) or sleep(min(it, 0.05))
         )
@@ -174,11 +175,11 @@ def test_a_push_while_a_session_drains_starts_no_fetching() -> None:
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
-        await until(lambda: not session.reader._tasks)
+        await until(lambda: session.reader.is_idle)
         await session.reader.stop()
         session.reader.on_updates(types.UpdatesTooLong())
         session.reader.sync_later(session.reader.channels[source.id])
-        assert not session.reader._tasks
+        assert session.reader.is_idle
         await session.stop()
 
     run_scenario(scenario)

@@ -12,7 +12,7 @@ from telethon import errors
 from telethon.tl import functions
 
 from afx.node import lane
-from afx.node.session import StartError
+from afx.node.preparation import StartError
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.telegram import client, updates
 from afx.telegram.messages import incoming
@@ -240,7 +240,7 @@ def test_a_login_that_is_refused_in_the_background_ends_the_session() -> None:
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
-        await until(lambda: not session.reader._tasks)
+        await until(lambda: session.reader.is_idle)
         revoked = ScriptedFault(
             FaultKind.REFUSE, 401, "SESSION_REVOKED", method="updates.getChannelDifference"
         )
@@ -265,7 +265,7 @@ def test_a_flood_wait_is_remembered_over_a_reconnect() -> None:
         await until(lambda: session.forwarder._lanes[to.marked]._not_before)
         waits = session.forwarder._lanes[to.marked]._not_before
         sandbox.server.connections.drop(account.id)
-        await until(lambda: harness.troubles and not session.reader._tasks)
+        await until(lambda: harness.troubles and session.reader.is_idle)
         assert session.forwarder._lanes[to.marked]._not_before == waits
         await until(lambda: texts(to) == ["one"])
         assert asyncio.get_running_loop().time() - begun >= 2.0
@@ -283,7 +283,7 @@ def test_a_suspicion_of_spam_stops_all_destinations_of_the_account() -> None:
         rules = [(source, it, "copy") for it in (to, *others)]
         session = harness.session(account, *rules)
         await session.start()
-        await until(lambda: not session.reader._tasks)
+        await until(lambda: session.reader.is_idle)
         flood = ScriptedFault(FaultKind.REFUSE, 400, "PEER_FLOOD", chat=to.marked, count=0)
         sandbox.server.faults.script.add(flood)
         say(sandbox, source, "one")

@@ -18,8 +18,8 @@ from telethon.sessions import StringSession
 
 from afx.cluster import keys
 from afx.cluster.connection import connect_async
+from afx.node.preparation import StartError
 from afx.node.redis_trouble import RedisTrouble
-from afx.node.session import StartError
 from afx.node.session_loader import load
 from afx.reasons import FailureReason
 from afx.telegram.session import MalformedPositionError, StoredSession

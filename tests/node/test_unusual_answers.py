@@ -9,7 +9,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions
 
-from afx.node import forwarder, lane
+from afx.node import lane, made_links
 from afx.sandbox.judge.flow import post
 
 
@@ -67,7 +67,7 @@ def test_a_send_that_waits_in_vain_for_another_one_is_repeated_with_a_pause(
 def test_a_session_sends_no_more_than_it_can_remember_until_it_is_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(forwarder, "_MOST_LINKS", 20)
+    monkeypatch.setattr(made_links, "MOST_LINKS", 20)
 
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)

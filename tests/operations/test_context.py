@@ -73,7 +73,13 @@ def operations() -> dict[str, Callable[..., Any]]:
 
 
 def test_every_public_function_that_takes_a_context_is_an_operation() -> None:
-    helpers = {"changes.change", "waiting.leader_known", "controls.check_owner"}
+    helpers = {
+        "answers.once",
+        "search.find",
+        "changes.change",
+        "waiting.leader_known",
+        "controls.check_owner",
+    }
     public = {
         name
         for name, it in operations().items()

@@ -21,7 +21,9 @@ def test_a_verdict_without_copies_has_no_latency() -> None:
     assert Verdict.from_json(Verdict().to_json()).latency_ms == Latency(None, None)
 
 
-@pytest.mark.parametrize("name", ["lost", "duplicated", "out_of_order", "revoked"])
+@pytest.mark.parametrize(
+    "name", ["lost", "duplicated", "out_of_order", "altered", "wrong_replies", "revoked"]
+)
 def test_each_kind_of_damage_makes_a_verdict_unclean(name: str) -> None:
     assert GOOD.is_clean
     assert not replace(GOOD, **{name: 1}).is_clean

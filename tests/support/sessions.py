@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import pytest
 from support.sandbox import SandboxHarness
 
 from afx.clock import SYSTEM_CLOCK
+from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
+from afx.node.guarded_chats import GuardedChats
+from afx.node.progress import Link
 from afx.node.session import Environment, HostedSession, Totals
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
 from afx.sandbox.telegram.methods.call import HANDLERS
 from afx.sandbox.telegram.peers import Account, Channel
-from afx.telegram.client import guarded_connection
 from afx.telegram.session import StoredSession
+from afx.telegram.transport import guarded_connection
 
 
 class SessionHarness:
@@ -29,6 +32,7 @@ class SessionHarness:
         self.lost: list[BaseException] = []
         self.troubles: list[str] = []
         self.progress: dict[str, str] = {}
+        self.links = StoredLinks()
 
     def session(
         self,
@@ -51,6 +55,9 @@ class SessionHarness:
             api_hash="sandbox",
             connection=guarded_connection(lambda: self.may_write, lambda _host, _port: True, 2.0),
             may_write=lambda: self.may_write,
+            links=self.links,
+            chats=cast("GuardedChats", UnguardedChats()),
+            store=_stored,
             dirty=lambda _: None,
             gave_up=lambda _, error: self.lost.append(error),
             trouble=lambda _, _reason, text: self.troubles.append(text),
@@ -63,9 +70,59 @@ class SessionHarness:
 
     def commit(self, session: HostedSession) -> dict[str, str]:
         """Return the cursors as a host would have stored them."""
-        cursor = session.collect_uncommitted().cursor
+        progress = session.collect_uncommitted()
+        self.links.store(progress.links)
+        cursor = progress.cursor
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
         return dict(self.progress)
+
+
+class UnguardedChats:
+    """Stands in for the chats of other sessions: there are none."""
+
+    async def register(self, *_: object) -> None:
+        pass
+
+    def forget(self, _: int) -> None:
+        pass
+
+
+async def _stored(_: HostedSession) -> None:
+    pass
+
+
+class StoredLinks:
+    """Stands in for the links in Redis."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, bytes] = {}
+        self._heads: dict[CopyRoute, int] = {}
+
+    def store(self, links: Iterable[Link]) -> None:
+        for it in links:
+            made = it.delivery
+            route = CopyRoute(made.rule, made.source, made.destination)
+            form = layout(made.source)
+            name = block_key(route, made.message)
+            entry = form.forward.pack(made.message % form.size, it.copy)
+            self._blocks[name] = self._blocks.get(name, b"") + entry
+            self._heads[route] = max(made.message, self._heads.get(route, 0))
+
+    async def heads(self, rules: Iterable[int]) -> dict[CopyRoute, int]:
+        wanted = set(rules)
+        return {route: it for route, it in self._heads.items() if route.rule in wanted}
+
+    async def blocks(self, names: Sequence[str]) -> list[bytes | None]:
+        return [self._blocks.get(it) for it in names]
+
+    async def origins(self, _: str) -> dict[int, tuple[int, int]]:
+        return {}
+
+    async def intents(self, _: int) -> dict[str, str]:
+        return {}
+
+    async def intents_of(self, _session: int, _chats: Sequence[int]) -> dict[int, str]:
+        return {}
 
 
 def _chat_name(chat: Channel | str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from afx.telegram.client import guarded_connection
+from afx.telegram.transport import guarded_connection
 
 
 def test_a_closed_connection_drops_what_was_not_delivered() -> None:
@@ -27,7 +27,7 @@ def test_a_closed_connection_drops_what_was_not_delivered() -> None:
             await connection.connect(timeout=5)
             accepted.append(server.accept()[0])
             # No one reads at the other end: the data stays in the buffers.
-            connection._writer.write(bytes(size))
+            connection._transport.write(bytes(size))
             await connection.disconnect()
 
         asyncio.run(scenario())
@@ -74,7 +74,7 @@ def test_a_connection_gives_up_what_is_not_acknowledged_in_time() -> None:
                 *server.getsockname(), 2, loggers=loggers
             )
             await connection.connect(timeout=5)
-            sock = connection._writer.get_extra_info("socket")
+            sock = connection._transport.get_extra_info("socket")
             milliseconds = int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
             await connection.disconnect()
             return milliseconds

@@ -13,6 +13,11 @@ class EpochCounter:
     def __init__(self, generation: int) -> None:
         self._next = generation << COUNTER_BITS
 
+    @property
+    def newest(self) -> int:
+        """The last epoch handed out; all of this generation are above those of earlier ones."""
+        return self._next
+
     def take(self) -> int:
         """Return the next epoch; raises OverflowError past EPOCH_MAX."""
         self._next += 1

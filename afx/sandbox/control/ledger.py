@@ -41,6 +41,18 @@ def missing(sandbox: Sandbox, most: int = 20) -> list[dict[str, Any]]:
 
 
 @call
+def altered(sandbox: Sandbox, most: int = 20) -> list[dict[str, Any]]:
+    """Return copies that do not say what their source says."""
+    return sandbox.server.ledger.altered(most)
+
+
+@call
+def changes(sandbox: Sandbox, after: int = 0, most: int = 100) -> list[dict[str, Any]]:
+    """Return edits and deletes, oldest first; ``after`` leaves out so many of the oldest."""
+    return sandbox.server.ledger.changes(after, most)
+
+
+@call
 def overlaps(sandbox: Sandbox) -> list[dict[str, Any]]:
     """Return the logins that were used on two connections at once."""
     return sandbox.server.connections.overlap_rows()

@@ -1,18 +1,22 @@
-"""The ledger: what should have been copied, what was, when, and in which order.
+"""The ledger: what should have been copied, what was, when, in which order, and how.
 
-It reads only the messages in the sandbox's chats. A copy is recognised by its
-text, so a judged flow gives each source message a text of its own.
+It reads only the messages in the sandbox's chats, and their edits and deletes. A copy
+that was sent is recognised by its text, so a judged flow gives each source message a
+text of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sized
+from dataclasses import dataclass
 from typing import Any
 
+from afx.sandbox.judge import route as routes
+from afx.sandbox.judge.route import Judgement, Side
 from afx.sandbox.judge.verdict import Latency, Verdict
-from afx.sandbox.telegram.boxes import Message
-from afx.sandbox.telegram.peers import Account, Channel, Peer
+from afx.sandbox.telegram.boxes import Box, Message
+from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Peer
 from afx.sandbox.telegram.world import World
 
 
@@ -26,19 +30,6 @@ class Route:
     """The account whose session forwards: only its messages count as copies."""
     since_id: int = 0
     """Source messages up to this id are not part of the promise."""
-
-
-@dataclass(slots=True)
-class _Tally:
-    """The figures of the routes that were judged so far."""
-
-    expected: int = 0
-    delivered: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    out_of_order: int = 0
-    latencies: list[float] = field(default_factory=list)
-    """Seconds from each source message to its copy."""
 
 
 class Ledger:
@@ -59,24 +50,28 @@ class Ledger:
 
     def judge(self) -> Verdict:
         """Return the verdict over all routes, and what was seen without any."""
-        tally = _Tally()
-        published: set[tuple[int, int, int]] = set()
-        for route in self.routes:
-            sources = self._promised(route)
-            published.update(
-                (route.source, message.id, route.account if route.source > 0 else 0)
-                for message in sources
-            )
-            self._judge_route(route, sources, tally)
-        ordered = sorted(tally.latencies)
+        judged = self._judgements()
+        published = {
+            (route.source, number, route.account if route.source > 0 else 0)
+            for route, it in judged
+            for number in it.promised
+        }
+        ordered = sorted(seconds for _, it in judged for seconds in it.latencies)
+        lost = sum(len(it.missing) for _, it in judged)
+        expected = sum(len(it.promised) for _, it in judged)
         return Verdict(
             published=len(published),
-            expected=tally.expected,
-            delivered=tally.delivered,
-            lost=tally.lost,
-            duplicated=tally.duplicated,
-            out_of_order=tally.out_of_order,
+            expected=expected,
+            delivered=expected - lost,
+            lost=lost,
+            duplicated=sum(it.duplicated for _, it in judged),
+            out_of_order=sum(it.out_of_order for _, it in judged),
+            altered=sum(len(it.altered) for _, it in judged),
+            wrong_replies=sum(it.wrong_replies for _, it in judged),
             revoked=len(self._overlaps),
+            outdated=sum(it.outdated for _, it in judged),
+            undeleted=sum(it.undeleted for _, it in judged),
+            strange=self._strange(judged),
             latency_ms=Latency(_percentile(ordered, 0.5), _percentile(ordered, 0.99)),
             posted=self._world.posted,
             sent=self._world.sent,
@@ -90,23 +85,45 @@ class Ledger:
 
     def missing(self, most: int = 20) -> list[dict[str, Any]]:
         """Return source messages that have no copy yet."""
-        found: list[dict[str, Any]] = []
-        for route in self.routes:
-            texts = {message.text for message in self._copies(route)}
-            for message in self._promised(route):
-                if message.text not in texts:
-                    found.append(
-                        {
-                            "source": route.source,
-                            "message": message.id,
-                            "account": route.account,
-                            "destination": route.destination,
-                            "text": message.text,
-                        }
-                    )
-                    if len(found) == most:
-                        return found
-        return found
+        return [
+            {**_named(route, it), "text": it.text}
+            for route, judged in self._judgements()
+            for it in judged.missing
+        ][:most]
+
+    def altered(self, most: int = 20) -> list[dict[str, Any]]:
+        """Return copies that do not say what their source says, with the fields that differ."""
+        return [
+            {
+                **_named(route, it.source),
+                "copy": it.copy.id,
+                "fields": list(it.fields),
+                "expected": it.source.text,
+                "text": it.copy.text,
+            }
+            for route, judged in self._judgements()
+            for it in judged.altered
+        ][:most]
+
+    def changes(self, after: int = 0, most: int = 100) -> list[dict[str, Any]]:
+        """Return edits and deletes, oldest first: who did what to which message, and when.
+
+        ``after`` leaves out so many of the oldest; a private message is changed in the
+        box of each participant.
+        """
+        return [
+            {
+                "kind": it.kind,
+                "by": it.by,
+                "at": it.at,
+                "chat": it.message.chat,
+                "message": it.message.id,
+                "sender": it.message.sender,
+                "before": it.before.text,
+                "after": it.after.text if it.after else None,
+            }
+            for it in self._world.changes[after : after + most]
+        ]
 
     def first_copies(self, since: dict[int, float]) -> dict[int, float]:
         """Return when each account's first copy after its own time was made.
@@ -143,44 +160,95 @@ class Ledger:
             for it in messages[:most]
         ]
 
-    def _judge_route(self, route: Route, sources: list[Message], tally: _Tally) -> None:
-        by_text = {message.text: message for message in sources}
-        seen: set[int] = set()
-        newest = 0
-        for copy in self._copies(route):
-            source = by_text.get(copy.text)
-            if source is None:
-                continue
-            if source.id in seen:
-                tally.duplicated += 1
-                continue
-            seen.add(source.id)
-            tally.latencies.append(copy.sent_at - source.sent_at)
-            if source.id < newest:
-                tally.out_of_order += 1
-            newest = max(newest, source.id)
-        tally.expected += len(sources)
-        tally.delivered += len(seen)
-        tally.lost += len(sources) - len(seen)
+    def _judgements(self) -> list[tuple[Route, Judgement]]:
+        deleted = self._deleted()
+        found = []
+        for it in self.routes:
+            sources = self._side(it.source, it.account, deleted)
+            promised = [
+                message
+                for message in sources.messages
+                if message.sender != it.account and message.id > it.since_id
+            ]
+            copies = self._side(it.destination, it.account, deleted)
+            made = [message for message in copies.messages if message.sender == it.account]
+            judged = routes.judge(
+                it.source,
+                it.account,
+                Side(promised, sources.deleted),
+                Side(made, copies.deleted),
+            )
+            found.append((it, judged))
+        return found
+
+    def _strange(self, judged: Iterable[tuple[Route, Judgement]]) -> int:
+        """Count what accounts sent to promised destinations without it being any route's copy."""
+        strange: dict[tuple[int, int], set[int]] = {}
+        for route, it in judged:
+            numbers = set(it.strange)
+            if numbers and route.since_id:  # copies of what was posted before the promise
+                old = {
+                    routes.key(message.content)
+                    for message in self._sources(route.source, route.account)
+                    if message.id <= route.since_id
+                }
+                numbers = {n for n in numbers if routes.key(it.strange[n].content) not in old}
+            place = (route.destination, route.account)
+            strange[place] = strange.get(place, numbers) & numbers
+        return sum(map(len, strange.values()))
+
+    def _deleted(self) -> Mapping[int, list[tuple[Message, int]]]:
+        """Return what was deleted from each box, with who did it, by the box's identity."""
+        found: defaultdict[int, list[tuple[Message, int]]] = defaultdict(list)
+        for it in self._world.changes:
+            if it.kind == "delete":
+                found[id(it.box)].append((it.message, it.by))
+        return found
+
+    def _side(
+        self, chat: int, account: int, deleted: Mapping[int, list[tuple[Message, int]]]
+    ) -> Side:
+        """Return a chat's messages, with those that were deleted, without service messages."""
+        messages = self._messages(chat, account)
+        box = self._box(chat, account)
+        gone = [it for it in deleted.get(id(box), ()) if it[0].chat == chat]
+        if gone:
+            messages = sorted([*messages, *(it for it, _ in gone)], key=lambda it: it.id)
+        return Side([it for it in messages if it.action is None], {it.id: by for it, by in gone})
 
     def _promised(self, route: Route) -> list[Message]:
         return [it for it in self._sources(route.source, route.account) if it.id > route.since_id]
 
     def _sources(self, chat: int, account: int) -> Iterable[Message]:
-        return (it for it in self._messages(chat, account) if it.sender != account)
+        found = self._messages(chat, account)
+        return (it for it in found if it.sender != account and it.action is None)
 
     def _copies(self, route: Route) -> Iterable[Message]:
         found = self._messages(route.destination, route.account)
         return (it for it in found if it.sender == route.account)
 
-    def _messages(self, chat: int, account: int) -> list[Message]:
+    def _box(self, chat: int, account: int) -> Box | None:
+        """Return where a chat's messages lie: in its own box, or in the account's."""
         peer: Peer | None = self._world.find(chat)
         if isinstance(peer, Channel):
-            return list(peer.box.messages.values())
+            return peer.box
         owner: Account | None = self._world.accounts.get(account)
-        if peer is None or owner is None:
-            return []
-        return [it for it in owner.box.messages.values() if it.chat == chat]
+        return owner.box if peer and owner else None
+
+    def _messages(self, chat: int, account: int) -> list[Message]:
+        box = self._box(chat, account)
+        if box is None or chat < -CHANNEL_BASE:
+            return list(box.messages.values()) if box else []
+        return [it for it in box.messages.values() if it.chat == chat]
+
+
+def _named(route: Route, source: Message) -> dict[str, Any]:
+    return {
+        "source": route.source,
+        "message": source.id,
+        "account": route.account,
+        "destination": route.destination,
+    }
 
 
 def _percentile(ordered: list[float], share: float) -> float | None:

@@ -33,8 +33,19 @@ class Verdict:
     lost: int = 0
     duplicated: int = 0
     out_of_order: int = 0
+    altered: int = 0
+    """Copies whose text, entities or media their source has never had."""
+    wrong_replies: int = 0
+    """Copies that do not reply to the copy of what their source replies to."""
     revoked: int = 0
     """Logins that were used on two connections at once."""
+    outdated: int = 0
+    """Copies that say what their source said before an edit."""
+    undeleted: int = 0
+    """Copies of source messages that were deleted."""
+    strange: int = 0
+    """What the accounts sent to promised destinations that is no copy; a copy that was sent
+    with another text counts as strange, and its source as lost."""
     latency_ms: Latency = field(default_factory=Latency)
     posted: int = 0
     """All messages that were posted through the control channel, promised or not."""
@@ -43,8 +54,18 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was lost, duplicated, out of order or revoked."""
-        return not (self.lost or self.duplicated or self.out_of_order or self.revoked)
+        """Whether nothing was lost, duplicated, out of order, altered or revoked.
+
+        Whether copies follow edits and deletes is not promised: ``outdated`` and
+        ``undeleted`` do not count.
+        """
+        return not self.damage
+
+    @property
+    def damage(self) -> int:
+        """How much went wrong, all kinds together; 0 when the verdict is clean."""
+        of_copies = self.lost + self.duplicated + self.out_of_order
+        return of_copies + self.altered + self.wrong_replies + self.revoked
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, in the order of the fields."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from afx.sandbox.telegram.files import File
 
@@ -18,6 +18,14 @@ EventKind = Literal["new", "edit", "delete"]
 _by_pts = attrgetter("pts")
 _TRIM = 1000
 """Events beyond the limit that may lie in a log before they are dropped together."""
+
+
+class Content(NamedTuple):
+    """What a message says: all that an edit can change."""
+
+    text: str
+    entities: list[Any]
+    media: File | None
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +54,15 @@ class Message:
     """The album that it belongs to."""
     twins: tuple[tuple[int, int], ...] = ()
     """(account, message id) of each participant's copy, outside channels."""
+    copied_from: tuple[int, int] | None = None
+    """(chat, message id) of what a forward took, whether or not it names the author."""
+    earlier: tuple[Content, ...] = ()
+    """What it said before each of its edits, oldest first."""
+
+    @property
+    def content(self) -> Content:
+        """What it says now."""
+        return Content(self.text, self.entities, self.media)
 
     @property
     def names(self) -> set[int]:
@@ -68,6 +85,21 @@ class Event:
     count: int
     kind: EventKind
     ids: tuple[int, ...]
+
+
+class Change(NamedTuple):
+    """An edit or a delete of one message in one box: who did it, when, and to what."""
+
+    kind: Literal["edit", "delete"]
+    by: int
+    """The account that did it; 0 for the control channel."""
+    at: float
+    """Monotonic seconds."""
+    box: Box
+    message: Message
+    before: Content
+    after: Content | None
+    """None when it was deleted."""
 
 
 @dataclass(slots=True, eq=False)

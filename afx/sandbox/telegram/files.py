@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import struct
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import md5
@@ -35,6 +36,11 @@ class File:
     """Where it is stored."""
     access_hash: int = field(default_factory=lambda: secrets.randbits(63))
     date: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def key(self) -> Hashable:
+        """What it is, whoever uploaded it: two files with equal keys are the same to a reader."""
+        return self.is_photo, self.mime_type, self.data, *map(bytes, self.attributes)
 
     @property
     def reference(self) -> bytes:

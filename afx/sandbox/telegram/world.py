@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from afx.sandbox.telegram.boxes import Box, Event, Message
+from afx.sandbox.telegram.boxes import Box, Change, Event, Message
 from afx.sandbox.telegram.files import Files
 from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Peer
 
@@ -31,6 +31,8 @@ class World:
         """Messages without a random_id: the control channel wrote them, not a client."""
         self.sent = 0
         """Messages that clients sent or forwarded."""
+        self.changes: list[Change] = []
+        """Every edit and delete, oldest first."""
         self._next_user = 1_000_001
         self._next_channel = 2_000_001
         self._next_group = 3_000_001
@@ -141,17 +143,25 @@ class World:
             message.twins = twins
         return copies
 
-    def edit(self, box: Box, message: Message, text: str, entities: list[Any]) -> Event:
-        """Change a message's text; returns the logged event."""
+    def edit(
+        self, box: Box, message: Message, text: str, entities: list[Any], *, by: int = 0
+    ) -> Event:
+        """Change a message's text as an account; returns the logged event."""
+        before = message.content
+        message.earlier += (before,)
         message.text = text
         message.entities = entities
         message.edited = int(time.time())
+        now = time.monotonic()
+        self.changes.append(Change("edit", by, now, box, message, before, message.content))
         return box.record("edit", (message.id,))
 
-    def delete(self, box: Box, ids: Iterable[int]) -> Event | None:
-        """Remove messages from a box; None when none of them was there."""
-        gone = tuple(i for i in ids if box.messages.pop(i, None))
-        return box.record("delete", gone) if gone else None
+    def delete(self, box: Box, ids: Iterable[int], *, by: int = 0) -> Event | None:
+        """Remove messages from a box as an account; None when none of them was there."""
+        gone = [message for number in ids if (message := box.messages.pop(number, None))]
+        now = time.monotonic()
+        self.changes += [Change("delete", by, now, box, it, it.content, None) for it in gone]
+        return box.record("delete", tuple(it.id for it in gone)) if gone else None
 
     def _count(self, random_id: int | None) -> None:
         if random_id is None:

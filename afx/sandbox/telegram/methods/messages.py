@@ -84,14 +84,14 @@ def edit_message(call: Call, request: Any) -> Any:
     entities = request.entities or []
     if text == message.text and [*map(bytes, entities)] == [*map(bytes, message.entities)]:
         raise RpcError(400, "MESSAGE_NOT_MODIFIED")
-    event = call.world.edit(box, message, text, entities)
+    event = call.world.edit(box, message, text, entities, by=call.me.id)
     channel = peer if isinstance(peer, Channel) else None
     if channel:
         call.pushes.channel_event(channel, event, message, skip=call.client)
     else:
         call.pushes.account_event(call.me, event, message, skip=call.client)
         for account, copy in _other_copies(call, message):
-            its_event = call.world.edit(account.box, copy, text, entities)
+            its_event = call.world.edit(account.box, copy, text, entities, by=call.me.id)
             call.pushes.account_event(account, its_event, copy)
     users, chats = views.mentioned(call.world, [message], call.me.id)
     update = views.update(event, box, call.me.id, channel)
@@ -104,7 +104,7 @@ def delete_channel_messages(call: Call, request: Any) -> Any:
     channel = call.channel(request.channel)
     own = {it for it in request.id if _sender(channel.box, it) == call.me.id}
     allowed = request.id if call.me.id == channel.creator else own
-    event = call.world.delete(channel.box, allowed)
+    event = call.world.delete(channel.box, allowed, by=call.me.id)
     if event:
         call.pushes.channel_event(channel, event, None, skip=call.client)
     return types.messages.AffectedMessages(channel.box.pts, event.count if event else 0)
@@ -122,10 +122,10 @@ def delete_messages(call: Call, request: Any) -> Any:
         for account, copy in _other_copies(call, message) if message else ():
             others.setdefault(account, []).append(copy.id)
     for account, ids in others.items():
-        its_event = call.world.delete(account.box, ids)
+        its_event = call.world.delete(account.box, ids, by=call.me.id)
         if its_event:
             call.pushes.account_event(account, its_event, None)
-    event = call.world.delete(call.me.box, request.id)
+    event = call.world.delete(call.me.box, request.id, by=call.me.id)
     if event:
         call.pushes.account_event(call.me, event, None, skip=call.client)
     return types.messages.AffectedMessages(call.me.box.pts, event.count if event else 0)

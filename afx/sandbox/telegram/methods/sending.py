@@ -110,6 +110,7 @@ def forward_messages(call: Call, request: Any) -> Any:
             forwarded=origin,
             media=original.media,
             grouped=_new_album(original, albums),
+            copied_from=(original.chat, original.id),
         )
         done.append((message, event, random_id))
     return answer(call, target, done)

@@ -1,0 +1,99 @@
+"""What one action of a page is: its button, its dialog, and the same from a shell."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import quote
+
+from afx.operations import rebalancing, tokens
+from afx.operations.context import OWNED, SCOPES, Actor, Context
+from afx.operations.requests import Requested
+
+Form = Mapping[str, str]
+
+
+@dataclass(slots=True, frozen=True)
+class Field:
+    """One field of an action's form."""
+
+    name: str
+    label: str
+    kind: Literal["text", "lines", "select", "check"] = "text"
+    options: tuple[str, ...] = ()
+    required: bool = True
+    hint: str = ""
+    flag: str = ""
+    """The option of the command; empty: an argument."""
+    value: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Action:
+    """One thing that may be done to a target; ``operation`` gives the scope that it needs."""
+
+    name: str
+    """``noun.verb``."""
+    label: str
+    icon: str
+    operation: Callable[..., Any]
+    run: Callable[[Context, str, Form], Any]
+    effect: str
+    """What it does, in a sentence."""
+    command: str
+    """Of ``afx``, without the target."""
+    method: str
+    path: str
+    """Of the API; ``{}`` is the target."""
+    fields: tuple[Field, ...] = field(default=())
+    destroys: bool = False
+    """It cannot be undone: the target's name is to be typed."""
+    back: str = ""
+    """The page to go to afterwards; empty: where the action was chosen."""
+
+    def allowed(self, actor: Actor) -> bool:
+        """Return whether an actor may do it."""
+        name = f"{self.operation.__module__.rpartition('.')[2]}.{self.operation.__name__}"
+        return actor.may(SCOPES[name]) and (not actor.owner or name in OWNED)
+
+    def as_command(self, target: str, form: Form, reason: str) -> str:
+        """Return the same from a shell."""
+        words = ["afx", *self.command.split()]
+        if target:
+            words.append(target)
+        for it in self.fields:
+            value = form.get(it.name, it.value)
+            if it.kind == "check":
+                words += [it.flag] if value else []
+            elif value or it.required:
+                for part in value.split() if it.kind == "lines" else [value]:
+                    words += [it.flag, part] if it.flag else [part]
+        if self.destroys:
+            words.append("--yes")
+        if reason:
+            words += ["--reason", reason]
+        return " ".join(shlex.quote(it) for it in words)
+
+    def as_curl(self, target: str) -> str:
+        """Return the request of the API without its body."""
+        path = self.path.format(quote(target, safe=""))
+        extra = " -H 'if-match: *'" if self.method in ("PATCH", "DELETE") else ""
+        return (
+            f'curl -X {self.method}{extra} -H "authorization: Bearer $AFX_TOKEN" '
+            f"ADDRESS/api/v1{path}"
+        )
+
+
+def outcome(result: Any) -> tuple[str, str]:
+    """Return what an action did, for people: a sentence, and the secret that it made."""
+    if isinstance(result, Requested):
+        if result.control is None:
+            return f"{result.target} {result.note}.", ""
+        return f"Requested: control {result.control} about {result.target}.", ""
+    if isinstance(result, tokens.IssuedToken):
+        return "Copy it now: it is not shown again.", result.token
+    if isinstance(result, rebalancing.RebalancePlan):
+        return f"{len(result.moves)} moves were requested.", ""
+    return (f"{result[0].upper()}{result[1:]}." if isinstance(result, str) and result else ""), ""

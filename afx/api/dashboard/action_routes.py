@@ -1,0 +1,128 @@
+"""The dialog of an action, and doing it."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from afx.api import problems
+from afx.api.dashboard.action import Action, outcome
+from afx.api.dashboard.actions import ACTIONS
+from afx.api.dashboard.pages import Said, back, environment, inside, page
+from afx.api.state import api_of, token_of
+from afx.errors import AfxError, ForbiddenError, UsageError
+from afx.operations.context import Context
+
+router = APIRouter(include_in_schema=False)
+_MOST_FIELDS = 20
+_LONGEST_FIELD = 20_000
+_MOST_TARGETS = 200
+
+
+@router.get("/actions/{name}")
+async def show_dialog(request: Request, name: str) -> Response:
+    """Show what an action does, and ask for what it needs; a page of its own without scripts."""
+    action = _action(name)
+    targets = request.query_params.getlist("target")[:_MOST_TARGETS]
+
+    def read(context: Context) -> dict[str, object]:
+        _check_allowed(context, action)
+        return _dialog(action, targets, inside(request.query_params.get("back", "/")))
+
+    part = request.headers.get("hx-request") == "true"
+    return await page(request, "dialog.html" if part else "action.html", read)
+
+
+@router.post("/actions/{name}")
+async def run_action(request: Request, name: str) -> Response:
+    """Do it to each target, and say what came of it on the page from which it was chosen."""
+    action = _action(name)
+    form, targets = _form(request.state.body)
+    place = inside(action.back or form.get("back", "/"))
+    actor, api = token_of(request).actor, api_of(request)
+    context = Context(actor, api.servers, reason=form.get("reason", "").strip(), exact=True)
+    if action.destroys and form.get("typed", "") != _to_type(action, targets):
+        raise UsageError(f"The typed name is not '{_to_type(action, targets)}'; nothing was done.")
+
+    def work() -> Said:
+        done: list[str] = []
+        secret = ""
+        for target in targets or [""]:
+            try:
+                text, secret = outcome(action.run(context, target, form))
+            except AfxError as error:
+                which = f": {target}" if done else ""
+                title = f"{action.label} refused{which}"
+                return Said("crit", title, " ".join([*done, str(error)]))
+            done.append(text)
+        said = done[0] if len(done) == 1 else f"{len(done)} sessions. {done[-1]}"
+        return Said(
+            "ok",
+            f"{action.label}: {', '.join(targets[:3]) or form.get('name', 'done')}",
+            said,
+            secret,
+        )
+
+    said = await api.threads.change(work)
+    api.credentials.forget()
+    if said.tone == "crit":
+        place = inside(form.get("back", "/"))
+    return back(request, place, said)
+
+
+def _action(name: str) -> Action:
+    action = ACTIONS.get(name)
+    if action is None:
+        raise HTTPException(404)
+    return action
+
+
+def _check_allowed(context: Context, action: Action) -> None:
+    if not action.allowed(context.actor):
+        raise ForbiddenError(f"{context.actor.name} may not do this; use a token with the scope.")
+
+
+def _dialog(action: Action, targets: list[str], place: str) -> dict[str, object]:
+    target = targets[0] if targets else ""
+    return {
+        "action": action,
+        "targets": targets,
+        "back": place,
+        "typed": _to_type(action, targets),
+        "command": action.as_command(target, {}, ""),
+        "curl": action.as_curl(target),
+    }
+
+
+def _to_type(action: Action, targets: list[str]) -> str:
+    if len(targets) > 1:
+        return f"{len(targets)} sessions"
+    return targets[0] if targets else action.name.partition(".")[0]
+
+
+def _form(body: bytes) -> tuple[dict[str, str], list[str]]:
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS + _MOST_TARGETS
+        )
+    except ValueError as error:
+        raise UsageError("The form is not valid; open the page again.") from error
+    if any(len(value) > _LONGEST_FIELD for _, value in pairs):
+        raise UsageError("A field is too long; shorten it.")
+    targets = [value for name, value in pairs if name == "target"]
+    if len(targets) > _MOST_TARGETS:
+        raise UsageError(f"At most {_MOST_TARGETS} sessions at once; choose fewer.")
+    return {name: value for name, value in pairs if name != "target"}, targets
+
+
+def error_page(request: Request, error: AfxError) -> Response:
+    """Return an error as a page, for what a browser has sent."""
+    kind = problems.kind_of(error)
+    text = environment.get_template("problem.html").render(
+        title=kind.title, detail=str(error), request_id=request.state.request
+    )
+    return HTMLResponse(text, kind.status)

@@ -1,0 +1,392 @@
+"""What a person may do from a page: one table for buttons, dialogs, commands and the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from afx.api.dashboard.action import Action, Field
+from afx.errors import UsageError
+from afx.operations import (
+    audit_log,
+    controls,
+    coordinators,
+    rebalancing,
+    rules,
+    sessions,
+    tokens,
+    users,
+    workers,
+)
+
+
+def _labels(text: str) -> dict[str, str]:
+    found = {}
+    for it in text.split():
+        key, mark, value = it.partition("=")
+        if not mark or not key or not value:
+            raise UsageError("Labels are KEY=VALUE, one a line; correct them.")
+        found[key] = value
+    return found
+
+
+def _lines(text: str) -> list[str]:
+    return [it.strip() for it in text.splitlines() if it.strip()]
+
+
+def _days(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError("The number of days is not a number; correct it.") from error
+
+
+_TIER = Field("tier", "Tier", "select", ("free", "premium"), flag="--tier", value="free")
+_ALL = (
+    Action(
+        "session.pause",
+        "Pause",
+        "paused",
+        sessions.pause,
+        lambda context, target, _: sessions.pause(context, target),
+        "It stops and misses nothing: it continues where it was when it is resumed.",
+        "session pause",
+        "POST",
+        "/sessions/{}/pause",
+    ),
+    Action(
+        "session.resume",
+        "Resume",
+        "running",
+        sessions.resume,
+        lambda context, target, _: sessions.resume(context, target),
+        "It runs again, and forwards what it has missed. Its trouble is cleared.",
+        "session resume",
+        "POST",
+        "/sessions/{}/resume",
+    ),
+    Action(
+        "session.move",
+        "Move",
+        "moving",
+        sessions.move,
+        lambda context, target, form: sessions.move(context, target, form.get("node", "")),
+        "It stops on its node, and then starts on another one.",
+        "session move",
+        "POST",
+        "/sessions/{}/move",
+        (Field("node", "To node", required=False, hint="Empty: any other node.", flag="--to"),),
+    ),
+    Action(
+        "session.require",
+        "Labels",
+        "tag",
+        sessions.require,
+        lambda context, target, form: sessions.require(
+            context, target, _labels(form.get("labels", ""))
+        ),
+        "It runs only on nodes that have all of these labels.",
+        "session require",
+        "PATCH",
+        "/sessions/{}",
+        (
+            Field(
+                "labels",
+                "Labels of its node",
+                "lines",
+                required=False,
+                hint="KEY=VALUE, one a line; empty: any node.",
+            ),
+        ),
+    ),
+    Action(
+        "session.remove",
+        "Remove",
+        "x",
+        sessions.remove,
+        lambda context, target, _: sessions.remove(context, target),
+        "It stops; its login and its rules are deleted. To run the account again, someone must "
+        "log in.",
+        "session remove",
+        "DELETE",
+        "/sessions/{}",
+        destroys=True,
+        back="/sessions",
+    ),
+    Action(
+        "worker.cordon",
+        "Cordon",
+        "cordoned",
+        workers.cordon,
+        lambda context, target, _: workers.cordon(context, [target])[0],
+        "It gets no more sessions; those that it has stay.",
+        "worker cordon",
+        "POST",
+        "/workers/{}/cordon",
+    ),
+    Action(
+        "worker.uncordon",
+        "Uncordon",
+        "running",
+        workers.uncordon,
+        lambda context, target, _: workers.uncordon(context, [target])[0],
+        "It gets sessions again. A drain ends.",
+        "worker uncordon",
+        "POST",
+        "/workers/{}/uncordon",
+    ),
+    Action(
+        "worker.drain",
+        "Drain",
+        "draining",
+        workers.drain,
+        lambda context, target, _: workers.drain(context, [target])[0],
+        "All its sessions move to other nodes; it stays cordoned. No message is lost.",
+        "worker drain",
+        "POST",
+        "/workers/{}/drain",
+    ),
+    Action(
+        "worker.recycle",
+        "Recycle",
+        "refresh",
+        workers.recycle,
+        lambda context, target, form: workers.recycle(
+            context, target, forced=bool(form.get("forced"))
+        ),
+        "It is emptied, restarted with the program that is installed now, and gets sessions again.",
+        "worker recycle",
+        "POST",
+        "/workers/{}/recycle",
+        (
+            Field(
+                "forced",
+                "Now: its sessions stop and restart",
+                "check",
+                required=False,
+                flag="--now",
+            ),
+        ),
+    ),
+    Action(
+        "worker.stop",
+        "Stop",
+        "stopped",
+        workers.stop,
+        lambda context, target, _: workers.stop(context, [target])[0],
+        "It stops its sessions and ends; other nodes take them over. Only its machine can start "
+        "it again.",
+        "worker stop",
+        "POST",
+        "/workers/{}/stop",
+        destroys=True,
+    ),
+    Action(
+        "worker.remove",
+        "Remove",
+        "x",
+        workers.remove,
+        lambda context, target, _: workers.remove(context, [target])[0],
+        "A node that has stopped is forgotten.",
+        "worker remove",
+        "DELETE",
+        "/workers/{}",
+        destroys=True,
+        back="/nodes",
+    ),
+    Action(
+        "coordinator.recycle",
+        "Recycle coordinators",
+        "refresh",
+        coordinators.recycle,
+        lambda context, *_: coordinators.recycle(context),
+        "All coordinators restart: standbys first, then the leader. Sessions continue.",
+        "coordinator recycle",
+        "POST",
+        "/coordinators/recycle",
+    ),
+    Action(
+        "rebalance.apply",
+        "Rebalance now",
+        "moving",
+        rebalancing.apply,
+        lambda context, *_: rebalancing.apply(context),
+        "The sessions of the plan move from full nodes to emptier ones.",
+        "rebalance apply",
+        "POST",
+        "/rebalance-plan/apply",
+    ),
+    Action(
+        "user.add",
+        "Add a user",
+        "plus",
+        users.add,
+        lambda context, _, form: users.add(context, form["name"], form["tier"]),
+        "A user owns sessions. Sessions of premium users are placed first.",
+        "user add",
+        "POST",
+        "/users",
+        (Field("name", "Name"), _TIER),
+        back="/users",
+    ),
+    Action(
+        "user.tier",
+        "Tier",
+        "premium",
+        users.set_tier,
+        lambda context, target, form: users.set_tier(context, target, form["tier"]),
+        "It takes effect when the user's sessions are placed next.",
+        "user tier",
+        "PATCH",
+        "/users/{}",
+        (Field("tier", "Tier", "select", ("free", "premium"), value="premium"),),
+    ),
+    Action(
+        "user.remove",
+        "Remove",
+        "x",
+        users.remove,
+        lambda context, target, _: users.remove(context, target),
+        "The user and the user's tokens are deleted. A user who owns sessions stays.",
+        "user remove",
+        "DELETE",
+        "/users/{}",
+        destroys=True,
+    ),
+    Action(
+        "rule.add",
+        "New rule",
+        "plus",
+        rules.add,
+        lambda context, _, form: rules.add(
+            context,
+            form["session"],
+            sources=_lines(form["sources"]),
+            destinations=_lines(form["destinations"]),
+            mode=form["mode"],
+            name=form.get("name", ""),
+        ),
+        "Messages of the source chats are forwarded from now on.",
+        "rule add",
+        "POST",
+        "/rules",
+        (
+            Field("session", "Session"),
+            Field(
+                "sources", "From", "lines", hint="Chats, one a line: @name or an id.", flag="--from"
+            ),
+            Field("destinations", "To", "lines", hint="Chats, one a line.", flag="--to"),
+            Field("mode", "Mode", "select", ("copy", "forward"), flag="--mode", value="copy"),
+            Field("name", "Name", required=False, hint="Empty: one is made.", flag="--name"),
+        ),
+        back="/rules",
+    ),
+    Action(
+        "rule.enable",
+        "Enable",
+        "running",
+        rules.set_enabled,
+        lambda context, target, _: rules.set_enabled(context, target, True),
+        "It forwards messages that come from now on.",
+        "rule enable",
+        "PATCH",
+        "/rules/{}",
+    ),
+    Action(
+        "rule.disable",
+        "Disable",
+        "paused",
+        rules.set_enabled,
+        lambda context, target, _: rules.set_enabled(context, target, False),
+        "It forwards nothing until it is enabled.",
+        "rule disable",
+        "PATCH",
+        "/rules/{}",
+    ),
+    Action(
+        "rule.remove",
+        "Remove",
+        "x",
+        rules.remove,
+        lambda context, target, _: rules.remove(context, target),
+        "It forwards nothing any more.",
+        "rule remove",
+        "DELETE",
+        "/rules/{}",
+        destroys=True,
+        back="/rules",
+    ),
+    Action(
+        "control.cancel",
+        "Cancel",
+        "x",
+        controls.cancel,
+        lambda context, target, _: controls.cancel(context, int(target)),
+        "What it has done so far stays. A node that was being drained stays cordoned.",
+        "control cancel",
+        "DELETE",
+        "/controls/{}",
+    ),
+    Action(
+        "token.create",
+        "New token",
+        "plus",
+        tokens.create,
+        lambda context, _, form: tokens.create(
+            context,
+            form["name"],
+            scopes=form["scopes"].split(),
+            owner=form.get("owner", ""),
+            days=_days(form["days"]),
+        ),
+        "Whoever has it may do what its scopes say, until it expires. It is shown once.",
+        "token create",
+        "POST",
+        "/tokens",
+        (
+            Field("name", "Name", hint="What it is for."),
+            Field(
+                "scopes",
+                "Scopes",
+                "lines",
+                hint="NOUN:VERB, such as session:read or *:read.",
+                flag="--scope",
+                value="*:read",
+            ),
+            Field(
+                "owner",
+                "Owner",
+                required=False,
+                hint="A user: only this user's sessions exist for it.",
+                flag="--owner",
+            ),
+            Field("days", "Days", flag="--days", value="30"),
+        ),
+        back="/tokens",
+    ),
+    Action(
+        "token.revoke",
+        "Revoke",
+        "x",
+        tokens.revoke,
+        lambda context, target, _: tokens.revoke(context, target),
+        "Within five seconds it is refused, for good. Browsers that signed in with it are "
+        "signed out.",
+        "token revoke",
+        "DELETE",
+        "/tokens/{}",
+        destroys=True,
+    ),
+    Action(
+        "audit.accept",
+        "Accept the log",
+        "check",
+        audit_log.accept,
+        lambda context, *_: audit_log.accept(context),
+        "Find out first who changed it: what is missing does not come back. It needs a reason.",
+        "audit accept",
+        "POST",
+        "/audit/accept",
+        destroys=True,
+    ),
+)
+ACTIONS: Mapping[str, Action] = {it.name: it for it in _ALL}

@@ -1,0 +1,156 @@
+"""Making a page: what it shows is read and rendered in a thread, an error is a page too."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from afx import __version__
+from afx.api import problems
+from afx.api.dashboard import formats
+from afx.api.dashboard.actions import ACTIONS
+from afx.api.dashboard.assets import url_of
+from afx.api.state import api_of, context_of, token_of
+from afx.errors import AfxError
+from afx.operations.context import Context
+
+MOST_ROWS = 50
+_SAID_KEPT = 200
+
+environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+environment.filters.update(
+    instant=formats.instant,
+    size=formats.size,
+    number=formats.number,
+    percent=formats.percent,
+    fields=formats.fields,
+    event_text=formats.event_text,
+)
+environment.globals.update(asset=url_of, version=__version__, ACTIONS=ACTIONS)
+
+
+@dataclass(slots=True, frozen=True)
+class Said:
+    """What an action did; shown once, on the next page."""
+
+    tone: str
+    title: str
+    text: str = ""
+    secret: str = ""
+    """A token that was made: the only time that it is shown."""
+
+
+class Messages:
+    """What is to be said on the next page, by random id: nothing of it is in an address."""
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[str, tuple[int, Said]] = OrderedDict()
+
+    def add(self, token: int, said: Said) -> str:
+        """Keep a message for the bearer of a token; returns its id."""
+        key = secrets.token_urlsafe(12)
+        self._said[key] = token, said
+        while len(self._said) > _SAID_KEPT:
+            self._said.popitem(last=False)
+        return key
+
+    def take(self, token: int, key: str) -> Said | None:
+        """Return a message once, to whom it is for."""
+        found = self._said.get(key)
+        if found is None or found[0] != token:
+            return None
+        del self._said[key]
+        return found[1]
+
+
+messages = Messages()
+
+
+async def page(
+    request: Request,
+    template: str,
+    read: Callable[[Context], Mapping[str, Any]],
+    *,
+    takes_long: bool = False,
+) -> Response:
+    """Return a page; ``read`` gives what the template shows."""
+    context = context_of(request)
+    shared = _shared(request)
+    threads = api_of(request).threads
+
+    def work() -> tuple[int, str]:
+        try:
+            return 200, environment.get_template(template).render(**shared, **read(context))
+        except AfxError as error:
+            kind = problems.kind_of(error)
+            text = environment.get_template("error.html").render(
+                **shared, kind=kind, detail=str(error), request_id=request.state.request
+            )
+            return kind.status, text
+
+    run = threads.long if takes_long else threads.read
+    status, text = await run(work)
+    return HTMLResponse(text, status)
+
+
+def back(request: Request, place: str, said: Said) -> Response:
+    """Go to a page of the dashboard, and say there what was done."""
+    key = messages.add(token_of(request).id, said)
+    path = inside(place)
+    separator = "&" if "?" in path else "?"
+    return RedirectResponse(f"{path}{separator}{urlencode({'said': key})}", 303)
+
+
+def inside(place: str) -> str:
+    """Return a path of this server; the overview for an address of another one."""
+    parts = urlsplit(place)
+    fits = place.startswith("/") and not place.startswith(("//", "/\\")) and place.isprintable()
+    if parts.scheme or parts.netloc or not fits or "\\" in place:
+        return "/"
+    return place
+
+
+def without(request: Request, *names: str, **values: Any) -> str:
+    """Return the address of this page with other values in its query."""
+    left_out = {*names, *values, "said"}
+    pairs = [it for it in request.query_params.multi_items() if it[0] not in left_out and it[1]]
+    pairs += [(name, str(it)) for name, it in values.items() if it not in ("", None)]
+    return f"{request.url.path}?{urlencode(pairs)}" if pairs else request.url.path
+
+
+def _shared(request: Request) -> dict[str, Any]:
+    api = api_of(request)
+    token = token_of(request)
+    key = request.query_params.get("said", "")
+
+    def link(*names: str, **values: Any) -> str:
+        return without(request, *names, **values)
+
+    return {
+        "actor": token.actor,
+        "token": token,
+        "may": token.actor.may,
+        "everywhere": not token.actor.owner,
+        "snapshot": api.hub.snapshot,
+        "fault": api.hub.fault,
+        "path": request.url.path,
+        "here_url": without(request),
+        "query": request.query_params,
+        "link": link,
+        "said": messages.take(token.id, key) if key else None,
+    }

@@ -1,0 +1,258 @@
+"""The views of what there is now: overview, nodes, sessions, users, rules, overflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from afx.api.dashboard.pages import MOST_ROWS, page, without
+from afx.api.dashboard.verdict import judge
+from afx.api.replies import list_of
+from afx.api.state import api_of
+from afx.errors import AfxError, UsageError
+from afx.operations import (
+    analytics,
+    cluster,
+    controls,
+    overflow,
+    rebalancing,
+    rules,
+    sessions,
+    users,
+    workers,
+)
+from afx.operations.context import Context
+from afx.operations.pages import Page
+from afx.operations.sessions import SessionFilter
+
+router = APIRouter(include_in_schema=False)
+_EVENTS = 8
+_TROUBLED = 6
+_OF_A_NODE = 20
+
+
+def rows_of(
+    request: Request, read: Callable[[Any], Page[Any]], *, rows: str = "rows"
+) -> dict[str, Any]:
+    """Return a page of a list for a template, with the address of the next one."""
+    cursors, subject = api_of(request).cursors, list_of(request)
+    cursor = request.query_params.get("cursor", "")
+    found = read(cursors.open(cursor, subject) if cursor else None)
+    more = "" if found.next is None else without(request, cursor=cursors.seal(found.next, subject))
+    return {
+        rows: found.rows,
+        "more": more,
+        "first": without(request, "cursor") if cursor else "",
+    }
+
+
+@router.get("/")
+async def show_overview(request: Request) -> Response:
+    """Show the cluster: a sentence first, then figures, nodes, what needs a person."""
+
+    def read(context: Context) -> dict[str, Any]:
+        if context.actor.owner:
+            rows = sessions.listing(context, limit=MOST_ROWS).rows
+            return {"status": None, "mine": rows}
+        status = cluster.status(context)
+        nodes = _nodes(request, context)
+        troubled = sessions.listing(context, SessionFilter(troubled=True), limit=_TROUBLED).rows
+        return {
+            "status": status,
+            "verdict": judge(status),
+            "nodes": nodes,
+            "troubled": troubled if context.actor.may("session:read") else (),
+            "events": cluster.recent_events(context, _EVENTS),
+            "rate": sum(it.per_second for it in nodes if it.live),
+        }
+
+    return await page(request, "overview.html", read)
+
+
+@router.get("/nodes")
+async def list_nodes(request: Request) -> Response:
+    """List the nodes; those in trouble first."""
+
+    def read(context: Context) -> dict[str, Any]:
+        views = workers.listing(context)
+        wanted = request.query_params.get("state", "")
+        rates = {it.name: it.per_second for it in _nodes(request, context)}
+        counts: dict[str, int] = {}
+        for it in views:
+            counts[it.state] = counts.get(it.state, 0) + 1
+        chosen = [it for it in views if not wanted or it.state == wanted]
+        chosen.sort(key=lambda it: (it.state == "ready", it.name))
+        return {"nodes": chosen, "counts": counts, "wanted": wanted, "rates": rates}
+
+    return await page(request, "nodes.html", read)
+
+
+@router.get("/nodes/{name}")
+async def show_node(request: Request, name: str) -> Response:
+    """Show a node: what it reports, its sessions, its controls."""
+
+    def read(context: Context) -> dict[str, Any]:
+        found = workers.show(context, name)
+        chosen = SessionFilter(node=found.name)
+        return {
+            "node": found,
+            "sessions": sessions.listing(context, chosen, limit=_OF_A_NODE).rows
+            if context.actor.may("session:read")
+            else (),
+            "controls": controls.listing(context, worker=found.name, limit=10).rows
+            if context.actor.may("control:read")
+            else (),
+            "more_sessions": f"/sessions?node={found.name}",
+        }
+
+    return await page(request, "node.html", read)
+
+
+@router.get("/rebalance")
+async def show_rebalance(request: Request) -> Response:
+    """Show what the next round of rebalancing would move."""
+    return await page(
+        request, "rebalance.html", lambda context: {"plan": rebalancing.plan(context)}
+    )
+
+
+@router.get("/sessions")
+async def list_sessions(request: Request) -> Response:
+    """List sessions; the filters are in the address."""
+    query = request.query_params
+    chosen = SessionFilter(
+        user=query.get("user") or None,
+        tier=query.get("tier") or None,
+        node=query.get("node") or None,
+        state=query.get("state") or None,
+        troubled=query.get("troubled") == "true",
+        prefix=query.get("prefix", "")[:100],
+    )
+
+    def read(context: Context) -> dict[str, Any]:
+        def some(after: Any) -> Page[Any]:
+            return sessions.listing(context, chosen, after=after, limit=MOST_ROWS)
+
+        counts = None
+        if not context.actor.owner and context.actor.may("analytics:read"):
+            counts = dict(analytics.counts(context).by_state)
+        states = sessions.STATES
+        return {**rows_of(request, some), "chosen": chosen, "counts": counts, "states": states}
+
+    return await page(request, "sessions.html", read)
+
+
+@router.get("/sessions/{name}")
+async def show_session(request: Request, name: str) -> Response:
+    """Show a session: where it runs or why it waits, its rules, where it ran before."""
+
+    def read(context: Context) -> dict[str, Any]:
+        return {"detail": sessions.show(context, name)}
+
+    return await page(request, "session.html", read)
+
+
+@router.get("/users")
+async def list_users(request: Request) -> Response:
+    """List users, or show one who is named in the address."""
+    query = request.query_params
+
+    def read(context: Context) -> dict[str, Any]:
+        def some(after: Any) -> Page[Any]:
+            return users.listing(
+                context, after=after, limit=MOST_ROWS, tier=query.get("tier") or None
+            )
+
+        return rows_of(request, some)
+
+    return await page(request, "users.html", read)
+
+
+@router.get("/users/{name}")
+async def show_user(request: Request, name: str) -> Response:
+    """Show a user with the first sessions."""
+    return await page(request, "user.html", lambda context: {"user": users.show(context, name)})
+
+
+@router.get("/rules")
+async def list_rules(request: Request) -> Response:
+    """List rules."""
+    query = request.query_params
+
+    def read(context: Context) -> dict[str, Any]:
+        enabled = {"true": True, "false": False}.get(query.get("enabled", ""))
+
+        def some(after: Any) -> Page[Any]:
+            return rules.listing(
+                context,
+                after=after,
+                limit=MOST_ROWS,
+                session=query.get("session") or None,
+                enabled=enabled,
+            )
+
+        return {**rows_of(request, some), "enabled": enabled}
+
+    return await page(request, "rules.html", read)
+
+
+@router.get("/rules/{rule_id}")
+async def show_rule(request: Request, rule_id: str) -> Response:
+    """Show a rule."""
+    return await page(request, "rule.html", lambda context: {"rule": rules.show(context, rule_id)})
+
+
+@router.get("/overflow")
+async def list_overflow(request: Request) -> Response:
+    """List the sessions that wait for room."""
+
+    def read(context: Context) -> dict[str, Any]:
+        return rows_of(
+            request, lambda after: overflow.listing(context, after=after, limit=MOST_ROWS)
+        )
+
+    return await page(request, "overflow.html", read)
+
+
+@router.get("/controls")
+async def list_controls(request: Request) -> Response:
+    """List controls: first those under way."""
+    query = request.query_params
+
+    def read(context: Context) -> dict[str, Any]:
+        def some(after: Any) -> Page[Any]:
+            return controls.listing(
+                context, after=after, limit=MOST_ROWS, worker=query.get("worker") or None
+            )
+
+        opened = controls.listing(context, only_open=True, limit=MOST_ROWS)
+        return {**rows_of(request, some), "opened": opened.rows}
+
+    return await page(request, "controls.html", read)
+
+
+@router.get("/controls/{control_id}")
+async def show_control(request: Request, control_id: str) -> Response:
+    """Show one control with its acknowledgement."""
+
+    def read(context: Context) -> dict[str, Any]:
+        if not control_id.isascii() or not control_id.isdecimal() or len(control_id) > 9:
+            raise UsageError("A control has a number; choose one of the list.")
+        return {"control": controls.show(context, int(control_id))}
+
+    return await page(request, "control.html", read)
+
+
+def _nodes(request: Request, context: Context) -> tuple[cluster.NodeActivity, ...]:
+    """Return the nodes with their rates: of the stream of events, or without rates now."""
+    snapshot = api_of(request).hub.snapshot
+    if snapshot is not None and not api_of(request).hub.fault:
+        return snapshot.sample.nodes
+    with suppress(AfxError):
+        return next(iter(cluster.activity(context))).nodes
+    return ()

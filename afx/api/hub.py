@@ -1,0 +1,192 @@
+"""Live events: read once a second for all, encoded once for all, sent to each who listens.
+
+An id is ``BOOT-NUMBER``. A client that comes back with its last id gets what it missed; one
+whose id is too old, or of another process, is told to read everything again (``resync``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from afx.api.threads import Threads
+from afx.errors import AfxError, UnreachableError
+from afx.operations import cluster
+from afx.operations.cluster import ActivitySample, ClusterStatus
+from afx.operations.context import Context
+
+TOPICS = ("events", "nodes", "status", "stale")
+MOST_CLIENTS = 500
+_KEPT = 600
+_INTERVAL_SECONDS = 1.0
+_SILENCE_SECONDS = 15.0
+"""After so long without an event a comment shows that the stream lives."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, frozen=True)
+class Frame:
+    """One event as it is sent."""
+
+    number: int
+    topic: str
+    data: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Snapshot:
+    """The cluster when it was last read."""
+
+    at: float
+    """Unix seconds."""
+    status: ClusterStatus
+    sample: ActivitySample
+
+
+class Hub:
+    """Reads what happens while somebody listens, and keeps the last few minutes of it."""
+
+    def __init__(
+        self,
+        context: Context,
+        threads: Threads,
+        *,
+        interval: float = _INTERVAL_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._context = context
+        self._threads = threads
+        self._interval = interval
+        self._now = now
+        self._boot = secrets.token_hex(4)
+        self._frames: deque[Frame] = deque(maxlen=_KEPT)
+        self._number = 0
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._reading = asyncio.Lock()
+        self._activity: Iterator[ActivitySample] | None = None
+        self.snapshot: Snapshot | None = None
+        self.fault = ""
+        """Why the last reading failed; empty: it did not."""
+        self.clients = 0
+
+    async def run(self) -> None:
+        """Read until the hub is closed; an error makes what is shown stale, nothing more."""
+        while not self._closed:
+            began = time.monotonic()
+            if self.clients:
+                await self.read()
+            rest = self._interval - (time.monotonic() - began)
+            await asyncio.sleep(max(0.05, rest))
+
+    async def read(self) -> None:
+        """Read the cluster once, and publish what is new."""
+        async with self._reading:
+            await self._read_once()
+
+    async def recent(self, seconds: float) -> Snapshot:
+        """Return the cluster as it was so long ago at most; raises AfxError when it is away."""
+        found = self.snapshot
+        if found is None or self.fault or self._now() - found.at > seconds:
+            await self.read()
+            found = self.snapshot
+        if found is None or self.fault:
+            raise UnreachableError(self.fault)
+        return found
+
+    async def _read_once(self) -> None:
+        try:
+            snapshot = await self._threads.read(self._read)
+        except AfxError as error:
+            self._activity = None
+            if str(error) != self.fault:
+                self.fault = str(error)
+                self.publish("stale", {"detail": self.fault})
+            return
+        if self.fault:
+            self.fault = ""
+            self.publish("stale", {"detail": ""})
+        before, self.snapshot = self.snapshot, snapshot
+        if before is None or before.status != snapshot.status:
+            self.publish("status", snapshot.status)
+        self.publish("nodes", snapshot.sample.nodes)
+        for it in snapshot.sample.events:
+            self.publish("events", it)
+
+    def publish(self, topic: str, value: Any) -> None:
+        """Give an event to all who listen to its topic."""
+        self._number += 1
+        name = f"id: {self._boot}-{self._number}\nevent: {topic}\ndata: ".encode()
+        data = name + orjson.dumps(value, default=str) + b"\n\n"
+        self._frames.append(Frame(self._number, topic, data))
+        self._wake()
+
+    def close(self) -> None:
+        """End all streams, so that the process can end; call it on the event loop."""
+        self._closed = True
+        self._wake()
+
+    async def stream(self, topics: frozenset[str], last_id: str) -> AsyncIterator[bytes]:
+        """Yield the events of some topics, after the last id that the client has seen."""
+        self.clients += 1
+        try:
+            position, missed = self._position(last_id)
+            yield b"retry: 1000\n\n"
+            if missed:
+                yield f"id: {self._boot}-{position}\nevent: resync\ndata: {{}}\n\n".encode()
+            while not self._closed:
+                changed = self._changed
+                if self._frames and position < self._frames[0].number - 1:
+                    position = self._number
+                    yield f"id: {self._boot}-{position}\nevent: resync\ndata: {{}}\n\n".encode()
+                fresh = [it for it in self._frames if it.number > position]
+                if fresh:
+                    position = fresh[-1].number
+                    if sent := b"".join(it.data for it in fresh if it.topic in topics):
+                        yield sent
+                        continue
+                try:
+                    async with asyncio.timeout(_SILENCE_SECONDS):
+                        await changed.wait()
+                except TimeoutError:
+                    yield b": alive\n\n"
+        finally:
+            self.clients -= 1
+
+    def _position(self, last_id: str) -> tuple[int, bool]:
+        """Return after which number a client goes on, and whether it missed something."""
+        if not last_id:
+            return self._number, False
+        boot, _, number = last_id.partition("-")
+        oldest = self._frames[0].number if self._frames else self._number + 1
+        if boot == self._boot and number.isascii() and number.isdecimal() and len(number) < 16:
+            if oldest - 1 <= int(number) <= self._number:
+                return int(number), False
+        return self._number, True
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _read(self) -> Snapshot:
+        status = cluster.status(self._context)
+        if self._activity is None:
+            self._activity = cluster.activity(self._context)
+        sample: ActivitySample | None = None
+        with suppress(StopIteration):
+            sample = next(self._activity)
+        if sample is None:
+            # A generator that raised has ended.
+            self._activity = cluster.activity(self._context)
+            sample = next(self._activity)
+        return Snapshot(self._now(), status, sample)

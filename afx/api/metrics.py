@@ -1,0 +1,71 @@
+"""Metrics in Prometheus's text format: nodes are labels, sessions and rules never are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from afx.api.hub import Snapshot
+from afx.api.state import Api
+from afx.errors import AfxError
+
+_OLDEST_SECONDS = 1.0
+
+
+async def rendered(api: Api) -> bytes:
+    """Return the metrics; while the cluster's servers are away, ``afx_up`` 0 and the API's own."""
+    try:
+        snapshot: Snapshot | None = await api.hub.recent(_OLDEST_SECONDS)
+    except AfxError:
+        snapshot = None
+    lines = [*_cluster(snapshot), *api.traffic.lines(), *_own(api)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _own(api: Api) -> Iterator[str]:
+    yield "# TYPE afx_api_event_clients gauge"
+    yield f"afx_api_event_clients {api.hub.clients}"
+
+
+def _cluster(snapshot: Snapshot | None) -> Iterator[str]:
+    yield "# HELP afx_up Whether Redis and the database answer the API."
+    yield "# TYPE afx_up gauge"
+    yield f"afx_up {int(snapshot is not None)}"
+    if snapshot is None:
+        return
+    status = snapshot.status
+    figures: dict[str, tuple[str, float]] = {
+        "afx_leader": ("Whether a coordinator leads.", int(status.leader is not None)),
+        "afx_term": ("The number of the present leadership.", status.term),
+        "afx_nodes": ("Live nodes.", status.nodes),
+        "afx_overflow_sessions": ("Sessions that fit on no node and wait.", status.waiting),
+        "afx_troubled_sessions": ("Sessions with a trouble.", status.troubled),
+        "afx_open_controls": ("Controls that are not finished.", status.controls),
+        "afx_refused_reports": ("Records in Redis that did not parse.", status.reports_refused),
+        "afx_refused_jobs": ("Jobs in Redis that are not signed.", status.jobs_refused),
+        "afx_refused_specs": ("Specs in Redis that are not signed.", status.specs_refused),
+        "afx_audit_fault": ("Whether the audit log is damaged.", int(bool(status.audit_fault))),
+    }
+    for name, (text, value) in figures.items():
+        yield f"# HELP {name} {text}"
+        yield f"# TYPE {name} gauge"
+        yield f"{name} {value}"
+    yield "# TYPE afx_sessions gauge"
+    for state, count in sorted(status.sessions.items()):
+        yield f'afx_sessions{{state="{_escaped(state)}"}} {count}'
+    nodes = [it for it in snapshot.sample.nodes if it.live]
+    for name, kind, field in (
+        ("afx_node_load_ratio", "gauge", "load"),
+        ("afx_node_cpu_ratio", "gauge", "cpu"),
+        ("afx_node_resident_bytes", "gauge", "rss"),
+        ("afx_node_free_bytes", "gauge", "ram_free"),
+        ("afx_node_sessions", "gauge", "sessions"),
+        ("afx_node_starting_sessions", "gauge", "starting"),
+        ("afx_node_forwarded_messages_total", "counter", "forwarded"),
+    ):
+        yield f"# TYPE {name} {kind}"
+        for it in sorted(nodes, key=lambda it: it.name):
+            yield f'{name}{{node="{_escaped(it.name)}"}} {getattr(it, field)}'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

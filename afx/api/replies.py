@@ -1,0 +1,196 @@
+"""Answers as bytes: rows become JSON at once, without a model between.
+
+The models of the schema are for OpenAPI; tests hold the answers to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlencode
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from afx.api.problems import NEEDS_IF_MATCH, Kind
+from afx.api.state import api_of, context_of, token_of
+from afx.errors import ChangedError, UsageError
+from afx.operations import answers
+from afx.operations.answers import Answer
+from afx.operations.context import Context
+from afx.operations.pages import Page
+
+T = TypeVar("T")
+MOST_ROWS = 1_000
+JSON = "application/json"
+_NOT_FILTERS = ("cursor", "limit")
+_LONGEST_KEY = 100
+
+
+class NeedsIfMatchError(UsageError):
+    """A change of what others may have changed names no version."""
+
+    kind: Kind = NEEDS_IF_MATCH
+
+
+def dumps(value: Any) -> bytes:
+    """Return a value as JSON; a dataclass becomes an object."""
+    return orjson.dumps(value, default=_plain)
+
+
+def etag(content: bytes) -> str:
+    """Return the version of a representation."""
+    return f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+
+
+async def one(request: Request, read: Callable[[Context], Any]) -> Response:
+    """Answer with one thing and its version; 304 when the client has it."""
+    context = context_of(request)
+    content = await api_of(request).threads.read(lambda: dumps(read(context)))
+    version = etag(content)
+    headers = {"etag": version, "cache-control": "private, no-cache"}
+    if version in _versions(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=JSON, headers=headers)
+
+
+async def plain(
+    request: Request, read: Callable[[Context], Any], *, takes_long: bool = False
+) -> Response:
+    """Answer with what is read now, without a version."""
+    context = context_of(request)
+    threads = api_of(request).threads
+    run = threads.long if takes_long else threads.read
+    return Response(await run(lambda: dumps(read(context))), media_type=JSON)
+
+
+async def page(
+    request: Request,
+    read: Callable[[Context, Any], Page[Any]],
+    cursor: str | None,
+) -> Response:
+    """Answer with a page of a list; ``read`` takes the context and the key after which."""
+    api = api_of(request)
+    context = context_of(request)
+    subject = list_of(request)
+    after = None if cursor is None else api.cursors.open(cursor, subject)
+
+    def work() -> bytes:
+        found = read(context, after)
+        more = None if found.next is None else api.cursors.seal(found.next, subject)
+        return dumps({"items": found.rows, "next": more})
+
+    return Response(await api.threads.read(work), media_type=JSON)
+
+
+async def change(
+    request: Request,
+    make: Callable[[Context], Any],
+    *,
+    status: int = 200,
+    location: Callable[[Any], str] | None = None,
+    versioned: Callable[[Context], Any] | None = None,
+    keyed: bool = True,
+) -> Response:
+    """Make a change, and answer with what ``make`` returns; None: with nothing (204).
+
+    ``versioned`` reads what is changed: the client must name its version with If-Match.
+    With an Idempotency-Key the change is made once; ``keyed`` off: it cannot have one.
+    """
+    api = api_of(request)
+    expects = None
+    if versioned is not None:
+        expects = _expectation(request, versioned)
+    context = context_of(request, expects=expects, changes=True)
+
+    def work() -> Answer:
+        result = make(context)
+        if context.dry_run:
+            return Answer(200, dumps({"dry_run": True}))
+        place = location(result) if location else ""
+        headers = {"location": place} if place else {}
+        if result is None:
+            return Answer(204, b"", headers)
+        content = dumps(result)
+        if versioned is not None:
+            headers["etag"] = etag(content)
+        return Answer(status, content, headers)
+
+    answer = await api.threads.change(_once(request, context, work, keyed=keyed))
+    return respond(answer)
+
+
+def shown(context: Context, scope: str, read: Callable[[Context], T]) -> T | None:
+    """Return what was changed, if the actor may also read it; None in a dry run."""
+    return None if context.dry_run or not context.actor.may(scope) else read(context)
+
+
+def respond(answer: Answer) -> Response:
+    """Return an answer as a response."""
+    headers = dict(answer.headers)
+    if answer.repeated:
+        headers["idempotent-replayed"] = "true"
+    return Response(
+        answer.body or None,
+        status_code=answer.status,
+        headers=headers,
+        media_type=JSON if answer.body else None,
+    )
+
+
+def _once(
+    request: Request, context: Context, work: Callable[[], Answer], *, keyed: bool
+) -> Callable[[], Answer]:
+    key = request.headers.get("idempotency-key")
+    if key is None or context.dry_run or request.method != "POST":
+        return work
+    if not keyed:
+        raise UsageError(
+            "This request takes no Idempotency-Key: its answer holds a secret, which is not "
+            "stored. Its name makes it unique: a repetition is refused."
+        )
+    if not 1 <= len(key) <= _LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise UsageError(f"An Idempotency-Key has 1 to {_LONGEST_KEY} ASCII characters.")
+    token = token_of(request)
+    parts = (request.method, request.url.path, request.url.query)
+    digest = hashlib.sha256("\n".join(parts).encode() + b"\n" + request.state.body).hexdigest()
+    return lambda: answers.once(context, token.id, key, digest, work)
+
+
+def _expectation(request: Request, read: Callable[[Context], Any]) -> Callable[[], None] | None:
+    given = request.headers.get("if-match")
+    if given is None:
+        raise NeedsIfMatchError(
+            "Others may have changed it: read it, and send its ETag as If-Match ('*': any version)."
+        )
+    if given.strip() == "*":
+        return None
+    wanted = _versions(given)
+    context = context_of(request)
+
+    def check() -> None:
+        if etag(dumps(read(context))) not in wanted:
+            raise ChangedError("It was changed since you read it; read it again. Nothing was done.")
+
+    return check
+
+
+def _versions(header: str) -> set[str]:
+    return {it.strip().removeprefix("W/") for it in header.split(",")}
+
+
+def list_of(request: Request) -> str:
+    """Return what a cursor is good for: the list, its filters, and who asks."""
+    pairs = parse_qsl(request.url.query, keep_blank_values=True)
+    filters = sorted(it for it in pairs if it[0] not in _NOT_FILTERS)
+    return f"{request.url.path}?{urlencode(filters)}#{token_of(request).actor.owner}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return str(value)

@@ -1,0 +1,153 @@
+"""How a route is declared: the operation that it calls says which scope it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
+
+from afx.api.problems import MEDIA_TYPE, Problem
+from afx.api.replies import MOST_ROWS
+from afx.api.state import context_of
+from afx.operations.context import OWNED, SCOPES
+
+T = TypeVar("T")
+Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="Rows of the page, at most.")]
+Cursor = Annotated[
+    str | None, Query(max_length=1_000, description="The `next` of the page before.")
+]
+Number = Annotated[int, Path(ge=1, lt=2**31)]
+Name = Annotated[str, Path(min_length=1, max_length=100, description="The whole name, or the id.")]
+
+
+class PageOf(BaseModel, Generic[T]):
+    """A page of a list."""
+
+    items: list[T]
+    next: str | None
+    """The cursor of the next page; null at the end."""
+
+
+class Body(BaseModel):
+    """The body of a request: unknown fields are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Empty(BaseModel):
+    """Nothing."""
+
+
+def scope_of(operation: Callable[..., Any]) -> tuple[str, bool]:
+    """Return the scope that an operation needs, and whether limited actors may call it."""
+    name = f"{operation.__module__.rpartition('.')[2]}.{operation.__name__}"
+    return SCOPES[name], name in OWNED
+
+
+def _header(name: str, text: str, *, required: bool = False) -> dict[str, Any]:
+    schema = {"type": "string", "maxLength": 200}
+    return {
+        "name": name,
+        "in": "header",
+        "required": required,
+        "description": text,
+        "schema": schema,
+    }
+
+
+_CHANGE_PARAMETERS = [
+    {
+        "name": "reason",
+        "in": "query",
+        "required": False,
+        "description": "Why; the audit log keeps it.",
+        "schema": {"type": "string", "maxLength": 500},
+    },
+    {
+        "name": "dry_run",
+        "in": "query",
+        "required": False,
+        "description": "Check, and change nothing.",
+        "schema": {"type": "boolean", "default": False},
+    },
+]
+_KEY = _header("Idempotency-Key", "The change is made once, however often it is sent, for 24 h.")
+_IF_MATCH = _header("If-Match", "The ETag of what is to be changed, or *.", required=True)
+_IF_NONE_MATCH = _header("If-None-Match", "The ETag that the client has.")
+_PREFER = _header("Prefer", "`wait=SECONDS`: answer when it is done, after 30 s at most.")
+
+
+def endpoint(
+    router: APIRouter,
+    method: str,
+    path: str,
+    operation: Callable[..., Any],
+    *,
+    model: Any = None,
+    status: int = 200,
+    one: bool = False,
+    versioned: bool = False,
+    waits: bool = False,
+    keyed: bool = True,
+    media: str = "application/json",
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a route; ``operation`` gives its scope.
+
+    ``one``: it answers with one thing and an ETag. ``versioned``: it needs If-Match.
+    ``waits``: it requests a control and may wait for it. ``model`` is for the schema only.
+    """
+    scope, owned = scope_of(operation)
+    parameters: list[dict[str, Any]] = []
+    wrong = [400, 401, 403, 422, 429, 500, 503]
+    if one or "{" in path:
+        wrong.append(404)
+    if one:
+        parameters.append(_IF_NONE_MATCH)
+    if method != "GET":
+        parameters += _CHANGE_PARAMETERS
+        wrong += [409, 413]
+    if method == "POST" and keyed:
+        parameters.append(_KEY)
+    if versioned:
+        parameters.append(_IF_MATCH)
+        wrong += [412, 428]
+    if waits:
+        parameters.append(_PREFER)
+    responses: dict[int | str, dict[str, Any]] = {
+        it: {"description": "A problem.", "content": {MEDIA_TYPE: {"schema": _PROBLEM_REF}}}
+        for it in sorted(wrong)
+    }
+    if one:
+        responses[304] = {"description": "The client has this version."}
+    if waits:
+        responses[202] = {"description": "It was requested; see the control.", "model": model}
+    if media != "application/json":
+        responses[status] = {"description": "The file.", "content": {media: {}}}
+
+    async def permit(request: Request) -> None:
+        context_of(request).require(scope, owned=owned)
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        router.add_api_route(
+            f"/api/v1{path}",
+            function,
+            methods=[method],
+            response_class=Response,
+            response_model=model if media == "application/json" else None,
+            status_code=status,
+            dependencies=[Depends(permit)],
+            responses=responses,
+            openapi_extra={"parameters": parameters, "x-scope": scope, "x-owned": owned},
+            operation_id=function.__name__,
+        )
+        return function
+
+    return declare
+
+
+_PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+PROBLEM_SCHEMA = Problem.model_json_schema(ref_template="#/components/schemas/{model}")

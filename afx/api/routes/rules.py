@@ -1,0 +1,165 @@
+"""Rules, one by one and as files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from afx.api.replies import change, one, page, plain, shown
+from afx.api.routes.endpoint import Body, Cursor, Limit, Number, PageOf, endpoint
+from afx.api.state import api_of, context_of
+from afx.operations import rule_files, rules
+from afx.operations.context import Context
+from afx.operations.rules import RuleRow
+
+router = APIRouter(tags=["rules"])
+Chat = Annotated[str, Field(min_length=1, max_length=200)]
+Chats = Annotated[list[Chat], Field(min_length=1, max_length=100)]
+
+
+class NewRule(Body):
+    """A rule to be added."""
+
+    session: str = Field(min_length=1, max_length=100)
+    sources: Chats = Field(examples=[["@news"]])
+    destinations: Chats = Field(examples=[["-1001234567890"]])
+    mode: Literal["copy", "forward"] = "copy"
+    name: str = Field("", max_length=100, description="Empty: one is made.")
+
+
+class RuleChange(Body):
+    """What is to be changed of a rule."""
+
+    enabled: bool
+
+
+class RuleText(Body):
+    """A file of rules, in YAML or JSON."""
+
+    text: str = Field(max_length=rule_files.LARGEST_BYTES)
+    prune: bool = Field(False, description="Remove what the file does not name.")
+
+
+class ChangeModel(BaseModel):
+    """What a file would change of one rule, or has changed."""
+
+    path: str
+    kind: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@endpoint(router, "GET", "/rules", rules.listing, model=PageOf[RuleRow])
+async def list_rules(
+    request: Request,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+    session: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+    enabled: bool | None = None,
+) -> Response:
+    """List rules with their sessions' names, by id."""
+    return await page(
+        request,
+        lambda context, after: rules.listing(
+            context, after=after, limit=limit, session=session, enabled=enabled
+        ),
+        cursor,
+    )
+
+
+@endpoint(router, "POST", "/rules", rules.add, model=RuleRow, status=201)
+async def add_rule(request: Request, body: NewRule) -> Response:
+    """Add a rule to a session."""
+
+    def make(context: Context) -> RuleRow | None:
+        doc = rules.add(
+            context,
+            body.session,
+            sources=body.sources,
+            destinations=body.destinations,
+            mode=body.mode,
+            name=body.name,
+        )
+        return shown(context, "rule:read", lambda it: rules.show(it, doc.path))
+
+    return await change(
+        request, make, status=201, location=lambda it: f"/api/v1/rules/{it.id}" if it else ""
+    )
+
+
+@endpoint(router, "GET", "/rules/export", rule_files.export, media="application/yaml")
+async def export_rules(
+    request: Request, session: Annotated[str | None, Query(min_length=1, max_length=100)] = None
+) -> Response:
+    """Return a file of the rules of a session, or of all."""
+    context = context_of(request)
+    text = await api_of(request).threads.long(
+        lambda: "".join(rule_files.export(context, session)).encode()
+    )
+    return Response(text, media_type="application/yaml")
+
+
+@endpoint(router, "POST", "/rules/plan", rule_files.plan, model=list[ChangeModel], keyed=False)
+async def plan_rules(request: Request, body: RuleText) -> Response:
+    """Return what a file of rules would change; nothing is changed."""
+    return await plain(
+        request,
+        lambda context: [
+            _shown(it)
+            for it in rule_files.plan(context, body.text.encode(), "the request", prune=body.prune)
+        ],
+    )
+
+
+@endpoint(router, "POST", "/rules/apply", rule_files.apply, model=list[ChangeModel])
+async def apply_rules(request: Request, body: RuleText) -> Response:
+    """Make the changes of a file of rules, all or none; returns them."""
+
+    def make(context: Context) -> list[dict[str, Any]]:
+        changes = rule_files.plan(context, body.text.encode(), "the request", prune=body.prune)
+        if changes:
+            rule_files.apply(context, changes, "the API")
+        return [_shown(it) for it in changes]
+
+    return await change(request, make)
+
+
+@endpoint(router, "GET", "/rules/{rule_id}", rules.show, model=RuleRow, one=True)
+async def show_rule(request: Request, rule_id: Number) -> Response:
+    """Show a rule."""
+    return await one(request, lambda context: rules.show(context, str(rule_id)))
+
+
+@endpoint(router, "PATCH", "/rules/{rule_id}", rules.set_enabled, model=RuleRow, versioned=True)
+async def change_rule(request: Request, rule_id: Number, body: RuleChange) -> Response:
+    """Enable or disable a rule."""
+
+    def make(context: Context) -> RuleRow | None:
+        rules.set_enabled(context, str(rule_id), body.enabled)
+        return shown(context, "rule:read", lambda it: rules.show(it, str(rule_id)))
+
+    return await change(request, make, versioned=lambda context: rules.show(context, str(rule_id)))
+
+
+@endpoint(router, "DELETE", "/rules/{rule_id}", rules.remove, status=204, versioned=True)
+async def remove_rule(request: Request, rule_id: Number) -> Response:
+    """Remove a rule."""
+
+    def make(context: Context) -> None:
+        rules.remove(context, str(rule_id))
+
+    return await change(request, make, versioned=lambda context: rules.show(context, str(rule_id)))
+
+
+def _shown(it: rule_files.Change) -> dict[str, Any]:
+    return {
+        "path": it.path,
+        "kind": it.kind,
+        "before": asdict(it.before) if it.before else None,
+        "after": asdict(it.after) if it.after else None,
+    }

@@ -1,0 +1,110 @@
+"""Worker nodes, coordinators, and moving sessions between nodes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from afx.api.replies import change, one, plain
+from afx.api.routes.endpoint import Body, Name, endpoint
+from afx.api.routes.requested import RequestedModel, request_control
+from afx.operations import coordinators, rebalancing, workers
+from afx.operations.coordinators import CoordinatorStatus
+from afx.operations.rebalancing import RebalancePlan
+
+router = APIRouter(tags=["workers"])
+
+
+class Recycle(Body):
+    """How a node is restarted."""
+
+    forced: bool = Field(False, description="At once: its sessions stop and restart.")
+
+
+@endpoint(router, "GET", "/workers", workers.listing, model=list[workers.WorkerView])
+async def list_workers(request: Request) -> Response:
+    """List the nodes that the cluster knows, by name."""
+    return await plain(request, workers.listing)
+
+
+@endpoint(router, "GET", "/workers/{name}", workers.show, model=workers.WorkerDetail)
+async def show_worker(request: Request, name: Name) -> Response:
+    """Show a node: its report, its desired state, its open controls."""
+    return await one(request, lambda context: workers.show(context, name))
+
+
+@endpoint(
+    router, "POST", "/workers/{name}/cordon", workers.cordon, model=RequestedModel, waits=True
+)
+async def cordon_worker(request: Request, name: Name) -> Response:
+    """Let a node get no more sessions."""
+    return await request_control(request, lambda context: workers.cordon(context, [name])[0])
+
+
+@endpoint(
+    router, "POST", "/workers/{name}/uncordon", workers.uncordon, model=RequestedModel, waits=True
+)
+async def uncordon_worker(request: Request, name: Name) -> Response:
+    """Let a node get sessions again; ends a drain."""
+    return await request_control(request, lambda context: workers.uncordon(context, [name])[0])
+
+
+@endpoint(router, "POST", "/workers/{name}/drain", workers.drain, model=RequestedModel, waits=True)
+async def drain_worker(request: Request, name: Name) -> Response:
+    """Move all sessions of a node to others; it stays cordoned."""
+    return await request_control(request, lambda context: workers.drain(context, [name])[0])
+
+
+@endpoint(
+    router, "POST", "/workers/{name}/recycle", workers.recycle, model=RequestedModel, waits=True
+)
+async def recycle_worker(request: Request, name: Name, body: Recycle) -> Response:
+    """Empty a node, restart it, and let it get sessions again."""
+    return await request_control(
+        request, lambda context: workers.recycle(context, name, forced=body.forced)
+    )
+
+
+@endpoint(router, "POST", "/workers/{name}/stop", workers.stop, model=RequestedModel, waits=True)
+async def stop_worker(request: Request, name: Name) -> Response:
+    """Let a node stop its sessions and end; other nodes take over."""
+    return await request_control(request, lambda context: workers.stop(context, [name])[0])
+
+
+@endpoint(router, "DELETE", "/workers/{name}", workers.remove, model=RequestedModel, waits=True)
+async def remove_worker(request: Request, name: Name) -> Response:
+    """Remove a node that has stopped."""
+    return await request_control(request, lambda context: workers.remove(context, [name])[0])
+
+
+@endpoint(router, "GET", "/coordinators", coordinators.status, model=CoordinatorStatus)
+async def show_coordinators(request: Request) -> Response:
+    """Show which coordinator leads, and since which term."""
+    return await plain(request, coordinators.status)
+
+
+@endpoint(
+    router,
+    "POST",
+    "/coordinators/recycle",
+    coordinators.recycle,
+    model=RequestedModel,
+    waits=True,
+)
+async def recycle_coordinators(request: Request) -> Response:
+    """Restart all coordinators: standbys first, then the leader."""
+    return await request_control(request, coordinators.recycle)
+
+
+@endpoint(router, "GET", "/rebalance-plan", rebalancing.plan, model=RebalancePlan)
+async def show_rebalance_plan(request: Request) -> Response:
+    """Show what the next round of rebalancing would move."""
+    return await plain(request, rebalancing.plan)
+
+
+@endpoint(router, "POST", "/rebalance-plan/apply", rebalancing.apply, model=RebalancePlan)
+async def apply_rebalance_plan(request: Request) -> Response:
+    """Request the moves of the plan; returns those that were requested."""
+    return await change(request, rebalancing.apply)

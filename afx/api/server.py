@@ -1,0 +1,115 @@
+"""Serves the API until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from afx.api.application import build
+from afx.api.hub import Hub
+from afx.errors import AfxError, UsageError
+from afx.operations.context import Actor, Context, Servers
+from afx.operations.tokens import first_token
+
+GRACEFUL_SECONDS = 1
+_BACKLOG = 512
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of events first: uvicorn waits for whoever is connected."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGINT and SIGTERM, and end as a process that was asked to: with exit code 0."""
+        loop = asyncio.get_running_loop()
+        for it in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(it, self.handle_exit, it, None)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; on the event loop."""
+        self._hub.close()
+        super().handle_exit(sig, frame)
+
+
+def serve(servers: Servers, *, notify: Callable[[str], None], behind_proxy: bool) -> None:
+    """Serve until SIGINT or SIGTERM; ``notify`` gets the address and a first token, once.
+
+    Raises AfxError when the address is taken, UsageError for a certificate without its key.
+    """
+    settings = servers.settings
+    certificate, key = settings.web_certificate, settings.web_certificate_key
+    if bool(certificate) != bool(key):
+        raise UsageError("TLS needs web_certificate and web_certificate_key; set both.")
+    servers.open_database(create=True)
+    listening = _bound(settings.web_host, settings.web_port)
+    scheme = "https" if certificate else "http"
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    notify(f"the dashboard is at {scheme}://{shown}:{port}/")
+    if token := first_token(Context(Actor("api"), servers)):
+        notify(f"sign in with this token (shown once): {token}")
+    options: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
+    with listening:
+        _run(servers, listening, behind_proxy, options if key else {})
+
+
+def _run(
+    servers: Servers, listening: socket.socket, behind_proxy: bool, tls: dict[str, Any]
+) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(servers, listening, behind_proxy=behind_proxy, tls=tls))
+
+
+async def _serve(
+    servers: Servers, listening: socket.socket, *, behind_proxy: bool, tls: dict[str, Any]
+) -> None:
+    app, gate, api = build(servers)
+    del app
+    config = uvicorn.Config(
+        gate,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        proxy_headers=behind_proxy,
+        forwarded_allow_ips="127.0.0.1,::1" if behind_proxy else None,
+        server_header=False,
+        date_header=True,
+        access_log=False,
+        log_config=None,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        timeout_keep_alive=30,
+        **tls,
+    )
+    await _Server(config, api.hub).serve(sockets=[listening])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        [family, _, _, _, address] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        # Whoever reads the address may connect at once, and waits for the start.
+        listening.listen(_BACKLOG)
+        listening.set_inheritable(True)
+        return listening
+    except OSError as error:
+        raise AfxError(
+            f"The API cannot listen at {host}:{port} ({error.strerror or error}); choose another "
+            "address with --host and --port."
+        ) from error

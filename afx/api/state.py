@@ -1,0 +1,56 @@
+"""What one API process has: its servers, threads, credentials, cursors and events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from afx.api.credentials import Credentials
+from afx.api.cursors import Cursors
+from afx.api.hub import Hub
+from afx.api.threads import Threads
+from afx.api.traffic import Traffic
+from afx.errors import UsageError
+from afx.operations.context import Context, Servers
+from afx.operations.tokens import ValidToken
+
+
+@dataclass(slots=True, frozen=True)
+class Api:
+    """All of it; complete before the first request."""
+
+    servers: Servers
+    system: Context
+    """Of the API itself, for what no token asks."""
+    threads: Threads
+    credentials: Credentials
+    cursors: Cursors
+    hub: Hub
+    traffic: Traffic
+
+
+def api_of(request: Request) -> Api:
+    """Return the API that a request came to."""
+    found: Api = request.app.state.api
+    return found
+
+
+def token_of(request: Request) -> ValidToken:
+    """Return the token of a request that the gate has let in."""
+    found: ValidToken = request.state.token
+    return found
+
+
+def context_of(
+    request: Request, *, expects: Callable[[], None] | None = None, changes: bool = False
+) -> Context:
+    """Return what the operations need for a request; ``changes`` reads reason and dry run."""
+    query = request.query_params
+    dry_run = query.get("dry_run", "false") if changes else "false"
+    if dry_run not in ("true", "false"):
+        raise UsageError("dry_run is true or false; correct it. Nothing was changed.")
+    reason = query.get("reason", "") if changes else ""
+    servers = api_of(request).servers
+    return Context(token_of(request).actor, servers, dry_run == "true", reason, True, expects)

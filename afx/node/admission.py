@@ -1,0 +1,216 @@
+"""Decides, before a message enters its lanes, which of its deliveries are to be made.
+
+Left out are those that were made before, and those that would go round a loop.
+
+A session that starts replays from its cursor, and so meets messages whose copies are
+linked already: because one destination has held the cursor back, or because the cursor
+is an old copy. A known link settles a delivery without a send. Telegram's memory of
+random ids is the other guard, for copies that were made and not linked.
+
+Each source chat has a queue, so that its order is kept while Redis is asked; a message
+that is newer than all links of its routes needs no question and no queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from afx.cluster.links import CopyRoute, block_key, layout, parse_block
+from afx.forwarding.pipeline import Incoming
+from afx.forwarding.rules import Route, loops
+from afx.node.copy_judge import CopyJudge, OriginSource, Passed
+from afx.reasons import TroubleReason
+from afx.telegram.boxes import Ticket
+
+_AT_ONCE = 256
+"""Messages for which Redis is asked in one round trip."""
+_RETRY_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class LinkSource(OriginSource, Protocol):
+    """Where links are read; waits while it does not answer."""
+
+    async def heads(self, rules: Iterable[int]) -> dict[CopyRoute, int]:
+        """Return the highest source id that was ever linked, by route, of some rules."""
+
+    async def intents_of(self, session: int, chats: Sequence[int]) -> dict[int, str]:
+        """Return the batches that a session has open to guarded channels, by channel."""
+
+
+class AdmissionOwner(Protocol):
+    """The forwarder that messages are admitted to."""
+
+    def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
+        """Put a message's deliveries into their lanes."""
+
+    def known(self, route: Route, copy: int, ticket: Ticket) -> None:
+        """Settle a delivery whose copy is linked already."""
+
+    def left_out(self, ticket: Ticket) -> None:
+        """Settle a delivery that would go round a loop."""
+
+    def trouble(self, reason: TroubleReason, text: str) -> None:
+        """Report what hinders the session."""
+
+
+class _Waiting(NamedTuple):
+    message: Incoming
+    routes: Sequence[Route]
+    ticket: Ticket
+
+
+class Admission:
+    """The messages of one session that wait to be judged."""
+
+    __slots__ = (
+        "_blocks",
+        "_guarded",
+        "_heads",
+        "_judge_of_copies",
+        "_links",
+        "_looping",
+        "_newest",
+        "_owner",
+        "_queues",
+        "_rules",
+        "_tasks",
+    )
+
+    def __init__(self, links: LinkSource, session: int, owner: AdmissionOwner) -> None:
+        self._links = links
+        self._judge_of_copies = CopyJudge(links, session)
+        self._looping: frozenset[int] = frozenset()
+        """Sources that this session itself posts to."""
+        self._guarded: frozenset[int] = frozenset()
+        self._owner = owner
+        self._rules: frozenset[int] = frozenset()
+        self._heads: dict[CopyRoute, int] | None = None
+        """The highest source id that earlier runs have linked; None until it is read."""
+        self._newest: dict[int, int] = {}
+        """The same by source chat, over all of its routes."""
+        self._blocks: dict[CopyRoute, tuple[str, dict[int, int]]] = {}
+        """The last block that was read of each route."""
+        self._queues: dict[int, deque[_Waiting]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def set_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
+        """Judge messages of these source chats from now on."""
+        self._rules = frozenset(it.rule for them in routes.values() for it in them)
+        self._looping = frozenset(loops(routes))
+        self._heads = None
+        self._newest = {}
+
+    def note_guarded(self, chats: frozenset[int]) -> None:
+        """Judge messages of these channels with care: other sessions post there."""
+        self._guarded = chats
+
+    def offer(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
+        """Take a message of a source chat; its deliveries follow at once, or in order later."""
+        item = _Waiting(message, routes, ticket)
+        queue = self._queues.get(message.chat)
+        if queue is not None:
+            queue.append(item)
+        elif self._is_original(message) and message.id > self._newest.get(message.chat, 0):
+            self._owner.deliver(*item)
+        else:
+            self._queues[message.chat] = deque([item])
+            task = asyncio.get_running_loop().create_task(self._run(message.chat))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """End all questions; what waits is replayed by the next owner."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_original(self, message: Incoming) -> bool:
+        """Return whether a message needs no question whether it is a copy."""
+        return (
+            self._heads is not None
+            and message.chat not in self._guarded
+            and message.chat not in self._looping
+        )
+
+    async def _run(self, chat: int) -> None:
+        queue = self._queues[chat]
+        while queue:
+            try:
+                await self._judge(queue)
+            except Exception as error:
+                log.error("admission_failed", error=repr(error))
+                self._owner.trouble(
+                    TroubleReason.INTERNAL_ERROR,
+                    f"the links of {chat} cannot be judged: {type(error).__name__}",
+                )
+                await asyncio.sleep(_RETRY_SECONDS)
+        del self._queues[chat]
+
+    async def _judge(self, queue: deque[_Waiting]) -> None:
+        """Judge the first messages of a queue, and take them out."""
+        if self._heads is None:
+            self._heads = await self._links.heads(self._rules)
+            for linked, head in self._heads.items():
+                self._newest[linked.source] = max(head, self._newest.get(linked.source, 0))
+        batch = [queue[at] for at in range(min(_AT_ONCE, len(queue)))]
+        blocks = await self._read(batch)
+        copies = await self._copies(batch)
+        for item in batch:
+            queue.popleft()
+            left: list[Route] = []
+            passed = copies.get(item.message.id)
+            for route in item.routes:
+                if passed and (passed.is_own or route.destination in passed.chats):
+                    self._owner.left_out(item.ticket)
+                    continue
+                key = _key(item, route)
+                offset = item.message.id % layout(key.source).size
+                copy = blocks.get(block_key(key, item.message.id), {}).get(offset)
+                if copy:
+                    self._owner.known(route, copy, item.ticket)
+                else:
+                    left.append(route)
+            if left:
+                self._owner.deliver(item.message, left, item.ticket)
+
+    async def _copies(self, batch: Sequence[_Waiting]) -> dict[int, Passed]:
+        """Return which of a chat's messages are copies."""
+        chat = batch[0].message.chat
+        guarded = chat in self._guarded
+        if not guarded and chat not in self._looping:
+            return {}
+        messages = [it.message.id for it in batch]
+        return await self._judge_of_copies.copies(chat, messages, self._rules, guarded=guarded)
+
+    async def _read(self, batch: Sequence[_Waiting]) -> dict[str, dict[int, int]]:
+        """Return the blocks in which links of these messages may be, by their keys."""
+        assert self._heads is not None
+        wanted: dict[str, CopyRoute] = {}
+        for item in batch:
+            for route in item.routes:
+                key = _key(item, route)
+                if item.message.id <= self._heads.get(key, 0):
+                    wanted[block_key(key, item.message.id)] = key
+        found = {
+            name: self._blocks[key][1]
+            for name, key in wanted.items()
+            if key in self._blocks and self._blocks[key][0] == name
+        }
+        missing = [it for it in wanted if it not in found]
+        for name, data in zip(missing, await self._links.blocks(missing), strict=True):
+            key = wanted[name]
+            found[name] = parse_block(key.source, data)
+            self._blocks[key] = (name, found[name])
+        return found
+
+
+def _key(item: _Waiting, route: Route) -> CopyRoute:
+    return CopyRoute(route.rule, item.message.chat, route.destination)

@@ -1,0 +1,52 @@
+"""Keeps the sessions of a host out of full garbage collections.
+
+A full collection looks at all that lives: at 5,000 sessions it stops the event loop for
+0.75 s, a quarter of a lease. What lives long is frozen instead. Sessions that have ended
+are cycles, which only a collection of all frees: it is made when many have ended.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+_LEAST_STARTED, _STARTED_SHARE = 50, 0.1
+_LEAST_ENDED, _ENDED_SHARE = 500, 0.25
+
+
+class Collector(Protocol):
+    """Python's garbage collector; the module ``gc`` is one."""
+
+    def freeze(self) -> None:
+        """Ignore all that lives now in later collections."""
+
+    def unfreeze(self) -> None:
+        """Look at all that was frozen again."""
+
+    def collect(self) -> int:
+        """Free what nothing refers to."""
+
+
+class Heap:
+    """Decides when the heap of a host is frozen, and when it is collected."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._frozen = 0
+        """Sessions that lived when the heap was last frozen."""
+        self._collected = 0
+        """Sessions that had ended when it was last collected."""
+
+    def step(self, alive: int, ended: int) -> None:
+        """Freeze after many starts, and collect after many ends.
+
+        ``alive`` sessions exist now, ``ended`` have ended since the process began.
+        """
+        if ended - self._collected >= max(_LEAST_ENDED, alive * _ENDED_SHARE):
+            self._collected = ended
+            self._collector.unfreeze()
+            self._collector.collect()
+        elif alive - self._frozen < max(_LEAST_STARTED, self._frozen * _STARTED_SHARE):
+            self._frozen = min(self._frozen, alive)
+            return
+        self._frozen = alive
+        self._collector.freeze()

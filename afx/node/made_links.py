@@ -1,0 +1,40 @@
+"""Links that a session has made and not stored yet: they are lost with its process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from afx.node.progress import Link
+
+MOST_LINKS = 10_000
+"""Links that may wait to be stored; beyond that nothing more is sent."""
+
+
+class MadeLinks:
+    """Collects links until they are taken for a commit."""
+
+    __slots__ = ("_links",)
+
+    def __init__(self) -> None:
+        self._links: list[Link] = []
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may be made before some are stored."""
+        return len(self._links) >= MOST_LINKS
+
+    def add(self, link: Link) -> None:
+        """Note a link."""
+        self._links.append(link)
+
+    def take(self) -> list[Link]:
+        """Return the links made since the last call."""
+        links, self._links = self._links, []
+        return links
+
+    def put_back(self, links: Iterable[Link]) -> None:
+        """Take back links that could not be committed."""
+        self._links = [*links, *self._links]

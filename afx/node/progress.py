@@ -1,0 +1,28 @@
+"""What a session has settled, and what is to be stored of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from afx.forwarding.pipeline import Delivery
+
+
+@dataclass(slots=True, frozen=True)
+class Link:
+    """A source message and its copy."""
+
+    delivery: Delivery
+    copy: int
+
+
+@dataclass(slots=True, frozen=True)
+class Progress:
+    """What a session has settled since the last commit."""
+
+    cursor: list[str]
+    """Fields and values of its cursor hash, in turn."""
+    links: list[Link]
+    entities: dict[str, str]
+    """Access hashes, by chat."""
+    intents: dict[int, str] = field(default_factory=dict)
+    """Batches under way to guarded channels; "" for one that has ended."""

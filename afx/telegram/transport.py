@@ -1,0 +1,258 @@
+"""The connection of a client: written to only while its node's lease lasts.
+
+It is an asyncio protocol in place of Telethon's streams, which cost each connection two
+tasks, two queues and a reader (about 11 KiB). It carries MTProto packets in the full
+transport (core.telegram.org/mtproto/mtproto-transports, "Full").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+from zlib import crc32
+
+from telethon.errors import InvalidBufferError, InvalidChecksumError
+from telethon.network.connection.connection import Connection
+
+_HEAD = struct.Struct("<ii")
+_CHECKSUM = struct.Struct("<I")
+_LEAST, _MOST = _HEAD.size + _CHECKSUM.size, 1 << 24
+"""Bytes of a packet with its head and checksum."""
+_MOST_UNREAD = 32
+"""Packets that wait to be read; while there are more, nothing is read from the socket."""
+_CLOSE_SECONDS = 10.0
+
+
+class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
+    """One TCP connection; Telethon connects it, and sends and receives whole packets.
+
+    Telethon has one task that sends and one that receives.
+    """
+
+    # What ``guarded_connection`` sets.
+    guard: Callable[[], bool]
+    allows: Callable[[str, int], bool]
+    in_flight_seconds: float
+
+    def __init__(self, ip: str, port: int, dc_id: int, **_options: Any) -> None:
+        # Telethon's own constructor would make the queues.
+        self._ip = ip
+        self._port = port
+        self._dc_id = dc_id
+        self._connected = False
+        self._transport: asyncio.Transport | None = None
+        self._lost: asyncio.Future[None] | None = None
+        """Done when the transport is closed."""
+        self._error: Exception | None = None
+        self._buffer = bytearray()
+        """The beginning of a packet."""
+        self._packets: list[bytes] = []
+        self._sent = 0
+        self._is_paused = False
+        self._is_full = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+
+    # --- what Telethon calls ------------------------------------------------------------
+
+    async def connect(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109
+        ssl: Any = None,
+    ) -> None:
+        """Connect; raises ConnectionError, OSError or TimeoutError."""
+        if not self.guard():
+            raise ConnectionError("the node's lease has run out")
+        if not self.allows(self._ip, self._port):
+            raise ConnectionError(f"{self._ip}:{self._port} is not a server of Telegram")
+        await self._close()
+        self._error, self._buffer, self._packets = None, bytearray(), []
+        self._sent, self._is_paused, self._is_full = 0, False, False
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(timeout):
+            await loop.create_connection(lambda: self, self._ip, self._port, ssl=ssl)
+        assert self._transport is not None
+        try:
+            _limit_delivery(self._transport, self.in_flight_seconds)
+        except OSError:
+            await self._close()
+            raise
+        self._connected = True
+
+    async def disconnect(self) -> None:
+        """Drop what is not delivered, and close; no connection exists when it returns.
+
+        What the transport still has must not be written out after the session has been
+        reported as stopped.
+        """
+        self._connected = False
+        await self._close()
+
+    async def send(self, data: bytes) -> None:
+        """Write a packet; returns when the transport has room for the next one.
+
+        Raises ConnectionError.
+        """
+        if self._transport is None or self._error or not self._connected:
+            raise ConnectionError("the connection is closed")
+        if not self.guard():
+            await self.disconnect()
+            raise ConnectionError("the node's lease has run out")
+        self._transport.write(_packed(self._sent, data))
+        self._sent += 1
+        while self._is_full and not self._error:
+            self._writer = asyncio.get_running_loop().create_future()
+            try:
+                await self._writer
+            finally:
+                self._writer = None
+
+    async def recv(self) -> bytes:
+        """Return the next packet; raises ConnectionError, or what was wrong with it."""
+        while not self._packets:
+            if self._error or not self._connected:
+                raise self._error or ConnectionError("the connection is closed")
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        packet = self._packets.pop(0)
+        if self._is_paused and len(self._packets) <= _MOST_UNREAD // 2 and self._transport:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return packet
+
+    # --- what asyncio calls ---------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has another base
+
+    def data_received(self, data: bytes) -> None:
+        """Take the packets that are complete."""
+        if self._error:
+            return
+        if self._buffer:
+            self._buffer += data
+            if _is_incomplete(self._buffer):
+                return
+            data = bytes(self._buffer)
+        try:
+            self._buffer = bytearray(self._take(data))
+        except (InvalidBufferError, InvalidChecksumError) as error:
+            # Where the next packet begins is unknown.
+            self._fail(error)
+            if self._transport:
+                self._transport.abort()
+            return
+        if self._packets:
+            _wake(self._reader)
+        if len(self._packets) > _MOST_UNREAD and not self._is_paused and self._transport:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """The transport has no room."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """The transport has room again."""
+        self._is_full = False
+        _wake(self._writer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._transport = None
+        self._connected = False
+        self._fail(exc or ConnectionError("the connection was closed"))
+        _wake(self._lost)
+
+    # --- steps ----------------------------------------------------------------------------
+
+    def _take(self, data: bytes) -> bytes:
+        """Add the complete packets of some bytes; returns the bytes after them."""
+        at, end = 0, len(data)
+        while end - at >= _HEAD.size:
+            length, _sequence = _HEAD.unpack_from(data, at)
+            if not _LEAST <= length <= _MOST:
+                # The server says with a negative number what is wrong.
+                raise InvalidBufferError(data[at : at + 4])
+            if end - at < length:
+                break
+            body_end = at + length - _CHECKSUM.size
+            [checksum] = _CHECKSUM.unpack_from(data, body_end)
+            valid = crc32(data[at:body_end])
+            if checksum != valid:
+                raise InvalidChecksumError(checksum, valid)
+            self._packets.append(data[at + _HEAD.size : body_end])
+            at += length
+        return data[at:]
+
+    def _fail(self, error: Exception) -> None:
+        self._error = self._error or error
+        _wake(self._reader)
+        _wake(self._writer)
+
+    async def _close(self) -> None:
+        if self._transport is None:
+            return
+        if self._lost is None or self._lost.done():
+            self._lost = asyncio.get_running_loop().create_future()
+        self._transport.abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.shield(self._lost)
+
+
+def guarded_connection(
+    guard: Callable[[], bool], allows: Callable[[str, int], bool], in_flight_seconds: float
+) -> type:
+    """Return a connection class that refuses to write when ``guard`` returns False.
+
+    It connects only to what ``allows`` says of host and port, also when a data centre
+    sends the client to another one. What it has written reaches Telegram within
+    ``in_flight_seconds``, or never.
+    """
+    members = {
+        "guard": staticmethod(guard),
+        "allows": staticmethod(allows),
+        "in_flight_seconds": in_flight_seconds,
+    }
+    return type("GuardedConnection", (_LeasedConnection,), members)
+
+
+def _packed(sequence: int, data: bytes) -> bytes:
+    """Return a packet in the full transport."""
+    head = _HEAD.pack(len(data) + _LEAST, sequence)
+    return b"".join((head, data, _CHECKSUM.pack(crc32(data, crc32(head)))))
+
+
+def _is_incomplete(buffer: bytearray) -> bool:
+    """Return whether a buffer holds a part of one packet."""
+    if len(buffer) < _HEAD.size:
+        return True
+    length = int(_HEAD.unpack_from(buffer)[0])
+    return _LEAST <= length <= _MOST and len(buffer) < length
+
+
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
+
+
+def _limit_delivery(transport: asyncio.Transport, seconds: float) -> None:
+    """Let the kernel drop a socket's unsent data when it closes or gets no answer.
+
+    By default the kernel goes on sending for minutes, also for a dead process, and
+    Telegram would receive data of a session's old connection after its new one.
+    Source: socket(7), SO_LINGER; RFC 5482 and tcp(7), TCP_USER_TIMEOUT.
+    """
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as copy:
+        copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

@@ -1,0 +1,192 @@
+"""How the API answers: pages, versions, repetitions, problems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.api import TestedApi
+
+from afx.operations import audit_log, controls, users
+from models.storage import controls as stored_controls
+
+
+def test_pages_follow_each_other_to_the_end(api: TestedApi) -> None:
+    for name in ("p-1", "p-2", "p-3"):
+        users.add(api.context, name, "premium")
+    seen: list[str] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        answer = api.get("/api/v1/users", params={"tier": "premium", "limit": 2, **cursor}).json()
+        seen += [it["name"] for it in answer["items"]]
+        if answer["next"] is None:
+            break
+        cursor = {"cursor": answer["next"]}
+    assert seen == ["p-1", "p-2", "p-3"]
+
+
+def test_a_cursor_is_good_for_its_list_and_filters_only(api: TestedApi) -> None:
+    cursor = api.get("/api/v1/users", params={"limit": 1}).json()["next"]
+    assert api.get("/api/v1/users", params={"limit": 5, "cursor": cursor}).status_code == 200
+    other = api.token("user:read", owner="")
+    assert api.get("/api/v1/users", params={"cursor": cursor}, token=other).status_code == 200
+    for path, params in (
+        ("/api/v1/sessions", {}),
+        ("/api/v1/users", {"tier": "free"}),
+    ):
+        answer = api.get(path, params={**params, "cursor": cursor})
+        assert (answer.status_code, answer.json()["type"]) == (400, "urn:afx:problem:bad-cursor")
+
+
+@pytest.mark.parametrize("change", ["x", "é", "A" * 999, "", "=", "AAAA"])
+def test_a_cursor_that_was_tampered_with_is_refused(api: TestedApi, change: str) -> None:
+    cursor = api.get("/api/v1/users", params={"limit": 1}).json()["next"]
+    for text in (change, cursor + change if change else cursor[:-1], change + cursor[1:]):
+        answer = api.get("/api/v1/users", params={"cursor": text})
+        assert answer.status_code in (400, 422), (text, answer.text)
+
+
+def test_a_change_needs_the_version_that_it_changes(api: TestedApi) -> None:
+    path = "/api/v1/users/alice"
+    version = api.get(path).headers["etag"]
+    assert api.get(path, headers={"if-none-match": version}).status_code == 304
+    body = {"tier": "premium"}
+    assert api.send("PATCH", path, json=body).status_code == 428
+    wrong = api.send("PATCH", path, json=body, headers={"if-match": '"x"'})
+    assert (wrong.status_code, wrong.json()["type"]) == (412, "urn:afx:problem:changed")
+    assert api.get(path).json()["tier"] == "free"
+    right = api.send("PATCH", path, json=body, headers={"if-match": version})
+    assert (right.status_code, right.json()["tier"]) == (200, "premium")
+    assert right.headers["etag"] == api.get(path).headers["etag"] != version
+    assert api.send("PATCH", path, json=body, headers={"if-match": version}).status_code == 412
+
+
+def test_a_request_with_a_key_is_carried_out_once(api: TestedApi) -> None:
+    headers = {"idempotency-key": "k-1"}
+    first = api.post("/api/v1/users", json={"name": "once"}, headers=headers)
+    second = api.post("/api/v1/users", json={"name": "once"}, headers=headers)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json() and second.headers["idempotent-replayed"] == "true"
+    assert first.headers["location"] == second.headers["location"]
+    other = api.post("/api/v1/users", json={"name": "twice"}, headers=headers)
+    assert (other.status_code, other.json()["type"]) == (422, "urn:afx:problem:key-reused")
+    assert api.get("/api/v1/users/twice").status_code == 404
+    token = api.token("*:write", "*:read")
+    again = api.post("/api/v1/users", json={"name": "once"}, headers=headers, token=token)
+    assert again.status_code == 409  # keys belong to a token
+
+
+def test_a_secret_answer_is_not_stored_for_repetitions(api: TestedApi) -> None:
+    answer = api.post(
+        "/api/v1/tokens",
+        json={"name": "keyed", "scopes": ["user:read"]},
+        headers={"idempotency-key": "k-2"},
+    )
+    assert answer.status_code == 422
+    assert api.get("/api/v1/tokens/keyed").status_code == 404
+
+
+def test_a_dry_run_changes_nothing(api: TestedApi) -> None:
+    answer = api.post("/api/v1/users", json={"name": "dry"}, params={"dry_run": "true"})
+    assert (answer.status_code, answer.json()) == (200, {"dry_run": True})
+    assert api.get("/api/v1/users/dry").status_code == 404
+    assert api.post("/api/v1/users", json={"name": "d"}, params={"dry_run": "y"}).status_code == 422
+
+
+def test_the_audit_log_names_the_token_and_the_reason(api: TestedApi) -> None:
+    api.post("/api/v1/users", json={"name": "audited"}, params={"reason": "ticket 7"})
+    entry = audit_log.listing(api.context, target="user/audited").rows[0]
+    assert entry.actor.startswith("token:t")
+    assert entry.details["reason"] == "ticket 7"
+
+
+def test_a_request_for_a_control_says_where_to_follow_it(api: TestedApi) -> None:
+    answer = api.post("/api/v1/sessions/b-1/pause")
+    assert answer.status_code == 202
+    control = answer.json()["control"]
+    assert answer.headers["location"] == f"/api/v1/controls/{control}"
+    again = api.post("/api/v1/sessions/b-1/pause")
+    assert (again.status_code, again.json()["control"]) == (200, None)
+    assert "location" not in again.headers
+    assert api.send("DELETE", answer.headers["location"]).json()["detail"]
+    assert controls.show(api.context, control).state == "cancelled"
+
+
+def test_a_client_that_prefers_to_wait_gets_the_end(api: TestedApi) -> None:
+    headers = {"prefer": "respond-async, wait=10"}
+    token = api.token("session:write", "control:read")
+
+    async def both() -> Any:
+        import asyncio
+
+        request = asyncio.ensure_future(
+            api._client.post(
+                "/api/v1/sessions/a-1/move",
+                json={},
+                headers={**headers, "authorization": f"Bearer {token}"},
+            )
+        )
+        while not (found := controls.listing(api.context, only_open=True).rows):
+            await asyncio.sleep(0.01)
+        stored_controls.mark_done(found[0].id, "moved")
+        return await request
+
+    answer = api.run(both())
+    assert (answer.status_code, answer.json()["state"]) == (200, "done")
+    assert answer.headers["preference-applied"] == "wait"
+
+
+def test_names_are_not_abbreviated(api: TestedApi) -> None:
+    assert api.get("/api/v1/sessions/a").status_code == 404
+    assert api.send("DELETE", "/api/v1/sessions/a").status_code == 404
+    assert api.get("/api/v1/sessions/a-1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "kind"),
+    [
+        ("GET", "/api/v1/users/nobody", None, 404, "not-found"),
+        ("GET", "/api/v1/nothing", None, 404, "not-found"),
+        ("POST", "/api/v1/users", {"name": "alice"}, 409, "conflict"),
+        ("POST", "/api/v1/users", {"name": ""}, 422, "invalid"),
+        ("POST", "/api/v1/users", {"name": "x", "more": 1}, 422, "invalid"),
+        ("POST", "/api/v1/users", {"name": "x\ny"}, 422, "invalid"),
+        ("GET", "/api/v1/users?limit=0", None, 422, "invalid"),
+        ("GET", "/api/v1/controls/0", None, 422, "invalid"),
+        ("POST", "/api/v1/rules/plan", {"text": "{"}, 422, "invalid"),
+        ("GET", "/api/v1/events?topics=x", None, 422, "invalid"),
+    ],
+)
+def test_a_mistake_is_a_problem_with_a_stable_type(
+    api: TestedApi, method: str, path: str, body: Any, status: int, kind: str
+) -> None:
+    given = {} if body is None else {"json": body}
+    answer = api.send(method, path, **given)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert (found["type"], found["status"]) == (f"urn:afx:problem:{kind}", status)
+    assert found["request"] == answer.headers["x-request-id"]
+    assert found["detail"]
+
+
+def test_a_wrong_method_says_which_are_right(api: TestedApi) -> None:
+    answer = api.send("PUT", "/api/v1/users/alice")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, PATCH")
+
+
+def test_a_rejected_login_is_not_repeated_in_the_answer(api: TestedApi) -> None:
+    secret = "1SECRETSECRET" * 100
+    body = {"name": "new", "user": "alice", "login": secret}
+    answer = api.post("/api/v1/sessions", json=body)
+    assert answer.status_code == 422 and "SECRET" not in answer.text
+    answer = api.post("/api/v1/sessions", json={**body, "login": "1SECRET"})
+    assert answer.status_code == 422 and "SECRET" not in answer.text
+
+
+def test_health_and_metrics_are_answered(api: TestedApi) -> None:
+    assert api.get("/healthz", token="").json()["ok"] is True
+    assert api.get("/readyz", token="").json()["ok"] is True
+    text = api.get("/metrics").text
+    assert "afx_up 1" in text and "afx_api_requests_total" in text
+    assert api.get("/metrics", token=api.token("user:read")).status_code == 403

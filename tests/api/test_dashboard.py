@@ -1,0 +1,307 @@
+"""The dashboard without a browser: signing in, every view, every action."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+from support.api import TestedApi
+
+from afx.api.dashboard import pages
+from afx.api.dashboard.actions import ACTIONS
+from afx.api.dashboard.assets import ASSETS, url_of
+from afx.api.dashboard.verdict import judge
+from afx.operations import audit_log, sessions, tokens, users
+from afx.operations.cluster import ClusterStatus
+
+SAME = {"sec-fetch-site": "same-origin"}
+VIEWS = (
+    "/",
+    "/nodes",
+    "/nodes/w1",
+    "/rebalance",
+    "/sessions",
+    "/sessions?state=paused&prefix=a&user=alice",
+    "/sessions/a-1",
+    "/users",
+    "/users/alice",
+    "/rules",
+    "/rules/1",
+    "/overflow",
+    "/controls",
+    "/analytics",
+    "/analytics?span=7d",
+    "/audit",
+    "/audit?verify=true",
+    "/tokens",
+    "/scaling",
+)
+
+
+def signed_in(api: TestedApi, token: str) -> dict[str, str]:
+    answer = api.post("/sign-in", data={"token": token}, headers=SAME, token="")
+    assert answer.status_code == 303, answer.text
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie
+    # The client keeps cookies: each request of a test brings its own.
+    api._client.cookies.clear()
+    return {"cookie": cookie.partition(";")[0], **SAME}
+
+
+@pytest.fixture(scope="module")
+def browser(api: TestedApi) -> dict[str, str]:
+    sessions.move(api.context, "a-1")
+    return signed_in(api, api.token("*"))
+
+
+def act(api: TestedApi, browser: dict[str, str], name: str, /, **form: Any) -> httpx.Response:
+    return api.post(f"/actions/{name}", data=form, headers=browser, token="")
+
+
+def said(api: TestedApi, browser: dict[str, str], answer: httpx.Response) -> str:
+    assert answer.status_code == 303, answer.text
+    page = api.get(answer.headers["location"], headers=browser, token="").text
+    found = re.search(r'id="said" data-tone="(\w+)".*?<p>(.*?)</p>', page, re.S)
+    assert found, page
+    return f"{found[1]} {unescape(re.sub('<.*?>', ' ', found[2]))}"
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_a_view_is_a_page_with_one_heading_and_no_inline_code(
+    api: TestedApi, browser: dict[str, str], path: str
+) -> None:
+    answer = api.get(path, headers=browser, token="")
+    assert answer.status_code == 200, answer.text
+    assert answer.text.count("<h1") == 1
+    assert not re.search(r"<script(?![^>]*src=)|\sstyle=|\son\w+=|javascript:", answer.text)
+    assert not re.search(r'(src|href)="(https?:)?//', answer.text)
+
+
+def test_without_a_cookie_a_page_leads_to_the_sign_in_and_back(api: TestedApi) -> None:
+    answer = api.get("/sessions?state=paused", token="")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/sign-in?next=%2Fsessions%3Fstate%3Dpaused"
+    page = api.get(answer.headers["location"], token="").text
+    assert 'value="/sessions?state=paused"' in page
+
+
+@pytest.mark.parametrize(
+    "place", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "x", ""]
+)
+def test_signing_in_leads_nowhere_else(api: TestedApi, place: str) -> None:
+    data = {"token": api.token("*"), "next": place}
+    answer = api.post("/sign-in", data=data, headers=SAME, token="")
+    api._client.cookies.clear()
+    assert answer.headers["location"] == "/"
+
+
+def test_a_wrong_token_signs_nobody_in(api: TestedApi) -> None:
+    for token in ("", "x", "afx_" + "0" * 12 + "_" + "A" * 43, "é" * 50):
+        answer = api.post("/sign-in", data={"token": token}, headers=SAME, token="")
+        assert answer.status_code == 401 and "set-cookie" not in answer.headers
+        assert "not valid" in answer.text
+
+
+def test_another_site_can_sign_nobody_in(api: TestedApi) -> None:
+    answer = api.post("/sign-in", data={"token": api.token("*")}, token="")
+    assert answer.status_code == 403 and "set-cookie" not in answer.headers
+
+
+def test_signing_out_ends_the_cookie_for_good(api: TestedApi) -> None:
+    browser = signed_in(api, api.token("*"))
+    assert api.get("/users", headers=browser, token="").status_code == 200
+    assert api.post("/sign-out", headers=browser, token="").status_code == 303
+    assert api.get("/users", headers=browser, token="").status_code == 303
+
+
+def test_each_sign_in_has_a_cookie_of_its_own(api: TestedApi) -> None:
+    first, second = signed_in(api, api.token("*")), signed_in(api, api.token("*"))
+    assert first["cookie"] != second["cookie"]
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_each_action_has_a_dialog_with_its_command(
+    api: TestedApi, browser: dict[str, str], name: str
+) -> None:
+    action = ACTIONS[name]
+    params = {} if name.endswith((".add", ".create")) else {"target": "a-1"}
+    for part in ({}, {"hx-request": "true"}):
+        answer = api.get(f"/actions/{name}", params=params, headers=browser | part, token="")
+        assert answer.status_code == 200, answer.text
+        text = unescape(answer.text)
+        assert f"afx {action.command}" in text and "curl -X" in text
+        assert ("cannot be undone" in text) == action.destroys
+        assert 'name="reason"' in text
+
+
+def test_the_commands_of_actions_exist() -> None:
+    from cli.main import load
+
+    for action in ACTIONS.values():
+        noun, verb = action.command.split()
+        command = load(noun).commands[verb]
+        flags = {flag for it in command.params for flag in it.opts}
+        assert {it.flag for it in action.fields if it.flag} <= flags, action.name
+        assert "--reason" in flags
+        assert not action.destroys or "--yes" in flags, action.name
+
+
+def test_the_requests_of_actions_are_in_the_schema() -> None:
+    from afx.api.application import application
+
+    known = {
+        (method.upper(), re.sub(r"{\w+}", "{}", path))
+        for path, methods in application().openapi()["paths"].items()
+        for method in methods
+    }
+    assert {(it.method, f"/api/v1{it.path}") for it in ACTIONS.values()} <= known
+
+
+def test_an_action_is_done_with_its_reason_and_said_on_the_next_page(
+    api: TestedApi, browser: dict[str, str]
+) -> None:
+    answer = act(api, browser, "user.add", name="dora", tier="premium", reason="ticket 9")
+    assert said(api, browser, answer).startswith("ok  Add a user: dora")
+    assert users.show(api.context, "dora").tier == "premium"
+    entry = audit_log.listing(api.context, target="user/dora").rows[0]
+    assert entry.details["reason"] == "ticket 9"
+
+
+def test_what_an_action_says_is_shown_once_and_to_nobody_else(
+    api: TestedApi, browser: dict[str, str]
+) -> None:
+    answer = act(api, browser, "token.create", name="made", scopes="user:read", days="1")
+    place = answer.headers["location"]
+    other = signed_in(api, api.token("*:read"))
+    assert "afx_" not in api.get(place, headers=other, token="").text
+    first = api.get(place, headers=browser, token="").text
+    assert re.search(r"afx_[0-9a-f]{12}_", first)
+    assert not re.search(r"afx_[0-9a-f]{12}_", api.get(place, headers=browser, token="").text)
+
+
+def test_what_destroys_needs_the_typed_name(api: TestedApi, browser: dict[str, str]) -> None:
+    users.add(api.context, "gone", "free")
+    form = {"target": "gone", "reason": "x"}
+    assert act(api, browser, "user.remove", **form, typed="gon").status_code == 422
+    assert users.show(api.context, "gone")
+    assert said(api, browser, act(api, browser, "user.remove", **form, typed="gone")).startswith(
+        "ok"
+    )
+    assert api.get("/api/v1/users/gone").status_code == 404
+
+
+def test_many_sessions_are_paused_at_once(api: TestedApi, browser: dict[str, str]) -> None:
+    answer = act(api, browser, "session.pause", target=["a-1", "b-1"], back="/sessions")
+    assert "2 sessions" in said(api, browser, answer)
+    states = {it.name: it.desired_state for it in sessions.listing(api.context).rows}
+    assert states == {"a-1": "paused", "b-1": "paused"}
+
+
+def test_a_refused_action_says_why(api: TestedApi, browser: dict[str, str]) -> None:
+    answer = act(api, browser, "user.remove", target="bob", typed="bob", back="/users/bob")
+    assert "owns sessions" in said(api, browser, answer)
+
+
+def test_buttons_and_actions_follow_the_scopes_of_the_token(api: TestedApi) -> None:
+    reader = signed_in(api, api.token("*:read"))
+    page = api.get("/sessions/a-1", headers=reader, token="").text
+    assert "/actions/" not in page
+    assert api.get("/actions/session.pause?target=a-1", headers=reader, token="").status_code == 403
+    answer = act(api, reader, "session.resume", target="a-1")
+    assert "lacks the scope" in said(api, reader, answer)
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_a_customer_sees_nothing_of_others(api: TestedApi, path: str) -> None:
+    customer = signed_in(api, api.token("*", owner="alice"))
+    answer = api.get(path, headers=customer, token="")
+    assert answer.status_code in (200, 403, 404), answer.text
+    assert not re.search(r"\bbob\b|(?<![\w-])b-1\b", answer.text)
+
+
+def test_names_are_text_and_no_markup(api: TestedApi, browser: dict[str, str]) -> None:
+    users.add(api.context, "<img src=x onerror=alert(1)>", "free")
+    page = api.get("/users", headers=browser, token="").text
+    assert "<img" not in page and "&lt;img" in page
+    found = api.get("/sessions", params={"prefix": '"><script>'}, headers=browser, token="").text
+    assert '"><script>' not in found
+
+
+def test_an_error_is_a_page_with_a_way_on(api: TestedApi, browser: dict[str, str]) -> None:
+    answer = api.get("/sessions/nobody", headers=browser, token="")
+    assert answer.status_code == 404 and "There is no session" in answer.text
+    assert api.get("/nothing", headers=browser, token="").status_code == 404
+
+
+def test_static_files_are_kept_for_ever_under_a_name_of_their_content(api: TestedApi) -> None:
+    answer = api.get(url_of("app.css"), headers={"accept-encoding": "gzip"}, token="")
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-encoding"] == "gzip"
+    assert api.get("/static/app.css?v=old", token="").headers["cache-control"] == "no-store"
+    for path in ("/static/../pages.py", "/static/%2e%2e/pages.py", "/static/vendor/README.md"):
+        assert api.get(path, token="").status_code in (303, 404)
+
+
+def test_the_first_view_is_small(api: TestedApi, browser: dict[str, str]) -> None:
+    page = api.get("/", headers=browser, token="").content
+    files = ("app.css", "app.js", "theme.js", "worker.js", "vendor/htmx.min.js")
+    assert len(page) + sum(len(ASSETS[it].compressed) for it in files) < 150_000
+
+
+def test_the_files_of_others_are_those_that_their_packages_have() -> None:
+    import hashlib
+    from pathlib import Path
+
+    place = Path(pages.__file__).parent / "static/vendor"
+    table = (place / "README.md").read_text()
+    for path in place.glob("*.js"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in table, path.name
+
+
+STATUS: dict[str, Any] = {
+    "leader": "c1:1",
+    "term": 3,
+    "nodes": 2,
+    "nodes_known": 2,
+    "not_ready": {},
+    "redis_faults": {},
+    "sessions": {"running": 5},
+    "waiting": 0,
+    "troubled": 0,
+    "forwarded": 0,
+    "controls": 0,
+    "reports_refused": 0,
+    "jobs_refused": 0,
+    "specs_refused": 0,
+    "audit_fault": "",
+    "sandbox": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "tone", "says"),
+    [
+        ({}, "ok", "All messages flow"),
+        ({"leader": None, "waiting": 3}, "crit", "No coordinator leads"),
+        ({"nodes": 0}, "crit", "No node is alive; 5 sessions"),
+        ({"audit_fault": "entry 3 was changed"}, "crit", "entry 3"),
+        ({"waiting": 1}, "warn", "1 session waits"),
+        ({"troubled": 4}, "warn", "4 sessions need a person"),
+        ({"redis_faults": {"w1": "full"}}, "warn", "w1"),
+        ({"jobs_refused": 2}, "warn", "2 records"),
+    ],
+)
+def test_the_verdict_says_the_worst_thing(changes: dict[str, Any], tone: str, says: str) -> None:
+    found = judge(ClusterStatus(**{**STATUS, **changes}))
+    assert found.tone == tone and says in found.sentence
+
+
+def test_a_token_of_the_dashboard_shows_in_the_list_of_its_uses(
+    api: TestedApi, browser: dict[str, str]
+) -> None:
+    api.get("/users", headers=browser, token="")
+    api.run(api.api.credentials.note_used())
+    assert any(it.last_used_at for it in tokens.listing(api.context).rows)

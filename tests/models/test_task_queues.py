@@ -1,0 +1,95 @@
+"""What the leader and an operator ask of the queues of tasks, on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from models import base
+from models.base import utc_now
+from models.storage import sessions, task_queue, task_targets, tasks, users
+from models.storage.sessions import NewSession
+from models.storage.task_queue import Publication
+from models.storage.tasks import NewTask
+
+
+def submit(*new: NewTask) -> list[int]:
+    return tasks.submit(new or [NewTask("check")], "me")
+
+
+def publish(*ids: int) -> None:
+    with base.transaction():
+        task_queue.publish([Publication(it, 1, "w1", "one") for it in ids], utc_now())
+
+
+def states(*ids: int) -> list[str]:
+    return [str(tasks.get(it)["state"]) for it in ids]
+
+
+def test_whether_there_is_anything_to_publish_is_known(database: Any) -> None:
+    assert not task_queue.has_queued()
+    [later] = submit(NewTask("check", run_after=utc_now() + timedelta(hours=1)))
+    assert not task_queue.has_queued()
+    assert not task_queue.has_due(utc_now())
+    assert task_queue.has_due(utc_now() + timedelta(hours=2))
+    submit()
+    assert task_queue.has_queued()
+    assert states(later) == ["waiting"]
+
+
+def test_published_tasks_are_counted_by_priority(database: Any) -> None:
+    ids = submit(*(NewTask("check", priority=it) for it in (0, 2, 2, 2, 3)))
+    publish(*ids[:3])
+    assert task_queue.published_counts() == {0: 1, 2: 2}
+
+
+def test_queued_tasks_that_can_never_run_are_ended(database: Any) -> None:
+    first, second, given = submit(*(NewTask("check") for _ in range(3)))
+    publish(given)
+    with base.transaction():
+        task_queue.fail_queued([first, given], "failed", "unknown kind")
+        task_queue.fail_queued([second], "cancelled", "too late")
+    assert states(first, second, given) == ["failed", "cancelled", "published"]
+    assert tasks.get(first)["error"] == "unknown kind"
+
+
+def test_only_what_no_node_has_is_cancelled_at_once(database: Any) -> None:
+    queued, given = submit(NewTask("check"), NewTask("check"))
+    publish(given)
+    assert tasks.cancel_unpublished(queued, "why")
+    assert not tasks.cancel_unpublished(given, "why")
+    assert states(queued, given) == ["cancelled", "published"]
+
+
+def test_the_rest_of_a_batch_is_cancelled(database: Any) -> None:
+    ids = submit(*(NewTask("check", user=it) for it in (7, 7, 9)))
+    [alone] = submit(NewTask("check", user=7))
+    publish(ids[0])
+    assert tasks.cancel_batch(ids[0], "why", user=7) == 2
+    assert states(*ids, alone) == ["published", "cancelled", "queued", "queued"]
+    assert [it.cancelling for it in task_queue.given_out()] == [True]
+    assert tasks.cancel_batch(ids[0], "why") == 2
+
+
+def test_the_age_of_a_queue_is_that_of_its_oldest_task(database: Any) -> None:
+    assert tasks.oldest_queued(2) is None
+    begun = utc_now()
+    submit(NewTask("check"))
+    first = tasks.oldest_queued(2)
+    submit(NewTask("check"))
+    assert first is not None and first >= begun
+    assert tasks.oldest_queued(2) == first
+    assert tasks.oldest_queued(0) is None
+
+
+def test_the_targets_of_a_task_are_sessions_with_their_user_and_tier(database: Any) -> None:
+    alice, bob = users.create("alice", "premium"), users.create("bob")
+    one, two = sessions.create_many(alice, [NewSession("a", "x"), NewSession("b", "x")])
+    [three] = sessions.create_many(bob, [NewSession("c", "x")])
+    found = task_targets.of_sessions([three, one, 999])
+    assert [(it.session, it.name, it.tier) for it in found] == [
+        (one, "a", "premium"),
+        (three, "c", "free"),
+    ]
+    assert [it.session for it in task_targets.of_user(found[0].user)] == [one, two]
+    assert [it.session for it in task_targets.of_user(None)] == [one, two, three]
