@@ -21,7 +21,7 @@ class TaskSchedule(Table):
     cron = CharField(max_length=100)
     """Five fields, in UTC."""
     arguments = TextField()
-    sessions = JsonField()
+    sessions = JsonField(null=True)
     """A list of ids; null: all of the user's, or all there are; [] for a kind that needs none."""
     priority = IntegerField(default=2)
     premium_priority = IntegerField(default=2)

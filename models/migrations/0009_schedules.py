@@ -19,7 +19,7 @@ def up(migrator, db):
         kind = CharField(max_length=40)
         cron = CharField(max_length=100)
         arguments = TextField()
-        sessions = TextField()
+        sessions = TextField(null=True)
         priority = IntegerField()
         premium_priority = IntegerField()
         max_attempts = IntegerField()
