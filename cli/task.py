@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import complete, groups, output
+from cli import complete, groups, output, schedules
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
     from afx.operations.tasks import TaskDetail
 
 app = groups.group("Tasks: work that sessions do on request, once.")
+app.add_typer(schedules.app, name="schedule")
 TaskId = Annotated[int, typer.Argument(metavar="ID", help="As 'afx task list' shows it.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Show it until it has finished.")]
 _LARGEST_FILE = 256 * 1024

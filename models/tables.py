@@ -22,6 +22,7 @@ from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ScalingEvent, WorkerAnalytics
 from models.base import JsonField, Table, UtcField, utc_now
+from models.task_tables import TaskSchedule
 
 DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
@@ -419,6 +420,7 @@ ALL = (
     SessionAssignment,
     SessionQueue,
     WorkerTask,
+    TaskSchedule,
     WorkerControl,
     WorkerAnalytics,
     ScalingEvent,

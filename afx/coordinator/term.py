@@ -52,6 +52,7 @@ from afx.coordinator.takeover import Takeover
 from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.task_publisher import TaskPublisher
 from afx.coordinator.task_reconciler import TaskReconciler
+from afx.coordinator.task_scheduler import TaskScheduler
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
 from afx.coordinator.wire import Headroom
@@ -152,6 +153,7 @@ class Term:
         self._publisher = TaskPublisher(
             client, resources.signing_keys, leadership, self._table, clock=resources.clock.time
         )
+        self._scheduler = TaskScheduler(leadership)
         self._tasks = TaskReconciler(client, leadership, self._table, resources.orders, task_intake)
         self._intake = ReportIntake(
             client,
@@ -291,6 +293,7 @@ class Term:
         """
         self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
+        self._scheduler.step(self._monotonic())
         self._publisher.step(self._monotonic())
         now = self._observed_at = self._monotonic()
         nodes = self._registry.all()

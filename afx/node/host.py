@@ -222,7 +222,7 @@ class Host:
             self._commits.run(),
             self._chats.run(),
             self.reports.run(),
-            self.tasks.run(),
+            *self.tasks.loops(),
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
             self._every(_HEAP_SECONDS, self._tend_heap),

@@ -67,9 +67,8 @@ def submit(context: Context, request: TaskRequest) -> Submitted:
     Raises UsageError for an unknown kind, arguments outside its schema, and sessions that
     do not exist.
     """
-    kind = _kind(request.kind)
-    text = _arguments(context, kind, request.arguments)
-    targets = _targets(context, kind, request)
+    prepared = prepare(context, request)
+    kind, text, targets = prepared.kind, prepared.text, prepared.targets
     new = _new_tasks(context, kind, request, text, targets)
     target = f"task/{kind.name}"
     with change(context, "task.submit", target) as details:
@@ -89,6 +88,31 @@ def submit(context: Context, request: TaskRequest) -> Submitted:
     if not context.dry_run:
         _wake_leader(context)
     return Submitted(tuple(ids), ids[0] if len(ids) > 1 else None)
+
+
+@dataclass(slots=True, frozen=True)
+class Prepared:
+    """A request whose parts are valid."""
+
+    kind: Kind
+    text: str
+    """The arguments as they are stored."""
+    targets: Sequence[Target]
+
+
+def prepare(context: Context, request: TaskRequest) -> Prepared:
+    """Return what a request asks for; raises UsageError for what is wrong in it."""
+    kind = _kind(request.kind)
+    _check_priority(context, request.priority)
+    text = _arguments(context, kind, request.arguments)
+    return Prepared(kind, text, _targets(context, kind, request))
+
+
+def _check_priority(context: Context, priority: str) -> None:
+    if priority and priority not in PRIORITIES:
+        raise UsageError(f"A priority is one of {', '.join(PRIORITIES)}; correct it.")
+    if priority == "premium" and context.actor.owner:
+        raise ForbiddenError("The queue 'premium' is for premium users' tasks; leave it out.")
 
 
 def parse_pairs(kind_name: str, pairs: Sequence[str]) -> dict[str, Any]:
@@ -175,10 +199,6 @@ def _targets(context: Context, kind: Kind, request: TaskRequest) -> list[Target]
 def _new_tasks(
     context: Context, kind: Kind, request: TaskRequest, text: str, targets: Sequence[Target]
 ) -> list[NewTask]:
-    if request.priority and request.priority not in PRIORITIES:
-        raise UsageError(f"A priority is one of {', '.join(PRIORITIES)}; correct it.")
-    if request.priority == "premium" and context.actor.owner:
-        raise ForbiddenError("The queue 'premium' is for premium users' tasks; leave it out.")
     if request.keep_newest and not request.unique_key:
         raise UsageError("Only a task with a unique key can replace another one; give a key.")
     if len(request.unique_key) > 100 or not request.unique_key.isprintable():

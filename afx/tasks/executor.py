@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -158,12 +158,13 @@ class TaskExecutor:
 
     # --- all the time -----------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Take and run jobs, for ever."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(self._flush_when_ended))
-            group.create_task(self._every(self._beat))
-            group.create_task(self._every(self._take))
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what takes and runs jobs, for ever: the caller owns the asyncio tasks.
+
+        They are no group: a call of Redis that is cancelled may raise a timeout instead,
+        so that one cancel may not be enough.
+        """
+        return [self._every(it) for it in (self._take, self._flush_when_ended, self._beat)]
 
     async def _every(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step; whatever it meets must not end the host."""

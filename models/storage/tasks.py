@@ -171,6 +171,18 @@ def cancel_batch(batch: int, reason: str, *, user: int | None = None) -> int:
         return int(count)
 
 
+def cancel_batch_or_one(first: int, reason: str) -> None:
+    """Cancel a batch by its first task, or the one task that it is."""
+    with transaction():
+        cancel_batch(first, reason)
+        WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now()).where(
+            (WorkerTask.id == first) & WorkerTask.state.in_(("waiting", "queued"))
+        ).execute()
+        WorkerTask.update(cancelling=True, error=reason).where(
+            (WorkerTask.id == first) & WorkerTask.state.in_(("published", "running"))
+        ).execute()
+
+
 def retry(number: int) -> None:
     """Queue a failed or cancelled task again, with all its attempts.
 

@@ -31,7 +31,7 @@ class BenchNode:
         """session → the client by which its tasks make requests."""
         self._bench = bench
         self._options = {"slots": 20, **options}
-        self._owner: asyncio.Task[None] | None = None
+        self._owned: set[asyncio.Task[None]] = set()
         bench.on_loop(self._start())
 
     async def _start(self) -> None:
@@ -49,12 +49,8 @@ class BenchNode:
             may_take=lambda: True,
             **self._options,
         )
-        self._owner = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.reports.run())
-            group.create_task(self.executor.run())
+        loops = [self.reports.run(), *self.executor.loops()]
+        self._owned = {asyncio.create_task(it) for it in loops}
 
     def wake(self) -> None:
         """Do what the control queue's thread does when it is woken."""
@@ -71,10 +67,10 @@ class BenchNode:
             self.executor._running.pop((run.job.task_id, run.job.publication))
             if run.task:
                 run.task.cancel()
-        if self._owner:
-            self._owner.cancel()
-            await asyncio.wait([self._owner])
-            self._owner = None
+        while self._owned:  # once may not be enough, as for a host
+            for task in self._owned:
+                task.cancel()
+            _done, self._owned = await asyncio.wait(self._owned, timeout=0.2)
         await self._redis.aclose()
 
     def leave(self) -> None:
@@ -106,6 +102,8 @@ class TaskBench:
     def add_node(self, name: str, **options: Any) -> BenchNode:
         identity = self.term.add_node(name)
         self.nodes[name] = BenchNode(self, name, identity.incarnation, **options)
+        for _ in range(4):  # the leader knows of it from then on, and wakes it
+            self.tick()
         return self.nodes[name]
 
     def kill_node(self, name: str) -> None:

@@ -1,0 +1,148 @@
+"""Jobs that nobody of this cluster signed: refused before anything is resolved, and counted."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.specs import SIGNING_KEYS
+from support.task_bench import TaskBench
+
+from afx.cluster import keys
+from afx.cluster.job_envelope import JobEnvelope, SealedJob, seal_envelope
+from afx.cluster.refused_jobs import RefusedJobError
+from afx.cluster.task_jobs import ANY_NODE, TaskJob, encode_task
+from afx.security.signing import SigningKeys
+from afx.tasks.executor import TaskExecutor
+from afx.tasks.rq_records import FetchedJob
+
+GOOD = JobEnvelope(
+    purpose="task",
+    audience=ANY_NODE,
+    job_id="task-900-1",
+    kind="jobs.tasks.task_probe",
+    arguments=encode_task(TaskJob(900, 1, 0, 1, 60, "{}", "")),
+    issued=0.0,
+    expires=4e9,
+    nonce="n",
+)
+CALL = zlib.compress(pickle.dumps(("os.system", None, ("true",), {})))
+HOSTILE = {
+    "pickle": (CALL, b"", {}),
+    "call": (zlib.compress(json.dumps(["os.system", None, ["true"], {}]).encode()), b"", {}),
+    "raw bytes": (b"\xff\x00\x80", b"\xff", {}),
+    "bomb": (zlib.compress(b" " * 50_000_000), b"", {}),
+    "nested": (zlib.compress(b"[" * 100_000), b"", {}),
+    "long data": (b"x" * 100_000, b"", {}),
+    "long signature": (b"x", b"y" * 100_000, {}),
+}
+
+
+def sealed(**changes: Any) -> SealedJob:
+    values = {it: getattr(GOOD, it) for it in JobEnvelope.__slots__}
+    return seal_envelope(SIGNING_KEYS, JobEnvelope(**{**values, **changes}))
+
+
+def push(bench: TaskBench, job_id: str, data: bytes, signature: bytes, **more: Any) -> None:
+    raw = bench.term.raw_redis
+    mapping: dict[Any, Any] = {"data": data, "signature": signature, "status": "queued", **more}
+    raw.hset(f"rq:job:{job_id}", mapping=mapping)
+    raw.rpush("rq:queue:default", job_id)
+
+
+def refusals(bench: TaskBench) -> list[str]:
+    return [it["reason"] for _, it in bench.redis.xrange(keys.JOBS_REFUSED)]
+
+
+def wait_refused(bench: TaskBench, count: int = 1) -> list[str]:
+    node = next(iter(bench.nodes.values()))
+    bench.loop.call_soon_threadsafe(node.executor.wake)
+    end = time.monotonic() + 10
+    while len(refusals(bench)) < count:
+        assert time.monotonic() < end, refusals(bench)
+        time.sleep(0.01)
+    return refusals(bench)
+
+
+def test_all_that_is_not_signed_is_refused_and_costs_the_others_nothing(bench: TaskBench) -> None:
+    bench.add_node("w1")
+    for number, (data, signature, more) in enumerate(HOSTILE.values(), 1):
+        push(bench, f"task-{number}00-1", data, signature, **more)
+    good = sealed()
+    push(bench, "task-900-1", good.data, good.signature, success_callback_name="os.system")
+    push(bench, "../../x", good.data, good.signature)
+    bench.term.raw_redis.set("rq:job:task-77-1", "no hash")
+    bench.term.raw_redis.rpush("rq:queue:default", "task-77-1", b"\xff" * 20, "x" * 5000)
+    [number] = bench.probe()
+    bench.until_state(number, "succeeded")
+    reasons = wait_refused(bench, len(HOSTILE) + 4)
+    assert set(reasons) <= {"signature", "fields", "job_id"}
+    assert int(bench.redis.get(keys.JOBS_REFUSED_COUNT) or 0) == len(reasons)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"purpose": "order"}, "purpose"),
+        ({"audience": "another incarnation"}, "audience"),
+        ({"job_id": "task-901-1"}, "job_id"),
+        ({"expires": 1.0}, "expired"),
+        ({"kind": "os.system"}, "unknown_kind"),
+        ({"kind": "jobs.sessions.stop"}, "unknown_kind"),
+        ({"arguments": {"session": 0}}, "arguments"),
+        ({"arguments": {**GOOD.arguments, "session": -1}}, "arguments"),
+        ({"arguments": {**GOOD.arguments, "cursor": "[1]"}}, "arguments"),
+        ({"arguments": {**GOOD.arguments, "cursor": "[" * 9000}}, "arguments"),
+        ({"arguments": {**GOOD.arguments, "timeout": 10**9}}, "arguments"),
+    ],
+)
+def test_a_signed_job_that_is_not_for_here_is_refused(
+    bench: TaskBench, changes: dict[str, Any], reason: str
+) -> None:
+    bench.add_node("w1")
+    job = sealed(**changes)
+    push(bench, "task-900-1", job.data, job.signature)
+    assert wait_refused(bench) == [reason]
+
+
+def test_a_job_is_taken_once_however_often_it_is_pushed(bench: TaskBench) -> None:
+    node = bench.add_node("w1")
+    job = sealed()
+    for _ in range(3):
+        push(bench, "task-900-1", job.data, job.signature)
+    assert wait_refused(bench, 2) == ["replayed", "replayed"]
+    assert node.executor._done == 1
+
+
+def test_an_altered_job_is_refused(bench: TaskBench) -> None:
+    bench.add_node("w1")
+    job = sealed()
+    other = seal_envelope(SigningKeys([b"x" * 32]), GOOD)
+    altered = bytearray(job.data)
+    altered[-1] ^= 1
+    push(bench, "task-900-1", bytes(altered), job.signature)
+    push(bench, "task-900-1", other.data, other.signature)
+    assert set(wait_refused(bench, 2)) == {"signature"}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(job_id=st.text(max_size=30), data=st.binary(max_size=300), signature=st.binary(max_size=99))
+def test_no_bytes_of_a_job_do_more_than_be_refused(
+    quiet_executor: TaskExecutor, job_id: str, data: bytes, signature: bytes
+) -> None:
+    executor = quiet_executor
+    fetched = FetchedJob("default", 2, job_id, SealedJob(data, signature))
+    with pytest.raises(RefusedJobError):
+        executor._begin(fetched)
+    assert executor.running == 0
+
+
+@pytest.fixture
+def quiet_executor(bench: TaskBench) -> TaskExecutor:
+    return bench.add_node("w1").executor

@@ -1,0 +1,124 @@
+"""Schedules: when they are due, what their policies do, and that no time is missed or doubled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.task_bench import TaskBench
+from support.term_harness import add
+
+from afx.app import context_for
+from afx.config import load
+from afx.coordinator.decisions.schedule_times import decide, is_cron, next_time
+from afx.errors import UsageError
+from afx.operations import schedules as acts
+from afx.operations.task_requests import TaskRequest
+from models.base import utc_now
+from models.storage import schedules, tasks
+from models.task_tables import TaskSchedule
+
+AT = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
+PROBE = TaskRequest(kind="task.probe")
+
+
+def turn(**changes: Any) -> Any:
+    values: dict[str, Any] = {
+        "at": AT,
+        "now": AT,
+        "states": frozenset(),
+        "overlap": "skip",
+        "catch_up": "skip",
+        "failures": 0,
+        "pause_after": 0,
+    }
+    return decide(**{**values, **changes})
+
+
+def test_the_next_time_follows_the_last_one() -> None:
+    assert next_time("0 3 * * *", AT) == AT + timedelta(days=1)
+    assert next_time("*/15 * * * *", AT + timedelta(seconds=1)) == AT + timedelta(minutes=15)
+    assert is_cron("0 3 * * mon") and not is_cron("every day") and not is_cron("* * * * * *")
+
+
+@pytest.mark.parametrize(
+    ("overlap", "submits", "cancels"),
+    [("skip", False, False), ("queue", True, False), ("replace", True, True)],
+)
+def test_the_overlap_policy_decides_while_the_last_tasks_run(
+    overlap: str, submits: bool, cancels: bool
+) -> None:
+    found = turn(states=frozenset({"running", "succeeded"}), overlap=overlap)
+    assert (found.submits, found.cancels_last) == (submits, cancels)
+
+
+def test_a_time_at_which_nobody_led_is_skipped_or_made_up_for_once() -> None:
+    late = AT + timedelta(hours=5)
+    assert not turn(now=late).submits
+    assert turn(now=late, catch_up="once").submits
+
+
+def test_failures_in_a_row_pause_a_schedule() -> None:
+    failed = frozenset({"failed", "succeeded"})
+    first = turn(states=failed, pause_after=2)
+    assert (first.submits, first.failures) == (True, 1)
+    second = turn(states=failed, pause_after=2, failures=1)
+    assert (second.submits, second.pauses) == (False, True)
+    assert turn(states=frozenset({"succeeded"}), pause_after=2, failures=1).failures == 0
+
+
+@pytest.fixture
+def context(bench: TaskBench, home: Path) -> Any:
+    found = context_for(load(home=home, redis_url=bench.redis_url), "me")
+    found.servers.vault()  # makes the key: with logins in the database none is made
+    return found
+
+
+def make_due(name: str) -> None:
+    TaskSchedule.update(next_at=utc_now() - timedelta(seconds=1)).where(
+        TaskSchedule.name == name
+    ).execute()
+
+
+def test_the_leader_submits_what_is_due_once(bench: TaskBench, context: Any) -> None:
+    sessions = add("alice", 2)
+    acts.add(context, "probes", "0 3 * * *", PROBE)
+    acts.add(context, "checks", "0 3 * * *", TaskRequest(kind="session.check", every_session=True))
+    bench.tick()
+    assert tasks.listing().rows == []
+    make_due("probes")
+    make_due("checks")
+    bench.until(lambda: len(tasks.listing().rows) == 3)
+    for _ in range(10):
+        bench.tick(0.2)
+    rows = tasks.listing().rows
+    assert sorted(it["kind"] for it in rows) == ["session.check", "session.check", "task.probe"]
+    assert len(sessions) == 2
+    assert all(it.next_at > utc_now() for it in acts.listing(context).rows)
+
+
+def test_a_schedule_that_replaces_cancels_the_last_tasks(bench: TaskBench, context: Any) -> None:
+    acts.add(context, "probes", "0 3 * * *", PROBE, overlap="replace")
+    for count in (1, 2):
+        make_due("probes")
+        bench.until(lambda it=count: len(tasks.listing().rows) == it)  # type: ignore[misc]
+        bench.tick(1.0)
+    bench.until(lambda: bench.state(1) == "cancelled")
+    assert bench.state(2) in ("queued", "published")
+
+
+def test_what_is_wrong_in_a_schedule_is_said_in_a_sentence(context: Any) -> None:
+    with pytest.raises(UsageError, match="five fields"):
+        acts.add(context, "a", "daily", PROBE)
+    with pytest.raises(UsageError, match="overlap"):
+        acts.add(context, "a", "* * * * *", PROBE, overlap="odd")
+    acts.add(context, "a", "* * * * *", PROBE)
+    with pytest.raises(UsageError, match="already"):
+        acts.add(context, "a", "* * * * *", PROBE)
+    assert acts.set_paused(context, "a", True) == "a"
+    assert schedules.due(utc_now() + timedelta(days=1)) == []
+    assert acts.remove(context, "a") == "a"
+    with pytest.raises(UsageError, match="no schedule"):
+        acts.remove(context, "a")
