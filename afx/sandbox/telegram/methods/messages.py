@@ -81,7 +81,7 @@ def edit_message(call: Call, request: Any) -> Any:
     peer = call.peer(request.peer)
     box = _box(call, peer)
     message = box.messages.get(request.id)
-    if message is None:
+    if message is None or message.action is not None:
         raise RpcError(400, "MESSAGE_ID_INVALID")
     if message.sender != call.me.id:
         raise RpcError(403, "MESSAGE_AUTHOR_REQUIRED")
