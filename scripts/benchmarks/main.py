@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import api
 import density
 import drain
 import failover
@@ -30,6 +31,7 @@ BENCHMARKS = {
         leadership,
         sandbox,
         storage,
+        api,
     )
 }
 
