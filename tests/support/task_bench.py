@@ -30,7 +30,7 @@ class BenchNode:
         self.sessions: dict[int, Any] = {}
         """The sessions that run on it."""
         self._bench = bench
-        self._options = {"slots": 20, **options}
+        self._options = {"slots": 20, "may_take": lambda: True, **options}
         self._owned: set[asyncio.Task[None]] = set()
         bench.on_loop(self._start())
 
@@ -46,7 +46,6 @@ class BenchNode:
             reports=self.reports,
             trouble=trouble,
             session=self.sessions.get,
-            may_take=lambda: True,
             exports=self._bench.home / "exports",
             **self._options,
         )
