@@ -17,7 +17,7 @@ class Clock:
     Durations are measured with ``monotonic``. Leases are measured with
     ``boottime``, which also advances while the machine is suspended. ``time`` is
     the wall clock, for records that people read; it is never compared between
-    machines.
+    machines, except for the waits that Telegram asks for (``node/waits.py``).
     """
 
     monotonic: Callable[[], float] = time.monotonic

@@ -131,6 +131,24 @@ class SessionCursor(Table):
         table_name = "session_cursors"
 
 
+class RuleLink(Table):
+    """A copy of a block of links; Redis has a newer one."""
+
+    id = AutoField()
+    rule = ForeignKeyField(Rule, backref="links", on_delete="CASCADE", index=False)
+    source = BigIntegerField()
+    destination = BigIntegerField()
+    block = BigIntegerField()
+    """The number of the block among those of its route."""
+    links = TextField()
+    """The block as it is in Redis, as base64."""
+    saved_at = UtcField(default=utc_now, index=True)
+
+    class Meta:
+        table_name = "rule_links"
+        indexes = ((("rule", "source", "destination", "block"), True),)
+
+
 class Worker(Table):
     """A node by its latest incarnation, with its desired state."""
 
@@ -397,6 +415,7 @@ ALL = (
     Session,
     Rule,
     SessionCursor,
+    RuleLink,
     Worker,
     SessionAssignment,
     SessionQueue,

@@ -31,6 +31,7 @@ from afx.coordinator.decisions.placement import Node
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.history import History
 from afx.coordinator.interval import Interval
+from afx.coordinator.link_copies import LinkCopies
 from afx.coordinator.loss_brake import LossBrake
 from afx.coordinator.moves import Moves
 from afx.coordinator.orders import Orders
@@ -225,6 +226,9 @@ class Term:
         self._audit = AuditWatch(
             client, leadership, resources.audit_keys, seconds=settings.sample_seconds
         )
+        self._link_copies = LinkCopies(
+            client, resources.raw_client, leadership, link_days=settings.link_days
+        )
         self._control_interval = Interval(_CONTROL_SECONDS)
         self._learner = SizeLearner(self._capacity)
 
@@ -285,7 +289,7 @@ class Term:
         6. Place the sessions that wait, once the nodes have said what they run.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
-        9. Copy cursors to SQL, write the history, and check the audit log.
+        9. Copy cursors and links to SQL, write the history, and check the audit log.
         """
         self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
@@ -317,6 +321,7 @@ class Term:
         if controls_due and all_reports_read:
             self._restart_unresponsive(nodes, now)
         self._checkpoints.copy(now)
+        self._link_copies.step(now)
         self._history.write(nodes, now)
         self._audit.check(now)
         return restart_due

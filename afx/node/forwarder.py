@@ -16,6 +16,7 @@ from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
 from afx.node.pause import Pause
 from afx.node.progress import Link
+from afx.node.waits import ALL, Waits
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
@@ -51,13 +52,13 @@ class Forwarder:
         "_client",
         "_guard",
         "_lanes",
-        "_not_before",
         "_owner",
         "_pauses",
         "_peers",
         "_routes",
         "intents",
         "links",
+        "waits",
     )
 
     def __init__(
@@ -69,6 +70,7 @@ class Forwarder:
         *,
         session: int,
         epoch: int,
+        waits: Waits,
     ) -> None:
         self._client = client
         self._admission = Admission(links, session, self)
@@ -80,8 +82,7 @@ class Forwarder:
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
-        self._not_before = 0.0
-        """The loop's time until which Telegram wants no sends of the account."""
+        self.waits = waits
         self._announced = Announced()
 
     def set_routes(
@@ -180,8 +181,7 @@ class Forwarder:
         lane = self._lanes.get(destination)
         if lane is None:
             lane = self._lanes[destination] = Lane(self._client, self._peers, self.intents, self)
-            if (left := self._not_before - asyncio.get_running_loop().time()) > 0:
-                lane.wait(left)
+            lane.wait(self.waits.left(destination))
             if self._pauses:
                 lane.pause()
         return lane
@@ -214,17 +214,19 @@ class Forwarder:
         """A lane has lost the connection, or the login."""
         self._owner.lost(error)
 
-    def wait_all(self, seconds: float, reason: str) -> None:
-        """Let all lanes wait, those to come too; reported once for all."""
-        loop = asyncio.get_running_loop()
-        if self._not_before <= loop.time():
-            self._owner.trouble(
-                TroubleReason.SEND_FAILED,
-                f"Telegram takes no sends of this account for now: {reason}",
-            )
-        self._not_before = loop.time() + seconds
+    def told_to_wait(self, destination: int, outcome: Outcome) -> None:
+        """Telegram wants no sends to a destination, or to any; the latter is reported once."""
+        was_waiting = self.waits.left(ALL) > 0
+        self._owner.progressed()
+        chat = ALL if outcome.whole_account else destination
+        if not self.waits.note(chat, outcome.seconds, outcome.reason):
+            self._lanes[destination].wait(outcome.seconds)
+            return
+        if not was_waiting:
+            text = f"Telegram takes no sends of this account for now: {outcome.reason}"
+            self._owner.trouble(TroubleReason.SEND_FAILED, text)
         for lane in self._lanes.values():
-            lane.wait(seconds)
+            lane.wait(outcome.seconds)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Something of it is hindered."""
@@ -244,6 +246,5 @@ class Forwarder:
     def _check_links(self) -> None:
         if self.links.is_full and Pause.STORAGE not in self._pauses:
             self.pause(Pause.STORAGE)
-            self._owner.trouble(
-                TroubleReason.STORAGE_FULL, f"{len(self.links)} links wait to be stored"
-            )
+            text = f"{len(self.links)} links wait to be stored"
+            self._owner.trouble(TroubleReason.STORAGE_FULL, text)

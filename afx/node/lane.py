@@ -40,8 +40,8 @@ class LaneOwner(Protocol):
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the lane."""
 
-    def wait_all(self, seconds: float, reason: str) -> None:
-        """Telegram wants no sends of the account for a time, to any destination."""
+    def told_to_wait(self, destination: int, outcome: Outcome) -> None:
+        """Telegram wants no sends for a time, to this destination or to any."""
 
 
 class Lane:
@@ -167,10 +167,7 @@ class Lane:
                 zip(batch, outcomes, strict=True)
             ):
                 if outcome.result == "wait":
-                    if outcome.whole_account:
-                        self._owner.wait_all(outcome.seconds, outcome.reason)
-                    else:
-                        self.wait(outcome.seconds)
+                    self._owner.told_to_wait(destination, outcome)
                     return
                 if outcome.result == "failed":
                     self._note_failure(delivery, outcome.reason)

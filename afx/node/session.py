@@ -17,6 +17,7 @@ from afx.node.pause import Pause
 from afx.node.preparation import position, resolve_routes
 from afx.node.progress import Progress
 from afx.node.silence import Silence
+from afx.node.waits import Waits
 from afx.reasons import TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers
@@ -100,8 +101,15 @@ class HostedSession:
         )
         self.peers = Peers(self._client, stored)
         self.forwarder = Forwarder(
-            self._client, self.peers, env.links, self, session=spec.session, epoch=epoch
+            self._client,
+            self.peers,
+            env.links,
+            self,
+            session=spec.session,
+            epoch=epoch,
+            waits=Waits(env.clock.time),
         )
+        self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
         self._watch = ChatWatch(
             spec.session,
@@ -128,9 +136,8 @@ class HostedSession:
     async def start(self) -> None:
         """Connect, resolve the rules' chats, and set the positions of the updates.
 
-        What was missed is fetched in the background, beside what is new. The caller calls
-        ``stop`` if this raises: StartError, an error that says that the login is lost, or
-        ConnectionError.
+        What was missed is fetched in the background. The caller calls ``stop`` if this
+        raises: StartError, an error that says that the login is lost, or ConnectionError.
         """
         await self.connection.open(self._prepare)
         self.reader.start_catch_up()
@@ -185,7 +192,8 @@ class HostedSession:
         self.changed = False
         entities, self._stored.fresh = self._stored.fresh, {}
         links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
-        return Progress(cursor_fields(self.reader), links, entities, intents)
+        cursor = [*cursor_fields(self.reader), *self.forwarder.waits.fields()]
+        return Progress(cursor, links, entities, intents)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""

@@ -42,8 +42,9 @@ def run(flags: argparse.Namespace) -> None:
 async def _measure(
     lab: LabCluster, accounts: list[dict[str, Any]], channels: list[dict[str, Any]], flags: Any
 ) -> dict[str, Any]:
-    from afx.telegram.client import AccountClient, guarded_connection
+    from afx.telegram.client import AccountClient
     from afx.telegram.session import StoredSession
+    from afx.telegram.transport import guarded_connection
 
     received = 0
 

@@ -22,7 +22,7 @@ from simulation.node import HostProcess, Resources
 from simulation.telegram import SimSession
 
 from afx.cluster import leadership, witness
-from afx.coordinator import database_outage, loop, orders, overflow
+from afx.coordinator import database_outage, loop, orders, overflow, term
 from afx.node import death_watcher, executor, heartbeat, host, session_runner, supervisor
 from models import base
 
@@ -63,6 +63,8 @@ def install(cluster: Cluster) -> None:
         )
     )
     session_runner.os = SimpleNamespace(write=lambda pipe, data: pipe.append(data))  # type: ignore[attr-defined]
+    # No session of a schedule makes links.
+    term.LinkCopies = lambda *_, **__: SimpleNamespace(step=lambda _: None)  # type: ignore[attr-defined,misc,assignment]
     for module in (loop, database_outage):
         module.reopen_database = lambda: None  # type: ignore[attr-defined]
     SimSession.telegram = cluster.telegram

@@ -10,6 +10,7 @@
 -- Answer: 1; 0 when another incarnation or epoch owns the session; or -1 when Redis has
 --   lost its owner, whom the leader will write again
 -- include: spoiled
+-- include: blocks
 local owner = redis.call('HMGET', KEYS[1], 'incarnation', 'epoch')
 if not owner[2] then
   return -1
@@ -18,59 +19,6 @@ if owner[1] ~= ARGV[1] or owner[2] ~= ARGV[2] then
   return 0
 end
 local seconds = ARGV[3]
-
--- Keeps the last entry of each offset; their order does not matter then.
-local function compact(text, width, slot)
-  local seen, kept = {}, {}
-  for at = #text - width + 1, 1, -width do
-    local offset = string.sub(text, at, at + slot - 1)
-    if not seen[offset] then
-      seen[offset] = true
-      kept[#kept + 1] = string.sub(text, at, at + width - 1)
-    end
-  end
-  return table.concat(kept)
-end
-
--- APPEND would leave up to as much room again unused (SDS, greedy growth); SET leaves none.
-local function append(key, slot, width, entries)
-  local old = redis.pcall('GET', key)
-  if type(old) == 'table' then
-    require_type(key, 'string')
-    old = ''
-  end
-  old = old or ''
-  if #old % width ~= 0 then
-    refuse(key, 'its length is not that of whole entries', '')
-    old = string.sub(old, 1, #old - #old % width)
-  end
-  local text = old .. entries
-  if #text > width * (slot == 1 and 256 or 4096) then
-    text = compact(text, width, slot)
-  end
-  redis.call('SET', key, text, 'EX', seconds)
-end
-
-local function hash_get(key, field)
-  local value = redis.pcall('HGET', key, field)
-  if type(value) == 'table' then
-    require_type(key, 'hash')
-    return nil
-  end
-  return value
-end
-
--- Entries of the way back: the origin's number is put behind each offset.
-local function numbered(entries, slot, number)
-  local parts, width = {}, slot + 4
-  local middle = string.char(math.floor(number / 256), number % 256)
-  for at = 1, #entries, width do
-    parts[#parts + 1] = string.sub(entries, at, at + slot - 1)
-    parts[#parts + 1] = middle
-    parts[#parts + 1] = string.sub(entries, at + slot, at + width - 1)
-  end
-  return table.concat(parts)
-end
 
 local function note_intent(key, session, batch)
   require_type(key, 'hash')
@@ -82,33 +30,11 @@ local function note_intent(key, session, batch)
   end
 end
 
-local function note_links(i)
-  local key, slot, entries = ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
-  local hash, field = ARGV[i + 4], ARGV[i + 5]
-  if ARGV[i] == 'link' then
-    append(key, slot, slot + 4, entries)
-    local block, highest = tonumber(ARGV[i + 6]), tonumber(ARGV[i + 7])
-    local first, last = string.match(hash_get(hash, field) or '', '^(%d+):(%d+)$')
-    first = math.min(tonumber(first) or block, block)
-    last = math.max(tonumber(last) or highest, highest)
-    redis.call('HSET', hash, field, string.format('%.0f:%.0f', first, last))
-  else
-    local number = whole(hash_get(hash, field))
-    if not number or number < 0 or number > 65535 then
-      -- Numbers are never given back: the next one is free.
-      number = math.min(redis.call('HLEN', hash), 65535)
-      redis.call('HSET', hash, field, number)
-    end
-    append(key, slot, slot + 6, numbered(entries, slot, number))
-  end
-  redis.call('EXPIRE', hash, seconds)
-end
-
 for i = 5, #ARGV, 8 do
   if ARGV[i] == 'intent' then
     note_intent(ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
   else
-    note_links(i)
+    note_links(i, seconds, false)
   end
 end
 local cursor = cjson.decode(ARGV[4])

@@ -19,9 +19,12 @@ from afx.sandbox.telegram.methods import (  # noqa: F401
     media,
     members,
     messages,
+    pins,
+    polls,
     sending,
     start,
     status,
+    topics,
     updates,
 )
 from afx.sandbox.telegram.methods.call import (

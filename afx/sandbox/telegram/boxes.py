@@ -8,16 +8,26 @@ Source: core.telegram.org/api/updates.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
-from afx.sandbox.telegram.files import File
-
-EventKind = Literal["new", "edit", "delete"]
+EventKind = Literal["new", "edit", "delete", "pin", "unpin"]
 _by_pts = attrgetter("pts")
 _TRIM = 1000
 """Events beyond the limit that may lie in a log before they are dropped together."""
+
+
+class Media(Protocol):
+    """What a message may carry besides its text."""
+
+    @property
+    def key(self) -> Hashable:
+        """What it is to a reader: equal for two that say the same."""
+
+    def view(self) -> Any:
+        """Return it as the TL media of a message, the same for every viewer."""
 
 
 class Content(NamedTuple):
@@ -25,7 +35,7 @@ class Content(NamedTuple):
 
     text: str
     entities: list[Any]
-    media: File | None
+    media: Media | None
 
 
 @dataclass(slots=True, eq=False)
@@ -44,12 +54,16 @@ class Message:
     forwarded: tuple[int, int, int] | None = None
     """(origin chat, origin message id, origin date) of a forward."""
     reply_to: int | None = None
+    """The message in the same chat that it answers."""
+    topic: int = 0
+    """The forum topic that it lies in; 0 for General, or where there are none."""
     edited: int | None = None
+    pinned: bool = False
     noforwards: bool = False
     """This message alone may not be forwarded."""
     action: Any = None
     """What a service message says, as TL."""
-    media: File | None = None
+    media: Media | None = None
     grouped: int | None = None
     """The album that it belongs to."""
     twins: tuple[tuple[int, int], ...] = ()

@@ -15,6 +15,8 @@ from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.srp import Verifier
 
 CHANNEL_BASE = 1_000_000_000_000
+GENERAL = 1
+"""The id of the topic that each forum has (api/forum)."""
 
 
 @lru_cache(maxsize=100_000)
@@ -65,6 +67,21 @@ class Account:
 
 
 @dataclass(slots=True, eq=False)
+class Topic:
+    """One topic of a forum; its id is that of the service message that made it."""
+
+    id: int
+    title: str
+    creator: int
+    date: int
+    icon_color: int = 0x6FB9F0
+    icon_emoji_id: int = 0
+    closed: bool = False
+    hidden: bool = False
+    """Of the General topic alone."""
+
+
+@dataclass(slots=True, eq=False)
 class Channel:
     """A broadcast channel, or a supergroup when ``megagroup`` is set."""
 
@@ -89,12 +106,22 @@ class Channel:
     """Who was removed, and may not come back."""
     muted: set[int] = field(default_factory=set)
     """Members who may not send."""
+    topics: dict[int, Topic] | None = None
+    """Of a forum, General among them."""
+    deleted_topics: set[int] = field(default_factory=set)
     migrated_from: int = 0
     """The basic group that became this supergroup."""
 
     def hash_for(self, viewer: int) -> int:
         """Return the access hash by which an account names this channel."""
         return access_hash("channel", self.id, viewer)
+
+    def set_forum(self, on: bool) -> None:
+        """Make it a forum, whose messages so far are in General, or a supergroup again."""
+        # Message 1 of Telegram's channels tells of their creation; here none may be a topic.
+        self.box.next_id = max(self.box.next_id, GENERAL + 1)
+        general = Topic(GENERAL, "General", self.creator, self.date)
+        self.topics = {GENERAL: general} if on else None
 
     def is_readable(self, account: int) -> bool:
         """Return whether an account may read it: members do, and anyone what is public."""

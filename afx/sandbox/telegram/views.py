@@ -110,6 +110,7 @@ def chat(it: Channel | Group, viewer: int = 0) -> Any:
         left=bool(viewer) and viewer not in it.members,
         broadcast=not it.megagroup,
         megagroup=it.megagroup,
+        forum=it.topics is not None,
         noforwards=it.noforwards,
         min=not viewer,
         slowmode_enabled=bool(it.slow_mode_seconds),
@@ -135,6 +136,7 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
             out=it.out if out is None else out,
             post=broadcast,
             from_id=None if broadcast or not it.sender else types.PeerUser(it.sender),
+            reply_to=_reply_header(it),
         )
     forwarded = None
     if it.forwarded:
@@ -152,14 +154,26 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         it.text,
         out=it.out if out is None else out,
         post=broadcast,
+        pinned=it.pinned,
         noforwards=it.noforwards,
         from_id=None if broadcast else types.PeerUser(it.sender),
         fwd_from=forwarded,
-        reply_to=types.MessageReplyHeader(reply_to_msg_id=it.reply_to) if it.reply_to else None,
+        reply_to=_reply_header(it),
         entities=it.entities,
         media=it.media.view() if it.media else None,
         grouped_id=it.grouped,
         edit_date=datetime.fromtimestamp(it.edited, UTC) if it.edited else None,
+    )
+
+
+def _reply_header(it: Message) -> Any:
+    """Return what a message answers, and in which topic (api/forum, constructor/message)."""
+    if not it.topic:
+        return types.MessageReplyHeader(reply_to_msg_id=it.reply_to) if it.reply_to else None
+    if it.reply_to is None:
+        return types.MessageReplyHeader(forum_topic=True, reply_to_msg_id=it.topic)
+    return types.MessageReplyHeader(
+        forum_topic=True, reply_to_msg_id=it.reply_to, reply_to_top_id=it.topic
     )
 
 
@@ -174,6 +188,8 @@ def update(event: Event, box: Box, viewer: int, channel: Channel | None = None) 
     stored = box.messages.get(event.ids[0])
     if stored is None:
         return None
+    if event.kind in ("pin", "unpin"):
+        return _pinned(event, stored, channel)
     if channel:
         seen = message(stored, channel, out=stored.sender == viewer)
         kind = (
@@ -185,6 +201,13 @@ def update(event: Event, box: Box, viewer: int, channel: Channel | None = None) 
         seen = message(stored)
         kind = types.UpdateEditMessage if event.kind == "edit" else types.UpdateNewMessage
     return kind(seen, event.pts, event.count)
+
+
+def _pinned(event: Event, stored: Message, channel: Channel | None) -> Any:
+    moved = (list(event.ids), event.pts, event.count, event.kind == "pin")
+    if channel:
+        return types.UpdatePinnedChannelMessages(channel.id, *moved)
+    return types.UpdatePinnedMessages(peer(stored.chat), *moved)
 
 
 def mentioned(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from afx.sandbox.telegram.boxes import Box, Change, Event, Message
+from afx.sandbox.telegram.boxes import Box, Change, Event, Media, Message
 from afx.sandbox.telegram.files import Files
 from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Peer
 
@@ -61,20 +61,23 @@ class World:
         creator: int = 0,
         username: str = "",
         megagroup: bool = False,
+        forum: bool = False,
         members: Iterable[int] = (),
         posters: Iterable[int] = (),
     ) -> Channel:
-        """Create a channel or supergroup with members, some of whom may post."""
+        """Create a channel, supergroup or forum with members, some of whom may post."""
         channel = Channel(
             self._next_channel,
             title,
             username,
-            megagroup,
+            megagroup or forum,
             creator,
             Box(self._log_limit),
             int(time.time()),
         )
         self._next_channel += 1
+        if forum:
+            channel.set_forum(True)
         channel.posters = set(posters) | ({creator} if creator else set())
         self.channels[channel.id] = channel
         if username:
@@ -112,7 +115,8 @@ class World:
         self, channel: Channel, sender: int, text: str, **fields: Any
     ) -> tuple[Message, Event]:
         """Append a message to a channel."""
-        self._count(fields.get("random_id"))
+        if "action" not in fields:
+            self._count(fields.get("random_id"))
         message = self._append(channel.box, channel.marked, sender, text, **fields)
         return message, channel.box.record("new", (message.id,))
 
@@ -124,7 +128,10 @@ class World:
         The sender's own copy comes first.
         """
         random_id = fields.pop("random_id", None)
-        self._count(random_id)
+        if "action" not in fields:
+            self._count(random_id)
+        answered = sender.box.messages.get(fields.pop("reply_to", None) or 0)
+        reply_to = dict(answered.twins) if answered else {}
         if isinstance(to, Group):
             others = [self.accounts[m] for m in sorted(to.members) if m != sender.id]
         else:
@@ -135,6 +142,7 @@ class World:
                 to.marked if isinstance(to, Group) else (to.id if account is sender else sender.id)
             )
             own = {"out": True, "random_id": random_id} if account is sender else {}
+            own["reply_to"] = reply_to.get(account.id)
             message = self._append(account.box, chat, sender.id, text, **fields, **own)
             account.dialogs[chat] = None
             copies.append((account, message, account.box.record("new", (message.id,))))
@@ -144,13 +152,21 @@ class World:
         return copies
 
     def edit(
-        self, box: Box, message: Message, text: str, entities: list[Any], *, by: int = 0
+        self,
+        box: Box,
+        message: Message,
+        text: str,
+        entities: list[Any],
+        *,
+        media: Media | None = None,
+        by: int = 0,
     ) -> Event:
-        """Change a message's text as an account; returns the logged event."""
+        """Change a message as an account, its media if any are given; returns the event."""
         before = message.content
         message.earlier += (before,)
         message.text = text
         message.entities = entities
+        message.media = media or message.media
         message.edited = int(time.time())
         now = time.monotonic()
         self.changes.append(Change("edit", by, now, box, message, before, message.content))

@@ -96,9 +96,15 @@ def get_peer_dialogs(call: Call, request: Any) -> Any:
 
 @method(functions.channels.CreateChannelRequest)
 def create_channel(call: Call, request: Any) -> Any:
-    """A new channel or supergroup of the asking account."""
+    """A new channel, supergroup or forum of the asking account.
+
+    Source: core.telegram.org/method/channels.createChannel.
+    """
     channel = call.world.add_channel(
-        request.title, creator=call.me.id, megagroup=bool(request.megagroup)
+        request.title,
+        creator=call.me.id,
+        megagroup=bool(request.megagroup),
+        forum=bool(request.forum),
     )
     return _with_chat(channel, call)
 

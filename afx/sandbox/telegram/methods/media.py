@@ -11,10 +11,11 @@ from typing import Any
 from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
-from afx.sandbox.telegram import views
-from afx.sandbox.telegram.files import File
-from afx.sandbox.telegram.methods import sending
+from afx.sandbox.telegram import polls, views
+from afx.sandbox.telegram.methods import sending, threads
 from afx.sandbox.telegram.methods.call import Call, method
+from afx.sandbox.telegram.methods.input_media import media_of
+from afx.sandbox.telegram.peers import Sent
 
 _MOST_CAPTION = 1024
 _MOST_IN_ALBUM = 10
@@ -46,25 +47,35 @@ def get_file(call: Call, request: Any) -> Any:
 def upload_media(call: Call, request: Any) -> Any:
     """A file that was uploaded, as media that can be sent."""
     call.peer(request.peer)
-    return _file(call, request.media).view()
+    return media_of(call, request.media).view()
 
 
 @method(functions.messages.SendMediaRequest)
 def send_media(call: Call, request: Any) -> Any:
-    """Send one photo or document; a repeated random_id makes nothing new."""
+    """Send a file, poll, contact, place or dice; a repeated random_id makes nothing new.
+
+    Source: core.telegram.org/method/messages.sendMedia.
+    """
     sending.check_schedule(request.schedule_date)
     peer = call.peer(request.peer)
     _check_caption(request.message)
     sending.check(call, peer, [request.random_id])
-    made = call.me.sent.get((sending.chat_of(peer), request.random_id)) or sending.deliver(
-        call,
-        peer,
-        request.message,
-        request.random_id,
-        entities=request.entities,
-        reply_to=getattr(request.reply_to, "reply_to_msg_id", None),
-        media=_file(call, request.media),
-    )
+    made = call.me.sent.get((sending.chat_of(peer), request.random_id))
+    if made is None:
+        place = threads.place_of(call, peer, request.reply_to)
+        media = media_of(call, request.media)
+        polls.check_place(media, peer)
+        made = Sent(
+            *sending.deliver(
+                call,
+                peer,
+                request.message,
+                request.random_id,
+                entities=sending.entities_of(call, request.entities),
+                media=media,
+                **place,
+            )
+        )
     return sending.answer(call, peer, [(*made, request.random_id)])
 
 
@@ -79,28 +90,26 @@ def send_album(call: Call, request: Any) -> Any:
     for it in items:
         _check_caption(it.message)
     sending.check(call, peer, [it.random_id for it in items])
-    files = [_file(call, it.media) for it in items]
+    files = [media_of(call, it.media) for it in items]
+    chat = sending.chat_of(peer)
+    place: dict[str, Any] = {}
+    if any((chat, it.random_id) not in call.me.sent for it in items):
+        place = threads.place_of(call, peer, request.reply_to)
     grouped = secrets.randbits(62)
     done = []
     for it, file in zip(items, files, strict=True):
-        made = call.me.sent.get((sending.chat_of(peer), it.random_id)) or sending.deliver(
-            call, peer, it.message, it.random_id, entities=it.entities, media=file, grouped=grouped
+        made = call.me.sent.get((chat, it.random_id)) or sending.deliver(
+            call,
+            peer,
+            it.message,
+            it.random_id,
+            entities=sending.entities_of(call, it.entities),
+            media=file,
+            grouped=grouped,
+            **place,
         )
         done.append((*made, it.random_id))
     return sending.answer(call, peer, done)
-
-
-def _file(call: Call, media: Any) -> File:
-    """Return the file that an InputMedia names; one that was uploaded is stored."""
-    files = call.world.files
-    if isinstance(media, types.InputMediaUploadedPhoto):
-        return files.add(files.assemble(call.me.id, media.file), is_photo=True)
-    if isinstance(media, types.InputMediaUploadedDocument):
-        data = files.assemble(call.me.id, media.file)
-        return files.add(data, mime_type=media.mime_type, attributes=media.attributes)
-    if isinstance(media, types.InputMediaPhoto | types.InputMediaDocument):
-        return files.find(media.id)
-    raise RpcError(400, "MEDIA_INVALID")
 
 
 def _check_caption(text: str) -> None:

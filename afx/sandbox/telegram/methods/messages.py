@@ -10,10 +10,13 @@ from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
-from afx.sandbox.telegram.boxes import Box, Message
+from afx.sandbox.telegram.boxes import Box, Media, Message
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.methods.config import EDIT_SECONDS
+from afx.sandbox.telegram.methods.input_media import media_of
+from afx.sandbox.telegram.methods.sending import entities_of
 from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
+from afx.sandbox.telegram.polls import Poll
 
 _MOST_IDS = 200
 
@@ -70,7 +73,10 @@ def get_messages(call: Call, request: Any) -> Any:
 
 @method(functions.messages.EditMessageRequest)
 def edit_message(call: Call, request: Any) -> Any:
-    """Change the text of an own message."""
+    """Change the text or the media of an own message; or close its poll (api/poll).
+
+    Source: core.telegram.org/method/messages.editMessage.
+    """
     peer = call.peer(request.peer)
     box = _box(call, peer)
     message = box.messages.get(request.id)
@@ -81,21 +87,39 @@ def edit_message(call: Call, request: Any) -> Any:
     if time.time() - message.date > EDIT_SECONDS:
         raise RpcError(400, "MESSAGE_EDIT_TIME_EXPIRED")
     text = request.message if request.message is not None else message.text
-    entities = request.entities or []
-    if text == message.text and [*map(bytes, entities)] == [*map(bytes, message.entities)]:
+    entities = entities_of(call, request.entities) or []
+    media, closed = _new_media(call, message, request.media)
+    same_text = text == message.text and [*map(bytes, entities)] == [*map(bytes, message.entities)]
+    if same_text and not closed and media is None:
         raise RpcError(400, "MESSAGE_NOT_MODIFIED")
-    event = call.world.edit(box, message, text, entities, by=call.me.id)
+    event = call.world.edit(box, message, text, entities, media=media, by=call.me.id)
     channel = peer if isinstance(peer, Channel) else None
     if channel:
         call.pushes.channel_event(channel, event, message, skip=call.client)
     else:
         call.pushes.account_event(call.me, event, message, skip=call.client)
         for account, copy in _other_copies(call, message):
-            its_event = call.world.edit(account.box, copy, text, entities, by=call.me.id)
+            its_event = call.world.edit(
+                account.box, copy, text, entities, media=media, by=call.me.id
+            )
             call.pushes.account_event(account, its_event, copy)
     users, chats = views.mentioned(call.world, [message], call.me.id)
     update = views.update(event, box, call.me.id, channel)
     return views.updates([update], users, chats, int(time.time()))
+
+
+def _new_media(call: Call, message: Message, wanted: Any) -> tuple[Media | None, bool]:
+    """Return the media that an edit brings, if any, and whether it closes the poll."""
+    if wanted is None:
+        return None, False
+    if isinstance(message.media, Poll):
+        if not isinstance(wanted, types.InputMediaPoll) or not wanted.poll.closed:
+            raise RpcError(400, "MESSAGE_NOT_MODIFIED")
+        was_closed, message.media.closed = message.media.closed, True
+        return None, not was_closed
+    media = media_of(call, wanted)
+    same = message.media is not None and media.key == message.media.key
+    return (None if same else media), False
 
 
 @method(functions.channels.DeleteMessagesRequest)

@@ -12,8 +12,9 @@ from typing import Any
 from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
-from afx.sandbox.telegram import views
+from afx.sandbox.telegram import polls, views
 from afx.sandbox.telegram.boxes import Event, Message
+from afx.sandbox.telegram.methods import threads
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.peers import Account, Channel, Peer, Sent
 
@@ -36,14 +37,14 @@ def send_message(call: Call, request: Any) -> Any:
     check(call, peer, [request.random_id])
     if original := call.me.sent.get((chat_of(peer), request.random_id)):
         return answer(call, peer, [(*original, request.random_id)])
-    reply_to = getattr(request.reply_to, "reply_to_msg_id", None)
+    place = threads.place_of(call, peer, request.reply_to)
     message, event = deliver(
         call,
         peer,
         request.message,
         request.random_id,
-        entities=request.entities,
-        reply_to=reply_to,
+        entities=entities_of(call, request.entities),
+        **place,
     )
     if isinstance(peer, Account):
         return types.UpdateShortSentMessage(
@@ -83,10 +84,15 @@ def forward_messages(call: Call, request: Any) -> Any:
     if not found:
         raise RpcError(400, "MESSAGE_ID_INVALID")
     # What may not be forwarded is left out, unless nothing else is asked for.
-    free = [it for it in found if not it[0].noforwards]
+    free = [it for it in found if not it[0].noforwards and it[0].action is None]
     if not free:
         raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
     check(call, target, request.random_id)
+    place: dict[str, Any] = {}
+    if any((chat_of(target), it) not in call.me.sent for _, it in free):
+        place = threads.place_of(call, target, request.reply_to, request.top_msg_id)
+        for original, _ in free:
+            polls.check_place(original.media, target)
     done = []
     albums: dict[int, int] = {}
     for original, random_id in free:
@@ -111,6 +117,7 @@ def forward_messages(call: Call, request: Any) -> Any:
             media=original.media,
             grouped=_new_album(original, albums),
             copied_from=(original.chat, original.id),
+            **place,
         )
         done.append((message, event, random_id))
     return answer(call, target, done)
@@ -121,6 +128,21 @@ def _new_album(original: Message, albums: dict[int, int]) -> int | None:
     if original.grouped is None:
         return None
     return albums.setdefault(original.grouped, secrets.randbits(62))
+
+
+def entities_of(call: Call, entities: list[Any] | None) -> list[Any] | None:
+    """Return entities as others see them: a mention names its user by id alone.
+
+    Source: core.telegram.org/api/entities.
+    """
+    if not entities:
+        return None
+    return [
+        types.MessageEntityMentionName(it.offset, it.length, views.marked(it.user_id, call.me.id))
+        if isinstance(it, types.InputMessageEntityMentionName)
+        else it
+        for it in entities
+    ]
 
 
 def check_schedule(date: datetime | None) -> None:
