@@ -28,6 +28,7 @@ COMMANDS = {
     "overflow": "The overflow queue: sessions that are unschedulable and wait for room.",
     "task": "Tasks: work that sessions do on request, once.",
     "queue": "Queues of tasks: how full they are, emptying them.",
+    "explain": "Explain a kind of task: what it does, its arguments, its result.",
     "control": "Controls: commands to nodes and about sessions.",
     "analytics": "What was: nodes' metrics over time, sessions.",
     "audit": "The audit log: who changed what.",

@@ -249,6 +249,38 @@ def kinds(invocation: Invocation) -> None:
     )
 
 
+@app.command()
+@shared("database_url", "json")
+def times(
+    invocation: Invocation,
+    by: Annotated[str, typer.Option("--by", help="kind, node or tier.")] = "kind",
+    hours: Annotated[float, typer.Option("--hours", min=0.01, help="Of the last hours.")] = 24.0,
+) -> None:
+    """Show how long tasks waited and ran, and how many failed.
+
+    Example:  afx task times --by node
+    """
+    from afx.operations import task_times
+
+    rows = task_times.times(invocation.context, by, hours=hours)
+    if invocation.json:
+        output.print_json([asdict(it) for it in rows])
+        return
+    output.print_table(
+        (by.upper(), "TASKS", "FAILED", "WAITED p50/p95/p99 s", "RAN p50/p95/p99 s"),
+        [
+            (
+                it.name,
+                it.count,
+                it.failed,
+                *(f"{p.p50:g} / {p.p95:g} / {p.p99:g}" for p in (it.waited, it.ran)),
+            )
+            for it in rows
+        ],
+        empty=output.no("tasks", filtered=True),
+    )
+
+
 def _from_file(path: Path | None) -> dict[str, Any]:
     import json
 

@@ -78,6 +78,13 @@ class TaskReconciler:
             return
         live = {it.incarnation for it in nodes if it.state not in ENDED_STATES}
         ended = {it.incarnation for it in nodes if it.state in ENDED_STATES}
+        current = {it.name: it.incarnation for it in nodes}
+        # A name is registered again only when its last incarnation has ended.
+        ended |= {
+            it.incarnation
+            for it in tasks
+            if current.get(it.worker, it.incarnation) != it.incarnation
+        }
         dead = self._dead({it.incarnation for it in tasks if it.incarnation}, live, ended, now)
         lost = [(it, RunEnd.NODE_DIED) for it in tasks if self._is_lost(it, dead)]
         lost_ids = {it.id for it, _ in lost}

@@ -38,7 +38,6 @@ from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.reasons import TroubleReason
 from afx.security.vault import Vault
 from afx.tasks.executor import TaskExecutor
-from afx.telegram.client import AccountClient
 from afx.telegram.transport import guarded_connection
 
 _POLL_SECONDS = 1.0
@@ -135,9 +134,10 @@ class Host:
             vault=vault,
             reports=self.reports,
             trouble=self.redis_trouble,
-            session_client=self._client_of,
+            session=self._residents.session,
             may_take=lambda: not self._closing.is_set() and not self._lease.paused,
             slots=settings.task_slots,
+            exports=settings.home / "exports",
             wall_clock=clock.time,
         )
 
@@ -188,11 +188,6 @@ class Host:
         """Stop all sessions, commit and report; then ``run`` returns."""
         self._closing.set()
         self._runner.do(self._residents.close())
-
-    def _client_of(self, session_id: int) -> AccountClient | None:
-        """Return the client of a session that runs here."""
-        session = self._residents.session(session_id)
-        return None if session is None else session.client
 
     # --- events of sessions ---------------------------------------------------------
 

@@ -95,6 +95,15 @@ def kinds(context: Context) -> list[KindRow]:
     ]
 
 
+@operation("task:read", owned=True, database=False)
+def explain(context: Context, name: str) -> KindRow:
+    """Return one kind of task; raises UsageError when there is none."""
+    found = {it.name: it for it in kinds(context)}.get(name)
+    if found is None:
+        raise UsageError(f"There is no such kind of task; it is one of {', '.join(KIND_NAMES)}.")
+    return found
+
+
 @operation("task:read", owned=True)
 def listing(
     context: Context,

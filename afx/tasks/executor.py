@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -80,15 +81,17 @@ class TaskExecutor:
         vault: Vault,
         reports: Reports,
         trouble: Trouble,
-        session_client: Callable[[int], Any],
+        session: Callable[[int], Any],
         may_take: Callable[[], bool],
         slots: int,
+        exports: Path,
         wall_clock: Callable[[], float] = time.time,
         kinds: Iterable[Kind] = tuple(KINDS.values()),
     ) -> None:
-        """``session_client`` returns the client of a session that runs here, or None.
+        """``session`` returns a session that runs here, or None.
 
-        ``may_take`` says whether tasks may be taken now; ``slots`` is how many run at once.
+        ``may_take`` says whether tasks may be taken now; ``slots`` is how many run at once,
+        ``exports`` the directory of files that tasks write.
         """
         self._redis = client
         self._origin = {"node": node, "incarnation": incarnation}
@@ -96,7 +99,8 @@ class TaskExecutor:
         self._vault = vault
         self._reports = reports
         self._trouble = trouble
-        self._session_client = session_client
+        self._session = session
+        self._exports = exports
         self._may_take = may_take
         self._slots = slots
         self._clock = wall_clock
@@ -233,6 +237,8 @@ class TaskExecutor:
                 kind,
                 queue=fetched.queue,
                 priority=fetched.priority,
+                node=self._origin["node"],
+                exports=self._exports,
                 progressed=self._progressed,
             )
         except ValueError as error:
@@ -269,10 +275,10 @@ class TaskExecutor:
         """Run a task's coroutine, and return how it ended."""
         try:
             if run.job.session_id:
-                client = self._session_client(run.job.session_id)
-                if client is None:
+                session = self._session(run.job.session_id)
+                if session is None:
                     return Ending(TaskOutcome.MOVED, "Its session does not run on this node.")
-                run.use(client)
+                run.use(session)
             text = run.job.input
             if not text.startswith("{"):
                 text = self._vault.open_arguments(text, kind=run.kind.name)

@@ -153,6 +153,8 @@ class TaskRecords:
         pipe.sadd(REDIS_WORKER_KEYS, key)
         for name, _ in self._queues:
             pipe.sadd(WORKERS_BY_QUEUE_KEY % name, key)
+            # Nothing else removes it once this incarnation and its queue are gone.
+            pipe.expire(WORKERS_BY_QUEUE_KEY % name, FAILURE_TTL_SECONDS)
         for queue, job_id in running:
             execution = f"{job_id}:1"
             pipe.hset(f"rq:execution:{execution}", "last_heartbeat", f"{now:.3f}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from telethon import errors
@@ -20,12 +22,14 @@ class Run:
     """A task that runs; it is what ``TaskRun`` promises to kinds."""
 
     __slots__ = (
-        "_client",
+        "_exports",
         "_progressed",
+        "_session",
         "cursor",
         "job",
         "job_id",
         "kind",
+        "node",
         "priority",
         "queue",
         "started_at",
@@ -41,9 +45,16 @@ class Run:
         *,
         queue: str,
         priority: int,
+        node: str,
+        exports: Path,
         progressed: Callable[[Run, float, str], None],
     ) -> None:
-        """Raises ValueError when the job's cursor is malformed."""
+        """``exports`` is the directory of files that tasks write.
+
+        Raises ValueError when the job's cursor is malformed.
+        """
+        self.node = node
+        self._exports = exports
         self.job = job
         self.job_id = job_id
         self.kind = kind
@@ -55,12 +66,12 @@ class Run:
         self.stop_reason: TaskOutcome | None = None
         """Why it is cancelled."""
         self.task: asyncio.Task[None] | None = None
-        self._client: Any = None
+        self._session: Any = None
         self._progressed = progressed
 
-    def use(self, client: Any) -> None:
-        """Give it its session's client."""
-        self._client = client
+    def use(self, session: Any) -> None:
+        """Give it its session, which has a client, a spec, and can be lost."""
+        self._session = session
 
     def stop(self, reason: TaskOutcome) -> None:
         """Cancel it; the first reason counts."""
@@ -76,9 +87,33 @@ class Run:
     @property
     def client(self) -> Any:
         """The session's client; raises TaskFailedError when the task has no session."""
-        if self._client is None:
+        return self._its_session.client
+
+    @property
+    def rules(self) -> Sequence[Any]:
+        """The session's enabled rules, as the node has them."""
+        found: Sequence[Any] = self._its_session.spec.rules
+        return found
+
+    def reconnect(self) -> None:
+        """Let the session connect to Telegram anew."""
+        self._its_session.lost(ConnectionError("a task asked for a new connection"))
+
+    @property
+    def _its_session(self) -> Any:
+        if self._session is None:
             raise TaskFailedError(f"A task of kind {self.kind.name} needs a session.")
-        return self._client
+        return self._session
+
+    async def write_file(self, name: str, at: int, data: bytes) -> int:
+        """Write to a file of exports at a position; returns the position after it.
+
+        Raises TryAgainError when the file cannot be written, or lacks what was written.
+        """
+        try:
+            return await asyncio.to_thread(_write, self._exports / name, at, data)
+        except OSError as error:
+            raise TryAgainError(f"The file cannot be written ({error.strerror}).") from error
 
     async def call(self, request: Any) -> Any:
         """Make a request of Telegram; raises SnoozeError for a wait that it asks for."""
@@ -117,3 +152,15 @@ class Run:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+
+def _write(path: Path, at: int, data: bytes) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        if file.seek(0, os.SEEK_END) < at:
+            raise OSError(0, "an earlier part of it is missing")
+        file.seek(at)
+        file.truncate()
+        file.write(data)
+        return file.tell()

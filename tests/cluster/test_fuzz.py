@@ -96,10 +96,10 @@ def upset(lab: LabCluster, routes: list[LabSession], rng: random.Random, number:
     elif kind == "flood":
         lab.sandbox.call("flood", seconds=2.0, account=chosen.account)
     for it in routes:
-        message = rng.randint(1, _OLD)
         if kind == "delete":
-            lab.sandbox.call("delete", chat=it.source, message=message)
+            lab.sandbox.call("delete", chat=it.source, messages=[rng.randint(1, _OLD // 2)])
         elif rng.random() < 0.5:
+            message = rng.randint(_OLD // 2 + 1, _OLD)  # one that is not deleted
             lab.sandbox.call("edit", chat=it.source, message=message, text=f"edited {number}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from typing import Any
@@ -15,7 +16,7 @@ from afx.operations import sessions as session_acts
 from afx.operations import task_requests
 from afx.operations.context import Context
 from afx.operations.task_requests import TaskRequest
-from models.storage import assignments, tasks
+from models.storage import assignments, rules, tasks
 
 
 def me(lab: LabCluster) -> Context:
@@ -94,12 +95,42 @@ def test_each_kind_does_its_work_on_the_node_of_its_session(lab: LabCluster) -> 
     assert (bad["state"], bad["attempts"]) == ("failed", 1)
     assert "@nobody1" in bad["error"]
 
+    recycled = result(lab, "session.recycle", one.name)
+    assert recycled["seconds"] > 0
+
     submitted = [time.time() for _ in range(15) if not time.sleep(0.02)]
     delays = []
     for _ in submitted:
         [task] = finished(lab, submit(lab, "task.probe"))
         delays.append((task["started_at"] - task["created_at"]).total_seconds())
     assert statistics.median(delays) < 0.1, delays
+
+
+def test_old_messages_are_exported_copied_and_replayed(lab: LabCluster) -> None:
+    one = lab.sessions[0]
+    lab.expect_copies([one])
+    said = [f"text {number}" for number in range(45)]
+    for text in said:
+        lab.sandbox.call("post", chat=one.source, text=text)
+    lab.wait("live copies", lambda: len(texts(lab, one.destination)) == 45, 20)
+
+    exported = result(lab, "chat.export", one.name, chat=str(one.source), format="jsonl")
+    lines = (lab.settings.home / exported["file"]).read_text().splitlines()
+    assert [json.loads(it)["text"] for it in lines] == said
+
+    [empty] = channels(lab, {"title": "old", "posters": [one.account]})
+    arguments = {"source": str(one.source), "destination": str(empty), "most": 30}
+    assert result(lab, "chat.backfill", one.name, **arguments) == {"copied": 30, "refused": 0}
+    assert texts(lab, empty) == said[-30:]
+
+    [rule] = rules.for_sessions([one.id])[one.id]
+    tested = result(lab, "rule.test", one.name, rule=rule.id)
+    assert tested["works"] and len(tested["chats"]) == 2
+    replayed = result(lab, "rule.replay", one.name, rule=rule.id, first=1, last=40)
+    assert replayed["refused"] == 0
+    assert texts(lab, one.destination) == said  # nothing is doubled
+    [bad] = finished(lab, submit(lab, "rule.test", one.name, arguments={"rule": 9999}))
+    assert "no enabled rule" in bad["error"]
 
 
 def test_a_broadcast_that_is_moved_and_killed_reaches_each_chat_once(lab: LabCluster) -> None:

@@ -79,6 +79,8 @@ def test_every_public_function_that_takes_a_context_is_an_operation() -> None:
         "changes.change",
         "waiting.leader_known",
         "controls.check_owner",
+        "task_requests.prepare",
+        "tasks.owner_id",
     }
     public = {
         name

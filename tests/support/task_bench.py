@@ -27,10 +27,10 @@ class BenchNode:
 
     def __init__(self, bench: TaskBench, name: str, incarnation: str, **options: Any) -> None:
         self.name, self.incarnation = name, incarnation
-        self.clients: dict[int, Any] = {}
-        """session → the client by which its tasks make requests."""
+        self.sessions: dict[int, Any] = {}
+        """The sessions that run on it."""
         self._bench = bench
-        self._options = {"slots": 20, **options}
+        self._options = {"slots": 20, "may_take": lambda: True, **options}
         self._owned: set[asyncio.Task[None]] = set()
         bench.on_loop(self._start())
 
@@ -45,8 +45,8 @@ class BenchNode:
             vault=Vault([KEY]),
             reports=self.reports,
             trouble=trouble,
-            session_client=self.clients.get,
-            may_take=lambda: True,
+            session=self.sessions.get,
+            exports=self._bench.home / "exports",
             **self._options,
         )
         loops = [self.reports.run(), *self.executor.loops()]
@@ -89,6 +89,7 @@ class TaskBench:
 
     def __init__(self, home: Path, redis_url: str) -> None:
         self.redis_url = redis_url
+        self.home = home
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
 
+import pytest
 from support.task_bench import TaskBench
 
 from afx.cluster.task_jobs import node_queue
+from afx.coordinator import task_reconciler
+from afx.coordinator.task_publisher import TaskPublisher
 from models.storage import tasks
 from models.storage.tasks import NewTask
+from models.transitions import TransitionError
 
 
 def test_a_task_runs_and_its_result_is_in_sql(bench: TaskBench) -> None:
@@ -91,6 +101,119 @@ def test_a_node_that_is_stopped_gives_its_tasks_back(bench: TaskBench) -> None:
     bench.until(lambda: bench.state(number) in ("queued", "published"))
     assert tasks.get(number)["attempts"] == 0
     assert not bench.redis.keys("rq:worker:*")
+
+
+def test_a_node_that_is_killed_between_fetch_and_report_loses_nothing(bench: TaskBench) -> None:
+    node = bench.add_node("w1", may_take=lambda: False)
+    numbers = bench.probe(5)
+    bench.until(lambda: bench.states(numbers) == {"published"})
+    taken = bench.on_loop(node.executor._records.fetch(9, [9, 9, 9, 9]))
+    assert len(taken) == 5
+    bench.kill_node("w1")
+    bench.add_node("w2")
+    bench.until(lambda: bench.states(numbers) == {"succeeded"}, 40, tick=0.2)
+    assert {tasks.get(it)["publication"] for it in numbers} == {2}
+
+
+def test_an_answer_that_is_lost_on_its_way_to_a_living_node_loses_nothing(
+    bench: TaskBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_reconciler, "_START_WITHIN", timedelta(seconds=1.5))
+    node = bench.add_node("w1", may_take=lambda: False)
+    [number] = bench.probe()
+    bench.until_state(number, "published")
+    bench.on_loop(node.executor._records.fetch(9, [9, 9, 9, 9]))
+    node.executor._may_take = lambda: True
+    bench.until_state(number, "succeeded")
+    assert (tasks.get(number)["publication"], tasks.get(number)["attempts"]) == (2, 1)
+
+
+def test_what_a_node_reports_while_nobody_leads_is_not_lost(bench: TaskBench) -> None:
+    node = bench.add_node("w1")
+    numbers = bench.probe(20)
+    bench.until(lambda: bench.states(numbers) != {"queued"})
+    bench.term.term.close()
+    bench.loop.call_soon_threadsafe(node.executor.wake)
+    bench.term.change_leader()
+    bench.until(lambda: bench.states(numbers) == {"succeeded"})
+    assert {tasks.get(it)["attempts"] for it in numbers} == {1}
+
+
+def test_a_leader_that_died_between_sql_and_redis_leaves_no_task_behind(
+    bench: TaskBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add_node("w1")
+    numbers = bench.probe(5)
+    with monkeypatch.context() as broken:
+        broken.setattr(TaskPublisher, "_send", lambda *_: None)
+        bench.tick()
+    assert bench.states(numbers) == {"published"}
+    bench.term.change_leader()
+    bench.until(lambda: bench.states(numbers) == {"succeeded"})
+
+
+def test_a_task_is_cancelled_once_wherever_it_is(bench: TaskBench) -> None:
+    """Cancels at all moments: each task has one final state, and no slot is kept."""
+    node = bench.add_node("w1")
+    numbers = bench.probe(60, arguments='{"seconds":0.05}')
+    left = list(numbers)
+
+    def step() -> bool:
+        if left:
+            with contextlib.suppress(TransitionError):
+                tasks.cancel(left.pop(), "why")
+        for task, publication in bench.term.orders.cancelled:
+            bench.loop.call_soon_threadsafe(node.executor.cancel, [(task, publication)])
+        return bench.states(numbers) <= {"succeeded", "cancelled"}
+
+    bench.until(step)
+    assert node.executor.running == 0 and node.executor._counts == [0, 0, 0, 0]
+
+
+def test_a_user_does_not_wait_for_another_ones_thousands(bench: TaskBench) -> None:
+    bench.add_node("w1", slots=4)
+    bench.probe(3000, user=1)
+    bench.tick()
+    [number] = bench.probe(user=2)
+    bench.until_state(number, "succeeded")
+    finished = [
+        it for it in tasks.listing(state="succeeded", limit=9999).rows if it["id"] != number
+    ]
+    assert len(finished) < 1500
+
+
+def test_a_premium_task_overtakes_long_low_ones_that_fill_the_node(bench: TaskBench) -> None:
+    bench.add_node("w1", slots=10)
+    low = bench.probe(50, arguments='{"seconds":30}', priority=3)
+    bench.until(lambda: tasks.counts().get((3, "running"), 0) >= 6)
+    [premium] = bench.probe(priority=0)
+    bench.until_state(premium, "succeeded")
+    assert tasks.counts()[3, "running"] == 6
+    assert bench.state(low[-1]) != "running"
+
+
+def test_rq_info_shows_the_queues_and_the_workers(bench: TaskBench) -> None:
+    numbers = bench.probe(3, arguments='{"seconds":30}')
+    bench.until(lambda: bench.states(numbers) == {"published"})
+    bench.add_node("w1", may_take=lambda: False)
+    time.sleep(0.2)
+    command = [str(Path(sys.executable).with_name("rq")), "info", "--raw", "-u", bench.redis_url]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "queue default 3" in shown
+    [worker] = [it for it in shown.splitlines() if it.startswith("worker w1-w1-1-tasks")]
+    assert " idle " in worker and " default," in worker
+
+
+def test_no_key_of_rq_outlives_an_incarnation_for_long(bench: TaskBench) -> None:
+    bench.add_node("w1")
+    numbers = bench.probe(10)
+    bench.until(lambda: bench.states(numbers) == {"succeeded"})
+    bench.kill_node("w1")
+    kept = {"rq:queues", "rq:workers"}
+    for key in bench.redis.keys("rq:*"):
+        lasts = bench.redis.ttl(key)
+        of_control_queue = key.startswith("rq:queue:node-")  # the leader removes it
+        assert 0 < lasts <= 3600 or key in kept or of_control_queue, key
 
 
 def test_a_task_of_an_unknown_session_waits(bench: TaskBench) -> None:

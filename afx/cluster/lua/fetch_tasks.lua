@@ -52,6 +52,7 @@ for i = 3, #KEYS do
                    'worker_name', ARGV[2])
         local execution = id .. ':1'
         redis.call('ZADD', 'rq:wip:' .. queue, forget_at, execution)
+        redis.call('EXPIRE', 'rq:wip:' .. queue, 3600)
         redis.call('HSET', 'rq:execution:' .. execution, 'job_id', id, 'created_at', ARGV[4],
                    'last_heartbeat', ARGV[4], 'worker_name', ARGV[2])
         redis.call('EXPIRE', 'rq:execution:' .. execution, ARGV[5])

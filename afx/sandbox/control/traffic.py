@@ -7,7 +7,6 @@ from typing import Any
 
 from afx.sandbox.control.calls import Sandbox, call
 from afx.sandbox.judge import flow as flows
-from afx.sandbox.telegram.peers import Channel
 
 
 @call
@@ -32,34 +31,6 @@ def edit(sandbox: Sandbox, chat: int, message: int, text: str, account: int = 0)
 def delete(sandbox: Sandbox, chat: int, messages: list[int], account: int = 0) -> int:
     """Remove messages as an account from every participant's box; returns how many."""
     return flows.delete(sandbox.server, chat, account, messages)
-
-
-@call
-def edit(sandbox: Sandbox, chat: int, message: int, text: str) -> bool:
-    """Change the text of a channel's message, as its author would."""
-    channel = _channel(sandbox, chat)
-    found = channel.box.messages.get(message)
-    if found:
-        event = sandbox.server.world.edit(channel.box, found, text, [])
-        sandbox.server.pushes.channel_event(channel, event, found)
-    return found is not None
-
-
-@call
-def delete(sandbox: Sandbox, chat: int, message: int) -> bool:
-    """Delete a channel's message, as its author would."""
-    channel = _channel(sandbox, chat)
-    event = sandbox.server.world.delete(channel.box, [message])
-    if event:
-        sandbox.server.pushes.channel_event(channel, event, None)
-    return event is not None
-
-
-def _channel(sandbox: Sandbox, chat: int) -> Channel:
-    found = sandbox.server.world.find(chat)
-    if not isinstance(found, Channel):
-        raise KeyError(chat)
-    return found
 
 
 @call

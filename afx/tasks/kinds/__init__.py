@@ -7,11 +7,16 @@ this registry and nothing else.
 from __future__ import annotations
 
 from afx.tasks.kinds import (
+    chat_backfill,
+    chat_export,
     chat_join,
     chat_leave,
     chat_resolve,
     message_broadcast,
+    rule_replay,
+    rule_test,
     session_check,
+    session_recycle,
     task_probe,
 )
 from afx.tasks.kinds.base import Kind
@@ -20,6 +25,11 @@ KINDS: dict[str, Kind] = {
     it.KIND.name: it.KIND
     for it in (
         session_check,
+        session_recycle,
+        rule_test,
+        rule_replay,
+        chat_export,
+        chat_backfill,
         chat_resolve,
         chat_join,
         chat_leave,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -65,6 +65,20 @@ class TaskRun(Protocol):
     @property
     def client(self) -> Any:
         """The session's Telegram client."""
+
+    @property
+    def node(self) -> str:
+        """The name of the node."""
+
+    @property
+    def rules(self) -> Sequence[Any]:
+        """The session's enabled rules, as the node has them."""
+
+    def reconnect(self) -> None:
+        """Let the session connect to Telegram anew."""
+
+    async def write_file(self, name: str, at: int, data: bytes) -> int:
+        """Write to a file of exports at a position; returns the position after it."""
 
     async def call(self, request: Any) -> Any:
         """Make a request of Telegram; raises SnoozeError for a wait that it asks for."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
@@ -17,3 +18,9 @@ class ChatResult(Result):
     chat: int
     """Its marked id."""
     title: str
+
+
+def cursor_number(cursor: Mapping[str, Any], name: str) -> int:
+    """Return a number of a cursor; 0 for any other value."""
+    value = cursor.get(name)
+    return value if type(value) is int and value >= 0 else 0

@@ -1,0 +1,156 @@
+"""Submitting tasks through the operations: who may, for whom, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from afx.app import ProcessServers
+from afx.config import load
+from afx.errors import ForbiddenError, UsageError
+from afx.operations import queues, task_requests, task_times
+from afx.operations import tasks as acts
+from afx.operations.context import Actor, Context
+from afx.operations.task_requests import TaskRequest
+from models import base, schema
+from models.storage import audit, tasks
+from models.storage.sessions import NewSession, create_many
+from models.storage.users import create as create_user
+
+CHECK = "session.check"
+
+
+@pytest.fixture
+def contexts(home: Path) -> Any:
+    base.open_database(f"sqlite:///{home}/afx.db")
+    schema.upgrade()
+    servers = ProcessServers(load(home=home))
+    servers.vault()
+    for name, tier, count in (("alice", "free", 2), ("bob", "premium", 1)):
+        new = [NewSession(f"{name}-{it}", "sealed", f"{name}-{it}") for it in range(count)]
+        create_many(create_user(name, tier), new)
+    yield lambda owner="", **options: servers.context(Actor("me", owner=owner), **options)
+    base.close_database()
+
+
+NewContext = Callable[..., Context]
+
+
+def submit(context: Context, kind: str = CHECK, **fields: Any) -> tuple[int, ...]:
+    return task_requests.submit(context, TaskRequest(kind=kind, **fields)).ids
+
+
+def test_a_batch_has_a_task_for_each_session_in_the_queue_of_its_user(
+    contexts: NewContext,
+) -> None:
+    submitted = task_requests.submit(contexts(), TaskRequest(kind=CHECK, every_session=True))
+    rows = acts.listing(contexts(), batch=submitted.batch).rows
+    found = [(it.session, it.priority) for it in rows]
+    assert found == [("bob-0", "premium"), ("alice-1", "high"), ("alice-0", "high")]
+    [entry] = audit.listing(limit=1).rows
+    assert (entry["action"], entry["details"]["tasks"]) == ("task.submit", 3)
+
+
+def test_the_row_and_its_audit_entry_are_written_together(
+    contexts: NewContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise UsageError("the audit log is full")
+
+    monkeypatch.setattr(audit, "append", fail)
+    with pytest.raises(UsageError):
+        submit(contexts(), every_session=True)
+    assert tasks.listing().rows == []
+
+
+def test_a_dry_run_queues_nothing(contexts: NewContext) -> None:
+    submit(contexts(dry_run=True), every_session=True)
+    assert tasks.listing().rows == []
+
+
+def test_an_owner_sees_and_changes_own_tasks_only(contexts: NewContext) -> None:
+    [of_bob] = submit(contexts(), sessions=["bob-0"])
+    alice = contexts("alice")
+    own = submit(alice, every_session=True)
+    assert {it.id for it in acts.listing(alice).rows} == set(own)
+    for act in (acts.show, acts.cancel, acts.retry, acts.steps, acts.cancel_batch):
+        with pytest.raises(UsageError, match="no task"):
+            act(alice, of_bob)
+    with pytest.raises(UsageError):
+        submit(alice, sessions=["bob-0"])
+    with pytest.raises(ForbiddenError):
+        submit(alice, user="bob")
+    with pytest.raises(ForbiddenError, match="premium"):
+        submit(alice, sessions=["alice-0"], priority="premium")
+    with pytest.raises(ForbiddenError):
+        queues.purge(alice, "low")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"kind": "os.system"}, "one of"),
+        ({"kind": "chat.join", "arguments": {"chat": "x y"}, "every_session": True}, "chat"),
+        ({"kind": "chat.join", "arguments": {"a": 1}, "every_session": True}, "chat"),
+        ({"kind": CHECK}, "one of them"),
+        ({"kind": CHECK, "every_session": True, "user": "bob"}, "one of them"),
+        ({"kind": CHECK, "sessions": ["nobody"]}, "no session"),
+        ({"kind": "task.probe", "every_session": True}, "needs no session"),
+        ({"kind": CHECK, "every_session": True, "priority": "odd"}, "priority"),
+        ({"kind": CHECK, "every_session": True, "keep_newest": True}, "unique key"),
+        ({"kind": CHECK, "every_session": True, "unique_key": "x" * 101}, "100"),
+    ],
+)
+def test_what_is_wrong_in_a_request_is_said_in_a_sentence(
+    contexts: NewContext, fields: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        submit(contexts(), **fields)
+    assert tasks.listing().rows == []
+
+
+def test_content_is_sealed_in_sql_and_in_the_audit_log(contexts: NewContext) -> None:
+    arguments = {"chats": ["@abc"], "text": "very secret words"}
+    [number] = submit(contexts(), "message.broadcast", sessions=["bob-0"], arguments=arguments)
+    stored = tasks.get(number)["arguments"]
+    vault = contexts().servers.vault()
+    assert "secret" not in stored
+    assert "secret" in vault.open_arguments(stored, kind="message.broadcast")
+    assert "secret" not in str(audit.listing(limit=9).rows)
+    assert acts.show(contexts(), number).arguments is None
+
+
+def test_the_newest_of_a_key_replaces_the_one_that_waits(contexts: NewContext) -> None:
+    fields = {"sessions": ["bob-0"], "unique_key": "a"}
+    [first] = submit(contexts(), **fields)
+    with pytest.raises(UsageError, match="has not finished"):
+        submit(contexts(), **fields)
+    [second] = submit(contexts(), **fields, keep_newest=True, delay_seconds=5)
+    assert (tasks.get(first)["state"], tasks.get(second)["state"]) == ("cancelled", "waiting")
+
+
+def test_arguments_are_given_as_pairs() -> None:
+    pairs = task_requests.parse_pairs
+    assert pairs("chat.join", ["chat=@a=b"]) == {"chat": "@a=b"}
+    many = ["chats=@a", "chats=@b", "text=hi", "pause_seconds=2"]
+    found = pairs("message.broadcast", many)
+    assert found == {"chats": ["@a", "@b"], "text": "hi", "pause_seconds": "2"}
+    assert pairs("message.broadcast", ['chats=["@a"]'])["chats"] == ["@a"]
+    for wrong in ("chat", "=x", "odd=1"):
+        with pytest.raises(UsageError):
+            pairs("chat.join", [wrong])
+    with pytest.raises(UsageError, match="twice"):
+        pairs("chat.join", ["chat=@a", "chat=@b"])
+
+
+def test_a_queue_shows_its_tasks_and_is_emptied(contexts: NewContext) -> None:
+    submit(contexts(), every_session=True)
+    high = queues.show(contexts(), "high")
+    assert (high.queued, high.running) == (2, 0)
+    assert high.oldest_seconds is not None
+    assert queues.purge(contexts(), "high") == 2
+    assert [it.queued for it in queues.listing(contexts())] == [1, 0, 0, 0]
+    assert task_times.times(contexts()) == []
