@@ -7,9 +7,9 @@ from typing import Any
 
 from models import base
 from models.base import utc_now
-from models.storage import sessions, task_queue, task_targets, tasks, users
+from models.storage import sessions, task_queue, task_targets, task_times, tasks, users
 from models.storage.sessions import NewSession
-from models.storage.task_queue import Publication
+from models.storage.task_queue import Ended, Publication
 from models.storage.tasks import NewTask
 
 
@@ -93,3 +93,24 @@ def test_the_targets_of_a_task_are_sessions_with_their_user_and_tier(database: A
     ]
     assert [it.session for it in task_targets.of_user(found[0].user)] == [one, two]
     assert [it.session for it in task_targets.of_user(None)] == [one, two, three]
+
+
+def test_the_times_of_finished_tasks_are_known_with_their_node_and_tier(database: Any) -> None:
+    [session] = sessions.create_many(users.create("alice", "premium"), [NewSession("a", "x")])
+    begun = utc_now()
+    done, _other = submit(NewTask("check", session), NewTask("check"))
+    publish(done)
+    with base.transaction():
+        task_queue.note_started([(done, 1, "w1", "one", utc_now())])
+        task_queue.note_ended(
+            [Ended(done, 1, "succeeded", attempts=1, worker="w1", finished_at=utc_now())]
+        )
+    [found] = task_times.finished_since(begun, 10)
+    assert (found.kind, found.worker, found.tier, found.state) == (
+        "check",
+        "w1",
+        "premium",
+        "succeeded",
+    )
+    assert 0 <= found.waited < 60 and 0 <= found.ran < 60
+    assert task_times.finished_since(utc_now() + timedelta(hours=1), 10) == []

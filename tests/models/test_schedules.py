@@ -1,0 +1,89 @@
+"""Schedules of tasks in SQL, on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from afx.errors import UsageError
+from models.base import utc_now
+from models.storage import schedules, task_queue, tasks
+from models.storage.schedules import NewSchedule
+from models.storage.tasks import NewTask
+
+SCHEDULE = NewSchedule(
+    name="nightly",
+    kind="session.check",
+    cron="0 3 * * *",
+    arguments="{}",
+    sessions=None,
+    user=0,
+    priority=2,
+    premium_priority=0,
+    max_attempts=3,
+    timeout_seconds=600,
+    overlap="skip",
+    catch_up="skip",
+    pause_after=3,
+    next_at=utc_now(),
+)
+
+
+def test_a_schedule_is_found_by_its_name_and_of_its_user(database: Any) -> None:
+    number = schedules.add(SCHEDULE, "me")
+    assert schedules.find("nightly").id == number
+    schedules.add(replace(SCHEDULE, name="alices", user=7), "me")
+    assert schedules.find("alices", user=7).kind == "session.check"
+    with pytest.raises(UsageError, match="no schedule 'nightly'"):
+        schedules.find("nightly", user=7)
+
+
+def test_a_name_is_given_once(database: Any) -> None:
+    schedules.add(SCHEDULE, "me")
+    with pytest.raises(UsageError, match="already"):
+        schedules.add(SCHEDULE, "me")
+
+
+def test_schedules_are_listed_by_name_and_user(database: Any) -> None:
+    for name, user in (("b", 7), ("a", 0), ("c", 7)):
+        schedules.add(replace(SCHEDULE, name=name, user=user), "me")
+    assert [it["name"] for it in schedules.listing().rows] == ["a", "b", "c"]
+    assert [it["name"] for it in schedules.listing(user=7).rows] == ["b", "c"]
+
+
+def test_schedules_whose_time_has_come_are_due_unless_they_are_paused(database: Any) -> None:
+    now = utc_now()
+    schedules.add(replace(SCHEDULE, next_at=now), "me")
+    schedules.add(replace(SCHEDULE, name="later", next_at=now + timedelta(hours=1)), "me")
+    assert [it.name for it in schedules.due(now)] == ["nightly"]
+    schedules.set_paused(schedules.find("nightly"), True, now)
+    assert schedules.due(now) == []
+    schedules.set_paused(schedules.find("nightly"), False, now)
+    [due] = schedules.due(now)
+    schedules.advance(due, next_at=now + timedelta(days=1))
+    assert schedules.due(now) == []
+    assert schedules.find("nightly").last_at is not None
+    schedules.remove(due)
+    assert [it["name"] for it in schedules.listing().rows] == ["later"]
+
+
+def test_what_a_schedule_has_submitted_last_is_known_by_its_states(database: Any) -> None:
+    schedules.add(SCHEDULE, "me")
+    schedule = schedules.find("nightly")
+    assert schedules.states_of_last(schedule) == set()
+    first, second = tasks.submit([NewTask("check"), NewTask("check")], "me")
+    tasks.cancel(second, "why")
+    schedules.advance(schedule, batch_id=first)
+    assert schedules.states_of_last(schedules.find("nightly")) == {"queued", "cancelled"}
+
+
+def test_the_last_submission_is_cancelled_whether_it_is_one_task_or_many(database: Any) -> None:
+    [alone] = tasks.submit([NewTask("check")], "me")
+    batch = tasks.submit([NewTask("check"), NewTask("check")], "me")
+    for first in (alone, batch[0]):
+        tasks.cancel_batch_or_one(first, "the next one begins")
+    assert {str(tasks.get(it)["state"]) for it in (alone, *batch)} == {"cancelled"}
+    assert not task_queue.has_queued()
