@@ -11,10 +11,12 @@ from typing import Any
 from peewee import fn
 
 from afx.errors import NotFoundError, UsageError, printable
+from models.base import is_postgres
 
 LONGEST = 100
 _exact: ContextVar[bool] = ContextVar("exact", default=False)
 _SHOWN = 5
+_AFTER_ALL = "\U0010ffff"
 
 
 def check_name(kind: str, name: str) -> str:
@@ -48,7 +50,11 @@ def exactly() -> Iterator[None]:
 
 def beginning(field: Any, prefix: str) -> Any:
     """Return the condition that a column begins with a text, taken literally."""
-    return fn.SUBSTR(field, 1, len(prefix)) == prefix
+    exact = fn.SUBSTR(field, 1, len(prefix)) == prefix
+    if is_postgres() or not prefix:
+        return exact  # its order of texts depends on a locale
+    # SQLite orders texts by code points, so an index finds the range.
+    return exact & (field >= prefix) & (field < prefix + _AFTER_ALL)
 
 
 def by_prefix(table: Any, prefix: str, *, within: Any = True) -> list[str]:

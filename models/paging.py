@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from afx.errors import UsageError
+from models.prepared import Prepared
 
 MOST = 10_000
 _ALL_AT_ONCE = 1_000
@@ -36,6 +37,37 @@ def fetch(query: Any, key: Any, *, after: Any, limit: int, newest_first: bool = 
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(rows, rows[-1][key.name] if more else None)
+
+
+@dataclass(slots=True, frozen=True)
+class Query:
+    """A query that is made when it is needed, and the key that orders it."""
+
+    make: Callable[[], Any]
+    key: Any
+
+
+def fetch_prepared(
+    query: Query, prepared: Prepared, shape: Any, values: Sequence[Any], *, after: Any, limit: int
+) -> Page:
+    """Return what ``fetch`` does, of a query whose text is kept by its ``shape``.
+
+    ``values`` are those that the query binds last.
+    """
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"A page has 1 to {MOST} rows; give another limit.")
+
+    def made() -> Any:
+        found = query.make()
+        if after is not None:
+            found = found.where(query.key > after)
+        return found.order_by(query.key).limit(limit + 1)
+
+    last = [*values, *([] if after is None else [after]), limit + 1]
+    rows = prepared.rows((shape, after is None), last, made)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(rows, rows[-1][query.key.name] if more else None)
 
 
 def every(page: Callable[[Any, int], Page], *, first: Any = None) -> Iterator[dict[str, Any]]:

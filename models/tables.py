@@ -98,6 +98,7 @@ Session.add_index(
 )
 Session.add_index(Session.index(Session.id, where=Session.removing, name="sessions_removing"))
 Session.add_index(Session.index(Session.moved_at, name="sessions_moved_at"))
+Session.add_index(Session.index(Session.user, Session.name, name="sessions_user_name"))
 
 
 class Rule(Table):

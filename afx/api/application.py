@@ -20,6 +20,7 @@ from afx.api.cursors import Cursors
 from afx.api.dashboard import action_routes, assets, record_views, sign_in, views
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.hub import Hub
+from afx.api.kept import Kept
 from afx.api.problems import Kind
 from afx.api.rates import RateLimit
 from afx.api.routes import controls, records, rules, sessions, system, tokens, users, workers
@@ -67,8 +68,9 @@ def build(servers: Servers, *, bad_tokens: RateLimit | None = None) -> tuple[Fas
     keys = token_operations.cookie_keys(system_context)
     credentials = Credentials(system_context, threads, keys)
     traffic = Traffic()
-    hub = Hub(system_context, threads)
-    api = Api(servers, system_context, threads, credentials, Cursors(keys[0]), hub, traffic)
+    kept = Kept()
+    hub = Hub(system_context, threads, kept)
+    api = Api(servers, system_context, threads, credentials, Cursors(keys[0]), hub, traffic, kept)
     app = application()
     app.state.api = api
     rate = settings.web_requests_per_second

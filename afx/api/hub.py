@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 import structlog
 
+from afx.api.kept import Kept
 from afx.api.threads import Threads
 from afx.errors import AfxError, UnreachableError
 from afx.operations import cluster
@@ -60,12 +61,14 @@ class Hub:
         self,
         context: Context,
         threads: Threads,
+        kept: Kept,
         *,
         interval: float = _INTERVAL_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._context = context
         self._threads = threads
+        self._kept = kept
         self._interval = interval
         self._now = now
         self._boot = secrets.token_hex(4)
@@ -179,7 +182,7 @@ class Hub:
         self._changed = asyncio.Event()
 
     def _read(self) -> Snapshot:
-        status = cluster.status(self._context)
+        status = self._kept.get("status", lambda: cluster.status(self._context))
         if self._activity is None:
             self._activity = cluster.activity(self._context)
         sample: ActivitySample | None = None

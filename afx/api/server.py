@@ -53,12 +53,13 @@ def serve(servers: Servers, *, notify: Callable[[str], None], behind_proxy: bool
     if bool(certificate) != bool(key):
         raise UsageError("TLS needs web_certificate and web_certificate_key; set both.")
     servers.open_database(create=True)
+    token = first_token(Context(Actor("api"), servers))
     listening = _bound(settings.web_host, settings.web_port)
     scheme = "https" if certificate else "http"
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     notify(f"the dashboard is at {scheme}://{shown}:{port}/")
-    if token := first_token(Context(Actor("api"), servers)):
+    if token:
         notify(f"sign in with this token (shown once): {token}")
     options: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
     with listening:

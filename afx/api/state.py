@@ -10,6 +10,7 @@ from starlette.requests import Request
 from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
 from afx.api.hub import Hub
+from afx.api.kept import Kept
 from afx.api.threads import Threads
 from afx.api.traffic import Traffic
 from afx.errors import UsageError
@@ -29,6 +30,7 @@ class Api:
     cursors: Cursors
     hub: Hub
     traffic: Traffic
+    kept: Kept
 
 
 def api_of(request: Request) -> Api:

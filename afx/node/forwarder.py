@@ -181,7 +181,8 @@ class Forwarder:
         lane = self._lanes.get(destination)
         if lane is None:
             lane = self._lanes[destination] = Lane(self._client, self._peers, self.intents, self)
-            lane.wait(self.waits.left(destination))
+            if left := self.waits.left(destination):
+                lane.wait(left)
             if self._pauses:
                 lane.pause()
         return lane
@@ -190,8 +191,7 @@ class Forwarder:
 
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery was sent, was known to be sent, or was refused."""
-        ticket.open -= 1
-        copy = outcome.copy
+        ticket.open, copy = ticket.open - 1, outcome.copy
         if outcome.result == "known":
             copy = copy or self._announced.pop(delivery.random_id)
         if outcome.result == "refused":

@@ -29,10 +29,11 @@ from afx.node.heap import Heap
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
 from afx.node.link_reader import LinkReader
+from afx.node.progress import Totals
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
-from afx.node.session import Environment, HostedSession, Totals
+from afx.node.session import Environment, HostedSession
 from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.reasons import TroubleReason
 from afx.security.vault import Vault

@@ -26,3 +26,10 @@ class Progress:
     """Access hashes, by chat."""
     intents: dict[int, str] = field(default_factory=dict)
     """Batches under way to guarded channels; "" for one that has ended."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a host counts over all of its sessions."""
+
+    forwarded: int = 0

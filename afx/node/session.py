@@ -15,22 +15,15 @@ from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
 from afx.node.pause import Pause
 from afx.node.preparation import position, resolve_routes
-from afx.node.progress import Progress
+from afx.node.progress import Progress, Totals
 from afx.node.silence import Silence
 from afx.node.waits import Waits
 from afx.reasons import TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers
-from afx.telegram.positions import cursor_fields
+from afx.telegram.positions import cursor_fields, stale_fields
 from afx.telegram.session import StoredSession
 from afx.telegram.updates import UpdateReader
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a host counts over all of its sessions."""
-
-    forwarded: int = 0
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -65,6 +58,7 @@ class HostedSession:
         "_client",
         "_env",
         "_silence",
+        "_stale",
         "_stored",
         "_watch",
         "changed",
@@ -88,6 +82,7 @@ class HostedSession:
         self.changed = False
         self.next_poll = 0.0
         self._env = env
+        self._stale: list[str] = []
         self._silence = Silence(env.clock)
         self._stored = stored
         is_local = stored.server_address in ("127.0.0.1", "::1", "localhost")
@@ -159,6 +154,7 @@ class HostedSession:
         routes = await resolve_routes(self.spec.rules, self.peers)
         self.forwarder.set_routes(routes, self.reader.last_settled)
         await position(self._client, self.reader, self._stored, self.peers, routes)
+        self._stale = stale_fields(self.reader, self._stored)
         await self._watch.begin(routes)
         self.progressed()
 
@@ -193,6 +189,7 @@ class HostedSession:
         entities, self._stored.fresh = self._stored.fresh, {}
         links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
         cursor = [*cursor_fields(self.reader), *self.forwarder.waits.fields()]
+        cursor += [text for field in self._stale for text in (field, "")]
         return Progress(cursor, links, entities, intents)
 
     def put_back(self, progress: Progress) -> None:
@@ -204,6 +201,7 @@ class HostedSession:
 
     def note_committed(self) -> None:
         """All progress that was collected is stored."""
+        self._stale = []
         self.forwarder.note_committed()
 
     def mark_all_dirty(self) -> None:

@@ -111,14 +111,18 @@ class LocalTelegram:
         posters: Sequence[TestAccount] = (),
         username: str = "",
         megagroup: bool = False,
+        forum: bool = False,
+        creator: TestAccount | None = None,
     ) -> TestChannel:
-        """Create a channel, or with ``megagroup`` a supergroup."""
+        """Create a channel, or with ``megagroup`` a supergroup, or with ``forum`` a forum."""
         wanted = {
             "title": title,
             "members": [it.id for it in members],
             "posters": [it.id for it in posters],
             "username": username,
             "megagroup": megagroup,
+            "forum": forum,
+            "creator": creator.id if creator else 0,
         }
         [made] = self.call("channels", channels=[wanted])
         return TestChannel(made["id"], title, username)

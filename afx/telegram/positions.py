@@ -118,3 +118,14 @@ def cursor_fields(reader: UpdateReader) -> list[Any]:
         for chat, message in each.last_ids.items():
             fields += last_field(chat, message)
     return fields
+
+
+def stale_fields(reader: UpdateReader, stored: StoredSession) -> list[str]:
+    """Return what is stored of chats that are no sources any more, as fields to remove.
+
+    A rule that is added again later must not begin where the old one ended.
+    """
+    current = set(cursor_fields(reader)[::2])
+    return [
+        it for it in stored.cursors if it.startswith(("channel:", "last:")) and it not in current
+    ]

@@ -1,4 +1,5 @@
-"""Tokens with an owner and an accessor; requests that were answered; sign-ins that were ended.
+"""Tokens with an owner and an accessor; requests that were answered; sign-ins that were ended; the
+sessions of a user in the order of their names.
 
 No command has made a token before: the table is made anew.
 """
@@ -86,8 +87,10 @@ def _old_table(db):
 def up(migrator, db):
     db.drop_tables(_old_table(db))
     db.create_tables(_tables(db), safe=False)
+    db.execute_sql("CREATE INDEX sessions_user_name ON sessions (user_id, name)")
 
 
 def down(migrator, db):
+    db.execute_sql("DROP INDEX sessions_user_name")
     db.drop_tables(_tables(db)[::-1])
     db.create_tables(_old_table(db), safe=False)

@@ -13,6 +13,7 @@ from afx.errors import ConflictError, UsageError, printable
 from models import names, paging
 from models.base import execute, execute_many, insert_many, micros, transaction, utc_now
 from models.paging import Page
+from models.prepared import Prepared
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
 STATES = (
@@ -28,6 +29,7 @@ STATES = (
 QUARANTINE_FAILURES = 6
 """After so many failures in a row a session is retried rarely, and listed as troubled."""
 _PART = 500
+_prepared = Prepared()
 
 
 @dataclass(slots=True, frozen=True)
@@ -157,13 +159,22 @@ def listing(
 
     ``owner``, a user's full name, limits them to that user's.
     """
-    query = _filtered(_described(), chosen or SessionFilter()).where(_owned_by(owner))
-    return paging.fetch(query, Session.name, after=after, limit=limit)
+    chosen = chosen or SessionFilter()
+    query = paging.Query(
+        lambda: _filtered(_described(), chosen).where(_owned_by(owner)), Session.name
+    )
+    if chosen == SessionFilter():
+        # The page that is asked for most.
+        owned = [owner] if owner else []
+        return paging.fetch_prepared(query, _prepared, bool(owner), owned, after=after, limit=limit)
+    return paging.fetch(query.make(), Session.name, after=after, limit=limit)
 
 
 def describe(session: Session) -> dict[str, Any]:
     """Return one session with the fields of ``listing``."""
-    found: dict[str, Any] = _described().where(Session.id == session.id).dicts().get()
+    [found] = _prepared.rows(
+        "describe", [session.id], lambda: _described().where(Session.id == session.id)
+    )
     return found
 
 

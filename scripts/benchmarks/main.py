@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import api
 import density
 import drain
 import failover
@@ -34,6 +35,7 @@ BENCHMARKS = {
         sandbox,
         storage,
         tasks,
+        api,
     )
 }
 

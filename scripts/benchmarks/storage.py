@@ -82,7 +82,7 @@ def run(flags: argparse.Namespace) -> None:
                     targets.append(Target(name, it["rows_per_s"], least, "at least"))
             for it in written:
                 del it["required"]
-        _fill(home, flags.sessions, flags.samples)
+        fill(home, flags.sessions, flags.samples)
         read = list(_reads(home))
         rows += read
         targets += [
@@ -223,7 +223,7 @@ def _rate(write: Callable[[int, int], None], count: int) -> int:
     return round(count / (time.perf_counter() - begun))
 
 
-def _fill(home: Path, count: int, samples: int) -> None:
+def fill(home: Path, count: int, samples: int) -> None:
     """Make the database of a large cluster: half its sessions run, some wait."""
     base.open_database(f"sqlite:///{home}/afx.db")
     schema.upgrade()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from support.api import TestedApi
 
 from afx.api.hub import Hub
+from afx.api.kept import Kept
 from afx.cluster import events
 
 
@@ -23,7 +24,7 @@ async def take(stream: AsyncIterator[bytes], count: int) -> list[bytes]:
 
 
 def hub_of(api: TestedApi) -> Hub:
-    return Hub(api.api.system, api.api.threads, interval=0.05)
+    return Hub(api.api.system, api.api.threads, Kept(), interval=0.05)
 
 
 def test_a_client_gets_the_events_of_its_topics_with_their_ids(api: TestedApi) -> None:

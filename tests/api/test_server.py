@@ -74,7 +74,7 @@ def test_open_streams_do_not_hold_up_the_end(server: Process) -> None:
         for _ in range(8):
             stream = open_ones.enter_context(client.stream("GET", url))
             assert next(stream.iter_raw()).startswith(b"retry: 1000")
-        assert server.stop() < 2
+        assert server.stop() < 3  # usually 0.7
 
 
 def test_a_change_that_was_answered_outlives_a_kill_and_is_not_repeated(
@@ -97,7 +97,7 @@ def test_a_change_that_was_answered_outlives_a_kill_and_is_not_repeated(
 
 def test_the_first_token_is_shown_once(server: Process) -> None:
     assert server.token.startswith("afx_")
-    assert server.stop() < 2
+    assert server.stop() < 3  # usually 0.7
     log = server.home / "api.log"
     log.write_text("")
     again = Process(server.home, "redis://127.0.0.1:1")

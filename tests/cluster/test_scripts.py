@@ -157,7 +157,8 @@ def test_only_the_owner_of_a_session_commits(registry: Registry, redis: redis_mo
     registry.register(identity(), IDLE)
     place(redis, (active(1, 3), 1))
     commit = redis.register_script(source("commit"))
-    body = json.dumps(["account", "5:0:0"])
+    redis.hset(keys.cursor(1), mapping={"channel:7": 3, "last:8": 4})
+    body = json.dumps(["account", "5:0:0", "channel:7", "", "last:8", ""])
     links = writes(1, [CopyLink(CopyRoute(4, 5, 6), 1, 2)])
     blocks = list(chain.from_iterable(links))
     tried = [("one", 3), ("one", 2), ("other", 3)]

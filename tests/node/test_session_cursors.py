@@ -189,3 +189,30 @@ def test_more_missed_messages_than_fit_in_memory_are_worked_off_after_an_outage(
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_a_rule_that_is_added_again_does_not_begin_where_the_old_one_ended() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(account)
+        for rules in (
+            [(source, to, "copy"), (other, to, "copy")],
+            [(other, to, "copy")],
+            [(source, to, "copy"), (other, to, "copy")],
+        ):
+            session = harness.session(account, *rules, cursors=harness.progress)
+            await session.start()
+            if len(rules) == 1:
+                say(sandbox, source, "while there was no rule")
+            said = f"of {len(texts(to))}"
+            say(sandbox, other, said)
+            await until(lambda said=said: said in texts(to))
+            if len(rules) == 2:
+                news = f"news {len(texts(to))}"
+                say(sandbox, source, news)
+                await until(lambda news=news: news in texts(to))
+            await session.stop()
+            harness.commit(session)
+        assert texts(to) == ["of 0", "news 1", "of 2", "of 3", "news 4"]
+
+    run_scenario(scenario)

@@ -111,3 +111,68 @@ def test_a_flow_without_chats_is_refused() -> None:
         assert "a flow needs chats" in refused["error"]
 
     run_scenario(scenario)
+
+
+def test_what_is_changed_by_hand_is_pushed_recorded_and_judged() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account()
+        source, to = sandbox.channel(account), sandbox.channel(posters=(account,))
+        chat = source.marked
+        found = await answers(
+            sandbox,
+            call("expect", routes=[[chat, to.marked, account.id]]),
+            call("post", chat=chat, text="one"),
+            call("post", chat=chat, text="two", reply_to=1),
+            call("post", chat=to.marked, text="one", author=account.id),
+            call("edit", chat=to.marked, message=1, text="other", account=account.id),
+            call("delete", chat=chat, messages=[2, 9]),
+            call("altered"),
+            call("changes", after=1),
+        )
+        *_, deleted, altered, changes = [it["ok"] for it in found]
+        assert deleted == 1
+        [row] = altered
+        assert (row["message"], row["copy"], row["fields"]) == (1, 1, ["text"])
+        assert [(it["kind"], it["before"]) for it in changes] == [("delete", "two")]
+        assert [it.kind for it in source.box.log] == ["new", "new", "delete"]
+
+    run_scenario(scenario)
+
+
+def test_a_private_message_is_changed_by_hand_on_both_sides() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        world = sandbox.server.world
+        account, friend = world.add_account(), world.add_account()
+        world.deliver(friend, friend, "the ids of the two differ")
+        number = (
+            await answers(sandbox, call("post", chat=friend.id, text="one", author=account.id))
+        )[0]["ok"]
+        both = {"chat": friend.id, "account": account.id}
+        await answers(sandbox, call("edit", message=number, text="two", **both))
+        assert list(friend.box.messages.values())[-1].text == "two"
+        await answers(sandbox, call("delete", messages=[number], **both))
+        assert len(friend.box.messages) == 1
+
+    run_scenario(scenario)
+
+
+def test_a_forum_can_be_made_by_hand() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        owner = sandbox.server.world.add_account()
+        [made] = await answers(
+            sandbox, call("channels", channels=[{"title": "t", "creator": owner.id, "forum": True}])
+        )
+        chat = made["ok"][0]["id"]
+        [topic] = await answers(sandbox, call("topic", chat=chat, title="News"))
+        await answers(
+            sandbox,
+            call("post", chat=chat, text="in it", author=owner.id, topic=topic["ok"]),
+            call("close_topic", chat=chat, topic=topic["ok"]),
+        )
+        [forum] = sandbox.server.world.channels.values()
+        assert forum.topics is not None and forum.topics[topic["ok"]].closed
+        assert [it.topic for it in forum.box.messages.values()] == [0, topic["ok"]]
+        [refused] = await answers(sandbox, call("topic", chat=owner.id, title="News"))
+        assert "ok" not in refused
+
+    run_scenario(scenario)

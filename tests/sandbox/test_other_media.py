@@ -185,3 +185,16 @@ def test_a_mention_names_its_user_without_an_access_hash() -> None:
         assert page.messages[0].entities == [types.MessageEntityMentionName(0, 3, friend.id)]
 
     run_scenario(scenario)
+
+
+def test_an_album_has_files_alone() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        chat = await Chat(sandbox).open()
+        item = types.InputSingleMedia(types.InputMediaDice("🎲"), "", random_id=1)
+        request = functions.messages.SendMultiMediaRequest(
+            input_peer(chat.account, chat.channel), [item]
+        )
+        with pytest.raises(errors.MediaInvalidError):
+            await raw(chat.client, request)
+
+    run_scenario(scenario)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.raw import channel_difference, input_peer, message_ids, messages_of, raw, text
+from support.raw import channel_difference, forward, input_peer, message_ids, messages_of, raw, text
 from support.sandbox import SandboxHarness, run_scenario, until
 from telethon import errors
 from telethon.tl import functions, types
@@ -118,5 +118,23 @@ def test_a_member_of_a_supergroup_may_not_pin() -> None:
         client = await sandbox.client(sandbox.login(account))
         with pytest.raises(errors.ChatAdminRequiredError):
             await raw(client, pin(input_peer(account, channel), 1))
+
+    run_scenario(scenario)
+
+
+def test_a_service_message_is_neither_forwarded_nor_edited() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account()
+        channel = sandbox.channel(posters=(account,))
+        sandbox.server.world.post(channel, 0, "important")
+        client = await sandbox.client(sandbox.login(account))
+        peer = input_peer(account, channel)
+        await raw(client, pin(peer, 1))
+        with pytest.raises(errors.MessageIdInvalidError):
+            await raw(client, forward(account, channel, channel, [2], [9]))
+        with pytest.raises(errors.MessageIdInvalidError):
+            await raw(client, functions.messages.EditMessageRequest(peer, 2, message="x"))
+        answer = await raw(client, forward(account, channel, channel, [1, 2], [10, 11]))
+        assert message_ids(answer.updates) == [(10, 3)]
 
     run_scenario(scenario)

@@ -283,3 +283,42 @@ def test_a_client_may_make_a_forum_and_write_into_its_topics() -> None:
         assert stored.reply_to.forum_topic and stored.reply_to.reply_to_msg_id == topic
 
     run_scenario(scenario)
+
+
+def test_a_repeated_forward_returns_its_copies_although_the_topic_is_closed() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        forum = Forum(sandbox)
+        source = sandbox.channel(forum.member)
+        sandbox.server.world.post(source, 0, "news")
+        topic = await forum.create("News")
+        request = forward(forum.member, source, forum.chat, [1], [21])
+        request.top_msg_id = topic
+        first = message_ids((await forum.ask(forum.member, request)).updates)
+        await forum.edit(topic, closed=True)
+        assert message_ids((await forum.ask(forum.member, request)).updates) == first
+        request.random_id = [22]
+        with pytest.raises(errors.RPCError, match="TOPIC_CLOSED"):
+            await forum.ask(forum.member, request)
+
+    run_scenario(scenario)
+
+
+def test_a_private_reply_names_each_side_s_own_message() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        world = sandbox.server.world
+        account, friend, other = (world.add_account() for _ in range(3))
+        for _ in range(2):
+            world.deliver(friend, friend, "the ids of the two differ")
+        [(_, elsewhere, _event), *_] = world.deliver(other, account, "elsewhere")
+        client = await sandbox.client(sandbox.login(account))
+        sent = await client(text(account, friend, "question", 1))
+        request = text(account, friend, "answer", 2)
+        request.reply_to = types.InputReplyToMessage(sent.id)
+        await raw(client, request)
+        theirs = {it.text: it for it in friend.box.messages.values()}
+        assert theirs["answer"].reply_to == theirs["question"].id != sent.id
+        request.random_id, request.reply_to = 3, types.InputReplyToMessage(elsewhere.id)
+        with pytest.raises(errors.RPCError, match="REPLY_MESSAGE_ID_INVALID"):
+            await raw(client, request)
+
+    run_scenario(scenario)

@@ -13,8 +13,8 @@ from afx.clock import SYSTEM_CLOCK
 from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.guarded_chats import GuardedChats
-from afx.node.progress import Link
-from afx.node.session import Environment, HostedSession, Totals
+from afx.node.progress import Link, Totals
+from afx.node.session import Environment, HostedSession
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
 from afx.sandbox.telegram.methods.call import HANDLERS
@@ -74,6 +74,7 @@ class SessionHarness:
         self.links.store(progress.links)
         cursor = progress.cursor
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
+        self.progress = {it: value for it, value in self.progress.items() if value}
         return dict(self.progress)
 
 

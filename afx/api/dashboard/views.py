@@ -59,7 +59,9 @@ async def show_overview(request: Request) -> Response:
         if context.actor.owner:
             rows = sessions.listing(context, limit=MOST_ROWS).rows
             return {"status": None, "mine": rows}
-        status = cluster.status(context)
+        context.require("cluster:read")
+        kept = api_of(request).kept
+        status = kept.get("status", lambda: cluster.status(context))
         nodes = _nodes(request, context)
         troubled = sessions.listing(context, SessionFilter(troubled=True), limit=_TROUBLED).rows
         return {
@@ -140,7 +142,8 @@ async def list_sessions(request: Request) -> Response:
 
         counts = None
         if not context.actor.owner and context.actor.may("analytics:read"):
-            counts = dict(analytics.counts(context).by_state)
+            kept = api_of(request).kept
+            counts = dict(kept.get("counts", lambda: analytics.counts(context)).by_state)
         states = sessions.STATES
         return {**rows_of(request, some), "chosen": chosen, "counts": counts, "states": states}
 

@@ -42,7 +42,8 @@ async def summarise_workers(request: Request, hours: Hours = 1.0) -> Response:
 @endpoint(router, "GET", "/analytics/counts", analytics.counts, model=Counts)
 async def count_things(request: Request) -> Response:
     """Count sessions by state, rules, and users by tier."""
-    return await plain(request, analytics.counts)
+    kept = api_of(request).kept
+    return await plain(request, lambda it: kept.get("counts", lambda: analytics.counts(it)))
 
 
 @endpoint(router, "GET", "/analytics/series", analytics.series, model=PageOf[MetricsRow])

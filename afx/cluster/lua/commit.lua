@@ -1,7 +1,7 @@
 -- Commits a session's progress: cursor and links. The node that owns it calls it.
 -- KEYS: assignment, cursor
 -- ARGV: incarnation, epoch, seconds that links are stored, JSON of the cursor as
---   {field, value, ...}, then eight for each block of links (see links.py):
+--   {field, value, ...} with "" for a field that goes, then eight for each block of links (see links.py):
 --   "link", key, bytes of an offset, entries, hash of the rule's routes, route, block,
 --     highest source id
 --   "copy", key, bytes of an offset, entries without their origin's number, hash of the
@@ -37,8 +37,17 @@ for i = 5, #ARGV, 8 do
     note_links(i, seconds, false)
   end
 end
+local fields = {}
 local cursor = cjson.decode(ARGV[4])
-if #cursor > 0 then
-  redis.call('HSET', KEYS[2], unpack(cursor))
+for i = 1, #cursor, 2 do
+  if cursor[i + 1] == '' then
+    redis.call('HDEL', KEYS[2], cursor[i])
+  else
+    fields[#fields + 1] = cursor[i]
+    fields[#fields + 1] = cursor[i + 1]
+  end
+end
+if #fields > 0 then
+  redis.call('HSET', KEYS[2], unpack(fields))
 end
 return 1

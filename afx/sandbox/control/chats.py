@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from telethon.tl import types
+
 from afx.sandbox.control.calls import Sandbox, call
-from afx.sandbox.telegram.peers import Account, Channel, Group
+from afx.sandbox.judge import flow as flows
+from afx.sandbox.telegram.peers import BLUE, Account, Channel, Group, Topic
 
 
 @call
@@ -20,6 +24,24 @@ def group(sandbox: Sandbox, title: str, creator: int, members: list[int]) -> dic
     """Create a basic group."""
     made = sandbox.server.world.add_group(title, creator, members)
     return {"id": made.marked, "title": made.title}
+
+
+@call
+def topic(sandbox: Sandbox, chat: int, title: str) -> int:
+    """Create a topic in a forum as its creator; returns its id."""
+    forum, topics = _forum(sandbox, chat)
+    action = types.MessageActionTopicCreate(title, BLUE)
+    number = flows.post(sandbox.server, chat, forum.creator, "", action=action)
+    topics[number] = Topic(number, title, forum.creator, int(time.time()))
+    return number
+
+
+@call
+def close_topic(sandbox: Sandbox, chat: int, topic: int, on: bool = True) -> bool:
+    """Close a topic of a forum, or open it again (1 is General)."""
+    _, topics = _forum(sandbox, chat)
+    topics[topic].closed = on
+    return on
 
 
 @call
@@ -45,3 +67,11 @@ def chats(sandbox: Sandbox) -> list[dict[str, Any]]:
     world = sandbox.server.world
     found: list[Channel | Group] = [*world.channels.values(), *world.groups.values()]
     return [{"id": it.marked, "title": it.title, "members": len(it.members)} for it in found]
+
+
+def _forum(sandbox: Sandbox, chat: int) -> tuple[Channel, dict[int, Topic]]:
+    """Return a forum and its topics; raises KeyError for anything else."""
+    peer = sandbox.server.world.find(chat)
+    if not isinstance(peer, Channel) or peer.topics is None:
+        raise KeyError(chat)
+    return peer, peer.topics

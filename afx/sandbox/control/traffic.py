@@ -10,9 +10,27 @@ from afx.sandbox.judge import flow as flows
 
 
 @call
-def post(sandbox: Sandbox, chat: int, text: str, author: int = 0) -> int:
-    """Post one message as an account (0: the channel itself); returns its id."""
-    return flows.post(sandbox.server, chat, author, text)
+def post(
+    sandbox: Sandbox, chat: int, text: str, author: int = 0, reply_to: int = 0, topic: int = 0
+) -> int:
+    """Post one message as an account (0: the channel itself); returns its id.
+
+    It may answer a message, and lie in a topic of a forum.
+    """
+    return flows.post(sandbox.server, chat, author, text, reply_to=reply_to or None, topic=topic)
+
+
+@call
+def edit(sandbox: Sandbox, chat: int, message: int, text: str, account: int = 0) -> bool:
+    """Change a message's text as an account, whose id of it counts outside channels."""
+    flows.edit(sandbox.server, chat, account, message, text)
+    return True
+
+
+@call
+def delete(sandbox: Sandbox, chat: int, messages: list[int], account: int = 0) -> int:
+    """Remove messages as an account from every participant's box; returns how many."""
+    return flows.delete(sandbox.server, chat, account, messages)
 
 
 @call

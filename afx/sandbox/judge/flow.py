@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from afx.sandbox.telegram import changes
 from afx.sandbox.telegram.peers import Account, Channel, Group
 from afx.sandbox.telegram.pushes import Pushes
 from afx.sandbox.telegram.world import World
@@ -74,20 +75,49 @@ class Flow:
         self.progress.done = True
 
 
-def post(place: Place, chat: int, author: int, text: str) -> int:
+def post(place: Place, chat: int, author: int, text: str, **fields: Any) -> int:
     """Post a text as an account and push it; returns the message's id.
 
+    ``fields`` are those of ``Message``, for example ``reply_to`` and ``topic``.
     Raises KeyError when the chat or the author is unknown.
     """
     peer = place.world.find(chat)
     if isinstance(peer, Channel):
-        message, event = place.world.post(peer, author, text)
+        message, event = place.world.post(peer, author, text, **fields)
         place.pushes.channel_event(peer, event, message)
         return message.id
     if not isinstance(peer, Account | Group):
         raise KeyError(chat)
     sender = place.world.accounts[author]
-    copies = place.world.deliver(peer, sender, text)
+    copies = place.world.deliver(peer, sender, text, **fields)
     for account, copy, event in copies:
         place.pushes.account_event(account, event, copy)
     return copies[0][1].id
+
+
+def edit(place: Place, chat: int, account: int, number: int, text: str) -> None:
+    """Change a message's text as an account, in every participant's box.
+
+    Outside channels the message is named by its id in the account's own box.
+    Raises KeyError when the chat, the account or the message is unknown.
+    """
+    changed = _changed(place, chat, account)
+    message = changed.box.messages[number]
+    changed.edit(message, message.content._replace(text=text, entities=[]))
+
+
+def delete(place: Place, chat: int, account: int, ids: Sequence[int]) -> int:
+    """Remove messages as an account, in every participant's box; returns how many were there.
+
+    Raises KeyError when the chat or the account is unknown.
+    """
+    event = _changed(place, chat, account).delete(ids)
+    return event.count if event else 0
+
+
+def _changed(place: Place, chat: int, account: int) -> changes.Place:
+    peer = place.world.find(chat)
+    if peer is None:
+        raise KeyError(chat)
+    owner = peer if isinstance(peer, Channel) else place.world.accounts[account]
+    return changes.Place(place.world, place.pushes, owner, account)

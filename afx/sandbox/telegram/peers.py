@@ -17,6 +17,8 @@ from afx.sandbox.telegram.srp import Verifier
 CHANNEL_BASE = 1_000_000_000_000
 GENERAL = 1
 """The id of the topic that each forum has (api/forum)."""
+BLUE = 0x6FB9F0
+"""The color of a topic's icon unless another is given."""
 
 
 @lru_cache(maxsize=100_000)
@@ -74,7 +76,7 @@ class Topic:
     title: str
     creator: int
     date: int
-    icon_color: int = 0x6FB9F0
+    icon_color: int = BLUE
     icon_emoji_id: int = 0
     closed: bool = False
     hidden: bool = False

@@ -12,6 +12,7 @@ from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import polls, views
+from afx.sandbox.telegram.files import File
 from afx.sandbox.telegram.methods import sending, threads
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.methods.input_media import media_of
@@ -91,6 +92,8 @@ def send_album(call: Call, request: Any) -> Any:
         _check_caption(it.message)
     sending.check(call, peer, [it.random_id for it in items])
     files = [media_of(call, it.media) for it in items]
+    if not all(isinstance(it, File) for it in files):
+        raise RpcError(400, "MEDIA_INVALID")
     chat = sending.chat_of(peer)
     place: dict[str, Any] = {}
     if any((chat, it.random_id) not in call.me.sent for it in items):

@@ -10,12 +10,13 @@ from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
-from afx.sandbox.telegram.boxes import Box, Media, Message
+from afx.sandbox.telegram.boxes import Box, Content, Media, Message
+from afx.sandbox.telegram.changes import Place
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.methods.config import EDIT_SECONDS
 from afx.sandbox.telegram.methods.input_media import media_of
 from afx.sandbox.telegram.methods.sending import entities_of
-from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
+from afx.sandbox.telegram.peers import Channel, Group, Peer
 from afx.sandbox.telegram.polls import Poll
 
 _MOST_IDS = 200
@@ -80,7 +81,7 @@ def edit_message(call: Call, request: Any) -> Any:
     peer = call.peer(request.peer)
     box = _box(call, peer)
     message = box.messages.get(request.id)
-    if message is None:
+    if message is None or message.action is not None:
         raise RpcError(400, "MESSAGE_ID_INVALID")
     if message.sender != call.me.id:
         raise RpcError(403, "MESSAGE_AUTHOR_REQUIRED")
@@ -92,17 +93,9 @@ def edit_message(call: Call, request: Any) -> Any:
     same_text = text == message.text and [*map(bytes, entities)] == [*map(bytes, message.entities)]
     if same_text and not closed and media is None:
         raise RpcError(400, "MESSAGE_NOT_MODIFIED")
-    event = call.world.edit(box, message, text, entities, media=media, by=call.me.id)
+    content = Content(text, entities, media or message.media)
+    event = _place(call, peer).edit(message, content)
     channel = peer if isinstance(peer, Channel) else None
-    if channel:
-        call.pushes.channel_event(channel, event, message, skip=call.client)
-    else:
-        call.pushes.account_event(call.me, event, message, skip=call.client)
-        for account, copy in _other_copies(call, message):
-            its_event = call.world.edit(
-                account.box, copy, text, entities, media=media, by=call.me.id
-            )
-            call.pushes.account_event(account, its_event, copy)
     users, chats = views.mentioned(call.world, [message], call.me.id)
     update = views.update(event, box, call.me.id, channel)
     return views.updates([update], users, chats, int(time.time()))
@@ -128,9 +121,7 @@ def delete_channel_messages(call: Call, request: Any) -> Any:
     channel = call.channel(request.channel)
     own = {it for it in request.id if _sender(channel.box, it) == call.me.id}
     allowed = request.id if call.me.id == channel.creator else own
-    event = call.world.delete(channel.box, allowed, by=call.me.id)
-    if event:
-        call.pushes.channel_event(channel, event, None, skip=call.client)
+    event = _place(call, channel).delete(allowed)
     return types.messages.AffectedMessages(channel.box.pts, event.count if event else 0)
 
 
@@ -140,18 +131,7 @@ def delete_messages(call: Call, request: Any) -> Any:
 
     Source: core.telegram.org/method/messages.deleteMessages.
     """
-    others: dict[Account, list[int]] = {}
-    for number in request.id if request.revoke else ():
-        message = call.me.box.messages.get(number)
-        for account, copy in _other_copies(call, message) if message else ():
-            others.setdefault(account, []).append(copy.id)
-    for account, ids in others.items():
-        its_event = call.world.delete(account.box, ids, by=call.me.id)
-        if its_event:
-            call.pushes.account_event(account, its_event, None)
-    event = call.world.delete(call.me.box, request.id, by=call.me.id)
-    if event:
-        call.pushes.account_event(call.me, event, None, skip=call.client)
+    event = _place(call, call.me).delete(request.id, revoke=bool(request.revoke))
     return types.messages.AffectedMessages(call.me.box.pts, event.count if event else 0)
 
 
@@ -166,14 +146,9 @@ def _by_ids(call: Call, peer: Peer, box: Box, wanted: list[Any]) -> Any:
     return page
 
 
-def _other_copies(call: Call, message: Message) -> list[tuple[Account, Message]]:
-    """Return the other participants' copies of a message, each in its own box."""
-    found = []
-    for account_id, message_id in message.twins:
-        account = call.world.accounts[account_id]
-        if account is not call.me and (copy := account.box.messages.get(message_id)):
-            found.append((account, copy))
-    return found
+def _place(call: Call, peer: Peer) -> Place:
+    owner = peer if isinstance(peer, Channel) else call.me
+    return Place(call.world, call.pushes, owner, call.me.id, call.client)
 
 
 def _box(call: Call, peer: Peer) -> Box:

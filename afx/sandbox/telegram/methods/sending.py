@@ -79,12 +79,12 @@ def forward_messages(call: Call, request: Any) -> Any:
     found = [
         (box.messages[number], random_id)
         for number, random_id in zip(request.id, request.random_id, strict=True)
-        if number in box.messages
+        if number in box.messages and box.messages[number].action is None
     ]
     if not found:
         raise RpcError(400, "MESSAGE_ID_INVALID")
     # What may not be forwarded is left out, unless nothing else is asked for.
-    free = [it for it in found if not it[0].noforwards and it[0].action is None]
+    free = [it for it in found if not it[0].noforwards]
     if not free:
         raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
     check(call, target, request.random_id)

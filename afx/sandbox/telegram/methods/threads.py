@@ -9,7 +9,7 @@ from typing import Any
 
 from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram.methods.call import Call
-from afx.sandbox.telegram.peers import GENERAL, Channel, Peer
+from afx.sandbox.telegram.peers import GENERAL, Account, Channel, Peer
 
 
 def place_of(call: Call, peer: Peer, reply_to: Any, topic_id: int | None = None) -> dict[str, Any]:
@@ -29,6 +29,8 @@ def place_of(call: Call, peer: Peer, reply_to: Any, topic_id: int | None = None)
     if not 0 <= number < box.next_id:
         raise RpcError(400, "REPLY_MESSAGE_ID_INVALID")
     answered = box.messages.get(number)
+    if answered and answered.chat != (peer.id if isinstance(peer, Account) else peer.marked):
+        raise RpcError(400, "REPLY_MESSAGE_ID_INVALID")
     topic = 0
     if topics is not None:
         assert isinstance(peer, Channel)

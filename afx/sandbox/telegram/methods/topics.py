@@ -15,12 +15,13 @@ from telethon.tl import functions, types
 from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import views
 from afx.sandbox.telegram.boxes import Message
+from afx.sandbox.telegram.changes import Place
 from afx.sandbox.telegram.methods import sending
 from afx.sandbox.telegram.methods.call import Call, method
-from afx.sandbox.telegram.peers import GENERAL, Channel, Topic
+from afx.sandbox.telegram.peers import BLUE, GENERAL, Channel, Topic
 
 _MOST_TITLE_BYTES = 128
-_COLORS = {0x6FB9F0, 0xFFD67E, 0xCB86DB, 0x8EEE98, 0xFF93B2, 0xFB6F5F}
+_COLORS = {BLUE, 0xFFD67E, 0xCB86DB, 0x8EEE98, 0xFF93B2, 0xFB6F5F}
 _MOST_TOPICS = 100
 
 
@@ -53,7 +54,7 @@ def create_topic(call: Call, request: Any) -> Any:
     forum = _forum(call, request.peer)
     _check_owner(call, forum)
     title = _title(request.title)
-    color = request.icon_color or min(_COLORS)
+    color = request.icon_color or BLUE
     if color not in _COLORS:
         raise RpcError(400, "TOPIC_ICON_COLOR_INVALID")
     sending.check(call, forum, [request.random_id])
@@ -120,9 +121,7 @@ def delete_topic(call: Call, request: Any) -> Any:
     del _topics(forum)[number]
     forum.deleted_topics.add(number)
     ids = [it.id for it in forum.box.messages.values() if number in (it.id, it.topic)]
-    event = call.world.delete(forum.box, ids, by=call.me.id)
-    if event:
-        call.pushes.channel_event(forum, event, None, skip=call.client)
+    event = Place(call.world, call.pushes, forum, call.me.id, call.client).delete(ids)
     return types.messages.AffectedHistory(forum.box.pts, event.count if event else 0, 0)
 
 

@@ -1,0 +1,309 @@
+"""The dashboard in a real browser, before a real cluster on the sandbox."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.browser import chromium
+
+from afx.lab.cluster import LabCluster, temporary_settings
+from afx.operations import audit_log, sessions
+from afx.operations.context import Actor, Context
+
+VIEWS = (
+    "/",
+    "/nodes",
+    "/nodes/w1",
+    "/rebalance",
+    "/sessions",
+    "/sessions/1",
+    "/users",
+    "/users/1",
+    "/rules",
+    "/rules/1",
+    "/overflow",
+    "/controls",
+    "/analytics",
+    "/audit?verify=true",
+    "/tokens",
+    "/scaling",
+    "/actions/session.remove?target=1",
+)
+SESSIONS = 6
+
+
+@dataclass(slots=True)
+class Dashboard:
+    """A cluster with an API, and a browser that is signed in."""
+
+    lab: LabCluster
+    browser: Any
+    address: str
+    token: str
+    context: Context
+    state: Any
+    complaints: list[str] = field(default_factory=list)
+
+    def page(self, *, width: int = 1280, theme: str = "light") -> Any:
+        """Return a page of its own context; what the console says is kept."""
+        context = self.browser.new_context(
+            viewport={"width": width, "height": 800},
+            color_scheme=theme,
+            storage_state=self.state,
+            base_url=self.address,
+        )
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        self.listen(page)
+        return page
+
+    def listen(self, page: Any) -> None:
+        page.on(
+            "console",
+            lambda it: (
+                self.complaints.append(f"{page.url}: {it.text}")
+                if it.type in ("error", "warning")
+                else None
+            ),
+        )
+        page.on("pageerror", lambda it: self.complaints.append(f"{page.url}: {it}"))
+        page.on(
+            "request",
+            lambda it: (
+                None
+                if it.url.startswith((self.address, "data:"))
+                else self.complaints.append(f"{page.url} asks {it.url}")
+            ),
+        )
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> Iterator[Dashboard]:
+    home = Path(tempfile.mkdtemp(prefix="afx-t-"))
+    # The browser first: without one, nothing else is started.
+    with chromium() as browser, LabCluster(temporary_settings(home)) as lab:
+        lab.processes.start_coordinator()
+        lab.processes.start_nodes(2)
+        lab.processes.start_api(0)
+        lab.wait_nodes(2)
+        lab.add_sessions(SESSIONS)
+        lab.wait_running()
+
+        def said(pattern: str) -> str:
+            lab.wait(
+                "the API says where it is",
+                lambda: re.search(pattern, lab.log.read_text()) is not None,
+                30,
+            )
+            return re.findall(pattern, lab.log.read_text())[0]
+
+        address = said(r"dashboard is at (http://\S+)/")
+        token = said(r"shown once\): (\S+)")
+        page = browser.new_page()
+        page.goto(f"{address}/sessions?state=running")
+        page.fill("#token", token)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{address}/sessions?state=running")
+        from afx.servers import ProcessServers
+
+        context = Context(Actor("test"), ProcessServers(lab.settings))
+        yield Dashboard(lab, browser, address, token, context, page.context.storage_state())
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_complain(dashboard: Dashboard) -> Iterator[None]:
+    dashboard.complaints.clear()
+    yield
+    assert dashboard.complaints == []
+
+
+def expect(it: Any) -> Any:
+    from playwright.sync_api import expect
+
+    return expect(it)
+
+
+@pytest.mark.parametrize(("width", "theme"), [(375, "light"), (1280, "dark"), (2560, "light")])
+def test_no_view_is_wider_than_the_window(dashboard: Dashboard, width: int, theme: str) -> None:
+    page = dashboard.page(width=width, theme=theme)
+    for path in VIEWS:
+        page.goto(path)
+        expect(page.locator("h1, h2").first).to_be_visible()
+        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0, f"{path} is {wider} px wider than {width} px"
+    page.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_view_shuts_anybody_out(dashboard: Dashboard, theme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = dashboard.page(theme=theme)
+    for path in VIEWS:
+        page.goto(path)
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        serious = [
+            (it["id"], [node["html"][:150] for node in it["nodes"][:3]])
+            for it in found
+            if it["impact"] in ("serious", "critical")
+        ]
+        assert not serious, f"{path}: {serious}"
+    page.context.close()
+
+
+def test_the_first_view_is_there_within_a_second(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/")
+    timing = page.evaluate(
+        "new Promise(done => new PerformanceObserver(it => done(it.getEntries()[0].startTime))"
+        ".observe({type: 'paint', buffered: true}))"
+    )
+    sent = page.evaluate(
+        "['navigation', 'resource'].flatMap(it => performance.getEntriesByType(it))"
+        ".reduce((sum, it) => sum + it.transferSize, 0)"
+    )
+    assert sent < 150_000
+    assert timing < 3_000  # on a machine that runs a cluster and other tests meanwhile
+    page.context.close()
+
+
+def test_a_session_is_found_by_keyboard_alone_and_paused(dashboard: Dashboard) -> None:
+    name = dashboard.lab.sessions[0].name
+    page = dashboard.page()
+    page.goto("/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type(name[:6])
+    expect(page.locator("#found a").first).to_contain_text(name)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text(name)
+    page.locator("a[data-action]", has_text="Pause").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#dialog")).to_be_visible()
+    expect(page.locator("#f-reason")).to_be_focused()
+    page.keyboard.type("holiday")
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_contain_text("Requested: control")
+    # The page changes by itself once the node has acknowledged.
+    expect(page.locator("h1 .pill")).to_have_text("Paused")
+    entry = audit_log.listing(dashboard.context, target=f"session/{name}").rows[0]
+    assert (entry.actor, entry.details["reason"]) == ("token:first", "holiday")
+    page.context.close()
+
+
+def test_a_node_is_drained_and_another_tab_sees_it(dashboard: Dashboard) -> None:
+    page, other = dashboard.page(), None
+    other = page.context.new_page()
+    dashboard.listen(other)
+    page.goto("/nodes/w2")
+    other.goto("/")
+    page.locator("a[data-action]", has_text="Drain").click()
+    began = time.monotonic()
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("#said")).to_contain_text("Requested")
+    expect(page.locator("h1 .pill")).to_have_text(re.compile("Draining|Cordoned"))
+    assert time.monotonic() - began < 10
+    expect(other.locator("#fleet-w2")).to_contain_text(re.compile("draining|cordoned"))
+    page.goto("/controls")
+    expect(page.locator("td", has_text="Done").first).to_be_visible()
+    page.goto("/nodes/w2")
+    page.locator("a[data-action]", has_text="Uncordon").click()
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("h1 .pill")).to_have_text("Ready")
+    page.context.close()
+
+
+def test_many_sessions_are_chosen_and_paused(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/sessions")
+    expect(page.locator("#bulk")).to_be_hidden()
+    page.locator("#all").check()
+    expect(page.locator("#bulk-count")).to_have_text(str(SESSIONS))
+    page.locator("#bulk a", has_text="Resume").click()
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("#said")).to_contain_text(f"{SESSIONS} sessions")
+    dashboard.lab.wait_running()
+    page.context.close()
+
+
+def test_what_destroys_waits_for_the_typed_name(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    name = dashboard.lab.sessions[1].name
+    page.goto(f"/sessions/{dashboard.lab.sessions[1].id}")
+    page.locator("a[data-action]", has_text="Remove").click()
+    submit = page.locator("#dialog [type=submit]")
+    expect(submit).to_be_disabled()
+    page.fill("#f-typed", name[:-1])
+    expect(submit).to_be_disabled()
+    page.locator("[data-show=curl]").click()
+    expect(page.locator("[data-form=curl]")).to_contain_text("curl -X DELETE")
+    page.fill("#f-typed", name)
+    expect(submit).to_be_enabled()
+    page.keyboard.press("Escape")
+    expect(page.locator("#dialog")).to_be_hidden()
+    assert sessions.show(dashboard.context, name)
+    page.context.close()
+
+
+def test_a_rule_is_disabled_a_token_made_and_the_chain_verified(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/rules/1")
+    page.locator("a[data-action]", has_text="Disable").click()
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("h1 .pill")).to_have_text("Disabled")
+    page.goto("/tokens")
+    page.locator("a[data-action]", has_text="New token").click()
+    page.fill("#f-name", "made here")
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("#secret")).to_contain_text("afx_")
+    page.reload()
+    expect(page.locator("#secret")).to_have_count(0)
+    page.goto("/audit")
+    page.get_by_text("Verify now").click()
+    expect(page.locator("#verified")).to_contain_text("Chain verified")
+    page.context.close()
+
+
+def test_charts_are_drawn(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    until = time.monotonic() + 15
+    page.goto("/analytics")
+    while not page.locator("#charts").count():
+        assert time.monotonic() < until
+        page.wait_for_timeout(500)
+        page.reload()
+    expect(page.locator("#charts canvas")).to_have_count(4)
+    page.context.close()
+
+
+def test_the_theme_that_is_chosen_stays(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/nodes")
+    page.locator("[popovertarget=account]").click()
+    page.get_by_role("button", name="Dark").click()
+    page.goto("/users")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.context.close()
+
+
+def test_signing_out_ends_it(dashboard: Dashboard) -> None:
+    context = dashboard.browser.new_context(base_url=dashboard.address)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.fill("#token", dashboard.token)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Overview")
+    page.locator("[popovertarget=account]").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#token")).to_be_visible()
+    page.goto("/sessions")
+    expect(page.locator("#token")).to_be_visible()
+    context.close()

@@ -1,0 +1,109 @@
+"""The client, against a real server; and that it and the command line say the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cli_runs import runner
+
+from afx.client import Client, ProblemError
+from afx.errors import AfxError, UnreachableError
+from afx.local import private_redis
+
+from .test_server import Process  # isort: skip
+
+
+@pytest.fixture(scope="module")
+def server(_redis_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    found = Process(tmp_path_factory.mktemp("api"), private_redis.url_for(_redis_home))
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def client(server: Process) -> Iterator[Client]:
+    with Client(f"http://127.0.0.1:{server.port}", server.token) as found:
+        yield found
+
+
+def test_a_user_is_added_changed_and_removed(client: Client) -> None:
+    made = client.request("/users", {"name": "carl"}, reason="ticket 1")
+    assert made.status == 201
+    found = client.get("/users/carl")
+    changed = client.change("/users/carl", {"tier": "premium"}, found.version)
+    assert changed.data["tier"] == "premium"
+    with pytest.raises(ProblemError) as refused:
+        client.change("/users/carl", {"tier": "free"}, found.version)
+    assert (refused.value.status, refused.value.kind) == (412, "changed")
+    assert client.delete("/users/carl", changed.version).status == 204
+    with pytest.raises(ProblemError, match="no user"):
+        client.get("/users/carl")
+
+
+def test_a_list_is_read_to_its_end(client: Client) -> None:
+    for number in range(5):
+        client.request("/users", {"name": f"many-{number}", "tier": "premium"})
+    names = [it["name"] for it in client.items("/users", tier="premium", limit=2)]
+    assert names == [f"many-{number}" for number in range(5)]
+
+
+def test_a_change_whose_answer_was_lost_is_made_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = client._once
+    lost: list[Any] = []
+
+    def losing(*arguments: Any) -> Any:
+        answer = once(*arguments)
+        if not lost:
+            lost.append(answer)
+            raise ConnectionResetError
+        return answer
+
+    monkeypatch.setattr(client, "_once", losing)
+    monkeypatch.setattr(client, "_sleep", lambda _: None)
+    made = client.request("/users", {"name": "once"})
+    assert made.status == 201 and made.headers["idempotent-replayed"] == "true"
+
+
+def test_where_nothing_listens_a_sentence_says_so() -> None:
+    with Client("http://127.0.0.1:9", "x", sleep=lambda _: None) as client:
+        with pytest.raises(UnreachableError, match="does not answer"):
+            client.get("/users")
+    with pytest.raises(AfxError, match="http"):
+        Client("ftp://x", "x")
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        (("user", "list"), "/users"),
+        (("session", "list"), "/sessions"),
+        (("rule", "list"), "/rules"),
+        (("control", "list"), "/controls"),
+        (("overflow", "list"), "/overflow"),
+        (("audit", "list"), "/audit"),
+        (("token", "list"), "/tokens"),
+        (("worker", "list"), "/workers"),
+        (("coordinator", "status"), "/coordinators"),
+        (("db", "status"), "/database"),
+    ],
+)
+def test_the_command_line_and_the_api_agree_field_by_field(
+    server: Process, client: Client, _redis_home: Path, command: tuple[str, ...], path: str
+) -> None:
+    run = runner(server.home)
+    variables = {"AFX_REDIS_URL": private_redis.url_for(_redis_home)}
+    if path in ("/audit", "/users"):
+        client.request("/users", {"name": f"both {path[1:]}"})
+    printed = json.loads(run(*command, "--json", **variables).stdout)
+    found = client.get(path).data
+    rows = found["items"] if isinstance(found, dict) and "items" in found else found
+    if path == "/tokens":
+        for it in (*printed, *rows):
+            del it["last_used_at"]
+    assert rows == printed
