@@ -36,12 +36,12 @@ from afx.tasks.slots import room_by_priority
 _IDLE_SECONDS = 5.0
 """How often queues are looked at without being woken."""
 _BEAT_SECONDS = 10.0
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS = 0.2
 _GATHER_SECONDS = 0.005
-_AT_ONCE = 100
+_AT_ONCE = 50
 """Jobs of one fetch: the loop turns to others after it."""
-_SLICE_SECONDS = 0.002
-"""Work without a pause: forwarding waits no longer for its turn."""
+_BEGUN_AT_ONCE = 2
+"""Jobs that are begun in one turn of the loop: forwarding waits no longer for its own."""
 _PER_SESSION = 4
 log = structlog.get_logger()
 
@@ -189,6 +189,8 @@ class TaskExecutor:
     async def _take(self) -> None:
         """Take jobs while there are some and room; then wait to be woken."""
         self._wake.clear()
+        # A lease that is late, or a record that Redis has lost, is a matter of a moment.
+        wait = _IDLE_SECONDS if self._may_take() else _RETRY_SECONDS
         while self._may_take() and not self._closing:
             room, most = room_by_priority(self._slots, self._counts)
             if not room:
@@ -196,18 +198,18 @@ class TaskExecutor:
             try:
                 jobs = await self._records.fetch(min(room, _AT_ONCE), most)
             except WorkerEndedError:
+                wait = _RETRY_SECONDS
                 break
             if not jobs:
                 break
             await self._begin_all(jobs)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_IDLE_SECONDS):
+            async with asyncio.timeout(wait):
                 await self._wake.wait()
 
     async def _begin_all(self, jobs: Sequence[FetchedJob]) -> None:
         refused: list[RefusedJob] = []
-        until = time.monotonic() + _SLICE_SECONDS
-        for it in jobs:
+        for number, it in enumerate(jobs, 1):
             try:
                 self._begin(it)
             except RefusedJobError as error:
@@ -215,9 +217,9 @@ class TaskExecutor:
             except Exception as error:
                 text = f"The job cannot be read ({type(error).__name__})."
                 refused.append(self._refuse(it, RefusalReason.FORM, text))
-            if time.monotonic() >= until:
+            # What was begun runs in the next turn of the loop, all of it at once.
+            if number % _BEGUN_AT_ONCE == 0:
                 await asyncio.sleep(0)
-                until = time.monotonic() + _SLICE_SECONDS
         if refused:
             await refused_jobs.record_async(self._redis, refused)
 

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha1
 from typing import Any
 
@@ -202,6 +203,7 @@ def rq_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+@cache
 def _bare_call(kind: str) -> bytes:
     """Return what is shown of a job that has ended: its kind, without its arguments."""
     return zlib.compress(json.dumps([kind, None, [], {}]).encode())

@@ -271,6 +271,11 @@ def counts(priority: int | None = None, user: int | None = None) -> dict[tuple[i
     return {(int(number), str(state)): int(count) for number, state, count in query.tuples()}
 
 
+def finished_count() -> int:
+    """Return how many tasks have finished, of those that are kept."""
+    return int(WorkerTask.select().where(WorkerTask.finished_at.is_null(False)).count())
+
+
 def oldest_queued(priority: int) -> datetime | None:
     """Return since when the oldest task of a queue waits to be run."""
     query = WorkerTask.select(fn.MIN(WorkerTask.run_after)).where(

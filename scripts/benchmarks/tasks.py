@@ -32,6 +32,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--singles", type=int, default=100, help="tasks of the latency part")
     parser.add_argument("--behind", type=int, default=50_000, help="tasks of the fairness part")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--forwarding", type=float, default=10, help="seconds of forwarding without and with tasks"
+    )
     parser.add_argument("--no-peers", action="store_true", help="leave out other queues")
     parser.add_argument(
         "--peer-python",
@@ -56,6 +59,8 @@ def run(flags: argparse.Namespace) -> None:
                 peers = _peers(lab, flags.peer_python, rows)
                 fastest = max(peers.values(), default=0.0)
                 targets.append(Target("times the fastest peer", rate / fastest, 1, "at least"))
+    if flags.forwarding:
+        _forwarding(flags.forwarding, rows, targets)
     report(NAME, rows, targets, as_json=flags.json)
 
 
@@ -143,6 +148,43 @@ def _behind(lab: LabCluster, count: int, rows: list[Any], targets: list[Target])
         Target("another user's first behind very many, ms", another, 1000, "at most"),
         Target("MiB of Redis with them queued", used, 150, "at most"),
     ]
+
+
+def _forwarding(seconds: float, rows: list[Any], targets: list[Target]) -> None:
+    """The latency of forwarding on a node that runs as many tasks as it can."""
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
+        with LabCluster(temporary_settings(Path(home))) as lab:
+            lab.processes.start_coordinator()
+            lab.processes.start_nodes(1)
+            lab.wait_nodes(1)
+            for part, with_tasks in (("alone", False), ("beside tasks", True)):
+                chosen = lab.add_sessions(50)
+                lab.wait_running()
+                lab.sandbox.call("forget_routes")
+                lab.expect_copies(chosen)
+                before = tasks.finished_count()
+                begin = time.monotonic()
+                lab.post(int(seconds * 50), 50, chosen)
+                while not lab.all_posted():
+                    if with_tasks and _unfinished() < 5000:
+                        _submit(lab, 5000)
+                    time.sleep(0.1)
+                rate = (tasks.finished_count() - before) / (time.monotonic() - begin)
+                verdict = lab.wait_delivered(60)
+                latency = verdict.latency_ms
+                found[part] = latency.p99 or 0.0
+                rows.append(
+                    {
+                        "part": f"forwarding {part}, ms",
+                        "tasks": verdict.delivered,
+                        "p50": _ms(latency.p50),
+                        "p99": _ms(latency.p99),
+                        "per s": round(rate),
+                    }
+                )
+    grown = found["beside tasks"] / found["alone"] if found["alone"] else None
+    targets.append(Target("times the p99 of forwarding alone", grown, 1.2, "at most"))
 
 
 def _one(lab: LabCluster, **fields: Any) -> float:

@@ -7,6 +7,8 @@ from typing import Any
 from support.labs import FlowingLab, assert_clean
 
 from afx.lab.cluster import LabCluster
+from models.storage import tasks
+from models.storage.tasks import NewTask
 
 MOST_PER_NODE = 4
 NODES = 2
@@ -20,6 +22,7 @@ def of_nodes(lab: LabCluster) -> dict[str, int]:
 def test_a_node_uses_four_connections_at_most(flowing_lab: FlowingLab) -> None:
     lab = flowing_lab(NODES, 24, posts=900, linked=True)
     most: dict[str, int] = dict.fromkeys(lab.links, 0)
+    numbers = tasks.submit([NewTask("task.probe")] * 300, "test")
 
     def all_arrived() -> bool:
         for name, count in of_nodes(lab).items():
@@ -28,6 +31,8 @@ def test_a_node_uses_four_connections_at_most(flowing_lab: FlowingLab) -> None:
 
     lab.wait("all copies arrive", all_arrived, 60)
     assert_clean(lab.judge())
+    lab.wait("the tasks ran", lambda: not tasks.counts(), 20)
+    assert {tasks.get(it)["state"] for it in numbers} == {"succeeded"}
     assert len(most) == NODES
     assert all(0 < it <= MOST_PER_NODE for it in most.values()), most
     # What is not a node's is the coordinator's and this test's own.
