@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+import structlog
 
 from afx.cluster import keys
 from afx.cluster.links import is_channel
@@ -23,6 +24,8 @@ _POLL_SECONDS = 1.0
 _LEARNED_SECONDS = 3.0
 """After so long all hosts know of a channel that is newly guarded."""
 _RETRY_SECONDS = 0.5
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True, frozen=True)
@@ -89,6 +92,9 @@ class GuardedChats:
                 await self._poll()
             except redis.RedisError as error:
                 self._trouble.failed("chats", error)
+            except Exception as error:
+                # An error of one session must not end the host.
+                log.error("guarded_chats_failed", error=repr(error))
             else:
                 self._trouble.passed("chats")
 

@@ -33,7 +33,7 @@ class LinkReader:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for rule in wanted:
                     pipe.hgetall(keys.links(rule))
-                return list(await pipe.execute(raise_on_error=False))
+                return _answers(await pipe.execute(raise_on_error=False))
 
         found: dict[CopyRoute, int] = {}
         for rule, stored in zip(wanted, await self._ask(read), strict=True):
@@ -69,7 +69,7 @@ class LinkReader:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chat in chats:
                     pipe.hget(keys.intents(chat), str(session))
-                return list(await pipe.execute(raise_on_error=False))
+                return _answers(await pipe.execute(raise_on_error=False))
 
         answers = await self._ask(read) if chats else []
         return {chat: it for chat, it in zip(chats, answers, strict=True) if isinstance(it, str)}
@@ -102,3 +102,12 @@ class LinkReader:
             else:
                 self._trouble.passed("links")
                 return answer
+
+
+def _answers(answers: Iterable[Any]) -> list[Any]:
+    """Return answers, those about a key of a wrong type as errors; raises any other error."""
+    found = list(answers)
+    for it in found:
+        if isinstance(it, redis.RedisError) and fault_of(it) is not RedisFault.WRONG_TYPE:
+            raise it
+    return found

@@ -15,6 +15,7 @@ from support.labs import NewLab, assert_clean
 from afx.app import context_for
 from afx.lab.accounts import LabSession, alternate_modes
 from afx.lab.cluster import LabCluster
+from afx.lab.mischief import shares
 from afx.operations import sessions as operations
 from models.storage import rules
 from models.storage.rules import NewRule
@@ -36,26 +37,6 @@ class Size:
 
 SMALL = Size(accounts=6, rules=18, messages=900, rate=150, upsets=4)
 LARGE = Size(accounts=50, rules=200, messages=20_000, rate=300, upsets=12)
-
-
-def mischief(rng: random.Random, *, lost_answers: bool) -> dict[str, float]:
-    """Return shares of each kind of mischief."""
-    most = {
-        "omitted": 0.03,
-        "doubled": 0.1,
-        "late": 0.05,
-        "too_long": 0.02,
-        "short": 0.2,
-        "combined": 0.2,
-        "empty": 0.1,
-        "failed_answers": 0.005,
-        "lost_sessions": 0.003,
-        "lagging": 0.2,
-        "shuffled": 0.3,
-        # Each costs its session the deadline of a request.
-        "lost_answers": 0.0005 if lost_answers else 0.0,
-    }
-    return {name: rng.uniform(0, share) for name, share in most.items()}
 
 
 def add_routes(lab: LabCluster, size: Size, rng: random.Random) -> list[LabSession]:
@@ -115,7 +96,7 @@ def fuzz(lab: LabCluster, seed: int, size: Size, *, lost_answers: bool) -> None:
             lab.sandbox.call("post", chat=it.source, text=f"old {number}")
     lab.wait_running()
     lab.expect_copies(routes)
-    lab.sandbox.call("mischief", seed=seed, **mischief(rng, lost_answers=lost_answers))
+    lab.sandbox.call("mischief", seed=seed, **shares(rng, lost_answers=lost_answers))
     lab.post(size.messages, size.rate, routes)
     for number in range(size.upsets):
         share = (number + 1) / (size.upsets + 1)
