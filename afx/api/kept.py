@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 _LEAST_SECONDS = 0.5
+_MOST = 1_000
 _SHARE = 0.04
 """Of the time, at most, that is spent on one figure."""
 
@@ -29,6 +30,8 @@ class Kept:
         """
         with self._lock:
             lock = self._locks.setdefault(name, threading.Lock())
+            if len(self._values) > _MOST:
+                self._values.clear()
         with lock:
             began = self._clock()
             until, value = self._values.get(name, (0.0, None))
@@ -40,3 +43,10 @@ class Kept:
             age = max(_LEAST_SECONDS, (ended - began) / _SHARE)
             self._values[name] = ended + age, made
             return made
+
+    def forget(self) -> None:
+        """Make every value again: something was changed, and whoever did it looks at it."""
+        with self._lock:
+            self._values.clear()
+            if len(self._locks) > _MOST:
+                self._locks.clear()
