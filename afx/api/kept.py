@@ -20,6 +20,8 @@ class Kept:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._generation = 0
+        """Rises with each change."""
         self._locks: dict[str, threading.Lock] = {}
         self._values: dict[str, tuple[float, Any]] = {}
 
@@ -38,15 +40,18 @@ class Kept:
             if began < until:
                 found: T = value
                 return found
+            generation = self._generation
             made = make()
             ended = self._clock()
             age = max(_LEAST_SECONDS, (ended - began) / _SHARE)
-            self._values[name] = ended + age, made
+            if generation == self._generation:  # else it may be older than a change
+                self._values[name] = ended + age, made
             return made
 
     def forget(self) -> None:
         """Make every value again: something was changed, and whoever did it looks at it."""
         with self._lock:
+            self._generation += 1
             self._values.clear()
             if len(self._locks) > _MOST:
                 self._locks.clear()
