@@ -36,6 +36,7 @@ _OTHER_VARIABLES = (
     "AFX_PYTHON",
     "AFX_SCHEDULES",
     "AFX_SEED",
+    "AFX_BROWSER",
     "AFX_RULE",
 )
 """Variables that are no settings: the file's path, tracebacks, and those of scripts and tests."""

@@ -119,6 +119,7 @@ async def change(
         return Answer(status, content, headers)
 
     answer = await api.threads.change(_once(request, context, work, keyed=keyed))
+    api.kept.forget()
     return respond(answer)
 
 

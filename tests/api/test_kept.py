@@ -35,3 +35,21 @@ def test_many_threads_make_a_figure_once() -> None:
     for it in threads:
         it.join()
     assert made == [1]
+
+
+def test_a_change_makes_every_figure_again() -> None:
+    kept = Kept()
+    assert kept.get("x", lambda: 1) == 1
+    kept.forget()
+    assert kept.get("x", lambda: 2) == 2
+
+
+def test_a_figure_that_was_begun_before_a_change_is_not_kept() -> None:
+    kept = Kept()
+
+    def make() -> int:
+        kept.forget()
+        return 1
+
+    assert kept.get("x", make) == 1
+    assert kept.get("x", lambda: 2) == 2

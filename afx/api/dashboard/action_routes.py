@@ -69,6 +69,7 @@ async def run_action(request: Request, name: str) -> Response:
 
     said = await api.threads.change(work)
     api.credentials.forget()
+    api.kept.forget()
     if said.tone == "crit":
         place = inside(form.get("back", "/"))
     return back(request, place, said)

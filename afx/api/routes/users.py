@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -11,8 +11,10 @@ from starlette.responses import Response
 
 from afx.api.replies import change, one, page, shown
 from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
+from afx.api.state import api_of
 from afx.operations import users
 from afx.operations.context import Context
+from afx.operations.pages import Page
 from afx.operations.users import UserDetail, UserRow
 
 router = APIRouter(tags=["users"])
@@ -37,11 +39,16 @@ async def list_users(
     request: Request, cursor: Cursor = None, limit: Limit = 100, tier: Tier | None = None
 ) -> Response:
     """List users with their number of sessions, by name."""
-    return await page(
-        request,
-        lambda context, after: users.listing(context, after=after, limit=limit, tier=tier),
-        cursor,
-    )
+    kept = api_of(request).kept
+
+    def read(context: Context, after: Any) -> Page[UserRow]:
+        # Counting the sessions of each user takes its time.
+        return kept.get(
+            f"users {limit} {tier} {after}",
+            lambda: users.listing(context, after=after, limit=limit, tier=tier),
+        )
+
+    return await page(request, read, cursor)
 
 
 @endpoint(router, "POST", "/users", users.add, model=UserDetail, status=201)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from afx.api.replies import change, one, plain
 from afx.api.routes.endpoint import Body, Name, endpoint
 from afx.api.routes.requested import RequestedModel, request_control
+from afx.api.state import api_of
 from afx.operations import coordinators, rebalancing, workers
 from afx.operations.coordinators import CoordinatorStatus
 from afx.operations.rebalancing import RebalancePlan
@@ -26,7 +27,8 @@ class Recycle(Body):
 @endpoint(router, "GET", "/workers", workers.listing, model=list[workers.WorkerView])
 async def list_workers(request: Request) -> Response:
     """List the nodes that the cluster knows, by name."""
-    return await plain(request, workers.listing)
+    kept = api_of(request).kept
+    return await plain(request, lambda it: kept.get("workers", lambda: workers.listing(it)))
 
 
 @endpoint(router, "GET", "/workers/{name}", workers.show, model=workers.WorkerDetail)
