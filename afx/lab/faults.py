@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,6 @@ from afx.lab import redis_troubles
 from afx.lab.cluster import LabCluster
 from afx.lab.fault_plan import Fault, Kind, chosen, mischief
 from afx.lab.links import BadLink
-from afx.lab.mischief import shares
 from afx.local import private_redis, process_tree
 from afx.operations import coordinators as coordinator_operations
 from afx.operations import sessions as session_operations
@@ -167,10 +165,6 @@ class FaultInjector:
             case "slow-telegram":
                 self._telegram.slow(_DELAY_SECONDS, loss=_LOSS_SHARE)
                 undo = self._telegram.mend
-            case "mischief-telegram":
-                chance = random.Random(fault.pick)
-                lab.sandbox.call("mischief", seed=int(fault.pick * 10**6), **shares(chance))
-                undo = self._end_mischief
             case "flood":
                 session = lab.sessions[int(fault.pick * len(lab.sessions))]
                 lab.sandbox.call("flood", seconds=fault.seconds, account=session.account)

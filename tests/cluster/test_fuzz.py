@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import pytest
 from support.labs import NewLab, assert_clean
+from support.mischief import shares
 
 from afx.app import context_for
 from afx.lab.accounts import LabSession, alternate_modes
 from afx.lab.cluster import LabCluster
-from afx.lab.mischief import shares
 from afx.operations import sessions as operations
 from models.storage import rules
 from models.storage.rules import NewRule
