@@ -94,7 +94,7 @@ def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     ``within`` are considered. Raises UsageError when there is none, or more than one.
     """
     found = table.get_or_none((table.name == text) & within)
-    if found is None and _is_id(text) and hasattr(table, "id"):
+    if found is None and _is_id(text) and _has_id(table):
         found = table.get_or_none((table.id == int(text)) & within)
     if found is not None:
         return found
@@ -108,6 +108,12 @@ def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     raise NotFoundError(
         f"There is no {kind} '{printable(text)}'; 'afx {kind} list' shows them all."
     )
+
+
+def _has_id(table: Any) -> bool:
+    # A table whose key is a name still has the ``id`` of the base of all tables.
+    field = getattr(table, "id", None)
+    return field is not None and field.model is table
 
 
 def _is_id(text: str) -> bool:

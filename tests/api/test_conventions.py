@@ -190,3 +190,10 @@ def test_health_and_metrics_are_answered(api: TestedApi) -> None:
     text = api.get("/metrics").text
     assert "afx_up 1" in text and "afx_api_requests_total" in text
     assert api.get("/metrics", token=api.token("user:read")).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["0", "00", "999999999"])
+def test_a_number_is_no_node(api: TestedApi, name: str) -> None:
+    for method, path in (("GET", ""), ("POST", "/cordon"), ("DELETE", "")):
+        answer = api.send(method, f"/api/v1/workers/{name}{path}")
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:afx:problem:not-found")

@@ -48,8 +48,10 @@ def scope_of(operation: Callable[..., Any]) -> tuple[str, bool]:
     return SCOPES[name], name in OWNED
 
 
-def _header(name: str, text: str, *, required: bool = False) -> dict[str, Any]:
-    schema = {"type": "string", "maxLength": 200}
+def _header(
+    name: str, text: str, *, required: bool = False, limits: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    schema = {"type": "string"} | (limits or {})
     return {
         "name": name,
         "in": "header",
@@ -75,7 +77,11 @@ _CHANGE_PARAMETERS = [
         "schema": {"type": "boolean", "default": False},
     },
 ]
-_KEY = _header("Idempotency-Key", "The change is made once, however often it is sent, for 24 h.")
+_KEY = _header(
+    "Idempotency-Key",
+    "The change is made once, however often it is sent, for 24 h.",
+    limits={"minLength": 1, "maxLength": 100, "pattern": "^[!-~]+$"},
+)
 _IF_MATCH = _header("If-Match", "The ETag of what is to be changed, or *.", required=True)
 _IF_NONE_MATCH = _header("If-None-Match", "The ETag that the client has.")
 _PREFER = _header("Prefer", "`wait=SECONDS`: answer when it is done, after 30 s at most.")
@@ -102,9 +108,7 @@ def endpoint(
     """
     scope, owned = scope_of(operation)
     parameters: list[dict[str, Any]] = []
-    wrong = [400, 401, 403, 422, 429, 500, 503]
-    if one or "{" in path:
-        wrong.append(404)
+    wrong = [400, 401, 403, 404, 422, 429, 500, 503]
     if one:
         parameters.append(_IF_NONE_MATCH)
     if method != "GET":
@@ -125,6 +129,8 @@ def endpoint(
         responses[304] = {"description": "The client has this version."}
     if waits:
         responses[202] = {"description": "It was requested; see the control.", "model": model}
+    if method != "GET" and status == 204:
+        responses[200] = {"description": "A dry run: it would be done."}
     if media != "application/json":
         responses[status] = {"description": "The file.", "content": {media: {}}}
 
