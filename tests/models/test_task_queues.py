@@ -114,3 +114,4 @@ def test_the_times_of_finished_tasks_are_known_with_their_node_and_tier(database
     )
     assert 0 <= found.waited < 60 and 0 <= found.ran < 60
     assert task_times.finished_since(utc_now() + timedelta(hours=1), 10) == []
+    assert tasks.finished_count() == 1
