@@ -119,7 +119,7 @@ def list_(
         lambda after, limit: rules.listing(
             invocation.context, after=after, limit=limit, session=session, enabled=enabled
         ),
-        ("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED"),
+        ("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED", "TROUBLE"),
         lambda it: (
             it.id,
             it.session,
@@ -128,6 +128,7 @@ def list_(
             it.destinations,
             it.mode,
             it.enabled,
+            it.trouble,
         ),
         empty=output.no(
             "rules",

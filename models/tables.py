@@ -112,6 +112,8 @@ class Rule(Table):
     mode = CharField(max_length=10, default="copy", constraints=[_one_of("mode", MODES)])
     enabled = BooleanField(default=True)
     created_at = UtcField(default=utc_now)
+    trouble = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    """Why it does not forward all that it should; empty when it does."""
 
     class Meta:
         table_name = "rules"

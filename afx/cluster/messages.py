@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from afx.cluster.reports import Failed, Stopped
-from afx.reasons import FailureReason, StopReason
+from afx.cluster.reports import Failed, RuleStopped, Stopped
+from afx.reasons import FailureReason, StopReason, TroubleReason
 
 _STOPPED = {
     StopReason.REQUESTED: "stopped on request",
@@ -29,10 +29,22 @@ _FAILED = {
     FailureReason.INTERNAL_ERROR: "an internal error",
 }
 
+_RULE_STOPPED = {
+    TroubleReason.CHAT_UNKNOWN: "a chat is not known to the account",
+    TroubleReason.SOURCE_UNREADABLE: "a source chat cannot be read by the account",
+    TroubleReason.DESTINATION_CLOSED: "a destination takes no messages of the account",
+}
+
 
 def ended(report: Stopped | Failed) -> str:
     """Return why a session ended, as a sentence with the node's own detail."""
     sentence = _STOPPED[report.reason] if isinstance(report, Stopped) else _FAILED[report.reason]
+    return f"{sentence} ({report.text})" if report.text else sentence
+
+
+def rule_stopped(report: RuleStopped) -> str:
+    """Return why a rule does not forward all that it should, with the node's own detail."""
+    sentence = _RULE_STOPPED.get(report.reason, "it does not forward all messages")
     return f"{sentence} ({report.text})" if report.text else sentence
 
 

@@ -27,6 +27,7 @@ _LAST_MILLISECOND = 4_102_444_800_000
 _LIMITS = {
     "session_id": INT32_LIMIT,
     "session_ids": INT32_LIMIT,
+    "rule_id": INT32_LIMIT,
     "remaining": INT32_LIMIT,
     "task_id": INT32_LIMIT,
     "publication": INT32_LIMIT,
@@ -51,20 +52,22 @@ class _NodeReport:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class _SessionReport(_NodeReport):
+class SessionReport(_NodeReport):
+    """What a report about one session says: under which epoch."""
+
     session_id: int
     epoch: int
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Running(_SessionReport):
+class Running(SessionReport):
     """A session is connected, and its position is stored."""
 
     kind: ClassVar[str] = "running"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Stopped(_SessionReport):
+class Stopped(SessionReport):
     """No connection of the session exists on the node, nor can one come to exist."""
 
     kind: ClassVar[str] = "stopped"
@@ -73,7 +76,7 @@ class Stopped(_SessionReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Failed(_SessionReport):
+class Failed(SessionReport):
     """A session has ended by itself; no connection of it exists on the node."""
 
     kind: ClassVar[str] = "failed"
@@ -82,12 +85,33 @@ class Failed(_SessionReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Trouble(_SessionReport):
+class Trouble(SessionReport):
     """Something hinders a session that goes on."""
 
     kind: ClassVar[str] = "trouble"
     reason: TroubleReason
     text: str = ""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RuleStopped(SessionReport):
+    """A rule does not forward all that it should; its session runs.
+
+    It follows the session's ``Running``, which says that all of its rules work.
+    """
+
+    kind: ClassVar[str] = "rule_stopped"
+    rule_id: int
+    reason: TroubleReason
+    text: str = ""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RuleResumed(SessionReport):
+    """A rule that had stopped forwards again."""
+
+    kind: ClassVar[str] = "rule_resumed"
+    rule_id: int
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -172,6 +196,8 @@ Report = (
     | Stopped
     | Failed
     | Trouble
+    | RuleStopped
+    | RuleResumed
     | Active
     | Inventory
     | Died

@@ -18,7 +18,10 @@ from afx.cluster.reports import (
     Failed,
     Inventory,
     Report,
+    RuleResumed,
+    RuleStopped,
     Running,
+    SessionReport,
     Stopped,
     Trouble,
 )
@@ -110,7 +113,7 @@ class ReportIntake:
         for death in deaths:
             self._detector.note_witnessed(death.incarnation)
         for it in batch.reports:
-            if isinstance(it, Trouble) and self._is_current(it):
+            if isinstance(it, Trouble | RuleStopped) and self._is_current(it):
                 self._announce(it)
         return False
 
@@ -170,6 +173,11 @@ class ReportIntake:
             it for it in batch.reports if isinstance(it, Stopped | Failed) and self._is_current(it)
         ]
         failed = [it for it in ended if isinstance(it, Failed)]
+        of_rules = [
+            it
+            for it in batch.reports
+            if isinstance(it, RuleStopped | RuleResumed) and self._is_current(it)
+        ]
         active = [
             session
             for it in batch.reports
@@ -186,7 +194,10 @@ class ReportIntake:
             started = [self._table.active[it.session_id] for it in running]
             change.run(started)
             # What runs already has none: a new leader has everything reported once more.
-            troubles.clear([it.session for it in started if it.state != "running"])
+            fresh = [it.session for it in started if it.state != "running"]
+            troubles.clear(fresh)
+            troubles.clear_rules(fresh)
+            troubles.note_rules([_rule_row(it) for it in of_rules])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
             _write_failures(failed)
@@ -206,7 +217,7 @@ class ReportIntake:
             self._capacity.note_failure(it.session_id, it.node, now)
             log.warning("session_failed", **_fields(it))
 
-    def _is_current(self, report: Running | Stopped | Failed | Trouble) -> bool:
+    def _is_current(self, report: SessionReport) -> bool:
         it = self._table.current(report.session_id, report.epoch, report.incarnation)
         return it is not None and it.worker == report.node
 
@@ -214,15 +225,20 @@ class ReportIntake:
         it = self._table.active.get(session_id)
         return it is not None and (it.worker, it.incarnation) == (report.node, report.incarnation)
 
-    def _announce(self, report: Trouble) -> None:
+    def _announce(self, report: Trouble | RuleStopped) -> None:
         log.warning("session_trouble", **_fields(report))
         events.announce(self._redis, "trouble", **_fields(report))
 
 
 def _newest_epoch(report: Report) -> int:
-    if isinstance(report, Running | Stopped | Failed | Trouble):
+    if isinstance(report, SessionReport):
         return report.epoch
     return max(report.epochs, default=0) if isinstance(report, Inventory) else 0
+
+
+def _rule_row(report: RuleStopped | RuleResumed) -> tuple[int, int, str]:
+    text = messages.rule_stopped(report) if isinstance(report, RuleStopped) else ""
+    return report.session_id, report.rule_id, text
 
 
 def _write_failures(failed: Sequence[Failed]) -> None:
@@ -238,8 +254,10 @@ def _write_failures(failed: Sequence[Failed]) -> None:
     troubles.note_lost_logins([(it.session_id, messages.ended(it)) for it in lost])
 
 
-def _fields(report: Failed | Trouble) -> dict[str, object]:
+def _fields(report: Failed | Trouble | RuleStopped) -> dict[str, object]:
+    rule = {"rule": report.rule_id} if isinstance(report, RuleStopped) else {}
     return {
+        **rule,
         "session": report.session_id,
         "node": report.node,
         "reason": report.reason,

@@ -45,11 +45,16 @@ class ChatWatch:
 
     async def begin(self, routes: Routes) -> None:
         """Register the chats of all routes, before any message of them is handled."""
+        await self.register(routes)
         destinations = {it.destination for them in routes.values() for it in them}
-        await self._chats.register(self._session, routes, destinations, self._note)
         guarded = sorted(destinations & self._forwarder.intents.guarded)
         intents = await self._links.intents_of(self._session, guarded)
         self._forwarder.intents.inherit(intents)
+
+    async def register(self, routes: Routes) -> None:
+        """Register the chats of all routes, also while some of them are in use."""
+        destinations = {it.destination for them in routes.values() for it in them}
+        await self._chats.register(self._session, routes, destinations, self._note)
 
     def end(self) -> None:
         """The session ends."""

@@ -20,6 +20,7 @@ from afx.node.waits import ALL, Waits
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
+from afx.telegram.errors import closes_chat
 from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
 
@@ -42,6 +43,12 @@ class ForwarderOwner(Protocol):
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
 
+    def route_closed(self, source: int, destination: int, reason: str) -> None:
+        """A destination takes no messages, or a source gives none."""
+
+    def route_works(self, source: int, destination: int) -> None:
+        """A message has arrived over a route that is on trial."""
+
 
 class Forwarder:
     """Takes a session's updates in order, and settles what they cause."""
@@ -56,6 +63,8 @@ class Forwarder:
         "_pauses",
         "_peers",
         "_routes",
+        "_skipped",
+        "_trials",
         "intents",
         "links",
         "waits",
@@ -80,6 +89,8 @@ class Forwarder:
         self._lanes: dict[int, Lane] = {}
         self.links = MadeLinks()
         self._routes: Mapping[int, tuple[Route, ...]] = {}
+        self._trials: frozenset[tuple[int, int]] = frozenset()
+        self._skipped: dict[int, int] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
         self.waits = waits
@@ -88,10 +99,37 @@ class Forwarder:
     def set_routes(
         self, routes: Mapping[int, tuple[Route, ...]], last_settled: Callable[[int], int]
     ) -> None:
-        """Forward by these routes; ``last_settled`` gives a source's newest settled message."""
-        self._routes = routes
+        """Know all routes of the rules, used or not.
+
+        ``last_settled`` gives a source's newest settled message.
+        """
         self._admission.set_routes(routes)
+        before = self._guard
         self._guard = LoopGuard(routes, last_settled) if loops(routes) else None
+        if before and self._guard:
+            self._guard.learn_from(before)
+
+    def use_routes(
+        self,
+        routes: Mapping[int, tuple[Route, ...]],
+        trials: frozenset[tuple[int, int]] = frozenset(),
+    ) -> None:
+        """Forward by these routes from now on.
+
+        ``trials`` are those, as (source, destination), of which one message has to arrive
+        before they count as working.
+        """
+        self._routes = routes
+        self._trials = trials
+
+    def skip_until(self, chat: int, message: int) -> None:
+        """Forward from a chat only what is newer than this message."""
+        self._skipped[chat] = message
+
+    def close_route(self, source: int, destination: int) -> None:
+        """Leave out what waits of a source for a destination."""
+        if lane := self._lanes.get(destination):
+            lane.close(source)
 
     def note_guarded(self, chats: frozenset[int]) -> None:
         """Post to these channels, and read them, with care (see ``guarded_chats``)."""
@@ -104,6 +142,8 @@ class Forwarder:
         """Take the next update of a box."""
         routes = self._routes.get(message.chat, ()) if message and not own else ()
         if message and routes and self._guard is not None and self._guard.is_copy(message):
+            routes = ()
+        if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
             routes = ()
         if not routes or message is None:
             box.admit(pts, 0)
@@ -200,6 +240,8 @@ class Forwarder:
                 f"message {delivery.message} of {delivery.source} was refused by "
                 f"{delivery.destination}: {outcome.reason}",
             )
+            if closes_chat(outcome.reason):
+                self._owner.route_closed(delivery.source, delivery.destination, outcome.reason)
         elif copy:
             self.links.add(Link(delivery, copy))
             self._check_links()
@@ -207,6 +249,8 @@ class Forwarder:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
+            if self._trials and (delivery.source, delivery.destination) in self._trials:
+                self._owner.route_works(delivery.source, delivery.destination)
         ticket.box.advance()
         self._owner.progressed()
 

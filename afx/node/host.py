@@ -109,6 +109,9 @@ class Host:
             dirty=self._commits.note_dirty,
             gave_up=self._note_gave_up,
             trouble=self._note_trouble,
+            rule_changed=lambda it, rule, trouble: self.reports.rule(
+                it.session_id, it.epoch, rule, trouble
+            ),
             clock=clock,
             rng=rng or random.Random(),
             totals=self._totals,

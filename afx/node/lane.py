@@ -12,8 +12,9 @@ from afx.forwarding.pipeline import Delivery
 from afx.node.intents import Intents
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
-from afx.telegram.errors import is_lost_login
-from afx.telegram.sender import Outcome, send
+from afx.telegram.differences import fetch_message
+from afx.telegram.errors import is_lost_login, is_stale_reference
+from afx.telegram.sender import SPLIT, Outcome, send
 
 if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
@@ -24,6 +25,8 @@ _DRAIN_SECONDS = 2.0
 _BACKOFF_MAX = 60.0
 _REPORTED_AFTER = 3
 """Failures in a row before a failing send is reported."""
+_MOST_FETCHES = 3
+"""Times that one message is fetched anew before it counts as refused."""
 
 log = structlog.get_logger()
 
@@ -40,6 +43,9 @@ class LaneOwner(Protocol):
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the lane."""
 
+    def left_out(self, ticket: Ticket) -> None:
+        """A delivery is not to be made any more."""
+
     def told_to_wait(self, destination: int, outcome: Outcome) -> None:
         """Telegram wants no sends for a time, to this destination or to any."""
 
@@ -54,7 +60,9 @@ class Lane:
 
     __slots__ = (
         "_client",
+        "_closed",
         "_failures",
+        "_fetches",
         "_intents",
         "_not_before",
         "_owner",
@@ -79,6 +87,10 @@ class Lane:
         self._not_before = 0.0
         """The loop's time until which Telegram wants no send; pauses do not shorten it."""
         self._failures = 0
+        self._fetches = 0
+        """How often the first message was fetched anew."""
+        self._closed: set[int] = set()
+        """Sources of which nothing that waits is to be sent."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -87,6 +99,28 @@ class Lane:
         """Append one delivery."""
         self._queue.append((delivery, ticket))
         self._start()
+
+    def close(self, source: int) -> None:
+        """Leave out what waits of a source: this destination, or the source, is closed to it."""
+        self._closed.add(source)
+        if not self._task:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Leave out what waits of closed sources; no batch is in flight."""
+        closed, self._closed = self._closed, set()
+        if not closed:
+            return
+        out = [it for it in self._queue if it[0].source in closed]
+        if not out:
+            return
+        self._queue = deque(it for it in self._queue if it[0].source not in closed)
+        for _delivery, ticket in out:
+            self._owner.left_out(ticket)
+        self._owner.trouble(
+            TroubleReason.MESSAGE_REFUSED,
+            f"{len(out)} messages that waited for {out[0][0].destination} were left out",
+        )
 
     def pause(self) -> None:
         """Start no new batch; the one in flight may still settle."""
@@ -150,6 +184,7 @@ class Lane:
     async def _run(self) -> None:
         singly = False
         loop = asyncio.get_running_loop()
+        self._sweep()
         while self._queue and not self._paused and self._not_before <= loop.time():
             batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
             destination = batch[0][0].destination
@@ -172,17 +207,40 @@ class Lane:
                 if outcome.result == "failed":
                     self._note_failure(delivery, outcome.reason)
                     return
+                if is_stale_reference(outcome.reason) and outcome.result == "again":
+                    singly = True
+                    await self._fetch_first(delivery, ticket, outcome.reason)
+                    break
                 if outcome.result == "again":
-                    singly = outcome.reason == "split"
+                    singly = outcome.reason == SPLIT
                     if not singly and index == 0:
                         # Nothing before it has failed: without a pause this would go on
                         # for ever.
                         self._note_failure(delivery, outcome.reason)
                         return
                     break
-                self._failures = 0
-                self._queue.popleft()
-                self._owner.settled(delivery, ticket, outcome)
+                self._settle(delivery, ticket, outcome)
+            self._sweep()
+
+    def _settle(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
+        """Take the first delivery out of the queue for good."""
+        self._failures = self._fetches = 0
+        self._queue.popleft()
+        self._owner.settled(delivery, ticket, outcome)
+
+    async def _fetch_first(self, delivery: Delivery, ticket: Ticket, reason: str) -> None:
+        """Fetch the first message anew, since its file has expired; refuse it if that is vain.
+
+        Source: core.telegram.org/api/file-references.
+        """
+        if self._fetches >= _MOST_FETCHES:
+            self._settle(delivery, ticket, Outcome("refused", reason=reason))
+            return
+        source = self._peers.input_peer(delivery.source)
+        found = await fetch_message(self._client, delivery.source, source, delivery.message)
+        self._fetches += 1
+        if not found:
+            self._settle(delivery, ticket, Outcome("refused", reason=f"{reason}, and it is gone"))
 
     def _note_failure(self, delivery: Delivery, reason: str) -> None:
         self._back_off()

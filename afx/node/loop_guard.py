@@ -45,6 +45,11 @@ class LoopGuard:
         if len(self._copies) > _MOST_COPIES:
             del self._copies[next(iter(self._copies))]
 
+    def learn_from(self, before: LoopGuard) -> None:
+        """Know what the guard of an earlier set of routes knew."""
+        self._copies.update(before._copies)
+        self._announced.update(before._announced)
+
     def announce(self, random_id_: int, message_id: int) -> None:
         """Learn the id of a message whose send got no answer; its chat is unknown."""
         self._announced[random_id_] = message_id

@@ -1,15 +1,14 @@
-"""What a session needs before it starts: its rules' chats, resolved, and its positions."""
+"""What a session needs before it starts: its positions, or why it cannot start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from afx.cluster.specs import RuleSpec
-from afx.forwarding.rules import ResolvedRule, Route, compile_routes
+from afx.forwarding.rules import Route
 from afx.reasons import FailureReason
 from afx.telegram.client import AccountClient
-from afx.telegram.peers import Peers, UnknownChatError
-from afx.telegram.positions import UnreadableSourceError, set_positions
+from afx.telegram.peers import Peers
+from afx.telegram.positions import set_positions
 from afx.telegram.session import MalformedPositionError, StoredSession
 from afx.telegram.updates import UpdateReader
 
@@ -24,35 +23,18 @@ class StartError(Exception):
         self.reason = reason
 
 
-async def resolve_routes(rules: Sequence[RuleSpec], peers: Peers) -> Routes:
-    """Return the routes of each source chat; raises StartError."""
-    chats = [chat for rule in rules for chat in (*rule.sources, *rule.destinations)]
-    try:
-        ids = await peers.resolve(chats)
-    except UnknownChatError as error:
-        raise StartError(FailureReason.CHAT_UNKNOWN, str(error)) from error
-    return compile_routes(
-        ResolvedRule(
-            rule.id,
-            tuple(ids[chat] for chat in rule.sources),
-            tuple(ids[chat] for chat in rule.destinations),
-            "forward" if rule.mode == "forward" else "copy",
-        )
-        for rule in rules
-    )
-
-
 async def position(
     client: AccountClient,
     reader: UpdateReader,
     stored: StoredSession,
     peers: Peers,
     sources: Iterable[int],
-) -> None:
-    """Set where each source begins; raises StartError."""
+) -> dict[int, str]:
+    """Set where each source begins; returns those that cannot be read, and why.
+
+    Raises StartError when what is stored is malformed.
+    """
     try:
-        await set_positions(client, reader, stored, peers, sources)
-    except UnreadableSourceError as error:
-        raise StartError(FailureReason.CHAT_UNREADABLE, str(error)) from error
+        return await set_positions(client, reader, stored, peers, sources)
     except MalformedPositionError as error:
         raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error

@@ -12,6 +12,8 @@ from afx.cluster.reports import (
     Failed,
     Inventory,
     Report,
+    RuleResumed,
+    RuleStopped,
     Running,
     Stopped,
     TaskEnded,
@@ -19,6 +21,7 @@ from afx.cluster.reports import (
     TaskStarted,
     Trouble,
 )
+from afx.node.closed_routes import RuleTrouble
 from afx.node.redis_trouble import RedisTrouble
 from afx.reasons import FailureReason, StopReason, TroubleReason
 
@@ -78,6 +81,15 @@ class ReportSender:
             **self._origin, session_id=session_id, epoch=epoch, reason=reason, text=text
         )
         self._ready.set()
+
+    def rule(self, session_id: int, epoch: int, rule_id: int, trouble: RuleTrouble | None) -> None:
+        """Report what is wrong with a rule; None: nothing is any more."""
+        origin: dict[str, Any] = {**self._origin, "session_id": session_id, "epoch": epoch}
+        if trouble is None:
+            self._add(RuleResumed(**origin, rule_id=rule_id))
+        else:
+            reason, text = trouble.reason, trouble.text
+            self._add(RuleStopped(**origin, rule_id=rule_id, reason=reason, text=text))
 
     def active(self, session_ids: tuple[int, ...]) -> None:
         """Report which sessions have forwarded something lately."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
 from afx.clock import Clock
 from afx.cluster.specs import SessionSpec
 from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
+from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
 from afx.node.pause import Pause
-from afx.node.preparation import position, resolve_routes
 from afx.node.progress import Progress, Totals
+from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
 from afx.node.waits import Waits
 from afx.reasons import TroubleReason
@@ -46,6 +47,8 @@ class Environment:
     gave_up: Callable[[HostedSession, BaseException], None]
     """Called when a session's login no longer works."""
     trouble: Callable[[HostedSession, TroubleReason, str], None]
+    rule_changed: Callable[[HostedSession, int, RuleTrouble | None], None]
+    """Called when a rule does not forward all that it should, or does so again (None)."""
     clock: Clock
     rng: random.Random
     totals: Totals
@@ -57,8 +60,10 @@ class HostedSession:
     __slots__ = (
         "_client",
         "_env",
+        "_rules",
         "_silence",
         "_stale",
+        "_stale_taken",
         "_stored",
         "_watch",
         "changed",
@@ -83,6 +88,7 @@ class HostedSession:
         self.next_poll = 0.0
         self._env = env
         self._stale: list[str] = []
+        self._stale_taken: list[str] = []
         self._silence = Silence(env.clock)
         self._stored = stored
         is_local = stored.server_address in ("127.0.0.1", "::1", "localhost")
@@ -114,6 +120,17 @@ class HostedSession:
             forwarder=self.forwarder,
             owner=self,
         )
+        self._rules = RuleWatch(
+            spec.rules,
+            client=self._client,
+            peers=self.peers,
+            reader=self.reader,
+            forwarder=self.forwarder,
+            chats=self._watch,
+            owner=self,
+            clock=env.clock,
+            rng=env.rng,
+        )
         self.connection = Connection(self._client, self, env.clock, env.rng)
 
     @property
@@ -131,8 +148,10 @@ class HostedSession:
     async def start(self) -> None:
         """Connect, resolve the rules' chats, and set the positions of the updates.
 
-        What was missed is fetched in the background. The caller calls ``stop`` if this
-        raises: StartError, an error that says that the login is lost, or ConnectionError.
+        What was missed is fetched in the background. A chat that cannot be used stops the
+        routes that lead through it, not the session (``rule_troubles``). The caller calls
+        ``stop`` if this raises: StartError, an error that says that the login is lost, or
+        ConnectionError.
         """
         await self.connection.open(self._prepare)
         self.reader.start_catch_up()
@@ -145,20 +164,23 @@ class HostedSession:
         self._watch.end()
         try:
             await self.connection.end()
+            await self._rules.stop()
             await self.reader.stop()
             await self.forwarder.drain()
         finally:
             await self.connection.close()
 
     async def _prepare(self) -> None:
-        routes = await resolve_routes(self.spec.rules, self.peers)
-        self.forwarder.set_routes(routes, self.reader.last_settled)
-        await position(self._client, self.reader, self._stored, self.peers, routes)
+        await self._rules.begin(self._stored)
         self._stale = stale_fields(self.reader, self._stored)
-        await self._watch.begin(routes)
         self.progressed()
 
     # --- while it runs -------------------------------------------------------------
+
+    @property
+    def rule_troubles(self) -> dict[int, RuleTrouble]:
+        """What is wrong with rules, by their ids."""
+        return self._rules.troubles
 
     def pause(self) -> None:
         """Send nothing new: the node's lease is running out."""
@@ -176,6 +198,7 @@ class HostedSession:
         """
         if not self._client.is_connected():
             return
+        self._rules.poll()
         if self.reader.account.last_ids or self._silence.is_over(self.reader.received):
             self.reader.sync_later(self.reader.account)
         for box in self.reader.channels.values():
@@ -189,6 +212,7 @@ class HostedSession:
         entities, self._stored.fresh = self._stored.fresh, {}
         links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
         cursor = [*cursor_fields(self.reader), *self.forwarder.waits.fields()]
+        self._stale_taken = list(self._stale)
         cursor += [text for field in self._stale for text in (field, "")]
         return Progress(cursor, links, entities, intents)
 
@@ -201,7 +225,7 @@ class HostedSession:
 
     def note_committed(self) -> None:
         """All progress that was collected is stored."""
-        self._stale = []
+        self._stale = [it for it in self._stale if it not in self._stale_taken]
         self.forwarder.note_committed()
 
     def mark_all_dirty(self) -> None:
@@ -237,6 +261,7 @@ class HostedSession:
 
     async def suspend(self) -> None:
         """The connection is lost: await no answer any more."""
+        await self._rules.stop()
         await self.reader.stop()
         await self.forwarder.cancel()
 
@@ -251,3 +276,31 @@ class HostedSession:
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
         self._env.trouble(self, reason, text)
+
+    # --- what becomes of its rules ---------------------------------------------------------
+
+    def source_closed(self, channel: int, reason: str) -> None:
+        """A source channel, by its bare id, cannot be read any more."""
+        self._rules.source_closed(channel, reason)
+
+    def route_closed(self, source: int, destination: int, reason: str) -> None:
+        """A destination takes no messages, or a source gives none."""
+        self._rules.route_closed(source, destination, reason)
+
+    def route_works(self, source: int, destination: int) -> None:
+        """A message has arrived over a route that was closed."""
+        self._rules.route_works(source, destination)
+
+    def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
+        """A rule does not forward all that it should, or does so again."""
+        self._env.rule_changed(self, rule, trouble)
+
+    def forget_fields(self, fields: Iterable[str]) -> None:
+        """Remove these fields of the stored cursor."""
+        self._stale += fields
+        self.progressed()
+
+    def keep_fields(self, fields: Iterable[str]) -> None:
+        """Do not remove these fields after all."""
+        kept = set(fields)
+        self._stale = [it for it in self._stale if it not in kept]

@@ -111,7 +111,7 @@ class SessionRunner:
                 case End(resident):
                     self._spawn(self._stop(resident), f"stop {resident.session_id}")
                 case ReportRunning(session_id, epoch):
-                    self._reports.running(session_id, epoch)
+                    self._report_running(session_id, epoch)
                 case ReportStopped(session_id, epoch, reason):
                     self._reports.stopped(session_id, epoch, reason)
                 case ReportFailed(session_id, epoch, failure):
@@ -119,6 +119,14 @@ class SessionRunner:
         if beginning:
             self._spawn(self._load(beginning, loaded), "load")
         self._changed()
+
+    def _report_running(self, session_id: int, epoch: int) -> None:
+        """Report that a session runs, and which of its rules do not."""
+        self._reports.running(session_id, epoch)
+        session = self._residents.session(session_id)
+        if session is not None and session.epoch == epoch:
+            for rule, trouble in session.rule_troubles.items():
+                self._reports.rule(session_id, epoch, rule, trouble)
 
     def _begin(
         self, resident: Resident[HostedSession], loaded: asyncio.Future[list[Loaded]], index: int

@@ -28,6 +28,8 @@ class RuleRow:
     mode: str
     enabled: bool
     created_at: datetime
+    trouble: str
+    """Why it does not forward all that it should; empty when it does."""
 
     @property
     def path(self) -> str:
@@ -69,6 +71,7 @@ def show(context: Context, text: str) -> RuleRow:
         mode=rule.mode,
         enabled=rule.enabled,
         created_at=rule.created_at,
+        trouble=rule.trouble,
     )
 
 

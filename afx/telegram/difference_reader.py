@@ -214,12 +214,9 @@ class DifferenceReader:
                         self._owner.trouble(TroubleReason.DIFFERENCE_REFUSED, error_name(error))
                     await asyncio.sleep(max(1.0, float(seconds or _backoff(tries))))
                     continue
-                except (errors.ChannelPrivateError, errors.ChannelInvalidError):
-                    self._owner.trouble(
-                        TroubleReason.SOURCE_UNREADABLE,
-                        f"source channel {box.channel} cannot be read",
-                    )
-                    break
+                except (errors.ChannelPrivateError, errors.ChannelInvalidError) as error:
+                    self._owner.source_closed(box.channel, error_name(error))
+                    return
                 tries = 0
                 await self._apply(box, part)
                 if part.final and not box.overflowed:

@@ -127,6 +127,23 @@ async def channel_messages(
     return sorted(page.messages, key=lambda it: it.id)
 
 
+async def fetch_message(client: AccountClient, chat: int, peer: Any, message: int) -> bool:
+    """Fetch one message of a marked chat anew; False when it is gone.
+
+    Telegram renews the references of its file with it (api/file-references).
+    """
+    ids = [types.InputMessageID(message)]
+    if isinstance(peer, types.InputPeerChannel):
+        page = await client(functions.channels.GetMessagesRequest(peer, ids))
+    else:
+        page = await client(functions.messages.GetMessagesRequest(ids))
+    return any(
+        it.id == message
+        for it in page.messages
+        if isinstance(it, types.Message) and utils.get_peer_id(it.peer_id) == chat
+    )
+
+
 async def messages_after(client: AccountClient, peer: Any, newest: int) -> list[Any]:
     """Return the oldest messages of a chat that are newer than ``newest``, in order.
 

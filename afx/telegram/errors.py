@@ -13,6 +13,27 @@ from telethon.errors.rpcerrorlist import rpc_errors_dict
 _NAMES: dict[type, str] = {cls: name for name, cls in rpc_errors_dict.items()}
 _UNAUTHORIZED = 401
 _LOST_LOGIN = frozenset({"AUTH_KEY_DUPLICATED"})
+_REFUSALS = (400, 403, 404, 406)
+_CLOSED = frozenset(
+    {
+        "CHANNEL_INVALID",
+        "CHANNEL_PRIVATE",
+        "CHAT_ADMIN_REQUIRED",
+        "CHAT_FORBIDDEN",
+        "CHAT_GUEST_SEND_FORBIDDEN",
+        "CHAT_ID_INVALID",
+        "CHAT_RESTRICTED",
+        "CHAT_WRITE_FORBIDDEN",
+        "INPUT_USER_DEACTIVATED",
+        "PEER_ID_INVALID",
+        "USER_BANNED_IN_CHANNEL",
+        "USER_IS_BLOCKED",
+        "YOU_BLOCKED_USER",
+    }
+)
+"""Of a send: its next message would be refused as well (method/messages.sendMessage)."""
+_PASSING = frozenset({"CONNECTION_NOT_INITED", "CONNECTION_LAYER_INVALID"})
+"""About the connection, not about the request, though their code is 400."""
 
 
 def error_name(error: BaseException) -> str:
@@ -40,3 +61,28 @@ def is_lost_login(error: BaseException) -> bool:
     if not isinstance(error, errors.RPCError):
         return False
     return error.code == _UNAUTHORIZED or error_name(error) in _LOST_LOGIN
+
+
+def closes_chat(name: str) -> bool:
+    """Return whether a send's error says that its chats take, or give, no message for now."""
+    return name in _CLOSED
+
+
+def is_passing(name: str) -> bool:
+    """Return whether an error of code 400 says nothing about the request itself."""
+    return name in _PASSING
+
+
+def is_stale_reference(name: str) -> bool:
+    """Return whether a message's file must be named anew (api/file-references)."""
+    return name.startswith("FILE_REFERENCE_")
+
+
+def refuses_chat(error: errors.RPCError) -> bool:
+    """Return whether a request about one chat was refused because of that chat.
+
+    A flood wait, an error of the server and a lost login say nothing about it.
+    """
+    return (
+        error.code in _REFUSALS and not is_lost_login(error) and not is_passing(error_name(error))
+    )

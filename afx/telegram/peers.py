@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.telegram.client import AccountClient
+from afx.telegram.errors import refuses_chat
 from afx.telegram.session import StoredSession
 
 _PAGE = 100
-
-
-class UnknownChatError(Exception):
-    """An account does not know a chat that a rule names."""
-
-    def __init__(self, chat: str) -> None:
-        super().__init__(f"chat {chat} is not known to this account")
 
 
 class Peers:
@@ -33,25 +28,24 @@ class Peers:
         """Return the input peer of a marked id; ValueError when it is unknown."""
         return self._stored.get_input_entity(chat)
 
-    async def resolve(self, chats: list[str]) -> dict[str, int]:
-        """Return the marked id of each chat; raises UnknownChatError.
+    async def resolve(self, chats: Iterable[str], known: Iterable[int] = ()) -> dict[str, int]:
+        """Return the marked id of each chat that the account knows.
 
         The account's dialogs are listed once, and only if a chat is unknown otherwise.
+        Only these chats are remembered, and those ``known`` before.
         """
+        self._stored.keep_all()
         found: dict[str, int] = {}
         dialogs_listed = False
-        for chat in chats:
-            if chat in found:
-                continue
+        for chat in dict.fromkeys(chats):
             chat_id = await self._find(chat)
             if chat_id is None and not dialogs_listed:
                 dialogs_listed = True
                 await self._list_dialogs()
                 chat_id = await self._find(chat)
-            if chat_id is None:
-                raise UnknownChatError(chat)
-            found[chat] = chat_id
-        self._stored.keep_only(found.values())
+            if chat_id is not None:
+                found[chat] = chat_id
+        self._stored.keep_only({*found.values(), *known})
         return found
 
     async def _find(self, chat: str) -> int | None:
@@ -62,8 +56,11 @@ class Peers:
         if known is None:
             try:
                 await self._client(functions.contacts.ResolveUsernameRequest(chat[1:]))
-            except (errors.UsernameNotOccupiedError, errors.UsernameInvalidError):
-                return None
+            except errors.RPCError as error:
+                # Such a wait lasts for hours: it must not keep the other chats from being read.
+                if refuses_chat(error) or isinstance(error, errors.FloodError):
+                    return None
+                raise
             known = self._stored.hashes.get(chat.lower())
         return int(known) if known else None
 

@@ -5,27 +5,21 @@ Source: core.telegram.org/api/updates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from telethon import utils
+from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.telegram.boxes import Box
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import channel_position
+from afx.telegram.errors import error_name, refuses_chat
 from afx.telegram.peers import Peers
 from afx.telegram.session import StoredSession, account_field, channel_field, last_field
 from afx.telegram.updates import UpdateReader
 
 _PAGE = 100
-
-
-class UnreadableSourceError(Exception):
-    """An account cannot read a source channel of a rule."""
-
-    def __init__(self, channel: int) -> None:
-        super().__init__(f"source channel {channel} cannot be read by this account")
 
 
 async def set_positions(
@@ -34,14 +28,14 @@ async def set_positions(
     stored: StoredSession,
     peers: Peers,
     sources: Iterable[int],
-) -> None:
+) -> dict[int, str]:
     """Set each source's box to its stored cursor, or to now when there is none.
 
-    ``sources`` are marked ids. Raises UnreadableSourceError.
+    ``sources`` are marked ids. Returns those that cannot be read, and why; they have no box.
     """
     await _set_account(client, reader, stored)
     channels = reader.channels
-    private: list[int] = []
+    unknown: list[int] = []
     for chat in sources:
         bare, kind = utils.resolve_id(chat)
         box = reader.account
@@ -49,20 +43,45 @@ async def set_positions(
             box = channels[bare] = Box(bare, 0, 0, syncing=True)
         if (last := stored.last_id(chat)) is not None:
             box.last_ids[chat] = last
-        elif box is reader.account:
-            private.append(chat)
-    for start in range(0, len(private), _PAGE):
-        await _set_newest(client, reader.account, peers, private[start : start + _PAGE])
-    unknown = []
-    for channel, box in channels.items():
-        box.pts = box.cursor = stored.channel_cursor(channel)
+        if box is reader.account:
+            if last is None:
+                unknown.append(chat)
+            continue
+        box.pts = box.cursor = stored.channel_cursor(bare)
         if not box.pts:
-            unknown.append(channel)
-    for start in range(0, len(unknown), _PAGE):
-        await _set_to_now(client, channels, peers, unknown[start : start + _PAGE])
-    for channel in unknown:
-        if not channels[channel].pts:
-            raise UnreadableSourceError(channel)
+            unknown.append(chat)
+    found, unreadable = await _newest(client, peers, unknown)
+    _set_to_now(reader, found)
+    for chat in unreadable:
+        channels.pop(utils.resolve_id(chat)[0], None)
+    return unreadable
+
+
+async def begin_at_now(
+    client: AccountClient, reader: UpdateReader, peers: Peers, sources: Sequence[int]
+) -> dict[int, str]:
+    """Begin to read some more sources, from now on; the session runs already.
+
+    Returns those that cannot be read, and why.
+    """
+    found, unreadable = await _newest(client, peers, sources)
+    # Not before: a box without a position must not be brought up to date.
+    for chat in found:
+        bare, kind = utils.resolve_id(chat)
+        if kind is types.PeerChannel:
+            reader.channels[bare] = Box(bare, 0, 0)
+    _set_to_now(reader, found)
+    return unreadable
+
+
+def forget_source(reader: UpdateReader, chat: int) -> list[str]:
+    """Read a source no more; returns what is stored of it, as fields to remove."""
+    bare, kind = utils.resolve_id(chat)
+    if kind is types.PeerChannel:
+        reader.channels.pop(bare, None)
+        return [channel_field(bare, 0)[0], last_field(chat, 0)[0]]
+    reader.account.last_ids.pop(chat, None)
+    return [last_field(chat, 0)[0]]
 
 
 async def _set_account(client: AccountClient, reader: UpdateReader, stored: StoredSession) -> None:
@@ -75,34 +94,58 @@ async def _set_account(client: AccountClient, reader: UpdateReader, stored: Stor
     reader.set_account(*cursor)
 
 
-async def _set_to_now(
-    client: AccountClient, channels: dict[int, Box], peers: Peers, chosen: list[int]
-) -> None:
-    wanted = [
-        types.InputDialogPeer(peers.input_peer(utils.get_peer_id(types.PeerChannel(it))))
-        for it in chosen
-    ]
-    page = await client(functions.messages.GetPeerDialogsRequest(wanted))
-    for dialog in page.dialogs:
-        box = channels[dialog.peer.channel_id]
-        pts, top, chat = dialog.pts, dialog.top_message, utils.get_peer_id(dialog.peer)
-        if not pts:
+async def _newest(
+    client: AccountClient, peers: Peers, chats: Sequence[int]
+) -> tuple[dict[int, tuple[int, int]], dict[int, str]]:
+    """Return (chat → its pts and its newest message, chat → why it cannot be read).
+
+    Only channels have a pts. One chat that is refused does not hide the others of its page.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    refused: dict[int, str] = {}
+    pages = [chats[start : start + _PAGE] for start in range(0, len(chats), _PAGE)]
+    while pages:
+        page = pages.pop()
+        try:
+            found.update(await _read_page(client, peers, page))
+        except errors.RPCError as error:
+            if not refuses_chat(error):
+                raise
+            if len(page) > 1:
+                pages += [[it] for it in page]
+            else:
+                refused[page[0]] = error_name(error)
+    for chat in chats:
+        bare_pts = found.get(chat, (0, 0))[0]
+        if utils.resolve_id(chat)[1] is types.PeerChannel and not bare_pts:
+            refused.setdefault(chat, "it has no position")
+    return {it: at for it, at in found.items() if it not in refused}, refused
+
+
+async def _read_page(
+    client: AccountClient, peers: Peers, page: Sequence[int]
+) -> dict[int, tuple[int, int]]:
+    wanted = [types.InputDialogPeer(peers.input_peer(it)) for it in page]
+    answer = await client(functions.messages.GetPeerDialogsRequest(wanted))
+    # When the account's updates are too old, a private chat is read from its newest on.
+    found = dict.fromkeys(page, (0, 0))
+    for dialog in answer.dialogs:
+        pts, top, chat = dialog.pts or 0, dialog.top_message, utils.get_peer_id(dialog.peer)
+        if not pts and isinstance(dialog.peer, types.PeerChannel):
             # A position of 1 would copy what was posted before the rule.
             pts, top = await channel_position(client, peers.input_peer(chat))
-        box.pts = box.cursor = pts
+        found[chat] = pts, top
+    return found
+
+
+def _set_to_now(reader: UpdateReader, found: Mapping[int, tuple[int, int]]) -> None:
+    for chat, (pts, top) in found.items():
+        bare, kind = utils.resolve_id(chat)
+        box = reader.account
+        if kind is types.PeerChannel:
+            box = reader.channels[bare]
+            box.pts = box.cursor = pts
         box.last_ids.setdefault(chat, top)
-
-
-async def _set_newest(client: AccountClient, account: Box, peers: Peers, chosen: list[int]) -> None:
-    """Note the newest message of private chats and basic groups that have no stored one.
-
-    When the account's updates are too old, each chat is read from there on.
-    """
-    wanted = [types.InputDialogPeer(peers.input_peer(it)) for it in chosen]
-    page = await client(functions.messages.GetPeerDialogsRequest(wanted))
-    newest = {utils.get_peer_id(it.peer): it.top_message for it in page.dialogs}
-    for chat in chosen:
-        account.last_ids[chat] = newest.get(chat, 0)
 
 
 def cursor_fields(reader: UpdateReader) -> list[Any]:

@@ -31,5 +31,8 @@ class Owner(Protocol):
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
 
+    def source_closed(self, channel: int, reason: str) -> None:
+        """A source channel, by its bare id, cannot be read any more."""
+
     def lost(self, error: BaseException) -> None:
         """Act on a connection or a login that is lost."""

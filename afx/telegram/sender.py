@@ -12,7 +12,7 @@ from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
 from afx.telegram.client import AccountClient
-from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.errors import error_name, is_lost_login, is_passing, is_stale_reference
 
 Result = Literal["sent", "known", "wait", "failed", "again", "refused"]
 _MAX_FORWARDS = 100
@@ -23,6 +23,8 @@ _NOT_EXECUTED = frozenset({"MSG_WAIT_FAILED", "MSG_WAIT_TIMEOUT"})
 """The request before it failed, or took too long (api/invoking)."""
 SKIPPED = "SKIPPED"
 """The reason of a forward that Telegram answers without having made a message."""
+SPLIT = "split"
+"""The reason to send each message of a request again by itself."""
 
 # Only the destination's owner or the customer can do something about these. A 406 that
 # is no lost login refuses one request (TOPIC_CLOSED, PRIVACY_PREMIUM_REQUIRED).
@@ -90,7 +92,7 @@ def _sent(answer: Any, group: Sequence[Delivery]) -> list[Outcome]:
         return [Outcome("sent", copies[0])]
     known = _older_than_answer(answer)
     skipped = (
-        Outcome("again", reason="split") if len(group) > 1 else Outcome("refused", reason=SKIPPED)
+        Outcome("again", reason=SPLIT) if len(group) > 1 else Outcome("refused", reason=SKIPPED)
     )
     return [
         Outcome("known" if copies[it.random_id] in known else "sent", copies[it.random_id])
@@ -183,6 +185,9 @@ def _failed(error: errors.RPCError, size: int) -> Outcome:
         return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name, whole_account=True)
     if name in _NOT_EXECUTED:
         return Outcome("again", reason=name)
-    if isinstance(error, _REFUSED):
-        return Outcome("again", reason="split") if size > 1 else Outcome("refused", reason=name)
+    if isinstance(error, _REFUSED) and not is_passing(name):
+        if size > 1:
+            return Outcome("again", reason=SPLIT)
+        # A file whose reference has expired is fetched and sent again (api/file-references).
+        return Outcome("again" if is_stale_reference(name) else "refused", reason=name)
     return Outcome("failed", reason=name)

@@ -186,6 +186,10 @@ class StoredSession(Session):  # type: ignore[misc]
             return types.InputPeerChat(bare)
         return types.InputPeerUser(bare, int(value))
 
+    def keep_all(self) -> None:
+        """Remember all chats, while those of the rules are looked up."""
+        self._chosen = None
+
     def keep_only(self, chats: Iterable[int]) -> None:
         """Remember these chats only, from now on.
 

@@ -121,7 +121,8 @@ def change(
 ) -> bool:
     """Change the given fields of a rule; returns False when nothing differs.
 
-    A running session is restarted. Raises UsageError for an unknown mode.
+    A running session is restarted, and tells anew whether the rule works. Raises UsageError
+    for an unknown mode.
     """
     wanted = {
         "sources": sources,
@@ -136,7 +137,7 @@ def change(
         _check_mode(mode)
     with transaction():
         _revise([rule.session_id])
-        Rule.update(**fields).where(Rule.id == rule.id).execute()
+        Rule.update(**fields, trouble="").where(Rule.id == rule.id).execute()
     return True
 
 
@@ -176,6 +177,7 @@ def listing(
         Rule.mode,
         Rule.enabled,
         Rule.created_at,
+        Rule.trouble,
     ).join(Session)
     if owner:
         query = query.join(User).where(User.name == owner)

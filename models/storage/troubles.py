@@ -1,4 +1,4 @@
-"""What keeps sessions from running: their failures, and when they are tried again."""
+"""What keeps sessions and rules from running, and when sessions are tried again."""
 
 from __future__ import annotations
 
@@ -52,5 +52,21 @@ def clear(ids: Sequence[int]) -> None:
     execute_many(
         "UPDATE sessions SET trouble = '', failures = 0, retry_at = NULL"
         " WHERE id = ? AND (failures > 0 OR trouble <> '')",
+        [(session,) for session in ids],
+    )
+
+
+def note_rules(rows: Sequence[tuple[int, int, str]]) -> None:
+    """Note what is wrong with rules, given as (session, rule, text); '' when nothing is."""
+    execute_many(
+        "UPDATE rules SET trouble = ? WHERE id = ? AND session_id = ?",
+        [(text, rule, session) for session, rule, text in rows],
+    )
+
+
+def clear_rules(ids: Sequence[int]) -> None:
+    """Remove the troubles of all rules of sessions."""
+    execute_many(
+        "UPDATE rules SET trouble = '' WHERE session_id = ? AND trouble <> ''",
         [(session,) for session in ids],
     )

@@ -11,7 +11,7 @@ from afx.cluster import events, keys, quarantine, report_stream, reports
 from afx.cluster.reports import Active
 from afx.reasons import FailureReason, StopReason, TroubleReason
 from models.base import transaction
-from models.storage import assignments, cluster, placing, sessions
+from models.storage import assignments, cluster, placing, rules, sessions, troubles
 from models.tables import Session
 
 
@@ -192,6 +192,48 @@ def test_a_death_that_the_witness_cannot_have_seen_is_quarantined_and_fences_no_
     harness.until(lambda: quarantine.refused_count(harness.redis) == 1)
     harness.tick()
     assert state_of(harness, "w1") == "ready"
+
+
+def test_what_is_wrong_with_a_rule_is_stored_until_it_works_again(harness: TermHarness) -> None:
+    harness.add_node("w1")
+    session, another = add("alice", 2)
+    [rule], [other] = rules.for_sessions([session, another]).values()
+    harness.until(lambda: running() == {session, another})
+    [active] = [it for it in assignments.active() if it.session == session]
+    about = {
+        "node": active.worker,
+        "incarnation": active.incarnation,
+        "session_id": session,
+        "epoch": active.epoch,
+    }
+    reason = TroubleReason.SOURCE_UNREADABLE
+    stopped = [
+        reports.RuleStopped(**about, rule_id=it, reason=reason, text="1: CHANNEL_PRIVATE")
+        for it in (rule.id, other.id)
+    ]
+
+    def shown() -> list[str]:
+        return [it["trouble"] for it in rules.listing().rows]
+
+    report_stream.publish(harness.redis, stopped)
+    wanted = "a source chat cannot be read by the account (1: CHANNEL_PRIVATE)"
+    harness.until(lambda: shown() == [wanted, ""])
+    _, found = events.watch(harness.redis, "0")
+    assert [it for it in found if it["kind"] == "trouble" and it.get("rule") == rule.id]
+    report_stream.publish(harness.redis, [reports.RuleResumed(**about, rule_id=rule.id)])
+    harness.until(lambda: shown() == ["", ""])
+
+
+def test_a_session_that_starts_says_anew_which_of_its_rules_do_not_work(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    [rule] = rules.for_sessions([session])[session]
+    with transaction():
+        troubles.note_rules([(session, rule.id, "of an earlier run")])
+    harness.until(lambda: running() == {session})
+    assert [it["trouble"] for it in rules.listing().rows] == [""]
 
 
 def test_a_report_about_another_nodes_session_changes_nothing(harness: TermHarness) -> None:

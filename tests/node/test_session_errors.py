@@ -12,7 +12,6 @@ from telethon import errors
 from telethon.tl import functions
 
 from afx.node import lane
-from afx.node.preparation import StartError
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.telegram import client, updates
 from afx.telegram.messages import incoming
@@ -67,18 +66,6 @@ def test_a_destination_that_refuses_is_reported_and_holds_up_nothing() -> None:
         assert "CHAT_WRITE_FORBIDDEN" in harness.troubles[0]
         await until(lambda: harness.commit(session)[f"channel:{source.id}"] == "2")
         await session.stop()
-
-    run_scenario(scenario)
-
-
-def test_a_session_with_an_unknown_chat_does_not_start() -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, _to = one_rule(sandbox)
-        session = harness.session(account, (source, "@nobody_here", "copy"))
-        with pytest.raises(StartError, match="@nobody_here"):
-            await session.start()
-        await session.stop()
-        await until(lambda: not sandbox.server.connections)
 
     run_scenario(scenario)
 

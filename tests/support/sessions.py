@@ -9,9 +9,10 @@ from typing import Any, cast
 import pytest
 from support.sandbox import SandboxHarness
 
-from afx.clock import SYSTEM_CLOCK
+from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
+from afx.node.closed_routes import RuleTrouble
 from afx.node.guarded_chats import GuardedChats
 from afx.node.progress import Link, Totals
 from afx.node.session import Environment, HostedSession
@@ -33,6 +34,8 @@ class SessionHarness:
         self.troubles: list[str] = []
         self.progress: dict[str, str] = {}
         self.links = StoredLinks()
+        self.rules: dict[int, RuleTrouble | None] = {}
+        self.clock: Clock = SYSTEM_CLOCK
 
     def session(
         self,
@@ -61,7 +64,8 @@ class SessionHarness:
             dirty=lambda _: None,
             gave_up=lambda _, error: self.lost.append(error),
             trouble=lambda _, _reason, text: self.troubles.append(text),
-            clock=SYSTEM_CLOCK,
+            rule_changed=lambda _, rule, trouble: self.rules.update({rule: trouble}),
+            clock=self.clock,
             rng=random.Random(1),
             totals=Totals(),
         )

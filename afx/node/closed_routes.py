@@ -1,0 +1,148 @@
+"""Which routes of a session are in use, and what is wrong with the others.
+
+One bad chat stops the routes that lead through it and no others: a chat that the account
+does not know, a source that it cannot read, a destination that refuses a source's messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from afx.cluster.specs import RuleSpec
+from afx.forwarding.rules import ResolvedRule, Route, compile_routes
+from afx.reasons import TroubleReason
+
+Pair = tuple[int, int]
+"""A source and a destination, as marked ids."""
+_SHOWN = 5
+"""Chats that a rule's trouble names."""
+
+
+@dataclass(slots=True, frozen=True)
+class RuleTrouble:
+    """Why a rule does not forward all that it should."""
+
+    reason: TroubleReason
+    text: str
+    """The chats, and what Telegram says."""
+
+
+@dataclass(slots=True, frozen=True)
+class _Refusal:
+    name: str
+    until: float
+    """A monotonic time, in seconds; from then on the route is on trial."""
+
+
+class ClosedRoutes:
+    """The chats of one session's rules, and which of them are closed to it."""
+
+    __slots__ = ("_ids", "_refused", "_rules", "_unreadable", "routes")
+
+    def __init__(self, rules: Sequence[RuleSpec]) -> None:
+        self._rules = rules
+        self._ids: dict[str, int] = {}
+        self._unreadable: dict[int, str] = {}
+        self._refused: dict[Pair, _Refusal] = {}
+        self.routes: Mapping[int, tuple[Route, ...]] = {}
+        """All routes whose chats are known, by source."""
+
+    # --- what is known -------------------------------------------------------------------
+
+    def note_known(self, ids: Mapping[str, int]) -> None:
+        """Note the marked ids of chats that the account knows."""
+        self._ids.update(ids)
+        self.routes = compile_routes(
+            ResolvedRule(
+                rule.id,
+                tuple(self._ids[it] for it in rule.sources if it in self._ids),
+                tuple(self._ids[it] for it in rule.destinations if it in self._ids),
+                "forward" if rule.mode == "forward" else "copy",
+            )
+            for rule in self._rules
+        )
+
+    def note_unreadable(self, sources: Mapping[int, str]) -> None:
+        """Note sources that cannot be read, and why."""
+        self._unreadable.update(sources)
+
+    def note_readable(self, sources: Iterable[int]) -> None:
+        """Note sources that can be read again."""
+        for source in sources:
+            self._unreadable.pop(source, None)
+
+    def note_refused(self, pair: Pair, name: str, until: float) -> None:
+        """Note Telegram's refusal of a send; ``until`` is a monotonic time in seconds."""
+        self._refused[pair] = _Refusal(name, until)
+
+    def note_works(self, pair: Pair) -> None:
+        """Note that a send was not refused."""
+        self._refused.pop(pair, None)
+
+    # --- what follows ----------------------------------------------------------------------
+
+    @property
+    def known(self) -> set[int]:
+        """All chats that the account knows."""
+        return set(self._ids.values())
+
+    @property
+    def unknown(self) -> list[str]:
+        """The chats that the account does not know, as rules name them."""
+        chats = (it for rule in self._rules for it in (*rule.sources, *rule.destinations))
+        return [it for it in dict.fromkeys(chats) if it not in self._ids]
+
+    @property
+    def unreadable(self) -> set[int]:
+        """The sources that cannot be read."""
+        return set(self._unreadable)
+
+    def trials(self, now: float) -> frozenset[Pair]:
+        """Return the routes that were refused and are tried again."""
+        return frozenset(pair for pair, it in self._refused.items() if it.until <= now)
+
+    def in_use(self, now: float) -> Mapping[int, tuple[Route, ...]]:
+        """Return the routes by which to forward now; ``now`` is monotonic."""
+        if not self._unreadable and not self._refused:
+            return self.routes
+        closed = {pair for pair, it in self._refused.items() if it.until > now}
+        found = {}
+        for source, routes in self.routes.items():
+            if source in self._unreadable:
+                continue
+            left = tuple(it for it in routes if (source, it.destination) not in closed)
+            if left:
+                found[source] = left
+        return found
+
+    def troubles(self) -> dict[int, RuleTrouble]:
+        """Return what is wrong with rules, by their ids; nothing for those that work."""
+        if not self._unreadable and not self._refused and not self.unknown:
+            return {}
+        found = {rule.id: self._trouble(rule) for rule in self._rules}
+        return {rule: it for rule, it in found.items() if it is not None}
+
+    def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
+        chats = (*rule.sources, *rule.destinations)
+        wrong = [(TroubleReason.CHAT_UNKNOWN, it) for it in chats if it not in self._ids]
+        sources = {self._ids[it]: it for it in rule.sources if it in self._ids}
+        destinations = {self._ids[it]: it for it in rule.destinations if it in self._ids}
+        wrong += [
+            (TroubleReason.SOURCE_UNREADABLE, f"{name}: {self._unreadable[chat]}")
+            for chat, name in sources.items()
+            if chat in self._unreadable
+        ]
+        refused = {
+            f"{destinations[destination]}: {it.name}"
+            for (source, destination), it in self._refused.items()
+            if source in sources and destination in destinations
+        }
+        wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
+        if not wrong:
+            return None
+        # The first reason is named, with its own chats.
+        reason = wrong[0][0]
+        names = list(dict.fromkeys(text for its, text in wrong if its is reason))
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)

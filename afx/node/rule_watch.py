@@ -1,0 +1,225 @@
+"""Keeps a session's rules at work: what one bad chat stops is tried again from time to time.
+
+A source that can be read again is forwarded from then on: what was posted before is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import structlog
+from telethon import utils
+from telethon.tl import types
+
+from afx.clock import Clock
+from afx.cluster.specs import RuleSpec
+from afx.node.chat_watch import ChatWatch
+from afx.node.closed_routes import ClosedRoutes, RuleTrouble
+from afx.node.forwarder import Forwarder
+from afx.node.preparation import position
+from afx.telegram.client import AccountClient
+from afx.telegram.differences import marked_channel
+from afx.telegram.errors import is_lost_login
+from afx.telegram.peers import Peers
+from afx.telegram.positions import begin_at_now, forget_source
+from afx.telegram.session import StoredSession
+from afx.telegram.updates import UpdateReader
+
+RETRY_SECONDS, _RETRY_MAX = 300.0, 1_800.0
+"""Until a closed chat is tried again; longer each time that it is in vain."""
+_JITTER = (0.8, 1.2)
+
+log = structlog.get_logger()
+
+
+class RuleWatchOwner(Protocol):
+    """The session whose rules are watched."""
+
+    def lost(self, error: BaseException) -> None:
+        """The connection, or the login, is lost."""
+
+    def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
+        """A rule does not forward all that it should, or does so again."""
+
+    def forget_fields(self, fields: Iterable[str]) -> None:
+        """Remove these fields of the stored cursor."""
+
+    def keep_fields(self, fields: Iterable[str]) -> None:
+        """Do not remove these fields after all."""
+
+    def progressed(self) -> None:
+        """There is something to commit."""
+
+
+class RuleWatch:
+    """The rules of one session, and the chats that are closed to them."""
+
+    __slots__ = (
+        "_chats",
+        "_client",
+        "_clock",
+        "_closed",
+        "_due",
+        "_forwarder",
+        "_owner",
+        "_pause",
+        "_peers",
+        "_random",
+        "_reader",
+        "_task",
+        "_was_trials",
+        "troubles",
+    )
+
+    def __init__(
+        self,
+        rules: Sequence[RuleSpec],
+        *,
+        client: AccountClient,
+        peers: Peers,
+        reader: UpdateReader,
+        forwarder: Forwarder,
+        chats: ChatWatch,
+        owner: RuleWatchOwner,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._closed = ClosedRoutes(rules)
+        self._client = client
+        self._peers = peers
+        self._reader = reader
+        self._forwarder = forwarder
+        self._chats = chats
+        self._owner = owner
+        self._clock = clock
+        self._random = rng
+        self._task: asyncio.Task[None] | None = None
+        self._due = 0.0
+        self._pause = RETRY_SECONDS
+        self._was_trials: frozenset[tuple[int, int]] = frozenset()
+        self.troubles: dict[int, RuleTrouble] = {}
+        """What is wrong with rules, by their ids."""
+
+    async def begin(self, stored: StoredSession) -> None:
+        """Resolve the rules' chats, and set where each source begins; raises StartError."""
+        closed = self._closed
+        closed.note_known(await self._peers.resolve(closed.unknown))
+        self._forwarder.set_routes(closed.routes, self._reader.last_settled)
+        closed.note_unreadable(
+            await position(self._client, self._reader, stored, self._peers, closed.routes)
+        )
+        await self._chats.begin(closed.routes)
+        self._forwarder.use_routes(closed.in_use(self._clock.monotonic()))
+        self.troubles = closed.troubles()
+        self._wait()
+
+    # --- what happens ---------------------------------------------------------------------
+
+    def source_closed(self, channel: int, name: str) -> None:
+        """A source channel, by its bare id, cannot be read any more."""
+        chat = marked_channel(channel)
+        if chat in self._closed.unreadable:
+            return
+        self._owner.forget_fields(forget_source(self._reader, chat))
+        self._closed.note_unreadable({chat: name})
+        self._wait()
+        self._apply()
+
+    def route_closed(self, source: int, destination: int, name: str) -> None:
+        """A send was refused so that the next one would be refused as well."""
+        until = self._clock.monotonic() + RETRY_SECONDS * self._random.uniform(*_JITTER)
+        self._closed.note_refused((source, destination), name, until)
+        self._apply()
+        self._forwarder.close_route(source, destination)
+
+    def route_works(self, source: int, destination: int) -> None:
+        """A message has arrived over a route that was closed."""
+        self._closed.note_works((source, destination))
+        self._apply()
+
+    # --- trying again ---------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Try what is due, in the background."""
+        now = self._clock.monotonic()
+        if self._closed.trials(now) != self._was_trials:
+            self._apply()
+        if (self._closed.unknown or self._closed.unreadable) and now >= self._due:
+            self._wait()
+            if self._task is None or self._task.done():
+                self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Try nothing any more, until the next ``poll``."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _wait(self) -> None:
+        self._due = self._clock.monotonic() + self._pause * self._random.uniform(*_JITTER)
+
+    async def _run(self) -> None:
+        try:
+            opened = await self._try_again()
+        except Exception as error:
+            if is_lost_login(error) or isinstance(error, OSError | EOFError):
+                self._owner.lost(error)
+            else:
+                log.warning("rules_not_tried", error=repr(error))
+            return
+        self._pause = RETRY_SECONDS if opened else min(_RETRY_MAX, self._pause * 2)
+        self._wait()
+
+    async def _try_again(self) -> bool:
+        """Look up unknown chats, and read closed sources, again; True if that helped."""
+        closed = self._closed
+        wanted = closed.unreadable
+        found: dict[str, int] = {}
+        if unknown := closed.unknown:
+            before = set(closed.routes)
+            found = await self._peers.resolve(unknown, closed.known)
+            if found:
+                closed.note_known(found)
+                self._forwarder.set_routes(closed.routes, self._reader.last_settled)
+                await self._chats.register(closed.routes)
+                fresh = set(closed.routes) - before
+                closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
+                wanted |= fresh
+        opened: list[int] = []
+        if wanted:
+            refused = await begin_at_now(self._client, self._reader, self._peers, sorted(wanted))
+            opened = [it for it in wanted if it not in refused]
+            closed.note_unreadable(refused)
+            closed.note_readable(opened)
+        self._open(opened)
+        return bool(found or opened)
+
+    def _open(self, sources: Sequence[int]) -> None:
+        """Forward from sources from now on."""
+        for chat in sources:
+            bare, kind = utils.resolve_id(chat)
+            if kind is types.PeerChannel:
+                self._owner.keep_fields([f"channel:{bare}", f"last:{chat}"])
+            else:
+                self._owner.keep_fields([f"last:{chat}"])
+                # The account's difference may still bring older ones.
+                self._forwarder.skip_until(chat, self._reader.last_settled(chat))
+        self._apply()
+        for chat in sources:
+            bare, kind = utils.resolve_id(chat)
+            if kind is types.PeerChannel:
+                self._reader.sync_later(self._reader.channels[bare])
+        self._owner.progressed()
+
+    def _apply(self) -> None:
+        """Use the routes that are open, and report what has changed of rules."""
+        now = self._clock.monotonic()
+        self._was_trials = self._closed.trials(now)
+        self._forwarder.use_routes(self._closed.in_use(now), self._was_trials)
+        before, self.troubles = self.troubles, self._closed.troubles()
+        for rule in {*before, *self.troubles}:
+            if before.get(rule) != self.troubles.get(rule):
+                self._owner.rule_changed(rule, self.troubles.get(rule))

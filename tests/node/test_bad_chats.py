@@ -1,0 +1,249 @@
+"""One bad chat stops the routes that lead through it, and they start again by themselves."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
+from telethon.tl import functions
+
+from afx.clock import SYSTEM_CLOCK
+from afx.cluster.specs import RuleSpec
+from afx.node.closed_routes import ClosedRoutes
+from afx.node.rule_watch import RETRY_SECONDS
+from afx.node.session import HostedSession
+from afx.reasons import TroubleReason
+
+
+class Later:
+    """A clock that a test can put forward."""
+
+    def __init__(self, harness: SessionHarness) -> None:
+        self._offset = 0.0
+        harness.clock = replace(SYSTEM_CLOCK, monotonic=lambda: time.monotonic() + self._offset)
+
+    def try_again(self, session: HostedSession) -> None:
+        """Let the time pass after which what is closed is tried again."""
+        self._offset += RETRY_SECONDS * 1.3
+        session.poll()
+
+
+def reason(session: HostedSession, rule: int) -> TroubleReason | None:
+    trouble = session.rule_troubles.get(rule)
+    return trouble.reason if trouble else None
+
+
+def test_an_unknown_chat_stops_its_rule_alone_until_the_account_knows_it() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        later = Later(harness)
+        secret = sandbox.channel()
+        session = harness.session(account, (secret, to, "copy"), (source, to, "copy"))
+        await session.start()
+        assert reason(session, 1) is TroubleReason.CHAT_UNKNOWN
+        assert str(secret.marked) in session.rule_troubles[1].text
+        say(sandbox, secret, "backlog")
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        assert reason(session, 2) is None
+        sandbox.server.world.join(secret, account)
+        later.try_again(session)
+        await until(lambda: not session.rule_troubles)
+        assert harness.rules == {1: None}
+        say(sandbox, secret, "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        assert harness.commit(session)[f"channel:{secret.id}"] == "3"
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_destination_that_is_unknown_stops_its_rule_alone() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, "@nobody_here", "copy"), (source, to, "copy"))
+        await session.start()
+        assert reason(session, 1) is TroubleReason.CHAT_UNKNOWN
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_source_that_cannot_be_read_at_the_start_stops_its_rule_alone() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        later = Later(harness)
+        closed = sandbox.channel(account)
+        closed.banned.add(account.id)
+        session = harness.session(account, (closed, to, "copy"), (source, to, "copy"))
+        await session.start()
+        assert session.rule_troubles[1].text == f"{closed.marked}: CHANNEL_PRIVATE"
+        say(sandbox, closed, "backlog")
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        later.try_again(session)
+        await until(lambda: session.reader.is_idle)
+        assert reason(session, 1) is TroubleReason.SOURCE_UNREADABLE
+        closed.banned.clear()
+        later.try_again(session)
+        later.try_again(session)
+        await until(lambda: not session.rule_troubles)
+        say(sandbox, closed, "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_source_that_becomes_unreadable_stops_its_rule_and_begins_again_without_a_backlog() -> (
+    None
+):
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        later = Later(harness)
+        other = sandbox.channel(account)
+        session = harness.session(account, (source, to, "copy"), (other, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        source.banned.add(account.id)
+        source.members.discard(account.id)
+        session.poll()
+        await until(lambda: reason(session, 1) is TroubleReason.SOURCE_UNREADABLE)
+        assert f"channel:{source.id}" not in harness.commit(session)
+        session.note_committed()
+        say(sandbox, source, "unseen")
+        say(sandbox, other, "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        source.banned.clear()
+        sandbox.server.world.join(source, account)
+        later.try_again(session)
+        await until(lambda: not session.rule_troubles)
+        say(sandbox, source, "three")
+        await until(lambda: texts(to) == ["one", "two", "three"])
+        await until(lambda: harness.commit(session).get(f"channel:{source.id}") == "4")
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_destination_that_refuses_is_left_alone_and_tried_again_later() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        later = Later(harness)
+        closed = sandbox.channel(account)
+        session = harness.session(account, (source, closed, "copy"), (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: reason(session, 1) is TroubleReason.DESTINATION_CLOSED)
+        assert session.rule_troubles[1].text == f"{closed.marked}: CHAT_WRITE_FORBIDDEN"
+        assert any("CHAT_WRITE_FORBIDDEN" in it for it in harness.troubles)
+        refused = len(harness.troubles)
+        say(sandbox, source, "two", "three")
+        await until(lambda: texts(to) == ["one", "two", "three"])
+        await until(lambda: harness.commit(session)[f"channel:{source.id}"] == "4")
+        assert len(harness.troubles) == refused, "nothing more was sent there"
+        closed.posters.add(account.id)
+        later.try_again(session)
+        say(sandbox, source, "four")
+        await until(lambda: texts(closed) == ["four"])
+        await until(lambda: not session.rule_troubles)
+        assert harness.rules == {1: None}
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_waits_for_a_destination_that_refuses_is_left_out_and_reported() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, _to = one_rule(sandbox)
+        closed = sandbox.channel(account)
+        session = harness.session(account, (source, closed, "copy"))
+        await session.start()
+        say(sandbox, source, *(f"message {number}" for number in range(120)))
+        await until(lambda: harness.commit(session)[f"channel:{source.id}"] == "121")
+        assert any("were left out" in it for it in harness.troubles)
+        assert sum("CHAT_WRITE_FORBIDDEN" in it for it in harness.troubles) == 1
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_file_whose_reference_has_expired_is_fetched_and_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expired = (400, "FILE_REFERENCE_EXPIRED")
+    RefusingHandler(monkeypatch, functions.messages.ForwardMessagesRequest, expired, expired)
+    fetched = RefusingHandler(monkeypatch, functions.channels.GetMessagesRequest)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "forward"))
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        assert len(fetched.requests) >= 1
+        assert not harness.troubles
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_file_that_stays_expired_is_refused_and_holds_up_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expired = (400, "FILE_REFERENCE_EXPIRED")
+    RefusingHandler(monkeypatch, functions.messages.ForwardMessagesRequest, *[expired] * 4)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "forward"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: harness.troubles)
+        assert "FILE_REFERENCE_EXPIRED" in harness.troubles[0]
+        say(sandbox, source, "two")
+        await until(lambda: texts(to) == ["two"])
+        assert not session.rule_troubles
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_error_about_the_connection_does_not_drop_the_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    RefusingHandler(
+        monkeypatch, functions.messages.SendMessageRequest, (400, "CONNECTION_NOT_INITED")
+    )
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        assert not harness.troubles
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_routes_beside_a_closed_one_stay_in_use() -> None:
+    rules = [RuleSpec(1, ("1", "2"), ("3", "4"), "copy"), RuleSpec(2, ("2",), ("4",), "copy")]
+    closed = ClosedRoutes(rules)
+    closed.note_known({"1": 1, "2": 2, "3": 3, "4": 4})
+    closed.note_refused((1, 3), "CHAT_WRITE_FORBIDDEN", until=10.0)
+    used = closed.in_use(0.0)
+    assert {it.destination for it in used[1]} == {4}
+    assert {it.destination for it in used[2]} == {3, 4}
+    assert list(closed.troubles()) == [1]
+    assert closed.in_use(10.0) == closed.routes
+    assert closed.trials(10.0) == {(1, 3)}
+    closed.note_works((1, 3))
+    assert not closed.troubles()
