@@ -27,7 +27,7 @@ _INTERVAL_SECONDS = 0.1
 _NUMBER = r"-?[0-9]{1,19}"
 _FIELD = re.compile(
     rf"account={_NUMBER}:{_NUMBER}:{_NUMBER}|channel:{_NUMBER}={_NUMBER}|last:{_NUMBER}={_NUMBER}"
-    rf"|wait:{_NUMBER}={_NUMBER}"
+    rf"|wait:(?:{_NUMBER}|[a-z]{{1,20}}\.[A-Za-z]{{1,60}})={_NUMBER}"
 )
 """As ``telegram/session.py`` and ``node/waits.py`` write a cursor."""
 

@@ -32,7 +32,7 @@ from afx.cluster.task_jobs import (
 )
 from afx.cluster.worker_records import WorkerView
 from afx.coordinator.assignments import AssignmentTable
-from afx.coordinator.decisions.task_shares import in_turn, shares
+from afx.coordinator.decisions.task_shares import Turn, shares
 from afx.coordinator.fencing import fenced_transaction
 from afx.security.signing import SigningKeys
 from models.base import utc_now
@@ -89,7 +89,7 @@ class TaskPublisher:
         self._clock = clock
         self._new_id = new_id
         self._publish = FencedScript(client, "publish_tasks")
-        self._last_served = [0] * len(PRIORITIES)
+        self._turns = [Turn()] * len(PRIORITIES)
         self._nodes: list[WorkerView] = []
         self._next_woken = 0
         self._looked_at = 0.0
@@ -131,9 +131,10 @@ class TaskPublisher:
         for priority in range(len(PRIORITIES)):
             room = window - counts.get(priority, 0)
             users = task_queue.users_waiting(priority) if room > 0 else []
-            for user, most in shares(in_turn(users, self._last_served[priority]), room):
+            weights = task_queue.task_shares(users)
+            served, self._turns[priority] = shares(users, weights, room, self._turns[priority])
+            for user, most in served:
                 self._sort(task_queue.oldest(priority, user, min(most, _BY_USER)), plan)
-                self._last_served[priority] = user
         return plan
 
     def _sort(self, tasks: Sequence[OpenTask], plan: _Plan) -> None:

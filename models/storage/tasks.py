@@ -285,6 +285,16 @@ def oldest_queued(priority: int) -> datetime | None:
     return found
 
 
+def oldest_by_priority() -> dict[int, datetime]:
+    """Return since when the oldest task of each queue waits to be run; of those that have one."""
+    query = (
+        WorkerTask.select(WorkerTask.priority, fn.MIN(WorkerTask.run_after))
+        .where(WorkerTask.state.in_(("queued", "published")))
+        .group_by(WorkerTask.priority)
+    )
+    return {int(priority): since for priority, since in query.tuples()}
+
+
 def cancel_queued(priority: int, reason: str, most: int = 10_000) -> int:
     """Cancel tasks of a queue that no node has yet; returns how many."""
     with transaction():

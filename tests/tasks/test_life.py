@@ -170,6 +170,21 @@ def test_a_task_is_cancelled_once_wherever_it_is(bench: TaskBench) -> None:
     assert node.executor.running == 0 and node.executor._counts == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
+def test_a_node_with_a_wrong_clock_keeps_no_task_from_the_others(
+    bench: TaskBench, ahead: float
+) -> None:
+    """It would take them all, and refuse them as expired, or seem to have run for an hour."""
+    bench.add_node("w1", wall_clock=lambda: time.time() + ahead)
+    numbers = bench.probe(20)
+    bench.until(lambda: bench.states(numbers) != {"queued"})
+    bench.add_node("w2")
+    bench.until(lambda: bench.states(numbers) == {"succeeded"}, 40, tick=0.2)
+    rows = [tasks.get(it) for it in numbers]
+    assert {it["attempts"] for it in rows} == {1}
+    assert {it["worker"] for it in rows} == {"w2"}
+
+
 def test_a_user_does_not_wait_for_another_ones_thousands(bench: TaskBench) -> None:
     bench.add_node("w1", slots=4)
     bench.probe(3000, user=1)
@@ -180,6 +195,20 @@ def test_a_user_does_not_wait_for_another_ones_thousands(bench: TaskBench) -> No
         it for it in tasks.listing(state="succeeded", limit=9999).rows if it["id"] != number
     ]
     assert len(finished) < 1500
+
+
+def test_a_user_with_a_larger_share_gets_more_of_a_queue(bench: TaskBench) -> None:
+    from models.storage import users
+
+    for name, share in (("alice", 1), ("bob", 3)):
+        users.create(name)
+        users.set_task_share(users.find(name), share=share, limit=None)
+    for it in ("alice", "bob"):
+        bench.probe(600, user=users.find(it).id)
+    # The window has room for 400: a quarter is alice's, and bob gets 200 at most at once.
+    bench.until(lambda: bool(tasks.counts().get((2, "published"))))
+    published = [it["id"] for it in tasks.listing(state="published", limit=9999).rows]
+    assert (len([it for it in published if it <= 600]), len(published)) == (100, 300)
 
 
 def test_a_premium_task_overtakes_long_low_ones_that_fill_the_node(bench: TaskBench) -> None:
