@@ -37,6 +37,7 @@ from afx.api.routes import (
     workers,
 )
 from afx.api.routes.endpoint import PROBLEM_SCHEMA
+from afx.api.rq_view import PREFIX, RqView
 from afx.api.state import Api
 from afx.api.threads import Threads
 from afx.api.traffic import Traffic
@@ -116,6 +117,7 @@ def application() -> FastAPI:
         app.include_router(it)
     for it in DASHBOARD:
         app.include_router(it)
+    app.mount(PREFIX, RqView())
     app.add_exception_handler(AfxError, _afx_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)

@@ -296,6 +296,18 @@ def test_a_task_is_tried_again_and_a_schedule_paused(dashboard: Dashboard) -> No
     expect(page.get_by_role("link", name="Purge").first).to_be_visible()
 
 
+def test_the_view_of_rq_shows_the_queues_and_offers_no_change(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/queues")
+    page.get_by_role("link", name="RQ's own view").click()
+    expect(page.get_by_role("cell", name=re.compile("^node-w1-")).first).to_be_visible()
+    page.goto("/rq/0/view/workers")
+    expect(page.get_by_role("cell", name=re.compile("w1")).first).to_be_visible()
+    page.goto("/rq/0/view/jobs/overflow/queued/8/asc/1")
+    expect(page.locator("#requeue-all-btn")).to_be_hidden()
+    expect(page.locator("#compact-btn")).to_be_hidden()
+
+
 def test_charts_are_drawn(dashboard: Dashboard) -> None:
     page = dashboard.page()
     until = time.monotonic() + 15
