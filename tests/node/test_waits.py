@@ -86,7 +86,8 @@ def test_a_restart_does_not_shorten_a_wait(monkeypatch: pytest.MonkeyPatch) -> N
         again = harness.session(account, (source, to, "copy"), cursors=harness.progress)
         await again.start()
         say(sandbox, source, "two")
-        await until(lambda: len(again.forwarder._lanes.get(to.marked, ())) == 2)
+        outbox = f"outbox:{to.marked}:0"
+        await until(lambda: harness.commit(again).get(outbox) == f"1:c:{source.marked}:1-2")
         assert (len(handler.requests), texts(to)) == (asked, [])
         await again.stop()
 
