@@ -66,14 +66,15 @@ class Outbox:
     def __init__(self, destination: int, chunks: Mapping[int, str] | None = None) -> None:
         """``chunks`` are stored ones, by number; raises MalformedPositionError."""
         self.destination = destination
-        self._chunks: deque[_Chunk] = deque()
-        self._dirty: set[int] = set()
-        self._sent: set[int] = set()
+        # Nearly all outboxes are empty: an empty list takes a tenth of a deque.
+        self._chunks: list[_Chunk] = []
+        self._dirty: list[int] = []
+        self._sent: list[int] = []
         self._newest: dict[tuple[int, int], int] = {}
         """(rule, source) → the newest message that was ever put in."""
         self._known: set[tuple[int, int, int]] | None = None
         self._next = 0
-        self.open: deque[Ticket] = deque()
+        self.open: list[Ticket] = []
         """The tickets of the first references: those that are being sent."""
         for number, text in sorted((chunks or {}).items()):
             for it in decode(text):
@@ -100,7 +101,7 @@ class Outbox:
         assert last.references is not None
         last.references.append(reference)
         self._note(reference)
-        self._dirty.add(last.number)
+        self._mark(last.number)
 
     def contains(self, delivery: Delivery) -> bool:
         """Return whether a delivery that is replayed waits here already."""
@@ -133,22 +134,22 @@ class Outbox:
 
     def begin(self, count: int) -> list[Ticket]:
         """Return the tickets of the first references, which are being sent from now on."""
-        self.open = deque(Ticket(0, 1, self) for _ in range(count))
+        self.open = [Ticket(0, 1, self) for _ in range(count)]
         return list(self.open)
 
     def advance(self) -> bool:
         """Take out the first references that are settled; True if there were any."""
         moved = False
         while self.open and self.open[0].open == 0:
-            self.open.popleft()
+            self.open.pop(0)
             chunk = self._chunks[0]
             assert chunk.references is not None
             gone = chunk.references.popleft()
-            self._dirty.add(chunk.number)
+            self._mark(chunk.number)
             if self._known is not None:
                 self._known.discard((gone.rule, gone.source, gone.message))
             if not chunk.references:
-                self._chunks.popleft()
+                self._chunks.pop(0)
                 self._unpack_first()
             moved = True
         if not self._chunks:
@@ -166,25 +167,31 @@ class Outbox:
         """Return what has changed since the last call, as field, value, …; "" for none."""
         if not self._dirty:
             return []
-        self._sent, self._dirty = self._dirty, set()
+        self._sent, self._dirty = self._dirty, []
+        sent = set(self._sent)
         texts = {
             it.number: it.text if it.references is None else encode(it.references)
             for it in self._chunks
-            if it.number in self._sent
+            if it.number in sent
         }
         return [
             text
-            for number in sorted(self._sent)
+            for number in sorted(sent)
             for text in (f"outbox:{self.destination}:{number}", texts.get(number, ""))
         ]
 
     def put_back(self) -> None:
         """What was taken last could not be stored."""
-        self._dirty |= self._sent
+        self._dirty = list({*self._sent, *self._dirty})
 
     def mark_all(self) -> None:
         """Let the next commit write all chunks."""
-        self._dirty.update(it.number for it in self._chunks)
+        self._dirty = list({*self._dirty, *(it.number for it in self._chunks)})
+
+    def _mark(self, number: int) -> None:
+        """A chunk has changed; nearly always it is the one that changed last."""
+        if not self._dirty or self._dirty[-1] != number:
+            self._dirty.append(number)
 
 
 def load(fields: dict[str, str]) -> dict[int, Outbox]:
