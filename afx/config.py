@@ -27,6 +27,7 @@ from afx import bounded_toml
 from afx.config_mistakes import in_words, sentence, unknown_variables
 from afx.errors import ConfigError, printable
 from afx.lease import PROFILES, LeaseProfile, check_profile
+from afx.probe_address import parse_address
 from afx.security.keyfile import split_keys
 from afx.security.login_servers import LoginServers, parse_networks
 
@@ -150,6 +151,9 @@ class Settings(BaseSettings):
     """The file of the certificate's key."""
     web_requests_per_second: float = Field(500.0, ge=0)
     """How many requests one token may make; twice as many at once; 0: no limit."""
+    metrics_address: str = ""
+    """Where coordinators and nodes answer /metrics, /healthz and /readyz, as HOST:PORT, or as
+    HOST:FIRST-LAST for several processes of one machine; empty: nowhere. Nobody signs in there."""
     job_ttl_seconds: float = Field(60.0, gt=0)
     """An order that no node has read after so long is void."""
 
@@ -194,6 +198,13 @@ class Settings(BaseSettings):
             parse_networks(value)
         except ValueError:
             raise ValueError("it must be networks such as 10.1.2.0/24, comma-separated") from None
+        return value
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _metrics_address(cls, value: str) -> str:
+        if value:
+            parse_address(value)
         return value
 
     @model_validator(mode="after")

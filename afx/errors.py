@@ -5,6 +5,7 @@
     │   ├── InputFileError   2  a file has errors; it lists all of them
     │   ├── NotFoundError    2  there is no such thing
     │   ├── ConflictError    2  it is there already, or under way already
+    │   │   └── QuotaError   2  there would be too many of it
     │   └── ChangedError     2  it was changed since the caller read it
     ├── ForbiddenError       1  the actor may not do this
     ├── UnreachableError     3  Redis, the database or a node does not answer
@@ -52,6 +53,10 @@ class NotFoundError(UsageError):
 
 class ConflictError(UsageError):
     """What exists, or is under way, does not allow it."""
+
+
+class QuotaError(ConflictError):
+    """Somebody would have more of something than is allowed."""
 
 
 class ChangedError(UsageError):

@@ -56,6 +56,9 @@ def _print(found: ClusterStatus) -> None:
     else:
         print("overflow     the overflow queue is empty")
     print(f"forwarded    {found.forwarded} messages by the live nodes")
+    if found.queue_ages:
+        ages = ", ".join(f"{name} {age:.1f} s" for name, age in found.queue_ages.items())
+        print(f"tasks        wait, the oldest ones for: {ages}; see 'afx queue list'")
     if found.controls:
         print(f"controls     {found.controls} under way: see 'afx control list --open'")
     if found.troubled:

@@ -305,9 +305,14 @@ def _wait(invocation: Invocation, ids: Sequence[int], *, follow: bool) -> None:
     from afx.operations import tasks
 
     found: tuple[TaskDetail, ...] = ()
+    shown = ""
     for found in tasks.watch(invocation.context, ids, timeout=invocation.timeout):
-        if follow or len(ids) > 1:
-            output.progress(_line(found))
+        line = _line(found)
+        if follow and line != shown and not sys.stderr.isatty():
+            print(line, file=sys.stderr, flush=True)
+        elif follow or len(ids) > 1:
+            output.progress(line)
+        shown = line
     output.progress_end()
     if invocation.json:
         plain = [_fields(it) for it in found]

@@ -88,6 +88,33 @@ def tier(
 
 
 @app.command()
+@shared("database_url", change=True)
+def tasks(
+    invocation: Invocation,
+    name: Name,
+    share: Annotated[
+        int | None,
+        typer.Option(
+            "--share", min=1, help="So many of its tasks run for each one of others [1 to 100]."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=0, help="Unfinished tasks at most; 0: as many as others."),
+    ] = None,
+) -> None:
+    """Change a user's share of the queues of tasks, and how many it may have.
+
+    Example:  afx user tasks alice --share 3 --limit 1000
+    """
+    from afx.operations import users
+
+    found = users.set_task_share(invocation.context, name, share=share, limit=limit)
+    limited = f"at most {found.task_limit}" if found.task_limit is not None else "no limit"
+    invocation.say(f"user {found.name}: share {found.task_share}, {limited} unfinished tasks")
+
+
+@app.command()
 @shared("yes", "database_url", change=True)
 def remove(invocation: Invocation, name: Name) -> None:
     """Remove a user who owns no session.

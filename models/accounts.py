@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import AutoField, CharField, Check, ForeignKeyField, IntegerField, TextField
+from peewee import SQL, AutoField, CharField, Check, ForeignKeyField, IntegerField, TextField
 
 from models.base import JsonField, Table, UtcField, utc_now
 
@@ -16,6 +16,10 @@ class User(Table):
     name = CharField(max_length=100, unique=True)
     tier = CharField(max_length=10, default="free", constraints=[Check(f"tier IN {TIERS}")])
     created_at = UtcField(default=utc_now)
+    task_share = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
+    """How many tasks of the user's run for each one of a user with share 1, of the same queue."""
+    task_limit = IntegerField(null=True)
+    """How many unfinished tasks the user may have; null: as many as anybody."""
 
     class Meta:
         table_name = "users"

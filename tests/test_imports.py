@@ -15,11 +15,19 @@ OURS = ("afx", "cli", "jobs", "models", "tests")
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}
 BASICS = ("afx.bounded_toml", "afx.config", "afx.errors", "afx.urls")
 """What every folder may import of ``afx``."""
-VALUES = ("afx.clock", "afx.lease", "afx.logs", "afx.reasons")
+VALUES = (
+    "afx.clock",
+    "afx.exposition",
+    "afx.lease",
+    "afx.logs",
+    "afx.probe_address",
+    "afx.probes",
+    "afx.reasons",
+)
 """What runs for long may import besides."""
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("cli", "afx.operations", "afx.app", "afx.config_text", "afx.__version__"),
-    "afx/api": ("afx.api", "afx.operations", "afx.app", "afx.__version__"),
+    "afx/api": ("afx.api", "afx.operations", "afx.app", "afx.exposition", "afx.__version__"),
     "afx/operations": (
         "afx.operations",
         "models",

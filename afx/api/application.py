@@ -17,14 +17,27 @@ from starlette.routing import Match
 from afx.api import problems
 from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
-from afx.api.dashboard import action_routes, assets, record_views, sign_in, views
+from afx.api.dashboard import action_routes, assets, record_views, sign_in, task_views, views
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.hub import Hub
 from afx.api.kept import Kept
 from afx.api.problems import Kind
 from afx.api.rates import RateLimit
-from afx.api.routes import controls, records, rules, sessions, system, tokens, users, workers
+from afx.api.routes import (
+    controls,
+    queues,
+    records,
+    rules,
+    schedules,
+    sessions,
+    system,
+    tasks,
+    tokens,
+    users,
+    workers,
+)
 from afx.api.routes.endpoint import PROBLEM_SCHEMA
+from afx.api.rq_view import PREFIX, RqView
 from afx.api.state import Api
 from afx.api.threads import Threads
 from afx.api.traffic import Traffic
@@ -40,8 +53,10 @@ ROUTERS = (
     controls.router,
     records.router,
     tokens.router,
+    tasks.router,
+    schedules.router,
+    queues.router,
     system.router,
-    # Tasks, schedules and queues come here: afx/api/routes/tasks.py, once afx.operations has them.
 )
 DASHBOARD = (
     assets.router,
@@ -49,6 +64,7 @@ DASHBOARD = (
     action_routes.router,
     views.router,
     record_views.router,
+    task_views.router,
 )
 _USES_SECONDS = 2.0
 _ERRORS_SHOWN = 50
@@ -101,6 +117,7 @@ def application() -> FastAPI:
         app.include_router(it)
     for it in DASHBOARD:
         app.include_router(it)
+    app.mount(PREFIX, RqView())
     app.add_exception_handler(AfxError, _afx_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)

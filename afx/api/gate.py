@@ -44,8 +44,14 @@ POLICY = (
     "connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+_RQ = "/rq"
+_RQ_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""For rq-dashboard, whose pages have their scripts inline (see rq_view.py)."""
 _HEADERS = [
-    (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"same-origin"),
@@ -98,7 +104,9 @@ class Gate:
         request = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         state = scope.setdefault("state", {})
         state["request"] = request
-        answer = _Answer(send, request)
+        path: str = scope["path"]
+        policy = _RQ_POLICY if path == _RQ or path.startswith(f"{_RQ}/") else POLICY
+        answer = _Answer(send, request, policy)
         try:
             try:
                 await self._admit(scope, headers, state)
@@ -174,8 +182,9 @@ class Gate:
 class _Answer:
     """Sends an answer with the headers that all have."""
 
-    def __init__(self, send: Send, request: str) -> None:
+    def __init__(self, send: Send, request: str, policy: str) -> None:
         self._send = send
+        self._policy = policy.encode()
         self._request = request
         self.status = 0
         self.complete = False
@@ -187,7 +196,8 @@ class _Answer:
             headers = list(message.get("headers", []))
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-store"))
-            headers += [*_HEADERS, (b"x-request-id", self._request.encode())]
+            headers += [*_HEADERS, (b"content-security-policy", self._policy)]
+            headers.append((b"x-request-id", self._request.encode()))
             message = {**message, "headers": headers}
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body"):

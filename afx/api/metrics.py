@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from afx.api.hub import Snapshot
 from afx.api.state import Api
 from afx.errors import AfxError
+from afx.exposition import Metric, by_label, escaped, lines
+from afx.operations import queues
+from afx.operations.queues import QueueRow
 
 _OLDEST_SECONDS = 1.0
 
 
 async def rendered(api: Api) -> bytes:
     """Return the metrics; while the cluster's servers are away, ``afx_up`` 0 and the API's own."""
-    try:
-        snapshot: Snapshot | None = await api.hub.recent(_OLDEST_SECONDS)
-    except AfxError:
-        snapshot = None
-    lines = [*_cluster(snapshot), *api.traffic.lines(), *_own(api)]
-    return ("\n".join(lines) + "\n").encode()
+    snapshot: Snapshot | None = None
+    rows: list[QueueRow] = []
+    with suppress(AfxError):
+        snapshot = await api.hub.recent(_OLDEST_SECONDS)
+        rows = await api.threads.read(
+            lambda: api.kept.get("queues", lambda: queues.listing(api.system))
+        )
+    found = [*_cluster(snapshot), *_queues(rows), *api.traffic.lines(), *_own(api)]
+    return ("\n".join(found) + "\n").encode()
+
+
+def _queues(rows: Sequence[QueueRow]) -> Iterator[str]:
+    """Yield how full the queues are; while the database is away they have no series."""
+    states = ("waiting", "queued", "published", "running")
+    series = tuple(
+        ((("queue", it.name), ("state", state)), getattr(it, state))
+        for it in rows
+        for state in states
+    )
+    oldest = {it.name: it.oldest_seconds or 0.0 for it in rows}
+    yield from lines(
+        (
+            Metric("afx_queue_tasks", "gauge", "Tasks that have not finished.", series),
+            by_label(
+                "afx_queue_oldest_seconds",
+                "gauge",
+                "For how long the oldest task has been ready to run; 0: there is none.",
+                "queue",
+                oldest,
+            ),
+        )
+    )
 
 
 def _own(api: Api) -> Iterator[str]:
@@ -51,7 +81,7 @@ def _cluster(snapshot: Snapshot | None) -> Iterator[str]:
         yield f"{name} {value}"
     yield "# TYPE afx_sessions gauge"
     for state, count in sorted(status.sessions.items()):
-        yield f'afx_sessions{{state="{_escaped(state)}"}} {count}'
+        yield f'afx_sessions{{state="{escaped(state)}"}} {count}'
     nodes = [it for it in snapshot.sample.nodes if it.live]
     for name, kind, field in (
         ("afx_node_load_ratio", "gauge", "load"),
@@ -64,8 +94,4 @@ def _cluster(snapshot: Snapshot | None) -> Iterator[str]:
     ):
         yield f"# TYPE {name} {kind}"
         for it in sorted(nodes, key=lambda it: it.name):
-            yield f'{name}{{node="{_escaped(it.name)}"}} {getattr(it, field)}'
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+            yield f'{name}{{node="{escaped(it.name)}"}} {getattr(it, field)}'

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 
@@ -55,6 +55,8 @@ def serve(servers: Servers, *, notify: Callable[[str], None], behind_proxy: bool
     servers.open_database(create=True)
     token = first_token(Context(Actor("api"), servers))
     listening = _bound(settings.web_host, settings.web_port)
+    # Whoever reads the address may stop it at once, before the server listens to signals.
+    signal.signal(signal.SIGTERM, _end)
     scheme = "https" if certificate else "http"
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -64,6 +66,10 @@ def serve(servers: Servers, *, notify: Callable[[str], None], behind_proxy: bool
     options: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
     with listening:
         _run(servers, listening, behind_proxy, options if key else {})
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _run(

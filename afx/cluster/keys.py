@@ -51,6 +51,11 @@ def cursors_restoring(term: int) -> str:
     return f"afx:cursors:restoring:{term}"
 
 
+def jobs_refused_by(node: str) -> str:
+    """Hash: reason → how many jobs a node has refused for it."""
+    return f"afx:jobs:refused:by:{node}"
+
+
 def worker(name: str) -> str:
     """Hash: a node's registration and latest heartbeat."""
     return f"afx:worker:{name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,8 @@ from afx.errors import AfxError
 
 _STREAM_LIMIT = 1_000
 _TEXT_LIMIT = 500
+_COUNTED_SECONDS = 30 * 86_400
+"""How long after its last one the refusals of a node are known by their reasons."""
 
 
 class RefusalReason(StrEnum):
@@ -54,6 +56,8 @@ class RefusedJob:
     """As it was received, shortened."""
     reason: RefusalReason
     text: str
+    node: str = ""
+    """The node that refused it."""
 
 
 def record(client: redis.Redis, job: RefusedJob) -> None:
@@ -85,9 +89,29 @@ def _note(pipe: Any, job: RefusedJob) -> None:
         maxlen=_STREAM_LIMIT,
         approximate=False,
     )
+    if job.node:
+        key = keys.jobs_refused_by(job.node)
+        pipe.hincrby(key, str(job.reason), 1)
+        pipe.expire(key, _COUNTED_SECONDS)
 
 
 def count(client: redis.Redis) -> int:
     """Return how many jobs were ever refused."""
     [text] = client.mget([keys.JOBS_REFUSED_COUNT])  # answers None for a key of another type
     return fields.integer(text) or 0
+
+
+def counts(client: redis.Redis, nodes: Sequence[str]) -> dict[tuple[str, RefusalReason], int]:
+    """Return how many jobs each node has refused for each reason; only what occurs."""
+    reasons = list(RefusalReason)
+    pipe = client.pipeline(transaction=False)
+    for node in nodes:
+        pipe.hmget(keys.jobs_refused_by(node), [str(it) for it in reasons])
+    answers = pipe.execute(raise_on_error=False) if nodes else []
+    return {
+        (node, reason): found
+        for node, answer in zip(nodes, answers, strict=True)
+        if isinstance(answer, list)  # not so when its key has another type
+        for reason, text in zip(reasons, answer, strict=True)
+        if (found := fields.integer(text))
+    }

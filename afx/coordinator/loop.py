@@ -16,11 +16,13 @@ from afx.cluster.leadership import LeaderElection, Leadership, new_holder
 from afx.cluster.quarantine import Quarantine
 from afx.cluster.registry import Registry
 from afx.config import Settings
+from afx.coordinator.coordinator_figures import CoordinatorFigures
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.database_outage import SQL_ERRORS
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
 from afx.errors import FencedError
+from afx.probes import answering
 from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 from models.base import reopen_database
@@ -62,6 +64,7 @@ class Coordinator:
             tick_limit_seconds=settings.tick_limit_seconds,
             clock=clock,
         )
+        self._figures = CoordinatorFigures(clock)
         self._stop = threading.Event()
         self._restart_due = False
         self._standing_by = False
@@ -77,8 +80,10 @@ class Coordinator:
         True when an operator has requested that this coordinator restarts.
         """
         try:
-            while not self._stop.is_set():
-                self._run_once()
+            address = self._resources.settings.metrics_address
+            with answering(address, self._figures.probed()):
+                while not self._stop.is_set():
+                    self._run_once()
         finally:
             self._election.close()
             self._resources.client.close()
@@ -90,20 +95,28 @@ class Coordinator:
         try:
             leadership = self._try_to_lead()
             self._sql_is_away = False
+            self._figures.note_alive()
             if leadership is None:
                 self._stand_by()
             else:
                 self._standing_by = False
                 self._lead(leadership)
+                self._figures.note_end("stopped")
         except FencedError as error:
+            self._figures.note_end("fenced")
             log.warning("leadership_lost", reason=str(error))
         except TransitionError as error:
             # Memory differs from SQL: the next term reads SQL again.
+            self._figures.note_end("out_of_sync")
             log.error("assignments_out_of_sync", reason=str(error))
         except redis.RedisError as error:
+            self._figures.note_end("redis_away")
+            self._figures.note_away("redis")
             log.warning("redis_unreachable", reason=str(error))
             self._stop.wait(_REDIS_RETRY_SECONDS)
         except SQL_ERRORS as error:
+            self._figures.note_end("database_away")
+            self._figures.note_away("database")
             self._wait_for_sql(error)
 
     def _try_to_lead(self) -> Leadership | None:
@@ -138,13 +151,17 @@ class Coordinator:
         """Run one term until it ends, and resign."""
         try:
             with closing(Term(self._resources, leadership)) as term:
+                self._figures.note_lead(leadership.term)
                 log.info("leading", term=leadership.term, generation=term.generation)
                 events.announce(self._resources.client, "leading", term=leadership.term)
                 while not self._stop.is_set():
                     leadership.check()
+                    began = self._resources.clock.monotonic()
                     if term.tick():
                         self._restart()
                     leadership.note_progress()
+                    seconds = self._resources.clock.monotonic() - began
+                    self._figures.note_tick(seconds, waits_for_sql=term.waits_for_sql)
                     if term.waits_for_sql:
                         self._stop.wait(self._resources.settings.tick_seconds)
         finally:

@@ -94,7 +94,8 @@ class ReportIntake:
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
         if batch.last == self._last:
             return True
-        if not batch.reports and not batch.refused:
+        exhausted = report_stream.is_exhausted(batch.last)
+        if not (batch.reports or batch.refused or exhausted):
             # Somebody has submitted tasks, and wakes the leader: there is nothing to note.
             self._last = batch.last
             return False
@@ -102,7 +103,6 @@ class ReportIntake:
         self._check_generation(batch)
         deaths, hearsay = self._deaths(batch)
         quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
-        exhausted = report_stream.is_exhausted(batch.last)
         self._write(batch, self._monotonic(), position="0" if exhausted else batch.last)
         self._last = batch.last
         if exhausted and report_stream.restart(self._redis, batch.last):

@@ -6,6 +6,7 @@ task is found at once, however many others have queued.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ from afx.cluster.task_jobs import (
 )
 from afx.cluster.worker_records import WorkerView
 from afx.coordinator.assignments import AssignmentTable
-from afx.coordinator.decisions.task_shares import in_turn, shares
+from afx.coordinator.decisions.task_shares import Turn, shares
 from afx.coordinator.fencing import fenced_transaction
 from afx.security.signing import SigningKeys
 from models.base import utc_now
@@ -48,7 +49,11 @@ _JOBS_PER_CALL = 50
 """Redis serves no other client during a call, so a call is short."""
 _MOST_WOKEN = 8
 _LOOK_AGAIN_SECONDS = 60.0
-_BY_USER = 200
+_AT_ONCE = 100
+"""Tasks of one transaction: one that is submitted meanwhile to the first queue waits for it."""
+_TIMES_PER_STEP = 2
+_IDLE_SECONDS = 10.0
+"""A node looks at its queues this often without being woken, at the latest."""
 
 
 @dataclass(slots=True)
@@ -89,17 +94,27 @@ class TaskPublisher:
         self._clock = clock
         self._new_id = new_id
         self._publish = FencedScript(client, "publish_tasks")
-        self._last_served = [0] * len(PRIORITIES)
+        self._turns = [Turn()] * len(PRIORITIES)
         self._nodes: list[WorkerView] = []
         self._next_woken = 0
+        self._shared_at = -math.inf
+        """When tasks for any node were published last, by the wall clock."""
         self._looked_at = 0.0
 
     def note_nodes(self, nodes: Sequence[WorkerView]) -> None:
-        """Note which nodes are alive."""
+        """Note which nodes are alive; new ones are told of tasks that came before them."""
+        known = {it.incarnation for it in self._nodes}
         self._nodes = [it for it in nodes if it.state in ("ready", "cordoned")]
+        if self._clock() - self._shared_at < _IDLE_SECONDS:
+            new = [it for it in self._nodes if it.incarnation not in known]
+            self._give([], [queues.node(it.name, it.incarnation) for it in new[:_MOST_WOKEN]])
 
     def step(self, now: float) -> int:
-        """Publish what may run now; returns how many tasks were."""
+        """Publish what may run now; returns how many tasks were.
+
+        Queue after queue, in parts; the first queue has its turn before each part of the
+        others.
+        """
         if not self._looked_at or now - self._looked_at >= _LOOK_AGAIN_SECONDS:
             # Events queue the tasks of sessions; this is for events that an earlier
             # leader had, and was not able to act on.
@@ -112,7 +127,28 @@ class TaskPublisher:
                 task_queue.release_due(utc_now())
         if not task_queue.has_queued():
             return 0
-        plan = self._plan()
+        count = 0
+        for priority in range(len(PRIORITIES)):
+            for _ in range(_TIMES_PER_STEP):
+                count += self._publish_some(0) if priority else 0
+                part = self._publish_some(priority)
+                count += part
+                if part < _AT_ONCE:
+                    break
+        return count
+
+    def _publish_some(self, priority: int) -> int:
+        """Publish a part of one queue, in fair shares; returns how many tasks."""
+        users = task_queue.users_waiting(priority)
+        if not users:
+            return 0
+        window = _WINDOW_PER_NODE * max(1, len(self._nodes))
+        room = min(_AT_ONCE, window - task_queue.published_counts().get(priority, 0))
+        weights = task_queue.task_shares(users)
+        served, self._turns[priority] = shares(users, weights, room, self._turns[priority])
+        plan = _Plan()
+        for user, most in served:
+            self._sort(task_queue.oldest(priority, user, most), plan)
         if plan.is_empty:
             return 0
         with fenced_transaction(self._leadership):
@@ -123,18 +159,6 @@ class TaskPublisher:
             task_queue.fail_queued(plan.orphaned, "failed", "its session was removed")
         self._send([it for it in plan.published if it[0].id in ids])
         return len(ids)
-
-    def _plan(self) -> _Plan:
-        counts = task_queue.published_counts()
-        window = _WINDOW_PER_NODE * max(1, len(self._nodes))
-        plan = _Plan()
-        for priority in range(len(PRIORITIES)):
-            room = window - counts.get(priority, 0)
-            users = task_queue.users_waiting(priority) if room > 0 else []
-            for user, most in shares(in_turn(users, self._last_served[priority]), room):
-                self._sort(task_queue.oldest(priority, user, min(most, _BY_USER)), plan)
-                self._last_served[priority] = user
-        return plan
 
     def _sort(self, tasks: Sequence[OpenTask], plan: _Plan) -> None:
         """Tell tasks that can run now from those that wait, or end."""
@@ -172,12 +196,17 @@ class TaskPublisher:
             flat: list[str | int] = []
             for task, publication in part:
                 flat += self._job(task, publication, now)
-            at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            woken = self._woken([it for _, it in part])
-            self._publish(
-                self._leadership.term,
-                args=[at, JOB_SECONDS + 300, len(part), *flat, *woken],
-            )
+            if any(not it.incarnation for _, it in part):
+                self._shared_at = now
+            self._give(flat, self._woken([it for _, it in part]))
+
+    def _give(self, flat: Sequence[str | int], woken: Sequence[str]) -> None:
+        """Put jobs, each of six values, into their queues, and wake nodes by their queues."""
+        if not flat and not woken:
+            return
+        at = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        count = len(flat) // 6
+        self._publish(self._leadership.term, args=[at, JOB_SECONDS + 300, count, *flat, *woken])
 
     def _job(self, task: OpenTask, publication: Publication, now: float) -> list[str | int]:
         to_node = bool(publication.incarnation)

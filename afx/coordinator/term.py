@@ -31,6 +31,7 @@ from afx.coordinator.decisions.placement import Node
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.history import History
 from afx.coordinator.interval import Interval
+from afx.coordinator.job_refusals import JobRefusals
 from afx.coordinator.link_copies import LinkCopies
 from afx.coordinator.loss_brake import LossBrake
 from afx.coordinator.moves import Moves
@@ -229,6 +230,7 @@ class Term:
         self._link_copies = LinkCopies(
             client, resources.raw_client, leadership, link_days=settings.link_days
         )
+        self._job_refusals = JobRefusals(client, leadership, resources.audit_keys[0])
         self._control_interval = Interval(_CONTROL_SECONDS)
         self._learner = SizeLearner(self._capacity)
 
@@ -323,6 +325,7 @@ class Term:
         self._checkpoints.copy(now)
         self._link_copies.step(now)
         self._history.write(nodes, now)
+        self._job_refusals.step([it.name for it in nodes], now)
         self._audit.check(now)
         return restart_due
 

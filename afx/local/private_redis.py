@@ -68,8 +68,10 @@ def is_running(home: Path) -> bool:
         return bool(client.ping())
     except redis.BusyLoadingError:
         return True
-    except redis.RedisError:
+    except (redis.ConnectionError, redis.TimeoutError):
         return False
+    except redis.ResponseError:
+        return True  # such as busy with a script
     finally:
         client.close()
 
@@ -105,7 +107,12 @@ def stop(home: Path) -> bool:
         return False
     client = connect(url_for(home))
     with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
-        client.shutdown(save=True)
+        try:
+            client.shutdown(save=True)
+        except redis.ResponseError:
+            # A script without an end keeps it busy.
+            client.script_kill()
+            client.shutdown(save=True)
     client.close()
     return True
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -106,6 +106,8 @@ class Admission:
         self._looping = frozenset(loops(routes))
         self._heads = None
         self._newest = {}
+        # Before the first message, which would wait for it while Redis does not answer.
+        self._spawn(self._prefetch_heads())
 
     def note_guarded(self, chats: frozenset[int]) -> None:
         """Judge messages of these channels with care: other sessions post there."""
@@ -121,9 +123,7 @@ class Admission:
             self._owner.deliver(*item)
         else:
             self._queues[message.chat] = deque([item])
-            task = asyncio.get_running_loop().create_task(self._run(message.chat))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._run(message.chat))
 
     async def stop(self) -> None:
         """End all questions; what waits is replayed by the next owner."""
@@ -154,9 +154,35 @@ class Admission:
                 await asyncio.sleep(_RETRY_SECONDS)
         del self._queues[chat]
 
+    async def _prefetch_heads(self) -> None:
+        try:
+            await self._read_heads()
+        except Exception as error:
+            # The first message asks again.
+            log.error("admission_failed", error=repr(error))
+            self._owner.trouble(
+                TroubleReason.INTERNAL_ERROR, f"links cannot be judged: {type(error).__name__}"
+            )
+
+    async def _read_heads(self) -> None:
+        """Read how far earlier runs have linked, unless the rules have changed meanwhile."""
+        rules = self._rules
+        heads = await self._links.heads(rules)
+        if rules is not self._rules or self._heads is not None:
+            return
+        self._heads = heads
+        for linked, head in heads.items():
+            self._newest[linked.source] = max(head, self._newest.get(linked.source, 0))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _judge(self, queue: deque[_Waiting]) -> None:
         """Judge the first messages of a queue, and take them out."""
-        await self._read_heads()
+        while self._heads is None:
+            await self._read_heads()
         batch = [queue[at] for at in range(min(_AT_ONCE, len(queue)))]
         blocks = await self._read(batch)
         copies = await self._copies(batch)
@@ -180,7 +206,8 @@ class Admission:
 
     async def linked(self, items: Sequence[tuple[Incoming, Route]]) -> list[int]:
         """Return the copies that earlier runs have made of messages by routes; 0 for none."""
-        await self._read_heads()
+        while self._heads is None:
+            await self._read_heads()
         nowhere = Ticket(0, 0, Box(0, 0, 0))
         batch = [_Waiting(message, (route,), nowhere) for message, route in items]
         blocks = await self._read(batch)
@@ -190,12 +217,6 @@ class Admission:
             block = blocks.get(block_key(key, item.message.id), {})
             found.append(block.get(item.message.id % layout(key.source).size, 0))
         return found
-
-    async def _read_heads(self) -> None:
-        if self._heads is None:
-            self._heads = await self._links.heads(self._rules)
-            for linked, head in self._heads.items():
-                self._newest[linked.source] = max(head, self._newest.get(linked.source, 0))
 
     async def _copies(self, batch: Sequence[_Waiting]) -> dict[int, Passed]:
         """Return which of a chat's messages are copies."""

@@ -68,6 +68,7 @@ class Executor:
         self._handlers = handlers
         self._trouble = trouble
         self._redis_url = redis_url
+        self._node = node
         self._queue = queues.node(node, incarnation)
         self._loop = asyncio.get_running_loop()
         self._on_wake = on_wake
@@ -143,6 +144,7 @@ class Executor:
                 self._queue,
                 connection=client,
                 gate=self._gate,
+                node=self._node,
                 is_stopping=self._stopped.is_set,
                 on_answer=self._note_passed,
                 on_wake=self._note_wake,

@@ -300,18 +300,24 @@ class Forwarder:
         self._owner.lost(error)
 
     def told_to_wait(self, destination: int, outcome: Outcome) -> None:
-        """Telegram wants no sends to a destination, or to any; the latter is reported once."""
+        """Telegram wants no sends to a destination, or to any."""
+        chat = ALL if outcome.whole_account else destination
+        self.note_wait(chat, outcome.seconds, outcome.reason)
+
+    def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
+        """Note a wait that a lane or a task has met (see ``Waits.note``).
+
+        One that is for all destinations is reported once.
+        """
         was_waiting = self.waits.left(ALL) > 0
         self._owner.progressed()
-        chat = ALL if outcome.whole_account else destination
-        if not self.waits.note(chat, outcome.seconds, outcome.reason):
-            self._lanes[destination].wait(outcome.seconds)
-            return
-        if not was_waiting:
-            text = f"Telegram takes no sends of this account for now: {outcome.reason}"
+        is_for_all = self.waits.note(key, seconds, reason)
+        for destination, lane in self._lanes.items():
+            if is_for_all or destination == key:
+                lane.wait(seconds)
+        if is_for_all and not was_waiting:
+            text = f"Telegram takes no sends of this account for now: {reason}"
             self._owner.trouble(TroubleReason.SEND_FAILED, text)
-        for lane in self._lanes.values():
-            lane.wait(outcome.seconds)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Something of it is hindered."""

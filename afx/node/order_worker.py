@@ -43,11 +43,14 @@ class OrderQueue(Queue):  # type: ignore[misc]
         *,
         connection: redis.Redis,
         gate: JobGate,
+        node: str = "",
         is_stopping: Callable[[], bool] = lambda: False,
         on_answer: Callable[[], None] = lambda: None,
         on_wake: Callable[[], None] = lambda: None,
     ) -> None:
         """``connection`` must not decode answers: what is in them may be anything.
+
+        ``node`` is the name of the node, under which refusals are counted.
 
         ``on_answer`` is called whenever Redis has answered a wait for jobs, ``on_wake`` when
         the answer is no job, but says that there are tasks.
@@ -56,6 +59,7 @@ class OrderQueue(Queue):  # type: ignore[misc]
             name, connection=connection, job_class=SignedJob, serializer=JSONSerializer
         )
         self._gate = gate
+        self._node = node
         self._is_stopping = is_stopping
         self._on_answer = on_answer
         self._on_wake = on_wake
@@ -158,7 +162,10 @@ class OrderQueue(Queue):  # type: ignore[misc]
             # Not deleted: it may be another node's job, whose id was pushed here.
             pipe.expire(SignedJob.key_for(shown), FAILURE_TTL_SECONDS, nx=True)
         pipe.execute(raise_on_error=False)
-        refused_jobs.record(self.connection, RefusedJob(self.name, shown, error.reason, str(error)))
+        refused_jobs.record(
+            self.connection,
+            RefusedJob(self.name, shown, error.reason, str(error), node=self._node),
+        )
 
     def _registry_keys(self) -> list[str]:
         registries = (

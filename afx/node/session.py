@@ -138,6 +138,14 @@ class HostedSession:
         """The Telegram client, for tasks."""
         return self._client
 
+    def wait_left(self, key: int | str) -> float:
+        """Return for how many seconds Telegram wants no request of a budget (see ``budgets``)."""
+        return self.forwarder.waits.left(key)
+
+    def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
+        """Note a wait that a task has met: lanes, other tasks and later runs obey it, too."""
+        self.forwarder.note_wait(key, seconds, reason)
+
     @property
     def session_id(self) -> int:
         """The session's id."""

@@ -30,8 +30,10 @@ from afx.errors import FencedError, UnreachableError
 from afx.node.death_watcher import DeathWatcher
 from afx.node.heartbeat import Answer, Heartbeater
 from afx.node.host_launcher import HostProcess
+from afx.node.node_figures import NodeFigures
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.resources import Resources
+from afx.probes import answering
 
 _MIB = 1024 * 1024
 _REGISTER_SECONDS = 25.0
@@ -71,6 +73,7 @@ class Supervisor:
             self._redis, settings, clock, after_beat=self._death_watcher.watch
         )
         self._redis_trouble = RedisTrouble(lambda _: None)
+        self._figures = NodeFigures(name, clock)
         self._stopping = False
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
@@ -87,12 +90,17 @@ class Supervisor:
         """
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
+        with answering(self._settings.metrics_address, self._figures.probed()):
+            return self._run()
+
+    def _run(self) -> bool:
         until: float | None = self._clock.monotonic() + _REGISTER_SECONDS
         pause = _RETRY_SECONDS
         try:
             while not self._stopping:
                 incarnation = uuid.uuid4().hex
                 ending = self._live(incarnation, until)
+                self._figures.note_end(ending)
                 if ending is not Ending.UNSURE:
                     until = None  # it has been registered: from now on it waits for Redis
                     pause = _RETRY_SECONDS
@@ -111,6 +119,7 @@ class Supervisor:
     def _rest(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
         while not self._stopping and (left := until - self._clock.monotonic()) > 0:
+            self._figures.note_alive()
             self._heartbeater.answer(left)
 
     def _live(self, incarnation: str, until: float | None) -> Ending:
@@ -121,11 +130,13 @@ class Supervisor:
             incarnation=incarnation,
             on_exit=self._heartbeater.wake,
         )
+        self._figures.note_begin(host.memory)
         try:
             identity = self._identity(incarnation, host.pid)
             resources = Resources([os.getpid(), host.pid], self._settings.ram_limit_mib * _MIB)
             ending = self._register(identity, host, resources, until)
             if ending is None:
+                self._figures.note_registered()
                 log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
                 ending = self._hold_lease(identity, host, resources)
         finally:
@@ -198,6 +209,7 @@ class Supervisor:
         asked_to_stop = beat_due = 0.0
         last = Answer(identity.incarnation, self._clock.boottime())
         while True:
+            self._figures.note_alive()
             now = self._clock.boottime()
             if now >= host.memory.deadline:
                 return Ending.LEASE_OVER
@@ -247,18 +259,21 @@ class Supervisor:
         """Renew the lease if a heartbeat has; returns the answer to go by from now on."""
         if answer.error is None:
             self._redis_trouble.passed("heartbeat")
+            self._figures.note_heartbeat("", answer.desired_state)
             # A lease that is over stays over: a Redis that failed over may have lost
             # that this incarnation was fenced.
             if self._clock.boottime() < host.memory.deadline:
                 self._renew(host, answer.sent_at)
             return answer
         if isinstance(answer.error, MissingError):
+            self._figures.note_heartbeat("missing", "")
             # No one can have taken over within our own lease: a leader waits for a
             # whole takeover's time before it gives away what has no record.
             self._register_again(identity, host, resources)
             sent_at = self._clock.boottime()  # what was sent before met the same loss
         else:
             self._redis_trouble.failed("heartbeat", answer.error)
+            self._figures.note_heartbeat(fault_of(answer.error), "")
             sent_at = before.sent_at
         return Answer(identity.incarnation, sent_at, before.desired_state, answer.error)
 

@@ -1,4 +1,5 @@
-"""Until when Telegram wants no sends of an account: to one destination, or to any.
+"""Until when Telegram wants no requests of an account: sends to one destination, or to any,
+or requests of another method. Lanes and tasks of a session share them.
 
 Waits are absolute, and stored with the cursor: neither a pause nor a reconnect nor a
 restart on another node shortens them. Telegram does not say whether a FLOOD_WAIT is of
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 ALL = 0
 """Stands for every destination; no chat has this id."""
-_FIELD = re.compile(r"wait:(-?[0-9]{1,19})", re.ASCII)
+_FIELD = re.compile(r"wait:(?:(-?[0-9]{1,19})|([a-z]{1,20}\.[A-Za-z]{1,60}))", re.ASCII)
 _UNIX_TIME = re.compile(r"[0-9]{1,11}", re.ASCII)
 _LONGEST_SECONDS = 7 * 86_400.0
 """A stored wait that is longer is malformed, or another node's clock is wrong."""
@@ -25,52 +26,69 @@ _SAME_SECONDS = 2.0
 class Waits:
     """The waits of one account; times are in Unix seconds."""
 
-    __slots__ = ("_now", "_shared", "_until")
+    __slots__ = ("_now", "_over", "_shared", "_until")
 
     def __init__(self, now: Callable[[], float]) -> None:
         """``now`` is the wall clock: other nodes read what is stored."""
         self._now = now
-        self._until: dict[int, float] = {}
-        """destination → until when."""
+        self._until: dict[int | str, float] = {}
+        """destination, or the name of a method → until when."""
         self._shared: dict[int, float] = {}
         """The same of those waits that may be the account's."""
+        self._over: list[int | str] = []
+        """Waits that are stored, and over."""
 
     def load(self, fields: Mapping[str, str]) -> None:
         """Take over what is stored among the fields of a cursor; malformed waits are none."""
         now = self._now()
         for name, text in fields.items():
             match = _FIELD.fullmatch(name)
-            if match and _UNIX_TIME.fullmatch(text) and now < int(text) < now + _LONGEST_SECONDS:
-                self._until[int(match[1])] = float(text)
+            if not match:
+                continue
+            key = match[2] or int(match[1])
+            until = float(text) if _UNIX_TIME.fullmatch(text) else 0.0
+            if now < until < now + _LONGEST_SECONDS:
+                self._until[key] = until
+            elif until <= now:
+                self._over.append(key)
 
-    def note(self, destination: int, seconds: float, reason: str) -> bool:
-        """Note that Telegram wants a wait; returns whether it is for all destinations."""
+    def note(self, key: int | str, seconds: float, reason: str) -> bool:
+        """Note that Telegram wants a wait; returns whether it is for all destinations.
+
+        ``key`` is a destination, ``ALL``, or the name of a method that sends nothing.
+        """
         now = self._now()
         until = now + seconds
         is_shared = False
         is_flood = reason.upper().startswith("FLOOD")  # Telethon's name, or Telegram's
-        if destination != ALL and is_flood and seconds >= _SHORTEST_SHARED:
+        if isinstance(key, int) and key != ALL and is_flood and seconds >= _SHORTEST_SHARED:
             is_shared = any(
                 abs(until - other) <= _SAME_SECONDS
                 for chat, other in self._shared.items()
-                if chat != destination
+                if chat != key
             )
             self._shared = {it: time for it, time in self._shared.items() if time > now}
-            self._shared[destination] = until
-        found = ALL if is_shared else destination
+            self._shared[key] = until
+        found = ALL if is_shared else key
         self._until[found] = max(until, self._until.get(found, 0.0))
         return found == ALL
 
-    def left(self, destination: int) -> float:
-        """Return for how many seconds nothing may be sent to a destination."""
-        until = max(self._until.get(destination, 0.0), self._until.get(ALL, 0.0))
+    def left(self, key: int | str) -> float:
+        """Return for how many seconds nothing may be sent to a destination, or asked for."""
+        until = self._until.get(key, 0.0)
+        if isinstance(key, int):
+            until = max(until, self._until.get(ALL, 0.0))
         return max(0.0, until - self._now())
 
     def fields(self) -> list[str]:
-        """Return what is to be stored, as field, value, … of the cursor's hash."""
+        """Return what is to be stored, as field, value, … of the cursor's hash.
+
+        The value of a field that goes is empty; one that stays by mistake is no wait to
+        its readers.
+        """
         now = self._now()
-        # One that is over was stored before, and is no wait to its readers.
+        self._over += [it for it, until in self._until.items() if until <= now]
         self._until = {it: until for it, until in self._until.items() if until > now}
-        return [
-            text for it, until in self._until.items() for text in (f"wait:{it}", f"{until:.0f}")
-        ]
+        over, self._over = self._over, []
+        stored = {**dict.fromkeys(over, ""), **{it: f"{at:.0f}" for it, at in self._until.items()}}
+        return [text for it, value in stored.items() for text in (f"wait:{it}", value)]

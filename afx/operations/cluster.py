@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from afx.cluster import audit_heads, events, keys, refused_jobs, refused_specs
@@ -12,10 +12,12 @@ from afx.cluster.leadership import read_leader
 from afx.cluster.quarantine import refused_count
 from afx.cluster.redis_faults import describe
 from afx.cluster.registry import Registry
+from afx.cluster.task_jobs import PRIORITIES
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.operations.context import Context, operation
 from afx.operations.coordinators import read_number
-from models.storage import controls, sessions
+from models.base import utc_now
+from models.storage import controls, sessions, tasks
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,6 +53,9 @@ class ClusterStatus:
     """What the leader found wrong with the audit log; empty: nothing."""
     sandbox: bool
     """Whether a local Telegram runs in this home."""
+    queue_ages: Mapping[str, float] = field(default_factory=dict)
+    """Seconds for which the oldest task of each queue has been ready to run; only queues
+    in which one waits."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -101,6 +106,7 @@ def status(context: Context) -> ClusterStatus:
         troubled=troubled,
         forwarded=sum(it.metrics.forwarded for it in live),
         controls=len(controls.open_ones()),
+        queue_ages=_queue_ages(),
         reports_refused=refused_count(client),
         jobs_refused=refused_jobs.count(client),
         specs_refused=refused_specs.count(client),
@@ -121,6 +127,14 @@ def activity(
 ) -> Iterator[ActivitySample]:
     """Yield a sample of all nodes each time the caller asks for one."""
     return _samples(context, clock)
+
+
+def _queue_ages() -> dict[str, float]:
+    now = utc_now()
+    return {
+        PRIORITIES[priority]: round(max(0.0, (now - since).total_seconds()), 3)
+        for priority, since in sorted(tasks.oldest_by_priority().items())
+    }
 
 
 def _samples(context: Context, clock: Callable[[], float]) -> Iterator[ActivitySample]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from afx.cluster.task_jobs import PRIORITIES
-from afx.errors import UsageError
+from afx.errors import NotFoundError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from models.base import utc_now
@@ -36,7 +36,7 @@ def listing(context: Context) -> list[QueueRow]:
 
 @operation("queue:read")
 def show(context: Context, name: str) -> QueueRow:
-    """Return one queue; raises UsageError when there is none."""
+    """Return one queue; raises NotFoundError when there is none."""
     del context
     return _row(_priority(name))
 
@@ -67,7 +67,7 @@ def requeue(context: Context, name: str) -> int:
 
 def _priority(name: str) -> int:
     if name not in PRIORITIES:
-        raise UsageError(f"There is no such queue; it is one of {', '.join(PRIORITIES)}.")
+        raise NotFoundError(f"There is no such queue; it is one of {', '.join(PRIORITIES)}.")
     return PRIORITIES.index(name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from afx.cluster import report_stream
 from afx.cluster.task_jobs import PRIORITIES
-from afx.errors import AfxError, ForbiddenError, UsageError
+from afx.errors import AfxError, ForbiddenError, QuotaError, UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.tasks import owner_id
@@ -204,7 +205,7 @@ def _new_tasks(
     if len(request.unique_key) > 100 or not request.unique_key.isprintable():
         raise UsageError("A unique key has at most 100 printable characters; shorten it.")
     user = owner_id(context) or 0
-    _check_quota({it.user for it in targets} or {user}, max(1, len(targets)))
+    _check_quota(Counter(it.user for it in targets) or Counter([user]))
     now = utc_now()
     common: dict[str, Any] = {
         "kind": kind.name,
@@ -243,11 +244,17 @@ def _priority(kind: Kind, request: TaskRequest, target: Target) -> int:
     return PRIORITIES.index("premium" if is_premium else kind.priority)
 
 
-def _check_quota(of: set[int], count: int) -> None:
-    for user in of:
-        if sum(tasks.counts(user=user).values()) + count > _MOST_OPEN:
-            raise UsageError(
-                f"A user may have {_MOST_OPEN} unfinished tasks; wait until some have finished."
+def _check_quota(new: Mapping[int, int]) -> None:
+    """Raise QuotaError when a user would have too many tasks; ``new`` is user → how many."""
+    limits = users.task_limits(list(new))
+    for user, count in new.items():
+        most = limits.get(user, _MOST_OPEN)
+        if sum(tasks.counts(user=user).values()) + count > most:
+            raise QuotaError(
+                f"A user of these sessions may have {most} unfinished tasks; wait until some "
+                "have finished, or raise it with 'afx user tasks'."
+                if user
+                else f"There may be {most} unfinished tasks without a user; wait for some of them."
             )
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from afx.cluster.task_jobs import PRIORITIES
-from afx.errors import UsageError
+from afx.errors import NotFoundError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
@@ -97,10 +97,10 @@ def kinds(context: Context) -> list[KindRow]:
 
 @operation("task:read", owned=True, database=False)
 def explain(context: Context, name: str) -> KindRow:
-    """Return one kind of task; raises UsageError when there is none."""
+    """Return one kind of task; raises NotFoundError when there is none."""
     found = {it.name: it for it in kinds(context)}.get(name)
     if found is None:
-        raise UsageError(f"There is no such kind of task; it is one of {', '.join(KIND_NAMES)}.")
+        raise NotFoundError(f"There is no such kind of task; it is one of {', '.join(KIND_NAMES)}.")
     return found
 
 
@@ -131,7 +131,7 @@ def listing(
 
 @operation("task:read", owned=True)
 def show(context: Context, task_id: int) -> TaskDetail:
-    """Return one task; raises UsageError when there is none."""
+    """Return one task; raises NotFoundError when there is none."""
     return _detail(_find(context, task_id))
 
 
@@ -223,11 +223,11 @@ def owner_id(context: Context) -> int | None:
 
 
 def _find(context: Context, task_id: int) -> dict[str, Any]:
-    """Return a task; raises UsageError when there is none that the actor may see."""
+    """Return a task; raises NotFoundError when there is none that the actor may see."""
     found = tasks.get(task_id)
     limited_to = owner_id(context)
     if limited_to is not None and found["user_id"] != limited_to:
-        raise UsageError(f"There is no task {task_id}; 'afx task list' shows them.")
+        raise NotFoundError(f"There is no task {task_id}; 'afx task list' shows them.")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from afx.operations.changes import change
@@ -33,6 +33,10 @@ class UserDetail:
     name: str
     tier: str
     created_at: datetime
+    task_share: int
+    """How many of its tasks run for each one of a user with share 1."""
+    task_limit: int | None
+    """How many unfinished tasks it may have; None: as many as anybody."""
     sessions: tuple[str, ...]
     """Names; the last one is ``…`` when there are more."""
 
@@ -53,7 +57,15 @@ def show(context: Context, name: str) -> UserDetail:
     user = users.find(name, owner=context.actor.owner)
     owned = sessions.listing(SessionFilter(user=user.name), limit=_SESSIONS_SHOWN)
     names = tuple(it["name"] for it in owned.rows) + (("…",) if owned.next else ())
-    return UserDetail(user.id, user.name, user.tier, user.created_at, names)
+    return UserDetail(
+        id=user.id,
+        name=user.name,
+        tier=user.tier,
+        created_at=user.created_at,
+        task_share=user.task_share,
+        task_limit=user.task_limit,
+        sessions=names,
+    )
 
 
 @operation("user:read")
@@ -79,6 +91,26 @@ def set_tier(context: Context, name: str, tier: str) -> tuple[str, str]:
         users.set_tier(user, tier)
         details.update({"before": {"tier": user.tier}, "after": {"tier": tier}})
     return user.name, user.tier
+
+
+@operation("user:write")
+def set_task_share(
+    context: Context, name: str, *, share: int | None = None, limit: int | None = None
+) -> UserDetail:
+    """Change a user's share of the queues of tasks, and its limit; returns the user.
+
+    What is None stays. A limit of 0 is no limit of its own. Raises UsageError for a number
+    out of range.
+    """
+    user = users.find(name)
+    new_share: int = user.task_share if share is None else share
+    new_limit: int | None = user.task_limit if limit is None else limit or None
+    before = {"share": user.task_share, "limit": user.task_limit}
+    after = {"share": new_share, "limit": new_limit}
+    with change(context, "user.tasks", f"user/{user.name}") as details:
+        users.set_task_share(user, share=new_share, limit=new_limit)
+        details.update({"before": before, "after": after})
+    return replace(show(context, user.name), task_share=new_share, task_limit=new_limit)
 
 
 @operation("user:write")

@@ -29,7 +29,13 @@ from afx.security.vault import Vault
 from afx.tasks.kinds import KINDS
 from afx.tasks.kinds.base import Kind
 from afx.tasks.outcomes import Ending, ending_of
-from afx.tasks.rq_records import EndedJob, FetchedJob, TaskRecords, WorkerEndedError
+from afx.tasks.rq_records import (
+    EndedJob,
+    FetchedJob,
+    TaskRecords,
+    WorkerEndedError,
+    WrongClockError,
+)
 from afx.tasks.run import Run
 from afx.tasks.slots import room_by_priority
 
@@ -200,6 +206,9 @@ class TaskExecutor:
             except WorkerEndedError:
                 wait = _RETRY_SECONDS
                 break
+            except WrongClockError:
+                log.error("clock_wrong", text="This node's clock is wrong; it takes no tasks.")
+                break
             if not jobs:
                 break
             await self._begin_all(jobs)
@@ -256,7 +265,7 @@ class TaskExecutor:
         log.warning("job_refused", job_id=fetched.job_id[:100], reason=reason, text=text)
         if is_job_id(fetched.job_id):
             self._note_ended(EndedJob(fetched.queue, fetched.job_id, "", "gone"))
-        return RefusedJob(fetched.queue, fetched.job_id, reason, text)
+        return RefusedJob(fetched.queue, fetched.job_id, reason, text, node=self._origin["node"])
 
     # --- one run ------------------------------------------------------------------------
 

@@ -52,11 +52,22 @@ def ending_of(error: BaseException) -> Ending:
     return Ending(TaskOutcome.TRY_AGAIN, f"An internal error: {error!r}"[:_TEXT_LIMIT])
 
 
-def wait_of(error: errors.RPCError) -> SnoozeError | None:
+@dataclass(slots=True, frozen=True)
+class Wait:
+    """What Telegram asks an account to wait."""
+
+    seconds: float
+    name: str
+    """Telegram's name of the error."""
+    whole_account: bool = False
+    """A refused send means that all sends are to wait."""
+
+
+def wait_of(error: errors.RPCError) -> Wait | None:
     """Return the wait that an answer of Telegram's asks for, if it does."""
     seconds = getattr(error, "seconds", None)
     if isinstance(seconds, int | float) and seconds >= 0:
-        return SnoozeError(float(seconds), f"Telegram asks to wait ({error_name(error)}).")
+        return Wait(max(1.0, float(seconds)), error_name(error))
     if isinstance(error, errors.PeerFloodError):
-        return SnoozeError(_PEER_FLOOD_SECONDS, "Telegram asks to wait (PEER_FLOOD).")
+        return Wait(_PEER_FLOOD_SECONDS, error_name(error), whole_account=True)
     return None

@@ -36,6 +36,10 @@ class WorkerEndedError(Exception):
     """Redis says that this incarnation was fenced or replaced: it gets no tasks."""
 
 
+class WrongClockError(Exception):
+    """This node's clock differs from Redis's by minutes: it gets no tasks."""
+
+
 @dataclass(slots=True, frozen=True)
 class FetchedJob:
     """A job that was taken from a queue; nothing of it is trusted yet."""
@@ -86,7 +90,8 @@ class TaskRecords:
 
         The first priority comes first, and the node's own queue before the shared one.
 
-        Raises WorkerEndedError when this incarnation was fenced or replaced.
+        Raises WorkerEndedError when this incarnation was fenced or replaced, and
+        WrongClockError.
         """
         now = self._clock()
         shares = [most[priority] for _, priority in self._queues]
@@ -114,6 +119,8 @@ class TaskRecords:
         for answer in answers:
             if answer[0] == b"ENDED":
                 raise WorkerEndedError
+            if answer[0] == b"CLOCK":
+                raise WrongClockError
             queue, priority = self._queues[int(answer[0]) - 1]
             job_id, what = answer[1].decode(errors="replace"), answer[2]
             if what == b"ok":

@@ -13,9 +13,11 @@ from typing import Any
 from telethon import errors
 
 from afx.cluster.task_jobs import CURSOR_LIMIT, TaskJob, parse_cursor
+from afx.node.waits import ALL
 from afx.reasons import TaskOutcome
-from afx.tasks.kinds.base import Kind, TaskFailedError, TryAgainError
+from afx.tasks.kinds.base import Kind, SnoozeError, TaskFailedError, TryAgainError
 from afx.tasks.outcomes import wait_of
+from afx.telegram.budgets import budget_of
 
 
 class Run:
@@ -116,16 +118,27 @@ class Run:
             raise TryAgainError(f"The file cannot be written ({error.strerror}).") from error
 
     async def call(self, request: Any) -> Any:
-        """Make a request of Telegram; raises SnoozeError for a wait that it asks for."""
-        client = self.client
+        """Make a request of Telegram; raises SnoozeError for a wait that it asks for.
+
+        So does a wait that the session's lanes, or its other tasks, have met: the request
+        is not made. A wait that this one meets holds for them, too.
+        """
+        session, client = self._its_session, self.client
         if not client.is_connected():
             raise TryAgainError("The session is not connected to Telegram.")
+        budget = budget_of(request)
+        if left := session.wait_left(budget):
+            raise SnoozeError(left, f"Telegram asks to wait ({left:.0f} s are left).")
         try:
             return await client(request)
         except errors.RPCError as error:
-            if wait := wait_of(error):
-                raise wait from error
-            raise
+            wait = wait_of(error)
+            if wait is None:
+                raise
+            key = ALL if wait.whole_account and isinstance(budget, int) else budget
+            session.note_wait(key, wait.seconds, wait.name)
+            text = f"Telegram asks to wait ({wait.name})."
+            raise SnoozeError(wait.seconds, text) from error
 
     async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:
         """Report how far the task is, 0 to 1, and where a next attempt goes on.

@@ -9,7 +9,7 @@ from typing import Any
 
 import peewee
 
-from afx.errors import UsageError
+from afx.errors import ConflictError, NotFoundError
 from models import names, paging
 from models.base import transaction, utc_now
 from models.paging import Page
@@ -38,7 +38,7 @@ class NewSchedule:
 
 
 def add(new: NewSchedule, actor: str) -> int:
-    """Add a schedule; returns its id. Raises UsageError when its name is taken."""
+    """Add a schedule; returns its id. Raises ConflictError when its name is taken."""
     names.check_name("schedule", new.name)
     try:
         with transaction():
@@ -60,17 +60,19 @@ def add(new: NewSchedule, actor: str) -> int:
                 next_at=new.next_at,
             )
     except peewee.IntegrityError as error:
-        raise UsageError(
+        raise ConflictError(
             f"There is a schedule '{new.name}' already; choose another name."
         ) from error
     return int(made.id)
 
 
 def find(name: str, *, user: int | None = None) -> TaskSchedule:
-    """Return a schedule by name; raises UsageError when there is none (of a user)."""
-    found: TaskSchedule | None = TaskSchedule.get_or_none(TaskSchedule.name == name)
+    """Return a schedule by name; raises NotFoundError when there is none (of a user)."""
+    found: TaskSchedule | None = None
+    if name.isprintable():  # Postgres takes no NUL
+        found = TaskSchedule.get_or_none(TaskSchedule.name == name)
     if found is None or (user is not None and found.user_id != user):
-        raise UsageError(
+        raise NotFoundError(
             f"There is no schedule '{name[:100]}'; 'afx task schedule list' shows them."
         )
     return found

@@ -111,6 +111,20 @@ def users_waiting(priority: int) -> list[int]:
     return [int(it) for (it,) in execute(_USERS, priority, priority).fetchall()]
 
 
+def task_shares(users: Sequence[int]) -> dict[int, int]:
+    """Return the shares of users in a queue; of those whose share is not 1."""
+    found: dict[int, int] = {}
+    for start in range(0, len(users), 500):
+        part = users[start : start + 500]
+        cursor = execute(
+            "SELECT id, task_share FROM users WHERE task_share <> 1"
+            f" AND id IN ({', '.join('?' * len(part))})",
+            *part,
+        )
+        found |= {int(user): int(share) for user, share in cursor.fetchall()}
+    return found
+
+
 def oldest(priority: int, user: int, limit: int) -> list[OpenTask]:
     """Return a user's oldest queued tasks of a priority."""
     cursor = execute(

@@ -15,7 +15,7 @@ from typing import Any
 import peewee
 from peewee import JOIN, fn
 
-from afx.errors import UsageError
+from afx.errors import NotFoundError, UsageError
 from models import paging
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
@@ -111,7 +111,7 @@ def unfinished_of_key(unique_key: str) -> int | None:
 
 
 def get(number: int) -> dict[str, Any]:
-    """Return one task; raises UsageError when there is none."""
+    """Return one task; raises NotFoundError when there is none."""
     found: dict[str, Any] | None = (
         WorkerTask.select(WorkerTask, Session.name.alias("session_name"))
         .join(Session, JOIN.LEFT_OUTER)
@@ -120,7 +120,7 @@ def get(number: int) -> dict[str, Any]:
         .get_or_none()
     )
     if found is None:
-        raise UsageError(f"There is no task {number}; 'afx task list' shows them.")
+        raise NotFoundError(f"There is no task {number}; 'afx task list' shows them.")
     return found
 
 
@@ -283,6 +283,16 @@ def oldest_queued(priority: int) -> datetime | None:
     )
     found: datetime | None = query.scalar()
     return found
+
+
+def oldest_by_priority() -> dict[int, datetime]:
+    """Return since when the oldest task of each queue waits to be run; of those that have one."""
+    query = (
+        WorkerTask.select(WorkerTask.priority, fn.MIN(WorkerTask.run_after))
+        .where(WorkerTask.state.in_(("queued", "published")))
+        .group_by(WorkerTask.priority)
+    )
+    return {int(priority): since for priority, since in query.tuples()}
 
 
 def cancel_queued(priority: int, reason: str, most: int = 10_000) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import peewee
 from peewee import fn
 
@@ -10,6 +12,8 @@ from models import names, paging
 from models.base import transaction
 from models.paging import Page
 from models.tables import TIERS, Session, User
+
+LARGEST_SHARE = 100
 
 
 def create(name: str, tier: str = "free") -> User:
@@ -41,6 +45,30 @@ def set_tier(user: User, tier: str) -> None:
     _check_tier(tier)
     with transaction():
         User.update(tier=tier).where(User.id == user.id).execute()
+
+
+def set_task_share(user: User, *, share: int, limit: int | None) -> None:
+    """Change a user's share of the queues of tasks, and how many tasks it may have.
+
+    Raises UsageError for a share or a limit out of range.
+    """
+    if not 1 <= share <= LARGEST_SHARE:
+        raise UsageError(f"A share is a number from 1 to {LARGEST_SHARE}; choose another one.")
+    if limit is not None and not 0 <= limit < 2**31:
+        raise UsageError("A limit is a number of tasks from 0 on; choose another one.")
+    with transaction():
+        User.update(task_share=share, task_limit=limit).where(User.id == user.id).execute()
+
+
+def task_limits(ids: Sequence[int]) -> dict[int, int]:
+    """Return how many unfinished tasks users may have: those with a limit of their own."""
+    found: dict[int, int] = {}
+    for start in range(0, len(ids), 500):
+        query = User.select(User.id, User.task_limit).where(
+            User.id.in_(list(ids[start : start + 500])) & User.task_limit.is_null(False)
+        )
+        found |= {int(user): int(limit) for user, limit in query.tuples()}
+    return found
 
 
 def remove(user: User) -> None:

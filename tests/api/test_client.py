@@ -91,6 +91,15 @@ def test_where_nothing_listens_a_sentence_says_so() -> None:
         (("worker", "list"), "/workers"),
         (("coordinator", "status"), "/coordinators"),
         (("db", "status"), "/database"),
+        (("task", "list"), "/tasks"),
+        (("task", "show", "1"), "/tasks/1"),
+        (("task", "logs", "1"), "/tasks/1/steps"),
+        (("task", "kinds"), "/task-kinds"),
+        (("explain", "task.session.check"), "/task-kinds/session.check"),
+        (("task", "times"), "/task-times"),
+        (("task", "schedule", "list"), "/schedules"),
+        (("queue", "list"), "/queues"),
+        (("queue", "show", "low"), "/queues/low"),
     ],
 )
 def test_the_command_line_and_the_api_agree_field_by_field(
@@ -100,10 +109,17 @@ def test_the_command_line_and_the_api_agree_field_by_field(
     variables = {"AFX_REDIS_URL": private_redis.url_for(_redis_home)}
     if path in ("/audit", "/users"):
         client.request("/users", {"name": f"both {path[1:]}"})
+    if path in ("/tasks", "/tasks/1", "/tasks/1/steps"):
+        client.request("/tasks", {"kind": "task.probe"})
+    if path == "/schedules":
+        client.request("/schedules", {"name": "n", "cron": "0 3 * * *", "kind": "task.probe"})
     printed = json.loads(run(*command, "--json", **variables).stdout)
     found = client.get(path).data
     rows = found["items"] if isinstance(found, dict) and "items" in found else found
     if path == "/tokens":
         for it in (*printed, *rows):
             del it["last_used_at"]
+    if path.startswith("/queues"):
+        for it in (printed, rows) if isinstance(rows, dict) else (*printed, *rows):
+            it["oldest_seconds"] = it["oldest_seconds"] is None
     assert rows == printed

@@ -14,8 +14,17 @@ from afx.api.dashboard import pages
 from afx.api.dashboard.actions import ACTIONS
 from afx.api.dashboard.assets import ASSETS, url_of
 from afx.api.dashboard.verdict import judge
-from afx.operations import audit_log, sessions, tokens, users
+from afx.operations import (
+    audit_log,
+    schedules,
+    sessions,
+    task_requests,
+    tasks,
+    tokens,
+    users,
+)
 from afx.operations.cluster import ClusterStatus
+from afx.operations.task_requests import TaskRequest
 
 SAME = {"sec-fetch-site": "same-origin"}
 VIEWS = (
@@ -38,6 +47,11 @@ VIEWS = (
     "/audit?verify=true",
     "/tokens",
     "/scaling",
+    "/tasks",
+    "/tasks?state=queued&kind=session.check&session=a-1&batch=1",
+    "/tasks/1",
+    "/queues",
+    "/schedules",
 )
 
 
@@ -54,6 +68,9 @@ def signed_in(api: TestedApi, token: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def browser(api: TestedApi) -> dict[str, str]:
     sessions.move(api.context, "a-1")
+    check = TaskRequest(kind="session.check", user="bob")
+    task_requests.submit(api.context, check)
+    schedules.add(api.context, "nightly", "0 3 * * *", check)
     return signed_in(api, api.token("*"))
 
 
@@ -141,8 +158,11 @@ def test_the_commands_of_actions_exist() -> None:
     from cli.main import load
 
     for action in ACTIONS.values():
-        noun, verb = action.command.split()
-        command = load(noun).commands[verb]
+        noun, *inner, verb = action.command.split()
+        group = load(noun)
+        for it in inner:
+            group = group.commands[it]
+        command = group.commands[verb]
         flags = {flag for it in command.params for flag in it.opts}
         assert {it.flag for it in action.fields if it.flag} <= flags, action.name
         assert "--reason" in flags
@@ -198,6 +218,33 @@ def test_many_sessions_are_paused_at_once(api: TestedApi, browser: dict[str, str
     assert "2 sessions" in said(api, browser, answer)
     states = {it.name: it.desired_state for it in sessions.listing(api.context).rows}
     assert states == {"a-1": "paused", "b-1": "paused"}
+
+
+def test_a_task_is_cancelled_and_tried_again(api: TestedApi, browser: dict[str, str]) -> None:
+    form = {"target": "1", "back": "/tasks/1"}
+    assert "is cancelled" in said(api, browser, act(api, browser, "task.cancel", **form))
+    assert "/actions/task.retry" in api.get("/tasks/1", headers=browser, token="").text
+    assert "queued again" in said(api, browser, act(api, browser, "task.retry", **form))
+    assert tasks.show(api.context, 1).task.state == "queued"
+    assert "/actions/task.cancel" in api.get("/tasks/1", headers=browser, token="").text
+    assert "number" in said(api, browser, act(api, browser, "task.cancel", target="x"))
+
+
+def test_a_queue_is_purged_once_its_name_is_typed(api: TestedApi, browser: dict[str, str]) -> None:
+    task_requests.submit(api.context, TaskRequest(kind="session.check", user="bob", priority="low"))
+    assert act(api, browser, "queue.purge", target="low").status_code == 422
+    answer = act(api, browser, "queue.purge", target="low", typed="low")
+    assert "1 tasks of low are cancelled" in said(api, browser, answer)
+    answer = act(api, browser, "queue.requeue", target="low")
+    assert "0 tasks of low" in said(api, browser, answer)
+
+
+def test_a_schedule_is_paused_resumed_and_removed(api: TestedApi, browser: dict[str, str]) -> None:
+    schedules.add(api.context, "hourly", "0 * * * *", TaskRequest(kind="session.check", user="bob"))
+    for verb, says in (("pause", "is paused"), ("resume", "goes on"), ("remove", "is removed")):
+        answer = act(api, browser, f"schedule.{verb}", target="hourly")
+        assert says in said(api, browser, answer)
+    assert "hourly" not in [it.name for it in schedules.listing(api.context).rows]
 
 
 def test_a_refused_action_says_why(api: TestedApi, browser: dict[str, str]) -> None:

@@ -15,6 +15,12 @@ from support.api import TestedApi
 
 from afx.api.hub import Snapshot
 from afx.api.metrics import rendered
+from afx.clock import SYSTEM_CLOCK
+from afx.cluster.redis_faults import RedisFault
+from afx.coordinator.coordinator_figures import CoordinatorFigures
+from afx.exposition import lines
+from afx.node.lease_memory import LeaseMemory
+from afx.node.node_figures import NodeFigures
 from afx.operations.cluster import ActivitySample, NodeActivity
 from models.base import utc_now
 
@@ -29,7 +35,17 @@ def metrics(api: TestedApi) -> str:
     gone = NodeActivity("gone", "left", 0.5, 1, 2, 0.1, 3, 0, 10, 99, 1.5, False)
     sample = ActivitySample((node, gone), ())
     api.api.hub.snapshot = Snapshot(utc_now().timestamp(), snapshot.status, sample)
-    return api.run(rendered(api.api)).decode()
+    coordinator, own = CoordinatorFigures(SYSTEM_CLOCK), NodeFigures("w1", SYSTEM_CLOCK)
+    coordinator.note_lead(3)
+    coordinator.note_end("fenced")
+    memory = LeaseMemory()
+    memory.note_redis_fault(RedisFault.BUSY)
+    memory.beat(1.0, 0, 0, 0)
+    own.note_begin(memory)
+    own.note_heartbeat("unreachable", "")
+    found = (*coordinator.probed().metrics(), *own.probed().metrics())
+    processes = "".join(f"{it}\n" for it in lines(found))
+    return api.run(rendered(api.api)).decode() + processes
 
 
 def names_in(expression: str) -> set[str]:
@@ -47,7 +63,9 @@ def test_every_line_is_of_the_text_format_and_every_metric_has_a_type(metrics: s
 
 
 def test_labels_name_nodes_and_states_and_no_session(metrics: str) -> None:
-    assert set(re.findall(r'[{,](\w+)="', metrics)) <= {"node", "state", "method", "status", "le"}
+    assert set(re.findall(r'[{,](\w+)="', metrics)) <= {
+        *("node", "queue", "kind", "state", "method", "status", "le")
+    }
     assert r'afx_node_sessions{node="w\"1\\"} 3' in metrics
     assert "gone" not in metrics
 

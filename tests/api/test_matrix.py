@@ -8,7 +8,8 @@ import pytest
 from support.api import TestedApi
 
 from afx.api.application import application
-from afx.operations import controls, sessions, tokens
+from afx.operations import controls, schedules, sessions, task_requests, tokens
+from afx.operations.task_requests import TaskRequest
 
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     it["operationId"]: (method.upper(), path, it)
@@ -28,6 +29,13 @@ BODIES: dict[str, Any] = {
     "plan_rules": {"text": "rules: []"},
     "apply_rules": {"text": "rules: []"},
     "recycle_worker": {},
+    "submit_task": {"kind": "session.check", "sessions": ["b-1"]},
+    "add_schedule": {
+        "name": "new",
+        "cron": "0 3 * * *",
+        "kind": "session.check",
+        "sessions": ["b-1"],
+    },
     "create_token": {"name": "new", "scopes": ["token:write"]},
 }
 UNMET = {
@@ -35,6 +43,7 @@ UNMET = {
     "add_session": 422,
     "remove_user": 409,
     "accept_audit": 422,
+    "retry_task": 409,
 }
 
 
@@ -46,6 +55,9 @@ def things(api: TestedApi) -> dict[str, str]:
     assert found and control
     rule = api.get("/api/v1/rules", params={"session": "b-1"}).json()["items"][0]["id"]
     api.token("user:read")
+    check = TaskRequest(kind="session.check", user="bob")
+    [task] = task_requests.submit(api.context, check).ids
+    schedules.add(api.context, "nightly", "0 3 * * *", check)
     return {
         "/users/{name}": "bob",
         "/sessions/{name}": "b-1",
@@ -53,6 +65,11 @@ def things(api: TestedApi) -> dict[str, str]:
         "/tokens/{name}": "t0",
         "/rules/{rule_id}": str(rule),
         "/controls/{control_id}": str(control),
+        "/tasks/{task_id}": str(task),
+        "/batches/{batch}": str(task),
+        "/schedules/{name}": "nightly",
+        "/queues/{name}": "default",
+        "/task-kinds/{kind}": "session.check",
     }
 
 
@@ -114,12 +131,14 @@ def test_a_customers_token_reaches_nothing_of_others(
 ) -> None:
     answer = call(api, things, name, api.token("*", owner="alice"))
     lists = {"list_sessions", "list_rules", "plan_rules", "apply_rules", "export_rules"}
+    lists |= {"list_tasks", "list_schedules", "list_task_kinds", "explain_task_kind"}
     if not OPERATIONS[name][2]["x-owned"]:
         assert answer.status_code == 403
     elif name not in lists:
         assert answer.status_code in (403, 404) or name == "add_session", answer.text
     assert "b-1" not in answer.text.replace("There is no session 'b-1'", "")
     assert "bob" not in answer.text
+    assert name != "list_schedules" or "nightly" not in answer.text
 
 
 def test_a_customers_token_does_what_is_its_own(api: TestedApi, things: dict[str, str]) -> None:

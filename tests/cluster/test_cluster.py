@@ -55,7 +55,7 @@ def _messages(lab: LabCluster, chat: int) -> list[dict[str, Any]]:
 def _links(lab: LabCluster) -> dict[tuple[int, int], dict[int, int]]:
     """Return all links: (source, destination) → source message → copy."""
     names = [str(it).split(":") for it in lab.redis.keys("afx:links:*")]
-    rules = {int(it[2]) for it in names if len(it) == 3}
+    rules = {int(it[2]) for it in names if len(it) == 3 and it[2].isdecimal()}
     return {
         (route.source, route.destination): links
         for rule in rules

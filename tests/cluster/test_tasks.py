@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from support.cli_runs import runner
 from support.labs import NewLab, start
 
 from afx.app import context_for
@@ -98,12 +99,30 @@ def test_each_kind_does_its_work_on_the_node_of_its_session(lab: LabCluster) -> 
     recycled = result(lab, "session.recycle", one.name)
     assert recycled["seconds"] > 0
 
+    assert_the_command_line_waits_and_follows(lab, one.name)
+
     submitted = [time.time() for _ in range(15) if not time.sleep(0.02)]
     delays = []
     for _ in submitted:
         [task] = finished(lab, submit(lab, "task.probe"))
         delays.append((task["started_at"] - task["created_at"]).total_seconds())
     assert statistics.median(delays) < 0.1, delays
+
+
+def assert_the_command_line_waits_and_follows(lab: LabCluster, session: str) -> None:
+    afx = runner(lab.settings.home)
+    done = afx("task", "submit", "session.check", "--session", session, "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert (shown["state"], shown["session"]) == ("succeeded", session)
+    again = afx("task", "show", str(shown["id"]), "--follow")
+    assert again.returncode == 0 and "succeeded, 100%" in again.stderr
+    followed = afx("task", "submit", "task.probe", "--arg", "seconds=0.5", "--follow")
+    assert followed.returncode == 0
+    assert "running, 0%" in followed.stderr and "succeeded, 100%" in followed.stderr
+    assert afx("task", "submit", "task.probe", "--arg", "fails=true").returncode == 1
+    late = afx("task", "submit", "task.probe", "--arg", "seconds=30", "--timeout", "1")
+    assert late.returncode == 4
 
 
 def test_old_messages_are_exported_copied_and_replayed(lab: LabCluster) -> None:

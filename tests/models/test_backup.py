@@ -145,7 +145,7 @@ def test_a_backup_is_of_one_moment_while_others_write(filled: Any, home: Path) -
         stamps = [
             value[3]
             for kind, value in backup._lines(home / f"{number}.gz")
-            if kind == "row" and len(value) == 4 and value[1] in ("a", "b")
+            if kind == "row" and len(value) == 6 and value[1] in ("a", "b")
         ]
         assert len(stamps) == 2 and stamps[0] == stamps[1], text[:300]
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, say, texts
-from telethon.tl import functions
+from telethon.tl import functions, types
 
+from afx.cluster.task_jobs import TaskJob
+from afx.node.session import HostedSession
 from afx.node.waits import ALL, Waits
+from afx.tasks.kinds import KINDS
+from afx.tasks.kinds.base import SnoozeError
+from afx.tasks.run import Run
+from afx.telegram.budgets import budget_of
 
 SEND = functions.messages.SendMessageRequest
 
@@ -36,13 +43,14 @@ def test_a_wait_is_stored_as_a_moment_and_ends_then() -> None:
     clock.now += 50
     assert (again.left(-5), again.left(-6)) == (10, 0)
     clock.now += 11
-    assert (again.left(-5), again.fields()) == (0, [])
+    assert (again.left(-5), again.fields()) == (0, ["wait:-5", ""])
+    assert again.fields() == []
 
 
 @pytest.mark.parametrize("text", ["", "x", "-5", "1e3", "99999999999", "1000", "²"])
 def test_a_stored_wait_that_is_malformed_over_or_too_long_is_none(text: str) -> None:
     it, _ = waits()
-    it.load({"wait:-5": text, "wait:x": "1060", "channel:5": "1060"})
+    it.load({"wait:-5": text, "wait:x": "1060", "wait:a.b.c": "1060", "channel:5": "1060"})
     assert it.left(-5) == 0
 
 
@@ -70,6 +78,91 @@ def test_a_wait_of_the_account_is_one_of_every_destination() -> None:
     again = Waits(clock)
     again.load({"wait:0": "1300"})
     assert again.left(-5) == 300
+
+
+def test_a_wait_of_a_method_is_none_of_its_sends() -> None:
+    it, clock = waits()
+    assert not it.note("channels.JoinChannel", 60, "FLOOD_WAIT")
+    assert not it.note("messages.GetHistory", 60, "FLOOD_WAIT")
+    assert (it.left("channels.JoinChannel"), it.left(-5), it.left(ALL)) == (60, 0, 0)
+    again = Waits(clock)
+    again.load({"wait:channels.JoinChannel": "1060"})
+    assert again.left("channels.JoinChannel") == 60
+
+
+def test_all_sends_to_a_chat_have_one_budget_and_other_requests_one_of_their_method() -> None:
+    chat, me = types.InputPeerChannel(5, 6), types.InputPeerSelf()
+    forward = functions.messages.ForwardMessagesRequest(me, [1], chat, random_id=[1])
+    assert budget_of(forward) == budget_of(SEND(chat, "x")) == -1000000000005
+    assert budget_of(SEND(me, "x")) == "messages.SendMessage"
+    assert budget_of(functions.channels.JoinChannelRequest(chat)) == "channels.JoinChannel"
+
+
+def test_a_wait_that_a_task_meets_is_one_of_the_lanes_and_the_reverse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, to, "copy"), (source, other, "copy"))
+        await session.start()
+        task = task_of(session)
+        sandbox.server.faults.add_flood(account.id, to.marked, 600)
+        handler = RefusingHandler(monkeypatch, SEND)
+        with pytest.raises(SnoozeError, match="asks to wait") as met:
+            await task.call(SEND(session.peers.input_peer(to.marked), "a task's", random_id=1))
+        assert met.value.seconds >= 599
+        assert f"wait:{to.marked}" in harness.commit(session)
+        say(sandbox, source, "one")
+        await until(lambda: texts(other) == ["one"])
+        await until(lambda: session.forwarder.has_outbox(to.marked))
+        assert len(handler.requests) == 2  # the task's, and that to the other chat
+
+        sandbox.server.faults.add_flood(account.id, other.marked, 5, "SLOWMODE_WAIT")
+        say(sandbox, source, "two")
+        await until(lambda: session.wait_left(other.marked) > 0)
+        asked = len(handler.requests)
+        with pytest.raises(SnoozeError, match="are left"):
+            await task.call(SEND(session.peers.input_peer(other.marked), "more", random_id=2))
+        assert len(handler.requests) == asked
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_wait_of_a_method_costs_tasks_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        join = functions.channels.JoinChannelRequest
+        handler = RefusingHandler(monkeypatch, join, (420, "FLOOD_WAIT_600"))
+        request = join(types.InputChannel(1, 1))
+        for _ in range(2):
+            with pytest.raises(SnoozeError):
+                await task_of(session).call(request)
+        assert len(handler.requests) == 1
+        again = harness.session(account, (source, to, "copy"), cursors=harness.commit(session))
+        assert again.wait_left("channels.JoinChannel") > 500
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def task_of(session: HostedSession) -> Run:
+    """Return a task that runs as a session."""
+    run = Run(
+        TaskJob(1, 1, 1, 1, 60, "{}", ""),
+        "task-1-1",
+        KINDS["session.check"],
+        queue="default",
+        priority=2,
+        node="w1",
+        exports=Path(),
+        progressed=lambda *_: None,
+    )
+    run.use(session)
+    return run
 
 
 def test_a_restart_does_not_shorten_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:

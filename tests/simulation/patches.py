@@ -65,6 +65,8 @@ def install(cluster: Cluster) -> None:
     session_runner.os = SimpleNamespace(write=lambda pipe, data: pipe.append(data))  # type: ignore[attr-defined]
     # No session of a schedule makes links.
     term.LinkCopies = lambda *_, **__: SimpleNamespace(step=lambda _: None)  # type: ignore[attr-defined,misc,assignment]
+    # No job of a schedule is refused; looking for some would shift what follows from a seed.
+    term.JobRefusals = lambda *_: SimpleNamespace(step=lambda *_: None)  # type: ignore[attr-defined,misc,assignment]
     for module in (loop, database_outage):
         module.reopen_database = lambda: None  # type: ignore[attr-defined]
     SimSession.telegram = cluster.telegram

@@ -272,6 +272,14 @@ class Data:
     def llen(self, key: bytes) -> int:
         return len(self.find(key, list) or ())
 
+    def lpop(self, key: bytes, count: bytes = b"1") -> list[bytes] | None:
+        found = self.find(key, list)
+        if not found:
+            return None
+        taken, self.keys[key] = found[: int(count)], found[int(count) :]
+        self._drop_empty(key)
+        return list(taken)
+
     def lrange(self, key: bytes, first: bytes, last: bytes) -> list[bytes]:
         found = self.find(key, list) or []
         end = int(last) + 1
@@ -321,11 +329,12 @@ _NAMES = """
     pttl persist delete exists type rename expire pexpire flushall get getrange mget
     set incrby hget hmget hgetall hkeys hlen hstrlen hset
     hsetnx hdel hincrby sadd srem smembers sdiffstore zadd zrem
-    zremrangebyscore rpush lpush llen lrange lrem lmove
+    zremrangebyscore rpush lpush lpop llen lrange lrem lmove
 """
 _COMMANDS: dict[bytes, Callable[..., Any]] = {
     it.upper().encode(): getattr(Data, it) for it in _NAMES.split()
 }
 _COMMANDS[b"DEL"] = _COMMANDS.pop(b"DELETE")
 _COMMANDS[b"INCR"] = Data.incrby
+_COMMANDS[b"TIME"] = lambda self: [b"%d" % int(self.wall_clock()), b"0"]
 _COMMANDS[b"PING"] = lambda _: Status(b"PONG")

@@ -31,6 +31,7 @@ from afx.coordinator.decisions.epochs import EpochCounter
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.orders import Orders
 from afx.coordinator.placement_schedule import PlacementSchedule
+from afx.coordinator.report_intake import ReportIntake
 from afx.node.lease_watch import LeaseWatch
 from afx.node.residents import Residents
 from afx.node.session_runner import SessionRunner
@@ -119,7 +120,10 @@ BROKEN = {
         ),
         Broken(
             "epochs begin again with each term",
-            lambda _: [(term, "EpochCounter", lambda _: EpochCounter(1))],
+            lambda _: [
+                (term, "EpochCounter", lambda _: EpochCounter(1)),
+                (ReportIntake, "_check_generation", lambda *_: None),
+            ],
             _kinds("flush, kill, failover, move"),
         ),
         Broken(

@@ -6,6 +6,7 @@ import json
 import pickle
 import time
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,10 @@ from afx.cluster.refused_jobs import RefusedJobError
 from afx.cluster.task_jobs import ANY_NODE, TaskJob, encode_task
 from afx.security.signing import SigningKeys
 from afx.tasks.executor import TaskExecutor
+from afx.tasks.kinds import KINDS
+from afx.tasks.kinds.base import Idempotence
 from afx.tasks.rq_records import FetchedJob
+from models.storage import tasks
 
 GOOD = JobEnvelope(
     purpose="task",
@@ -118,6 +122,31 @@ def test_a_job_is_taken_once_however_often_it_is_pushed(bench: TaskBench) -> Non
         push(bench, "task-900-1", job.data, job.signature)
     assert wait_refused(bench, 2) == ["replayed", "replayed"]
     assert node.executor._done == 1
+
+
+def test_a_job_for_any_node_that_is_replayed_on_another_one_changes_nothing(
+    bench: TaskBench,
+) -> None:
+    [number] = bench.probe()
+    bench.until_state(number, "published")
+    raw = bench.term.raw_redis
+    job_id = f"task-{number}-1"
+    data, signature = raw.hmget(f"rq:job:{job_id}", "data", "signature")
+    bench.add_node("w1")
+    bench.until_state(number, "succeeded")
+    before = tasks.get(number)
+    bench.kill_node("w1")
+    second = bench.add_node("w2")
+    push(bench, job_id, data or b"", signature or b"")
+    bench.until(lambda: second.executor._done == 1)
+    for _ in range(10):
+        bench.tick()
+    assert tasks.get(number) == before
+
+
+def test_a_kind_for_any_node_changes_nothing() -> None:
+    with pytest.raises(ValueError, match="may change nothing"):
+        replace(KINDS["task.probe"], idempotence=Idempotence.STATE)
 
 
 def test_an_altered_job_is_refused(bench: TaskBench) -> None:

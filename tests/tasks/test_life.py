@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.task_bench import TaskBench
 
+from afx.cluster import queues
 from afx.cluster.task_jobs import node_queue
 from afx.coordinator import task_reconciler
 from afx.coordinator.task_publisher import TaskPublisher
@@ -170,6 +171,29 @@ def test_a_task_is_cancelled_once_wherever_it_is(bench: TaskBench) -> None:
     assert node.executor.running == 0 and node.executor._counts == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
+def test_a_node_with_a_wrong_clock_keeps_no_task_from_the_others(
+    bench: TaskBench, ahead: float
+) -> None:
+    """It would take them all, and refuse them as expired, or seem to have run for an hour."""
+    bench.add_node("w1", wall_clock=lambda: time.time() + ahead)
+    numbers = bench.probe(20)
+    bench.until(lambda: bench.states(numbers) != {"queued"})
+    bench.add_node("w2")
+    bench.until(lambda: bench.states(numbers) == {"succeeded"}, 40, tick=0.2)
+    rows = [tasks.get(it) for it in numbers]
+    assert {it["attempts"] for it in rows} == {1}
+    assert {it["worker"] for it in rows} == {"w2"}
+
+
+def test_a_node_that_comes_after_its_tasks_is_woken(bench: TaskBench) -> None:
+    numbers = bench.probe(3)
+    bench.until(lambda: bench.states(numbers) == {"published"})
+    incarnation = bench.term.add_node("w1").incarnation
+    control = f"rq:queue:{queues.node('w1', incarnation)}"
+    bench.until(lambda: bench.redis.lrange(control, 0, -1) == ["!wake"])
+
+
 def test_a_user_does_not_wait_for_another_ones_thousands(bench: TaskBench) -> None:
     bench.add_node("w1", slots=4)
     bench.probe(3000, user=1)
@@ -180,6 +204,19 @@ def test_a_user_does_not_wait_for_another_ones_thousands(bench: TaskBench) -> No
         it for it in tasks.listing(state="succeeded", limit=9999).rows if it["id"] != number
     ]
     assert len(finished) < 1500
+
+
+def test_a_user_with_a_larger_share_gets_more_of_a_queue(bench: TaskBench) -> None:
+    from models.storage import users
+
+    for name, share in (("alice", 1), ("bob", 3)):
+        users.create(name)
+        users.set_task_share(users.find(name), share=share, limit=None)
+    for it in ("alice", "bob"):
+        bench.probe(600, user=users.find(it).id)
+    bench.until(lambda: bool(tasks.counts().get((2, "published"))))
+    published = [it["id"] for it in tasks.listing(state="published", limit=9999).rows]
+    assert len([it for it in published if it <= 600]) == len(published) / 4
 
 
 def test_a_premium_task_overtakes_long_low_ones_that_fill_the_node(bench: TaskBench) -> None:

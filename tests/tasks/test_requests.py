@@ -10,8 +10,8 @@ import pytest
 
 from afx.app import ProcessServers
 from afx.config import load
-from afx.errors import ForbiddenError, UsageError
-from afx.operations import queues, task_requests, task_times
+from afx.errors import ForbiddenError, QuotaError, UsageError
+from afx.operations import queues, task_requests, task_times, users
 from afx.operations import tasks as acts
 from afx.operations.context import Actor, Context
 from afx.operations.task_requests import TaskRequest
@@ -132,6 +132,33 @@ def test_the_newest_of_a_key_replaces_the_one_that_waits(contexts: NewContext) -
     assert (tasks.get(first)["state"], tasks.get(second)["state"]) == ("cancelled", "waiting")
 
 
+def test_a_user_has_no_more_tasks_than_its_limit(contexts: NewContext) -> None:
+    users.set_task_share(contexts(), "alice", limit=3)
+    submit(contexts(), user="alice")
+    with pytest.raises(QuotaError, match="may have 3"):
+        submit(contexts(), user="alice")
+    submit(contexts(), sessions=["bob-0"])
+    [number] = submit(contexts(), sessions=["alice-0"])
+    acts.cancel(contexts(), number)
+    submit(contexts(), sessions=["alice-0"])
+    users.set_task_share(contexts(), "alice", limit=0)
+    submit(contexts(), user="alice")
+
+
+def test_a_share_is_a_number_in_its_range_and_stays_in_a_dry_run(contexts: NewContext) -> None:
+    assert users.set_task_share(contexts(dry_run=True), "alice", share=9).task_share == 9
+    assert users.show(contexts(), "alice").task_share == 1
+    users.set_task_share(contexts(), "alice", share=9)
+    assert users.set_task_share(contexts(), "alice", limit=5).task_share == 9
+    [entry] = audit.listing(limit=1).rows
+    assert entry["details"]["after"] == {"share": 9, "limit": 5}
+    for wrong in (0, 101, -1):
+        with pytest.raises(UsageError, match="share"):
+            users.set_task_share(contexts(), "alice", share=wrong)
+    with pytest.raises(UsageError, match="limit"):
+        users.set_task_share(contexts(), "alice", limit=2**31)
+
+
 def test_arguments_are_given_as_pairs() -> None:
     pairs = task_requests.parse_pairs
     assert pairs("chat.join", ["chat=@a=b"]) == {"chat": "@a=b"}
@@ -151,6 +178,7 @@ def test_a_queue_shows_its_tasks_and_is_emptied(contexts: NewContext) -> None:
     high = queues.show(contexts(), "high")
     assert (high.queued, high.running) == (2, 0)
     assert high.oldest_seconds is not None
+    assert set(tasks.oldest_by_priority()) == {0, 1}
     assert queues.purge(contexts(), "high") == 2
     assert [it.queued for it in queues.listing(contexts())] == [1, 0, 0, 0]
     assert task_times.times(contexts()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from afx.api.dashboard.action import Action, Field
+from afx.api.dashboard.task_actions import TASK_ACTIONS
 from afx.errors import UsageError
 from afx.operations import (
     audit_log,
@@ -389,4 +390,4 @@ _ALL = (
         destroys=True,
     ),
 )
-ACTIONS: Mapping[str, Action] = {it.name: it for it in _ALL}
+ACTIONS: Mapping[str, Action] = {it.name: it for it in (*_ALL, *TASK_ACTIONS)}

@@ -55,10 +55,16 @@ async def request_control(request: Request, make: Callable[[Context], Requested]
     progress = _parsed(response)
     if progress is None or progress.control is None:
         return Response(response.body, status_code=200, media_type=replies.JSON)
-    wanted = _WAIT.search(request.headers.get("prefer", ""))
-    if wanted is None:
+    seconds = waits_for(request)
+    if seconds is None:
         return response
-    return await _waited(request, response, progress, min(MOST_WAIT_SECONDS, float(wanted[1])))
+    return await _waited(request, response, progress, seconds)
+
+
+def waits_for(request: Request) -> float | None:
+    """Return for how many seconds the answer is to wait; None: it is not."""
+    wanted = _WAIT.search(request.headers.get("prefer", ""))
+    return None if wanted is None else min(MOST_WAIT_SECONDS, float(wanted[1]))
 
 
 async def _waited(

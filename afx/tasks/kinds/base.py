@@ -110,3 +110,12 @@ class Kind:
     timeout_seconds: int = 60
     is_sealed: bool = False
     """The arguments hold content: SQL and Redis have them encrypted."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a kind of which a replay would do harm.
+
+        A job for any node is admitted once by each node: who writes to Redis can show it to
+        a second one while it is valid. What has side effects is for the node of a session.
+        """
+        if not self.needs_session and self.idempotence is not Idempotence.READS:
+            raise ValueError(f"kind {self.name} runs on any node, so it may change nothing")

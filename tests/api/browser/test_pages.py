@@ -15,8 +15,9 @@ import pytest
 from support.browser import chromium
 
 from afx.lab.cluster import LabCluster, temporary_settings
-from afx.operations import audit_log, sessions
+from afx.operations import audit_log, schedules, sessions, task_requests
 from afx.operations.context import Actor, Context
+from afx.operations.task_requests import TaskRequest
 
 VIEWS = (
     "/",
@@ -35,6 +36,10 @@ VIEWS = (
     "/audit?verify=true",
     "/tokens",
     "/scaling",
+    "/tasks",
+    "/tasks/1",
+    "/queues",
+    "/schedules",
     "/actions/session.remove?target=1",
 )
 SESSIONS = 6
@@ -115,6 +120,9 @@ def dashboard() -> Iterator[Dashboard]:
         from afx.servers import ProcessServers
 
         context = Context(Actor("test"), ProcessServers(lab.settings))
+        fails = TaskRequest(kind="task.probe", arguments={"fails": True})
+        task_requests.submit(context, fails)
+        schedules.add(context, "nightly", "0 3 * * *", TaskRequest(kind="task.probe"))
         yield Dashboard(lab, browser, address, token, context, page.context.storage_state())
     shutil.rmtree(home, ignore_errors=True)
 
@@ -270,6 +278,34 @@ def test_a_rule_is_disabled_a_token_made_and_the_chain_verified(dashboard: Dashb
     page.get_by_text("Verify now").click()
     expect(page.locator("#verified")).to_contain_text("Chain verified")
     page.context.close()
+
+
+def test_a_task_is_tried_again_and_a_schedule_paused(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/tasks/1")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Failed", timeout=30_000)
+    page.get_by_role("link", name="Retry").click()
+    page.get_by_label("Reason, for the audit log").fill("ticket 7")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator("#said")).to_contain_text("queued again")
+    page.goto("/schedules")
+    page.get_by_role("link", name="Pause").click()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#said")).to_contain_text("is paused")
+    page.goto("/queues")
+    expect(page.get_by_role("link", name="Purge").first).to_be_visible()
+
+
+def test_the_view_of_rq_shows_the_queues_and_offers_no_change(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/queues")
+    page.get_by_role("link", name="RQ's own view").click()
+    expect(page.get_by_role("cell", name=re.compile("^node-w1-")).first).to_be_visible()
+    page.goto("/rq/0/view/workers")
+    expect(page.get_by_role("cell", name=re.compile("w1")).first).to_be_visible()
+    page.goto("/rq/0/view/jobs/overflow/queued/8/asc/1")
+    expect(page.locator("#requeue-all-btn")).to_be_hidden()
+    expect(page.locator("#compact-btn")).to_be_hidden()
 
 
 def test_charts_are_drawn(dashboard: Dashboard) -> None:
