@@ -25,7 +25,7 @@ from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route, loops
 from afx.node.copy_judge import CopyJudge, OriginSource, Passed
 from afx.reasons import TroubleReason
-from afx.telegram.boxes import Ticket
+from afx.telegram.boxes import Box, Ticket
 
 _AT_ONCE = 256
 """Messages for which Redis is asked in one round trip."""
@@ -203,6 +203,20 @@ class Admission:
                     left.append(route)
             if left:
                 self._owner.deliver(item.message, left, item.ticket)
+
+    async def linked(self, items: Sequence[tuple[Incoming, Route]]) -> list[int]:
+        """Return the copies that earlier runs have made of messages by routes; 0 for none."""
+        while self._heads is None:
+            await self._read_heads()
+        nowhere = Ticket(0, 0, Box(0, 0, 0))
+        batch = [_Waiting(message, (route,), nowhere) for message, route in items]
+        blocks = await self._read(batch)
+        found = []
+        for item in batch:
+            key = _key(item, item.routes[0])
+            block = blocks.get(block_key(key, item.message.id), {})
+            found.append(block.get(item.message.id % layout(key.source).size, 0))
+        return found
 
     async def _copies(self, batch: Sequence[_Waiting]) -> dict[int, Passed]:
         """Return which of a chat's messages are copies."""

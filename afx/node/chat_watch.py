@@ -76,5 +76,7 @@ class ChatWatch:
             self._replayed = [ticket for box in boxes for ticket in box.tickets]
         if not any(it.open for it in self._replayed):
             for chat in intents.inherited:
-                intents.end_inherited(chat)
+                # What an outbox holds may have been sent as well, and not been linked.
+                if not self._forwarder.has_outbox(chat):
+                    intents.end_inherited(chat)
             self._owner.progressed()

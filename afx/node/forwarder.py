@@ -14,6 +14,8 @@ from afx.node.intents import Intents
 from afx.node.lane import Lane
 from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
+from afx.node.outbox import Outbox, Reference, load
+from afx.node.outbox_reader import fetch
 from afx.node.pause import Pause
 from afx.node.progress import Link
 from afx.node.waits import ALL, Waits
@@ -59,6 +61,8 @@ class Forwarder:
         "_client",
         "_guard",
         "_lanes",
+        "_looping",
+        "_outboxes",
         "_owner",
         "_pauses",
         "_peers",
@@ -87,6 +91,9 @@ class Forwarder:
         self._peers = peers
         self._owner = owner
         self._lanes: dict[int, Lane] = {}
+        self._looping: frozenset[int] = frozenset()
+        """Chats that are both source and destination."""
+        self._outboxes: dict[int, Outbox] = {}
         self.links = MadeLinks()
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._trials: frozenset[tuple[int, int]] = frozenset()
@@ -105,7 +112,8 @@ class Forwarder:
         """
         self._admission.set_routes(routes)
         before = self._guard
-        self._guard = LoopGuard(routes, last_settled) if loops(routes) else None
+        self._looping = frozenset(loops(routes))
+        self._guard = LoopGuard(routes, last_settled) if self._looping else None
         if before and self._guard:
             self._guard.learn_from(before)
 
@@ -188,6 +196,9 @@ class Forwarder:
     def make_room(self) -> None:
         """Send again: the announced sends are known by now, or the memory is full."""
         self.resume(Pause.CONNECTION)
+        for destination, outbox in self._outboxes.items():
+            if outbox and destination not in self._lanes:
+                self._lane(destination).start()  # it was left by an earlier run
 
     # --- lanes ---------------------------------------------------------------------
 
@@ -220,7 +231,18 @@ class Forwarder:
     def _lane(self, destination: int) -> Lane:
         lane = self._lanes.get(destination)
         if lane is None:
-            lane = self._lanes[destination] = Lane(self._client, self._peers, self.intents, self)
+            outbox = self._outboxes.get(destination)
+            if outbox is None:
+                outbox = self._outboxes[destination] = Outbox(destination)
+            lane = self._lanes[destination] = Lane(
+                self._client,
+                self._peers,
+                self.intents,
+                self,
+                outbox,
+                # The guard finds lost answers among what the cursor has not passed.
+                may_park=destination not in self._looping,
+            )
             if left := self.waits.left(destination):
                 lane.wait(left)
             if self._pauses:
@@ -254,6 +276,25 @@ class Forwarder:
         ticket.box.advance()
         self._owner.progressed()
 
+    def stored(self, ticket: Ticket) -> None:
+        """A delivery is in an outbox: its message need not wait for it."""
+        ticket.open -= 1
+        ticket.box.advance()
+        self._owner.progressed()
+
+    async def contents(
+        self, destination: int, references: Sequence[Reference]
+    ) -> list[tuple[Delivery, Outcome | None]]:
+        """Return the deliveries of an outbox's references; an outcome if not to be sent."""
+        return await fetch(
+            self._client,
+            self._peers,
+            self._routes,
+            self._admission.linked,
+            destination,
+            references,
+        )
+
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
         self._owner.lost(error)
@@ -282,10 +323,31 @@ class Forwarder:
         """Something of it is hindered."""
         self._owner.trouble(reason, text)
 
+    # --- outboxes ---------------------------------------------------------------------
+
+    def load_outboxes(self, fields: dict[str, str]) -> None:
+        """Take the stored outboxes out of a cursor's fields; raises MalformedPositionError."""
+        self._outboxes = load(fields)
+
+    def outbox_fields(self) -> list[str]:
+        """Return what of the outboxes is to be stored, as field, value, …."""
+        return [text for it in self._outboxes.values() for text in it.take_fields()]
+
+    def has_outbox(self, destination: int) -> bool:
+        """Return whether anything waits in a destination's outbox."""
+        return bool(self._outboxes.get(destination))
+
+    def mark_outboxes(self) -> None:
+        """Let the next commit write all outboxes."""
+        for it in self._outboxes.values():
+            it.mark_all()
+
     # --- links ------------------------------------------------------------------------
 
     def put_back(self, links: Iterable[Link]) -> None:
-        """Take back links that could not be committed."""
+        """Take back what could not be committed: links, and changes of outboxes."""
+        for it in self._outboxes.values():
+            it.put_back()
         self.links.put_back(links)
         self._check_links()
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
+from telethon import errors
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.intents import Intents
+from afx.node.outbox import Outbox, Reference
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
-from afx.telegram.differences import fetch_message
+from afx.telegram.differences import fetch_messages
 from afx.telegram.errors import is_lost_login, is_stale_reference
 from afx.telegram.sender import SPLIT, Outcome, send
 
@@ -25,6 +28,11 @@ _DRAIN_SECONDS = 2.0
 _BACKOFF_MAX = 60.0
 _REPORTED_AFTER = 3
 """Failures in a row before a failing send is reported."""
+_PARK_SECONDS = 30.0
+"""A lane that has to wait for longer gives what it holds to its outbox."""
+_MOST_HELD = 2_500
+"""Deliveries that a lane holds; beyond that they go to its outbox. More than the updates
+in flight of one box: a burst of one source does not pass through outboxes."""
 _MOST_FETCHES = 3
 """Times that one message is fetched anew before it counts as refused."""
 
@@ -46,6 +54,14 @@ class LaneOwner(Protocol):
     def left_out(self, ticket: Ticket) -> None:
         """A delivery is not to be made any more."""
 
+    def stored(self, ticket: Ticket) -> None:
+        """A delivery is in the outbox: its message need not wait for it."""
+
+    async def contents(
+        self, destination: int, references: Sequence[Reference]
+    ) -> list[tuple[Delivery, Outcome | None]]:
+        """Return the deliveries of an outbox's references; an outcome if not to be sent."""
+
     def told_to_wait(self, destination: int, outcome: Outcome) -> None:
         """Telegram wants no sends for a time, to this destination or to any."""
 
@@ -55,7 +71,7 @@ class Lane:
 
     A lane has a task only while it has something to send. Nothing leaves the queue
     before it is settled, so a lost connection loses nothing: ``resume`` goes on where
-    it stopped.
+    it stopped. What is in its outbox is sent first, and what comes goes behind that.
     """
 
     __slots__ = (
@@ -64,18 +80,29 @@ class Lane:
         "_failures",
         "_fetches",
         "_intents",
+        "_may_park",
         "_not_before",
+        "_outbox",
         "_owner",
         "_paused",
         "_peers",
         "_queue",
+        "_since",
         "_task",
         "_timer",
     )
 
     def __init__(
-        self, client: AccountClient, peers: Peers, intents: Intents, owner: LaneOwner
+        self,
+        client: AccountClient,
+        peers: Peers,
+        intents: Intents,
+        owner: LaneOwner,
+        outbox: Outbox,
+        *,
+        may_park: bool,
     ) -> None:
+        """``may_park``: deliveries may go to the outbox, however short it is."""
         self._client = client
         self._peers = peers
         self._intents = intents
@@ -87,6 +114,10 @@ class Lane:
         self._not_before = 0.0
         """The loop's time until which Telegram wants no send; pauses do not shorten it."""
         self._failures = 0
+        self._outbox = outbox
+        self._may_park = may_park
+        self._since = 0.0
+        """The loop's time since when the queue has not been empty."""
         self._fetches = 0
         """How often the first message was fetched anew."""
         self._closed: set[int] = set()
@@ -97,8 +128,46 @@ class Lane:
 
     def put(self, delivery: Delivery, ticket: Ticket) -> None:
         """Append one delivery."""
-        self._queue.append((delivery, ticket))
+        if self._outbox.contains(delivery):
+            self._owner.stored(ticket)  # it is replayed
+            return
+        if not self._outbox and not self._must_park():
+            if not self._queue:
+                self._since = asyncio.get_running_loop().time()
+            self._queue.append((delivery, ticket))
+        else:
+            self._park()
+            self._outbox.append(delivery)
+            self._owner.stored(ticket)
         self._start()
+
+    def start(self) -> None:
+        """Send what is in the outbox."""
+        self._start()
+
+    def _must_park(self) -> bool:
+        """Return whether what comes is to go to the outbox."""
+        if not self._may_park:
+            return False
+        left = self._not_before - asyncio.get_running_loop().time()
+        return left > _PARK_SECONDS or len(self._queue) >= _MOST_HELD
+
+    def _park(self) -> None:
+        """Give all that is held to the outbox, unless it is from there.
+
+        What may be in flight stays here too, so that it is settled when it is answered.
+        """
+        if self._outbox or not self._queue:
+            return
+        held, self._queue = self._queue, deque()
+        for delivery, _ticket in held:
+            self._outbox.append(delivery)
+        tickets = self._outbox.begin(min(_BATCH, len(held)))
+        self._queue.extend(
+            (delivery, ticket) for (delivery, _), ticket in zip(held, tickets, strict=False)
+        )
+        for _delivery, ticket in held:
+            self._owner.stored(ticket)
 
     def close(self, source: int) -> None:
         """Leave out what waits of a source: this destination, or the source, is closed to it."""
@@ -153,7 +222,7 @@ class Lane:
             await asyncio.wait({self._task})
 
     def _start(self) -> None:
-        if not self._queue or self._task or self._paused or self._timer:
+        if not (self._queue or self._outbox) or self._task or self._paused or self._timer:
             return
         loop = asyncio.get_running_loop()
         if self._not_before > loop.time():
@@ -185,7 +254,13 @@ class Lane:
         singly = False
         loop = asyncio.get_running_loop()
         self._sweep()
-        while self._queue and not self._paused and self._not_before <= loop.time():
+        while (
+            (self._queue or self._outbox) and not self._paused and self._not_before <= loop.time()
+        ):
+            if not self._queue:
+                if not await self._fill():
+                    return
+                continue
             batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
             destination = batch[0][0].destination
             await self._intents.store(destination)
@@ -198,9 +273,7 @@ class Lane:
             if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
                 self._intents.end(destination)
             singly = False
-            for index, ((delivery, ticket), outcome) in enumerate(
-                zip(batch, outcomes, strict=True)
-            ):
+            for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
                 if outcome.result == "wait":
                     self._owner.told_to_wait(destination, outcome)
                     return
@@ -209,7 +282,7 @@ class Lane:
                     return
                 if is_stale_reference(outcome.reason) and outcome.result == "again":
                     singly = True
-                    await self._fetch_first(delivery, ticket, outcome.reason)
+                    await self._fetch_first(delivery, outcome.reason)
                     break
                 if outcome.result == "again":
                     singly = outcome.reason == SPLIT
@@ -219,28 +292,48 @@ class Lane:
                         self._note_failure(delivery, outcome.reason)
                         return
                     break
-                self._settle(delivery, ticket, outcome)
+                self._settle(outcome)
             self._sweep()
 
-    def _settle(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
+    async def _fill(self) -> bool:
+        """Fetch the next messages of the outbox; False when Telegram wants a wait first."""
+        references = self._outbox.first()
+        if not references:
+            self._back_off()
+            return False
+        try:
+            found = await self._owner.contents(self._outbox.destination, references)
+        except errors.FloodError as error:
+            self.wait(max(1.0, float(getattr(error, "seconds", None) or 0)))
+            return False
+        for (delivery, outcome), ticket in zip(found, self._outbox.begin(len(found)), strict=True):
+            if outcome is None:
+                self._queue.append((delivery, ticket))
+            else:
+                self._owner.settled(delivery, ticket, outcome)
+        return True
+
+    def _settle(self, outcome: Outcome) -> None:
         """Take the first delivery out of the queue for good."""
         self._failures = self._fetches = 0
-        self._queue.popleft()
+        # Its ticket is the outbox's if it was parked while it was in flight.
+        delivery, ticket = self._queue.popleft()
         self._owner.settled(delivery, ticket, outcome)
 
-    async def _fetch_first(self, delivery: Delivery, ticket: Ticket, reason: str) -> None:
+    async def _fetch_first(self, delivery: Delivery, reason: str) -> None:
         """Fetch the first message anew, since its file has expired; refuse it if that is vain.
 
         Source: core.telegram.org/api/file-references.
         """
         if self._fetches >= _MOST_FETCHES:
-            self._settle(delivery, ticket, Outcome("refused", reason=reason))
+            self._settle(Outcome("refused", reason=reason))
             return
         source = self._peers.input_peer(delivery.source)
-        found = await fetch_message(self._client, delivery.source, source, delivery.message)
+        message = delivery.message
+        found = await fetch_messages(self._client, delivery.source, source, [message])
         self._fetches += 1
         if not found:
-            self._settle(delivery, ticket, Outcome("refused", reason=f"{reason}, and it is gone"))
+            self._settle(Outcome("refused", reason=f"{reason}, and it is gone"))
 
     def _note_failure(self, delivery: Delivery, reason: str) -> None:
         self._back_off()
@@ -255,8 +348,10 @@ class Lane:
 
     def wait(self, seconds: float) -> None:
         """Start no batch for a time; a longer wait that is under way stays."""
-        until = asyncio.get_running_loop().time() + seconds
-        self._not_before = max(self._not_before, until)
+        now = asyncio.get_running_loop().time()
+        self._not_before = max(self._not_before, now + seconds)
+        if self._may_park and self._queue and self._not_before - self._since > _PARK_SECONDS:
+            self._park()
 
     def _waited(self) -> None:
         # The wait may have become longer meanwhile.

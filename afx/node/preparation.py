@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from afx.forwarding.rules import Route
+from afx.node.forwarder import Forwarder
 from afx.reasons import FailureReason
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers
@@ -21,6 +22,17 @@ class StartError(Exception):
     def __init__(self, reason: FailureReason, text: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
+    """Give a forwarder the outboxes of earlier runs.
+
+    Raises StartError when what is stored is malformed.
+    """
+    try:
+        forwarder.load_outboxes(stored.cursors)
+    except MalformedPositionError as error:
+        raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error
 
 
 async def position(

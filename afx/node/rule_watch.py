@@ -19,7 +19,7 @@ from afx.cluster.specs import RuleSpec
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import ClosedRoutes, RuleTrouble
 from afx.node.forwarder import Forwarder
-from afx.node.preparation import position
+from afx.node.preparation import load_outboxes, position
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import marked_channel
 from afx.telegram.errors import is_lost_login
@@ -105,6 +105,7 @@ class RuleWatch:
 
     async def begin(self, stored: StoredSession) -> None:
         """Resolve the rules' chats, and set where each source begins; raises StartError."""
+        load_outboxes(self._forwarder, stored)
         closed = self._closed
         closed.note_known(await self._peers.resolve(closed.unknown))
         self._forwarder.set_routes(closed.routes, self._reader.last_settled)

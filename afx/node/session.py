@@ -219,7 +219,12 @@ class HostedSession:
         self.changed = False
         entities, self._stored.fresh = self._stored.fresh, {}
         links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
-        cursor = [*cursor_fields(self.reader), *self.forwarder.waits.fields()]
+        # Outboxes go first: a cursor that is stored without them would lose messages.
+        cursor = [
+            *self.forwarder.outbox_fields(),
+            *cursor_fields(self.reader),
+            *self.forwarder.waits.fields(),
+        ]
         self._stale_taken = list(self._stale)
         cursor += [text for field in self._stale for text in (field, "")]
         return Progress(cursor, links, entities, intents)
@@ -240,6 +245,7 @@ class HostedSession:
         """Let the next commit write all that is known, not only what is new."""
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
+        self.forwarder.mark_outboxes()
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------

@@ -10,11 +10,18 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 _MOST_WAITING = 1_000
 
 Verdict = Literal["next", "old", "gap"]
+
+
+class Settling(Protocol):
+    """What tickets are of: a box, or an outbox."""
+
+    def advance(self) -> bool:
+        """Move past all that is settled in order; True when it moved."""
 
 
 @dataclass(slots=True, eq=False)
@@ -24,7 +31,7 @@ class Ticket:
     pts: int
     """The position after this update; 0 inside a slice, whose end has it."""
     open: int
-    box: Box
+    box: Settling
     chat: int = 0
     message: int = 0
 

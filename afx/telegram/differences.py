@@ -127,21 +127,23 @@ async def channel_messages(
     return sorted(page.messages, key=lambda it: it.id)
 
 
-async def fetch_message(client: AccountClient, chat: int, peer: Any, message: int) -> bool:
-    """Fetch one message of a marked chat anew; False when it is gone.
+async def fetch_messages(
+    client: AccountClient, chat: int, peer: Any, ids: Sequence[int]
+) -> list[Any]:
+    """Return the messages of a marked chat that still exist, up to 200 ids at once.
 
-    Telegram renews the references of its file with it (api/file-references).
+    Telegram renews the references of their files with them (api/file-references).
     """
-    ids = [types.InputMessageID(message)]
+    wanted = [types.InputMessageID(it) for it in ids]
     if isinstance(peer, types.InputPeerChannel):
-        page = await client(functions.channels.GetMessagesRequest(peer, ids))
+        page = await client(functions.channels.GetMessagesRequest(peer, wanted))
     else:
-        page = await client(functions.messages.GetMessagesRequest(ids))
-    return any(
-        it.id == message
+        page = await client(functions.messages.GetMessagesRequest(wanted))
+    return [
+        it
         for it in page.messages
         if isinstance(it, types.Message) and utils.get_peer_id(it.peer_id) == chat
-    )
+    ]
 
 
 async def messages_after(client: AccountClient, peer: Any, newest: int) -> list[Any]:

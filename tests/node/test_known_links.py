@@ -13,7 +13,7 @@ from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions
 
 from afx.cluster import keys
-from afx.node import admission
+from afx.node import admission, lane
 
 SEND = functions.messages.SendMessageRequest
 
@@ -49,6 +49,7 @@ def test_only_the_destinations_that_have_no_copy_yet_get_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One destination has held the cursor back; the others have all copies."""
+    monkeypatch.setattr(lane, "_PARK_SECONDS", 10_000.0)  # it would go to its outbox
 
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)

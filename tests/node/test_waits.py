@@ -115,7 +115,7 @@ def test_a_wait_that_a_task_meets_is_one_of_the_lanes_and_the_reverse(
         assert f"wait:{to.marked}" in harness.commit(session)
         say(sandbox, source, "one")
         await until(lambda: texts(other) == ["one"])
-        await until(lambda: len(session.forwarder._lanes.get(to.marked, ())) == 1)
+        await until(lambda: session.forwarder.has_outbox(to.marked))
         assert len(handler.requests) == 2  # the task's, and that to the other chat
 
         sandbox.server.faults.add_flood(account.id, other.marked, 5, "SLOWMODE_WAIT")
@@ -179,7 +179,8 @@ def test_a_restart_does_not_shorten_a_wait(monkeypatch: pytest.MonkeyPatch) -> N
         again = harness.session(account, (source, to, "copy"), cursors=harness.progress)
         await again.start()
         say(sandbox, source, "two")
-        await until(lambda: len(again.forwarder._lanes.get(to.marked, ())) == 2)
+        outbox = f"outbox:{to.marked}:0"
+        await until(lambda: harness.commit(again).get(outbox) == f"1:c:{source.marked}:1-2")
         assert (len(handler.requests), texts(to)) == (asked, [])
         await again.stop()
 

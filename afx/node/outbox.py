@@ -1,0 +1,247 @@
+"""What waits for one destination and is stored: references to messages, in their order.
+
+A lane that must wait for long, or holds too much, gives what it holds to its outbox. The
+references are stored in the session's cursor hash, in the same commit that lets the cursor
+pass their messages; the contents are fetched again when they are sent. So neither the cursor
+nor the memory waits for a slow destination.
+
+Chunks of references are fields ``outbox:DESTINATION:NUMBER``; only the first and the last one
+change. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of rule 7, in mode copy, the
+messages 1 to 3 and 9 of a source, and then another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from afx.forwarding.pipeline import Delivery
+from afx.forwarding.rules import Mode
+from afx.telegram.boxes import Ticket
+from afx.telegram.session import MalformedPositionError
+
+_CHUNK = 256
+_ROUND = 200
+"""References whose messages are fetched at once (method/channels.getMessages)."""
+_FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
+_RUN = re.compile(r"([0-9]{1,10}):([cf]):(-?[0-9]{1,19}):([0-9,-]+)", re.ASCII)
+_IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
+_MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
+
+
+class Reference(NamedTuple):
+    """One delivery of an outbox; chats are marked ids."""
+
+    rule: int
+    mode: Mode
+    source: int
+    message: int
+
+
+@dataclass(slots=True)
+class _Chunk:
+    number: int
+    references: deque[Reference] | None
+    """None while it is neither the first nor the last one."""
+    text: str = ""
+
+
+class Outbox:
+    """The stored references of one lane. Tickets of what is being sent settle it in order."""
+
+    __slots__ = (
+        "_chunks",
+        "_dirty",
+        "_known",
+        "_newest",
+        "_next",
+        "_sent",
+        "destination",
+        "open",
+    )
+
+    def __init__(self, destination: int, chunks: Mapping[int, str] | None = None) -> None:
+        """``chunks`` are stored ones, by number; raises MalformedPositionError."""
+        self.destination = destination
+        # Nearly all outboxes are empty: an empty list takes a tenth of a deque.
+        self._chunks: list[_Chunk] = []
+        self._dirty: list[int] = []
+        self._sent: list[int] = []
+        self._newest: dict[tuple[int, int], int] = {}
+        """(rule, source) → the newest message that was ever put in."""
+        self._known: set[tuple[int, int, int]] | None = None
+        self._next = 0
+        self.open: list[Ticket] = []
+        """The tickets of the first references: those that are being sent."""
+        for number, text in sorted((chunks or {}).items()):
+            for it in decode(text):
+                self._note(it)
+            self._chunks.append(_Chunk(number, None, text))
+            self._next = number + 1
+        self._unpack_first()
+
+    def __bool__(self) -> bool:
+        return bool(self._chunks)
+
+    # --- in ------------------------------------------------------------------------------
+
+    def append(self, delivery: Delivery) -> None:
+        """Put a delivery at the end."""
+        reference = Reference(delivery.rule, delivery.mode, delivery.source, delivery.message)
+        last = self._chunks[-1] if self._chunks else None
+        if last is None or last.references is None or len(last.references) >= _CHUNK:
+            if last is not None and last is not self._chunks[0] and last.references is not None:
+                last.text, last.references = encode(last.references), None
+            last = _Chunk(self._next, deque())
+            self._next += 1
+            self._chunks.append(last)
+        assert last.references is not None
+        last.references.append(reference)
+        self._note(reference)
+        self._mark(last.number)
+
+    def contains(self, delivery: Delivery) -> bool:
+        """Return whether a delivery that is replayed waits here already."""
+        key = (delivery.rule, delivery.source)
+        if not self._chunks or delivery.message > self._newest.get(key, 0):
+            return False
+        if self._known is None:
+            self._known = {
+                (it.rule, it.source, it.message)
+                for chunk in self._chunks
+                for it in chunk.references or decode(chunk.text)
+            }
+        return (*key, delivery.message) in self._known
+
+    def _note(self, reference: Reference) -> None:
+        key = (reference.rule, reference.source)
+        self._newest[key] = max(reference.message, self._newest.get(key, 0))
+        if self._known is not None:
+            self._known.add((*key, reference.message))
+
+    # --- out -----------------------------------------------------------------------------
+
+    def first(self) -> Sequence[Reference]:
+        """Return the next references to send, while none are being sent."""
+        if not self._chunks or self.open:
+            return ()
+        references = self._chunks[0].references
+        assert references is not None
+        return [references[at] for at in range(min(_ROUND, len(references)))]
+
+    def begin(self, count: int) -> list[Ticket]:
+        """Return the tickets of the first references, which are being sent from now on."""
+        self.open = [Ticket(0, 1, self) for _ in range(count)]
+        return list(self.open)
+
+    def advance(self) -> bool:
+        """Take out the first references that are settled; True if there were any."""
+        moved = False
+        while self.open and self.open[0].open == 0:
+            self.open.pop(0)
+            chunk = self._chunks[0]
+            assert chunk.references is not None
+            gone = chunk.references.popleft()
+            self._mark(chunk.number)
+            if self._known is not None:
+                self._known.discard((gone.rule, gone.source, gone.message))
+            if not chunk.references:
+                self._chunks.pop(0)
+                self._unpack_first()
+            moved = True
+        if not self._chunks:
+            self._known = None
+            self._newest = {}
+        return moved
+
+    def _unpack_first(self) -> None:
+        if self._chunks and self._chunks[0].references is None:
+            self._chunks[0].references = deque(decode(self._chunks[0].text))
+
+    # --- what is to be stored --------------------------------------------------------------
+
+    def take_fields(self) -> list[str]:
+        """Return what has changed since the last call, as field, value, …; "" for none."""
+        if not self._dirty:
+            return []
+        self._sent, self._dirty = self._dirty, []
+        sent = set(self._sent)
+        texts = {
+            it.number: it.text if it.references is None else encode(it.references)
+            for it in self._chunks
+            if it.number in sent
+        }
+        return [
+            text
+            for number in sorted(sent)
+            for text in (f"outbox:{self.destination}:{number}", texts.get(number, ""))
+        ]
+
+    def put_back(self) -> None:
+        """What was taken last could not be stored."""
+        self._dirty = list({*self._sent, *self._dirty})
+
+    def mark_all(self) -> None:
+        """Let the next commit write all chunks."""
+        self._dirty = list({*self._dirty, *(it.number for it in self._chunks)})
+
+    def _mark(self, number: int) -> None:
+        """A chunk has changed; nearly always it is the one that changed last."""
+        if not self._dirty or self._dirty[-1] != number:
+            self._dirty.append(number)
+
+
+def load(fields: dict[str, str]) -> dict[int, Outbox]:
+    """Take stored outboxes out of a cursor's fields; returns them by destination.
+
+    Raises MalformedPositionError.
+    """
+    found: dict[int, dict[int, str]] = {}
+    for name in [it for it in fields if it.startswith("outbox:")]:
+        match = _FIELD.fullmatch(name)
+        if match is None:
+            raise MalformedPositionError(f"an outbox is stored as {name[:40]!r}")
+        found.setdefault(int(match[1]), {})[int(match[2])] = fields.pop(name)
+    return {destination: Outbox(destination, chunks) for destination, chunks in found.items()}
+
+
+def encode(references: Iterable[Reference]) -> str:
+    """Return references as they are stored."""
+    runs: list[tuple[tuple[int, str, int], list[tuple[int, int]]]] = []
+    for rule, mode, source, message in references:
+        key = (rule, mode[0], source)
+        if not runs or runs[-1][0] != key:
+            runs.append((key, [(message, message)]))
+            continue
+        first, last = runs[-1][1][-1]
+        if message == last + 1:
+            runs[-1][1][-1] = (first, message)
+        else:
+            runs[-1][1].append((message, message))
+    return ";".join(
+        f"{rule}:{mode}:{source}:"
+        + ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ids)
+        for (rule, mode, source), ids in runs
+    )
+
+
+def decode(text: str) -> list[Reference]:
+    """Return stored references; raises MalformedPositionError."""
+    found: list[Reference] = []
+    for part in text.split(";"):
+        run = _RUN.fullmatch(part)
+        for ids in run[4].split(",") if run else [""]:
+            match = _IDS.fullmatch(ids)
+            if run is None or match is None:
+                raise MalformedPositionError(f"an outbox contains {part[:40]!r}")
+            first, last = int(match[1]), int(match[2] or match[1])
+            if last - first >= _CHUNK or len(found) >= _CHUNK:
+                raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
+            found += [
+                Reference(int(run[1]), _MODES[run[2]], int(run[3]), it)
+                for it in range(first, last + 1)
+            ]
+    return found
