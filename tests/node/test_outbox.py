@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
@@ -361,5 +362,62 @@ def test_an_outbox_comes_back_to_a_flushed_redis_from_the_copy_in_sql(
             await until(lambda: not outboxes(redis.hgetall(keys.cursor(SESSION))))
             host.close()
             await running
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_floods_cuts_and_kills_lose_double_and_reorder_nothing(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(lane, "_PARK_SECONDS", 0.1)
+    monkeypatch.setattr(lane, "_MOST_HELD", 40)
+    chance = random.Random(seed)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, first, to = one_rule(sandbox)
+        second = sandbox.channel(account)
+        other = sandbox.channel(posters=(account,))
+        rules = [
+            (source, target, mode)
+            for source, mode in ((first, "copy"), (second, "forward"))
+            for target in (to, other)
+        ]
+        session = harness.session(account, *rules)
+        await session.start()
+        harness.commit(session)
+        session.note_committed()
+        said: dict[int, list[str]] = {0: [], 1: []}
+        for step in range(40):
+            for which, source in enumerate((first, second)):
+                new = [f"{which}: {step}.{it}" for it in range(chance.randrange(20))]
+                said[which] += new
+                say(sandbox, source, *new)
+            match chance.randrange(8):
+                case 0 | 1:
+                    target = chance.choice((to, other))
+                    sandbox.server.faults.add_flood(account.id, target.marked, 0.2)
+                case 2:
+                    sandbox.server.connections.drop(account.id)
+                case 3:
+                    # Killed: what it has sent since its last commit is known to Telegram alone.
+                    await session.stop()
+                    session = harness.session(account, *rules, cursors=harness.progress)
+                    await session.start()
+                case 4 | 5:
+                    harness.commit(session)
+                    session.note_committed()
+                case _:
+                    pass
+            await asyncio.sleep(chance.uniform(0, 0.03))
+        wanted = len(said[0]) + len(said[1])
+        await until(lambda: min(len(texts(to)), len(texts(other))) >= wanted)
+        for target in (to, other):
+            found = texts(target)
+            assert len(found) == wanted
+            for which, texts_of_one in said.items():
+                assert [it for it in found if it.startswith(f"{which}:")] == texts_of_one
+        await until(lambda: not outboxes(harness.commit(session)))
+        await session.stop()
 
     run_scenario(scenario)
