@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
 import pytest
+import redis as redis_module
+from support.hosts import SESSION, HostBench, host_on
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
 
+from afx.cluster import keys
 from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.pipeline import Delivery
 from afx.node import lane, outbox
@@ -14,6 +22,10 @@ from afx.node.preparation import StartError
 from afx.node.session import HostedSession
 from afx.sandbox.telegram.peers import Channel
 from afx.telegram.session import MalformedPositionError
+from models.base import transaction
+from models.storage import cursors, sessions, users
+from models.storage.cursors import save_many
+from models.storage.sessions import NewSession
 
 MANY = [f"message {number}" for number in range(600)]
 
@@ -312,3 +324,100 @@ def test_references_are_read_back_as_they_were() -> None:
 def test_a_malformed_outbox_is_refused(text: str) -> None:
     with pytest.raises(MalformedPositionError):
         decode(text)
+
+
+def test_an_outbox_comes_back_to_a_flushed_redis_from_the_copy_in_sql(
+    database: Any, redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    """Through Redis and SQL: a node stops, Redis is flushed, SQL's copy is all that is left."""
+    owner = users.create("alice")
+    made = sessions.create_many(owner, [NewSession(f"s{it}", "sealed") for it in range(SESSION)])
+    assert SESSION in made
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        async with host_on(redis_url, home) as host:
+            bench = HostBench(sandbox, host, redis)
+            running = asyncio.create_task(host.run())
+            source, slow = bench.add_rule()
+            await bench.start(5)
+            await until(lambda: host.reports.waiting or redis.xlen(keys.REPORTS))
+            sandbox.server.faults.add_flood(bench.account.id, slow.marked, 2.0)
+            say(sandbox, source, *MANY)
+            position = f"channel:{source.id}"
+            await until(lambda: redis.hget(keys.cursor(SESSION), position) == "601")
+            stored = redis.hgetall(keys.cursor(SESSION))
+            assert outboxes(stored)
+            await bench.stop(5)
+            await until(lambda: not bench.connections())
+            await until(lambda: not host._runner.tasks)
+            with transaction():
+                save_many({SESSION: redis.hgetall(keys.cursor(SESSION))})
+            redis.flushall()
+            for name, value in cursors.page(0, 10)[SESSION].items():
+                redis.hset(keys.cursor(SESSION), name, value)
+            say(sandbox, source, "while it was down")
+            await bench.start(6)
+            await until(lambda: len(texts(slow)) >= 601)
+            assert texts(slow) == [*MANY, "while it was down"]
+            await until(lambda: not outboxes(redis.hgetall(keys.cursor(SESSION))))
+            host.close()
+            await running
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_floods_cuts_and_kills_lose_double_and_reorder_nothing(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(lane, "_PARK_SECONDS", 0.1)
+    monkeypatch.setattr(lane, "_MOST_HELD", 40)
+    chance = random.Random(seed)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, first, to = one_rule(sandbox)
+        second = sandbox.channel(account)
+        other = sandbox.channel(posters=(account,))
+        rules = [
+            (source, target, mode)
+            for source, mode in ((first, "copy"), (second, "forward"))
+            for target in (to, other)
+        ]
+        session = harness.session(account, *rules)
+        await session.start()
+        harness.commit(session)
+        session.note_committed()
+        said: dict[int, list[str]] = {0: [], 1: []}
+        for step in range(40):
+            for which, source in enumerate((first, second)):
+                new = [f"{which}: {step}.{it}" for it in range(chance.randrange(20))]
+                said[which] += new
+                say(sandbox, source, *new)
+            match chance.randrange(8):
+                case 0 | 1:
+                    target = chance.choice((to, other))
+                    sandbox.server.faults.add_flood(account.id, target.marked, 0.2)
+                case 2:
+                    sandbox.server.connections.drop(account.id)
+                case 3:
+                    # Killed: what it has sent since its last commit is known to Telegram alone.
+                    await session.stop()
+                    session = harness.session(account, *rules, cursors=harness.progress)
+                    await session.start()
+                case 4 | 5:
+                    harness.commit(session)
+                    session.note_committed()
+                case _:
+                    pass
+            await asyncio.sleep(chance.uniform(0, 0.03))
+        wanted = len(said[0]) + len(said[1])
+        await until(lambda: min(len(texts(to)), len(texts(other))) >= wanted)
+        for target in (to, other):
+            found = texts(target)
+            assert len(found) == wanted
+            for which, texts_of_one in said.items():
+                assert [it for it in found if it.startswith(f"{which}:")] == texts_of_one
+        await until(lambda: not outboxes(harness.commit(session)))
+        await session.stop()
+
+    run_scenario(scenario)
