@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.api import TestedApi
 
+from afx.api.application import application
 from afx.operations import audit_log, controls, users
 from models.storage import controls as stored_controls
 
@@ -74,6 +75,21 @@ def test_a_request_with_a_key_is_carried_out_once(api: TestedApi) -> None:
     token = api.token("*:write", "*:read")
     again = api.post("/api/v1/users", json={"name": "once"}, headers=headers, token=token)
     assert again.status_code == 409  # keys belong to a token
+
+
+@pytest.mark.parametrize("key", ["a b", "", "x" * 101, "\u00e9"])
+def test_a_key_is_of_the_form_that_the_schema_says(api: TestedApi, key: str) -> None:
+    headers = {b"idempotency-key": key.encode()}
+    answer = api.post("/api/v1/users", json={"name": "nobody"}, headers=headers)
+    assert answer.status_code == 422
+    assert api.get("/api/v1/users/nobody").status_code == 404
+
+
+def test_a_dry_run_is_in_the_schema_of_every_change() -> None:
+    for path, methods in application().openapi()["paths"].items():
+        for method, it in methods.items():
+            if method != "get" and path.startswith("/api/"):
+                assert "200" in it["responses"], f"{method} {path}"
 
 
 def test_a_secret_answer_is_not_stored_for_repetitions(api: TestedApi) -> None:

@@ -129,8 +129,9 @@ def endpoint(
         responses[304] = {"description": "The client has this version."}
     if waits:
         responses[202] = {"description": "It was requested; see the control.", "model": model}
-    if method != "GET" and status == 204:
-        responses[200] = {"description": "A dry run: it would be done."}
+    if method != "GET" and status != 200:
+        text = "A dry run: it would be done."
+        responses[200] = {"description": f"{text} Or it was waited for." if waits else text}
     if media != "application/json":
         responses[status] = {"description": "The file.", "content": {media: {}}}
 
