@@ -204,9 +204,10 @@ class TaskPublisher:
         """Put jobs, each of six values, into their queues, and wake nodes by their queues."""
         if not flat and not woken:
             return
-        at = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        count = len(flat) // 6
-        self._publish(self._leadership.term, args=[at, JOB_SECONDS + 300, count, *flat, *woken])
+        now = self._clock()
+        at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        values = [at, JOB_SECONDS + 300, len(flat) // 6, f"{now:.3f}", *flat, *woken]
+        self._publish(self._leadership.term, args=values)
 
     def _job(self, task: OpenTask, publication: Publication, now: float) -> list[str | int]:
         to_node = bool(publication.incarnation)

@@ -37,7 +37,7 @@ class WorkerEndedError(Exception):
 
 
 class WrongClockError(Exception):
-    """This node's clock differs from Redis's by minutes: it gets no tasks."""
+    """This node's clock differs from the leader's by minutes: it gets no tasks."""
 
 
 @dataclass(slots=True, frozen=True)

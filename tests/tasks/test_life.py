@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.task_bench import TaskBench
 
-from afx.cluster import queues
+from afx.cluster import keys, queues
 from afx.cluster.task_jobs import node_queue
 from afx.coordinator import task_reconciler
 from afx.coordinator.task_publisher import TaskPublisher
@@ -192,6 +192,21 @@ def test_a_node_that_comes_after_its_tasks_is_woken(bench: TaskBench) -> None:
     incarnation = bench.term.add_node("w1").incarnation
     control = f"rq:queue:{queues.node('w1', incarnation)}"
     bench.until(lambda: bench.redis.lrange(control, 0, -1) == ["!wake"])
+
+
+@pytest.mark.parametrize("value", ["x", "nan", "", "[]"])
+def test_a_clock_that_somebody_has_written_to_redis_stops_no_task(
+    bench: TaskBench, value: str
+) -> None:
+    numbers = bench.probe(3)
+    bench.until(lambda: bench.states(numbers) == {"published"})
+    if value == "[]":
+        bench.redis.delete(keys.TASK_CLOCK)
+        bench.redis.rpush(keys.TASK_CLOCK, "a list")
+    else:
+        bench.redis.set(keys.TASK_CLOCK, value)
+    bench.add_node("w1")
+    bench.until(lambda: bench.states(numbers) == {"succeeded"})
 
 
 def test_a_user_does_not_wait_for_another_ones_thousands(bench: TaskBench) -> None:

@@ -5,7 +5,8 @@
 --   most bytes of the signature, names of the fields that a job may have as ",a,b,",
 --   how many jobs to take at most in all, then for each queue how many at most
 -- Answer: {"ENDED"} when this incarnation was fenced or replaced, {"CLOCK"} when the node's clock
---   is wrong: it would take what it then refuses as expired; or for each job
+--   differs from the leader's by minutes: it would take what it then refuses as expired; or for
+--   each job
 --   {queue's number, id, "missing"}: it has expired
 --   {queue's number, id, "refused", why}
 --   {queue's number, id, "ok", data, signature}
@@ -14,7 +15,10 @@ local node = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
 if node[1] ~= ARGV[1] or node[2] == 'fenced' or node[2] == 'left' then
   return {{'ENDED'}}
 end
-if math.abs(tonumber(redis.call('TIME')[1]) - tonumber(ARGV[4])) > 300 then
+-- The leader's clock, as seconds that it is ahead of this Redis's (see publish_tasks.lua).
+local ahead = redis.pcall('GET', 'afx:tasks:clock')
+ahead = type(ahead) == 'string' and tonumber(ahead)
+if ahead and math.abs(tonumber(redis.call('TIME')[1]) + ahead - tonumber(ARGV[4])) > 300 then
   return {{'CLOCK'}}
 end
 local allowed = ARGV[8]

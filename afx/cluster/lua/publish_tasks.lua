@@ -1,7 +1,7 @@
 -- Puts the signed jobs of tasks into their queues, and wakes nodes.
 -- KEYS: term
--- ARGV: term, the time as RQ writes it, seconds that a job is kept, number of jobs, then for
---   each job: queue, job id, data, signature, description, time-out in seconds;
+-- ARGV: term, the time as RQ writes it, seconds that a job is kept, number of jobs, the time in
+--   seconds, then for each job: queue, job id, data, signature, description, time-out in seconds;
 --   then the control queues of the nodes to wake
 -- Answer: how many jobs were new, or "FENCED" for an old term
 -- include: prelude
@@ -10,7 +10,7 @@ local count = tonumber(ARGV[4])
 local new = 0
 require_type('rq:queues', 'set')
 for i = 1, count do
-  local at = 4 + (i - 1) * 6
+  local at = 5 + (i - 1) * 6
   local queue, id = 'rq:queue:' .. ARGV[at + 1], ARGV[at + 2]
   local job = 'rq:job:' .. id
   require_type(job, 'hash')
@@ -26,7 +26,10 @@ for i = 1, count do
     new = new + 1
   end
 end
-for i = 5 + count * 6, #ARGV do
+-- By it nodes see whether their clocks are right: a job is valid for a time only.
+local ahead = tonumber(ARGV[5]) - tonumber(redis.call('TIME')[1])
+redis.call('SET', 'afx:tasks:clock', string.format('%.0f', ahead), 'EX', ARGV[3])
+for i = 6 + count * 6, #ARGV do
   local queue = 'rq:queue:' .. ARGV[i]
   require_type(queue, 'list')
   if redis.call('LRANGE', queue, -1, -1)[1] ~= '!wake' then
