@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from afx.errors import UsageError
 from models import base
 from models.base import utc_now
 from models.storage import sessions, task_queue, task_targets, task_times, tasks, users
@@ -115,3 +118,30 @@ def test_the_times_of_finished_tasks_are_known_with_their_node_and_tier(database
     assert 0 <= found.waited < 60 and 0 <= found.ran < 60
     assert task_times.finished_since(utc_now() + timedelta(hours=1), 10) == []
     assert tasks.finished_count() == 1
+
+
+def test_the_shares_of_users_are_known_where_they_are_not_one(database: Any) -> None:
+    alice, bob = users.create("alice"), users.create("bob")
+    users.set_task_share(alice, share=3, limit=None)
+    assert task_queue.task_shares([alice.id, bob.id]) == {alice.id: 3}
+    assert users.task_limits([alice.id, bob.id]) == {}
+    users.set_task_share(bob, share=1, limit=0)
+    assert users.task_limits([alice.id, bob.id]) == {bob.id: 0}
+
+
+@pytest.mark.parametrize(("share", "limit"), [(0, None), (10**6, None), (1, -1), (1, 2**31)])
+def test_a_share_or_limit_out_of_range_changes_nothing(
+    database: Any, share: int, limit: int | None
+) -> None:
+    alice = users.create("alice")
+    with pytest.raises(UsageError):
+        users.set_task_share(alice, share=share, limit=limit)
+    assert task_queue.task_shares([alice.id]) == {}
+
+
+def test_the_oldest_task_of_each_queue_is_known(database: Any) -> None:
+    assert tasks.oldest_by_priority() == {}
+    submit(NewTask("check", priority=0), NewTask("check"), NewTask("check"))
+    found = tasks.oldest_by_priority()
+    assert set(found) == {0, 2}
+    assert found[2] == tasks.oldest_queued(2)
