@@ -14,7 +14,7 @@ from afx.lab.cluster import LabCluster
 from afx.local import process_tree
 from afx.operations import sessions as acts
 from afx.operations.context import Context
-from models.storage import assignments, queue, rules, sessions
+from models.storage import assignments, queue, sessions
 
 
 def me(lab: LabCluster) -> Context:
@@ -133,10 +133,14 @@ def test_sessions_that_cannot_start_end_up_in_quarantine_with_a_reason(
 ) -> None:
     lab = flowing_lab(1, 1, posts=0)
     session = sessions.find(lab.sessions[0].name)
-    rules.create(session, ["@unknown_chat"], ["-1001"])
+    lab.sandbox.call("fault", code=400, message="CONNECTION_DEVICE_MODEL_EMPTY", count=0)
+    context = context_for(lab.settings, "test")
+    acts.pause(context, session.name)
+    lab.wait("it has stopped", lambda: lab.running() == 0, 20)
+    acts.resume(context, session.name)
     lab.wait(
         "it is in trouble",
-        lambda: "is not known to this account" in str(sessions.describe(session)["trouble"]),
+        lambda: "CONNECTION_DEVICE_MODEL_EMPTY" in str(sessions.describe(session)["trouble"]),
         20,
     )
     lab.wait("again", lambda: "times in a row" in sessions.describe(session)["trouble"], 20)

@@ -106,6 +106,7 @@ class SimSession:
         self.sent = 0
         self.changed = False
         self.next_poll = 0.0
+        self.rule_troubles: dict[int, Any] = {}
         self._env = env
         self._position = int(stored.cursors.get("account", "0:0:0").split(":")[0])
         self._writer: asyncio.Task[None] | None = None
