@@ -88,7 +88,11 @@ class Hub:
         while not self._closed:
             began = time.monotonic()
             if self.clients:
-                await self.read()
+                try:
+                    await self.read()
+                except Exception as error:
+                    # Events come from Redis: whatever one of them is, others follow it.
+                    log.error("live_events_failed", error=repr(error))
             rest = self._interval - (time.monotonic() - began)
             await asyncio.sleep(max(0.05, rest))
 

@@ -160,7 +160,7 @@ def parse_origins(stored: dict[str, str]) -> dict[int, tuple[int, int]]:
     found = {}
     for text, number in stored.items():
         match = _ORIGIN.fullmatch(text)
-        if match and number.isascii() and number.isdecimal():
+        if match and number.isascii() and number.isdecimal() and len(number) <= 5:
             found[int(number)] = int(match[1]), int(match[2])
     return found
 

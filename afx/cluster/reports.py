@@ -38,8 +38,15 @@ _LIMITS = {
 }
 """Of the integers that SQL stores in 32 bits, and of times; any other is exact in Lua."""
 RESULT_LIMIT = 32_000
-_LENGTHS = {"result": RESULT_LIMIT, "cursor": CURSOR_LIMIT}
-"""Of the texts that may be longer."""
+_LENGTHS = {
+    "result": RESULT_LIMIT,
+    "cursor": CURSOR_LIMIT,
+    "node": 100,
+    "witness": 100,
+    "incarnation": 40,
+    "witness_incarnation": 40,
+}
+"""Of the texts that may be longer, and of those that SQL stores in columns of a length."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ supergroups can be guarded over accounts: in other chats each account has ids of
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ _POLL_SECONDS = 1.0
 _LEARNED_SECONDS = 3.0
 """After so long all hosts know of a channel that is newly guarded."""
 _RETRY_SECONDS = 0.5
+_ID = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 log = structlog.get_logger()
 
@@ -118,4 +120,4 @@ class GuardedChats:
 
 def _numbers(texts: Iterable[str]) -> frozenset[int]:
     """Return the numbers among texts; what is malformed is left out."""
-    return frozenset(int(it) for it in texts if it.removeprefix("-").isdecimal() and it.isascii())
+    return frozenset(int(it) for it in texts if _ID.fullmatch(it))

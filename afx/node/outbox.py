@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from afx.cluster.fields import INT32_LIMIT
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Mode
 from afx.telegram.boxes import Ticket
@@ -238,6 +239,8 @@ def decode(text: str) -> list[Reference]:
             if run is None or match is None:
                 raise MalformedPositionError(f"an outbox contains {part[:40]!r}")
             first, last = int(match[1]), int(match[2] or match[1])
+            if last < first or last >= INT32_LIMIT or abs(int(run[3])) >= 2**63:
+                raise MalformedPositionError(f"an outbox contains no ids: {part[:40]!r}")
             if last - first >= _CHUNK or len(found) >= _CHUNK:
                 raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
             found += [

@@ -8,7 +8,7 @@ that a cursor is too old, the messages are read instead (core.telegram.org/api/u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -134,12 +134,13 @@ class DifferenceReader:
     def start_catch_up(self) -> None:
         """Fetch all that was missed, in the background; live updates wait meanwhile."""
         self._stopped = False
-        for box in (self._account, *self._channels.values()):
+        channels = list(self._channels.values())
+        for box in (self._account, *channels):
             box.syncing = True
-        self._spawn(self._catch_up())
+        self._spawn(self._catch_up(channels))
 
-    async def _catch_up(self) -> None:
-        """Bring all boxes up to date, the account first.
+    async def _catch_up(self, channels: Sequence[Box]) -> None:
+        """Bring these boxes up to date, the account first; a later one is fetched by itself.
 
         The account's difference also announces the sends whose answers were lost,
         which the channels' replays need. An account's difference that is refused does
@@ -149,8 +150,9 @@ class DifferenceReader:
         if outcome is _Outcome.LOST:
             return
         self._sink.make_room()
-        for box in self._channels.values():
-            self._spawn(self._sync_in_background(box))
+        for box in channels:
+            if self._channels.get(box.channel) is box:
+                self._spawn(self._sync_in_background(box))
         if outcome is _Outcome.FAILED:
             await self._sync_in_background(self._account)
 

@@ -1,0 +1,40 @@
+"""An event in Redis that no JSON writer takes does not end the live events."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from afx.api.hub import Hub
+
+
+class Readings:
+    """Threads whose reads answer at once: the second sample has the event."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        self._event = event
+        self.count = 0
+
+    async def read(self, _: object) -> Any:
+        self.count += 1
+        events = (self._event,) if self.count == 2 else ()
+        sample = SimpleNamespace(nodes=(), events=events)
+        return SimpleNamespace(at=0.0, status=1, sample=sample)
+
+
+@pytest.mark.parametrize("value", [10**30, "\ud800"])
+def test_an_event_that_cannot_be_written_does_not_end_the_hub(value: Any) -> None:
+    async def main() -> None:
+        readings = Readings({"kind": "x", "at": 1, "value": value})
+        hub = Hub(cast("Any", None), cast("Any", readings), cast("Any", None), interval=0.01)
+        hub.clients = 1
+        running = asyncio.create_task(hub.run())
+        await asyncio.sleep(0.4)
+        assert not running.done(), "nobody gets a live event any more"
+        assert readings.count > 3
+        running.cancel()
+
+    asyncio.run(main())
