@@ -142,8 +142,13 @@ class ReportIntake:
         the epochs below it, so that the next term begins above it. It takes the reports.
         Raises FencedError.
         """
-        newest = max(map(_newest_epoch, batch.reports), default=0)
-        if newest <= self._table.newest_epoch:
+        above = [it for it in batch.reports if _newest_epoch(it) > self._table.newest_epoch]
+        if not above:
+            return
+        # A report of nobody would end one term after another.
+        nodes = {it.incarnation for it in self._registry.all()}
+        newest = max((_newest_epoch(it) for it in above if it.incarnation in nodes), default=0)
+        if not newest:
             return
         with self._table.change(self._monotonic()):
             cluster.note_generation(newest >> COUNTER_BITS)

@@ -64,6 +64,7 @@ class RuleWatch:
         "_closed",
         "_due",
         "_forwarder",
+        "_is_unregistered",
         "_owner",
         "_pause",
         "_peers",
@@ -97,6 +98,8 @@ class RuleWatch:
         self._clock = clock
         self._random = rng
         self._task: asyncio.Task[None] | None = None
+        self._is_unregistered = False
+        """Chats have become known, and other sessions have not been told of them yet."""
         self._due = 0.0
         self._pause = RETRY_SECONDS
         self._was_trials: frozenset[tuple[int, int]] = frozenset()
@@ -148,7 +151,8 @@ class RuleWatch:
         now = self._clock.monotonic()
         if self._closed.trials(now) != self._was_trials:
             self._apply()
-        if (self._closed.unknown or self._closed.unreadable) and now >= self._due:
+        is_open = self._closed.unknown or self._closed.unreadable or self._is_unregistered
+        if is_open and now >= self._due:
             self._wait()
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._run())
@@ -177,18 +181,20 @@ class RuleWatch:
     async def _try_again(self) -> bool:
         """Look up unknown chats, and read closed sources, again; True if that helped."""
         closed = self._closed
-        wanted = closed.unreadable
         found: dict[str, int] = {}
         if unknown := closed.unknown:
             before = set(closed.routes)
             found = await self._peers.resolve(unknown, closed.known)
             if found:
+                self._is_unregistered = True
                 closed.note_known(found)
-                self._forwarder.set_routes(closed.routes, self._reader.last_settled)
-                await self._chats.register(closed.routes)
                 fresh = set(closed.routes) - before
                 closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
-                wanted |= fresh
+        if self._is_unregistered:
+            self._forwarder.set_routes(closed.routes, self._reader.last_settled)
+            await self._chats.register(closed.routes)
+            self._is_unregistered = False
+        wanted = closed.unreadable
         opened: list[int] = []
         if wanted:
             refused = await begin_at_now(self._client, self._reader, self._peers, sorted(wanted))
