@@ -64,6 +64,7 @@ class RuleWatch:
         "_closed",
         "_due",
         "_forwarder",
+        "_is_registered",
         "_owner",
         "_pause",
         "_peers",
@@ -99,6 +100,7 @@ class RuleWatch:
         self._task: asyncio.Task[None] | None = None
         self._due = 0.0
         self._pause = RETRY_SECONDS
+        self._is_registered = True
         self._was_trials: frozenset[tuple[int, int]] = frozenset()
         self.troubles: dict[int, RuleTrouble] = {}
         """What is wrong with rules, by their ids."""
@@ -148,7 +150,8 @@ class RuleWatch:
         now = self._clock.monotonic()
         if self._closed.trials(now) != self._was_trials:
             self._apply()
-        if (self._closed.unknown or self._closed.unreadable) and now >= self._due:
+        is_wanted = self._closed.unknown or self._closed.unreadable or not self._is_registered
+        if is_wanted and now >= self._due:
             self._wait()
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._run())
@@ -184,11 +187,15 @@ class RuleWatch:
             found = await self._peers.resolve(unknown, closed.known)
             if found:
                 closed.note_known(found)
-                self._forwarder.set_routes(closed.routes, self._reader.last_settled)
-                await self._chats.register(closed.routes)
                 fresh = set(closed.routes) - before
                 closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
                 wanted |= fresh
+                self._forwarder.set_routes(closed.routes, self._reader.last_settled)
+                self._is_registered = False
+        if not self._is_registered:
+            # A connection that is lost ends this here: the next try goes on.
+            await self._chats.register(closed.routes)
+            self._is_registered = True
         opened: list[int] = []
         if wanted:
             refused = await begin_at_now(self._client, self._reader, self._peers, sorted(wanted))
