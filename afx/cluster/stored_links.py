@@ -82,7 +82,11 @@ class StoredLinks:
 
     def delete(self, rule: int) -> None:
         """Delete a rule's links; their way back expires."""
-        for field, text in self._redis.hgetall(keys.links(rule)).items():
+        try:
+            routes = self._redis.hgetall(keys.links(rule))
+        except redis.ResponseError:
+            routes = {}  # another type of key: there is nothing to be found by it
+        for field, text in routes.items():
             route = parse_route(rule, field.decode(errors="replace"))
             head = parse_head(text.decode(errors="replace"))
             if route is None or head is None:
@@ -105,4 +109,6 @@ def _parse(member: str) -> BlockName | None:
     if match is None:
         return None
     rule, source, destination, number = map(int, match.groups())
+    if max(abs(source), abs(destination)) >= 2**63:
+        return None  # SQL has no such number
     return CopyRoute(rule, source, destination), number

@@ -58,13 +58,14 @@ for i = 3, #KEYS do
       if found[1] == 'ok' then
         redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'started_at', ARGV[3],
                    'worker_name', ARGV[2])
+        -- For people: what has another type must not swallow the job.
         local execution = id .. ':1'
-        redis.call('ZADD', 'rq:wip:' .. queue, forget_at, execution)
+        redis.pcall('ZADD', 'rq:wip:' .. queue, forget_at, execution)
         redis.call('EXPIRE', 'rq:wip:' .. queue, 3600)
-        redis.call('HSET', 'rq:execution:' .. execution, 'job_id', id, 'created_at', ARGV[4],
-                   'last_heartbeat', ARGV[4], 'worker_name', ARGV[2])
+        redis.pcall('HSET', 'rq:execution:' .. execution, 'job_id', id, 'created_at', ARGV[4],
+                    'last_heartbeat', ARGV[4], 'worker_name', ARGV[2])
         redis.call('EXPIRE', 'rq:execution:' .. execution, ARGV[5])
-        redis.call('SADD', KEYS[2], execution)
+        redis.pcall('SADD', KEYS[2], execution)
       end
       table.insert(found, 1, shown)
       table.insert(found, 1, i - 2)
