@@ -22,6 +22,8 @@ from afx.cluster.links import (
 from afx.cluster.scripts import FencedScript
 
 _MEMBER = re.compile(r"([0-9]{1,10}):(-?[0-9]{1,19}):(-?[0-9]{1,19}):([0-9]{1,10})", re.ASCII)
+_MOST_DELETED = 20_000
+"""Blocks at each end of a route that are deleted with its rule: 10 million messages."""
 _NAMES_AT_ONCE = 500
 
 BlockName = tuple[CopyRoute, int]
@@ -91,9 +93,14 @@ class StoredLinks:
             head = parse_head(text.decode(errors="replace"))
             if route is None or head is None:
                 continue
-            last = head[1] // layout(route.source).size
-            for start in range(head[0], last + 1, _NAMES_AT_ONCE):
-                numbers = range(start, min(start + _NAMES_AT_ONCE, last + 1))
+            blocks = range(head[0], head[1] // layout(route.source).size + 1)
+            if len(blocks) > 2 * _MOST_DELETED:
+                # No chat has so many messages; a block that is left expires.
+                chosen = [*blocks[:_MOST_DELETED], *blocks[-_MOST_DELETED:]]
+            else:
+                chosen = list(blocks)
+            for start in range(0, len(chosen), _NAMES_AT_ONCE):
+                numbers = chosen[start : start + _NAMES_AT_ONCE]
                 self._redis.unlink(*(_key((route, it)) for it in numbers))
         self._redis.delete(keys.links(rule))
         self._redis.srem(keys.LINKED_RULES, rule)
