@@ -27,6 +27,8 @@ from afx.telegram.session import MalformedPositionError
 _CHUNK = 256
 _ROUND = 200
 """References whose messages are fetched at once (method/channels.getMessages)."""
+_MOST_REMOVED = 2_000
+"""Chunks that have left of which a commit says so again: half a million messages."""
 _FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
 _RUN = re.compile(r"([0-9]{1,10}):([cf]):(-?[0-9]{1,19}):([0-9,-]+)", re.ASCII)
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
@@ -57,6 +59,7 @@ class Outbox:
         "_chunks",
         "_dirty",
         "_known",
+        "_lowest",
         "_newest",
         "_next",
         "_sent",
@@ -75,6 +78,8 @@ class Outbox:
         """(rule, source) → the newest message that was ever put in."""
         self._known: set[tuple[int, int, int]] | None = None
         self._next = 0
+        self._lowest = min(chunks or (0,))
+        """No chunk of this run has a lower number."""
         self.open: list[Ticket] = []
         """The tickets of the first references: those that are being sent."""
         for number, text in sorted((chunks or {}).items()):
@@ -186,8 +191,12 @@ class Outbox:
         self._dirty = list({*self._sent, *self._dirty})
 
     def mark_all(self) -> None:
-        """Let the next commit write all chunks."""
-        self._dirty = list({*self._dirty, *(it.number for it in self._chunks)})
+        """Let the next commit write all chunks, and remove the last ones that have left.
+
+        A Redis that has lost its data may get an older copy back, with chunks that were sent.
+        """
+        gone = range(max(self._lowest, self._next - _MOST_REMOVED), self._next)
+        self._dirty = list({*self._dirty, *gone, *(it.number for it in self._chunks)})
 
     def _mark(self, number: int) -> None:
         """A chunk has changed; nearly always it is the one that changed last."""
