@@ -31,6 +31,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 4 * 1024 * 1024
+_LARGEST_WITHOUT_TOKEN = 64 * 1024
+"""Bytes of a form for signing in, with much room."""
 BODY_SECONDS = 10.0
 BAD_TOKENS_PER_SECOND = 5.0
 BAD_TOKENS_AT_ONCE = 50.0
@@ -110,7 +112,8 @@ class Gate:
         try:
             try:
                 await self._admit(scope, headers, state)
-                state["body"] = await _body(headers, receive)
+                most = LARGEST_BODY if "token" in state else _LARGEST_WITHOUT_TOKEN
+                state["body"] = await _body(headers, receive, most)
                 await self._app(scope, _replay(state["body"], receive), answer.send)
             except _Refused as refused:
                 await self._refuse(scope, refused, answer)
@@ -233,15 +236,15 @@ def _cookie(headers: dict[bytes, bytes]) -> str:
     return found.value if found else ""
 
 
-async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """Return the whole body; raises _Refused for one that is too large or too slow."""
+async def _body(headers: dict[bytes, bytes], receive: Receive, most: int) -> bytes:
+    """Return the whole body; raises _Refused for one of more bytes, or one that is too slow."""
     length = headers.get(b"content-length", b"0")
     if b"transfer-encoding" not in headers and length == b"0":
         return b""
     too_large = _Refused(
-        problems.TOO_LARGE, f"A request has at most {LARGEST_BODY // 1024} KiB; send less at once."
+        problems.TOO_LARGE, f"Such a request has at most {most // 1024} KiB; send less at once."
     )
-    if not length.isdigit() or len(length) > 12 or int(length) > LARGEST_BODY:
+    if not length.isdigit() or len(length) > 12 or int(length) > most:
         raise too_large
     parts: list[bytes] = []
     size = 0
@@ -254,7 +257,7 @@ async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
                 part = message.get("body", b"")
                 parts.append(part)
                 size += len(part)
-                if size > LARGEST_BODY:
+                if size > most:
                     raise too_large
                 if not message.get("more_body"):
                     return b"".join(parts)
