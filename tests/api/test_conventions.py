@@ -42,7 +42,8 @@ def test_a_cursor_is_good_for_its_list_and_filters_only(api: TestedApi) -> None:
 @pytest.mark.parametrize("change", ["x", "é", "A" * 999, "", "=", "AAAA"])
 def test_a_cursor_that_was_tampered_with_is_refused(api: TestedApi, change: str) -> None:
     cursor = api.get("/api/v1/users", params={"limit": 1}).json()["next"]
-    for text in (change, cursor + change if change else cursor[:-1], change + cursor[1:]):
+    texts = {change, cursor + change if change else cursor[:-1], change + cursor[1:]}
+    for text in texts - {cursor}:  # it may begin with the change by chance
         answer = api.get("/api/v1/users", params={"cursor": text})
         assert answer.status_code in (400, 422), (text, answer.text)
 
