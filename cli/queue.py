@@ -81,6 +81,7 @@ def purge(invocation: Invocation, name: QueueName) -> None:
     """
     from afx.operations import queues
 
+    queues.show(invocation.context, name)  # a queue that does not exist needs no answer
     invocation.confirm(f"Cancel the tasks that wait in {name}?")
     count = queues.purge(invocation.context, name)
     invocation.say(f"{count} tasks of {name} are cancelled")

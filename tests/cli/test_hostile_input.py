@@ -43,6 +43,14 @@ def test_a_number_above_64_bits_is_one_sentence(afx: Run, command: tuple[str, ..
     complains(afx(*command, "9" * 30), 2, "too large")
 
 
+@pytest.mark.parametrize("name", ["", "lowest"])
+def test_a_queue_that_does_not_exist_is_not_asked_about(afx: Run, name: str) -> None:
+    afx("user", "add", "alice")
+    done = afx("queue", "purge", name)
+    complains(done, 2, "no such queue")
+    assert "?" not in done.stderr
+
+
 def test_a_time_before_the_first_year_is_one_sentence(afx: Run) -> None:
     complains(afx("analytics", "workers", "--since", "999999d"), 2, "--since")
 
