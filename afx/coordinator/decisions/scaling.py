@@ -267,7 +267,7 @@ def _demands(
     if node is None:
         return {}
     per_session = figures.overflow_bytes / figures.overflow if figures.overflow else 0.0
-    nodes = figures.nodes
+    nodes = [it for it in figures.nodes if it.sessions]  # an idle process needs a little, too
     parts = {
         Reason.RAM: (
             sum(it.used_bytes for it in nodes) + per_session * waiting,
