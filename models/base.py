@@ -27,6 +27,13 @@ DATABASE_ERRORS = (peewee.OperationalError, peewee.InterfaceError, peewee.Intern
 ``InternalError`` is Postgres's for a server that has become read-only.
 """
 
+REFUSED_DATA_ERRORS = (peewee.DataError, peewee.IntegrityError, OverflowError, ValueError)
+"""What is raised when a database cannot take a value: too long, too large, no such row.
+
+Drivers raise ``ValueError`` for what they cannot encode, ``OverflowError`` for what is
+beyond 64 bits.
+"""
+
 
 class UtcField(peewee.BigIntegerField):  # type: ignore[misc]
     """An instant: aware UTC in Python, microseconds since 1970 in the table.
