@@ -15,7 +15,7 @@ import peewee
 from peewee import DatabaseProxy, Model, SqliteDatabase, TextField
 
 from afx.errors import ConfigError
-from models.errors import translated
+from models.errors import UnstorableError, translated
 from models.timeouts import FOR_COMMANDS, Timeouts
 
 proxy = DatabaseProxy()
@@ -27,7 +27,13 @@ DATABASE_ERRORS = (peewee.OperationalError, peewee.InterfaceError, peewee.Intern
 ``InternalError`` is Postgres's for a server that has become read-only.
 """
 
-REFUSED_DATA_ERRORS = (peewee.DataError, peewee.IntegrityError, OverflowError, ValueError)
+REFUSED_DATA_ERRORS = (
+    peewee.DataError,
+    peewee.IntegrityError,
+    UnstorableError,
+    OverflowError,
+    ValueError,
+)
 """What is raised when a database cannot take a value: too long, too large, no such row.
 
 Drivers raise ``ValueError`` for what they cannot encode, ``OverflowError`` for what is
