@@ -170,7 +170,7 @@ def show(invocation: Invocation, task_id: TaskId, follow: Follow = False) -> Non
 @app.command()
 @shared("database_url", "json")
 def logs(invocation: Invocation, task_id: TaskId) -> None:
-    """Show what happened to a task, step by step.
+    """Show what happened to a task, step by step, and what it has logged.
 
     Example:  afx task logs 12
     """
@@ -306,7 +306,10 @@ def _wait(invocation: Invocation, ids: Sequence[int], *, follow: bool) -> None:
 
     found: tuple[TaskDetail, ...] = ()
     shown = ""
+    beyond = 0
     for found in tasks.watch(invocation.context, ids, timeout=invocation.timeout):
+        if follow:
+            beyond = _print_log(invocation, ids, beyond)
         line = _line(found)
         if follow and line != shown and not sys.stderr.isatty():
             print(line, file=sys.stderr, flush=True)
@@ -329,6 +332,18 @@ def _wait(invocation: Invocation, ids: Sequence[int], *, follow: bool) -> None:
     if len(done) < len(found):
         ended = all(it.task.state in ("failed", "cancelled") for it in found)
         raise typer.Exit(1 if ended else 4)
+
+
+def _print_log(invocation: Invocation, ids: Sequence[int], beyond: int) -> int:
+    """Print what tasks have logged after a line; returns the last line's number."""
+    from afx.operations import tasks
+
+    for it in tasks.log_lines(invocation.context, ids, beyond=beyond):
+        output.progress_end()
+        at = it.at.strftime("%H:%M:%S")
+        print(f"{at} task {it.task}: {it.text}", file=sys.stderr, flush=True)
+        beyond = it.id
+    return beyond
 
 
 def _line(found: Sequence[TaskDetail]) -> str:

@@ -14,10 +14,13 @@ from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
 from afx.tasks.kinds import KINDS
-from models.storage import sessions, tasks, users
+from models.storage import sessions, task_logs, task_quotas, tasks, users
+from models.storage.task_logs import LogLine
 
 KIND_NAMES = tuple(sorted(KINDS))
 _POLL_SECONDS = 0.1
+_MOST_FOLLOWED = 500
+"""Tasks whose lines are shown together."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -152,13 +155,22 @@ def steps(context: Context, task_id: int) -> list[Step]:
     if task["published_at"] is not None:
         text = f"for the {task['publication']}. time" if task["publication"] > 1 else ""
         found.append(Step(task["published_at"], "published", text))
+    found += [Step(it.at, "log", it.text) for it in task_logs.lines([task_id])]
     if task["started_at"] is not None:
         found.append(Step(task["started_at"], "started", f"on {task['worker'] or 'a node'}"))
     if task["state"] == "waiting":
         found.append(Step(task["run_after"], "next attempt", task["error"]))
     if task["finished_at"] is not None:
         found.append(Step(task["finished_at"], task["state"], task["error"]))
-    return found
+    return sorted(found, key=lambda it: it.at)
+
+
+@operation("task:read", owned=True)
+def log_lines(context: Context, ids: Sequence[int], *, beyond: int = 0) -> list[LogLine]:
+    """Return the lines that tasks have logged after the line ``beyond``, in order."""
+    for it in ids:
+        _find(context, it)
+    return task_logs.lines(ids[:_MOST_FOLLOWED], beyond=beyond)
 
 
 @operation("task:read", owned=True)
@@ -207,10 +219,12 @@ def cancel_batch(context: Context, batch: int) -> int:
 def retry(context: Context, task_id: int) -> str:
     """Queue a failed or cancelled task again; it goes on where it was.
 
-    Raises TransitionError for any other task.
+    Raises TransitionError for any other task, and QuotaError.
     """
     task = _find(context, task_id)
     with change(context, "task.retry", f"task/{task_id}") as details:
+        if task["state"] in tasks.FINISHED:
+            task_quotas.check({task["user_id"]: 1})
         tasks.retry(task_id)
         details.update({"kind": task["kind"], "before": {"state": task["state"]}})
     return f"task {task_id} ({task['kind']}) is queued again"

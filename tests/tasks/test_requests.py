@@ -141,7 +141,10 @@ def test_a_user_has_no_more_tasks_than_its_limit(contexts: NewContext) -> None:
     [number] = submit(contexts(), sessions=["alice-0"])
     acts.cancel(contexts(), number)
     submit(contexts(), sessions=["alice-0"])
+    with pytest.raises(QuotaError, match="may have 3"):
+        acts.retry(contexts(), number)
     users.set_task_share(contexts(), "alice", limit=0)
+    acts.retry(contexts(), number)
     submit(contexts(), user="alice")
 
 

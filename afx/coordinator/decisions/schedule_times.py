@@ -45,7 +45,11 @@ def decide(
 ) -> Turn:
     """Return what to do at a time, given the states of the tasks of the last one."""
     unfinished = bool(states & {"waiting", "queued", "published", "running"})
-    failures = failures + 1 if "failed" in states else 0 if states and not unfinished else failures
+    # While they run, and are looked at again at the next time, nothing has failed yet.
+    if "failed" in states and not (unfinished and overlap == "skip"):
+        failures += 1
+    elif states and not unfinished:
+        failures = 0
     if pause_after and failures >= pause_after:
         note = f"paused: tasks failed {failures} times in a row"
         return Turn(submits=False, note=note, failures=failures, pauses=True)
