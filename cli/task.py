@@ -73,10 +73,13 @@ def submit(
 
     Example:  afx task submit session.check --session main --wait
     """
+    from afx.errors import UsageError
     from afx.operations import task_requests
     from afx.operations.task_requests import TaskRequest
 
     arguments = {**_from_file(file), **task_requests.parse_pairs(kind, arg or ())}
+    if follow and not invocation.wait:
+        raise UsageError("What is not waited for cannot be followed; leave out one of the two.")
     request = TaskRequest(
         kind=kind,
         arguments=arguments,
@@ -355,5 +358,9 @@ def _line(found: Sequence[TaskDetail]) -> str:
 
 
 def _fields(it: TaskDetail) -> dict[str, Any]:
+    from afx.operations import tasks
+
     fields = asdict(it)
+    if tasks.waits_for_session(it):
+        fields["run_after"] = None
     return {**fields.pop("task"), **fields}

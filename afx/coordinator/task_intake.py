@@ -89,7 +89,9 @@ class TaskIntake:
             incarnation=it.incarnation,
             started_at=_past(it.started_at) if it.started_at else None,
             finished_at=utc_now() if after.is_final else None,
-            run_after=utc_now() + timedelta(seconds=after.pause_seconds),
+            run_after=None
+            if after.is_final  # how long it waited is counted from then on
+            else utc_now() + timedelta(seconds=after.pause_seconds),
             attempts=after.attempts,
         )
 

@@ -242,6 +242,7 @@ def listing(
         WorkerTask.attempts,
         WorkerTask.progress,
         WorkerTask.error,
+        WorkerTask.run_after,
         WorkerTask.created_at,
         WorkerTask.started_at,
         WorkerTask.finished_at,

@@ -133,8 +133,9 @@ def test_a_schedule_obeys_the_limit_of_its_user(bench: TaskBench, context: Any) 
 
 
 def test_what_is_wrong_in_a_schedule_is_said_in_a_sentence(context: Any) -> None:
-    with pytest.raises(UsageError, match="five fields"):
-        acts.add(context, "a", "daily", PROBE)
+    for cron in ("daily", "99 3 * * *", "0 0 31 2 *"):
+        with pytest.raises(UsageError, match="five fields"):
+            acts.add(context, "a", cron, PROBE)
     with pytest.raises(UsageError, match="overlap"):
         acts.add(context, "a", "* * * * *", PROBE, overlap="odd")
     acts.add(context, "a", "* * * * *", PROBE)
