@@ -89,10 +89,13 @@ class ReportIntake:
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
         self._last = report_stream.position(client, cluster.reports_read(run_id))
+        self.is_behind = False
+        """Reports that were sent a while ago may not have been read yet."""
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
+        self.is_behind = batch.is_full
         if batch.last == self._last:
             return True
         exhausted = report_stream.is_exhausted(batch.last)
