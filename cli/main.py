@@ -26,6 +26,7 @@ COMMANDS = {
     "session": "Sessions: Telegram accounts' logins.",
     "rule": "Rules: which chats are forwarded, and where to.",
     "rebalance": "Rebalancing nodes: what would move, and moving it now.",
+    "scale": "Scaling: how many nodes the cluster should have, and why.",
     "overflow": "The overflow queue: sessions that are unschedulable and wait for room.",
     "task": "Tasks: work that sessions do on request, once.",
     "queue": "Queues of tasks: how full they are, emptying them.",

@@ -46,6 +46,7 @@ from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.rq_cleanup import RqCleanup
+from afx.coordinator.scaler import Scaler
 from afx.coordinator.size_learner import SizeLearner
 from afx.coordinator.spec_publisher import SpecPublisher
 from afx.coordinator.spec_refusals import SpecRefusals
@@ -233,6 +234,7 @@ class Term:
         self._job_refusals = JobRefusals(client, leadership, resources.audit_keys[0])
         self._control_interval = Interval(_CONTROL_SECONDS)
         self._learner = SizeLearner(self._capacity)
+        self._scaler = Scaler(settings, client, leadership, self._capacity, now=now)
 
     def close(self) -> None:
         """Close what the term has opened."""
@@ -291,7 +293,8 @@ class Term:
         6. Place the sessions that wait, once the nodes have said what they run.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
-        9. Copy cursors and links to SQL, write the history, and check the audit log.
+        9. Copy cursors and links to SQL, write the history, recommend how many nodes there
+           should be, and check the audit log.
         """
         self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
@@ -326,6 +329,9 @@ class Term:
         self._checkpoints.copy(now)
         self._link_copies.step(now)
         self._history.write(nodes, now)
+        self._scaler.step(
+            nodes, now, is_alive=self._detector.is_alive, is_held=self._brake.is_held(now)
+        )
         self._job_refusals.step([it.name for it in nodes], now)
         self._audit.check(now)
         return restart_due
