@@ -112,6 +112,10 @@ class Rule(Table):
     mode = CharField(max_length=10, default="copy", constraints=[_one_of("mode", MODES)])
     enabled = BooleanField(default=True)
     created_at = UtcField(default=utc_now)
+    filter = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
+    """Which messages it forwards; empty takes all."""
+    transform = JsonField(default=list, constraints=[SQL("DEFAULT '[]'")])
+    """What it changes of its copies."""
     trouble = TextField(default="", constraints=[SQL("DEFAULT ''")])
     """Why it does not forward all that it should; empty when it does."""
 
