@@ -302,7 +302,8 @@ class Term:
         self._publisher.step(self._monotonic())
         now = self._observed_at = self._monotonic()
         nodes = self._registry.all()
-        self._tasks.step(nodes, now)
+        if not self._intake.is_behind:  # what seems to be lost may have been reported
+            self._tasks.step(nodes, now)
         nodes = self._dead_nodes.free_sessions(self._dead_nodes.find(nodes, now), nodes, now)
         self._leadership.check()
         self._publisher.note_nodes(nodes)

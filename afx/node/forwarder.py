@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, loops
+from afx.forwarding.rules import Route, accepting, filtered, loops
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.intents import Intents
@@ -23,6 +23,7 @@ from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import closes_chat
+from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
 
@@ -59,6 +60,7 @@ class Forwarder:
         "_admission",
         "_announced",
         "_client",
+        "_filtered",
         "_guard",
         "_lanes",
         "_looping",
@@ -97,6 +99,8 @@ class Forwarder:
         self.links = MadeLinks()
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._trials: frozenset[tuple[int, int]] = frozenset()
+        self._filtered: frozenset[int] = frozenset()
+        """Sources of which a route has a filter."""
         self._skipped: dict[int, int] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
@@ -129,6 +133,7 @@ class Forwarder:
         """
         self._routes = routes
         self._trials = trials
+        self._filtered = filtered(routes)
 
     def skip_until(self, chat: int, message: int) -> None:
         """Forward from a chat only what is newer than this message."""
@@ -153,6 +158,15 @@ class Forwarder:
             routes = ()
         if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
             routes = ()
+        if message and routes and message.chat in self._filtered:
+            routes = accepting(TelegramFacts(message), routes)
+            if not routes:
+                # Settled without a link. Its chat's newest id passes it too: another filter,
+                # later, does not make it be forwarded.
+                box.admit(pts, 0, message.chat, message.id)
+                if box.advance():
+                    self._owner.progressed()
+                return
         if not routes or message is None:
             box.admit(pts, 0)
             if box.advance():

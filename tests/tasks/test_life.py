@@ -30,6 +30,7 @@ def test_a_task_runs_and_its_result_is_in_sql(bench: TaskBench) -> None:
     assert task["result"] == {"waited": 0.0}
     assert (task["worker"], task["attempts"], task["progress"]) == ("w1", 1, 1.0)
     assert task["created_at"] <= task["published_at"] <= task["finished_at"]
+    assert task["created_at"] == task["run_after"]  # it waited from then on
 
 
 def test_hundreds_of_tasks_each_run_once(bench: TaskBench) -> None:
