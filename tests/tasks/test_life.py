@@ -73,6 +73,7 @@ def test_a_running_task_is_cancelled(bench: TaskBench) -> None:
     bench.until(lambda: bool(bench.term.orders.cancelled))
     bench.loop.call_soon_threadsafe(node.executor.cancel, [(number, 1)])
     bench.until_state(number, "cancelled")
+    assert tasks.get(number)["error"] == "why"
 
 
 def test_a_task_of_a_killed_node_runs_on_another(bench: TaskBench) -> None:
