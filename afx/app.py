@@ -147,8 +147,12 @@ def run_api(servers: ProcessServers, *, notify: Callable[[str], None], behind_pr
     serve(servers, notify=notify, behind_proxy=behind_proxy)
 
 
-def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]) -> None:
+def run_cluster(
+    settings: Settings, *, nodes: int, notify: Callable[[str], None], most_nodes: int = 0
+) -> None:
     """Run a whole cluster on this machine until it is stopped; ``notify`` gets its news.
+
+    ``most_nodes``: nodes are added and removed as needed, up to so many; 0: never.
 
     Raises UsageError when one runs in this home already.
     """
@@ -161,7 +165,9 @@ def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]
         with ProcessServers(settings) as servers:
             servers.open_database(create=True)
             servers.vault()
-        cluster.run_cluster(settings, nodes=nodes, notify=notify)
+            if most_nodes:
+                cluster.remove_left_over(servers)
+        cluster.run_cluster(settings, nodes=nodes, notify=notify, most_nodes=most_nodes)
 
 
 def split_command(command: str) -> list[str]:

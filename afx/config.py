@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     """The most nodes that are recommended; 0: no limit."""
     scale_spare_nodes: int = Field(1, ge=0)
     """How many nodes are recommended beyond what the sessions need."""
+    scale_step_nodes: int = Field(2, ge=1)
+    """How many nodes more are recommended within 5 minutes; or half as many as there are."""
     scale_overflow_seconds: float = Field(15.0, ge=1)
     """Sessions that have waited for room for so long ask for nodes."""
     scale_in_minutes: float = Field(10.0, gt=0)

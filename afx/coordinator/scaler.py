@@ -42,6 +42,7 @@ def policy(settings: Settings) -> Policy:
         min_nodes=settings.scale_min_nodes,
         max_nodes=settings.scale_max_nodes,
         spare_nodes=settings.scale_spare_nodes,
+        step_nodes=settings.scale_step_nodes,
         overflow_seconds=settings.scale_overflow_seconds,
         window_seconds=settings.scale_in_minutes * 60,
     )

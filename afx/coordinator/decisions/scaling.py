@@ -303,7 +303,7 @@ def _is_full(node: NodeFigures) -> bool:
 
 def _step_limit(policy: Policy, state: State, reference: int) -> int:
     """Return the most nodes that may be recommended now."""
-    base = min((count for _, count in state.desired), default=reference)
+    base = max(policy.min_nodes, min((count for _, count in state.desired), default=reference))
     return base + max(policy.step_nodes, math.ceil(policy.step_share * base))
 
 
