@@ -23,6 +23,7 @@ from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ScalingEvent, WorkerAnalytics
 from models.base import JsonField, Table, UtcField, utc_now
 from models.task_tables import TaskLog, TaskSchedule
+from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
 
 DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
@@ -442,6 +443,9 @@ ALL = (
     ApiToken,
     ApiRequest,
     ApiSignOut,
+    Webhook,
+    WebhookEvent,
+    WebhookDelivery,
     AuditEntry,
     AuditHead,
     ClusterState,
