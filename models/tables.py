@@ -21,6 +21,7 @@ from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ScalingEvent, WorkerAnalytics
+from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
 from models.task_tables import TaskLog, TaskSchedule
 from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
@@ -369,37 +370,6 @@ WorkerControl.add_index(
 WorkerControl.add_index(
     WorkerControl.index(WorkerControl.finished_at, name="worker_controls_finished_at")
 )
-
-
-class AuditEntry(Table):
-    """One change; each entry seals the one before it.
-
-    The database refuses to update or delete entries (triggers of the migration).
-    """
-
-    id = IntegerField(primary_key=True)
-    """1, 2, 3, … without a gap."""
-    at = UtcField()
-    actor = CharField(max_length=100)
-    action = CharField(max_length=60)
-    target = CharField(max_length=255, index=True)
-    details = JsonField()
-    previous = CharField(max_length=64)
-    digest = CharField(max_length=64)
-
-    class Meta:
-        table_name = "audit_log"
-
-
-class AuditHead(Table):
-    """The number of audit entries and the last digest: one row, which serialises writers."""
-
-    id = IntegerField(primary_key=True, constraints=[Check("id = 1")])
-    entries = IntegerField(default=0)
-    digest = CharField(max_length=64, default="")
-
-    class Meta:
-        table_name = "audit_head"
 
 
 class ClusterState(Table):
