@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -12,12 +14,14 @@ from telethon import errors
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.intents import Intents
+from afx.node.message_source import ToldToWaitError
 from afx.node.outbox import Outbox, Reference
-from afx.reasons import TroubleReason
+from afx.node.outbox_reader import Found, refusal
+from afx.node.patience import Patience, Step
+from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
-from afx.telegram.differences import fetch_messages
-from afx.telegram.errors import is_lost_login, is_stale_reference
-from afx.telegram.sender import SPLIT, Outcome, send
+from afx.telegram.errors import closes_chat, is_lost_login, is_stale_reference, refuses_chat
+from afx.telegram.sender import SPLIT, Outcome, is_forward, send
 
 if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
@@ -33,6 +37,8 @@ _PARK_SECONDS = 30.0
 _MOST_HELD = 2_500
 """Deliveries that a lane holds; beyond that they go to its outbox. More than the updates
 in flight of one box: a burst of one source does not pass through outboxes."""
+_MOST_FOR_CLOSED = 100_000
+"""References that wait for a destination that takes no messages; more are dead letters."""
 _MOST_FETCHES = 3
 """Times that one message is fetched anew before it counts as refused."""
 
@@ -51,16 +57,20 @@ class LaneOwner(Protocol):
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the lane."""
 
-    def left_out(self, ticket: Ticket) -> None:
-        """A delivery is not to be made any more."""
-
     def stored(self, ticket: Ticket) -> None:
         """A delivery is in the outbox: its message need not wait for it."""
 
-    async def contents(
-        self, destination: int, references: Sequence[Reference]
-    ) -> list[tuple[Delivery, Outcome | None]]:
-        """Return the deliveries of an outbox's references; an outcome if not to be sent."""
+    async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
+        """Return the deliveries of an outbox's references; an outcome if not to be sent.
+
+        Raises ToldToWaitError.
+        """
+
+    async def renew(self, source: int, message: int) -> bool:
+        """Read a message anew; False when it is gone. Raises ToldToWaitError."""
+
+    def destination_closed(self, destination: int, reason: str) -> None:
+        """A destination takes no messages; its lane waits until ``try_again``."""
 
     def told_to_wait(self, destination: int, outcome: Outcome) -> None:
         """Telegram wants no sends for a time, to this destination or to any."""
@@ -76,14 +86,15 @@ class Lane:
 
     __slots__ = (
         "_client",
-        "_closed",
         "_failures",
         "_fetches",
         "_intents",
+        "_is_closed",
         "_may_park",
         "_not_before",
         "_outbox",
         "_owner",
+        "_patience",
         "_paused",
         "_peers",
         "_queue",
@@ -120,8 +131,9 @@ class Lane:
         """The loop's time since when the queue has not been empty."""
         self._fetches = 0
         """How often the first message was fetched anew."""
-        self._closed: set[int] = set()
-        """Sources of which nothing that waits is to be sent."""
+        self._is_closed = False
+        """The destination takes no messages; all waits in the outbox."""
+        self._patience = Patience()
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -139,6 +151,8 @@ class Lane:
             self._park()
             self._outbox.append(delivery)
             self._owner.stored(ticket)
+            if self._is_closed and self._outbox.count > _MOST_FOR_CLOSED:
+                self._give_up_first()
         self._start()
 
     def start(self) -> None:
@@ -147,6 +161,8 @@ class Lane:
 
     def _must_park(self) -> bool:
         """Return whether what comes is to go to the outbox."""
+        if self._is_closed:
+            return True
         if not self._may_park:
             return False
         left = self._not_before - asyncio.get_running_loop().time()
@@ -169,27 +185,31 @@ class Lane:
         for _delivery, ticket in held:
             self._owner.stored(ticket)
 
-    def close(self, source: int) -> None:
-        """Leave out what waits of a source: this destination, or the source, is closed to it."""
-        self._closed.add(source)
-        if not self._task:
-            self._sweep()
+    def try_again(self) -> None:
+        """Send to a destination that has refused to take messages."""
+        if self._is_closed:
+            self._is_closed = False
+            self._start()
 
-    def _sweep(self) -> None:
-        """Leave out what waits of closed sources; no batch is in flight."""
-        closed, self._closed = self._closed, set()
-        if not closed:
-            return
-        out = [it for it in self._queue if it[0].source in closed]
-        if not out:
-            return
-        self._queue = deque(it for it in self._queue if it[0].source not in closed)
-        for _delivery, ticket in out:
-            self._owner.left_out(ticket)
+    def _close(self, reason: str) -> None:
+        """Wait until ``try_again``: the destination takes no messages of the account."""
+        self._is_closed = True
+        self._park()
+        destination = self._outbox.destination
         self._owner.trouble(
-            TroubleReason.MESSAGE_REFUSED,
-            f"{len(out)} messages that waited for {out[0][0].destination} were left out",
+            TroubleReason.DESTINATION_CLOSED, f"{destination} takes no messages: {reason}"
         )
+        self._owner.destination_closed(destination, reason)
+
+    def _give_up_first(self) -> None:
+        """Make the first of too many that wait for a closed destination a dead letter."""
+        dead = Outcome("refused", reason="too much waits", dead=DeadReason.DESTINATION_CLOSED)
+        if self._queue:
+            self._settle(dead)
+            return
+        references = self._outbox.first(_BATCH)
+        for it, ticket in zip(references, self._outbox.begin(len(references)), strict=True):
+            self._owner.settled(it.delivery(self._outbox.destination), ticket, dead)
 
     def pause(self) -> None:
         """Start no new batch; the one in flight may still settle."""
@@ -222,7 +242,9 @@ class Lane:
             await asyncio.wait({self._task})
 
     def _start(self) -> None:
-        if not (self._queue or self._outbox) or self._task or self._paused or self._timer:
+        if not (self._queue or self._outbox) or self._task or self._timer:
+            return
+        if self._paused or self._is_closed:
             return
         loop = asyncio.get_running_loop()
         if self._not_before > loop.time():
@@ -253,7 +275,6 @@ class Lane:
     async def _run(self) -> None:
         singly = False
         loop = asyncio.get_running_loop()
-        self._sweep()
         while (
             (self._queue or self._outbox) and not self._paused and self._not_before <= loop.time()
         ):
@@ -292,32 +313,69 @@ class Lane:
                         self._note_failure(delivery, outcome.reason)
                         return
                     break
+                if outcome.result == "refused" and closes_chat(outcome.reason):
+                    await self._note_closed(delivery, outcome.reason)
+                    if self._is_closed:
+                        return
+                    break
                 self._settle(outcome)
-            self._sweep()
 
     async def _fill(self) -> bool:
-        """Fetch the next messages of the outbox; False when Telegram wants a wait first."""
-        references = self._outbox.first()
+        """Fetch the next messages of the outbox; False when they cannot be read now."""
+        await asyncio.sleep(0)  # what needs no request must not hold up the other lanes
+        references = self._outbox.first(self._patience.size)
         if not references:
             self._back_off()
             return False
         try:
             found = await self._owner.contents(self._outbox.destination, references)
-        except errors.FloodError as error:
-            self.wait(max(1.0, float(getattr(error, "seconds", None) or 0)))
+        except ToldToWaitError as error:
+            self.wait(error.seconds)
             return False
-        for (delivery, outcome), ticket in zip(found, self._outbox.begin(len(found)), strict=True):
+        ready = list(takewhile(lambda it: not it[1] or it[1].result != "failed", found))
+        if ready:
+            self._patience.passed({it.source for it, _ in ready})
+        else:
+            step, ready = self._judge_unread(found)
+            if not ready:
+                return step == "narrow"
+        for (delivery, outcome), ticket in zip(ready, self._outbox.begin(len(ready)), strict=True):
             if outcome is None:
                 self._queue.append((delivery, ticket))
             else:
                 self._owner.settled(delivery, ticket, outcome)
         return True
 
+    def _judge_unread(self, found: Found) -> tuple[Step, Found]:
+        """Return what to do about a first message that cannot be read now.
+
+        With it those that are given up, with their outcomes.
+        """
+        first, outcome = found[0]
+        assert outcome is not None and outcome.dead is not None
+        step = self._patience.refused(first.source, outcome.dead, len(found))
+        if step == "narrow":
+            return step, []
+        if step == "later":
+            self._back_off()
+            if self._failures == _REPORTED_AFTER:
+                self._owner.trouble(
+                    TroubleReason.SOURCE_UNREADABLE,
+                    f"what waits of {first.source} cannot be read: {outcome.reason}",
+                )
+            return step, []
+        dead = replace(outcome, result="refused", attempts=self._patience.tries)
+        self._patience.settled(first.source, is_read=False)
+        self._failures = 0
+        given_up = takewhile(lambda it: it[0].source == first.source and it[1] == outcome, found)
+        return step, [(delivery, dead) for delivery, _ in given_up]
+
     def _settle(self, outcome: Outcome) -> None:
         """Take the first delivery out of the queue for good."""
         self._failures = self._fetches = 0
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.popleft()
+        self._patience.settled(delivery.source, is_read=outcome.copy != 0)
         self._owner.settled(delivery, ticket, outcome)
 
     async def _fetch_first(self, delivery: Delivery, reason: str) -> None:
@@ -326,14 +384,41 @@ class Lane:
         Source: core.telegram.org/api/file-references.
         """
         if self._fetches >= _MOST_FETCHES:
-            self._settle(Outcome("refused", reason=reason))
+            self._settle(Outcome("refused", reason=reason, attempts=self._fetches))
             return
-        source = self._peers.input_peer(delivery.source)
-        message = delivery.message
-        found = await fetch_messages(self._client, delivery.source, source, [message])
+        try:
+            is_there = await self._owner.renew(delivery.source, delivery.message)
+        except ToldToWaitError as error:
+            self.wait(error.seconds)
+            return
         self._fetches += 1
-        if not found:
-            self._settle(Outcome("refused", reason=f"{reason}, and it is gone"))
+        if not is_there:
+            self._settle(Outcome("refused", reason=reason, dead=DeadReason.MESSAGE_GONE))
+
+    async def _note_closed(self, delivery: Delivery, reason: str) -> None:
+        """Telegram refuses the chats of a send: wait, if it is the destination.
+
+        A forward names its source as well. If that cannot be read it is tried again some
+        times, and then the message is given up.
+        """
+        refused = None
+        if is_forward(delivery):
+            try:
+                await self._owner.renew(delivery.source, delivery.message)
+            except ToldToWaitError as error:
+                self.wait(error.seconds)
+                return
+            except errors.RPCError as error:
+                if not refuses_chat(error):
+                    raise
+                refused = refusal(error)
+        if refused is None or refused.dead is None:
+            self._close(reason)
+        elif self._patience.refused(delivery.source, refused.dead, 1) == "give up":
+            tries = self._patience.tries
+            self._settle(replace(refused, result="refused", attempts=tries))
+        else:
+            self._note_failure(delivery, reason)
 
     def _note_failure(self, delivery: Delivery, reason: str) -> None:
         self._back_off()

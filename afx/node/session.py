@@ -227,7 +227,7 @@ class HostedSession:
         ]
         self._stale_taken = list(self._stale)
         cursor += [text for field in self._stale for text in (field, "")]
-        return Progress(cursor, links, entities, intents)
+        return Progress(cursor, links, entities, intents, self.forwarder.dead.take())
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -246,6 +246,7 @@ class HostedSession:
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
         self.forwarder.mark_outboxes()
+        self.forwarder.dead.mark_all()
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
@@ -297,13 +298,13 @@ class HostedSession:
         """A source channel, by its bare id, cannot be read any more."""
         self._rules.source_closed(channel, reason)
 
-    def route_closed(self, source: int, destination: int, reason: str) -> None:
-        """A destination takes no messages, or a source gives none."""
-        self._rules.route_closed(source, destination, reason)
+    def destination_closed(self, destination: int, reason: str) -> None:
+        """A destination takes no messages; what is for it waits."""
+        self._rules.destination_closed(destination, reason)
 
-    def route_works(self, source: int, destination: int) -> None:
-        """A message has arrived over a route that was closed."""
-        self._rules.route_works(source, destination)
+    def destination_works(self, destination: int) -> None:
+        """A message has arrived at a destination that was closed."""
+        self._rules.destination_works(destination)
 
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""

@@ -52,7 +52,7 @@ def run(redis_url: str, redis: redis_module.Redis) -> Callable[[Scenario], None]
         async def main() -> None:
             client = connect_async(redis_url)
             try:
-                await scenario(Committer(client, "one", 30))
+                await scenario(Committer(client, "w1", "one", 30))
             finally:
                 await client.aclose()
 
