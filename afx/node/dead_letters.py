@@ -7,7 +7,7 @@ messages: so none is lost, and one that is reported twice is one row in SQL.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,8 +16,9 @@ from afx.reasons import DeadReason
 
 _TOGETHER = 256
 """Messages of one group."""
-_KEPT = 16
-"""Groups that are reported once more when Redis has lost its data."""
+_KEPT, _KEPT_SECONDS = 16, 60.0
+"""Groups that are reported once more when Redis has lost its data: the leader reads reports
+within seconds, and what an operator has dropped must not come back."""
 
 
 class _Key(NamedTuple):
@@ -47,24 +48,34 @@ class DeadGroup:
 class DeadLetters:
     """Collects the dead letters of one session until they are taken for a commit."""
 
-    __slots__ = ("_entries", "_groups", "_kept", "_sent")
+    __slots__ = ("_entries", "_groups", "_kept", "_monotonic", "_revived", "_sent")
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._entries: list[tuple[_Key, list[int]]] = []
         self._groups: Sequence[DeadGroup] = ()
         """What could not be committed."""
         self._sent: Sequence[DeadGroup] = ()
-        self._kept: deque[DeadGroup] | None = None
+        self._kept: deque[tuple[float, DeadGroup]] | None = None
+        self._revived: dict[tuple[int, int, int, int], Delivery] = {}
+        """What waits in outboxes again, and has not been reported."""
 
     def add(
         self, delivery: Delivery, reason: DeadReason, error: str = "", attempts: int = 1
     ) -> None:
         """Note that a delivery cannot be made; ``error`` is Telegram's name of it."""
+        self._revived.pop(_key_of(delivery), None)
         self._append(delivery, reason, error, attempts)
 
     def revive(self, delivery: Delivery) -> None:
-        """Note that a delivery waits in its outbox, to be tried again."""
-        self._append(delivery, None, "", 0)
+        """Note that a dead letter waits in its outbox again, which is not stored yet."""
+        self._revived[_key_of(delivery)] = delivery
+
+    def report_revived(self) -> None:
+        """Report what was revived: the outboxes are stored. What has died since is dead."""
+        revived, self._revived = self._revived, {}
+        for it in revived.values():
+            self._append(it, None, "", 0)
 
     def _append(
         self, delivery: Delivery, reason: DeadReason | None, error: str, attempts: int
@@ -96,11 +107,17 @@ class DeadLetters:
         for it in self._sent:
             if self._kept is None:
                 self._kept = deque(maxlen=_KEPT)
-            self._kept.append(it)
+            self._kept.append((self._monotonic(), it))
         self._sent = ()
 
     def mark_all(self) -> None:
         """Let the next commit report the last groups once more."""
         if self._kept:
-            self._groups = [*self._kept, *self._groups]
+            since = self._monotonic() - _KEPT_SECONDS
+            kept = [group for at, group in self._kept if at >= since]
+            self._groups = [*kept, *self._groups]
             self._kept = None
+
+
+def _key_of(it: Delivery) -> tuple[int, int, int, int]:
+    return it.rule, it.source, it.destination, it.message

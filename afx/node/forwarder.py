@@ -34,8 +34,8 @@ class ForwarderOwner(Protocol):
     def progressed(self) -> None:
         """There is something to commit."""
 
-    async def store(self) -> None:
-        """Commit all that there is; waits until it is stored."""
+    async def store(self) -> bool:
+        """Commit all that there is; waits until it is stored. False: another node has it."""
 
     def forwarded(self) -> None:
         """One message has been sent."""
@@ -89,6 +89,7 @@ class Forwarder:
         session: int,
         epoch: int,
         waits: Waits,
+        dead: DeadLetters,
     ) -> None:
         self._client = client
         self._admission = Admission(links, session, self)
@@ -100,7 +101,7 @@ class Forwarder:
         """Chats that are both source and destination."""
         self._outboxes: dict[int, Outbox] = {}
         self.links = MadeLinks()
-        self.dead = DeadLetters()
+        self.dead = dead
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._all_routes: Mapping[int, tuple[Route, ...]] = {}
         self._incomplete: frozenset[int] = frozenset()
@@ -353,6 +354,16 @@ class Forwarder:
     def has_outbox(self, destination: int) -> bool:
         """Return whether anything waits in a destination's outbox."""
         return bool(self._outboxes.get(destination))
+
+    def revive(self, rule: int, source: int, destination: int, messages: Iterable[int]) -> None:
+        """Put dead letters of a route behind what waits for its destination."""
+        modes = {it.rule: it.mode for it in self._all_routes.get(source, ())}
+        for message in messages:
+            reference = Reference(rule, modes.get(rule, "copy"), source, message)
+            delivery = reference.delivery(destination)
+            self._lane(destination).put_behind(delivery)
+            self.dead.revive(delivery)
+        self._owner.progressed()
 
     def mark_outboxes(self) -> None:
         """Let the next commit write all outboxes."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 from telethon import errors
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.intents import Intents
+from afx.node.lane_owner import LaneOwner
 from afx.node.message_source import ToldToWaitError
-from afx.node.outbox import Outbox, Reference
+from afx.node.outbox import Outbox
 from afx.node.outbox_reader import Found, refusal
 from afx.node.patience import Patience, Step
 from afx.reasons import DeadReason, TroubleReason
@@ -43,37 +43,6 @@ _MOST_FETCHES = 3
 """Times that one message is fetched anew before it counts as refused."""
 
 log = structlog.get_logger()
-
-
-class LaneOwner(Protocol):
-    """The forwarder that a lane belongs to."""
-
-    def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
-        """A delivery has left its lane for good."""
-
-    def lost(self, error: BaseException) -> None:
-        """The connection, or the login, is lost."""
-
-    def trouble(self, reason: TroubleReason, text: str) -> None:
-        """Report what hinders the lane."""
-
-    def stored(self, ticket: Ticket) -> None:
-        """A delivery is in the outbox: its message need not wait for it."""
-
-    async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
-        """Return the deliveries of an outbox's references; an outcome if not to be sent.
-
-        Raises ToldToWaitError.
-        """
-
-    async def renew(self, source: int, message: int) -> bool:
-        """Read a message anew; False when it is gone. Raises ToldToWaitError."""
-
-    def destination_closed(self, destination: int, reason: str) -> None:
-        """A destination takes no messages; its lane waits until ``try_again``."""
-
-    def told_to_wait(self, destination: int, outcome: Outcome) -> None:
-        """Telegram wants no sends for a time, to this destination or to any."""
 
 
 class Lane:
@@ -128,7 +97,7 @@ class Lane:
         self._outbox = outbox
         self._may_park = may_park
         self._since = 0.0
-        """The loop's time since when the queue has not been empty."""
+        """The loop's time when the queue was empty last, or a delivery left it."""
         self._fetches = 0
         """How often the first message was fetched anew."""
         self._is_closed = False
@@ -153,6 +122,13 @@ class Lane:
             self._owner.stored(ticket)
             if self._is_closed and self._outbox.count > _MOST_FOR_CLOSED:
                 self._give_up_first()
+        self._start()
+
+    def put_behind(self, delivery: Delivery) -> None:
+        """Put a delivery behind all others, to be read again when it is sent."""
+        self._park()
+        if not self._outbox.contains(delivery):
+            self._outbox.append(delivery)
         self._start()
 
     def start(self) -> None:
@@ -284,7 +260,9 @@ class Lane:
                 continue
             batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
             destination = batch[0][0].destination
-            await self._intents.store(destination)
+            if not await self._intents.store(destination):
+                self.pause()  # the session is ending here
+                return
             outcomes = await send(
                 self._client,
                 [delivery for delivery, _ in batch],
@@ -375,6 +353,7 @@ class Lane:
         self._failures = self._fetches = 0
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.popleft()
+        self._since = asyncio.get_running_loop().time()
         self._patience.settled(delivery.source, is_read=outcome.copy != 0)
         self._owner.settled(delivery, ticket, outcome)
 
@@ -386,10 +365,8 @@ class Lane:
         if self._fetches >= _MOST_FETCHES:
             self._settle(Outcome("refused", reason=reason, attempts=self._fetches))
             return
-        try:
-            is_there = await self._owner.renew(delivery.source, delivery.message)
-        except ToldToWaitError as error:
-            self.wait(error.seconds)
+        is_there = await self._read_first(delivery)
+        if is_there is None:
             return
         self._fetches += 1
         if not is_there:
@@ -398,27 +375,31 @@ class Lane:
     async def _note_closed(self, delivery: Delivery, reason: str) -> None:
         """Telegram refuses the chats of a send: wait, if it is the destination.
 
-        A forward names its source as well. If that cannot be read it is tried again some
-        times, and then the message is given up.
+        A forward names its source as well, which may be the one that is closed.
         """
-        refused = None
-        if is_forward(delivery):
-            try:
-                await self._owner.renew(delivery.source, delivery.message)
-            except ToldToWaitError as error:
-                self.wait(error.seconds)
-                return
-            except errors.RPCError as error:
-                if not refuses_chat(error):
-                    raise
-                refused = refusal(error)
-        if refused is None or refused.dead is None:
+        if not is_forward(delivery) or await self._read_first(delivery) is not None:
             self._close(reason)
-        elif self._patience.refused(delivery.source, refused.dead, 1) == "give up":
-            tries = self._patience.tries
-            self._settle(replace(refused, result="refused", attempts=tries))
-        else:
-            self._note_failure(delivery, reason)
+
+    async def _read_first(self, delivery: Delivery) -> bool | None:
+        """Return whether the first message is there; None when that cannot be told now.
+
+        A source that cannot be read is tried again some times, and then it is given up.
+        """
+        try:
+            return await self._owner.renew(delivery.source, delivery.message)
+        except ToldToWaitError as error:
+            self.wait(error.seconds)
+        except errors.RPCError as error:
+            if not refuses_chat(error):
+                raise
+            refused = refusal(error)
+            assert refused.dead is not None
+            if self._patience.refused(delivery.source, refused.dead, 1) == "give up":
+                tries = self._patience.tries
+                self._settle(replace(refused, result="refused", attempts=tries))
+            else:
+                self._note_failure(delivery, refused.reason)
+        return None
 
     def _note_failure(self, delivery: Delivery, reason: str) -> None:
         self._back_off()

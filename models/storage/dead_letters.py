@@ -148,12 +148,19 @@ def count(rule: int) -> int:
     return int(row[0])
 
 
-def drop(ids: Sequence[int]) -> int:
-    """Delete rows; returns how many messages they held."""
+def drop(rule: int, rows: Iterable[tuple[int, str]]) -> int:
+    """Delete a rule's rows, given as (id, messages); returns how many messages they held.
+
+    A row that has other messages by now stays.
+    """
     found = 0
-    for it in ids:
-        rows = execute("DELETE FROM dead_letters WHERE id = ? RETURNING count", it).fetchall()
-        found += sum(int(count_) for (count_,) in rows)
+    for row, messages in rows:
+        gone = execute(
+            "DELETE FROM dead_letters WHERE id = ? AND rule_id = ? AND messages = ?"
+            " RETURNING count",
+            *(row, rule, messages),
+        ).fetchall()
+        found += sum(int(count_) for (count_,) in gone)
     return found
 
 

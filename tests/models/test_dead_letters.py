@@ -84,7 +84,9 @@ def test_dropped_rows_are_gone_and_counted(rule: Any) -> None:
     note(rule, 1, 2, 300)
     first, second = (it["id"] for it in dead_letters.listing(rule=rule.id).rows)
     with transaction():
-        assert dead_letters.drop([first, first, 10_000]) == 2
+        assert dead_letters.drop(rule.id + 1, [(first, "1-2")]) == 0
+        assert dead_letters.drop(rule.id, [(first, "1")]) == 0, "it has changed meanwhile"
+        assert dead_letters.drop(rule.id, [(first, "1-2"), (first, "1-2"), (10_000, "1")]) == 2
     assert [it["id"] for it in dead_letters.listing(reason="message_gone").rows] == [second]
     assert not dead_letters.listing(owner="bob").rows
     assert not dead_letters.listing(reason="message_refused").rows

@@ -297,10 +297,12 @@ def delivery(message: int, to: int = -6) -> Delivery:
 
 
 def test_dead_letters_are_grouped_in_their_order_and_come_back_if_they_are_not_stored() -> None:
-    made = DeadLetters()
+    now = [0.0]
+    made = DeadLetters(lambda: now[0])
     for message in (1, 2):
         made.add(delivery(message), DeadReason.MESSAGE_GONE)
     made.revive(delivery(1))
+    made.report_revived()
     made.add(delivery(3, to=-7), DeadReason.MESSAGE_REFUSED, "X", 2)
     groups = made.take()
     assert groups == [
@@ -316,6 +318,21 @@ def test_dead_letters_are_grouped_in_their_order_and_come_back_if_they_are_not_s
     made.note_committed()
     made.mark_all()  # Redis has lost its data, perhaps before the leader has read them
     assert len(made.take()) == 4
+    made.note_committed()
+    now[0] += 61.0
+    made.mark_all()
+    assert made.take() == (), "the leader has read them, and an operator may have dropped them"
+
+
+def test_what_dies_again_before_its_outbox_is_stored_is_not_reported_as_revived() -> None:
+    made = DeadLetters(lambda: 0.0)
+    made.revive(delivery(1))
+    made.revive(delivery(2))
+    made.add(delivery(1), DeadReason.MESSAGE_REFUSED)
+    assert [(it.reason, it.messages) for it in made.take()] == [(DeadReason.MESSAGE_REFUSED, (1,))]
+    made.note_committed()
+    made.report_revived()
+    assert [(it.reason, it.messages) for it in made.take()] == [(None, (2,))]
 
 
 class _Session:

@@ -95,8 +95,8 @@ class UnguardedChats:
         pass
 
 
-async def _stored(_: HostedSession) -> None:
-    pass
+async def _stored(_: HostedSession) -> bool:
+    return True
 
 
 class StoredLinks:
