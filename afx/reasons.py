@@ -60,6 +60,8 @@ class TroubleReason(StrEnum):
     """A source of a rule cannot be read by the account."""
     DESTINATION_CLOSED = "destination_closed"
     """A destination of a rule takes no messages of the account."""
+    RULE_INVALID = "rule_invalid"
+    """A node cannot use a rule's filter or transforms."""
     SEND_FAILED = "send_failed"
     """A send keeps failing for a reason that is not known to pass."""
     STATE_MALFORMED = "state_malformed"

@@ -23,7 +23,8 @@ from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
-from models.task_tables import TaskSchedule
+from models.task_tables import TaskLog, TaskSchedule
+from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
 
 DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
@@ -113,6 +114,10 @@ class Rule(Table):
     mode = CharField(max_length=10, default="copy", constraints=[_one_of("mode", MODES)])
     enabled = BooleanField(default=True)
     created_at = UtcField(default=utc_now)
+    filter = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
+    """Which messages it forwards; empty takes all."""
+    transform = JsonField(default=list, constraints=[SQL("DEFAULT '[]'")])
+    """What it changes of its copies."""
     trouble = TextField(default="", constraints=[SQL("DEFAULT ''")])
     """Why it does not forward all that it should; empty when it does."""
 
@@ -340,6 +345,13 @@ WorkerTask.add_index(
         name="worker_tasks_unique",
     )
 )
+WorkerTask.add_index(
+    WorkerTask.index(
+        WorkerTask.start_by,
+        where=(WorkerTask.start_by.is_null(False) & WorkerTask.state.in_(("waiting", "queued"))),
+        name="worker_tasks_start_by",
+    )
+)
 WorkerTask.add_index(WorkerTask.index(WorkerTask.batch_id, name="worker_tasks_batch"))
 WorkerTask.add_index(WorkerTask.index(WorkerTask.finished_at, name="worker_tasks_finished_at"))
 
@@ -419,6 +431,7 @@ ALL = (
     SessionAssignment,
     SessionQueue,
     WorkerTask,
+    TaskLog,
     TaskSchedule,
     WorkerControl,
     WorkerAnalytics,
@@ -426,6 +439,9 @@ ALL = (
     ApiToken,
     ApiRequest,
     ApiSignOut,
+    Webhook,
+    WebhookEvent,
+    WebhookDelivery,
     AuditEntry,
     AuditHead,
     ClusterState,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
+from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes
 from afx.reasons import TroubleReason
 
@@ -42,13 +43,22 @@ class _Refusal:
 class ClosedRoutes:
     """The chats of one session's rules, and which of them are closed to it."""
 
-    __slots__ = ("_ids", "_refused", "_rules", "_unreadable", "routes")
+    __slots__ = ("_ids", "_invalid", "_refused", "_rules", "_tests", "_unreadable", "routes")
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
         self._rules = rules
         self._ids: dict[str, int] = {}
         self._unreadable: dict[int, str] = {}
         self._refused: dict[int, _Refusal] = {}
+        self._tests: dict[int, Test] = {}
+        self._invalid: dict[int, str] = {}
+        """Rules that this node cannot use, and why."""
+        for it in rules:
+            try:
+                if it.filter:
+                    self._tests[it.id] = compile_filter(it.filter).test
+            except ValueError as error:
+                self._invalid[it.id] = str(error)
         self.routes: Mapping[int, tuple[Route, ...]] = {}
         """All routes whose chats are known, by source."""
 
@@ -63,8 +73,10 @@ class ClosedRoutes:
                 tuple(self._ids[it] for it in rule.sources if it in self._ids),
                 tuple(self._ids[it] for it in rule.destinations if it in self._ids),
                 "forward" if rule.mode == "forward" else "copy",
+                self._tests.get(rule.id),
             )
             for rule in self._rules
+            if rule.id not in self._invalid
         )
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -116,10 +128,12 @@ class ClosedRoutes:
 
     @property
     def incomplete(self) -> frozenset[int]:
-        """The rules of which not all chats are known."""
+        """The rules that have no routes now, or not all: for chats, or a filter, unknown here."""
         unknown = set(self.unknown)
         return frozenset(
-            it.id for it in self._rules if unknown.intersection((*it.sources, *it.destinations))
+            it.id
+            for it in self._rules
+            if it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations))
         )
 
     @property
@@ -131,12 +145,14 @@ class ClosedRoutes:
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        if not self._unreadable and not self._refused and not self.unknown:
+        if not (self._unreadable or self._refused or self._invalid or self.unknown):
             return {}
         found = {rule.id: self._trouble(rule) for rule in self._rules}
         return {rule: it for rule, it in found.items() if it is not None}
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
+        if rule.id in self._invalid:
+            return RuleTrouble(TroubleReason.RULE_INVALID, self._invalid[rule.id])
         chats = (*rule.sources, *rule.destinations)
         wrong = [(TroubleReason.CHAT_UNKNOWN, it) for it in chats if it not in self._ids]
         sources = {self._ids[it]: it for it in rule.sources if it in self._ids}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, loops
+from afx.forwarding.rules import Route, accepting, filtered, loops
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.dead_letters import DeadLetters
@@ -24,6 +24,7 @@ from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
+from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
 
@@ -62,6 +63,7 @@ class Forwarder:
         "_announced",
         "_client",
         "_closed",
+        "_filtered",
         "_guard",
         "_incomplete",
         "_lanes",
@@ -107,6 +109,8 @@ class Forwarder:
         self._incomplete: frozenset[int] = frozenset()
         self._closed: set[int] = set()
         """Destinations that took no messages when they were tried last."""
+        self._filtered: frozenset[int] = frozenset()
+        """Sources of which a route has a filter."""
         self._skipped: dict[int, int] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
@@ -136,6 +140,7 @@ class Forwarder:
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Forward by these routes from now on."""
         self._routes = routes
+        self._filtered = filtered(routes)
 
     def skip_until(self, chat: int, message: int) -> None:
         """Forward from a chat only what is newer than this message."""
@@ -161,6 +166,15 @@ class Forwarder:
             routes = ()
         if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
             routes = ()
+        if message and routes and message.chat in self._filtered:
+            routes = accepting(TelegramFacts(message), routes)
+            if not routes:
+                # Settled without a link. Its chat's newest id passes it too: another filter,
+                # later, does not make it be forwarded.
+                box.admit(pts, 0, message.chat, message.id)
+                if box.advance():
+                    self._owner.progressed()
+                return
         if not routes or message is None:
             box.admit(pts, 0)
             if box.advance():

@@ -42,17 +42,20 @@ class SessionHarness:
     def session(
         self,
         account: Account,
-        *rules: tuple[Any, Any, str],
+        *rules: tuple[Any, ...],
         cursors: Mapping[str, str] | None = None,
     ) -> HostedSession:
+        """Return a session; rules are (source, destination, mode), and fields of RuleSpec."""
         spec = SessionSpec(
             1,
             "one",
             "free",
             "",
             tuple(
-                RuleSpec(number, (_chat_name(a),), (_chat_name(b),), mode)
-                for number, (a, b, mode) in enumerate(rules, 1)
+                RuleSpec(
+                    number, (_chat_name(a),), (_chat_name(b),), mode, **(more[0] if more else {})
+                )
+                for number, (a, b, mode, *more) in enumerate(rules, 1)
             ),
         )
         environment = Environment(

@@ -91,6 +91,9 @@ class TaskRun(Protocol):
     ) -> None:
         """Put messages of a route into its outbox once more; returns when that is stored."""
 
+    def log(self, text: str) -> None:
+        """Say something to whoever follows the task; it holds no secret and no content."""
+
     def random_id(self, item: str) -> int:
         """Return the key of one side effect; the same in each attempt."""
 
