@@ -158,6 +158,31 @@ class RuleLink(Table):
         indexes = ((("rule", "source", "destination", "block"), True),)
 
 
+class DeadLetter(Table):
+    """Messages of one route that could not be delivered: 256 neighbouring ids at most."""
+
+    id = AutoField()
+    rule = ForeignKeyField(Rule, backref="dead_letters", on_delete="CASCADE", index=False)
+    source = BigIntegerField()
+    destination = BigIntegerField()
+    block = BigIntegerField()
+    """The ids' quotient by 256."""
+    reason = CharField(max_length=40)
+    error = CharField(max_length=100)
+    """Telegram's name of the last one's error."""
+    messages = TextField()
+    """Their ids in the source, as ``1-3,9``."""
+    count = IntegerField()
+    attempts = IntegerField()
+    """The most that one of them was tried."""
+    first_at = UtcField()
+    last_at = UtcField()
+
+    class Meta:
+        table_name = "dead_letters"
+        indexes = ((("rule", "source", "destination", "reason", "block"), True),)
+
+
 class Worker(Table):
     """A node by its latest incarnation, with its desired state."""
 
@@ -401,6 +426,7 @@ ALL = (
     Rule,
     SessionCursor,
     RuleLink,
+    DeadLetter,
     Worker,
     SessionAssignment,
     SessionQueue,

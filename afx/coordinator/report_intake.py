@@ -14,6 +14,8 @@ from afx.cluster.registry import Registry
 from afx.cluster.report_stream import Batch
 from afx.cluster.reports import (
     Active,
+    DeadLettered,
+    DeadRevived,
     Died,
     Failed,
     Inventory,
@@ -38,7 +40,8 @@ from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
 from models.base import REFUSED_DATA_ERRORS
-from models.storage import cluster, placing, troubles, webhooks
+from models.storage import cluster, dead_letters, placing, troubles, webhooks
+from models.storage.dead_letters import Undelivered
 from models.storage.sessions import QUARANTINE_FAILURES
 from models.storage.troubles import Failure
 from models.webhook_tables import EventKind
@@ -235,6 +238,11 @@ class ReportIntake:
             self._spec_refusals.write(failed)
             placing.note_active(active)
             self._tasks.write(batch.reports)
+            dead_letters.note(
+                _undelivered(it)
+                for it in batch.reports
+                if isinstance(it, DeadLettered | DeadRevived)
+            )
             cluster.set_reports_read(self._run_id, position)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
@@ -270,6 +278,20 @@ def _newest_epoch(report: Report) -> int:
 def _rule_row(report: RuleStopped | RuleResumed) -> tuple[int, int, str]:
     text = messages.rule_stopped(report) if isinstance(report, RuleStopped) else ""
     return report.session_id, report.rule_id, text
+
+
+def _undelivered(report: DeadLettered | DeadRevived) -> Undelivered:
+    undelivered = Undelivered(
+        report.session_id,
+        report.rule_id,
+        report.source,
+        report.destination,
+        report.message_ids,
+    )
+    if isinstance(report, DeadRevived):
+        return undelivered
+    reason, error, attempts = report.reason.value, report.error, report.attempts
+    return replace(undelivered, reason=reason, error=error, attempts=attempts)
 
 
 def _write_failures(failed: Sequence[Failed]) -> None:
