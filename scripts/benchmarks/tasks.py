@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from models.storage.tasks import NewTask
 
 NAME = "tasks"
 _PROBE = "task.probe"
+_CORES_OF_TWO_NODES = 6
+"""For two nodes, the leader, Redis, its clients and the rest of the machine."""
 _PEER = Path(__file__).parent / "task_peers.py"
 
 
@@ -53,6 +56,7 @@ def run(flags: argparse.Namespace) -> None:
             lab.wait_nodes(flags.workers)
             _singles(lab, flags.singles, rows, targets)
             rate = _throughput(lab, flags.count, rows, targets)
+            _second_node(lab, flags, rate, rows, targets)
             if flags.behind:
                 _behind(lab, flags.behind, rows, targets)
             if not flags.no_peers:
@@ -126,6 +130,24 @@ def _throughput(lab: LabCluster, count: int, rows: list[Any], targets: list[Targ
         Target("bytes in Redis per finished task", memory, 1024, "at most"),
     ]
     return rate
+
+
+def _second_node(
+    lab: LabCluster, flags: argparse.Namespace, rate: float, rows: list[Any], targets: list[Target]
+) -> None:
+    """The same with one node more, which then ends: leader, Redis and nodes share the cores."""
+    [name] = lab.processes.start_nodes(1, first=flags.workers + 1)
+    lab.wait_nodes(flags.workers + 1)
+    found: list[dict[str, Any]] = []
+    more = _throughput(lab, flags.count, found, [])
+    cores = os.cpu_count() or 1
+    rows.append({**found[0], "part": f"throughput, a node more, {cores} cores"})
+    if cores >= _CORES_OF_TWO_NODES:
+        targets.append(
+            Target("times the throughput with a node more", more / rate, 1.7, "at least")
+        )
+    lab.processes.terminate(name)
+    lab.processes.wait_for_end(name)
 
 
 def _memory_of_a_finished_job(lab: LabCluster) -> float:
