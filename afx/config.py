@@ -166,6 +166,10 @@ class Settings(BaseSettings):
     metrics_address: str = ""
     """Where coordinators and nodes answer /metrics, /healthz and /readyz, as HOST:PORT, or as
     HOST:FIRST-LAST for several processes of one machine; empty: nowhere. Nobody signs in there."""
+    webhook_networks: str = ""
+    """Networks to which webhooks may lead beside public addresses, comma-separated."""
+    webhook_suspend_hours: float = Field(72.0, gt=0)
+    """A webhook to which nothing could be delivered for so long is suspended."""
     job_ttl_seconds: float = Field(60.0, gt=0)
     """An order that no node has read after so long is void."""
 
@@ -203,9 +207,9 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("test_networks")
+    @field_validator("test_networks", "webhook_networks")
     @classmethod
-    def _test_networks(cls, value: str) -> str:
+    def _networks(cls, value: str) -> str:
         try:
             parse_networks(value)
         except ValueError:

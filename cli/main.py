@@ -37,6 +37,7 @@ COMMANDS = {
     "audit": "The audit log: who changed what.",
     "api": "The REST API and the dashboard.",
     "token": "Tokens: who may use the REST API and the dashboard, and for what.",
+    "webhook": "Webhooks: URLs that are told of events, such as a lost node.",
     "config": "Settings: what is in force, and from where.",
     "db": "The database: schema, backup, restore.",
     "redis": "The private Redis of this home.",

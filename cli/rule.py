@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, groups, output
+from cli import complete, dead, groups, output
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
     from afx.operations.rule_files import Change, RuleDoc
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
+app.add_typer(dead.app, name="dead")
 Which = Annotated[
     str, typer.Argument(help="An id, or SESSION/NAME.", autocompletion=complete.rules)
 ]

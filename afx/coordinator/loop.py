@@ -56,6 +56,7 @@ class Coordinator:
             audit_keys=vault.audit_keys(),
             clock=clock,
             restart=CoordinatorRestart(),
+            vault=vault,
         )
         self._election = LeaderElection(
             redis_url,

@@ -109,7 +109,7 @@ class TaskIntake:
 
 def _again(report: TaskEnded, row: Ended) -> str:
     """Return what is logged of a run after which the task goes on."""
-    why = report.text or _WHY.get(report.outcome, report.outcome)
+    why = report.text.rstrip(".") or _WHY.get(report.outcome, report.outcome)
     when = ""
     if row.run_after is not None:
         seconds = (row.run_after - utc_now()).total_seconds()

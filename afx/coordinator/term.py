@@ -57,8 +57,10 @@ from afx.coordinator.task_reconciler import TaskReconciler
 from afx.coordinator.task_scheduler import TaskScheduler
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
+from afx.coordinator.webhook_sender import WebhookSender
 from afx.coordinator.wire import Headroom
 from afx.security.signing import SigningKeys
+from afx.security.vault import Vault
 from models.storage import cluster
 
 _PLACED_PER_ROUND = 500
@@ -84,6 +86,8 @@ class Resources:
     clock: Clock
     restart: CoordinatorRestart
     rng: random.Random = field(default_factory=random.Random)
+    vault: Vault | None = None
+    """Opens the secrets of webhooks; without it nothing is delivered to them."""
 
 
 class Term:
@@ -144,7 +148,17 @@ class Term:
             answer_seconds=settings.answer_seconds,
         )
         self._capacity = Capacity(settings)
-        self._brake = LossBrake(client, hold_seconds=settings.brake_hold_seconds)
+        self._webhooks = WebhookSender(
+            settings,
+            leadership,
+            client,
+            resources.vault,
+            clock=resources.clock,
+            rng=resources.rng,
+        )
+        self._brake = LossBrake(
+            client, hold_seconds=settings.brake_hold_seconds, note_event=self._webhooks.note
+        )
         self._detector = FailureDetector(
             resources.registry,
             settings.lease,
@@ -182,6 +196,7 @@ class Term:
             rq_cleanup=RqCleanup(resources.raw_client),
             unknown=self._unknown,
             term=leadership.term,
+            note_event=self._webhooks.note,
         )
         self._controls = Controls(
             resources.registry, self._table, resources.restart, leadership.term
@@ -238,6 +253,7 @@ class Term:
 
     def close(self) -> None:
         """Close what the term has opened."""
+        self._webhooks.close()
         self._detector.close()
 
     @property
@@ -294,7 +310,7 @@ class Term:
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
         9. Copy cursors and links to SQL, write the history, recommend how many nodes there
-           should be, and check the audit log.
+           should be, tell webhooks of events, and check the audit log.
         """
         self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
@@ -332,6 +348,7 @@ class Term:
         self._scaler.step(
             nodes, now, is_alive=self._detector.is_alive, is_held=self._brake.is_held(now)
         )
+        self._webhooks.step(now)
         self._job_refusals.step([it.name for it in nodes], now)
         self._audit.check(now)
         return restart_due

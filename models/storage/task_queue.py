@@ -257,7 +257,9 @@ def note_progress(rows: Sequence[tuple[int, int, float, str]]) -> None:
 def note_ended(rows: Sequence[Ended]) -> None:
     """Note how publications ended; what is of an earlier publication changes nothing."""
     execute_many(
-        "UPDATE worker_tasks SET state = ?, result = ?, error = ?, attempts = attempts + ?,"
+        "UPDATE worker_tasks SET state = ?, result = ?,"
+        " error = CASE WHEN ? = '' AND ? = 'cancelled' THEN error ELSE ? END,"  # who asked for it
+        " attempts = attempts + ?,"
         " worker = ?, incarnation = ?, run_after = COALESCE(?, run_after),"
         " started_at = COALESCE(CASE WHEN published_at > ? THEN published_at ELSE ? END,"
         " started_at), finished_at = ?,"
@@ -267,6 +269,8 @@ def note_ended(rows: Sequence[Ended]) -> None:
             (
                 it.state,
                 it.result,
+                it.error,
+                it.state,
                 it.error,
                 it.attempts,
                 it.worker,

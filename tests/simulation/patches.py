@@ -68,6 +68,10 @@ def install(cluster: Cluster) -> None:
     # No job of a schedule is refused; looking for some would shift what follows from a seed.
     term.JobRefusals = lambda *_: SimpleNamespace(step=lambda *_: None)  # type: ignore[attr-defined,misc,assignment]
     loop.Coordinator._note_unforeseen = _raise_again  # type: ignore[method-assign]
+    # No schedule has webhooks; looking for deliveries would shift what follows from a seed, too.
+    term.WebhookSender = lambda *_, **__: SimpleNamespace(  # type: ignore[attr-defined,misc,assignment]
+        note=lambda _: None, step=lambda _: None, close=lambda: None
+    )
     for module in (loop, database_outage):
         module.reopen_database = lambda: None  # type: ignore[attr-defined]
     SimSession.telegram = cluster.telegram
