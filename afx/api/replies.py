@@ -94,11 +94,13 @@ async def change(
     location: Callable[[Any], str] | None = None,
     versioned: Callable[[Context], Any] | None = None,
     keyed: bool = True,
+    shows_dry_run: bool = False,
 ) -> Response:
     """Make a change, and answer with what ``make`` returns; None: with nothing (204).
 
     ``versioned`` reads what is changed: the client must name its version with If-Match.
     With an Idempotency-Key the change is made once; ``keyed`` off: it cannot have one.
+    ``shows_dry_run``: the answer to a dry run is what ``make`` returns.
     """
     api = api_of(request)
     expects = None
@@ -109,7 +111,7 @@ async def change(
     def work() -> Answer:
         result = make(context)
         if context.dry_run:
-            return Answer(200, dumps({"dry_run": True}))
+            return Answer(200, dumps(result if shows_dry_run else {"dry_run": True}))
         place = location(result) if location else ""
         headers = {"location": place} if place else {}
         if result is None:
