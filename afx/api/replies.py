@@ -148,7 +148,7 @@ def _once(
     request: Request, context: Context, work: Callable[[], Answer], *, keyed: bool
 ) -> Callable[[], Answer]:
     key = request.headers.get("idempotency-key")
-    if key is None or context.dry_run or request.method != "POST":
+    if key is None or request.method != "POST":
         return work
     if not keyed:
         raise UsageError(
@@ -157,6 +157,8 @@ def _once(
         )
     if not _KEY.fullmatch(key):
         raise UsageError("An Idempotency-Key has 1 to 100 ASCII characters, and no space.")
+    if context.dry_run:
+        return work
     token = token_of(request)
     parts = (request.method, request.url.path, request.url.query)
     digest = hashlib.sha256("\n".join(parts).encode() + b"\n" + request.state.body).hexdigest()
