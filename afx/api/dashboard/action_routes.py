@@ -12,7 +12,8 @@ from starlette.responses import HTMLResponse, Response
 from afx.api import problems
 from afx.api.dashboard.action import Action, outcome
 from afx.api.dashboard.actions import ACTIONS
-from afx.api.dashboard.pages import Said, back, environment, inside, page
+from afx.api.dashboard.pages import back, environment, inside, page
+from afx.api.messages import Said
 from afx.api.state import api_of, token_of
 from afx.errors import AfxError, ForbiddenError, UsageError
 from afx.operations.context import Context
@@ -75,7 +76,7 @@ async def run_action(request: Request, name: str) -> Response:
     api.kept.forget()
     if said.tone == "crit":
         place = inside(form.get("back", "/"))
-    return back(request, place, said)
+    return await back(request, place, said)
 
 
 def _action(name: str) -> Action:
