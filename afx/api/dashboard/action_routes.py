@@ -31,7 +31,10 @@ async def show_dialog(request: Request, name: str) -> Response:
 
     def read(context: Context) -> dict[str, object]:
         _check_allowed(context, action)
-        return _dialog(action, targets, inside(request.query_params.get("back", "/")))
+        found = _dialog(action, targets, inside(request.query_params.get("back", "/")))
+        if action.preview is not None and targets:
+            found["preview"] = action.preview(context, targets[0])
+        return found
 
     part = request.headers.get("hx-request") == "true"
     return await page(request, "dialog.html" if part else "action.html", read)
@@ -94,6 +97,7 @@ def _dialog(action: Action, targets: list[str], place: str) -> dict[str, object]
         "targets": targets,
         "back": place,
         "typed": _to_type(action, targets),
+        "preview": "",
         "command": action.as_command(target, {}, ""),
         "curl": action.as_curl(target),
     }
