@@ -14,6 +14,8 @@ from afx.cluster.registry import Registry
 from afx.cluster.report_stream import Batch
 from afx.cluster.reports import (
     Active,
+    DeadLettered,
+    DeadRevived,
     Died,
     Failed,
     Inventory,
@@ -37,7 +39,9 @@ from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
-from models.storage import cluster, placing, troubles, webhooks
+from models.base import REFUSED_DATA_ERRORS
+from models.storage import cluster, dead_letters, placing, troubles, webhooks
+from models.storage.dead_letters import Undelivered
 from models.storage.sessions import QUARANTINE_FAILURES
 from models.storage.troubles import Failure
 from models.webhook_tables import EventKind
@@ -90,10 +94,13 @@ class ReportIntake:
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
         self._last = report_stream.position(client, cluster.reports_read(run_id))
+        self.is_behind = False
+        """Reports that were sent a while ago may not have been read yet."""
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
+        self.is_behind = batch.is_full
         if batch.last == self._last:
             return True
         exhausted = report_stream.is_exhausted(batch.last)
@@ -105,7 +112,7 @@ class ReportIntake:
         self._check_generation(batch)
         deaths, hearsay = self._deaths(batch)
         quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
-        self._write(batch, self._monotonic(), position="0" if exhausted else batch.last)
+        self._write_all(batch, position="0" if exhausted else batch.last)
         self._last = batch.last
         if exhausted and report_stream.restart(self._redis, batch.last):
             log.error("report_stream_exhausted", last=batch.last)
@@ -174,6 +181,25 @@ class ReportIntake:
             log.warning("death_not_credible", node=it.node, witness=it.witness)
         return deaths, [report_stream.not_credible(batch.last, it) for it in hearsay]
 
+    def _write_all(self, batch: Batch, *, position: str) -> None:
+        """Write a batch; what SQL cannot take is quarantined, and the rest is written.
+
+        Such a report would end one term after another: each one reads it first.
+        """
+        try:
+            self._write(batch, self._monotonic(), position=position)
+        except REFUSED_DATA_ERRORS:
+            refused = []
+            for it in batch.reports:
+                alone = replace(batch, reports=(it,))
+                try:
+                    self._write(alone, self._monotonic(), position=self._last)
+                except REFUSED_DATA_ERRORS as error:
+                    log.error("report_refused", node=it.node, reason=str(error).partition("\n")[0])
+                    refused.append(report_stream.not_credible(batch.last, it))
+            quarantine.quarantine(self._redis, refused)
+            self._write(replace(batch, reports=()), self._monotonic(), position=position)
+
     def _write(self, batch: Batch, now: float, *, position: str) -> None:
         running = [it for it in batch.reports if isinstance(it, Running) and self._is_current(it)]
         ended = [
@@ -212,6 +238,11 @@ class ReportIntake:
             self._spec_refusals.write(failed)
             placing.note_active(active)
             self._tasks.write(batch.reports)
+            dead_letters.note(
+                _undelivered(it)
+                for it in batch.reports
+                if isinstance(it, DeadLettered | DeadRevived)
+            )
             cluster.set_reports_read(self._run_id, position)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
@@ -247,6 +278,20 @@ def _newest_epoch(report: Report) -> int:
 def _rule_row(report: RuleStopped | RuleResumed) -> tuple[int, int, str]:
     text = messages.rule_stopped(report) if isinstance(report, RuleStopped) else ""
     return report.session_id, report.rule_id, text
+
+
+def _undelivered(report: DeadLettered | DeadRevived) -> Undelivered:
+    undelivered = Undelivered(
+        report.session_id,
+        report.rule_id,
+        report.source,
+        report.destination,
+        report.message_ids,
+    )
+    if isinstance(report, DeadRevived):
+        return undelivered
+    reason, error, attempts = report.reason.value, report.error, report.attempts
+    return replace(undelivered, reason=reason, error=error, attempts=attempts)
 
 
 def _write_failures(failed: Sequence[Failed]) -> None:

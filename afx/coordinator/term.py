@@ -46,6 +46,7 @@ from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.rq_cleanup import RqCleanup
+from afx.coordinator.scaler import Scaler
 from afx.coordinator.size_learner import SizeLearner
 from afx.coordinator.spec_publisher import SpecPublisher
 from afx.coordinator.spec_refusals import SpecRefusals
@@ -248,6 +249,7 @@ class Term:
         self._job_refusals = JobRefusals(client, leadership, resources.audit_keys[0])
         self._control_interval = Interval(_CONTROL_SECONDS)
         self._learner = SizeLearner(self._capacity)
+        self._scaler = Scaler(settings, client, leadership, self._capacity, now=now)
 
     def close(self) -> None:
         """Close what the term has opened."""
@@ -307,8 +309,8 @@ class Term:
         6. Place the sessions that wait, once the nodes have said what they run.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
-        9. Copy cursors and links to SQL, write the history, tell webhooks of events, and
-           check the audit log.
+        9. Copy cursors and links to SQL, write the history, recommend how many nodes there
+           should be, tell webhooks of events, and check the audit log.
         """
         self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
@@ -316,7 +318,8 @@ class Term:
         self._publisher.step(self._monotonic())
         now = self._observed_at = self._monotonic()
         nodes = self._registry.all()
-        self._tasks.step(nodes, now)
+        if not self._intake.is_behind:  # what seems to be lost may have been reported
+            self._tasks.step(nodes, now)
         nodes = self._dead_nodes.free_sessions(self._dead_nodes.find(nodes, now), nodes, now)
         self._leadership.check()
         self._publisher.note_nodes(nodes)
@@ -342,6 +345,9 @@ class Term:
         self._checkpoints.copy(now)
         self._link_copies.step(now)
         self._history.write(nodes, now)
+        self._scaler.step(
+            nodes, now, is_alive=self._detector.is_alive, is_held=self._brake.is_held(now)
+        )
         self._webhooks.step(now)
         self._job_refusals.step([it.name for it in nodes], now)
         self._audit.check(now)

@@ -19,12 +19,17 @@ from afx.tasks.kinds.base import Kind, SnoozeError, TaskFailedError, TryAgainErr
 from afx.tasks.outcomes import wait_of
 from afx.telegram.budgets import budget_of
 
+_MOST_LINES = 100
+"""Of one run; SQL keeps so many of each task, see ``task_logs``."""
+
 
 class Run:
     """A task that runs; it is what ``TaskRun`` promises to kinds."""
 
     __slots__ = (
         "_exports",
+        "_lines",
+        "_logged",
         "_progressed",
         "_session",
         "cursor",
@@ -50,6 +55,7 @@ class Run:
         node: str,
         exports: Path,
         progressed: Callable[[Run, float, str], None],
+        logged: Callable[[Run, str], None],
     ) -> None:
         """``exports`` is the directory of files that tasks write.
 
@@ -70,6 +76,8 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         self._session: Any = None
         self._progressed = progressed
+        self._logged = logged
+        self._lines = 0
 
     def use(self, session: Any) -> None:
         """Give it its session, which has a client, a spec, and can be lost."""
@@ -140,6 +148,16 @@ class Run:
             text = f"Telegram asks to wait ({wait.name})."
             raise SnoozeError(wait.seconds, text) from error
 
+    async def redeliver(
+        self, rule: int, source: int, destination: int, messages: Sequence[int]
+    ) -> None:
+        """Put messages of a route into its outbox once more; returns when that is stored.
+
+        Raises TryAgainError when the session belongs to another node by now.
+        """
+        if not await self._its_session.redeliver(rule, source, destination, messages):
+            raise TryAgainError("The session moves to another node.")
+
     async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:
         """Report how far the task is, 0 to 1, and where a next attempt goes on.
 
@@ -152,6 +170,14 @@ class Run:
             raise TaskFailedError("The task's cursor has become too long; split the task.")
         self._progressed(self, share, text)
         await asyncio.sleep(0)
+
+    def log(self, text: str) -> None:
+        """Say something to whoever follows the task; a run has so many lines only."""
+        self._lines += 1
+        if self._lines < _MOST_LINES:
+            self._logged(self, text)
+        elif self._lines == _MOST_LINES:
+            self._logged(self, "More lines of this run are left out.")
 
     def random_id(self, item: str) -> int:
         """Return the key of one side effect; the same in each attempt.

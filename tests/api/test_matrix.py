@@ -46,6 +46,7 @@ UNMET = {
     "remove_user": 409,
     "accept_audit": 422,
     "retry_task": 409,
+    "cancel_batch": 404,
 }
 
 

@@ -17,8 +17,10 @@ from afx.cluster import keys, queues
 from afx.cluster.task_jobs import node_queue
 from afx.coordinator import task_reconciler
 from afx.coordinator.task_publisher import TaskPublisher
+from models.base import utc_now
 from models.storage import tasks
 from models.storage.tasks import NewTask
+from models.tables import WorkerTask
 from models.transitions import TransitionError
 
 
@@ -30,6 +32,7 @@ def test_a_task_runs_and_its_result_is_in_sql(bench: TaskBench) -> None:
     assert task["result"] == {"waited": 0.0}
     assert (task["worker"], task["attempts"], task["progress"]) == ("w1", 1, 1.0)
     assert task["created_at"] <= task["published_at"] <= task["finished_at"]
+    assert task["created_at"] == task["run_after"]  # it waited from then on
 
 
 def test_hundreds_of_tasks_each_run_once(bench: TaskBench) -> None:
@@ -72,6 +75,7 @@ def test_a_running_task_is_cancelled(bench: TaskBench) -> None:
     bench.until(lambda: bool(bench.term.orders.cancelled))
     bench.loop.call_soon_threadsafe(node.executor.cancel, [(number, 1)])
     bench.until_state(number, "cancelled")
+    assert tasks.get(number)["error"] == "why"
 
 
 def test_a_task_of_a_killed_node_runs_on_another(bench: TaskBench) -> None:
@@ -92,6 +96,26 @@ def test_what_redis_has_lost_is_published_again(bench: TaskBench) -> None:
     bench.add_node("w1")
     bench.until(lambda: bench.states(numbers) == {"succeeded"})
     assert {tasks.get(it)["publication"] for it in numbers} == {2}
+
+
+def test_what_redis_has_lost_is_published_again_within_a_second(bench: TaskBench) -> None:
+    numbers = bench.probe(5)
+    bench.until(lambda: bench.states(numbers) == {"published"})
+    WorkerTask.update(published_at=utc_now() - timedelta(seconds=5)).execute()
+    bench.redis.delete(*bench.redis.keys("rq:*"))
+    for _ in range(10):
+        bench.tick(0.1)
+    assert {tasks.get(it)["publication"] for it in numbers} == {2}
+    assert bench.redis.llen("rq:queue:default") == 5
+
+
+def test_a_low_task_runs_while_the_high_ones_keep_the_node_full(bench: TaskBench) -> None:
+    bench.add_node("w1", slots=4)
+    bench.probe(400, arguments='{"seconds":0.1}', priority=1)
+    bench.until(lambda: tasks.counts().get((1, "running"), 0) >= 2)
+    [low] = bench.probe(priority=3)
+    bench.until_state(low, "succeeded")
+    assert tasks.counts().get((1, "queued"), 0) + tasks.counts().get((1, "published"), 0) > 100
 
 
 def test_a_node_that_is_stopped_gives_its_tasks_back(bench: TaskBench) -> None:
