@@ -60,6 +60,8 @@ class TroubleReason(StrEnum):
     """A source of a rule cannot be read by the account."""
     DESTINATION_CLOSED = "destination_closed"
     """A destination of a rule takes no messages of the account."""
+    RULE_INVALID = "rule_invalid"
+    """A node cannot use a rule's filter or transforms."""
     SEND_FAILED = "send_failed"
     """A send keeps failing for a reason that is not known to pass."""
     STATE_MALFORMED = "state_malformed"
@@ -67,6 +69,23 @@ class TroubleReason(StrEnum):
     STORAGE_FULL = "storage_full"
     """Redis takes no progress; the session sends nothing more until it does."""
     INTERNAL_ERROR = "internal_error"
+
+
+class DeadReason(StrEnum):
+    """Why a message cannot be delivered, and is a dead letter."""
+
+    MESSAGE_REFUSED = "message_refused"
+    """Telegram refuses this message at its destination; another one may pass."""
+    DESTINATION_CLOSED = "destination_closed"
+    """The destination takes no messages of the account."""
+    SOURCE_UNREADABLE = "source_unreadable"
+    """Its source cannot be read any more."""
+    MESSAGE_UNREADABLE = "message_unreadable"
+    """Telegram refuses to give this message; others of its source can be read."""
+    MESSAGE_GONE = "message_gone"
+    """It was deleted before it could be sent."""
+    RULE_CHANGED = "rule_changed"
+    """It waited, and its rule does not forward there any more."""
 
 
 class TaskOutcome(StrEnum):

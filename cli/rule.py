@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, groups, output
+from cli import complete, dead, groups, output
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
     from afx.operations.rule_files import Change, RuleDoc
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
+app.add_typer(dead.app, name="dead")
 Which = Annotated[
     str, typer.Argument(help="An id, or SESSION/NAME.", autocompletion=complete.rules)
 ]
@@ -39,14 +40,19 @@ def add(
         ),
     ] = "copy",
     name: Annotated[str, typer.Option("--name", help="Its name [default: rule-N].")] = "",
+    filter_: Annotated[
+        str,
+        typer.Option("--filter", help="Which messages, as a rule file has it.", metavar="YAML"),
+    ] = "",
 ) -> None:
     """Add a rule to a session; chats are @names or ids (channels: -100…).
 
-    A running session restarts with it, and misses nothing.
+    A running session restarts with it, and misses nothing. docs/forward.md
+    has the conditions of filters.
 
-    Example:  afx rule add main --from @news --to -1001234567890
+    Example:  afx rule add main --from @news --to @copies --filter 'contains: [bitcoin, ether]'
     """
-    from afx.operations import rules
+    from afx.operations import rule_files, rules
 
     doc = rules.add(
         invocation.context,
@@ -55,6 +61,7 @@ def add(
         destinations=destination,
         mode=mode,
         name=name,
+        filter=rule_files.read_filter(filter_, "--filter") if filter_ else None,
     )
     invocation.say(f"rule {doc.path} added: {_route(doc)}")
 
@@ -98,6 +105,17 @@ def apply(
         )
     else:
         invocation.say("the rules are those of the file already")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of rule files, for editors.
+
+    Example:  afx rule schema > rules.schema.json
+    """
+    from afx.operations import rule_files
+
+    output.print_json(rule_files.schema())
 
 
 @app.command("list")
@@ -221,7 +239,8 @@ def _read(file: Path) -> bytes:
 
 def _route(doc: RuleDoc) -> str:
     off = "" if doc.enabled else ", disabled"
-    return f"{', '.join(doc.sources)} → {', '.join(doc.destinations)} ({doc.mode}{off})"
+    route = f"{', '.join(doc.sources)} → {', '.join(doc.destinations)} ({doc.mode}{off})"
+    return f"{route} if {output.json_line(doc.filter).rstrip()}" if doc.filter else route
 
 
 def _lines(it: Change) -> list[str]:

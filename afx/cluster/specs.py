@@ -9,8 +9,8 @@ change a rule, nor give a session another one's spec, nor put back an older one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -24,6 +24,7 @@ from afx.security.signing import SignatureError, SigningKeys
 SPEC_LIMIT = 8 * 1024 * 1024
 _CONTEXT = b"afx spec"
 _MODES = ("copy", "forward")
+_RULES_WITH_MORE = "rules_with_filters"
 
 
 class RefusedSpecError(AfxError):
@@ -43,6 +44,10 @@ class RuleSpec:
     destinations: tuple[str, ...]
     mode: str
     """``copy`` or ``forward``."""
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    """Which messages it forwards (``afx.forwarding.conditions``); empty takes all."""
+    transform: tuple[Mapping[str, Any], ...] = ()
+    """What it changes of its copies (``afx.forwarding.transforms``)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -117,9 +122,13 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
             "sources": it.sources,
             "destinations": it.destinations,
             "mode": it.mode,
+            **({"filter": it.filter} if it.filter else {}),
+            **({"transform": it.transform} if it.transform else {}),
         }
         for it in spec.rules
     ]
+    # A node of a version that knows no filters must refuse the spec, not forward all.
+    has_more = any(it.filter or it.transform for it in spec.rules)
     return {
         "session": spec.session,
         "epoch": spec.epoch,
@@ -127,27 +136,37 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
         "name": spec.name,
         "tier": spec.tier,
         "login": spec.login,
-        "rules": rules,
+        _RULES_WITH_MORE if has_more else "rules": rules,
     }
 
 
 def _parse(text: str) -> SessionSpec:
     fields = json.loads(text)
-    if not isinstance(fields, dict) or not isinstance(fields.get("rules"), list):
+    if not isinstance(fields, dict):
+        raise ValueError("not a spec")
+    rules = fields.get("rules", fields.get(_RULES_WITH_MORE))
+    if not isinstance(rules, list):
         raise ValueError("not a spec")
     numbers = {it: _number(fields[it]) for it in ("session", "epoch", "revision")}
     texts = {it: _text(fields[it]) for it in ("name", "tier", "login")}
-    return SessionSpec(rules=tuple(_rule(it) for it in fields["rules"]), **numbers, **texts)
+    return SessionSpec(rules=tuple(_rule(it) for it in rules), **numbers, **texts)
 
 
 def _rule(fields: Any) -> RuleSpec:
     if not isinstance(fields, dict) or fields["mode"] not in _MODES:
         raise ValueError("not a rule")
+    wanted, changes = fields.get("filter", {}), fields.get("transform", [])
+    if not isinstance(wanted, dict) or not isinstance(changes, list):
+        raise ValueError("neither a filter nor transforms")
+    if not all(isinstance(it, dict) for it in changes):
+        raise ValueError("not transforms")
     return RuleSpec(
         _number(fields["id"]),
         _chats(fields["sources"]),
         _chats(fields["destinations"]),
         fields["mode"],
+        wanted,
+        tuple(changes),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import redis
@@ -14,6 +14,8 @@ from afx.cluster.registry import Registry
 from afx.cluster.report_stream import Batch
 from afx.cluster.reports import (
     Active,
+    DeadLettered,
+    DeadRevived,
     Died,
     Failed,
     Inventory,
@@ -37,8 +39,12 @@ from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
-from models.storage import cluster, placing, troubles
+from models.base import REFUSED_DATA_ERRORS
+from models.storage import cluster, dead_letters, placing, troubles, webhooks
+from models.storage.dead_letters import Undelivered
+from models.storage.sessions import QUARANTINE_FAILURES
 from models.storage.troubles import Failure
+from models.webhook_tables import EventKind
 
 log = structlog.get_logger()
 
@@ -106,7 +112,7 @@ class ReportIntake:
         self._check_generation(batch)
         deaths, hearsay = self._deaths(batch)
         quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
-        self._write(batch, self._monotonic(), position="0" if exhausted else batch.last)
+        self._write_all(batch, position="0" if exhausted else batch.last)
         self._last = batch.last
         if exhausted and report_stream.restart(self._redis, batch.last):
             log.error("report_stream_exhausted", last=batch.last)
@@ -175,6 +181,25 @@ class ReportIntake:
             log.warning("death_not_credible", node=it.node, witness=it.witness)
         return deaths, [report_stream.not_credible(batch.last, it) for it in hearsay]
 
+    def _write_all(self, batch: Batch, *, position: str) -> None:
+        """Write a batch; what SQL cannot take is quarantined, and the rest is written.
+
+        Such a report would end one term after another: each one reads it first.
+        """
+        try:
+            self._write(batch, self._monotonic(), position=position)
+        except REFUSED_DATA_ERRORS:
+            refused = []
+            for it in batch.reports:
+                alone = replace(batch, reports=(it,))
+                try:
+                    self._write(alone, self._monotonic(), position=self._last)
+                except REFUSED_DATA_ERRORS as error:
+                    log.error("report_refused", node=it.node, reason=str(error).partition("\n")[0])
+                    refused.append(report_stream.not_credible(batch.last, it))
+            quarantine.quarantine(self._redis, refused)
+            self._write(replace(batch, reports=()), self._monotonic(), position=position)
+
     def _write(self, batch: Batch, now: float, *, position: str) -> None:
         running = [it for it in batch.reports if isinstance(it, Running) and self._is_current(it)]
         ended = [
@@ -205,6 +230,7 @@ class ReportIntake:
             fresh = [it.session for it in started if it.state != "running"]
             troubles.clear(fresh)
             troubles.clear_rules(fresh)
+            _record_stopped_rules([it for it in of_rules if isinstance(it, RuleStopped)])
             troubles.note_rules([_rule_row(it) for it in of_rules])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
@@ -212,6 +238,11 @@ class ReportIntake:
             self._spec_refusals.write(failed)
             placing.note_active(active)
             self._tasks.write(batch.reports)
+            dead_letters.note(
+                _undelivered(it)
+                for it in batch.reports
+                if isinstance(it, DeadLettered | DeadRevived)
+            )
             cluster.set_reports_read(self._run_id, position)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
@@ -249,6 +280,20 @@ def _rule_row(report: RuleStopped | RuleResumed) -> tuple[int, int, str]:
     return report.session_id, report.rule_id, text
 
 
+def _undelivered(report: DeadLettered | DeadRevived) -> Undelivered:
+    undelivered = Undelivered(
+        report.session_id,
+        report.rule_id,
+        report.source,
+        report.destination,
+        report.message_ids,
+    )
+    if isinstance(report, DeadRevived):
+        return undelivered
+    reason, error, attempts = report.reason.value, report.error, report.attempts
+    return replace(undelivered, reason=reason, error=error, attempts=attempts)
+
+
 def _write_failures(failed: Sequence[Failed]) -> None:
     """Note why sessions failed and when they are tried again; a lost login is not."""
     counts = troubles.failure_counts([it.session_id for it in failed])
@@ -258,8 +303,36 @@ def _write_failures(failed: Sequence[Failed]) -> None:
         text = messages.repeated(messages.ended(it), times)
         failures.append(Failure(it.session_id, text, retry_policy.pause_seconds(times)))
     troubles.note_failures(failures)
+    _record_failures(failed, counts)
     lost = [it for it in failed if it.reason is FailureReason.LOGIN_LOST]
     troubles.note_lost_logins([(it.session_id, messages.ended(it)) for it in lost])
+
+
+def _record_failures(failed: Sequence[Failed], counts: Mapping[int, int]) -> None:
+    """Tell webhooks of sessions that need a login, and of those that fail again and again."""
+    lost, troubled = [], []
+    for it in failed:
+        details = {"worker": it.node, "reason": str(it.reason), "text": messages.ended(it)}
+        if it.reason is FailureReason.LOGIN_LOST:
+            lost.append((it.session_id, details))
+        elif counts.get(it.session_id, 0) + 1 == QUARANTINE_FAILURES:
+            troubled.append((it.session_id, details))
+    for kind, rows in ((EventKind.LOGIN_NEEDED, lost), (EventKind.TROUBLED, troubled)):
+        if rows:
+            webhooks.record_events(webhooks.session_events(kind, rows))
+
+
+def _record_stopped_rules(stopped: Sequence[RuleStopped]) -> None:
+    """Tell webhooks of rules that worked until now."""
+    if not stopped:
+        return
+    worked = webhooks.working_rules([it.rule_id for it in stopped])
+    rows = [
+        (it.session_id, {"rule": it.rule_id, "text": messages.rule_stopped(it)})
+        for it in stopped
+        if it.rule_id in worked
+    ]
+    webhooks.record_events(webhooks.session_events(EventKind.RULE_DISABLED, rows))
 
 
 def _fields(report: Failed | Trouble | RuleStopped) -> dict[str, object]:

@@ -43,7 +43,14 @@ class SpecPublisher:
                 it.tier,
                 it.login,
                 tuple(
-                    RuleSpec(rule.id, tuple(rule.sources), tuple(rule.destinations), rule.mode)
+                    RuleSpec(
+                        rule.id,
+                        tuple(rule.sources),
+                        tuple(rule.destinations),
+                        rule.mode,
+                        rule.filter,
+                        tuple(rule.transform),
+                    )
                     for rule in rules_of.get(it.id, ())
                 ),
                 epoch=epochs[it.id],

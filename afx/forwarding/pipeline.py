@@ -1,4 +1,4 @@
-"""From a message to its deliveries; filters and transforms belong here."""
+"""From a message to its deliveries."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Incoming:
     text: str
     entities: tuple[Any, ...]
     has_media: bool
+    raw: Any = None
+    """Telegram's message, for filters and transforms; None where there is none."""
 
 
 @dataclass(slots=True, eq=False)

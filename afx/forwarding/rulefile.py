@@ -7,6 +7,7 @@
         to: ["@my_copies", -1001234567890]
         mode: copy          # or forward
         enabled: true
+        filter: {contains: [bitcoin, ether]}     # see conditions.py
 
 All errors of a file are found in one pass; each names its line, and the field if it has one.
 """
@@ -14,12 +15,14 @@ All errors of a file are found in one pass; each names its line, and the field i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import yaml
 
 from afx.errors import UsageError, printable
+from afx.forwarding.conditions import FILTER, condition_schema
+from afx.forwarding.forms import Place, Schema, node_of
 from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml
 from afx.forwarding.rules import chat_reference
 
@@ -40,6 +43,10 @@ class RuleDoc:
     destinations: tuple[str, ...]
     mode: str = "copy"
     enabled: bool = True
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    """Which messages it forwards; empty takes all."""
+    transform: Sequence[Mapping[str, Any]] = ()
+    """What it changes of its copies, one after another."""
 
     @property
     def path(self) -> str:
@@ -143,11 +150,66 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
                 "to": list(it.destinations),
                 "mode": it.mode,
                 "enabled": it.enabled,
+                **({"filter": it.filter} if it.filter else {}),
+                **({"transform": list(it.transform)} if it.transform else {}),
             }
         ]
         yield yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
     if empty:
         yield "rules: []\n"
+
+
+def read_filter(text: str, where: str) -> dict[str, Any]:
+    """Return a filter that is written in YAML, such as an option's value; raises InputFileError."""
+    problems = Problems(where)
+    node = read_yaml(text, problems)
+    value: Any = FILTER.read(node, Place(problems, "filter")) if node else {}
+    problems.check()
+    return dict(value)
+
+
+def check_filter(value: Any, where: str) -> dict[str, Any]:
+    """Return a filter out of JSON in its plain form; raises InputFileError."""
+    problems = Problems(where)
+    try:
+        found = FILTER.read(node_of(value), Place(problems, "filter")) if value else {}
+    except ValueError as error:
+        problems.add(str(error), field="filter")
+    problems.check()
+    return dict(found)
+
+
+def schema() -> Schema:
+    """Return the JSON Schema of a rule file, for editors."""
+    chat = {"type": ["string", "integer"], "description": "@name, a link of t.me, or an id."}
+    chats = {"anyOf": [chat, {"type": "array", "items": chat, "minItems": 1}]}
+    rule = {
+        "type": "object",
+        "required": list(_REQUIRED),
+        "additionalProperties": False,
+        "properties": {
+            "session": {"type": "string", "description": "The session that forwards."},
+            "name": {"type": "string", "description": "Unique within the session."},
+            "from": {**chats, "description": "Source chats."},
+            "to": {**chats, "description": "Destination chats."},
+            "mode": {
+                "enum": list(_MODES),
+                "default": "copy",
+                "description": "copy shows no author; forward does.",
+            },
+            "enabled": {"type": "boolean", "default": True},
+            "filter": {**FILTER.schema(), "description": "Which messages are forwarded."},
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Rules of AutoForwardX",
+        "type": "object",
+        "required": ["rules"],
+        "additionalProperties": False,
+        "properties": {"rules": {"type": "array", "items": {"$ref": "#/$defs/rule"}}},
+        "$defs": {"rule": rule, "condition": condition_schema()},
+    }
 
 
 def renamed(doc: RuleDoc, session: str) -> RuleDoc:
@@ -220,6 +282,8 @@ def _doc(values: Mapping[str, Any]) -> RuleDoc:
         values["to"],
         values.get("mode", "copy"),
         values.get("enabled", True),
+        values.get("filter", {}),
+        tuple(values.get("transform", ())),
     )
 
 
@@ -279,6 +343,10 @@ class _Field:
             return None
         return _WORDS[value]
 
+    def filter(self) -> Any:
+        value = FILTER.read(self.node, Place(self.problems, self.name))
+        return None if value is UNREADABLE else value
+
 
 _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "session": _Field.text,
@@ -287,5 +355,6 @@ _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "to": _Field.chats,
     "mode": _Field.mode,
     "enabled": _Field.truth,
+    "filter": _Field.filter,
 }
 _KEYS = tuple(_READERS)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from afx.errors import UsageError, printable
+from afx.forwarding.conditions import Test
+from afx.forwarding.facts import Facts
 
 Mode = Literal["copy", "forward"]
 
@@ -20,6 +22,8 @@ class Route:
     rule: int
     destination: int
     mode: Mode
+    test: Test | None = field(default=None, compare=False)
+    """The rule's filter; None takes all messages."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,6 +34,7 @@ class ResolvedRule:
     sources: tuple[int, ...]
     destinations: tuple[int, ...]
     mode: Mode
+    test: Test | None = None
 
 
 def chat_reference(text: str) -> str:
@@ -57,7 +62,7 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
     for rule in rules:
         for chat in dict.fromkeys(rule.sources):
             table[chat] += [
-                Route(rule.id, destination, rule.mode)
+                Route(rule.id, destination, rule.mode, rule.test)
                 for destination in dict.fromkeys(rule.destinations)
                 if destination != chat
             ]
@@ -67,3 +72,25 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
 def loops(routes: Mapping[int, tuple[Route, ...]]) -> set[int]:
     """Return the chats that are both a source and a destination."""
     return {route.destination for them in routes.values() for route in them} & set(routes)
+
+
+def filtered(routes: Mapping[int, tuple[Route, ...]]) -> frozenset[int]:
+    """Return the sources of which a route has a filter."""
+    return frozenset(
+        chat for chat, them in routes.items() if any(it.test is not None for it in them)
+    )
+
+
+def accepting(facts: Facts, routes: Iterable[Route]) -> tuple[Route, ...]:
+    """Return the routes whose filters accept a message; each rule's is asked once."""
+    verdicts: dict[int, bool] = {}
+    found = []
+    for it in routes:
+        if it.test is not None:
+            verdict = verdicts.get(it.rule)
+            if verdict is None:
+                verdict = verdicts[it.rule] = it.test(facts)
+            if not verdict:
+                continue
+        found.append(it)
+    return tuple(found)

@@ -1,20 +1,23 @@
 """Which routes of a session are in use, and what is wrong with the others.
 
 One bad chat stops the routes that lead through it and no others: a chat that the account
-does not know, a source that it cannot read, a destination that refuses a source's messages.
+does not know, or a source that it cannot read. What is for a destination that takes no
+messages waits in its outbox; it is tried from time to time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
+from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes
 from afx.reasons import TroubleReason
 
-Pair = tuple[int, int]
-"""A source and a destination, as marked ids."""
+RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
+"""Until a closed chat is tried again; longer each time that it is in vain."""
 _SHOWN = 5
 """Chats that a rule's trouble names."""
 
@@ -31,20 +34,31 @@ class RuleTrouble:
 @dataclass(slots=True, frozen=True)
 class _Refusal:
     name: str
+    pause: float
+    """How long it waits, in seconds."""
     until: float
-    """A monotonic time, in seconds; from then on the route is on trial."""
+    """A monotonic time, in seconds: then it is tried again; infinite while it is."""
 
 
 class ClosedRoutes:
     """The chats of one session's rules, and which of them are closed to it."""
 
-    __slots__ = ("_ids", "_refused", "_rules", "_unreadable", "routes")
+    __slots__ = ("_ids", "_invalid", "_refused", "_rules", "_tests", "_unreadable", "routes")
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
         self._rules = rules
         self._ids: dict[str, int] = {}
         self._unreadable: dict[int, str] = {}
-        self._refused: dict[Pair, _Refusal] = {}
+        self._refused: dict[int, _Refusal] = {}
+        self._tests: dict[int, Test] = {}
+        self._invalid: dict[int, str] = {}
+        """Rules that this node cannot use, and why."""
+        for it in rules:
+            try:
+                if it.filter:
+                    self._tests[it.id] = compile_filter(it.filter).test
+            except ValueError as error:
+                self._invalid[it.id] = str(error)
         self.routes: Mapping[int, tuple[Route, ...]] = {}
         """All routes whose chats are known, by source."""
 
@@ -59,8 +73,10 @@ class ClosedRoutes:
                 tuple(self._ids[it] for it in rule.sources if it in self._ids),
                 tuple(self._ids[it] for it in rule.destinations if it in self._ids),
                 "forward" if rule.mode == "forward" else "copy",
+                self._tests.get(rule.id),
             )
             for rule in self._rules
+            if rule.id not in self._invalid
         )
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -72,13 +88,25 @@ class ClosedRoutes:
         for source in sources:
             self._unreadable.pop(source, None)
 
-    def note_refused(self, pair: Pair, name: str, until: float) -> None:
-        """Note Telegram's refusal of a send; ``until`` is a monotonic time in seconds."""
-        self._refused[pair] = _Refusal(name, until)
+    def note_refused(self, destination: int, name: str, now: float, jitter: float) -> None:
+        """Note that a destination takes no messages; ``now`` is monotonic, in seconds.
 
-    def note_works(self, pair: Pair) -> None:
-        """Note that a send was not refused."""
-        self._refused.pop(pair, None)
+        It is due to be tried again after a pause, of which ``jitter`` is the factor.
+        """
+        before = self._refused.get(destination)
+        pause = min(RETRY_MAX, before.pause * 2) if before else RETRY_SECONDS
+        self._refused[destination] = _Refusal(name, pause, now + pause * jitter)
+
+    def note_works(self, destination: int) -> None:
+        """Note that a destination takes messages."""
+        self._refused.pop(destination, None)
+
+    def take_due(self, now: float) -> list[int]:
+        """Return the closed destinations that are to be tried now, each once."""
+        due = [it for it, refusal in self._refused.items() if refusal.until <= now]
+        for it in due:
+            self._refused[it] = replace(self._refused[it], until=math.inf)
+        return due
 
     # --- what follows ----------------------------------------------------------------------
 
@@ -98,32 +126,33 @@ class ClosedRoutes:
         """The sources that cannot be read."""
         return set(self._unreadable)
 
-    def trials(self, now: float) -> frozenset[Pair]:
-        """Return the routes that were refused and are tried again."""
-        return frozenset(pair for pair, it in self._refused.items() if it.until <= now)
+    @property
+    def incomplete(self) -> frozenset[int]:
+        """The rules that have no routes now, or not all: for chats, or a filter, unknown here."""
+        unknown = set(self.unknown)
+        return frozenset(
+            it.id
+            for it in self._rules
+            if it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations))
+        )
 
-    def in_use(self, now: float) -> Mapping[int, tuple[Route, ...]]:
-        """Return the routes by which to forward now; ``now`` is monotonic."""
-        if not self._unreadable and not self._refused:
+    @property
+    def in_use(self) -> Mapping[int, tuple[Route, ...]]:
+        """The routes by which to forward now."""
+        if not self._unreadable:
             return self.routes
-        closed = {pair for pair, it in self._refused.items() if it.until > now}
-        found = {}
-        for source, routes in self.routes.items():
-            if source in self._unreadable:
-                continue
-            left = tuple(it for it in routes if (source, it.destination) not in closed)
-            if left:
-                found[source] = left
-        return found
+        return {it: routes for it, routes in self.routes.items() if it not in self._unreadable}
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        if not self._unreadable and not self._refused and not self.unknown:
+        if not (self._unreadable or self._refused or self._invalid or self.unknown):
             return {}
         found = {rule.id: self._trouble(rule) for rule in self._rules}
         return {rule: it for rule, it in found.items() if it is not None}
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
+        if rule.id in self._invalid:
+            return RuleTrouble(TroubleReason.RULE_INVALID, self._invalid[rule.id])
         chats = (*rule.sources, *rule.destinations)
         wrong = [(TroubleReason.CHAT_UNKNOWN, it) for it in chats if it not in self._ids]
         sources = {self._ids[it]: it for it in rule.sources if it in self._ids}
@@ -135,8 +164,8 @@ class ClosedRoutes:
         ]
         refused = {
             f"{destinations[destination]}: {it.name}"
-            for (source, destination), it in self._refused.items()
-            if source in sources and destination in destinations
+            for destination, it in self._refused.items()
+            if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
         if not wrong:

@@ -7,22 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, loops
+from afx.forwarding.rules import Route, accepting, filtered, loops
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
+from afx.node.dead_letters import DeadLetters
 from afx.node.intents import Intents
 from afx.node.lane import Lane
 from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
+from afx.node.message_source import MessageSource
 from afx.node.outbox import Outbox, Reference, load
 from afx.node.outbox_reader import fetch
 from afx.node.pause import Pause
 from afx.node.progress import Link
 from afx.node.waits import ALL, Waits
-from afx.reasons import TroubleReason
+from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
-from afx.telegram.errors import closes_chat
+from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
 
@@ -33,8 +35,8 @@ class ForwarderOwner(Protocol):
     def progressed(self) -> None:
         """There is something to commit."""
 
-    async def store(self) -> None:
-        """Commit all that there is; waits until it is stored."""
+    async def store(self) -> bool:
+        """Commit all that there is; waits until it is stored. False: another node has it."""
 
     def forwarded(self) -> None:
         """One message has been sent."""
@@ -45,11 +47,11 @@ class ForwarderOwner(Protocol):
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
 
-    def route_closed(self, source: int, destination: int, reason: str) -> None:
-        """A destination takes no messages, or a source gives none."""
+    def destination_closed(self, destination: int, reason: str) -> None:
+        """A destination takes no messages; what is for it waits until ``try_again``."""
 
-    def route_works(self, source: int, destination: int) -> None:
-        """A message has arrived over a route that is on trial."""
+    def destination_works(self, destination: int) -> None:
+        """A message has arrived at a destination that was closed."""
 
 
 class Forwarder:
@@ -57,9 +59,13 @@ class Forwarder:
 
     __slots__ = (
         "_admission",
+        "_all_routes",
         "_announced",
         "_client",
+        "_closed",
+        "_filtered",
         "_guard",
+        "_incomplete",
         "_lanes",
         "_looping",
         "_outboxes",
@@ -68,7 +74,8 @@ class Forwarder:
         "_peers",
         "_routes",
         "_skipped",
-        "_trials",
+        "_source",
+        "dead",
         "intents",
         "links",
         "waits",
@@ -84,6 +91,7 @@ class Forwarder:
         session: int,
         epoch: int,
         waits: Waits,
+        dead: DeadLetters,
     ) -> None:
         self._client = client
         self._admission = Admission(links, session, self)
@@ -95,21 +103,33 @@ class Forwarder:
         """Chats that are both source and destination."""
         self._outboxes: dict[int, Outbox] = {}
         self.links = MadeLinks()
+        self.dead = dead
         self._routes: Mapping[int, tuple[Route, ...]] = {}
-        self._trials: frozenset[tuple[int, int]] = frozenset()
+        self._all_routes: Mapping[int, tuple[Route, ...]] = {}
+        self._incomplete: frozenset[int] = frozenset()
+        self._closed: set[int] = set()
+        """Destinations that took no messages when they were tried last."""
+        self._filtered: frozenset[int] = frozenset()
+        """Sources of which a route has a filter."""
         self._skipped: dict[int, int] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
         self.waits = waits
+        self._source = MessageSource(client, peers, waits, self.note_wait)
         self._announced = Announced()
 
     def set_routes(
-        self, routes: Mapping[int, tuple[Route, ...]], last_settled: Callable[[int], int]
+        self,
+        routes: Mapping[int, tuple[Route, ...]],
+        last_settled: Callable[[int], int],
+        incomplete: frozenset[int] = frozenset(),
     ) -> None:
         """Know all routes of the rules, used or not.
 
-        ``last_settled`` gives a source's newest settled message.
+        ``last_settled`` gives a source's newest settled message; ``incomplete`` are the
+        rules of which not all chats are known.
         """
+        self._all_routes, self._incomplete = routes, incomplete
         self._admission.set_routes(routes)
         before = self._guard
         self._looping = frozenset(loops(routes))
@@ -117,27 +137,20 @@ class Forwarder:
         if before and self._guard:
             self._guard.learn_from(before)
 
-    def use_routes(
-        self,
-        routes: Mapping[int, tuple[Route, ...]],
-        trials: frozenset[tuple[int, int]] = frozenset(),
-    ) -> None:
-        """Forward by these routes from now on.
-
-        ``trials`` are those, as (source, destination), of which one message has to arrive
-        before they count as working.
-        """
+    def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
+        """Forward by these routes from now on."""
         self._routes = routes
-        self._trials = trials
+        self._filtered = filtered(routes)
 
     def skip_until(self, chat: int, message: int) -> None:
         """Forward from a chat only what is newer than this message."""
         self._skipped[chat] = message
 
-    def close_route(self, source: int, destination: int) -> None:
-        """Leave out what waits of a source for a destination."""
-        if lane := self._lanes.get(destination):
-            lane.close(source)
+    def try_again(self, destination: int) -> None:
+        """Send to a destination that has refused to take messages."""
+        lane = self._lanes.get(destination)
+        if lane is not None:
+            lane.try_again()
 
     def note_guarded(self, chats: frozenset[int]) -> None:
         """Post to these channels, and read them, with care (see ``guarded_chats``)."""
@@ -153,6 +166,15 @@ class Forwarder:
             routes = ()
         if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
             routes = ()
+        if message and routes and message.chat in self._filtered:
+            routes = accepting(TelegramFacts(message), routes)
+            if not routes:
+                # Settled without a link. Its chat's newest id passes it too: another filter,
+                # later, does not make it be forwarded.
+                box.admit(pts, 0, message.chat, message.id)
+                if box.advance():
+                    self._owner.progressed()
+                return
         if not routes or message is None:
             box.admit(pts, 0)
             if box.advance():
@@ -262,8 +284,8 @@ class Forwarder:
                 f"message {delivery.message} of {delivery.source} was refused by "
                 f"{delivery.destination}: {outcome.reason}",
             )
-            if closes_chat(outcome.reason):
-                self._owner.route_closed(delivery.source, delivery.destination, outcome.reason)
+            reason = outcome.dead or DeadReason.MESSAGE_REFUSED
+            self.dead.add(delivery, reason, outcome.reason, outcome.attempts)
         elif copy:
             self.links.add(Link(delivery, copy))
             self._check_links()
@@ -271,8 +293,9 @@ class Forwarder:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
-            if self._trials and (delivery.source, delivery.destination) in self._trials:
-                self._owner.route_works(delivery.source, delivery.destination)
+            if delivery.destination in self._closed:
+                self._closed.discard(delivery.destination)
+                self._owner.destination_works(delivery.destination)
         ticket.box.advance()
         self._owner.progressed()
 
@@ -287,13 +310,22 @@ class Forwarder:
     ) -> list[tuple[Delivery, Outcome | None]]:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         return await fetch(
-            self._client,
-            self._peers,
-            self._routes,
+            self._source.fetch,
+            self._all_routes,
+            self._incomplete,
             self._admission.linked,
             destination,
             references,
         )
+
+    async def renew(self, source: int, message: int) -> bool:
+        """Read a message anew, and with it its file's reference; False when it is gone."""
+        return bool(await self._source.fetch(source, [message]))
+
+    def destination_closed(self, destination: int, reason: str) -> None:
+        """A destination takes no messages; its lane waits until ``try_again``."""
+        self._closed.add(destination)
+        self._owner.destination_closed(destination, reason)
 
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
@@ -337,6 +369,16 @@ class Forwarder:
         """Return whether anything waits in a destination's outbox."""
         return bool(self._outboxes.get(destination))
 
+    def revive(self, rule: int, source: int, destination: int, messages: Iterable[int]) -> None:
+        """Put dead letters of a route behind what waits for its destination."""
+        modes = {it.rule: it.mode for it in self._all_routes.get(source, ())}
+        for message in messages:
+            reference = Reference(rule, modes.get(rule, "copy"), source, message)
+            delivery = reference.delivery(destination)
+            self._lane(destination).put_behind(delivery)
+            self.dead.revive(delivery)
+        self._owner.progressed()
+
     def mark_outboxes(self) -> None:
         """Let the next commit write all outboxes."""
         for it in self._outboxes.values():
@@ -348,11 +390,13 @@ class Forwarder:
         """Take back what could not be committed: links, and changes of outboxes."""
         for it in self._outboxes.values():
             it.put_back()
+        self.dead.put_back()
         self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
+        self.dead.note_committed()
         self.resume(Pause.STORAGE)
 
     def _check_links(self) -> None:

@@ -88,7 +88,7 @@ class Host:
             exit_process=exit_process,
         )
         self._commits = CommitLoop(
-            Committer(self._redis, incarnation, settings.link_days),
+            Committer(self._redis, node, incarnation, settings.link_days),
             memory,
             self.redis_trouble,
             flush_seconds=settings.flush_seconds,

@@ -19,14 +19,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from afx.cluster.fields import INT32_LIMIT
-from afx.forwarding.pipeline import Delivery
+from afx.forwarding.pipeline import Delivery, random_id
 from afx.forwarding.rules import Mode
 from afx.telegram.boxes import Ticket
 from afx.telegram.session import MalformedPositionError
 
 _CHUNK = 256
-_ROUND = 200
-"""References whose messages are fetched at once (method/channels.getMessages)."""
 _MOST_REMOVED = 2_000
 """Chunks that have left of which a commit says so again: half a million messages."""
 _FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
@@ -42,6 +40,13 @@ class Reference(NamedTuple):
     mode: Mode
     source: int
     message: int
+
+    def delivery(self, destination: int) -> Delivery:
+        """Return its delivery, without the content."""
+        number = random_id(self.rule, self.source, self.message, destination)
+        return Delivery(
+            self.rule, self.mode, self.source, self.message, destination, number, "", (), False
+        )
 
 
 @dataclass(slots=True)
@@ -63,6 +68,7 @@ class Outbox:
         "_newest",
         "_next",
         "_sent",
+        "count",
         "destination",
         "open",
     )
@@ -70,6 +76,8 @@ class Outbox:
     def __init__(self, destination: int, chunks: Mapping[int, str] | None = None) -> None:
         """``chunks`` are stored ones, by number; raises MalformedPositionError."""
         self.destination = destination
+        self.count = 0
+        """How many references there are."""
         # Nearly all outboxes are empty: an empty list takes a tenth of a deque.
         self._chunks: list[_Chunk] = []
         self._dirty: list[int] = []
@@ -85,6 +93,7 @@ class Outbox:
         for number, text in sorted((chunks or {}).items()):
             for it in decode(text):
                 self._note(it)
+                self.count += 1
             self._chunks.append(_Chunk(number, None, text))
             self._next = number + 1
         self._unpack_first()
@@ -106,6 +115,7 @@ class Outbox:
             self._chunks.append(last)
         assert last.references is not None
         last.references.append(reference)
+        self.count += 1
         self._note(reference)
         self._mark(last.number)
 
@@ -130,13 +140,13 @@ class Outbox:
 
     # --- out -----------------------------------------------------------------------------
 
-    def first(self) -> Sequence[Reference]:
+    def first(self, most: int) -> Sequence[Reference]:
         """Return the next references to send, while none are being sent."""
         if not self._chunks or self.open:
             return ()
         references = self._chunks[0].references
         assert references is not None
-        return [references[at] for at in range(min(_ROUND, len(references)))]
+        return [references[at] for at in range(min(most, len(references)))]
 
     def begin(self, count: int) -> list[Ticket]:
         """Return the tickets of the first references, which are being sent from now on."""
@@ -151,6 +161,7 @@ class Outbox:
             chunk = self._chunks[0]
             assert chunk.references is not None
             gone = chunk.references.popleft()
+            self.count -= 1
             self._mark(chunk.number)
             if self._known is not None:
                 self._known.discard((gone.rule, gone.source, gone.message))

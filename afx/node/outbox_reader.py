@@ -3,85 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
 
 from telethon import errors
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route
 from afx.node.outbox import Reference
-from afx.telegram.client import AccountClient
-from afx.telegram.differences import fetch_messages
-from afx.telegram.errors import error_name, refuses_chat
+from afx.reasons import DeadReason
+from afx.telegram.errors import closes_chat, error_name, refuses_chat
 from afx.telegram.messages import incoming
-from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
 
 Linked = Callable[[Sequence[tuple[Incoming, Route]]], Awaitable[list[int]]]
 """Returns the copies that earlier runs have made of messages by routes; 0 for none."""
+Read = Callable[[int, Sequence[int]], Awaitable[list[Any]]]
+"""Returns the messages of a chat by their ids (see ``MessageSource.fetch``)."""
+Found = list[tuple[Delivery, Outcome | None]]
 
 
 async def fetch(
-    client: AccountClient,
-    peers: Peers,
+    read: Read,
     routes: Mapping[int, tuple[Route, ...]],
+    incomplete: AbstractSet[int],
     linked: Linked,
     destination: int,
     references: Sequence[Reference],
-) -> list[tuple[Delivery, Outcome | None]]:
+) -> Found:
     """Return the deliveries of some references, and the outcome of those not to be sent.
 
-    Raises telethon's errors when Telegram gives no answer, or wants a wait.
+    ``failed`` is the outcome of what cannot be read now; ``incomplete`` are rules of which
+    not all chats are known. Raises what ``read`` raises when Telegram gives no answer.
     """
-    contents, refused = await _contents(client, peers, routes, references)
-    found: list[tuple[Delivery, Outcome | None]] = []
-    wanted: list[tuple[int, Incoming, Route]] = []
-    for at, it in enumerate(references):
+    chosen = [_route(routes, destination, it) for it in references]
+    stubs = [Incoming(it.source, it.message, "", (), False) for it in references]
+    # A copy counts, whatever has become of its source since.
+    copies = await linked([(stub, route) for stub, (route, _) in zip(stubs, chosen, strict=True)])
+    wanted = [
+        it
+        for it, (_, is_used), copy in zip(references, chosen, copies, strict=True)
+        if is_used and not copy
+    ]
+    contents, refused = await _contents(read, wanted)
+    found: Found = []
+    for it, stub, (route, is_used), copy in zip(references, stubs, chosen, copies, strict=True):
         message = contents.get((it.source, it.message))
-        used = [
-            route
-            for route in routes.get(it.source, ())
-            if route.rule == it.rule and route.destination == destination
-        ]
-        route = used[0] if used else Route(it.rule, destination, it.mode)
-        reason = refused.get(it.source, "it was deleted before it could be sent")
         outcome = None
-        if not used:
-            outcome = Outcome("refused", reason="its rule does not forward there any more")
-        elif message is None:
-            outcome = Outcome("refused", reason=reason)
-        else:
-            wanted.append((at, message, route))
-        message = message or Incoming(it.source, it.message, "", (), False)
-        found.append((deliveries(message, [route])[0], outcome))
-    copies = await linked([(message, route) for _, message, route in wanted])
-    for (at, _, _), copy in zip(wanted, copies, strict=True):
         if copy:
-            found[at] = (found[at][0], Outcome("known", copy))
+            outcome = Outcome("known", copy)
+        elif not is_used:
+            outcome = _unused(it.rule in incomplete)
+        elif it.source in refused:
+            outcome = refused[it.source]
+        elif message is None:
+            outcome = Outcome(
+                "refused",
+                reason="it was deleted before it could be sent",
+                dead=DeadReason.MESSAGE_GONE,
+            )
+        found.append((deliveries(message or stub, [route])[0], outcome))
     return found
 
 
+def _route(
+    routes: Mapping[int, tuple[Route, ...]], destination: int, it: Reference
+) -> tuple[Route, bool]:
+    """Return a reference's route, and whether it is in use."""
+    for route in routes.get(it.source, ()):
+        if route.rule == it.rule and route.destination == destination:
+            return route, True
+    return Route(it.rule, destination, it.mode), False
+
+
+def _unused(is_incomplete: bool) -> Outcome:
+    if is_incomplete:
+        reason = "a chat of its rule is not known to the account"
+        return Outcome("failed", reason=reason, dead=DeadReason.SOURCE_UNREADABLE)
+    reason = "its rule does not forward there any more"
+    return Outcome("refused", reason=reason, dead=DeadReason.RULE_CHANGED)
+
+
 async def _contents(
-    client: AccountClient,
-    peers: Peers,
-    routes: Mapping[int, tuple[Route, ...]],
-    references: Sequence[Reference],
-) -> tuple[dict[tuple[int, int], Incoming], dict[int, str]]:
-    """Return (messages by chat and id, why sources cannot be read)."""
+    read: Read, references: Sequence[Reference]
+) -> tuple[dict[tuple[int, int], Incoming], dict[int, Outcome]]:
+    """Return (messages by chat and id, why sources cannot be read now)."""
     wanted: dict[int, dict[int, None]] = {}
     for it in references:
-        if it.source in routes:
-            wanted.setdefault(it.source, {})[it.message] = None
+        wanted.setdefault(it.source, {})[it.message] = None
     contents: dict[tuple[int, int], Incoming] = {}
-    refused: dict[int, str] = {}
+    refused: dict[int, Outcome] = {}
     for source, ids in wanted.items():
         try:
-            found = await fetch_messages(client, source, peers.input_peer(source), list(ids))
+            found = await read(source, list(ids))
         except errors.RPCError as error:
             if not refuses_chat(error):
                 raise
-            refused[source] = error_name(error)
+            refused[source] = refusal(error)
             continue
         for message in map(incoming, found):
             if message is not None:
                 contents[source, message.id] = message
     return contents, refused
+
+
+def refusal(error: errors.RPCError) -> Outcome:
+    """Return the outcome of messages that a refused request was to read."""
+    name = error_name(error)
+    of_chat = closes_chat(name)
+    dead = DeadReason.SOURCE_UNREADABLE if of_chat else DeadReason.MESSAGE_UNREADABLE
+    return Outcome("failed", reason=name, dead=dead)

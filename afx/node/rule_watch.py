@@ -17,7 +17,7 @@ from telethon.tl import types
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec
 from afx.node.chat_watch import ChatWatch
-from afx.node.closed_routes import ClosedRoutes, RuleTrouble
+from afx.node.closed_routes import RETRY_MAX, RETRY_SECONDS, ClosedRoutes, RuleTrouble
 from afx.node.forwarder import Forwarder
 from afx.node.preparation import load_outboxes, position
 from afx.telegram.client import AccountClient
@@ -28,8 +28,6 @@ from afx.telegram.positions import begin_at_now, forget_source
 from afx.telegram.session import StoredSession
 from afx.telegram.updates import UpdateReader
 
-RETRY_SECONDS, _RETRY_MAX = 300.0, 1_800.0
-"""Until a closed chat is tried again; longer each time that it is in vain."""
 _JITTER = (0.8, 1.2)
 
 log = structlog.get_logger()
@@ -71,7 +69,6 @@ class RuleWatch:
         "_random",
         "_reader",
         "_task",
-        "_was_trials",
         "troubles",
     )
 
@@ -102,7 +99,6 @@ class RuleWatch:
         """Chats have become known, and other sessions have not been told of them yet."""
         self._due = 0.0
         self._pause = RETRY_SECONDS
-        self._was_trials: frozenset[tuple[int, int]] = frozenset()
         self.troubles: dict[int, RuleTrouble] = {}
         """What is wrong with rules, by their ids."""
 
@@ -111,12 +107,12 @@ class RuleWatch:
         load_outboxes(self._forwarder, stored)
         closed = self._closed
         closed.note_known(await self._peers.resolve(closed.unknown))
-        self._forwarder.set_routes(closed.routes, self._reader.last_settled)
+        self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
         await self._chats.begin(closed.routes)
-        self._forwarder.use_routes(closed.in_use(self._clock.monotonic()))
+        self._forwarder.use_routes(closed.in_use)
         self.troubles = closed.troubles()
         self._wait()
 
@@ -132,16 +128,15 @@ class RuleWatch:
         self._wait()
         self._apply()
 
-    def route_closed(self, source: int, destination: int, name: str) -> None:
+    def destination_closed(self, destination: int, name: str) -> None:
         """A send was refused so that the next one would be refused as well."""
-        until = self._clock.monotonic() + RETRY_SECONDS * self._random.uniform(*_JITTER)
-        self._closed.note_refused((source, destination), name, until)
+        jitter = self._random.uniform(*_JITTER)
+        self._closed.note_refused(destination, name, self._clock.monotonic(), jitter)
         self._apply()
-        self._forwarder.close_route(source, destination)
 
-    def route_works(self, source: int, destination: int) -> None:
-        """A message has arrived over a route that was closed."""
-        self._closed.note_works((source, destination))
+    def destination_works(self, destination: int) -> None:
+        """A message has arrived at a destination that was closed."""
+        self._closed.note_works(destination)
         self._apply()
 
     # --- trying again ---------------------------------------------------------------------
@@ -149,8 +144,8 @@ class RuleWatch:
     def poll(self) -> None:
         """Try what is due, in the background."""
         now = self._clock.monotonic()
-        if self._closed.trials(now) != self._was_trials:
-            self._apply()
+        for destination in self._closed.take_due(now):
+            self._forwarder.try_again(destination)
         is_open = self._closed.unknown or self._closed.unreadable or self._is_unregistered
         if is_open and now >= self._due:
             self._wait()
@@ -175,7 +170,7 @@ class RuleWatch:
             else:
                 log.warning("rules_not_tried", error=repr(error))
             return
-        self._pause = RETRY_SECONDS if opened else min(_RETRY_MAX, self._pause * 2)
+        self._pause = RETRY_SECONDS if opened else min(RETRY_MAX, self._pause * 2)
         self._wait()
 
     async def _try_again(self) -> bool:
@@ -191,7 +186,7 @@ class RuleWatch:
                 fresh = set(closed.routes) - before
                 closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
         if self._is_unregistered:
-            self._forwarder.set_routes(closed.routes, self._reader.last_settled)
+            self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
             await self._chats.register(closed.routes)
             self._is_unregistered = False
         wanted = closed.unreadable
@@ -223,9 +218,7 @@ class RuleWatch:
 
     def _apply(self) -> None:
         """Use the routes that are open, and report what has changed of rules."""
-        now = self._clock.monotonic()
-        self._was_trials = self._closed.trials(now)
-        self._forwarder.use_routes(self._closed.in_use(now), self._was_trials)
+        self._forwarder.use_routes(self._closed.in_use)
         before, self.troubles = self.troubles, self._closed.troubles()
         for rule in {*before, *self.troubles}:
             if before.get(rule) != self.troubles.get(rule):

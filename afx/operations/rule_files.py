@@ -7,7 +7,14 @@ from typing import Any
 
 from afx.errors import UsageError
 from afx.forwarding import rulefile
-from afx.forwarding.rulefile import LARGEST_BYTES, Change, RuleDoc, RuleFile
+from afx.forwarding.rulefile import (
+    LARGEST_BYTES,
+    Change,
+    RuleDoc,
+    RuleFile,
+    read_filter,
+    schema,
+)
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
@@ -17,7 +24,7 @@ from models.storage import rules, sessions
 from models.storage.rules import NewRule
 from models.tables import Rule, Session
 
-__all__ = ["LARGEST_BYTES", "Change", "RuleDoc"]
+__all__ = ["LARGEST_BYTES", "Change", "RuleDoc", "read_filter", "schema"]
 
 
 @operation("rule:write", owned=True)
@@ -76,6 +83,8 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
                     list(it.after.destinations),
                     it.after.mode,
                     it.after.enabled,
+                    dict(it.after.filter),
+                    list(it.after.transform),
                 )
                 for it in changes
                 if it.after and not it.before
@@ -93,7 +102,16 @@ def export(context: Context, session: str | None = None) -> Iterator[str]:
         return listing(context, after=after, limit=limit, session=session)
 
     return rulefile.dump(
-        RuleDoc(it.session, it.name, tuple(it.sources), tuple(it.destinations), it.mode, it.enabled)
+        RuleDoc(
+            it.session,
+            it.name,
+            tuple(it.sources),
+            tuple(it.destinations),
+            it.mode,
+            it.enabled,
+            it.filter,
+            tuple(it.transform),
+        )
         for it in every(page)
     )
 
@@ -114,6 +132,8 @@ def _replace(context: Context, before: RuleDoc, doc: RuleDoc | None) -> None:
         destinations=list(doc.destinations),
         mode=doc.mode,
         enabled=doc.enabled,
+        filter=dict(doc.filter),
+        transform=list(doc.transform),
     )
 
 

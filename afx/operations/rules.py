@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from afx.forwarding.rulefile import RuleDoc
+from afx.forwarding.rulefile import RuleDoc, check_filter
 from afx.forwarding.rules import chat_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -27,6 +27,10 @@ class RuleRow:
     destinations: Sequence[str]
     mode: str
     enabled: bool
+    filter: Mapping[str, Any]
+    """Which messages it forwards; empty takes all."""
+    transform: Sequence[Mapping[str, Any]]
+    """What it changes of its copies."""
     created_at: datetime
     trouble: str
     """Why it does not forward all that it should; empty when it does."""
@@ -70,6 +74,8 @@ def show(context: Context, text: str) -> RuleRow:
         destinations=rule.destinations,
         mode=rule.mode,
         enabled=rule.enabled,
+        filter=rule.filter,
+        transform=rule.transform,
         created_at=rule.created_at,
         trouble=rule.trouble,
     )
@@ -91,16 +97,19 @@ def add(
     destinations: Sequence[str],
     mode: str = "copy",
     name: str = "",
+    filter: Mapping[str, Any] | None = None,
 ) -> RuleDoc:
     """Add a rule to a session; returns it as it is stored.
 
-    Raises UsageError for what names no chat, an unknown mode, a taken name.
+    Raises UsageError for what names no chat, an unknown mode, a taken name, and for what
+    is no filter.
     """
+    wanted = check_filter(filter or {}, "the rule")
     origins = list(dict.fromkeys(chat_reference(it) for it in sources))
     targets = list(dict.fromkeys(chat_reference(it) for it in destinations))
     owner = sessions.find(session, owner=context.actor.owner)
     with change(context, "rule.add", f"session/{owner.name}") as details:
-        rule = rules.create(owner, origins, targets, mode, name=name)
+        rule = rules.create(owner, origins, targets, mode, name=name, filter=wanted)
         doc = document(owner.name, rule)
         details.update({"rule": doc.name, "after": content(doc)})
     return doc
@@ -138,7 +147,14 @@ def _find(context: Context, text: str) -> Rule:
 def document(session: str, rule: Rule) -> RuleDoc:
     """Return a stored rule as a file says it."""
     return RuleDoc(
-        session, rule.name, tuple(rule.sources), tuple(rule.destinations), rule.mode, rule.enabled
+        session,
+        rule.name,
+        tuple(rule.sources),
+        tuple(rule.destinations),
+        rule.mode,
+        rule.enabled,
+        rule.filter,
+        tuple(rule.transform),
     )
 
 
@@ -149,4 +165,6 @@ def content(doc: RuleDoc) -> dict[str, Any]:
         "to": list(doc.destinations),
         "mode": doc.mode,
         "enabled": doc.enabled,
+        **({"filter": doc.filter} if doc.filter else {}),
+        **({"transform": list(doc.transform)} if doc.transform else {}),
     }

@@ -20,6 +20,7 @@ def incoming(message: Any) -> Incoming | None:
         message.message or "",
         tuple(message.entities or ()),
         message.media is not None and not isinstance(message.media, types.MessageMediaWebPage),
+        message,
     )
 
 
@@ -27,4 +28,4 @@ def incoming_short(update: Any) -> Incoming:
     """Return the message of an UpdateShortMessage or UpdateShortChatMessage."""
     is_group = isinstance(update, types.UpdateShortChatMessage)
     chat = -update.chat_id if is_group else update.user_id
-    return Incoming(chat, update.id, update.message, tuple(update.entities or ()), False)
+    return Incoming(chat, update.id, update.message, tuple(update.entities or ()), False, update)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import peewee
@@ -30,6 +30,8 @@ class NewRule:
     destinations: list[str]
     mode: str = "copy"
     enabled: bool = True
+    filter: dict[str, Any] = field(default_factory=dict)
+    transform: list[Any] = field(default_factory=list)
 
 
 def create(
@@ -40,6 +42,8 @@ def create(
     *,
     name: str = "",
     enabled: bool = True,
+    filter: dict[str, Any] | None = None,
+    transform: list[Any] | None = None,
 ) -> Rule:
     """Add a rule to a session; a running session is restarted.
 
@@ -48,7 +52,8 @@ def create(
     """
     with transaction():
         name = name or _free_name(session)
-        create_many([NewRule(session.id, name, sources, destinations, mode, enabled)])
+        row = NewRule(session.id, name, sources, destinations, mode, enabled)
+        create_many([replace(row, filter=filter or {}, transform=transform or [])])
         rule: Rule = Rule.get((Rule.session == session) & (Rule.name == name))
         return rule
 
@@ -68,7 +73,17 @@ def create_many(rows: Sequence[NewRule]) -> None:
             _revise(it.session for it in rows)
             insert_many(
                 "rules",
-                ("session_id", "name", "sources", "destinations", "mode", "enabled", "created_at"),
+                (
+                    "session_id",
+                    "name",
+                    "sources",
+                    "destinations",
+                    "mode",
+                    "enabled",
+                    "filter",
+                    "transform",
+                    "created_at",
+                ),
                 [
                     (
                         it.session,
@@ -77,6 +92,8 @@ def create_many(rows: Sequence[NewRule]) -> None:
                         encode(it.destinations),
                         it.mode,
                         it.enabled,
+                        encode(it.filter),
+                        encode(it.transform),
                         now,
                     )
                     for it in rows
@@ -118,6 +135,8 @@ def change(
     destinations: list[str] | None = None,
     mode: str | None = None,
     enabled: bool | None = None,
+    filter: dict[str, Any] | None = None,
+    transform: list[Any] | None = None,
 ) -> bool:
     """Change the given fields of a rule; returns False when nothing differs.
 
@@ -129,6 +148,8 @@ def change(
         "destinations": destinations,
         "mode": mode,
         "enabled": enabled,
+        "filter": filter,
+        "transform": transform,
     }
     fields = {k: v for k, v in wanted.items() if v is not None and v != getattr(rule, k)}
     if not fields:
@@ -176,6 +197,8 @@ def listing(
         Rule.destinations,
         Rule.mode,
         Rule.enabled,
+        Rule.filter,
+        Rule.transform,
         Rule.created_at,
         Rule.trouble,
     ).join(Session)

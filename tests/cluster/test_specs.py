@@ -15,6 +15,7 @@ from afx.reasons import FailureReason
 from afx.security.signing import SigningKeys
 
 RULE = RuleSpec(3, ("@news",), ("-1001", "@copies"), "copy")
+FILTERED = RuleSpec(4, ("@news",), ("-1001",), "copy", {"contains": ["a"]}, ({"strip": ["links"]},))
 SPEC = SessionSpec(7, "naïve", "free", "sealed", (RULE,), epoch=5, revision=2)
 
 
@@ -33,6 +34,21 @@ def resigned(fields: object) -> str:
 def test_a_spec_is_read_as_it_was_signed() -> None:
     stored = seal_spec(SIGNING_KEYS, SPEC)
     assert open_spec(SIGNING_KEYS, stored, session_id=7, epoch=5) == SPEC
+
+
+def test_filters_and_transforms_are_read_as_they_were_signed() -> None:
+    spec = replace(SPEC, rules=(RULE, FILTERED))
+    assert open_spec(SIGNING_KEYS, seal_spec(SIGNING_KEYS, spec), session_id=7, epoch=5) == spec
+
+
+def test_a_node_that_knows_no_filters_refuses_a_spec_that_has_one() -> None:
+    """It reads the rules under the name that they have always had."""
+    plain, filtered = (
+        json.loads(seal_spec(SIGNING_KEYS, replace(SPEC, rules=rules)).partition(" ")[2])
+        for rules in ((RULE,), (RULE, FILTERED))
+    )
+    assert "rules" in plain
+    assert "rules" not in filtered
 
 
 def test_a_destination_that_was_added_in_redis_is_refused() -> None:

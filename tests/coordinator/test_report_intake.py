@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import peewee
 import pytest
 from support.term_harness import TermHarness, add, running
 
 from afx.cluster import events, keys, quarantine, report_stream, reports
-from afx.cluster.reports import Active
-from afx.reasons import FailureReason, StopReason, TroubleReason
+from afx.cluster.reports import Active, DeadLettered, DeadRevived, RuleStopped
+from afx.reasons import DeadReason, FailureReason, StopReason, TroubleReason
 from models.base import transaction
-from models.storage import assignments, cluster, placing, rules, sessions, troubles
+from models.storage import (
+    assignments,
+    cluster,
+    dead_letters,
+    placing,
+    rules,
+    sessions,
+    troubles,
+)
 from models.tables import Session
 
 
@@ -257,3 +267,81 @@ def test_a_report_about_another_nodes_session_changes_nothing(harness: TermHarne
     assert not placing.traits([session])[session].active
     _, found = events.watch(harness.redis, "0")
     assert not [it for it in found if it["kind"] == "trouble"]
+
+
+def test_dead_letters_are_stored_whatever_the_epoch_under_which_they_were_reported(
+    harness: TermHarness,
+) -> None:
+    session = started(harness)
+    rule = rules.create(sessions.find(str(session)), ["-1001"], ["-1002"]).id
+    origin = {"node": "w1", "incarnation": "w1-0", "session_id": session, "epoch": 1}
+    route = {"rule_id": rule, "source": -1001, "destination": -1002}
+    gone = DeadReason.MESSAGE_GONE
+    dead = DeadLettered(**origin, **route, message_ids=(1, 2, 3), reason=gone)
+    report_stream.publish(harness.redis, [dead])
+    report_stream.publish(harness.redis, [DeadRevived(**origin, **route, message_ids=(2,)), dead])
+    revived = DeadRevived(**origin, **route, message_ids=(1,))
+    report_stream.publish(harness.redis, [revived])
+    harness.until(lambda: dead_letters.count(rule) == 2)
+    assert [it["messages"] for it in dead_letters.listing().rows] == ["2-3"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"source": -(2**60)}, {"message_ids": [2**31]}, {"reason": "x"}, {"error": "x" * 101}]
+)
+def test_a_malformed_report_of_dead_letters_is_quarantined(
+    harness: TermHarness, wrong: dict[str, object]
+) -> None:
+    session = started(harness)
+    row = {
+        "kind": "dead_lettered",
+        "node": "w1",
+        "incarnation": "w1-0",
+        "session_id": session,
+        "epoch": 1,
+        "rule_id": 1,
+        "source": 1,
+        "destination": 2,
+        "message_ids": [1],
+        "reason": "message_gone",
+        "error": "",
+        "attempts": 1,
+        **wrong,
+    }
+    harness.redis.xadd(keys.REPORTS, {"reports": json.dumps([row])})
+    harness.until(lambda: quarantine.refused_count(harness.redis) == 1)
+    assert not dead_letters.listing().rows
+
+
+def test_a_report_that_sql_cannot_take_costs_only_itself(
+    harness: TermHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = started(harness)
+    [active] = assignments.active()
+    monkeypatch.setattr(troubles, "note_rules", refusing_for(troubles.note_rules, rule=7))
+    common = {"node": active.worker, "incarnation": active.incarnation, "session_id": session}
+    stopped = [
+        RuleStopped(
+            **common,  # type: ignore[arg-type]
+            epoch=active.epoch,
+            rule_id=rule,
+            reason=TroubleReason.DESTINATION_CLOSED,
+        )
+        for rule in (7, 8)
+    ]
+    report_stream.publish(harness.redis, stopped)
+    before = quarantine.refused_count(harness.redis)
+    harness.report_failure(session)
+    harness.until(lambda: trouble(session) == "Telegram refused a request")
+    assert quarantine.refused_count(harness.redis) == before + 1
+
+
+def refusing_for(inner: Any, *, rule: int) -> Any:
+    """Return a function that refuses the rows of one rule as a database does."""
+
+    def note_rules(rows: Any) -> None:
+        if any(it[1] == rule for it in rows):
+            raise peewee.DataError("value too long")
+        inner(rows)
+
+    return note_rules

@@ -48,10 +48,26 @@ names = st.text(
 chats = st.from_regex(r"@[a-z][a-z0-9_]{3,20}", fullmatch=True) | st.integers(
     -(10**17), 10**17
 ).filter(bool).map(str)
+filters = st.sampled_from(
+    [
+        {},
+        {"contains": ["naïve 😀", "true", "2024"]},
+        {"any": [{"media": ["photo"]}, {"not": {"regex": ["(?i)^a\\s+#"]}}], "reply": True},
+        {"all": [{"sender": [-1001234567890, 5]}, {"size": {"max": 10485760}}]},
+        {"time": {"hours": ["08:00-18:00"], "weekdays": ["mon"], "zone": "UTC"}},
+    ]
+)
 some = st.lists(chats, min_size=1, max_size=3, unique=True).map(tuple)
 docs = st.lists(
     st.builds(
-        RuleDoc, names, names, some, some, st.sampled_from(["copy", "forward"]), st.booleans()
+        RuleDoc,
+        names,
+        names,
+        some,
+        some,
+        st.sampled_from(["copy", "forward"]),
+        st.booleans(),
+        filters,
     ),
     max_size=5,
     unique_by=lambda it: it.path,

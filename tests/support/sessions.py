@@ -13,6 +13,7 @@ from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.closed_routes import RuleTrouble
+from afx.node.dead_letters import DeadGroup
 from afx.node.guarded_chats import GuardedChats
 from afx.node.progress import Link, Totals
 from afx.node.session import Environment, HostedSession
@@ -33,6 +34,7 @@ class SessionHarness:
         self.lost: list[BaseException] = []
         self.troubles: list[str] = []
         self.progress: dict[str, str] = {}
+        self.dead: list[DeadGroup] = []
         self.links = StoredLinks()
         self.rules: dict[int, RuleTrouble | None] = {}
         self.clock: Clock = SYSTEM_CLOCK
@@ -40,17 +42,20 @@ class SessionHarness:
     def session(
         self,
         account: Account,
-        *rules: tuple[Any, Any, str],
+        *rules: tuple[Any, ...],
         cursors: Mapping[str, str] | None = None,
     ) -> HostedSession:
+        """Return a session; rules are (source, destination, mode), and fields of RuleSpec."""
         spec = SessionSpec(
             1,
             "one",
             "free",
             "",
             tuple(
-                RuleSpec(number, (_chat_name(a),), (_chat_name(b),), mode)
-                for number, (a, b, mode) in enumerate(rules, 1)
+                RuleSpec(
+                    number, (_chat_name(a),), (_chat_name(b),), mode, **(more[0] if more else {})
+                )
+                for number, (a, b, mode, *more) in enumerate(rules, 1)
             ),
         )
         environment = Environment(
@@ -76,6 +81,7 @@ class SessionHarness:
         """Return the cursors as a host would have stored them."""
         progress = session.collect_uncommitted()
         self.links.store(progress.links)
+        self.dead += progress.dead
         cursor = progress.cursor
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
         self.progress = {it: value for it, value in self.progress.items() if value}
@@ -92,8 +98,8 @@ class UnguardedChats:
         pass
 
 
-async def _stored(_: HostedSession) -> None:
-    pass
+async def _stored(_: HostedSession) -> bool:
+    return True
 
 
 class StoredLinks:

@@ -30,6 +30,9 @@ class NewRule(Body):
     destinations: Chats = Field(examples=[["-1001234567890"]])
     mode: Literal["copy", "forward"] = "copy"
     name: str = Field("", max_length=100, description="Empty: one is made.")
+    filter: dict[str, Any] = Field(
+        {}, description="Which messages are forwarded; empty: all.", examples=[{"contains": ["a"]}]
+    )
 
 
 class RuleChange(Body):
@@ -84,6 +87,7 @@ async def add_rule(request: Request, body: NewRule) -> Response:
             destinations=body.destinations,
             mode=body.mode,
             name=body.name,
+            filter=body.filter,
         )
         return shown(context, "rule:read", lambda it: rules.show(it, doc.path))
 

@@ -5,14 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from afx.sandbox.control.calls import Sandbox, call
+from afx.sandbox.judge.ledger import Expected
+from afx.sandbox.telegram.boxes import Content
 
 
 @call
-def expect(sandbox: Sandbox, routes: list[list[int]]) -> int:
-    """Promise copies: [source, destination, account] each; returns how many are promised."""
+def expect(sandbox: Sandbox, routes: list[list[int]], only: str = "", wrapped: str = "") -> int:
+    """Promise copies: [source, destination, account] each; returns how many are promised.
+
+    ``only``: no copy of what has not this in its text. ``wrapped``: the text of a copy, in
+    which ``{}`` is that of its source.
+    """
+    expected = _expected(only, wrapped) if only or wrapped else None
     for source, destination, account in routes:
-        sandbox.server.ledger.expect(source, destination, account)
+        sandbox.server.ledger.expect(source, destination, account, expected)
     return len(sandbox.server.ledger.routes)
+
+
+def _expected(only: str, wrapped: str) -> Expected:
+    def expected(content: Content) -> Content | None:
+        if only not in content.text:
+            return None
+        text = wrapped.replace("{}", content.text) if wrapped else content.text
+        return content._replace(text=text)
+
+    return expected
 
 
 @call

@@ -8,16 +8,19 @@ text of its own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sized
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sized
+from dataclasses import dataclass, replace
 from typing import Any
 
 from afx.sandbox.judge import route as routes
 from afx.sandbox.judge.route import Judgement, Side
 from afx.sandbox.judge.verdict import Latency, Verdict
-from afx.sandbox.telegram.boxes import Box, Message
+from afx.sandbox.telegram.boxes import Box, Content, Message
 from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Peer
 from afx.sandbox.telegram.world import World
+
+Expected = Callable[[Content], Content | None]
+"""What the copy of a content says; None: there must be none."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,6 +33,8 @@ class Route:
     """The account whose session forwards: only its messages count as copies."""
     since_id: int = 0
     """Source messages up to this id are not part of the promise."""
+    expected: Expected | None = None
+    """What copies say, of a rule with filters or transforms; None: what their source says."""
 
 
 class Ledger:
@@ -41,10 +46,15 @@ class Ledger:
         self._overlaps = overlaps
         self.routes: list[Route] = []
 
-    def expect(self, source: int, destination: int, account: int) -> Route:
-        """Promise copies from now on; returns the route."""
+    def expect(
+        self, source: int, destination: int, account: int, expected: Expected | None = None
+    ) -> Route:
+        """Promise copies from now on; returns the route.
+
+        A copy of what ``expected`` wants no copy of counts as strange.
+        """
         ids = [message.id for message in self._sources(source, account)]
-        route = Route(source, destination, account, max(ids, default=0))
+        route = Route(source, destination, account, max(ids, default=0), expected)
         self.routes.append(route)
         return route
 
@@ -166,9 +176,10 @@ class Ledger:
         for it in self.routes:
             sources = self._side(it.source, it.account, deleted)
             promised = [
-                message
+                wanted
                 for message in sources.messages
                 if message.sender != it.account and message.id > it.since_id
+                if (wanted := _wanted(message, it.expected)) is not None
             ]
             copies = self._side(it.destination, it.account, deleted)
             made = [message for message in copies.messages if message.sender == it.account]
@@ -240,6 +251,17 @@ class Ledger:
         if box is None or chat < -CHANNEL_BASE:
             return list(box.messages.values()) if box else []
         return [it for it in box.messages.values() if it.chat == chat]
+
+
+def _wanted(message: Message, expected: Expected | None) -> Message | None:
+    """Return a source message as its copy is to be; None when there must be none."""
+    if expected is None:
+        return message
+    content = expected(message.content)
+    if content is None:
+        return None
+    earlier = [it for it in map(expected, message.earlier) if it is not None]
+    return replace(message, **content._asdict(), earlier=tuple(earlier))
 
 
 def _named(route: Route, source: Message) -> dict[str, Any]:

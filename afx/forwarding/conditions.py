@@ -1,0 +1,417 @@
+"""The language of filters: conditions, and all, any and not of them.
+
+    filter:
+      any:
+        - contains: [bitcoin, ether]
+        - {media: [photo, video], size: {max: 10 MiB}}
+        - not: {regex: '(?i)\\bad\\b'}
+
+A mapping of several conditions, and a list, mean all of them. A filter is compiled once
+for a rule; the cheapest conditions are asked first, and none may raise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import time
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from afx.forwarding import patterns
+from afx.forwarding.facts import MEDIA, SENDER_KINDS, Facts, host_of, spaced
+from afx.forwarding.forms import (
+    Choice,
+    Form,
+    Many,
+    Place,
+    Schema,
+    Table,
+    Text,
+    Truth,
+    TruthOr,
+    Whole,
+)
+from afx.forwarding.rule_text import UNREADABLE, Node
+
+Test = Callable[[Facts], bool]
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MOST_CONDITIONS = 200
+LARGEST_BYTES = 64 * 1024
+LARGEST_PROGRAMS = 6_000
+"""Instructions of all regular expressions of a filter together."""
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
+_LARGEST_ID = 2**53
+
+
+@dataclass(slots=True, frozen=True)
+class Kind:
+    """One kind of condition: what it takes, and how it is tested."""
+
+    form: Form
+    compile: Callable[[Any], Test]
+    cost: int
+
+
+@dataclass(slots=True, frozen=True)
+class Condition:
+    """A compiled condition; ``parts`` are those of all, any and not."""
+
+    name: str
+    value: Any
+    test: Test
+    cost: int
+    parts: tuple[Condition, ...] = ()
+
+
+# --- the kinds -----------------------------------------------------------------------------
+
+
+def _contains(values: list[str]) -> Test:
+    wanted = [it.casefold() for it in values]
+    if len(wanted) == 1:
+        [one] = wanted
+        return lambda it: one in it.folded
+    return lambda it: any(each in it.folded for each in wanted)
+
+
+def _words(values: list[str]) -> Test:
+    wanted = [spaced(it) for it in values]
+    return lambda it: any(each in it.words for each in wanted)
+
+
+def _regex(values: list[str]) -> Test:
+    searches = [patterns.compiled(it).search for it in values]
+    return lambda it: any(search(it.text) is not None for search in searches)
+
+
+def _links(value: Any) -> Test:
+    if isinstance(value, bool):
+        return lambda it: bool(it.links) is value
+    wanted = {host_of(it) for it in value}
+    ends = tuple(f".{it}" for it in wanted)
+    return lambda it: any(host in wanted or host.endswith(ends) for host in it.hosts)
+
+
+def _tags(field: str) -> Callable[[Any], Test]:
+    def compile_tags(value: Any) -> Test:
+        if isinstance(value, bool):
+            return lambda it: bool(getattr(it, field)) is value
+        wanted = frozenset(it.lstrip("#@").casefold() for it in value)
+        return lambda it: not wanted.isdisjoint(getattr(it, field))
+
+    return compile_tags
+
+
+def _one_of(field: str) -> Callable[[list[Any]], Test]:
+    def compile_choice(value: list[Any]) -> Test:
+        wanted = frozenset(value)
+        return lambda it: getattr(it, field) in wanted
+
+    return compile_choice
+
+
+def _truth(field: str) -> Callable[[bool], Test]:
+    return lambda value: lambda it: bool(getattr(it, field)) is value
+
+
+def _size(value: Mapping[str, int]) -> Test:
+    least, most = value.get("min", 0), value.get("max", _LARGEST_ID)
+    return lambda it: least <= it.size <= most
+
+
+def _length(value: Mapping[str, int]) -> Test:
+    least, most = value.get("min", 0), value.get("max", _LARGEST_ID)
+    return lambda it: least <= len(it.text) <= most
+
+
+def _time(value: Mapping[str, Any]) -> Test:
+    zone = ZoneInfo(value.get("zone", "UTC"))
+    days = frozenset(WEEKDAYS.index(it) for it in value.get("weekdays", WEEKDAYS))
+    spans = [_span(it) for it in value.get("hours", ())]
+
+    def test(facts: Facts) -> bool:
+        now = facts.moment.astimezone(zone)
+        if now.weekday() not in days:
+            return False
+        return not spans or any(_is_within(now.time(), *span) for span in spans)
+
+    return test
+
+
+def _span(text: str) -> tuple[time, time]:
+    found = _HOURS.fullmatch(text)
+    assert found is not None
+    return time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
+
+
+def _is_within(now: time, begin: time, end: time) -> bool:
+    """Return whether a time is in a span; one that ends before it begins goes over midnight."""
+    return begin <= now < end if begin < end else now >= begin or now < end
+
+
+def _wrong_words(text: str) -> str | None:
+    return None if spaced(text).strip() else "this has no letter and no digit; use 'contains'"
+
+
+def _wrong_hours(text: str) -> str | None:
+    return None if _HOURS.fullmatch(text) else "write hours as 08:00-18:30"
+
+
+def _wrong_zone(text: str) -> str | None:
+    try:
+        ZoneInfo(text)
+    except (OSError, ValueError, LookupError):
+        return "there is no such time zone; write one as Europe/Berlin or UTC"
+    return None
+
+
+def _wrong_host(text: str) -> str | None:
+    return None if host_of(text) else "this names no host; write one as example.org"
+
+
+def _wrong_bounds(value: Mapping[str, int]) -> str | None:
+    if value.get("min", 0) > value.get("max", _LARGEST_ID):
+        return "the smallest is larger than the largest"
+    return None
+
+
+def _id() -> Whole:
+    return Whole("A user's or chat's id, as -1001234567890.", -(10**15), 10**15)
+
+
+def _bounds(about: str, most: int, *, is_size: bool = False) -> Table:
+    ends = {it: Whole(f"The {it}.", 0, most, is_size) for it in ("min", "max")}
+    return Table(about, ends, whole=_wrong_bounds)
+
+
+CONDITIONS: Mapping[str, Kind] = {
+    "contains": Kind(Many(Text("The text has this in it, in upper or lower case.")), _contains, 4),
+    "words": Kind(
+        Many(Text("The text has this word, or these words in a row.", 200, _wrong_words)),
+        _words,
+        8,
+    ),
+    "regex": Kind(
+        Many(
+            Text(
+                "The text matches this regular expression of RE2.",
+                patterns.LONGEST,
+                patterns.wrong_with,
+            ),
+            20,
+        ),
+        _regex,
+        20,
+    ),
+    "sender": Kind(Many(_id()), _one_of("sender"), 2),
+    "sender_kind": Kind(
+        Many(Choice("Who sent it: a user, or a channel or group.", SENDER_KINDS)),
+        _one_of("sender_kind"),
+        2,
+    ),
+    "via_bot": Kind(Truth("Whether it was made with an inline bot."), _truth("via_bot"), 1),
+    "media": Kind(
+        Many(Choice("What it has besides its text; 'text' is nothing.", MEDIA)),
+        _one_of("media"),
+        2,
+    ),
+    "size": Kind(_bounds("Bytes of its file.", 10**12, is_size=True), _size, 2),
+    "length": Kind(_bounds("Characters of its text.", 100_000), _length, 1),
+    "links": Kind(
+        TruthOr(
+            Many(Text("The host of a link, or a domain of it.", 255, _wrong_host)),
+            "Whether it has a link, or one to these hosts.",
+        ),
+        _links,
+        5,
+    ),
+    "hashtags": Kind(
+        TruthOr(Many(Text("A hashtag.", 200)), "Whether it has a hashtag, or one of these."),
+        _tags("hashtags"),
+        5,
+    ),
+    "mentions": Kind(
+        TruthOr(
+            Many(Text("A user's name or id.", 64)), "Whether it mentions a user, or one of these."
+        ),
+        _tags("mentions"),
+        5,
+    ),
+    "forwarded": Kind(Truth("Whether it was forwarded there itself."), _truth("forwarded"), 1),
+    "reply": Kind(Truth("Whether it replies to a message."), _truth("reply"), 1),
+    "edited": Kind(
+        Truth("Whether it had been edited before it was forwarded."), _truth("edited"), 1
+    ),
+    "time": Kind(
+        Table(
+            "When it was sent.",
+            {
+                "hours": Many(Text("A span such as 22:00-06:00.", 11, _wrong_hours), 24),
+                "weekdays": Many(Choice("Days of the week.", WEEKDAYS), 7),
+                "zone": Text("The time zone, UTC without one.", 64, _wrong_zone),
+            },
+        ),
+        _time,
+        4,
+    ),
+}
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+class ConditionForm:
+    """The form of a filter."""
+
+    def read(self, node: Node, place: Place) -> Any:
+        """Return a filter as a plain value; a list becomes ``all``."""
+        before = len(place.problems)
+        found = self._read(node, place)
+        if found is UNREADABLE or len(place.problems) > before:
+            return UNREADABLE
+        if _count(found) > MOST_CONDITIONS:
+            return place.fail(f"this has more than {MOST_CONDITIONS} conditions", node)
+        if len(json.dumps(found)) > LARGEST_BYTES:
+            return place.fail(f"this is longer than {LARGEST_BYTES // 1024} KiB", node)
+        if _programs(found) > LARGEST_PROGRAMS:
+            return place.fail("its regular expressions are too large together", node)
+        return found
+
+    def _read(self, node: Node, place: Place) -> Any:
+        value = node.value
+        if value is UNREADABLE:
+            return UNREADABLE
+        if isinstance(value, list):
+            parts = self._parts(node, place)
+            return UNREADABLE if parts is UNREADABLE else {"all": parts}
+        if not isinstance(value, dict) or not value:
+            return place.fail(f"this is no condition; there are {_KNOWN}", node)
+        found = {}
+        for name, it in value.items():
+            at = place.at(name)
+            if name in ("all", "any"):
+                found[name] = self._parts(it, at)
+            elif name == "not":
+                found[name] = self._read(it, at)
+            elif kind := CONDITIONS.get(name):
+                found[name] = kind.form.read(it, at)
+            else:
+                found[name] = at.fail(f"there is no such condition; there are {_KNOWN}", it)
+        return UNREADABLE if UNREADABLE in found.values() else found
+
+    def _parts(self, node: Node, place: Place) -> Any:
+        if not isinstance(node.value, list) or not node.value:
+            if node.value is UNREADABLE:
+                return UNREADABLE
+            return place.fail("this is not a list of conditions", node)
+        parts = [self._read(it, place) for it in node.value]
+        return UNREADABLE if UNREADABLE in parts else parts
+
+    def schema(self) -> Schema:
+        """Return a reference to the schema's definition of a condition."""
+        return {"$ref": "#/$defs/condition"}
+
+
+FILTER = ConditionForm()
+_KNOWN = ", ".join(["all", "any", "not", *CONDITIONS])
+
+
+def condition_schema() -> Schema:
+    """Return the JSON Schema of a condition."""
+    parts = {"type": "array", "items": FILTER.schema(), "minItems": 1}
+    properties = {
+        "all": {**parts, "description": "Each of them."},
+        "any": {**parts, "description": "At least one of them."},
+        "not": FILTER.schema(),
+    }
+    known = {name: kind.form.schema() for name, kind in CONDITIONS.items()}
+    return {
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {**properties, **known},
+                "additionalProperties": False,
+                "minProperties": 1,
+            },
+            parts,
+        ],
+        "description": "Several conditions, or a list of them, mean all of them.",
+    }
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(map(_count, value))
+    if not isinstance(value, dict):
+        return 0
+    return sum(_count(it) if name in _JOINING else 1 for name, it in value.items())
+
+
+def _programs(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(map(_programs, value))
+    if not isinstance(value, dict):
+        return 0
+    of_parts = sum(_programs(it) for name, it in value.items() if name in _JOINING)
+    return of_parts + sum(int(patterns.compiled(it).programsize) for it in value.get("regex", ()))
+
+
+_JOINING = ("all", "any", "not")
+
+
+# --- compiling -----------------------------------------------------------------------------
+
+
+def compile_filter(value: Mapping[str, Any]) -> Condition:
+    """Return a filter, as ``FILTER`` has read it, ready to be asked.
+
+    Equal filters, of whichever rules, are compiled once. Raises ValueError when this
+    machine cannot: it lacks a time zone.
+    """
+    return _compiled(json.dumps(value))
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(text: str) -> Condition:
+    try:
+        return _condition(json.loads(text))
+    except (KeyError, TypeError, LookupError, OSError) as error:
+        raise ValueError(f"the filter cannot be compiled ({type(error).__name__})") from error
+
+
+def _condition(value: Any) -> Condition:
+    parts = [_named(name, it) for name, it in value.items()]
+    return parts[0] if len(parts) == 1 else _all("all", value, parts)
+
+
+def _named(name: str, value: Any) -> Condition:
+    if name == "all":
+        return _all(name, value, [_condition(it) for it in value])
+    if name == "any":
+        parts = tuple(_condition(it) for it in value)
+        tests = _by_cost(parts)
+        return Condition(name, value, lambda it: any(t(it) for t in tests), _sum(parts), parts)
+    if name == "not":
+        part = _condition(value)
+        test = part.test
+        return Condition(name, value, lambda it: not test(it), part.cost, (part,))
+    kind = CONDITIONS[name]
+    return Condition(name, value, kind.compile(value), kind.cost)
+
+
+def _all(name: str, value: Any, found: list[Condition]) -> Condition:
+    parts = tuple(found)
+    tests = _by_cost(parts)
+    return Condition(name, value, lambda it: all(t(it) for t in tests), _sum(parts), parts)
+
+
+def _by_cost(parts: tuple[Condition, ...]) -> tuple[Test, ...]:
+    return tuple(it.test for it in sorted(parts, key=lambda it: it.cost))
+
+
+def _sum(parts: tuple[Condition, ...]) -> int:
+    return sum(it.cost for it in parts)

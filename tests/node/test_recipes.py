@@ -1,0 +1,134 @@
+"""Each recipe of docs/forward.md is a valid rule file, and does what it says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import SessionHarness
+from telethon.tl import types
+
+from afx.forwarding.rulefile import RuleDoc, parse
+
+PAGE = Path(__file__).parents[2] / "docs/forward.md"
+
+
+def recipes() -> dict[str, RuleDoc]:
+    """Return the rules of the page's examples, by name."""
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    rules = [rule for it in blocks for rule in parse(it.encode(), "forward.md")]
+    assert len({it.name for it in rules}) == len(rules)
+    return {it.name: it for it in rules}
+
+
+RECIPES = recipes()
+
+
+@dataclass
+class Post:
+    """A message, and what becomes of it: the copy's text, the same one, or none."""
+
+    text: str
+    copy: str | bool | None = True
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> str | None:
+        if isinstance(self.copy, bool):
+            return self.text if self.copy else None
+        return self.copy
+
+
+def tag(offset: int, length: int) -> dict[str, Any]:
+    return {"entities": [types.MessageEntityHashtag(offset, length)]}
+
+
+def link(offset: int, length: int) -> dict[str, Any]:
+    return {"entities": [types.MessageEntityUrl(offset, length)]}
+
+
+def at(*moment: int) -> dict[str, Any]:
+    return {"date": int(datetime(*moment, tzinfo=UTC).timestamp())}  # type: ignore[misc,arg-type]
+
+
+CASES: dict[str, list[Post]] = {
+    "crypto": [
+        Post("Bitcoin falls"),
+        Post("bitcoins", False),
+        Post("ETHER!"),
+        Post("whether", False),
+    ],
+    "no-ads": [
+        Post("news #ad", False, tag(5, 3)),
+        Post("now 50% OFF", False),
+        Post("see a.shop.example/x", False, link(4, 16)),
+        Post("see example.org", True, link(4, 11)),
+        Post("news"),
+    ],
+    "pictures": [
+        Post("no picture", False),
+        Post("a photo", True, {"media": "photo"}),
+        Post("a video", True, {"media": "video"}),
+    ],
+    "admins": [
+        Post("from the chair", True, {"sender": 0}),
+        Post("from a guest", False, {"sender": 1}),
+        Post("from the secretary", True, {"sender": 2}),
+    ],
+    "office": [
+        Post("on Friday at noon", True, at(2026, 3, 6, 11, 0)),
+        Post("on Friday evening", False, at(2026, 3, 6, 17, 0)),
+        Post("on Sunday", False, at(2026, 3, 8, 11, 0)),
+    ],
+}
+
+
+def test_each_recipe_has_a_case() -> None:
+    assert RECIPES.keys() == CASES.keys()
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_a_recipe_does_what_it_says(name: str) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        rule = RECIPES[name]
+        world, pushes = sandbox.server.world, sandbox.server.pushes
+        account = world.add_account()
+        people = [world.add_account() for _ in range(3)]
+        members = [account.id, *(it.id for it in people)]
+        source = world.add_channel("source", members=members, megagroup=name == "admins")
+        to = sandbox.channel(posters=(account,))
+        filter_ = dict(rule.filter)
+        if "sender" in filter_:
+            filter_["sender"] = [people[0].id, people[2].id]
+        more = {"filter": filter_, "transform": tuple(rule.transform)}
+        session = SessionHarness(sandbox).session(account, (source, to, rule.mode, more))
+        await session.start()
+        for it in [*CASES[name], *CASES[name][:1]]:
+            fields = dict(it.fields)
+            author = people[fields.pop("sender")].id if "sender" in fields else 0
+            date = fields.pop("date", None)
+            if kind := fields.get("media"):
+                fields["media"] = media(sandbox, kind)
+            message, event = world.post(source, author, it.text, **fields)
+            message.date = date or message.date
+            pushes.channel_event(source, event, message)
+        wanted = [it.wanted for it in [*CASES[name], *CASES[name][:1]] if it.wanted is not None]
+        box = session.reader.channels[source.id]
+        await until(lambda: box.cursor == source.box.pts)
+        assert [it.text for it in to.box.messages.values()] == wanted
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def media(sandbox: SandboxHarness, kind: str) -> Any:
+    files = sandbox.server.world.files
+    if kind == "photo":
+        return files.add(b"photo", is_photo=True)
+    attributes = [types.DocumentAttributeVideo(1.0, 2, 2)]
+    return files.add(b"video", mime_type="video/mp4", attributes=attributes)
