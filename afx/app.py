@@ -142,12 +142,18 @@ def run_worker(settings: Settings, name: str) -> bool:
 def run_api(servers: ProcessServers, *, notify: Callable[[str], None], behind_proxy: bool) -> None:
     """Serve the REST API and the dashboard until it is stopped; ``notify`` gets its address."""
     from afx.api.server import serve
+
+    prepare_process(servers.settings)
+    serve(servers, notify=notify, behind_proxy=behind_proxy)
+
+
+def prepare_process(settings: Settings) -> None:
+    """Set up the log of a process that serves, and keep its memory from others."""
     from afx.logs import configure
     from afx.security.memory import protect_memory
 
     protect_memory()
-    configure(servers.settings.log_level)
-    serve(servers, notify=notify, behind_proxy=behind_proxy)
+    configure(settings.log_level)
 
 
 def run_cluster(
