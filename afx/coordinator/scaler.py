@@ -137,6 +137,7 @@ class Scaler:
             oldest_task_seconds=round(found.oldest_task_seconds, 1),
             standing_seconds=round(found.standing_seconds, 1),
             removable=found.removable[:MOST_NAMED],
+            alternatives=found.alternatives[:MOST_NAMED],
             demands={
                 str(name): ResourceDemand(
                     round(it.demand, 3), round(it.node_capacity, 3), round(it.nodes, 3)
