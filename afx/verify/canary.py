@@ -103,7 +103,7 @@ def _remove_left_over(context: Context) -> None:
     before = utc_now() - _LEFT_OVER_AFTER
     for user in users.listing(context, after=_PREFIX, limit=_MOST_LEFT_OVER).rows:
         if not user.name.startswith(_PREFIX):
-            return
+            continue
         if user.created_at < before:
             with contextlib.suppress(AfxError):
                 requested = sessions.remove(context, user.name)
