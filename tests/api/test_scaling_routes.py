@@ -41,7 +41,7 @@ def test_the_recommendation_is_served_and_is_a_metric(api: TestedApi) -> None:
 def test_without_any_recommendation_there_is_no_series(api: TestedApi) -> None:
     api.api.kept.forget()
     text = api.run(rendered(api.api)).decode()
-    assert ("afx_desired_nodes" in text) is (scaling.latest() is not None)
+    assert ("\nafx_desired_nodes " in text) is (scaling.latest() is not None)
     assert api.get("/api/v1/scaling/recommendation").json()["is_stale"] is True
 
 
