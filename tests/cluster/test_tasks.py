@@ -137,6 +137,10 @@ def test_old_messages_are_exported_copied_and_replayed(lab: LabCluster) -> None:
     lines = (lab.settings.home / exported["file"]).read_text().splitlines()
     assert [json.loads(it)["text"] for it in lines] == said
 
+    sheet = result(lab, "chat.export", one.name, chat=str(one.source), format="csv", most=3)
+    rows = (lab.settings.home / sheet["file"]).read_text().splitlines()
+    assert [it.rpartition(",")[2] for it in rows] == said[-3:]
+
     [empty] = channels(lab, {"title": "old", "posters": [one.account]})
     arguments = {"source": str(one.source), "destination": str(empty), "most": 30}
     assert result(lab, "chat.backfill", one.name, **arguments) == {"copied": 30, "refused": 0}

@@ -42,7 +42,9 @@ def harness(home: Path, redis_url: str, sql: None) -> Iterator[TermHarness]:
 
 def subscribe(url: str, *kinds: EventKind, name: str = "all") -> Webhook:
     sealed = VAULT.seal_webhook_secret(SECRET)
-    webhooks.add(NewWebhook(name, url, kinds, None, sealed))
+    # A harness has fewer nodes than a cluster should have, which is an event too.
+    wanted = kinds or tuple(it for it in EventKind if it is not EventKind.SCALING)
+    webhooks.add(NewWebhook(name, url, wanted, None, sealed))
     return webhooks.find(name)
 
 
@@ -163,7 +165,7 @@ def test_a_node_that_leaves_is_not_lost(harness: TermHarness, target: Receiver) 
     harness.registry.leave(identity.name, identity.incarnation)
     for _ in range(100):
         harness.tick()
-    assert not rows(hook)
+    assert EventKind.WORKER_LOST not in {it["kind"] for it in rows(hook)}
 
 
 def test_a_held_brake_is_told(harness: TermHarness, target: Receiver) -> None:
