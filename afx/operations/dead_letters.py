@@ -81,6 +81,27 @@ def listing(
     return page_of(DeadRow, found)
 
 
+@dataclass(slots=True, frozen=True)
+class DeadCount:
+    """How many messages of a rule could not be delivered, for one reason."""
+
+    session: str
+    name: str
+    reason: str
+    count: int
+
+    @property
+    def rule(self) -> str:
+        """``SESSION/NAME`` of the rule."""
+        return f"{self.session}/{self.name}"
+
+
+@operation("rule:read", owned=True)
+def counts(context: Context) -> list[DeadCount]:
+    """Return how many dead letters each rule has, by reason; nothing for one without."""
+    return [DeadCount(**it) for it in dead_letters.counts(context.actor.owner)]
+
+
 @operation("rule:read", owned=True)
 def choose(
     context: Context, rule: str, *, ids: Sequence[int] = (), reason: str | None = None
