@@ -44,18 +44,19 @@ async def run(task: TaskRun, arguments: BroadcastArguments) -> BroadcastResult:
     from telethon import errors
     from telethon.tl import functions
 
-    from afx.telegram.chats import ChatNotFoundError, find_chat
+    from afx.telegram.chats import ChatNotFoundError, Dialogs, find_chat
     from afx.telegram.errors import error_name, is_lost_login
 
     begin = _whole(task.cursor.get("next"))
     sent = _whole(task.cursor.get("sent"))
     refused = _places(task.cursor.get("refused"))
     count = len(arguments.chats)
+    dialogs = Dialogs(arguments.chats[begin:])
     for index in range(begin, count):
         chat = arguments.chats[index]
         why = ""
         try:
-            found = await find_chat(task.call, chat)
+            found = await find_chat(task.call, chat, dialogs)
             await task.call(
                 functions.messages.SendMessageRequest(
                     found.peer, arguments.text, random_id=task.random_id(f"{index}:{chat}")
