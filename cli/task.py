@@ -346,7 +346,7 @@ def _print_log(invocation: Invocation, ids: Sequence[int], beyond: int) -> int:
     for it in tasks.log_lines(invocation.context, ids, beyond=beyond):
         output.progress_end()
         at = it.at.strftime("%H:%M:%S")
-        print(f"{at} task {it.task}: {it.text}", file=sys.stderr, flush=True)
+        print(f"{at} task {it.task}: {output.cell(it.text)}", file=sys.stderr, flush=True)
         beyond = it.id
     return beyond
 
