@@ -163,6 +163,8 @@ class Settings(BaseSettings):
     """The file of the certificate's key."""
     web_requests_per_second: float = Field(500.0, ge=0)
     """How many requests one token may make; twice as many at once; 0: no limit."""
+    web_workers: int = Field(1, ge=1, le=64)
+    """How many processes serve the API at one address; each has rate limits of its own."""
     metrics_address: str = ""
     """Where coordinators and nodes answer /metrics, /healthz and /readyz, as HOST:PORT, or as
     HOST:FIRST-LAST for several processes of one machine; empty: nowhere. Nobody signs in there."""

@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from cli import common, complete, groups, output
+from cli.session_bulk import bulk
 from cli.shared import Invocation, shared
 
 app = groups.group("Sessions: Telegram accounts' logins.")
+app.command()(bulk)
 Name = Annotated[
     str,
     typer.Argument(help="A name, an id, or a unique beginning.", autocompletion=complete.sessions),
@@ -126,6 +128,10 @@ def list_(
     ] = None,
     trouble: Annotated[bool, typer.Option("--trouble", help="Only with a trouble.")] = False,
     prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="KEY=VALUE", help="Only those that require a label."),
+    ] = None,
 ) -> None:
     """List sessions by name: where they run and what troubles them.
 
@@ -133,7 +139,7 @@ def list_(
     """
     from afx.operations import sessions
 
-    chosen = sessions.SessionFilter(user, tier, node, state, trouble, prefix)
+    chosen = sessions.SessionFilter(user, tier, node, state, trouble, prefix, label)
     invocation.print_list(
         lambda after, limit: sessions.listing(invocation.context, chosen, after=after, limit=limit),
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,15 @@ from peewee import JOIN, Case, fn
 
 from afx.errors import ConflictError, UsageError, printable
 from models import names, paging
-from models.base import execute, execute_many, insert_many, micros, transaction, utc_now
+from models.base import (
+    execute,
+    execute_many,
+    insert_many,
+    is_postgres,
+    micros,
+    transaction,
+    utc_now,
+)
 from models.paging import Page
 from models.prepared import Prepared
 from models.tables import Session, SessionAssignment, SessionQueue, User
@@ -56,6 +65,8 @@ class SessionFilter:
     """One of ``STATES``."""
     troubled: bool = False
     prefix: str = ""
+    label: str | None = None
+    """``KEY=VALUE`` that the session requires of its node."""
 
 
 def create(user: User, new: NewSession) -> Session:
@@ -182,6 +193,11 @@ def newest_login() -> tuple[int, str] | None:
     """Return (session, its sealed login) of the session that was added last, or None."""
     session = Session.select(Session.id, Session.login).order_by(Session.id.desc()).first()
     return None if session is None else (int(session.id), str(session.login))
+
+
+def count_matching(chosen: SessionFilter, *, owner: str = "") -> int:
+    """Return how many sessions ``listing`` finds."""
+    return int(_filtered(_described(), chosen).where(_owned_by(owner)).count())
 
 
 def count() -> int:
@@ -364,6 +380,15 @@ def _quarantined() -> Any:
     return (Session.failures >= QUARANTINE_FAILURES) & (Session.trouble != "")
 
 
+def _requires(label: str) -> Any:
+    """Return the condition that a session requires a label, ``KEY=VALUE``."""
+    key, _, value = label.partition("=")
+    part = json.dumps({key: value}, separators=(",", ":"))[1:-1]
+    # Quotes inside of keys and values are escaped: the part is found as a whole pair only.
+    find = fn.STRPOS if is_postgres() else fn.INSTR
+    return find(Session.requires.cast("TEXT"), part) > 0
+
+
 def _filtered(query: Any, chosen: SessionFilter) -> Any:
     if chosen.user is not None:
         query = query.where(Session.user == names.find(User, "user", chosen.user))
@@ -373,6 +398,8 @@ def _filtered(query: Any, chosen: SessionFilter) -> Any:
         query = query.where(SessionAssignment.worker == chosen.node)
     if chosen.troubled:
         query = query.where(Session.trouble != "")
+    if chosen.label is not None:
+        query = query.where(_requires(chosen.label))
     if chosen.prefix:
         query = query.where(names.beginning(Session.name, chosen.prefix))
     idle = SessionAssignment.id.is_null() & ~Session.removing

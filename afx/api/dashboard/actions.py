@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from afx.api.dashboard.action import Action, Field
+from afx.api.dashboard.bulk_actions import BULK_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
 from afx.api.dashboard.webhook_actions import WEBHOOK_ACTIONS
 from afx.errors import UsageError
@@ -391,4 +392,6 @@ _ALL = (
         destroys=True,
     ),
 )
-ACTIONS: Mapping[str, Action] = {it.name: it for it in (*_ALL, *TASK_ACTIONS, *WEBHOOK_ACTIONS)}
+ACTIONS: Mapping[str, Action] = {
+    it.name: it for it in (*_ALL, *BULK_ACTIONS, *TASK_ACTIONS, *WEBHOOK_ACTIONS)
+}
