@@ -15,6 +15,7 @@ from models.storage import schedules, sessions, task_owners, task_queue, tasks, 
 from models.storage.schedules import NewSchedule
 from models.storage.sessions import NewSession, create_many
 from models.storage.tasks import NewTask
+from models.tables import WorkerTask
 
 SCHEDULE = NewSchedule(
     name="nightly",
@@ -110,6 +111,9 @@ def test_what_a_schedule_has_submitted_last_is_known_by_its_states(database: Any
     tasks.cancel(second, "why")
     schedules.advance(schedule, batch_id=first)
     assert schedules.states_of_last(schedules.find("nightly")) == {"queued", "cancelled"}
+    later = utc_now() + timedelta(days=40)  # they were pruned, and another task has got an id
+    WorkerTask.update(created_at=later).where(WorkerTask.id == first).execute()
+    assert schedules.states_of_last(schedules.find("nightly")) == {"cancelled"}
 
 
 def test_the_last_submission_is_cancelled_whether_it_is_one_task_or_many(database: Any) -> None:
