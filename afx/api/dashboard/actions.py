@@ -13,6 +13,7 @@ from afx.operations import (
     audit_log,
     controls,
     coordinators,
+    placing,
     rebalancing,
     rules,
     sessions,
@@ -20,6 +21,7 @@ from afx.operations import (
     users,
     workers,
 )
+from afx.operations.context import Context
 
 
 def _labels(text: str) -> dict[str, str]:
@@ -41,6 +43,18 @@ def _days(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise UsageError("The number of days is not a number; correct it.") from error
+
+
+def _preview_drain(context: Context, target: str) -> str:
+    found = placing.preview_drain(context, target)
+    if not found.sessions:
+        return f"{target} has no sessions."
+    to = ", ".join(f"{count} to {node}" for node, count in found.targets.items())
+    text = f"{target} has {found.sessions} sessions: {to or 'none finds room'}."
+    if found.fits:
+        return f"{text} All fit."
+    first = "; ".join(f"{it.session}: {it.reason}" for it in found.undrainable[:3])
+    return f"{text} {found.left} stay, for they find no room: {first}."
 
 
 _TIER = Field("tier", "Tier", "select", ("free", "premium"), flag="--tier", value="free")
@@ -147,6 +161,7 @@ _ALL = (
         "worker drain",
         "POST",
         "/workers/{}/drain",
+        preview=_preview_drain,
     ),
     Action(
         "worker.recycle",
