@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from afx.api.dashboard.action import Action, Field
 from afx.api.dashboard.bulk_actions import BULK_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
+from afx.api.dashboard.user_actions import USER_ACTIONS
 from afx.api.dashboard.webhook_actions import WEBHOOK_ACTIONS
 from afx.errors import UsageError
 from afx.operations import (
@@ -18,7 +19,6 @@ from afx.operations import (
     rules,
     sessions,
     tokens,
-    users,
     workers,
 )
 from afx.operations.context import Context
@@ -57,7 +57,6 @@ def _preview_drain(context: Context, target: str) -> str:
     return f"{text} {found.left} stay, for they find no room: {first}."
 
 
-_TIER = Field("tier", "Tier", "select", ("free", "premium"), flag="--tier", value="free")
 _ALL = (
     Action(
         "session.pause",
@@ -234,43 +233,6 @@ _ALL = (
         "/rebalance-plan/apply",
     ),
     Action(
-        "user.add",
-        "Add a user",
-        "plus",
-        users.add,
-        lambda context, _, form: users.add(context, form["name"], form["tier"]),
-        "A user owns sessions. Sessions of premium users are placed first.",
-        "user add",
-        "POST",
-        "/users",
-        (Field("name", "Name"), _TIER),
-        back="/users",
-    ),
-    Action(
-        "user.tier",
-        "Tier",
-        "premium",
-        users.set_tier,
-        lambda context, target, form: users.set_tier(context, target, form["tier"]),
-        "It takes effect when the user's sessions are placed next.",
-        "user tier",
-        "PATCH",
-        "/users/{}",
-        (Field("tier", "Tier", "select", ("free", "premium"), value="premium"),),
-    ),
-    Action(
-        "user.remove",
-        "Remove",
-        "x",
-        users.remove,
-        lambda context, target, _: users.remove(context, target),
-        "The user and the user's tokens are deleted. A user who owns sessions stays.",
-        "user remove",
-        "DELETE",
-        "/users/{}",
-        destroys=True,
-    ),
-    Action(
         "rule.add",
         "New rule",
         "plus",
@@ -408,5 +370,5 @@ _ALL = (
     ),
 )
 ACTIONS: Mapping[str, Action] = {
-    it.name: it for it in (*_ALL, *BULK_ACTIONS, *TASK_ACTIONS, *WEBHOOK_ACTIONS)
+    it.name: it for it in (*_ALL, *USER_ACTIONS, *BULK_ACTIONS, *TASK_ACTIONS, *WEBHOOK_ACTIONS)
 }
