@@ -6,7 +6,7 @@ Imports are inside functions: the help of a command must not load a database dri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from afx.config import Settings, load, make_home
@@ -14,13 +14,14 @@ from afx.errors import ConfigError, UnreachableError, UsageError
 from afx.servers import ProcessServers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from afx.lab.demo import DemoResult as DemoResult  # noqa: PLC0414
     from afx.lab.demo import DemoState as DemoState  # noqa: PLC0414
-    from afx.operations.context import Context
+    from afx.operations.context import Actor, Context
     from afx.sandbox.client import SandboxClient
+    from afx.verify.result import Result as Result  # noqa: PLC0414
 
 __all__ = [
     "ProcessServers",
@@ -35,8 +36,10 @@ __all__ = [
     "run_cluster",
     "run_coordinator",
     "run_demo",
+    "run_full_verify",
     "run_sandbox",
     "run_scale_command",
+    "run_verify",
     "run_worker",
     "sandbox_client",
     "sign_in",
@@ -244,6 +247,48 @@ def run_demo(
             kill=kill,
             show=show,
         ).run()
+
+
+def run_verify(
+    servers: ProcessServers, actor: Actor, *, web_url: str, timeout_seconds: float
+) -> Iterator[Result]:
+    """Run the nine tests against the cluster without harming it; yield each result.
+
+    On a private sandbox of this home a session is added for them, and removed.
+    """
+    import contextlib
+
+    from afx.errors import AfxError
+    from afx.sandbox.client import ADDRESS_FILE
+    from afx.verify.canary import canary
+    from afx.verify.result import Target
+    from afx.verify.run import run
+
+    settings = servers.settings
+    scheme = "https" if settings.web_certificate else "http"
+    target = Target(
+        servers.context(actor, reason="afx verify"),
+        web_url or f"{scheme}://{settings.web_host}:{settings.web_port}",
+        seconds=timeout_seconds,
+    )
+    with contextlib.ExitStack() as closing:
+        if (settings.home / ADDRESS_FILE).exists():
+            try:
+                client = closing.enter_context(sandbox_client(settings))
+                own = closing.enter_context(canary(target.context, client.call))
+                target = replace(target, canary=own)
+            except AfxError as error:
+                target = replace(target, no_canary=str(error).rstrip("."))
+        yield from run(target)
+
+
+def run_full_verify(home: Path, *, show: Callable[[str], None]) -> Iterator[Result]:
+    """Run the nine tests on a cluster of their own in an empty home; yield each result."""
+    from afx.lab.cluster import LabCluster, temporary_settings
+    from afx.lab.verification import VARIABLES, Verification
+
+    with LabCluster(temporary_settings(home), variables=VARIABLES) as lab:
+        yield from Verification(lab, show=show).run()
 
 
 def private_redis(settings: Settings) -> tuple[bool, str]:

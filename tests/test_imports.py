@@ -38,6 +38,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.coordinator.decisions",
         "afx.config_text",
     ),
+    "afx/verify": (
+        "afx.verify",
+        "afx.operations",
+        "afx.cluster",
+        "afx.security",
+        "afx.coordinator.capacity",
+        "afx.coordinator.decisions",
+        "models",
+    ),
     "afx/coordinator": ("afx.coordinator", "models", "afx.cluster", "afx.security", *VALUES),
     "afx/node": (
         "afx.node",

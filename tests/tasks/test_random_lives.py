@@ -75,11 +75,22 @@ class Lives:
         for node in self.bench.nodes.values():
             self.bench.loop.call_soon_threadsafe(node.executor.cancel, cancelled)
 
+    def toggle_answers(self) -> None:
+        """Let Telegram's answers be late, or come: what was sent is not known to be."""
+        after = self.it.telegram.after
+        if after.is_set():
+            self.it.hold(after)
+        else:
+            self.let_answers_come()
+
+    def let_answers_come(self) -> None:
+        self.bench.loop.call_soon_threadsafe(self.it.telegram.after.set)
+
     def act(self) -> None:
         often = (self.send, self.send, self.probe, self.cancel, self.retry)
         seldom = (
             *(self.add_node, self.kill_node, self.move),
-            *(self.change_leader, self.lose_some_of_redis),
+            *(self.change_leader, self.lose_some_of_redis, self.toggle_answers),
         )
         self.rng.choice(often if self.rng.random() < 0.7 else seldom)()
         self.deliver_cancels()
@@ -88,13 +99,14 @@ class Lives:
 
 
 @pytest.mark.parametrize(
-    "seed", [1, 2, *(pytest.param(it, marks=pytest.mark.faults) for it in range(3, 20))]
+    "seed", [1, *(pytest.param(it, marks=pytest.mark.faults) for it in range(2, 20))]
 )
 def test_each_task_ends_once_with_one_effect_whatever_happens(bench: TaskBench, seed: int) -> None:
     lives = Lives(bench, seed)
     lives.add_node()
     for _ in range(60):
         lives.act()
+    lives.let_answers_come()
     lives.add_node()
 
     def have_all_finished() -> bool:
