@@ -83,6 +83,8 @@ EXCEPTIONS: dict[str, tuple[str, ...]] = {
     "afx/operations/dead_letters.py": ("afx.reasons",),
     # The leader's own plan, until it is a pure decision.
     "afx/operations/rebalancing.py": ("afx.coordinator.capacity",),
+    # What the leader's placement would say.
+    "afx/operations/placing.py": ("afx.coordinator.capacity",),
 }
 STARTERS = ("afx.lab", "afx.local", "afx.sandbox")
 """What starts whole clusters: may import anything, and only faces may import it."""
