@@ -20,7 +20,7 @@ from peewee import (
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
-from models.analytics_tables import ScalingEvent, WorkerAnalytics
+from models.analytics_tables import ClusterAnalytics, ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
 from models.task_tables import TaskLog, TaskSchedule
@@ -435,6 +435,7 @@ ALL = (
     TaskSchedule,
     WorkerControl,
     WorkerAnalytics,
+    ClusterAnalytics,
     ScalingEvent,
     ApiToken,
     ApiRequest,
