@@ -23,6 +23,7 @@ from models.base import (
 )
 from models.paging import Page
 from models.prepared import Prepared
+from models.storage import task_owners
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
 STATES = (
@@ -257,6 +258,7 @@ def remove_unused(session: Session) -> bool:
         if SessionAssignment.select().where(SessionAssignment.session == session).exists():
             return False
         session.delete_instance()
+        task_owners.forget_sessions([session.id])
         return True
 
 
@@ -297,6 +299,7 @@ def remove_many(ids: Sequence[int]) -> None:
     """Remove sessions with their rules, assignments and queue rows."""
     with transaction():
         execute_many("DELETE FROM sessions WHERE id = ?", [(it,) for it in ids])
+        task_owners.forget_sessions(ids)
 
 
 def names_beginning(prefix: str, *, owner: str = "") -> list[str]:
