@@ -144,6 +144,12 @@ def test_other_quiet_nodes_are_named_as_alternatives() -> None:
     assert found.alternatives == ("w1", "w2", "w3")
 
 
+def test_a_large_cluster_shrinks_in_steps() -> None:
+    clock = Clock(last=500)
+    found = clock.decide(Figures(nodes(500, 0.1)), 615)
+    assert (found.desired, len(found.removable)) == (480, 20)
+
+
 def test_one_moment_of_demand_puts_in_off_for_ten_minutes() -> None:
     clock = Clock(last=6)
     clock.decide(Figures(nodes(6, 0.2)), 500)
