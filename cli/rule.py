@@ -43,11 +43,15 @@ def add(
         str,
         typer.Option("--filter", help="Which messages, as a rule file has it.", metavar="YAML"),
     ] = "",
+    transform: Annotated[
+        str,
+        typer.Option("--transform", help="What is changed of copies.", metavar="YAML"),
+    ] = "",
 ) -> None:
     """Add a rule to a session; chats are @names or ids (channels: -100…).
 
     A running session restarts with it, and misses nothing. docs/forward.md
-    has the conditions of filters.
+    has the conditions of filters, and the transforms.
 
     Example:  afx rule add main --from @news --to @copies --filter 'contains: [bitcoin, ether]'
     """
@@ -60,7 +64,10 @@ def add(
         destinations=destination,
         mode=mode,
         name=name,
-        filter=rule_files.read_filter(filter_, "--filter") if filter_ else None,
+        filter=rule_files.read_part(filter_, "--filter", "filter") if filter_ else None,
+        transform=(
+            rule_files.read_part(transform, "--transform", "transform") if transform else None
+        ),
     )
     invocation.say(f"rule {doc.path} added: {_route(doc)}")
 
@@ -239,7 +246,11 @@ def _read(file: Path) -> bytes:
 def _route(doc: RuleDoc) -> str:
     off = "" if doc.enabled else ", disabled"
     route = f"{', '.join(doc.sources)} → {', '.join(doc.destinations)} ({doc.mode}{off})"
-    return f"{route} if {output.json_line(doc.filter).rstrip()}" if doc.filter else route
+    if doc.filter:
+        route += f" if {output.json_line(doc.filter).rstrip()}"
+    if doc.transform:
+        route += f" with {output.json_line(list(doc.transform)).rstrip()}"
+    return route
 
 
 def _lines(it: Change) -> list[str]:

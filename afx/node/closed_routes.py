@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from afx.cluster.specs import RuleSpec
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes
+from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
 Pair = tuple[int, int]
@@ -39,7 +40,16 @@ class _Refusal:
 class ClosedRoutes:
     """The chats of one session's rules, and which of them are closed to it."""
 
-    __slots__ = ("_ids", "_invalid", "_refused", "_rules", "_tests", "_unreadable", "routes")
+    __slots__ = (
+        "_ids",
+        "_invalid",
+        "_refused",
+        "_rules",
+        "_tests",
+        "_transforms",
+        "_unreadable",
+        "routes",
+    )
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
         self._rules = rules
@@ -47,12 +57,15 @@ class ClosedRoutes:
         self._unreadable: dict[int, str] = {}
         self._refused: dict[Pair, _Refusal] = {}
         self._tests: dict[int, Test] = {}
+        self._transforms: dict[int, Transform] = {}
         self._invalid: dict[int, str] = {}
         """Rules that this node cannot use, and why."""
         for it in rules:
             try:
                 if it.filter:
                     self._tests[it.id] = compile_filter(it.filter).test
+                if it.transform:
+                    self._transforms[it.id] = compile_transform(it.transform)
             except ValueError as error:
                 self._invalid[it.id] = str(error)
         self.routes: Mapping[int, tuple[Route, ...]] = {}
@@ -70,6 +83,7 @@ class ClosedRoutes:
                 tuple(self._ids[it] for it in rule.destinations if it in self._ids),
                 "forward" if rule.mode == "forward" else "copy",
                 self._tests.get(rule.id),
+                self._transforms.get(rule.id),
             )
             for rule in self._rules
             if rule.id not in self._invalid

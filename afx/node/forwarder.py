@@ -177,8 +177,16 @@ class Forwarder:
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
-        for delivery in deliveries(message, routes):
-            self._lane(delivery.destination).put(delivery, ticket)
+        for delivery in deliveries(message, routes, TelegramFacts):
+            if delivery.error:
+                self._owner.trouble(
+                    TroubleReason.MESSAGE_REFUSED,
+                    f"message {delivery.message} of {delivery.source} was not sent to "
+                    f"{delivery.destination}: {delivery.error}",
+                )
+                self.left_out(ticket)
+            else:
+                self._lane(delivery.destination).put(delivery, ticket)
 
     def known(self, route: Route, copy: int, ticket: Ticket) -> None:
         """Settle a delivery whose copy is linked already."""

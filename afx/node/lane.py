@@ -334,6 +334,8 @@ class Lane:
         self._fetches += 1
         if not found:
             self._settle(Outcome("refused", reason=f"{reason}, and it is gone"))
+        elif delivery.raw is not None:
+            delivery.raw = found[0]
 
     def _note_failure(self, delivery: Delivery, reason: str) -> None:
         self._back_off()

@@ -12,6 +12,7 @@ from afx.node.outbox import Reference
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import fetch_messages
 from afx.telegram.errors import error_name, refuses_chat
+from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
@@ -52,7 +53,10 @@ async def fetch(
         else:
             wanted.append((at, message, route))
         message = message or Incoming(it.source, it.message, "", (), False)
-        found.append((deliveries(message, [route])[0], outcome))
+        [delivery] = deliveries(message, [route], TelegramFacts if outcome is None else None)
+        if delivery.error:
+            outcome = Outcome("refused", reason=delivery.error)
+        found.append((delivery, outcome))
     copies = await linked([(message, route) for _, message, route in wanted])
     for (at, _, _), copy in zip(wanted, copies, strict=True):
         if copy:

@@ -12,7 +12,7 @@ from afx.forwarding.rulefile import (
     Change,
     RuleDoc,
     RuleFile,
-    read_filter,
+    read_part,
     schema,
 )
 from afx.operations.changes import change
@@ -24,7 +24,7 @@ from models.storage import rules, sessions
 from models.storage.rules import NewRule
 from models.tables import Rule, Session
 
-__all__ = ["LARGEST_BYTES", "Change", "RuleDoc", "read_filter", "schema"]
+__all__ = ["LARGEST_BYTES", "Change", "RuleDoc", "read_part", "schema"]
 
 
 @operation("rule:write", owned=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from afx.forwarding.rulefile import RuleDoc, check_filter
+from afx.forwarding.rulefile import RuleDoc, checked
 from afx.forwarding.rules import chat_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -98,18 +98,21 @@ def add(
     mode: str = "copy",
     name: str = "",
     filter: Mapping[str, Any] | None = None,
+    transform: Sequence[Any] | None = None,
 ) -> RuleDoc:
     """Add a rule to a session; returns it as it is stored.
 
     Raises UsageError for what names no chat, an unknown mode, a taken name, and for what
-    is no filter.
+    is no filter or transform.
     """
-    wanted = check_filter(filter or {}, "the rule")
+    wanted, changes = checked(filter, transform, mode, "the rule")
     origins = list(dict.fromkeys(chat_reference(it) for it in sources))
     targets = list(dict.fromkeys(chat_reference(it) for it in destinations))
     owner = sessions.find(session, owner=context.actor.owner)
     with change(context, "rule.add", f"session/{owner.name}") as details:
-        rule = rules.create(owner, origins, targets, mode, name=name, filter=wanted)
+        rule = rules.create(
+            owner, origins, targets, mode, name=name, filter=wanted, transform=changes
+        )
         doc = document(owner.name, rule)
         details.update({"rule": doc.name, "after": content(doc)})
     return doc
