@@ -36,9 +36,11 @@ __all__ = [
     "run_coordinator",
     "run_demo",
     "run_sandbox",
+    "run_scale_command",
     "run_worker",
     "sandbox_client",
     "sign_in",
+    "split_command",
     "stop_private_redis",
 ]
 
@@ -145,8 +147,12 @@ def run_api(servers: ProcessServers, *, notify: Callable[[str], None], behind_pr
     serve(servers, notify=notify, behind_proxy=behind_proxy)
 
 
-def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]) -> None:
+def run_cluster(
+    settings: Settings, *, nodes: int, notify: Callable[[str], None], most_nodes: int = 0
+) -> None:
     """Run a whole cluster on this machine until it is stopped; ``notify`` gets its news.
+
+    ``most_nodes``: nodes are added and removed as needed, up to so many; 0: never.
 
     Raises UsageError when one runs in this home already.
     """
@@ -159,7 +165,35 @@ def run_cluster(settings: Settings, *, nodes: int, notify: Callable[[str], None]
         with ProcessServers(settings) as servers:
             servers.open_database(create=True)
             servers.vault()
-        cluster.run_cluster(settings, nodes=nodes, notify=notify)
+            if most_nodes:
+                cluster.remove_left_over(servers)
+        cluster.run_cluster(settings, nodes=nodes, notify=notify, most_nodes=most_nodes)
+
+
+def split_command(command: str) -> list[str]:
+    """Return the words of a command; raises UsageError for one that has none."""
+    from afx.local import hook_command
+
+    return hook_command.split(command)
+
+
+def run_scale_command(
+    settings: Settings, words: list[str], variables: dict[str, str], *, timeout_seconds: float
+) -> None:
+    """Run the command of a provider of nodes to its end, one at a time in a home.
+
+    Raises AfxError when it fails, takes too long, or an earlier one still runs.
+    """
+    from afx.errors import AfxError
+    from afx.local import hook_command
+    from afx.local.home_lock import home_lock
+
+    make_home(settings.home)
+    try:
+        with home_lock(settings.home, "scale", "afx scale check --exec"):
+            hook_command.run(words, variables, timeout_seconds=timeout_seconds)
+    except UsageError as error:
+        raise AfxError(str(error)) from error
 
 
 def command_name() -> str:

@@ -116,6 +116,18 @@ class Settings(BaseSettings):
     """How long nothing is placed after most nodes were lost at once; 0: no brake."""
     rebalance_seconds: float = Field(60.0, ge=0)
     """How often sessions are rebalanced over the nodes; 0: only by command."""
+    scale_min_nodes: int = Field(1, ge=1)
+    """The fewest nodes that are recommended."""
+    scale_max_nodes: int = Field(0, ge=0)
+    """The most nodes that are recommended; 0: no limit."""
+    scale_spare_nodes: int = Field(1, ge=0)
+    """How many nodes are recommended beyond what the sessions need."""
+    scale_step_nodes: int = Field(2, ge=1)
+    """How many nodes more are recommended within 5 minutes; or half as many as there are."""
+    scale_overflow_seconds: float = Field(15.0, ge=1)
+    """Sessions that have waited for room for so long ask for nodes."""
+    scale_in_minutes: float = Field(10.0, gt=0)
+    """Fewer nodes are recommended only when they have sufficed for so long."""
     session_kib: int = Field(256, ge=1)
     """The assumed RAM of a session before it was measured."""
     starts_per_second: float = Field(30.0, gt=0)
@@ -154,6 +166,10 @@ class Settings(BaseSettings):
     metrics_address: str = ""
     """Where coordinators and nodes answer /metrics, /healthz and /readyz, as HOST:PORT, or as
     HOST:FIRST-LAST for several processes of one machine; empty: nowhere. Nobody signs in there."""
+    webhook_networks: str = ""
+    """Networks to which webhooks may lead beside public addresses, comma-separated."""
+    webhook_suspend_hours: float = Field(72.0, gt=0)
+    """A webhook to which nothing could be delivered for so long is suspended."""
     job_ttl_seconds: float = Field(60.0, gt=0)
     """An order that no node has read after so long is void."""
 
@@ -191,9 +207,9 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("test_networks")
+    @field_validator("test_networks", "webhook_networks")
     @classmethod
-    def _test_networks(cls, value: str) -> str:
+    def _networks(cls, value: str) -> str:
         try:
             parse_networks(value)
         except ValueError:
@@ -216,6 +232,8 @@ class Settings(BaseSettings):
             mistakes.append(f"heartbeat_seconds: {error}")
         if self.leader_stop_seconds >= self.leader_ttl_seconds:
             mistakes.append("leader_stop_seconds: it must be less than leader_ttl_seconds")
+        if 0 < self.scale_max_nodes < self.scale_min_nodes:
+            mistakes.append("scale_max_nodes: it must not be less than scale_min_nodes")
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self

@@ -87,9 +87,8 @@ def verify(
         if len(verdict.faults) > _SHOWN_FAULTS:
             print("… and more; --json lists up to 100")
         state = "NOT complete" if verdict.faults else "complete"
-        print(
-            f"the audit log is {state}: {verdict.entries} entries, compared with {verdict.noted_by}"
-        )
+        entries = f"{verdict.entries} {'entry' if verdict.entries == 1 else 'entries'}"
+        print(f"the audit log is {state}: {entries}, compared with {verdict.noted_by}")
         print(f"head {verdict.entries}:{verdict.digest}")
     if verdict.faults:
         raise typer.Exit(1)

@@ -29,6 +29,18 @@ def rules(incomplete: str) -> list[str]:
     return _ask("rules", incomplete)
 
 
+def webhooks(incomplete: str) -> list[str]:
+    """Webhooks whose names begin with a text."""
+    return _ask("webhooks", incomplete)
+
+
+def event_kinds(incomplete: str) -> list[str]:
+    """The kinds of events that webhooks are told of."""
+    from afx.operations.webhooks import KINDS
+
+    return [it for it in KINDS if it.startswith(incomplete)]
+
+
 def states(incomplete: str) -> list[str]:
     """The states of sessions."""
     from afx.operations.sessions import STATES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ COMMANDS = {
     "session": "Sessions: Telegram accounts' logins.",
     "rule": "Rules: which chats are forwarded, and where to.",
     "rebalance": "Rebalancing nodes: what would move, and moving it now.",
+    "scale": "Scaling: how many nodes the cluster should have, and why.",
     "overflow": "The overflow queue: sessions that are unschedulable and wait for room.",
     "task": "Tasks: work that sessions do on request, once.",
     "queue": "Queues of tasks: how full they are, emptying them.",
@@ -34,6 +36,7 @@ COMMANDS = {
     "audit": "The audit log: who changed what.",
     "api": "The REST API and the dashboard.",
     "token": "Tokens: who may use the REST API and the dashboard, and for what.",
+    "webhook": "Webhooks: URLs that are told of events, such as a lost node.",
     "config": "Settings: what is in force, and from where.",
     "db": "The database: schema, backup, restore.",
     "redis": "The private Redis of this home.",
@@ -144,6 +147,15 @@ def _command() -> int:
     return 0
 
 
+_ADVICE = {
+    errno.ENOSPC: "; make room on the disk of AFX_HOME, and try again",
+    errno.EROFS: "; set AFX_HOME to a directory that can be written",
+    errno.EACCES: "; correct its owner or mode, or set AFX_HOME to another directory",
+    errno.EMFILE: "; raise the limit of open files (ulimit -n)",
+}
+"""What to do about an error of the system."""
+
+
 def _sentence(error: Exception) -> Exception:
     """Return an error that a person can act on."""
     if isinstance(error, AfxError):
@@ -152,7 +164,7 @@ def _sentence(error: Exception) -> Exception:
         return UnreachableError(f"Redis does not answer or refused a command: {error}.")
     if isinstance(error, OSError):
         place = f" ({error.filename})" if error.filename else ""
-        return AfxError(f"{error.strerror or error}{place}.")
+        return AfxError(f"{error.strerror or error}{place}{_ADVICE.get(error.errno or 0, '')}.")
     return AfxError(
         f"Something unforeseen happened ({type(error).__name__}: {error}); "
         "run the command again with --debug and report what it prints."

@@ -9,7 +9,10 @@ app = groups.group("The private Redis of this home.")
 
 @app.command()
 def status() -> None:
-    """Print whether the private Redis runs, and where."""
+    """Print whether the private Redis runs, and where.
+
+    Example:  afx redis status
+    """
     from afx.app import private_redis
 
     runs, url = private_redis(common.settings())
@@ -18,7 +21,10 @@ def status() -> None:
 
 @app.command()
 def stop() -> None:
-    """Save and stop the private Redis."""
+    """Save and stop the private Redis.
+
+    Example:  afx redis stop
+    """
     from afx.app import stop_private_redis
 
     stopped = stop_private_redis(common.settings())

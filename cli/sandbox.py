@@ -58,7 +58,10 @@ def stop() -> None:
 
 @app.command()
 def info(json: common.Json = False) -> None:
-    """Show the sandbox's address, and how much is in it."""
+    """Show the sandbox's address, and how much is in it.
+
+    Example:  afx sandbox info
+    """
     found = _call("info")
     if not json:
         names = ("host", "port", "pid", "accounts", "channels", "connections", "messages")
@@ -163,7 +166,10 @@ def channel(
 
 @app.command()
 def chats(json: common.Json = False) -> None:
-    """List channels and groups."""
+    """List channels and groups.
+
+    Example:  afx sandbox chats
+    """
     found = _call("chats")
     if json:
         output.print_json(found)
@@ -216,19 +222,28 @@ def messages(
 
 @app.command()
 def code(phone: str) -> None:
-    """Print the sign-in code that was 'sent' to a phone."""
+    """Print the sign-in code that was 'sent' to a phone.
+
+    Example:  afx sandbox code +9996611111
+    """
     print(_call("code", phone=phone))
 
 
 @app.command()
 def password(account: int, text: str) -> None:
-    """Set the password of an account's two-step verification; an empty one turns it off."""
+    """Set the password of an account's two-step verification; an empty one turns it off.
+
+    Example:  afx sandbox password 1000001 'correct horse'
+    """
     _call("password", account=account, password=text)
 
 
 @app.command()
 def scan(url: str, account: int) -> None:
-    """Scan the QR code of a sign-in with an account's phone; URL is the link below the code."""
+    """Scan the QR code of a sign-in with an account's phone; URL is the link below the code.
+
+    Example:  afx sandbox scan 'tg://login?token=…' 1000001
+    """
     from afx.errors import UsageError
 
     if not _call("scan", url=url, account=account):
@@ -241,6 +256,8 @@ def ledger(json: common.Json = False) -> None:
 
     Lost, duplicated and out-of-order copies are counted for the routes that a lab or
     a benchmark has promised; without any they are 0.
+
+    Example:  afx sandbox ledger --json
     """
     found = _call("judge")
     output.print_fields(found, as_json=json)
@@ -252,7 +269,10 @@ def flood(
     account: Annotated[int, typer.Option("--account", help="0: every account.")] = 0,
     chat: Annotated[int, typer.Option("--chat", help="0: every chat.")] = 0,
 ) -> None:
-    """Answer sends with FLOOD_WAIT for some seconds."""
+    """Answer sends with FLOOD_WAIT for some seconds.
+
+    Example:  afx sandbox flood 30 --account 1000001
+    """
     _call("flood", seconds=seconds, account=account, chat=chat)
 
 
@@ -260,13 +280,19 @@ def flood(
 def drop(
     account: Annotated[int, typer.Option("--account", help="0: every account.")] = 0,
 ) -> None:
-    """Cut connections."""
+    """Cut connections.
+
+    Example:  afx sandbox drop --account 1000001
+    """
     print(f"{_call('drop', account=account)} connections cut", file=sys.stderr)
 
 
 @app.command()
 def delay(seconds: float) -> None:
-    """Delay every answer by some seconds; 0 ends it."""
+    """Delay every answer by some seconds; 0 ends it.
+
+    Example:  afx sandbox delay 0.5
+    """
     _call("delay", seconds=seconds)
 
 
@@ -274,7 +300,10 @@ def delay(seconds: float) -> None:
 def refuse(
     off: Annotated[bool, typer.Option("--off", help="Accept connections again.")] = False,
 ) -> None:
-    """Refuse new connections."""
+    """Refuse new connections.
+
+    Example:  afx sandbox refuse --off
+    """
     _call("refuse", on=not off)
 
 

@@ -73,10 +73,13 @@ def submit(
 
     Example:  afx task submit session.check --session main --wait
     """
+    from afx.errors import UsageError
     from afx.operations import task_requests
     from afx.operations.task_requests import TaskRequest
 
     arguments = {**_from_file(file), **task_requests.parse_pairs(kind, arg or ())}
+    if follow and not invocation.wait:
+        raise UsageError("What is not waited for cannot be followed; leave out one of the two.")
     request = TaskRequest(
         kind=kind,
         arguments=arguments,
@@ -170,7 +173,7 @@ def show(invocation: Invocation, task_id: TaskId, follow: Follow = False) -> Non
 @app.command()
 @shared("database_url", "json")
 def logs(invocation: Invocation, task_id: TaskId) -> None:
-    """Show what happened to a task, step by step.
+    """Show what happened to a task, step by step, and what it has logged.
 
     Example:  afx task logs 12
     """
@@ -306,7 +309,10 @@ def _wait(invocation: Invocation, ids: Sequence[int], *, follow: bool) -> None:
 
     found: tuple[TaskDetail, ...] = ()
     shown = ""
+    beyond = 0
     for found in tasks.watch(invocation.context, ids, timeout=invocation.timeout):
+        if follow:
+            beyond = _print_log(invocation, ids, beyond)
         line = _line(found)
         if follow and line != shown and not sys.stderr.isatty():
             print(line, file=sys.stderr, flush=True)
@@ -331,6 +337,18 @@ def _wait(invocation: Invocation, ids: Sequence[int], *, follow: bool) -> None:
         raise typer.Exit(1 if ended else 4)
 
 
+def _print_log(invocation: Invocation, ids: Sequence[int], beyond: int) -> int:
+    """Print what tasks have logged after a line; returns the last line's number."""
+    from afx.operations import tasks
+
+    for it in tasks.log_lines(invocation.context, ids, beyond=beyond):
+        output.progress_end()
+        at = it.at.strftime("%H:%M:%S")
+        print(f"{at} task {it.task}: {it.text}", file=sys.stderr, flush=True)
+        beyond = it.id
+    return beyond
+
+
 def _line(found: Sequence[TaskDetail]) -> str:
     if len(found) == 1:
         it = found[0].task
@@ -340,5 +358,9 @@ def _line(found: Sequence[TaskDetail]) -> str:
 
 
 def _fields(it: TaskDetail) -> dict[str, Any]:
+    from afx.operations import tasks
+
     fields = asdict(it)
+    if tasks.waits_for_session(it):
+        fields["run_after"] = None
     return {**fields.pop("task"), **fields}

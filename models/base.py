@@ -15,7 +15,7 @@ import peewee
 from peewee import DatabaseProxy, Model, SqliteDatabase, TextField
 
 from afx.errors import ConfigError
-from models.errors import translated
+from models.errors import UnstorableError, translated
 from models.timeouts import FOR_COMMANDS, Timeouts
 
 proxy = DatabaseProxy()
@@ -25,6 +25,19 @@ DATABASE_ERRORS = (peewee.OperationalError, peewee.InterfaceError, peewee.Intern
 """What a database raises that is gone, came back, or takes no writes for a while.
 
 ``InternalError`` is Postgres's for a server that has become read-only.
+"""
+
+REFUSED_DATA_ERRORS = (
+    peewee.DataError,
+    peewee.IntegrityError,
+    UnstorableError,
+    OverflowError,
+    ValueError,
+)
+"""What is raised when a database cannot take a value: too long, too large, no such row.
+
+Drivers raise ``ValueError`` for what they cannot encode, ``OverflowError`` for what is
+beyond 64 bits.
 """
 
 

@@ -11,6 +11,12 @@ import peewee
 from afx.errors import AfxError, StorageError, UnreachableError, UsageError
 
 _PRIMARY = 0xFF
+
+
+class UnstorableError(UsageError):
+    """No column takes a value; nothing was changed."""
+
+
 _SQLITE: dict[int, AfxError] = {
     sqlite3.SQLITE_FULL: StorageError(
         "The disk of the database is full; make room on it and try again."
@@ -71,7 +77,7 @@ _POSTGRES: dict[str, AfxError] = {
     ),
     "28P01": UnreachableError("Postgres refused the password; correct AFX_DATABASE_URL."),
     "28000": UnreachableError("Postgres refused the role; correct AFX_DATABASE_URL."),
-    "22003": UsageError("A number is too large; correct it."),
+    "22003": UnstorableError("A number is too large; correct it."),
     "XX001": StorageError("Postgres found damaged data; restore a backup with 'afx db restore'."),
     "XX002": StorageError("Postgres found a damaged index; rebuild it with REINDEX."),
 }
@@ -88,10 +94,10 @@ def translated() -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError as error:
-        raise UsageError("A text contains bytes that are not UTF-8; correct it.") from error
+        raise UnstorableError("A text contains bytes that are not UTF-8; correct it.") from error
     except OverflowError as error:
         # SQLite's driver has no other sign of an integer above 64 bits.
-        raise UsageError("A number is too large; correct it.") from error
+        raise UnstorableError("A number is too large; correct it.") from error
     except (peewee.DatabaseError, peewee.InterfaceError) as error:
         if (known := explained(error)) is not None:
             raise known from error
@@ -112,7 +118,7 @@ def explained(error: Exception) -> AfxError | None:
             return type(earlier)(*earlier.args)
         if isinstance(earlier, peewee.DatabaseError):
             return explained(earlier)
-    known = _POSTGRES.get(state or "") if code is None else _SQLITE.get(code & _PRIMARY)
+    known = _POSTGRES.get(state or "") if code is None else _of_sqlite(code)
     if known is None and (state or "").startswith("08"):
         known = UnreachableError("The connection to Postgres was lost; try again when it is back.")
     if known is not None:
@@ -124,3 +130,10 @@ def explained(error: Exception) -> AfxError | None:
     if code is None and state is None:
         return UnreachableError(f"The database does not answer ({text}); check AFX_DATABASE_URL.")
     return StorageError(f"The database refused a statement ({text}); nothing was written.")
+
+
+def _of_sqlite(code: int) -> AfxError | None:
+    # The shared memory of the log cannot grow: that is how a full disk looks to a reader.
+    return _SQLITE.get(
+        sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & _PRIMARY
+    )

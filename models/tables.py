@@ -22,7 +22,8 @@ from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ScalingEvent, WorkerAnalytics
 from models.base import JsonField, Table, UtcField, utc_now
-from models.task_tables import TaskSchedule
+from models.task_tables import TaskLog, TaskSchedule
+from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
 
 DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
@@ -318,6 +319,13 @@ WorkerTask.add_index(
         name="worker_tasks_unique",
     )
 )
+WorkerTask.add_index(
+    WorkerTask.index(
+        WorkerTask.start_by,
+        where=(WorkerTask.start_by.is_null(False) & WorkerTask.state.in_(("waiting", "queued"))),
+        name="worker_tasks_start_by",
+    )
+)
 WorkerTask.add_index(WorkerTask.index(WorkerTask.batch_id, name="worker_tasks_batch"))
 WorkerTask.add_index(WorkerTask.index(WorkerTask.finished_at, name="worker_tasks_finished_at"))
 
@@ -427,6 +435,7 @@ ALL = (
     SessionAssignment,
     SessionQueue,
     WorkerTask,
+    TaskLog,
     TaskSchedule,
     WorkerControl,
     WorkerAnalytics,
@@ -434,6 +443,9 @@ ALL = (
     ApiToken,
     ApiRequest,
     ApiSignOut,
+    Webhook,
+    WebhookEvent,
+    WebhookDelivery,
     AuditEntry,
     AuditHead,
     ClusterState,

@@ -1,8 +1,15 @@
-"""The table of schedules: what is submitted again and again."""
+"""The tables of schedules, and of what tasks log."""
 
 from __future__ import annotations
 
-from peewee import AutoField, BooleanField, CharField, Check, IntegerField, TextField
+from peewee import (
+    AutoField,
+    BooleanField,
+    CharField,
+    Check,
+    IntegerField,
+    TextField,
+)
 
 from models.base import JsonField, Table, UtcField, utc_now
 
@@ -56,3 +63,16 @@ class TaskSchedule(Table):
 TaskSchedule.add_index(
     TaskSchedule.index(TaskSchedule.next_at, where=~TaskSchedule.paused, name="task_schedules_due")
 )
+
+
+class TaskLog(Table):
+    """A line that a task has logged, or that tells what became of a run of it."""
+
+    id = AutoField()
+    task_id = IntegerField(index=True)
+    """Lines go with their task (``tasks.prune``)."""
+    at = UtcField()
+    text = TextField()
+
+    class Meta:
+        table_name = "task_logs"

@@ -17,7 +17,15 @@ from starlette.routing import Match
 from afx.api import problems
 from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
-from afx.api.dashboard import action_routes, assets, record_views, sign_in, task_views, views
+from afx.api.dashboard import (
+    action_routes,
+    assets,
+    record_views,
+    sign_in,
+    task_views,
+    views,
+    webhook_views,
+)
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.hub import Hub
 from afx.api.kept import Kept
@@ -34,6 +42,7 @@ from afx.api.routes import (
     tasks,
     tokens,
     users,
+    webhooks,
     workers,
 )
 from afx.api.routes.endpoint import PROBLEM_SCHEMA
@@ -56,6 +65,7 @@ ROUTERS = (
     tasks.router,
     schedules.router,
     queues.router,
+    webhooks.router,
     system.router,
 )
 DASHBOARD = (
@@ -65,6 +75,7 @@ DASHBOARD = (
     views.router,
     record_views.router,
     task_views.router,
+    webhook_views.router,
 )
 _USES_SECONDS = 2.0
 _ERRORS_SHOWN = 50

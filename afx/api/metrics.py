@@ -8,9 +8,10 @@ from contextlib import suppress
 from afx.api.hub import Snapshot
 from afx.api.state import Api
 from afx.errors import AfxError
-from afx.exposition import Metric, by_label, escaped, lines
-from afx.operations import queues
+from afx.exposition import Metric, by_label, escaped, lines, single
+from afx.operations import queues, scaling
 from afx.operations.queues import QueueRow
+from afx.operations.scaling import ScalingStatus
 
 _OLDEST_SECONDS = 1.0
 
@@ -19,12 +20,22 @@ async def rendered(api: Api) -> bytes:
     """Return the metrics; while the cluster's servers are away, ``afx_up`` 0 and the API's own."""
     snapshot: Snapshot | None = None
     rows: list[QueueRow] = []
+    recommended: ScalingStatus | None = None
     with suppress(AfxError):
         snapshot = await api.hub.recent(_OLDEST_SECONDS)
         rows = await api.threads.read(
             lambda: api.kept.get("queues", lambda: queues.listing(api.system))
         )
-    found = [*_cluster(snapshot), *_queues(rows), *api.traffic.lines(), *_own(api)]
+        recommended = await api.threads.read(
+            lambda: api.kept.get("scaling", lambda: scaling.status(api.system))
+        )
+    found = [
+        *_scaling(recommended),
+        *_cluster(snapshot),
+        *_queues(rows),
+        *api.traffic.lines(),
+        *_own(api),
+    ]
     return ("\n".join(found) + "\n").encode()
 
 
@@ -46,6 +57,28 @@ def _queues(rows: Sequence[QueueRow]) -> Iterator[str]:
                 "For how long the oldest task has been ready to run; 0: there is none.",
                 "queue",
                 oldest,
+            ),
+        )
+    )
+
+
+def _scaling(found: ScalingStatus | None) -> Iterator[str]:
+    """Yield the recommendation; while it is not known, there is no series, not another number."""
+    if found is None or not found.desired:
+        return
+    yield from lines(
+        (
+            single(
+                "afx_desired_nodes",
+                "gauge",
+                "How many nodes are recommended; the last good recommendation holds.",
+                found.desired,
+            ),
+            single(
+                "afx_desired_nodes_stale",
+                "gauge",
+                "Whether no leader has looked at the nodes recently.",
+                int(found.is_stale),
             ),
         )
     )

@@ -25,6 +25,8 @@ class Batch:
     """The id of the last entry read; the next read begins after it."""
     reports: tuple[Report, ...] = ()
     refused: tuple[Refused, ...] = ()
+    is_full: bool = False
+    """More entries may be there already."""
 
 
 def publish(client: redis.Redis, reports: Iterable[Report]) -> None:
@@ -49,12 +51,13 @@ def read(client: redis.Redis, after: str, *, block_seconds: float, limit: int = 
     )
     reports: list[Report] = []
     bad: list[Refused] = []
-    for entry, values in _entries(answer):
+    entries = _entries(answer)
+    for entry, values in entries:
         after = entry
         found, not_used = decode(entry, values)
         reports += found
         bad += not_used
-    return Batch(after, tuple(reports), tuple(bad))
+    return Batch(after, tuple(reports), tuple(bad), len(entries) >= limit)
 
 
 def position(client: redis.Redis, after: str) -> str:

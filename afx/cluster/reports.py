@@ -34,6 +34,7 @@ _LIMITS = {
     "thousandths": 1001,
     "started_at": _LAST_MILLISECOND,
     "ended_at": _LAST_MILLISECOND,
+    "logged_at": _LAST_MILLISECOND,
     "pause": 30 * 86_400_000,
 }
 """Of the integers that SQL stores in 32 bits, and of times; any other is exact in Lua."""
@@ -183,6 +184,16 @@ class TaskProgressed(_TaskReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class TaskLogged(_TaskReport):
+    """A task says something to whoever follows it."""
+
+    kind: ClassVar[str] = "task_logged"
+    logged_at: int
+    """Milliseconds since 1970, by the node's clock."""
+    text: str
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class TaskEnded(_TaskReport):
     """One run of a task has ended."""
 
@@ -210,6 +221,7 @@ Report = (
     | Died
     | TaskStarted
     | TaskProgressed
+    | TaskLogged
     | TaskEnded
 )
 KINDS: dict[str, type[Report]] = {it.kind: it for it in typing.get_args(Report)}

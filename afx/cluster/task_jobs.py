@@ -24,6 +24,9 @@ KIND_PREFIX = "jobs.tasks."
 INPUT_LIMIT = 48 * 1024
 CURSOR_LIMIT = 16 * 1024
 """Characters of JSON."""
+SESSION_TASKS = 4
+"""Tasks of one session that run at once. Its node is given no more of them: one that it has,
+and does not start, is taken for lost."""
 _JOB_ID = re.compile(r"task-([1-9][0-9]{0,9})-([1-9][0-9]{0,9})", re.ASCII)
 _FIELDS = frozenset({"session", "attempt", "timeout", "input", "cursor"})
 _MOST_SECONDS = 7 * 86_400

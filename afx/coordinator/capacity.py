@@ -9,6 +9,7 @@ from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.config import Settings
 from afx.coordinator.decisions import placement, rebalance, session_size, token_bucket
 from afx.coordinator.decisions.rebalance import Movable, Move, NodeLoad
+from afx.coordinator.decisions.scale_in import NodeFigures
 from afx.coordinator.decisions.session_size import CLASSES, Class
 from afx.coordinator.wire import Headroom
 from models.storage import placing
@@ -27,6 +28,8 @@ class Capacity:
         self._headroom = Headroom.from_settings(settings)
         self._buckets: dict[str, token_bucket.Bucket] = {}
         self._empty_rss: dict[str, int] = {}
+        self._seen_empty: dict[str, int] = {}
+        """The RSS of nodes that this leader has seen without any session."""
         self._failed_on: dict[int, tuple[str, float]] = {}
         self._deaths: dict[str, list[float]] = {}
         self._costs: dict[Class, float] = dict.fromkeys(CLASSES, settings.session_kib * 1024.0)
@@ -93,6 +96,27 @@ class Capacity:
         for it in nodes:
             if not it.metrics.sessions and not it.assigned:
                 self._empty_rss.setdefault(it.incarnation, it.metrics.rss)
+                self._seen_empty.setdefault(it.incarnation, it.metrics.rss)
+
+    def scaling_figures(self, it: WorkerView, *, is_fresh: bool) -> NodeFigures:
+        """Return a node as scaling sees it: without the RAM that it needs when it is empty."""
+        metrics = it.metrics
+        least = min(self._seen_empty.values(), default=0)
+        empty = self._seen_empty.get(it.incarnation, least)
+        used = max(0, metrics.rss - empty) + max(0, it.reserved)
+        free = metrics.ram_free - max(0, it.reserved) - self._headroom.of(metrics.ram_limit)
+        return NodeFigures(
+            it.name,
+            it.incarnation,
+            used,
+            used + max(0, free),
+            max(0, it.assigned),
+            max(1, it.max_sessions),
+            min(1.0, metrics.cpu),
+            is_ready=it.state == "ready",
+            is_fresh=is_fresh and not it.faults,
+            labels=labels_of(it.labels),
+        )
 
     def cost(self, premium: bool, active: bool) -> int:
         """Return the bytes that one more session of a class needs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import redis
 import structlog
@@ -17,6 +17,8 @@ from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.loss_brake import LossBrake
 from afx.coordinator.rq_cleanup import RqCleanup
 from afx.coordinator.unknown_sessions import UnknownSessions
+from models.storage.webhooks import Event
+from models.webhook_tables import EventKind
 
 _FORGET_SECONDS = 60.0
 _FREED_PER_TICK = 500
@@ -39,8 +41,11 @@ class DeadNodes:
         rq_cleanup: RqCleanup,
         unknown: UnknownSessions,
         term: int,
+        note_event: Callable[[Event], None],
     ) -> None:
+        """``note_event`` takes what webhooks are told."""
         self._redis = client
+        self._note_event = note_event
         self._registry = registry
         self._detector = detector
         self._table = table
@@ -106,6 +111,12 @@ class DeadNodes:
             reason=reason,
             sessions=count,
         )
+        if reason.is_failure:
+            # A leader that comes next finds the same death.
+            details = {"worker": name, "reason": str(reason), "sessions": count}
+            key = f"{EventKind.WORKER_LOST} {incarnation}"
+            event = Event(EventKind.WORKER_LOST, f"worker/{name}", None, details, key)
+            self._note_event(event)
 
     def _forget_old(self, nodes: Sequence[WorkerView], now: float) -> None:
         for it in nodes:

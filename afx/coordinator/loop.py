@@ -32,6 +32,7 @@ from models.transitions import TransitionError
 _STAND_BY_SECONDS = 0.5
 _REDIS_RETRY_SECONDS = 0.5
 _DATABASE_RETRY_SECONDS = 1.0
+_ERROR_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -55,6 +56,7 @@ class Coordinator:
             audit_keys=vault.audit_keys(),
             clock=clock,
             restart=CoordinatorRestart(),
+            vault=vault,
         )
         self._election = LeaderElection(
             redis_url,
@@ -118,6 +120,18 @@ class Coordinator:
             self._figures.note_end("database_away")
             self._figures.note_away("database")
             self._wait_for_sql(error)
+        except Exception:
+            self._note_unforeseen()
+
+    def _note_unforeseen(self) -> None:
+        """Go on after an error that is a defect of the program, not of its surroundings.
+
+        Called while the error is handled. A coordinator that ended would leave the nodes
+        unobserved; the next term reads everything anew.
+        """
+        self._figures.note_end("unforeseen")
+        log.exception("coordinator_error")
+        self._stop.wait(_ERROR_RETRY_SECONDS)
 
     def _try_to_lead(self) -> Leadership | None:
         """Begin a term; None while another coordinator leads.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import redis
 import structlog
@@ -11,6 +11,8 @@ from afx.cluster import events
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.decisions import brake
 from afx.coordinator.decisions.brake import Brake
+from models.storage.webhooks import Event
+from models.webhook_tables import EventKind
 
 log = structlog.get_logger()
 
@@ -18,9 +20,12 @@ log = structlog.get_logger()
 class LossBrake:
     """The brake of one term, and the losses that it counts."""
 
-    def __init__(self, client: redis.Redis, *, hold_seconds: float) -> None:
-        """``hold_seconds`` of 0 disables it."""
+    def __init__(
+        self, client: redis.Redis, *, hold_seconds: float, note_event: Callable[[Event], None]
+    ) -> None:
+        """``hold_seconds`` of 0 disables it; ``note_event`` takes what webhooks are told."""
         self._redis = client
+        self._note_event = note_event
         self._brake = Brake(hold=hold_seconds)
         self._lost_at: dict[str, float] = {}
         """incarnation → when it was declared dead without having left."""
@@ -39,6 +44,8 @@ class LossBrake:
             lost = len(self._lost_at)
             log.error("brake", lost=lost, live=live, hold_seconds=self._brake.hold)
             events.announce(self._redis, "brake", lost=lost, live=live)
+            details = {"lost": lost, "live": live, "hold_seconds": self._brake.hold}
+            self._note_event(Event(EventKind.BRAKE_HELD, "cluster", details=details))
 
     def is_held(self, now: float) -> bool:
         """Return whether no session may be placed now."""

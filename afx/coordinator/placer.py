@@ -136,5 +136,5 @@ def _reasons(
     reason = "all nodes are full" if has_ready_node else "there is no ready node"
     reasons = dict.fromkeys((*plan.full, *no_room), reason)
     for it in plan.unmatched:
-        reasons[it] = "no ready node has " + ", ".join(sorted(by_id[it].requires))
+        reasons[it] = queue.NO_LABELS + ", ".join(sorted(by_id[it].requires))
     return reasons

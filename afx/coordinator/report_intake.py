@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import redis
@@ -37,8 +37,11 @@ from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
-from models.storage import cluster, placing, troubles
+from models.base import REFUSED_DATA_ERRORS
+from models.storage import cluster, placing, troubles, webhooks
+from models.storage.sessions import QUARANTINE_FAILURES
 from models.storage.troubles import Failure
+from models.webhook_tables import EventKind
 
 log = structlog.get_logger()
 
@@ -88,10 +91,13 @@ class ReportIntake:
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
         self._last = report_stream.position(client, cluster.reports_read(run_id))
+        self.is_behind = False
+        """Reports that were sent a while ago may not have been read yet."""
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
+        self.is_behind = batch.is_full
         if batch.last == self._last:
             return True
         exhausted = report_stream.is_exhausted(batch.last)
@@ -103,7 +109,7 @@ class ReportIntake:
         self._check_generation(batch)
         deaths, hearsay = self._deaths(batch)
         quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
-        self._write(batch, self._monotonic(), position="0" if exhausted else batch.last)
+        self._write_all(batch, position="0" if exhausted else batch.last)
         self._last = batch.last
         if exhausted and report_stream.restart(self._redis, batch.last):
             log.error("report_stream_exhausted", last=batch.last)
@@ -172,6 +178,25 @@ class ReportIntake:
             log.warning("death_not_credible", node=it.node, witness=it.witness)
         return deaths, [report_stream.not_credible(batch.last, it) for it in hearsay]
 
+    def _write_all(self, batch: Batch, *, position: str) -> None:
+        """Write a batch; what SQL cannot take is quarantined, and the rest is written.
+
+        Such a report would end one term after another: each one reads it first.
+        """
+        try:
+            self._write(batch, self._monotonic(), position=position)
+        except REFUSED_DATA_ERRORS:
+            refused = []
+            for it in batch.reports:
+                alone = replace(batch, reports=(it,))
+                try:
+                    self._write(alone, self._monotonic(), position=self._last)
+                except REFUSED_DATA_ERRORS as error:
+                    log.error("report_refused", node=it.node, reason=str(error).partition("\n")[0])
+                    refused.append(report_stream.not_credible(batch.last, it))
+            quarantine.quarantine(self._redis, refused)
+            self._write(replace(batch, reports=()), self._monotonic(), position=position)
+
     def _write(self, batch: Batch, now: float, *, position: str) -> None:
         running = [it for it in batch.reports if isinstance(it, Running) and self._is_current(it)]
         ended = [
@@ -202,6 +227,7 @@ class ReportIntake:
             fresh = [it.session for it in started if it.state != "running"]
             troubles.clear(fresh)
             troubles.clear_rules(fresh)
+            _record_stopped_rules([it for it in of_rules if isinstance(it, RuleStopped)])
             troubles.note_rules([_rule_row(it) for it in of_rules])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
@@ -255,8 +281,36 @@ def _write_failures(failed: Sequence[Failed]) -> None:
         text = messages.repeated(messages.ended(it), times)
         failures.append(Failure(it.session_id, text, retry_policy.pause_seconds(times)))
     troubles.note_failures(failures)
+    _record_failures(failed, counts)
     lost = [it for it in failed if it.reason is FailureReason.LOGIN_LOST]
     troubles.note_lost_logins([(it.session_id, messages.ended(it)) for it in lost])
+
+
+def _record_failures(failed: Sequence[Failed], counts: Mapping[int, int]) -> None:
+    """Tell webhooks of sessions that need a login, and of those that fail again and again."""
+    lost, troubled = [], []
+    for it in failed:
+        details = {"worker": it.node, "reason": str(it.reason), "text": messages.ended(it)}
+        if it.reason is FailureReason.LOGIN_LOST:
+            lost.append((it.session_id, details))
+        elif counts.get(it.session_id, 0) + 1 == QUARANTINE_FAILURES:
+            troubled.append((it.session_id, details))
+    for kind, rows in ((EventKind.LOGIN_NEEDED, lost), (EventKind.TROUBLED, troubled)):
+        if rows:
+            webhooks.record_events(webhooks.session_events(kind, rows))
+
+
+def _record_stopped_rules(stopped: Sequence[RuleStopped]) -> None:
+    """Tell webhooks of rules that worked until now."""
+    if not stopped:
+        return
+    worked = webhooks.working_rules([it.rule_id for it in stopped])
+    rows = [
+        (it.session_id, {"rule": it.rule_id, "text": messages.rule_stopped(it)})
+        for it in stopped
+        if it.rule_id in worked
+    ]
+    webhooks.record_events(webhooks.session_events(EventKind.RULE_DISABLED, rows))
 
 
 def _fields(report: Failed | Trouble | RuleStopped) -> dict[str, object]:

@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from afx.cluster.reports import Report, Running, TaskEnded, TaskProgressed, TaskStarted
+from afx.cluster.reports import Report, Running, TaskEnded, TaskLogged, TaskProgressed, TaskStarted
+from afx.cluster.task_jobs import SESSION_TASKS
 from afx.coordinator.decisions.task_endings import NextState, RunEnd, next_state
-from afx.coordinator.task_publisher import SESSION_TASKS
+from afx.reasons import TaskOutcome
 from models.base import utc_now
-from models.storage import task_queue
+from models.storage import task_logs, task_queue
 from models.storage.task_queue import Ended, Standing
+
+_WHY = {TaskOutcome.MOVED: "its session left the node, or the node stopped"}
 
 
 class TaskIntake:
@@ -30,7 +33,7 @@ class TaskIntake:
         if started:
             task_queue.note_started(
                 [
-                    (it.task_id, it.publication, it.node, it.incarnation, _instant(it.started_at))
+                    (it.task_id, it.publication, it.node, it.incarnation, _past(it.started_at))
                     for it in started
                 ]
             )
@@ -41,6 +44,11 @@ class TaskIntake:
                     for it in progressed
                 ]
             )
+        logged = [it for it in reports if isinstance(it, TaskLogged)]
+        if logged:
+            task_logs.append(
+                [(it.task_id, it.publication, _past(it.logged_at), it.text) for it in logged]
+            )
         if ended:
             self._write_ended(ended)
         running = {it.session_id: SESSION_TASKS for it in reports if isinstance(it, Running)}
@@ -49,15 +57,20 @@ class TaskIntake:
     def _write_ended(self, ended: Sequence[TaskEnded]) -> None:
         standings = task_queue.standings([it.task_id for it in ended])
         rows = []
+        lines = []
         freed: Counter[int] = Counter()
         for it in ended:
             standing = standings.get(it.task_id)
             if standing is None or standing.publication != it.publication:
                 continue
-            rows.append(self._row(it, standing))
+            row = self._row(it, standing)
+            rows.append(row)
+            if row.finished_at is None:
+                lines.append((row.id, row.publication, utc_now(), _again(it, row)))
             if standing.session is not None:
                 freed[standing.session] += 1
         task_queue.note_ended(rows)
+        task_logs.append(lines)
         task_queue.release_of_sessions(freed)
 
     def _row(self, it: TaskEnded, standing: Standing) -> Ended:
@@ -74,9 +87,11 @@ class TaskIntake:
             error=it.text,
             worker=it.node,
             incarnation=it.incarnation,
-            started_at=_instant(it.started_at) if it.started_at else None,
+            started_at=_past(it.started_at) if it.started_at else None,
             finished_at=utc_now() if after.is_final else None,
-            run_after=utc_now() + timedelta(seconds=after.pause_seconds),
+            run_after=None
+            if after.is_final  # how long it waited is counted from then on
+            else utc_now() + timedelta(seconds=after.pause_seconds),
             attempts=after.attempts,
         )
 
@@ -92,6 +107,16 @@ class TaskIntake:
         )
 
 
+def _again(report: TaskEnded, row: Ended) -> str:
+    """Return what is logged of a run after which the task goes on."""
+    why = report.text.rstrip(".") or _WHY.get(report.outcome, report.outcome)
+    when = ""
+    if row.run_after is not None:
+        seconds = (row.run_after - utc_now()).total_seconds()
+        when = f" in {seconds:.0f} s" if seconds >= 1 else ""
+    return f"the run on {report.node} has ended: {why}; the next one follows{when}"
+
+
 def _json_or_none(text: str) -> str | None:
     """Return a result if it is JSON: it comes from Redis, and is read by others from SQL."""
     try:
@@ -101,5 +126,6 @@ def _json_or_none(text: str) -> str | None:
     return text
 
 
-def _instant(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+def _past(milliseconds: int) -> datetime:
+    """Return a node's time; its clock may be minutes ahead."""
+    return min(datetime.fromtimestamp(milliseconds / 1000, UTC), utc_now())

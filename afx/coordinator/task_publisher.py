@@ -23,6 +23,7 @@ from afx.cluster.scripts import FencedScript
 from afx.cluster.task_jobs import (
     ANY_NODE,
     PRIORITIES,
+    SESSION_TASKS,
     TASK_PURPOSE,
     TaskJob,
     encode_task,
@@ -40,10 +41,9 @@ from models.base import utc_now
 from models.storage import task_queue
 from models.storage.task_queue import OpenTask, Publication
 
+LATE = "it did not start before its deadline"
 JOB_SECONDS = 600
 """How long a published job is valid."""
-SESSION_TASKS = 8
-"""Tasks of one session that are given out at once."""
 _WINDOW_PER_NODE = 400
 _JOBS_PER_CALL = 50
 """Redis serves no other client during a call, so a call is short."""
@@ -154,8 +154,7 @@ class TaskPublisher:
         with fenced_transaction(self._leadership):
             ids = task_queue.publish([it for _, it in plan.published], utc_now())
             task_queue.hold(plan.held)
-            late = "it did not start before its deadline"
-            task_queue.fail_queued(plan.late, "cancelled", late)
+            task_queue.fail_queued(plan.late, "cancelled", LATE)
             task_queue.fail_queued(plan.orphaned, "failed", "its session was removed")
         self._send([it for it in plan.published if it[0].id in ids])
         return len(ids)
@@ -167,7 +166,7 @@ class TaskPublisher:
         now = utc_now()
         for it in tasks:
             number = it.publication + 1
-            if it.start_by is not None and it.start_by < now:
+            if it.is_late(now):
                 plan.late.append(it.id)
             elif it.is_for_session and it.session is None:
                 plan.orphaned.append(it.id)

@@ -23,8 +23,9 @@ from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from afx.coordinator.orders import Orders
 from afx.coordinator.task_intake import TaskIntake
+from afx.coordinator.task_publisher import LATE
 from models.base import utc_now
-from models.storage import task_queue
+from models.storage import task_logs, task_queue
 from models.storage.task_queue import Ended, OpenTask, Standing
 
 _SECONDS = 0.5
@@ -71,6 +72,7 @@ class TaskReconciler:
         """Check one page, when it is due; ``nodes`` are all that Redis knows."""
         if not self._interval.is_due(now):
             return
+        self._cancel_late()
         tasks = task_queue.given_out(self._beyond, _PAGE)
         self._beyond = tasks[-1].id if len(tasks) == _PAGE else 0
         if not tasks:
@@ -93,6 +95,13 @@ class TaskReconciler:
         lost += self._lost_in_redis([it for it in rest if self._is_due(it)], live)
         self._note(lost)
         self._cancel(rest)
+
+    def _cancel_late(self) -> None:
+        """Cancel what has not started before its deadline: it may wait for a paused session."""
+        now = self._now()
+        if task_queue.has_late(now):
+            with fenced_transaction(self._leadership):
+                task_queue.cancel_late(now, LATE)
 
     def _dead(
         self, incarnations: Collection[str], live: set[str], ended: set[str], now: float
@@ -119,7 +128,7 @@ class TaskReconciler:
         """Return whether a published task has to be taken back from its queue."""
         if task.state != "published":
             return False
-        if task.cancelling or self._age(task) > _QUEUED_AT_MOST:
+        if task.cancelling or task.is_late(self._now()) or self._age(task) > _QUEUED_AT_MOST:
             return True
         if not task.is_for_session:
             return False
@@ -170,7 +179,11 @@ class TaskReconciler:
         if not lost:
             return
         rows = []
+        lines = []
         for it, end in {it.id: (it, end) for it, end in lost}.values():
+            if end is RunEnd.NODE_DIED:
+                text = f"the run on {it.worker or 'a node'} was lost: the node died"
+                lines.append((it.id, it.publication, self._now(), text))
             standing = Standing(
                 it.publication, it.attempts, it.max_attempts, it.cancelling, it.session, True
             )
@@ -189,6 +202,7 @@ class TaskReconciler:
             )
         with fenced_transaction(self._leadership):
             task_queue.note_ended(rows)
+            task_logs.append(lines)
             task_queue.release_of_sessions({it.session: 1 for it, _ in lost if it.session})
         log.info("tasks_given_out_again", count=len(rows))
 

@@ -6,6 +6,7 @@ signatures nor terms. What it uses to read cron expressions (croniter) is used h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -16,8 +17,9 @@ from afx.cluster.leadership import Leadership
 from afx.coordinator.decisions.schedule_times import decide, next_time
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
+from afx.errors import QuotaError
 from models.base import utc_now
-from models.storage import schedules, task_targets, tasks
+from models.storage import schedules, task_quotas, task_targets, tasks
 from models.storage.tasks import NewTask
 
 _SECONDS = 0.5
@@ -60,11 +62,22 @@ class TaskScheduler:
             "paused": turn.pauses,
         }
         if turn.submits:
-            ids = tasks.submit(_new_tasks(schedule), f"schedule:{schedule.name}"[:100])
-            changes["batch_id"] = ids[0] if ids else None
-            changes["note"] = "" if ids else "no session was there to do it for"
+            changes |= _submit(schedule)
         schedules.advance(schedule, **changes)
         log.info("schedule_turn", schedule=schedule.name, submitted=turn.submits, note=turn.note)
+
+
+def _submit(schedule: Any) -> dict[str, Any]:
+    """Submit a schedule's tasks; returns what is noted of it."""
+    new = _new_tasks(schedule)
+    try:
+        task_quotas.check(Counter(it.user for it in new))
+    except QuotaError as error:
+        return {"note": f"skipped: {error}"}
+    ids = tasks.submit(new, f"schedule:{schedule.name}"[:100])
+    if not ids:
+        return {"batch_id": None, "note": "no session was there to do it for"}
+    return {"batch_id": ids[0]}
 
 
 def _new_tasks(schedule: Any) -> list[NewTask]:

@@ -46,6 +46,7 @@ from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.rq_cleanup import RqCleanup
+from afx.coordinator.scaler import Scaler
 from afx.coordinator.size_learner import SizeLearner
 from afx.coordinator.spec_publisher import SpecPublisher
 from afx.coordinator.spec_refusals import SpecRefusals
@@ -56,8 +57,10 @@ from afx.coordinator.task_reconciler import TaskReconciler
 from afx.coordinator.task_scheduler import TaskScheduler
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.coordinator.unwanted import UnwantedSessions
+from afx.coordinator.webhook_sender import WebhookSender
 from afx.coordinator.wire import Headroom
 from afx.security.signing import SigningKeys
+from afx.security.vault import Vault
 from models.storage import cluster
 
 _PLACED_PER_ROUND = 500
@@ -83,6 +86,8 @@ class Resources:
     clock: Clock
     restart: CoordinatorRestart
     rng: random.Random = field(default_factory=random.Random)
+    vault: Vault | None = None
+    """Opens the secrets of webhooks; without it nothing is delivered to them."""
 
 
 class Term:
@@ -143,7 +148,17 @@ class Term:
             answer_seconds=settings.answer_seconds,
         )
         self._capacity = Capacity(settings)
-        self._brake = LossBrake(client, hold_seconds=settings.brake_hold_seconds)
+        self._webhooks = WebhookSender(
+            settings,
+            leadership,
+            client,
+            resources.vault,
+            clock=resources.clock,
+            rng=resources.rng,
+        )
+        self._brake = LossBrake(
+            client, hold_seconds=settings.brake_hold_seconds, note_event=self._webhooks.note
+        )
         self._detector = FailureDetector(
             resources.registry,
             settings.lease,
@@ -181,6 +196,7 @@ class Term:
             rq_cleanup=RqCleanup(resources.raw_client),
             unknown=self._unknown,
             term=leadership.term,
+            note_event=self._webhooks.note,
         )
         self._controls = Controls(
             resources.registry, self._table, resources.restart, leadership.term
@@ -233,9 +249,11 @@ class Term:
         self._job_refusals = JobRefusals(client, leadership, resources.audit_keys[0])
         self._control_interval = Interval(_CONTROL_SECONDS)
         self._learner = SizeLearner(self._capacity)
+        self._scaler = Scaler(settings, client, leadership, self._capacity, now=now)
 
     def close(self) -> None:
         """Close what the term has opened."""
+        self._webhooks.close()
         self._detector.close()
 
     @property
@@ -291,7 +309,8 @@ class Term:
         6. Place the sessions that wait, once the nodes have said what they run.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
-        9. Copy cursors and links to SQL, write the history, and check the audit log.
+        9. Copy cursors and links to SQL, write the history, recommend how many nodes there
+           should be, tell webhooks of events, and check the audit log.
         """
         self._table.settle_doubts(self._monotonic())
         all_reports_read = self._intake.take()
@@ -299,7 +318,8 @@ class Term:
         self._publisher.step(self._monotonic())
         now = self._observed_at = self._monotonic()
         nodes = self._registry.all()
-        self._tasks.step(nodes, now)
+        if not self._intake.is_behind:  # what seems to be lost may have been reported
+            self._tasks.step(nodes, now)
         nodes = self._dead_nodes.free_sessions(self._dead_nodes.find(nodes, now), nodes, now)
         self._leadership.check()
         self._publisher.note_nodes(nodes)
@@ -325,6 +345,10 @@ class Term:
         self._checkpoints.copy(now)
         self._link_copies.step(now)
         self._history.write(nodes, now)
+        self._scaler.step(
+            nodes, now, is_alive=self._detector.is_alive, is_held=self._brake.is_held(now)
+        )
+        self._webhooks.step(now)
         self._job_refusals.step([it.name for it in nodes], now)
         self._audit.check(now)
         return restart_due

@@ -115,6 +115,17 @@ class LocalProcesses:
         """Start a node that chooses its own name."""
         self._start("unnamed", "node", self._afx("worker", "start"), "")
 
+    def run(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start ``afx`` with some arguments, as a child that is not one of the cluster's."""
+        return subprocess.Popen(
+            self._afx(*words),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            stderr=sys.stderr,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
+        )
+
     def restart(self, name: str) -> None:
         """Start a child that ended as it was started before."""
         child = self.children[name]

@@ -110,11 +110,16 @@ class LocalSupervisor:
         self._notify = notify
         self._now = now
         self._stopping = threading.Event()
+        self._also: list[Callable[[], None]] = []
         self._watches: list[_Watch] = []
 
     def watch(self, service: Service) -> None:
         """Watch a service that was started just now."""
         self._watches.append(_Watch(service, self._now()))
+
+    def also(self, step: Callable[[], None]) -> None:
+        """Call a function, which must not wait, between two checks."""
+        self._also.append(step)
 
     def request_stop(self, *_: object) -> None:
         """Let ``run`` return."""
@@ -126,6 +131,8 @@ class LocalSupervisor:
             signal.signal(signal_id, self.request_stop)
         while not self._stopping.wait(_CHECK_SECONDS):
             self.check()
+            for step in self._also:
+                step()
 
     def check(self) -> None:
         """Look at each service once; raises AfxError when one keeps ending."""

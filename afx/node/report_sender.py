@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from afx.cluster.reports import (
     Running,
     Stopped,
     TaskEnded,
+    TaskLogged,
     TaskProgressed,
     TaskStarted,
     Trouble,
@@ -31,6 +33,8 @@ _MOST = 1_000
 """Reports in one entry of the stream."""
 _LISTED = 1_000
 """Sessions in one report of an inventory."""
+_MOST_LOGS = 2_000
+"""Lines of tasks that wait."""
 _MOST_TROUBLES = 5_000
 """Reports of trouble that wait: a newer one of a session replaces an older one first."""
 
@@ -51,6 +55,7 @@ class ReportSender:
         self._task_starts: dict[tuple[int, int], TaskStarted] = {}
         self._task_progress: dict[tuple[int, int], TaskProgressed] = {}
         """What a task's end makes superfluous, by task and publication."""
+        self._task_logs: deque[TaskLogged] = deque(maxlen=_MOST_LOGS)
         self._sending: list[Report] = []
         """What Redis has been given, and not yet taken."""
 
@@ -106,6 +111,11 @@ class ReportSender:
         self._task_progress[report.task_id, report.publication] = report
         self._ready.set()
 
+    def task_logged(self, report: TaskLogged) -> None:
+        """Report a line of a task; while Redis takes none, the newest ones wait."""
+        self._task_logs.append(report)
+        self._ready.set()
+
     def task_ended(self, report: TaskEnded) -> None:
         """Report that a run of a task has ended."""
         key = (report.task_id, report.publication)
@@ -137,6 +147,7 @@ class ReportSender:
         waiting: list[Report] = [
             *self._sending,
             *self._task_starts.values(),
+            *self._task_logs,
             *self._required,
             *self._task_progress.values(),
             *self._troubles.values(),
@@ -186,4 +197,5 @@ class ReportSender:
         self._active = set()
         self._task_starts = {}
         self._task_progress = {}
+        self._task_logs.clear()
         return bool(self._sending)

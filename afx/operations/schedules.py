@@ -68,7 +68,7 @@ def add(
     if not is_cron(cron):
         raise UsageError(
             "A schedule has a cron expression of five fields (minute, hour, day, month, "
-            "weekday; UTC), such as '*/15 * * * *'; correct it."
+            "weekday; UTC) that names a time, such as '*/15 * * * *'; correct it."
         )
     if overlap not in OVERLAPS or catch_up not in CATCH_UPS:
         raise UsageError(

@@ -15,20 +15,18 @@ from pydantic import ValidationError
 
 from afx.cluster import report_stream
 from afx.cluster.task_jobs import PRIORITIES
-from afx.errors import AfxError, ForbiddenError, QuotaError, UsageError
+from afx.errors import AfxError, ForbiddenError, UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.tasks import owner_id
 from afx.tasks.kinds import KINDS
 from afx.tasks.kinds.base import Kind
 from models.base import utc_now
-from models.storage import sessions, task_targets, tasks, users
+from models.storage import sessions, task_quotas, task_targets, tasks, users
 from models.storage.task_targets import Target
 from models.storage.tasks import NewTask
 
 _MOST_BYTES = 32 * 1024
-_MOST_OPEN = 200_000
-"""Unfinished tasks of one user."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -205,7 +203,7 @@ def _new_tasks(
     if len(request.unique_key) > 100 or not request.unique_key.isprintable():
         raise UsageError("A unique key has at most 100 printable characters; shorten it.")
     user = owner_id(context) or 0
-    _check_quota(Counter(it.user for it in targets) or Counter([user]))
+    task_quotas.check(Counter(it.user for it in targets) or Counter([user]))
     now = utc_now()
     common: dict[str, Any] = {
         "kind": kind.name,
@@ -242,20 +240,6 @@ def _priority(kind: Kind, request: TaskRequest, target: Target) -> int:
         return PRIORITIES.index(request.priority)
     is_premium = target.tier == "premium" and kind.priority != "low"
     return PRIORITIES.index("premium" if is_premium else kind.priority)
-
-
-def _check_quota(new: Mapping[int, int]) -> None:
-    """Raise QuotaError when a user would have too many tasks; ``new`` is user → how many."""
-    limits = users.task_limits(list(new))
-    for user, count in new.items():
-        most = limits.get(user, _MOST_OPEN)
-        if sum(tasks.counts(user=user).values()) + count > most:
-            raise QuotaError(
-                f"A user of these sessions may have {most} unfinished tasks; wait until some "
-                "have finished, or raise it with 'afx user tasks'."
-                if user
-                else f"There may be {most} unfinished tasks without a user; wait for some of them."
-            )
 
 
 def _replace(new: Sequence[NewTask]) -> None:

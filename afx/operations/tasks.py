@@ -14,10 +14,16 @@ from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
 from afx.tasks.kinds import KINDS
-from models.storage import sessions, tasks, users
+from models.base import utc_now
+from models.storage import sessions, task_logs, task_quotas, tasks, users
+from models.storage.task_logs import LogLine
+from models.storage.task_queue import UNTIL_SESSION_RUNS
 
 KIND_NAMES = tuple(sorted(KINDS))
+_NO_SESSION = "its session runs on no node now, or has enough other tasks"
 _POLL_SECONDS = 0.1
+_MOST_FOLLOWED = 500
+"""Tasks whose lines are shown together."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -152,13 +158,25 @@ def steps(context: Context, task_id: int) -> list[Step]:
     if task["published_at"] is not None:
         text = f"for the {task['publication']}. time" if task["publication"] > 1 else ""
         found.append(Step(task["published_at"], "published", text))
+    found += [Step(it.at, "log", it.text) for it in task_logs.lines([task_id])]
     if task["started_at"] is not None:
         found.append(Step(task["started_at"], "started", f"on {task['worker'] or 'a node'}"))
-    if task["state"] == "waiting":
+    if task["state"] == "waiting" and task["run_after"] < UNTIL_SESSION_RUNS:
         found.append(Step(task["run_after"], "next attempt", task["error"]))
     if task["finished_at"] is not None:
         found.append(Step(task["finished_at"], task["state"], task["error"]))
+    found.sort(key=lambda it: it.at)
+    if task["state"] == "waiting" and task["run_after"] >= UNTIL_SESSION_RUNS:
+        found.append(Step(utc_now(), "waits", _NO_SESSION))
     return found
+
+
+@operation("task:read", owned=True)
+def log_lines(context: Context, ids: Sequence[int], *, beyond: int = 0) -> list[LogLine]:
+    """Return the lines that tasks have logged after the line ``beyond``, in order."""
+    for it in ids:
+        _find(context, it)
+    return task_logs.lines(ids[:_MOST_FOLLOWED], beyond=beyond)
 
 
 @operation("task:read", owned=True)
@@ -193,8 +211,14 @@ def cancel(context: Context, task_id: int) -> str:
 
 @operation("task:write", owned=True)
 def cancel_batch(context: Context, batch: int) -> int:
-    """Cancel what has not finished of a batch; returns how many tasks."""
-    _find(context, batch)
+    """Cancel what has not finished of a batch; returns how many tasks.
+
+    Raises NotFoundError when there is no such batch.
+    """
+    if _find(context, batch)["batch_id"] != batch:
+        raise NotFoundError(
+            f"Task {batch} is not the first one of a batch; 'afx task list' shows the batches."
+        )
     with change(context, "task.cancel", f"batch/{batch}") as details:
         count = tasks.cancel_batch(
             batch, f"cancelled by {context.actor.name}", user=owner_id(context)
@@ -207,13 +231,20 @@ def cancel_batch(context: Context, batch: int) -> int:
 def retry(context: Context, task_id: int) -> str:
     """Queue a failed or cancelled task again; it goes on where it was.
 
-    Raises TransitionError for any other task.
+    Raises TransitionError for any other task, and QuotaError.
     """
     task = _find(context, task_id)
     with change(context, "task.retry", f"task/{task_id}") as details:
+        if task["state"] in tasks.FINISHED:
+            task_quotas.check({task["user_id"]: 1})
         tasks.retry(task_id)
         details.update({"kind": task["kind"], "before": {"state": task["state"]}})
     return f"task {task_id} ({task['kind']}) is queued again"
+
+
+def waits_for_session(it: TaskDetail) -> bool:
+    """Return whether a task waits until its session runs on a node."""
+    return it.task.state == "waiting" and it.run_after >= UNTIL_SESSION_RUNS
 
 
 def owner_id(context: Context) -> int | None:
@@ -253,11 +284,17 @@ def _row(**row: Any) -> TaskRow:
         worker=row["worker"],
         attempts=row["attempts"],
         progress=row["progress"],
-        error=row["error"],
+        error=_why(row),
         created_at=row["created_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
     )
+
+
+def _why(row: dict[str, Any]) -> str:
+    """Return what is wrong with a task, or what it waits for."""
+    waits = row["state"] == "waiting" and row["run_after"] >= UNTIL_SESSION_RUNS
+    return str(row["error"]) or (_NO_SESSION if waits else "")
 
 
 def _detail(task: dict[str, Any]) -> TaskDetail:

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -24,6 +25,7 @@ from afx.security.keyfile import audit_keys, read_keys
 
 _VERSION = "1"
 _NONCE_BYTES = 12
+_OF_WEBHOOKS = b"afx webhook"
 
 
 class Vault:
@@ -38,6 +40,7 @@ class Vault:
         of_tasks = [_derive(it, b"afx tasks 1") for it in self._keys]
         self._task_ciphers = {_key_id(it): AESGCM(it) for it in of_tasks}
         self._newest_of_tasks = _key_id(of_tasks[0])
+        self._webhook_ciphers = [AESGCM(_derive(it, b"afx webhooks 1")) for it in self._keys]
 
     def seal_arguments(self, text: str, *, kind: str) -> str:
         """Encrypt the arguments of a task of a kind."""
@@ -66,6 +69,27 @@ class Vault:
                 "The sealed arguments of a task were changed, or belong to another kind; "
                 "submit the task again."
             ) from error
+
+    def seal_webhook_secret(self, text: str) -> str:
+        """Encrypt the secret of a webhook."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._webhook_ciphers[0].encrypt(nonce, text.encode(), _OF_WEBHOOKS)
+        return f"{_VERSION}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+
+    def open_webhook_secret(self, sealed: str) -> str:
+        """Decrypt the secret of a webhook; raises SecretError when no key fits."""
+        version, _, encoded = sealed.partition(".")
+        try:
+            data = base64.b64decode(encoded, altchars=b"-_", validate=True)
+        except (ValueError, binascii.Error):
+            data = b""
+        for it in self._webhook_ciphers if version == _VERSION else ():
+            with suppress(InvalidTag, ValueError):
+                return it.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _OF_WEBHOOKS).decode()
+        raise SecretError(
+            "The secret of a webhook does not open with this cluster's key; make a new one with "
+            "'afx webhook rotate'."
+        )
 
     def seal(self, text: str, *, session_id: int) -> str:
         """Encrypt the login of a session."""

@@ -20,8 +20,21 @@ import structlog
 from afx.cluster import refused_jobs
 from afx.cluster.job_gate import JobGate, JobKind, is_job_id
 from afx.cluster.refused_jobs import RefusalReason, RefusedJob, RefusedJobError
-from afx.cluster.reports import RESULT_LIMIT, TaskEnded, TaskProgressed, TaskStarted
-from afx.cluster.task_jobs import ANY_NODE, PRIORITIES, TASK_PURPOSE, job_kind, parse_task
+from afx.cluster.reports import (
+    RESULT_LIMIT,
+    TaskEnded,
+    TaskLogged,
+    TaskProgressed,
+    TaskStarted,
+)
+from afx.cluster.task_jobs import (
+    ANY_NODE,
+    PRIORITIES,
+    SESSION_TASKS,
+    TASK_PURPOSE,
+    job_kind,
+    parse_task,
+)
 from afx.errors import SecretError
 from afx.reasons import TaskOutcome
 from afx.security.signing import SigningKeys
@@ -48,7 +61,6 @@ _AT_ONCE = 50
 """Jobs of one fetch: the loop turns to others after it."""
 _BEGUN_AT_ONCE = 2
 """Jobs that are begun in one turn of the loop: forwarding waits no longer for its own."""
-_PER_SESSION = 4
 log = structlog.get_logger()
 
 
@@ -60,6 +72,9 @@ class Reports(Protocol):
 
     def task_progressed(self, report: TaskProgressed) -> None:
         """Report how far a task is."""
+
+    def task_logged(self, report: TaskLogged) -> None:
+        """Report a line that a task logs."""
 
     def task_ended(self, report: TaskEnded) -> None:
         """Report that a run of a task has ended."""
@@ -251,12 +266,13 @@ class TaskExecutor:
                 node=self._origin["node"],
                 exports=self._exports,
                 progressed=self._progressed,
+                logged=self._logged,
             )
         except ValueError as error:
             raise RefusedJobError(RefusalReason.ARGUMENTS, str(error)) from error
         self._running[job.task_id, job.publication] = run
         self._counts[run.priority] += 1
-        if job.session_id and self._by_session.get(job.session_id, 0) >= _PER_SESSION:
+        if job.session_id and self._by_session.get(job.session_id, 0) >= SESSION_TASKS:
             self._waiting.setdefault(job.session_id, deque()).append(run)
         else:
             self._start(run)
@@ -382,6 +398,17 @@ class TaskExecutor:
                 publication=run.job.publication,
                 thousandths=int(min(1.0, max(0.0, share)) * 1000),
                 cursor=cursor,
+            )
+        )
+
+    def _logged(self, run: Run, text: str) -> None:
+        self._reports.task_logged(
+            TaskLogged(
+                **self._origin,
+                task_id=run.job.task_id,
+                publication=run.job.publication,
+                logged_at=int(self._clock() * 1000),
+                text=text,
             )
         )
 

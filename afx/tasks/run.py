@@ -19,12 +19,17 @@ from afx.tasks.kinds.base import Kind, SnoozeError, TaskFailedError, TryAgainErr
 from afx.tasks.outcomes import wait_of
 from afx.telegram.budgets import budget_of
 
+_MOST_LINES = 100
+"""Of one run; SQL keeps so many of each task, see ``task_logs``."""
+
 
 class Run:
     """A task that runs; it is what ``TaskRun`` promises to kinds."""
 
     __slots__ = (
         "_exports",
+        "_lines",
+        "_logged",
         "_progressed",
         "_session",
         "cursor",
@@ -50,6 +55,7 @@ class Run:
         node: str,
         exports: Path,
         progressed: Callable[[Run, float, str], None],
+        logged: Callable[[Run, str], None],
     ) -> None:
         """``exports`` is the directory of files that tasks write.
 
@@ -70,6 +76,8 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         self._session: Any = None
         self._progressed = progressed
+        self._logged = logged
+        self._lines = 0
 
     def use(self, session: Any) -> None:
         """Give it its session, which has a client, a spec, and can be lost."""
@@ -152,6 +160,14 @@ class Run:
             raise TaskFailedError("The task's cursor has become too long; split the task.")
         self._progressed(self, share, text)
         await asyncio.sleep(0)
+
+    def log(self, text: str) -> None:
+        """Say something to whoever follows the task; a run has so many lines only."""
+        self._lines += 1
+        if self._lines < _MOST_LINES:
+            self._logged(self, text)
+        elif self._lines == _MOST_LINES:
+            self._logged(self, "More lines of this run are left out.")
 
     def random_id(self, item: str) -> int:
         """Return the key of one side effect; the same in each attempt.

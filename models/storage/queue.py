@@ -11,6 +11,9 @@ from models.base import execute_many, micros, utc_now
 from models.paging import Page
 from models.tables import Rule, Session, SessionAssignment, SessionQueue, User
 
+NO_LABELS = "no ready node has "
+"""How the reason begins of a session whose labels no node has: more nodes do not help it."""
+
 
 def put_many(rows: Sequence[tuple[int, str]]) -> None:
     """Put sessions into the queue, given as (session, reason); those in it stay."""
@@ -56,6 +59,18 @@ def obsolete() -> list[int]:
 def count() -> int:
     """Return how many sessions wait."""
     return int(SessionQueue.select().count())
+
+
+def count_without_room() -> dict[str, int]:
+    """Return tier → how many sessions wait for room; those that wait for labels do not count."""
+    query = (
+        SessionQueue.select(User.tier, fn.COUNT(SessionQueue.session))
+        .join(Session)
+        .join(User)
+        .where(~SessionQueue.reason.startswith(NO_LABELS))
+        .group_by(User.tier)
+    )
+    return {str(tier): int(count) for tier, count in query.tuples()}
 
 
 def listing(*, after: str | None = None, limit: int = 100) -> Page:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from models.base import transaction, utc_now
-from models.storage import analytics, assignments, controls, tasks
+from models.storage import analytics, assignments, controls, tasks, webhook_deliveries
 from models.storage.analytics import Retention
 
 BATCH = 5_000
@@ -18,7 +18,7 @@ class Kept:
 
     analytics: Retention
     history: timedelta
-    """Ended assignments, finished tasks and controls."""
+    """Ended assignments, finished tasks and controls, deliveries of webhooks."""
 
 
 def maintain(kept: Kept, most: int = BATCH) -> int:
@@ -31,7 +31,7 @@ def maintain(kept: Kept, most: int = BATCH) -> int:
     touched = analytics.roll_up(most)
     with transaction():
         touched += analytics.prune(kept.analytics, most)
-    for prune in (assignments.prune, tasks.prune, controls.prune):
+    for prune in (assignments.prune, tasks.prune, controls.prune, webhook_deliveries.prune):
         with transaction():
             touched += prune(before, most)
     return touched

@@ -8,6 +8,8 @@ from models import paging
 from models.analytics_tables import ScalingEvent
 from models.base import transaction
 from models.paging import Page
+from models.storage.webhooks import record_event
+from models.webhook_tables import EventKind
 
 
 def record(
@@ -21,6 +23,8 @@ def record(
         ScalingEvent.create(
             decision=decision, current=current, desired=desired, reason=reason, figures=figures
         )
+        details = {"decision": decision, "current": current, "desired": desired, "reason": reason}
+        record_event(EventKind.SCALING, "cluster", None, details)
         return True
 
 

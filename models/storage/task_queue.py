@@ -29,6 +29,7 @@ _USERS = (
     " SELECT one FROM found WHERE one IS NOT NULL"
 )
 _GIVEN_OUT = "state IN ('published', 'running')"
+_LATE = "state IN ('waiting', 'queued') AND start_by < ? AND started_at IS NULL"
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,6 +55,10 @@ class OpenTask:
     state: str
     published_at: datetime | None
     started_at: datetime | None
+
+    def is_late(self, now: datetime) -> bool:
+        """Return whether the deadline for its start has passed before it has ever started."""
+        return self.start_by is not None and self.start_by < now and self.started_at is None
 
 
 @dataclass(slots=True, frozen=True)
@@ -222,12 +227,16 @@ def release_all_of_sessions() -> int:
 
 
 def note_started(rows: Sequence[tuple[int, int, str, str, datetime]]) -> None:
-    """Note which tasks run: (id, publication, worker, incarnation, since when)."""
+    """Note which tasks run: (id, publication, worker, incarnation, since when).
+
+    None has started before it was published: a node's clock may be minutes behind.
+    """
     execute_many(
-        "UPDATE worker_tasks SET state = 'running', worker = ?, incarnation = ?, started_at = ?"
+        "UPDATE worker_tasks SET state = 'running', worker = ?, incarnation = ?,"
+        " started_at = CASE WHEN published_at > ? THEN published_at ELSE ? END"
         " WHERE id = ? AND publication = ? AND state = 'published'",
         [
-            (worker, incarnation, micros(at), number, publication)
+            (worker, incarnation, micros(at), micros(at), number, publication)
             for number, publication, worker, incarnation, at in rows
         ],
     )
@@ -248,9 +257,12 @@ def note_progress(rows: Sequence[tuple[int, int, float, str]]) -> None:
 def note_ended(rows: Sequence[Ended]) -> None:
     """Note how publications ended; what is of an earlier publication changes nothing."""
     execute_many(
-        "UPDATE worker_tasks SET state = ?, result = ?, error = ?, attempts = attempts + ?,"
+        "UPDATE worker_tasks SET state = ?, result = ?,"
+        " error = CASE WHEN ? = '' AND ? = 'cancelled' THEN error ELSE ? END,"  # who asked for it
+        " attempts = attempts + ?,"
         " worker = ?, incarnation = ?, run_after = COALESCE(?, run_after),"
-        " started_at = COALESCE(?, started_at), finished_at = ?,"
+        " started_at = COALESCE(CASE WHEN published_at > ? THEN published_at ELSE ? END,"
+        " started_at), finished_at = ?,"
         " progress = CASE WHEN ? = 'succeeded' THEN 1.0 ELSE progress END"
         f" WHERE id = ? AND publication = ? AND {_GIVEN_OUT}",
         [
@@ -258,10 +270,13 @@ def note_ended(rows: Sequence[Ended]) -> None:
                 it.state,
                 it.result,
                 it.error,
+                it.state,
+                it.error,
                 it.attempts,
                 it.worker,
                 it.incarnation,
                 _micros(it.run_after),
+                _micros(it.started_at),
                 _micros(it.started_at),
                 _micros(it.finished_at),
                 it.state,
@@ -271,6 +286,23 @@ def note_ended(rows: Sequence[Ended]) -> None:
             for it in rows
         ],
     )
+
+
+def has_late(now: datetime) -> bool:
+    """Return whether the deadline for the start of a task that no node has is over."""
+    statement = f"SELECT 1 FROM worker_tasks WHERE {_LATE} LIMIT 1"
+    return bool(execute(statement, micros(now)).fetchone())
+
+
+def cancel_late(now: datetime, reason: str) -> int:
+    """Cancel the tasks that have not started before their deadlines; returns how many."""
+    cursor = execute(
+        f"UPDATE worker_tasks SET state = 'cancelled', error = ?, finished_at = ? WHERE {_LATE}",
+        reason,
+        micros(now),
+        micros(now),
+    )
+    return int(cursor.rowcount)
 
 
 def fail_queued(ids: Sequence[int], state: str, reason: str) -> None:

@@ -242,6 +242,7 @@ def listing(
         WorkerTask.attempts,
         WorkerTask.progress,
         WorkerTask.error,
+        WorkerTask.run_after,
         WorkerTask.created_at,
         WorkerTask.started_at,
         WorkerTask.finished_at,
@@ -324,7 +325,13 @@ def retry_failed(priority: int, most: int = 10_000) -> int:
         )
         return int(
             WorkerTask.update(
-                state="queued", error="", attempts=0, run_after=utc_now(), finished_at=None
+                state="queued",
+                error="",
+                attempts=0,
+                cancelling=False,
+                run_after=utc_now(),
+                start_by=None,
+                finished_at=None,
             )
             .where(WorkerTask.id.in_(chosen))
             .execute()
@@ -341,11 +348,8 @@ def arguments_of(task: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def prune(before: datetime, most: int) -> int:
-    """Remove tasks that finished before a time; returns how many."""
-    cursor = execute(
-        "DELETE FROM worker_tasks WHERE id IN (SELECT id FROM worker_tasks"
-        " WHERE finished_at < ? ORDER BY finished_at LIMIT ?)",
-        micros(before),
-        most,
-    )
+    """Remove tasks that finished before a time, with their logs; returns how many."""
+    chosen = "SELECT id FROM worker_tasks WHERE finished_at < ? ORDER BY finished_at, id LIMIT ?"
+    execute(f"DELETE FROM task_logs WHERE task_id IN ({chosen})", micros(before), most)
+    cursor = execute(f"DELETE FROM worker_tasks WHERE id IN ({chosen})", micros(before), most)
     return int(cursor.rowcount)

@@ -157,7 +157,7 @@ async def _streams(
         it.cancel()
     for connection in opened:
         connection.close()
-    return share
+    return float(share)
 
 
 def _row(what: str, taken: Taken) -> dict[str, Any]:

@@ -75,10 +75,11 @@ def report(
     for row in rows:
         table.add_row(*("-" if row.get(it) is None else str(row.get(it)) for it in columns))
     console.print(table)
-    for it in targets:
-        mark = "reached" if it.ok else "MISSED"
-        value = "nothing" if it.value is None else f"{it.value:g}"
-        console.print(f"{mark:<8} {it.name}: {value} ({it.bound} {it.target:g})", highlight=False)
+    for target in targets:
+        mark = "reached" if target.ok else "MISSED"
+        value = "nothing" if target.value is None else f"{target.value:g}"
+        bound = f"{target.bound} {target.target:g}"
+        console.print(f"{mark:<8} {target.name}: {value} ({bound})", highlight=False)
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

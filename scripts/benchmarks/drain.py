@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from common import Target, broken_target, percentile, report
@@ -46,7 +47,7 @@ def run(flags: argparse.Namespace) -> None:
                 begun = time.monotonic()
                 control = workers.drain(context, [node])[0].control
                 assert control is not None
-                lab.wait("it is drained", lambda c=control: controls.get(c)["state"] == "done", 120)
+                lab.wait("it is drained", partial(_is_done, control), 120)
                 took = time.monotonic() - begun
                 lab.wait_running(seconds=60)
                 found = [it for it in _gaps(moved) if it is not None]
@@ -85,3 +86,7 @@ def _gaps(sessions: list[int]) -> list[float | None]:
         if len(rows) == 2 and rows[0].running_at and rows[1].ended_at:
             found.append((rows[0].running_at - rows[1].ended_at).total_seconds())
     return found
+
+
+def _is_done(control: int) -> bool:
+    return bool(controls.get(control)["state"] == "done")

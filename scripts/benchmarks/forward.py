@@ -96,7 +96,7 @@ def _ratio(rows: list[dict[str, Any]], figure: str) -> float:
     having = [row for row in rows if figure in row]
     ours = [row[figure] for row in having if row["client"] == "afx node"]
     theirs = [row[figure] for row in having if row["client"] != "afx node"]
-    return round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 3)
+    return round(float(statistics.median(a / b for a, b in zip(ours, theirs, strict=True))), 3)
 
 
 def _burst(lab: LabCluster, flags: argparse.Namespace) -> _Play:
@@ -203,7 +203,7 @@ async def _peer(arguments: list[str]) -> None:
         await client.connect()
         await client.get_dialogs()
 
-        @client.on(events.NewMessage(chats=[int(source)]))
+        @client.on(events.NewMessage(chats=[int(source)]))  # type: ignore[untyped-decorator]
         async def copy(
             event: Any, client: TelegramClient = client, destination: int = int(destination)
         ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from common import Target, percentile, report
 from simulated_nodes import SimulatedNodes
 
+from afx.app import ProcessServers
 from afx.cluster import keys
 from afx.cluster.connection import connect
 from afx.config import Settings, load
@@ -81,6 +82,9 @@ def _measure(home: Path, size: int, flags: argparse.Namespace) -> dict[str, Any]
         private_redis.ensure(home)
         closing.callback(private_redis.stop, home)
         url = private_redis.url_for(home)
+        # A coordinator makes no key beside logins that were sealed with another one.
+        with ProcessServers(settings) as servers:
+            servers.vault()
         base.open_database(settings.database)
         closing.callback(base.close_database)
         schema.upgrade()

@@ -82,8 +82,8 @@ async def _stored(what: str, source: int, to: int, step: int, count: int) -> dic
         try:
             sessions = [_Session(number) for number in range(1, _SESSIONS_AT_ONCE + 1)]
             for it in sessions:
-                owner = {"incarnation": _INCARNATION, "epoch": 1}
-                await client.hset(keys.assignment(it.session_id), mapping=owner)  # type: ignore[misc]
+                owner: dict[Any, Any] = {"incarnation": _INCARNATION, "epoch": 1}
+                await client.hset(keys.assignment(it.session_id), mapping=owner)
             committer = Committer(client, _INCARNATION, 30)
             await committer.commit(sessions)  # type: ignore[arg-type]
             before = (await client.info("memory"))["used_memory"]
@@ -161,15 +161,15 @@ def _link_all(lab: LabCluster, chosen: Sequence[LabSession], count: int) -> None
         for it in chosen:
             session = _Session(it.id)
             owner = keys.assignment(it.id)
-            kept: Any = await client.hgetall(owner)  # type: ignore[misc]
-            await client.hset(owner, mapping={"incarnation": _INCARNATION, "epoch": 1})  # type: ignore[misc]
+            kept: Any = await client.hgetall(owner)
+            await client.hset(owner, mapping={"incarnation": _INCARNATION, "epoch": 1})
             deliveries = (
                 _delivery(rules[it.id], it.source, number, it.destination)
                 for number in range(1, count + 1)
             )
             session.progress = Progress([], [Link(each, each.message) for each in deliveries], {})
             await Committer(client, _INCARNATION, 30).commit([session])  # type: ignore[list-item]
-            await client.hset(owner, mapping=kept)  # type: ignore[misc]
+            await client.hset(owner, mapping=kept)
         await client.aclose()
 
     asyncio.run(commit())

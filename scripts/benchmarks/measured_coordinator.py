@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from afx.app import run_coordinator
-from afx.cluster import events, reports
+from afx.cluster import events, report_stream
 from afx.cluster.registry import Registry
 from afx.config import load
 from afx.coordinator.takeover import Takeover
@@ -53,7 +53,7 @@ class Measurements:
         """Measure from now on."""
         self._wrap(Registry, "all", self._observing)
         self._wrap(Term, "tick", self._ticking)
-        self._wrap(reports, "read", self._waiting)
+        self._wrap(report_stream, "read", self._waiting)
         self._wrap(events, "announce", self._announcing)
         self._wrap(Takeover, "step", self._reading)
 

@@ -197,7 +197,12 @@ def _place_all(
         reservations=Reservations(client, leadership, headroom=headroom, premium_share=0.0),
         overflow=Overflow(raw, signing_keys),
         unknown=UnknownSessions(
-            leadership, table=table, ownership=ownership, orders=orders, schedule=schedule
+            leadership,
+            table=table,
+            ownership=ownership,
+            orders=orders,
+            schedule=schedule,
+            answer_seconds=10.0,
         ),
     )
     calls = _time_scripts(ownership)

@@ -12,10 +12,11 @@ from typing import Any
 from rq.job import Job
 from rq.queue import Queue
 
-from afx.cluster import queues, reports
+from afx.cluster import queues, report_stream
 from afx.cluster.connection import connect
-from afx.cluster.registry import Identity, Metrics, Registry
+from afx.cluster.registry import Registry
 from afx.cluster.reports import Inventory, Report, Running, Stopped
+from afx.cluster.worker_records import Identity, Metrics
 from afx.reasons import StopReason
 
 MIB = 1 << 20
@@ -128,7 +129,7 @@ class SimulatedNodes:
 
     def _report(self, answers: list[Report]) -> None:
         for start in range(0, len(answers), _REPORTS_AT_ONCE):
-            reports.publish(self._redis, answers[start : start + _REPORTS_AT_ONCE])
+            report_stream.publish(self._redis, answers[start : start + _REPORTS_AT_ONCE])
 
 
 def _inventory(node: SimulatedNode, term: int, common: dict[str, str]) -> list[Report]:

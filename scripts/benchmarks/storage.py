@@ -18,7 +18,7 @@ from typing import Any
 
 from common import Target, report
 
-from models import base, schema, tables
+from models import analytics_tables, base, schema, tables
 from models.storage import (
     analytics,
     assignments,
@@ -128,7 +128,7 @@ def _writers(kind: str, count: int) -> Iterator[dict[str, Any]]:
 
     def orm_sample(start: int, end: int) -> None:
         for number in range(start, end):
-            tables.WorkerAnalytics.create(
+            analytics_tables.WorkerAnalytics.create(
                 worker="orm",
                 at=at(number),
                 rss=1,

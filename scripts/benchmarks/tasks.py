@@ -125,13 +125,13 @@ def _throughput(lab: LabCluster, count: int, rows: list[Any], targets: list[Targ
         Target("submitted a second", count / submitted, 5000, "at least"),
         Target("bytes in Redis per finished task", memory, 1024, "at most"),
     ]
-    return rate
+    return float(rate)
 
 
 def _memory_of_a_finished_job(lab: LabCluster) -> float:
     keys = list(lab.redis.scan_iter("rq:job:task-*", count=1000))[:200]
     sizes = [lab.redis.memory_usage(it) or 0 for it in keys]
-    return round(statistics.mean(sizes), 1) if sizes else 0.0  # type: ignore[type-var]
+    return round(float(statistics.mean(sizes)), 1) if sizes else 0.0
 
 
 def _behind(lab: LabCluster, count: int, rows: list[Any], targets: list[Target]) -> None:
@@ -192,7 +192,7 @@ def _one(lab: LabCluster, **fields: Any) -> float:
     [number] = tasks.submit([NewTask(_PROBE, **fields)], "bench")
     report_stream.publish(lab.redis, [])
     lab.wait("it finishes", lambda: tasks.get(number)["state"] == "succeeded", 60)
-    return round((tasks.get(number)["started_at"].timestamp() - at) * 1000, 1)
+    return round(float(tasks.get(number)["started_at"].timestamp() - at) * 1000, 1)
 
 
 def _peers(lab: LabCluster, python: str, rows: list[Any]) -> dict[str, float]:

@@ -6,9 +6,9 @@ import re
 from html import unescape
 from typing import Any
 
-import httpx
 import pytest
 from support.api import TestedApi
+from support.dashboard import SAME, act, said, signed_in
 
 from afx.api.dashboard import pages
 from afx.api.dashboard.actions import ACTIONS
@@ -22,11 +22,11 @@ from afx.operations import (
     tasks,
     tokens,
     users,
+    webhooks,
 )
 from afx.operations.cluster import ClusterStatus
 from afx.operations.task_requests import TaskRequest
 
-SAME = {"sec-fetch-site": "same-origin"}
 VIEWS = (
     "/",
     "/nodes",
@@ -52,17 +52,10 @@ VIEWS = (
     "/tasks/1",
     "/queues",
     "/schedules",
+    "/webhooks",
+    "/webhooks/hook",
+    "/webhooks/hook?state=failed",
 )
-
-
-def signed_in(api: TestedApi, token: str) -> dict[str, str]:
-    answer = api.post("/sign-in", data={"token": token}, headers=SAME, token="")
-    assert answer.status_code == 303, answer.text
-    cookie = answer.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=lax" in cookie
-    # The client keeps cookies: each request of a test brings its own.
-    api._client.cookies.clear()
-    return {"cookie": cookie.partition(";")[0], **SAME}
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +64,9 @@ def browser(api: TestedApi) -> dict[str, str]:
     check = TaskRequest(kind="session.check", user="bob")
     task_requests.submit(api.context, check)
     schedules.add(api.context, "nightly", "0 3 * * *", check)
+    webhooks.add(api.context, "hook", "https://example.org/")
+    webhooks.test(api.context, "hook")
     return signed_in(api, api.token("*"))
-
-
-def act(api: TestedApi, browser: dict[str, str], name: str, /, **form: Any) -> httpx.Response:
-    return api.post(f"/actions/{name}", data=form, headers=browser, token="")
-
-
-def said(api: TestedApi, browser: dict[str, str], answer: httpx.Response) -> str:
-    assert answer.status_code == 303, answer.text
-    page = api.get(answer.headers["location"], headers=browser, token="").text
-    found = re.search(r'id="said" data-tone="(\w+)".*?<p>(.*?)</p>', page, re.S)
-    assert found, page
-    return f"{found[1]} {unescape(re.sub('<.*?>', ' ', found[2]))}"
 
 
 @pytest.mark.parametrize("path", VIEWS)

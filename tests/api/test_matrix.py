@@ -8,7 +8,7 @@ import pytest
 from support.api import TestedApi
 
 from afx.api.application import application
-from afx.operations import controls, schedules, sessions, task_requests, tokens
+from afx.operations import controls, schedules, sessions, task_requests, tokens, webhooks
 from afx.operations.task_requests import TaskRequest
 
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -36,6 +36,7 @@ BODIES: dict[str, Any] = {
         "kind": "session.check",
         "sessions": ["b-1"],
     },
+    "add_webhook": {"name": "new", "url": "https://example.org/", "owner": "bob"},
     "create_token": {"name": "new", "scopes": ["token:write"]},
 }
 UNMET = {
@@ -44,6 +45,7 @@ UNMET = {
     "remove_user": 409,
     "accept_audit": 422,
     "retry_task": 409,
+    "cancel_batch": 404,
 }
 
 
@@ -58,6 +60,7 @@ def things(api: TestedApi) -> dict[str, str]:
     check = TaskRequest(kind="session.check", user="bob")
     [task] = task_requests.submit(api.context, check).ids
     schedules.add(api.context, "nightly", "0 3 * * *", check)
+    webhooks.add(api.context, "hook", "https://example.org/", owner="bob")
     return {
         "/users/{name}": "bob",
         "/sessions/{name}": "b-1",
@@ -70,6 +73,8 @@ def things(api: TestedApi) -> dict[str, str]:
         "/schedules/{name}": "nightly",
         "/queues/{name}": "default",
         "/task-kinds/{kind}": "session.check",
+        "/webhooks/{name}": "hook",
+        "/webhook-deliveries/{delivery_id}": str(webhooks.test(api.context, "hook")),
     }
 
 
@@ -131,7 +136,13 @@ def test_a_customers_token_reaches_nothing_of_others(
 ) -> None:
     answer = call(api, things, name, api.token("*", owner="alice"))
     lists = {"list_sessions", "list_rules", "plan_rules", "apply_rules", "export_rules"}
-    lists |= {"list_tasks", "list_schedules", "list_task_kinds", "explain_task_kind"}
+    lists |= {
+        "list_webhooks",
+        "list_tasks",
+        "list_schedules",
+        "list_task_kinds",
+        "explain_task_kind",
+    }
     if not OPERATIONS[name][2]["x-owned"]:
         assert answer.status_code == 403
     elif name not in lists:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import redis
 from support.api import TestedApi
+from support.dashboard import signed_in
 
 from afx.cluster.connection import connect
-
-from .test_dashboard import signed_in  # isort: skip
 
 PAGES = (
     "/rq/",

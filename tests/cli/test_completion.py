@@ -97,9 +97,19 @@ def test_each_shell_gets_names_in_its_own_quoting(afx: Run, home: Path) -> None:
     assert candidates(afx, "zsh", ask + "eu") == ["eu\\:west\\:1"]
 
 
+STARTS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], "source <(afx completion bash)"),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        "autoload -Uz compinit && compinit -D && source <(afx completion zsh)",
+    ),
+}
+"""Shell → how it is started without the files of its user, and what loads the completion."""
+
+
 @pytest.fixture
-def typed_in_bash(home: Path) -> Callable[[str], list[str]]:
-    """Return what types a line into an interactive bash and tells afx's arguments."""
+def typed_in(home: Path) -> Callable[[str, str], list[str]]:
+    """Return what types a line into an interactive shell and tells afx's arguments."""
     place = home / "bin"
     place.mkdir()
     script = place / "afx"
@@ -111,11 +121,12 @@ def typed_in_bash(home: Path) -> Callable[[str], list[str]]:
     )
     script.chmod(0o755)
 
-    def type_in(line: str) -> list[str]:
+    def type_in(name: str, line: str) -> list[str]:
+        command, load = STARTS[name]
         controller, terminal = pty.openpty()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AFX_")}
         shell = subprocess.Popen(
-            ["bash", "--norc", "--noprofile", "-i"],
+            command,
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
@@ -131,13 +142,19 @@ def typed_in_bash(home: Path) -> Callable[[str], list[str]]:
             },
         )
         os.close(terminal)
-        try:
-            os.write(controller, b"source <(afx completion bash)\n" + line.encode() + b"\n")
+
+        def read_until(mark: bytes) -> None:
             seen, until = b"", time.monotonic() + 60
-            while b"DONE" not in seen:
+            while mark not in seen:
                 assert time.monotonic() < until, seen
                 if select.select([controller], [], [], 1.0)[0]:
                     seen += os.read(controller, 4096)
+
+        try:
+            os.write(controller, f"{load}; echo LOA''DED\n".encode())
+            read_until(b"LOADED")
+            os.write(controller, line.encode() + b"\n")
+            read_until(b"DONE")
         finally:
             shell.kill()
             shell.wait()
@@ -147,7 +164,16 @@ def typed_in_bash(home: Path) -> Callable[[str], list[str]]:
     return type_in
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    "shell",
+    [
+        pytest.param(
+            it,
+            marks=pytest.mark.skipif(shutil.which(it) is None, reason=f"{it} is not installed"),
+        )
+        for it in STARTS
+    ],
+)
 @pytest.mark.parametrize(
     ("typed", "name"),
     [
@@ -161,11 +187,11 @@ def typed_in_bash(home: Path) -> Callable[[str], list[str]]:
         ("'$H\t", "$HOME"),
     ],
 )
-def test_bash_completes_a_name_into_one_argument(
-    typed_in_bash: Callable[[str], list[str]], home: Path, typed: str, name: str
+def test_a_shell_completes_a_name_into_one_argument(
+    typed_in: Callable[[str, str], list[str]], home: Path, shell: str, typed: str, name: str
 ) -> None:
     add_sessions(home, NAMES)
-    assert typed_in_bash(f"afx session show {typed}") == ["session", "show", name]
+    assert typed_in(shell, f"afx session show {typed}") == ["session", "show", name]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

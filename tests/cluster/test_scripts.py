@@ -87,6 +87,7 @@ def test_the_list_of_leader_scripts_is_complete() -> None:
         "unreserve",
         "withdraw_tasks",
         "write",
+        "write_expiring",
     ]
 
 

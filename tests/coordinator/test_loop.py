@@ -145,3 +145,20 @@ def test_a_coordinator_that_starts_while_sql_is_away_ends_with_an_error_for_peop
     monkeypatch.setattr(controls, "newest", fail)
     with pytest.raises(UnreachableError):
         CoordinatorRestart()
+
+
+def test_an_error_that_nobody_foresaw_ends_a_term_and_not_the_coordinator(
+    start: Callable[[str], RunningCoordinator], redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick, failed = Term.tick, threading.Event()
+
+    def failing(term: Term) -> bool:
+        if not failed.is_set():
+            failed.set()
+            raise KeyError("nobody foresaw it")
+        return tick(term)
+
+    monkeypatch.setattr(Term, "tick", failing)
+    start("alone")
+    wait(failed.is_set)
+    wait(lambda: cluster.term() >= 2)

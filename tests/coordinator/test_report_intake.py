@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import peewee
 import pytest
 from support.term_harness import TermHarness, add, running
 
 from afx.cluster import events, keys, quarantine, report_stream, reports
-from afx.cluster.reports import Active
+from afx.cluster.reports import Active, RuleStopped
 from afx.reasons import FailureReason, StopReason, TroubleReason
 from models.base import transaction
 from models.storage import assignments, cluster, placing, rules, sessions, troubles
@@ -257,3 +259,37 @@ def test_a_report_about_another_nodes_session_changes_nothing(harness: TermHarne
     assert not placing.traits([session])[session].active
     _, found = events.watch(harness.redis, "0")
     assert not [it for it in found if it["kind"] == "trouble"]
+
+
+def test_a_report_that_sql_cannot_take_costs_only_itself(
+    harness: TermHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = started(harness)
+    [active] = assignments.active()
+    monkeypatch.setattr(troubles, "note_rules", refusing_for(troubles.note_rules, rule=7))
+    common = {"node": active.worker, "incarnation": active.incarnation, "session_id": session}
+    stopped = [
+        RuleStopped(
+            **common,  # type: ignore[arg-type]
+            epoch=active.epoch,
+            rule_id=rule,
+            reason=TroubleReason.DESTINATION_CLOSED,
+        )
+        for rule in (7, 8)
+    ]
+    report_stream.publish(harness.redis, stopped)
+    before = quarantine.refused_count(harness.redis)
+    harness.report_failure(session)
+    harness.until(lambda: trouble(session) == "Telegram refused a request")
+    assert quarantine.refused_count(harness.redis) == before + 1
+
+
+def refusing_for(inner: Any, *, rule: int) -> Any:
+    """Return a function that refuses the rows of one rule as a database does."""
+
+    def note_rules(rows: Any) -> None:
+        if any(it[1] == rule for it in rows):
+            raise peewee.DataError("value too long")
+        inner(rows)
+
+    return note_rules

@@ -45,6 +45,14 @@ def test_a_full_sqlite_disk_is_named_and_nothing_is_written(sqlite: Any) -> None
     assert users.listing().rows == []
 
 
+def test_a_disk_that_is_full_when_a_reader_comes_is_named() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    with pytest.raises(peewee.OperationalError) as raised, peewee.__exception_wrapper__:
+        raise error
+    assert "disk of the database is full" in str(explained(raised.value))
+
+
 def test_a_read_only_sqlite_database_is_named(sqlite: Any) -> None:
     base.execute("PRAGMA query_only = 1")
     with pytest.raises(StorageError, match="read-only"), base.transaction():

@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 
-from afx.errors import UsageError
+from afx.errors import QuotaError, UsageError
 from models import base
 from models.base import utc_now
-from models.storage import sessions, task_queue, task_targets, task_times, tasks, users
+from models.storage import (
+    sessions,
+    task_queue,
+    task_quotas,
+    task_targets,
+    task_times,
+    tasks,
+    users,
+)
 from models.storage.sessions import NewSession
 from models.storage.task_queue import Ended, Publication
 from models.storage.tasks import NewTask
@@ -54,6 +62,53 @@ def test_queued_tasks_that_can_never_run_are_ended(database: Any) -> None:
         task_queue.fail_queued([second], "cancelled", "too late")
     assert states(first, second, given) == ["failed", "cancelled", "published"]
     assert tasks.get(first)["error"] == "unknown kind"
+
+
+def test_a_deadline_is_that_of_the_first_start_of_a_task_that_no_node_has(database: Any) -> None:
+    now = utc_now()
+    soon, later = now - timedelta(seconds=1), now + timedelta(hours=1)
+    ids = submit(
+        NewTask("check", start_by=soon),
+        NewTask("check", start_by=soon, run_after=later),
+        NewTask("check", start_by=soon),
+        NewTask("check", start_by=soon),
+        NewTask("check", start_by=later),
+        NewTask("check"),
+    )
+    publish(ids[2], ids[3])
+    with base.transaction():
+        task_queue.note_started([(ids[3], 1, "w1", "one", now)])
+        task_queue.note_ended([Ended(ids[3], 1, "queued", run_after=now)])  # it has moved
+        assert task_queue.has_late(now)
+        assert task_queue.cancel_late(now, "too late") == 2
+        assert not task_queue.has_late(now)
+    expected = ["cancelled", "cancelled", "published", "queued", "queued", "queued"]
+    assert states(*ids) == expected
+
+
+def test_no_task_has_started_before_it_was_published(database: Any) -> None:
+    [number] = submit()
+    publish(number)
+    published = tasks.get(number)["published_at"]
+    with base.transaction():
+        long_ago = published - timedelta(minutes=4)
+        task_queue.note_started([(number, 1, "w1", "one", long_ago)])
+    assert tasks.get(number)["started_at"] == published
+    with base.transaction():
+        task_queue.note_ended([Ended(number, 1, "failed", started_at=long_ago)])
+    assert tasks.get(number)["started_at"] == published
+
+
+def test_a_user_may_have_so_many_unfinished_tasks(database: Any) -> None:
+    users.create("alice")
+    alice = users.find("alice")
+    users.set_task_share(alice, share=1, limit=2)
+    submit(NewTask("check", user=alice.id))
+    task_quotas.check({alice.id: 1, 0: 9})
+    with pytest.raises(QuotaError, match="may have 2"):
+        task_quotas.check({alice.id: 2})
+    with pytest.raises(QuotaError, match="without a user"):
+        task_quotas.check({0: 10**6})
 
 
 def test_only_what_no_node_has_is_cancelled_at_once(database: Any) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from afx.errors import UsageError
 from models import base, tables
 from models.base import utc_now
-from models.storage import sessions, task_queue, tasks, users
+from models.storage import sessions, task_logs, task_queue, tasks, users
 from models.storage.sessions import NewSession
 from models.storage.task_queue import Ended, Publication
 from models.storage.tasks import NewTask
@@ -152,11 +152,13 @@ def test_a_task_that_a_node_may_have_is_cancelled_by_the_leader(database: Any) -
 def test_a_queue_is_emptied_and_its_failed_tasks_are_tried_again(database: Any) -> None:
     queued, failed, other = submit(NewTask("check"), NewTask("check"), NewTask("c", priority=0))
     publish(failed)
+    tasks.cancel(failed, "it failed before it was cancelled")
     end(failed, "failed", error="why", finished_at=utc_now())
     assert tasks.cancel_queued(2, "purged") == 1
     assert tasks.retry_failed(2) == 1
     assert (state(queued), state(failed), state(other)) == ("cancelled", "queued", "queued")
     assert tasks.counts() == {(2, "queued"): 1, (0, "queued"): 1}
+    assert not tasks.get(failed)["cancelling"]
 
 
 TASK_STEPS: dict[str, Callable[[int], object]] = {
@@ -217,6 +219,10 @@ def test_old_tasks_are_pruned_and_unfinished_ones_are_not(database: Any) -> None
     tasks.cancel(1, "")
     tasks.cancel(2, "")
     with base.transaction():
+        task_logs.append([(it, 0, base.utc_now(), "said") for it in (1, 2, 3)])
+    with base.transaction():
         assert tasks.prune(base.utc_now(), 1) == 1
+        assert [it.task for it in task_logs.lines([1, 2, 3])] == [2, 3]
         assert tasks.prune(base.utc_now(), 9) == 1
     assert [it["id"] for it in tasks.listing().rows] == [3]
+    assert [it.task for it in task_logs.lines([1, 2, 3])] == [3]

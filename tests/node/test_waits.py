@@ -160,6 +160,7 @@ def task_of(session: HostedSession) -> Run:
         node="w1",
         exports=Path(),
         progressed=lambda *_: None,
+        logged=lambda *_: None,
     )
     run.use(session)
     return run

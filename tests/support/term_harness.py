@@ -6,6 +6,7 @@ are recorded, and obeyed if the test says so.
 
 from __future__ import annotations
 
+import base64
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
 from afx.errors import FencedError
 from afx.reasons import FailureReason, StopReason
+from afx.security.vault import Vault
 from models.storage import assignments, cluster, rules, sessions, users
 from models.storage.rules import NewRule
 from models.storage.sessions import NewSession
@@ -37,6 +39,7 @@ from models.storage.sessions import NewSession
 MIB = 1 << 20
 IDLE = Metrics(100 * MIB, 2000 * MIB, 4000 * MIB, 0.1, 0, 0, 0)
 AUDIT_KEY = b"a" * 32
+VAULT = Vault([base64.urlsafe_b64encode(b"v" * 32).decode()])
 _TICK_SECONDS = 0.1
 _TICKS = 400
 
@@ -170,6 +173,7 @@ class TermHarness:
             audit_keys=[AUDIT_KEY],
             clock=Clock(monotonic=lambda: self.now),
             restart=self._restart,
+            vault=VAULT,
         )
         return Term(resources, self.leadership, placed_per_round=self._placed_per_round)
 

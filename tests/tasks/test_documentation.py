@@ -13,7 +13,7 @@ from support.task_bench import TaskBench
 
 from afx.tasks.kinds import KINDS
 from afx.tasks.kinds.base import Kind
-from models.storage import tasks
+from models.storage import task_logs, tasks
 from models.storage.tasks import NewTask
 
 TEXT = (Path(__file__).parents[2] / "docs/tasks.md").read_text()
@@ -37,6 +37,7 @@ def test_the_kind_of_the_documentation_runs(bench: TaskBench, example: Kind) -> 
     )
     bench.until_state(good, "succeeded")
     assert tasks.get(good)["result"] == {"words": 3}
+    assert [it.text for it in task_logs.lines([good])] == ["counts 3 words"]
     bench.until_state(bad, "failed")
     assert "no word" in tasks.get(bad)["error"]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import pickle
+import sys
 import time
 import zlib
 from dataclasses import replace
@@ -24,7 +27,7 @@ from afx.tasks.executor import TaskExecutor
 from afx.tasks.kinds import KINDS
 from afx.tasks.kinds.base import Idempotence
 from afx.tasks.rq_records import FetchedJob
-from models.storage import tasks
+from models.storage import audit, tasks
 
 GOOD = JobEnvelope(
     purpose="task",
@@ -36,10 +39,17 @@ GOOD = JobEnvelope(
     expires=4e9,
     nonce="n",
 )
+NEVER_IMPORTED = "antigravity"
 CALL = zlib.compress(pickle.dumps(("os.system", None, ("true",), {})))
+NUMBERS = itertools.count(1000)
 HOSTILE = {
     "pickle": (CALL, b"", {}),
     "call": (zlib.compress(json.dumps(["os.system", None, ["true"], {}]).encode()), b"", {}),
+    "import": (
+        zlib.compress(json.dumps([f"{NEVER_IMPORTED}.run", None, [], {}]).encode()),
+        b"",
+        {"success_callback_name": f"{NEVER_IMPORTED}.run"},
+    ),
     "raw bytes": (b"\xff\x00\x80", b"\xff", {}),
     "bomb": (zlib.compress(b" " * 50_000_000), b"", {}),
     "nested": (zlib.compress(b"[" * 100_000), b"", {}),
@@ -88,6 +98,32 @@ def test_all_that_is_not_signed_is_refused_and_costs_the_others_nothing(bench: T
     reasons = wait_refused(bench, len(HOSTILE) + 4)
     assert set(reasons) <= {"signature", "fields", "job_id"}
     assert int(bench.redis.get(keys.JOBS_REFUSED_COUNT) or 0) == len(reasons)
+    bench.until(lambda: len(audit.listing(action="job.refused").rows) == len(set(reasons)))
+    entries = audit.listing(action="job.refused").rows
+    assert {it["target"] for it in entries} == {"node/w1"}
+    assert sum(it["details"]["count"] for it in entries) == len(reasons)
+    assert NEVER_IMPORTED not in sys.modules
+
+
+FIELDS = (
+    *("success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks"),
+    *("dependency_id", "dependency_ids", "meta", "result", "exc_info", "group_id", "unheard_of"),
+    *("retries_left", "retry_intervals", "repeats_left", "repeat_intervals", "rate_limit_key"),
+)
+
+
+def test_a_signed_job_with_a_field_that_no_signature_covers_is_refused(bench: TaskBench) -> None:
+    node = bench.add_node("w1")
+    job = sealed()
+    for number, field in enumerate(FIELDS):
+        names = {field: f"{NEVER_IMPORTED}.run"}
+        push(bench, f"task-8{number}-1", job.data, job.signature, **names)
+    push(bench, "task-900-2", job.data, job.signature)  # under another id
+    push(bench, "task-900-1", job.data, job.signature)
+    reasons = wait_refused(bench, len(FIELDS) + 1)
+    assert sorted(reasons) == ["fields"] * len(FIELDS) + ["job_id"]
+    bench.until(lambda: node.executor._done == 1)
+    assert NEVER_IMPORTED not in sys.modules
 
 
 @pytest.mark.parametrize(
@@ -170,6 +206,52 @@ def test_no_bytes_of_a_job_do_more_than_be_refused(
     with pytest.raises(RefusedJobError):
         executor._begin(fetched)
     assert executor.running == 0
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    fields=st.dictionaries(
+        st.one_of(
+            st.sampled_from(["data", "signature", "status", "origin", "timeout", "created_at"]),
+            st.binary(min_size=1, max_size=20),
+        ),
+        st.one_of(st.binary(max_size=200), st.just(CALL)),
+        min_size=1,
+        max_size=8,
+    ),
+    entry=st.one_of(st.just(b"task-7-1"), st.binary(max_size=40)),
+    is_signed=st.booleans(),
+)
+def test_whatever_bytes_a_hash_has_the_next_task_runs(
+    idle_bench: TaskBench, fields: dict[Any, bytes], entry: bytes, is_signed: bool
+) -> None:
+    bench, raw = idle_bench, idle_bench.term.raw_redis
+    executor = bench.nodes["w1"].executor
+    if is_signed:
+        data = fields.get("data", b"")
+        fields = {**fields, "data": data, "signature": SIGNING_KEYS.sign(b"afx job", data)}
+    raw.delete(b"rq:job:" + entry)
+    raw.hset(b"rq:job:" + entry, mapping=fields)
+    raw.rpush("rq:queue:default", entry)
+    number = next(NUMBERS)
+    good = sealed(nonce=str(number), job_id=f"task-{number}-1")
+    push(bench, f"task-{number}-1", good.data, good.signature)
+    done = executor._done
+
+    async def take() -> None:
+        jobs = await executor._records.fetch(50, [50, 50, 50, 50])
+        await executor._begin_all(jobs)
+        await asyncio.gather(*(it.task for it in executor._running.values()))
+
+    bench.on_loop(take())
+    assert executor._done == done + 1
+
+
+@pytest.fixture
+def idle_bench(bench: TaskBench) -> TaskBench:
+    """A bench whose node takes nothing by itself."""
+    bench.add_node("w1", may_take=lambda: False)
+    return bench
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def test_a_task_runs_and_its_result_is_in_sql(bench: TaskBench) -> None:
     assert task["result"] == {"waited": 0.0}
     assert (task["worker"], task["attempts"], task["progress"]) == ("w1", 1, 1.0)
     assert task["created_at"] <= task["published_at"] <= task["finished_at"]
+    assert task["created_at"] == task["run_after"]  # it waited from then on
 
 
 def test_hundreds_of_tasks_each_run_once(bench: TaskBench) -> None:
@@ -72,6 +73,7 @@ def test_a_running_task_is_cancelled(bench: TaskBench) -> None:
     bench.until(lambda: bool(bench.term.orders.cancelled))
     bench.loop.call_soon_threadsafe(node.executor.cancel, [(number, 1)])
     bench.until_state(number, "cancelled")
+    assert tasks.get(number)["error"] == "why"
 
 
 def test_a_task_of_a_killed_node_runs_on_another(bench: TaskBench) -> None:

@@ -16,7 +16,7 @@ from afx.operations import tasks as acts
 from afx.operations.context import Actor, Context
 from afx.operations.task_requests import TaskRequest
 from models import base, schema
-from models.storage import audit, tasks
+from models.storage import audit, task_queue, tasks
 from models.storage.sessions import NewSession, create_many
 from models.storage.users import create as create_user
 
@@ -89,6 +89,25 @@ def test_an_owner_sees_and_changes_own_tasks_only(contexts: NewContext) -> None:
         queues.purge(alice, "low")
 
 
+def test_who_looks_at_a_task_sees_what_it_waits_for(contexts: NewContext) -> None:
+    [number] = submit(contexts(), sessions=["bob-0"])
+    with base.transaction():
+        task_queue.hold([number])
+    assert "runs on no node" in acts.listing(contexts()).rows[0].error
+    assert acts.waits_for_session(acts.show(contexts(), number))
+    assert [it.step for it in acts.steps(contexts(), number)] == ["submitted", "waits"]
+    [later] = submit(contexts(), sessions=["bob-0"], delay_seconds=60)
+    assert not acts.waits_for_session(acts.show(contexts(), later))
+    assert [it.step for it in acts.steps(contexts(), later)] == ["submitted", "next attempt"]
+
+
+def test_a_single_task_is_no_batch(contexts: NewContext) -> None:
+    [number] = submit(contexts(), sessions=["bob-0"])
+    with pytest.raises(UsageError, match="not the first one of a batch"):
+        acts.cancel_batch(contexts(), number)
+    assert acts.show(contexts(), number).task.state == "queued"
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -141,7 +160,10 @@ def test_a_user_has_no_more_tasks_than_its_limit(contexts: NewContext) -> None:
     [number] = submit(contexts(), sessions=["alice-0"])
     acts.cancel(contexts(), number)
     submit(contexts(), sessions=["alice-0"])
+    with pytest.raises(QuotaError, match="may have 3"):
+        acts.retry(contexts(), number)
     users.set_task_share(contexts(), "alice", limit=0)
+    acts.retry(contexts(), number)
     submit(contexts(), user="alice")
 
 

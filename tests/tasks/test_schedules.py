@@ -15,6 +15,7 @@ from afx.config import load
 from afx.coordinator.decisions.schedule_times import decide, is_cron, next_time
 from afx.errors import UsageError
 from afx.operations import schedules as acts
+from afx.operations import users
 from afx.operations.task_requests import TaskRequest
 from models.base import utc_now
 from models.storage import schedules, tasks
@@ -69,6 +70,14 @@ def test_failures_in_a_row_pause_a_schedule() -> None:
     assert turn(states=frozenset({"succeeded"}), pause_after=2, failures=1).failures == 0
 
 
+def test_a_failure_is_counted_once_however_long_the_others_run() -> None:
+    going_on = frozenset({"failed", "running"})
+    assert turn(states=going_on, pause_after=2, failures=1).failures == 1
+    assert not turn(states=going_on, pause_after=2, failures=1).pauses
+    # These are not looked at again: new ones take their place.
+    assert turn(states=going_on, overlap="queue").failures == 1
+
+
 @pytest.fixture
 def context(bench: TaskBench, home: Path) -> Any:
     found = context_for(load(home=home, redis_url=bench.redis_url), "me")
@@ -109,9 +118,24 @@ def test_a_schedule_that_replaces_cancels_the_last_tasks(bench: TaskBench, conte
     assert bench.state(2) in ("queued", "published")
 
 
+def test_a_schedule_obeys_the_limit_of_its_user(bench: TaskBench, context: Any) -> None:
+    add("alice", 3)
+    users.set_task_share(context, "alice", limit=4)
+    request = TaskRequest(kind="session.check", user="alice")
+    acts.add(context, "checks", "0 3 * * *", request, overlap="queue")
+    make_due("checks")
+    bench.until(lambda: len(tasks.listing().rows) == 3)
+    make_due("checks")
+    bench.until(lambda: bool(acts.listing(context).rows[0].note))
+    [row] = acts.listing(context).rows
+    assert "may have 4 unfinished tasks" in row.note and row.next_at > utc_now()
+    assert len(tasks.listing().rows) == 3
+
+
 def test_what_is_wrong_in_a_schedule_is_said_in_a_sentence(context: Any) -> None:
-    with pytest.raises(UsageError, match="five fields"):
-        acts.add(context, "a", "daily", PROBE)
+    for cron in ("daily", "99 3 * * *", "0 0 31 2 *"):
+        with pytest.raises(UsageError, match="five fields"):
+            acts.add(context, "a", cron, PROBE)
     with pytest.raises(UsageError, match="overlap"):
         acts.add(context, "a", "* * * * *", PROBE, overlap="odd")
     acts.add(context, "a", "* * * * *", PROBE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from afx.operations import rebalancing, tokens
+from afx.operations import rebalancing, tokens, webhooks
 from afx.operations.context import OWNED, SCOPES, Actor, Context
 from afx.operations.requests import Requested
 
@@ -94,6 +94,8 @@ def outcome(result: Any) -> tuple[str, str]:
         return f"Requested: control {result.control} about {result.target}.", ""
     if isinstance(result, tokens.IssuedToken):
         return "Copy it now: it is not shown again.", result.token
+    if isinstance(result, webhooks.IssuedSecret):
+        return "Copy its secret now: it is not shown again.", result.secret
     if isinstance(result, rebalancing.RebalancePlan):
         return f"{len(result.moves)} moves were requested.", ""
     return (f"{result[0].upper()}{result[1:]}." if isinstance(result, str) and result else ""), ""

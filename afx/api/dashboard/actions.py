@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from afx.api.dashboard.action import Action, Field
 from afx.api.dashboard.task_actions import TASK_ACTIONS
+from afx.api.dashboard.webhook_actions import WEBHOOK_ACTIONS
 from afx.errors import UsageError
 from afx.operations import (
     audit_log,
@@ -390,4 +391,4 @@ _ALL = (
         destroys=True,
     ),
 )
-ACTIONS: Mapping[str, Action] = {it.name: it for it in (*_ALL, *TASK_ACTIONS)}
+ACTIONS: Mapping[str, Action] = {it.name: it for it in (*_ALL, *TASK_ACTIONS, *WEBHOOK_ACTIONS)}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 _LATE = timedelta(seconds=60)
 """A time that is missed by more was missed because no coordinator led."""
 
@@ -29,8 +30,14 @@ def next_time(cron: str, after: datetime) -> datetime:
 
 
 def is_cron(text: str) -> bool:
-    """Return whether a text is a cron expression of five fields."""
-    return len(text.split()) == 5 and len(text) <= 100 and bool(croniter.is_valid(text))
+    """Return whether a text is a cron expression of five fields that has a time at all."""
+    if len(text.split()) != 5 or len(text) > 100 or not croniter.is_valid(text):
+        return False
+    try:
+        next_time(text, _SOME_DAY)
+    except CroniterBadDateError:
+        return False  # such as the 31st of February
+    return True
 
 
 def decide(
@@ -45,7 +52,11 @@ def decide(
 ) -> Turn:
     """Return what to do at a time, given the states of the tasks of the last one."""
     unfinished = bool(states & {"waiting", "queued", "published", "running"})
-    failures = failures + 1 if "failed" in states else 0 if states and not unfinished else failures
+    # While they run, and are looked at again at the next time, nothing has failed yet.
+    if "failed" in states and not (unfinished and overlap == "skip"):
+        failures += 1
+    elif states and not unfinished:
+        failures = 0
     if pause_after and failures >= pause_after:
         note = f"paused: tasks failed {failures} times in a row"
         return Turn(submits=False, note=note, failures=failures, pauses=True)

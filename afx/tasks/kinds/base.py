@@ -86,6 +86,9 @@ class TaskRun(Protocol):
     async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:
         """Report how far the task is, 0 to 1, and where a next attempt goes on."""
 
+    def log(self, text: str) -> None:
+        """Say something to whoever follows the task; it holds no secret and no content."""
+
     def random_id(self, item: str) -> int:
         """Return the key of one side effect; the same in each attempt."""
 

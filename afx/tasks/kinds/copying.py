@@ -56,6 +56,7 @@ async def copy_range(
                 counts["copied"] += len(ids)  # an earlier attempt has sent them
             except (errors.MessageIdInvalidError, errors.MessageIdsEmptyError):
                 counts["refused"] += len(ids)
+                task.log(f"messages {ids[0]} to {ids[-1]} cannot be copied")
         share = (ids[-1] - first) / max(1, to - first)
         await task.save(share, {"beyond": ids[-1], "to": to, **counts})
         await task.sleep(_PAUSE_SECONDS)

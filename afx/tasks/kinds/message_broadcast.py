@@ -62,6 +62,8 @@ async def run(task: TaskRun, arguments: BroadcastArguments) -> BroadcastResult:
             if is_lost_login(error):
                 raise
             refused[chat] = error_name(error)
+        if chat in refused:
+            task.log(f"chat {index + 1} of {count}: {refused[chat]}")
         cursor = {"next": index + 1, "sent": sent, "refused": refused}
         await task.save((index + 1) / count, cursor)
         if index + 1 < count:

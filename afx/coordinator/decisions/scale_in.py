@@ -1,0 +1,120 @@
+"""Which nodes the cluster can do without: a drain, simulated before anyone asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(slots=True, frozen=True)
+class NodeFigures:
+    """A live node, as scaling sees it."""
+
+    name: str
+    incarnation: str
+    used_bytes: int
+    """RAM of its sessions with what is reserved, without what the empty node needs."""
+    capacity_bytes: int
+    """RAM that sessions may use in all."""
+    sessions: int
+    max_sessions: int
+    cpu: float
+    """Share of the machine's CPU, 0 to 1."""
+    is_ready: bool = True
+    """It may get sessions; a node that is cordoned or drained may not."""
+    is_fresh: bool = True
+    """Its last heartbeat is recent."""
+    labels: frozenset[str] = frozenset()
+
+    @property
+    def load(self) -> float:
+        """How full it is: its scarcest resource, 0 to 1."""
+        return max(
+            _share(self.used_bytes, self.capacity_bytes),
+            _share(self.sessions, self.max_sessions),
+            self.cpu,
+        )
+
+
+def quiet_since(
+    before: Mapping[str, float], nodes: Iterable[NodeFigures], load: float, now: float
+) -> dict[str, float]:
+    """Return since when each incarnation has been below a load; others are not in it."""
+    return {
+        it.incarnation: before.get(it.incarnation, now)
+        for it in nodes
+        if it.is_ready and it.load < load
+    }
+
+
+def removable(
+    nodes: Sequence[NodeFigures], quiet: Iterable[str], most: int, peers_load: float
+) -> list[str]:
+    """Return the names of nodes that may be drained one after the other, the emptiest first.
+
+    ``quiet`` are the incarnations that have been quiet for long enough. After each drain no
+    other node is fuller than ``peers_load``; what nodes that are drained already still run
+    is placed first. Sessions move to nodes that have all labels of their node: whatever
+    they require, they find it there.
+    """
+    peers = {it.name: it for it in nodes if it.is_ready}
+    for it in nodes:
+        if not it.is_ready:
+            after = _drained(it, peers, peers_load)
+            if after is None:
+                return []
+            peers = after
+    allowed = set(quiet)
+    candidates = [it for it in peers.values() if it.incarnation in allowed]
+    chosen: list[str] = []
+    for it in sorted(candidates, key=lambda it: (it.sessions, it.used_bytes, it.name)):
+        if len(chosen) >= most:
+            break
+        others = {name: peer for name, peer in peers.items() if name != it.name}
+        after = _drained(peers[it.name], others, peers_load)
+        if after is not None:
+            peers = after
+            chosen.append(it.name)
+    return chosen
+
+
+def _drained(
+    node: NodeFigures, peers: Mapping[str, NodeFigures], most_load: float
+) -> dict[str, NodeFigures] | None:
+    """Return the peers with the sessions of a node, None when they have no room for them."""
+    found = dict(peers)
+    left = node.sessions
+    if not left:
+        return found
+    size = node.used_bytes / left
+    cpu = node.cpu / left
+    for it in sorted(peers.values(), key=lambda it: (it.load, it.name)):
+        if not node.labels <= it.labels:
+            continue
+        count = min(left, _room(it, size, cpu, most_load))
+        if count:
+            found[it.name] = replace(
+                it,
+                used_bytes=it.used_bytes + int(size * count),
+                sessions=it.sessions + count,
+                cpu=it.cpu + cpu * count,
+            )
+            left -= count
+        if not left:
+            return found
+    return None
+
+
+def _room(node: NodeFigures, size: float, cpu: float, most_load: float) -> int:
+    """Return how many sessions of a size a node takes before it is as full as allowed."""
+    rooms = [most_load * node.max_sessions - node.sessions]
+    if size > 0:
+        rooms.append((most_load * node.capacity_bytes - node.used_bytes) / size)
+    if cpu > 0:
+        rooms.append((most_load - node.cpu) / cpu)
+    return max(0, int(min(rooms)))
+
+
+def _share(part: float, whole: float) -> float:
+    """Return a part's share; nothing can take anything more."""
+    return part / whole if whole > 0 else 1.0

@@ -1,0 +1,184 @@
+"""Delivers events to webhooks, and writes those that SQL does not know yet."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from datetime import timedelta
+
+import redis
+import structlog
+
+from afx.clock import Clock
+from afx.cluster import events
+from afx.cluster.leadership import Leadership
+from afx.config import Settings
+from afx.coordinator import webhook_request
+from afx.coordinator.database_outage import SQL_ERRORS
+from afx.coordinator.decisions.webhook_retries import pause_seconds
+from afx.coordinator.fencing import fenced_transaction
+from afx.coordinator.interval import Interval
+from afx.coordinator.webhook_request import Result
+from afx.errors import FencedError, SecretError
+from afx.security.login_servers import parse_networks
+from afx.security.vault import Vault
+from afx.security.webhook_signature import signature
+from models.base import utc_now
+from models.storage import webhook_deliveries, webhooks
+from models.storage.webhook_deliveries import Attempted, Due
+from models.storage.webhooks import Event
+
+_SECONDS = 1.0
+_AT_ONCE = 8
+_OF_WEBHOOK = 2
+_CLAIM_SECONDS = 30.0
+"""How long a leader that comes next leaves alone what this one was sending."""
+_CLOSE_SECONDS = 1.0
+_MOST_PENDING = 1_000
+
+log = structlog.get_logger()
+
+
+class WebhookSender:
+    """The deliveries of one term: SQL is read and written by its thread, others send.
+
+    A delivery is claimed in SQL before it is sent, and noted when it was: a leader that
+    dies in between repeats it. So a receiver gets each event at least once, and knows a
+    repetition by the header ``AFX-Delivery``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        leadership: Leadership,
+        client: redis.Redis,
+        vault: Vault | None,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        post: Callable[..., Result] = webhook_request.post,
+    ) -> None:
+        """``vault`` opens the secrets; without one nothing is delivered."""
+        self._leadership = leadership
+        self._redis = client
+        self._vault = vault
+        self._clock = clock
+        self._rng = rng
+        self._post = post
+        self._networks = parse_networks(settings.webhook_networks)
+        self._suspend_after = timedelta(hours=settings.webhook_suspend_hours)
+        self._interval = Interval(_SECONDS)
+        self._pending: list[Event] = []
+        self._sending: dict[Future[Result], Due] = {}
+        self._pool: ThreadPoolExecutor | None = None
+
+    def note(self, event: Event) -> None:
+        """Take an event that no transaction of its own writes; SQL may be away now."""
+        if len(self._pending) < _MOST_PENDING:
+            self._pending.append(event)
+
+    def step(self, now: float) -> None:
+        """Write what was noted and what came of deliveries, and send what is due."""
+        if self._pending:
+            with fenced_transaction(self._leadership):
+                webhooks.record_events(self._pending)
+            self._pending = []
+        if not self._interval.is_due(now) or self._vault is None:
+            return
+        self._note_results()
+        self._send_due(self._vault)
+
+    def close(self) -> None:
+        """Note what ends at once; what is not noted is sent again by the next leader."""
+        if self._pool is None:
+            return
+        if self._sending:
+            wait(self._sending, timeout=_CLOSE_SECONDS)
+            with suppress(*SQL_ERRORS, FencedError, redis.RedisError):
+                self._note_results()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _note_results(self) -> None:
+        ended = [it for it in self._sending if it.done()]
+        if not ended:
+            return
+        rows = [self._attempted(self._sending[it], _result(it)) for it in ended]
+        with fenced_transaction(self._leadership):
+            suspended = webhook_deliveries.note_attempts(rows, self._suspend_after)
+        for it in ended:
+            del self._sending[it]
+        for row in rows:
+            if row.error:
+                log.warning("webhook_failed", webhook=row.due.webhook, error=row.error)
+        for name in suspended:
+            log.error("webhook_suspended", webhook=name)
+            events.announce(self._redis, "webhook_suspended", webhook=name)
+
+    def _attempted(self, due: Due, result: Result) -> Attempted:
+        retry = None
+        if result.error:
+            retry = pause_seconds(due.attempts + 1, self._rng.random(), result.retry_after)
+        return Attempted(due=due, status=result.status, error=result.error, retry_seconds=retry)
+
+    def _send_due(self, vault: Vault) -> None:
+        room = _AT_ONCE - len(self._sending)
+        if room <= 0:
+            return
+        now = utc_now()
+        busy = Counter(it.webhook_id for it in self._sending.values())
+        rows = webhook_deliveries.due(now, most=room, of_webhook=_OF_WEBHOOK, busy=busy)
+        under_way = {it.id for it in self._sending.values()}
+        rows = [it for it in rows if it.id not in under_way]
+        if not rows:
+            return
+        with fenced_transaction(self._leadership):
+            webhook_deliveries.claim(rows, now + timedelta(seconds=_CLAIM_SECONDS))
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_AT_ONCE, "webhook")
+        for it in rows:
+            self._sending[self._pool.submit(self._deliver, it, vault)] = it
+
+    def _deliver(self, due: Due, vault: Vault) -> Result:
+        try:
+            keys = [vault.open_webhook_secret(it) for it in due.secrets]
+        except SecretError as error:
+            return Result(None, str(error))
+        body = body_of(due)
+        headers = headers_of(due, keys, body, timestamp=int(self._clock.time()))
+        return self._post(due.url, body, headers, networks=self._networks)
+
+
+def body_of(due: Due) -> bytes:
+    """Return what a receiver gets: the same bytes in each attempt."""
+    fields = {
+        "id": due.key,
+        "kind": due.kind,
+        "subject": due.subject,
+        "owner": due.owner,
+        "at": due.at.isoformat(),
+        "details": due.details,
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def headers_of(due: Due, keys: Sequence[str], body: bytes, *, timestamp: int) -> dict[str, str]:
+    """Return the headers of a request that is sent at a time, in seconds since 1970."""
+    return {
+        "user-agent": "afx-webhook/1",
+        "content-type": "application/json",
+        "afx-event": due.kind,
+        "afx-delivery": f"{due.key}-{due.webhook_id}",
+        "afx-timestamp": str(timestamp),
+        "afx-signature": signature(keys, timestamp, body),
+    }
+
+
+def _result(ended: Future[Result]) -> Result:
+    if (error := ended.exception()) is not None:
+        log.error("webhook_broken", error=type(error).__name__)
+        return Result(None, "it could not be sent for an internal error")
+    return ended.result()

@@ -1,0 +1,256 @@
+"""Deliveries of events to webhooks: an outbox that survives its senders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from peewee import JOIN
+
+from afx.errors import NotFoundError
+from models import paging
+from models.accounts import User
+from models.base import execute, micros, transaction, utc_now
+from models.paging import Page
+from models.storage import webhooks
+from models.webhook_tables import EventKind, Webhook, WebhookDelivery, WebhookEvent
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Due:
+    """A delivery whose time has come, and what is to be sent."""
+
+    id: int
+    webhook_id: int
+    webhook: str
+    url: str
+    secrets: tuple[str, ...]
+    """Sealed; the newest first."""
+    attempts: int
+    """Those before this one."""
+    key: str
+    kind: str
+    subject: str
+    owner: str | None
+    details: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Attempted:
+    """What came of an attempt."""
+
+    due: Due
+    status: int | None
+    """Of the answer, if there was one."""
+    error: str
+    """Why it failed; empty: it was delivered."""
+    retry_seconds: float | None = None
+    """After how long a failed one is tried again; None: it is not."""
+
+
+def due(now: datetime, *, most: int, of_webhook: int, busy: Mapping[int, int]) -> list[Due]:
+    """Return deliveries whose time has come, of each webhook a few.
+
+    ``busy`` says how many of each webhook are under way: they count in ``of_webhook``.
+    """
+    ids: list[int] = []
+    for (webhook_id,) in Webhook.select(Webhook.id).where(Webhook.state == "active").tuples():
+        room = min(of_webhook - busy.get(webhook_id, 0), most - len(ids))
+        if room > 0:
+            query = (
+                WebhookDelivery.select(WebhookDelivery.id)
+                .where(
+                    WebhookDelivery.webhook_id == webhook_id,
+                    WebhookDelivery.state == "waiting",
+                    WebhookDelivery.next_at <= now,
+                )
+                .order_by(WebhookDelivery.next_at, WebhookDelivery.id)
+                .limit(room)
+            )
+            ids += [int(it) for (it,) in query.tuples()]
+    return [_due(it, now) for it in _joined(ids)] if ids else []
+
+
+def claim(rows: Sequence[Due], until: datetime) -> None:
+    """Note that deliveries are under way: nobody else tries them until an instant."""
+    WebhookDelivery.update(attempts=WebhookDelivery.attempts + 1, next_at=until).where(
+        WebhookDelivery.id.in_([it.id for it in rows]), WebhookDelivery.state == "waiting"
+    ).execute()
+
+
+def note_attempts(rows: Sequence[Attempted], suspend_after: timedelta) -> list[str]:
+    """Note what came of attempts; returns the names of webhooks that are suspended now.
+
+    A webhook is suspended when nothing could be delivered for so long; what waits for it
+    has failed. A delivery or a webhook that was removed meanwhile is passed over.
+    """
+    now = utc_now()
+    suspended = []
+    with transaction():
+        for it in rows:
+            _note(it, now)
+            if not it.error:
+                Webhook.update(failing_since=None, error="").where(
+                    Webhook.id == it.due.webhook_id
+                ).execute()
+                continue
+            execute(
+                "UPDATE webhooks SET error = ?, failing_since = COALESCE(failing_since, ?)"
+                " WHERE id = ?",
+                it.error,
+                micros(now),
+                it.due.webhook_id,
+            )
+            if _suspend(it.due.webhook_id, now - suspend_after, now):
+                suspended.append(it.due.webhook)
+                subject = f"webhook/{it.due.webhook}"
+                owner = Webhook.get_by_id(it.due.webhook_id).owner_id
+                details = {"webhook": it.due.webhook, "error": it.error}
+                webhooks.record_event(EventKind.SUSPENDED, subject, owner, details)
+    return suspended
+
+
+def test(webhook: Webhook) -> int:
+    """Queue a delivery that only tries a webhook; returns its id."""
+    with transaction():
+        event = webhooks.Event(
+            EventKind.TEST, f"webhook/{webhook.name}", webhook.owner_id, {"webhook": webhook.name}
+        )
+        made = WebhookDelivery.create(
+            webhook=webhook.id, event=webhooks.store_event(event, utc_now())
+        )
+    return int(made.id)
+
+
+def redeliver(delivery_id: int) -> None:
+    """Queue a delivery again, with all its attempts."""
+    WebhookDelivery.update(
+        state="waiting", attempts=0, next_at=utc_now(), finished_at=None, error=""
+    ).where(WebhookDelivery.id == delivery_id).execute()
+
+
+def find(delivery_id: int, *, owner: str = "") -> dict[str, Any]:
+    """Return one delivery as ``listing`` does; raises NotFoundError."""
+    query = _described().where(WebhookDelivery.id == delivery_id)
+    if owner:
+        query = query.where(Webhook.owner.in_(User.select(User.id).where(User.name == owner)))
+    found: dict[str, Any] | None = query.dicts().get_or_none()
+    if found is None:
+        raise NotFoundError(
+            f"There is no delivery {delivery_id}; 'afx webhook deliveries' shows them."
+        )
+    return found
+
+
+def listing(
+    webhook: Webhook, *, before: int | None = None, limit: int = 100, state: str | None = None
+) -> Page:
+    """Return the deliveries of a webhook, the newest first."""
+    query = _described().where(WebhookDelivery.webhook == webhook.id)
+    if state is not None:
+        query = query.where(WebhookDelivery.state == state)
+    return paging.fetch(query, WebhookDelivery.id, after=before, limit=limit, newest_first=True)
+
+
+def prune(before: datetime, most: int) -> int:
+    """Remove deliveries that ended before an instant, and events without one; returns how many."""
+    gone = execute(
+        "DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries"
+        " WHERE finished_at < ? ORDER BY finished_at LIMIT ?)",
+        micros(before),
+        most,
+    ).rowcount
+    gone += execute(
+        "DELETE FROM webhook_events WHERE id IN (SELECT id FROM webhook_events WHERE at < ?"
+        " AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE event_id = webhook_events.id)"
+        " ORDER BY id LIMIT ?)",
+        micros(before),
+        most,
+    ).rowcount
+    return int(gone)
+
+
+def _note(attempted: Attempted, now: datetime) -> None:
+    fields: dict[str, Any] = {"status": attempted.status, "error": attempted.error}
+    if not attempted.error:
+        fields |= {"state": "delivered", "finished_at": now}
+    elif attempted.retry_seconds is None:
+        fields |= {"state": "failed", "finished_at": now}
+    else:
+        fields["next_at"] = now + timedelta(seconds=attempted.retry_seconds)
+    WebhookDelivery.update(**fields).where(
+        WebhookDelivery.id == attempted.due.id, WebhookDelivery.state == "waiting"
+    ).execute()
+
+
+def _suspend(webhook_id: int, before: datetime, now: datetime) -> bool:
+    changed = (
+        Webhook.update(state="suspended")
+        .where(Webhook.id == webhook_id, Webhook.state == "active", Webhook.failing_since <= before)
+        .execute()
+    )
+    if not changed:
+        return False
+    WebhookDelivery.update(
+        state="failed", finished_at=now, error="the webhook was suspended"
+    ).where(WebhookDelivery.webhook == webhook_id, WebhookDelivery.state == "waiting").execute()
+    return True
+
+
+def _described() -> Any:
+    return (
+        WebhookDelivery.select(
+            WebhookDelivery.id,
+            Webhook.name.alias("webhook"),
+            WebhookEvent.key.alias("event"),
+            WebhookEvent.kind,
+            WebhookEvent.subject,
+            WebhookDelivery.state,
+            WebhookDelivery.attempts,
+            WebhookDelivery.status,
+            WebhookDelivery.error,
+            WebhookDelivery.next_at,
+            WebhookDelivery.created_at,
+            WebhookDelivery.finished_at,
+        )
+        .join(Webhook)
+        .switch(WebhookDelivery)
+        .join(WebhookEvent)
+    )
+
+
+def _joined(ids: Sequence[int]) -> Any:
+    return (
+        WebhookDelivery.select(
+            WebhookDelivery.id,
+            WebhookDelivery.webhook_id.alias("webhook_id"),
+            Webhook.name.alias("webhook"),
+            Webhook.url,
+            Webhook.secret,
+            Webhook.previous_secret,
+            Webhook.rotated_at,
+            WebhookDelivery.attempts,
+            WebhookEvent.key,
+            WebhookEvent.kind,
+            WebhookEvent.subject,
+            User.name.alias("owner"),
+            WebhookEvent.details,
+            WebhookEvent.at,
+        )
+        .join(Webhook)
+        .switch(WebhookDelivery)
+        .join(WebhookEvent)
+        .join(User, JOIN.LEFT_OUTER)
+        .where(WebhookDelivery.id.in_(list(ids)))
+        .order_by(WebhookDelivery.id)
+        .dicts()
+    )
+
+
+def _due(row: dict[str, Any], now: datetime) -> Due:
+    newest, previous, at = row.pop("secret"), row.pop("previous_secret"), row.pop("rotated_at")
+    signs = previous and at is not None and now - at < webhooks.OLD_SECRET_SIGNS
+    return Due(secrets=(newest, previous) if signs else (newest,), **row)

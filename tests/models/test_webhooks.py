@@ -1,0 +1,228 @@
+"""Webhooks in SQL: who is told of what, and how deliveries end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from afx.errors import ConflictError, NotFoundError, QuotaError
+from models.base import transaction, utc_now
+from models.storage import scaling, sessions, troubles, users, webhook_deliveries, webhooks
+from models.storage.webhook_deliveries import Attempted, Due
+from models.storage.webhooks import NewWebhook, record_event
+from models.webhook_tables import EventKind, Webhook, WebhookDelivery, WebhookEvent
+
+DAY = timedelta(days=1)
+
+
+def add(name: str, *kinds: str, owner: Any = None) -> Webhook:
+    webhooks.add(NewWebhook(name, "https://example.org/", kinds, owner, "sealed"))
+    return webhooks.find(name)
+
+
+def due(busy: dict[int, int] | None = None) -> list[Due]:
+    return webhook_deliveries.due(utc_now(), most=8, of_webhook=2, busy=busy or {})
+
+
+def failed(it: Due, *, retry: float | None = None) -> Attempted:
+    return Attempted(due=it, status=500, error="the answer was 500", retry_seconds=retry)
+
+
+def test_an_event_that_no_webhook_wants_is_not_written(database: Any) -> None:
+    add("nodes", EventKind.WORKER_LOST)
+    assert record_event(EventKind.SCALING, "cluster") == 0
+    assert WebhookEvent.select().count() == 0
+
+
+def test_an_event_goes_to_the_webhooks_that_want_it(database: Any) -> None:
+    add("all")
+    add("nodes", EventKind.WORKER_LOST)
+    add("scaling", EventKind.SCALING)
+    assert record_event(EventKind.SCALING, "cluster", None, {"desired": 3}) == 2
+    rows = due()
+    assert {it.webhook for it in rows} == {"all", "scaling"}
+    assert {(it.kind, it.subject, it.owner) for it in rows} == {
+        ("cluster.scaling", "cluster", None)
+    }
+    assert rows[0].key == rows[1].key and rows[0].details == {"desired": 3}
+
+
+def test_a_users_webhook_is_told_of_the_users_sessions_only(database: Any, ids: list[int]) -> None:
+    bob = users.create("bob")
+    [other] = sessions.create_many(bob, [sessions.NewSession("b-1", "sealed")])
+    add("alice", owner=users.find("alice"))
+    rows = webhooks.session_events(EventKind.LOGIN_NEEDED, [(ids[0], {}), (other, {}), (99, {})])
+    assert webhooks.record_events(rows) == 1
+    assert record_event(EventKind.BRAKE_HELD, "cluster") == 0
+    [found] = due()
+    assert (found.subject, found.owner, found.details) == (
+        "session/s0",
+        "alice",
+        {"session": "s0"},
+    )
+
+
+def test_an_event_that_happens_once_is_recorded_once(database: Any) -> None:
+    add("all")
+    for _ in range(2):
+        record_event(EventKind.WORKER_LOST, "worker/w1", unique_key="w1-1")
+    twice = [webhooks.Event(EventKind.WORKER_LOST, "worker/w2", unique_key="w2-1")] * 2
+    assert webhooks.record_events(twice) == 1
+    assert WebhookDelivery.select().count() == 2
+
+
+def test_an_event_is_in_sql_if_what_it_tells_of_is(database: Any, ids: list[int]) -> None:
+    add("all")
+    with transaction(keep=False):
+        troubles.note_lost_logins([(ids[0], "lost")])
+        webhooks.record_events(webhooks.session_events(EventKind.LOGIN_NEEDED, [(ids[0], {})]))
+    assert not due() and sessions.find("s0").desired_state == "running"
+
+
+def test_a_changed_recommendation_is_an_event(database: Any) -> None:
+    add("all")
+    for _ in range(2):
+        scaling.record("out", current=1, desired=2, reason="full", figures={})
+    [found] = due()
+    assert found.details["desired"] == 2
+
+
+def test_large_details_are_left_out(database: Any) -> None:
+    add("all")
+    record_event(EventKind.SCALING, "x" * 300, None, {"text": "x" * 20_000})
+    [found] = due()
+    assert found.details == {"left_out_bytes": 20_012} and len(found.subject) == 255
+
+
+def test_what_waits_for_a_webhook_is_bounded(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "_MOST_WAITING", 2)
+    add("all")
+    assert [record_event(EventKind.SCALING, "cluster") for _ in range(4)] == [1, 1, 0, 0]
+    assert webhooks.listing().rows[0]["left_out"] == 2
+
+
+def test_one_webhook_does_not_take_the_turn_of_another(database: Any) -> None:
+    add("a")
+    for _ in range(10):
+        record_event(EventKind.SCALING, "cluster")
+    b = add("b")
+    record_event(EventKind.SCALING, "cluster")
+    assert [it.webhook for it in due()] == ["a", "a", "b"]
+    assert [it.webhook for it in due({b.id: 2})] == ["a", "a"]
+
+
+def test_a_claimed_delivery_is_left_alone_until_its_time(database: Any) -> None:
+    add("all")
+    record_event(EventKind.SCALING, "cluster")
+    rows = due()
+    webhook_deliveries.claim(rows, utc_now() + timedelta(seconds=30))
+    assert not due()
+    later = webhook_deliveries.due(utc_now() + timedelta(seconds=31), most=8, of_webhook=2, busy={})
+    assert [(it.id, it.attempts, it.key) for it in later] == [(rows[0].id, 1, rows[0].key)]
+
+
+def test_a_delivery_ends_delivered_or_failed_or_waits_again(database: Any) -> None:
+    hook = add("all")
+    for _ in range(2):
+        record_event(EventKind.SCALING, "cluster")
+    first, second = due()
+    delivered = Attempted(due=first, status=204, error="")
+    webhook_deliveries.note_attempts([delivered, failed(second, retry=60)], DAY)
+    rows = webhook_deliveries.listing(hook).rows
+    assert [(it["state"], it["status"]) for it in rows] == [("waiting", 500), ("delivered", 204)]
+    assert webhooks.describe(hook)["error"] == "the answer was 500"
+    assert not due()
+    webhook_deliveries.note_attempts([failed(second)], DAY)
+    assert webhook_deliveries.find(second.id)["state"] == "failed"
+    # What has ended stays so, whoever reports late.
+    webhook_deliveries.note_attempts([Attempted(due=second, status=204, error="")], DAY)
+    assert webhook_deliveries.find(second.id)["state"] == "failed"
+    webhook_deliveries.redeliver(second.id)
+    assert [(it.id, it.attempts) for it in due()] == [(second.id, 0)]
+
+
+def test_a_webhook_that_fails_for_long_is_suspended_and_others_are_told(database: Any) -> None:
+    hook = add("bad", EventKind.SCALING)
+    add("good", EventKind.SUSPENDED)
+    for _ in range(2):
+        record_event(EventKind.SCALING, "cluster")
+    first, second = due()
+    assert webhook_deliveries.note_attempts([failed(first, retry=1)], DAY) == []
+    Webhook.update(failing_since=utc_now() - 2 * DAY).execute()
+    assert webhook_deliveries.note_attempts([failed(second, retry=1)], DAY) == ["bad"]
+    states = {it["state"] for it in webhook_deliveries.listing(hook).rows}
+    assert (states, webhooks.describe(hook)["state"]) == ({"failed"}, "suspended")
+    [told] = due()
+    assert (told.webhook, told.kind, told.subject) == ("good", "webhook.suspended", "webhook/bad")
+    assert record_event(EventKind.SCALING, "cluster") == 0
+    webhooks.resume(hook)
+    assert record_event(EventKind.SCALING, "cluster") == 1
+
+
+def test_a_success_ends_the_time_of_failing(database: Any) -> None:
+    hook = add("all")
+    for _ in range(2):
+        record_event(EventKind.SCALING, "cluster")
+    first, second = due()
+    webhook_deliveries.note_attempts([failed(first, retry=1)], DAY)
+    webhook_deliveries.note_attempts([Attempted(due=second, status=200, error="")], DAY)
+    found = webhooks.describe(hook)
+    assert (found["failing_since"], found["error"]) == (None, "")
+
+
+def test_what_comes_of_a_removed_webhook_is_passed_over(database: Any) -> None:
+    hook = add("all")
+    record_event(EventKind.SCALING, "cluster")
+    rows = due()
+    webhooks.remove(hook)
+    assert webhook_deliveries.note_attempts([failed(rows[0])], timedelta(0)) == []
+    with pytest.raises(NotFoundError):
+        webhook_deliveries.find(rows[0].id)
+
+
+def test_a_replaced_secret_signs_for_a_day_beside_the_new_one(database: Any) -> None:
+    hook = add("all")
+    record_event(EventKind.SCALING, "cluster")
+    webhooks.rotate(hook, "new")
+    assert due()[0].secrets == ("new", "sealed")
+    Webhook.update(rotated_at=utc_now() - 2 * DAY).execute()
+    assert due()[0].secrets == ("new",)
+
+
+def test_names_are_unique_and_webhooks_are_bounded(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("a")
+    with pytest.raises(ConflictError, match="another name"):
+        add("a")
+    monkeypatch.setattr(webhooks, "_MOST_OF_OWNER", 1)
+    alice = users.create("alice")
+    add("b", owner=alice)
+    with pytest.raises(QuotaError, match="remove one"):
+        add("c", owner=alice)
+    with pytest.raises(NotFoundError):
+        webhooks.find("a", owner="alice")
+    assert [it["name"] for it in webhooks.listing(owner="alice").rows] == ["b"]
+
+
+def test_old_deliveries_are_pruned_with_their_events(database: Any) -> None:
+    add("all")
+    for _ in range(3):
+        record_event(EventKind.SCALING, "cluster")
+    rows = due()
+    webhook_deliveries.note_attempts([Attempted(due=it, status=200, error="") for it in rows], DAY)
+    later = utc_now() + DAY
+    assert webhook_deliveries.prune(utc_now() - DAY, 100) == 0
+    assert webhook_deliveries.prune(later, 100) == 4
+    assert (WebhookDelivery.select().count(), WebhookEvent.select().count()) == (1, 1)
+
+
+def test_a_test_goes_to_one_webhook_whatever_it_wants(database: Any) -> None:
+    hook = add("nodes", EventKind.WORKER_LOST)
+    add("all")
+    made = webhook_deliveries.test(hook)
+    assert [(it.id, it.kind) for it in due()] == [(made, "webhook.test")]

@@ -1,0 +1,34 @@
+"""The dashboard as a browser without scripts sees it."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import httpx
+from support.api import TestedApi
+
+SAME = {"sec-fetch-site": "same-origin"}
+
+
+def signed_in(api: TestedApi, token: str) -> dict[str, str]:
+    answer = api.post("/sign-in", data={"token": token}, headers=SAME, token="")
+    assert answer.status_code == 303, answer.text
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie
+    # The client keeps cookies: each request of a test brings its own.
+    api._client.cookies.clear()
+    return {"cookie": cookie.partition(";")[0], **SAME}
+
+
+def act(api: TestedApi, browser: dict[str, str], name: str, /, **form: Any) -> httpx.Response:
+    return api.post(f"/actions/{name}", data=form, headers=browser, token="")
+
+
+def said(api: TestedApi, browser: dict[str, str], answer: httpx.Response) -> str:
+    assert answer.status_code == 303, answer.text
+    page = api.get(answer.headers["location"], headers=browser, token="").text
+    found = re.search(r'id="said" data-tone="(\w+)".*?<p>(.*?)</p>', page, re.S)
+    assert found, page
+    return f"{found[1]} {unescape(re.sub('<.*?>', ' ', found[2]))}"
