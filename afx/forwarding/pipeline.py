@@ -94,9 +94,8 @@ def deliveries(
 def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) -> None:
     """Give a delivery the content that its rule makes of the message's."""
     assert route.transform is not None
-    album = int(getattr(incoming.raw, "grouped_id", None) or 0)
     try:
-        changed = route.transform.apply(facts, in_album=bool(album))
+        changed = route.transform.apply(facts)
         has_caption = facts.media in CAPTIONED
     except Exception as error:
         # One message that a rule cannot cope with must not hold up the others.
@@ -107,7 +106,7 @@ def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) 
         delivery.needs_native_forward = False
         if not has_caption and not changed.text:
             delivery.error = "its transforms leave nothing of it"
-    if has_caption and (changed is not None or album):
+    if has_caption and (changed is not None or facts.album):
         # An album whose captions are changed is sent anew as a whole.
         delivery.needs_native_forward = False
-        delivery.raw, delivery.album = incoming.raw, album
+        delivery.raw, delivery.album = incoming.raw, facts.album

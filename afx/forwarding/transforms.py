@@ -76,7 +76,7 @@ class Transform:
 
     changes: tuple[tuple[str, Change], ...]
 
-    def apply(self, facts: Facts, *, in_album: bool = False) -> Styled | None:
+    def apply(self, facts: Facts) -> Styled | None:
         """Return a message's changed text; None when it is as it was, or can have none.
 
         An item of an album that has no caption gets none: clients show an album's caption
@@ -84,7 +84,7 @@ class Transform:
         """
         before = Styled(facts.text, facts.entities)
         has_text = facts.media == "text"
-        if not has_text and (facts.media not in CAPTIONED or (in_album and not facts.text)):
+        if not has_text and (facts.media not in CAPTIONED or (facts.album and not facts.text)):
             return None
         now = before
         for _, change in self.changes:

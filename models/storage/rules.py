@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -209,6 +209,21 @@ def listing(
     if enabled is not None:
         query = query.where(Rule.enabled == enabled)
     return paging.fetch(query, Rule.id, after=after, limit=limit)
+
+
+def enabled_edges(*, owner: str = "") -> Iterator[tuple[str, str, list[str], list[str], Any]]:
+    """Yield (session, rule, sources, destinations, filter) of all enabled rules.
+
+    ``owner`` limits them to a user's.
+    """
+    query = (
+        Rule.select(Session.name, Rule.name, Rule.sources, Rule.destinations, Rule.filter)
+        .join(Session)
+        .where(Rule.enabled)
+    )
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    yield from query.tuples().iterator()
 
 
 def count() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,36 @@ def test_mistakes_in_filters_and_transforms_are_shown_with_their_lines(
 def test_the_schema_of_rule_files_is_printed(home: Path) -> None:
     schema = output(runner(home)("rule", "schema"))
     assert set(schema["$defs"]["rule"]["properties"]) >= {"session", "from", "to", "filter"}
+
+
+def test_a_rule_is_tried_changed_edited_and_explained(afx: Run, home: Path) -> None:
+    done = afx("rule", "test", "main/news", "--text", "no such word")
+    assert done.stdout == "✗ main/news does not forward it: all > words: Sale is false\n"
+    (home / "m.json").write_text(json.dumps({"text": "SALE 😀", "entities": []}))
+    [tried] = output(afx("rule", "test", "-f", "m.json", "--json"))
+    assert (tried["forwards"], tried["text"]) == (True, "SALE 😀\nx")
+    done = afx("rule", "set", "main/news", "--filter", "", "--transform", "header: h")
+    assert done.stdout == 'rule main/news is @the_news → @copies (copy) with [{"header": "h"}]\n'
+    complains(afx("rule", "set", "main/news", "--mode", "forward"), 2, "need the mode copy")
+    edit = f"{sys.executable} -c \"import sys; p = sys.argv[1]; s = open(p).read(); \
+open(p, 'w').write(s.replace('@copies', '@the_news'))\""
+    assert afx("rule", "edit", "main/news", EDITOR=edit).stdout == "rule main/news is changed\n"
+    wanted = ("rule", "add", "main", "--from", "@the_news", "--to", "@the_news")
+    assert "note: " not in afx(*wanted).stderr
+    explained = afx("rule", "explain", "main/news").stdout.splitlines()
+    assert explained[:4] == [
+        "main/news:",
+        "  Forwards all messages of @the_news to @the_news, and does not show who wrote them.",
+        "  Then changes the copy, in this order:",
+        "    1. header: h",
+    ]
+
+
+def test_doubles_and_ways_round_are_told(afx: Run, home: Path) -> None:
+    done = afx("rule", "add", "main", "--from", "@copies", "--to", "@the_news")
+    assert "note: @copies → @the_news → @copies is a way round" in done.stderr
+    (home / "r.yaml").write_text(
+        "rules:\n- {session: main, name: more, from: '@the_news', to: '@copies'}\n"
+    )
+    done = afx("rule", "apply", "-f", "r.yaml", "--dry-run")
+    assert "forward the same messages of @the_news to @copies" in done.stderr

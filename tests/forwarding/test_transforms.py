@@ -178,8 +178,8 @@ def test_a_caption_is_changed_and_one_is_added_where_there_is_none() -> None:
 
 def test_an_item_of_an_album_without_a_caption_gets_none() -> None:
     transform = compile_transform([{"footer": "x"}])
-    assert transform.apply(facts("", media="photo"), in_album=True) is None
-    assert transform.apply(facts("a", media="photo"), in_album=True) == ("a\nx", ())
+    assert transform.apply(facts("", media="photo", album=1)) is None
+    assert transform.apply(facts("a", media="photo", album=1)) == ("a\nx", ())
 
 
 @pytest.mark.parametrize(("media", "most"), [("text", 4_096), ("video", 1_024)])
