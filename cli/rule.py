@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import complete, groups, output, rule_content
-from cli.rule_content import read_part, route, warn
+from cli.rule_content import read_file, read_part, route, warn
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -231,19 +230,6 @@ def _set_enabled(invocation: Invocation, rule: str, enabled: bool) -> None:
     path, changed = rules.set_enabled(invocation.context, rule, enabled)
     word = "enabled" if enabled else "disabled"
     invocation.say(f"rule {path} is {'' if changed else 'already '}{word}")
-
-
-def read_file(file: Path, most: int) -> bytes:
-    """Return a file's content, or standard input's; one byte more than the most, if it has."""
-    from afx.errors import UsageError
-
-    if str(file) == "-":
-        return sys.stdin.buffer.read(most + 1)
-    try:
-        with file.open("rb") as stream:
-            return stream.read(most + 1)
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read ({error.strerror}).") from error
 
 
 def _lines(it: Change) -> list[str]:

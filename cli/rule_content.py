@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,7 +117,6 @@ def test(
     Example:  afx rule test main/news --text 'Bitcoin falls'
     """
     from afx.operations import rule_trials
-    from cli.rule import read_file
 
     found = rule_trials.test(
         invocation.context,
@@ -190,6 +190,19 @@ def lines(it: Tried) -> list[str]:
             for each in it.entities
         ]
     return found
+
+
+def read_file(file: Path, most: int) -> bytes:
+    """Return a file's content, or standard input's; one byte more than the most, if it has."""
+    from afx.errors import UsageError
+
+    if str(file) == "-":
+        return sys.stdin.buffer.read(most + 1)
+    try:
+        with file.open("rb") as stream:
+            return stream.read(most + 1)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror}).") from error
 
 
 def read_part(text: str | None, name: Any) -> Any:
