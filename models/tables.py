@@ -30,15 +30,7 @@ DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
 DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
 ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
-TASK_STATES = (
-    "waiting",
-    "queued",
-    "published",
-    "running",
-    "succeeded",
-    "failed",
-    "cancelled",
-)
+TASK_STATES = ("waiting", "queued", "published", "running", "succeeded", "failed", "cancelled")
 CONTROL_STATES = ("requested", "sent", "acknowledged", "done", "failed", "cancelled")
 CONTROL_KINDS = (
     "cordon",

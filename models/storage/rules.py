@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -224,6 +224,21 @@ def counts() -> dict[str, int]:
         found["troubled"] += number if troubled else 0
         found[mode] = found.get(mode, 0) + number
     return found
+
+
+def enabled_edges(*, owner: str = "") -> Iterator[tuple[str, str, list[str], list[str], Any]]:
+    """Yield (session, rule, sources, destinations, filter) of all enabled rules.
+
+    ``owner`` limits them to a user's.
+    """
+    query = (
+        Rule.select(Session.name, Rule.name, Rule.sources, Rule.destinations, Rule.filter)
+        .join(Session)
+        .where(Rule.enabled)
+    )
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    yield from query.tuples().iterator()
 
 
 def count() -> int:
