@@ -60,7 +60,14 @@ class ClosedRoutes:
         self._transforms: dict[int, Transform] = {}
         self._invalid: dict[int, str] = {}
         """Rules that this node cannot use, and why."""
-        for it in rules:
+        self._compile()
+        self.routes: Mapping[int, tuple[Route, ...]] = {}
+        """All routes whose chats are known, by source."""
+
+    def _compile(self) -> None:
+        """Make the rules' filters and transforms ready to be used."""
+        self._tests, self._transforms, self._invalid = {}, {}, {}
+        for it in self._rules:
             try:
                 if it.filter:
                     self._tests[it.id] = compile_filter(it.filter).test
@@ -68,8 +75,18 @@ class ClosedRoutes:
                     self._transforms[it.id] = compile_transform(it.transform)
             except ValueError as error:
                 self._invalid[it.id] = str(error)
-        self.routes: Mapping[int, tuple[Route, ...]] = {}
-        """All routes whose chats are known, by source."""
+
+    def renew(self, rules: Iterable[RuleSpec]) -> None:
+        """Take the filters and transforms of these rules.
+
+        A rule whose chats or mode have changed stays as it is: its session is restarted.
+        """
+        given = {(it.id, it.sources, it.destinations, it.mode): it for it in rules}
+        self._rules = [
+            given.get((it.id, it.sources, it.destinations, it.mode), it) for it in self._rules
+        ]
+        self._compile()
+        self.note_known({})
 
     # --- what is known -------------------------------------------------------------------
 
