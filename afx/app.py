@@ -6,21 +6,22 @@ Imports are inside functions: the help of a command must not load a database dri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from afx.config import Settings, load, make_home
 from afx.errors import ConfigError, UnreachableError, UsageError
 from afx.servers import ProcessServers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from afx.lab.demo import DemoResult as DemoResult  # noqa: PLC0414
     from afx.lab.demo import DemoState as DemoState  # noqa: PLC0414
-    from afx.operations.context import Context
+    from afx.operations.context import Actor, Context
     from afx.sandbox.client import SandboxClient
+    from afx.verify.result import Result as Result  # noqa: PLC0414
 
 __all__ = [
     "ProcessServers",
@@ -35,8 +36,10 @@ __all__ = [
     "run_cluster",
     "run_coordinator",
     "run_demo",
+    "run_full_verify",
     "run_sandbox",
     "run_scale_command",
+    "run_verify",
     "run_worker",
     "sandbox_client",
     "sign_in",
@@ -116,16 +119,17 @@ def node_name(name: str | None) -> str:
     return name
 
 
-def run_worker(settings: Settings, name: str) -> bool:
-    """Run a worker node until it is stopped; True when it is to be restarted."""
+def run_worker(settings: Settings, name: str, *, restart: Sequence[str]) -> NoReturn:
+    """Become a worker node: another program, under the same pid, which needs less RAM.
+
+    ``restart`` is the command that it becomes when it was recycled.
+    """
     from afx.cluster.connection import connect, reachable
-    from afx.logs import configure
-    from afx.node.supervisor import Supervisor
+    from afx.node.supervisor_launcher import become_supervisor
     from afx.security.keyfile import read_keys
     from afx.security.memory import protect_memory
 
     protect_memory()
-    configure(settings.log_level)
     url = ProcessServers(settings).redis_url(start=True)
     # A node that made a key of its own could open no login, and verify no order.
     read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
@@ -133,18 +137,24 @@ def run_worker(settings: Settings, name: str) -> bool:
         client = connect(url)
         client.ping()
         client.close()
-    return Supervisor(settings, url, name).run()
+    become_supervisor(settings.for_node(), redis_url=url, node=name, restart=restart)
 
 
 def run_api(servers: ProcessServers, *, notify: Callable[[str], None], behind_proxy: bool) -> None:
     """Serve the REST API and the dashboard until it is stopped; ``notify`` gets its address."""
     from afx.api.server import serve
+
+    prepare_process(servers.settings)
+    serve(servers, notify=notify, behind_proxy=behind_proxy)
+
+
+def prepare_process(settings: Settings) -> None:
+    """Set up the log of a process that serves, and keep its memory from others."""
     from afx.logs import configure
     from afx.security.memory import protect_memory
 
     protect_memory()
-    configure(servers.settings.log_level)
-    serve(servers, notify=notify, behind_proxy=behind_proxy)
+    configure(settings.log_level)
 
 
 def run_cluster(
@@ -238,6 +248,48 @@ def run_demo(
             kill=kill,
             show=show,
         ).run()
+
+
+def run_verify(
+    servers: ProcessServers, actor: Actor, *, web_url: str, timeout_seconds: float
+) -> Iterator[Result]:
+    """Run the nine tests against the cluster without harming it; yield each result.
+
+    On a private sandbox of this home a session is added for them, and removed.
+    """
+    import contextlib
+
+    from afx.errors import AfxError
+    from afx.sandbox.client import ADDRESS_FILE
+    from afx.verify.canary import canary
+    from afx.verify.result import Target
+    from afx.verify.run import run
+
+    settings = servers.settings
+    scheme = "https" if settings.web_certificate else "http"
+    target = Target(
+        servers.context(actor, reason="afx verify"),
+        web_url or f"{scheme}://{settings.web_host}:{settings.web_port}",
+        seconds=timeout_seconds,
+    )
+    with contextlib.ExitStack() as closing:
+        if (settings.home / ADDRESS_FILE).exists():
+            try:
+                client = closing.enter_context(sandbox_client(settings))
+                own = closing.enter_context(canary(target.context, client.call))
+                target = replace(target, canary=own)
+            except AfxError as error:
+                target = replace(target, no_canary=str(error).rstrip("."))
+        yield from run(target)
+
+
+def run_full_verify(home: Path, *, show: Callable[[str], None]) -> Iterator[Result]:
+    """Run the nine tests on a cluster of their own in an empty home; yield each result."""
+    from afx.lab.cluster import LabCluster, temporary_settings
+    from afx.lab.verification import VARIABLES, Verification
+
+    with LabCluster(temporary_settings(home), variables=VARIABLES) as lab:
+        yield from Verification(lab, show=show).run()
 
 
 def private_redis(settings: Settings) -> tuple[bool, str]:

@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import tomllib
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +28,7 @@ from afx import bounded_toml
 from afx.config_mistakes import in_words, sentence, unknown_variables
 from afx.errors import ConfigError, printable
 from afx.lease import PROFILES, LeaseProfile, check_profile
+from afx.node_settings import NodeSettings
 from afx.probe_address import parse_address
 from afx.security.keyfile import split_keys
 from afx.security.login_servers import LoginServers, parse_networks
@@ -163,6 +165,8 @@ class Settings(BaseSettings):
     """The file of the certificate's key."""
     web_requests_per_second: float = Field(500.0, ge=0)
     """How many requests one token may make; twice as many at once; 0: no limit."""
+    web_workers: int = Field(1, ge=1, le=64)
+    """How many processes serve the API at one address; each has rate limits of its own."""
     metrics_address: str = ""
     """Where coordinators and nodes answer /metrics, /healthz and /readyz, as HOST:PORT, or as
     HOST:FIRST-LAST for several processes of one machine; empty: nowhere. Nobody signs in there."""
@@ -237,6 +241,12 @@ class Settings(BaseSettings):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def for_node(self) -> NodeSettings:
+        """Return what the processes of a node need of them."""
+        plain = {it.name: getattr(self, it.name) for it in fields(NodeSettings)}
+        secrets = {k: it.get_secret_value() for k, it in plain.items() if isinstance(it, SecretStr)}
+        return NodeSettings(**plain | secrets)
 
     @property
     def lease(self) -> LeaseProfile:

@@ -71,6 +71,23 @@ class TroubleReason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+class DeadReason(StrEnum):
+    """Why a message cannot be delivered, and is a dead letter."""
+
+    MESSAGE_REFUSED = "message_refused"
+    """Telegram refuses this message at its destination; another one may pass."""
+    DESTINATION_CLOSED = "destination_closed"
+    """The destination takes no messages of the account."""
+    SOURCE_UNREADABLE = "source_unreadable"
+    """Its source cannot be read any more."""
+    MESSAGE_UNREADABLE = "message_unreadable"
+    """Telegram refuses to give this message; others of its source can be read."""
+    MESSAGE_GONE = "message_gone"
+    """It was deleted before it could be sent."""
+    RULE_CHANGED = "rule_changed"
+    """It waited, and its rule does not forward there any more."""
+
+
 class TaskOutcome(StrEnum):
     """How one run of a task ended on a node."""
 

@@ -33,6 +33,10 @@ def start(
     key: Annotated[
         str | None, typer.Option("--key", help="The certificate's key.", metavar="FILE")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=64, help="Processes that serve it [default: 1]."),
+    ] = None,
     proxy: Annotated[
         bool, typer.Option("--proxy-headers", help="A proxy on this machine says who asks.")
     ] = False,
@@ -48,6 +52,10 @@ def start(
     from afx import app as afx_app
 
     servers = invocation.open(
-        web_host=host, web_port=port, web_certificate=certificate, web_certificate_key=key
+        web_host=host,
+        web_port=port,
+        web_certificate=certificate,
+        web_certificate_key=key,
+        web_workers=workers,
     )
     afx_app.run_api(servers, notify=lambda line: print(line, file=sys.stderr), behind_proxy=proxy)

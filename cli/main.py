@@ -20,6 +20,7 @@ COMMANDS = {
     "status": "Show the cluster in a few lines: leader, nodes, sessions, overflow queue.",
     "top": "Watch the nodes at work: load, RAM, CPU, sessions, messages a second, events.",
     "doctor": "Check this installation: each finding with its remedy.",
+    "verify": "Run the nine verification tests, and say what each measured.",
     "coordinator": "The coordinator: places sessions on nodes.",
     "worker": "Worker nodes: they run the sessions.",
     "user": "Users: the customers who own sessions.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, groups, output, rule_content
+from cli import complete, dead, groups, output, rule_content
 from cli.rule_content import read_file, read_part, route, warn
 from cli.shared import Invocation, shared
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from afx.operations.rule_files import Change
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
+app.add_typer(dead.app, name="dead")
 Which = Annotated[
     str, typer.Argument(help="An id, or SESSION/NAME.", autocompletion=complete.rules)
 ]

@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from cli import common, complete, groups, output
+from cli.session_bulk import bulk
 from cli.shared import Invocation, shared
 
 app = groups.group("Sessions: Telegram accounts' logins.")
+app.command()(bulk)
 Name = Annotated[
     str,
     typer.Argument(help="A name, an id, or a unique beginning.", autocompletion=complete.sessions),
@@ -126,6 +128,10 @@ def list_(
     ] = None,
     trouble: Annotated[bool, typer.Option("--trouble", help="Only with a trouble.")] = False,
     prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="KEY=VALUE", help="Only those that require a label."),
+    ] = None,
 ) -> None:
     """List sessions by name: where they run and what troubles them.
 
@@ -133,7 +139,7 @@ def list_(
     """
     from afx.operations import sessions
 
-    chosen = sessions.SessionFilter(user, tier, node, state, trouble, prefix)
+    chosen = sessions.SessionFilter(user, tier, node, state, trouble, prefix, label)
     invocation.print_list(
         lambda after, limit: sessions.listing(invocation.context, chosen, after=after, limit=limit),
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
@@ -175,6 +181,30 @@ def show(invocation: Invocation, name: Name) -> None:
             for it in found.history
         ),
         empty="No node has run it yet.",
+    )
+
+
+@app.command()
+@shared("redis_url", "database_url", "json")
+def explain(invocation: Invocation, name: Name) -> None:
+    """Explain why a session is on its node, or why it waits.
+
+    Example:  afx session explain main
+    """
+    from afx.operations import placing
+
+    found = placing.explain(invocation.context, name)
+    if invocation.json:
+        output.print_json(found)
+        return
+    print(f"session {found.session}: {found.state}{f' on {found.node}' if found.node else ''}")
+    for it in found.why:
+        print(it)
+    print()
+    output.print_table(
+        ("NODE", "STATE", "SESSIONS", "COST", "WHY NOT"),
+        ((it.node, it.state, it.sessions, it.cost, "; ".join(it.reasons)) for it in found.nodes),
+        empty="No node is registered; start one with 'afx worker start'.",
     )
 
 

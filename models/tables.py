@@ -20,7 +20,8 @@ from peewee import (
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
-from models.analytics_tables import ScalingEvent, WorkerAnalytics
+from models.analytics_tables import ClusterAnalytics, ScalingEvent, WorkerAnalytics
+from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
 from models.states import (
     ASSIGNMENT_STATES,
@@ -145,6 +146,31 @@ class RuleLink(Table):
     class Meta:
         table_name = "rule_links"
         indexes = ((("rule", "source", "destination", "block"), True),)
+
+
+class DeadLetter(Table):
+    """Messages of one route that could not be delivered: 256 neighbouring ids at most."""
+
+    id = AutoField()
+    rule = ForeignKeyField(Rule, backref="dead_letters", on_delete="CASCADE", index=False)
+    source = BigIntegerField()
+    destination = BigIntegerField()
+    block = BigIntegerField()
+    """The ids' quotient by 256."""
+    reason = CharField(max_length=40)
+    error = CharField(max_length=100)
+    """Telegram's name of the last one's error."""
+    messages = TextField()
+    """Their ids in the source, as ``1-3,9``."""
+    count = IntegerField()
+    attempts = IntegerField()
+    """The most that one of them was tried."""
+    first_at = UtcField()
+    last_at = UtcField()
+
+    class Meta:
+        table_name = "dead_letters"
+        indexes = ((("rule", "source", "destination", "reason", "block"), True),)
 
 
 class Worker(Table):
@@ -361,37 +387,6 @@ WorkerControl.add_index(
 )
 
 
-class AuditEntry(Table):
-    """One change; each entry seals the one before it.
-
-    The database refuses to update or delete entries (triggers of the migration).
-    """
-
-    id = IntegerField(primary_key=True)
-    """1, 2, 3, … without a gap."""
-    at = UtcField()
-    actor = CharField(max_length=100)
-    action = CharField(max_length=60)
-    target = CharField(max_length=255, index=True)
-    details = JsonField()
-    previous = CharField(max_length=64)
-    digest = CharField(max_length=64)
-
-    class Meta:
-        table_name = "audit_log"
-
-
-class AuditHead(Table):
-    """The number of audit entries and the last digest: one row, which serialises writers."""
-
-    id = IntegerField(primary_key=True, constraints=[Check("id = 1")])
-    entries = IntegerField(default=0)
-    digest = CharField(max_length=64, default="")
-
-    class Meta:
-        table_name = "audit_head"
-
-
 class ClusterState(Table):
     """State that the coordinators of this database share: one row."""
 
@@ -421,6 +416,7 @@ ALL = (
     Rule,
     SessionCursor,
     RuleLink,
+    DeadLetter,
     Worker,
     SessionAssignment,
     SessionQueue,
@@ -429,6 +425,7 @@ ALL = (
     TaskSchedule,
     WorkerControl,
     WorkerAnalytics,
+    ClusterAnalytics,
     ScalingEvent,
     ApiToken,
     ApiRequest,

@@ -13,7 +13,7 @@ from support.syntax import tree
 ROOT = Path(__file__).parent.parent
 OURS = ("afx", "cli", "jobs", "models", "tests")
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}
-BASICS = ("afx.bounded_toml", "afx.config", "afx.errors", "afx.urls")
+BASICS = ("afx.bounded_toml", "afx.config", "afx.errors", "afx.node_settings", "afx.urls")
 """What every folder may import of ``afx``."""
 VALUES = (
     "afx.clock",
@@ -37,6 +37,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.forwarding",
         "afx.coordinator.decisions",
         "afx.config_text",
+    ),
+    "afx/verify": (
+        "afx.verify",
+        "afx.operations",
+        "afx.cluster",
+        "afx.security",
+        "afx.coordinator.capacity",
+        "afx.coordinator.decisions",
+        "models",
     ),
     "afx/coordinator": ("afx.coordinator", "models", "afx.cluster", "afx.security", *VALUES),
     "afx/node": (
@@ -70,8 +79,12 @@ EXCEPTIONS: dict[str, tuple[str, ...]] = {
     "afx/operations/doctor.py": ("afx.node.resources",),
     "afx/operations/home_checks.py": ("afx.local",),
     "afx/operations/redis_checks.py": ("afx.local",),
+    # The reasons that its rows have.
+    "afx/operations/dead_letters.py": ("afx.reasons",),
     # The leader's own plan, until it is a pure decision.
     "afx/operations/rebalancing.py": ("afx.coordinator.capacity",),
+    # What the leader's placement would say.
+    "afx/operations/placing.py": ("afx.coordinator.capacity",),
 }
 STARTERS = ("afx.lab", "afx.local", "afx.sandbox")
 """What starts whole clusters: may import anything, and only faces may import it."""

@@ -29,6 +29,7 @@ from afx.api.dashboard import (
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.hub import Hub
 from afx.api.kept import Kept
+from afx.api.messages import Messages, MessagesInMemory
 from afx.api.problems import Kind
 from afx.api.rates import RateLimit
 from afx.api.routes import (
@@ -36,6 +37,7 @@ from afx.api.routes import (
     queues,
     records,
     rules,
+    scaling,
     schedules,
     sessions,
     system,
@@ -66,6 +68,7 @@ ROUTERS = (
     schedules.router,
     queues.router,
     webhooks.router,
+    scaling.router,
     system.router,
 )
 DASHBOARD = (
@@ -83,11 +86,14 @@ _ERRORS_SHOWN = 50
 log = structlog.get_logger()
 
 
-def build(servers: Servers, *, bad_tokens: RateLimit | None = None) -> tuple[FastAPI, Gate, Api]:
+def build(
+    servers: Servers, *, bad_tokens: RateLimit | None = None, messages: Messages | None = None
+) -> tuple[FastAPI, Gate, Api]:
     """Return the application, the gate before it, and what both use.
 
     The servers' database is open; ``bad_tokens`` limits requests without a valid token, by
-    address. Call it where an event loop runs: the hub belongs to it.
+    address; ``messages`` are those that several processes share. Call it where an event loop
+    runs: the hub belongs to it.
     """
     settings = servers.settings
     threads = Threads(servers)
@@ -97,7 +103,17 @@ def build(servers: Servers, *, bad_tokens: RateLimit | None = None) -> tuple[Fas
     traffic = Traffic()
     kept = Kept()
     hub = Hub(system_context, threads, kept)
-    api = Api(servers, system_context, threads, credentials, Cursors(keys[0]), hub, traffic, kept)
+    api = Api(
+        servers,
+        system_context,
+        threads,
+        credentials,
+        Cursors(keys[0]),
+        hub,
+        traffic,
+        kept,
+        messages or MessagesInMemory(),
+    )
     app = application()
     app.state.api = api
     rate = settings.web_requests_per_second

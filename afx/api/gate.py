@@ -38,6 +38,7 @@ BAD_TOKENS_PER_SECOND = 5.0
 BAD_TOKENS_AT_ONCE = 50.0
 PUBLIC = ("/healthz", "/readyz", "/openapi.json", "/sign-in", "/static/")
 """Paths that need no token; one that ends with a slash stands for all below it."""
+_PROBES = ("/healthz", "/readyz")
 API_PATHS = ("/api/", "/metrics")
 """Where an answer without a token is a problem, and no page to sign in."""
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -133,7 +134,8 @@ class Gate:
     async def _admit(self, scope: Scope, headers: dict[bytes, bytes], state: Any) -> None:
         path: str = scope["path"]
         if any(path == it or (it.endswith("/") and path.startswith(it)) for it in PUBLIC):
-            if scope["method"] not in SAFE:
+            # What only tells how this process is, changes nothing by any method.
+            if scope["method"] not in SAFE and path not in _PROBES:
                 _same_origin(headers)
             return
         client = scope["client"][0] if scope.get("client") else ""

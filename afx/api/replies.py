@@ -94,11 +94,13 @@ async def change(
     location: Callable[[Any], str] | None = None,
     versioned: Callable[[Context], Any] | None = None,
     keyed: bool = True,
+    shows_dry_run: bool = False,
 ) -> Response:
     """Make a change, and answer with what ``make`` returns; None: with nothing (204).
 
     ``versioned`` reads what is changed: the client must name its version with If-Match.
     With an Idempotency-Key the change is made once; ``keyed`` off: it cannot have one.
+    ``shows_dry_run``: the answer to a dry run is what ``make`` returns.
     """
     api = api_of(request)
     expects = None
@@ -109,7 +111,7 @@ async def change(
     def work() -> Answer:
         result = make(context)
         if context.dry_run:
-            return Answer(200, dumps({"dry_run": True}))
+            return Answer(200, dumps(result if shows_dry_run else {"dry_run": True}))
         place = location(result) if location else ""
         headers = {"location": place} if place else {}
         if result is None:
@@ -146,7 +148,7 @@ def _once(
     request: Request, context: Context, work: Callable[[], Answer], *, keyed: bool
 ) -> Callable[[], Answer]:
     key = request.headers.get("idempotency-key")
-    if key is None or context.dry_run or request.method != "POST":
+    if key is None or request.method != "POST":
         return work
     if not keyed:
         raise UsageError(
@@ -155,6 +157,8 @@ def _once(
         )
     if not _KEY.fullmatch(key):
         raise UsageError("An Idempotency-Key has 1 to 100 ASCII characters, and no space.")
+    if context.dry_run:
+        return work
     token = token_of(request)
     parts = (request.method, request.url.path, request.url.query)
     digest = hashlib.sha256("\n".join(parts).encode() + b"\n" + request.state.body).hexdigest()

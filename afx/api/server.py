@@ -12,8 +12,10 @@ from typing import Any, NoReturn
 
 import uvicorn
 
+from afx.api import worker_processes
 from afx.api.application import build
 from afx.api.hub import Hub
+from afx.api.messages import Messages
 from afx.errors import AfxError, UsageError
 from afx.operations.context import Actor, Context, Servers
 from afx.operations.tokens import first_token
@@ -64,27 +66,49 @@ def serve(servers: Servers, *, notify: Callable[[str], None], behind_proxy: bool
     if token:
         notify(f"sign in with this token (shown once): {token}")
     options: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
+    tls = options if key else {}
     with listening:
-        _run(servers, listening, behind_proxy, options if key else {})
+        if settings.web_workers > 1:
+            servers.drop_connection()
+            worker_processes.run(settings, listening, behind_proxy=behind_proxy, tls=tls)
+        else:
+            serve_at(servers, listening, behind_proxy=behind_proxy, tls=tls)
 
 
 def _end(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 
-def _run(
-    servers: Servers, listening: socket.socket, behind_proxy: bool, tls: dict[str, Any]
+def serve_at(
+    servers: Servers,
+    listening: socket.socket,
+    *,
+    behind_proxy: bool,
+    tls: dict[str, Any],
+    messages: Messages | None = None,
+    beside: Callable[[], None] | None = None,
 ) -> None:
+    """Serve at a socket until SIGINT or SIGTERM; ``beside`` is called on the event loop first."""
     import uvloop
 
+    async def run() -> None:
+        if beside is not None:
+            beside()
+        await _serve(servers, listening, behind_proxy=behind_proxy, tls=tls, messages=messages)
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(servers, listening, behind_proxy=behind_proxy, tls=tls))
+        runner.run(run())
 
 
 async def _serve(
-    servers: Servers, listening: socket.socket, *, behind_proxy: bool, tls: dict[str, Any]
+    servers: Servers,
+    listening: socket.socket,
+    *,
+    behind_proxy: bool,
+    tls: dict[str, Any],
+    messages: Messages | None,
 ) -> None:
-    app, gate, api = build(servers)
+    app, gate, api = build(servers, messages=messages)
     del app
     config = uvicorn.Config(
         gate,

@@ -11,6 +11,7 @@ from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
 from afx.api.hub import Hub
 from afx.api.kept import Kept
+from afx.api.messages import Messages
 from afx.api.threads import Threads
 from afx.api.traffic import Traffic
 from afx.errors import UsageError
@@ -31,6 +32,7 @@ class Api:
     hub: Hub
     traffic: Traffic
     kept: Kept
+    messages: Messages
 
 
 def api_of(request: Request) -> Api:

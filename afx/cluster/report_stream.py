@@ -44,6 +44,11 @@ async def publish_async(client: Any, reports: Iterable[Report]) -> None:
     await client.xadd(keys.REPORTS, encode(reports), maxlen=_REPORTS_LIMIT, approximate=True)
 
 
+def block(reports: Iterable[Report]) -> list[str | int | bytes]:
+    """Return what lets ``commit.lua`` append reports in the same call."""
+    return ["report", keys.REPORTS, _REPORTS_LIMIT, encode(reports)["reports"], 0, 0, 0, 0]
+
+
 def read(client: redis.Redis, after: str, *, block_seconds: float, limit: int = 500) -> Batch:
     """Return what follows the entry ``after``; waits up to ``block_seconds`` for it."""
     answer: Any = client.xread(

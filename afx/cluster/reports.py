@@ -19,7 +19,7 @@ from afx.cluster.fields import EXACT_LIMIT, INT32_LIMIT, is_storable
 from afx.cluster.quarantine import Refused
 from afx.cluster.quarantine import refused as refused_record
 from afx.cluster.task_jobs import CURSOR_LIMIT
-from afx.reasons import FailureReason, StopReason, TaskOutcome, TroubleReason
+from afx.reasons import DeadReason, FailureReason, StopReason, TaskOutcome, TroubleReason
 
 _TEXT_LIMIT = 1_000
 _LIST_LIMIT = 100_000
@@ -27,6 +27,8 @@ _LAST_MILLISECOND = 4_102_444_800_000
 _LIMITS = {
     "session_id": INT32_LIMIT,
     "session_ids": INT32_LIMIT,
+    "message_ids": INT32_LIMIT,
+    "attempts": INT32_LIMIT,
     "rule_id": INT32_LIMIT,
     "remaining": INT32_LIMIT,
     "task_id": INT32_LIMIT,
@@ -43,11 +45,14 @@ _LENGTHS = {
     "result": RESULT_LIMIT,
     "cursor": CURSOR_LIMIT,
     "node": 100,
+    "error": 100,
     "witness": 100,
     "incarnation": 40,
     "witness_incarnation": 40,
 }
 """Of the texts that may be longer, and of those that SQL stores in columns of a length."""
+_SIGNED = frozenset({"source", "destination"})
+"""Marked ids of chats."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -120,6 +125,38 @@ class RuleResumed(SessionReport):
 
     kind: ClassVar[str] = "rule_resumed"
     rule_id: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class _DeadReport(SessionReport):
+    """Messages of one route, by their ids in its source; both chats are marked ids.
+
+    It is appended by the call that moves the session's cursor past them, so it counts under
+    whatever epoch the session is by the time that it is read.
+    """
+
+    rule_id: int
+    source: int
+    destination: int
+    message_ids: tuple[int, ...]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class DeadLettered(_DeadReport):
+    """They cannot be delivered."""
+
+    kind: ClassVar[str] = "dead_lettered"
+    reason: DeadReason
+    error: str = ""
+    """Telegram's name of it."""
+    attempts: int = 1
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class DeadRevived(_DeadReport):
+    """They wait in their outbox, to be tried again."""
+
+    kind: ClassVar[str] = "dead_revived"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -216,6 +253,8 @@ Report = (
     | Trouble
     | RuleStopped
     | RuleResumed
+    | DeadLettered
+    | DeadRevived
     | Active
     | Inventory
     | Died
@@ -289,7 +328,8 @@ def _parse(row: Any) -> tuple[Report, list[str]]:
 def _value(name: str, wanted: Any, value: Any) -> Any:
     """Return a field's value as its type; raises ValueError for another one."""
     if wanted is int:
-        if type(value) is int and 0 <= value < _LIMITS.get(name, EXACT_LIMIT):
+        lowest = -EXACT_LIMIT if name in _SIGNED else 0
+        if type(value) is int and lowest <= value < _LIMITS.get(name, EXACT_LIMIT):
             return value
     elif wanted is str:
         longest = _LENGTHS.get(name, _TEXT_LIMIT)

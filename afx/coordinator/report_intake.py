@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import redis
@@ -14,6 +14,8 @@ from afx.cluster.registry import Registry
 from afx.cluster.report_stream import Batch
 from afx.cluster.reports import (
     Active,
+    DeadLettered,
+    DeadRevived,
     Died,
     Failed,
     Inventory,
@@ -25,6 +27,7 @@ from afx.cluster.reports import (
     Stopped,
     Trouble,
 )
+from afx.coordinator import webhook_events
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
@@ -38,10 +41,9 @@ from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
 from models.base import REFUSED_DATA_ERRORS
-from models.storage import cluster, placing, troubles, webhooks
-from models.storage.sessions import QUARANTINE_FAILURES
+from models.storage import cluster, dead_letters, placing, troubles
+from models.storage.dead_letters import Undelivered
 from models.storage.troubles import Failure
-from models.webhook_tables import EventKind
 
 log = structlog.get_logger()
 
@@ -227,7 +229,7 @@ class ReportIntake:
             fresh = [it.session for it in started if it.state != "running"]
             troubles.clear(fresh)
             troubles.clear_rules(fresh)
-            _record_stopped_rules([it for it in of_rules if isinstance(it, RuleStopped)])
+            webhook_events.record_stopped_rules(of_rules)
             troubles.note_rules([_rule_row(it) for it in of_rules])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
@@ -235,6 +237,12 @@ class ReportIntake:
             self._spec_refusals.write(failed)
             placing.note_active(active)
             self._tasks.write(batch.reports)
+            dead_letters.note(
+                _undelivered(it)
+                for it in batch.reports
+                if isinstance(it, DeadLettered | DeadRevived)
+            )
+            webhook_events.record_dead_letters(batch.reports)
             cluster.set_reports_read(self._run_id, position)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
@@ -272,6 +280,20 @@ def _rule_row(report: RuleStopped | RuleResumed) -> tuple[int, int, str]:
     return report.session_id, report.rule_id, text
 
 
+def _undelivered(report: DeadLettered | DeadRevived) -> Undelivered:
+    undelivered = Undelivered(
+        report.session_id,
+        report.rule_id,
+        report.source,
+        report.destination,
+        report.message_ids,
+    )
+    if isinstance(report, DeadRevived):
+        return undelivered
+    reason, error, attempts = report.reason.value, report.error, report.attempts
+    return replace(undelivered, reason=reason, error=error, attempts=attempts)
+
+
 def _write_failures(failed: Sequence[Failed]) -> None:
     """Note why sessions failed and when they are tried again; a lost login is not."""
     counts = troubles.failure_counts([it.session_id for it in failed])
@@ -281,36 +303,9 @@ def _write_failures(failed: Sequence[Failed]) -> None:
         text = messages.repeated(messages.ended(it), times)
         failures.append(Failure(it.session_id, text, retry_policy.pause_seconds(times)))
     troubles.note_failures(failures)
-    _record_failures(failed, counts)
+    webhook_events.record_failures(failed, counts)
     lost = [it for it in failed if it.reason is FailureReason.LOGIN_LOST]
     troubles.note_lost_logins([(it.session_id, messages.ended(it)) for it in lost])
-
-
-def _record_failures(failed: Sequence[Failed], counts: Mapping[int, int]) -> None:
-    """Tell webhooks of sessions that need a login, and of those that fail again and again."""
-    lost, troubled = [], []
-    for it in failed:
-        details = {"worker": it.node, "reason": str(it.reason), "text": messages.ended(it)}
-        if it.reason is FailureReason.LOGIN_LOST:
-            lost.append((it.session_id, details))
-        elif counts.get(it.session_id, 0) + 1 == QUARANTINE_FAILURES:
-            troubled.append((it.session_id, details))
-    for kind, rows in ((EventKind.LOGIN_NEEDED, lost), (EventKind.TROUBLED, troubled)):
-        if rows:
-            webhooks.record_events(webhooks.session_events(kind, rows))
-
-
-def _record_stopped_rules(stopped: Sequence[RuleStopped]) -> None:
-    """Tell webhooks of rules that worked until now."""
-    if not stopped:
-        return
-    worked = webhooks.working_rules([it.rule_id for it in stopped])
-    rows = [
-        (it.session_id, {"rule": it.rule_id, "text": messages.rule_stopped(it)})
-        for it in stopped
-        if it.rule_id in worked
-    ]
-    webhooks.record_events(webhooks.session_events(EventKind.RULE_DISABLED, rows))
 
 
 def _fields(report: Failed | Trouble | RuleStopped) -> dict[str, object]:

@@ -1,13 +1,15 @@
 """Which routes of a session are in use, and what is wrong with the others.
 
 One bad chat stops the routes that lead through it and no others: a chat that the account
-does not know, a source that it cannot read, a destination that refuses a source's messages.
+does not know, or a source that it cannot read. What is for a destination that takes no
+messages waits in its outbox; it is tried from time to time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
 from afx.forwarding.conditions import Test, compile_filter
@@ -15,8 +17,8 @@ from afx.forwarding.rules import ResolvedRule, Route, compile_routes
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
-Pair = tuple[int, int]
-"""A source and a destination, as marked ids."""
+RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
+"""Until a closed chat is tried again; longer each time that it is in vain."""
 _SHOWN = 5
 """Chats that a rule's trouble names."""
 
@@ -33,8 +35,10 @@ class RuleTrouble:
 @dataclass(slots=True, frozen=True)
 class _Refusal:
     name: str
+    pause: float
+    """How long it waits, in seconds."""
     until: float
-    """A monotonic time, in seconds; from then on the route is on trial."""
+    """A monotonic time, in seconds: then it is tried again; infinite while it is."""
 
 
 class ClosedRoutes:
@@ -55,7 +59,7 @@ class ClosedRoutes:
         self._rules = rules
         self._ids: dict[str, int] = {}
         self._unreadable: dict[int, str] = {}
-        self._refused: dict[Pair, _Refusal] = {}
+        self._refused: dict[int, _Refusal] = {}
         self._tests: dict[int, Test] = {}
         self._transforms: dict[int, Transform] = {}
         self._invalid: dict[int, str] = {}
@@ -69,10 +73,10 @@ class ClosedRoutes:
         self._tests, self._transforms, self._invalid = {}, {}, {}
         for it in self._rules:
             try:
-                if it.filter:
-                    self._tests[it.id] = compile_filter(it.filter).test
                 if it.transform:
                     self._transforms[it.id] = compile_transform(it.transform)
+                if it.filter:
+                    self._tests[it.id] = compile_filter(it.filter).test
             except ValueError as error:
                 self._invalid[it.id] = str(error)
 
@@ -115,13 +119,25 @@ class ClosedRoutes:
         for source in sources:
             self._unreadable.pop(source, None)
 
-    def note_refused(self, pair: Pair, name: str, until: float) -> None:
-        """Note Telegram's refusal of a send; ``until`` is a monotonic time in seconds."""
-        self._refused[pair] = _Refusal(name, until)
+    def note_refused(self, destination: int, name: str, now: float, jitter: float) -> None:
+        """Note that a destination takes no messages; ``now`` is monotonic, in seconds.
 
-    def note_works(self, pair: Pair) -> None:
-        """Note that a send was not refused."""
-        self._refused.pop(pair, None)
+        It is due to be tried again after a pause, of which ``jitter`` is the factor.
+        """
+        before = self._refused.get(destination)
+        pause = min(RETRY_MAX, before.pause * 2) if before else RETRY_SECONDS
+        self._refused[destination] = _Refusal(name, pause, now + pause * jitter)
+
+    def note_works(self, destination: int) -> None:
+        """Note that a destination takes messages."""
+        self._refused.pop(destination, None)
+
+    def take_due(self, now: float) -> list[int]:
+        """Return the closed destinations that are to be tried now, each once."""
+        due = [it for it, refusal in self._refused.items() if refusal.until <= now]
+        for it in due:
+            self._refused[it] = replace(self._refused[it], until=math.inf)
+        return due
 
     # --- what follows ----------------------------------------------------------------------
 
@@ -141,23 +157,27 @@ class ClosedRoutes:
         """The sources that cannot be read."""
         return set(self._unreadable)
 
-    def trials(self, now: float) -> frozenset[Pair]:
-        """Return the routes that were refused and are tried again."""
-        return frozenset(pair for pair, it in self._refused.items() if it.until <= now)
+    @property
+    def incomplete(self) -> Mapping[int, Transform | None]:
+        """The rules that have no routes now, or not all, with their transforms.
 
-    def in_use(self, now: float) -> Mapping[int, tuple[Route, ...]]:
-        """Return the routes by which to forward now; ``now`` is monotonic."""
-        if not self._unreadable and not self._refused:
+        For chats, or a filter, that are unknown here. One whose transforms are unknown is
+        left out: nothing is sent by it.
+        """
+        unknown = set(self.unknown)
+        return {
+            it.id: self._transforms.get(it.id)
+            for it in self._rules
+            if (it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations)))
+            and bool(it.transform) == (it.id in self._transforms)
+        }
+
+    @property
+    def in_use(self) -> Mapping[int, tuple[Route, ...]]:
+        """The routes by which to forward now."""
+        if not self._unreadable:
             return self.routes
-        closed = {pair for pair, it in self._refused.items() if it.until > now}
-        found = {}
-        for source, routes in self.routes.items():
-            if source in self._unreadable:
-                continue
-            left = tuple(it for it in routes if (source, it.destination) not in closed)
-            if left:
-                found[source] = left
-        return found
+        return {it: routes for it, routes in self.routes.items() if it not in self._unreadable}
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
@@ -180,8 +200,8 @@ class ClosedRoutes:
         ]
         refused = {
             f"{destinations[destination]}: {it.name}"
-            for (source, destination), it in self._refused.items()
-            if source in sources and destination in destinations
+            for destination, it in self._refused.items()
+            if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
         if not wrong:

@@ -9,7 +9,7 @@ import redis
 import structlog
 
 from afx.cluster.redis_faults import RedisFault, fault_of
-from afx.node.committer import Committer
+from afx.node.committer import Committed, Committer
 from afx.node.lease_memory import LeaseMemory
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.session import HostedSession
@@ -84,13 +84,18 @@ class CommitLoop:
                     del self._dirty[session]
                 await self.commit(part)
 
-    async def commit_fully(self, session: HostedSession) -> None:
-        """Commit one session until Redis has taken it.
+    async def commit_fully(self, session: HostedSession) -> bool:
+        """Commit one session until Redis has taken it; False when it belongs to another node.
 
         A session that was reported as running before, and whose position were lost,
         would begin at its next owner's own now.
         """
-        while not await self.commit([session]):  # noqa: ASYNC110  it tries again
+        while True:
+            result = await self._commit([session])
+            if result is not None and session in result.foreign:
+                return False
+            if result is not None and result.complete:
+                return True
             await asyncio.sleep(self._flush_seconds)
 
     async def commit(self, sessions: Sequence[HostedSession]) -> bool:
@@ -99,19 +104,24 @@ class CommitLoop:
         The rest is tried again later. Should the lease run out meanwhile, the next
         owner replays from the last commit.
         """
+        result = await self._commit(sessions)
+        return result is not None and result.complete
+
+    async def _commit(self, sessions: Sequence[HostedSession]) -> Committed | None:
+        """Commit some sessions; None when Redis gave no answer."""
         async with self._lock:
             try:
                 result = await self._committer.commit(sessions)
             except redis.RedisError as error:
                 self._trouble.failed("commit", error)
-                return False
+                return None
         self._note_refused(result.refused)
         refused = {session for session, _ in result.refused}
         self._malformed -= {it for it in sessions if it not in refused}
         for session in result.foreign:
             log.warning("session_fenced", session=session.session_id, epoch=session.epoch)
             self._fenced(session)
-        return result.complete
+        return result
 
     def _note_refused(self, refused: Sequence[tuple[HostedSession, redis.RedisError]]) -> None:
         """Report what Redis refused: of the node, or of one session with malformed keys."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
 import redis
 
-from afx.cluster import keys
+from afx.cluster import keys, report_stream
 from afx.cluster.links import CopyLink, CopyRoute, writes
+from afx.cluster.reports import DeadLettered, DeadRevived
 from afx.cluster.scripts import source
+from afx.node.dead_letters import DeadGroup
 from afx.node.progress import Link, Progress
 from afx.node.session import HostedSession
 
@@ -21,6 +23,9 @@ _MOST_VALUES = 1_000
 """Values in one HSET: Lua's ``unpack`` fails at a few thousand."""
 _MOST_BLOCKS = 250
 """Blocks of links in one call of the script: Redis serves no one else meanwhile."""
+
+_GROUPS_IN_ENTRY = 50
+"""Groups of dead letters in one entry of the stream."""
 
 _Block = list[str | int | bytes]
 
@@ -40,9 +45,10 @@ class Committed:
 class Committer:
     """Writes sessions' progress to Redis, fenced by their epochs."""
 
-    def __init__(self, client: Any, incarnation: str, link_days: int) -> None:
+    def __init__(self, client: Any, node: str, incarnation: str, link_days: int) -> None:
         self._redis = client
         self._script = client.register_script(source("commit"))
+        self._node = node
         self._incarnation = incarnation
         self._link_seconds = link_days * _DAY_SECONDS
 
@@ -52,10 +58,12 @@ class Committer:
         What could not be committed is put back. Raises redis.RedisError when Redis
         gave no answer.
         """
-        taken = [(session, session.collect_uncommitted()) for session in sessions]
+        taken: list[tuple[HostedSession, Progress]] = []
         result = Committed()
         sent: list[tuple[HostedSession, Progress, tuple[int, int]]] = []
         try:
+            for session in sessions:
+                taken.append((session, session.collect_uncommitted()))
             # The block gives back the connection also where checking for the script fails.
             async with self._redis.pipeline(transaction=False) as pipe:
                 for session, progress in taken:
@@ -80,7 +88,9 @@ class Committer:
         session_id = session.session_id
         fenced = plain = 0
         # An intent ends in the same call as the last links, or later.
+        # What is dead is reported before the cursor, or the outbox, passes it.
         blocks = [
+            *self._reports(session, progress.dead),
             *writes(session_id, map(_copy_link, progress.links)),
             *(_intent(session_id, *it) for it in progress.intents.items()),
         ]
@@ -102,6 +112,19 @@ class Committer:
             pipe.hset(keys.entities(session_id), mapping=hashes)
             plain += 1
         return fenced, plain
+
+    def _reports(self, session: HostedSession, dead: Sequence[DeadGroup]) -> Iterator[_Block]:
+        """Return what appends the reports about dead letters to the nodes' stream."""
+        origin: dict[str, Any] = {
+            "node": self._node,
+            "incarnation": self._incarnation,
+            "session_id": session.session_id,
+            "epoch": session.epoch,
+        }
+        for start in range(0, len(dead), _GROUPS_IN_ENTRY):
+            yield report_stream.block(
+                _dead_report(it, origin) for it in dead[start : start + _GROUPS_IN_ENTRY]
+            )
 
     def _settle(
         self,
@@ -151,6 +174,19 @@ def _copy_link(link: Link) -> CopyLink:
 
 def _intent(session_id: int, chat: int, batch: str) -> _Block:
     return ["intent", keys.intents(chat), session_id, batch, 0, 0, 0, 0]
+
+
+def _dead_report(it: DeadGroup, origin: Mapping[str, Any]) -> DeadLettered | DeadRevived:
+    route: dict[str, Any] = {
+        **origin,
+        "rule_id": it.rule,
+        "source": it.source,
+        "destination": it.destination,
+        "message_ids": it.messages,
+    }
+    if it.reason is None:
+        return DeadRevived(**route)
+    return DeadLettered(**route, reason=it.reason, error=it.error[:100], attempts=it.attempts)
 
 
 def _parts(mapping: dict[str, str]) -> Iterator[dict[str, str]]:

@@ -8,21 +8,23 @@ from typing import Protocol
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, accepting, filtered, loops
+from afx.forwarding.transforms import Transform
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
+from afx.node.dead_letters import DeadLetters
 from afx.node.intents import Intents
 from afx.node.lane import Lane
 from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
+from afx.node.message_source import MessageSource
 from afx.node.outbox import Outbox, Reference, load
 from afx.node.outbox_reader import fetch
 from afx.node.pause import Pause
 from afx.node.progress import Link
 from afx.node.waits import ALL, Waits
-from afx.reasons import TroubleReason
+from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
-from afx.telegram.errors import closes_chat
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
@@ -34,8 +36,8 @@ class ForwarderOwner(Protocol):
     def progressed(self) -> None:
         """There is something to commit."""
 
-    async def store(self) -> None:
-        """Commit all that there is; waits until it is stored."""
+    async def store(self) -> bool:
+        """Commit all that there is; waits until it is stored. False: another node has it."""
 
     def forwarded(self) -> None:
         """One message has been sent."""
@@ -46,11 +48,11 @@ class ForwarderOwner(Protocol):
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
 
-    def route_closed(self, source: int, destination: int, reason: str) -> None:
-        """A destination takes no messages, or a source gives none."""
+    def destination_closed(self, destination: int, reason: str) -> None:
+        """A destination takes no messages; what is for it waits until ``try_again``."""
 
-    def route_works(self, source: int, destination: int) -> None:
-        """A message has arrived over a route that is on trial."""
+    def destination_works(self, destination: int) -> None:
+        """A message has arrived at a destination that was closed."""
 
 
 class Forwarder:
@@ -58,10 +60,13 @@ class Forwarder:
 
     __slots__ = (
         "_admission",
+        "_all_routes",
         "_announced",
         "_client",
+        "_closed",
         "_filtered",
         "_guard",
+        "_incomplete",
         "_lanes",
         "_looping",
         "_outboxes",
@@ -70,7 +75,8 @@ class Forwarder:
         "_peers",
         "_routes",
         "_skipped",
-        "_trials",
+        "_source",
+        "dead",
         "intents",
         "links",
         "waits",
@@ -86,6 +92,7 @@ class Forwarder:
         session: int,
         epoch: int,
         waits: Waits,
+        dead: DeadLetters,
     ) -> None:
         self._client = client
         self._admission = Admission(links, session, self)
@@ -97,23 +104,33 @@ class Forwarder:
         """Chats that are both source and destination."""
         self._outboxes: dict[int, Outbox] = {}
         self.links = MadeLinks()
+        self.dead = dead
         self._routes: Mapping[int, tuple[Route, ...]] = {}
-        self._trials: frozenset[tuple[int, int]] = frozenset()
+        self._all_routes: Mapping[int, tuple[Route, ...]] = {}
+        self._incomplete: Mapping[int, Transform | None] = {}
+        self._closed: set[int] = set()
+        """Destinations that took no messages when they were tried last."""
         self._filtered: frozenset[int] = frozenset()
         """Sources of which a route has a filter."""
         self._skipped: dict[int, int] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
         self.waits = waits
+        self._source = MessageSource(client, peers, waits, self.note_wait)
         self._announced = Announced()
 
     def set_routes(
-        self, routes: Mapping[int, tuple[Route, ...]], last_settled: Callable[[int], int]
+        self,
+        routes: Mapping[int, tuple[Route, ...]],
+        last_settled: Callable[[int], int],
+        incomplete: Mapping[int, Transform | None] | None = None,
     ) -> None:
         """Know all routes of the rules, used or not.
 
-        ``last_settled`` gives a source's newest settled message.
+        ``last_settled`` gives a source's newest settled message; ``incomplete`` are the
+        rules of which not all chats are known, with their transforms.
         """
+        self.renew_routes(routes, incomplete or {})
         self._admission.set_routes(routes)
         before = self._guard
         self._looping = frozenset(loops(routes))
@@ -121,28 +138,28 @@ class Forwarder:
         if before and self._guard:
             self._guard.learn_from(before)
 
-    def use_routes(
+    def renew_routes(
         self,
         routes: Mapping[int, tuple[Route, ...]],
-        trials: frozenset[tuple[int, int]] = frozenset(),
+        incomplete: Mapping[int, Transform | None],
     ) -> None:
-        """Forward by these routes from now on.
+        """Know the routes with other filters and transforms; the chats are the same."""
+        self._all_routes, self._incomplete = routes, incomplete
 
-        ``trials`` are those, as (source, destination), of which one message has to arrive
-        before they count as working.
-        """
+    def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
+        """Forward by these routes from now on."""
         self._routes = routes
-        self._trials = trials
         self._filtered = filtered(routes)
 
     def skip_until(self, chat: int, message: int) -> None:
         """Forward from a chat only what is newer than this message."""
         self._skipped[chat] = message
 
-    def close_route(self, source: int, destination: int) -> None:
-        """Leave out what waits of a source for a destination."""
-        if lane := self._lanes.get(destination):
-            lane.close(source)
+    def try_again(self, destination: int) -> None:
+        """Send to a destination that has refused to take messages."""
+        lane = self._lanes.get(destination)
+        if lane is not None:
+            lane.try_again()
 
     def note_guarded(self, chats: frozenset[int]) -> None:
         """Post to these channels, and read them, with care (see ``guarded_chats``)."""
@@ -179,12 +196,7 @@ class Forwarder:
         """Put a message's deliveries into their lanes."""
         for delivery in deliveries(message, routes, TelegramFacts):
             if delivery.error:
-                self._owner.trouble(
-                    TroubleReason.MESSAGE_REFUSED,
-                    f"message {delivery.message} of {delivery.source} was not sent to "
-                    f"{delivery.destination}: {delivery.error}",
-                )
-                self.left_out(ticket)
+                self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             else:
                 self._lane(delivery.destination).put(delivery, ticket)
 
@@ -284,8 +296,8 @@ class Forwarder:
                 f"message {delivery.message} of {delivery.source} was refused by "
                 f"{delivery.destination}: {outcome.reason}",
             )
-            if closes_chat(outcome.reason):
-                self._owner.route_closed(delivery.source, delivery.destination, outcome.reason)
+            reason = outcome.dead or DeadReason.MESSAGE_REFUSED
+            self.dead.add(delivery, reason, outcome.reason, outcome.attempts)
         elif copy:
             self.links.add(Link(delivery, copy))
             self._check_links()
@@ -293,8 +305,9 @@ class Forwarder:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
-            if self._trials and (delivery.source, delivery.destination) in self._trials:
-                self._owner.route_works(delivery.source, delivery.destination)
+            if delivery.destination in self._closed:
+                self._closed.discard(delivery.destination)
+                self._owner.destination_works(delivery.destination)
         ticket.box.advance()
         self._owner.progressed()
 
@@ -309,13 +322,25 @@ class Forwarder:
     ) -> list[tuple[Delivery, Outcome | None]]:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         return await fetch(
-            self._client,
-            self._peers,
-            self._routes,
+            self._source.fetch,
+            self._all_routes,
+            self._incomplete,
             self._admission.linked,
             destination,
             references,
         )
+
+    async def renew(self, delivery: Delivery) -> bool:
+        """Read its message anew, and with it its file's reference; False when it is gone."""
+        found = await self._source.fetch(delivery.source, [delivery.message])
+        if found and delivery.raw is not None:
+            delivery.raw = found[0]
+        return bool(found)
+
+    def destination_closed(self, destination: int, reason: str) -> None:
+        """A destination takes no messages; its lane waits until ``try_again``."""
+        self._closed.add(destination)
+        self._owner.destination_closed(destination, reason)
 
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
@@ -359,6 +384,16 @@ class Forwarder:
         """Return whether anything waits in a destination's outbox."""
         return bool(self._outboxes.get(destination))
 
+    def revive(self, rule: int, source: int, destination: int, messages: Iterable[int]) -> None:
+        """Put dead letters of a route behind what waits for its destination."""
+        modes = {it.rule: it.mode for it in self._all_routes.get(source, ())}
+        for message in messages:
+            reference = Reference(rule, modes.get(rule, "copy"), source, message)
+            delivery = reference.delivery(destination)
+            self._lane(destination).put_behind(delivery)
+            self.dead.revive(delivery)
+        self._owner.progressed()
+
     def mark_outboxes(self) -> None:
         """Let the next commit write all outboxes."""
         for it in self._outboxes.values():
@@ -370,11 +405,13 @@ class Forwarder:
         """Take back what could not be committed: links, and changes of outboxes."""
         for it in self._outboxes.values():
             it.put_back()
+        self.dead.put_back()
         self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
+        self.dead.note_committed()
         self.resume(Pause.STORAGE)
 
     def _check_links(self) -> None:

@@ -15,8 +15,8 @@ class Intents:
 
     __slots__ = ("_changed", "_commit", "_count", "_epoch", "_inherited", "_open", "guarded")
 
-    def __init__(self, epoch: int, commit: Callable[[], Awaitable[None]]) -> None:
-        """``commit`` stores what ``take`` returns; it may fail in silence."""
+    def __init__(self, epoch: int, commit: Callable[[], Awaitable[bool]]) -> None:
+        """``commit`` stores what ``take`` returns; False: another node has the session."""
         self._epoch = epoch
         self._commit = commit
         self.guarded: frozenset[int] = frozenset()
@@ -32,12 +32,18 @@ class Intents:
         self._open.update(found)
         self._inherited.update(found)
 
-    async def store(self, chat: int) -> None:
-        """Store that a batch is to be sent, if the channel is guarded."""
+    async def store(self, chat: int) -> bool:
+        """Store that a batch is to be sent, if the channel is guarded.
+
+        False: another node has the session, and the batch is not to be sent.
+        """
         if chat in self.guarded:
             self.begin(chat)
             while chat in self._changed:
-                await self._commit()
+                if not await self._commit():
+                    self._changed.add(chat)
+                    return False
+        return True
 
     def begin(self, chat: int) -> None:
         """Note that a batch is to be sent.

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import structlog
 from telethon import errors
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.intents import Intents
-from afx.node.outbox import Outbox, Reference
-from afx.reasons import TroubleReason
+from afx.node.lane_owner import LaneOwner
+from afx.node.message_source import ToldToWaitError
+from afx.node.outbox import Outbox
+from afx.node.outbox_reader import Found, refusal
+from afx.node.patience import Patience, Step
+from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
-from afx.telegram.differences import fetch_messages
-from afx.telegram.errors import is_lost_login, is_stale_reference
-from afx.telegram.sender import SPLIT, Outcome, send
+from afx.telegram.errors import closes_chat, is_lost_login, is_stale_reference, refuses_chat
+from afx.telegram.sender import SPLIT, Outcome, is_forward, send
 
 if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
@@ -33,37 +37,12 @@ _PARK_SECONDS = 30.0
 _MOST_HELD = 2_500
 """Deliveries that a lane holds; beyond that they go to its outbox. More than the updates
 in flight of one box: a burst of one source does not pass through outboxes."""
+_MOST_FOR_CLOSED = 100_000
+"""References that wait for a destination that takes no messages; more are dead letters."""
 _MOST_FETCHES = 3
 """Times that one message is fetched anew before it counts as refused."""
 
 log = structlog.get_logger()
-
-
-class LaneOwner(Protocol):
-    """The forwarder that a lane belongs to."""
-
-    def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
-        """A delivery has left its lane for good."""
-
-    def lost(self, error: BaseException) -> None:
-        """The connection, or the login, is lost."""
-
-    def trouble(self, reason: TroubleReason, text: str) -> None:
-        """Report what hinders the lane."""
-
-    def left_out(self, ticket: Ticket) -> None:
-        """A delivery is not to be made any more."""
-
-    def stored(self, ticket: Ticket) -> None:
-        """A delivery is in the outbox: its message need not wait for it."""
-
-    async def contents(
-        self, destination: int, references: Sequence[Reference]
-    ) -> list[tuple[Delivery, Outcome | None]]:
-        """Return the deliveries of an outbox's references; an outcome if not to be sent."""
-
-    def told_to_wait(self, destination: int, outcome: Outcome) -> None:
-        """Telegram wants no sends for a time, to this destination or to any."""
 
 
 class Lane:
@@ -76,14 +55,15 @@ class Lane:
 
     __slots__ = (
         "_client",
-        "_closed",
         "_failures",
         "_fetches",
         "_intents",
+        "_is_closed",
         "_may_park",
         "_not_before",
         "_outbox",
         "_owner",
+        "_patience",
         "_paused",
         "_peers",
         "_queue",
@@ -117,11 +97,12 @@ class Lane:
         self._outbox = outbox
         self._may_park = may_park
         self._since = 0.0
-        """The loop's time since when the queue has not been empty."""
+        """The loop's time when the queue was empty last, or a delivery left it."""
         self._fetches = 0
         """How often the first message was fetched anew."""
-        self._closed: set[int] = set()
-        """Sources of which nothing that waits is to be sent."""
+        self._is_closed = False
+        """The destination takes no messages; all waits in the outbox."""
+        self._patience = Patience()
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -139,6 +120,15 @@ class Lane:
             self._park()
             self._outbox.append(delivery)
             self._owner.stored(ticket)
+            if self._is_closed and self._outbox.count > _MOST_FOR_CLOSED:
+                self._give_up_first()
+        self._start()
+
+    def put_behind(self, delivery: Delivery) -> None:
+        """Put a delivery behind all others, to be read again when it is sent."""
+        self._park()
+        if not self._outbox.contains(delivery):
+            self._outbox.append(delivery)
         self._start()
 
     def start(self) -> None:
@@ -147,6 +137,8 @@ class Lane:
 
     def _must_park(self) -> bool:
         """Return whether what comes is to go to the outbox."""
+        if self._is_closed:
+            return True
         if not self._may_park:
             return False
         left = self._not_before - asyncio.get_running_loop().time()
@@ -169,27 +161,31 @@ class Lane:
         for _delivery, ticket in held:
             self._owner.stored(ticket)
 
-    def close(self, source: int) -> None:
-        """Leave out what waits of a source: this destination, or the source, is closed to it."""
-        self._closed.add(source)
-        if not self._task:
-            self._sweep()
+    def try_again(self) -> None:
+        """Send to a destination that has refused to take messages."""
+        if self._is_closed:
+            self._is_closed = False
+            self._start()
 
-    def _sweep(self) -> None:
-        """Leave out what waits of closed sources; no batch is in flight."""
-        closed, self._closed = self._closed, set()
-        if not closed:
-            return
-        out = [it for it in self._queue if it[0].source in closed]
-        if not out:
-            return
-        self._queue = deque(it for it in self._queue if it[0].source not in closed)
-        for _delivery, ticket in out:
-            self._owner.left_out(ticket)
+    def _close(self, reason: str) -> None:
+        """Wait until ``try_again``: the destination takes no messages of the account."""
+        self._is_closed = True
+        self._park()
+        destination = self._outbox.destination
         self._owner.trouble(
-            TroubleReason.MESSAGE_REFUSED,
-            f"{len(out)} messages that waited for {out[0][0].destination} were left out",
+            TroubleReason.DESTINATION_CLOSED, f"{destination} takes no messages: {reason}"
         )
+        self._owner.destination_closed(destination, reason)
+
+    def _give_up_first(self) -> None:
+        """Make the first of too many that wait for a closed destination a dead letter."""
+        dead = Outcome("refused", reason="too much waits", dead=DeadReason.DESTINATION_CLOSED)
+        if self._queue:
+            self._settle(dead)
+            return
+        references = self._outbox.first(_BATCH)
+        for it, ticket in zip(references, self._outbox.begin(len(references)), strict=True):
+            self._owner.settled(it.delivery(self._outbox.destination), ticket, dead)
 
     def pause(self) -> None:
         """Start no new batch; the one in flight may still settle."""
@@ -222,7 +218,9 @@ class Lane:
             await asyncio.wait({self._task})
 
     def _start(self) -> None:
-        if not (self._queue or self._outbox) or self._task or self._paused or self._timer:
+        if not (self._queue or self._outbox) or self._task or self._timer:
+            return
+        if self._paused or self._is_closed:
             return
         loop = asyncio.get_running_loop()
         if self._not_before > loop.time():
@@ -253,7 +251,6 @@ class Lane:
     async def _run(self) -> None:
         singly = False
         loop = asyncio.get_running_loop()
-        self._sweep()
         while (
             (self._queue or self._outbox) and not self._paused and self._not_before <= loop.time()
         ):
@@ -263,7 +260,9 @@ class Lane:
                 continue
             batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
             destination = batch[0][0].destination
-            await self._intents.store(destination)
+            if not await self._intents.store(destination):
+                self.pause()  # the session is ending here
+                return
             outcomes = await send(
                 self._client,
                 [delivery for delivery, _ in batch],
@@ -292,32 +291,70 @@ class Lane:
                         self._note_failure(delivery, outcome.reason)
                         return
                     break
+                if outcome.result == "refused" and closes_chat(outcome.reason):
+                    await self._note_closed(delivery, outcome.reason)
+                    if self._is_closed:
+                        return
+                    break
                 self._settle(outcome)
-            self._sweep()
 
     async def _fill(self) -> bool:
-        """Fetch the next messages of the outbox; False when Telegram wants a wait first."""
-        references = self._outbox.first()
+        """Fetch the next messages of the outbox; False when they cannot be read now."""
+        await asyncio.sleep(0)  # what needs no request must not hold up the other lanes
+        references = self._outbox.first(self._patience.size)
         if not references:
             self._back_off()
             return False
         try:
             found = await self._owner.contents(self._outbox.destination, references)
-        except errors.FloodError as error:
-            self.wait(max(1.0, float(getattr(error, "seconds", None) or 0)))
+        except ToldToWaitError as error:
+            self.wait(error.seconds)
             return False
-        for (delivery, outcome), ticket in zip(found, self._outbox.begin(len(found)), strict=True):
+        ready = list(takewhile(lambda it: not it[1] or it[1].result != "failed", found))
+        if ready:
+            self._patience.passed({it.source for it, _ in ready})
+        else:
+            step, ready = self._judge_unread(found)
+            if not ready:
+                return step == "narrow"
+        for (delivery, outcome), ticket in zip(ready, self._outbox.begin(len(ready)), strict=True):
             if outcome is None:
                 self._queue.append((delivery, ticket))
             else:
                 self._owner.settled(delivery, ticket, outcome)
         return True
 
+    def _judge_unread(self, found: Found) -> tuple[Step, Found]:
+        """Return what to do about a first message that cannot be read now.
+
+        With it those that are given up, with their outcomes.
+        """
+        first, outcome = found[0]
+        assert outcome is not None and outcome.dead is not None
+        step = self._patience.refused(first.source, outcome.dead, len(found))
+        if step == "narrow":
+            return step, []
+        if step == "later":
+            self._back_off()
+            if self._failures == _REPORTED_AFTER:
+                self._owner.trouble(
+                    TroubleReason.SOURCE_UNREADABLE,
+                    f"what waits of {first.source} cannot be read: {outcome.reason}",
+                )
+            return step, []
+        dead = replace(outcome, result="refused", attempts=self._patience.tries)
+        self._patience.settled(first.source, is_read=False)
+        self._failures = 0
+        given_up = takewhile(lambda it: it[0].source == first.source and it[1] == outcome, found)
+        return step, [(delivery, dead) for delivery, _ in given_up]
+
     def _settle(self, outcome: Outcome) -> None:
         """Take the first delivery out of the queue for good."""
         self._failures = self._fetches = 0
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.popleft()
+        self._since = asyncio.get_running_loop().time()
+        self._patience.settled(delivery.source, is_read=outcome.copy != 0)
         self._owner.settled(delivery, ticket, outcome)
 
     async def _fetch_first(self, delivery: Delivery, reason: str) -> None:
@@ -326,16 +363,43 @@ class Lane:
         Source: core.telegram.org/api/file-references.
         """
         if self._fetches >= _MOST_FETCHES:
-            self._settle(Outcome("refused", reason=reason))
+            self._settle(Outcome("refused", reason=reason, attempts=self._fetches))
             return
-        source = self._peers.input_peer(delivery.source)
-        message = delivery.message
-        found = await fetch_messages(self._client, delivery.source, source, [message])
+        is_there = await self._read_first(delivery)
+        if is_there is None:
+            return
         self._fetches += 1
-        if not found:
-            self._settle(Outcome("refused", reason=f"{reason}, and it is gone"))
-        elif delivery.raw is not None:
-            delivery.raw = found[0]
+        if not is_there:
+            self._settle(Outcome("refused", reason=reason, dead=DeadReason.MESSAGE_GONE))
+
+    async def _note_closed(self, delivery: Delivery, reason: str) -> None:
+        """Telegram refuses the chats of a send: wait, if it is the destination.
+
+        A forward names its source as well, which may be the one that is closed.
+        """
+        if not is_forward(delivery) or await self._read_first(delivery) is not None:
+            self._close(reason)
+
+    async def _read_first(self, delivery: Delivery) -> bool | None:
+        """Return whether the first message is there; None when that cannot be told now.
+
+        A source that cannot be read is tried again some times, and then it is given up.
+        """
+        try:
+            return await self._owner.renew(delivery)
+        except ToldToWaitError as error:
+            self.wait(error.seconds)
+        except errors.RPCError as error:
+            if not refuses_chat(error):
+                raise
+            refused = refusal(error)
+            assert refused.dead is not None
+            if self._patience.refused(delivery.source, refused.dead, 1) == "give up":
+                tries = self._patience.tries
+                self._settle(replace(refused, result="refused", attempts=tries))
+            else:
+                self._note_failure(delivery, refused.reason)
+        return None
 
     def _note_failure(self, delivery: Delivery, reason: str) -> None:
         self._back_off()

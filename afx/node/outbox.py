@@ -6,8 +6,9 @@ pass their messages; the contents are fetched again when they are sent. So neith
 nor the memory waits for a slow destination.
 
 Chunks of references are fields ``outbox:DESTINATION:NUMBER``; only the first and the last one
-change. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of rule 7, in mode copy, the
-messages 1 to 3 and 9 of a source, and then another one.
+change. ``first:DESTINATION`` is the number of the first one: an older one in Redis was sent, and
+came back from a copy in SQL. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of
+rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from afx.cluster.fields import INT32_LIMIT
-from afx.forwarding.pipeline import Delivery
+from afx.forwarding.pipeline import Delivery, random_id
 from afx.forwarding.rules import Mode
+from afx.node.known_references import KnownReferences
 from afx.telegram.boxes import Ticket
 from afx.telegram.session import MalformedPositionError
 
 _CHUNK = 256
-_ROUND = 200
-"""References whose messages are fetched at once (method/channels.getMessages)."""
 _MOST_REMOVED = 2_000
 """Chunks that have left of which a commit says so again: half a million messages."""
+_FIRST = re.compile(r"first:(-?[0-9]{1,19})", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
 _FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
 _RUN = re.compile(r"([0-9]{1,10}):([cf]):(-?[0-9]{1,19}):([0-9,-]+)", re.ASCII)
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
@@ -42,6 +44,13 @@ class Reference(NamedTuple):
     mode: Mode
     source: int
     message: int
+
+    def delivery(self, destination: int) -> Delivery:
+        """Return its delivery, without the content."""
+        number = random_id(self.rule, self.source, self.message, destination)
+        return Delivery(
+            self.rule, self.mode, self.source, self.message, destination, number, "", (), False
+        )
 
 
 @dataclass(slots=True)
@@ -58,39 +67,62 @@ class Outbox:
     __slots__ = (
         "_chunks",
         "_dirty",
+        "_first",
+        "_first_before",
         "_known",
         "_lowest",
         "_newest",
         "_next",
         "_sent",
+        "count",
         "destination",
         "open",
     )
 
-    def __init__(self, destination: int, chunks: Mapping[int, str] | None = None) -> None:
-        """``chunks`` are stored ones, by number; raises MalformedPositionError."""
+    def __init__(
+        self, destination: int, chunks: Mapping[int, str] | None = None, first: int = 0
+    ) -> None:
+        """``chunks`` are stored ones, by number; those below ``first`` were sent.
+
+        Raises MalformedPositionError.
+        """
         self.destination = destination
+        self.count = 0
+        """How many references there are."""
         # Nearly all outboxes are empty: an empty list takes a tenth of a deque.
         self._chunks: list[_Chunk] = []
         self._dirty: list[int] = []
         self._sent: list[int] = []
         self._newest: dict[tuple[int, int], int] = {}
         """(rule, source) → the newest message that was ever put in."""
-        self._known: set[tuple[int, int, int]] | None = None
-        self._next = 0
+        self._known: KnownReferences | None = None
+        self._first: int | None = None
+        """The number of the first chunk as it was stored last; None: it is to be stored."""
+        self._next = first
         self._lowest = min(chunks or (0,))
         """No chunk of this run has a lower number."""
         self.open: list[Ticket] = []
         """The tickets of the first references: those that are being sent."""
         for number, text in sorted((chunks or {}).items()):
+            if number < first:
+                self._dirty.append(number)
+                continue
             for it in decode(text):
                 self._note(it)
+                self.count += 1
             self._chunks.append(_Chunk(number, None, text))
             self._next = number + 1
         self._unpack_first()
+        self._first = self._live if first == self._live else None
+        self._first_before = self._first
 
     def __bool__(self) -> bool:
         return bool(self._chunks)
+
+    @property
+    def _live(self) -> int:
+        """The number of the first chunk that was not sent."""
+        return self._chunks[0].number if self._chunks else self._next
 
     # --- in ------------------------------------------------------------------------------
 
@@ -106,6 +138,7 @@ class Outbox:
             self._chunks.append(last)
         assert last.references is not None
         last.references.append(reference)
+        self.count += 1
         self._note(reference)
         self._mark(last.number)
 
@@ -115,28 +148,28 @@ class Outbox:
         if not self._chunks or delivery.message > self._newest.get(key, 0):
             return False
         if self._known is None:
-            self._known = {
+            self._known = KnownReferences(
                 (it.rule, it.source, it.message)
                 for chunk in self._chunks
                 for it in chunk.references or decode(chunk.text)
-            }
+            )
         return (*key, delivery.message) in self._known
 
     def _note(self, reference: Reference) -> None:
         key = (reference.rule, reference.source)
         self._newest[key] = max(reference.message, self._newest.get(key, 0))
         if self._known is not None:
-            self._known.add((*key, reference.message))
+            self._known.add(*key, reference.message)
 
     # --- out -----------------------------------------------------------------------------
 
-    def first(self) -> Sequence[Reference]:
+    def first(self, most: int) -> Sequence[Reference]:
         """Return the next references to send, while none are being sent."""
         if not self._chunks or self.open:
             return ()
         references = self._chunks[0].references
         assert references is not None
-        return [references[at] for at in range(min(_ROUND, len(references)))]
+        return [references[at] for at in range(min(most, len(references)))]
 
     def begin(self, count: int) -> list[Ticket]:
         """Return the tickets of the first references, which are being sent from now on."""
@@ -151,9 +184,10 @@ class Outbox:
             chunk = self._chunks[0]
             assert chunk.references is not None
             gone = chunk.references.popleft()
+            self.count -= 1
             self._mark(chunk.number)
             if self._known is not None:
-                self._known.discard((gone.rule, gone.source, gone.message))
+                self._known.discard(gone.rule, gone.source, gone.message)
             if not chunk.references:
                 self._chunks.pop(0)
                 self._unpack_first()
@@ -180,15 +214,22 @@ class Outbox:
             for it in self._chunks
             if it.number in sent
         }
-        return [
+        fields = [
             text
             for number in sorted(sent)
             for text in (f"outbox:{self.destination}:{number}", texts.get(number, ""))
         ]
+        live, self._first_before = self._live, self._first
+        if self._first != live:
+            self._first = live
+            fields += [f"first:{self.destination}", str(live)]
+        return fields
 
     def put_back(self) -> None:
         """What was taken last could not be stored."""
         self._dirty = list({*self._sent, *self._dirty})
+        if self._first is not None:
+            self._first = self._first_before
 
     def mark_all(self) -> None:
         """Let the next commit write all chunks, and remove the last ones that have left.
@@ -197,6 +238,7 @@ class Outbox:
         """
         gone = range(max(self._lowest, self._next - _MOST_REMOVED), self._next)
         self._dirty = list({*self._dirty, *gone, *(it.number for it in self._chunks)})
+        self._first = None
 
     def _mark(self, number: int) -> None:
         """A chunk has changed; nearly always it is the one that changed last."""
@@ -210,12 +252,16 @@ def load(fields: dict[str, str]) -> dict[int, Outbox]:
     Raises MalformedPositionError.
     """
     found: dict[int, dict[int, str]] = {}
-    for name in [it for it in fields if it.startswith("outbox:")]:
-        match = _FIELD.fullmatch(name)
-        if match is None:
+    first: dict[int, int] = {}
+    for name in [it for it in fields if it.startswith(("outbox:", "first:"))]:
+        text = fields.pop(name)
+        if match := _FIELD.fullmatch(name):
+            found.setdefault(int(match[1]), {})[int(match[2])] = text
+        elif (match := _FIRST.fullmatch(name)) and _NUMBER.fullmatch(text):
+            first[int(match[1])] = int(text)
+        else:
             raise MalformedPositionError(f"an outbox is stored as {name[:40]!r}")
-        found.setdefault(int(match[1]), {})[int(match[2])] = fields.pop(name)
-    return {destination: Outbox(destination, chunks) for destination, chunks in found.items()}
+    return {it: Outbox(it, found.get(it), first.get(it, 0)) for it in {*found, *first}}
 
 
 def encode(references: Iterable[Reference]) -> str:

@@ -3,89 +3,122 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from telethon import errors
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route
+from afx.forwarding.transforms import Transform
+from afx.node.message_source import UnknownChatError
 from afx.node.outbox import Reference
-from afx.telegram.client import AccountClient
-from afx.telegram.differences import fetch_messages
-from afx.telegram.errors import error_name, refuses_chat
+from afx.reasons import DeadReason
+from afx.telegram.errors import closes_chat, error_name, refuses_chat
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
-from afx.telegram.peers import Peers
 from afx.telegram.sender import Outcome
 
 Linked = Callable[[Sequence[tuple[Incoming, Route]]], Awaitable[list[int]]]
 """Returns the copies that earlier runs have made of messages by routes; 0 for none."""
+Read = Callable[[int, Sequence[int]], Awaitable[list[Any]]]
+"""Returns the messages of a chat by their ids (see ``MessageSource.fetch``)."""
+Found = list[tuple[Delivery, Outcome | None]]
 
 
 async def fetch(
-    client: AccountClient,
-    peers: Peers,
+    read: Read,
     routes: Mapping[int, tuple[Route, ...]],
+    incomplete: Mapping[int, Transform | None],
     linked: Linked,
     destination: int,
     references: Sequence[Reference],
-) -> list[tuple[Delivery, Outcome | None]]:
+) -> Found:
     """Return the deliveries of some references, and the outcome of those not to be sent.
 
-    Raises telethon's errors when Telegram gives no answer, or wants a wait.
+    ``failed`` is the outcome of what cannot be read now; ``incomplete`` are rules of which
+    not all chats are known: what waits for them is sent as it was to be. Raises what ``read``
+    raises when Telegram gives no answer.
     """
-    contents, refused = await _contents(client, peers, routes, references)
-    found: list[tuple[Delivery, Outcome | None]] = []
-    wanted: list[tuple[int, Incoming, Route]] = []
-    for at, it in enumerate(references):
+    chosen = [_route(routes, incomplete, destination, it) for it in references]
+    stubs = [Incoming(it.source, it.message, "", (), False) for it in references]
+    # A copy counts, whatever has become of its source since.
+    copies = await linked([(stub, route) for stub, (route, _) in zip(stubs, chosen, strict=True)])
+    wanted = [
+        it
+        for it, (_, is_used), copy in zip(references, chosen, copies, strict=True)
+        if is_used and not copy
+    ]
+    contents, refused = await _contents(read, wanted)
+    found: Found = []
+    for it, stub, (route, is_used), copy in zip(references, stubs, chosen, copies, strict=True):
         message = contents.get((it.source, it.message))
-        used = [
-            route
-            for route in routes.get(it.source, ())
-            if route.rule == it.rule and route.destination == destination
-        ]
-        route = used[0] if used else Route(it.rule, destination, it.mode)
-        reason = refused.get(it.source, "it was deleted before it could be sent")
         outcome = None
-        if not used:
-            outcome = Outcome("refused", reason="its rule does not forward there any more")
+        if copy:
+            outcome = Outcome("known", copy)
+        elif not is_used:
+            reason = "its rule does not forward there any more"
+            outcome = Outcome("refused", reason=reason, dead=DeadReason.RULE_CHANGED)
+        elif it.source in refused:
+            outcome = refused[it.source]
         elif message is None:
-            outcome = Outcome("refused", reason=reason)
-        else:
-            wanted.append((at, message, route))
-        message = message or Incoming(it.source, it.message, "", (), False)
-        [delivery] = deliveries(message, [route], TelegramFacts if outcome is None else None)
+            outcome = Outcome(
+                "refused",
+                reason="it was deleted before it could be sent",
+                dead=DeadReason.MESSAGE_GONE,
+            )
+        [delivery] = deliveries(
+            message or stub, [route], TelegramFacts if outcome is None else None
+        )
         if delivery.error:
             outcome = Outcome("refused", reason=delivery.error)
         found.append((delivery, outcome))
-    copies = await linked([(message, route) for _, message, route in wanted])
-    for (at, _, _), copy in zip(wanted, copies, strict=True):
-        if copy:
-            found[at] = (found[at][0], Outcome("known", copy))
     return found
 
 
-async def _contents(
-    client: AccountClient,
-    peers: Peers,
+def _route(
     routes: Mapping[int, tuple[Route, ...]],
-    references: Sequence[Reference],
-) -> tuple[dict[tuple[int, int], Incoming], dict[int, str]]:
-    """Return (messages by chat and id, why sources cannot be read)."""
+    incomplete: Mapping[int, Transform | None],
+    destination: int,
+    it: Reference,
+) -> tuple[Route, bool]:
+    """Return a reference's route, and whether it is in use."""
+    for route in routes.get(it.source, ()):
+        if route.rule == it.rule and route.destination == destination:
+            return route, True
+    route = Route(it.rule, destination, it.mode, transform=incomplete.get(it.rule))
+    return route, it.rule in incomplete
+
+
+async def _contents(
+    read: Read, references: Sequence[Reference]
+) -> tuple[dict[tuple[int, int], Incoming], dict[int, Outcome]]:
+    """Return (messages by chat and id, why sources cannot be read now)."""
     wanted: dict[int, dict[int, None]] = {}
     for it in references:
-        if it.source in routes:
-            wanted.setdefault(it.source, {})[it.message] = None
+        wanted.setdefault(it.source, {})[it.message] = None
     contents: dict[tuple[int, int], Incoming] = {}
-    refused: dict[int, str] = {}
+    refused: dict[int, Outcome] = {}
     for source, ids in wanted.items():
         try:
-            found = await fetch_messages(client, source, peers.input_peer(source), list(ids))
+            found = await read(source, list(ids))
         except errors.RPCError as error:
             if not refuses_chat(error):
                 raise
-            refused[source] = error_name(error)
+            refused[source] = refusal(error)
+            continue
+        except UnknownChatError as error:
+            unreadable = DeadReason.SOURCE_UNREADABLE
+            refused[source] = Outcome("failed", reason=str(error), dead=unreadable)
             continue
         for message in map(incoming, found):
             if message is not None:
                 contents[source, message.id] = message
     return contents, refused
+
+
+def refusal(error: errors.RPCError) -> Outcome:
+    """Return the outcome of messages that a refused request was to read."""
+    name = error_name(error)
+    of_chat = closes_chat(name)
+    dead = DeadReason.SOURCE_UNREADABLE if of_chat else DeadReason.MESSAGE_UNREADABLE
+    return Outcome("failed", reason=name, dead=dead)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from afx.forwarding.pipeline import Delivery
+from afx.node.dead_letters import DeadGroup
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,6 +28,8 @@ class Progress:
     """Access hashes, by chat."""
     intents: dict[int, str] = field(default_factory=dict)
     """Batches under way to guarded channels; "" for one that has ended."""
+    dead: Sequence[DeadGroup] = ()
+    """What has become dead letters, and what is none any more."""
 
 
 @dataclass(slots=True)

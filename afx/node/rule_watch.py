@@ -1,6 +1,7 @@
 """Keeps a session's rules at work: what one bad chat stops is tried again from time to time.
 
-A source that can be read again is forwarded from then on: what was posted before is not.
+A source that can be read again within an hour goes on where it was; one that could not be read
+for longer, or at the start, is forwarded from then on: what was posted before is not.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from telethon.tl import types
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec
 from afx.node.chat_watch import ChatWatch
-from afx.node.closed_routes import ClosedRoutes, RuleTrouble
+from afx.node.closed_routes import RETRY_MAX, RETRY_SECONDS, ClosedRoutes, RuleTrouble
 from afx.node.forwarder import Forwarder
+from afx.node.kept_boxes import KeptBoxes
 from afx.node.preparation import load_outboxes, position
+from afx.reasons import TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import marked_channel
 from afx.telegram.errors import is_lost_login
 from afx.telegram.peers import Peers
-from afx.telegram.positions import begin_at_now, forget_source
+from afx.telegram.positions import begin_at_now, forget_source, unreadable
 from afx.telegram.session import StoredSession
 from afx.telegram.updates import UpdateReader
 
-RETRY_SECONDS, _RETRY_MAX = 300.0, 1_800.0
-"""Until a closed chat is tried again; longer each time that it is in vain."""
 _JITTER = (0.8, 1.2)
 
 log = structlog.get_logger()
@@ -46,6 +47,9 @@ class RuleWatchOwner(Protocol):
 
     def forget_fields(self, fields: Iterable[str]) -> None:
         """Remove these fields of the stored cursor."""
+
+    def trouble(self, reason: TroubleReason, text: str) -> None:
+        """Report what hinders the session."""
 
     def keep_fields(self, fields: Iterable[str]) -> None:
         """Do not remove these fields after all."""
@@ -65,13 +69,13 @@ class RuleWatch:
         "_due",
         "_forwarder",
         "_is_unregistered",
+        "_kept",
         "_owner",
         "_pause",
         "_peers",
         "_random",
         "_reader",
         "_task",
-        "_was_trials",
         "troubles",
     )
 
@@ -100,9 +104,9 @@ class RuleWatch:
         self._task: asyncio.Task[None] | None = None
         self._is_unregistered = False
         """Chats have become known, and other sessions have not been told of them yet."""
+        self._kept = KeptBoxes()
         self._due = 0.0
         self._pause = RETRY_SECONDS
-        self._was_trials: frozenset[tuple[int, int]] = frozenset()
         self.troubles: dict[int, RuleTrouble] = {}
         """What is wrong with rules, by their ids."""
 
@@ -111,12 +115,12 @@ class RuleWatch:
         load_outboxes(self._forwarder, stored)
         closed = self._closed
         closed.note_known(await self._peers.resolve(closed.unknown))
-        self._forwarder.set_routes(closed.routes, self._reader.last_settled)
+        self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
         await self._chats.begin(closed.routes)
-        self._forwarder.use_routes(closed.in_use(self._clock.monotonic()))
+        self._forwarder.use_routes(closed.in_use)
         self.troubles = closed.troubles()
         self._wait()
 
@@ -127,21 +131,21 @@ class RuleWatch:
         chat = marked_channel(channel)
         if chat in self._closed.unreadable:
             return
-        self._owner.forget_fields(forget_source(self._reader, chat))
+        # What is stored of its position stays: it may be readable again soon.
+        self._kept.keep(chat, self._reader.channels, self._clock.monotonic())
         self._closed.note_unreadable({chat: name})
         self._wait()
         self._apply()
 
-    def route_closed(self, source: int, destination: int, name: str) -> None:
+    def destination_closed(self, destination: int, name: str) -> None:
         """A send was refused so that the next one would be refused as well."""
-        until = self._clock.monotonic() + RETRY_SECONDS * self._random.uniform(*_JITTER)
-        self._closed.note_refused((source, destination), name, until)
+        jitter = self._random.uniform(*_JITTER)
+        self._closed.note_refused(destination, name, self._clock.monotonic(), jitter)
         self._apply()
-        self._forwarder.close_route(source, destination)
 
-    def route_works(self, source: int, destination: int) -> None:
-        """A message has arrived over a route that was closed."""
-        self._closed.note_works((source, destination))
+    def destination_works(self, destination: int) -> None:
+        """A message has arrived at a destination that was closed."""
+        self._closed.note_works(destination)
         self._apply()
 
     # --- trying again ---------------------------------------------------------------------
@@ -152,6 +156,7 @@ class RuleWatch:
         What has been judged already keeps its verdict.
         """
         self._closed.renew(rules)
+        self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
         self._apply()
         for rule, trouble in self.troubles.items():
             self._owner.rule_changed(rule, trouble)
@@ -159,8 +164,8 @@ class RuleWatch:
     def poll(self) -> None:
         """Try what is due, in the background."""
         now = self._clock.monotonic()
-        if self._closed.trials(now) != self._was_trials:
-            self._apply()
+        for destination in self._closed.take_due(now):
+            self._forwarder.try_again(destination)
         is_open = self._closed.unknown or self._closed.unreadable or self._is_unregistered
         if is_open and now >= self._due:
             self._wait()
@@ -185,7 +190,7 @@ class RuleWatch:
             else:
                 log.warning("rules_not_tried", error=repr(error))
             return
-        self._pause = RETRY_SECONDS if opened else min(_RETRY_MAX, self._pause * 2)
+        self._pause = RETRY_SECONDS if opened else min(RETRY_MAX, self._pause * 2)
         self._wait()
 
     async def _try_again(self) -> bool:
@@ -201,18 +206,34 @@ class RuleWatch:
                 fresh = set(closed.routes) - before
                 closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
         if self._is_unregistered:
-            self._forwarder.set_routes(closed.routes, self._reader.last_settled)
+            self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
             await self._chats.register(closed.routes)
             self._is_unregistered = False
+        self._forget_expired()
         wanted = closed.unreadable
         opened: list[int] = []
         if wanted:
-            refused = await begin_at_now(self._client, self._reader, self._peers, sorted(wanted))
+            kept = sorted(it for it in wanted if it in self._kept)
+            others = sorted(it for it in wanted if it not in self._kept)
+            refused = await unreadable(self._client, self._peers, kept) if kept else {}
+            self._kept.put_back((it for it in kept if it not in refused), self._reader.channels)
+            if others:
+                refused |= await begin_at_now(self._client, self._reader, self._peers, others)
             opened = [it for it in wanted if it not in refused]
             closed.note_unreadable(refused)
             closed.note_readable(opened)
         self._open(opened)
         return bool(found or opened)
+
+    def _forget_expired(self) -> None:
+        """Sources that could not be read for long begin at now, when they can again."""
+        for chat, newest in self._kept.take_expired(self._clock.monotonic()).items():
+            self._owner.forget_fields(forget_source(self._reader, chat))
+            self._owner.trouble(
+                TroubleReason.SOURCE_UNREADABLE,
+                f"{chat} could not be read for long: what was posted after its message {newest} "
+                "is not forwarded",
+            )
 
     def _open(self, sources: Sequence[int]) -> None:
         """Forward from sources from now on."""
@@ -233,9 +254,7 @@ class RuleWatch:
 
     def _apply(self) -> None:
         """Use the routes that are open, and report what has changed of rules."""
-        now = self._clock.monotonic()
-        self._was_trials = self._closed.trials(now)
-        self._forwarder.use_routes(self._closed.in_use(now), self._was_trials)
+        self._forwarder.use_routes(self._closed.in_use)
         before, self.troubles = self.troubles, self._closed.troubles()
         for rule in {*before, *self.troubles}:
             if before.get(rule) != self.troubles.get(rule):

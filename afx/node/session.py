@@ -12,6 +12,7 @@ from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
+from afx.node.dead_letters import DeadLetters
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
 from afx.node.pause import Pause
@@ -40,8 +41,8 @@ class Environment:
     links: LinkSource
     """Where the links of earlier runs are read."""
     chats: GuardedChats
-    store: Callable[[HostedSession], Awaitable[None]]
-    """Commits a session's progress until it is stored."""
+    store: Callable[[HostedSession], Awaitable[bool]]
+    """Commits a session's progress until it is stored; False: another node has it by now."""
     dirty: Callable[[HostedSession], None]
     """Called when a session has progress to commit."""
     gave_up: Callable[[HostedSession, BaseException], None]
@@ -109,6 +110,7 @@ class HostedSession:
             session=spec.session,
             epoch=epoch,
             waits=Waits(env.clock.time),
+            dead=DeadLetters(env.clock.monotonic),
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -150,6 +152,20 @@ class HostedSession:
     def session_id(self) -> int:
         """The session's id."""
         return self.spec.session
+
+    async def redeliver(
+        self, rule: int, source: int, destination: int, messages: Sequence[int]
+    ) -> bool:
+        """Try dead letters of a route again; False when another node has the session.
+
+        They are reported as revived once their outbox is stored, so none is lost between.
+        """
+        self.forwarder.revive(rule, source, destination, messages)
+        if not await self.store():
+            return False
+        self.forwarder.dead.report_revived()
+        self.progressed()
+        return await self.store()
 
     # --- start and stop ------------------------------------------------------------
 
@@ -231,7 +247,7 @@ class HostedSession:
         ]
         self._stale_taken = list(self._stale)
         cursor += [text for field in self._stale for text in (field, "")]
-        return Progress(cursor, links, entities, intents)
+        return Progress(cursor, links, entities, intents, self.forwarder.dead.take())
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -250,6 +266,7 @@ class HostedSession:
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
         self.forwarder.mark_outboxes()
+        self.forwarder.dead.mark_all()
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
@@ -260,9 +277,9 @@ class HostedSession:
             self.changed = True
             self._env.dirty(self)
 
-    async def store(self) -> None:
-        """Commit all that there is; waits until it is stored."""
-        await self._env.store(self)
+    async def store(self) -> bool:
+        """Commit all that there is; waits until it is stored. False: another node has it."""
+        return await self._env.store(self)
 
     def forwarded(self) -> None:
         """One message has been sent."""
@@ -301,13 +318,13 @@ class HostedSession:
         """A source channel, by its bare id, cannot be read any more."""
         self._rules.source_closed(channel, reason)
 
-    def route_closed(self, source: int, destination: int, reason: str) -> None:
-        """A destination takes no messages, or a source gives none."""
-        self._rules.route_closed(source, destination, reason)
+    def destination_closed(self, destination: int, reason: str) -> None:
+        """A destination takes no messages; what is for it waits."""
+        self._rules.destination_closed(destination, reason)
 
-    def route_works(self, source: int, destination: int) -> None:
-        """A message has arrived over a route that was closed."""
-        self._rules.route_works(source, destination)
+    def destination_works(self, destination: int) -> None:
+        """A message has arrived at a destination that was closed."""
+        self._rules.destination_works(destination)
 
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""

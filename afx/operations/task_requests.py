@@ -73,6 +73,7 @@ def submit(context: Context, request: TaskRequest) -> Submitted:
     with change(context, "task.submit", target) as details:
         if request.keep_newest:
             _replace(new)
+        task_quotas.check(Counter(it.user for it in new))
         ids = tasks.submit(new, context.actor.name)
         details.update(
             {
@@ -203,7 +204,6 @@ def _new_tasks(
     if len(request.unique_key) > 100 or not request.unique_key.isprintable():
         raise UsageError("A unique key has at most 100 printable characters; shorten it.")
     user = owner_id(context) or 0
-    task_quotas.check(Counter(it.user for it in targets) or Counter([user]))
     now = utc_now()
     common: dict[str, Any] = {
         "kind": kind.name,

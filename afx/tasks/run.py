@@ -148,6 +148,16 @@ class Run:
             text = f"Telegram asks to wait ({wait.name})."
             raise SnoozeError(wait.seconds, text) from error
 
+    async def redeliver(
+        self, rule: int, source: int, destination: int, messages: Sequence[int]
+    ) -> None:
+        """Put messages of a route into its outbox once more; returns when that is stored.
+
+        Raises TryAgainError when the session belongs to another node by now.
+        """
+        if not await self._its_session.redeliver(rule, source, destination, messages):
+            raise TryAgainError("The session moves to another node.")
+
     async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:
         """Report how far the task is, 0 to 1, and where a next attempt goes on.
 

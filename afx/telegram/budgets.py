@@ -30,5 +30,9 @@ def budget_of(request: Any) -> int | str:
             return int(utils.get_peer_id(peer))
         except TypeError:
             pass
-    kind = type(request)
+    return method_name(type(request))
+
+
+def method_name(kind: type) -> str:
+    """Return the method of a class of requests, for example ``channels.GetMessages``."""
     return f"{kind.__module__.rpartition('.')[2]}.{kind.__name__.removesuffix('Request')}"

@@ -11,6 +11,7 @@ from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
+from afx.reasons import DeadReason
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_lost_login, is_passing, is_stale_reference
 
@@ -53,6 +54,10 @@ class Outcome:
     reason: str = ""
     whole_account: bool = False
     """The wait is for all destinations."""
+    dead: DeadReason | None = None
+    """Why it is refused, if that is known better than by Telegram's error."""
+    attempts: int = 1
+    """How often it was tried."""
 
 
 async def send(
@@ -137,8 +142,8 @@ def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
         if (last and not singly and delivery.album and _is_next_of_album(delivery, last)) or (
             last
             and not singly
-            and _by_forward(delivery)
-            and _by_forward(last[-1])
+            and is_forward(delivery)
+            and is_forward(last[-1])
             and (last[-1].source, last[-1].mode) == (delivery.source, delivery.mode)
             and len(last) < _MAX_FORWARDS
         ):
@@ -154,13 +159,14 @@ def _is_next_of_album(delivery: Delivery, group: Sequence[Delivery]) -> bool:
     return same and len(group) < _MOST_IN_ALBUM
 
 
-def _by_forward(delivery: Delivery) -> bool:
+def is_forward(delivery: Delivery) -> bool:
+    """Return whether a delivery is sent by forwarding its message."""
     return delivery.mode == "forward" or delivery.needs_native_forward
 
 
 def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
     first = group[0]
-    if _by_forward(first):
+    if is_forward(first):
         return functions.messages.ForwardMessagesRequest(
             from_peer=peer(first.source),
             id=[it.message for it in group],

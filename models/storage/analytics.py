@@ -169,6 +169,12 @@ def roll_up(most: int, now: datetime | None = None) -> int:
     )
 
 
+def oldest(span: int) -> datetime | None:
+    """Return the time of the oldest row of a span; None when there is none."""
+    at = _row_at(span, 0, 0)
+    return None if at is None else instant(at)
+
+
 def prune(keep: Retention, most: int, now: datetime | None = None) -> int:
     """Remove at most ``most`` rows that are too old; returns how many.
 

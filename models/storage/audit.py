@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import names, paging
+from models.audit_tables import AuditEntry, AuditHead
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
-from models.tables import AuditEntry, AuditHead
 
 _MOST_FAULTS = 100
 _PAGE = 1_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,18 @@ from peewee import JOIN, Case, fn
 
 from afx.errors import ConflictError, UsageError, printable
 from models import names, paging
-from models.base import execute, execute_many, insert_many, micros, transaction, utc_now
+from models.base import (
+    execute,
+    execute_many,
+    insert_many,
+    is_postgres,
+    micros,
+    transaction,
+    utc_now,
+)
 from models.paging import Page
 from models.prepared import Prepared
+from models.storage import task_owners
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
 STATES = (
@@ -56,6 +66,8 @@ class SessionFilter:
     """One of ``STATES``."""
     troubled: bool = False
     prefix: str = ""
+    label: str | None = None
+    """``KEY=VALUE`` that the session requires of its node."""
 
 
 def create(user: User, new: NewSession) -> Session:
@@ -184,6 +196,11 @@ def newest_login() -> tuple[int, str] | None:
     return None if session is None else (int(session.id), str(session.login))
 
 
+def count_matching(chosen: SessionFilter, *, owner: str = "") -> int:
+    """Return how many sessions ``listing`` finds."""
+    return int(_filtered(_described(), chosen).where(_owned_by(owner)).count())
+
+
 def count() -> int:
     """Return how many sessions there are."""
     return int(Session.select().count())
@@ -241,6 +258,7 @@ def remove_unused(session: Session) -> bool:
         if SessionAssignment.select().where(SessionAssignment.session == session).exists():
             return False
         session.delete_instance()
+        task_owners.forget_sessions([session.id])
         return True
 
 
@@ -281,6 +299,7 @@ def remove_many(ids: Sequence[int]) -> None:
     """Remove sessions with their rules, assignments and queue rows."""
     with transaction():
         execute_many("DELETE FROM sessions WHERE id = ?", [(it,) for it in ids])
+        task_owners.forget_sessions(ids)
 
 
 def names_beginning(prefix: str, *, owner: str = "") -> list[str]:
@@ -364,6 +383,15 @@ def _quarantined() -> Any:
     return (Session.failures >= QUARANTINE_FAILURES) & (Session.trouble != "")
 
 
+def _requires(label: str) -> Any:
+    """Return the condition that a session requires a label, ``KEY=VALUE``."""
+    key, _, value = label.partition("=")
+    part = json.dumps({key: value}, separators=(",", ":"))[1:-1]
+    # Quotes inside of keys and values are escaped: the part is found as a whole pair only.
+    find = fn.STRPOS if is_postgres() else fn.INSTR
+    return find(Session.requires.cast("TEXT"), part) > 0
+
+
 def _filtered(query: Any, chosen: SessionFilter) -> Any:
     if chosen.user is not None:
         query = query.where(Session.user == names.find(User, "user", chosen.user))
@@ -373,6 +401,8 @@ def _filtered(query: Any, chosen: SessionFilter) -> Any:
         query = query.where(SessionAssignment.worker == chosen.node)
     if chosen.troubled:
         query = query.where(Session.trouble != "")
+    if chosen.label is not None:
+        query = query.where(_requires(chosen.label))
     if chosen.prefix:
         query = query.where(names.beginning(Session.name, chosen.prefix))
     idle = SessionAssignment.id.is_null() & ~Session.removing

@@ -84,7 +84,7 @@ async def _stored(what: str, source: int, to: int, step: int, count: int) -> dic
             for it in sessions:
                 owner: dict[Any, Any] = {"incarnation": _INCARNATION, "epoch": 1}
                 await client.hset(keys.assignment(it.session_id), mapping=owner)
-            committer = Committer(client, _INCARNATION, 30)
+            committer = Committer(client, "bench", _INCARNATION, 30)
             await committer.commit(sessions)  # type: ignore[arg-type]
             before = (await client.info("memory"))["used_memory"]
             spent = 0.0
@@ -168,7 +168,7 @@ def _link_all(lab: LabCluster, chosen: Sequence[LabSession], count: int) -> None
                 for number in range(1, count + 1)
             )
             session.progress = Progress([], [Link(each, each.message) for each in deliveries], {})
-            await Committer(client, _INCARNATION, 30).commit([session])  # type: ignore[list-item]
+            await Committer(client, "bench", _INCARNATION, 30).commit([session])  # type: ignore[list-item]
             await client.hset(owner, mapping=kept)
         await client.aclose()
 

@@ -16,6 +16,7 @@ import fleet
 import forward
 import leadership
 import links
+import memory
 import placement
 import sandbox
 import storage
@@ -32,6 +33,7 @@ BENCHMARKS = {
         placement,
         leadership,
         links,
+        memory,
         sandbox,
         storage,
         tasks,

@@ -58,6 +58,37 @@ def arq(url: str, count: int) -> float:
     return asyncio.run(measure())
 
 
+def taskiq(url: str, count: int) -> float:
+    from taskiq.receiver import Receiver
+    from taskiq_redis import ListQueueBroker
+
+    left = count
+    finished = asyncio.Event()
+
+    async def work() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            finished.set()
+
+    async def measure() -> float:
+        broker = ListQueueBroker(url)
+        task = broker.register_task(work, task_name="probe")
+        broker.is_worker_process = True
+        await broker.startup()
+        for _ in range(count):
+            await task.kiq()
+        receiver = Receiver(broker, max_async_tasks=100, run_startup=False)
+        begin = time.monotonic()
+        listening = asyncio.create_task(receiver.listen(finished))
+        await finished.wait()
+        rate = count / (time.monotonic() - begin)
+        listening.cancel()
+        return rate
+
+    return asyncio.run(measure())
+
+
 def dramatiq(url: str, count: int) -> float:
     import dramatiq as library
     import redis
@@ -84,4 +115,4 @@ if __name__ == "__main__":
     if name.startswith("rq"):
         print(rq(url, count, forks=name == "rq"))
     else:
-        print({"arq": arq, "dramatiq": dramatiq}[name](url, count))
+        print({"arq": arq, "dramatiq": dramatiq, "taskiq": taskiq}[name](url, count))

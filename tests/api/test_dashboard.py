@@ -16,6 +16,7 @@ from afx.api.dashboard.assets import ASSETS, url_of
 from afx.api.dashboard.verdict import judge
 from afx.operations import (
     audit_log,
+    controls,
     schedules,
     sessions,
     task_requests,
@@ -35,6 +36,7 @@ VIEWS = (
     "/sessions",
     "/sessions?state=paused&prefix=a&user=alice",
     "/sessions/a-1",
+    "/sessions/a-1/placement",
     "/users",
     "/users/alice",
     "/rules",
@@ -127,7 +129,8 @@ def test_each_action_has_a_dialog_with_its_command(
     api: TestedApi, browser: dict[str, str], name: str
 ) -> None:
     action = ACTIONS[name]
-    params = {} if name.endswith((".add", ".create")) else {"target": "a-1"}
+    target = "user=alice&state=running" if name.startswith("sessions.") else "a-1"
+    params = {} if name.endswith((".add", ".create")) else {"target": target}
     for part in ({}, {"hx-request": "true"}):
         answer = api.get(f"/actions/{name}", params=params, headers=browser | part, token="")
         assert answer.status_code == 200, answer.text
@@ -201,6 +204,29 @@ def test_many_sessions_are_paused_at_once(api: TestedApi, browser: dict[str, str
     assert "2 sessions" in said(api, browser, answer)
     states = {it.name: it.desired_state for it in sessions.listing(api.context).rows}
     assert states == {"a-1": "paused", "b-1": "paused"}
+
+
+def test_all_sessions_of_a_filter_are_paused(api: TestedApi, browser: dict[str, str]) -> None:
+    for it in controls.listing(api.context, only_open=True).rows:
+        if it.session == "a-1":
+            controls.cancel(api.context, it.id)
+    sessions.resume(api.context, "a-1")
+    page = unescape(api.get("/sessions?user=alice", headers=browser, token="").text)
+    assert "/actions/sessions.pause?target=user%3Dalice" in page
+    dialog = api.get("/actions/sessions.pause?target=user%3Dalice", headers=browser, token="")
+    assert "1 sessions match: a-1." in dialog.text
+    assert "afx session bulk pause --user alice" in dialog.text
+    answer = act(api, browser, "sessions.pause", target="user=alice", back="/sessions?user=alice")
+    assert "1 of 1 sessions" in said(api, browser, answer)
+    assert sessions.show(api.context, "a-1").session.desired_state == "paused"
+
+
+def test_a_change_of_all_sessions_needs_a_filter(api: TestedApi, browser: dict[str, str]) -> None:
+    assert "sessions.pause" not in api.get("/sessions", headers=browser, token="").text
+    answer = act(api, browser, "sessions.pause", target="sort=name", back="/sessions")
+    assert "Choose a filter" in said(api, browser, answer)
+    answer = act(api, browser, "sessions.remove", target="user=alice", typed="user")
+    assert answer.status_code == 422
 
 
 def test_a_task_is_cancelled_and_tried_again(api: TestedApi, browser: dict[str, str]) -> None:

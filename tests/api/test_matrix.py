@@ -24,6 +24,7 @@ BODIES: dict[str, Any] = {
     "add_session": {"name": "new", "user": "bob", "login": "1abc"},
     "change_session": {"requires": {"region": "eu"}},
     "move_session": {"node": "w1"},
+    "change_sessions": {"verb": "pause", "sessions": ["2"]},
     "add_rule": {"session": "b-1", "sources": ["@aaaa"], "destinations": ["@bbbb"]},
     "change_rule": {"enabled": False},
     "plan_rules": {"text": "rules: []"},
@@ -137,6 +138,7 @@ def test_a_customers_token_reaches_nothing_of_others(
     answer = call(api, things, name, api.token("*", owner="alice"))
     lists = {"list_sessions", "list_rules", "plan_rules", "apply_rules", "export_rules"}
     lists |= {
+        "change_sessions",
         "list_webhooks",
         "list_tasks",
         "list_schedules",

@@ -71,7 +71,7 @@ class Bench:
 
         async def main() -> None:
             client = connect_async(self._url)
-            await Committer(client, "one", 30).commit([_Session(self.session, made)])  # type: ignore[list-item]
+            await Committer(client, "w1", "one", 30).commit([_Session(self.session, made)])  # type: ignore[list-item]
             await client.aclose()
 
         asyncio.run(main())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -60,7 +62,7 @@ class Broadcast:
         )
         rows = [tasks.get(it) for it in self._ids]
         assert [it["state"] for it in rows] == ["succeeded"] * len(rows), rows
-        assert rows[0]["result"] == {"sent": ROOMS, "refused": {}}
+        assert rows[0]["result"] == {"sent": ROOMS, "refused": {}, "left_out": 0}
         assert self.texts() == [["hello"]] * ROOMS
 
 
@@ -94,8 +96,47 @@ def test_sql_is_away_while_a_task_runs_and_ends(postgres: PostgresServer, new_la
     broadcast = Broadcast(lab)
     base.close_database()
     postgres.stop()
+    stopped = time.monotonic()
     lab.wait("it goes on to its end", lambda: broadcast.sent() == ROOMS, 30)
-    time.sleep(1)  # its end is reported, and nobody can write it
+    time.sleep(60 - (time.monotonic() - stopped))  # its end is reported, and nobody can write it
     postgres.start()
     base.reopen_database()
     broadcast.assert_ends_once()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nodes_that_are_killed_at_all_moments_double_no_message(new_lab: NewLab, seed: int) -> None:
+    """Hundreds of short tasks are at each step of their lives when a node is killed."""
+    rng = random.Random(seed)
+    lab = new_lab()
+    start(lab, 3, 6)
+    lab.wait_running()
+    context = context_for(lab.settings, "test")
+    accounts = [it.account for it in lab.sessions]
+    [room] = lab.sandbox.call("channels", channels=[{"title": "room", "posters": accounts}])
+    expected: dict[int, str] = {}
+    for burst in range(4):
+        lab.wait_nodes(3)
+        for number in range(60):
+            text, session = f"text {burst}.{number}", rng.choice(lab.sessions)
+            arguments = {"chats": [str(room["id"])], "text": text}
+            request = TaskRequest(
+                kind="message.broadcast", arguments=arguments, sessions=[session.name]
+            )
+            expected[task_requests.submit(context, request).ids[0]] = text
+        victim = lab.busiest_node()
+        lab.kill_node(victim)
+        time.sleep(rng.uniform(0, 0.5))
+        lab.processes.start_node(victim)
+    lab.wait(
+        "all tasks finish",
+        lambda: all(tasks.get(it)["state"] in tasks.FINISHED for it in expected),
+        120,
+    )
+    rows = {it: tasks.get(it) for it in expected}
+    assert Counter(it["state"] for it in rows.values()) == {"succeeded": 240}, rows
+    texts = [it["text"] for it in lab.sandbox.call("messages", chat=room["id"], most=1000)]
+    assert Counter(texts) == dict.fromkeys(expected.values(), 1)
+    assert any(it["publication"] > 1 for it in rows.values())  # it was no quiet hour
+    time.sleep(2)
+    assert {it: tasks.get(it) for it in expected} == rows  # a final state stays

@@ -120,6 +120,12 @@ def assert_the_command_line_waits_and_follows(lab: LabCluster, session: str) -> 
     followed = afx("task", "submit", "task.probe", "--arg", "seconds=0.5", "--follow")
     assert followed.returncode == 0
     assert "running, 0%" in followed.stderr and "succeeded, 100%" in followed.stderr
+    broadcast = ("task", "submit", "message.broadcast", "--session", session)
+    told = afx(*broadcast, "--arg", "chats=@nobody1", "--arg", "text=x", "--follow", "--json")
+    assert "chat 1 of 1: CHAT_NOT_FOUND" in told.stderr
+    logged = afx("task", "logs", str(json.loads(told.stdout)["id"])).stdout
+    assert "chat 1 of 1: CHAT_NOT_FOUND" in logged and "started" in logged
+    assert afx(*broadcast, "--no-wait", "--follow").returncode == 2
     assert afx("task", "submit", "task.probe", "--arg", "fails=true").returncode == 1
     late = afx("task", "submit", "task.probe", "--arg", "seconds=30", "--timeout", "1")
     assert late.returncode == 4
@@ -136,6 +142,10 @@ def test_old_messages_are_exported_copied_and_replayed(lab: LabCluster) -> None:
     exported = result(lab, "chat.export", one.name, chat=str(one.source), format="jsonl")
     lines = (lab.settings.home / exported["file"]).read_text().splitlines()
     assert [json.loads(it)["text"] for it in lines] == said
+
+    sheet = result(lab, "chat.export", one.name, chat=str(one.source), format="csv", most=3)
+    rows = (lab.settings.home / sheet["file"]).read_text().splitlines()
+    assert [it.rpartition(",")[2] for it in rows] == said[-3:]
 
     [empty] = channels(lab, {"title": "old", "posters": [one.account]})
     arguments = {"source": str(one.source), "destination": str(empty), "most": 30}
@@ -171,7 +181,7 @@ def test_a_broadcast_that_is_moved_and_killed_reaches_each_chat_once(lab: LabClu
     lab.kill_node(node_of(one.id))
     [task] = finished(lab, (number,), 60)
     assert task["state"] == "succeeded", task["error"]
-    assert task["result"] == {"sent": 30, "refused": {}}
+    assert task["result"] == {"sent": 30, "refused": {}, "left_out": 0}
     assert [texts(lab, it) for it in rooms] == [["hello"]] * 30
     assert "hello" not in task["arguments"]  # sealed
 

@@ -11,8 +11,8 @@ from support.term_harness import AUDIT_KEY, TermHarness
 from afx.cluster import audit_heads, events, keys
 from afx.cluster.audit_heads import HeadState
 from models import base
+from models.audit_tables import AuditEntry
 from models.storage import audit
-from models.tables import AuditEntry
 
 
 def append(count: int) -> None:

@@ -10,10 +10,18 @@ import pytest
 from support.term_harness import TermHarness, add, running
 
 from afx.cluster import events, keys, quarantine, report_stream, reports
-from afx.cluster.reports import Active, RuleStopped
-from afx.reasons import FailureReason, StopReason, TroubleReason
+from afx.cluster.reports import Active, DeadLettered, DeadRevived, RuleStopped
+from afx.reasons import DeadReason, FailureReason, StopReason, TroubleReason
 from models.base import transaction
-from models.storage import assignments, cluster, placing, rules, sessions, troubles
+from models.storage import (
+    assignments,
+    cluster,
+    dead_letters,
+    placing,
+    rules,
+    sessions,
+    troubles,
+)
 from models.tables import Session
 
 
@@ -259,6 +267,50 @@ def test_a_report_about_another_nodes_session_changes_nothing(harness: TermHarne
     assert not placing.traits([session])[session].active
     _, found = events.watch(harness.redis, "0")
     assert not [it for it in found if it["kind"] == "trouble"]
+
+
+def test_dead_letters_are_stored_whatever_the_epoch_under_which_they_were_reported(
+    harness: TermHarness,
+) -> None:
+    session = started(harness)
+    rule = rules.create(sessions.find(str(session)), ["-1001"], ["-1002"]).id
+    origin = {"node": "w1", "incarnation": "w1-0", "session_id": session, "epoch": 1}
+    route = {"rule_id": rule, "source": -1001, "destination": -1002}
+    gone = DeadReason.MESSAGE_GONE
+    dead = DeadLettered(**origin, **route, message_ids=(1, 2, 3), reason=gone)
+    report_stream.publish(harness.redis, [dead])
+    report_stream.publish(harness.redis, [DeadRevived(**origin, **route, message_ids=(2,)), dead])
+    revived = DeadRevived(**origin, **route, message_ids=(1,))
+    report_stream.publish(harness.redis, [revived])
+    harness.until(lambda: dead_letters.count(rule) == 2)
+    assert [it["messages"] for it in dead_letters.listing().rows] == ["2-3"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"source": -(2**60)}, {"message_ids": [2**31]}, {"reason": "x"}, {"error": "x" * 101}]
+)
+def test_a_malformed_report_of_dead_letters_is_quarantined(
+    harness: TermHarness, wrong: dict[str, object]
+) -> None:
+    session = started(harness)
+    row = {
+        "kind": "dead_lettered",
+        "node": "w1",
+        "incarnation": "w1-0",
+        "session_id": session,
+        "epoch": 1,
+        "rule_id": 1,
+        "source": 1,
+        "destination": 2,
+        "message_ids": [1],
+        "reason": "message_gone",
+        "error": "",
+        "attempts": 1,
+        **wrong,
+    }
+    harness.redis.xadd(keys.REPORTS, {"reports": json.dumps([row])})
+    harness.until(lambda: quarantine.refused_count(harness.redis) == 1)
+    assert not dead_letters.listing().rows
 
 
 def test_a_report_that_sql_cannot_take_costs_only_itself(

@@ -123,6 +123,14 @@ def test_in_needs_ten_minutes_of_agreement_and_of_quiet() -> None:
     assert found.removable == ("w0", "w1", "w2")
 
 
+def test_other_quiet_nodes_are_named_as_alternatives() -> None:
+    figures = Figures((*nodes(2, 0.1), *(node(it, 0.4) for it in (2, 3)), node(4, 0.6)))
+    found = Clock(last=5).decide(figures, 700)
+    assert found.desired == 4  # 1.6 / 0.75, and the spare one
+    assert found.removable == ("w0",)
+    assert found.alternatives == ("w1", "w2", "w3")
+
+
 def test_one_moment_of_demand_puts_in_off_for_ten_minutes() -> None:
     clock = Clock(last=6)
     clock.decide(Figures(nodes(6, 0.2)), 500)

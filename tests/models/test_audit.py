@@ -9,8 +9,8 @@ import pytest
 from support.databases import together, unguarded
 
 from models import base
+from models.audit_tables import AuditEntry
 from models.storage import audit
-from models.tables import AuditEntry
 
 KEY = b"k" * 32
 

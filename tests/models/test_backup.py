@@ -13,7 +13,7 @@ import pytest
 from support.databases import unguarded
 
 from afx.errors import AfxError, UsageError
-from models import backup, base, schema, tables
+from models import audit_tables, backup, base, schema, tables
 from models.storage import assignments, audit, cluster, sessions, tasks, users, workers
 from models.storage.assignments import Active
 from models.storage.sessions import NewSession
@@ -79,7 +79,7 @@ def test_the_audit_log_is_guarded_again_after_a_restore(filled: Any, home: Path)
     backup.restore(home / "b.gz", quiet)
     assert audit.verify([b"key"]).faults == ()
     with pytest.raises(Exception, match="append-only"):
-        tables.AuditEntry.delete().execute()
+        audit_tables.AuditEntry.delete().execute()
 
 
 def test_a_backup_of_one_database_goes_into_the_other(

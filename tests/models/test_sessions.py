@@ -91,6 +91,8 @@ def test_sessions_are_listed_by_pages_and_filters(ids: list[int]) -> None:
         return [it["name"] for it in sessions.listing(SessionFilter(**chosen)).rows]
 
     assert names(user="bob") == names(tier="premium") == ["gold"]
+    assert sessions.count_matching(SessionFilter(user="alice")) == 3
+    assert sessions.count_matching(SessionFilter(user="alice"), owner="bob") == 0
     assert names(node="w1") == names(state="assigned") == ["s1"]
     assert names(state="waiting") == ["s2"]
     assert names(troubled=True) == ["s0"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.databases import together
 
 from afx.errors import QuotaError, UsageError
 from models import base
@@ -104,11 +106,26 @@ def test_a_user_may_have_so_many_unfinished_tasks(database: Any) -> None:
     alice = users.find("alice")
     users.set_task_share(alice, share=1, limit=2)
     submit(NewTask("check", user=alice.id))
-    task_quotas.check({alice.id: 1, 0: 9})
-    with pytest.raises(QuotaError, match="may have 2"):
-        task_quotas.check({alice.id: 2})
-    with pytest.raises(QuotaError, match="without a user"):
-        task_quotas.check({0: 10**6})
+    with base.transaction():
+        task_quotas.check({alice.id: 1, 0: 9})
+        with pytest.raises(QuotaError, match="may have 2"):
+            task_quotas.check({alice.id: 2})
+        with pytest.raises(QuotaError, match="without a user"):
+            task_quotas.check({0: 10**6})
+
+
+def test_two_who_submit_at_once_do_not_exceed_a_limit_together(database: Any) -> None:
+    users.create("alice")
+    alice = users.find("alice")
+    users.set_task_share(alice, share=1, limit=4)
+
+    def act(_number: int) -> None:
+        with contextlib.suppress(QuotaError), base.transaction():
+            task_quotas.check({alice.id: 3})
+            submit(*[NewTask("check", user=alice.id)] * 3)
+
+    together(4, act)
+    assert tasks.counts(user=alice.id) == {(2, "queued"): 3}
 
 
 def test_only_what_no_node_has_is_cancelled_at_once(database: Any) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from afx.errors import ConflictError, NotFoundError, QuotaError
 from models.base import transaction, utc_now
-from models.storage import scaling, sessions, troubles, users, webhook_deliveries, webhooks
+from models.storage import rules, scaling, sessions, troubles, users, webhook_deliveries, webhooks
+from models.storage.rules import NewRule
 from models.storage.webhook_deliveries import Attempted, Due
 from models.storage.webhooks import NewWebhook, record_event
 from models.webhook_tables import EventKind, Webhook, WebhookDelivery, WebhookEvent
@@ -226,3 +227,23 @@ def test_a_test_goes_to_one_webhook_whatever_it_wants(database: Any) -> None:
     add("all")
     made = webhook_deliveries.test(hook)
     assert [(it.id, it.kind) for it in due()] == [(made, "webhook.test")]
+
+
+def test_names_that_begin_with_a_text_are_those_of_the_owner(database: Any, ids: list[int]) -> None:
+    add("nodes")
+    add("news", owner=users.find("alice"))
+    assert webhooks.names_beginning("n") == ["news", "nodes"]
+    assert webhooks.names_beginning("n", owner="alice") == ["news"]
+
+
+def test_an_event_with_too_many_details_says_how_many_bytes_were_left_out(database: Any) -> None:
+    event = webhooks.Event(EventKind.SCALING, "cluster", None, {"text": "x" * 100_000})
+    stored = WebhookEvent.get_by_id(webhooks.store_event(event, utc_now()))
+    assert stored.details == {"left_out_bytes": 100_012}
+
+
+def test_rules_without_trouble_are_the_working_ones(database: Any, ids: list[int]) -> None:
+    rules.create_many([NewRule(ids[0], name, ["@source"], ["@copies"]) for name in ("good", "bad")])
+    good, bad = (rules.find(f"s0/{name}").id for name in ("good", "bad"))
+    troubles.note_rules([(ids[0], bad, "the chat is closed")])
+    assert webhooks.working_rules([good, bad, 99]) == {good}

@@ -52,7 +52,7 @@ def run(redis_url: str, redis: redis_module.Redis) -> Callable[[Scenario], None]
         async def main() -> None:
             client = connect_async(redis_url)
             try:
-                await scenario(Committer(client, "one", 30))
+                await scenario(Committer(client, "w1", "one", 30))
             finally:
                 await client.aclose()
 
@@ -198,3 +198,18 @@ def test_a_commit_of_which_one_part_finds_no_owner_is_made_again(run: Any) -> No
         assert session.put_backs == [Progress([], progress.links, {}, {-7: "1.1"})]
 
     run(scenario)
+
+
+def test_progress_that_was_collected_is_put_back_when_another_sessions_cannot_be_collected(
+    run: Any,
+) -> None:
+    first = Session(1, Progress(["account", "1"], [], {}))
+    second = Session(2, Progress([], [], {}))
+    second.progress = None
+
+    async def scenario(committer: Committer) -> None:
+        with pytest.raises(AssertionError):
+            await committer.commit([first, second])  # type: ignore[list-item]
+
+    run(scenario)
+    assert [it.cursor for it in first.put_backs] == [["account", "1"]]

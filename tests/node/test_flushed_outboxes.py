@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import StoredLinks, one_rule, say, texts
+
+from afx.forwarding.pipeline import Delivery
+from afx.node.outbox import Outbox, load
+from afx.telegram.session import MalformedPositionError
 
 
 def test_what_sql_brings_back_of_an_outbox_leaves_redis_again() -> None:
@@ -43,3 +48,72 @@ def test_what_sql_brings_back_of_an_outbox_leaves_redis_again() -> None:
         assert len(texts(slow)) == len(set(texts(slow))), f"{len(texts(slow))} copies"
 
     run_scenario(scenario)
+
+
+def taken(made: Outbox) -> dict[str, str]:
+    return dict(zip(*[iter(made.take_fields())] * 2, strict=True))
+
+
+def settle(made: Outbox, count: int) -> None:
+    for _ in range(count):
+        [ticket] = made.begin(1)
+        ticket.open = 0
+        made.advance()
+
+
+def test_chunks_that_come_back_after_the_node_has_written_its_own_are_known_as_sent() -> None:
+    made = Outbox(3)
+    for message in range(1, 601):
+        made.append(Delivery(1, "copy", 5, message, 3, 1, "", (), False))
+    redis = taken(made)
+    copy = dict(redis)  # SQL's
+    settle(made, 300)
+    redis.update(taken(made))
+    assert redis["first:3"] == "1"
+    # Flushed: the node writes all it knows, and only then SQL's copy fills in what is missing.
+    made.mark_all()
+    redis = {it: text for it, text in taken(made).items() if text}
+    redis = {**copy, **redis}
+    assert "outbox:3:0" in redis
+    loaded = load(dict(redis))[3]
+    assert [it.message for it in loaded.first(3)] == [301, 302, 303]
+    assert loaded.count == 300
+    loaded.append(Delivery(1, "copy", 5, 601, 3, 1, "", (), False))
+    fields = taken(loaded)
+    assert fields["outbox:3:0"] == "", "it leaves Redis with the next commit"
+
+
+def test_an_outbox_that_was_emptied_stays_empty_whatever_comes_back() -> None:
+    made = Outbox(3)
+    for message in range(1, 601):
+        made.append(Delivery(1, "copy", 5, message, 3, 1, "", (), False))
+    copy = taken(made)
+    settle(made, 600)
+    redis = {**copy, **{it: text for it, text in taken(made).items() if text}}
+    assert redis["first:3"] == "3"
+    loaded = load(redis)[3]
+    assert not loaded
+    loaded.append(Delivery(1, "copy", 5, 700, 3, 1, "", (), False))
+    fields = taken(loaded)
+    assert {it: text for it, text in fields.items() if text} == {"outbox:3:3": "1:c:5:700"}
+    assert load({**copy, "first:3": "3", **fields})[3].count == 1
+
+
+def test_the_first_chunk_that_could_not_be_stored_is_stored_later() -> None:
+    made = Outbox(3)
+    for message in range(1, 301):
+        made.append(Delivery(1, "copy", 5, message, 3, 1, "", (), False))
+    taken(made)
+    settle(made, 256)
+    assert taken(made)["first:3"] == "1"
+    made.put_back()
+    assert taken(made)["first:3"] == "1"
+    assert taken(made) == {}
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1" * 13])
+def test_a_malformed_first_chunk_is_refused(text: str) -> None:
+    with pytest.raises(MalformedPositionError):
+        load({"first:3": text})
+    with pytest.raises(MalformedPositionError):
+        load({"first:x": "1"})

@@ -11,7 +11,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import SessionHarness, one_rule
 
 from afx.clock import SYSTEM_CLOCK
-from afx.node.rule_watch import RETRY_SECONDS
+from afx.node.closed_routes import RETRY_SECONDS
 from afx.node.session import HostedSession
 
 

@@ -17,7 +17,7 @@ from afx.errors import UsageError
 from afx.operations import audit_log, users
 from afx.operations.context import Actor, Context
 from models import base
-from models.tables import AuditEntry
+from models.audit_tables import AuditEntry
 
 Contexts = Callable[..., Context]
 

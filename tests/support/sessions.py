@@ -13,6 +13,7 @@ from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.closed_routes import RuleTrouble
+from afx.node.dead_letters import DeadGroup
 from afx.node.guarded_chats import GuardedChats
 from afx.node.progress import Link, Totals
 from afx.node.session import Environment, HostedSession
@@ -33,6 +34,7 @@ class SessionHarness:
         self.lost: list[BaseException] = []
         self.troubles: list[str] = []
         self.progress: dict[str, str] = {}
+        self.dead: list[DeadGroup] = []
         self.links = StoredLinks()
         self.rules: dict[int, RuleTrouble | None] = {}
         self.clock: Clock = SYSTEM_CLOCK
@@ -79,6 +81,7 @@ class SessionHarness:
         """Return the cursors as a host would have stored them."""
         progress = session.collect_uncommitted()
         self.links.store(progress.links)
+        self.dead += progress.dead
         cursor = progress.cursor
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
         self.progress = {it: value for it, value in self.progress.items() if value}
@@ -95,8 +98,8 @@ class UnguardedChats:
         pass
 
 
-async def _stored(_: HostedSession) -> None:
-    pass
+async def _stored(_: HostedSession) -> bool:
+    return True
 
 
 class StoredLinks:

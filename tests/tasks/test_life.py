@@ -17,8 +17,10 @@ from afx.cluster import keys, queues
 from afx.cluster.task_jobs import node_queue
 from afx.coordinator import task_reconciler
 from afx.coordinator.task_publisher import TaskPublisher
-from models.storage import tasks
+from models.base import utc_now
+from models.storage import sessions, tasks
 from models.storage.tasks import NewTask
+from models.tables import WorkerTask
 from models.transitions import TransitionError
 
 
@@ -94,6 +96,26 @@ def test_what_redis_has_lost_is_published_again(bench: TaskBench) -> None:
     bench.add_node("w1")
     bench.until(lambda: bench.states(numbers) == {"succeeded"})
     assert {tasks.get(it)["publication"] for it in numbers} == {2}
+
+
+def test_what_redis_has_lost_is_published_again_within_a_second(bench: TaskBench) -> None:
+    numbers = bench.probe(5)
+    bench.until(lambda: bench.states(numbers) == {"published"})
+    WorkerTask.update(published_at=utc_now() - timedelta(seconds=5)).execute()
+    bench.redis.delete(*bench.redis.keys("rq:*"))
+    for _ in range(10):
+        bench.tick(0.1)
+    assert {tasks.get(it)["publication"] for it in numbers} == {2}
+    assert bench.redis.llen("rq:queue:default") == 5
+
+
+def test_a_low_task_runs_while_the_high_ones_keep_the_node_full(bench: TaskBench) -> None:
+    bench.add_node("w1", slots=4)
+    bench.probe(400, arguments='{"seconds":0.1}', priority=1)
+    bench.until(lambda: tasks.counts().get((1, "running"), 0) >= 2)
+    [low] = bench.probe(priority=3)
+    bench.until_state(low, "succeeded")
+    assert tasks.counts().get((1, "queued"), 0) + tasks.counts().get((1, "published"), 0) > 100
 
 
 def test_a_node_that_is_stopped_gives_its_tasks_back(bench: TaskBench) -> None:
@@ -277,6 +299,30 @@ def test_a_task_of_an_unknown_session_waits(bench: TaskBench) -> None:
     [session] = add("alice", 1)
     [number] = bench.submit(NewTask("session.check", session))
     bench.until_state(number, "waiting")
+
+
+def test_a_task_of_a_removed_session_fails(bench: TaskBench) -> None:
+    from support.term_harness import add
+
+    [session] = add("alice", 1)
+    [number] = bench.submit(NewTask("session.check", session))
+    bench.until_state(number, "waiting")
+    assert sessions.remove_unused(sessions.find(str(session)))
+    bench.until(lambda: bench.state(number) == "failed", tick=1.0)
+    assert "removed" in tasks.get(number)["error"]
+
+
+def test_tasks_of_sessions_that_do_not_run_are_left_alone(bench: TaskBench) -> None:
+    """They were all queued, and put back, once a minute."""
+    from support.term_harness import add
+
+    bench.add_node("w1")
+    [session] = add("alice", 1)
+    bench.term.obeying = False  # it is placed, and does not come to run
+    numbers = bench.submit(*[NewTask("session.check", session)] * 300)
+    bench.until(lambda: bench.states(numbers) == {"waiting"})
+    bench.tick(100.0)
+    assert bench.states(numbers) == {"waiting"}
 
 
 def test_rq_sees_queues_workers_and_jobs(bench: TaskBench) -> None:

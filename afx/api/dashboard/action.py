@@ -52,6 +52,10 @@ class Action:
     """It cannot be undone: the target's name is to be typed."""
     back: str = ""
     """The page to go to afterwards; empty: where the action was chosen."""
+    words: Callable[[str], list[str]] = lambda target: [target]
+    """What the target is in the command."""
+    preview: Callable[[Context, str], str] | None = None
+    """Says what a target that is no name means."""
 
     def allowed(self, actor: Actor) -> bool:
         """Return whether an actor may do it."""
@@ -62,7 +66,7 @@ class Action:
         """Return the same from a shell."""
         words = ["afx", *self.command.split()]
         if target:
-            words.append(target)
+            words += self.words(target)
         for it in self.fields:
             value = form.get(it.name, it.value)
             if it.kind == "check":

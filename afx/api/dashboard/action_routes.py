@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
@@ -12,9 +13,10 @@ from starlette.responses import HTMLResponse, Response
 from afx.api import problems
 from afx.api.dashboard.action import Action, outcome
 from afx.api.dashboard.actions import ACTIONS
-from afx.api.dashboard.pages import Said, back, environment, inside, page
+from afx.api.dashboard.pages import back, environment, inside, page
+from afx.api.messages import Said
 from afx.api.state import api_of, token_of
-from afx.errors import AfxError, ForbiddenError, UsageError
+from afx.errors import AfxError, ForbiddenError, NotFoundError, UnreachableError, UsageError
 from afx.operations.context import Context
 
 router = APIRouter(include_in_schema=False)
@@ -31,7 +33,11 @@ async def show_dialog(request: Request, name: str) -> Response:
 
     def read(context: Context) -> dict[str, object]:
         _check_allowed(context, action)
-        return _dialog(action, targets, inside(request.query_params.get("back", "/")))
+        found = _dialog(action, targets, inside(request.query_params.get("back", "/")))
+        if action.preview is not None and targets:
+            with suppress(UnreachableError, NotFoundError):  # what is done does not need it
+                found["preview"] = action.preview(context, targets[0])
+        return found
 
     part = request.headers.get("hx-request") == "true"
     return await page(request, "dialog.html" if part else "action.html", read)
@@ -72,7 +78,7 @@ async def run_action(request: Request, name: str) -> Response:
     api.kept.forget()
     if said.tone == "crit":
         place = inside(form.get("back", "/"))
-    return back(request, place, said)
+    return await back(request, place, said)
 
 
 def _action(name: str) -> Action:
@@ -94,6 +100,7 @@ def _dialog(action: Action, targets: list[str], place: str) -> dict[str, object]
         "targets": targets,
         "back": place,
         "typed": _to_type(action, targets),
+        "preview": "",
         "command": action.as_command(target, {}, ""),
         "curl": action.as_curl(target),
     }

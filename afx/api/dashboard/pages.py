@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -19,12 +16,12 @@ from afx.api import problems
 from afx.api.dashboard import formats
 from afx.api.dashboard.actions import ACTIONS
 from afx.api.dashboard.assets import url_of
+from afx.api.messages import Said
 from afx.api.state import api_of, context_of, token_of
 from afx.errors import AfxError
 from afx.operations.context import Context
 
 MOST_ROWS = 50
-_SAID_KEPT = 200
 
 environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -44,43 +41,6 @@ environment.filters.update(
 environment.globals.update(asset=url_of, version=__version__, ACTIONS=ACTIONS)
 
 
-@dataclass(slots=True, frozen=True)
-class Said:
-    """What an action did; shown once, on the next page."""
-
-    tone: str
-    title: str
-    text: str = ""
-    secret: str = ""
-    """A token that was made: the only time that it is shown."""
-
-
-class Messages:
-    """What is to be said on the next page, by random id: nothing of it is in an address."""
-
-    def __init__(self) -> None:
-        self._said: OrderedDict[str, tuple[int, Said]] = OrderedDict()
-
-    def add(self, token: int, said: Said) -> str:
-        """Keep a message for the bearer of a token; returns its id."""
-        key = secrets.token_urlsafe(12)
-        self._said[key] = token, said
-        while len(self._said) > _SAID_KEPT:
-            self._said.popitem(last=False)
-        return key
-
-    def take(self, token: int, key: str) -> Said | None:
-        """Return a message once, to whom it is for."""
-        found = self._said.get(key)
-        if found is None or found[0] != token:
-            return None
-        del self._said[key]
-        return found[1]
-
-
-messages = Messages()
-
-
 async def page(
     request: Request,
     template: str,
@@ -91,9 +51,11 @@ async def page(
     """Return a page; ``read`` gives what the template shows."""
     context = context_of(request)
     shared = _shared(request)
-    threads = api_of(request).threads
+    api, token = api_of(request), token_of(request)
+    threads, key = api.threads, request.query_params.get("said", "")
 
     def work() -> tuple[int, str]:
+        shared["said"] = api.messages.take(token.id, key) if key else None
         try:
             return 200, environment.get_template(template).render(**shared, **read(context))
         except AfxError as error:
@@ -108,9 +70,10 @@ async def page(
     return HTMLResponse(text, status)
 
 
-def back(request: Request, place: str, said: Said) -> Response:
+async def back(request: Request, place: str, said: Said) -> Response:
     """Go to a page of the dashboard, and say there what was done."""
-    key = messages.add(token_of(request).id, said)
+    api, token = api_of(request), token_of(request)
+    key = await api.threads.read(lambda: api.messages.add(token.id, said))
     path = inside(place)
     separator = "&" if "?" in path else "?"
     return RedirectResponse(f"{path}{separator}{urlencode({'said': key})}", 303)
@@ -136,7 +99,6 @@ def without(request: Request, *names: str, **values: Any) -> str:
 def _shared(request: Request) -> dict[str, Any]:
     api = api_of(request)
     token = token_of(request)
-    key = request.query_params.get("said", "")
 
     def link(*names: str, **values: Any) -> str:
         return without(request, *names, **values)
@@ -152,5 +114,4 @@ def _shared(request: Request) -> dict[str, Any]:
         "here_url": without(request),
         "query": request.query_params,
         "link": link,
-        "said": messages.take(token.id, key) if key else None,
     }

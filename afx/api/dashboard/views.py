@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from afx.api.dashboard.bulk_actions import FILTERS
 from afx.api.dashboard.pages import MOST_ROWS, page, without
 from afx.api.dashboard.verdict import judge
 from afx.api.replies import list_of
@@ -20,6 +22,7 @@ from afx.operations import (
     cluster,
     controls,
     overflow,
+    placing,
     rebalancing,
     rules,
     sessions,
@@ -134,7 +137,10 @@ async def list_sessions(request: Request) -> Response:
         state=query.get("state") or None,
         troubled=query.get("troubled") == "true",
         prefix=query.get("prefix", "")[:100],
+        label=query.get("label", "")[:101] or None,
     )
+    parts = [(name, query.get(name, "")) for name in (*FILTERS, "troubled")]
+    filtered = urlencode([it for it in parts if it[1]]) if chosen != SessionFilter() else ""
 
     def read(context: Context) -> dict[str, Any]:
         def some(after: Any) -> Page[Any]:
@@ -145,7 +151,13 @@ async def list_sessions(request: Request) -> Response:
             kept = api_of(request).kept
             counts = dict(kept.get("counts", lambda: analytics.counts(context)).by_state)
         states = sessions.STATES
-        return {**rows_of(request, some), "chosen": chosen, "counts": counts, "states": states}
+        return {
+            **rows_of(request, some),
+            "chosen": chosen,
+            "counts": counts,
+            "states": states,
+            "filter": filtered,
+        }
 
     return await page(request, "sessions.html", read)
 
@@ -158,6 +170,14 @@ async def show_session(request: Request, name: str) -> Response:
         return {"detail": sessions.show(context, name)}
 
     return await page(request, "session.html", read)
+
+
+@router.get("/sessions/{name}/placement")
+async def show_placement(request: Request, name: str) -> Response:
+    """Explain why a session is where it is, or why it waits."""
+    return await page(
+        request, "placement.html", lambda context: {"found": placing.explain(context, name)}
+    )
 
 
 @router.get("/users")

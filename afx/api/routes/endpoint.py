@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,6 +25,15 @@ Number = Annotated[int, Path(ge=1, lt=2**31)]
 Name = Annotated[str, Path(min_length=1, max_length=100, description="The whole name, or the id.")]
 
 
+class _NumberConvertor(StringConvertor):
+    """A number in a path: ``{name:number}``, where another word is another path."""
+
+    regex = "[0-9]{1,10}"
+
+
+register_url_convertor("number", _NumberConvertor())
+
+
 class PageOf(BaseModel, Generic[T]):
     """A page of a list."""
 
@@ -33,9 +43,9 @@ class PageOf(BaseModel, Generic[T]):
 
 
 class Body(BaseModel):
-    """The body of a request: unknown fields are mistakes."""
+    """The body of a request: unknown fields are mistakes, and so are values of other types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Empty(BaseModel):
@@ -61,13 +71,15 @@ def _header(
     }
 
 
+PRINTABLE = r"^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$"
+"""What ``str.isprintable`` accepts, as a pattern of JSON Schema."""
 _CHANGE_PARAMETERS = [
     {
         "name": "reason",
         "in": "query",
         "required": False,
         "description": "Why; the audit log keeps it.",
-        "schema": {"type": "string", "maxLength": 500},
+        "schema": {"type": "string", "maxLength": 500, "pattern": PRINTABLE},
     },
     {
         "name": "dry_run",
@@ -85,6 +97,14 @@ _KEY = _header(
 _IF_MATCH = _header("If-Match", "The ETag of what is to be changed, or *.", required=True)
 _IF_NONE_MATCH = _header("If-None-Match", "The ETag that the client has.")
 _PREFER = _header("Prefer", "`wait=SECONDS`: answer when it is done, after 30 s at most.")
+
+
+def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return how the schema describes problems of these statuses."""
+    return {
+        it: {"description": "A problem.", "content": {MEDIA_TYPE: {"schema": _PROBLEM_REF}}}
+        for it in sorted(statuses)
+    }
 
 
 def endpoint(
@@ -121,10 +141,7 @@ def endpoint(
         wrong += [412, 428]
     if waits:
         parameters.append(_PREFER)
-    responses: dict[int | str, dict[str, Any]] = {
-        it: {"description": "A problem.", "content": {MEDIA_TYPE: {"schema": _PROBLEM_REF}}}
-        for it in sorted(wrong)
-    }
+    responses = problems_of(*wrong)
     if one:
         responses[304] = {"description": "The client has this version."}
     if waits:

@@ -137,13 +137,15 @@ async def apply_rules(request: Request, body: RuleText) -> Response:
     return await change(request, make)
 
 
-@endpoint(router, "GET", "/rules/{rule_id}", rules.show, model=RuleRow, one=True)
+@endpoint(router, "GET", "/rules/{rule_id:number}", rules.show, model=RuleRow, one=True)
 async def show_rule(request: Request, rule_id: Number) -> Response:
     """Show a rule."""
     return await one(request, lambda context: rules.show(context, str(rule_id)))
 
 
-@endpoint(router, "PATCH", "/rules/{rule_id}", rules.set_enabled, model=RuleRow, versioned=True)
+@endpoint(
+    router, "PATCH", "/rules/{rule_id:number}", rules.set_enabled, model=RuleRow, versioned=True
+)
 async def change_rule(request: Request, rule_id: Number, body: RuleChange) -> Response:
     """Enable or disable a rule."""
 
@@ -154,7 +156,7 @@ async def change_rule(request: Request, rule_id: Number, body: RuleChange) -> Re
     return await change(request, make, versioned=lambda context: rules.show(context, str(rule_id)))
 
 
-@endpoint(router, "DELETE", "/rules/{rule_id}", rules.remove, status=204, versioned=True)
+@endpoint(router, "DELETE", "/rules/{rule_id:number}", rules.remove, status=204, versioned=True)
 async def remove_rule(request: Request, rule_id: Number) -> Response:
     """Remove a rule."""
 

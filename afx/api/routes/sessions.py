@@ -12,8 +12,10 @@ from starlette.responses import Response
 from afx.api.replies import change, one, page, plain, shown
 from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
 from afx.api.routes.requested import RequestedModel, request_control
-from afx.operations import sessions
+from afx.operations import placing, session_bulk, sessions
 from afx.operations.context import Context
+from afx.operations.placing import Explanation
+from afx.operations.session_bulk import BulkResult
 from afx.operations.sessions import AssignmentRow, SessionDetail, SessionFilter, SessionRow
 
 router = APIRouter(tags=["sessions"])
@@ -23,6 +25,7 @@ State = Literal[
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
 Text = Annotated[str | None, Query(max_length=100)]
+_LABEL = r"^[A-Za-z0-9_.-]{1,40}=[A-Za-z0-9_.-]{1,60}$"
 
 
 class NewSession(Body):
@@ -46,6 +49,34 @@ class SessionChange(Body):
     )
 
 
+class Filter(Body):
+    """Which sessions; what is absent does not matter."""
+
+    user: str | None = Field(None, max_length=100)
+    tier: Literal["premium", "free"] | None = None
+    node: str | None = Field(None, max_length=100)
+    state: State | None = None
+    troubled: bool = False
+    prefix: str = Field("", max_length=100, description="How the name begins.")
+    label: str | None = Field(None, pattern=_LABEL, description="KEY=VALUE that it requires.")
+
+
+class BulkChange(Body):
+    """A change of many sessions: those of a filter, those that are named, or all."""
+
+    verb: session_bulk.Verb
+    filter: Filter | None = Field(None, examples=[{"user": "alice", "state": "running"}])
+    sessions: list[Annotated[str, Field(max_length=100)]] = Field(
+        default_factory=list, max_length=session_bulk.MOST, description="Whole names or ids."
+    )
+    everything: bool = Field(False, description="All sessions; instead of a filter and of names.")
+    node: str = Field("", max_length=100, description="Where moved ones go; empty: anywhere.")
+    limit: int = Field(session_bulk.MOST, ge=1, le=session_bulk.MOST)
+    after: str | None = Field(
+        None, max_length=100, description="The `next` of the change before this one."
+    )
+
+
 class Target(Body):
     """Where a session is to run."""
 
@@ -63,9 +94,12 @@ async def list_sessions(
     state: State | None = None,
     troubled: bool = False,
     prefix: Annotated[str, Query(max_length=100, description="How the name begins.")] = "",
+    label: Annotated[
+        str | None, Query(pattern=_LABEL, description="KEY=VALUE that it requires of its node.")
+    ] = None,
 ) -> Response:
     """List sessions with user, node and state, by name."""
-    chosen = SessionFilter(user, tier, node, state, troubled, prefix)
+    chosen = SessionFilter(user, tier, node, state, troubled, prefix, label)
     return await page(
         request,
         lambda context, after: sessions.listing(context, chosen, after=after, limit=limit),
@@ -99,6 +133,12 @@ async def show_session(request: Request, name: Name) -> Response:
 async def list_assignments(request: Request, name: Name) -> Response:
     """List the last nodes that a session was given to, the newest first."""
     return await plain(request, lambda context: sessions.show(context, name).history)
+
+
+@endpoint(router, "GET", "/sessions/{name}/placement", placing.explain, model=Explanation)
+async def explain_placement(request: Request, name: Name) -> Response:
+    """Explain why a session is on its node, or why it waits, and what each node would cost."""
+    return await plain(request, lambda context: placing.explain(context, name))
 
 
 @endpoint(
@@ -140,3 +180,26 @@ async def resume_session(request: Request, name: Name) -> Response:
 async def move_session(request: Request, name: Name, body: Target) -> Response:
     """Let a session run on another node."""
     return await request_control(request, lambda context: sessions.move(context, name, body.node))
+
+
+@endpoint(router, "POST", "/session-changes", session_bulk.change, model=BulkResult)
+async def change_sessions(request: Request, body: BulkChange) -> Response:
+    """Pause, resume, move or remove many sessions; each has a control of its own.
+
+    A dry run says how many there are, and what would be refused.
+    """
+    chosen = None if body.filter is None else SessionFilter(**body.filter.model_dump())
+
+    def make(context: Context) -> BulkResult:
+        return session_bulk.change(
+            context,
+            body.verb,
+            chosen,
+            names=body.sessions,
+            everything=body.everything,
+            node=body.node,
+            limit=body.limit,
+            after=body.after,
+        )
+
+    return await change(request, make, shows_dry_run=True)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from afx.api.metrics import rendered
 from afx.api.replies import JSON, dumps, plain
-from afx.api.routes.endpoint import endpoint
+from afx.api.routes.endpoint import endpoint, problems_of
 from afx.api.state import api_of, context_of
 from afx.errors import AfxError
 from afx.operations import cluster, databases, installation, search
@@ -65,7 +65,12 @@ async def show_database(request: Request) -> Response:
     return await plain(request, databases.status)
 
 
-@router.get("/api/v1/search", operation_id="search", response_model=list[Found])
+@router.get(
+    "/api/v1/search",
+    operation_id="search",
+    response_model=list[Found],
+    responses=problems_of(401, 422, 429, 500, 503),
+)
 async def find(
     request: Request, q: Annotated[str, Query(min_length=1, max_length=100)]
 ) -> Response:
@@ -99,7 +104,15 @@ async def show_readiness(request: Request) -> Response:
     return Response(dumps({"ok": True, "detail": ""}), media_type=JSON)
 
 
-@router.get("/metrics", operation_id="show_metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    operation_id="show_metrics",
+    response_class=Response,
+    responses={
+        200: {"description": "The metrics.", "content": {"text/plain; version=0.0.4": {}}},
+        **problems_of(401, 403, 429, 500, 503),
+    },
+)
 async def show_metrics(request: Request) -> Response:
     """Return metrics in Prometheus's text format; needs the scope `cluster:read`."""
     context_of(request).require("cluster:read")

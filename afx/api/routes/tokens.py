@@ -10,7 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afx.api.replies import JSON, change, dumps, one, page
-from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
+from afx.api.routes.endpoint import (
+    Body,
+    Cursor,
+    Limit,
+    Name,
+    PageOf,
+    endpoint,
+    problems_of,
+)
 from afx.api.state import api_of, token_of
 from afx.operations import tokens
 from afx.operations.context import Context
@@ -64,7 +72,12 @@ async def create_token(request: Request, body: NewToken) -> Response:
     )
 
 
-@router.get("/api/v1/token", operation_id="show_own_token", response_model=Bearer)
+@router.get(
+    "/api/v1/token",
+    operation_id="show_own_token",
+    response_model=Bearer,
+    responses=problems_of(401, 429, 500),
+)
 async def show_own_token(request: Request) -> Response:
     """Show what the token of this request grants."""
     token = token_of(request)

@@ -86,6 +86,11 @@ class TaskRun(Protocol):
     async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:
         """Report how far the task is, 0 to 1, and where a next attempt goes on."""
 
+    async def redeliver(
+        self, rule: int, source: int, destination: int, messages: Sequence[int]
+    ) -> None:
+        """Put messages of a route into its outbox once more; returns when that is stored."""
+
     def log(self, text: str) -> None:
         """Say something to whoever follows the task; it holds no secret and no content."""
 

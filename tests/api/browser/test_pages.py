@@ -15,9 +15,22 @@ import pytest
 from support.browser import chromium
 
 from afx.lab.cluster import LabCluster, temporary_settings
-from afx.operations import audit_log, schedules, sessions, task_requests
+from afx.operations import (
+    audit_log,
+    schedules,
+    session_bulk,
+    sessions,
+    task_requests,
+    users,
+    webhooks,
+)
 from afx.operations.context import Actor, Context
+from afx.operations.sessions import SessionFilter
 from afx.operations.task_requests import TaskRequest
+from models.storage.sessions import NewSession, set_requires
+from models.storage.sessions import create_many as create_sessions
+from models.storage.sessions import find as find_session
+from models.storage.users import find as find_user
 
 VIEWS = (
     "/",
@@ -26,6 +39,7 @@ VIEWS = (
     "/rebalance",
     "/sessions",
     "/sessions/1",
+    "/sessions/1/placement",
     "/users",
     "/users/1",
     "/rules",
@@ -40,6 +54,8 @@ VIEWS = (
     "/tasks/1",
     "/queues",
     "/schedules",
+    "/webhooks",
+    "/webhooks/1",
     "/actions/session.remove?target=1",
 )
 SESSIONS = 6
@@ -123,6 +139,8 @@ def dashboard() -> Iterator[Dashboard]:
         fails = TaskRequest(kind="task.probe", arguments={"fails": True})
         task_requests.submit(context, fails)
         schedules.add(context, "nightly", "0 3 * * *", TaskRequest(kind="task.probe"))
+        webhooks.add(context, "hook", "https://example.invalid/a-long-path/that-goes-on/and-on")
+        webhooks.test(context, "hook")
         yield Dashboard(lab, browser, address, token, context, page.context.storage_state())
     shutil.rmtree(home, ignore_errors=True)
 
@@ -239,6 +257,48 @@ def test_many_sessions_are_chosen_and_paused(dashboard: Dashboard) -> None:
     page.locator("#dialog [type=submit]").click()
     expect(page.locator("#said")).to_contain_text(f"{SESSIONS} sessions")
     dashboard.lab.wait_running()
+    page.context.close()
+
+
+def test_fifty_sessions_are_paused_by_filter(dashboard: Dashboard) -> None:
+    users.add(dashboard.context, "bulk", "free")
+    rows = [NewSession(f"bulk-{it}", "sealed", f"bulk-{it}") for it in range(50)]
+    made = create_sessions(find_user("bulk"), rows)
+    for it in made:
+        # No node has the label: none of them is started.
+        set_requires(find_session(str(it)), {"region": "nowhere"})
+    page = dashboard.page()
+    page.goto("/sessions?user=bulk")
+    page.get_by_role("link", name="Pause all that match").click()
+    expect(page.locator("#dialog")).to_contain_text("50 sessions match")
+    expect(page.locator("[data-form=cli]")).to_contain_text("afx session bulk pause --user bulk")
+    page.fill("#f-reason", "holiday")
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("#said")).to_contain_text("50 of 50 sessions")
+    chosen = SessionFilter(user="bulk", state="paused")
+    dashboard.lab.wait(
+        "fifty sessions are paused",
+        lambda: session_bulk.preview(dashboard.context, chosen).matched == 50,
+        60,
+    )
+    page.context.close()
+
+
+def test_a_webhook_is_added_and_tried(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/webhooks")
+    page.get_by_role("link", name="New webhook").click()
+    page.fill("#f-name", "pager")
+    page.fill("#f-url", "https://example.invalid/afx")
+    page.fill("#f-kinds", "worker.lost")
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("#secret")).to_contain_text("whsec_")
+    page.get_by_role("link", name="pager", exact=True).click()
+    page.locator("a[data-action]", has_text="Test").click()
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("#said")).to_contain_text("waits to be sent")
+    expect(page.locator("h1")).to_contain_text("pager")
+    webhooks.remove(dashboard.context, "pager")
     page.context.close()
 
 

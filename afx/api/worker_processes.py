@@ -1,0 +1,114 @@
+"""Several processes of the API at one address: they share the socket that listens.
+
+Each has its own threads, its own reader of the events and its own rate limits. The parent
+serves nothing: it starts them, starts one again that has ended, and ends them all.
+"""
+
+from __future__ import annotations
+
+import pickle
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from afx.config import Settings
+from afx.errors import AfxError
+
+_LOOK_SECONDS = 0.1
+_AGAIN_SECONDS = 0.5
+_EARLY_SECONDS = 5.0
+_MOST_EARLY_ENDS = 5
+_STOP_SECONDS = 4.0
+_COMMAND = (sys.executable, "-m", "afx.api.worker_process")
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, frozen=True)
+class Work:
+    """What a process needs from its parent; it comes through a pipe."""
+
+    settings: Settings
+    socket: int
+    """The descriptor of the socket that listens."""
+    behind_proxy: bool
+    tls: dict[str, Any]
+    messages: Path
+    """The directory of what actions said."""
+    messages_key: bytes = field(repr=False)
+
+
+def run(
+    settings: Settings, listening: socket.socket, *, behind_proxy: bool, tls: dict[str, Any]
+) -> None:
+    """Serve by ``settings.web_workers`` processes until SIGINT or SIGTERM.
+
+    Raises AfxError when they end again and again as soon as they are started.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    directory = Path(tempfile.mkdtemp(prefix="afx-api-"))
+    work = Work(settings, listening.fileno(), behind_proxy, tls, directory, secrets.token_bytes(32))
+    running: list[_Started] = []
+    try:
+        running = [_start(work) for _ in range(settings.web_workers)]
+        early = 0
+        while not stop.wait(_LOOK_SECONDS):
+            for place, it in enumerate(running):
+                code = it.process.poll()
+                if code is None:
+                    continue
+                early = early + 1 if time.monotonic() - it.at < _EARLY_SECONDS else 0
+                log.warning("api_process_ended", code=code)
+                if early >= _MOST_EARLY_ENDS:
+                    raise AfxError(
+                        "The processes of the API end as soon as they are started; the log says "
+                        "why."
+                    )
+                if stop.wait(_AGAIN_SECONDS):
+                    break
+                running[place] = _start(work)
+    finally:
+        _end(running)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@dataclass(slots=True, frozen=True)
+class _Started:
+    process: subprocess.Popen[bytes]
+    at: float
+
+
+def _start(work: Work) -> _Started:
+    process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, pass_fds=(work.socket,))
+    assert process.stdin is not None
+    # The pipe stays open: its end tells the process that its parent is gone.
+    process.stdin.write(pickle.dumps(work))
+    process.stdin.flush()
+    return _Started(process, time.monotonic())
+
+
+def _end(running: list[_Started]) -> None:
+    until = time.monotonic() + _STOP_SECONDS
+    for it in running:
+        it.process.terminate()
+    for it in running:
+        try:
+            it.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            it.process.kill()
+            it.process.wait()
+        assert it.process.stdin is not None
+        it.process.stdin.close()

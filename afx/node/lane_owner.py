@@ -1,0 +1,44 @@
+"""What a lane needs of the forwarder that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from afx.forwarding.pipeline import Delivery
+from afx.node.outbox import Reference
+from afx.node.outbox_reader import Found
+from afx.reasons import TroubleReason
+from afx.telegram.boxes import Ticket
+from afx.telegram.sender import Outcome
+
+
+class LaneOwner(Protocol):
+    """The forwarder that a lane belongs to."""
+
+    def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
+        """A delivery has left its lane for good."""
+
+    def lost(self, error: BaseException) -> None:
+        """The connection, or the login, is lost."""
+
+    def trouble(self, reason: TroubleReason, text: str) -> None:
+        """Report what hinders the lane."""
+
+    def stored(self, ticket: Ticket) -> None:
+        """A delivery is in the outbox: its message need not wait for it."""
+
+    async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
+        """Return the deliveries of an outbox's references; an outcome if not to be sent.
+
+        Raises ToldToWaitError.
+        """
+
+    async def renew(self, delivery: Delivery) -> bool:
+        """Read a message anew; False when it is gone. Raises ToldToWaitError."""
+
+    def destination_closed(self, destination: int, reason: str) -> None:
+        """A destination takes no messages; its lane waits until ``try_again``."""
+
+    def told_to_wait(self, destination: int, outcome: Outcome) -> None:
+        """Telegram wants no sends for a time, to this destination or to any."""

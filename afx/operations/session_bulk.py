@@ -1,0 +1,140 @@
+"""Changes of many sessions at once: those that a filter finds, or those that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from afx.errors import UsageError
+from afx.operations import sessions
+from afx.operations.context import Context, operation
+from afx.operations.requests import Requested
+from afx.operations.sessions import SessionFilter
+from models.base import transaction
+from models.storage import sessions as stored
+
+VERBS = ("pause", "resume", "move", "remove")
+Verb = Literal["pause", "resume", "move", "remove"]
+MOST = 1_000
+"""Sessions of one change; ``next`` says where the following one begins."""
+_IN_ONE_TRANSACTION = 100
+_SHOWN = 10
+
+
+@dataclass(slots=True, frozen=True)
+class BulkItem:
+    """What came of one session."""
+
+    session: str
+    state: str
+    """``requested``, ``done`` (there was nothing to wait for) or ``refused``."""
+    control: int | None
+    note: str
+
+
+@dataclass(slots=True, frozen=True)
+class BulkResult:
+    """What a change of many sessions did, or would do."""
+
+    verb: str
+    matched: int
+    """How many sessions are meant, those before and after this part included."""
+    items: Sequence[BulkItem]
+    next: str | None
+    """The name to give as ``after`` for the rest; None at the end."""
+    dry_run: bool
+
+
+@dataclass(slots=True, frozen=True)
+class BulkPreview:
+    """Which sessions a filter finds."""
+
+    matched: int
+    first: Sequence[str]
+    """A few of their names."""
+
+
+@operation("session:read", owned=True)
+def preview(context: Context, chosen: SessionFilter) -> BulkPreview:
+    """Return how many sessions a filter finds, and the first of them."""
+    page = sessions.listing(context, chosen, limit=_SHOWN)
+    return BulkPreview(_count(context, chosen), tuple(it.name for it in page.rows))
+
+
+@operation("session:write", owned=True)
+def change(
+    context: Context,
+    verb: Verb,
+    chosen: SessionFilter | None = None,
+    *,
+    names: Sequence[str] = (),
+    everything: bool = False,
+    node: str = "",
+    limit: int = MOST,
+    after: str | None = None,
+) -> BulkResult:
+    """Pause, resume, move or remove the sessions of a filter, or some that are named.
+
+    At most ``limit``, in the order of their names, from behind ``after``. ``node`` is where
+    moved ones go; empty: anywhere. Each has its own audit entry and control; one that is
+    refused does not keep the others from being changed. In a dry run everything is tried and
+    undone. Raises UsageError for a filter that means all sessions, unless ``everything`` is
+    said, and for names beside a filter.
+    """
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"One change is of 1 to {MOST} sessions; give another limit.")
+    by_filter = chosen is not None and chosen != SessionFilter()
+    if sum((by_filter, bool(names), everything)) != 1:
+        raise UsageError("Say which sessions: by a filter, by their names, or all of them.")
+    if names:
+        wanted = list(dict.fromkeys(names))
+        if len(wanted) > limit:
+            raise UsageError(f"One change is of at most {limit} sessions; give fewer names.")
+        found, more, matched = wanted, None, len(wanted)
+    else:
+        which = chosen or SessionFilter()
+        matched = _count(context, which)
+        page = sessions.listing(context, which, after=after, limit=limit)
+        found, more = [it.name for it in page.rows], page.next
+    act = _acting(verb, node)
+    # Whole names: one of them may be the beginning of another, or look like an id.
+    exact = replace(context, exact=True)
+    items: list[BulkItem] = []
+    for start in range(0, len(found), _IN_ONE_TRANSACTION):
+        # One commit for many: each would wait for the disk.
+        with transaction(keep=not context.dry_run):
+            items += [_item(exact, act, it) for it in found[start : start + _IN_ONE_TRANSACTION]]
+    return BulkResult(verb, matched, items, more, context.dry_run)
+
+
+def _acting(verb: Verb, node: str) -> Callable[[Context, str], Requested]:
+    if node and verb != "move":
+        raise UsageError("Only a move has a node to go to; leave it out.")
+    if verb == "move":
+        return lambda context, name: sessions.move(context, name, node)
+    acts: dict[str, Callable[[Context, str], Requested]] = {
+        "pause": sessions.pause,
+        "resume": sessions.resume,
+        "remove": sessions.remove,
+    }
+    if verb not in acts:
+        raise UsageError(f"There is no change '{verb[:20]}'; use {', '.join(VERBS)}.")
+    return acts[verb]
+
+
+def _item(context: Context, act: Callable[[Context, str], Requested], name: str) -> BulkItem:
+    try:
+        done = act(context, name)
+    except UsageError as error:
+        return BulkItem(name, "refused", None, str(error))
+    state = "done" if done.control is None else "requested"
+    return BulkItem(done.target, state, None if context.dry_run else done.control, done.note)
+
+
+def _count(context: Context, chosen: SessionFilter) -> int:
+    owner = context.actor.owner
+    if owner:
+        context.require_owner(chosen.user or owner)
+        chosen = replace(chosen, user=None)
+    return stored.count_matching(chosen, owner=owner)

@@ -1,0 +1,74 @@
+"""rule.retry: puts dead letters of a rule back into the outboxes of their destinations.
+
+A copy that exists is known by its link, or by its random_id, and is not sent once more.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskRun
+from afx.tasks.kinds.rule_fields import rule_of
+
+_MOST_IDS = 256
+
+
+class DeadRoute(BaseModel):
+    """Dead letters of one route; both chats are marked ids."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: int = Field(gt=-(2**53), lt=2**53)
+    destination: int = Field(gt=-(2**53), lt=2**53)
+    messages: str
+    """Their ids in the source, for example ``1-3,9``."""
+
+    @field_validator("messages")
+    @classmethod
+    def _check(cls, text: str) -> str:
+        _ids(text)
+        return text
+
+
+class RetryArguments(Arguments):
+    """Which dead letters."""
+
+    rule: int = Field(ge=1)
+    """The rule's id."""
+    routes: tuple[DeadRoute, ...] = Field(min_length=1, max_length=1_000)
+
+
+class RetryResult(Result):
+    """What was done."""
+
+    waiting: int
+    """Messages that wait to be sent."""
+
+
+async def run(task: TaskRun, arguments: RetryArguments) -> RetryResult:
+    """Revive one route's after another's."""
+    rule_of(task, arguments.rule)
+    count = 0
+    for it in arguments.routes:
+        messages = _ids(it.messages)
+        await task.redeliver(arguments.rule, it.source, it.destination, messages)
+        count += len(messages)
+    return RetryResult(waiting=count)
+
+
+def _ids(text: str) -> list[int]:
+    from afx.cluster.message_ids import parse_ids
+
+    return parse_ids(text, _MOST_IDS)
+
+
+KIND = Kind(
+    name="rule.retry",
+    summary="Try dead letters of a rule again; 'afx rule dead retry' submits it.",
+    arguments=RetryArguments,
+    result=RetryResult,
+    run=run,
+    idempotence=Idempotence.KEYED,
+    max_attempts=5,
+    timeout_seconds=600,
+)

@@ -1,0 +1,142 @@
+"""Tests 1, 2, 4 and 5: nodes, their RAM, and what is cleaned up."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+from afx.cluster import keys
+from afx.cluster.leadership import read_leader
+from afx.cluster.registry import Registry
+from afx.cluster.worker_records import LIVE_STATES, WorkerView
+from afx.coordinator.capacity import Capacity, node_loads
+from afx.coordinator.decisions import placement, rebalance
+from afx.coordinator.decisions.placement import PlacementRequest
+from afx.verify.canary import wait
+from afx.verify.result import Findings, Target
+from models.base import utc_now
+from models.storage import analytics, assignments
+
+_OBSERVED_SECONDS = 2.0
+_PLANNED = 1000
+_MIB = 1024 * 1024
+
+
+def registration(target: Target, found: Findings) -> None:
+    """Each node that lives sends heartbeats with figures that can be true."""
+    client = target.context.servers.redis()
+    leader = read_leader(client)
+    found.require(leader, "no coordinator leads; start one with 'afx coordinator start'")
+    before = {it.incarnation: it.seq for it in _live(client)}
+    time.sleep(_OBSERVED_SECONDS)
+    nodes = _live(client)
+    found.require(nodes, "no node is registered; start one with 'afx worker start'")
+    beats = []
+    for it in nodes:
+        count = it.seq - before.get(it.incarnation, it.seq - 1)
+        beats.append(count)
+        found.require(count > 0, f"{it.name} sent no heartbeat in {_OBSERVED_SECONDS:g} s")
+        found.require(
+            not it.faults, f"the record of {it.name} is malformed: {', '.join(it.faults)}"
+        )
+        metrics = it.metrics
+        plausible = metrics.rss > 0 and metrics.ram_limit > 0
+        found.require(plausible, f"{it.name} reports no RAM")
+    if nodes:
+        slowest = _OBSERVED_SECONDS / max(1, min(beats))
+        found.note(
+            f"{len(nodes)} nodes, a heartbeat each {slowest:.2f} s or sooner; leader "
+            f"{leader.name if leader else 'none'}",
+            nodes=len(nodes),
+            heartbeat_seconds=slowest,
+        )
+
+
+def assignment(target: Target, found: Findings) -> None:
+    """No node has more than it may, and the real placement plans within the nodes' RAM."""
+    client = target.context.servers.redis()
+
+    def differing() -> list[str]:
+        owned = Counter(it.incarnation for it in assignments.active())
+        return [it.name for it in _live(client) if it.assigned != owned[it.incarnation]]
+
+    try:
+        wait(lambda: not differing(), "the counts in Redis and SQL agree", target.seconds)
+    except Exception as error:
+        found.problems.append(f"{error} ({', '.join(differing())})")
+    nodes = _live(client)
+    for it in nodes:
+        found.require(
+            it.assigned <= it.max_sessions, f"{it.name} has more sessions than it may have"
+        )
+        limit = it.metrics.ram_limit
+        found.require(not limit or it.metrics.rss <= limit, f"{it.name} uses more than its RAM")
+    capacity = Capacity(target.context.settings)
+    views = [placement.with_starts(capacity.node(it, 0.0), _PLANNED) for it in nodes]
+    ready = [it for it, node in zip(views, nodes, strict=True) if node.state == "ready"]
+    size = capacity.cost(False, True)
+    begun = time.monotonic()
+    plan = placement.plan([PlacementRequest(it, size) for it in range(_PLANNED)], ready)
+    seconds = time.monotonic() - begun
+    given = Counter(it.node for it in plan.placed)
+    for one in ready:
+        found.require(
+            given[one.name] * size <= max(0, one.free_bytes),
+            f"the plan gives {one.name} more than its RAM",
+        )
+    loads = node_loads(nodes)
+    found.note(
+        f"the fullest node has {rebalance.imbalance(loads):.2f} times the mean load; "
+        f"{len(plan.placed)} of {_PLANNED} further sessions would fit, planned in "
+        f"{seconds * 1000:.0f} ms",
+        imbalance=rebalance.imbalance(loads),
+        would_fit=len(plan.placed),
+        plan_ms=seconds * 1000,
+    )
+
+
+def efficiency(target: Target, found: Findings) -> None:
+    """The RAM of a session, and what idle ones save: hibernation is not there yet."""
+    nodes = _live(target.context.servers.redis())
+    running = sum(it.metrics.sessions for it in nodes)
+    rss = sum(it.metrics.rss for it in nodes)
+    if running:
+        found.note(
+            f"{rss / _MIB:.0f} MiB for {running} live sessions on {len(nodes)} nodes: "
+            f"{rss / running / 1024:.0f} KiB each, with what the nodes need themselves",
+            rss_mib=rss / _MIB,
+            sessions=running,
+            kib_per_session=rss / running / 1024,
+        )
+    else:
+        found.note(f"{rss / _MIB:.0f} MiB for {len(nodes)} nodes without a session")
+    found.missing.append("idle sessions do not hibernate in this version")
+
+
+def cleanup(target: Target, found: Findings) -> None:
+    """What is over leaves Redis and SQL; a node that is recycled is left to --full."""
+    client = target.context.servers.redis()
+    settings = target.context.settings
+    names = {str(it) for it in client.smembers(keys.WORKERS)}
+    left = [
+        it
+        for it in client.scan_iter(keys.reservations("*"), count=1000)
+        if str(it).split(":")[2] not in names
+    ]
+    found.require(not left, f"{len(left)} nodes that are gone still have reservations")
+    oldest = analytics.oldest(analytics.RAW)
+    age = (utc_now() - oldest) if oldest else timedelta()
+    limit = timedelta(hours=2 * settings.analytics_raw_hours + 1)
+    found.require(age <= limit, f"samples are stored for {age}, longer than the settings say")
+    found.note(
+        f"no reservation is left over; the oldest sample is {age.total_seconds() / 3600:.1f} h old",
+        oldest_sample_hours=age.total_seconds() / 3600,
+    )
+    found.not_done.append("no node was recycled")
+
+
+def _live(client: object) -> Sequence[WorkerView]:
+    nodes = Registry(client).all()  # type: ignore[arg-type]
+    return [it for it in nodes if it.state in LIVE_STATES]

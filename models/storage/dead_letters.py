@@ -1,0 +1,204 @@
+"""Dead letters: what could not be delivered, by rule, route and reason.
+
+A row holds up to 256 neighbouring ids of one source. A message is in one row of its route
+only, that of its newest reason, so what is reported twice counts once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import fn
+
+from models import paging
+from models.base import execute, is_postgres, micros, utc_now
+from models.paging import Page
+from models.tables import DeadLetter, Rule, Session, User
+
+BLOCK = 256
+
+
+@dataclass(slots=True, frozen=True)
+class Undelivered:
+    """Messages of one route that have become dead letters, or are none any more."""
+
+    session: int
+    rule: int
+    source: int
+    destination: int
+    messages: Sequence[int]
+    reason: str = ""
+    """Empty: they are to be tried again."""
+    error: str = ""
+    attempts: int = 1
+
+
+@dataclass(slots=True)
+class _Row:
+    id: int
+    reason: str
+    messages: set[int]
+
+
+def note(items: Iterable[Undelivered]) -> None:
+    """Add dead letters, or remove them, in the given order; call it in a transaction.
+
+    Those of a rule that the session does not have are left out.
+    """
+    for it in items:
+        blocks: dict[int, list[int]] = defaultdict(list)
+        for message in it.messages:
+            blocks[message // BLOCK].append(message)
+        for block, messages in blocks.items():
+            _note_block(it, block, set(messages))
+
+
+def _note_block(it: Undelivered, block: int, messages: set[int]) -> None:
+    rows = _rows(it, block)
+    for row in rows:
+        if row.reason != it.reason and row.messages & messages:
+            _write(row.id, row.messages - messages)
+    if not it.reason:
+        return
+    now = micros(utc_now())
+    for row in rows:
+        if row.reason == it.reason:
+            _write(row.id, row.messages | messages)
+            execute(
+                "UPDATE dead_letters SET error = ?, last_at = ?,"
+                " attempts = CASE WHEN attempts < ? THEN ? ELSE attempts END WHERE id = ?",
+                *(it.error, now, it.attempts, it.attempts, row.id),
+            )
+            return
+    execute(
+        "INSERT INTO dead_letters (rule_id, source, destination, block, reason, error,"
+        " messages, count, attempts, first_at, last_at)"
+        " SELECT id, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT),"
+        " CAST(? AS VARCHAR(40)), CAST(? AS VARCHAR(100)), CAST(? AS TEXT), CAST(? AS INTEGER),"
+        " CAST(? AS INTEGER), CAST(? AS BIGINT), CAST(? AS BIGINT)"
+        " FROM rules WHERE id = ? AND session_id = ?",
+        *(it.source, it.destination, block, it.reason, it.error),
+        *(encode(messages), len(messages), it.attempts, now, now, it.rule, it.session),
+    )
+
+
+def _rows(it: Undelivered, block: int) -> list[_Row]:
+    """Return a route's rows of a block; others wait until this transaction has ended."""
+    rows = execute(
+        "SELECT d.id, d.reason, d.messages FROM dead_letters d JOIN rules r ON r.id = d.rule_id"
+        " WHERE d.rule_id = ? AND d.source = ? AND d.destination = ? AND d.block = ?"
+        f" AND r.session_id = ? ORDER BY d.id{' FOR UPDATE OF d' if is_postgres() else ''}",
+        *(it.rule, it.source, it.destination, block, it.session),
+    ).fetchall()
+    return [_Row(row_id, reason, set(decode(text))) for row_id, reason, text in rows]
+
+
+def _write(row: int, messages: set[int]) -> None:
+    if messages:
+        execute(
+            "UPDATE dead_letters SET messages = ?, count = ? WHERE id = ?",
+            *(encode(messages), len(messages), row),
+        )
+    else:
+        execute("DELETE FROM dead_letters WHERE id = ?", row)
+
+
+def listing(
+    *,
+    after: int | None = None,
+    limit: int = 100,
+    rule: int | None = None,
+    reason: str = "",
+    owner: str = "",
+) -> Page:
+    """Return rows with their rules' names, by id; ``owner`` limits them to a user's."""
+    query = (
+        DeadLetter.select(
+            DeadLetter.id,
+            Session.name.alias("session"),
+            Rule.name.alias("name"),
+            DeadLetter.source,
+            DeadLetter.destination,
+            DeadLetter.reason,
+            DeadLetter.error,
+            DeadLetter.messages,
+            DeadLetter.count,
+            DeadLetter.attempts,
+            DeadLetter.first_at,
+            DeadLetter.last_at,
+        )
+        .join(Rule)
+        .join(Session)
+    )
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    if rule is not None:
+        query = query.where(DeadLetter.rule == rule)
+    if reason:
+        query = query.where(DeadLetter.reason == reason)
+    return paging.fetch(query, DeadLetter.id, after=after, limit=limit)
+
+
+def count(rule: int) -> int:
+    """Return how many messages of a rule are dead letters."""
+    row: Any = execute(
+        "SELECT COALESCE(SUM(count), 0) FROM dead_letters WHERE rule_id = ?", rule
+    ).fetchone()
+    return int(row[0])
+
+
+def counts(owner: str = "") -> list[dict[str, Any]]:
+    """Return how many messages each rule has as dead letters, by reason."""
+    total = fn.SUM(DeadLetter.count)
+    query = (
+        DeadLetter.select(
+            Session.name.alias("session"), Rule.name.alias("name"), DeadLetter.reason, total
+        )
+        .join(Rule)
+        .join(Session)
+    )
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    query = query.group_by(Rule.id, Rule.name, Session.name, DeadLetter.reason)
+    rows = query.order_by(Session.name, Rule.name, DeadLetter.reason).tuples()
+    names = ("session", "name", "reason", "count")
+    return [dict(zip(names, (*row[:3], int(row[3])), strict=True)) for row in rows]
+
+
+def drop(rule: int, rows: Iterable[tuple[int, str]]) -> int:
+    """Delete a rule's rows, given as (id, messages); returns how many messages they held.
+
+    A row that has other messages by now stays.
+    """
+    found = 0
+    for row, messages in rows:
+        gone = execute(
+            "DELETE FROM dead_letters WHERE id = ? AND rule_id = ? AND messages = ?"
+            " RETURNING count",
+            *(row, rule, messages),
+        ).fetchall()
+        found += sum(int(count_) for (count_,) in gone)
+    return found
+
+
+def encode(messages: Iterable[int]) -> str:
+    """Return ids as they are stored, for example ``1-3,9``."""
+    runs: list[list[int]] = []
+    for it in sorted(messages):
+        if runs and runs[-1][1] == it - 1:
+            runs[-1][1] = it
+        else:
+            runs.append([it, it])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def decode(text: str) -> list[int]:
+    """Return stored ids, in their order."""
+    found: list[int] = []
+    for run in text.split(","):
+        first, _, last = run.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found

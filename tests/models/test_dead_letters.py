@@ -1,0 +1,96 @@
+"""Dead letters in SQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models.base import transaction
+from models.storage import dead_letters, rules, sessions, users
+from models.storage.dead_letters import Undelivered
+from models.storage.sessions import NewSession
+
+SOURCE, TO = -1_000_000_000_005, -1_000_000_000_006
+
+
+@pytest.fixture
+def rule(database: Any) -> Any:
+    del database
+    owner = users.create("alice")
+    sessions.create_many(owner, [NewSession(it, "sealed") for it in ("one", "two")])
+    return rules.create(sessions.find("one"), ["@a_source"], ["@the_copies"])
+
+
+def note(rule: Any, *messages: int, reason: str = "message_gone", **fields: Any) -> None:
+    values: dict[str, Any] = {"session": rule.session_id, "rule": rule.id, **fields}
+    with transaction():
+        dead_letters.note(
+            [Undelivered(source=SOURCE, destination=TO, messages=messages, reason=reason, **values)]
+        )
+
+
+def stored() -> list[tuple[str, str, int]]:
+    return [(it["reason"], it["messages"], it["count"]) for it in dead_letters.listing().rows]
+
+
+def test_neighbouring_dead_letters_of_a_route_and_reason_are_one_row(rule: Any) -> None:
+    note(rule, 1, 2, 3)
+    note(rule, 9, 255, error="MSG_ID_INVALID", attempts=4)
+    note(rule, 256)
+    assert stored() == [("message_gone", "1-3,9,255", 5), ("message_gone", "256", 1)]
+    row = dead_letters.listing().rows[0]
+    assert (row["session"], row["name"], row["error"], row["attempts"]) == (
+        *("one", "rule-1", "MSG_ID_INVALID"),
+        4,
+    )
+    assert row["first_at"] <= row["last_at"]
+    assert dead_letters.count(rule.id) == 6
+
+
+def test_a_message_that_is_reported_twice_counts_once_under_its_newest_reason(rule: Any) -> None:
+    note(rule, 1, 2)
+    note(rule, 2)
+    note(rule, 2, reason="message_refused")
+    assert stored() == [("message_gone", "1", 1), ("message_refused", "2", 1)]
+
+
+def test_what_is_tried_again_leaves_whatever_its_reason(rule: Any) -> None:
+    note(rule, 1, 2)
+    note(rule, 3, reason="message_refused")
+    note(rule, 2, 3, 4, reason="")
+    assert stored() == [("message_gone", "1", 1)]
+    note(rule, 1, reason="")
+    assert not stored()
+
+
+def test_dead_letters_of_another_sessions_rule_are_neither_added_nor_removed(rule: Any) -> None:
+    other = sessions.find("two").id
+    note(rule, 1, session=other)
+    assert not stored()
+    note(rule, 1)
+    note(rule, 1, session=other, reason="")
+    note(rule, 1, session=other, reason="message_refused")
+    assert stored() == [("message_gone", "1", 1)]
+    rule.id += 1
+    note(rule, 2)
+    assert stored() == [("message_gone", "1", 1)]
+    rule.id -= 1
+    rules.remove(rule)
+    assert not stored()
+
+
+def test_dropped_rows_are_gone_and_counted(rule: Any) -> None:
+    note(rule, 1, 2, 300)
+    first, second = (it["id"] for it in dead_letters.listing(rule=rule.id).rows)
+    with transaction():
+        assert dead_letters.drop(rule.id + 1, [(first, "1-2")]) == 0
+        assert dead_letters.drop(rule.id, [(first, "1")]) == 0, "it has changed meanwhile"
+        assert dead_letters.drop(rule.id, [(first, "1-2"), (first, "1-2"), (10_000, "1")]) == 2
+    assert [it["id"] for it in dead_letters.listing(reason="message_gone").rows] == [second]
+    assert not dead_letters.listing(owner="bob").rows
+    assert not dead_letters.listing(reason="message_refused").rows
+
+
+def test_ids_are_read_back_as_they_were() -> None:
+    assert dead_letters.decode(dead_letters.encode({5, 1, 3, 2, 70})) == [1, 2, 3, 5, 70]
