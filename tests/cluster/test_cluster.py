@@ -261,3 +261,26 @@ def test_a_node_killed_in_the_moment_in_which_its_sessions_run_loses_nothing(
     lab.kill_node(lab.busiest_node())
     verdict = lab.wait_delivered(40)
     assert_clean(verdict)
+
+
+def test_a_new_filter_reaches_a_running_session_without_a_restart(flowing_lab: FlowingLab) -> None:
+    lab = flowing_lab(1, 1, posts=0)
+    session = lab.sessions[0]
+    [before] = assignments.active()
+    rule = rules.find(f"{session.name}/copy")
+    rules.change(rule, filter={"contains": ["good"]}, transform=[{"header": "h"}])
+
+    def is_known() -> bool:
+        lab.sandbox.call("post", chat=session.source, text=f"good {time.monotonic()}")
+        return any(it["text"].startswith("h\n") for it in _messages(lab, session.destination))
+
+    lab.wait("the new content is used", is_known, 20)
+    lab.sandbox.call("post", chat=session.source, text="bad")
+    lab.sandbox.call("post", chat=session.source, text="good last")
+    lab.wait("the last is there", lambda: _last(lab, session.destination) == "h\ngood last", 20)
+    assert not any(it["text"].endswith("bad") for it in _messages(lab, session.destination))
+    assert assignments.active() == [before]
+
+
+def _last(lab: LabCluster, chat: int) -> str:
+    return str(_messages(lab, chat)[-1]["text"])
