@@ -185,6 +185,30 @@ def show(invocation: Invocation, name: Name) -> None:
 
 
 @app.command()
+@shared("redis_url", "database_url", "json")
+def explain(invocation: Invocation, name: Name) -> None:
+    """Explain why a session is on its node, or why it waits.
+
+    Example:  afx session explain main
+    """
+    from afx.operations import placing
+
+    found = placing.explain(invocation.context, name)
+    if invocation.json:
+        output.print_json(found)
+        return
+    print(f"session {found.session}: {found.state}{f' on {found.node}' if found.node else ''}")
+    for it in found.why:
+        print(it)
+    print()
+    output.print_table(
+        ("NODE", "STATE", "SESSIONS", "COST", "WHY NOT"),
+        ((it.node, it.state, it.sessions, it.cost, "; ".join(it.reasons)) for it in found.nodes),
+        empty="No node is registered; start one with 'afx worker start'.",
+    )
+
+
+@app.command()
 @shared("redis_url", "database_url", "json", change=True, timeout=30.0)
 def pause(invocation: Invocation, name: Name) -> None:
     """Stop a session; it misses nothing and continues when resumed.

@@ -60,8 +60,7 @@ def start(
         labels=common.labels(label) if label else None,
     )
     name = node_name(name)
-    if run_worker(settings, name):
-        common.restart_process("--name", name)
+    run_worker(settings, name, restart=common.restart_command("--name", name))
 
 
 @app.command("list")
@@ -157,6 +156,31 @@ def uncordon(invocation: Invocation, names: Names) -> None:
     from afx.operations import workers
 
     invocation.finish(workers.uncordon(invocation.context, names), "uncordon")
+
+
+@app.command()
+@shared("redis_url", "database_url", "json")
+def preview(
+    invocation: Invocation,
+    name: Annotated[str, typer.Argument(help="A node.", autocompletion=complete.workers)],
+) -> None:
+    """Show where the sessions of a node would go if it was drained now, and which find no room.
+
+    Example:  afx worker preview w1
+    """
+    from afx.operations import placing
+
+    found = placing.preview_drain(invocation.context, name)
+    if invocation.json:
+        output.print_json(found)
+        return
+    fit = "all fit" if found.fits else f"{found.left} of them fit on no other node"
+    print(f"node {found.worker} has {found.sessions} sessions; {fit}")
+    output.print_table(
+        ("TO", "SESSIONS"), list(found.targets.items()), empty="None of them would move."
+    )
+    for it in found.undrainable:
+        print(f"{it.session}: {it.reason}")
 
 
 @app.command()

@@ -20,7 +20,7 @@ from peewee import (
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
-from models.analytics_tables import ScalingEvent, WorkerAnalytics
+from models.analytics_tables import ClusterAnalytics, ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
 from models.task_tables import TaskLog, TaskSchedule
@@ -30,15 +30,7 @@ DESIRED_SESSION_STATES = ("running", "paused")
 MODES = ("copy", "forward")
 DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
 ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
-TASK_STATES = (
-    "waiting",
-    "queued",
-    "published",
-    "running",
-    "succeeded",
-    "failed",
-    "cancelled",
-)
+TASK_STATES = ("waiting", "queued", "published", "running", "succeeded", "failed", "cancelled")
 CONTROL_STATES = ("requested", "sent", "acknowledged", "done", "failed", "cancelled")
 CONTROL_KINDS = (
     "cordon",
@@ -435,6 +427,7 @@ ALL = (
     TaskSchedule,
     WorkerControl,
     WorkerAnalytics,
+    ClusterAnalytics,
     ScalingEvent,
     ApiToken,
     ApiRequest,

@@ -13,7 +13,7 @@ from support.syntax import tree
 ROOT = Path(__file__).parent.parent
 OURS = ("afx", "cli", "jobs", "models", "tests")
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}
-BASICS = ("afx.bounded_toml", "afx.config", "afx.errors", "afx.urls")
+BASICS = ("afx.bounded_toml", "afx.config", "afx.errors", "afx.node_settings", "afx.urls")
 """What every folder may import of ``afx``."""
 VALUES = (
     "afx.clock",
@@ -83,6 +83,8 @@ EXCEPTIONS: dict[str, tuple[str, ...]] = {
     "afx/operations/dead_letters.py": ("afx.reasons",),
     # The leader's own plan, until it is a pure decision.
     "afx/operations/rebalancing.py": ("afx.coordinator.capacity",),
+    # What the leader's placement would say.
+    "afx/operations/placing.py": ("afx.coordinator.capacity",),
 }
 STARTERS = ("afx.lab", "afx.local", "afx.sandbox")
 """What starts whole clusters: may import anything, and only faces may import it."""

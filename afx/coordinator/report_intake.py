@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import redis
@@ -27,6 +27,7 @@ from afx.cluster.reports import (
     Stopped,
     Trouble,
 )
+from afx.coordinator import webhook_events
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
@@ -40,11 +41,9 @@ from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
 from models.base import REFUSED_DATA_ERRORS
-from models.storage import cluster, dead_letters, placing, troubles, webhooks
+from models.storage import cluster, dead_letters, placing, troubles
 from models.storage.dead_letters import Undelivered
-from models.storage.sessions import QUARANTINE_FAILURES
 from models.storage.troubles import Failure
-from models.webhook_tables import EventKind
 
 log = structlog.get_logger()
 
@@ -230,7 +229,7 @@ class ReportIntake:
             fresh = [it.session for it in started if it.state != "running"]
             troubles.clear(fresh)
             troubles.clear_rules(fresh)
-            _record_stopped_rules([it for it in of_rules if isinstance(it, RuleStopped)])
+            webhook_events.record_stopped_rules(of_rules)
             troubles.note_rules([_rule_row(it) for it in of_rules])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
@@ -243,6 +242,7 @@ class ReportIntake:
                 for it in batch.reports
                 if isinstance(it, DeadLettered | DeadRevived)
             )
+            webhook_events.record_dead_letters(batch.reports)
             cluster.set_reports_read(self._run_id, position)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
@@ -303,36 +303,9 @@ def _write_failures(failed: Sequence[Failed]) -> None:
         text = messages.repeated(messages.ended(it), times)
         failures.append(Failure(it.session_id, text, retry_policy.pause_seconds(times)))
     troubles.note_failures(failures)
-    _record_failures(failed, counts)
+    webhook_events.record_failures(failed, counts)
     lost = [it for it in failed if it.reason is FailureReason.LOGIN_LOST]
     troubles.note_lost_logins([(it.session_id, messages.ended(it)) for it in lost])
-
-
-def _record_failures(failed: Sequence[Failed], counts: Mapping[int, int]) -> None:
-    """Tell webhooks of sessions that need a login, and of those that fail again and again."""
-    lost, troubled = [], []
-    for it in failed:
-        details = {"worker": it.node, "reason": str(it.reason), "text": messages.ended(it)}
-        if it.reason is FailureReason.LOGIN_LOST:
-            lost.append((it.session_id, details))
-        elif counts.get(it.session_id, 0) + 1 == QUARANTINE_FAILURES:
-            troubled.append((it.session_id, details))
-    for kind, rows in ((EventKind.LOGIN_NEEDED, lost), (EventKind.TROUBLED, troubled)):
-        if rows:
-            webhooks.record_events(webhooks.session_events(kind, rows))
-
-
-def _record_stopped_rules(stopped: Sequence[RuleStopped]) -> None:
-    """Tell webhooks of rules that worked until now."""
-    if not stopped:
-        return
-    worked = webhooks.working_rules([it.rule_id for it in stopped])
-    rows = [
-        (it.session_id, {"rule": it.rule_id, "text": messages.rule_stopped(it)})
-        for it in stopped
-        if it.rule_id in worked
-    ]
-    webhooks.record_events(webhooks.session_events(EventKind.RULE_DISABLED, rows))
 
 
 def _fields(report: Failed | Trouble | RuleStopped) -> dict[str, object]:

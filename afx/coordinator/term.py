@@ -22,6 +22,7 @@ from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.audit_watch import AuditWatch
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
+from afx.coordinator.cluster_history import ClusterHistory
 from afx.coordinator.controls import Controls
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.database_outage import SQL_ERRORS, DatabaseOutage
@@ -240,6 +241,7 @@ class Term:
             self._table, answer_seconds=settings.answer_seconds, now=now, monotonic=monotonic
         )
         self._history = History(settings, leadership)
+        self._cluster_history = ClusterHistory(settings, leadership, now=now)
         self._audit = AuditWatch(
             client, leadership, resources.audit_keys, seconds=settings.sample_seconds
         )
@@ -345,6 +347,7 @@ class Term:
         self._checkpoints.copy(now)
         self._link_copies.step(now)
         self._history.write(nodes, now)
+        self._cluster_history.step(nodes, now)
         self._scaler.step(
             nodes, now, is_alive=self._detector.is_alive, is_held=self._brake.is_held(now)
         )

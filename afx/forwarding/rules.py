@@ -11,6 +11,7 @@ from typing import Literal
 from afx.errors import UsageError, printable
 from afx.forwarding.conditions import Test
 from afx.forwarding.facts import Facts
+from afx.forwarding.transforms import Transform
 
 Mode = Literal["copy", "forward"]
 
@@ -24,6 +25,7 @@ class Route:
     mode: Mode
     test: Test | None = field(default=None, compare=False)
     """The rule's filter; None takes all messages."""
+    transform: Transform | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,6 +37,7 @@ class ResolvedRule:
     destinations: tuple[int, ...]
     mode: Mode
     test: Test | None = None
+    transform: Transform | None = None
 
 
 def chat_reference(text: str) -> str:
@@ -62,7 +65,7 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
     for rule in rules:
         for chat in dict.fromkeys(rule.sources):
             table[chat] += [
-                Route(rule.id, destination, rule.mode, rule.test)
+                Route(rule.id, destination, rule.mode, rule.test, rule.transform)
                 for destination in dict.fromkeys(rule.destinations)
                 if destination != chat
             ]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from afx.cluster.specs import RuleSpec
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes
+from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
@@ -43,7 +44,16 @@ class _Refusal:
 class ClosedRoutes:
     """The chats of one session's rules, and which of them are closed to it."""
 
-    __slots__ = ("_ids", "_invalid", "_refused", "_rules", "_tests", "_unreadable", "routes")
+    __slots__ = (
+        "_ids",
+        "_invalid",
+        "_refused",
+        "_rules",
+        "_tests",
+        "_transforms",
+        "_unreadable",
+        "routes",
+    )
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
         self._rules = rules
@@ -51,12 +61,15 @@ class ClosedRoutes:
         self._unreadable: dict[int, str] = {}
         self._refused: dict[int, _Refusal] = {}
         self._tests: dict[int, Test] = {}
+        self._transforms: dict[int, Transform] = {}
         self._invalid: dict[int, str] = {}
         """Rules that this node cannot use, and why."""
         for it in rules:
             try:
                 if it.filter:
                     self._tests[it.id] = compile_filter(it.filter).test
+                if it.transform:
+                    self._transforms[it.id] = compile_transform(it.transform)
             except ValueError as error:
                 self._invalid[it.id] = str(error)
         self.routes: Mapping[int, tuple[Route, ...]] = {}
@@ -68,15 +81,7 @@ class ClosedRoutes:
         """Note the marked ids of chats that the account knows."""
         self._ids.update(ids)
         self.routes = compile_routes(
-            ResolvedRule(
-                rule.id,
-                tuple(self._ids[it] for it in rule.sources if it in self._ids),
-                tuple(self._ids[it] for it in rule.destinations if it in self._ids),
-                "forward" if rule.mode == "forward" else "copy",
-                self._tests.get(rule.id),
-            )
-            for rule in self._rules
-            if rule.id not in self._invalid
+            self._resolved(it) for it in self._rules if it.id not in self._invalid
         )
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -127,14 +132,14 @@ class ClosedRoutes:
         return set(self._unreadable)
 
     @property
-    def incomplete(self) -> frozenset[int]:
-        """The rules that have no routes now, or not all: for chats, or a filter, unknown here."""
+    def incomplete(self) -> Mapping[int, ResolvedRule | None]:
+        """The rules that have no routes now, or not all: chats are unknown; None: unusable here."""
         unknown = set(self.unknown)
-        return frozenset(
-            it.id
+        return {
+            it.id: None if it.id in self._invalid else self._resolved(it)
             for it in self._rules
             if it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations))
-        )
+        }
 
     @property
     def in_use(self) -> Mapping[int, tuple[Route, ...]]:
@@ -149,6 +154,16 @@ class ClosedRoutes:
             return {}
         found = {rule.id: self._trouble(rule) for rule in self._rules}
         return {rule: it for rule, it in found.items() if it is not None}
+
+    def _resolved(self, rule: RuleSpec) -> ResolvedRule:
+        return ResolvedRule(
+            rule.id,
+            tuple(self._ids[it] for it in rule.sources if it in self._ids),
+            tuple(self._ids[it] for it in rule.destinations if it in self._ids),
+            "forward" if rule.mode == "forward" else "copy",
+            self._tests.get(rule.id),
+            self._transforms.get(rule.id),
+        )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
         if rule.id in self._invalid:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, accepting, filtered, loops
@@ -17,7 +18,7 @@ from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
 from afx.node.outbox import Outbox, Reference, load
-from afx.node.outbox_reader import fetch
+from afx.node.outbox_reader import Incomplete, fetch
 from afx.node.pause import Pause
 from afx.node.progress import Link
 from afx.node.waits import ALL, Waits
@@ -106,7 +107,7 @@ class Forwarder:
         self.dead = dead
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._all_routes: Mapping[int, tuple[Route, ...]] = {}
-        self._incomplete: frozenset[int] = frozenset()
+        self._incomplete: Incomplete = {}
         self._closed: set[int] = set()
         """Destinations that took no messages when they were tried last."""
         self._filtered: frozenset[int] = frozenset()
@@ -122,7 +123,7 @@ class Forwarder:
         self,
         routes: Mapping[int, tuple[Route, ...]],
         last_settled: Callable[[int], int],
-        incomplete: frozenset[int] = frozenset(),
+        incomplete: Incomplete = MappingProxyType({}),
     ) -> None:
         """Know all routes of the rules, used or not.
 
@@ -185,8 +186,11 @@ class Forwarder:
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
-        for delivery in deliveries(message, routes):
-            self._lane(delivery.destination).put(delivery, ticket)
+        for delivery in deliveries(message, routes, TelegramFacts):
+            if delivery.error:
+                self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
+            else:
+                self._lane(delivery.destination).put(delivery, ticket)
 
     def known(self, route: Route, copy: int, ticket: Ticket) -> None:
         """Settle a delivery whose copy is linked already."""
@@ -318,9 +322,9 @@ class Forwarder:
             references,
         )
 
-    async def renew(self, source: int, message: int) -> bool:
-        """Read a message anew, and with it its file's reference; False when it is gone."""
-        return bool(await self._source.fetch(source, [message]))
+    async def renew(self, source: int, message: int) -> Sequence[Any]:
+        """Read a message anew, and with it its file's reference; nothing when it is gone."""
+        return await self._source.fetch(source, [message])
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""

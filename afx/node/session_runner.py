@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from telethon.errors import RPCError
 
-from afx.config import Settings
 from afx.errors import SecretError
 from afx.node.commit_loop import CommitLoop
 from afx.node.lease_watch import LeaseWatch
@@ -39,6 +38,7 @@ from afx.node.residents import (
 from afx.node.session import Environment, HostedSession
 from afx.node.session_loader import Loaded, load
 from afx.node.start_gate import StartGate
+from afx.node_settings import NodeSettings
 from afx.reasons import FailureReason
 from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
@@ -60,7 +60,7 @@ class SessionRunner:
         residents: Residents[HostedSession],
         *,
         client: Any,
-        settings: Settings,
+        settings: NodeSettings,
         vault: Vault,
         environment: Environment,
         lease: LeaseWatch,

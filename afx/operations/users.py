@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
+from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
+from models.accounts import User
 from models.storage import sessions, users
 from models.storage.sessions import SessionFilter
 
@@ -54,7 +57,10 @@ def listing(
 def show(context: Context, name: str) -> UserDetail:
     """Return one user; raises UsageError when there is none."""
     context.require_owner(name)
-    user = users.find(name, owner=context.actor.owner)
+    return _detail(users.find(name, owner=context.actor.owner))
+
+
+def _detail(user: User) -> UserDetail:
     owned = sessions.listing(SessionFilter(user=user.name), limit=_SESSIONS_SHOWN)
     names = tuple(it["name"] for it in owned.rows) + (("…",) if owned.next else ())
     return UserDetail(
@@ -87,9 +93,7 @@ def add(context: Context, name: str, tier: str) -> None:
 def set_tier(context: Context, name: str, tier: str) -> tuple[str, str]:
     """Change a user's tier; returns (full name, the tier before)."""
     user = users.find(name)
-    with change(context, "user.tier", f"user/{user.name}") as details:
-        users.set_tier(user, tier)
-        details.update({"before": {"tier": user.tier}, "after": {"tier": tier}})
+    _alter(context, user, tier=tier)
     return user.name, user.tier
 
 
@@ -102,15 +106,51 @@ def set_task_share(
     What is None stays. A limit of 0 is no limit of its own. Raises UsageError for a number
     out of range.
     """
-    user = users.find(name)
+    return _alter(context, users.find(name), share=share, limit=limit)
+
+
+@operation("user:write")
+def alter(
+    context: Context,
+    name: str,
+    *,
+    tier: str | None = None,
+    share: int | None = None,
+    limit: int | None = None,
+) -> UserDetail:
+    """Change several things of a user at once (see ``set_tier`` and ``set_task_share``)."""
+    if tier is None and share is None and limit is None:
+        raise UsageError("Say what is to be changed; nothing was.")
+    return _alter(context, users.find(name), tier=tier, share=share, limit=limit)
+
+
+def _alter(
+    context: Context,
+    user: User,
+    *,
+    tier: str | None = None,
+    share: int | None = None,
+    limit: int | None = None,
+) -> UserDetail:
+    """Change what is not None, in one transaction with one entry of the audit log."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
     new_share: int = user.task_share if share is None else share
     new_limit: int | None = user.task_limit if limit is None else limit or None
-    before = {"share": user.task_share, "limit": user.task_limit}
-    after = {"share": new_share, "limit": new_limit}
-    with change(context, "user.tasks", f"user/{user.name}") as details:
-        users.set_task_share(user, share=new_share, limit=new_limit)
+    if tier is not None:
+        before["tier"], after["tier"] = user.tier, tier
+    if share is not None or limit is not None or tier is None:
+        before |= {"share": user.task_share, "limit": user.task_limit}
+        after |= {"share": new_share, "limit": new_limit}
+    action = "user.tasks" if tier is None else "user.tier" if len(after) == 1 else "user.change"
+    with change(context, action, f"user/{user.name}") as details:
+        if tier is not None:
+            users.set_tier(user, tier)
+        if "share" in after:
+            users.set_task_share(user, share=new_share, limit=new_limit)
         details.update({"before": before, "after": after})
-    return replace(show(context, user.name), task_share=new_share, task_limit=new_limit)
+    found = _detail(user)
+    return replace(found, tier=tier or found.tier, task_share=new_share, task_limit=new_limit)
 
 
 @operation("user:write")

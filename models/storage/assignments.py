@@ -173,6 +173,14 @@ def undesired(beyond: int = 0, to: int | None = None) -> list[Active]:
     return _read(query)
 
 
+def sessions_on(worker: str) -> list[int]:
+    """Return the sessions that a node has."""
+    query = SessionAssignment.select(SessionAssignment.session_id).where(
+        SessionAssignment.worker == worker, SessionAssignment.state != "ended"
+    )
+    return [int(it) for (it,) in query.order_by(SessionAssignment.session_id).tuples()]
+
+
 def history(session: Session, *, before: int | None = None, limit: int = 20) -> Page:
     """Return a session's assignments, the newest first."""
     table = SessionAssignment

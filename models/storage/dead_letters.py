@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from peewee import fn
+
 from models import paging
 from models.base import execute, is_postgres, micros, utc_now
 from models.paging import Page
@@ -146,6 +148,24 @@ def count(rule: int) -> int:
         "SELECT COALESCE(SUM(count), 0) FROM dead_letters WHERE rule_id = ?", rule
     ).fetchone()
     return int(row[0])
+
+
+def counts(owner: str = "") -> list[dict[str, Any]]:
+    """Return how many messages each rule has as dead letters, by reason."""
+    total = fn.SUM(DeadLetter.count)
+    query = (
+        DeadLetter.select(
+            Session.name.alias("session"), Rule.name.alias("name"), DeadLetter.reason, total
+        )
+        .join(Rule)
+        .join(Session)
+    )
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    query = query.group_by(Rule.id, Rule.name, Session.name, DeadLetter.reason)
+    rows = query.order_by(Session.name, Rule.name, DeadLetter.reason).tuples()
+    names = ("session", "name", "reason", "count")
+    return [dict(zip(names, (*row[:3], int(row[3])), strict=True)) for row in rows]
 
 
 def drop(rule: int, rows: Iterable[tuple[int, str]]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import peewee
 
 from afx.errors import ConflictError, NotFoundError, UsageError, printable
 from models import names, paging
-from models.base import insert_many, micros, transaction, utc_now
+from models.base import execute, insert_many, micros, transaction, utc_now
 from models.paging import Page
 from models.storage import sessions
 from models.tables import MODES, Rule, Session, User
@@ -209,6 +209,36 @@ def listing(
     if enabled is not None:
         query = query.where(Rule.enabled == enabled)
     return paging.fetch(query, Rule.id, after=after, limit=limit)
+
+
+def counts() -> dict[str, int]:
+    """Count rules: ``rules`` in all, ``enabled``, ``troubled``, and by mode."""
+    found: dict[str, int] = {"rules": 0, "enabled": 0, "troubled": 0, **dict.fromkeys(MODES, 0)}
+    cursor = execute(
+        "SELECT mode, enabled, CASE WHEN trouble <> '' THEN 1 ELSE 0 END, COUNT(*)"
+        " FROM rules GROUP BY 1, 2, 3"
+    )
+    for mode, enabled, troubled, number in cursor.fetchall():
+        found["rules"] += number
+        found["enabled"] += number if enabled else 0
+        found["troubled"] += number if troubled else 0
+        found[mode] = found.get(mode, 0) + number
+    return found
+
+
+def enabled_edges(*, owner: str = "") -> Iterator[tuple[str, str, list[str], list[str], Any]]:
+    """Yield (session, rule, sources, destinations, filter) of all enabled rules.
+
+    ``owner`` limits them to a user's.
+    """
+    query = (
+        Rule.select(Session.name, Rule.name, Rule.sources, Rule.destinations, Rule.filter)
+        .join(Session)
+        .where(Rule.enabled)
+    )
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    yield from query.tuples().iterator()
 
 
 def count() -> int:

@@ -100,6 +100,8 @@ def record_events(events: Sequence[Event]) -> int:
 
 def session_events(kind: EventKind, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> list[Event]:
     """Return events about sessions, given as (session id, details), with their owners."""
+    if not rows:
+        return []
     query = Session.select(Session.id, Session.name, Session.user_id).where(
         Session.id.in_([session_id for session_id, _ in rows])
     )
@@ -115,6 +117,12 @@ def working_rules(ids: Sequence[int]) -> set[int]:
     """Return those of some rules that have no trouble."""
     query = Rule.select(Rule.id).where(Rule.id.in_(list(ids)), Rule.trouble == "")
     return {int(it) for (it,) in query.tuples()}
+
+
+def sessions_of_rules(ids: Sequence[int]) -> dict[int, int]:
+    """Return the sessions of rules, by the rules' ids."""
+    query = Rule.select(Rule.id, Rule.session_id).where(Rule.id.in_(list(ids)))
+    return dict(query.tuples())
 
 
 @dataclass(slots=True, frozen=True)

@@ -70,7 +70,7 @@ def run(flags: argparse.Namespace) -> None:
     home = Path(tempfile.mkdtemp(prefix="afx-bench-"))
     try:
         for kind, least in (("sqlite", 20_000), ("postgres", 10_000)):
-            with _database(kind, home) as url:
+            with database(kind, home) as url:
                 base.open_database(url)
                 schema.upgrade()
                 written = list(_writers(kind, flags.rows))
@@ -82,7 +82,7 @@ def run(flags: argparse.Namespace) -> None:
                     targets.append(Target(name, it["rows_per_s"], least, "at least"))
             for it in written:
                 del it["required"]
-        fill(home, flags.sessions, flags.samples)
+        fill(f"sqlite:///{home}/afx.db", flags.sessions, flags.samples)
         read = list(_reads(home))
         rows += read
         targets += [
@@ -100,9 +100,9 @@ def run(flags: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _database(kind: str, home: Path) -> Iterator[str]:
+def database(kind: str, home: Path, name: str = "writers") -> Iterator[str]:
     if kind == "sqlite":
-        yield f"sqlite:///{home}/writers.db"
+        yield f"sqlite:///{home}/{name}.db"
         return
     with warnings.catch_warnings():
         # It warns of a missing XDG_RUNTIME_DIR, which it does not need.
@@ -223,9 +223,9 @@ def _rate(write: Callable[[int, int], None], count: int) -> int:
     return round(count / (time.perf_counter() - begun))
 
 
-def fill(home: Path, count: int, samples: int) -> None:
+def fill(url: str, count: int, samples: int) -> None:
     """Make the database of a large cluster: half its sessions run, some wait."""
-    base.open_database(f"sqlite:///{home}/afx.db")
+    base.open_database(url)
     schema.upgrade()
     login = "x" * 460  # as long as a sealed login
     for part in range(10):
@@ -249,6 +249,8 @@ def fill(home: Path, count: int, samples: int) -> None:
                 analytics.sample_many(nodes, begin + timedelta(seconds=5 * tick))
     while analytics.roll_up(100_000):
         pass
+    if base.is_postgres():
+        base.execute("ANALYZE")  # its own process would, a minute later
     base.close_database()
 
 

@@ -214,3 +214,17 @@ def test_a_number_is_no_node(api: TestedApi, name: str) -> None:
     for method, path in (("GET", ""), ("POST", "/cordon"), ("DELETE", "")):
         answer = api.send(method, f"/api/v1/workers/{name}{path}")
         assert (answer.status_code, answer.json()["type"]) == (404, "urn:afx:problem:not-found")
+
+
+def test_a_users_share_and_limit_are_changed_with_its_tier_or_alone(api: TestedApi) -> None:
+    api.post("/api/v1/users", json={"name": "sharer"})
+    path, any_version = "/api/v1/users/sharer", {"if-match": "*"}
+    body = {"tier": "premium", "task_share": 3, "task_limit": 50}
+    found = api.send("PATCH", path, json=body, headers=any_version).json()
+    assert (found["tier"], found["task_share"], found["task_limit"]) == ("premium", 3, 50)
+    version = api.get(path).headers["etag"]
+    found = api.send("PATCH", path, json={"task_limit": 0}, headers={"if-match": version}).json()
+    assert (found["tier"], found["task_share"], found["task_limit"]) == ("premium", 3, None)
+    for wrong in ({}, {"task_share": 0}, {"task_share": 101}, {"task_limit": -1}, {"tier": "x"}):
+        answer = api.send("PATCH", path, json=wrong, headers=any_version)
+        assert answer.status_code == 422, answer.text

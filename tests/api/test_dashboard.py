@@ -36,6 +36,7 @@ VIEWS = (
     "/sessions",
     "/sessions?state=paused&prefix=a&user=alice",
     "/sessions/a-1",
+    "/sessions/a-1/placement",
     "/users",
     "/users/alice",
     "/rules",

@@ -80,8 +80,11 @@ def test_alert_rules_and_the_dashboard_use_metrics_that_exist(metrics: str) -> N
             assert {"summary", "remedy"} <= set(it["annotations"])
     board: dict[str, Any] = json.loads((DEPLOY / "grafana/afx.json").read_text())
     used = {name for it in board["panels"] for t in it["targets"] for name in names_in(t["expr"])}
-    assert used - {"afx_sessions"} <= known
-    assert len(used) > 8
+    assert used - {"afx_sessions", "afx_desired_nodes", "afx_desired_nodes_stale"} <= known
+    typed = set(re.findall(r"^# TYPE (\w+)", metrics, re.M))
+    parts = {f"{it}{part}" for it in typed for part in ("", "_bucket", "_sum", "_count")}
+    assert {it for it in typed if not used & {f"{it}{p}" for p in ("", "_bucket")}} == set()
+    assert used - {"afx_sessions", "afx_desired_nodes", "afx_desired_nodes_stale"} <= parts
 
 
 def test_promtool_accepts_the_rules() -> None:

@@ -62,7 +62,7 @@ def test_the_exit_code_says_what_to_do(
 def test_without_a_leader_the_figures_are_stale(afx: Run, redis: redis_module.Redis) -> None:
     done = afx("scale", "check")
     assert done.returncode == 3
-    assert done.stdout.startswith("hold (stale): 0 nodes, 0 desired")
+    assert done.stdout.startswith("hold (stale): 0 ready, 0 desired")
     redis.set(keys.SCALING, '{"decision": "out"}')
     assert afx("scale", "check").returncode == 3
 

@@ -14,8 +14,8 @@ from support.receiver import Receiver, receiver, reply
 from support.term_harness import VAULT, TermHarness, add, placed, running
 
 from afx.cluster import report_stream
-from afx.cluster.reports import RuleStopped
-from afx.reasons import FailureReason, TroubleReason
+from afx.cluster.reports import DeadLettered, RuleStopped
+from afx.reasons import DeadReason, FailureReason, TroubleReason
 from afx.security import webhook_signature
 from models.base import utc_now
 from models.storage import assignments, sessions, webhook_deliveries, webhooks
@@ -139,6 +139,31 @@ def test_a_rule_that_stops_is_told_until_it_works_again(
     settle(harness, hook)
     [got] = target.requests
     assert json.loads(got.body)["details"]["rule"] == Rule.get().id
+
+
+def test_dead_letters_are_told_with_their_count(harness: TermHarness, target: Receiver) -> None:
+    [session, other] = add("alice", 2)
+    hook = subscribe(target.url)
+    rule = Rule.get(Rule.session == session).id
+    route = {"rule_id": rule, "source": -1, "destination": -2}
+    for of, ids in ((session, (1, 2)), (session, (3,)), (other, (4,))):
+        dead = DeadLettered(
+            node="w1",
+            incarnation="w1-1",
+            session_id=of,
+            epoch=1,
+            **route,
+            message_ids=ids,
+            reason=next(iter(DeadReason)),
+        )
+        report_stream.publish(harness.redis, [dead])
+
+    def told() -> list[dict[str, Any]]:
+        return [json.loads(it.body) for it in target.requests]
+
+    run_until(harness, hook, lambda _: sum(it["details"]["count"] for it in told()) >= 3)
+    assert {it["kind"] for it in told()} == {"message.dead_letter"}
+    assert sum(it["details"]["count"] for it in told()) == 3
 
 
 def test_a_lost_node_is_told_once_also_by_two_leaders(

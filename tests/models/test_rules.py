@@ -47,3 +47,10 @@ def test_rules_are_listed_by_session_and_by_state(ids: list[int]) -> None:
     assert [it["id"] for it in rules.listing(session=sessions.find("s2")).rows] == [3]
     page = rules.listing(limit=2)
     assert [it["session"] for it in rules.listing(after=page.next).rows] == ["s2"]
+
+
+def test_the_edges_of_enabled_rules_are_those_of_the_owner(ids: list[int]) -> None:
+    rules.change(rules.find("s1/r"), enabled=False)
+    edges = [(session, name, *chats) for session, name, *chats, _ in rules.enabled_edges()]
+    assert edges == [("s0", "r", ["-1"], ["-2"]), ("s2", "r", ["-1"], ["-2"])]
+    assert list(rules.enabled_edges(owner="bob")) == []

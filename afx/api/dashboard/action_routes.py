@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
@@ -15,7 +16,7 @@ from afx.api.dashboard.actions import ACTIONS
 from afx.api.dashboard.pages import back, environment, inside, page
 from afx.api.messages import Said
 from afx.api.state import api_of, token_of
-from afx.errors import AfxError, ForbiddenError, UsageError
+from afx.errors import AfxError, ForbiddenError, NotFoundError, UnreachableError, UsageError
 from afx.operations.context import Context
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +35,8 @@ async def show_dialog(request: Request, name: str) -> Response:
         _check_allowed(context, action)
         found = _dialog(action, targets, inside(request.query_params.get("back", "/")))
         if action.preview is not None and targets:
-            found["preview"] = action.preview(context, targets[0])
+            with suppress(UnreachableError, NotFoundError):  # what is done does not need it
+                found["preview"] = action.preview(context, targets[0])
         return found
 
     part = request.headers.get("hx-request") == "true"

@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from afx.api.dashboard.action import Action, Field
 from afx.api.dashboard.bulk_actions import BULK_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
+from afx.api.dashboard.user_actions import USER_ACTIONS
 from afx.api.dashboard.webhook_actions import WEBHOOK_ACTIONS
 from afx.errors import UsageError
 from afx.operations import (
     audit_log,
     controls,
     coordinators,
+    placing,
     rebalancing,
     rules,
     sessions,
     tokens,
-    users,
     workers,
 )
+from afx.operations.context import Context
 
 
 def _labels(text: str) -> dict[str, str]:
@@ -43,7 +45,18 @@ def _days(text: str) -> float:
         raise UsageError("The number of days is not a number; correct it.") from error
 
 
-_TIER = Field("tier", "Tier", "select", ("free", "premium"), flag="--tier", value="free")
+def _preview_drain(context: Context, target: str) -> str:
+    found = placing.preview_drain(context, target)
+    if not found.sessions:
+        return f"{target} has no sessions."
+    to = ", ".join(f"{count} to {node}" for node, count in found.targets.items())
+    text = f"{target} has {found.sessions} sessions: {to or 'none finds room'}."
+    if found.fits:
+        return f"{text} All fit."
+    first = "; ".join(f"{it.session}: {it.reason}" for it in found.undrainable[:3])
+    return f"{text} {found.left} stay, for they find no room: {first}."
+
+
 _ALL = (
     Action(
         "session.pause",
@@ -147,6 +160,7 @@ _ALL = (
         "worker drain",
         "POST",
         "/workers/{}/drain",
+        preview=_preview_drain,
     ),
     Action(
         "worker.recycle",
@@ -217,43 +231,6 @@ _ALL = (
         "rebalance apply",
         "POST",
         "/rebalance-plan/apply",
-    ),
-    Action(
-        "user.add",
-        "Add a user",
-        "plus",
-        users.add,
-        lambda context, _, form: users.add(context, form["name"], form["tier"]),
-        "A user owns sessions. Sessions of premium users are placed first.",
-        "user add",
-        "POST",
-        "/users",
-        (Field("name", "Name"), _TIER),
-        back="/users",
-    ),
-    Action(
-        "user.tier",
-        "Tier",
-        "premium",
-        users.set_tier,
-        lambda context, target, form: users.set_tier(context, target, form["tier"]),
-        "It takes effect when the user's sessions are placed next.",
-        "user tier",
-        "PATCH",
-        "/users/{}",
-        (Field("tier", "Tier", "select", ("free", "premium"), value="premium"),),
-    ),
-    Action(
-        "user.remove",
-        "Remove",
-        "x",
-        users.remove,
-        lambda context, target, _: users.remove(context, target),
-        "The user and the user's tokens are deleted. A user who owns sessions stays.",
-        "user remove",
-        "DELETE",
-        "/users/{}",
-        destroys=True,
     ),
     Action(
         "rule.add",
@@ -393,5 +370,5 @@ _ALL = (
     ),
 )
 ACTIONS: Mapping[str, Action] = {
-    it.name: it for it in (*_ALL, *BULK_ACTIONS, *TASK_ACTIONS, *WEBHOOK_ACTIONS)
+    it.name: it for it in (*_ALL, *USER_ACTIONS, *BULK_ACTIONS, *TASK_ACTIONS, *WEBHOOK_ACTIONS)
 }

@@ -22,6 +22,7 @@ from afx.operations import (
     cluster,
     controls,
     overflow,
+    placing,
     rebalancing,
     rules,
     sessions,
@@ -169,6 +170,14 @@ async def show_session(request: Request, name: str) -> Response:
         return {"detail": sessions.show(context, name)}
 
     return await page(request, "session.html", read)
+
+
+@router.get("/sessions/{name}/placement")
+async def show_placement(request: Request, name: str) -> Response:
+    """Explain why a session is where it is, or why it waits."""
+    return await page(
+        request, "placement.html", lambda context: {"found": placing.explain(context, name)}
+    )
 
 
 @router.get("/users")

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from afx.api.replies import change, one, page, plain, shown
 from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
 from afx.api.routes.requested import RequestedModel, request_control
-from afx.operations import session_bulk, sessions
+from afx.operations import placing, session_bulk, sessions
 from afx.operations.context import Context
+from afx.operations.placing import Explanation
 from afx.operations.session_bulk import BulkResult
 from afx.operations.sessions import AssignmentRow, SessionDetail, SessionFilter, SessionRow
 
@@ -132,6 +133,12 @@ async def show_session(request: Request, name: Name) -> Response:
 async def list_assignments(request: Request, name: Name) -> Response:
     """List the last nodes that a session was given to, the newest first."""
     return await plain(request, lambda context: sessions.show(context, name).history)
+
+
+@endpoint(router, "GET", "/sessions/{name}/placement", placing.explain, model=Explanation)
+async def explain_placement(request: Request, name: Name) -> Response:
+    """Explain why a session is on its node, or why it waits, and what each node would cost."""
+    return await plain(request, lambda context: placing.explain(context, name))
 
 
 @endpoint(

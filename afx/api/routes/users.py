@@ -29,9 +29,15 @@ class NewUser(Body):
 
 
 class UserChange(Body):
-    """What is to be changed of a user."""
+    """What is to be changed of a user; what is absent stays."""
 
-    tier: Tier
+    tier: Tier | None = None
+    task_share: int | None = Field(
+        None, ge=1, le=100, description="Tasks that run for each one of a user with share 1."
+    )
+    task_limit: int | None = Field(
+        None, ge=0, lt=2**31, description="Unfinished tasks at most; 0: as many as others."
+    )
 
 
 @endpoint(router, "GET", "/users", users.listing, model=PageOf[UserRow])
@@ -70,12 +76,15 @@ async def show_user(request: Request, name: Name) -> Response:
     return await one(request, lambda context: users.show(context, name))
 
 
-@endpoint(router, "PATCH", "/users/{name}", users.set_tier, model=UserDetail, versioned=True)
+@endpoint(router, "PATCH", "/users/{name}", users.alter, model=UserDetail, versioned=True)
 async def change_user(request: Request, name: Name, body: UserChange) -> Response:
-    """Change a user's tier; it takes effect with the next placement."""
+    """Change a user's tier, its share of the queues of tasks, or how many tasks it may have.
+
+    A tier takes effect with the next placement.
+    """
 
     def make(context: Context) -> UserDetail | None:
-        users.set_tier(context, name, body.tier)
+        users.alter(context, name, tier=body.tier, share=body.task_share, limit=body.task_limit)
         return shown(context, "user:read", lambda it: users.show(it, name))
 
     return await change(request, make, versioned=lambda context: users.show(context, name))

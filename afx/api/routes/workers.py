@@ -11,8 +11,9 @@ from afx.api.replies import change, one, plain
 from afx.api.routes.endpoint import Body, Name, endpoint
 from afx.api.routes.requested import RequestedModel, request_control
 from afx.api.state import api_of
-from afx.operations import coordinators, rebalancing, workers
+from afx.operations import coordinators, placing, rebalancing, workers
 from afx.operations.coordinators import CoordinatorStatus
+from afx.operations.placing import DrainPreview
 from afx.operations.rebalancing import RebalancePlan
 
 router = APIRouter(tags=["workers"])
@@ -57,6 +58,12 @@ async def uncordon_worker(request: Request, name: Name) -> Response:
 async def drain_worker(request: Request, name: Name) -> Response:
     """Move all sessions of a node to others; it stays cordoned."""
     return await request_control(request, lambda context: workers.drain(context, [name])[0])
+
+
+@endpoint(router, "GET", "/workers/{name}/drain-preview", placing.preview_drain, model=DrainPreview)
+async def preview_drain(request: Request, name: Name) -> Response:
+    """Show where the sessions of a node would go if it was drained now, and which find no room."""
+    return await plain(request, lambda context: placing.preview_drain(context, name))
 
 
 @endpoint(

@@ -39,6 +39,7 @@ VIEWS = (
     "/rebalance",
     "/sessions",
     "/sessions/1",
+    "/sessions/1/placement",
     "/users",
     "/users/1",
     "/rules",
