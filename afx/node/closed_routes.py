@@ -80,8 +80,8 @@ class ClosedRoutes:
             except ValueError as error:
                 self._invalid[it.id] = str(error)
 
-    def renew(self, rules: Iterable[RuleSpec]) -> None:
-        """Take the filters and transforms of these rules.
+    def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
+        """Take the filters and transforms of these rules; returns the rules as they are used.
 
         A rule whose chats or mode have changed stays as it is: its session is restarted.
         """
@@ -91,6 +91,7 @@ class ClosedRoutes:
         ]
         self._compile()
         self.note_known({})
+        return self._rules
 
     # --- what is known -------------------------------------------------------------------
 

@@ -208,7 +208,7 @@ class HostedSession:
 
     def renew(self, rules: Sequence[RuleSpec]) -> None:
         """Use the filters and transforms of these rules from now on."""
-        self._rules.renew(rules)
+        self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
 
     def pause(self) -> None:
         """Send nothing new: the node's lease is running out."""
