@@ -85,14 +85,22 @@ def filtered(routes: Mapping[int, tuple[Route, ...]]) -> frozenset[int]:
 
 
 def accepting(facts: Facts, routes: Iterable[Route]) -> tuple[Route, ...]:
-    """Return the routes whose filters accept a message; each rule's is asked once."""
+    """Return the routes whose filters accept a message; each rule's is asked once.
+
+    A filter that fails, which none should, accepts: a message too many is seen, one that is
+    missing is not, and the others go on.
+    """
     verdicts: dict[int, bool] = {}
     found = []
     for it in routes:
         if it.test is not None:
             verdict = verdicts.get(it.rule)
             if verdict is None:
-                verdict = verdicts[it.rule] = it.test(facts)
+                try:
+                    verdict = it.test(facts)
+                except Exception:
+                    verdict = True
+                verdicts[it.rule] = verdict
             if not verdict:
                 continue
         found.append(it)

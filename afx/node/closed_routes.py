@@ -64,16 +64,34 @@ class ClosedRoutes:
         self._transforms: dict[int, Transform] = {}
         self._invalid: dict[int, str] = {}
         """Rules that this node cannot use, and why."""
-        for it in rules:
-            try:
-                if it.filter:
-                    self._tests[it.id] = compile_filter(it.filter).test
-                if it.transform:
-                    self._transforms[it.id] = compile_transform(it.transform)
-            except ValueError as error:
-                self._invalid[it.id] = str(error)
+        self._compile()
         self.routes: Mapping[int, tuple[Route, ...]] = {}
         """All routes whose chats are known, by source."""
+
+    def _compile(self) -> None:
+        """Make the rules' filters and transforms ready to be used."""
+        self._tests, self._transforms, self._invalid = {}, {}, {}
+        for it in self._rules:
+            try:
+                if it.transform:
+                    self._transforms[it.id] = compile_transform(it.transform)
+                if it.filter:
+                    self._tests[it.id] = compile_filter(it.filter).test
+            except ValueError as error:
+                self._invalid[it.id] = str(error)
+
+    def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
+        """Take the filters and transforms of these rules; returns the rules as they are used.
+
+        A rule whose chats or mode have changed stays as it is: its session is restarted.
+        """
+        given = {(it.id, it.sources, it.destinations, it.mode): it for it in rules}
+        self._rules = [
+            given.get((it.id, it.sources, it.destinations, it.mode), it) for it in self._rules
+        ]
+        self._compile()
+        self.note_known({})
+        return self._rules
 
     # --- what is known -------------------------------------------------------------------
 
@@ -81,7 +99,16 @@ class ClosedRoutes:
         """Note the marked ids of chats that the account knows."""
         self._ids.update(ids)
         self.routes = compile_routes(
-            self._resolved(it) for it in self._rules if it.id not in self._invalid
+            ResolvedRule(
+                rule.id,
+                tuple(self._ids[it] for it in rule.sources if it in self._ids),
+                tuple(self._ids[it] for it in rule.destinations if it in self._ids),
+                "forward" if rule.mode == "forward" else "copy",
+                self._tests.get(rule.id),
+                self._transforms.get(rule.id),
+            )
+            for rule in self._rules
+            if rule.id not in self._invalid
         )
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -132,13 +159,18 @@ class ClosedRoutes:
         return set(self._unreadable)
 
     @property
-    def incomplete(self) -> Mapping[int, ResolvedRule | None]:
-        """The rules that have no routes now, or not all: chats are unknown; None: unusable here."""
+    def incomplete(self) -> Mapping[int, Transform | None]:
+        """The rules that have no routes now, or not all, with their transforms.
+
+        For chats, or a filter, that are unknown here. One whose transforms are unknown is
+        left out: nothing is sent by it.
+        """
         unknown = set(self.unknown)
         return {
-            it.id: None if it.id in self._invalid else self._resolved(it)
+            it.id: self._transforms.get(it.id)
             for it in self._rules
-            if it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations))
+            if (it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations)))
+            and bool(it.transform) == (it.id in self._transforms)
         }
 
     @property
@@ -154,16 +186,6 @@ class ClosedRoutes:
             return {}
         found = {rule.id: self._trouble(rule) for rule in self._rules}
         return {rule: it for rule, it in found.items() if it is not None}
-
-    def _resolved(self, rule: RuleSpec) -> ResolvedRule:
-        return ResolvedRule(
-            rule.id,
-            tuple(self._ids[it] for it in rule.sources if it in self._ids),
-            tuple(self._ids[it] for it in rule.destinations if it in self._ids),
-            "forward" if rule.mode == "forward" else "copy",
-            self._tests.get(rule.id),
-            self._transforms.get(rule.id),
-        )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
         if rule.id in self._invalid:

@@ -75,9 +75,9 @@ async def send(
     is lost, and the error that says so when the login is (see ``is_lost_login``).
     """
     groups = _group(batch, singly)
-    requests = [_request(group, peer) for group in groups]
+    made = [_request(group, peer) for group in groups]
     outcomes: list[Outcome] = []
-    for group, answer in zip(groups, await client.run_in_order(requests), strict=True):
+    for group, answer in zip(groups, await client.run_in_order(made), strict=True):
         if isinstance(answer, errors.RPCError):
             if is_lost_login(answer):
                 raise answer
@@ -85,6 +85,11 @@ async def send(
         else:
             outcomes += _sent(answer, group)
     return outcomes
+
+
+def requests(batch: Sequence[Delivery], peer: Callable[[int], Any]) -> list[tuple[int, Any]]:
+    """Return the requests that send deliveries in order, each with how many it sends."""
+    return [(len(group), _request(group, peer)) for group in _group(batch, False)]
 
 
 def _sent(answer: Any, group: Sequence[Delivery]) -> list[Outcome]:

@@ -54,3 +54,20 @@ def test_the_edges_of_enabled_rules_are_those_of_the_owner(ids: list[int]) -> No
     edges = [(session, name, *chats) for session, name, *chats, _ in rules.enabled_edges()]
     assert edges == [("s0", "r", ["-1"], ["-2"]), ("s2", "r", ["-1"], ["-2"])]
     assert list(rules.enabled_edges(owner="bob")) == []
+
+
+def test_a_change_of_a_filter_alone_restarts_nothing(ids: list[int]) -> None:
+    rule = rules.find("s0/r")
+    before = sessions.find("s0").revision
+    assert rules.change(rule, filter={"contains": ["a"]})
+    assert sessions.find("s0").revision == before
+    assert sessions.renewing(10) == {ids[0]: 1}
+    sessions.note_renewed({ids[0]: 1})
+    assert sessions.renewing(10) == {}
+    assert rules.change(rules.find("s0/r"), transform=[{"footer": "x"}])
+    assert sessions.renewing(10) == {ids[0]: 2}
+    sessions.note_renewed({ids[0]: 2})
+    sessions.renew_all()
+    assert sessions.renewing(10) == {ids[0]: 2}
+    assert rules.change(rules.find("s0/r"), filter={}, enabled=False)
+    assert sessions.find("s0").revision == before + 1
