@@ -44,6 +44,7 @@ from afx.coordinator.placement_schedule import PlacementSchedule
 from afx.coordinator.placer import Placer
 from afx.coordinator.preemptor import Preemptor
 from afx.coordinator.rebalancer import Rebalancer
+from afx.coordinator.renewals import Renewals
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.rq_cleanup import RqCleanup
@@ -204,6 +205,7 @@ class Term:
         )
         self._controls.read()
         self._unwanted = UnwantedSessions(client, leadership, self._table, schedule)
+        self._renewals = Renewals(leadership, self._table)
         self._reservations = Reservations(
             client,
             leadership,
@@ -307,7 +309,7 @@ class Term:
         3. Set the nodes' counts in Redis to what SQL says.
         4. Set the nodes' desired states.
         5. Stop the sessions that SQL does not know, and those that should not run; remove
-           those to be removed.
+           those to be removed. Tell nodes of filters and transforms that have changed.
         6. Place the sessions that wait, once the nodes have said what they run.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
@@ -334,6 +336,7 @@ class Term:
         self._learner.step(nodes, now)
         self._unknown.step(nodes, now)
         self._unwanted.stop_and_remove(now)
+        self._renewals.step(now)
         ready = self._ready_nodes(nodes, now)
         self._observe_if_due()
         if not self._brake.is_held(now) and self._unknown.are_found(nodes, now):

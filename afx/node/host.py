@@ -175,6 +175,13 @@ class Host:
             self._runner.do(self._residents.order_stop(session_id, epoch))
         return {"accepted": [session_id for session_id, _ in items], "refused": []}
 
+    async def order_renew(self, term: int, items: list[tuple[int, int]]) -> dict[str, list[int]]:
+        """Read filters and transforms of sessions anew, given as (session, epoch)."""
+        if term < self._term:
+            return {"accepted": [], "refused": [session_id for session_id, _ in items]}
+        self._runner.renew(items)
+        return {"accepted": [session_id for session_id, _ in items], "refused": []}
+
     async def order_inventory(self, term: int) -> dict[str, list[int]]:
         """Report all sessions that have not ended: SQL may not know them."""
         if term >= self._term:

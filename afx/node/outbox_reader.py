@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from telethon import errors
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route
+from afx.forwarding.transforms import Transform
 from afx.node.message_source import UnknownChatError
 from afx.node.outbox import Reference
 from afx.reasons import DeadReason
 from afx.telegram.errors import closes_chat, error_name, refuses_chat
+from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 from afx.telegram.sender import Outcome
 
@@ -27,7 +28,7 @@ Found = list[tuple[Delivery, Outcome | None]]
 async def fetch(
     read: Read,
     routes: Mapping[int, tuple[Route, ...]],
-    incomplete: AbstractSet[int],
+    incomplete: Mapping[int, Transform | None],
     linked: Linked,
     destination: int,
     references: Sequence[Reference],
@@ -65,13 +66,18 @@ async def fetch(
                 reason="it was deleted before it could be sent",
                 dead=DeadReason.MESSAGE_GONE,
             )
-        found.append((deliveries(message or stub, [route])[0], outcome))
+        [delivery] = deliveries(
+            message or stub, [route], TelegramFacts if outcome is None else None
+        )
+        if delivery.error:
+            outcome = Outcome("refused", reason=delivery.error)
+        found.append((delivery, outcome))
     return found
 
 
 def _route(
     routes: Mapping[int, tuple[Route, ...]],
-    incomplete: AbstractSet[int],
+    incomplete: Mapping[int, Transform | None],
     destination: int,
     it: Reference,
 ) -> tuple[Route, bool]:
@@ -79,7 +85,8 @@ def _route(
     for route in routes.get(it.source, ()):
         if route.rule == it.rule and route.destination == destination:
             return route, True
-    return Route(it.rule, destination, it.mode), it.rule in incomplete
+    route = Route(it.rule, destination, it.mode, transform=incomplete.get(it.rule))
+    return route, it.rule in incomplete
 
 
 async def _contents(

@@ -150,6 +150,18 @@ class RuleWatch:
 
     # --- trying again ---------------------------------------------------------------------
 
+    def renew(self, rules: Sequence[RuleSpec]) -> Sequence[RuleSpec]:
+        """Use the filters and transforms of these rules from now on, and tell what is wrong.
+
+        What has been judged already keeps its verdict. Returns the rules as they are used.
+        """
+        used = self._closed.renew(rules)
+        self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
+        self._apply()
+        for rule, trouble in self.troubles.items():
+            self._owner.rule_changed(rule, trouble)
+        return used
+
     def poll(self) -> None:
         """Try what is due, in the background."""
         now = self._clock.monotonic()

@@ -128,6 +128,17 @@ class SessionRunner:
             for rule, trouble in session.rule_troubles.items():
                 self._reports.rule(session_id, epoch, rule, trouble)
 
+    def renew(self, items: list[tuple[int, int]]) -> None:
+        """Let running sessions use the filters and transforms of their specs as they are now."""
+        self._spawn(self._renew(items), "renew")
+
+    async def _renew(self, items: list[tuple[int, int]]) -> None:
+        found = await load(self._redis, self._signing_keys, items, self._trouble)
+        for (session_id, epoch), it in zip(items, found, strict=True):
+            session = self._residents.session(session_id)
+            if it.spec is not None and session is not None and session.epoch == epoch:
+                session.renew(it.spec.rules)
+
     def _begin(
         self, resident: Resident[HostedSession], loaded: asyncio.Future[list[Loaded]], index: int
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -422,3 +422,22 @@ def _filtered(query: Any, chosen: SessionFilter) -> Any:
             f"There is no state '{printable(chosen.state)}'; it is one of {', '.join(STATES)}."
         )
     return query
+
+
+def renewing(most: int) -> dict[int, int]:
+    """Return the content, by id, of sessions whose nodes know an older one."""
+    query = Session.select(Session.id, Session.content).where(Session.content > Session.renewed)
+    return dict(query.limit(most).tuples())
+
+
+def renew_all() -> None:
+    """Let all sessions be renewed whose content has ever changed."""
+    Session.update(renewed=0).where(Session.renewed > 0).execute()
+
+
+def note_renewed(contents: Mapping[int, int]) -> None:
+    """Note which content the nodes of sessions were told of, by id."""
+    execute_many(
+        "UPDATE sessions SET renewed = ? WHERE id = ?",
+        [(content, session) for session, content in contents.items()],
+    )
