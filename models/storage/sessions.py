@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import peewee
@@ -171,14 +171,44 @@ def listing(
     ``owner``, a user's full name, limits them to that user's.
     """
     chosen = chosen or SessionFilter()
-    query = paging.Query(
-        lambda: _filtered(_described(), chosen).where(_owned_by(owner)), Session.name
-    )
-    if chosen == SessionFilter():
-        # The page that is asked for most.
-        owned = [owner] if owner else []
-        return paging.fetch_prepared(query, _prepared, bool(owner), owned, after=after, limit=limit)
+
+    def made() -> Any:
+        found = _filtered(_described(), chosen)
+        return found.where(_owned_by(owner)) if owner else found
+
+    query = paging.Query(made, Session.name)
+    kept = _kept(chosen)
+    if kept is not None:
+        shape, values = kept
+        if owner:
+            values = [*values, owner]
+        return paging.fetch_prepared(
+            query, _prepared, (shape, bool(owner)), values, after=after, limit=limit
+        )
     return paging.fetch(query.make(), Session.name, after=after, limit=limit)
+
+
+def _kept(chosen: SessionFilter) -> tuple[str, list[Any]] | None:
+    """Return under what a page's statement is kept, and what its filter binds; None: it is not.
+
+    Those of no filter, and of one, are asked for most.
+    """
+    default = SessionFilter()
+    given = [
+        it.name for it in fields(chosen) if getattr(chosen, it.name) != getattr(default, it.name)
+    ]
+    if len(given) > 1:
+        return None
+    match given:
+        case ["state"]:
+            return f"state {chosen.state}", []
+        case ["node"]:
+            return "node", [chosen.node]
+        case ["prefix"]:
+            return "prefix", names.bound_by_beginning(chosen.prefix)
+        case []:
+            return "all", []
+    return None
 
 
 def describe(session: Session) -> dict[str, Any]:

@@ -121,3 +121,13 @@ def test_after_a_restore_every_assignment_has_ended(ids: list[int]) -> None:
         assign(it)
     assert assignments.end_all("restored") == 3
     assert assignments.active() == []
+
+
+def test_a_node_has_the_sessions_whose_assignments_have_not_ended(ids: list[int]) -> None:
+    for it in ids[:2]:
+        assign(it)
+    worker = assignments.active()[0].worker
+    assert assignments.sessions_on(worker) == ids[:2]
+    assert assignments.sessions_on("another") == []
+    assignments.end_all("over")
+    assert assignments.sessions_on(worker) == []
