@@ -7,14 +7,14 @@ Imports are inside functions: the help of a command must not load a database dri
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from afx.config import Settings, load, make_home
 from afx.errors import ConfigError, UnreachableError, UsageError
 from afx.servers import ProcessServers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from afx.lab.demo import DemoResult as DemoResult  # noqa: PLC0414
@@ -119,16 +119,17 @@ def node_name(name: str | None) -> str:
     return name
 
 
-def run_worker(settings: Settings, name: str) -> bool:
-    """Run a worker node until it is stopped; True when it is to be restarted."""
+def run_worker(settings: Settings, name: str, *, restart: Sequence[str]) -> NoReturn:
+    """Become a worker node: another program, under the same pid, which needs less RAM.
+
+    ``restart`` is the command that it becomes when it was recycled.
+    """
     from afx.cluster.connection import connect, reachable
-    from afx.logs import configure
-    from afx.node.supervisor import Supervisor
+    from afx.node.supervisor_launcher import become_supervisor
     from afx.security.keyfile import read_keys
     from afx.security.memory import protect_memory
 
     protect_memory()
-    configure(settings.log_level)
     url = ProcessServers(settings).redis_url(start=True)
     # A node that made a key of its own could open no login, and verify no order.
     read_keys(settings.home, settings.secret_key.get_secret_value(), create=False)
@@ -136,7 +137,7 @@ def run_worker(settings: Settings, name: str) -> bool:
         client = connect(url)
         client.ping()
         client.close()
-    return Supervisor(settings, url, name).run()
+    become_supervisor(settings.for_node(), redis_url=url, node=name, restart=restart)
 
 
 def run_api(servers: ProcessServers, *, notify: Callable[[str], None], behind_proxy: bool) -> None:

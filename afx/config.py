@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import tomllib
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +28,7 @@ from afx import bounded_toml
 from afx.config_mistakes import in_words, sentence, unknown_variables
 from afx.errors import ConfigError, printable
 from afx.lease import PROFILES, LeaseProfile, check_profile
+from afx.node_settings import NodeSettings
 from afx.probe_address import parse_address
 from afx.security.keyfile import split_keys
 from afx.security.login_servers import LoginServers, parse_networks
@@ -239,6 +241,12 @@ class Settings(BaseSettings):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def for_node(self) -> NodeSettings:
+        """Return what the processes of a node need of them."""
+        plain = {it.name: getattr(self, it.name) for it in fields(NodeSettings)}
+        secrets = {k: it.get_secret_value() for k, it in plain.items() if isinstance(it, SecretStr)}
+        return NodeSettings(**plain | secrets)
 
     @property
     def lease(self) -> LeaseProfile:

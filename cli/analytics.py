@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, groups, output
+from cli import analytics_cluster, complete, groups, output
+from cli.cells import csv_cell
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -24,13 +25,18 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @app.command()
 @shared("database_url", "json")
-def workers(invocation: Invocation, since: Since = "1h") -> None:
+def workers(
+    invocation: Invocation, since: Since = "1h", drawn: analytics_cluster.Chart = False
+) -> None:
     """Show each node's means and maxima over a time.
 
     Example:  afx analytics workers --since 7d
     """
     from afx.operations import analytics
 
+    if drawn:
+        analytics_cluster.draw_loads(analytics.export(invocation.context, _instant(since)))
+        return
     found = analytics.workers(invocation.context, _instant(since))
     if invocation.json:
         output.print_json(found)
@@ -119,7 +125,7 @@ def export(
         if header:
             writer.writerow(row)
             header = False
-        writer.writerow([output.plain(value) for value in row.values()])
+        writer.writerow([csv_cell(value) for value in row.values()])
 
 
 def _instant(text: str) -> datetime:
@@ -139,3 +145,6 @@ def _instant(text: str) -> datetime:
             "--since is a time such as 90s, 15m, 6h or 7d, or an instant such as "
             "2026-11-23T10:00:00; correct it."
         ) from error
+
+
+analytics_cluster.add_to(app, _instant)

@@ -84,10 +84,15 @@ def confirm(question: str, yes: bool) -> None:
         raise UsageError("Nothing was changed.")
 
 
-def restart_process(*flags: str) -> NoReturn:
+def restart_command(*flags: str) -> list[str]:
+    """Return the command that this process runs, with ``flags`` added."""
+    return [sys.executable, *sys.orig_argv[1:], *flags]
+
+
+def restart_process() -> NoReturn:
     """Replace this process by a new one of the same command, under the same pid.
 
-    So a program that was updated on the disk is run from there. ``flags`` are added.
+    So a program that was updated on the disk is run from there.
     Raises AfxError when Python cannot be started.
     """
     from afx.errors import AfxError
@@ -95,7 +100,7 @@ def restart_process(*flags: str) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *flags])  # noqa: S606
+        os.execv(sys.executable, restart_command())  # noqa: S606
     except OSError as error:
         raise AfxError(
             f"{sys.executable} cannot be restarted ({error.strerror}); start it by hand."

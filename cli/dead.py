@@ -61,6 +61,26 @@ def list_(
 
 
 @app.command()
+@shared("database_url", "json")
+def count(invocation: Invocation) -> None:
+    """Count what could not be delivered, by rule and reason.
+
+    Example:  afx rule dead count
+    """
+    from afx.operations import dead_letters
+
+    rows = dead_letters.counts(invocation.context)
+    if invocation.json:
+        output.print_json(rows)
+        return
+    output.print_table(
+        ("RULE", "REASON", "COUNT"),
+        [(it.rule, it.reason, it.count) for it in rows],
+        empty=output.no("dead letters", filtered=False),
+    )
+
+
+@app.command()
 @shared("yes", "database_url", "json", change=True)
 def retry(invocation: Invocation, rule: Which, row: Ids = None, kind: OfReason = None) -> None:
     """Send a rule's dead letters once more, behind what waits for their destinations.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, dead, groups, output
+from cli import complete, dead, groups, output, rule_content
+from cli.rule_content import read_file, read_part, route, warn
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
-    from afx.operations.rule_files import Change, RuleDoc
+    from afx.operations.rule_files import Change
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
 app.add_typer(dead.app, name="dead")
@@ -41,18 +41,22 @@ def add(
     ] = "copy",
     name: Annotated[str, typer.Option("--name", help="Its name [default: rule-N].")] = "",
     filter_: Annotated[
-        str,
+        str | None,
         typer.Option("--filter", help="Which messages, as a rule file has it.", metavar="YAML"),
-    ] = "",
+    ] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option("--transform", help="What is changed of copies.", metavar="YAML"),
+    ] = None,
 ) -> None:
     """Add a rule to a session; chats are @names or ids (channels: -100…).
 
     A running session restarts with it, and misses nothing. docs/forward.md
-    has the conditions of filters.
+    has the conditions of filters, and the transforms.
 
     Example:  afx rule add main --from @news --to @copies --filter 'contains: [bitcoin, ether]'
     """
-    from afx.operations import rule_files, rules
+    from afx.operations import rules
 
     doc = rules.add(
         invocation.context,
@@ -61,9 +65,11 @@ def add(
         destinations=destination,
         mode=mode,
         name=name,
-        filter=rule_files.read_filter(filter_, "--filter") if filter_ else None,
+        filter=read_part(filter_, "filter"),
+        transform=read_part(transform, "transform"),
     )
-    invocation.say(f"rule {doc.path} added: {_route(doc)}")
+    invocation.say(f"rule {doc.path} added: {route(doc)}")
+    warn(invocation, [doc.path])
 
 
 @app.command()
@@ -86,13 +92,16 @@ def apply(
     from afx.operations import rule_files
 
     where = "standard input" if str(file) == "-" else str(file)
-    changes = rule_files.plan(invocation.context, _read(file), where, prune=prune)
+    changes = rule_files.plan(
+        invocation.context, read_file(file, rule_files.LARGEST_BYTES), where, prune=prune
+    )
     if invocation.json:
         output.print_json([_fields(it) for it in changes])
     else:
         for it in changes:
             print("\n".join(_lines(it)))
     counts = {kind: sum(it.kind == kind for it in changes) for kind in ("add", "change", "remove")}
+    warn(invocation, [it.path for it in changes if it.kind != "remove"], changes)
     if counts["remove"]:
         invocation.confirm(f"{counts['remove']} rules will be removed. Go on?")
     if changes:
@@ -224,34 +233,18 @@ def _set_enabled(invocation: Invocation, rule: str, enabled: bool) -> None:
     invocation.say(f"rule {path} is {'' if changed else 'already '}{word}")
 
 
-def _read(file: Path) -> bytes:
-    from afx.errors import UsageError
-    from afx.operations.rule_files import LARGEST_BYTES
-
-    if str(file) == "-":
-        return sys.stdin.buffer.read(LARGEST_BYTES + 1)
-    try:
-        with file.open("rb") as stream:
-            return stream.read(LARGEST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read ({error.strerror}).") from error
-
-
-def _route(doc: RuleDoc) -> str:
-    off = "" if doc.enabled else ", disabled"
-    route = f"{', '.join(doc.sources)} → {', '.join(doc.destinations)} ({doc.mode}{off})"
-    return f"{route} if {output.json_line(doc.filter).rstrip()}" if doc.filter else route
-
-
 def _lines(it: Change) -> list[str]:
     """Return a change as a diff shows it."""
     if it.kind == "add" and it.after:
-        return [f"+ {it.path}  {_route(it.after)}"]
+        return [f"+ {it.path}  {route(it.after)}"]
     if it.kind == "remove" and it.before:
-        return [f"- {it.path}  {_route(it.before)}"]
+        return [f"- {it.path}  {route(it.before)}"]
     assert it.before is not None and it.after is not None
-    return [f"~ {it.path}", f"  - {_route(it.before)}", f"  + {_route(it.after)}"]
+    return [f"~ {it.path}", f"  - {route(it.before)}", f"  + {route(it.after)}"]
 
 
 def _fields(it: Change) -> dict[str, object]:
     return {"kind": it.kind, "path": it.path, "before": it.before, "after": it.after}
+
+
+rule_content.add_to(app)

@@ -161,5 +161,4 @@ def explain(invocation: Invocation) -> None:
 
 def _line(found: ScalingStatus) -> str:
     stale = " (stale)" if found.is_stale else ""
-    change = f"{found.current} nodes, {found.desired} desired"
-    return f"{found.decision}{stale}: {change}; {found.text}"
+    return f"{found.decision}{stale}: {found.current} ready, {found.desired} desired; {found.text}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -292,7 +293,8 @@ def _from_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        text = sys.stdin.read(_LARGEST_FILE + 1) if str(path) == "-" else path.read_text()
+        with contextlib.nullcontext(sys.stdin) if str(path) == "-" else path.open() as file:
+            text = file.read(_LARGEST_FILE + 1)
         found = json.loads(text) if len(text) <= _LARGEST_FILE else None
     except OSError as error:
         raise UsageError(f"The file {path} cannot be read ({error.strerror}).") from error
@@ -344,7 +346,7 @@ def _print_log(invocation: Invocation, ids: Sequence[int], beyond: int) -> int:
     for it in tasks.log_lines(invocation.context, ids, beyond=beyond):
         output.progress_end()
         at = it.at.strftime("%H:%M:%S")
-        print(f"{at} task {it.task}: {it.text}", file=sys.stderr, flush=True)
+        print(f"{at} task {it.task}: {output.cell(it.text)}", file=sys.stderr, flush=True)
         beyond = it.id
     return beyond
 

@@ -60,8 +60,7 @@ def start(
         labels=common.labels(label) if label else None,
     )
     name = node_name(name)
-    if run_worker(settings, name):
-        common.restart_process("--name", name)
+    run_worker(settings, name, restart=common.restart_command("--name", name))
 
 
 @app.command("list")

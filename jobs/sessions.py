@@ -19,6 +19,11 @@ def stop(**_envelope: object) -> NoReturn:
     _refuse()
 
 
+def renew(**_envelope: object) -> NoReturn:
+    """Order a node to read the filters and transforms of sessions anew."""
+    _refuse()
+
+
 def wait(**_envelope: object) -> None:
     """Stand for a session in the overflow; no worker runs it.
 

@@ -42,6 +42,38 @@ class WorkerAnalytics(Table):
         indexes = ((("worker", "span", "at"), True), (("span", "at"), False))
 
 
+class ClusterAnalytics(Table):
+    """Metrics of the whole cluster: a minute, or the roll-up of an hour."""
+
+    id = AutoField()
+    span = IntegerField(constraints=[Check("span IN (60, 3600)")])
+    """Seconds that the row covers."""
+    at = UtcField()
+    """Its beginning."""
+    samples = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
+    nodes = FloatField()
+    desired = FloatField()
+    """Nodes that were recommended."""
+    sessions = FloatField()
+    sessions_max = IntegerField()
+    sessions_limit = FloatField()
+    """How many the ready nodes might run."""
+    ram_used = BigIntegerField()
+    ram_limit = BigIntegerField()
+    cpu = FloatField()
+    waiting = FloatField()
+    """Sessions in the overflow queue."""
+    waiting_max = IntegerField()
+    tasks_open = FloatField()
+    tasks_succeeded = IntegerField()
+    tasks_failed = IntegerField()
+    forwarded = BigIntegerField()
+
+    class Meta:
+        table_name = "cluster_analytics"
+        indexes = ((("span", "at"), True),)
+
+
 class ScalingEvent(Table):
     """A change of the scaling check's recommendation."""
 

@@ -20,38 +20,21 @@ from peewee import (
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
-from models.analytics_tables import ScalingEvent, WorkerAnalytics
+from models.analytics_tables import ClusterAnalytics, ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
+from models.states import (
+    ASSIGNMENT_STATES,
+    CONTROL_KINDS,
+    CONTROL_STATES,
+    CONTROL_SUBJECTS,
+    DESIRED_SESSION_STATES,
+    DESIRED_WORKER_STATES,
+    MODES,
+    TASK_STATES,
+)
 from models.task_tables import TaskLog, TaskSchedule
 from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
-
-DESIRED_SESSION_STATES = ("running", "paused")
-MODES = ("copy", "forward")
-DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
-ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
-TASK_STATES = (
-    "waiting",
-    "queued",
-    "published",
-    "running",
-    "succeeded",
-    "failed",
-    "cancelled",
-)
-CONTROL_STATES = ("requested", "sent", "acknowledged", "done", "failed", "cancelled")
-CONTROL_KINDS = (
-    "cordon",
-    "uncordon",
-    "drain",
-    "stop",
-    "recycle",
-    "move",
-    "pause",
-    "resume",
-    "remove",
-)
-CONTROL_SUBJECTS = ("node", "session", "coordinators")
 
 
 def _one_of(column: str, values: Iterable[str]) -> Check:
@@ -80,6 +63,10 @@ class Session(Table):
     failures = IntegerField(default=0)
     revision = IntegerField(default=1)
     """Rises when the rules change; a session that runs an older revision is restarted."""
+    content = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    """Rises when filters or transforms of its rules change, and nothing else."""
+    renewed = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    """The content that its node was told of."""
     requires = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
     """Labels that the node must have."""
     active_at = UtcField(null=True)
@@ -99,6 +86,9 @@ Session.add_index(
     Session.index(Session.id, where=(Session.desired_state == "paused"), name="sessions_paused")
 )
 Session.add_index(Session.index(Session.id, where=Session.removing, name="sessions_removing"))
+Session.add_index(
+    Session.index(Session.id, where=(Session.content > Session.renewed), name="sessions_renewing")
+)
 Session.add_index(Session.index(Session.moved_at, name="sessions_moved_at"))
 Session.add_index(Session.index(Session.user, Session.name, name="sessions_user_name"))
 
@@ -435,6 +425,7 @@ ALL = (
     TaskSchedule,
     WorkerControl,
     WorkerAnalytics,
+    ClusterAnalytics,
     ScalingEvent,
     ApiToken,
     ApiRequest,

@@ -37,6 +37,7 @@ from afx.api.routes import (
     queues,
     records,
     rules,
+    scaling,
     schedules,
     sessions,
     system,
@@ -67,6 +68,7 @@ ROUTERS = (
     schedules.router,
     queues.router,
     webhooks.router,
+    scaling.router,
     system.router,
 )
 DASHBOARD = (

@@ -8,7 +8,7 @@ from contextlib import suppress
 from afx.api.hub import Snapshot
 from afx.api.state import Api
 from afx.errors import AfxError
-from afx.exposition import Metric, by_label, escaped, lines, single
+from afx.exposition import Metric, by_label, escaped, lines
 from afx.operations import queues, scaling
 from afx.operations.queues import QueueRow
 from afx.operations.scaling import ScalingStatus
@@ -64,24 +64,19 @@ def _queues(rows: Sequence[QueueRow]) -> Iterator[str]:
 
 def _scaling(found: ScalingStatus | None) -> Iterator[str]:
     """Yield the recommendation; while it is not known, there is no series, not another number."""
-    if found is None or not found.desired:
-        return
-    yield from lines(
-        (
-            single(
-                "afx_desired_nodes",
-                "gauge",
-                "How many nodes are recommended; the last good recommendation holds.",
-                found.desired,
-            ),
-            single(
-                "afx_desired_nodes_stale",
-                "gauge",
-                "Whether no leader has looked at the nodes recently.",
-                int(found.is_stale),
-            ),
-        )
-    )
+    figures: dict[str, tuple[str, int]] = {
+        "afx_desired_nodes": (
+            "How many nodes are recommended; the last good recommendation holds.",
+            found.desired if found else 0,
+        ),
+        "afx_desired_nodes_stale": (
+            "Whether no leader has looked at the nodes recently.",
+            int(found.is_stale) if found else 0,
+        ),
+    }
+    is_known = found is not None and found.desired > 0
+    for name, (text, value) in figures.items():
+        yield from lines((Metric(name, "gauge", text, (((), value),) if is_known else ()),))
 
 
 def _own(api: Api) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 START = "jobs.sessions.start"
 STOP = "jobs.sessions.stop"
+RENEW = "jobs.sessions.renew"
 INVENTORY = "jobs.sessions.inventory"
 WAIT = "jobs.sessions.wait"
 CANCEL = "jobs.tasks.cancel"

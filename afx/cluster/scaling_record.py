@@ -59,6 +59,8 @@ class ScalingRecord:
     """For how long it has been recommended and not been done."""
     removable: tuple[str, ...] = ()
     """Nodes to drain, in order."""
+    alternatives: tuple[str, ...] = ()
+    """Nodes any one of which may be drained instead of the first of them."""
     demands: Mapping[str, ResourceDemand] = field(default_factory=dict)
     """By resource: ram (bytes), sessions, cpu (machines)."""
 
@@ -92,7 +94,8 @@ def _parsed(found: Any) -> ScalingRecord:
         **{it: _count(found[it]) for it in _COUNTS},
         oldest_task_seconds=_number(found["oldest_task_seconds"]),
         standing_seconds=_number(found["standing_seconds"]),
-        removable=tuple(_line(it, NAME_LIMIT) for it in found["removable"][:MOST_NAMED]),
+        removable=_names(found["removable"]),
+        alternatives=_names(found.get("alternatives", ())),
         demands={
             _line(name, 40): ResourceDemand(
                 _number(it["demand"]), _number(it["node_capacity"]), _number(it["nodes"])
@@ -100,6 +103,10 @@ def _parsed(found: Any) -> ScalingRecord:
             for name, it in found["demands"].items()
         },
     )
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(_line(it, NAME_LIMIT) for it in value[:MOST_NAMED])
 
 
 def _line(value: object, longest: int) -> str:

@@ -253,6 +253,19 @@ class AssignmentTable:
         self._specs.publish(actives)
         self._order("start", actives, now)
 
+    def renew(self, sessions: Iterable[int]) -> None:
+        """Let the nodes of sessions know new filters and transforms, without a restart.
+
+        Nothing answers: each term orders it again for whatever has ever changed.
+        """
+        running = [self._index.active[it] for it in sessions]
+        self._specs.publish(running)
+        by_node: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        for it in running:
+            by_node[it.worker, it.incarnation].append((it.session, it.epoch))
+        for (node, incarnation), items in by_node.items():
+            self._orders.send("renew", self._leadership.term, node, incarnation, items)
+
     def repeat_orders(self, seconds: float, now: float) -> None:
         """Order again what live nodes have not answered for so long."""
         late = self._index.late(self._live, now - seconds, now)

@@ -23,7 +23,7 @@ from afx.cluster.session_orders import (
 from afx.cluster.signed_job import SignedJob
 from afx.security.signing import SigningKeys
 
-_KINDS = {"start": queues.START, "stop": queues.STOP}
+_KINDS = {"start": queues.START, "stop": queues.STOP, "renew": queues.RENEW}
 
 
 class Orders:
@@ -53,7 +53,7 @@ class Orders:
         incarnation: str,
         items: Sequence[tuple[int, int]],
     ) -> None:
-        """Order a node to ``start`` or ``stop`` sessions, given as (session, epoch)."""
+        """Order a node to ``start``, ``stop`` or ``renew`` sessions, given as (session, epoch)."""
         parts = [
             tuple(items[begin : begin + SESSIONS_AT_ONCE])
             for begin in range(0, len(items), SESSIONS_AT_ONCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 
 import redis
 import structlog
@@ -24,6 +25,7 @@ from afx.coordinator.decisions.scaling import (
     State,
     decide,
 )
+from afx.coordinator.decisions.session_size import CLASSES
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from models.base import utc_now
@@ -32,6 +34,8 @@ from models.storage import queue, scaling, tasks
 _LONGEST_INTERVAL = 5.0
 _SHORTEST_INTERVAL = 0.5
 _LEAST_TTL_SECONDS = 30.0
+_TASK_SECONDS = 30.0
+"""How often the oldest task is looked for: that reads all that wait."""
 
 log = structlog.get_logger()
 
@@ -71,6 +75,9 @@ class Scaler:
         seconds = min(_LONGEST_INTERVAL, settings.scale_overflow_seconds / 3)
         seconds = max(_SHORTEST_INTERVAL, seconds)
         self._interval = Interval(seconds)
+        self._task_interval = Interval(_TASK_SECONDS)
+        self._oldest_task: datetime | None = None
+        """Since when the oldest task that had not started has been ready to run."""
         self._ttl_seconds = max(_LEAST_TTL_SECONDS, 4 * seconds)
         last = scaling.latest()
         self._stored = (last["decision"], last["desired"]) if last else None
@@ -106,20 +113,18 @@ class Scaler:
         is_held: bool,
     ) -> Figures:
         waiting = queue.count_without_room()
-        sizes = {
-            tier: max(self._capacity.cost(tier == "premium", it) for it in (False, True))
-            for tier in waiting
-        }
-        oldest = tasks.oldest_by_priority().values()
+        size = max(self._capacity.cost(*it) for it in CLASSES)
+        if self._task_interval.is_due(now):
+            oldest = tasks.oldest_by_priority().values()
+            self._oldest_task = min(oldest, default=None)
+        age = (utc_now() - self._oldest_task).total_seconds() if self._oldest_task else 0.0
         return Figures(
             nodes=tuple(
                 self._capacity.scaling_figures(it, is_fresh=is_alive(it, now)) for it in live
             ),
-            overflow=sum(waiting.values()),
-            overflow_bytes=sum(count * sizes[tier] for tier, count in waiting.items()),
-            oldest_task_seconds=max(
-                (max(0.0, (utc_now() - it).total_seconds()) for it in oldest), default=0.0
-            ),
+            overflow=waiting,
+            overflow_bytes=waiting * size,
+            oldest_task_seconds=max(0.0, age),
             is_reliable=not is_held,
         )
 
@@ -137,6 +142,7 @@ class Scaler:
             oldest_task_seconds=round(found.oldest_task_seconds, 1),
             standing_seconds=round(found.standing_seconds, 1),
             removable=found.removable[:MOST_NAMED],
+            alternatives=found.alternatives[:MOST_NAMED],
             demands={
                 str(name): ResourceDemand(
                     round(it.demand, 3), round(it.node_capacity, 3), round(it.nodes, 3)

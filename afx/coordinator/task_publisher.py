@@ -119,9 +119,7 @@ class TaskPublisher:
             # Events queue the tasks of sessions; this is for events that an earlier
             # leader had, and was not able to act on.
             self._looked_at = now
-            if task_queue.has_due(task_queue.UNTIL_SESSION_RUNS):
-                with fenced_transaction(self._leadership):
-                    task_queue.release_all_of_sessions()
+            self._release_of_sessions()
         if task_queue.has_due(utc_now()):
             with fenced_transaction(self._leadership):
                 task_queue.release_due(utc_now())
@@ -136,6 +134,18 @@ class TaskPublisher:
                 if part < _AT_ONCE:
                     break
         return count
+
+    def _release_of_sessions(self) -> None:
+        """Queue what waits for sessions that run, or that were removed."""
+        waited_for = task_queue.sessions_waited_for()
+        if not waited_for:
+            return
+        active = self._table.active
+        runs = [it for it in waited_for if it in active and active[it].state == "running"]
+        with fenced_transaction(self._leadership):
+            task_queue.release_of_sessions(dict.fromkeys(runs, SESSION_TASKS))
+            if 0 in waited_for:
+                task_queue.release_of_removed_sessions()
 
     def _publish_some(self, priority: int) -> int:
         """Publish a part of one queue, in fair shares; returns how many tasks."""

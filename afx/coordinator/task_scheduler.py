@@ -94,6 +94,7 @@ def _new_tasks(schedule: Any) -> list[NewTask]:
         if schedule.sessions is None
         else task_targets.of_sessions(schedule.sessions)
     )
+    limit = schedule.user_id  # a session may belong to another user since
     return [
         NewTask(
             **common,
@@ -102,4 +103,5 @@ def _new_tasks(schedule: Any) -> list[NewTask]:
             priority=schedule.premium_priority if it.tier == "premium" else schedule.priority,
         )
         for it in targets
+        if limit in (0, it.user)
     ]

@@ -22,6 +22,7 @@ from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.audit_watch import AuditWatch
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
+from afx.coordinator.cluster_history import ClusterHistory
 from afx.coordinator.controls import Controls
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.database_outage import SQL_ERRORS, DatabaseOutage
@@ -43,6 +44,7 @@ from afx.coordinator.placement_schedule import PlacementSchedule
 from afx.coordinator.placer import Placer
 from afx.coordinator.preemptor import Preemptor
 from afx.coordinator.rebalancer import Rebalancer
+from afx.coordinator.renewals import Renewals
 from afx.coordinator.report_intake import ReportIntake
 from afx.coordinator.reservations import Reservations
 from afx.coordinator.rq_cleanup import RqCleanup
@@ -203,6 +205,7 @@ class Term:
         )
         self._controls.read()
         self._unwanted = UnwantedSessions(client, leadership, self._table, schedule)
+        self._renewals = Renewals(leadership, self._table)
         self._reservations = Reservations(
             client,
             leadership,
@@ -240,6 +243,7 @@ class Term:
             self._table, answer_seconds=settings.answer_seconds, now=now, monotonic=monotonic
         )
         self._history = History(settings, leadership)
+        self._cluster_history = ClusterHistory(settings, leadership, now=now)
         self._audit = AuditWatch(
             client, leadership, resources.audit_keys, seconds=settings.sample_seconds
         )
@@ -305,7 +309,7 @@ class Term:
         3. Set the nodes' counts in Redis to what SQL says.
         4. Set the nodes' desired states.
         5. Stop the sessions that SQL does not know, and those that should not run; remove
-           those to be removed.
+           those to be removed. Tell nodes of filters and transforms that have changed.
         6. Place the sessions that wait, once the nodes have said what they run.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
@@ -332,6 +336,7 @@ class Term:
         self._learner.step(nodes, now)
         self._unknown.step(nodes, now)
         self._unwanted.stop_and_remove(now)
+        self._renewals.step(now)
         ready = self._ready_nodes(nodes, now)
         self._observe_if_due()
         if not self._brake.is_held(now) and self._unknown.are_found(nodes, now):
@@ -345,6 +350,7 @@ class Term:
         self._checkpoints.copy(now)
         self._link_copies.step(now)
         self._history.write(nodes, now)
+        self._cluster_history.step(nodes, now)
         self._scaler.step(
             nodes, now, is_alive=self._detector.is_alive, is_held=self._brake.is_held(now)
         )

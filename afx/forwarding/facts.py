@@ -76,6 +76,8 @@ class Facts:
         """The marked id of who sent it; 0 when that is not known."""
         self.sender_kind = "user"
         self.media = "text"
+        self.album = 0
+        """The album that it belongs to; 0 for none."""
         self.size = 0
         """Bytes of its file, 0 for none."""
         self.forwarded = self.reply = self.edited = self.via_bot = False

@@ -60,13 +60,14 @@ class Text:
     about: str
     most: int = 1_000
     check: Check | None = None
+    may_be_empty: bool = False
 
     def read(self, node: Node, place: Place) -> Any:
         """Return the text."""
         value = node.value
         if value is UNREADABLE:
             return UNREADABLE
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not (value or self.may_be_empty):
             return place.fail("this is not a text", node)
         if len(value) > self.most:
             return place.fail(f"this is longer than {self.most} characters", node)
@@ -80,7 +81,7 @@ class Text:
         """Return its JSON Schema; YAML's numbers are texts here, too."""
         return {
             "type": ["string", "number"],
-            "minLength": 1,
+            "minLength": 0 if self.may_be_empty else 1,
             "maxLength": self.most,
             "description": self.about,
         }
@@ -257,6 +258,41 @@ class Table:
             "required": list(self.required),
             "additionalProperties": False,
             "minProperties": 1,
+            "description": self.about,
+        }
+
+
+@dataclass(slots=True, frozen=True)
+class Pairs:
+    """A mapping of any texts to texts."""
+
+    about: str
+    longest: int
+    most: int = 200
+
+    def read(self, node: Node, place: Place) -> Any:
+        """Return the mapping."""
+        if node.value is UNREADABLE:
+            return UNREADABLE
+        if not isinstance(node.value, dict) or not node.value:
+            return place.fail("this is not a mapping of old to new", node)
+        if len(node.value) > self.most:
+            return place.fail(f"this has more than {self.most} entries", node)
+        text = Text(self.about, self.longest)
+        old = [text.read(Node(it, node.line), place) for it in node.value]
+        new = [text.read(it, place) for it in node.value.values()]
+        if UNREADABLE in old or UNREADABLE in new:
+            return UNREADABLE
+        return dict(zip(old, new, strict=True))
+
+    def schema(self) -> Schema:
+        """Return its JSON Schema."""
+        text = {"type": "string", "minLength": 1, "maxLength": self.longest}
+        return {
+            "type": "object",
+            "additionalProperties": text,
+            "minProperties": 1,
+            "maxProperties": self.most,
             "description": self.about,
         }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
 from typing import Any
 
+from afx.forwarding.facts import CAPTIONED, Facts
 from afx.forwarding.rules import Mode, Route
 
 _KEY = Struct("<qqqq")
@@ -41,6 +42,12 @@ class Delivery:
     entities: tuple[Any, ...]
     needs_native_forward: bool
     """Sent by forwarding, since its text is not all of its content."""
+    raw: Any = None
+    """Telegram's message, whose file is sent with a changed caption."""
+    album: int = 0
+    """The album of such a message; its items are sent together."""
+    error: str = ""
+    """Why it is not to be sent at all."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -53,10 +60,17 @@ def random_id(rule: int, source: int, message: int, destination: int) -> int:
     return int(_RANDOM_ID.unpack(digest.digest())[0]) or 1
 
 
-def deliveries(incoming: Incoming, routes: Iterable[Route]) -> list[Delivery]:
-    """Return the deliveries of a message, one for each route."""
+def deliveries(
+    incoming: Incoming,
+    routes: Sequence[Route],
+    facts_of: Callable[[Incoming], Facts] | None = None,
+) -> list[Delivery]:
+    """Return the deliveries of a message, one for each route.
+
+    ``facts_of`` gives what transforms ask of a message; without it nothing is changed.
+    """
     needs_native_forward = incoming.has_media or not incoming.text
-    return [
+    made = [
         Delivery(
             route.rule,
             route.mode,
@@ -70,3 +84,29 @@ def deliveries(incoming: Incoming, routes: Iterable[Route]) -> list[Delivery]:
         )
         for route in routes
     ]
+    if facts_of is not None:
+        for index, route in enumerate(routes):
+            if route.transform is not None:
+                _change(made[index], route, incoming, facts_of(incoming))
+    return made
+
+
+def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) -> None:
+    """Give a delivery the content that its rule makes of the message's."""
+    assert route.transform is not None
+    try:
+        changed = route.transform.apply(facts)
+        has_caption = facts.media in CAPTIONED
+    except Exception as error:
+        # One message that a rule cannot cope with must not hold up the others.
+        delivery.error = f"its transforms failed: {type(error).__name__}"
+        return
+    if changed is not None:
+        delivery.text, delivery.entities = changed
+        delivery.needs_native_forward = False
+        if not has_caption and not changed.text:
+            delivery.error = "its transforms leave nothing of it"
+    if has_caption and (changed is not None or facts.album):
+        # An album whose captions are changed is sent anew as a whole.
+        delivery.needs_native_forward = False
+        delivery.raw, delivery.album = incoming.raw, facts.album

@@ -8,6 +8,7 @@
         mode: copy          # or forward
         enabled: true
         filter: {contains: [bitcoin, ether]}     # see conditions.py
+        transform: {footer: "from {link}"}       # see transforms.py
 
 All errors of a file are found in one pass; each names its line, and the field if it has one.
 """
@@ -22,15 +23,17 @@ import yaml
 
 from afx.errors import UsageError, printable
 from afx.forwarding.conditions import FILTER, condition_schema
-from afx.forwarding.forms import Place, Schema, node_of
+from afx.forwarding.forms import Form, Place, Schema, node_of
 from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml
 from afx.forwarding.rules import chat_reference
+from afx.forwarding.transforms import TRANSFORM, transform_schema
 
 LARGEST_BYTES = 4 * 1024 * 1024
 _LONGEST_TEXT = 100
 _REQUIRED = ("session", "name", "from", "to")
 _MODES = ("copy", "forward")
 _WORDS = {"true": True, "false": False}
+NO_TRANSFORM = "a forward shows the message as it is; transforms need the mode copy"
 
 
 @dataclass(slots=True, frozen=True)
@@ -98,6 +101,8 @@ def read(data: bytes, where: str) -> RuleFile:
         for key, seen in (("session", sessions), ("name", names)):
             if values.get(key):
                 seen.setdefault(values[key], node.value[key].line)
+        if values.get("mode") == "forward" and values.get("transform"):
+            problems.add(NO_TRANSFORM, node.value["transform"].line, field="transform")
         if not values.keys() >= set(_REQUIRED) or len(problems) > before:
             continue
         doc = _doc(values)
@@ -159,24 +164,31 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
         yield "rules: []\n"
 
 
-def read_filter(text: str, where: str) -> dict[str, Any]:
-    """Return a filter that is written in YAML, such as an option's value; raises InputFileError."""
+def read_part(text: str, where: str, name: Literal["filter", "transform"]) -> Any:
+    """Return a filter or transforms, written in YAML as in a file; raises InputFileError."""
     problems = Problems(where)
     node = read_yaml(text, problems)
-    value: Any = FILTER.read(node, Place(problems, "filter")) if node else {}
+    value = _PARTS[name].read(node, Place(problems, name)) if node else None
     problems.check()
-    return dict(value)
+    return value
 
 
-def check_filter(value: Any, where: str) -> dict[str, Any]:
-    """Return a filter out of JSON in its plain form; raises InputFileError."""
+def checked(
+    filter: Mapping[str, Any] | None, transform: Sequence[Any] | None, mode: str, where: str
+) -> tuple[dict[str, Any], list[Any]]:
+    """Return a filter and transforms out of JSON in their plain form; raises InputFileError."""
     problems = Problems(where)
-    try:
-        found = FILTER.read(node_of(value), Place(problems, "filter")) if value else {}
-    except ValueError as error:
-        problems.add(str(error), field="filter")
+    found = []
+    for name, value in (("filter", filter), ("transform", transform)):
+        try:
+            place = Place(problems, name)
+            found.append(_PARTS[name].read(node_of(value), place) if value else None)
+        except ValueError as error:
+            problems.add(str(error), field=name)
+    if transform and mode == "forward":
+        problems.add(NO_TRANSFORM, field="transform")
     problems.check()
-    return dict(found)
+    return dict(found[0] or {}), list(found[1] or [])
 
 
 def schema() -> Schema:
@@ -199,6 +211,7 @@ def schema() -> Schema:
             },
             "enabled": {"type": "boolean", "default": True},
             "filter": {**FILTER.schema(), "description": "Which messages are forwarded."},
+            "transform": {**TRANSFORM.schema(), "description": "What is changed of copies."},
         },
     }
     return {
@@ -208,7 +221,7 @@ def schema() -> Schema:
         "required": ["rules"],
         "additionalProperties": False,
         "properties": {"rules": {"type": "array", "items": {"$ref": "#/$defs/rule"}}},
-        "$defs": {"rule": rule, "condition": condition_schema()},
+        "$defs": {"rule": rule, "condition": condition_schema(), "transform": transform_schema()},
     }
 
 
@@ -347,6 +360,10 @@ class _Field:
         value = FILTER.read(self.node, Place(self.problems, self.name))
         return None if value is UNREADABLE else value
 
+    def transform(self) -> Any:
+        value = TRANSFORM.read(self.node, Place(self.problems, self.name))
+        return None if value is UNREADABLE else value
+
 
 _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "session": _Field.text,
@@ -356,5 +373,7 @@ _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "mode": _Field.mode,
     "enabled": _Field.truth,
     "filter": _Field.filter,
+    "transform": _Field.transform,
 }
 _KEYS = tuple(_READERS)
+_PARTS: Mapping[str, Form] = {"filter": FILTER, "transform": TRANSFORM}

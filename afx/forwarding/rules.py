@@ -11,6 +11,7 @@ from typing import Literal
 from afx.errors import UsageError, printable
 from afx.forwarding.conditions import Test
 from afx.forwarding.facts import Facts
+from afx.forwarding.transforms import Transform
 
 Mode = Literal["copy", "forward"]
 
@@ -24,6 +25,7 @@ class Route:
     mode: Mode
     test: Test | None = field(default=None, compare=False)
     """The rule's filter; None takes all messages."""
+    transform: Transform | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,6 +37,7 @@ class ResolvedRule:
     destinations: tuple[int, ...]
     mode: Mode
     test: Test | None = None
+    transform: Transform | None = None
 
 
 def chat_reference(text: str) -> str:
@@ -62,7 +65,7 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
     for rule in rules:
         for chat in dict.fromkeys(rule.sources):
             table[chat] += [
-                Route(rule.id, destination, rule.mode, rule.test)
+                Route(rule.id, destination, rule.mode, rule.test, rule.transform)
                 for destination in dict.fromkeys(rule.destinations)
                 if destination != chat
             ]
@@ -82,14 +85,22 @@ def filtered(routes: Mapping[int, tuple[Route, ...]]) -> frozenset[int]:
 
 
 def accepting(facts: Facts, routes: Iterable[Route]) -> tuple[Route, ...]:
-    """Return the routes whose filters accept a message; each rule's is asked once."""
+    """Return the routes whose filters accept a message; each rule's is asked once.
+
+    A filter that fails, which none should, accepts: a message too many is seen, one that is
+    missing is not, and the others go on.
+    """
     verdicts: dict[int, bool] = {}
     found = []
     for it in routes:
         if it.test is not None:
             verdict = verdicts.get(it.rule)
             if verdict is None:
-                verdict = verdicts[it.rule] = it.test(facts)
+                try:
+                    verdict = it.test(facts)
+                except Exception:
+                    verdict = True
+                verdicts[it.rule] = verdict
             if not verdict:
                 continue
         found.append(it)

@@ -71,7 +71,8 @@ def due_change(
         return Change(start=max(0, min(missing, most_own - len(own))))
     if record.decision != "in" or is_stopping or len(ready) <= record.desired:
         return Change()
-    return Change(stop=next((it for it in record.removable if it in own & ready), ""))
+    named = (*record.removable, *record.alternatives)
+    return Change(stop=next((it for it in named if it in own & ready), ""))
 
 
 class Autoscaler:

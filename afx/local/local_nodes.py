@@ -87,7 +87,12 @@ class LocalNodes:
         used = {*taken, *self._names, *self._processes.children}
         number = next(it for it in range(1, len(used) + 2) if f"{PREFIX}{it}" not in used)
         name = f"{PREFIX}{number}"
-        self._processes.start_node(name)
+        try:
+            self._processes.start_node(name)
+        except OSError as error:
+            self._not_before = self._now() + _LONGEST_DELAY_SECONDS
+            self._notify(f"{name} cannot be started: {error.strerror}")
+            return False
         self._names.add(name)
         self._started_at[name] = self._now()
         return True
@@ -170,7 +175,11 @@ class LocalNodes:
 
     def _begin(self, phase: Phase, words: tuple[str, ...], seconds: float) -> None:
         self._phase, self._phase_until = phase, self._now() + seconds
-        self._command = self._run(*words)
+        try:
+            self._command = self._run(*words)
+        except OSError as error:
+            self._command = None  # as one that failed
+            self._notify(f"'afx {' '.join(words)}' cannot be started: {error.strerror}")
 
     def _afx(self, *words: str) -> Running:
         return self._processes.run(*words)

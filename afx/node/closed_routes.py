@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from afx.cluster.specs import RuleSpec
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes
+from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
@@ -43,7 +44,16 @@ class _Refusal:
 class ClosedRoutes:
     """The chats of one session's rules, and which of them are closed to it."""
 
-    __slots__ = ("_ids", "_invalid", "_refused", "_rules", "_tests", "_unreadable", "routes")
+    __slots__ = (
+        "_ids",
+        "_invalid",
+        "_refused",
+        "_rules",
+        "_tests",
+        "_transforms",
+        "_unreadable",
+        "routes",
+    )
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
         self._rules = rules
@@ -51,16 +61,37 @@ class ClosedRoutes:
         self._unreadable: dict[int, str] = {}
         self._refused: dict[int, _Refusal] = {}
         self._tests: dict[int, Test] = {}
+        self._transforms: dict[int, Transform] = {}
         self._invalid: dict[int, str] = {}
         """Rules that this node cannot use, and why."""
-        for it in rules:
+        self._compile()
+        self.routes: Mapping[int, tuple[Route, ...]] = {}
+        """All routes whose chats are known, by source."""
+
+    def _compile(self) -> None:
+        """Make the rules' filters and transforms ready to be used."""
+        self._tests, self._transforms, self._invalid = {}, {}, {}
+        for it in self._rules:
             try:
+                if it.transform:
+                    self._transforms[it.id] = compile_transform(it.transform)
                 if it.filter:
                     self._tests[it.id] = compile_filter(it.filter).test
             except ValueError as error:
                 self._invalid[it.id] = str(error)
-        self.routes: Mapping[int, tuple[Route, ...]] = {}
-        """All routes whose chats are known, by source."""
+
+    def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
+        """Take the filters and transforms of these rules; returns the rules as they are used.
+
+        A rule whose chats or mode have changed stays as it is: its session is restarted.
+        """
+        given = {(it.id, it.sources, it.destinations, it.mode): it for it in rules}
+        self._rules = [
+            given.get((it.id, it.sources, it.destinations, it.mode), it) for it in self._rules
+        ]
+        self._compile()
+        self.note_known({})
+        return self._rules
 
     # --- what is known -------------------------------------------------------------------
 
@@ -74,6 +105,7 @@ class ClosedRoutes:
                 tuple(self._ids[it] for it in rule.destinations if it in self._ids),
                 "forward" if rule.mode == "forward" else "copy",
                 self._tests.get(rule.id),
+                self._transforms.get(rule.id),
             )
             for rule in self._rules
             if rule.id not in self._invalid
@@ -127,14 +159,19 @@ class ClosedRoutes:
         return set(self._unreadable)
 
     @property
-    def incomplete(self) -> frozenset[int]:
-        """The rules that have no routes now, or not all: for chats, or a filter, unknown here."""
+    def incomplete(self) -> Mapping[int, Transform | None]:
+        """The rules that have no routes now, or not all, with their transforms.
+
+        For chats, or a filter, that are unknown here. One whose transforms are unknown is
+        left out: nothing is sent by it.
+        """
         unknown = set(self.unknown)
-        return frozenset(
-            it.id
+        return {
+            it.id: self._transforms.get(it.id)
             for it in self._rules
-            if it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations))
-        )
+            if (it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations)))
+            and bool(it.transform) == (it.id in self._transforms)
+        }
 
     @property
     def in_use(self) -> Mapping[int, tuple[Route, ...]]:

@@ -39,6 +39,9 @@ class OrderHandlers(Protocol):
     async def order_stop(self, term: int, items: list[tuple[int, int]]) -> Answer:
         """Stop sessions, given as (session, epoch)."""
 
+    async def order_renew(self, term: int, items: list[tuple[int, int]]) -> Answer:
+        """Read filters and transforms of sessions anew, given as (session, epoch)."""
+
     async def order_inventory(self, term: int) -> Answer:
         """Report all sessions that have not ended."""
 
@@ -82,6 +85,7 @@ class Executor:
             kinds={
                 queues.START: JobKind(parse_order, self._start_sessions),
                 queues.STOP: JobKind(parse_order, self._stop_sessions),
+                queues.RENEW: JobKind(parse_order, self._renew_sessions),
                 queues.INVENTORY: JobKind(parse_order, self._report_inventory),
                 queues.CANCEL: JobKind(parse_cancel, self._cancel_tasks),
             },
@@ -106,6 +110,9 @@ class Executor:
 
     def _stop_sessions(self, order: SessionOrder) -> Answer:
         return self._on_loop(self._handlers.order_stop(order.term, list(order.sessions)))
+
+    def _renew_sessions(self, order: SessionOrder) -> Answer:
+        return self._on_loop(self._handlers.order_renew(order.term, list(order.sessions)))
 
     def _report_inventory(self, order: SessionOrder) -> Answer:
         return self._on_loop(self._handlers.order_inventory(order.term))

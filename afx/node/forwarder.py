@@ -8,6 +8,7 @@ from typing import Protocol
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, accepting, filtered, loops
+from afx.forwarding.transforms import Transform
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.dead_letters import DeadLetters
@@ -106,7 +107,7 @@ class Forwarder:
         self.dead = dead
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._all_routes: Mapping[int, tuple[Route, ...]] = {}
-        self._incomplete: frozenset[int] = frozenset()
+        self._incomplete: Mapping[int, Transform | None] = {}
         self._closed: set[int] = set()
         """Destinations that took no messages when they were tried last."""
         self._filtered: frozenset[int] = frozenset()
@@ -122,20 +123,28 @@ class Forwarder:
         self,
         routes: Mapping[int, tuple[Route, ...]],
         last_settled: Callable[[int], int],
-        incomplete: frozenset[int] = frozenset(),
+        incomplete: Mapping[int, Transform | None] | None = None,
     ) -> None:
         """Know all routes of the rules, used or not.
 
         ``last_settled`` gives a source's newest settled message; ``incomplete`` are the
-        rules of which not all chats are known.
+        rules of which not all chats are known, with their transforms.
         """
-        self._all_routes, self._incomplete = routes, incomplete
+        self.renew_routes(routes, incomplete or {})
         self._admission.set_routes(routes)
         before = self._guard
         self._looping = frozenset(loops(routes))
         self._guard = LoopGuard(routes, last_settled) if self._looping else None
         if before and self._guard:
             self._guard.learn_from(before)
+
+    def renew_routes(
+        self,
+        routes: Mapping[int, tuple[Route, ...]],
+        incomplete: Mapping[int, Transform | None],
+    ) -> None:
+        """Know the routes with other filters and transforms; the chats are the same."""
+        self._all_routes, self._incomplete = routes, incomplete
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Forward by these routes from now on."""
@@ -185,8 +194,11 @@ class Forwarder:
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
-        for delivery in deliveries(message, routes):
-            self._lane(delivery.destination).put(delivery, ticket)
+        for delivery in deliveries(message, routes, TelegramFacts):
+            if delivery.error:
+                self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
+            else:
+                self._lane(delivery.destination).put(delivery, ticket)
 
     def known(self, route: Route, copy: int, ticket: Ticket) -> None:
         """Settle a delivery whose copy is linked already."""
@@ -318,9 +330,12 @@ class Forwarder:
             references,
         )
 
-    async def renew(self, source: int, message: int) -> bool:
-        """Read a message anew, and with it its file's reference; False when it is gone."""
-        return bool(await self._source.fetch(source, [message]))
+    async def renew(self, delivery: Delivery) -> bool:
+        """Read its message anew, and with it its file's reference; False when it is gone."""
+        found = await self._source.fetch(delivery.source, [delivery.message])
+        if found and delivery.raw is not None:
+            delivery.raw = found[0]
+        return bool(found)
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""

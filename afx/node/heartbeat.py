@@ -19,8 +19,8 @@ from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.redis_faults import RedisFault
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import Identity, Metrics, WorkerState
-from afx.config import Settings
 from afx.errors import AfxError
+from afx.node_settings import NodeSettings
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,7 +45,7 @@ class Heartbeater:
     def __init__(
         self,
         client: redis.Redis,
-        settings: Settings,
+        settings: NodeSettings,
         clock: Clock = SYSTEM_CLOCK,
         *,
         after_beat: Callable[[], None] = lambda: None,

@@ -21,7 +21,6 @@ import structlog
 
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.connection import connect_async
-from afx.config import Settings
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
 from afx.node.guarded_chats import GuardedChats
@@ -35,6 +34,7 @@ from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
 from afx.node.session import Environment, HostedSession
 from afx.node.session_runner import SessionRunner, why_it_failed
+from afx.node_settings import NodeSettings
 from afx.reasons import TroubleReason
 from afx.security.vault import Vault
 from afx.tasks.executor import TaskExecutor
@@ -53,7 +53,7 @@ class Host:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: NodeSettings,
         *,
         redis_url: str,
         node: str,
@@ -98,7 +98,7 @@ class Host:
         self._chats = GuardedChats(self._redis, self.redis_trouble, lambda: memory.losses)
         environment = Environment(
             api_id=settings.api_id,
-            api_hash=settings.api_hash.get_secret_value(),
+            api_hash=settings.api_hash,
             connection=guarded_connection(
                 self._lease.may_write, settings.login_servers.allows, settings.lease.in_flight
             ),
@@ -173,6 +173,13 @@ class Host:
         self._term = term
         for session_id, epoch in items:
             self._runner.do(self._residents.order_stop(session_id, epoch))
+        return {"accepted": [session_id for session_id, _ in items], "refused": []}
+
+    async def order_renew(self, term: int, items: list[tuple[int, int]]) -> dict[str, list[int]]:
+        """Read filters and transforms of sessions anew, given as (session, epoch)."""
+        if term < self._term:
+            return {"accepted": [], "refused": [session_id for session_id, _ in items]}
+        self._runner.renew(items)
         return {"accepted": [session_id for session_id, _ in items], "refused": []}
 
     async def order_inventory(self, term: int) -> dict[str, list[int]]:

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
-from afx.config import Settings
 from afx.errors import UnreachableError
 from afx.node.lease_memory import LeaseMemory
+from afx.node_settings import NodeSettings
 from afx.security.keyfile import read_keys
 
 
@@ -22,7 +23,7 @@ class HostProcess:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: NodeSettings,
         *,
         redis_url: str,
         node: str,
@@ -83,19 +84,17 @@ class HostProcess:
         self._on_exit()
 
     def _spawn(
-        self, settings: Settings, redis_url: str, node: str, incarnation: str, settled_pipe: int
+        self, settings: NodeSettings, redis_url: str, node: str, incarnation: str, settled_pipe: int
     ) -> subprocess.Popen[str]:
-        values = settings.model_dump(mode="json", exclude={"secret_key"})
-        values["api_hash"] = settings.api_hash.get_secret_value()
         parameters = {
-            "settings": values,
+            "settings": replace(settings, secret_key="").to_json(),
             "redis_url": redis_url,
             "node": node,
             "incarnation": incarnation,
             "memory": self.memory.descriptor,
             "settled_pipe": settled_pipe,
             "supervisor": os.getpid(),
-            "keys": read_keys(settings.home, settings.secret_key.get_secret_value(), create=False),
+            "keys": read_keys(settings.home, settings.secret_key, create=False),
         }
         process = subprocess.Popen(
             [sys.executable, "-m", "afx.node.host_process"],

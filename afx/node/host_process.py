@@ -12,14 +12,18 @@ import signal
 import sys
 from typing import Any
 
-from afx.config import Settings
-from afx.logs import configure
-from afx.node.executor import Executor
-from afx.node.host import Host
-from afx.node.lease_memory import LeaseMemory
 from afx.security.memory import protect_memory
-from afx.security.signing import SigningKeys
-from afx.security.vault import Vault
+
+# structlog draws tracebacks with it where it is there: 3 MiB that no node needs.
+sys.modules["rich"] = None  # type: ignore[assignment]
+
+from afx.logs import configure  # noqa: E402
+from afx.node.executor import Executor  # noqa: E402
+from afx.node.host import Host  # noqa: E402
+from afx.node.lease_memory import LeaseMemory  # noqa: E402
+from afx.node_settings import NodeSettings  # noqa: E402
+from afx.security.signing import SigningKeys  # noqa: E402
+from afx.security.vault import Vault  # noqa: E402
 
 _PR_SET_PDEATHSIG = 1
 _WAIT_SECONDS = 0.01
@@ -34,7 +38,7 @@ def main() -> None:
     if os.getppid() != orders["supervisor"]:
         sys.exit(1)
     _raise_file_limit()
-    settings = Settings(**orders["settings"])
+    settings = NodeSettings.from_json(orders["settings"])
     configure(settings.log_level)
     # A long-lived heap of small objects: full collections are rarer, and cost less CPU.
     gc.set_threshold(50_000, 20, 50)
@@ -46,7 +50,7 @@ def main() -> None:
         uvloop.run(_serve(settings, orders))
 
 
-async def _serve(settings: Settings, orders: dict[str, Any]) -> None:
+async def _serve(settings: NodeSettings, orders: dict[str, Any]) -> None:
     vault = Vault(orders["keys"])
     memory = LeaseMemory(orders["memory"])
     node, incarnation = orders["node"], orders["incarnation"]

@@ -386,7 +386,7 @@ class Lane:
         A source that cannot be read is tried again some times, and then it is given up.
         """
         try:
-            return await self._owner.renew(delivery.source, delivery.message)
+            return await self._owner.renew(delivery)
         except ToldToWaitError as error:
             self.wait(error.seconds)
         except errors.RPCError as error:

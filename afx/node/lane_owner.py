@@ -34,7 +34,7 @@ class LaneOwner(Protocol):
         Raises ToldToWaitError.
         """
 
-    async def renew(self, source: int, message: int) -> bool:
+    async def renew(self, delivery: Delivery) -> bool:
         """Read a message anew; False when it is gone. Raises ToldToWaitError."""
 
     def destination_closed(self, destination: int, reason: str) -> None:

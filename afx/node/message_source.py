@@ -27,6 +27,10 @@ class ToldToWaitError(Exception):
         self.seconds = seconds
 
 
+class UnknownChatError(Exception):
+    """The account does not know a chat now."""
+
+
 class MessageSource:
     """Reads over one session's client."""
 
@@ -48,10 +52,13 @@ class MessageSource:
     async def fetch(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a marked chat that still exist, up to 200 ids at once.
 
-        Raises ToldToWaitError, and telethon's errors when Telegram refuses or gives no
-        answer.
+        Raises ToldToWaitError, UnknownChatError, and telethon's errors when Telegram
+        refuses or gives no answer.
         """
-        peer = self._peers.input_peer(chat)
+        try:
+            peer = self._peers.input_peer(chat)
+        except ValueError as error:
+            raise UnknownChatError(f"{chat} is not known to the account") from error
         of_channel = isinstance(peer, types.InputPeerChannel)
         method = method_name(
             functions.channels.GetMessagesRequest

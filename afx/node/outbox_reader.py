@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from telethon import errors
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route
+from afx.forwarding.transforms import Transform
+from afx.node.message_source import UnknownChatError
 from afx.node.outbox import Reference
 from afx.reasons import DeadReason
 from afx.telegram.errors import closes_chat, error_name, refuses_chat
+from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 from afx.telegram.sender import Outcome
 
@@ -26,7 +28,7 @@ Found = list[tuple[Delivery, Outcome | None]]
 async def fetch(
     read: Read,
     routes: Mapping[int, tuple[Route, ...]],
-    incomplete: AbstractSet[int],
+    incomplete: Mapping[int, Transform | None],
     linked: Linked,
     destination: int,
     references: Sequence[Reference],
@@ -34,9 +36,10 @@ async def fetch(
     """Return the deliveries of some references, and the outcome of those not to be sent.
 
     ``failed`` is the outcome of what cannot be read now; ``incomplete`` are rules of which
-    not all chats are known. Raises what ``read`` raises when Telegram gives no answer.
+    not all chats are known: what waits for them is sent as it was to be. Raises what ``read``
+    raises when Telegram gives no answer.
     """
-    chosen = [_route(routes, destination, it) for it in references]
+    chosen = [_route(routes, incomplete, destination, it) for it in references]
     stubs = [Incoming(it.source, it.message, "", (), False) for it in references]
     # A copy counts, whatever has become of its source since.
     copies = await linked([(stub, route) for stub, (route, _) in zip(stubs, chosen, strict=True)])
@@ -53,7 +56,8 @@ async def fetch(
         if copy:
             outcome = Outcome("known", copy)
         elif not is_used:
-            outcome = _unused(it.rule in incomplete)
+            reason = "its rule does not forward there any more"
+            outcome = Outcome("refused", reason=reason, dead=DeadReason.RULE_CHANGED)
         elif it.source in refused:
             outcome = refused[it.source]
         elif message is None:
@@ -62,26 +66,27 @@ async def fetch(
                 reason="it was deleted before it could be sent",
                 dead=DeadReason.MESSAGE_GONE,
             )
-        found.append((deliveries(message or stub, [route])[0], outcome))
+        [delivery] = deliveries(
+            message or stub, [route], TelegramFacts if outcome is None else None
+        )
+        if delivery.error:
+            outcome = Outcome("refused", reason=delivery.error)
+        found.append((delivery, outcome))
     return found
 
 
 def _route(
-    routes: Mapping[int, tuple[Route, ...]], destination: int, it: Reference
+    routes: Mapping[int, tuple[Route, ...]],
+    incomplete: Mapping[int, Transform | None],
+    destination: int,
+    it: Reference,
 ) -> tuple[Route, bool]:
     """Return a reference's route, and whether it is in use."""
     for route in routes.get(it.source, ()):
         if route.rule == it.rule and route.destination == destination:
             return route, True
-    return Route(it.rule, destination, it.mode), False
-
-
-def _unused(is_incomplete: bool) -> Outcome:
-    if is_incomplete:
-        reason = "a chat of its rule is not known to the account"
-        return Outcome("failed", reason=reason, dead=DeadReason.SOURCE_UNREADABLE)
-    reason = "its rule does not forward there any more"
-    return Outcome("refused", reason=reason, dead=DeadReason.RULE_CHANGED)
+    route = Route(it.rule, destination, it.mode, transform=incomplete.get(it.rule))
+    return route, it.rule in incomplete
 
 
 async def _contents(
@@ -100,6 +105,10 @@ async def _contents(
             if not refuses_chat(error):
                 raise
             refused[source] = refusal(error)
+            continue
+        except UnknownChatError as error:
+            unreadable = DeadReason.SOURCE_UNREADABLE
+            refused[source] = Outcome("failed", reason=str(error), dead=unreadable)
             continue
         for message in map(incoming, found):
             if message is not None:

@@ -15,8 +15,9 @@ from afx.reasons import DeadReason
 Step = Literal["narrow", "later", "give up"]
 ROUND = 200
 """References whose messages are fetched at once (method/channels.getMessages)."""
-MOST_TRIES = 10
-"""With the lane's pauses, about four minutes."""
+MOST_TRIES = 14
+"""With the lane's pauses, about eight minutes: a closed chat is tried once more meanwhile (see
+``rule_watch``)."""
 _IN_ROW = 3
 """Messages given up of one source; after so many the next ones are tried once each."""
 _WHOLE_SOURCE = 50

@@ -1,6 +1,7 @@
 """Keeps a session's rules at work: what one bad chat stops is tried again from time to time.
 
-A source that can be read again is forwarded from then on: what was posted before is not.
+A source that can be read again within an hour goes on where it was; one that could not be read
+for longer, or at the start, is forwarded from then on: what was posted before is not.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from afx.cluster.specs import RuleSpec
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RETRY_MAX, RETRY_SECONDS, ClosedRoutes, RuleTrouble
 from afx.node.forwarder import Forwarder
+from afx.node.kept_boxes import KeptBoxes
 from afx.node.preparation import load_outboxes, position
+from afx.reasons import TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import marked_channel
 from afx.telegram.errors import is_lost_login
 from afx.telegram.peers import Peers
-from afx.telegram.positions import begin_at_now, forget_source
+from afx.telegram.positions import begin_at_now, forget_source, unreadable
 from afx.telegram.session import StoredSession
 from afx.telegram.updates import UpdateReader
 
@@ -45,6 +48,9 @@ class RuleWatchOwner(Protocol):
     def forget_fields(self, fields: Iterable[str]) -> None:
         """Remove these fields of the stored cursor."""
 
+    def trouble(self, reason: TroubleReason, text: str) -> None:
+        """Report what hinders the session."""
+
     def keep_fields(self, fields: Iterable[str]) -> None:
         """Do not remove these fields after all."""
 
@@ -63,6 +69,7 @@ class RuleWatch:
         "_due",
         "_forwarder",
         "_is_unregistered",
+        "_kept",
         "_owner",
         "_pause",
         "_peers",
@@ -97,6 +104,7 @@ class RuleWatch:
         self._task: asyncio.Task[None] | None = None
         self._is_unregistered = False
         """Chats have become known, and other sessions have not been told of them yet."""
+        self._kept = KeptBoxes()
         self._due = 0.0
         self._pause = RETRY_SECONDS
         self.troubles: dict[int, RuleTrouble] = {}
@@ -123,7 +131,8 @@ class RuleWatch:
         chat = marked_channel(channel)
         if chat in self._closed.unreadable:
             return
-        self._owner.forget_fields(forget_source(self._reader, chat))
+        # What is stored of its position stays: it may be readable again soon.
+        self._kept.keep(chat, self._reader.channels, self._clock.monotonic())
         self._closed.note_unreadable({chat: name})
         self._wait()
         self._apply()
@@ -140,6 +149,18 @@ class RuleWatch:
         self._apply()
 
     # --- trying again ---------------------------------------------------------------------
+
+    def renew(self, rules: Sequence[RuleSpec]) -> Sequence[RuleSpec]:
+        """Use the filters and transforms of these rules from now on, and tell what is wrong.
+
+        What has been judged already keeps its verdict. Returns the rules as they are used.
+        """
+        used = self._closed.renew(rules)
+        self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
+        self._apply()
+        for rule, trouble in self.troubles.items():
+            self._owner.rule_changed(rule, trouble)
+        return used
 
     def poll(self) -> None:
         """Try what is due, in the background."""
@@ -189,15 +210,31 @@ class RuleWatch:
             self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
             await self._chats.register(closed.routes)
             self._is_unregistered = False
+        self._forget_expired()
         wanted = closed.unreadable
         opened: list[int] = []
         if wanted:
-            refused = await begin_at_now(self._client, self._reader, self._peers, sorted(wanted))
+            kept = sorted(it for it in wanted if it in self._kept)
+            others = sorted(it for it in wanted if it not in self._kept)
+            refused = await unreadable(self._client, self._peers, kept) if kept else {}
+            self._kept.put_back((it for it in kept if it not in refused), self._reader.channels)
+            if others:
+                refused |= await begin_at_now(self._client, self._reader, self._peers, others)
             opened = [it for it in wanted if it not in refused]
             closed.note_unreadable(refused)
             closed.note_readable(opened)
         self._open(opened)
         return bool(found or opened)
+
+    def _forget_expired(self) -> None:
+        """Sources that could not be read for long begin at now, when they can again."""
+        for chat, newest in self._kept.take_expired(self._clock.monotonic()).items():
+            self._owner.forget_fields(forget_source(self._reader, chat))
+            self._owner.trouble(
+                TroubleReason.SOURCE_UNREADABLE,
+                f"{chat} could not be read for long: what was posted after its message {newest} "
+                "is not forwarded",
+            )
 
     def _open(self, sources: Sequence[int]) -> None:
         """Forward from sources from now on."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from afx.clock import Clock
-from afx.cluster.specs import SessionSpec
+from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
@@ -205,6 +205,10 @@ class HostedSession:
     def rule_troubles(self) -> dict[int, RuleTrouble]:
         """What is wrong with rules, by their ids."""
         return self._rules.troubles
+
+    def renew(self, rules: Sequence[RuleSpec]) -> None:
+        """Use the filters and transforms of these rules from now on."""
+        self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
 
     def pause(self) -> None:
         """Send nothing new: the node's lease is running out."""

@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from telethon.errors import RPCError
 
-from afx.config import Settings
 from afx.errors import SecretError
 from afx.node.commit_loop import CommitLoop
 from afx.node.lease_watch import LeaseWatch
@@ -39,6 +38,7 @@ from afx.node.residents import (
 from afx.node.session import Environment, HostedSession
 from afx.node.session_loader import Loaded, load
 from afx.node.start_gate import StartGate
+from afx.node_settings import NodeSettings
 from afx.reasons import FailureReason
 from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
@@ -60,7 +60,7 @@ class SessionRunner:
         residents: Residents[HostedSession],
         *,
         client: Any,
-        settings: Settings,
+        settings: NodeSettings,
         vault: Vault,
         environment: Environment,
         lease: LeaseWatch,
@@ -127,6 +127,17 @@ class SessionRunner:
         if session is not None and session.epoch == epoch:
             for rule, trouble in session.rule_troubles.items():
                 self._reports.rule(session_id, epoch, rule, trouble)
+
+    def renew(self, items: list[tuple[int, int]]) -> None:
+        """Let running sessions use the filters and transforms of their specs as they are now."""
+        self._spawn(self._renew(items), "renew")
+
+    async def _renew(self, items: list[tuple[int, int]]) -> None:
+        found = await load(self._redis, self._signing_keys, items, self._trouble)
+        for (session_id, epoch), it in zip(items, found, strict=True):
+            session = self._residents.session(session_id)
+            if it.spec is not None and session is not None and session.epoch == epoch:
+                session.renew(it.spec.rules)
 
     def _begin(
         self, resident: Resident[HostedSession], loaded: asyncio.Future[list[Loaded]], index: int

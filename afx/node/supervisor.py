@@ -25,7 +25,6 @@ from afx.cluster.connection import connect, shown
 from afx.cluster.redis_faults import SENTENCES, fault_of
 from afx.cluster.registry import MissingError, Registry
 from afx.cluster.worker_records import Identity, Metrics
-from afx.config import Settings
 from afx.errors import FencedError, UnreachableError
 from afx.node.death_watcher import DeathWatcher
 from afx.node.heartbeat import Answer, Heartbeater
@@ -33,6 +32,7 @@ from afx.node.host_launcher import HostProcess
 from afx.node.node_figures import NodeFigures
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.resources import Resources
+from afx.node_settings import NodeSettings
 from afx.probes import answering
 
 _MIB = 1024 * 1024
@@ -59,7 +59,7 @@ class Supervisor:
     """Runs one node until it is requested to stop."""
 
     def __init__(
-        self, settings: Settings, redis_url: str, name: str, clock: Clock = SYSTEM_CLOCK
+        self, settings: NodeSettings, redis_url: str, name: str, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._settings = settings
         self._clock = clock

@@ -81,6 +81,27 @@ def listing(
     return page_of(DeadRow, found)
 
 
+@dataclass(slots=True, frozen=True)
+class DeadCount:
+    """How many messages of a rule could not be delivered, for one reason."""
+
+    session: str
+    name: str
+    reason: str
+    count: int
+
+    @property
+    def rule(self) -> str:
+        """``SESSION/NAME`` of the rule."""
+        return f"{self.session}/{self.name}"
+
+
+@operation("rule:read", owned=True)
+def counts(context: Context) -> list[DeadCount]:
+    """Return how many dead letters each rule has, by reason; nothing for one without."""
+    return [DeadCount(**it) for it in dead_letters.counts(context.actor.owner)]
+
+
 @operation("rule:read", owned=True)
 def choose(
     context: Context, rule: str, *, ids: Sequence[int] = (), reason: str | None = None
@@ -126,19 +147,21 @@ def drop(context: Context, chosen: Chosen) -> int:
 def retry(context: Context, chosen: Chosen) -> list[int]:
     """Queue tasks that put dead letters back into their outboxes; returns the tasks.
 
-    A row leaves when the session's node has stored its messages in an outbox. It takes the
-    scope ``task:write`` as well.
+    A row leaves when the session's node has stored its messages in an outbox. All tasks are
+    queued, or none. It takes the scope ``task:write`` as well.
     """
     stored = rules.find(chosen.rule, owner=context.actor.owner)
     tasks: list[int] = []
-    for number, routes in enumerate(_parts(chosen.rows)):
-        request = TaskRequest(
-            kind="rule.retry",
-            arguments={"rule": stored.id, "routes": routes},
-            sessions=(str(stored.session_id),),
-            unique_key=f"{stored.id}:{chosen.rows[0].id}:{number}",
-        )
-        tasks += submit(context, request).ids
+    with change(context, "rule.dead.retry", f"rule/{chosen.rule}") as details:
+        for number, routes in enumerate(_parts(chosen.rows)):
+            request = TaskRequest(
+                kind="rule.retry",
+                arguments={"rule": stored.id, "routes": routes},
+                sessions=(str(stored.session_id),),
+                unique_key=f"{stored.id}:{chosen.rows[0].id}:{number}",
+            )
+            tasks += submit(context, request).ids
+        details.update({"messages": chosen.messages, "tasks": tasks})
     return tasks
 
 

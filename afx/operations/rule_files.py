@@ -12,19 +12,19 @@ from afx.forwarding.rulefile import (
     Change,
     RuleDoc,
     RuleFile,
-    read_filter,
+    read_part,
     schema,
 )
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
-from afx.operations.rules import RuleRow, content, document, listing
+from afx.operations.rules import RuleRow, content, document, listing, show
 from models.names import check_name
 from models.storage import rules, sessions
 from models.storage.rules import NewRule
 from models.tables import Rule, Session
 
-__all__ = ["LARGEST_BYTES", "Change", "RuleDoc", "read_filter", "schema"]
+__all__ = ["LARGEST_BYTES", "Change", "RuleDoc", "read_part", "schema"]
 
 
 @operation("rule:write", owned=True)
@@ -101,18 +101,31 @@ def export(context: Context, session: str | None = None) -> Iterator[str]:
     def page(after: Any, limit: int) -> Page[RuleRow]:
         return listing(context, after=after, limit=limit, session=session)
 
-    return rulefile.dump(
-        RuleDoc(
-            it.session,
-            it.name,
-            tuple(it.sources),
-            tuple(it.destinations),
-            it.mode,
-            it.enabled,
-            it.filter,
-            tuple(it.transform),
-        )
-        for it in every(page)
+    return rulefile.dump(_doc(it) for it in every(page))
+
+
+@operation("rule:read", owned=True)
+def export_one(context: Context, text: str) -> str:
+    """Return a file of one rule, by id or ``SESSION/NAME``."""
+    return "".join(rulefile.dump([_doc(show(context, text))]))
+
+
+@operation("rule:read", owned=True)
+def path_of(context: Context, text: str) -> str:
+    """Return the ``SESSION/NAME`` of a rule."""
+    return show(context, text).path
+
+
+def _doc(it: RuleRow) -> RuleDoc:
+    return RuleDoc(
+        it.session,
+        it.name,
+        tuple(it.sources),
+        tuple(it.destinations),
+        it.mode,
+        it.enabled,
+        it.filter,
+        tuple(it.transform),
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from afx.forwarding.rulefile import RuleDoc, check_filter
+from afx.forwarding.rulefile import RuleDoc, checked
 from afx.forwarding.rules import chat_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -98,21 +98,69 @@ def add(
     mode: str = "copy",
     name: str = "",
     filter: Mapping[str, Any] | None = None,
+    transform: Sequence[Any] | None = None,
 ) -> RuleDoc:
     """Add a rule to a session; returns it as it is stored.
 
     Raises UsageError for what names no chat, an unknown mode, a taken name, and for what
-    is no filter.
+    is no filter or transform.
     """
-    wanted = check_filter(filter or {}, "the rule")
-    origins = list(dict.fromkeys(chat_reference(it) for it in sources))
-    targets = list(dict.fromkeys(chat_reference(it) for it in destinations))
+    wanted, changes = checked(filter, transform, mode, "the rule")
+    origins, targets = list(_chats(sources)), list(_chats(destinations))
     owner = sessions.find(session, owner=context.actor.owner)
     with change(context, "rule.add", f"session/{owner.name}") as details:
-        rule = rules.create(owner, origins, targets, mode, name=name, filter=wanted)
+        rule = rules.create(
+            owner, origins, targets, mode, name=name, filter=wanted, transform=changes
+        )
         doc = document(owner.name, rule)
         details.update({"rule": doc.name, "after": content(doc)})
     return doc
+
+
+@operation("rule:write", owned=True)
+def modify(
+    context: Context,
+    text: str,
+    *,
+    sources: Sequence[str] | None = None,
+    destinations: Sequence[str] | None = None,
+    mode: str | None = None,
+    filter: Mapping[str, Any] | None = None,
+    transform: Sequence[Any] | None = None,
+) -> tuple[RuleDoc, bool]:
+    """Change the given fields of a rule; returns (it as it is then, whether that differs).
+
+    An empty filter takes all messages. Raises UsageError as ``add`` does.
+    """
+    rule = _find(context, text)
+    before = document(rule.session.name, rule)
+    wanted, changes = checked(
+        rule.filter if filter is None else filter,
+        rule.transform if transform is None else transform,
+        mode or rule.mode,
+        "the rule",
+    )
+    after = replace(
+        before,
+        sources=_chats(sources) if sources else before.sources,
+        destinations=_chats(destinations) if destinations else before.destinations,
+        mode=mode or before.mode,
+        filter=wanted,
+        transform=tuple(changes),
+    )
+    if after == before:
+        return after, False
+    with change(context, "rule.set", f"rule/{before.path}") as details:
+        rules.change(
+            rule,
+            sources=list(after.sources),
+            destinations=list(after.destinations),
+            mode=after.mode,
+            filter=wanted,
+            transform=changes,
+        )
+        details.update({"before": content(before), "after": content(after)})
+    return after, True
 
 
 @operation("rule:write", owned=True)
@@ -138,6 +186,10 @@ def remove(context: Context, text: str) -> str:
         rules.remove(rule)
         details.update({"rule": rule.name, "before": content(document(rule.session.name, rule))})
     return path
+
+
+def _chats(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(chat_reference(it) for it in texts))
 
 
 def _find(context: Context, text: str) -> Rule:

@@ -56,6 +56,8 @@ class ScalingStatus:
     """For how long this has been recommended and not been done."""
     removable: tuple[str, ...] = ()
     """The nodes to drain, in order, for ``in``."""
+    alternatives: tuple[str, ...] = ()
+    """Nodes any one of which may be drained instead of the first of them."""
     demands: Mapping[str, ResourceDemand] = field(default_factory=dict)
     """By resource: ram (bytes), sessions, cpu (machines)."""
 
@@ -69,6 +71,7 @@ class ScalingStatus:
             "SCALE_DESIRED": str(self.desired),
             "SCALE_ADD": str(max(0, self.desired - self.current)),
             "SCALE_REMOVE": " ".join(self.removable),
+            "SCALE_ALTERNATIVES": " ".join(self.alternatives),
             "SCALE_MIN_NODES": str(self.min_nodes),
             "SCALE_MAX_NODES": str(self.max_nodes),
             "SCALE_STANDING_SECONDS": str(round(self.standing_seconds)),
@@ -104,6 +107,7 @@ def status(context: Context) -> ScalingStatus:
         oldest_task_seconds=found.oldest_task_seconds,
         standing_seconds=found.standing_seconds,
         removable=found.removable,
+        alternatives=found.alternatives,
         demands=found.demands,
     )
 

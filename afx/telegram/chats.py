@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,23 @@ class FoundChat:
     entity: Any
 
 
-async def find_chat(call: Call, chat: str) -> FoundChat:
+class Dialogs:
+    """What is known of some chats among an account's dialogs: these are listed once for all."""
+
+    def __init__(self, wanted: Iterable[str]) -> None:
+        """``wanted`` are the chats that will be looked for; names do not matter."""
+        self.unknown = {int(it) for it in wanted if not it.startswith("@")}
+        self.found: dict[int, FoundChat] = {}
+
+    def note(self, page: Any) -> None:
+        """Note which of the chats a page of dialogs has."""
+        for it in self.unknown & {utils.get_peer_id(it) for it in _entities(page)}:
+            if (found := _by_id(page, it)) is not None:
+                self.found[it] = found
+                self.unknown.discard(it)
+
+
+async def find_chat(call: Call, chat: str, dialogs: Dialogs | None = None) -> FoundChat:
     """Return a chat by ``@name``, or by its marked id among the account's dialogs.
 
     Raises ChatNotFoundError when there is none.
@@ -40,7 +56,7 @@ async def find_chat(call: Call, chat: str) -> FoundChat:
             raise ChatNotFoundError(f"{chat} is no name of a chat.") from error
         found = _by_id(answer, utils.get_peer_id(answer.peer))
     else:
-        found = await _among_dialogs(call, int(chat))
+        found = await _among_dialogs(call, int(chat), dialogs or Dialogs([chat]))
     if found is None:
         raise ChatNotFoundError(f"The account knows no chat {chat}.")
     return found
@@ -51,14 +67,20 @@ def title_of(entity: Any) -> str:
     return str(utils.get_display_name(entity))[:200]
 
 
+def _entities(answer: Any) -> tuple[Any, ...]:
+    return (*getattr(answer, "chats", ()), *getattr(answer, "users", ()))
+
+
 def _by_id(answer: Any, marked: int) -> FoundChat | None:
-    for entity in (*getattr(answer, "chats", ()), *getattr(answer, "users", ())):
+    for entity in _entities(answer):
         if utils.get_peer_id(entity) == marked:
             return FoundChat(marked, utils.get_input_peer(entity, check_hash=False), entity)
     return None
 
 
-async def _among_dialogs(call: Call, marked: int) -> FoundChat | None:
+async def _among_dialogs(call: Call, marked: int, dialogs: Dialogs) -> FoundChat | None:
+    if marked not in dialogs.unknown:
+        return dialogs.found.get(marked)
     offset: dict[str, Any] = {
         "offset_date": None,
         "offset_id": 0,
@@ -66,14 +88,16 @@ async def _among_dialogs(call: Call, marked: int) -> FoundChat | None:
     }
     for _ in range(_MOST_PAGES):
         page = await call(functions.messages.GetDialogsRequest(limit=_PAGE, hash=0, **offset))
-        found = _by_id(page, marked)
-        if found is not None:
-            return found
+        dialogs.note(page)
+        if marked in dialogs.found:
+            return dialogs.found[marked]
         if not isinstance(page, types.messages.DialogsSlice) or not page.messages:
+            dialogs.unknown.clear()  # there are no more
             return None
         last = page.messages[-1]
         chat = _by_id(page, utils.get_peer_id(last.peer_id))
         if chat is None:
             return None
         offset = {"offset_date": last.date, "offset_id": last.id, "offset_peer": chat.peer}
+    dialogs.unknown.clear()  # nobody has so many
     return None

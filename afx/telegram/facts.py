@@ -60,6 +60,11 @@ class TelegramFacts(Facts):
         return _MEDIA.get(type(media), "other")
 
     @lazy
+    def album(self) -> int:
+        """The album that it belongs to."""
+        return int(getattr(self._raw, "grouped_id", None) or 0)
+
+    @lazy
     def size(self) -> int:
         """Bytes of its file; of a photo those of its largest form."""
         media = getattr(self._raw, "media", None)

@@ -50,11 +50,11 @@ async def set_positions(
         box.pts = box.cursor = stored.channel_cursor(bare)
         if not box.pts:
             unknown.append(chat)
-    found, unreadable = await _newest(client, peers, unknown)
+    found, refused = await _newest(client, peers, unknown)
     _set_to_now(reader, found)
-    for chat in unreadable:
+    for chat in refused:
         channels.pop(utils.resolve_id(chat)[0], None)
-    return unreadable
+    return refused
 
 
 async def begin_at_now(
@@ -64,14 +64,20 @@ async def begin_at_now(
 
     Returns those that cannot be read, and why.
     """
-    found, unreadable = await _newest(client, peers, sources)
+    found, refused = await _newest(client, peers, sources)
     # Not before: a box without a position must not be brought up to date.
     for chat in found:
         bare, kind = utils.resolve_id(chat)
         if kind is types.PeerChannel:
             reader.channels[bare] = Box(bare, 0, 0)
     _set_to_now(reader, found)
-    return unreadable
+    return refused
+
+
+async def unreadable(client: AccountClient, peers: Peers, sources: Sequence[int]) -> dict[int, str]:
+    """Return which sources cannot be read, and why; nothing begins by that."""
+    _, refused = await _newest(client, peers, sources)
+    return refused
 
 
 def forget_source(reader: UpdateReader, chat: int) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from telethon import errors
+from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
@@ -17,6 +17,7 @@ from afx.telegram.errors import error_name, is_lost_login, is_passing, is_stale_
 
 Result = Literal["sent", "known", "wait", "failed", "again", "refused"]
 _MAX_FORWARDS = 100
+_MOST_IN_ALBUM = 10
 _PEER_FLOOD_SECONDS = 300.0
 _SAME_CALL = timedelta(seconds=2)
 """A message that is older than its answer by more was made by an earlier call."""
@@ -74,9 +75,9 @@ async def send(
     is lost, and the error that says so when the login is (see ``is_lost_login``).
     """
     groups = _group(batch, singly)
-    requests = [_request(group, peer) for group in groups]
+    made = [_request(group, peer) for group in groups]
     outcomes: list[Outcome] = []
-    for group, answer in zip(groups, await client.run_in_order(requests), strict=True):
+    for group, answer in zip(groups, await client.run_in_order(made), strict=True):
         if isinstance(answer, errors.RPCError):
             if is_lost_login(answer):
                 raise answer
@@ -84,6 +85,11 @@ async def send(
         else:
             outcomes += _sent(answer, group)
     return outcomes
+
+
+def requests(batch: Sequence[Delivery], peer: Callable[[int], Any]) -> list[tuple[int, Any]]:
+    """Return the requests that send deliveries in order, each with how many it sends."""
+    return [(len(group), _request(group, peer)) for group in _group(batch, False)]
 
 
 def _sent(answer: Any, group: Sequence[Delivery]) -> list[Outcome]:
@@ -138,7 +144,7 @@ def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
     groups: list[list[Delivery]] = []
     for delivery in batch:
         last = groups[-1] if groups else None
-        if (
+        if (last and not singly and delivery.album and _is_next_of_album(delivery, last)) or (
             last
             and not singly
             and is_forward(delivery)
@@ -150,6 +156,12 @@ def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
         else:
             groups.append([delivery])
     return groups
+
+
+def _is_next_of_album(delivery: Delivery, group: Sequence[Delivery]) -> bool:
+    last = group[-1]
+    same = (last.source, last.album, last.rule) == (delivery.source, delivery.album, delivery.rule)
+    return same and len(group) < _MOST_IN_ALBUM
 
 
 def is_forward(delivery: Delivery) -> bool:
@@ -167,13 +179,43 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             to_peer=peer(first.destination),
             drop_author=first.mode == "copy" or None,
         )
+    if len(group) > 1:
+        return functions.messages.SendMultiMediaRequest(
+            peer(first.destination),
+            [
+                types.InputSingleMedia(
+                    _input_media(it.raw), it.text, random_id=it.random_id, entities=_entities(it)
+                )
+                for it in group
+            ],
+        )
+    if first.raw is not None:
+        return functions.messages.SendMediaRequest(
+            peer(first.destination),
+            _input_media(first.raw),
+            first.text,
+            random_id=first.random_id,
+            entities=_entities(first),
+        )
     return functions.messages.SendMessageRequest(
         peer(first.destination),
         first.text,
         random_id=first.random_id,
-        entities=[it for it in first.entities if _sendable(it)] or None,
+        entities=_entities(first),
         no_webpage=None,
     )
+
+
+def _input_media(message: Any) -> Any:
+    """Return a message's file by reference (core.telegram.org/api/file-references)."""
+    media = message.media
+    if isinstance(media, types.MessageMediaPhoto):
+        return types.InputMediaPhoto(utils.get_input_photo(media.photo), spoiler=media.spoiler)
+    return types.InputMediaDocument(utils.get_input_document(media.document), spoiler=media.spoiler)
+
+
+def _entities(delivery: Delivery) -> list[Any] | None:
+    return [it for it in delivery.entities if _sendable(it)] or None
 
 
 def _sendable(entity: Any) -> bool:

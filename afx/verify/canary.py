@@ -7,15 +7,20 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from afx.errors import AfxError
 from afx.operations import rules, sessions, users, waiting
 from afx.operations.context import Context
+from models.base import utc_now
 
 _POLL_SECONDS = 0.05
 _REMOVE_SECONDS = 30.0
 
+_PREFIX = "afx-verify-"
+_LEFT_OVER_AFTER = timedelta(minutes=30)
+_MOST_LEFT_OVER = 10
 NO_NODE = {"afx-verify": "no-such-node"}
 
 Call = Callable[..., Any]
@@ -67,7 +72,8 @@ def canary(context: Context, call: Call) -> Iterator[Canary]:
 
     The session requires a label that no node has: it waits until a test frees it.
     """
-    name = f"afx-verify-{secrets.token_hex(4)}"
+    _remove_left_over(context)
+    name = f"{_PREFIX}{secrets.token_hex(4)}"
     [account] = call("provision", count=1)
     number = account["account"]
     source, destination = call(
@@ -88,7 +94,23 @@ def canary(context: Context, call: Call) -> Iterator[Canary]:
             requested = sessions.remove(context, name)
             for _ in waiting.watch(context, [requested], timeout=_REMOVE_SECONDS):
                 pass
-        users.remove(context, name)
+        with contextlib.suppress(AfxError):  # without a leader; the next run removes it
+            users.remove(context, name)
+
+
+def _remove_left_over(context: Context) -> None:
+    """Remove canaries of earlier runs that were killed."""
+    before = utc_now() - _LEFT_OVER_AFTER
+    for user in users.listing(context, after=_PREFIX, limit=_MOST_LEFT_OVER).rows:
+        if not user.name.startswith(_PREFIX):
+            continue
+        if user.created_at < before:
+            with contextlib.suppress(AfxError):
+                requested = sessions.remove(context, user.name)
+                for _ in waiting.watch(context, [requested], timeout=_REMOVE_SECONDS):
+                    pass
+            with contextlib.suppress(AfxError):
+                users.remove(context, user.name)
 
 
 def wait(done: Callable[[], bool], what: str, seconds: float) -> float:

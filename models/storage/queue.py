@@ -61,16 +61,9 @@ def count() -> int:
     return int(SessionQueue.select().count())
 
 
-def count_without_room() -> dict[str, int]:
-    """Return tier → how many sessions wait for room; those that wait for labels do not count."""
-    query = (
-        SessionQueue.select(User.tier, fn.COUNT(SessionQueue.session))
-        .join(Session)
-        .join(User)
-        .where(~SessionQueue.reason.startswith(NO_LABELS))
-        .group_by(User.tier)
-    )
-    return {str(tier): int(count) for tier, count in query.tuples()}
+def count_without_room() -> int:
+    """Return how many sessions wait for room; those that wait for labels do not count."""
+    return int(SessionQueue.select().where(~SessionQueue.reason.startswith(NO_LABELS)).count())
 
 
 def listing(*, after: str | None = None, limit: int = 100) -> Page:

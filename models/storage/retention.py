@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from models.base import transaction, utc_now
-from models.storage import analytics, assignments, controls, tasks, webhook_deliveries
+from models.storage import (
+    analytics,
+    assignments,
+    cluster_analytics,
+    controls,
+    tasks,
+    webhook_deliveries,
+)
 from models.storage.analytics import Retention
 
 BATCH = 5_000
@@ -31,6 +38,9 @@ def maintain(kept: Kept, most: int = BATCH) -> int:
     touched = analytics.roll_up(most)
     with transaction():
         touched += analytics.prune(kept.analytics, most)
+    touched += cluster_analytics.roll_up()
+    with transaction():
+        touched += cluster_analytics.prune(kept.analytics.minutes, kept.analytics.hours, most)
     for prune in (assignments.prune, tasks.prune, controls.prune, webhook_deliveries.prune):
         with transaction():
             touched += prune(before, most)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,11 +11,12 @@ import peewee
 
 from afx.errors import ConflictError, NotFoundError, UsageError, printable
 from models import names, paging
-from models.base import insert_many, micros, transaction, utc_now
+from models.base import execute, insert_many, micros, transaction, utc_now
 from models.paging import Page
 from models.prepared import Prepared
+from models.states import MODES
 from models.storage import sessions
-from models.tables import MODES, Rule, Session, User
+from models.tables import Rule, Session, User
 
 _PART = 500
 _prepared = Prepared()
@@ -142,8 +143,9 @@ def change(
 ) -> bool:
     """Change the given fields of a rule; returns False when nothing differs.
 
-    A running session is restarted, and tells anew whether the rule works. Raises UsageError
-    for an unknown mode.
+    A running session is restarted, and tells anew whether the rule works; a change of
+    ``filter`` and ``transform`` alone reaches it without a restart. Raises UsageError for an
+    unknown mode.
     """
     wanted = {
         "sources": sources,
@@ -159,7 +161,12 @@ def change(
     if mode is not None:
         _check_mode(mode)
     with transaction():
-        _revise([rule.session_id])
+        if fields.keys() <= {"filter", "transform"}:
+            Session.update(content=Session.content + 1).where(
+                Session.id == rule.session_id
+            ).execute()
+        else:
+            _revise([rule.session_id])
         Rule.update(**fields, trouble="").where(Rule.id == rule.id).execute()
     return True
 
@@ -222,6 +229,36 @@ def _described() -> Any:
         Rule.created_at,
         Rule.trouble,
     ).join(Session)
+
+
+def counts() -> dict[str, int]:
+    """Count rules: ``rules`` in all, ``enabled``, ``troubled``, and by mode."""
+    found: dict[str, int] = {"rules": 0, "enabled": 0, "troubled": 0, **dict.fromkeys(MODES, 0)}
+    cursor = execute(
+        "SELECT mode, enabled, CASE WHEN trouble <> '' THEN 1 ELSE 0 END, COUNT(*)"
+        " FROM rules GROUP BY 1, 2, 3"
+    )
+    for mode, enabled, troubled, number in cursor.fetchall():
+        found["rules"] += number
+        found["enabled"] += number if enabled else 0
+        found["troubled"] += number if troubled else 0
+        found[mode] = found.get(mode, 0) + number
+    return found
+
+
+def enabled_edges(*, owner: str = "") -> Iterator[tuple[str, str, list[str], list[str], Any]]:
+    """Yield (session, rule, sources, destinations, filter) of all enabled rules.
+
+    ``owner`` limits them to a user's.
+    """
+    query = (
+        Rule.select(Session.name, Rule.name, Rule.sources, Rule.destinations, Rule.filter)
+        .join(Session)
+        .where(Rule.enabled)
+    )
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    yield from query.tuples().iterator()
 
 
 def count() -> int:

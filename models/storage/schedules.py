@@ -109,12 +109,16 @@ def due(now: datetime, limit: int = 50) -> list[TaskSchedule]:
 
 
 def states_of_last(schedule: TaskSchedule) -> set[str]:
-    """Return the states of the tasks that were submitted at the last time."""
-    if schedule.batch_id is None:
+    """Return the states of the tasks that were submitted at the last time.
+
+    A later task is another one: SQLite gives out the id of the newest one that was pruned again.
+    """
+    if schedule.batch_id is None or schedule.last_at is None:
         return set()
     query = WorkerTask.select(WorkerTask.state).distinct()
     query = query.where(
-        (WorkerTask.id == schedule.batch_id) | (WorkerTask.batch_id == schedule.batch_id)
+        (WorkerTask.id == schedule.batch_id) | (WorkerTask.batch_id == schedule.batch_id),
+        WorkerTask.created_at <= schedule.last_at,
     )
     return {str(state) for (state,) in query.tuples()}
 

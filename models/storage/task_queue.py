@@ -215,15 +215,24 @@ def release_of_sessions(counts: Mapping[int, int]) -> None:
     )
 
 
-def release_all_of_sessions() -> int:
-    """Queue all tasks that wait for a session: a new leader looks at them once."""
+def sessions_waited_for() -> list[int]:
+    """Return the sessions that tasks wait for; 0 stands for those that were removed."""
     cursor = execute(
-        "UPDATE worker_tasks SET state = 'queued', run_after = ? WHERE state = 'waiting'"
+        "SELECT DISTINCT COALESCE(session_id, 0) FROM worker_tasks WHERE state = 'waiting'"
         " AND run_after >= ?",
+        micros(UNTIL_SESSION_RUNS),
+    )
+    return [int(it) for (it,) in cursor.fetchall()]
+
+
+def release_of_removed_sessions() -> None:
+    """Queue the tasks whose sessions were removed, so that they end."""
+    execute(
+        "UPDATE worker_tasks SET state = 'queued', run_after = ? WHERE state = 'waiting'"
+        " AND run_after >= ? AND session_id IS NULL",
         micros(utc_now()),
         micros(UNTIL_SESSION_RUNS),
     )
-    return int(cursor.rowcount)
 
 
 def note_started(rows: Sequence[tuple[int, int, str, str, datetime]]) -> None:

@@ -19,7 +19,8 @@ from afx.errors import NotFoundError, UsageError
 from models import paging
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
-from models.tables import TASK_STATES, Session, WorkerTask
+from models.states import TASK_STATES
+from models.tables import Session, WorkerTask
 from models.transitions import TASK, refuse, sources
 
 _PART = 400

@@ -11,6 +11,7 @@ from afx.errors import ConflictError, UsageError, printable
 from models import names, paging
 from models.base import transaction
 from models.paging import Page
+from models.storage import task_owners
 from models.tables import TIERS, Session, User
 
 LARGEST_SHARE = 100
@@ -76,6 +77,7 @@ def remove(user: User) -> None:
     try:
         with transaction():
             user.delete_instance()
+            task_owners.forget_user(user.id)
     except peewee.IntegrityError as error:
         raise ConflictError(f"User '{user.name}' owns sessions; remove them first.") from error
 

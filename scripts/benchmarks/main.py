@@ -16,8 +16,10 @@ import fleet
 import forward
 import leadership
 import links
+import memory
 import placement
 import sandbox
+import scaling
 import storage
 import tasks
 
@@ -32,7 +34,9 @@ BENCHMARKS = {
         placement,
         leadership,
         links,
+        memory,
         sandbox,
+        scaling,
         storage,
         tasks,
         api,

@@ -116,6 +116,8 @@ class SimulatedNodes:
         if kind == queues.INVENTORY:
             return _inventory(node, order["term"], common)
         answers: list[Report] = []
+        if kind == queues.RENEW:
+            return answers
         for session, epoch in order["sessions"]:
             if kind == queues.START:
                 node.epochs[session] = epoch

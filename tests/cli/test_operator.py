@@ -252,26 +252,6 @@ def test_rules_are_applied_with_a_diff_and_exported(afx: Run, home: Path) -> Non
     assert [it["name"] for it in output(afx("rule", "list", "--json"))] == ["news", "new"]
 
 
-def test_filters_are_applied_exported_added_and_shown(afx: Run, home: Path) -> None:
-    text = (
-        "rules:\n- {session: main-1, name: news, from: '@the_news', to: '@copies',"
-        " filter: {not: {media: [photo]}, words: Sale}}\n"
-    )
-    (home / "rules.yaml").write_text(text)
-    done = afx("rule", "apply", "-f", "rules.yaml")
-    assert '  + @the_news → @copies (copy) if {"not": {"media": ["photo"]}' in done.stdout
-    assert output(afx("rule", "show", "main-1/news", "--json"))["filter"]["words"] == ["Sale"]
-    (home / "rules.yaml").write_text(afx("rule", "export").stdout)
-    assert "already" in afx("rule", "apply", "-f", "rules.yaml").stdout
-    wanted = ("rule", "add", "main-2", "--from", "@aaaa", "--to", "@bbbb", "--filter")
-    complains(afx(*wanted, "regex: '(a'"), 2, "field 'filter.regex'")
-    assert afx(*wanted, "[{reply: true}, {length: {max: 9}}]").returncode == 0
-    added = output(afx("rule", "show", "main-2/rule-1", "--json"))
-    assert added["filter"] == {"all": [{"reply": True}, {"length": {"max": 9}}]}
-    schema = output(afx("rule", "schema"))
-    assert set(schema["$defs"]["rule"]["properties"]) >= {"session", "from", "to", "filter"}
-
-
 def test_a_rule_file_with_one_mistake_changes_nothing(afx: Run, home: Path) -> None:
     before = afx("rule", "list", "--json").stdout
     for text, words in (

@@ -261,3 +261,47 @@ def test_a_node_killed_in_the_moment_in_which_its_sessions_run_loses_nothing(
     lab.kill_node(lab.busiest_node())
     verdict = lab.wait_delivered(40)
     assert_clean(verdict)
+
+
+def test_a_new_filter_reaches_a_running_session_without_a_restart(flowing_lab: FlowingLab) -> None:
+    lab = flowing_lab(1, 1, posts=0)
+    session = lab.sessions[0]
+    [before] = assignments.active()
+    rule = rules.find(f"{session.name}/copy")
+    rules.change(rule, filter={"contains": ["good"]}, transform=[{"header": "h"}])
+
+    def is_known() -> bool:
+        lab.sandbox.call("post", chat=session.source, text=f"good {time.monotonic()}")
+        return any(it["text"].startswith("h\n") for it in _messages(lab, session.destination))
+
+    lab.wait("the new content is used", is_known, 20)
+    lab.sandbox.call("post", chat=session.source, text="bad")
+    lab.sandbox.call("post", chat=session.source, text="good last")
+    lab.wait("the last is there", lambda: _last(lab, session.destination) == "h\ngood last", 20)
+    assert not any(it["text"].endswith("bad") for it in _messages(lab, session.destination))
+    assert assignments.active() == [before]
+
+
+def test_filtered_and_changed_copies_survive_killed_nodes(new_lab: NewLab) -> None:
+    """Each is made once and says what it must; what is refused is never forwarded."""
+    lab = new_lab()
+    start(lab, 2, 4)
+    wanted: dict[str, Any] = {"filter": {"contains": ["3"]}}
+    for it in lab.sessions:
+        [rule] = rules.for_sessions([it.id])[it.id]
+        rules.change(rule, mode="copy", transform=[{"footer": "end"}], **wanted)
+    lab.wait_running()
+    routes = [[it.source, it.destination, it.account] for it in lab.sessions]
+    lab.wait("the rules are known", lambda: not sessions.renewing(10), 20)
+    lab.sandbox.call("expect", routes=routes, only="3", wrapped="{}\nend")
+    lab.post(600, 150)
+    lab.wait("copies arrive", lambda: lab.judge().delivered > 20, 20)
+    lab.kill_node(lab.busiest_node())
+    lab.wait("more is posted", lambda: lab.posted() == 600, 60)
+    verdict = lab.wait_delivered(60)
+    assert_clean(verdict)
+    assert verdict.strange == 0 and 0 < verdict.expected < 600
+
+
+def _last(lab: LabCluster, chat: int) -> str:
+    return str(_messages(lab, chat)[-1]["text"])

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import redis as redis_module
 from hypothesis import given
 from hypothesis import strategies as st
 
 from afx.cluster import keys, quarantine, report_stream, reports
-from afx.cluster.reports import Active, Died, Failed, Inventory, Report, Running, Stopped, Trouble
-from afx.reasons import FailureReason, StopReason, TroubleReason
+from afx.cluster.reports import (
+    Active,
+    Died,
+    Failed,
+    Inventory,
+    Report,
+    RuleResumed,
+    RuleStopped,
+    Running,
+    Stopped,
+    TaskEnded,
+    TaskLogged,
+    TaskProgressed,
+    TaskStarted,
+    Trouble,
+)
+from afx.reasons import FailureReason, StopReason, TaskOutcome, TroubleReason
 
 SESSION = {"node": "w1", "incarnation": "one", "session_id": 7, "epoch": 5}
+TASK = {"node": "w1", "incarnation": "one", "task_id": 9, "publication": 2}
 EACH: list[Report] = [
     Running(**SESSION),
     Stopped(**SESSION, reason=StopReason.REQUESTED),
@@ -21,6 +38,12 @@ EACH: list[Report] = [
     Active(node="w1", incarnation="one", session_ids=(1, 2)),
     Inventory(node="w1", incarnation="one", term=3, session_ids=(7,), epochs=(5,), remaining=0),
     Died(node="w2", incarnation="two", witness="w1", witness_incarnation="one"),
+    RuleStopped(**SESSION, rule_id=3, reason=TroubleReason.MESSAGE_REFUSED, text="no"),
+    RuleResumed(**SESSION, rule_id=3),
+    TaskStarted(**TASK, started_at=1),
+    TaskProgressed(**TASK, thousandths=1000, cursor="{}"),
+    TaskLogged(**TASK, logged_at=1, text="said"),
+    TaskEnded(**TASK, outcome=TaskOutcome.SNOOZED, started_at=1, ended_at=2, pause=3, text="why"),
 ]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -30,6 +53,24 @@ json_values = st.recursive(
 
 def entry(*rows: object) -> dict[str, str]:
     return {"reports": json.dumps(rows)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "\0"},
+        {"text": 5},
+        {"logged_at": -1},
+        {"logged_at": 10**15},
+        {"logged_at": 1.5},
+        {"task_id": 2**31},
+        {"publication": True},
+    ],
+)
+def test_a_line_that_sql_could_not_store_is_refused(change: dict[str, object]) -> None:
+    row = {"kind": "task_logged", **TASK, "logged_at": 1, "text": "said", **change}
+    read, refused = reports.decode("1-1", entry(row))
+    assert (read, len(refused)) == ([], 1)
 
 
 def test_each_kind_of_report_is_read_as_it_was_published(redis: redis_module.Redis) -> None:

@@ -62,7 +62,7 @@ class Broadcast:
         )
         rows = [tasks.get(it) for it in self._ids]
         assert [it["state"] for it in rows] == ["succeeded"] * len(rows), rows
-        assert rows[0]["result"] == {"sent": ROOMS, "refused": {}}
+        assert rows[0]["result"] == {"sent": ROOMS, "refused": {}, "left_out": 0}
         assert self.texts() == [["hello"]] * ROOMS
 
 

@@ -120,6 +120,12 @@ def assert_the_command_line_waits_and_follows(lab: LabCluster, session: str) -> 
     followed = afx("task", "submit", "task.probe", "--arg", "seconds=0.5", "--follow")
     assert followed.returncode == 0
     assert "running, 0%" in followed.stderr and "succeeded, 100%" in followed.stderr
+    broadcast = ("task", "submit", "message.broadcast", "--session", session)
+    told = afx(*broadcast, "--arg", "chats=@nobody1", "--arg", "text=x", "--follow", "--json")
+    assert "chat 1 of 1: CHAT_NOT_FOUND" in told.stderr
+    logged = afx("task", "logs", str(json.loads(told.stdout)["id"])).stdout
+    assert "chat 1 of 1: CHAT_NOT_FOUND" in logged and "started" in logged
+    assert afx(*broadcast, "--no-wait", "--follow").returncode == 2
     assert afx("task", "submit", "task.probe", "--arg", "fails=true").returncode == 1
     late = afx("task", "submit", "task.probe", "--arg", "seconds=30", "--timeout", "1")
     assert late.returncode == 4
@@ -175,7 +181,7 @@ def test_a_broadcast_that_is_moved_and_killed_reaches_each_chat_once(lab: LabClu
     lab.kill_node(node_of(one.id))
     [task] = finished(lab, (number,), 60)
     assert task["state"] == "succeeded", task["error"]
-    assert task["result"] == {"sent": 30, "refused": {}}
+    assert task["result"] == {"sent": 30, "refused": {}, "left_out": 0}
     assert [texts(lab, it) for it in rooms] == [["hello"]] * 30
     assert "hello" not in task["arguments"]  # sealed
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import peewee
 import pytest
 from support.term_harness import TermHarness, add
 
 from afx.cluster import keys, scaling_record
 from afx.cluster.scaling_record import ScalingRecord
+from afx.coordinator import scaler
+from models.base import utc_now
 from models.storage import scaling
 
 Begin = Callable[..., TermHarness]
@@ -154,3 +158,34 @@ def test_a_record_that_is_not_credible_is_none(redis: object, text: str) -> None
 def test_a_key_of_another_type_is_no_record(redis: object) -> None:
     redis.rpush(keys.SCALING, "x")  # type: ignore[attr-defined]
     assert scaling_record.read(redis) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("jump", "most"), [(86_400, 2), (-86_400, 1)])
+def test_a_clock_that_jumps_costs_one_node_at_most(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, jump: int, most: int
+) -> None:
+    harness = begin(scale_spare_nodes=0)
+    harness.add_node("w1")
+    monkeypatch.setattr(scaler.tasks, "oldest_by_priority", lambda: {2: utc_now()})
+    monkeypatch.setattr(scaler, "utc_now", lambda: utc_now() + timedelta(seconds=jump))
+    harness.until(lambda: scaling_record.read(harness.redis) is not None)
+    ticks(harness, 120)
+    assert read(harness).desired <= most
+
+
+def test_what_sql_refuses_ends_no_term(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures are stale until SQL is back; then the recommendation goes on."""
+    harness = begin()
+    harness.add_node("w1")
+    harness.until(lambda: scaling_record.read(harness.redis) is not None)
+
+    def fails() -> int:
+        raise peewee.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scaler.queue, "count_without_room", fails)
+        ticks(harness, 10)
+        harness.redis.delete(keys.SCALING)
+        ticks(harness, 10)
+        assert scaling_record.read(harness.redis) is None
+    harness.until(lambda: scaling_record.read(harness.redis) is not None)

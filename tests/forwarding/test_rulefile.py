@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -57,6 +58,14 @@ filters = st.sampled_from(
         {"time": {"hours": ["08:00-18:00"], "weekdays": ["mon"], "zone": "UTC"}},
     ]
 )
+transforms = st.sampled_from(
+    [
+        (),
+        ({"replace": {"text": ["old", "yes"], "with": ""}}, {"truncate": 9}),
+        ({"header": "# {date}: 'x'\n  "}, {"strip": ["links"]}),
+        ({"rewrite_links": {"old.example": "new.example"}},),
+    ]
+)
 some = st.lists(chats, min_size=1, max_size=3, unique=True).map(tuple)
 docs = st.lists(
     st.builds(
@@ -68,6 +77,12 @@ docs = st.lists(
         st.sampled_from(["copy", "forward"]),
         st.booleans(),
         filters,
+    ).flatmap(
+        lambda it: (
+            st.just(it)
+            if it.mode == "forward"
+            else transforms.map(lambda made: replace(it, transform=made))
+        )
     ),
     max_size=5,
     unique_by=lambda it: it.path,

@@ -66,6 +66,11 @@ def test_only_a_node_of_ours_that_the_leader_has_named_is_stopped() -> None:
     assert change(replace(scale_in(3, "auto2"), decision="hold"), *names) == Change()
 
 
+def test_an_alternative_is_stopped_when_the_named_node_is_not_ours() -> None:
+    record = replace(scale_in(2, "w2"), alternatives=("w1", "auto1"))
+    assert change(record, "w1", "w2", "auto1") == Change(stop="auto1")
+
+
 def test_one_node_at_a_time_is_stopped_and_none_below_the_recommendation() -> None:
     record = scale_in(1, "auto1", "auto2")
     assert change(record, "w1", "auto1", "auto2", is_stopping=True) == Change()
@@ -88,8 +93,11 @@ class FakeProcesses:
     children: dict[str, FakeChild] = field(default_factory=lambda: {"w1": FakeChild()})
     terminated: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
+    is_exhausted: bool = False
 
     def start_node(self, name: str) -> None:
+        if self.is_exhausted:
+            raise OSError(11, "Resource temporarily unavailable")
         assert name not in self.children, "started twice"
         self.children[name] = FakeChild()
 
@@ -236,6 +244,23 @@ def test_nodes_that_keep_failing_are_started_ever_more_slowly() -> None:
             child.code = 1 if name.startswith("auto") else None
         setup.nodes.step()
     assert 5 < starts < 20
+
+
+def test_a_machine_that_starts_no_process_ends_nothing() -> None:
+    setup = Setup()
+    setup.start()
+
+    def fails(*words: str) -> FakeCommand:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    setup.nodes._run = fails
+    setup.nodes.stop("auto1")
+    setup.nodes.step()
+    setup.nodes.step()
+    assert setup.nodes.nodes() == {"auto1"}
+    setup.processes.is_exhausted = True
+    assert not setup.nodes.start(())
+    assert any("cannot be started" in it for it in setup.lines)
 
 
 class FakeProvider:

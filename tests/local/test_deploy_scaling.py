@@ -34,7 +34,13 @@ def resize(home: Path, **variables: str) -> list[str]:
     (programs / "hostname").chmod(0o755)
     subprocess.run(
         [DEPLOY / "scaling/afx-resize"],
-        env={"PATH": f"{programs}:{os.environ['PATH']}", "DRAIN": "0", **variables},
+        env={
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "DRAIN": "0",
+            "SCALE_REMOVE": "",
+            "SCALE_ALTERNATIVES": "",
+            **variables,
+        },
         check=True,
         timeout=60,
     )
@@ -59,6 +65,13 @@ def test_the_script_drains_one_node_of_its_machine_before_it_stops_it(home: Path
         "systemctl stop afx-worker@2",
         "afx worker remove here-2 --yes",
     ]
+
+
+def test_the_script_takes_an_alternative_when_the_named_node_is_not_its_own(home: Path) -> None:
+    calls = resize(
+        home, SCALE_DECISION="in", SCALE_REMOVE="there-1", SCALE_ALTERNATIVES="there-2 here-4"
+    )
+    assert calls[1:] == ["systemctl stop afx-worker@4", "afx worker remove here-4 --yes"]
 
 
 def test_the_script_keeps_a_node_that_cannot_be_emptied(home: Path) -> None:

@@ -104,6 +104,7 @@ def test_the_coordinator_the_node_and_redis_are_restarted_when_they_are_killed(u
     }
     for message, pid in pids.items():
         killed = pid()
+        assert killed  # 0 would be the tests themselves
         os.kill(killed, signal.SIGKILL)
         up.wait(f"up says '{message}'", lambda message=message: message in up.messages())
         up.wait("it is restarted", lambda pid=pid, killed=killed: pid() not in (0, killed))

@@ -123,11 +123,10 @@ def test_after_a_restore_every_assignment_has_ended(ids: list[int]) -> None:
     assert assignments.active() == []
 
 
-def test_a_node_has_the_sessions_whose_assignments_have_not_ended(ids: list[int]) -> None:
-    for it in ids[:2]:
+def test_the_sessions_of_a_node_are_those_that_have_not_ended(ids: list[int]) -> None:
+    for it in ids:
         assign(it)
-    worker = assignments.active()[0].worker
-    assert assignments.sessions_on(worker) == ids[:2]
-    assert assignments.sessions_on("another") == []
-    assignments.end_all("over")
-    assert assignments.sessions_on(worker) == []
+    with base.transaction():
+        assignments.end_many([(ids[1], 1)], "removed")
+    assert assignments.sessions_on("w1") == [ids[0], ids[2]]
+    assert assignments.sessions_on("w2") == []

@@ -10,7 +10,7 @@ from support.assignments import assign
 from support.databases import together
 
 from afx.errors import UsageError
-from models import base, tables
+from models import base, session_filter, tables
 from models.storage import (
     assignments,
     cursors,
@@ -186,7 +186,7 @@ def test_a_statement_that_is_kept_finds_what_a_new_one_finds(
     )
     for _ in range(2):
         for after in (None, "s0"):
-            made = sessions._filtered(sessions._described(), chosen)
+            made = session_filter.filtered(session_filter.described(), chosen)
             made = made.where(sessions._owned_by(owner)).order_by(tables.Session.name)
             wanted = [it["name"] for it in made.dicts() if after is None or it["name"] > after]
             found = sessions.listing(chosen, after=after, limit=50, owner=owner).rows

@@ -129,7 +129,12 @@ def test_a_task_waits_until_its_session_runs(database: Any) -> None:
         assert task_queue.release_due(utc_now() + timedelta(days=900)) == 0
         task_queue.release_of_sessions({two: 9, one: 0})
         assert (state(first), state(second)) == ("waiting", "queued")
-        assert task_queue.release_all_of_sessions() == 1
+    assert task_queue.sessions_waited_for() == [one]
+    assert sessions.remove_unused(sessions.find(str(one)))
+    assert task_queue.sessions_waited_for() == [0]
+    with base.transaction():
+        task_queue.release_of_removed_sessions()
+    assert (state(first), task_queue.sessions_waited_for()) == ("queued", [])
 
 
 def test_tasks_that_were_given_out_are_counted_by_session(database: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from support.sandbox import SandboxHarness, run_scenario, until
@@ -205,6 +206,33 @@ def test_what_waits_in_an_outbox_was_accepted_and_is_not_judged_again(monkeypatc
         await session.start()
         await until(lambda: len(texts(to)) == 2)
         assert texts(to) == ["a 1", "a 3"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_new_filters_and_transforms_are_used_at_once_and_judge_nothing_again() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", {"filter": {"contains": ["a"]}}))
+        await session.start()
+        say(sandbox, source, "a 1", "b 2")
+        await until(lambda: texts(to) == ["a 1"])
+        [rule] = session.spec.rules
+        session.renew([replace(rule, filter={"contains": ["b"]}, transform=({"footer": "x"},))])
+        say(sandbox, source, "a 3", "b 4")
+        await until(lambda: texts(to) == ["a 1", "b 4\nx"])
+        session.renew([replace(rule, filter={"of_a_later_version": 1})])
+        assert harness.rules[1] is not None
+        session.renew([replace(rule, filter={}), replace(rule, id=9)])
+        assert harness.rules[1] is None
+        say(sandbox, source, "c 5")
+        await until(lambda: texts(to)[-1] == "c 5")
+        assert len(texts(to)) == 3
+        # What is no filter and no transform takes a restart.
+        session.renew([replace(rule, mode="forward", filter={"contains": ["z"]})])
+        say(sandbox, source, "d 6")
+        await until(lambda: texts(to)[-1] == "d 6")
         await session.stop()
 
     run_scenario(scenario)

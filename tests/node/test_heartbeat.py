@@ -37,7 +37,7 @@ def link(redis: redis_module.Redis) -> Iterator[BadLink]:
 @pytest.fixture
 def heartbeater(link: BadLink) -> Iterator[Heartbeater]:
     host, port = link.address
-    settings = Settings()
+    settings = Settings().for_node()
     client = connect(f"redis://{host}:{port}", timeout_seconds=settings.lease.node)
     beating = Heartbeater(client, settings)
     yield beating

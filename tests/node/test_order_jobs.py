@@ -123,7 +123,7 @@ def test_what_rq_keeps_of_a_dead_incarnation_is_removed(
 def test_every_kind_names_an_existing_function() -> None:
     import jobs.sessions
 
-    for kind in (queues.START, queues.STOP, queues.WAIT):
+    for kind in (queues.START, queues.STOP, queues.RENEW, queues.WAIT):
         module, _, name = kind.rpartition(".")
         assert module == "jobs.sessions"
         assert callable(getattr(jobs.sessions, name))

@@ -52,6 +52,10 @@ def link(offset: int, length: int) -> dict[str, Any]:
     return {"entities": [types.MessageEntityUrl(offset, length)]}
 
 
+def marked(*parts: str) -> dict[str, Any]:
+    return {"marked": parts}
+
+
 def at(*moment: int) -> dict[str, Any]:
     return {"date": int(datetime(*moment, tzinfo=UTC).timestamp())}  # type: ignore[misc,arg-type]
 
@@ -79,6 +83,30 @@ CASES: dict[str, list[Post]] = {
         Post("from the chair", True, {"sender": 0}),
         Post("from a guest", False, {"sender": 1}),
         Post("from the secretary", True, {"sender": 2}),
+    ],
+    "credited": [
+        Post("Hello", "News of 2026-03-06, 11:00\nHello\nSource: {link}", at(2026, 3, 6, 11, 0)),
+    ],
+    "clean": [
+        Post("Hello, more at example.org #news", "Hello, more at", marked("example.org", "#news")),
+        Post("#news", None, tag(0, 5)),
+    ],
+    "renamed": [
+        Post("ACME and Acme Corp sell at 5 USD", "Emca and Emca sell at $5"),
+        Post("nothing of it"),
+    ],
+    "rewritten": [
+        Post("buy: shop.example/ref/5", "buy: my.example/shop/5", link(5, 18)),
+        Post("see shop.example", True, link(4, 12)),
+        Post("ask @their_bot", "ask @my_bot", {"entities": [types.MessageEntityMention(4, 10)]}),
+    ],
+    "teasers": [
+        Post("short", False),
+        Post("a text of more than twenty characters", "a text of more than…\nMore in {link}"),
+    ],
+    "captions": [
+        Post("no photo", False),
+        Post("the sea", "Photo {number}: the sea", {"media": "photo"}),
     ],
     "office": [
         Post("on Friday at noon", True, at(2026, 3, 6, 11, 0)),
@@ -108,16 +136,25 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         more = {"filter": filter_, "transform": tuple(rule.transform)}
         session = SessionHarness(sandbox).session(account, (source, to, rule.mode, more))
         await session.start()
+        wanted = []
         for it in [*CASES[name], *CASES[name][:1]]:
             fields = dict(it.fields)
             author = people[fields.pop("sender")].id if "sender" in fields else 0
             date = fields.pop("date", None)
             if kind := fields.get("media"):
                 fields["media"] = media(sandbox, kind)
+            for part in fields.pop("marked", ()):
+                kind = types.MessageEntityHashtag if part[0] == "#" else types.MessageEntityUrl
+                place = kind(it.text.index(part), len(part))
+                fields["entities"] = [*fields.get("entities", ()), place]
             message, event = world.post(source, author, it.text, **fields)
             message.date = date or message.date
             pushes.channel_event(source, event, message)
-        wanted = [it.wanted for it in [*CASES[name], *CASES[name][:1]] if it.wanted is not None]
+            if it.wanted is not None:
+                link = f"https://t.me/c/{source.id}/{message.id}"
+                wanted.append(
+                    it.wanted.replace("{link}", link).replace("{number}", str(message.id))
+                )
         box = session.reader.channels[source.id]
         await until(lambda: box.cursor == source.box.pts)
         assert [it.text for it in to.box.messages.values()] == wanted

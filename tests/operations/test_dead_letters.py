@@ -88,6 +88,8 @@ def test_rows_are_chosen_by_rule_reason_and_id(contexts: Any) -> None:
 def test_another_owner_sees_and_changes_no_dead_letters(contexts: Any) -> None:
     chosen = dead_letters.choose(contexts("ann"), "1")
     assert not dead_letters.listing(contexts("bob")).rows
+    assert not dead_letters.counts(contexts("bob"))
+    assert len(dead_letters.counts(contexts("ann"))) == 2
     for call in (dead_letters.drop, dead_letters.retry):
         with pytest.raises((ForbiddenError, NotFoundError)):
             call(contexts("bob"), chosen)
@@ -105,6 +107,12 @@ def test_the_commands_list_retry_and_drop(contexts: Any, home: Path) -> None:
     assert json.loads(tried.stdout)["messages"] == 300
     kept = afx("rule", "dead", "drop", "1", "--dry-run")
     assert "would" in kept.stdout or "dry" in kept.stdout
+    counted = afx("rule", "dead", "count", "--json")
+    assert [(it["reason"], it["count"]) for it in json.loads(counted.stdout)] == [
+        ("message_gone", 199),
+        ("message_refused", 101),
+    ]
+    assert "main/news" in afx("rule", "dead", "count").stdout
     gone = afx("rule", "dead", "drop", "1", "--kind", "message_gone", "--yes")
     assert "199 messages of rule main/news dropped" in gone.stdout
     assert stored.count(1) == 101

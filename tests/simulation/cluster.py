@@ -158,7 +158,7 @@ class Cluster:
         process = self.supervisors[name] = Process(self.hub, machine, f"{name} supervisor")
 
         def run() -> None:
-            Supervisor(self.settings, "", name, self.clock(machine)).run()
+            Supervisor(self.settings.for_node(), "", name, self.clock(machine)).run()
             process.kill()
 
         process.spawn(self._guarded(run, process))

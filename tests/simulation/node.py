@@ -12,12 +12,12 @@ from rq.exceptions import DequeueTimeout
 from simulation.hub import Process, Signal
 from simulation.virtual_loop import VirtualLoop
 
-from afx.config import Settings
 from afx.node import executor as executor_module
 from afx.node.executor import Answer, Executor
 from afx.node.host import Host
 from afx.node.lease_memory import LeaseMemory
 from afx.node.order_worker import OrderQueue
+from afx.node_settings import NodeSettings
 from afx.security.signing import SigningKeys
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class HostProcess:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: NodeSettings,
         *,
         redis_url: str,
         node: str,

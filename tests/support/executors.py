@@ -27,6 +27,7 @@ class RunningExecutor:
         self._url = redis_url
         self._keys = keys
         self.started: list[tuple[int, int]] = []
+        self.renewed: list[tuple[int, int]] = []
         self.stopped: list[tuple[int, int]] = []
         self.asked: list[int] = []
         """The terms in which an inventory was ordered."""
@@ -58,6 +59,10 @@ class RunningExecutor:
 
     async def order_stop(self, term: int, items: list[tuple[int, int]]) -> dict[str, list[int]]:
         self.stopped += items
+        return {"accepted": [session for session, _ in items], "refused": []}
+
+    async def order_renew(self, term: int, items: list[tuple[int, int]]) -> dict[str, list[int]]:
+        self.renewed += items
         return {"accepted": [session for session, _ in items], "refused": []}
 
     async def order_inventory(self, term: int) -> dict[str, list[int]]:

@@ -34,7 +34,7 @@ async def host_on(
     memory = LeaseMemory()
     memory.renew(lease.now() + 60, lease.now() + 60)
     host = Host(
-        load(home=home, test_networks=test_networks),
+        load(home=home, test_networks=test_networks).for_node(),
         redis_url=redis_url,
         node=NODE,
         incarnation=INCARNATION,

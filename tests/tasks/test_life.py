@@ -18,7 +18,7 @@ from afx.cluster.task_jobs import node_queue
 from afx.coordinator import task_reconciler
 from afx.coordinator.task_publisher import TaskPublisher
 from models.base import utc_now
-from models.storage import tasks
+from models.storage import sessions, tasks
 from models.storage.tasks import NewTask
 from models.tables import WorkerTask
 from models.transitions import TransitionError
@@ -299,6 +299,30 @@ def test_a_task_of_an_unknown_session_waits(bench: TaskBench) -> None:
     [session] = add("alice", 1)
     [number] = bench.submit(NewTask("session.check", session))
     bench.until_state(number, "waiting")
+
+
+def test_a_task_of_a_removed_session_fails(bench: TaskBench) -> None:
+    from support.term_harness import add
+
+    [session] = add("alice", 1)
+    [number] = bench.submit(NewTask("session.check", session))
+    bench.until_state(number, "waiting")
+    assert sessions.remove_unused(sessions.find(str(session)))
+    bench.until(lambda: bench.state(number) == "failed", tick=1.0)
+    assert "removed" in tasks.get(number)["error"]
+
+
+def test_tasks_of_sessions_that_do_not_run_are_left_alone(bench: TaskBench) -> None:
+    """They were all queued, and put back, once a minute."""
+    from support.term_harness import add
+
+    bench.add_node("w1")
+    [session] = add("alice", 1)
+    bench.term.obeying = False  # it is placed, and does not come to run
+    numbers = bench.submit(*[NewTask("session.check", session)] * 300)
+    bench.until(lambda: bench.states(numbers) == {"waiting"})
+    bench.tick(100.0)
+    assert bench.states(numbers) == {"waiting"}
 
 
 def test_rq_sees_queues_workers_and_jobs(bench: TaskBench) -> None:

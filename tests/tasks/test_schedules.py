@@ -85,8 +85,8 @@ def context(bench: TaskBench, home: Path) -> Any:
     return found
 
 
-def make_due(name: str) -> None:
-    TaskSchedule.update(next_at=utc_now() - timedelta(seconds=1)).where(
+def make_due(name: str, seconds: float = 1) -> None:
+    TaskSchedule.update(next_at=utc_now() - timedelta(seconds=seconds)).where(
         TaskSchedule.name == name
     ).execute()
 
@@ -116,6 +116,54 @@ def test_a_schedule_that_replaces_cancels_the_last_tasks(bench: TaskBench, conte
         bench.tick(1.0)
     bench.until(lambda: bench.state(1) == "cancelled")
     assert bench.state(2) in ("queued", "published")
+
+
+@pytest.mark.parametrize(("catch_up", "count"), [("skip", 0), ("once", 1)])
+def test_hours_without_a_leader_bring_one_task_or_none(
+    bench: TaskBench, context: Any, catch_up: str, count: int
+) -> None:
+    acts.add(context, "probes", "*/5 * * * *", PROBE, catch_up=catch_up)
+    make_due("probes", 5 * 3600)
+    for _ in range(10):
+        bench.tick(0.5)
+    assert len(tasks.listing().rows) == count
+    [row] = acts.listing(context).rows
+    assert row.next_at > utc_now() and ("skipped" in row.note) == (count == 0)
+
+
+@pytest.mark.parametrize(("overlap", "count"), [("skip", 1), ("queue", 3)])
+def test_tasks_that_still_run_are_waited_for_or_added_to(
+    bench: TaskBench, context: Any, overlap: str, count: int
+) -> None:
+    acts.add(context, "probes", "0 3 * * *", PROBE, overlap=overlap)
+    for _ in range(3):
+        make_due("probes")
+        bench.until(lambda: acts.listing(context).rows[0].next_at > utc_now(), tick=0.5)
+    assert len(tasks.listing().rows) == count
+
+
+def test_a_schedule_whose_tasks_fail_is_paused_until_somebody_resumes_it(
+    bench: TaskBench, context: Any
+) -> None:
+    bench.add_node("w1")
+    failing = TaskRequest(kind="task.probe", arguments={"fails": True})
+    acts.add(context, "probes", "0 3 * * *", failing, pause_after=2)
+    for _ in range(3):
+        make_due("probes")
+        bench.until(
+            lambda: (
+                bool(rows := acts.listing(context).rows)
+                and (rows[0].paused or rows[0].next_at > utc_now())
+                and not tasks.counts()
+            ),
+            tick=0.5,
+        )
+    [row] = acts.listing(context).rows
+    assert (row.paused, row.failures, len(tasks.listing().rows)) == (True, 2, 2)
+    assert "failed 2 times" in row.note
+    acts.set_paused(context, "probes", False)
+    make_due("probes")
+    bench.until(lambda: len(tasks.listing().rows) == 3, tick=0.5)
 
 
 def test_a_schedule_obeys_the_limit_of_its_user(bench: TaskBench, context: Any) -> None:

@@ -33,6 +33,9 @@ class NewRule(Body):
     filter: dict[str, Any] = Field(
         {}, description="Which messages are forwarded; empty: all.", examples=[{"contains": ["a"]}]
     )
+    transform: list[dict[str, Any]] = Field(
+        [], description="What is changed of copies.", examples=[[{"footer": "from {link}"}]]
+    )
 
 
 class RuleChange(Body):
@@ -88,6 +91,7 @@ async def add_rule(request: Request, body: NewRule) -> Response:
             mode=body.mode,
             name=body.name,
             filter=body.filter,
+            transform=body.transform,
         )
         return shown(context, "rule:read", lambda it: rules.show(it, doc.path))
 

@@ -78,6 +78,24 @@ def removable(
     return chosen
 
 
+def alternatives(
+    nodes: Sequence[NodeFigures], quiet: Iterable[str], most: int, peers_load: float
+) -> list[str]:
+    """Return the names of nodes each of which may be drained alone, the emptiest first.
+
+    For a provider that may not stop those of ``removable``: any one of these will do.
+    """
+    allowed = set(quiet)
+    candidates = [it for it in nodes if it.is_ready and it.incarnation in allowed]
+    found: list[str] = []
+    for it in sorted(candidates, key=lambda it: (it.sessions, it.used_bytes, it.name)):
+        if len(found) >= most:
+            break
+        if removable(nodes, [it.incarnation], 1, peers_load):
+            found.append(it.name)
+    return found
+
+
 def _drained(
     node: NodeFigures, peers: Mapping[str, NodeFigures], most_load: float
 ) -> dict[str, NodeFigures] | None:

@@ -21,6 +21,9 @@ from afx.coordinator.decisions.scale_in import NodeFigures
 
 _FULL = 0.95
 _LITTLE = 1e-9
+_MOST_REMOVED = 20
+"""In one recommendation; the next ones go on when these have left."""
+_MOST_ALTERNATIVES = 10
 
 
 class Decision(StrEnum):
@@ -122,6 +125,8 @@ class Recommendation:
     oldest_task_seconds: float = 0.0
     removable: tuple[str, ...] = ()
     """The nodes to drain, in order, for ``in``."""
+    alternatives: tuple[str, ...] = ()
+    """Nodes any one of which may be drained instead of the first of them."""
     standing_seconds: float = 0.0
     """For how long this has been recommended, and not been done."""
 
@@ -162,6 +167,7 @@ def decide(
     window = _recent(state.needed, now, policy.window_seconds, needed)
     quiet = scale_in.quiet_since(state.quiet_since, figures.nodes, policy.quiet_load, now)
     removable: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     desired = reference
     if needed > reference:
         allowed = _step_limit(policy, state, reference)
@@ -175,9 +181,14 @@ def decide(
             # Nodes that are missing anyway need no drain.
             desired = max(highest, len(ready))
             rested = [it for it, at in quiet.items() if now - at >= policy.window_seconds]
-            removable = tuple(
-                scale_in.removable(figures.nodes, rested, len(ready) - highest, policy.peers_load)
-            )
+            most = min(_MOST_REMOVED, len(ready) - highest)
+            removable = tuple(scale_in.removable(figures.nodes, rested, most, policy.peers_load))
+            if removable:
+                alternatives = tuple(
+                    scale_in.alternatives(
+                        figures.nodes, rested, _MOST_ALTERNATIVES, policy.peers_load
+                    )
+                )
             if desired > highest:
                 desired -= len(removable)
                 reason = Reason.SPARE if removable else Reason.NO_ROOM if rested else Reason.BUSY
@@ -193,6 +204,7 @@ def decide(
         overflow=waiting,
         oldest_task_seconds=figures.oldest_task_seconds,
         removable=removable,
+        alternatives=tuple(it for it in alternatives if it not in removable),
     )
     changed_at = state.changed_at if _is_same(found, state.last) else now
     return replace(found, standing_seconds=now - changed_at), State(

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from afx.tasks.kinds.base import Arguments, Idempotence, Kind, TaskRun
 from afx.tasks.kinds.chat_fields import ChatName, cursor_number
-from afx.tasks.kinds.copying import CopyResult, copy_range
+from afx.tasks.kinds.copying import CopyResult, copy_range, forwards
 
 
 class BackfillArguments(Arguments):
@@ -31,9 +31,10 @@ async def run(task: TaskRun, arguments: BackfillArguments) -> CopyResult:
     await copy_range(
         task,
         source=source.peer,
-        destinations=[
-            (destination.peer, lambda it: task.random_id(str(it)), arguments.keeps_author)
-        ],
+        prepare=forwards(
+            source.peer,
+            [(destination.peer, lambda it: task.random_id(str(it)), arguments.keeps_author)],
+        ),
         beyond=max(to - arguments.most, cursor_number(task.cursor, "beyond")),
         to=to,
         counts=counts,

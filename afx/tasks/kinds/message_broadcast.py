@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
 from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskRun
 from afx.tasks.kinds.chat_fields import ChatName
+
+_NOT_FOUND = "CHAT_NOT_FOUND"
+_MOST_LISTED = 20_000
+"""Bytes of the chats that a result names."""
 
 
 class BroadcastArguments(Arguments):
@@ -24,7 +30,9 @@ class BroadcastResult(Result):
 
     sent: int
     refused: dict[str, str]
-    """Chat → why Telegram refused the message there."""
+    """Chat → why the message is not there: Telegram's name of the error, or CHAT_NOT_FOUND."""
+    left_out: int = 0
+    """How many more were refused, and found no room in the list."""
 
 
 async def run(task: TaskRun, arguments: BroadcastArguments) -> BroadcastResult:
@@ -36,39 +44,65 @@ async def run(task: TaskRun, arguments: BroadcastArguments) -> BroadcastResult:
     from telethon import errors
     from telethon.tl import functions
 
-    from afx.telegram.chats import ChatNotFoundError, find_chat
+    from afx.telegram.chats import ChatNotFoundError, Dialogs, find_chat
     from afx.telegram.errors import error_name, is_lost_login
 
     begin = _whole(task.cursor.get("next"))
     sent = _whole(task.cursor.get("sent"))
-    noted = task.cursor.get("refused")
-    refused = {str(it): str(why) for it, why in noted.items()} if isinstance(noted, dict) else {}
+    refused = _places(task.cursor.get("refused"))
     count = len(arguments.chats)
+    dialogs = Dialogs(arguments.chats[begin:])
     for index in range(begin, count):
         chat = arguments.chats[index]
+        why = ""
         try:
-            found = await find_chat(task.call, chat)
+            found = await find_chat(task.call, chat, dialogs)
             await task.call(
                 functions.messages.SendMessageRequest(
                     found.peer, arguments.text, random_id=task.random_id(f"{index}:{chat}")
                 )
             )
             sent += 1
-        except ChatNotFoundError as error:
-            refused[chat] = str(error)[:100]
+        except ChatNotFoundError:
+            why = _NOT_FOUND
         except errors.RandomIdDuplicateError:
             sent += 1  # the first send of it is still under way
         except (errors.BadRequestError, errors.ForbiddenError) as error:
             if is_lost_login(error):
                 raise
-            refused[chat] = error_name(error)
-        if chat in refused:
-            task.log(f"chat {index + 1} of {count}: {refused[chat]}")
+            why = error_name(error)
+        if why:
+            refused.setdefault(why, []).append(index)
+            task.log(f"chat {index + 1} of {count}: {why}")
         cursor = {"next": index + 1, "sent": sent, "refused": refused}
         await task.save((index + 1) / count, cursor)
         if index + 1 < count:
             await task.sleep(arguments.pause_seconds)
-    return BroadcastResult(sent=sent, refused=refused)
+    return _result(arguments.chats, sent, refused)
+
+
+def _result(chats: Sequence[str], sent: int, refused: dict[str, list[int]]) -> BroadcastResult:
+    pairs = sorted((index, why) for why, places in refused.items() for index in places)
+    listed: dict[str, str] = {}
+    room = _MOST_LISTED
+    for index, why in pairs:
+        if index < len(chats):
+            room -= len(json.dumps({chats[index]: why}))
+            if room >= 0:
+                listed[chats[index]] = why
+    left_out = len({chats[index] for index, _ in pairs if index < len(chats)} - listed.keys())
+    return BroadcastResult(sent=sent, refused=listed, left_out=left_out)
+
+
+def _places(noted: Any) -> dict[str, list[int]]:
+    """Return why → the places of the chats of which it is so: short, as a cursor has to be."""
+    if not isinstance(noted, dict):
+        return {}
+    return {
+        str(why): [it for it in places if type(it) is int and it >= 0]
+        for why, places in noted.items()
+        if isinstance(places, list)
+    }
 
 
 def _whole(value: object) -> int:

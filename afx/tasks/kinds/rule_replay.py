@@ -1,16 +1,21 @@
 """rule.replay: sends old messages of a rule's sources again, as the rule does.
 
-Each copy has the random_id that live forwarding gives it: while Telegram remembers that id,
+It takes what the rule's filter accepts, and makes the copies that its transforms make. Each
+copy has the random_id that live forwarding gives it: while Telegram remembers that id,
 a message that was forwarded is not doubled.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 from pydantic import Field
 
-from afx.tasks.kinds.base import Arguments, Idempotence, Kind, TaskRun
+from afx.tasks.kinds.base import Arguments, Idempotence, Kind, TaskFailedError, TaskRun
 from afx.tasks.kinds.chat_fields import cursor_number
-from afx.tasks.kinds.copying import CopyResult, copy_range
+from afx.tasks.kinds.copying import CopyResult, Prepare, copy_range
 from afx.tasks.kinds.rule_fields import rule_of
 
 
@@ -26,7 +31,6 @@ class ReplayArguments(Arguments):
 
 async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     """Replay each source, from the cursor on."""
-    from afx.forwarding.pipeline import random_id
     from afx.telegram.chats import find_chat
 
     rule = rule_of(task, arguments.rule)
@@ -41,22 +45,48 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
         await copy_range(
             task,
             source=source.peer,
-            destinations=[
-                (
-                    it.peer,
-                    lambda message, to=it.marked, chat=source.marked: random_id(  # type: ignore[misc]
-                        rule.id, chat, message, to
-                    ),
-                    rule.mode == "forward",
-                )
-                for it in targets
-            ],
+            prepare=_as_the_rule_does(rule, source, targets),
             beyond=max(arguments.first - 1, beyond),
             to=arguments.last,
             counts=counts,
         )
         await task.save((index + 1) / len(rule.sources), {"sources": index + 1, **counts})
     return CopyResult(**counts)
+
+
+def _as_the_rule_does(rule: Any, source: Any, targets: list[Any]) -> Prepare:
+    """Return what copies messages as live forwarding does: filter, transforms, random ids.
+
+    Raises TaskFailedError for a rule that this node cannot use.
+    """
+    from afx.forwarding.conditions import compile_filter
+    from afx.forwarding.pipeline import deliveries
+    from afx.forwarding.rules import Mode, Route, accepting
+    from afx.forwarding.transforms import compile_transform
+    from afx.telegram.facts import TelegramFacts
+    from afx.telegram.messages import incoming
+    from afx.telegram.sender import requests
+
+    try:
+        test = compile_filter(rule.filter).test if rule.filter else None
+        transform = compile_transform(rule.transform) if rule.transform else None
+    except ValueError as error:
+        raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
+    mode: Mode = "forward" if rule.mode == "forward" else "copy"
+    peers = {it.marked: it.peer for it in (source, *targets)}
+
+    def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
+        # What was found by a private chat's name may say its own marked id.
+        found = [replace(it, chat=source.marked) for it in map(incoming, messages) if it]
+        made: list[tuple[int, Any]] = []
+        for target in targets:
+            route = Route(rule.id, target.marked, mode, test, transform)
+            chosen = [it for it in found if accepting(TelegramFacts(it), (route,))]
+            batch = [deliveries(it, (route,), TelegramFacts)[0] for it in chosen]
+            made += requests([it for it in batch if not it.error], peers.__getitem__)
+        return made
+
+    return prepare
 
 
 KIND = Kind(

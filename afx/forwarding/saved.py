@@ -1,0 +1,139 @@
+"""Messages that a person gives to try a rule on: a text, or one that was saved as JSON.
+
+Two forms are read: a line of chat.export's (id, date, author, text), which may have any of
+the facts that conditions ask for; and what Telethon's ``to_json`` writes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from afx.errors import UsageError, printable
+from afx.forwarding.facts import MEDIA, Facts, Marked
+from afx.forwarding.utf16 import length, units
+
+LARGEST_BYTES = 1024 * 1024
+_FOUND = (
+    ("Url", re.compile(r"(?:https?://|\bt\.me/|\bwww\.)[^\s<>\"']*[^\s<>\"'.,;:!?)\]]", re.I)),
+    ("Email", re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w")),
+    ("Mention", re.compile(r"(?<![\w@])@[A-Za-z][A-Za-z0-9_]{3,31}\b", re.ASCII)),
+    ("Hashtag", re.compile(r"(?<![\w#])#\w*[^\W\d]\w*")),
+)
+_NUMBERS = {"id": "id", "chat": "chat", "sender": "sender", "author": "sender", "size": "size"}
+_TRUTHS = {
+    "forwarded": "forwarded",
+    "fwd_from": "forwarded",
+    "reply": "reply",
+    "reply_to": "reply",
+    "edited": "edited",
+    "edit_date": "edited",
+    "via_bot": "via_bot",
+    "via_bot_id": "via_bot",
+}
+
+
+def typed(text: str, *, now: datetime) -> Facts:
+    """Return a text as a message of now, with the entities that Telegram would find."""
+    made = Facts(text, tuple(_detected(text)))
+    made.date = int(now.timestamp())
+    return made
+
+
+def read(data: bytes) -> Facts:
+    """Return a saved message; raises UsageError for what is none."""
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("The message is not JSON; give one message as an object.") from error
+    if not isinstance(fields, dict):
+        raise UsageError("The message is not a JSON object; give one message alone.")
+    try:
+        return _message(fields)
+    except (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError) as error:
+        raise UsageError(f"The message cannot be read: {printable(str(error))}.") from error
+
+
+def _message(fields: Mapping[str, Any]) -> Facts:
+    text = fields.get("text", fields.get("message", ""))
+    if not isinstance(text, str):
+        raise ValueError("its text is none")
+    given = fields.get("entities")
+    entities = tuple(map(_entity, given)) if isinstance(given, list) else tuple(_detected(text))
+    made = Facts(text, entities)
+    for name, attribute in _NUMBERS.items():
+        if isinstance(fields.get(name), int):
+            setattr(made, attribute, fields[name])
+    for name, attribute in _TRUTHS.items():
+        if fields.get(name):
+            setattr(made, attribute, True)
+    made.chat = made.chat or _peer(fields.get("peer_id"))
+    made.sender = made.sender or _peer(fields.get("from_id")) or made.chat
+    made.sender_kind = "channel" if made.sender < 0 else "user"
+    made.album = fields["grouped_id"] if isinstance(fields.get("grouped_id"), int) else 0
+    made.media, size = _media(fields.get("media"))
+    made.size = made.size or size
+    made.date = _date(fields.get("date"))
+    return made
+
+
+def _entity(fields: Any) -> Marked:
+    if not isinstance(fields, dict):
+        raise ValueError("an entity is no object")
+    kind = str(fields.get("kind", fields.get("_", ""))).removeprefix("MessageEntity")
+    return Marked(kind, int(fields["offset"]), int(fields["length"]), str(fields.get("url", "")))
+
+
+def _peer(fields: Any) -> int:
+    if not isinstance(fields, dict):
+        return 0
+    if "channel_id" in fields:
+        return -1_000_000_000_000 - int(fields["channel_id"])
+    return int(fields.get("user_id", 0)) or -int(fields.get("chat_id", 0))
+
+
+def _media(value: Any) -> tuple[str, int]:
+    """Return (kind, bytes) of a message's media."""
+    if value is None or isinstance(value, str):
+        kind = value or "text"
+        if kind not in MEDIA:
+            raise ValueError(f"there is no kind of media {kind!r}")
+        return kind, 0
+    name = str(value.get("_", "")).removeprefix("MessageMedia")
+    if name != "Document":
+        kind = {"Geo": "location", "GeoLive": "location", "WebPage": "text"}.get(name, name.lower())
+        return (kind if kind in MEDIA else "other"), 0
+    document = value.get("document") or {}
+    kind = "document"
+    for it in document.get("attributes") or ():
+        attribute = str(it.get("_", "")).removeprefix("DocumentAttribute")
+        if attribute in ("Sticker", "Animated"):
+            return {"Sticker": "sticker", "Animated": "animation"}[attribute], 0
+        if attribute == "Audio":
+            kind = "voice" if it.get("voice") else "audio"
+        elif attribute == "Video":
+            kind = "round" if it.get("round_message") else "video"
+    return kind, int(document.get("size", 0))
+
+
+def _date(value: Any) -> int:
+    if isinstance(value, int):
+        return int(datetime.fromtimestamp(value, UTC).timestamp())
+    if isinstance(value, str):
+        found = datetime.fromisoformat(value)
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    return 0
+
+
+def _detected(text: str) -> Iterator[Marked]:
+    offsets = units(text)
+    taken: list[tuple[int, int]] = []
+    for kind, pattern in _FOUND:
+        for it in pattern.finditer(text):
+            start, end = it.span()
+            if all(end <= a or start >= b for a, b in taken):
+                taken.append((start, end))
+                yield Marked(kind, offsets[start], length(it[0]))

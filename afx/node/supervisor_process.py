@@ -1,0 +1,41 @@
+"""Entry point of a node's supervisor; ``supervisor_launcher`` starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from afx.security.memory import protect_memory
+
+# structlog draws tracebacks with it where it is there: 3 MiB that no node needs.
+sys.modules["rich"] = None  # type: ignore[assignment]
+
+from afx.errors import AfxError  # noqa: E402
+from afx.logs import configure  # noqa: E402
+from afx.node.supervisor import Supervisor  # noqa: E402
+from afx.node.supervisor_launcher import become  # noqa: E402
+from afx.node_settings import NodeSettings  # noqa: E402
+
+
+def main() -> int:
+    """Run the node until it is stopped; returns the exit code."""
+    protect_memory()  # before the keys arrive
+    with os.fdopen(int(sys.argv[1]), "rb") as pipe:
+        parameters: dict[str, Any] = json.loads(pipe.read())
+    settings = NodeSettings.from_json(parameters["settings"])
+    configure(settings.log_level)
+    try:
+        if Supervisor(settings, parameters["redis_url"], parameters["node"]).run():
+            become(parameters["restart"])
+    except AfxError as error:
+        if os.environ.get("AFX_DEBUG", "") not in ("", "0"):
+            raise
+        print(f"afx: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""afx analytics cluster, forecast, rules, tasks and scaling."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import chart, output
+from cli.cells import csv_cell
+from cli.shared import Invocation, shared
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from afx.operations.analytics import MetricsRow
+    from afx.operations.cluster_analytics import ClusterRow
+
+Since = Annotated[
+    str, typer.Option("--since", help="How far back (90s, 15m, 6h, 7d), or an ISO instant.")
+]
+Chart = Annotated[bool, typer.Option("--chart", help="Draw it in the terminal.")]
+_FOR_PEOPLE = 60
+_CHART_WIDTH = 100
+
+
+def add_to(app: typer.Typer, instant: Callable[[str], datetime]) -> None:
+    """Add the commands; ``instant`` reads what --since says."""
+
+    @app.command()
+    @shared("database_url", "json")
+    def cluster(
+        invocation: Invocation,
+        since: Since = "1h",
+        drawn: Chart = False,
+        as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    ) -> None:
+        """Show the cluster over time: nodes, sessions, RAM, waiting sessions, tasks.
+
+        Example:  afx analytics cluster --since 7d --chart
+        """
+        from afx.operations import cluster_analytics
+
+        found = cluster_analytics.series(invocation.context, instant(since))
+        if invocation.json:
+            output.print_json(found)
+        elif as_csv:
+            _print_csv([asdict(it) for it in found])
+        elif drawn:
+            _draw(found)
+        else:
+            _print_rows(found)
+
+    @app.command()
+    @shared("database_url", "json")
+    def forecast(invocation: Invocation, since: Since = "14d") -> None:
+        """Say when the nodes will be full, if it goes on as it did.
+
+        Example:  afx analytics forecast --since 30d
+        """
+        from afx.operations import cluster_analytics
+
+        found = cluster_analytics.forecasts(invocation.context, instant(since))
+        if invocation.json:
+            output.print_json(found)
+            return
+        for it in found:
+            size = output.mib if it.resource == "ram" else lambda value: f"{value:,.0f}"
+            used = f"{size(it.used)} of {size(it.limit)}"
+            if it.days is not None:
+                say = f"full in {it.days:,.1f} days at this trend ({size(it.per_day)} a day)"
+            else:
+                say = {
+                    "not rising": "it does not rise",
+                    "unclear": "no clear trend: it goes up and down more than it rises",
+                    "too short": "there is too little history; look again in an hour",
+                }.get(it.trend, it.trend)
+            print(f"{it.resource:<9} {used}; {say}")
+
+    @app.command()
+    @shared("database_url", "json")
+    def rules(invocation: Invocation) -> None:
+        """Count rules: in all, enabled, with a trouble, by mode.
+
+        Example:  afx analytics rules
+        """
+        from afx.operations import cluster_analytics
+
+        output.print_fields(
+            dict(cluster_analytics.rule_counts(invocation.context)), as_json=invocation.json
+        )
+
+    @app.command()
+    @shared("database_url", "json")
+    def tasks(invocation: Invocation, since: Since = "1d") -> None:
+        """Show how many tasks of each kind finished, and how long they waited and ran.
+
+        Example:  afx analytics tasks --since 7d
+        """
+        from datetime import UTC, datetime
+
+        from afx.operations import task_times
+
+        hours = (datetime.now(UTC) - instant(since)).total_seconds() / 3600
+        found = task_times.times(invocation.context, "kind", hours=max(0.0, hours))
+        if invocation.json:
+            output.print_json(found)
+            return
+        output.print_table(
+            ("KIND", "TASKS", "FAILED", "WAITED P50", "P95", "RAN P50", "P95"),
+            (
+                (
+                    it.name,
+                    it.count,
+                    it.failed,
+                    *(f"{s:.2f} s" for s in (it.waited.p50, it.waited.p95)),
+                    *(f"{s:.2f} s" for s in (it.ran.p50, it.ran.p95)),
+                )
+                for it in found
+            ),
+            empty="No task finished in that time.",
+        )
+
+    @app.command()
+    @shared("database_url", "json")
+    def scaling(invocation: Invocation, since: Since = "7d") -> None:
+        """Show how the cluster was scaled: changes, node-hours, and what the peak would cost.
+
+        Example:  afx analytics scaling --since 30d
+        """
+        from afx.operations import cluster_analytics
+
+        found = cluster_analytics.scaling_summary(invocation.context, instant(since))
+        output.print_fields(asdict(found), as_json=invocation.json)
+
+
+def draw_loads(rows: Iterable[MetricsRow]) -> None:
+    """Draw the load of each node over time."""
+    loads: dict[str, list[float]] = {}
+    for it in rows:
+        loads.setdefault(it.worker, []).append(it.load_max)
+    if not loads:
+        print("No node was sampled in that time.")
+    for name, values in sorted(loads.items()):
+        print(f"\n{output.cell(name)}")
+        _chart(values, lambda value: f"{value:.2f}")
+
+
+def _chart(values: Sequence[float], label: Callable[[float], str]) -> None:
+    width = shutil.get_terminal_size((_CHART_WIDTH, 24)).columns
+    plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    for line in chart.draw(values, width=width, height=4, label=label, plain=plain):
+        print(line)
+
+
+def _print_rows(found: Sequence[ClusterRow]) -> None:
+    shown = found[-_FOR_PEOPLE:]
+    output.print_table(
+        ("AT", "NODES", "DESIRED", "SESSIONS", "RAM", "CPU", "WAITING", "TASKS", "FORWARDED"),
+        (
+            (
+                it.at,
+                round(it.nodes, 1),
+                round(it.desired, 1),
+                round(it.sessions, 1),
+                output.mib(it.ram_used),
+                f"{it.cpu:.0%}",
+                round(it.waiting, 1),
+                it.tasks_succeeded + it.tasks_failed,
+                it.forwarded,
+            )
+            for it in shown
+        ),
+        empty="Nothing was stored in that time; the leader stores a row each minute.",
+    )
+    if len(shown) < len(found):
+        print(f"the last {len(shown)} of {len(found)} rows; all with --csv", file=sys.stderr)
+
+
+def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
+    writer = csv.writer(sys.stdout)
+    for number, row in enumerate(rows):
+        if not number:
+            writer.writerow(row)
+        writer.writerow([csv_cell(it) for it in row.values()])
+
+
+def _draw(found: Sequence[ClusterRow]) -> None:
+    if not found:
+        print("Nothing was stored in that time; the leader stores a row each minute.")
+        return
+    print(f"{output.cell(found[0].at)} to {output.cell(found[-1].at)}")
+    charts: tuple[tuple[str, Callable[[ClusterRow], float], Callable[[float], str]], ...] = (
+        ("sessions", lambda it: it.sessions, lambda value: f"{value:,.0f}"),
+        ("nodes", lambda it: it.nodes, lambda value: f"{value:,.1f}"),
+        ("nodes desired", lambda it: it.desired, lambda value: f"{value:,.1f}"),
+        ("RAM", lambda it: it.ram_used, output.mib),
+        ("CPU", lambda it: it.cpu, lambda value: f"{value:.0%}"),
+        ("sessions that wait", lambda it: it.waiting_max, lambda value: f"{value:,.0f}"),
+        ("tasks that have not finished", lambda it: it.tasks_open, lambda value: f"{value:,.0f}"),
+        (
+            "messages a minute",
+            lambda it: it.forwarded * 60 / it.span,
+            lambda value: f"{value:,.0f}",
+        ),
+    )
+    for name, value, label in charts:
+        print(f"\n{name}")
+        _chart([value(it) for it in found], label)

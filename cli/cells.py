@@ -1,0 +1,20 @@
+"""Cells of CSV files that a spreadsheet reads as text, whatever is in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cli import output
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""How a formula begins (OWASP, "CSV Injection")."""
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a value for a CSV file; a text that could be a formula begins with a quote."""
+    if value is None:
+        return ""
+    if isinstance(value, int | float):
+        return value
+    text = str(output.plain(value))
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text

@@ -1,0 +1,22 @@
+"""The words that columns of states and kinds may have."""
+
+from __future__ import annotations
+
+DESIRED_SESSION_STATES = ("running", "paused")
+MODES = ("copy", "forward")
+DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
+ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
+TASK_STATES = ("waiting", "queued", "published", "running", "succeeded", "failed", "cancelled")
+CONTROL_STATES = ("requested", "sent", "acknowledged", "done", "failed", "cancelled")
+CONTROL_KINDS = (
+    "cordon",
+    "uncordon",
+    "drain",
+    "stop",
+    "recycle",
+    "move",
+    "pause",
+    "resume",
+    "remove",
+)
+CONTROL_SUBJECTS = ("node", "session", "coordinators")

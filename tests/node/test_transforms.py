@@ -1,0 +1,232 @@
+"""A hosted session changes its copies as its rules say; the ledger knows what they must say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import RefusingHandler, one_rule, say, texts
+from telethon.tl import functions, types
+
+from afx.sandbox.telegram.boxes import Content
+from afx.sandbox.telegram.peers import Channel
+
+FOOTER = {"transform": ({"footer": "by {message}"},)}
+
+
+def publish(sandbox: SandboxHarness, source: Channel, text: str, **fields: Any) -> int:
+    message, event = sandbox.server.world.post(source, 0, text, **fields)
+    sandbox.server.pushes.channel_event(source, event, message)
+    return int(message.id)
+
+
+def photo(sandbox: SandboxHarness, data: bytes = b"photo") -> Any:
+    return sandbox.server.world.files.add(data, is_photo=True)
+
+
+def test_copies_say_what_the_transforms_make_of_their_sources() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+
+        def expected(it: Content) -> Content:
+            # The bold word is behind a surrogate pair and a space more than in its source.
+            return Content(f"😀 new w{it.text[5:]}", [types.MessageEntityBold(7, 4)], None)
+
+        ledger = sandbox.server.ledger
+        ledger.expect(source.marked, to.marked, account.id, expected)
+        transform = ({"replace": {"text": ["old"], "with": "😀 new"}},)
+        session = harness.session(account, (source, to, "copy", {"transform": transform}))
+        await session.start()
+        for number in range(120):
+            bold = [types.MessageEntityBold(4, 4)]
+            publish(sandbox, source, f"old w{number:03}", entities=bold)
+        await until(lambda: len(texts(to)) == 120)
+        verdict = ledger.judge()
+        assert verdict.is_clean and verdict.strange == 0, ledger.altered(1)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_replay_makes_the_same_copies_and_doubles_none() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+
+        def expected(it: Content) -> Content:
+            return it._replace(text=f"{it.text}\nby {numbers[it.text]}")
+
+        numbers: dict[str, int] = {}
+        sandbox.server.ledger.expect(source.marked, to.marked, account.id, expected)
+        session = harness.session(account, (source, to, "copy", FOOTER))
+        await session.start()
+        cursors = harness.commit(session)
+        for number in range(30):
+            text = f"message {number}"
+            numbers[text] = publish(sandbox, source, text)
+        await until(lambda: len(texts(to)) == 30)
+        await session.stop()  # and nothing of it is committed
+        session = harness.session(account, (source, to, "copy", FOOTER), cursors=cursors)
+        await session.start()
+        numbers["last"] = publish(sandbox, source, "last")
+        await until(lambda: any(it.startswith("last") for it in texts(to)))
+        verdict = sandbox.server.ledger.judge()
+        assert verdict.is_clean and verdict.strange == 0 and verdict.expected == 31, verdict
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_changed_caption_is_sent_with_its_file_by_reference() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        files = sandbox.server.world.files
+        clip = files.add(
+            b"clip", mime_type="video/mp4", attributes=[types.DocumentAttributeVideo(1.0, 2, 2)]
+        )
+        sticker = files.add(
+            b"sticker",
+            mime_type="image/webp",
+            attributes=[types.DocumentAttributeSticker("", types.InputStickerSetEmpty())],
+        )
+
+        def expected(it: Content) -> Content:
+            return it if it.media is sticker else it._replace(text=f"{it.text}!".strip())
+
+        sandbox.server.ledger.expect(source.marked, to.marked, account.id, expected)
+        rule = {"transform": ({"text": "{text}!"},)}
+        session = harness.session(account, (source, to, "copy", rule))
+        await session.start()
+        bold = [types.MessageEntityBold(0, 4)]
+        publish(sandbox, source, "a text")
+        publish(sandbox, source, "a photo", media=photo(sandbox), entities=bold)
+        publish(sandbox, source, "a clip", media=clip)
+        publish(sandbox, source, "", media=photo(sandbox, b"another"))
+        publish(sandbox, source, "", media=sticker)
+        await until(lambda: len(texts(to)) == 5)
+        verdict = sandbox.server.ledger.judge()
+        assert verdict.is_clean and verdict.strange == 0, sandbox.server.ledger.altered()
+        assert all(it.forwarded is None for it in to.box.messages.values())
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_caption_that_no_transform_changes_is_forwarded_without_its_author() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = {"transform": ({"strip": ["links"]},)}
+        session = harness.session(account, (source, to, "copy", rule))
+        await session.start()
+        publish(sandbox, source, "a photo", media=photo(sandbox))
+        await until(lambda: texts(to) == ["a photo"])
+        [copy] = to.box.messages.values()
+        assert copy.copied_from and copy.forwarded is None
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_album_stays_together_and_only_its_caption_is_changed() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", FOOTER))
+        await session.start()
+        session.pause()
+        first = publish(sandbox, source, "album", media=photo(sandbox, b"0"), grouped=5)
+        for number in (1, 2):
+            publish(sandbox, source, "", media=photo(sandbox, bytes([number])), grouped=5)
+        publish(sandbox, source, "", media=photo(sandbox, b"x"), grouped=6)
+        session.resume()
+        await until(lambda: len(texts(to)) == 4)
+        copies = list(to.box.messages.values())
+        assert [it.text for it in copies] == [f"album\nby {first}", "", "", ""]
+        albums = [it.grouped for it in copies]
+        assert albums[0] is not None and albums[:3] == [albums[0]] * 3
+        assert albums[3] != albums[0]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_file_whose_reference_has_expired_is_fetched_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        handler = RefusingHandler(
+            monkeypatch, functions.messages.SendMediaRequest, (400, "FILE_REFERENCE_EXPIRED")
+        )
+        session = harness.session(account, (source, to, "copy", FOOTER))
+        await session.start()
+        number = publish(sandbox, source, "a photo", media=photo(sandbox))
+        await until(lambda: len(texts(to)) == 1)
+        assert texts(to) == [f"a photo\nby {number}"]
+        assert len(handler.requests) == 2
+        assert len({it.random_id for it in handler.requests}) == 1
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_transforms_leave_nothing_of_is_not_sent_and_reported() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = {"transform": ({"strip": ["links"]},)}
+        session = harness.session(account, (source, to, "copy", rule))
+        await session.start()
+        link = "https://example.org"
+        publish(sandbox, source, link, entities=[types.MessageEntityUrl(0, len(link))])
+        say(sandbox, source, "more")
+        await until(lambda: texts(to) == ["more"])
+        assert ["leave nothing of it" in it for it in harness.troubles] == [True]
+        box = session.reader.channels[source.id]
+        await until(lambda: box.cursor == source.box.pts)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_has_waited_in_an_outbox_is_changed_when_it_is_sent() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        sandbox.server.faults.add_flood(account.id, to.marked, 40)
+        session = harness.session(account, (source, to, "copy", FOOTER))
+        await session.start()
+        numbers = [publish(sandbox, source, "a text")]
+        numbers.append(publish(sandbox, source, "a photo", media=photo(sandbox)))
+        await until(lambda: session.forwarder.has_outbox(to.marked))
+        await session.stop()
+        cursors = harness.commit(session)
+        sandbox.server.faults.floods.clear()
+        cursors = {it: value for it, value in cursors.items() if not it.startswith("wait")}
+        session = harness.session(account, (source, to, "copy", FOOTER), cursors=cursors)
+        await session.start()
+        await until(lambda: len(texts(to)) == 2)
+        assert texts(to) == [f"a text\nby {numbers[0]}", f"a photo\nby {numbers[1]}"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_message_that_transforms_fail_on_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> str:
+        raise RuntimeError
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, to, "copy", FOOTER), (source, other, "copy"))
+        await session.start()
+        with monkeypatch.context() as patch:
+            patch.setattr("afx.forwarding.templates._value", fail)
+            say(sandbox, source, "one")
+            await until(lambda: texts(other) == ["one"])
+        number = publish(sandbox, source, "two")
+        await until(lambda: texts(to) == [f"two\nby {number}"])
+        assert any("transforms failed" in it for it in harness.troubles)
+        await session.stop()
+
+    run_scenario(scenario)
