@@ -99,16 +99,7 @@ class ClosedRoutes:
         """Note the marked ids of chats that the account knows."""
         self._ids.update(ids)
         self.routes = compile_routes(
-            ResolvedRule(
-                rule.id,
-                tuple(self._ids[it] for it in rule.sources if it in self._ids),
-                tuple(self._ids[it] for it in rule.destinations if it in self._ids),
-                "forward" if rule.mode == "forward" else "copy",
-                self._tests.get(rule.id),
-                self._transforms.get(rule.id),
-            )
-            for rule in self._rules
-            if rule.id not in self._invalid
+            self._resolved(it) for it in self._rules if it.id not in self._invalid
         )
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -159,18 +150,13 @@ class ClosedRoutes:
         return set(self._unreadable)
 
     @property
-    def incomplete(self) -> Mapping[int, Transform | None]:
-        """The rules that have no routes now, or not all, with their transforms.
-
-        For chats, or a filter, that are unknown here. One whose transforms are unknown is
-        left out: nothing is sent by it.
-        """
+    def incomplete(self) -> Mapping[int, ResolvedRule | None]:
+        """The rules that have no routes now, or not all: chats are unknown; None: unusable here."""
         unknown = set(self.unknown)
         return {
-            it.id: self._transforms.get(it.id)
+            it.id: None if it.id in self._invalid else self._resolved(it)
             for it in self._rules
-            if (it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations)))
-            and bool(it.transform) == (it.id in self._transforms)
+            if it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations))
         }
 
     @property
@@ -186,6 +172,16 @@ class ClosedRoutes:
             return {}
         found = {rule.id: self._trouble(rule) for rule in self._rules}
         return {rule: it for rule, it in found.items() if it is not None}
+
+    def _resolved(self, rule: RuleSpec) -> ResolvedRule:
+        return ResolvedRule(
+            rule.id,
+            tuple(self._ids[it] for it in rule.sources if it in self._ids),
+            tuple(self._ids[it] for it in rule.destinations if it in self._ids),
+            "forward" if rule.mode == "forward" else "copy",
+            self._tests.get(rule.id),
+            self._transforms.get(rule.id),
+        )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
         if rule.id in self._invalid:

@@ -20,6 +20,7 @@ from models.base import utc_now
 from models.storage import analytics, assignments
 
 _OBSERVED_SECONDS = 2.0
+_POLL_SECONDS = 0.1
 _PLANNED = 1000
 _MIB = 1024 * 1024
 
@@ -29,15 +30,23 @@ def registration(target: Target, found: Findings) -> None:
     client = target.context.servers.redis()
     leader = read_leader(client)
     found.require(leader, "no coordinator leads; start one with 'afx coordinator start'")
+    begun = time.monotonic()
     before = {it.incarnation: it.seq for it in _live(client)}
-    time.sleep(_OBSERVED_SECONDS)
-    nodes = _live(client)
+    gaps = dict.fromkeys(before, 0.0)
+    while True:
+        seconds = time.monotonic() - begun
+        nodes = _live(client)
+        silent = {it.incarnation for it in nodes if it.seq == before.get(it.incarnation)}
+        for it in nodes:
+            count = it.seq - before.get(it.incarnation, it.seq - 1)
+            gaps[it.incarnation] = seconds / count if count else seconds
+        if seconds >= (target.seconds if silent else _OBSERVED_SECONDS):
+            break
+        time.sleep(_POLL_SECONDS)
     found.require(nodes, "no node is registered; start one with 'afx worker start'")
-    beats = []
     for it in nodes:
-        count = it.seq - before.get(it.incarnation, it.seq - 1)
-        beats.append(count)
-        found.require(count > 0, f"{it.name} sent no heartbeat in {_OBSERVED_SECONDS:g} s")
+        is_heard = it.incarnation not in silent
+        found.require(is_heard, f"{it.name} sent no heartbeat in {target.seconds:g} s")
         found.require(
             not it.faults, f"the record of {it.name} is malformed: {', '.join(it.faults)}"
         )
@@ -45,9 +54,9 @@ def registration(target: Target, found: Findings) -> None:
         plausible = metrics.rss > 0 and metrics.ram_limit > 0
         found.require(plausible, f"{it.name} reports no RAM")
     if nodes:
-        slowest = _OBSERVED_SECONDS / max(1, min(beats))
+        slowest = max(gaps[it.incarnation] for it in nodes)
         found.note(
-            f"{len(nodes)} nodes, a heartbeat each {slowest:.2f} s or sooner; leader "
+            f"live nodes: {len(nodes)}; a heartbeat each {slowest:.2f} s or sooner; leader: "
             f"{leader.name if leader else 'none'}",
             nodes=len(nodes),
             heartbeat_seconds=slowest,

@@ -218,21 +218,6 @@ def listing(
     return paging.fetch(query, Rule.id, after=after, limit=limit)
 
 
-def enabled_edges(*, owner: str = "") -> Iterator[tuple[str, str, list[str], list[str], Any]]:
-    """Yield (session, rule, sources, destinations, filter) of all enabled rules.
-
-    ``owner`` limits them to a user's.
-    """
-    query = (
-        Rule.select(Session.name, Rule.name, Rule.sources, Rule.destinations, Rule.filter)
-        .join(Session)
-        .where(Rule.enabled)
-    )
-    if owner:
-        query = query.join(User).where(User.name == owner)
-    yield from query.tuples().iterator()
-
-
 def counts() -> dict[str, int]:
     """Count rules: ``rules`` in all, ``enabled``, ``troubled``, and by mode."""
     found: dict[str, int] = {"rules": 0, "enabled": 0, "troubled": 0, **dict.fromkeys(MODES, 0)}
@@ -246,6 +231,21 @@ def counts() -> dict[str, int]:
         found["troubled"] += number if troubled else 0
         found[mode] = found.get(mode, 0) + number
     return found
+
+
+def enabled_edges(*, owner: str = "") -> Iterator[tuple[str, str, list[str], list[str], Any]]:
+    """Yield (session, rule, sources, destinations, filter) of all enabled rules.
+
+    ``owner`` limits them to a user's.
+    """
+    query = (
+        Rule.select(Session.name, Rule.name, Rule.sources, Rule.destinations, Rule.filter)
+        .join(Session)
+        .where(Rule.enabled)
+    )
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    yield from query.tuples().iterator()
 
 
 def count() -> int:

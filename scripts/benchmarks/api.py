@@ -76,7 +76,7 @@ def _run(
     base.close_database()
     fill(url, flags.sessions, flags.samples)
     private_redis.ensure(home)
-    names = {f"w{n:03d}": {} for n in range(flags.nodes)}
+    names: dict[str, dict[int, int]] = {f"w{n:03d}": {} for n in range(flags.nodes)}
     nodes = SimulatedNodes(private_redis.url_for(home), names, 5000)
     try:
         with _server(home, url, "-m", "cli.main", "api", "start", "--port", "{}") as server:

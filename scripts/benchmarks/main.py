@@ -19,6 +19,7 @@ import links
 import memory
 import placement
 import sandbox
+import scaling
 import storage
 import tasks
 
@@ -35,6 +36,7 @@ BENCHMARKS = {
         links,
         memory,
         sandbox,
+        scaling,
         storage,
         tasks,
         api,

@@ -102,8 +102,9 @@ def test_full_nodes_with_an_overflow_ask_for_one_more_whatever_the_means_say() -
         node(1, 0.0, used_bytes=4 * GIB, sessions=10),
         node(2, 0.0, sessions=1000),
     )
-    found = Clock(last=2).decide(Figures((by_ram, by_sessions), overflow=1), 20)
-    assert found.desired >= 3
+    clock = Clock(Policy(spare_nodes=0), last=2)
+    found = clock.decide(Figures((by_ram, by_sessions), overflow=1), 20)
+    assert found.desired == 3  # RAM and sessions fill 1.3 nodes each
 
 
 def test_old_tasks_ask_for_one_node_and_no_more_however_long_they_wait() -> None:
@@ -123,12 +124,30 @@ def test_in_needs_ten_minutes_of_agreement_and_of_quiet() -> None:
     assert found.removable == ("w0", "w1", "w2")
 
 
+def test_the_highest_recommendation_of_the_window_counts() -> None:
+    clock = Clock(last=6)
+    clock.decide(Figures(nodes(6, 0.1)), 300)
+    clock.decide(Figures(nodes(6, 0.1), oldest_task_seconds=90))
+    assert clock.decide(Figures(nodes(6, 0.1)), 400).desired == 3
+    assert clock.decide(Figures(nodes(3, 0.2)), 700).desired == 2
+
+
+def test_what_was_recommended_before_the_limit_was_lowered_does_not_count() -> None:
+    assert Clock(Policy(max_nodes=3), last=5).decide(Figures(nodes(2, 0.3))).desired == 3
+
+
 def test_other_quiet_nodes_are_named_as_alternatives() -> None:
     figures = Figures((*nodes(2, 0.1), *(node(it, 0.4) for it in (2, 3)), node(4, 0.6)))
     found = Clock(last=5).decide(figures, 700)
     assert found.desired == 4  # 1.6 / 0.75, and the spare one
     assert found.removable == ("w0",)
     assert found.alternatives == ("w1", "w2", "w3")
+
+
+def test_a_large_cluster_shrinks_in_steps() -> None:
+    clock = Clock(last=500)
+    found = clock.decide(Figures(nodes(500, 0.1)), 615)
+    assert (found.desired, len(found.removable)) == (480, 20)
 
 
 def test_one_moment_of_demand_puts_in_off_for_ten_minutes() -> None:
@@ -151,6 +170,13 @@ def test_the_other_nodes_must_have_room_for_the_sessions() -> None:
     full = [node(it, 0.8) for it in range(4)]
     assert scale_in.removable([*full, node(9, 0.3)], ["i9"], 5, 0.85) == []
     assert scale_in.removable([*full, node(9, 0.1)], ["i9"], 5, 0.85) == ["w9"]
+
+
+def test_the_other_nodes_must_have_room_by_sessions_and_by_cpu() -> None:
+    by_sessions = [node(it, 0.0, sessions=840) for it in range(4)]
+    assert scale_in.removable([*by_sessions, node(9, 0.0, sessions=60)], ["i9"], 5, 0.85) == []
+    by_cpu = [node(it, 0.1, cpu=0.84) for it in range(4)]
+    assert scale_in.removable([*by_cpu, node(9, 0.1, cpu=0.4)], ["i9"], 5, 0.85) == []
 
 
 def test_sessions_do_not_move_to_nodes_without_their_labels() -> None:

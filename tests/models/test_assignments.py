@@ -121,3 +121,12 @@ def test_after_a_restore_every_assignment_has_ended(ids: list[int]) -> None:
         assign(it)
     assert assignments.end_all("restored") == 3
     assert assignments.active() == []
+
+
+def test_the_sessions_of_a_node_are_those_that_have_not_ended(ids: list[int]) -> None:
+    for it in ids:
+        assign(it)
+    with base.transaction():
+        assignments.end_many([(ids[1], 1)], "removed")
+    assert assignments.sessions_on("w1") == [ids[0], ids[2]]
+    assert assignments.sessions_on("w2") == []

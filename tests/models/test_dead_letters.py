@@ -94,3 +94,11 @@ def test_dropped_rows_are_gone_and_counted(rule: Any) -> None:
 
 def test_ids_are_read_back_as_they_were() -> None:
     assert dead_letters.decode(dead_letters.encode({5, 1, 3, 2, 70})) == [1, 2, 3, 5, 70]
+
+
+def test_dead_letters_are_counted_by_rule_and_reason(rule: Any) -> None:
+    note(rule, 1, 2)
+    note(rule, 3, reason="message_refused")
+    counted = [(it["name"], it["reason"], it["count"]) for it in dead_letters.counts("alice")]
+    assert counted == [("rule-1", "message_gone", 2), ("rule-1", "message_refused", 1)]
+    assert dead_letters.counts("bob") == []

@@ -247,3 +247,4 @@ def test_rules_without_trouble_are_the_working_ones(database: Any, ids: list[int
     good, bad = (rules.find(f"s0/{name}").id for name in ("good", "bad"))
     troubles.note_rules([(ids[0], bad, "the chat is closed")])
     assert webhooks.working_rules([good, bad, 99]) == {good}
+    assert webhooks.sessions_of_rules([good, bad, 99]) == {good: ids[0], bad: ids[0]}

@@ -21,7 +21,9 @@ from afx.coordinator.decisions.scale_in import NodeFigures
 
 _FULL = 0.95
 _LITTLE = 1e-9
-_MOST_ALTERNATIVES = 20
+_MOST_REMOVED = 20
+"""In one recommendation; the next ones go on when these have left."""
+_MOST_ALTERNATIVES = 10
 
 
 class Decision(StrEnum):
@@ -179,9 +181,8 @@ def decide(
             # Nodes that are missing anyway need no drain.
             desired = max(highest, len(ready))
             rested = [it for it, at in quiet.items() if now - at >= policy.window_seconds]
-            removable = tuple(
-                scale_in.removable(figures.nodes, rested, len(ready) - highest, policy.peers_load)
-            )
+            most = min(_MOST_REMOVED, len(ready) - highest)
+            removable = tuple(scale_in.removable(figures.nodes, rested, most, policy.peers_load))
             if removable:
                 alternatives = tuple(
                     scale_in.alternatives(
