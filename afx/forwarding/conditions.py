@@ -277,7 +277,7 @@ class ConditionForm:
             return place.fail(f"this has more than {MOST_CONDITIONS} conditions", node)
         if len(json.dumps(found)) > LARGEST_BYTES:
             return place.fail(f"this is longer than {LARGEST_BYTES // 1024} KiB", node)
-        if _programs(found) > LARGEST_PROGRAMS:
+        if programs(found) > LARGEST_PROGRAMS:
             return place.fail("its regular expressions are too large together", node)
         return found
 
@@ -351,12 +351,13 @@ def _count(value: Any) -> int:
     return sum(_count(it) if name in _JOINING else 1 for name, it in value.items())
 
 
-def _programs(value: Any) -> int:
+def programs(value: Any) -> int:
+    """Return the instructions of a filter's regular expressions."""
     if isinstance(value, list):
-        return sum(map(_programs, value))
+        return sum(map(programs, value))
     if not isinstance(value, dict):
         return 0
-    of_parts = sum(_programs(it) for name, it in value.items() if name in _JOINING)
+    of_parts = sum(programs(it) for name, it in value.items() if name in _JOINING)
     return of_parts + sum(int(patterns.compiled(it).programsize) for it in value.get("regex", ()))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
+from afx.forwarding import conditions, transforms
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes
 from afx.forwarding.transforms import Transform, compile_transform
@@ -19,6 +20,8 @@ from afx.reasons import TroubleReason
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
+_LARGEST_PROGRAMS = 30_000
+"""Instructions of all regular expressions of a session: they run on the node's loop."""
 _SHOWN = 5
 """Chats that a rule's trouble names."""
 
@@ -71,13 +74,18 @@ class ClosedRoutes:
     def _compile(self) -> None:
         """Make the rules' filters and transforms ready to be used."""
         self._tests, self._transforms, self._invalid = {}, {}, {}
+        room = _LARGEST_PROGRAMS
         for it in self._rules:
             try:
+                if it.filter or it.transform:
+                    room -= conditions.programs(it.filter) + transforms.programs(it.transform)
+                    if room < 0:
+                        raise ValueError("the session's regular expressions are too large")
                 if it.transform:
                     self._transforms[it.id] = compile_transform(it.transform)
                 if it.filter:
                     self._tests[it.id] = compile_filter(it.filter).test
-            except ValueError as error:
+            except (ValueError, LookupError, TypeError) as error:
                 self._invalid[it.id] = str(error)
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from afx.forwarding.albums import AlbumCaptions
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, accepting, filtered, loops
 from afx.node.admission import Admission, LinkSource
@@ -60,6 +61,7 @@ class Forwarder:
 
     __slots__ = (
         "_admission",
+        "_albums",
         "_all_routes",
         "_announced",
         "_client",
@@ -110,6 +112,7 @@ class Forwarder:
         self._incomplete: Incomplete = {}
         self._closed: set[int] = set()
         """Destinations that took no messages when they were tried last."""
+        self._albums = AlbumCaptions()
         self._filtered: frozenset[int] = frozenset()
         """Sources of which a route has a filter."""
         self._skipped: dict[int, int] = {}
@@ -176,7 +179,7 @@ class Forwarder:
         if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
             routes = ()
         if message and routes and message.chat in self._filtered:
-            routes = accepting(TelegramFacts(message), routes)
+            routes = accepting(self._albums.judged(TelegramFacts(message)), routes)
             if not routes:
                 # Settled without a link. Its chat's newest id passes it too: another filter,
                 # later, does not make it be forwarded.
