@@ -84,6 +84,9 @@ CASES: dict[str, list[Post]] = {
         Post("from a guest", False, {"sender": 1}),
         Post("from the secretary", True, {"sender": 2}),
     ],
+    "everything": [Post("Hello")],
+    "authored": [Post("Hello")],
+    "collected": [Post("Hello")],
     "articles": [
         Post(
             "a long text of more than forty characters at example.org", True, marked("example.org")
@@ -192,6 +195,8 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         box = session.reader.channels[source.id]
         await until(lambda: box.cursor == source.box.pts)
         assert [it.text for it in to.box.messages.values()] == wanted
+        named = {it.forwarded is not None for it in to.box.messages.values()}
+        assert named <= {rule.mode == "forward"}
         await session.stop()
 
     run_scenario(scenario)
