@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 
 from afx.errors import AfxError, UsageError, printable
+from afx.local.processes import die_with_parent
 
 _END_SECONDS = 5.0
 
@@ -32,7 +33,8 @@ def run(words: list[str], variables: Mapping[str, str], *, timeout_seconds: floa
     """Run a command to its end; its output goes to standard error.
 
     ``variables`` are added to the environment. What has not ended in time is ended, with
-    all processes of its group. Raises AfxError when it cannot start, fails or takes too long.
+    all processes of its group; and it ends with this process. Raises AfxError when it
+    cannot start, fails or takes too long.
     """
     shown = printable(words[0])
     try:
@@ -43,6 +45,7 @@ def run(words: list[str], variables: Mapping[str, str], *, timeout_seconds: floa
             stdout=2,
             stderr=2,
             start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

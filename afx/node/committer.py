@@ -24,7 +24,7 @@ _MOST_VALUES = 1_000
 _MOST_BLOCKS = 250
 """Blocks of links in one call of the script: Redis serves no one else meanwhile."""
 
-_GROUPS_IN_ENTRY = 50
+_GROUPS_IN_ENTRY = 10
 """Groups of dead letters in one entry of the stream."""
 
 _Block = list[str | int | bytes]

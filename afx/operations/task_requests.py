@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from afx.cluster import report_stream
 from afx.cluster.task_jobs import PRIORITIES
-from afx.errors import AfxError, ForbiddenError, UsageError
+from afx.errors import AfxError, ConflictError, ForbiddenError, UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.tasks import owner_id
@@ -244,8 +244,12 @@ def _priority(kind: Kind, request: TaskRequest, target: Target) -> int:
 
 def _replace(new: Sequence[NewTask]) -> None:
     for it in new:
-        if it.unique_key and (older := tasks.unfinished_of_key(it.unique_key)) is not None:
-            tasks.cancel_unpublished(older, "replaced by a newer one")
+        older = tasks.unfinished_of_key(it.unique_key) if it.unique_key else None
+        if older is not None and not tasks.cancel_unpublished(older, "replaced by a newer one"):
+            raise ConflictError(
+                f"Task {older} of that key is with a node already; submit the new one when it "
+                "has finished."
+            )
 
 
 def _wake_leader(context: Context) -> None:

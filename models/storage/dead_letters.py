@@ -38,72 +38,89 @@ class Undelivered:
 
 @dataclass(slots=True)
 class _Row:
-    id: int
-    reason: str
+    """A row as it is stored, and as it is to be."""
+
+    stored: frozenset[int]
     messages: set[int]
+    id: int | None = None
+    error: str = ""
+    attempts: int = 0
+    is_reported: bool = False
 
 
 def note(items: Iterable[Undelivered]) -> None:
     """Add dead letters, or remove them, in the given order; call it in a transaction.
 
-    Those of a rule that the session does not have are left out.
+    Those of a rule that the session does not have are left out. Each row is written once,
+    however many of the items are about it.
     """
+    blocks: dict[tuple[int, int, int, int, int], list[tuple[Undelivered, set[int]]]] = {}
     for it in items:
-        blocks: dict[int, list[int]] = defaultdict(list)
+        parts: dict[int, set[int]] = defaultdict(set)
         for message in it.messages:
-            blocks[message // BLOCK].append(message)
-        for block, messages in blocks.items():
-            _note_block(it, block, set(messages))
+            parts[message // BLOCK].add(message)
+        for block, messages in parts.items():
+            key = (it.session, it.rule, it.source, it.destination, block)
+            blocks.setdefault(key, []).append((it, messages))
+    for key, noted in blocks.items():
+        rows = _rows(*key)
+        for it, messages in noted:
+            for reason, row in rows.items():
+                if reason != it.reason:
+                    row.messages -= messages
+            if it.reason:
+                row = rows.setdefault(it.reason, _Row(frozenset(), set()))
+                row.messages |= messages
+                row.error, row.is_reported = it.error, True
+                row.attempts = max(row.attempts, it.attempts)
+        for reason, row in rows.items():
+            _write(key, reason, row)
 
 
-def _note_block(it: Undelivered, block: int, messages: set[int]) -> None:
-    rows = _rows(it, block)
-    for row in rows:
-        if row.reason != it.reason and row.messages & messages:
-            _write(row.id, row.messages - messages)
-    if not it.reason:
-        return
-    now = micros(utc_now())
-    for row in rows:
-        if row.reason == it.reason:
-            _write(row.id, row.messages | messages)
-            execute(
-                "UPDATE dead_letters SET error = ?, last_at = ?,"
-                " attempts = CASE WHEN attempts < ? THEN ? ELSE attempts END WHERE id = ?",
-                *(it.error, now, it.attempts, it.attempts, row.id),
-            )
-            return
-    execute(
-        "INSERT INTO dead_letters (rule_id, source, destination, block, reason, error,"
-        " messages, count, attempts, first_at, last_at)"
-        " SELECT id, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT),"
-        " CAST(? AS VARCHAR(40)), CAST(? AS VARCHAR(100)), CAST(? AS TEXT), CAST(? AS INTEGER),"
-        " CAST(? AS INTEGER), CAST(? AS BIGINT), CAST(? AS BIGINT)"
-        " FROM rules WHERE id = ? AND session_id = ?",
-        *(it.source, it.destination, block, it.reason, it.error),
-        *(encode(messages), len(messages), it.attempts, now, now, it.rule, it.session),
-    )
-
-
-def _rows(it: Undelivered, block: int) -> list[_Row]:
-    """Return a route's rows of a block; others wait until this transaction has ended."""
+def _rows(session: int, rule: int, source: int, destination: int, block: int) -> dict[str, _Row]:
+    """Return a route's rows of a block by reason; others wait until the transaction ends."""
     rows = execute(
-        "SELECT d.id, d.reason, d.messages FROM dead_letters d JOIN rules r ON r.id = d.rule_id"
+        "SELECT d.id, d.reason, d.messages, d.error, d.attempts"
+        " FROM dead_letters d JOIN rules r ON r.id = d.rule_id"
         " WHERE d.rule_id = ? AND d.source = ? AND d.destination = ? AND d.block = ?"
         f" AND r.session_id = ? ORDER BY d.id{' FOR UPDATE OF d' if is_postgres() else ''}",
-        *(it.rule, it.source, it.destination, block, it.session),
+        *(rule, source, destination, block, session),
     ).fetchall()
-    return [_Row(row_id, reason, set(decode(text))) for row_id, reason, text in rows]
+    found = {}
+    for row_id, reason, text, error, attempts in rows:
+        stored = frozenset(decode(text))
+        found[reason] = _Row(stored, set(stored), row_id, error, attempts)
+    return found
 
 
-def _write(row: int, messages: set[int]) -> None:
-    if messages:
+def _write(key: tuple[int, int, int, int, int], reason: str, row: _Row) -> None:
+    session, rule, source, destination, block = key
+    now = micros(utc_now())
+    values = (row.error, encode(row.messages), len(row.messages), row.attempts)
+    if not row.messages:
+        if row.id is not None:
+            execute("DELETE FROM dead_letters WHERE id = ?", row.id)
+    elif row.id is None:
+        execute(
+            "INSERT INTO dead_letters (rule_id, source, destination, block, reason, error,"
+            " messages, count, attempts, first_at, last_at)"
+            " SELECT id, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT),"
+            " CAST(? AS VARCHAR(40)), CAST(? AS VARCHAR(100)), CAST(? AS TEXT),"
+            " CAST(? AS INTEGER), CAST(? AS INTEGER), CAST(? AS BIGINT), CAST(? AS BIGINT)"
+            " FROM rules WHERE id = ? AND session_id = ?",
+            *(source, destination, block, reason, *values, now, now, rule, session),
+        )
+    elif row.is_reported:
+        execute(
+            "UPDATE dead_letters SET error = ?, messages = ?, count = ?, attempts = ?,"
+            " last_at = ? WHERE id = ?",
+            *(*values, now, row.id),
+        )
+    elif row.messages != row.stored:
         execute(
             "UPDATE dead_letters SET messages = ?, count = ? WHERE id = ?",
-            *(encode(messages), len(messages), row),
+            *(*values[1:3], row.id),
         )
-    else:
-        execute("DELETE FROM dead_letters WHERE id = ?", row)
 
 
 def listing(

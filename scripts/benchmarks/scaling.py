@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from common import Target, percentile, report
 
@@ -29,7 +30,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Fill `afx up --autoscale` beyond its only node, again and again, in a new home each time."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number in range(flags.rounds):
         with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
             with LabCluster(temporary_settings(Path(home))) as lab, _up(lab, 1 + flags.nodes):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis as redis_module
-from support.cli_runs import Run, complains, runner
+from support.cli_runs import COMMAND, Run, complains, environment, runner
 
 from afx.cluster import keys, scaling_record
 from afx.cluster.scaling_record import ResourceDemand, ScalingRecord
+from afx.lab.waiting import wait_until
 from afx.local.home_lock import home_lock
 
 HOLD = ScalingRecord(
@@ -116,6 +121,32 @@ def test_a_command_that_fails_hangs_or_runs_already_exits_1(
         done = afx("scale", "check", "--exec", slow)
     assert done.returncode == 1
     assert "is already running" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_command_does_not_outlive_the_check(
+    home: Path, redis_url: str, redis: redis_module.Redis, number: int
+) -> None:
+    publish(redis, OUT)
+    script = f"echo $$ > {home}/pid.new; mv {home}/pid.new {home}/pid; exec sleep 600"
+    check = subprocess.Popen(
+        [*COMMAND, "scale", "check", "--exec", shlex.join(["sh", "-c", script])],
+        env=environment(home, AFX_REDIS_URL=redis_url),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until((home / "pid").exists, what="the command runs", seconds=60)
+    hook = psutil.Process(int((home / "pid").read_text()))
+    check.send_signal(number)
+    check.wait(60)
+    wait_until(lambda: _has_ended(hook), what="the command has ended", seconds=30)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_command_that_lies_is_noticed_by_what_the_nodes_do(

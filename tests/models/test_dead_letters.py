@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
-from models.base import transaction
+from models.base import execute, transaction
 from models.storage import dead_letters, rules, sessions, users
 from models.storage.dead_letters import Undelivered
 from models.storage.sessions import NewSession
@@ -102,3 +103,51 @@ def test_dead_letters_are_counted_by_rule_and_reason(rule: Any) -> None:
     counted = [(it["name"], it["reason"], it["count"]) for it in dead_letters.counts("alice")]
     assert counted == [("rule-1", "message_gone", 2), ("rule-1", "message_refused", 1)]
     assert dead_letters.counts("bob") == []
+
+
+def test_what_is_reported_together_ends_as_it_does_one_after_another(rule: Any) -> None:
+    chance = random.Random(7)
+    items = [
+        Undelivered(
+            *(rule.session_id, rule.id, SOURCE, TO),
+            [chance.randrange(600) for _ in range(chance.randrange(1, 9))],
+            chance.choice(("message_gone", "message_refused", "")),
+            attempts=chance.randrange(5),
+        )
+        for _ in range(300)
+    ]
+    for it in items:
+        with transaction():
+            dead_letters.note([it])
+    one_by_one = [
+        {name: it[name] for name in ("reason", "messages", "count")}
+        for it in dead_letters.listing().rows
+    ]
+    with transaction():
+        execute("DELETE FROM dead_letters")
+        dead_letters.note(items)
+    together = [
+        {name: it[name] for name in ("reason", "messages", "count")}
+        for it in dead_letters.listing().rows
+    ]
+    assert sorted(together, key=str) == sorted(one_by_one, key=str)
+
+
+def test_many_reports_of_one_rule_are_few_statements(
+    rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+
+    def counted(statement: str, *values: Any) -> Any:
+        statements.append(statement)
+        return execute(statement, *values)
+
+    monkeypatch.setattr(dead_letters, "execute", counted)
+    dead = [
+        Undelivered(rule.session_id, rule.id, SOURCE, TO, [it], "message_gone")
+        for it in range(1_000)
+    ]
+    with transaction():
+        dead_letters.note(dead)
+    assert dead_letters.count(rule.id) == 1_000
+    assert len(statements) < 10

@@ -10,14 +10,16 @@ import pytest
 
 from afx.app import ProcessServers
 from afx.config import load
-from afx.errors import ForbiddenError, QuotaError, UsageError
+from afx.errors import ConflictError, ForbiddenError, QuotaError, UsageError
 from afx.operations import queues, task_requests, task_times, users
 from afx.operations import tasks as acts
 from afx.operations.context import Actor, Context
 from afx.operations.task_requests import TaskRequest
 from models import base, schema
+from models.base import utc_now
 from models.storage import audit, task_queue, tasks
 from models.storage.sessions import NewSession, create_many
+from models.storage.task_queue import Publication
 from models.storage.users import create as create_user
 
 CHECK = "session.check"
@@ -149,6 +151,12 @@ def test_the_newest_of_a_key_replaces_the_one_that_waits(contexts: NewContext) -
         submit(contexts(), **fields)
     [second] = submit(contexts(), **fields, keep_newest=True, delay_seconds=5)
     assert (tasks.get(first)["state"], tasks.get(second)["state"]) == ("cancelled", "waiting")
+    with base.transaction():
+        task_queue.release_due(tasks.get(second)["run_after"])
+        task_queue.publish([Publication(second, 1)], utc_now())
+    with pytest.raises(ConflictError, match=f"Task {second} of that key is with a node"):
+        submit(contexts(), **fields, keep_newest=True)
+    assert tasks.get(second)["state"] == "published"
 
 
 def test_a_user_has_no_more_tasks_than_its_limit(contexts: NewContext) -> None:
