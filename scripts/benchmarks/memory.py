@@ -1,9 +1,9 @@
 """The memory of a node while it forwards many messages, with loops, floods and an outage.
 
 One session has a destination that takes nothing for a while: its messages wait in an outbox.
-Two others forward each other's sources, and must not go round. Another destination floods
-again and again. The memory is that of the node's host process, some seconds after each part
-was delivered.
+Two others forward each other's sources, and must not go round. In each part of the messages all
+destinations flood at first, so that as much as may be is in flight. The memory is that of the
+node's host process, some seconds after each part was delivered.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAME = "memory"
 _SETTLE_SECONDS = 5.0
 _MOST_SECONDS = 900.0
 """Of one part."""
-_FLOOD_SECONDS = 2.0
+_FLOOD_SECONDS = 10.0
 _MIB = 1 << 20
 
 
@@ -35,11 +35,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--messages",
         type=int,
         nargs="+",
-        default=[20_000, 50_000, 100_000, 150_000, 200_000],
+        default=[40_000, 80_000, 120_000, 160_000, 200_000],
         help="after how many posts to measure",
     )
     parser.add_argument("--rate", type=float, default=1_500, help="posts a second at most")
-    parser.add_argument("--outage", type=float, default=60, help="seconds of the outage")
+    parser.add_argument("--outage", type=float, default=60, help="seconds of each outage")
 
 
 def run(flags: argparse.Namespace) -> None:
@@ -57,14 +57,13 @@ def run(flags: argparse.Namespace) -> None:
             host = max(lab.process_tree("w1"), key=lambda it: it.memory_info().rss)
             chats = [[it, 0] for it in (*(plain[0].source, plain[1].source) * 4, left, right)]
             posted, verdicts = 0, []
-            for at, wanted in enumerate(flags.messages):
+            for wanted in flags.messages:
                 # The judge's work would grow with all that was ever promised.
                 lab.sandbox.call("forget_routes")
                 lab.expect_copies(plain)
                 lab.sandbox.call("expect", routes=[[plain[0].source, slow, plain[0].account]])
-                if at == 1:
-                    lab.sandbox.call("flood", seconds=flags.outage, chat=slow)
-                lab.sandbox.call("flood", seconds=_FLOOD_SECONDS, chat=plain[1].destination)
+                lab.sandbox.call("flood", seconds=_FLOOD_SECONDS)
+                lab.sandbox.call("flood", seconds=flags.outage, chat=slow)
                 lab.sandbox.call("flow", chats=chats, count=wanted - posted, rate=flags.rate)
                 posted = wanted
                 began = time.monotonic()
