@@ -57,6 +57,11 @@ def beginning(field: Any, prefix: str) -> Any:
     return exact & (field >= prefix) & (field < prefix + _AFTER_ALL)
 
 
+def bound_by_beginning(prefix: str) -> list[Any]:
+    """Return the values that ``beginning`` binds last, in their order."""
+    return [len(prefix), prefix, *([] if is_postgres() else [prefix, prefix + _AFTER_ALL])]
+
+
 def by_prefix(table: Any, prefix: str, *, within: Any = True) -> list[str]:
     """Return a few names that begin with a text, in order."""
     condition = beginning(table.name, prefix) & within
@@ -93,9 +98,11 @@ def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     Inside ``exactly`` a beginning means nothing. Only rows that fulfil the condition
     ``within`` are considered. Raises UsageError when there is none, or more than one.
     """
-    found = table.get_or_none((table.name == text) & within)
-    if found is None and _is_id(text) and _has_id(table):
+    found = None
+    if _is_id(text) and _has_id(table):  # no name is a short number
         found = table.get_or_none((table.id == int(text)) & within)
+    if found is None:
+        found = table.get_or_none((table.name == text) & within)
     if found is not None:
         return found
     matches = by_prefix(table, text, within=within) if text and not _exact.get() else []

@@ -48,7 +48,14 @@ class Query:
 
 
 def fetch_prepared(
-    query: Query, prepared: Prepared, shape: Any, values: Sequence[Any], *, after: Any, limit: int
+    query: Query,
+    prepared: Prepared,
+    shape: Any,
+    values: Sequence[Any],
+    *,
+    after: Any,
+    limit: int,
+    newest_first: bool = False,
 ) -> Page:
     """Return what ``fetch`` does, of a query whose text is kept by its ``shape``.
 
@@ -59,9 +66,10 @@ def fetch_prepared(
 
     def made() -> Any:
         found = query.make()
+        key = query.key
         if after is not None:
-            found = found.where(query.key > after)
-        return found.order_by(query.key).limit(limit + 1)
+            found = found.where(key < after if newest_first else key > after)
+        return found.order_by(key.desc() if newest_first else key).limit(limit + 1)
 
     last = [*values, *([] if after is None else [after]), limit + 1]
     rows = prepared.rows((shape, after is None), last, made)

@@ -30,6 +30,7 @@ class Capacity:
         self._empty_rss: dict[str, int] = {}
         self._seen_empty: dict[str, int] = {}
         """The RSS of nodes that this leader has seen without any session."""
+        self._least_empty = 0
         self._failed_on: dict[int, tuple[str, float]] = {}
         self._deaths: dict[str, list[float]] = {}
         self._costs: dict[Class, float] = dict.fromkeys(CLASSES, settings.session_kib * 1024.0)
@@ -91,18 +92,21 @@ class Capacity:
                 samples.append((it.metrics.rss, counts.get(it.incarnation, {})))
         self._costs = session_size.fit(samples, self._settings.session_kib * 1024.0, base)
 
-    def note_nodes(self, nodes: Iterable[WorkerView]) -> None:
+    def note_nodes(self, nodes: Sequence[WorkerView]) -> None:
         """Remember the RSS of new nodes before they have any session."""
         for it in nodes:
             if not it.metrics.sessions and not it.assigned:
                 self._empty_rss.setdefault(it.incarnation, it.metrics.rss)
                 self._seen_empty.setdefault(it.incarnation, it.metrics.rss)
+        if len(self._seen_empty) > 2 * len(nodes):
+            present = {it.incarnation for it in nodes}
+            self._seen_empty = {k: v for k, v in self._seen_empty.items() if k in present}
+        self._least_empty = min(self._seen_empty.values(), default=self._least_empty)
 
     def scaling_figures(self, it: WorkerView, *, is_fresh: bool) -> NodeFigures:
         """Return a node as scaling sees it: without the RAM that it needs when it is empty."""
         metrics = it.metrics
-        least = min(self._seen_empty.values(), default=0)
-        empty = self._seen_empty.get(it.incarnation, least)
+        empty = self._seen_empty.get(it.incarnation, self._least_empty)
         used = max(0, metrics.rss - empty) + max(0, it.reserved)
         free = metrics.ram_free - max(0, it.reserved) - self._headroom.of(metrics.ram_limit)
         return NodeFigures(

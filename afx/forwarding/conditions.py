@@ -35,6 +35,7 @@ from afx.forwarding.forms import (
     TruthOr,
     Whole,
 )
+from afx.forwarding.links import rewriter
 from afx.forwarding.rule_text import UNREADABLE, Node
 
 Test = Callable[[Facts], bool]
@@ -91,9 +92,17 @@ def _regex(values: list[str]) -> Test:
 def _links(value: Any) -> Test:
     if isinstance(value, bool):
         return lambda it: bool(it.links) is value
-    wanted = {host_of(it) for it in value}
+    addresses = [it for it in value if "/" in it.partition("://")[2 if "://" in it else 0][:-1]]
+    wanted = {host_of(it) for it in value if it not in addresses}
     ends = tuple(f".{it}" for it in wanted)
-    return lambda it: any(host in wanted or host.endswith(ends) for host in it.hosts)
+    begins = rewriter(dict.fromkeys(addresses, "-"))
+
+    def test(facts: Facts) -> bool:
+        if any(host in wanted or host.endswith(ends) for host in facts.hosts):
+            return True
+        return bool(addresses) and any(begins(it) is not None for it in facts.links)
+
+    return test
 
 
 def _tags(field: str) -> Callable[[Any], Test]:
@@ -223,8 +232,8 @@ CONDITIONS: Mapping[str, Kind] = {
     "length": Kind(_bounds("Characters of its text.", 100_000), _length, 1),
     "links": Kind(
         TruthOr(
-            Many(Text("The host of a link, or a domain of it.", 255, _wrong_host)),
-            "Whether it has a link, or one to these hosts.",
+            Many(Text("The host of a link, a domain of it, or its begin.", 255, _wrong_host)),
+            "Whether it has a link, or one to these hosts or addresses.",
         ),
         _links,
         5,
@@ -277,7 +286,7 @@ class ConditionForm:
             return place.fail(f"this has more than {MOST_CONDITIONS} conditions", node)
         if len(json.dumps(found)) > LARGEST_BYTES:
             return place.fail(f"this is longer than {LARGEST_BYTES // 1024} KiB", node)
-        if _programs(found) > LARGEST_PROGRAMS:
+        if programs(found) > LARGEST_PROGRAMS:
             return place.fail("its regular expressions are too large together", node)
         return found
 
@@ -351,12 +360,13 @@ def _count(value: Any) -> int:
     return sum(_count(it) if name in _JOINING else 1 for name, it in value.items())
 
 
-def _programs(value: Any) -> int:
+def programs(value: Any) -> int:
+    """Return the instructions of a filter's regular expressions."""
     if isinstance(value, list):
-        return sum(map(_programs, value))
+        return sum(map(programs, value))
     if not isinstance(value, dict):
         return 0
-    of_parts = sum(_programs(it) for name, it in value.items() if name in _JOINING)
+    of_parts = sum(programs(it) for name, it in value.items() if name in _JOINING)
     return of_parts + sum(int(patterns.compiled(it).programsize) for it in value.get("regex", ()))
 
 

@@ -311,8 +311,7 @@ class TransformForm:
             return place.fail(f"this has more than {MOST_TRANSFORMS} transforms", node)
         if len(json.dumps(found)) > LARGEST_BYTES:
             return place.fail(f"this is longer than {LARGEST_BYTES // 1024} KiB", node)
-        regexes = [it["regex"]["pattern"] for it in found if "regex" in it]
-        if sum(int(patterns.compiled(it).programsize) for it in regexes) > LARGEST_PROGRAMS:
+        if programs(found) > LARGEST_PROGRAMS:
             return place.fail("its regular expressions are too large together", node)
         return found
 
@@ -338,6 +337,12 @@ class TransformForm:
 
 
 TRANSFORM = TransformForm()
+
+
+def programs(value: Iterable[Mapping[str, Any]]) -> int:
+    """Return the instructions of the regular expressions of transforms."""
+    regexes = [it["regex"]["pattern"] for it in value if "regex" in it]
+    return sum(int(patterns.compiled(it).programsize) for it in regexes)
 
 
 def transform_schema() -> Schema:

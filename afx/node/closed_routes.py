@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
+from afx.forwarding import conditions, transforms
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.rules import ResolvedRule, Route, compile_routes
 from afx.forwarding.transforms import Transform, compile_transform
@@ -19,6 +20,8 @@ from afx.reasons import TroubleReason
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
+_LARGEST_PROGRAMS = 30_000
+"""Instructions of all regular expressions of a session: they run on the node's loop."""
 _SHOWN = 5
 """Chats that a rule's trouble names."""
 
@@ -71,13 +74,18 @@ class ClosedRoutes:
     def _compile(self) -> None:
         """Make the rules' filters and transforms ready to be used."""
         self._tests, self._transforms, self._invalid = {}, {}, {}
+        room = _LARGEST_PROGRAMS
         for it in self._rules:
             try:
+                if it.filter or it.transform:
+                    room -= conditions.programs(it.filter) + transforms.programs(it.transform)
+                    if room < 0:
+                        raise ValueError("the session's regular expressions are too large")
                 if it.transform:
                     self._transforms[it.id] = compile_transform(it.transform)
                 if it.filter:
                     self._tests[it.id] = compile_filter(it.filter).test
-            except ValueError as error:
+            except (ValueError, LookupError, TypeError) as error:
                 self._invalid[it.id] = str(error)
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
@@ -99,16 +107,7 @@ class ClosedRoutes:
         """Note the marked ids of chats that the account knows."""
         self._ids.update(ids)
         self.routes = compile_routes(
-            ResolvedRule(
-                rule.id,
-                tuple(self._ids[it] for it in rule.sources if it in self._ids),
-                tuple(self._ids[it] for it in rule.destinations if it in self._ids),
-                "forward" if rule.mode == "forward" else "copy",
-                self._tests.get(rule.id),
-                self._transforms.get(rule.id),
-            )
-            for rule in self._rules
-            if rule.id not in self._invalid
+            self._resolved(it) for it in self._rules if it.id not in self._invalid
         )
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -159,18 +158,13 @@ class ClosedRoutes:
         return set(self._unreadable)
 
     @property
-    def incomplete(self) -> Mapping[int, Transform | None]:
-        """The rules that have no routes now, or not all, with their transforms.
-
-        For chats, or a filter, that are unknown here. One whose transforms are unknown is
-        left out: nothing is sent by it.
-        """
+    def incomplete(self) -> Mapping[int, ResolvedRule | None]:
+        """The rules that have no routes now, or not all: chats are unknown; None: unusable here."""
         unknown = set(self.unknown)
         return {
-            it.id: self._transforms.get(it.id)
+            it.id: None if it.id in self._invalid else self._resolved(it)
             for it in self._rules
-            if (it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations)))
-            and bool(it.transform) == (it.id in self._transforms)
+            if it.id in self._invalid or unknown.intersection((*it.sources, *it.destinations))
         }
 
     @property
@@ -186,6 +180,16 @@ class ClosedRoutes:
             return {}
         found = {rule.id: self._trouble(rule) for rule in self._rules}
         return {rule: it for rule, it in found.items() if it is not None}
+
+    def _resolved(self, rule: RuleSpec) -> ResolvedRule:
+        return ResolvedRule(
+            rule.id,
+            tuple(self._ids[it] for it in rule.sources if it in self._ids),
+            tuple(self._ids[it] for it in rule.destinations if it in self._ids),
+            "forward" if rule.mode == "forward" else "copy",
+            self._tests.get(rule.id),
+            self._transforms.get(rule.id),
+        )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
         if rule.id in self._invalid:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
+from afx.forwarding.albums import AlbumCaptions
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, accepting, filtered, loops
-from afx.forwarding.transforms import Transform
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.dead_letters import DeadLetters
@@ -18,7 +19,7 @@ from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
 from afx.node.outbox import Outbox, Reference, load
-from afx.node.outbox_reader import fetch
+from afx.node.outbox_reader import Incomplete, fetch
 from afx.node.pause import Pause
 from afx.node.progress import Link
 from afx.node.waits import ALL, Waits
@@ -60,6 +61,7 @@ class Forwarder:
 
     __slots__ = (
         "_admission",
+        "_albums",
         "_all_routes",
         "_announced",
         "_client",
@@ -107,9 +109,10 @@ class Forwarder:
         self.dead = dead
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._all_routes: Mapping[int, tuple[Route, ...]] = {}
-        self._incomplete: Mapping[int, Transform | None] = {}
+        self._incomplete: Incomplete = {}
         self._closed: set[int] = set()
         """Destinations that took no messages when they were tried last."""
+        self._albums = AlbumCaptions()
         self._filtered: frozenset[int] = frozenset()
         """Sources of which a route has a filter."""
         self._skipped: dict[int, int] = {}
@@ -123,14 +126,14 @@ class Forwarder:
         self,
         routes: Mapping[int, tuple[Route, ...]],
         last_settled: Callable[[int], int],
-        incomplete: Mapping[int, Transform | None] | None = None,
+        incomplete: Incomplete = MappingProxyType({}),
     ) -> None:
         """Know all routes of the rules, used or not.
 
         ``last_settled`` gives a source's newest settled message; ``incomplete`` are the
         rules of which not all chats are known, with their transforms.
         """
-        self.renew_routes(routes, incomplete or {})
+        self.renew_routes(routes, incomplete)
         self._admission.set_routes(routes)
         before = self._guard
         self._looping = frozenset(loops(routes))
@@ -141,7 +144,7 @@ class Forwarder:
     def renew_routes(
         self,
         routes: Mapping[int, tuple[Route, ...]],
-        incomplete: Mapping[int, Transform | None],
+        incomplete: Incomplete,
     ) -> None:
         """Know the routes with other filters and transforms; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete
@@ -176,7 +179,7 @@ class Forwarder:
         if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
             routes = ()
         if message and routes and message.chat in self._filtered:
-            routes = accepting(TelegramFacts(message), routes)
+            routes = accepting(self._albums.judged(TelegramFacts(message)), routes)
             if not routes:
                 # Settled without a link. Its chat's newest id passes it too: another filter,
                 # later, does not make it be forwarded.
@@ -330,12 +333,9 @@ class Forwarder:
             references,
         )
 
-    async def renew(self, delivery: Delivery) -> bool:
-        """Read its message anew, and with it its file's reference; False when it is gone."""
-        found = await self._source.fetch(delivery.source, [delivery.message])
-        if found and delivery.raw is not None:
-            delivery.raw = found[0]
-        return bool(found)
+    async def renew(self, source: int, message: int) -> Sequence[Any]:
+        """Read a message anew, and with it its file's reference; nothing when it is gone."""
+        return await self._source.fetch(source, [message])
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from telethon import errors
@@ -365,12 +366,14 @@ class Lane:
         if self._fetches >= _MOST_FETCHES:
             self._settle(Outcome("refused", reason=reason, attempts=self._fetches))
             return
-        is_there = await self._read_first(delivery)
-        if is_there is None:
+        found = await self._read_first(delivery)
+        if found is None:
             return
         self._fetches += 1
-        if not is_there:
+        if not found:
             self._settle(Outcome("refused", reason=reason, dead=DeadReason.MESSAGE_GONE))
+        elif delivery.raw is not None:
+            delivery.raw = found[0]
 
     async def _note_closed(self, delivery: Delivery, reason: str) -> None:
         """Telegram refuses the chats of a send: wait, if it is the destination.
@@ -380,13 +383,13 @@ class Lane:
         if not is_forward(delivery) or await self._read_first(delivery) is not None:
             self._close(reason)
 
-    async def _read_first(self, delivery: Delivery) -> bool | None:
-        """Return whether the first message is there; None when that cannot be told now.
+    async def _read_first(self, delivery: Delivery) -> Sequence[Any] | None:
+        """Return the first message, nothing if it is gone; None when that cannot be told now.
 
         A source that cannot be read is tried again some times, and then it is given up.
         """
         try:
-            return await self._owner.renew(delivery)
+            return await self._owner.renew(delivery.source, delivery.message)
         except ToldToWaitError as error:
             self.wait(error.seconds)
         except errors.RPCError as error:

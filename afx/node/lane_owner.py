@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.outbox import Reference
@@ -34,8 +34,8 @@ class LaneOwner(Protocol):
         Raises ToldToWaitError.
         """
 
-    async def renew(self, delivery: Delivery) -> bool:
-        """Read a message anew; False when it is gone. Raises ToldToWaitError."""
+    async def renew(self, source: int, message: int) -> Sequence[Any]:
+        """Read a message anew; nothing when it is gone. Raises ToldToWaitError."""
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""

@@ -8,8 +8,7 @@ from typing import Any
 from telethon import errors
 
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route
-from afx.forwarding.transforms import Transform
+from afx.forwarding.rules import ResolvedRule, Route
 from afx.node.message_source import UnknownChatError
 from afx.node.outbox import Reference
 from afx.reasons import DeadReason
@@ -22,13 +21,15 @@ Linked = Callable[[Sequence[tuple[Incoming, Route]]], Awaitable[list[int]]]
 """Returns the copies that earlier runs have made of messages by routes; 0 for none."""
 Read = Callable[[int, Sequence[int]], Awaitable[list[Any]]]
 """Returns the messages of a chat by their ids (see ``MessageSource.fetch``)."""
+Incomplete = Mapping[int, ResolvedRule | None]
+"""Rules of which not all chats are known, by id; None: this node cannot use the rule."""
 Found = list[tuple[Delivery, Outcome | None]]
 
 
 async def fetch(
     read: Read,
     routes: Mapping[int, tuple[Route, ...]],
-    incomplete: Mapping[int, Transform | None],
+    incomplete: Incomplete,
     linked: Linked,
     destination: int,
     references: Sequence[Reference],
@@ -45,19 +46,18 @@ async def fetch(
     copies = await linked([(stub, route) for stub, (route, _) in zip(stubs, chosen, strict=True)])
     wanted = [
         it
-        for it, (_, is_used), copy in zip(references, chosen, copies, strict=True)
-        if is_used and not copy
+        for it, (_, unsent), copy in zip(references, chosen, copies, strict=True)
+        if unsent is None and not copy
     ]
     contents, refused = await _contents(read, wanted)
     found: Found = []
-    for it, stub, (route, is_used), copy in zip(references, stubs, chosen, copies, strict=True):
+    for it, stub, (route, unsent), copy in zip(references, stubs, chosen, copies, strict=True):
         message = contents.get((it.source, it.message))
-        outcome = None
+        outcome = unsent
         if copy:
             outcome = Outcome("known", copy)
-        elif not is_used:
-            reason = "its rule does not forward there any more"
-            outcome = Outcome("refused", reason=reason, dead=DeadReason.RULE_CHANGED)
+        elif unsent is not None:
+            pass
         elif it.source in refused:
             outcome = refused[it.source]
         elif message is None:
@@ -66,9 +66,8 @@ async def fetch(
                 reason="it was deleted before it could be sent",
                 dead=DeadReason.MESSAGE_GONE,
             )
-        [delivery] = deliveries(
-            message or stub, [route], TelegramFacts if outcome is None else None
-        )
+        facts_of = TelegramFacts if outcome is None else None
+        [delivery] = deliveries(message or stub, [route], facts_of)
         if delivery.error:
             outcome = Outcome("refused", reason=delivery.error)
         found.append((delivery, outcome))
@@ -77,16 +76,22 @@ async def fetch(
 
 def _route(
     routes: Mapping[int, tuple[Route, ...]],
-    incomplete: Mapping[int, Transform | None],
+    incomplete: Incomplete,
     destination: int,
     it: Reference,
-) -> tuple[Route, bool]:
-    """Return a reference's route, and whether it is in use."""
+) -> tuple[Route, Outcome | None]:
+    """Return a reference's route, and the outcome where it is not in use."""
     for route in routes.get(it.source, ()):
         if route.rule == it.rule and route.destination == destination:
-            return route, True
-    route = Route(it.rule, destination, it.mode, transform=incomplete.get(it.rule))
-    return route, it.rule in incomplete
+            return route, None
+    if it.rule not in incomplete:
+        reason, dead = "its rule does not forward there any more", DeadReason.RULE_CHANGED
+        return Route(it.rule, destination, it.mode), Outcome("refused", reason=reason, dead=dead)
+    rule = incomplete[it.rule]
+    if rule is None:
+        reason, dead = "this node cannot use its rule", DeadReason.RULE_CHANGED
+        return Route(it.rule, destination, it.mode), Outcome("failed", reason=reason, dead=dead)
+    return Route(it.rule, destination, it.mode, transform=rule.transform), None
 
 
 async def _contents(

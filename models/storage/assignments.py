@@ -16,10 +16,12 @@ from typing import Any
 from models import paging
 from models.base import execute, execute_many, insert_many, micros, utc_now
 from models.paging import Page
+from models.prepared import Prepared
 from models.tables import Session, SessionAssignment
 from models.transitions import refuse
 
 _PART = 400
+_prepared = Prepared()
 _REACHED = {
     "running": {"running", "stopping"},
     "stopping": {"stopping"},
@@ -183,8 +185,15 @@ def sessions_on(worker: str) -> list[int]:
 
 def history(session: Session, *, before: int | None = None, limit: int = 20) -> Page:
     """Return a session's assignments, the newest first."""
+    query = paging.Query(lambda: _history(session), SessionAssignment.id)
+    return paging.fetch_prepared(
+        query, _prepared, "history", [session.id], after=before, limit=limit, newest_first=True
+    )
+
+
+def _history(session: Session) -> Any:
     table = SessionAssignment
-    query = table.select(
+    return table.select(
         table.id,
         table.worker.alias("node"),
         table.epoch,
@@ -194,7 +203,6 @@ def history(session: Session, *, before: int | None = None, limit: int = 20) -> 
         table.running_at,
         table.ended_at,
     ).where(table.session == session)
-    return paging.fetch(query, table.id, after=before, limit=limit, newest_first=True)
 
 
 def prune(before: datetime, most: int) -> int:

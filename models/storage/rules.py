@@ -13,11 +13,13 @@ from afx.errors import ConflictError, NotFoundError, UsageError, printable
 from models import names, paging
 from models.base import execute, insert_many, micros, transaction, utc_now
 from models.paging import Page
+from models.prepared import Prepared
 from models.states import MODES
 from models.storage import sessions
 from models.tables import Rule, Session, User
 
 _PART = 500
+_prepared = Prepared()
 
 
 @dataclass(slots=True, frozen=True)
@@ -196,7 +198,25 @@ def listing(
     owner: str = "",
 ) -> Page:
     """Return rules with their sessions' names, by id; ``owner`` limits them to a user's."""
-    query = Rule.select(
+
+    def made() -> Any:
+        query = _described()
+        if owner:
+            query = query.join(User).where(User.name == owner)
+        if session is not None:
+            query = query.where(Rule.session == session)
+        return query if enabled is None else query.where(Rule.enabled == enabled)
+
+    if enabled is not None:
+        return paging.fetch(made(), Rule.id, after=after, limit=limit)
+    values = [*([owner] if owner else []), *([] if session is None else [session.id])]
+    shape = (bool(owner), session is not None)
+    query = paging.Query(made, Rule.id)
+    return paging.fetch_prepared(query, _prepared, shape, values, after=after, limit=limit)
+
+
+def _described() -> Any:
+    return Rule.select(
         Rule.id,
         Rule.name,
         Session.name.alias("session"),
@@ -209,13 +229,6 @@ def listing(
         Rule.created_at,
         Rule.trouble,
     ).join(Session)
-    if owner:
-        query = query.join(User).where(User.name == owner)
-    if session is not None:
-        query = query.where(Rule.session == session)
-    if enabled is not None:
-        query = query.where(Rule.enabled == enabled)
-    return paging.fetch(query, Rule.id, after=after, limit=limit)
 
 
 def counts() -> dict[str, int]:

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import peewee
-from peewee import JOIN, Case, fn
+from peewee import fn
 
-from afx.errors import ConflictError, UsageError, printable
+from afx.errors import ConflictError
 from models import names, paging
 from models.base import (
     execute,
     execute_many,
     insert_many,
-    is_postgres,
     micros,
     transaction,
     utc_now,
 )
 from models.paging import Page
 from models.prepared import Prepared
+from models.session_filter import QUARANTINE_FAILURES as QUARANTINE_FAILURES  # noqa: PLC0414
+from models.session_filter import STATES as STATES  # noqa: PLC0414
+from models.session_filter import SessionFilter as SessionFilter  # noqa: PLC0414
+from models.session_filter import described, filtered, kept, quarantined
 from models.storage import task_owners
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
-STATES = (
-    "running",
-    "assigned",
-    "stopping",
-    "waiting",
-    "paused",
-    "quarantined",
-    "unplaced",
-    "removing",
-)
-QUARANTINE_FAILURES = 6
-"""After so many failures in a row a session is retried rarely, and listed as troubled."""
 _PART = 500
 _prepared = Prepared()
 
@@ -53,21 +43,6 @@ class NewSession:
     """SHA-256 of the login's key, so that no login is added twice."""
     id: int | None = None
     """From ``reserve_ids``: the login is sealed for it. None: the next free one."""
-
-
-@dataclass(slots=True, frozen=True)
-class SessionFilter:
-    """Which sessions to list; None: any."""
-
-    user: str | None = None
-    tier: str | None = None
-    node: str | None = None
-    state: str | None = None
-    """One of ``STATES``."""
-    troubled: bool = False
-    prefix: str = ""
-    label: str | None = None
-    """``KEY=VALUE`` that the session requires of its node."""
 
 
 def create(user: User, new: NewSession) -> Session:
@@ -172,20 +147,27 @@ def listing(
     ``owner``, a user's full name, limits them to that user's.
     """
     chosen = chosen or SessionFilter()
-    query = paging.Query(
-        lambda: _filtered(_described(), chosen).where(_owned_by(owner)), Session.name
-    )
-    if chosen == SessionFilter():
-        # The page that is asked for most.
-        owned = [owner] if owner else []
-        return paging.fetch_prepared(query, _prepared, bool(owner), owned, after=after, limit=limit)
+
+    def made() -> Any:
+        found = filtered(described(), chosen)
+        return found.where(_owned_by(owner)) if owner else found
+
+    query = paging.Query(made, Session.name)
+    known = kept(chosen)
+    if known is not None:
+        shape, values = known
+        if owner:
+            values = [*values, owner]
+        return paging.fetch_prepared(
+            query, _prepared, (shape, bool(owner)), values, after=after, limit=limit
+        )
     return paging.fetch(query.make(), Session.name, after=after, limit=limit)
 
 
 def describe(session: Session) -> dict[str, Any]:
     """Return one session with the fields of ``listing``."""
     [found] = _prepared.rows(
-        "describe", [session.id], lambda: _described().where(Session.id == session.id)
+        "describe", [session.id], lambda: described().where(Session.id == session.id)
     )
     return found
 
@@ -198,7 +180,7 @@ def newest_login() -> tuple[int, str] | None:
 
 def count_matching(chosen: SessionFilter, *, owner: str = "") -> int:
     """Return how many sessions ``listing`` finds."""
-    return int(_filtered(_described(), chosen).where(_owned_by(owner)).count())
+    return int(filtered(described(), chosen).where(_owned_by(owner)).count())
 
 
 def count() -> int:
@@ -229,7 +211,7 @@ def count_by_state() -> dict[str, int]:
     }
     counts["quarantined"] = int(
         Session.select()
-        .where(_quarantined() & (Session.desired_state == "running") & ~Session.removing & idle)
+        .where(quarantined() & (Session.desired_state == "running") & ~Session.removing & idle)
         .count()
     )
     counts["unplaced"] = max(0, count() - sum(counts.values()))
@@ -338,90 +320,6 @@ def reserve_ids(count: int) -> range:
         cursor = execute("SELECT next_session FROM cluster_state WHERE id = 1")
         after = int(cursor.fetchone()[0])
     return range(after - count, after)
-
-
-def _described() -> Any:
-    state = Case(
-        None,
-        (
-            (Session.removing, "removing"),
-            (SessionAssignment.state.is_null(False), SessionAssignment.state),
-            (Session.desired_state == "paused", "paused"),
-            (_quarantined(), "quarantined"),
-            (SessionQueue.reason.is_null(False), "waiting"),
-        ),
-        "unplaced",
-    )
-    return (
-        Session.select(
-            Session.id,
-            Session.name,
-            User.name.alias("user"),
-            User.tier,
-            Session.desired_state,
-            state.alias("state"),
-            SessionAssignment.worker.alias("node"),
-            SessionAssignment.epoch,
-            SessionQueue.reason.alias("waits"),
-            Session.trouble,
-            Session.requires,
-            Session.created_at,
-        )
-        .join(User)
-        .switch(Session)
-        .join(
-            SessionAssignment,
-            JOIN.LEFT_OUTER,
-            on=(SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended"),
-        )
-        .switch(Session)
-        .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
-    )
-
-
-def _quarantined() -> Any:
-    return (Session.failures >= QUARANTINE_FAILURES) & (Session.trouble != "")
-
-
-def _requires(label: str) -> Any:
-    """Return the condition that a session requires a label, ``KEY=VALUE``."""
-    key, _, value = label.partition("=")
-    part = json.dumps({key: value}, separators=(",", ":"))[1:-1]
-    # Quotes inside of keys and values are escaped: the part is found as a whole pair only.
-    find = fn.STRPOS if is_postgres() else fn.INSTR
-    return find(Session.requires.cast("TEXT"), part) > 0
-
-
-def _filtered(query: Any, chosen: SessionFilter) -> Any:
-    if chosen.user is not None:
-        query = query.where(Session.user == names.find(User, "user", chosen.user))
-    if chosen.tier is not None:
-        query = query.where(User.tier == chosen.tier)
-    if chosen.node is not None:
-        query = query.where(SessionAssignment.worker == chosen.node)
-    if chosen.troubled:
-        query = query.where(Session.trouble != "")
-    if chosen.label is not None:
-        query = query.where(_requires(chosen.label))
-    if chosen.prefix:
-        query = query.where(names.beginning(Session.name, chosen.prefix))
-    idle = SessionAssignment.id.is_null() & ~Session.removing
-    if chosen.state in ("running", "assigned", "stopping"):
-        query = query.where((SessionAssignment.state == chosen.state) & ~Session.removing)
-    elif chosen.state == "removing":
-        query = query.where(Session.removing)
-    elif chosen.state == "paused":
-        query = query.where((Session.desired_state == "paused") & idle)
-    elif chosen.state == "quarantined":
-        query = query.where((Session.desired_state != "paused") & _quarantined(), idle)
-    elif chosen.state in ("waiting", "unplaced"):
-        waits = SessionQueue.reason.is_null(chosen.state == "unplaced")
-        query = query.where((Session.desired_state != "paused") & ~_quarantined() & waits, idle)
-    elif chosen.state is not None:
-        raise UsageError(
-            f"There is no state '{printable(chosen.state)}'; it is one of {', '.join(STATES)}."
-        )
-    return query
 
 
 def renewing(most: int) -> dict[int, int]:

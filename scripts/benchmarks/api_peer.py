@@ -36,6 +36,14 @@ app = FastAPI()
 @app.get("/sessions", response_model=Rows)
 def sessions(limit: int = 20) -> Rows:
     base.proxy.connect(reuse_if_open=True)
+    try:
+        return _page(limit)
+    finally:
+        if base.is_postgres():
+            base.proxy.close()  # back to the pool, which has fewer than FastAPI has threads
+
+
+def _page(limit: int) -> Rows:
     query = (
         Session.select(Session, User, SessionAssignment)
         .join(User)

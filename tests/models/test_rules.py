@@ -49,13 +49,6 @@ def test_rules_are_listed_by_session_and_by_state(ids: list[int]) -> None:
     assert [it["session"] for it in rules.listing(after=page.next).rows] == ["s2"]
 
 
-def test_the_edges_of_enabled_rules_are_those_of_the_owner(ids: list[int]) -> None:
-    rules.change(rules.find("s1/r"), enabled=False)
-    edges = [(session, name, *chats) for session, name, *chats, _ in rules.enabled_edges()]
-    assert edges == [("s0", "r", ["-1"], ["-2"]), ("s2", "r", ["-1"], ["-2"])]
-    assert list(rules.enabled_edges(owner="bob")) == []
-
-
 def test_a_change_of_a_filter_alone_restarts_nothing(ids: list[int]) -> None:
     rule = rules.find("s0/r")
     before = sessions.find("s0").revision
@@ -71,3 +64,10 @@ def test_a_change_of_a_filter_alone_restarts_nothing(ids: list[int]) -> None:
     assert sessions.renewing(10) == {ids[0]: 2}
     assert rules.change(rules.find("s0/r"), filter={}, enabled=False)
     assert sessions.find("s0").revision == before + 1
+
+
+def test_the_edges_of_enabled_rules_are_those_of_the_owner(ids: list[int]) -> None:
+    rules.change(rules.find("s1/r"), enabled=False)
+    edges = [(session, name, *chats) for session, name, *chats, _ in rules.enabled_edges()]
+    assert edges == [("s0", "r", ["-1"], ["-2"]), ("s2", "r", ["-1"], ["-2"])]
+    assert list(rules.enabled_edges(owner="bob")) == []

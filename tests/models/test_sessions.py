@@ -10,7 +10,7 @@ from support.assignments import assign
 from support.databases import together
 
 from afx.errors import UsageError
-from models import base, tables
+from models import base, session_filter, tables
 from models.storage import (
     assignments,
     cursors,
@@ -159,3 +159,35 @@ def test_cursors_are_kept_and_replaced_and_go_with_their_session(ids: list[int])
     assert cursors.page(first, 1) == {second: {"last:-7": "9"}}
     sessions.remove_many([first])
     assert list(cursors.page(0, 10)) == [second]
+
+
+@pytest.mark.parametrize("owner", ["", "alice", "nobody"])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        SessionFilter(),
+        SessionFilter(user="alice"),
+        SessionFilter(tier="free"),
+        SessionFilter(node="w1"),
+        SessionFilter(troubled=True),
+        SessionFilter(prefix="s"),
+        SessionFilter(label="region=eu"),
+        SessionFilter(node="w1", prefix="s"),
+        *(SessionFilter(state=it) for it in sessions.STATES),
+    ],
+    ids=str,
+)
+def test_a_statement_that_is_kept_finds_what_a_new_one_finds(
+    database: Any, ids: list[int], chosen: SessionFilter, owner: str
+) -> None:
+    sessions.set_desired_state(sessions.find("s1"), "paused")
+    tables.SessionAssignment.create(
+        session=ids[0], worker="w1", incarnation="i", epoch=1, state="running"
+    )
+    for _ in range(2):
+        for after in (None, "s0"):
+            made = session_filter.filtered(session_filter.described(), chosen)
+            made = made.where(sessions._owned_by(owner)).order_by(tables.Session.name)
+            wanted = [it["name"] for it in made.dicts() if after is None or it["name"] > after]
+            found = sessions.listing(chosen, after=after, limit=50, owner=owner).rows
+            assert [it["name"] for it in found] == wanted

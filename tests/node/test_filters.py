@@ -9,6 +9,8 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import SessionHarness, one_rule, say, texts
 from telethon.tl import types
 
+from afx.cluster.specs import RuleSpec
+from afx.node.closed_routes import ClosedRoutes
 from afx.reasons import TroubleReason
 from afx.sandbox.judge.flow import post
 from afx.sandbox.telegram.boxes import Content
@@ -236,3 +238,37 @@ def test_new_filters_and_transforms_are_used_at_once_and_judge_nothing_again() -
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_an_album_is_judged_by_its_caption_and_not_torn_apart() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", {"filter": {"contains": ["yes"]}}))
+        await session.start()
+        files = sandbox.server.world.files
+        for album, caption in ((5, "yes"), (6, "no"), (7, "yes, too")):
+            for number in range(3):
+                message, event = sandbox.server.world.post(
+                    source,
+                    0,
+                    "" if number else caption,
+                    media=files.add(f"{album} {number}".encode(), is_photo=True),
+                    grouped=album,
+                )
+                sandbox.server.pushes.channel_event(source, event, message)
+        say(sandbox, source, "yes at last")
+        await until(lambda: "yes at last" in texts(to))
+        assert texts(to) == ["yes", "", "", "yes, too", "", "", "yes at last"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_the_regular_expressions_of_a_session_have_a_bound_together() -> None:
+    large = {"regex": [r"\pL{1,2}"]}
+    rules = [RuleSpec(it, ("1",), ("2",), "copy", large) for it in range(1, 31)]
+    closed = ClosedRoutes(rules)
+    closed.note_known({"1": 1, "2": 2})
+    kept = {it.rule for it in closed.routes[1]}
+    assert kept and max(kept) < 30
+    assert closed.troubles()[30].reason is TroubleReason.RULE_INVALID

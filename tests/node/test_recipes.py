@@ -84,6 +84,43 @@ CASES: dict[str, list[Post]] = {
         Post("from a guest", False, {"sender": 1}),
         Post("from the secretary", True, {"sender": 2}),
     ],
+    "everything": [Post("Hello")],
+    "authored": [Post("Hello")],
+    "collected": [Post("Hello")],
+    "articles": [
+        Post(
+            "a long text of more than forty characters at example.org", True, marked("example.org")
+        ),
+        Post("a long text of more than forty characters, without a link", False),
+        Post("example.org", False, marked("example.org")),
+    ],
+    "mentions": [
+        Post("ask @acme", True, {"entities": [types.MessageEntityMention(4, 5)]}),
+        Post("ask @other", False, {"entities": [types.MessageEntityMention(4, 6)]}),
+        Post("see www.acme.example/x", True, link(4, 18)),
+        Post("see t.me/acme", True, link(4, 9)),
+        Post("see t.me/other", False, link(4, 10)),
+    ],
+    "no-small-talk": [
+        Post("a real message"),
+        Post("ok", False),
+        Post("an answer", False, {"reply_to": 1}),
+        Post("pic", True, {"media": "photo"}),
+    ],
+    "photos-here": [
+        Post("a photo", True, {"media": "photo"}),
+        Post("a text", False),
+    ],
+    "text-there": [
+        Post("a photo", False, {"media": "photo"}),
+        Post("a text"),
+    ],
+    "plain": [
+        Post("bold\n\n\n\ntext", "bold\n\ntext", {"entities": [types.MessageEntityBold(0, 4)]}),
+    ],
+    "warned": [
+        Post("Hello", "⚠️ Not checked ⚠️\n\nHello"),
+    ],
     "credited": [
         Post("Hello", "News of 2026-03-06, 11:00\nHello\nSource: {link}", at(2026, 3, 6, 11, 0)),
     ],
@@ -158,6 +195,8 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         box = session.reader.channels[source.id]
         await until(lambda: box.cursor == source.box.pts)
         assert [it.text for it in to.box.messages.values()] == wanted
+        named = {it.forwarded is not None for it in to.box.messages.values()}
+        assert named <= {rule.mode == "forward"}
         await session.stop()
 
     run_scenario(scenario)

@@ -59,6 +59,7 @@ def _as_the_rule_does(rule: Any, source: Any, targets: list[Any]) -> Prepare:
 
     Raises TaskFailedError for a rule that this node cannot use.
     """
+    from afx.forwarding.albums import AlbumCaptions
     from afx.forwarding.conditions import compile_filter
     from afx.forwarding.pipeline import deliveries
     from afx.forwarding.rules import Mode, Route, accepting
@@ -73,15 +74,19 @@ def _as_the_rule_does(rule: Any, source: Any, targets: list[Any]) -> Prepare:
     except ValueError as error:
         raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
     mode: Mode = "forward" if rule.mode == "forward" else "copy"
+    albums = AlbumCaptions()
     peers = {it.marked: it.peer for it in (source, *targets)}
 
     def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
         # What was found by a private chat's name may say its own marked id.
         found = [replace(it, chat=source.marked) for it in map(incoming, messages) if it]
+        seen = [albums.judged(TelegramFacts(it)) for it in found]
         made: list[tuple[int, Any]] = []
         for target in targets:
             route = Route(rule.id, target.marked, mode, test, transform)
-            chosen = [it for it in found if accepting(TelegramFacts(it), (route,))]
+            chosen = [
+                it for it, facts in zip(found, seen, strict=True) if accepting(facts, (route,))
+            ]
             batch = [deliveries(it, (route,), TelegramFacts)[0] for it in chosen]
             made += requests([it for it in batch if not it.error], peers.__getitem__)
         return made
