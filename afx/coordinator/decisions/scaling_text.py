@@ -16,6 +16,7 @@ def sentence(found: Recommendation, policy: Policy) -> str:
             f"fills {demand.nodes:.1f} nodes at {policy.target_load:.0%}"
             f"{_spare(policy)}"
         )
+    fewer = f"{_many(found.needed, 'node', 'nodes')} would do"
     return {
         Reason.STEADY: "the nodes suffice, and none is to spare",
         Reason.OVERFLOW: (f"{_many(found.overflow, 'session waits', 'sessions wait')} for room"),
@@ -23,15 +24,13 @@ def sentence(found: Recommendation, policy: Policy) -> str:
         Reason.MINIMUM: f"scale_min_nodes is {policy.min_nodes}",
         Reason.MAXIMUM: f"scale_max_nodes is {policy.max_nodes}",
         Reason.STEP: f"{found.needed} nodes are needed, and are added in steps",
-        Reason.WINDOW: (
-            f"{_many(found.needed, 'node', 'nodes')} would do, but not for {policy.window_seconds / 60:g} min yet"
-        ),
+        Reason.WINDOW: (f"{fewer}, but not for {policy.window_seconds / 60:g} min yet"),
         Reason.BUSY: (
-            f"{_many(found.needed, 'node', 'nodes')} would do, but none was below {policy.quiet_load:.0%} for "
+            f"{fewer}, but none was below {policy.quiet_load:.0%} for "
             f"{policy.window_seconds / 60:g} min"
         ),
         Reason.NO_ROOM: (
-            f"{_many(found.needed, 'node', 'nodes')} would do, but the others would be fuller than "
+            f"{fewer}, but the others would be fuller than "
             f"{policy.peers_load:.0%} without a quiet one"
         ),
         Reason.SPARE: (
