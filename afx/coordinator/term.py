@@ -13,8 +13,8 @@ from afx.clock import Clock
 from afx.cluster import key_repair, keys, replication
 from afx.cluster.leadership import Leadership
 from afx.cluster.registry import Registry
+from afx.cluster.scripts import FencedScript
 from afx.cluster.worker_records import WorkerView
-from afx.cluster.writes import write
 from afx.config import Settings
 from afx.coordinator import counters_in_redis
 from afx.coordinator.answer_check import AnswerCheck
@@ -118,7 +118,7 @@ class Term:
         self._observed_at = monotonic()
         """When the nodes were last observed."""
         key_repair.repair(client)
-        self.generation = _begin_generation(client, leadership)
+        self.generation, unsettled = _begin_generation(client, leadership, settings.lease.takeover)
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
         self._outage = DatabaseOutage(leadership)
@@ -148,6 +148,7 @@ class Term:
             orders=resources.orders,
             schedule=schedule,
             answer_seconds=settings.answer_seconds,
+            settled_at=now + unsettled,
         )
         self._capacity = Capacity(settings)
         self._webhooks = WebhookSender(
@@ -383,13 +384,24 @@ class Term:
             self._controls.restart_unresponsive(unresponsive, nodes, now)
 
 
-def _begin_generation(client: redis.Redis, leadership: Leadership) -> int:
-    """Begin a generation of epochs, above all that SQL or Redis knows."""
-    known = counters_in_redis.read_generation(client, in_sql=cluster.generation())
+def _begin_generation(
+    client: redis.Redis, leadership: Leadership, takeover_seconds: float
+) -> tuple[int, float]:
+    """Begin a generation of epochs, above all that SQL or Redis knows.
+
+    Returns it, and for how many seconds nodes may run of which Redis knows nothing, since
+    it has lost its data: such a node registers again, or its lease ends.
+    """
+    before = cluster.generation()
+    known = counters_in_redis.read_generation(client, in_sql=before)
     generation = cluster.begin_generation(leadership.term, known)
     leadership.commits = cluster.commits()
-    write(client, {keys.GENERATION: generation}, leadership.term)
-    return generation
+    # Before the first generation nothing was ever started.
+    most = round(takeover_seconds * 1000) if before else 0
+    left = FencedScript(client, "begin_generation")(
+        leadership.term, keys=[keys.GENERATION, keys.UNSETTLED], args=[generation, most]
+    )
+    return generation, min(max(int(left), 0), most) / 1000
 
 
 def _split_seconds(client: redis.Redis, leadership: Leadership) -> float:

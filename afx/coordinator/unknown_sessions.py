@@ -5,7 +5,8 @@ a session is stopped, never adopted, and its owner in Redis is released once no 
 run it: after its node has reported that it stopped, or is dead. Until then it is not placed.
 
 Redis may have lost the same assignments. So nothing is placed until the nodes that were live
-when the term began have said what they run.
+when the term began have said what they run. Redis may have lost all of its data, and know no
+node: then nothing is placed before each node has registered again, or its lease has ended.
 """
 
 from __future__ import annotations
@@ -49,8 +50,12 @@ class UnknownSessions:
         orders: Orders,
         schedule: PlacementSchedule,
         answer_seconds: float,
+        settled_at: float = 0.0,
     ) -> None:
-        """``answer_seconds`` bounds how long placement waits for the nodes."""
+        """``answer_seconds`` bounds how long placement waits for the nodes.
+
+        Until ``settled_at``, of the monotonic clock, nodes may run that Redis does not know.
+        """
         self._leadership = leadership
         self._table = table
         self._ownership = ownership
@@ -63,8 +68,9 @@ class UnknownSessions:
         self._answered: set[str] = set()
         """The incarnations that have said in this term what they run."""
         self._answer_seconds = answer_seconds
+        self._settled_at = settled_at
         self._awaited: frozenset[str] | None = None
-        """The incarnations that were live at the first step."""
+        """The incarnations that were live at the first step, or before ``settled_at``."""
         self._awaited_until = 0.0
 
     def __contains__(self, session_id: object) -> bool:
@@ -81,7 +87,7 @@ class UnknownSessions:
         A node that has ended is not awaited, nor one whose host does not answer for long:
         it would keep the whole cluster from placing sessions.
         """
-        if self._awaited is None:
+        if self._awaited is None or now < self._settled_at:
             return False
         if now >= self._awaited_until:
             return True
@@ -137,9 +143,9 @@ class UnknownSessions:
     def step(self, nodes: Sequence[WorkerView], now: float) -> None:
         """Ask each live node what it runs, and to stop what SQL does not know."""
         live = {it.incarnation: it.name for it in nodes if it.state in LIVE_STATES}
-        if self._awaited is None:
-            self._awaited = frozenset(live)
-            self._awaited_until = now + self._answer_seconds
+        if self._awaited is None or now < self._settled_at:
+            self._awaited = frozenset(live) | (self._awaited or frozenset())
+            self._awaited_until = max(now, self._settled_at) + self._answer_seconds
         before = now - _REPEAT_SECONDS
         for incarnation in live.keys() - self._answered:
             if self._asked_at.get(incarnation, before) <= before:

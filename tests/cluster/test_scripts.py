@@ -73,6 +73,7 @@ def test_no_node_gets_more_sessions_than_it_may(
 
 def test_the_list_of_leader_scripts_is_complete() -> None:
     assert FENCED == [
+        "begin_generation",
         "copied_links",
         "fence",
         "forget",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.term_harness import TermHarness, add, placed, running
+from support.term_harness import IDLE, TermHarness, add, placed, running
 
 from afx.cluster import keys
 from afx.errors import FencedError
@@ -165,3 +165,62 @@ def test_epochs_that_both_stores_have_lost_are_not_given_out_again(harness: Term
     [after] = assignments.active()
     assert after.epoch > before.epoch
     assert not harness.ran_twice
+
+
+def lose_all_data(harness: TermHarness) -> None:
+    """Let SQL lose the assignments, and Redis everything; then another leader begins."""
+    SessionAssignment.delete().execute()
+    harness.redis.flushall()
+    harness.change_leader()
+
+
+def test_nothing_is_placed_while_a_node_may_run_of_which_redis_lost_the_record(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.kill_node("w1")  # it runs on, and reaches no one
+    lose_all_data(harness)
+    harness.add_node("w2")
+    begun = harness.now
+    harness.until(lambda: placed() == {session: "w2"})
+    assert harness.now - begun >= 4.9
+
+
+def test_a_node_that_registers_again_in_time_is_asked_first(harness: TermHarness) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    identity = harness.nodes["w1"]
+    harness.kill_node("w1")
+    lose_all_data(harness)
+    harness.add_node("w2", most=1000)
+    for _ in range(30):
+        harness.tick()
+    assert harness.registry.register(identity, IDLE)
+    harness.nodes["w1"] = identity
+    harness.until(lambda: running() == {session})
+    assert harness.sent("stop", session)
+    assert not harness.ran_twice
+
+
+def test_a_leader_after_the_first_one_waits_for_the_rest_of_the_time(harness: TermHarness) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.kill_node("w1")
+    lose_all_data(harness)
+    harness.change_leader()
+    harness.add_node("w2")
+    begun = harness.now
+    harness.until(lambda: placed() == {session: "w2"})
+    assert harness.now - begun >= 3.0
+
+
+def test_the_first_leader_of_a_cluster_waits_for_nothing(harness: TermHarness) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    begun = harness.now
+    harness.until(lambda: placed() == {session: "w1"})
+    assert harness.now - begun < 1.0
