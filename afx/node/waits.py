@@ -4,7 +4,8 @@ or requests of another method. Lanes and tasks of a session share them.
 Waits are absolute, and stored with the cursor: neither a pause nor a reconnect nor a
 restart on another node shortens them. Telegram does not say whether a FLOOD_WAIT is of
 one chat or of the account's method (api/errors, 420 FLOOD): when a second destination
-is told to wait until the same moment, it is taken for the account's.
+is told to wait until the same moment, or a wait that was obeyed is followed by another one
+while a second destination waits, it is taken for the account's.
 """
 
 from __future__ import annotations
@@ -62,8 +63,11 @@ class Waits:
         is_shared = False
         is_flood = reason.upper().startswith("FLOOD")  # Telethon's name, or Telegram's
         if isinstance(key, int) and key != ALL and is_flood and seconds >= _SHORTEST_SHARED:
+            # One that was obeyed, and is followed by another at once, was made longer by what
+            # was sent elsewhere: each destination's first send would lengthen it for ever.
+            is_again = now - _SAME_SECONDS <= self._shared.get(key, 0.0) <= now
             is_shared = any(
-                abs(until - other) <= _SAME_SECONDS
+                abs(until - other) <= _SAME_SECONDS or (is_again and other > now)
                 for chat, other in self._shared.items()
                 if chat != key
             )

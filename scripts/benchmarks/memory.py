@@ -62,7 +62,8 @@ def run(flags: argparse.Namespace) -> None:
                 lab.sandbox.call("forget_routes")
                 lab.expect_copies(plain)
                 lab.sandbox.call("expect", routes=[[plain[0].source, slow, plain[0].account]])
-                lab.sandbox.call("flood", seconds=_FLOOD_SECONDS)
+                for chat in (*(it.destination for it in plain), left, right):
+                    lab.sandbox.call("flood", seconds=_FLOOD_SECONDS, chat=chat)
                 lab.sandbox.call("flood", seconds=flags.outage, chat=slow)
                 lab.sandbox.call("flow", chats=chats, count=wanted - posted, rate=flags.rate)
                 posted = wanted

@@ -209,3 +209,30 @@ def test_a_wait_of_the_account_is_not_met_once_per_destination(
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_two_destinations_do_not_lengthen_the_wait_of_their_account_for_ever() -> None:
+    """Telegram makes a wait longer with each send that comes too early, wherever to."""
+    now, ends, penalty = [100.0], [110.0], 5.0
+    waits = Waits(lambda: now[0])
+    refused: set[int] = set()
+    sent: list[int] = []
+
+    def send(chat: int) -> None:
+        if now[0] >= ends[0]:
+            sent.append(chat)
+            return
+        if refused:
+            ends[0] += penalty
+        refused.add(chat)
+        waits.note(chat, ends[0] - now[0], "FLOOD_WAIT_10")
+
+    send(5)
+    send(6)
+    while len(sent) < 2 and now[0] < 1_000:
+        now[0] += 0.5
+        for chat in (5, 6):
+            if chat not in sent and not waits.left(chat):
+                send(chat)
+    assert sorted(sent) == [5, 6]
+    assert now[0] < 130
