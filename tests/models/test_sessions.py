@@ -191,3 +191,21 @@ def test_a_statement_that_is_kept_finds_what_a_new_one_finds(
             wanted = [it["name"] for it in made.dicts() if after is None or it["name"] > after]
             found = sessions.listing(chosen, after=after, limit=50, owner=owner).rows
             assert [it["name"] for it in found] == wanted
+
+
+def test_a_prefix_is_taken_literally(database: Any, ids: list[int]) -> None:
+    made = ["a%b", "a_b", "axb", "a\\b", "A%b", "ab"]
+    sessions.create_many(users.find("alice"), [NewSession(it, it, it) for it in made])
+    for prefix in ("a%", "a_", "a\\", "A", "ab", "a"):
+        found = [it["name"] for it in sessions.listing(SessionFilter(prefix=prefix)).rows]
+        assert sorted(found) == sorted(it for it in made if it.startswith(prefix)), prefix
+        assert set(sessions.names_beginning(prefix)) == set(found)
+
+
+def test_postgres_finds_a_prefix_by_an_index(database: Any) -> None:
+    if not base.is_postgres():
+        return
+    base.execute("SET enable_seqscan = off")
+    plan = base.execute("EXPLAIN SELECT id FROM sessions WHERE name LIKE 'ab%%'").fetchall()
+    base.execute("RESET enable_seqscan")
+    assert "sessions_name_pattern" in str(plan)
