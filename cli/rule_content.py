@@ -52,11 +52,8 @@ def set_(
 
     Example:  afx rule set main/news --filter 'words: [bitcoin]' --transform ''
     """
-    from afx.errors import UsageError
     from afx.operations import rules
 
-    if all(it is None for it in (source, destination, mode, filter_, transform)):
-        raise UsageError("Nothing is to be changed; give an option, such as --filter.")
     doc, changed = rules.modify(
         invocation.context,
         rule,

@@ -14,6 +14,7 @@ import peewee
 
 from models.base import JsonField, UtcField, proxy
 
+_CONVERTED = (UtcField, JsonField, peewee.BooleanField)
 Columns = list[tuple[str, Callable[[Any], Any] | None]]
 
 
@@ -63,6 +64,7 @@ class Prepared:
 def _columns(query: Any) -> Columns:
     """Return the name of each selected column, and what makes its value Python's."""
     return [
-        (it.name, it.python_value if isinstance(it, UtcField | JsonField) else None)
+        # SQLite has no truths: it returns numbers.
+        (it.name, it.python_value if isinstance(it, _CONVERTED) else None)
         for it in query.selected_columns
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import timedelta
 
@@ -74,7 +75,6 @@ class WebhookSender:
         self._interval = Interval(_SECONDS)
         self._pending: list[Event] = []
         self._sending: dict[Future[Result], Due] = {}
-        self._pool: ThreadPoolExecutor | None = None
 
     def note(self, event: Event) -> None:
         """Take an event that no transaction of its own writes; SQL may be away now."""
@@ -94,13 +94,10 @@ class WebhookSender:
 
     def close(self) -> None:
         """Note what ends at once; what is not noted is sent again by the next leader."""
-        if self._pool is None:
-            return
         if self._sending:
             wait(self._sending, timeout=_CLOSE_SECONDS)
             with suppress(*SQL_ERRORS, FencedError, redis.RedisError):
                 self._note_results()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _note_results(self) -> None:
         ended = [it for it in self._sending if it.done()]
@@ -137,10 +134,19 @@ class WebhookSender:
             return
         with fenced_transaction(self._leadership):
             webhook_deliveries.claim(rows, now + timedelta(seconds=_CLAIM_SECONDS))
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(_AT_ONCE, "webhook")
         for it in rows:
-            self._sending[self._pool.submit(self._deliver, it, vault)] = it
+            future: Future[Result] = Future()
+            # No thread of a pool: a process that ends does not wait for a receiver.
+            threading.Thread(
+                target=self._deliver_into, args=(future, it, vault), name="webhook", daemon=True
+            ).start()
+            self._sending[future] = it
+
+    def _deliver_into(self, future: Future[Result], due: Due, vault: Vault) -> None:
+        try:
+            future.set_result(self._deliver(due, vault))
+        except Exception as error:
+            future.set_exception(error)
 
     def _deliver(self, due: Due, vault: Vault) -> Result:
         try:

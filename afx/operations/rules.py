@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from afx.errors import UsageError
 from afx.forwarding.rulefile import RuleDoc, checked
 from afx.forwarding.rules import chat_reference
 from afx.operations.changes import change
@@ -127,11 +128,16 @@ def modify(
     mode: str | None = None,
     filter: Mapping[str, Any] | None = None,
     transform: Sequence[Any] | None = None,
+    enabled: bool | None = None,
 ) -> tuple[RuleDoc, bool]:
     """Change the given fields of a rule; returns (it as it is then, whether that differs).
 
-    An empty filter takes all messages. Raises UsageError as ``add`` does.
+    An empty filter takes all messages. Raises UsageError as ``add`` does, and when nothing
+    is given.
     """
+    given = (sources, destinations, mode, filter, transform, enabled)
+    if all(it is None for it in given):
+        raise UsageError("Nothing is to be changed; give a field, such as the filter.")
     rule = _find(context, text)
     before = document(rule.session.name, rule)
     wanted, changes = checked(
@@ -147,6 +153,7 @@ def modify(
         mode=mode or before.mode,
         filter=wanted,
         transform=tuple(changes),
+        enabled=before.enabled if enabled is None else enabled,
     )
     if after == before:
         return after, False
@@ -158,6 +165,7 @@ def modify(
             mode=after.mode,
             filter=wanted,
             transform=changes,
+            enabled=after.enabled,
         )
         details.update({"before": content(before), "after": content(after)})
     return after, True

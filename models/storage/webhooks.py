@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -70,14 +71,15 @@ def record_events(events: Sequence[Event]) -> int:
         return 0
     with transaction():
         room = _room({it.id for _, found in wanted for it in found})
-        known = _known_keys([it.unique_key for it, _ in wanted if it.unique_key])
+        known = _known_keys([key for it, _ in wanted if (key := _key_of(it))])
         rows: list[tuple[Any, ...]] = []
         left_out: dict[int, int] = {}
         now = utc_now()
         for event, found in wanted:
-            if event.unique_key is not None and event.unique_key in known:
+            key = _key_of(event)
+            if key is not None and key in known:
                 continue
-            known.add(event.unique_key or "")
+            known.add(key or "")
             takers = [it.id for it in found if room[it.id] > 0]
             for it in found:
                 if it.id not in takers:
@@ -155,6 +157,11 @@ def _room(ids: set[int]) -> dict[int, int]:
     }
 
 
+def _key_of(event: Event) -> str | None:
+    """Return what makes an event unique, as SQL stores it."""
+    return event.unique_key and hashlib.sha256(event.unique_key.encode()).hexdigest()
+
+
 def _known_keys(keys: Sequence[str]) -> set[str]:
     if not keys:
         return set()
@@ -170,9 +177,10 @@ def store_event(event: Event, now: datetime) -> int:
         details = {"left_out_bytes": size}
     made = WebhookEvent.create(
         key=secrets.token_hex(16),
-        unique_key=event.unique_key,
+        unique_key=_key_of(event),
         kind=str(event.kind),
-        subject=event.subject[:255],
+        # Names come from nodes too; Postgres takes neither a NUL nor a text that is too long.
+        subject=event.subject.replace("\0", "")[:255],
         owner=event.owner,
         details=details,
         at=now,

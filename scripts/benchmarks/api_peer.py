@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from datetime import datetime
 
 import uvicorn
@@ -31,16 +32,17 @@ class Rows(BaseModel):
 
 
 app = FastAPI()
+_CONNECTIONS = threading.Semaphore(6)
 
 
 @app.get("/sessions", response_model=Rows)
 def sessions(limit: int = 20) -> Rows:
-    base.proxy.connect(reuse_if_open=True)
-    try:
+    if not base.is_postgres():
+        base.proxy.connect(reuse_if_open=True)
         return _page(limit)
-    finally:
-        if base.is_postgres():
-            base.proxy.close()  # back to the pool, which has fewer than FastAPI has threads
+    # The pool has fewer connections than FastAPI has threads, and does not wait for one.
+    with _CONNECTIONS, base.proxy.connection_context():
+        return _page(limit)
 
 
 def _page(limit: int) -> Rows:

@@ -71,3 +71,9 @@ def test_the_edges_of_enabled_rules_are_those_of_the_owner(ids: list[int]) -> No
     edges = [(session, name, *chats) for session, name, *chats, _ in rules.enabled_edges()]
     assert edges == [("s0", "r", ["-1"], ["-2"]), ("s2", "r", ["-1"], ["-2"])]
     assert list(rules.enabled_edges(owner="bob")) == []
+
+
+def test_a_page_of_rules_has_values_of_pythons_types(ids: list[int]) -> None:
+    for row in (*rules.listing().rows, *rules.listing(session=sessions.find("s0")).rows):
+        assert row["enabled"] is True
+        assert (row["filter"], row["transform"], row["sources"]) == ({}, [], ["-1"])

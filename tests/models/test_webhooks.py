@@ -90,6 +90,15 @@ def test_a_changed_recommendation_is_an_event(database: Any) -> None:
     assert found.details["desired"] == 2
 
 
+def test_an_event_with_odd_names_is_recorded(database: Any) -> None:
+    add("all")
+    details = {"worker": "a\0b"}
+    for _ in range(2):
+        record_event(EventKind.WORKER_LOST, "worker/a\0b", None, details, unique_key="k\0" * 500)
+    [found] = due()
+    assert (found.subject, found.details) == ("worker/ab", details)
+
+
 def test_large_details_are_left_out(database: Any) -> None:
     add("all")
     record_event(EventKind.SCALING, "x" * 300, None, {"text": "x" * 20_000})

@@ -39,9 +39,14 @@ class NewRule(Body):
 
 
 class RuleChange(Body):
-    """What is to be changed of a rule."""
+    """What is to be changed of a rule; what is not given stays."""
 
-    enabled: bool
+    enabled: bool | None = None
+    sources: Chats | None = None
+    destinations: Chats | None = None
+    mode: Literal["copy", "forward"] | None = None
+    filter: dict[str, Any] | None = Field(None, description="Empty: all messages.")
+    transform: list[dict[str, Any]] | None = Field(None, description="Empty: nothing is changed.")
 
 
 class RuleText(Body):
@@ -147,10 +152,14 @@ async def show_rule(request: Request, rule_id: Number) -> Response:
     router, "PATCH", "/rules/{rule_id:number}", rules.set_enabled, model=RuleRow, versioned=True
 )
 async def change_rule(request: Request, rule_id: Number, body: RuleChange) -> Response:
-    """Enable or disable a rule."""
+    """Change a rule, or enable or disable it."""
 
     def make(context: Context) -> RuleRow | None:
-        rules.set_enabled(context, str(rule_id), body.enabled)
+        fields = body.model_dump(exclude_none=True)
+        if fields.keys() == {"enabled"}:
+            rules.set_enabled(context, str(rule_id), fields["enabled"])
+        else:
+            rules.modify(context, str(rule_id), **fields)
         return shown(context, "rule:read", lambda it: rules.show(it, str(rule_id)))
 
     return await change(request, make, versioned=lambda context: rules.show(context, str(rule_id)))

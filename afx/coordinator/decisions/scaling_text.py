@@ -18,28 +18,33 @@ def sentence(found: Recommendation, policy: Policy) -> str:
         )
     return {
         Reason.STEADY: "the nodes suffice, and none is to spare",
-        Reason.OVERFLOW: f"{found.overflow} sessions wait for room",
+        Reason.OVERFLOW: (f"{_many(found.overflow, 'session waits', 'sessions wait')} for room"),
         Reason.TASKS: f"the oldest task has waited for {found.oldest_task_seconds:.0f} s",
         Reason.MINIMUM: f"scale_min_nodes is {policy.min_nodes}",
         Reason.MAXIMUM: f"scale_max_nodes is {policy.max_nodes}",
         Reason.STEP: f"{found.needed} nodes are needed, and are added in steps",
         Reason.WINDOW: (
-            f"{found.needed} nodes would do, but not for {policy.window_seconds / 60:g} min yet"
+            f"{_many(found.needed, 'node', 'nodes')} would do, but not for {policy.window_seconds / 60:g} min yet"
         ),
         Reason.BUSY: (
-            f"{found.needed} nodes would do, but none was below {policy.quiet_load:.0%} for "
+            f"{_many(found.needed, 'node', 'nodes')} would do, but none was below {policy.quiet_load:.0%} for "
             f"{policy.window_seconds / 60:g} min"
         ),
         Reason.NO_ROOM: (
-            f"{found.needed} nodes would do, but the others would be fuller than "
+            f"{_many(found.needed, 'node', 'nodes')} would do, but the others would be fuller than "
             f"{policy.peers_load:.0%} without a quiet one"
         ),
         Reason.SPARE: (
-            f"{len(found.removable)} nodes were below {policy.quiet_load:.0%} for "
+            f"{_many(len(found.removable), 'node was', 'nodes were')} below "
+            f"{policy.quiet_load:.0%} for "
             f"{policy.window_seconds / 60:g} min, and the others have room for their sessions"
         ),
         Reason.STALE: "the nodes' figures are old; the last recommendation holds",
     }.get(found.reason, str(found.reason))
+
+
+def _many(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def _spare(policy: Policy) -> str:
