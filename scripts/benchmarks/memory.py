@@ -35,7 +35,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--messages",
         type=int,
         nargs="+",
-        default=[40_000, 80_000, 120_000, 160_000, 200_000],
+        default=list(range(25_000, 200_001, 25_000)),
         help="after how many posts to measure",
     )
     parser.add_argument("--rate", type=float, default=1_500, help="posts a second at most")
