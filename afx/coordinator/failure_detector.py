@@ -55,8 +55,12 @@ class FailureDetector:
         self._witnessed.add(incarnation)
 
     def is_alive(self, node: WorkerView, now: float) -> bool:
-        """Return whether a node's heartbeat is fresh; a suspect gets no sessions."""
-        return liveness.health(self._sightings[node.incarnation], now, self._profile) == "alive"
+        """Return whether a node's heartbeat is fresh; a suspect gets no sessions.
+
+        A node whose record was lost since it was read has no heartbeat.
+        """
+        seen = self._sightings.get(node.incarnation)
+        return seen is not None and liveness.health(seen, now, self._profile) == "alive"
 
     def has_beaten(self, incarnation: str) -> bool:
         """Return whether this leader has seen a node's heartbeat change."""

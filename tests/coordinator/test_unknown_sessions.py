@@ -224,3 +224,14 @@ def test_the_first_leader_of_a_cluster_waits_for_nothing(harness: TermHarness) -
     begun = harness.now
     harness.until(lambda: placed() == {session: "w1"})
     assert harness.now - begun < 1.0
+
+
+def test_a_node_whose_record_was_lost_since_it_was_read_is_not_alive(harness: TermHarness) -> None:
+    harness.add_node("w1")
+    harness.tick()
+    [node] = harness.registry.all()
+    detector = harness.term._detector
+    assert detector.is_alive(node, harness.now)
+    harness.redis.flushall()
+    detector.find_dead(harness.registry.all(), [], harness.now)
+    assert not detector.is_alive(node, harness.now)

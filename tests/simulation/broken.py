@@ -209,6 +209,13 @@ def _missing_is_dead(self: FailureDetector, nodes: Any, owners: Any, now: float)
     return {it: liveness.DeathReason.REPLACED for it in owners if it not in known}
 
 
+def _settled_at_once(inner: Any) -> Any:
+    def begin(*arguments: Any) -> tuple[int, float]:
+        return inner(*arguments)[0], 0.0
+
+    return begin
+
+
 def _cool_down_of_nothing(self: PlacementSchedule, sessions: Any, now: float) -> None:
     self._ended.update(dict.fromkeys(sessions, now))
 

@@ -17,6 +17,7 @@ from simulation.broken import (
     _no_inventory,
     _no_term_check,
     _read_strictly,
+    _settled_at_once,
     _short_lease,
     _stop_leaves_the_start,
     _watch_no_deadline,
@@ -128,7 +129,11 @@ BROKEN = {
         ),
         Broken(
             "a node without a record is dead",
-            lambda _: [(FailureDetector, "_missing", _missing_is_dead)],
+            # Without records nothing is placed for a time, which hides it.
+            lambda _: [
+                (FailureDetector, "_missing", _missing_is_dead),
+                (term, "_begin_generation", _settled_at_once(term._begin_generation)),
+            ],
             _kinds("flush, bad network, stall, cut off"),
             most=14,
         ),
