@@ -16,7 +16,7 @@ FOUND = {
     "an old term may write": 51,
     "epochs begin again with each term": 14,
     "a node without a record is dead": 6,
-    "counts are not set to what SQL says": 274,
+    "counts are not set to what SQL says": 656,
     "no cool-down": 1,
     "sockets outlive their process": 1,
     "a moved session starts before it has stopped": 0,

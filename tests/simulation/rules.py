@@ -142,6 +142,7 @@ BROKEN = {
             lambda _: [
                 (AssignmentTable, "_reconciled", _counts_as_they_are),
                 _without("room", "and node[3] == term", ""),
+                (term, "_begin_generation", _settled_at_once(term._begin_generation)),
             ],
             _kinds("flush, failover, kill, sql loses commits"),
         ),
