@@ -170,7 +170,7 @@ class DeadLetter(Table):
 
     class Meta:
         table_name = "dead_letters"
-        indexes = ((("rule", "source", "destination", "reason", "block"), True),)
+        indexes = ((("rule", "source", "destination", "block", "reason"), True),)
 
 
 class Worker(Table):

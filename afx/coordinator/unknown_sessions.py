@@ -11,6 +11,7 @@ node: then nothing is placed before each node has registered again, or its lease
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class UnknownSessions:
         self._awaited: frozenset[str] | None = None
         """The incarnations that were live at the first step, or before ``settled_at``."""
         self._awaited_until = 0.0
+        self._stepped_at = -math.inf
 
     def __contains__(self, session_id: object) -> bool:
         """Return whether a node may run a session unknown to SQL: it must not be placed."""
@@ -143,9 +145,11 @@ class UnknownSessions:
     def step(self, nodes: Sequence[WorkerView], now: float) -> None:
         """Ask each live node what it runs, and to stop what SQL does not know."""
         live = {it.incarnation: it.name for it in nodes if it.state in LIVE_STATES}
-        if self._awaited is None or now < self._settled_at:
+        if self._awaited is None or self._stepped_at < self._settled_at:
+            # The first step after that time counts too: a node may have registered before it.
             self._awaited = frozenset(live) | (self._awaited or frozenset())
             self._awaited_until = max(now, self._settled_at) + self._answer_seconds
+        self._stepped_at = now
         before = now - _REPEAT_SECONDS
         for incarnation in live.keys() - self._answered:
             if self._asked_at.get(incarnation, before) <= before:

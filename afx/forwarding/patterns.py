@@ -6,6 +6,7 @@ pattern may become a large program, though, and time grows with its size: it is 
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ LONGEST = 1_000
 """Characters of a pattern."""
 LARGEST_PROGRAM = 3_000
 """Instructions of a pattern; the largest take some 40 ms over 4,096 characters."""
+_MOST_SECONDS = 0.25
+"""CPU time for all matches of a pattern in one text."""
 _MEMORY = 256 * 1024
 _LARGER_MEMORY = 64 * 1024 * 1024
 
@@ -58,5 +61,13 @@ def wrong_with(pattern: str) -> str | None:
 
 
 def matches(pattern: str, text: str) -> Iterator[Any]:
-    """Yield the matches of a pattern in a text, from left to right, as ``re`` has them."""
-    return iter(compiled(pattern).finditer(text))
+    """Yield the matches of a pattern in a text, from left to right, as ``re`` has them.
+
+    One search is linear, but each match may have to look at the rest of the text. Raises
+    ValueError when all together take more CPU time than a node can spare.
+    """
+    until = time.thread_time() + _MOST_SECONDS
+    for it in compiled(pattern).finditer(text):
+        if time.thread_time() > until:
+            raise ValueError("a regular expression takes too long for this text")
+        yield it

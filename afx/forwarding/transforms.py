@@ -80,17 +80,22 @@ class Transform:
         """Return a message's changed text; None when it is as it was, or can have none.
 
         An item of an album that has no caption gets none: clients show an album's caption
-        only if one item has one. What is too long for Telegram is cut.
+        only if one item has one. What is too long for Telegram is cut. Raises ValueError for
+        a text that would have to be changed and cannot.
         """
         before = Styled(facts.text, facts.entities)
         has_text = facts.media == "text"
-        if not has_text and (facts.media not in CAPTIONED or (facts.album and not facts.text)):
+        can_change = has_text or facts.media in CAPTIONED
+        if not has_text and not facts.text and (not can_change or facts.album):
             return None
         now = before
         for _, change in self.changes:
             now = change(now, facts)
         if now == before:
             return None
+        if not can_change:
+            # Paid media, for example: unchanged it would show what the rule takes away.
+            raise ValueError(f"the text of {facts.media} media cannot be changed")
         return shortened(trimmed(now), LONGEST_TEXT if has_text else LONGEST_CAPTION)
 
 

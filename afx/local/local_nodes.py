@@ -20,6 +20,8 @@ _END_SECONDS = 40.0
 _STABLE_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 1.0
 _LONGEST_DELAY_SECONDS = 60.0
+_MOST_DOUBLINGS = 16
+"""A float has no more than 1,023."""
 
 
 class Running(Protocol):
@@ -134,7 +136,7 @@ class LocalNodes:
         else:
             # The next recommendation replaces it, if it is needed.
             self._early_ends = self._early_ends + 1 if ran < _STABLE_SECONDS else 0
-            delay = _FIRST_DELAY_SECONDS * 2**self._early_ends
+            delay = _FIRST_DELAY_SECONDS * 2 ** min(self._early_ends, _MOST_DOUBLINGS)
             self._not_before = self._now() + min(_LONGEST_DELAY_SECONDS, delay)
             self._notify(f"{name} ended with exit code {code}")
 

@@ -20,7 +20,7 @@ from afx.reasons import TroubleReason
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
-_LARGEST_PROGRAMS = 30_000
+_LARGEST_PROGRAMS = 6_000
 """Instructions of all regular expressions of a session: they run on the node's loop."""
 _SHOWN = 5
 """Chats that a rule's trouble names."""

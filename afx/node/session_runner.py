@@ -85,6 +85,7 @@ class SessionRunner:
         self._lease = lease
         self._commits = commits
         self._reports = reports
+        self._renewing = asyncio.Lock()
         self._trouble = trouble
         self._settled_pipe = settled_pipe
         self._changed = changed
@@ -133,11 +134,13 @@ class SessionRunner:
         self._spawn(self._renew(items), "renew")
 
     async def _renew(self, items: list[tuple[int, int]]) -> None:
-        found = await load(self._redis, self._signing_keys, items, self._trouble)
-        for (session_id, epoch), it in zip(items, found, strict=True):
-            session = self._residents.session(session_id)
-            if it.spec is not None and session is not None and session.epoch == epoch:
-                session.renew(it.spec.rules)
+        # One after another: a spec that was read earlier must not follow a newer one.
+        async with self._renewing:
+            found = await load(self._redis, self._signing_keys, items, self._trouble)
+            for (session_id, epoch), it in zip(items, found, strict=True):
+                session = self._residents.session(session_id)
+                if it.spec is not None and session is not None and session.epoch == epoch:
+                    session.renew(it.spec.rules)
 
     def _begin(
         self, resident: Resident[HostedSession], loaded: asyncio.Future[list[Loaded]], index: int

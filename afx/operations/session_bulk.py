@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,7 +19,8 @@ VERBS = ("pause", "resume", "move", "remove")
 Verb = Literal["pause", "resume", "move", "remove"]
 MOST = 1_000
 """Sessions of one change; ``next`` says where the following one begins."""
-_IN_ONE_TRANSACTION = 100
+_IN_ONE_TRANSACTION = 20
+_PAUSE_SECONDS = 0.05
 _SHOWN = 10
 
 
@@ -102,6 +104,8 @@ def change(
     exact = replace(context, exact=True)
     items: list[BulkItem] = []
     for start in range(0, len(found), _IN_ONE_TRANSACTION):
+        if start:
+            time.sleep(_PAUSE_SECONDS)  # the leader, too, waits for the database
         # One commit for many: each would wait for the disk.
         with transaction(keep=not context.dry_run):
             items += [_item(exact, act, it) for it in found[start : start + _IN_ONE_TRANSACTION]]

@@ -20,6 +20,11 @@ _METADATA = (
     ipaddress.ip_address("192.0.0.192"),  # Oracle's
     ipaddress.ip_address("100.100.100.200"),  # Alibaba's
 )
+_LOCAL = (
+    ipaddress.ip_network("fec0::/10"),  # RFC 3879: deprecated, and still in use
+    ipaddress.ip_network("3fff::/20"),  # RFC 9637
+)
+"""Networks that the standard library takes for public ones."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -71,6 +76,7 @@ def _is_public(address: Address) -> bool:
         and not address.is_multicast
         and not address.is_reserved
         and not address.is_unspecified
+        and not any(address in it for it in _LOCAL if it.version == address.version)
         and address not in _METADATA
     )
 

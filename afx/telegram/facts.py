@@ -56,7 +56,10 @@ class TelegramFacts(Facts):
         """What it has besides its text."""
         media = getattr(self._raw, "media", None)
         if isinstance(media, types.MessageMediaDocument):
-            return document_kind(media.document)
+            # One that destroyed itself has no file any more.
+            return document_kind(media.document) if media.document else "other"
+        if isinstance(media, types.MessageMediaPhoto) and not media.photo:
+            return "other"
         return _MEDIA.get(type(media), "other")
 
     @lazy

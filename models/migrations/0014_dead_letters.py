@@ -11,8 +11,8 @@ _TABLE = (
     " first_at BIGINT NOT NULL, last_at BIGINT NOT NULL)"
 )
 _INDEX = (
-    "CREATE UNIQUE INDEX deadletter_rule_id_source_destination_reason_block"
-    " ON dead_letters (rule_id, source, destination, reason, block)"
+    "CREATE UNIQUE INDEX deadletter_rule_id_source_destination_block_reason"
+    " ON dead_letters (rule_id, source, destination, block, reason)"
 )
 
 

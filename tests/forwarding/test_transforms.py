@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afx.errors import InputFileError
-from afx.forwarding import utf16
+from afx.forwarding import patterns, utf16
 from afx.forwarding.facts import Facts, Marked
 from afx.forwarding.forms import Place, node_of
 from afx.forwarding.rule_text import UNREADABLE, Problems
@@ -296,3 +297,19 @@ def test_any_value_is_transforms_that_can_be_applied_or_has_errors(value: Any) -
     assert (found is UNREADABLE) == bool(len(problems))
     if found is not UNREADABLE:
         compile_transform(found).apply(facts("<b:some> <u:text>"))
+
+
+def test_a_pattern_whose_matches_each_look_at_the_whole_rest_is_given_up() -> None:
+    pattern = ".(?:[^#]*a[ab]{900}[ab]{900}[ab]{900}#)?"
+    chance = random.Random(1)
+    text = "".join(chance.choice("ab") for _ in range(4_096))
+    assert patterns.wrong_with(pattern) is None
+    with pytest.raises(ValueError, match="takes too long"):
+        list(patterns.matches(pattern, text))
+
+
+def test_a_text_that_cannot_be_changed_and_would_have_to_be_is_refused() -> None:
+    change = compile_transform(({"footer": "x"},))
+    assert change.apply(facts("", media="other")) is None
+    with pytest.raises(ValueError, match="cannot be changed"):
+        change.apply(facts("secret words", media="other"))

@@ -61,7 +61,7 @@ def test_the_script_does_not_start_what_runs(home: Path) -> None:
 
 def test_the_script_drains_one_node_of_its_machine_before_it_stops_it(home: Path) -> None:
     assert resize(home, SCALE_DECISION="in", SCALE_REMOVE="there-1 here-2 here-3") == [
-        "afx worker drain here-2 --timeout 300 --reason scale in",
+        "afx worker drain here-2 --timeout 240 --reason scale in",
         "systemctl stop afx-worker@2",
         "afx worker remove here-2 --yes",
     ]
@@ -72,6 +72,10 @@ def test_the_script_takes_an_alternative_when_the_named_node_is_not_its_own(home
         home, SCALE_DECISION="in", SCALE_REMOVE="there-1", SCALE_ALTERNATIVES="there-2 here-4"
     )
     assert calls[1:] == ["systemctl stop afx-worker@4", "afx worker remove here-4 --yes"]
+
+
+def test_the_script_leaves_nodes_of_a_machine_whose_name_begins_like_its_own(home: Path) -> None:
+    assert resize(home, SCALE_DECISION="in", SCALE_REMOVE="here-1-5 here-x heretic-1") == []
 
 
 def test_the_script_keeps_a_node_that_cannot_be_emptied(home: Path) -> None:

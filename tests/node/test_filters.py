@@ -240,6 +240,23 @@ def test_new_filters_and_transforms_are_used_at_once_and_judge_nothing_again() -
     run_scenario(scenario)
 
 
+def test_a_rule_that_was_invalid_from_the_start_reads_its_source_once_it_is_valid() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        wrong = {"filter": {"of_a_later_version": 1}}
+        session = harness.session(account, (source, to, "copy", wrong))
+        await session.start()
+        assert list(session.rule_troubles) == [1]
+        [rule] = session.spec.rules
+        session.renew([replace(rule, filter={})])
+        await until(lambda: not session.rule_troubles)
+        say(sandbox, source, "now")
+        await until(lambda: texts(to) == ["now"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_an_album_is_judged_by_its_caption_and_not_torn_apart() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
