@@ -50,6 +50,8 @@ def postgres_server() -> Iterator[PostgresServer]:
     """Run a new server for the block."""
     path = Path(tempfile.mkdtemp(prefix="afx-p-"))
     server = PostgresServer(path)
-    yield server
-    server.close()
-    shutil.rmtree(path, ignore_errors=True)
+    try:
+        yield server
+    finally:
+        server.close()
+        shutil.rmtree(path, ignore_errors=True)
