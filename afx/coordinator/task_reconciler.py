@@ -36,6 +36,8 @@ _LOOK_AFTER = timedelta(seconds=1)
 """A published job is looked for in Redis after so long."""
 _START_WITHIN = timedelta(seconds=30)
 """A node that took a job reports its start within so long."""
+_IN_QUEUE_AFTER = timedelta(seconds=10)
+"""The job of a task that has waited for so long is looked for in its queue too."""
 _QUEUED_AT_MOST = timedelta(seconds=240)
 """Then the job is signed anew: it is valid for a time only."""
 _GRACE = timedelta(seconds=60)
@@ -91,7 +93,8 @@ class TaskReconciler:
         lost = [(it, RunEnd.NODE_DIED) for it in tasks if self._is_lost(it, dead)]
         lost_ids = {it.id for it, _ in lost}
         rest = [it for it in tasks if it.id not in lost_ids]
-        lost += self._withdrawn([it for it in rest if self._is_misplaced(it)])
+        misplaced = [it for it in rest if self._is_misplaced(it)]
+        lost += self._withdrawn([*misplaced, *self._out_of_queue(rest)])
         lost += self._lost_in_redis([it for it in rest if self._is_due(it)], live)
         self._note(lost)
         self._cancel(rest)
@@ -152,6 +155,24 @@ class TaskReconciler:
             for it, answer in zip(tasks, answers, strict=True)
             if answer == "withdrawn"
         ]
+
+    def _out_of_queue(self, tasks: Sequence[OpenTask]) -> list[OpenTask]:
+        """Return tasks whose queue does not have them: Redis may have lost a queue alone.
+
+        A node that has just taken one keeps it, since withdrawing asks for that.
+        """
+        old = [it for it in tasks if it.state == "published" and self._age(it) >= _IN_QUEUE_AFTER]
+        queues = list({_queue(it) for it in old})
+        pipe = self._redis.pipeline(transaction=False)
+        for name in queues:
+            pipe.lrange(f"rq:queue:{name}", 0, -1)
+        found: list[Any] = pipe.execute(raise_on_error=False) if queues else []
+        present = {
+            (queue, job)
+            for queue, jobs in zip(queues, found, strict=True)
+            for job in (jobs if isinstance(jobs, list) else ())
+        }
+        return [it for it in old if (_queue(it), job_id(it.id, it.publication)) not in present]
 
     def _lost_in_redis(
         self, tasks: Sequence[OpenTask], live: Collection[str]

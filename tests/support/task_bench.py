@@ -128,8 +128,13 @@ class TaskBench:
         """Tick until something is so; each tick takes ``tick`` seconds of the leader's."""
         end = time.monotonic() + seconds
         while not done():
-            assert time.monotonic() < end, [dict(it) for it in tasks.listing().rows][:10]
+            assert time.monotonic() < end, self.unfinished()
             self.tick(tick)
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Return the tasks that have not ended: what a test waits for."""
+        rows = tasks.listing(limit=1000).rows
+        return [dict(it) for it in rows if it["state"] not in tasks.FINISHED]
 
     def state(self, number: int) -> str:
         return str(tasks.get(number)["state"])

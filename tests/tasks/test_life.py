@@ -109,6 +109,17 @@ def test_what_redis_has_lost_is_published_again_within_a_second(bench: TaskBench
     assert bench.redis.llen("rq:queue:default") == 5
 
 
+def test_a_job_whose_queue_redis_has_lost_is_published_again(bench: TaskBench) -> None:
+    numbers = bench.probe(5)
+    bench.until(lambda: bench.states(numbers) == {"published"})
+    WorkerTask.update(published_at=utc_now() - timedelta(seconds=15)).execute()
+    bench.redis.delete("rq:queue:default")
+    for _ in range(10):
+        bench.tick(0.1)
+    assert {tasks.get(it)["publication"] for it in numbers} == {2}
+    assert bench.redis.llen("rq:queue:default") == 5
+
+
 def test_a_low_task_runs_while_the_high_ones_keep_the_node_full(bench: TaskBench) -> None:
     bench.add_node("w1", slots=4)
     bench.probe(400, arguments='{"seconds":0.1}', priority=1)
