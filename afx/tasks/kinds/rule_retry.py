@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from afx.reasons import DeadReason
 from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskRun
 from afx.tasks.kinds.rule_fields import rule_of
 
@@ -22,6 +23,8 @@ class DeadRoute(BaseModel):
     destination: int = Field(gt=-(2**53), lt=2**53)
     messages: str
     """Their ids in the source, for example ``1-3,9``."""
+    reason: DeadReason | None = None
+    """Why they are dead letters, where that tells what is to be done."""
 
     @field_validator("messages")
     @classmethod
@@ -51,7 +54,8 @@ async def run(task: TaskRun, arguments: RetryArguments) -> RetryResult:
     count = 0
     for it in arguments.routes:
         messages = _ids(it.messages)
-        await task.redeliver(arguments.rule, it.source, it.destination, messages)
+        route = (arguments.rule, it.source, it.destination)
+        await task.redeliver(*route, messages, reason=it.reason)
         count += len(messages)
     return RetryResult(waiting=count)
 
