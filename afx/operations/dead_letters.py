@@ -184,7 +184,6 @@ def _parts(rows: Sequence[DeadRow]) -> Iterator[list[dict[str, Any]]]:
             yield part
             part, size = [], 0
         route = {"source": it.source, "destination": it.destination, "messages": it.messages}
-        # A node of an earlier version does not know the field.
         part.append({**route, **({"reason": it.reason} if it.reason in _TELLING else {})})
         size += len(it.messages) + 100
     if part:

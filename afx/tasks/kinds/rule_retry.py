@@ -5,7 +5,16 @@ A copy that exists is known by its link, or by its random_id, and is not sent on
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from afx.reasons import DeadReason
 from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskRun
@@ -25,6 +34,11 @@ class DeadRoute(BaseModel):
     """Their ids in the source, for example ``1-3,9``."""
     reason: DeadReason | None = None
     """Why they are dead letters, where that tells what is to be done."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A node of an earlier version does not know the field.
+        return {name: it for name, it in write(self).items() if it is not None}
 
     @field_validator("messages")
     @classmethod
