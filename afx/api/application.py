@@ -28,6 +28,7 @@ from afx.api.dashboard import (
     views,
     webhook_views,
 )
+from afx.api.direct import Direct
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.hub import Hub
 from afx.api.kept import Kept
@@ -52,7 +53,7 @@ from afx.api.routes import (
     webhooks,
     workers,
 )
-from afx.api.routes.endpoint import PROBLEM_SCHEMA
+from afx.api.routes.endpoint import GETS, PROBLEM_SCHEMA
 from afx.api.rq_view import PREFIX, RqView
 from afx.api.state import Api
 from afx.api.threads import Threads
@@ -131,6 +132,7 @@ def build(
         app,
         credentials,
         traffic,
+        direct=Direct(app, GETS, _afx_error),
         requests=RateLimit(rate, 2 * rate),
         bad_tokens=bad_tokens or RateLimit(BAD_TOKENS_PER_SECOND, BAD_TOKENS_AT_ONCE),
     )
