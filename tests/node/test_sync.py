@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -60,6 +62,9 @@ def test_edits_deletes_and_pins_reach_the_copies_in_their_order() -> None:
         copies = [it for it in texts(to) if it]
         assert copies == ["uno\nx", "three\nx", "four\nx"]
         assert pinned(to) == ["three\nx"]
+        account_box = session.reader.account
+        assert not account_box.waiting, "the pts of a deletion is that of its channel"
+        assert session.reader.is_idle
         await session.stop()
         assert not harness.commit(session).get("outbox") and not harness.dead
 
@@ -413,5 +418,87 @@ def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
         edit(sandbox.server, source.marked, 0, 1, "three")
         await until(lambda: texts(to) == ["three"])
         await session.stop()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_copies_end_as_their_sources_whatever_happens_between(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Posts, edits, deletes and pins, with kills, lost connections, lost answers and waits."""
+    chance = random.Random(seed)
+    monkeypatch.setattr(lane, "_PARK_SECONDS", 0.1)
+    monkeypatch.setattr(lane, "_BACKOFF_MAX", 0.05)
+    monkeypatch.setattr(lane, "_BATCH", 5)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = (source, to, "copy", ALL)
+        server = sandbox.server
+        session = harness.session(account, rule)
+        await session.start()
+        harness.commit(session)
+        deleted = False
+        """A message was deleted since the last commit."""
+        for step in range(40):
+            alive = list(source.box.messages)
+            for _ in range(chance.randrange(1, 6)):
+                match chance.randrange(6) if alive else 0:
+                    case 0 | 1:
+                        say(sandbox, source, f"{step} {chance.random()}")
+                    case 2 | 3:
+                        edit(server, source.marked, 0, chance.choice(alive), f"e {chance.random()}")
+                    case 4:
+                        deleted = True
+                        gone = alive.pop(chance.randrange(len(alive)))
+                        delete(server, source.marked, 0, [gone])
+                    case _:
+                        number = chance.choice(alive)
+                        pin(sandbox, source, number, not source.box.messages[number].pinned)
+            match chance.randrange(10):
+                case 0:
+                    # A copy that has no link yet, and whose message is gone, nobody knows of.
+                    server.faults.script.clear()
+                    server.connections.drop(account.id)
+                    if deleted:
+                        await settled(session, source)
+                        await until(lambda it=session: not it.forwarder.has_outbox(to.marked))
+                        harness.commit(session)
+                    await session.stop()
+                    session = harness.session(account, rule, cursors=dict(harness.progress))
+                    await session.start()
+                    await settled(session, source)
+                    await until(lambda it=session: not it.forwarder.has_outbox(to.marked))
+                case 1:
+                    server.connections.drop(account.id)
+                case 2:
+                    server.faults.add_flood(account.id, to.marked, chance.uniform(0.05, 0.3))
+                case 3:
+                    kind = chance.choice((FaultKind.NO_ANSWER, FaultKind.FAIL_AFTER))
+                    server.faults.script.add(
+                        ScriptedFault(kind, 500, "INTERDC_2_CALL", chat=to.marked)
+                    )
+                    if kind is FaultKind.NO_ANSWER:
+                        await asyncio.sleep(0.02)
+                        server.connections.drop(account.id)
+                case 4 | 5:
+                    harness.commit(session)
+                    session.note_committed()
+                    deleted = False
+            await asyncio.sleep(chance.uniform(0, 0.02))
+        server.faults.script.clear()
+        server.connections.drop(account.id)
+
+        def is_equal() -> bool:
+            # The service messages of pins have no text.
+            return sorted(it for it in texts(to) if it) == sorted(texts(source)) and sorted(
+                pinned(to)
+            ) == sorted(pinned(source))
+
+        await until(is_equal)
+        await session.stop()
+        harness.commit(session)
+        assert not [it for it in harness.dead if it.reason]
 
     run_scenario(scenario)
