@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_module
+from support.hosts import SESSION, HostBench, host_on
+from support.links import read_bytes
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
 from telethon.tl import functions
 
+from afx.cluster import keys
 from afx.node import lane
 from afx.node.session import HostedSession
 from afx.reasons import DeadReason
@@ -403,8 +409,6 @@ def test_private_chats_and_groups_are_followed_by_the_accounts_own_ids() -> None
 
 def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
-        from dataclasses import replace
-
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
@@ -418,6 +422,45 @@ def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
         edit(sandbox.server, source.marked, 0, 1, "three")
         await until(lambda: texts(to) == ["three"])
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_move_and_a_flushed_redis_keep_the_way_from_a_message_to_its_copy(
+    redis_url: str, redis: redis_module.Redis, tmp_path: Path
+) -> None:
+    """Through Redis, which gets back what SQL has of the links, as the leader does it."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        async with host_on(redis_url, tmp_path) as host:
+            bench = HostBench(sandbox, host, redis)
+            source, to = bench.add_rule()
+            bench._rules = (replace(bench._rules[0], sync=("edits",)),)
+            redis.set(keys.LINKS_COMPLETE, 1)
+            bench.assign(5)
+            await bench.start(5)
+            await until(lambda: ("running", 5) in bench.reported())
+            say(sandbox, source, "one")
+            await until(lambda: texts(to) == ["one"])
+            await bench.stop(5)
+            await until(lambda: ("stopped", 5) in bench.reported())
+            edit(sandbox.server, source.marked, 0, 1, "two")
+            await bench.start(6)
+            await until(lambda: texts(to) == ["two"])
+            await until(lambda: ("running", 6) in bench.reported())
+            [name] = redis.keys("afx:links:1:*")
+            block = read_bytes(redis, name)
+            assert block
+            redis.delete(name, keys.LINKS_COMPLETE)
+            edit(sandbox.server, source.marked, 0, 1, "three")
+            session = host._residents.session(SESSION)
+            assert session is not None
+            box = session.reader.channels[source.id]
+            await until(lambda: box.pts == source.box.pts and box.tickets)
+            assert texts(to) == ["two"]
+            redis.set(name, block)
+            redis.set(keys.LINKS_COMPLETE, 1)
+            await until(lambda: texts(to) == ["three"])
 
     run_scenario(scenario)
 
