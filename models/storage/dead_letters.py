@@ -174,6 +174,7 @@ def listing(
     query = (
         DeadLetter.select(
             DeadLetter.id,
+            DeadLetter.rule.alias("rule_id"),
             Session.name.alias("session"),
             Rule.name.alias("name"),
             DeadLetter.source,
@@ -206,22 +207,28 @@ def count(rule: int) -> int:
     return int(row[0])
 
 
-def counts(owner: str = "") -> list[dict[str, Any]]:
-    """Return how many messages each rule has as dead letters, by reason."""
+def counts(owner: str = "", rule: int | None = None) -> list[dict[str, Any]]:
+    """Return how many messages each rule, or one, has as dead letters, by reason."""
     total = fn.SUM(DeadLetter.count)
     query = (
         DeadLetter.select(
-            Session.name.alias("session"), Rule.name.alias("name"), DeadLetter.reason, total
+            Rule.id,
+            Session.name.alias("session"),
+            Rule.name.alias("name"),
+            DeadLetter.reason,
+            total,
         )
         .join(Rule)
         .join(Session)
     )
     if owner:
         query = query.join(User).where(User.name == owner)
+    if rule is not None:
+        query = query.where(DeadLetter.rule == rule)
     query = query.group_by(Rule.id, Rule.name, Session.name, DeadLetter.reason)
     rows = query.order_by(Session.name, Rule.name, DeadLetter.reason).tuples()
-    names = ("session", "name", "reason", "count")
-    return [dict(zip(names, (*row[:3], int(row[3])), strict=True)) for row in rows]
+    names = ("rule_id", "session", "name", "reason", "count")
+    return [dict(zip(names, (*row[:4], int(row[4])), strict=True)) for row in rows]
 
 
 def drop(rule: int, rows: Iterable[tuple[int, str]]) -> int:
