@@ -20,6 +20,16 @@ __all__ = ["DeadReason"]
 _ROUTES_BYTES = 24_000
 """Of the arguments of one task."""
 
+_TELLING = frozenset(
+    {
+        DeadReason.NOT_JUDGED,
+        DeadReason.EDIT_REFUSED,
+        DeadReason.DELETE_REFUSED,
+        DeadReason.PIN_REFUSED,
+    }
+)
+"""Reasons that tell what a retry does: ask the filter, or change the copy that exists."""
+
 
 @dataclass(slots=True, frozen=True)
 class DeadRow:
@@ -194,7 +204,8 @@ def _parts(rows: Sequence[DeadRow]) -> Iterator[list[dict[str, Any]]]:
         if part and size + len(it.messages) > _ROUTES_BYTES:
             yield part
             part, size = [], 0
-        part.append({"source": it.source, "destination": it.destination, "messages": it.messages})
+        route = {"source": it.source, "destination": it.destination, "messages": it.messages}
+        part.append({**route, **({"reason": it.reason} if it.reason in _TELLING else {})})
         size += len(it.messages) + 100
     if part:
         yield part

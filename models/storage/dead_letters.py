@@ -7,7 +7,7 @@ only, that of its newest reason, so what is reported twice counts once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from models.paging import Page
 from models.tables import DeadLetter, Rule, Session, User
 
 BLOCK = 256
+_CHANGES = "'edit_refused', 'delete_refused', 'pin_refused'"
+"""Reasons of messages that were delivered, and whose copies could not be changed."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -121,6 +123,43 @@ def _write(key: tuple[int, int, int, int, int], reason: str, row: _Row) -> None:
             "UPDATE dead_letters SET messages = ?, count = ? WHERE id = ?",
             *(*values[1:3], row.id),
         )
+
+
+def rules_with_some(rules: Collection[int]) -> set[int]:
+    """Return which of some rules have dead letters."""
+    if not rules:
+        return set()
+    marks = ", ".join("?" * len(rules))
+    rows = execute(f"SELECT DISTINCT rule_id FROM dead_letters WHERE rule_id IN ({marks})", *rules)
+    return {it for (it,) in rows.fetchall()}
+
+
+def settle(rule: int, source: int, destination: int, messages: Iterable[int]) -> None:
+    """Remove messages of a route that were delivered all the same; call it in a transaction.
+
+    What is wrong with changes of their copies stays.
+    """
+    delivered = set(messages)
+    blocks = sorted({it // BLOCK for it in delivered})
+    if not blocks:
+        return
+    marks = ", ".join("?" * len(blocks))
+    rows = execute(
+        "SELECT id, messages FROM dead_letters WHERE rule_id = ? AND source = ?"
+        f" AND destination = ? AND block IN ({marks}) AND reason NOT IN ({_CHANGES})"
+        f" ORDER BY id{' FOR UPDATE' if is_postgres() else ''}",
+        *(rule, source, destination, *blocks),
+    ).fetchall()
+    for row, text in rows:
+        before = set(decode(text))
+        left = before - delivered
+        if not left:
+            execute("DELETE FROM dead_letters WHERE id = ?", row)
+        elif left != before:
+            execute(
+                "UPDATE dead_letters SET messages = ?, count = ? WHERE id = ?",
+                *(encode(left), len(left), row),
+            )
 
 
 def listing(
