@@ -143,6 +143,8 @@ def kept(chosen: SessionFilter) -> tuple[str, list[Any]] | None:
     match given:
         case ["state"]:
             return f"state {chosen.state}", []
+        case ["user"]:
+            return "user", [names.find(User, "user", str(chosen.user)).id]
         case ["node"]:
             return "node", [chosen.node]
         case ["prefix"]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from afx.errors import NotFoundError
 from models.prepared import Prepared
 from models.storage import sessions, users
 from models.storage.sessions import NewSession, SessionFilter
@@ -29,6 +30,30 @@ def test_a_page_is_the_same_with_and_without_a_kept_text(
         # A filter takes the other way; this one leaves nothing out.
         free = SessionFilter(tier="free")
         assert kept == sessions.listing(free, after=after, limit=limit, owner=owner)
+
+
+@pytest.mark.parametrize("after", [None, "a-1"])
+def test_the_sessions_of_a_user_are_the_same_with_and_without_a_kept_text(
+    filled: None, after: str | None
+) -> None:
+    for user in ("alice", "bob", "al", str(users.find("bob").id)):
+        kept = sessions.listing(SessionFilter(user=user), after=after)
+        both = SessionFilter(user=user, tier="free")
+        assert kept == sessions.listing(both, after=after)
+    with pytest.raises(NotFoundError):
+        sessions.listing(SessionFilter(user="nobody"))
+
+
+def test_a_row_that_is_found_by_a_kept_text_is_as_the_table_gives_it(filled: None) -> None:
+    for text in ("a-3", str(Session.get(Session.name == "a-3").id)):
+        found, given = sessions.find(text), Session.get(Session.name == "a-3")
+        assert found.__data__ == given.__data__ and not found.dirty_fields
+        assert found.user.name == "alice" and found == given
+    for row in (sessions.find("b-1"), sessions.find("b-2")):
+        row.trouble = f"of {row.name}"
+        row.save()
+    assert sessions.find("b-1").trouble == "of b-1" != sessions.find("b-2").trouble
+    assert users.find("bob").created_at.tzinfo is not None
 
 
 def test_a_query_that_binds_other_values_last_is_refused(filled: None) -> None:
