@@ -272,3 +272,36 @@ def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_changes_go_round_no_loop_and_along_each_chain() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, there, back = one_rule(sandbox)
+        end = sandbox.channel(posters=(account,))
+        there.posters.add(account.id)
+        for it in (back, end):
+            account.dialogs[it.marked] = None
+        rules = ((there, back), (back, there), (there, end))
+        session = harness.session(account, *((a, b, "copy", ALL) for a, b in rules))
+        await session.start()
+        say(sandbox, there, "one", "two")
+        await until(lambda: len(texts(back)) == len(texts(end)) == 2)
+        say(sandbox, back, "three")
+        await until(lambda: len(texts(there)) == 3)
+        for it in (there, back):
+            await settled(session, it)
+        edit(sandbox.server, there.marked, 0, 1, "uno")
+        delete(sandbox.server, there.marked, 0, [2])
+        await until(lambda: "uno" in texts(back) and "uno" in texts(end))
+        sandbox.server.connections.drop(account.id)  # its own edits come back in differences
+        pin(sandbox, there, 1)
+        await until(lambda: pinned(back) == pinned(end) == ["uno"])
+        for it in (there, back):
+            await settled(session, it)
+        found = [sorted(it for it in texts(chat) if it) for chat in (there, back, end)]
+        assert found == [["three", "uno"], ["three", "uno"], ["uno"]]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
