@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_module
+from support.hosts import SESSION, HostBench, host_on
+from support.links import read_bytes
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
 from telethon.tl import functions
 
+from afx.cluster import keys
 from afx.node import lane
 from afx.node.session import HostedSession
 from afx.reasons import DeadReason
@@ -60,6 +68,9 @@ def test_edits_deletes_and_pins_reach_the_copies_in_their_order() -> None:
         copies = [it for it in texts(to) if it]
         assert copies == ["uno\nx", "three\nx", "four\nx"]
         assert pinned(to) == ["three\nx"]
+        account_box = session.reader.account
+        assert not account_box.waiting, "the pts of a deletion is that of its channel"
+        assert session.reader.is_idle
         await session.stop()
         assert not harness.commit(session).get("outbox") and not harness.dead
 
@@ -398,8 +409,6 @@ def test_private_chats_and_groups_are_followed_by_the_accounts_own_ids() -> None
 
 def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
-        from dataclasses import replace
-
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
@@ -413,5 +422,126 @@ def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
         edit(sandbox.server, source.marked, 0, 1, "three")
         await until(lambda: texts(to) == ["three"])
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_move_and_a_flushed_redis_keep_the_way_from_a_message_to_its_copy(
+    redis_url: str, redis: redis_module.Redis, tmp_path: Path
+) -> None:
+    """Through Redis, which gets back what SQL has of the links, as the leader does it."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        async with host_on(redis_url, tmp_path) as host:
+            bench = HostBench(sandbox, host, redis)
+            source, to = bench.add_rule()
+            bench._rules = (replace(bench._rules[0], sync=("edits",)),)
+            redis.set(keys.LINKS_COMPLETE, 1)
+            bench.assign(5)
+            await bench.start(5)
+            await until(lambda: ("running", 5) in bench.reported())
+            say(sandbox, source, "one")
+            await until(lambda: texts(to) == ["one"])
+            await bench.stop(5)
+            await until(lambda: ("stopped", 5) in bench.reported())
+            edit(sandbox.server, source.marked, 0, 1, "two")
+            await bench.start(6)
+            await until(lambda: texts(to) == ["two"])
+            await until(lambda: ("running", 6) in bench.reported())
+            [name] = redis.keys("afx:links:1:*")
+            block = read_bytes(redis, name)
+            assert block
+            redis.delete(name, keys.LINKS_COMPLETE)
+            edit(sandbox.server, source.marked, 0, 1, "three")
+            session = host._residents.session(SESSION)
+            assert session is not None
+            box = session.reader.channels[source.id]
+            await until(lambda: box.pts == source.box.pts and box.tickets)
+            assert texts(to) == ["two"]
+            redis.set(name, block)
+            redis.set(keys.LINKS_COMPLETE, 1)
+            await until(lambda: texts(to) == ["three"])
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_copies_end_as_their_sources_whatever_happens_between(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Posts, edits, deletes and pins, with kills, lost connections, lost answers and waits."""
+    chance = random.Random(seed)
+    monkeypatch.setattr(lane, "_PARK_SECONDS", 0.1)
+    monkeypatch.setattr(lane, "_BACKOFF_MAX", 0.05)
+    monkeypatch.setattr(lane, "_BATCH", 5)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = (source, to, "copy", ALL)
+        server = sandbox.server
+        session = harness.session(account, rule)
+        await session.start()
+        harness.commit(session)
+        deleted = False
+        """A message was deleted since the last commit."""
+        for step in range(40):
+            alive = list(source.box.messages)
+            for _ in range(chance.randrange(1, 6)):
+                match chance.randrange(6) if alive else 0:
+                    case 0 | 1:
+                        say(sandbox, source, f"{step} {chance.random()}")
+                    case 2 | 3:
+                        edit(server, source.marked, 0, chance.choice(alive), f"e {chance.random()}")
+                    case 4:
+                        deleted = True
+                        gone = alive.pop(chance.randrange(len(alive)))
+                        delete(server, source.marked, 0, [gone])
+                    case _:
+                        number = chance.choice(alive)
+                        pin(sandbox, source, number, not source.box.messages[number].pinned)
+            match chance.randrange(10):
+                case 0:
+                    # A copy that has no link yet, and whose message is gone, nobody knows of.
+                    server.faults.script.clear()
+                    server.connections.drop(account.id)
+                    if deleted:
+                        await settled(session, source)
+                        await until(lambda it=session: not it.forwarder.has_outbox(to.marked))
+                        harness.commit(session)
+                    await session.stop()
+                    session = harness.session(account, rule, cursors=dict(harness.progress))
+                    await session.start()
+                    await settled(session, source)
+                    await until(lambda it=session: not it.forwarder.has_outbox(to.marked))
+                case 1:
+                    server.connections.drop(account.id)
+                case 2:
+                    server.faults.add_flood(account.id, to.marked, chance.uniform(0.05, 0.3))
+                case 3:
+                    kind = chance.choice((FaultKind.NO_ANSWER, FaultKind.FAIL_AFTER))
+                    server.faults.script.add(
+                        ScriptedFault(kind, 500, "INTERDC_2_CALL", chat=to.marked)
+                    )
+                    if kind is FaultKind.NO_ANSWER:
+                        await asyncio.sleep(0.02)
+                        server.connections.drop(account.id)
+                case 4 | 5:
+                    harness.commit(session)
+                    session.note_committed()
+                    deleted = False
+            await asyncio.sleep(chance.uniform(0, 0.02))
+        server.faults.script.clear()
+        server.connections.drop(account.id)
+
+        def is_equal() -> bool:
+            # The service messages of pins have no text.
+            return sorted(it for it in texts(to) if it) == sorted(texts(source)) and sorted(
+                pinned(to)
+            ) == sorted(pinned(source))
+
+        await until(is_equal)
+        await session.stop()
+        harness.commit(session)
+        assert not [it for it in harness.dead if it.reason]
 
     run_scenario(scenario)
