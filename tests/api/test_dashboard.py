@@ -50,6 +50,7 @@ VIEWS = (
     "/controls",
     "/analytics",
     "/analytics?span=7d",
+    "/analytics?span=none&worker=w1",
     "/audit",
     "/audit?verify=true",
     "/tokens",
