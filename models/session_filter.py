@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
-from peewee import JOIN, Case, fn
+from peewee import JOIN, SQL, Case, fn
 
 from afx.errors import UsageError, printable
 from models import names
@@ -75,7 +75,8 @@ def described() -> Any:
         .join(
             SessionAssignment,
             JOIN.LEFT_OUTER,
-            on=(SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended"),
+            on=(SessionAssignment.session == Session.id)
+            & (SessionAssignment.state != SQL("'ended'")),
         )
         .switch(Session)
         .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
