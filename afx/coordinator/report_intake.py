@@ -14,6 +14,7 @@ from afx.cluster.registry import Registry
 from afx.cluster.report_stream import Batch
 from afx.cluster.reports import (
     Active,
+    CaughtUp,
     DeadLettered,
     DeadRevived,
     Died,
@@ -72,6 +73,7 @@ class ReportIntake:
         tasks: TaskIntake,
         block_seconds: float,
         monotonic: Callable[[], float],
+        note_caught_up: Callable[[CaughtUp], None] = lambda _: None,
     ) -> None:
         """Begin after the last report read; at the first one if Redis is another process.
 
@@ -89,6 +91,7 @@ class ReportIntake:
         self._tasks = tasks
         self._block_seconds = block_seconds
         self._monotonic = monotonic
+        self._note_caught_up = note_caught_up
         self._run_id = run_id
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
@@ -249,6 +252,8 @@ class ReportIntake:
         for report in batch.reports:
             if isinstance(report, Inventory):
                 self._unknown.note_inventory(report)
+            elif isinstance(report, CaughtUp):
+                self._note_caught_up(report)
             elif isinstance(report, Running) and report.session_id not in self._table.active:
                 self._unknown.note_running(report)
         self._checkpoints.note(active)

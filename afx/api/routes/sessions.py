@@ -20,7 +20,15 @@ from afx.operations.sessions import AssignmentRow, SessionDetail, SessionFilter,
 
 router = APIRouter(tags=["sessions"])
 State = Literal[
-    "running", "assigned", "stopping", "waiting", "paused", "quarantined", "unplaced", "removing"
+    "running",
+    "assigned",
+    "stopping",
+    "waiting",
+    "paused",
+    "hibernated",
+    "quarantined",
+    "unplaced",
+    "removing",
 ]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
@@ -176,6 +184,25 @@ async def resume_session(request: Request, name: Name) -> Response:
     return await request_control(request, lambda context: sessions.resume(context, name))
 
 
+@endpoint(
+    router,
+    "POST",
+    "/sessions/{name}/hibernate",
+    sessions.hibernate,
+    model=RequestedModel,
+    waits=True,
+)
+async def hibernate_session(request: Request, name: Name) -> Response:
+    """Let a session hibernate: it wakes from time to time, and misses nothing."""
+    return await request_control(request, lambda context: sessions.hibernate(context, name))
+
+
+@endpoint(router, "POST", "/sessions/{name}/wake", sessions.wake, model=RequestedModel, waits=True)
+async def wake_session(request: Request, name: Name) -> Response:
+    """Let a session that hibernates run again, and stay awake."""
+    return await request_control(request, lambda context: sessions.wake(context, name))
+
+
 @endpoint(router, "POST", "/sessions/{name}/move", sessions.move, model=RequestedModel, waits=True)
 async def move_session(request: Request, name: Name, body: Target) -> Response:
     """Let a session run on another node."""
@@ -184,7 +211,7 @@ async def move_session(request: Request, name: Name, body: Target) -> Response:
 
 @endpoint(router, "POST", "/session-changes", session_bulk.change, model=BulkResult)
 async def change_sessions(request: Request, body: BulkChange) -> Response:
-    """Pause, resume, move or remove many sessions; each has a control of its own.
+    """Pause, resume, hibernate, wake, move or remove many sessions; each has its own control.
 
     A dry run says how many there are, and what would be refused.
     """
