@@ -98,16 +98,20 @@ class ReportIntake:
         self._last = report_stream.position(client, cluster.reports_read(run_id))
         self.is_behind = False
         """Reports that were sent a while ago may not have been read yet."""
+        self.is_woken = False
+        """Somebody has just asked for something, in SQL."""
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
         self.is_behind = batch.is_full
+        self.is_woken = False
         if batch.last == self._last:
             return True
         exhausted = report_stream.is_exhausted(batch.last)
         if not (batch.reports or batch.refused or exhausted):
-            # Somebody has submitted tasks, and wakes the leader: there is nothing to note.
+            # Somebody has submitted tasks, or woken a session: there is nothing to note.
+            self.is_woken = True
             self._last = batch.last
             return False
         batch = self._without_jumps(batch)

@@ -342,7 +342,7 @@ class Term:
         self._publisher.note_nodes(nodes)
         nodes = self._table.reconcile(nodes)
         controls_due = self._control_interval.is_due(now)
-        if controls_due:
+        if controls_due or self._intake.is_woken:
             self._controls.read()
         nodes = self._controls.apply_desired_states(nodes)
         self._brake.update(nodes, now)
@@ -350,8 +350,7 @@ class Term:
         self._unknown.step(nodes, now)
         self._unwanted.stop_and_remove(now)
         self._renewals.step(now)
-        if controls_due:
-            self._hibernation.place_soon(self._controls.asked_wakes(), now)
+        self._hibernation.place_soon(self._controls.asked_wakes(), now)
         self._hibernation.step(nodes, self._publisher.take_awaited(), now)
         ready = self._ready_nodes(nodes, now)
         self._observe_if_due()

@@ -121,7 +121,7 @@ def _acting(verb: Verb, node: str) -> Callable[[Context, str], Requested]:
         "pause": sessions.pause,
         "resume": sessions.resume,
         "hibernate": sessions.hibernate,
-        "wake": sessions.wake,
+        "wake": lambda context, name: sessions.wake(context, name, tell_leader=False),
         "remove": sessions.remove,
     }
     if verb not in acts:

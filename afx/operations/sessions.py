@@ -13,6 +13,7 @@ from afx.errors import ConflictError, UsageError
 from afx.operations import logins
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
+from afx.operations.leader import wake_leader
 from afx.operations.pages import Page, page_of
 from afx.operations.requests import Requested
 from afx.operations.rules import RuleRow
@@ -200,8 +201,11 @@ def hibernate(context: Context, name: str, *, though_fresh: bool = False) -> Req
 
 
 @operation("session:write", owned=True)
-def wake(context: Context, name: str) -> Requested:
-    """Request that a session that hibernates runs again, and stays awake."""
+def wake(context: Context, name: str, *, tell_leader: bool = True) -> Requested:
+    """Request that a session that hibernates runs again, and stays awake.
+
+    ``tell_leader`` hurries; in a transaction of the caller it would be too early.
+    """
     session = _find(context, name)
     row = _row(session)
     if row.desired_state == "paused":
@@ -211,6 +215,8 @@ def wake(context: Context, name: str) -> Requested:
     with change(context, "session.wake", f"session/{session.name}") as details:
         sessions.set_desired_state(session, "running")
         _request_change(context, session, row, "wake", "running", details)
+    if tell_leader:
+        wake_leader(context)
     return Requested(session.name, details["control"])
 
 
@@ -225,7 +231,9 @@ def hibernate_all(context: Context, names: Sequence[str]) -> tuple[Requested, ..
 def wake_all(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
     """Request that sessions wake and stay awake: all of them, or none."""
     with transaction(keep=not context.dry_run):
-        return tuple(wake(context, name) for name in names)
+        requested = tuple(wake(context, name, tell_leader=False) for name in names)
+    wake_leader(context)
+    return requested
 
 
 @operation("session:write", owned=True)
