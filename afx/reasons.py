@@ -86,6 +86,14 @@ class DeadReason(StrEnum):
     """It was deleted before it could be sent."""
     RULE_CHANGED = "rule_changed"
     """It waited, and its rule does not forward there any more."""
+    NOT_JUDGED = "not_judged"
+    """The rule's filter could not judge it; a retry asks the filter again."""
+    EDIT_REFUSED = "edit_refused"
+    """It was copied, and its copy could not be edited; a retry gives it its present content."""
+    DELETE_REFUSED = "delete_refused"
+    """It was copied and then deleted, and its copy could not be deleted."""
+    PIN_REFUSED = "pin_refused"
+    """It was copied, and its copy could not be pinned, or unpinned."""
 
 
 class TaskOutcome(StrEnum):

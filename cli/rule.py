@@ -48,6 +48,10 @@ def add(
         str | None,
         typer.Option("--transform", help="What is changed of copies.", metavar="YAML"),
     ] = None,
+    sync: Annotated[
+        str | None,
+        typer.Option("--sync", help="Followed in copies: edits, deletes, pins.", metavar="YAML"),
+    ] = None,
 ) -> None:
     """Add a rule to a session; chats are @names or ids (channels: -100…).
 
@@ -67,6 +71,7 @@ def add(
         name=name,
         filter=read_part(filter_, "filter"),
         transform=read_part(transform, "transform"),
+        sync=read_part(sync, "sync"),
     )
     invocation.say(f"rule {doc.path} added: {route(doc)}")
     warn(invocation, [doc.path])

@@ -47,6 +47,10 @@ def set_(
         str | None,
         typer.Option("--transform", help="The transforms; empty changes nothing.", metavar="YAML"),
     ] = None,
+    sync: Annotated[
+        str | None,
+        typer.Option("--sync", help="What is followed; empty follows nothing.", metavar="YAML"),
+    ] = None,
 ) -> None:
     """Change a rule; what is not given stays.
 
@@ -62,6 +66,7 @@ def set_(
         mode=mode,
         filter=read_part(filter_, "filter"),
         transform=read_part(transform, "transform"),
+        sync=read_part(sync, "sync"),
     )
     invocation.say(f"rule {doc.path} is {'' if changed else 'already '}{route(doc)}")
     warn(invocation, [doc.path])
@@ -203,7 +208,7 @@ def read_file(file: Path, most: int) -> bytes:
 
 
 def read_part(text: str | None, name: Any) -> Any:
-    """Return a filter or transforms from an option; None where it is not given."""
+    """Return a part of a rule from an option; None where it is not given."""
     from afx.operations import rule_files
 
     if text is None:
@@ -219,6 +224,8 @@ def route(doc: Any) -> str:
         made += f" if {output.json_line(doc.filter).rstrip()}"
     if doc.transform:
         made += f" with {output.json_line(list(doc.transform)).rstrip()}"
+    if doc.sync:
+        made += f", following {', '.join(doc.sync)}"
     return made
 
 

@@ -70,6 +70,8 @@ class JsonField(TextField):  # type: ignore[misc]
 
     def python_value(self, value: str | None) -> Any:
         """Return the value that the text holds."""
+        if value == "{}":  # most of them, and read for each row of a page
+            return {}
         return None if value is None else json.loads(value)
 
 

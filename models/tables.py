@@ -130,6 +130,8 @@ class Rule(Table):
     """Which messages it forwards; empty takes all."""
     transform = JsonField(default=list, constraints=[SQL("DEFAULT '[]'")])
     """What it changes of its copies."""
+    sync = JsonField(default=list, constraints=[SQL("DEFAULT '[]'")])
+    """What it follows in its copies: edits, deletes, pins."""
     trouble = TextField(default="", constraints=[SQL("DEFAULT ''")])
     """Why it does not forward all that it should; empty when it does."""
 

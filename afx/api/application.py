@@ -20,12 +20,15 @@ from afx.api.cursors import Cursors
 from afx.api.dashboard import (
     action_routes,
     assets,
+    dead_views,
     record_views,
+    rule_views,
     sign_in,
     task_views,
     views,
     webhook_views,
 )
+from afx.api.direct import Direct
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.hub import Hub
 from afx.api.kept import Kept
@@ -34,11 +37,14 @@ from afx.api.problems import Kind
 from afx.api.rates import RateLimit
 from afx.api.routes import (
     controls,
+    dead_letters,
     queues,
     records,
+    rule_trials,
     rules,
     scaling,
     schedules,
+    session_changes,
     sessions,
     system,
     tasks,
@@ -47,7 +53,7 @@ from afx.api.routes import (
     webhooks,
     workers,
 )
-from afx.api.routes.endpoint import PROBLEM_SCHEMA
+from afx.api.routes.endpoint import GETS, PROBLEM_SCHEMA
 from afx.api.rq_view import PREFIX, RqView
 from afx.api.state import Api
 from afx.api.threads import Threads
@@ -59,7 +65,10 @@ from afx.operations.context import Actor, Context, Servers
 ROUTERS = (
     users.router,
     sessions.router,
+    session_changes.router,
     rules.router,
+    rule_trials.router,
+    dead_letters.router,
     workers.router,
     controls.router,
     records.router,
@@ -76,6 +85,8 @@ DASHBOARD = (
     sign_in.router,
     action_routes.router,
     views.router,
+    dead_views.router,
+    rule_views.router,
     record_views.router,
     task_views.router,
     webhook_views.router,
@@ -121,6 +132,7 @@ def build(
         app,
         credentials,
         traffic,
+        direct=Direct(app, GETS, _afx_error),
         requests=RateLimit(rate, 2 * rate),
         bad_tokens=bad_tokens or RateLimit(BAD_TOKENS_PER_SECOND, BAD_TOKENS_AT_ONCE),
     )

@@ -19,6 +19,7 @@ import structlog
 
 from afx.api import cookies, problems
 from afx.api.credentials import Credentials
+from afx.api.direct import Direct
 from afx.api.problems import Kind
 from afx.api.rates import RateLimit
 from afx.api.traffic import Traffic
@@ -85,6 +86,7 @@ class Gate:
         credentials: Credentials,
         traffic: Traffic,
         *,
+        direct: Direct | None = None,
         requests: RateLimit,
         bad_tokens: RateLimit,
         clock: Callable[[], float] = time.monotonic,
@@ -92,6 +94,7 @@ class Gate:
         self._app = app
         self._credentials = credentials
         self._traffic = traffic
+        self._direct = direct
         self._requests = requests
         self._bad_tokens = bad_tokens
         self._clock = clock
@@ -115,7 +118,7 @@ class Gate:
                 await self._admit(scope, headers, state)
                 most = LARGEST_BODY if "token" in state else _LARGEST_WITHOUT_TOKEN
                 state["body"] = await _body(headers, receive, most)
-                await self._app(scope, _replay(state["body"], receive), answer.send)
+                await self._pass_on(scope, _replay(state["body"], receive), answer.send)
             except _Refused as refused:
                 await self._refuse(scope, refused, answer)
             except AfxError as error:
@@ -130,6 +133,14 @@ class Gate:
                 await answer.problem(problems.INTERNAL, problems.UNFORESEEN)
         finally:
             self._traffic.count(scope["method"], answer.status, self._clock() - began)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._direct is not None and scope["method"] == "GET":
+            found = await self._direct.answer(scope)
+            if found is not None:
+                await found(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
     async def _admit(self, scope: Scope, headers: dict[bytes, bytes], state: Any) -> None:
         path: str = scope["path"]

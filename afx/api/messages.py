@@ -68,7 +68,11 @@ class MessagesInMemory:
 
 
 class MessagesInFiles:
-    """Those of several processes: in a directory of theirs, sealed by a key that only they have."""
+    """Those of several processes: in a directory, sealed by a key that only they have.
+
+    The directory may hold those of other processes, sealed by other keys; it is made when it
+    is missing.
+    """
 
     def __init__(
         self, directory: Path, key: bytes, *, now: Callable[[], float] = time.time
@@ -84,6 +88,7 @@ class MessagesInFiles:
         nonce = os.urandom(_NONCE_BYTES)
         data = json.dumps(asdict(said)).encode()
         sealed = nonce + self._cipher.encrypt(nonce, data, f"{token} {key}".encode())
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._path(key), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(sealed)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from afx.api.hub import Snapshot
 from afx.api.state import Api
+from afx.api.webhook_metrics import webhook_lines
 from afx.errors import AfxError
 from afx.exposition import Metric, by_label, escaped, lines
-from afx.operations import queues, scaling
+from afx.operations import queues, scaling, webhooks
 from afx.operations.queues import QueueRow
 from afx.operations.scaling import ScalingStatus
+from afx.operations.webhooks import Figures
 
 _OLDEST_SECONDS = 1.0
 
@@ -21,6 +24,7 @@ async def rendered(api: Api) -> bytes:
     snapshot: Snapshot | None = None
     rows: list[QueueRow] = []
     recommended: ScalingStatus | None = None
+    told: Figures | None = None
     with suppress(AfxError):
         snapshot = await api.hub.recent(_OLDEST_SECONDS)
         rows = await api.threads.read(
@@ -29,10 +33,14 @@ async def rendered(api: Api) -> bytes:
         recommended = await api.threads.read(
             lambda: api.kept.get("scaling", lambda: scaling.status(api.system))
         )
+        told = await api.threads.read(
+            lambda: api.kept.get("webhooks", lambda: webhooks.figures(api.system))
+        )
     found = [
         *_scaling(recommended),
         *_cluster(snapshot),
         *_queues(rows),
+        *webhook_lines(told, datetime.now(UTC)),
         *api.traffic.lines(),
         *_own(api),
     ]

@@ -147,9 +147,23 @@ def respond(answer: Answer) -> Response:
 def _once(
     request: Request, context: Context, work: Callable[[], Answer], *, keyed: bool
 ) -> Callable[[], Answer]:
+    key = key_of(request, context, keyed=keyed)
+    if key is None:
+        return work
+    return lambda: answers.once(context, *key, work)
+
+
+def key_of(
+    request: Request, context: Context, *, keyed: bool = True
+) -> tuple[int, str, str] | None:
+    """Return the token, the Idempotency-Key and the digest of a change; None: it has no key.
+
+    Raises UsageError for a key of another form, and for one of a request that is not
+    ``keyed``.
+    """
     key = request.headers.get("idempotency-key")
     if key is None or request.method != "POST":
-        return work
+        return None
     if not keyed:
         raise UsageError(
             "This request takes no Idempotency-Key: its answer holds a secret, which is not "
@@ -158,11 +172,10 @@ def _once(
     if not _KEY.fullmatch(key):
         raise UsageError("An Idempotency-Key has 1 to 100 ASCII characters, and no space.")
     if context.dry_run:
-        return work
-    token = token_of(request)
+        return None
     parts = (request.method, request.url.path, request.url.query)
     digest = hashlib.sha256("\n".join(parts).encode() + b"\n" + request.state.body).hexdigest()
-    return lambda: answers.once(context, token.id, key, digest, work)
+    return token_of(request).id, key, digest
 
 
 def _expectation(request: Request, read: Callable[[Context], Any]) -> Callable[[], None] | None:

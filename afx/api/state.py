@@ -51,10 +51,11 @@ def context_of(
     request: Request, *, expects: Callable[[], None] | None = None, changes: bool = False
 ) -> Context:
     """Return what the operations need for a request; ``changes`` reads reason and dry run."""
-    query = request.query_params
-    dry_run = query.get("dry_run", "false") if changes else "false"
+    dry_run, reason = "false", ""
+    if changes:
+        query = request.query_params
+        dry_run, reason = query.get("dry_run", "false"), query.get("reason", "")
     if dry_run not in ("true", "false"):
         raise UsageError("dry_run is true or false; correct it. Nothing was changed.")
-    reason = query.get("reason", "") if changes else ""
     servers = api_of(request).servers
     return Context(token_of(request).actor, servers, dry_run == "true", reason, True, expects)

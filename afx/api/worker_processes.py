@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import pickle
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from afx.config import Settings
+from afx.config import Settings, make_home
 from afx.errors import AfxError
 
 _LOOK_SECONDS = 0.1
@@ -30,6 +28,7 @@ _AGAIN_SECONDS = 0.5
 _EARLY_SECONDS = 5.0
 _MOST_EARLY_ENDS = 5
 _STOP_SECONDS = 4.0
+_MESSAGES = "api-messages"
 _COMMAND = (sys.executable, "-m", "afx.api.worker_process")
 
 log = structlog.get_logger()
@@ -59,7 +58,9 @@ def run(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    directory = Path(tempfile.mkdtemp(prefix="afx-api-"))
+    # In the home: what cleans up directories of temporary files must not take it away.
+    make_home(settings.home)
+    directory = settings.home / _MESSAGES
     work = Work(settings, listening.fileno(), behind_proxy, tls, directory, secrets.token_bytes(32))
     running: list[_Started] = []
     try:
@@ -82,7 +83,6 @@ def run(
                 running[place] = _start(work)
     finally:
         _end(running)
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @dataclass(slots=True, frozen=True)

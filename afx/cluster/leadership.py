@@ -147,7 +147,7 @@ class Leadership:
             )
 
     def note_progress(self) -> None:
-        """Note that a tick has ended: the leader does not hang."""
+        """Note that a part of a tick has ended: the leader does not hang."""
         self._progress_at = self._clock.boottime()
 
     def resign(self) -> None:
@@ -182,7 +182,7 @@ class Leadership:
             self._until = sent_at + self._stop_seconds
 
     def _hangs(self, now: float) -> bool:
-        """Return whether the last tick has not ended in time; says so once.
+        """Return whether a part of a tick has not ended in time; says so once.
 
         Without renewal the leadership expires: a standby takes over, and what the leader
         does when it wakes up is refused.

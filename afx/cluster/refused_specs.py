@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import redis
 
 from afx.cluster import keys
-from afx.cluster.reports import Failed
 from afx.reasons import FailureReason
+
+if TYPE_CHECKING:  # building the models of all reports takes a command 25 ms
+    from afx.cluster.reports import Failed
 
 _STREAM_LIMIT = 1_000
 _TEXT_LIMIT = 2_000

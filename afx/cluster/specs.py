@@ -48,6 +48,8 @@ class RuleSpec:
     """Which messages it forwards (``afx.forwarding.conditions``); empty takes all."""
     transform: tuple[Mapping[str, Any], ...] = ()
     """What it changes of its copies (``afx.forwarding.transforms``)."""
+    sync: tuple[str, ...] = ()
+    """What it follows in its copies (``afx.forwarding.changes``)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -124,6 +126,7 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
             "mode": it.mode,
             **({"filter": it.filter} if it.filter else {}),
             **({"transform": it.transform} if it.transform else {}),
+            **({"sync": it.sync} if it.sync else {}),
         }
         for it in spec.rules
     ]
@@ -160,6 +163,9 @@ def _rule(fields: Any) -> RuleSpec:
         raise ValueError("neither a filter nor transforms")
     if not all(isinstance(it, dict) for it in changes):
         raise ValueError("not transforms")
+    events = fields.get("sync", [])
+    if not isinstance(events, list):
+        raise ValueError("not events")
     return RuleSpec(
         _number(fields["id"]),
         _chats(fields["sources"]),
@@ -167,6 +173,7 @@ def _rule(fields: Any) -> RuleSpec:
         fields["mode"],
         wanted,
         tuple(changes),
+        tuple(_text(it) for it in events),
     )
 
 

@@ -32,9 +32,13 @@ from models.storage.hibernation import Awake
 _INTERVAL_SECONDS = 0.25
 _WOKEN_AT_ONCE = 500
 _MOST_STARTING = 1000
-"""While so many are awake and do not run yet, no more wake by schedule."""
+"""While so many have just woken and do not run yet, no more wake by schedule."""
 _ASK_SECONDS = 10.0
 _TASKS_SECONDS = 60.0
+_BOUND_SECONDS = 30.0
+_SLACK = timedelta(minutes=1)
+"""By so much the clocks of two machines may differ."""
+_STARTING = timedelta(minutes=1)
 _SCAN_SECONDS = 30.0
 _RAM_SECONDS = 5.0
 _RAM_REST_SECONDS = 60.0
@@ -68,6 +72,7 @@ class Hibernation:
         self._rng = rng
         self._clock = clock
         self._interval = Interval(_INTERVAL_SECONDS)
+        self._bound_interval = Interval(_BOUND_SECONDS)
         self._tasks_interval = Interval(_TASKS_SECONDS)
         self._scan_interval = Interval(_SCAN_SECONDS)
         self._ram_interval = Interval(_RAM_SECONDS)
@@ -124,14 +129,24 @@ class Hibernation:
             self._schedule.note_woken(ids, now)
 
     def _wake_due(self, awake: Sequence[Awake], now: float) -> None:
-        """Wake what is due by schedule: as many as are likely to be placed soon."""
-        starting = sum(it.session not in self._table.active for it in awake)
-        due = hibernation.due(
-            self._utc_now(), min(_WOKEN_AT_ONCE, max(0, _MOST_STARTING - starting))
+        """Wake what is due by schedule: as many as are likely to be placed soon.
+
+        One that has not been placed for long has no room, or fails; it keeps no other asleep.
+        """
+        at = self._utc_now()
+        starting = sum(
+            it.session not in self._table.active and at - it.awake_at < _STARTING for it in awake
         )
+        most = min(_WOKEN_AT_ONCE, max(0, _MOST_STARTING - starting))
+        due = hibernation.due(at, most)
+        if self._bound_interval.is_due(now):
+            poll, longest = (
+                timedelta(seconds=it) for it in (self._times.poll, self._times.longest)
+            )
+            due += hibernation.beyond_bound(at + _SLACK, poll, longest, most)
         if due:
             with fenced_transaction(self._leadership):
-                hibernation.wake(due, self._utc_now())
+                hibernation.wake(due, at)
             self._schedule.note_woken(due, now)
 
     def _note_awake(self, awake: Sequence[Awake], now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from datetime import timedelta
 
 import redis
@@ -10,13 +11,13 @@ import structlog
 
 from afx.cluster import keys
 from afx.cluster.leadership import Leadership
-from afx.cluster.links import CopyRoute
-from afx.cluster.stored_links import StoredLinks
+from afx.cluster.links import CopyRoute, layout, parse_block
+from afx.cluster.stored_links import BlockName, StoredLinks
 from afx.cluster.writes import write
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from models.base import utc_now
-from models.storage import links
+from models.storage import dead_letters, links
 from models.storage.links import Block
 
 _INTERVAL_SECONDS = 1.0
@@ -90,7 +91,17 @@ class LinkCopies:
             links.save_many(
                 Block(*route, number, b64encode(data).decode()) for (route, number), data in changed
             )
+            self._settle_dead_letters(changed)
         self._stored.note_copied(self._leadership.term, changed)
+
+    def _settle_dead_letters(self, changed: Sequence[tuple[BlockName, bytes]]) -> None:
+        """A message that has a link was delivered: a replay may have met its dead letter."""
+        rules = dead_letters.rules_with_some({route.rule for (route, _), _ in changed})
+        for (route, number), data in changed:
+            if route.rule in rules:
+                first = number * layout(route.source).size
+                messages = [first + it for it in parse_block(route.source, data)]
+                dead_letters.settle(*route, messages)
 
     def _delete_of_removed_rules(self) -> None:
         rules = self._stored.rules(_RULES)

@@ -165,6 +165,7 @@ class Coordinator:
         """Run one term until it ends, and resign."""
         try:
             with closing(Term(self._resources, leadership)) as term:
+                leadership.note_progress()
                 self._figures.note_lead(leadership.term)
                 log.info("leading", term=leadership.term, generation=term.generation)
                 events.announce(self._resources.client, "leading", term=leadership.term)

@@ -230,6 +230,8 @@ class ReportIntake:
             if isinstance(it, Stopped | Failed) and not self._is_current(it)
         ]
         with self._table.change(now) as change:
+            # First: what writes to the audit log has its lock before those of other rows.
+            self._spec_refusals.write(failed)
             started = [self._table.active[it.session_id] for it in running]
             change.run(started)
             # What runs already has none: a new leader has everything reported once more.
@@ -241,7 +243,6 @@ class ReportIntake:
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
             _write_failures(failed)
-            self._spec_refusals.write(failed)
             placing.note_active(active)
             self._tasks.write(batch.reports)
             dead_letters.note(

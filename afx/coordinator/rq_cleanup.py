@@ -66,7 +66,7 @@ class RqCleanup:
 
     def _node_queues(self) -> set[bytes]:
         """Return the names of the nodes' queues that RQ knows."""
-        found = self._members(Queue.redis_queues_keys)
+        [found] = self._members([Queue.redis_queues_keys])
         names = {it.removeprefix(_PREFIX) for it in found if it.startswith(_PREFIX)}
         return {it for it in names if it.startswith(queues.NODE_PREFIX.encode())}
 
@@ -100,7 +100,7 @@ class RqCleanup:
     def _remove_expired_workers(self, owned: Iterable[bytes]) -> None:
         """Remove the names of workers whose records have expired."""
         sets = [REDIS_WORKER_KEYS.encode(), *(_workers_of(it) for it in owned)]
-        members = {it: self._members(it) for it in sets}
+        members = dict(zip(sets, self._members(sets), strict=True))
         names = sorted(set().union(*members.values()))
         pipe = self._redis.pipeline(transaction=False)
         for it in names:
@@ -112,12 +112,13 @@ class RqCleanup:
                 pipe.srem(key, *gone)
         pipe.execute(raise_on_error=False)
 
-    def _members(self, key: str | bytes) -> set[bytes]:
-        try:
-            found: Any = self._redis.smembers(key)
-        except redis.ResponseError:
-            return set()  # of another type: it is repaired elsewhere
-        return set(found)
+    def _members(self, names: Sequence[str | bytes]) -> list[set[bytes]]:
+        """Return what each of these sets has; one of another type is repaired elsewhere."""
+        pipe = self._redis.pipeline(transaction=False)
+        for it in names:
+            pipe.smembers(it)
+        found: list[Any] = pipe.execute(raise_on_error=False)
+        return [it if isinstance(it, set) else set() for it in found]
 
 
 def _queues_of(node: WorkerView) -> list[str]:

@@ -50,6 +50,7 @@ class SpecPublisher:
                         rule.mode,
                         rule.filter,
                         tuple(rule.transform),
+                        tuple(rule.sync),
                     )
                     for rule in rules_of.get(it.id, ())
                 ),

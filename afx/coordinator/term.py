@@ -10,7 +10,7 @@ import redis
 import structlog
 
 from afx.clock import Clock
-from afx.cluster import key_repair, keys, replication
+from afx.cluster import key_repair, keys, replication, scripts
 from afx.cluster.leadership import Leadership
 from afx.cluster.registry import Registry
 from afx.cluster.scripts import FencedScript
@@ -118,8 +118,10 @@ class Term:
         self._monotonic = monotonic
         self._observed_at = monotonic()
         """When the nodes were last observed."""
+        scripts.load(client)
         key_repair.repair(client)
         self.generation, unsettled = _begin_generation(client, leadership, settings.lease.takeover)
+        leadership.note_progress()
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
         self._outage = DatabaseOutage(leadership)
@@ -306,8 +308,13 @@ class Term:
         if self._takeover.is_done:
             self._dead_nodes.declare(dead, nodes, now)
 
-    def _observe_if_due(self) -> None:
-        """Observe the nodes between the parts of a tick that take long."""
+    def _end_part(self) -> None:
+        """Observe the nodes between the parts of a tick that take long.
+
+        Many parts may take long together when Redis is far away: a leader hangs when one
+        does not end.
+        """
+        self._leadership.note_progress()
         now = self._monotonic()
         if now - self._observed_at >= _OBSERVE_SECONDS:
             self._observe(now)
@@ -333,6 +340,7 @@ class Term:
         all_reports_read = self._intake.take()
         self._scheduler.step(self._monotonic())
         self._publisher.step(self._monotonic())
+        self._leadership.note_progress()
         now = self._observed_at = self._monotonic()
         nodes = self._registry.all()
         if not self._intake.is_behind:  # what seems to be lost may have been reported
@@ -341,6 +349,7 @@ class Term:
         self._leadership.check()
         self._publisher.note_nodes(nodes)
         nodes = self._table.reconcile(nodes)
+        self._end_part()
         controls_due = self._control_interval.is_due(now)
         if controls_due or self._intake.is_woken:
             self._controls.read()
@@ -353,22 +362,24 @@ class Term:
         self._hibernation.place_soon(self._controls.asked_wakes(), now)
         self._hibernation.step(nodes, self._publisher.take_awaited(), now)
         ready = self._ready_nodes(nodes, now)
-        self._observe_if_due()
+        self._end_part()
         if not self._brake.is_held(now) and self._unknown.are_found(nodes, now):
             self._rounds.run_if_due(ready, now)
-        self._observe_if_due()
+        self._end_part()
         restart_due = controls_due and self._move(nodes, ready, now)
-        self._observe_if_due()
+        self._end_part()
         self._answers.repeat_orders(now)
         if controls_due and all_reports_read:
             self._restart_unresponsive(nodes, now)
         self._checkpoints.copy(now)
         self._link_copies.step(now)
+        self._end_part()
         self._history.write(nodes, now)
         self._cluster_history.step(nodes, now)
         self._scaler.step(
             nodes, now, is_alive=self._detector.is_alive, is_held=self._brake.is_held(now)
         )
+        self._end_part()
         self._webhooks.step(now)
         self._job_refusals.step([it.name for it in nodes], now)
         self._audit.check(now)

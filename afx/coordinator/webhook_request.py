@@ -17,6 +17,18 @@ DEADLINE_SECONDS = 10.0
 """For the whole exchange, from the connection to the end of the answer's head."""
 _LARGEST_HEAD = 16 * 1024
 _PART = 16 * 1024
+_UNKNOWN_AUTHORITY = "is of no authority that this machine trusts"
+_CERTIFICATE_FAULTS = {
+    9: "is not valid yet",
+    10: "has expired",
+    18: _UNKNOWN_AUTHORITY,
+    19: _UNKNOWN_AUTHORITY,
+    20: _UNKNOWN_AUTHORITY,
+    21: _UNKNOWN_AUTHORITY,
+    62: "is not for its name",
+    64: "is not for its address",
+}
+"""By OpenSSL's codes (X509_V_ERR_…)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,8 +77,9 @@ def post(
                 return _exchange(sealed, authority, path, body, headers, until, clock)
     except _RefusedError as error:
         return Result(None, str(error))
-    except ssl.SSLCertVerificationError:
-        return Result(None, "its certificate is not valid for its name")
+    except ssl.SSLCertVerificationError as error:
+        reason = _CERTIFICATE_FAULTS.get(error.verify_code, "is not valid")
+        return Result(None, f"its certificate {reason}")
     except TimeoutError:
         return Result(None, f"no answer within {seconds:g} s")
     except (ValueError, h11.LocalProtocolError) as error:

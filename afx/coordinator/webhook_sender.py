@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import timedelta
@@ -20,7 +19,9 @@ from afx.cluster.leadership import Leadership
 from afx.config import Settings
 from afx.coordinator import webhook_request
 from afx.coordinator.database_outage import SQL_ERRORS
+from afx.coordinator.decisions import webhook_shares
 from afx.coordinator.decisions.webhook_retries import pause_seconds
+from afx.coordinator.decisions.webhook_shares import Place
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from afx.coordinator.webhook_request import Result
@@ -34,12 +35,11 @@ from models.storage.webhook_deliveries import Attempted, Due
 from models.storage.webhooks import Event
 
 _SECONDS = 1.0
-_AT_ONCE = 8
-_OF_WEBHOOK = 2
 _CLAIM_SECONDS = 30.0
 """How long a leader that comes next leaves alone what this one was sending."""
 _CLOSE_SECONDS = 1.0
 _MOST_PENDING = 1_000
+_MOST_TURNS = 1_000
 
 log = structlog.get_logger()
 
@@ -74,7 +74,9 @@ class WebhookSender:
         self._suspend_after = timedelta(hours=settings.webhook_suspend_hours)
         self._interval = Interval(_SECONDS)
         self._pending: list[Event] = []
-        self._sending: dict[Future[Result], Due] = {}
+        self._sending: dict[Future[Result], tuple[Due, Place]] = {}
+        self._turns: dict[Place, int] = {}
+        """When each webhook was last served."""
 
     def note(self, event: Event) -> None:
         """Take an event that no transaction of its own writes; SQL may be away now."""
@@ -103,7 +105,7 @@ class WebhookSender:
         ended = [it for it in self._sending if it.done()]
         if not ended:
             return
-        rows = [self._attempted(self._sending[it], _result(it)) for it in ended]
+        rows = [self._attempted(self._sending[it][0], _result(it)) for it in ended]
         with fenced_transaction(self._leadership):
             suspended = webhook_deliveries.note_attempts(rows, self._suspend_after)
         for it in ended:
@@ -122,25 +124,44 @@ class WebhookSender:
         return Attempted(due=due, status=result.status, error=result.error, retry_seconds=retry)
 
     def _send_due(self, vault: Vault) -> None:
-        room = _AT_ONCE - len(self._sending)
-        if room <= 0:
+        if len(self._sending) >= webhook_shares.AT_ONCE:
             return
         now = utc_now()
-        busy = Counter(it.webhook_id for it in self._sending.values())
-        rows = webhook_deliveries.due(now, most=room, of_webhook=_OF_WEBHOOK, busy=busy)
-        under_way = {it.id for it in self._sending.values()}
-        rows = [it for it in rows if it.id not in under_way]
+        under_way = [place for _, place in self._sending.values()]
+        waiting = {
+            Place(*it): ids
+            for it, ids in webhook_deliveries.waiting(
+                now,
+                most=webhook_shares.OF_WEBHOOK,
+                besides=[due.id for due, _ in self._sending.values()],
+            ).items()
+        }
+        counts = {it: len(ids) for it, ids in waiting.items()}
+        chosen = {
+            waiting[it].pop(0): it
+            for it in webhook_shares.next_ones(counts, under_way, self._turns)
+        }
+        rows = webhook_deliveries.load(list(chosen), now)
         if not rows:
             return
         with fenced_transaction(self._leadership):
             webhook_deliveries.claim(rows, now + timedelta(seconds=_CLAIM_SECONDS))
+        self._note_turns(chosen.values())
         for it in rows:
             future: Future[Result] = Future()
             # No thread of a pool: a process that ends does not wait for a receiver.
             threading.Thread(
                 target=self._deliver_into, args=(future, it, vault), name="webhook", daemon=True
             ).start()
-            self._sending[future] = it
+            self._sending[future] = it, chosen[it.id]
+
+    def _note_turns(self, places: Iterable[Place]) -> None:
+        for place in places:
+            turn = max(self._turns.values(), default=0) + 1
+            self._turns.pop(place, None)
+            self._turns[place] = turn
+        for place in list(self._turns)[:-_MOST_TURNS]:
+            del self._turns[place]
 
     def _deliver_into(self, future: Future[Result], due: Due, vault: Vault) -> None:
         try:

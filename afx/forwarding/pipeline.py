@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
-from typing import Any
+from typing import Any, Literal
 
 from afx.forwarding.facts import CAPTIONED, Facts
 from afx.forwarding.rules import Mode, Route
 
+Op = Literal["send", "edit", "delete", "pin", "unpin"]
 _KEY = Struct("<qqqq")
 _RANDOM_ID = Struct("<q")
 
@@ -48,6 +49,14 @@ class Delivery:
     """The album of such a message; its items are sent together."""
     error: str = ""
     """Why it is not to be sent at all."""
+    unjudged: str = ""
+    """Why its rule's filter has not judged it; it is not to be sent before that."""
+    op: Op = "send"
+    """What is to be done: a copy made, or the one that was made changed."""
+    copy: int = 0
+    """The copy that is to be changed; 0 while it is not known."""
+    whole: Any = None
+    """The whole message, as Telegram has it, that an edit has left."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -81,12 +90,13 @@ def deliveries(
             incoming.text,
             incoming.entities,
             needs_native_forward,
+            unjudged=route.unjudged,
         )
         for route in routes
     ]
     if facts_of is not None:
         for index, route in enumerate(routes):
-            if route.transform is not None:
+            if route.transform is not None and not route.unjudged:
                 _change(made[index], route, incoming, facts_of(incoming))
     return made
 

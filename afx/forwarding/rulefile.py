@@ -9,6 +9,7 @@
         enabled: true
         filter: {contains: [bitcoin, ether]}     # see conditions.py
         transform: {footer: "from {link}"}       # see transforms.py
+        sync: [edits, deletes, pins]             # see changes.py
 
 All errors of a file are found in one pass; each names its line, and the field if it has one.
 """
@@ -22,6 +23,7 @@ from typing import Any, Literal
 import yaml
 
 from afx.errors import UsageError, printable
+from afx.forwarding.changes import NO_EDITS, SYNC
 from afx.forwarding.conditions import FILTER, condition_schema
 from afx.forwarding.forms import Form, Place, Schema, node_of
 from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml
@@ -50,6 +52,8 @@ class RuleDoc:
     """Which messages it forwards; empty takes all."""
     transform: Sequence[Mapping[str, Any]] = ()
     """What it changes of its copies, one after another."""
+    sync: tuple[str, ...] = ()
+    """What it follows in its copies: edits, deletes, pins."""
 
     @property
     def path(self) -> str:
@@ -103,6 +107,8 @@ def read(data: bytes, where: str) -> RuleFile:
                 seen.setdefault(values[key], node.value[key].line)
         if values.get("mode") == "forward" and values.get("transform"):
             problems.add(NO_TRANSFORM, node.value["transform"].line, field="transform")
+        if values.get("mode") == "forward" and "edits" in (values.get("sync") or ()):
+            problems.add(NO_EDITS, node.value["sync"].line, field="sync")
         if not values.keys() >= set(_REQUIRED) or len(problems) > before:
             continue
         doc = _doc(values)
@@ -157,6 +163,7 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
                 "enabled": it.enabled,
                 **({"filter": it.filter} if it.filter else {}),
                 **({"transform": list(it.transform)} if it.transform else {}),
+                **({"sync": list(it.sync)} if it.sync else {}),
             }
         ]
         yield yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
@@ -164,8 +171,8 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
         yield "rules: []\n"
 
 
-def read_part(text: str, where: str, name: Literal["filter", "transform"]) -> Any:
-    """Return a filter or transforms, written in YAML as in a file; raises InputFileError."""
+def read_part(text: str, where: str, name: Literal["filter", "transform", "sync"]) -> Any:
+    """Return a part of a rule, written in YAML as in a file; raises InputFileError."""
     problems = Problems(where)
     node = read_yaml(text, problems)
     value = _PARTS[name].read(node, Place(problems, name)) if node else None
@@ -191,6 +198,16 @@ def checked(
     return dict(found[0] or {}), list(found[1] or [])
 
 
+def checked_sync(sync: Sequence[str] | None, mode: str, where: str) -> list[str]:
+    """Return what is followed, out of JSON in its plain form; raises InputFileError."""
+    problems = Problems(where)
+    found = SYNC.read(node_of(list(sync)), Place(problems, "sync")) if sync else []
+    if mode == "forward" and "edits" in (sync or ()):
+        problems.add(NO_EDITS, field="sync")
+    problems.check()
+    return list(found)
+
+
 def schema() -> Schema:
     """Return the JSON Schema of a rule file, for editors."""
     chat = {"type": ["string", "integer"], "description": "@name, a link of t.me, or an id."}
@@ -212,6 +229,7 @@ def schema() -> Schema:
             "enabled": {"type": "boolean", "default": True},
             "filter": {**FILTER.schema(), "description": "Which messages are forwarded."},
             "transform": {**TRANSFORM.schema(), "description": "What is changed of copies."},
+            "sync": SYNC.schema(),
         },
     }
     return {
@@ -297,6 +315,7 @@ def _doc(values: Mapping[str, Any]) -> RuleDoc:
         values.get("enabled", True),
         values.get("filter", {}),
         tuple(values.get("transform", ())),
+        tuple(values.get("sync", ())),
     )
 
 
@@ -364,6 +383,10 @@ class _Field:
         value = TRANSFORM.read(self.node, Place(self.problems, self.name))
         return None if value is UNREADABLE else value
 
+    def sync(self) -> Any:
+        value = SYNC.read(self.node, Place(self.problems, self.name))
+        return None if value is UNREADABLE else value
+
 
 _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "session": _Field.text,
@@ -374,6 +397,7 @@ _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "enabled": _Field.truth,
     "filter": _Field.filter,
     "transform": _Field.transform,
+    "sync": _Field.sync,
 }
 _KEYS = tuple(_READERS)
-_PARTS: Mapping[str, Form] = {"filter": FILTER, "transform": TRANSFORM}
+_PARTS: Mapping[str, Form] = {"filter": FILTER, "transform": TRANSFORM, "sync": SYNC}

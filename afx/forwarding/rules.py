@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from afx.errors import UsageError, printable
@@ -14,6 +14,10 @@ from afx.forwarding.facts import Facts
 from afx.forwarding.transforms import Transform
 
 Mode = Literal["copy", "forward"]
+
+
+class UnusableError(Exception):
+    """A filter cannot judge anything; the text says why."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,6 +30,10 @@ class Route:
     test: Test | None = field(default=None, compare=False)
     """The rule's filter; None takes all messages."""
     transform: Transform | None = field(default=None, compare=False)
+    sync: tuple[str, ...] = field(default=(), compare=False)
+    """What is followed in its copies (see ``changes``)."""
+    unjudged: str = field(default="", compare=False)
+    """Why the filter could not judge the message that this route is of; empty when it could."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,6 +46,7 @@ class ResolvedRule:
     mode: Mode
     test: Test | None = None
     transform: Transform | None = None
+    sync: tuple[str, ...] = ()
 
 
 def chat_reference(text: str) -> str:
@@ -65,7 +74,7 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
     for rule in rules:
         for chat in dict.fromkeys(rule.sources):
             table[chat] += [
-                Route(rule.id, destination, rule.mode, rule.test, rule.transform)
+                Route(rule.id, destination, rule.mode, rule.test, rule.transform, rule.sync)
                 for destination in dict.fromkeys(rule.destinations)
                 if destination != chat
             ]
@@ -87,20 +96,25 @@ def filtered(routes: Mapping[int, tuple[Route, ...]]) -> frozenset[int]:
 def accepting(facts: Facts, routes: Iterable[Route]) -> tuple[Route, ...]:
     """Return the routes whose filters accept a message; each rule's is asked once.
 
-    A filter that fails, which none should, accepts: a message too many is seen, one that is
-    missing is not, and the others go on.
+    The routes of a filter that fails, which none should, are returned with the reason
+    (``unjudged``): they neither take the message nor refuse it.
     """
-    verdicts: dict[int, bool] = {}
+    verdicts: dict[int, bool | str] = {}
     found = []
     for it in routes:
         if it.test is not None:
             verdict = verdicts.get(it.rule)
             if verdict is None:
                 try:
-                    verdict = it.test(facts)
-                except Exception:
-                    verdict = True
+                    verdict = bool(it.test(facts))
+                except UnusableError as error:
+                    verdict = str(error)
+                except Exception as error:
+                    verdict = f"its filter failed: {type(error).__name__}"
                 verdicts[it.rule] = verdict
+            if isinstance(verdict, str):
+                found.append(replace(it, unjudged=verdict))
+                continue
             if not verdict:
                 continue
         found.append(it)

@@ -15,21 +15,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from afx.cluster import keys
 from afx.cluster.links import CopyRoute, block_key, layout, parse_block
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route, loops
 from afx.node.copy_judge import CopyJudge, OriginSource, Passed
 from afx.reasons import TroubleReason
-from afx.telegram.boxes import Box, Ticket
+from afx.telegram.boxes import Ticket
 
 _AT_ONCE = 256
 """Messages for which Redis is asked in one round trip."""
 _RETRY_SECONDS = 1.0
+
+_INCOMPLETE_SECONDS = 0.5
 
 log = structlog.get_logger()
 
@@ -54,7 +58,13 @@ class AdmissionOwner(Protocol):
         """Settle a delivery whose copy is linked already."""
 
     def left_out(self, ticket: Ticket) -> None:
-        """Settle a delivery that would go round a loop."""
+        """Settle a delivery that is not to be made."""
+
+    async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
+        """Return the routes whose filters take a message, once they can be asked."""
+
+    def made(self) -> Mapping[tuple[CopyRoute, int], int]:
+        """Return the copies whose links are not stored yet, by route and source message."""
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
@@ -64,6 +74,14 @@ class _Waiting(NamedTuple):
     message: Incoming
     routes: Sequence[Route]
     ticket: Ticket
+    is_judged: bool = True
+    """The filters have been asked."""
+
+
+class _Behind(NamedTuple):
+    """What is to happen after the messages before it."""
+
+    work: Callable[[], None]
 
 
 class Admission:
@@ -97,7 +115,7 @@ class Admission:
         """The same by source chat, over all of its routes."""
         self._blocks: dict[CopyRoute, tuple[str, dict[int, int]]] = {}
         """The last block that was read of each route."""
-        self._queues: dict[int, deque[_Waiting]] = {}
+        self._queues: dict[int, deque[_Waiting | _Behind]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def set_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
@@ -113,17 +131,34 @@ class Admission:
         """Judge messages of these channels with care: other sessions post there."""
         self._guarded = chats
 
-    def offer(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
-        """Take a message of a source chat; its deliveries follow at once, or in order later."""
-        item = _Waiting(message, routes, ticket)
+    def offer(
+        self, message: Incoming, routes: Sequence[Route], ticket: Ticket, *, is_judged: bool = True
+    ) -> None:
+        """Take a message of a source chat; its deliveries follow at once, or in order later.
+
+        Not ``is_judged``: its filters have not been asked.
+        """
+        item = _Waiting(message, routes, ticket, is_judged)
         queue = self._queues.get(message.chat)
         if queue is not None:
             queue.append(item)
-        elif self._is_original(message) and message.id > self._newest.get(message.chat, 0):
-            self._owner.deliver(*item)
+        elif (
+            is_judged
+            and self._is_original(message)
+            and message.id > self._newest.get(message.chat, 0)
+        ):
+            self._owner.deliver(message, routes, ticket)
         else:
             self._queues[message.chat] = deque([item])
             self._spawn(self._run(message.chat))
+
+    def behind(self, chat: int, work: Callable[[], None]) -> None:
+        """Do something after all messages of a chat that are here already."""
+        queue = self._queues.get(chat)
+        if queue is None:
+            work()
+        else:
+            queue.append(_Behind(work))
 
     async def stop(self) -> None:
         """End all questions; what waits is replayed by the next owner."""
@@ -144,7 +179,14 @@ class Admission:
         queue = self._queues[chat]
         while queue:
             try:
-                await self._judge(queue)
+                first = queue[0]
+                if isinstance(first, _Behind):
+                    queue.popleft()
+                    first.work()
+                elif first.is_judged:
+                    await self._judge(queue)
+                else:
+                    await self._ask_filters(first, queue)
             except Exception as error:
                 log.error("admission_failed", error=repr(error))
                 self._owner.trouble(
@@ -179,11 +221,18 @@ class Admission:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _judge(self, queue: deque[_Waiting]) -> None:
+    async def _ask_filters(self, first: _Waiting, queue: deque[_Waiting | _Behind]) -> None:
+        """Let the filters judge the first message of a queue."""
+        routes = await self._owner.judge(first.message, first.routes)
+        queue[0] = first._replace(routes=routes, is_judged=True)
+        for _ in range(len(first.routes) - len(routes)):
+            self._owner.left_out(first.ticket)
+
+    async def _judge(self, queue: deque[_Waiting | _Behind]) -> None:
         """Judge the first messages of a queue, and take them out."""
         while self._heads is None:
             await self._read_heads()
-        batch = [queue[at] for at in range(min(_AT_ONCE, len(queue)))]
+        batch = list(_judged(islice(queue, _AT_ONCE)))
         blocks = await self._read(batch)
         copies = await self._copies(batch)
         for item in batch:
@@ -204,19 +253,33 @@ class Admission:
             if left:
                 self._owner.deliver(item.message, left, item.ticket)
 
-    async def linked(self, items: Sequence[tuple[Incoming, Route]]) -> list[int]:
-        """Return the copies that earlier runs have made of messages by routes; 0 for none."""
-        while self._heads is None:
-            await self._read_heads()
-        nowhere = Ticket(0, 0, Box(0, 0, 0))
-        batch = [_Waiting(message, (route,), nowhere) for message, route in items]
-        blocks = await self._read(batch)
-        found = []
-        for item in batch:
-            key = _key(item, item.routes[0])
-            block = blocks.get(block_key(key, item.message.id), {})
-            found.append(block.get(item.message.id % layout(key.source).size, 0))
-        return found
+    async def linked(
+        self, items: Sequence[tuple[CopyRoute, int]], *, complete: bool = False
+    ) -> list[int]:
+        """Return the copies that were made of messages by routes; 0 for none.
+
+        They are read anew: what waits in an outbox may have been copied since this run began,
+        by a message that was retried twice, and Telegram forgets random ids. With
+        ``complete`` it waits for a Redis that has lost its links to get them back.
+        """
+        names = [block_key(*it) for it in items]
+        distinct = list(dict.fromkeys(names))
+        while True:
+            # Before the question: a commit in between moves links from here to there.
+            made = self._owner.made()
+            flag, *blocks = await self._links.blocks([keys.LINKS_COMPLETE, *distinct])
+            stored = dict(zip(distinct, blocks, strict=True))
+            parsed = {
+                name: parse_block(key.source, stored[name])
+                for (key, _), name in zip(items, names, strict=True)
+            }
+            found = [
+                made.get((key, message)) or parsed[name].get(message % layout(key.source).size, 0)
+                for (key, message), name in zip(items, names, strict=True)
+            ]
+            if flag or not complete or all(found):
+                return found
+            await asyncio.sleep(_INCOMPLETE_SECONDS)
 
     async def _copies(self, batch: Sequence[_Waiting]) -> dict[int, Passed]:
         """Return which of a chat's messages are copies."""
@@ -247,6 +310,13 @@ class Admission:
             found[name] = parse_block(key.source, data)
             self._blocks[key] = (name, found[name])
         return found
+
+
+def _judged(items: Iterable[_Waiting | _Behind]) -> Iterator[_Waiting]:
+    for it in items:
+        if isinstance(it, _Behind) or not it.is_judged:
+            return
+        yield it
 
 
 def _key(item: _Waiting, route: Route) -> CopyRoute:

@@ -2,7 +2,8 @@
 
 One bad chat stops the routes that lead through it and no others: a chat that the account
 does not know, or a source that it cannot read. What is for a destination that takes no
-messages waits in its outbox; it is tried from time to time.
+messages waits in its outbox; it is tried from time to time. A rule that this node cannot
+use judges nothing: what its sources post are dead letters of it (see ``filter_judge``).
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from dataclasses import dataclass, replace
 from afx.cluster.specs import RuleSpec
 from afx.forwarding import conditions, transforms
 from afx.forwarding.conditions import Test, compile_filter
-from afx.forwarding.rules import ResolvedRule, Route, compile_routes
+from afx.forwarding.facts import Facts
+from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
+from afx.forwarding.sizes import LARGEST_OF_SESSION
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
-_LARGEST_PROGRAMS = 6_000
-"""Instructions of all regular expressions of a session: they run on the node's loop."""
 _SHOWN = 5
 """Chats that a rule's trouble names."""
 
@@ -74,7 +75,7 @@ class ClosedRoutes:
     def _compile(self) -> None:
         """Make the rules' filters and transforms ready to be used."""
         self._tests, self._transforms, self._invalid = {}, {}, {}
-        room = _LARGEST_PROGRAMS
+        room = LARGEST_OF_SESSION
         for it in self._rules:
             try:
                 if it.filter or it.transform:
@@ -106,9 +107,7 @@ class ClosedRoutes:
     def note_known(self, ids: Mapping[str, int]) -> None:
         """Note the marked ids of chats that the account knows."""
         self._ids.update(ids)
-        self.routes = compile_routes(
-            self._resolved(it) for it in self._rules if it.id not in self._invalid
-        )
+        self.routes = compile_routes(map(self._resolved, self._rules))
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
         """Note sources that cannot be read, and why."""
@@ -182,13 +181,16 @@ class ClosedRoutes:
         return {rule: it for rule, it in found.items() if it is not None}
 
     def _resolved(self, rule: RuleSpec) -> ResolvedRule:
+        wrong = self._invalid.get(rule.id)
         return ResolvedRule(
             rule.id,
             tuple(self._ids[it] for it in rule.sources if it in self._ids),
             tuple(self._ids[it] for it in rule.destinations if it in self._ids),
             "forward" if rule.mode == "forward" else "copy",
-            self._tests.get(rule.id),
+            self._tests.get(rule.id) if wrong is None else _unusable(wrong),
             self._transforms.get(rule.id),
+            # A copy that is edited without the rule's transforms would be another one.
+            rule.sync if wrong is None else (),
         )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
@@ -216,3 +218,10 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _unusable(reason: str) -> Test:
+    def test(_: Facts) -> bool:
+        raise UnusableError(f"this node cannot use its rule: {reason}")
+
+    return test

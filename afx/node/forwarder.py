@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from afx.forwarding.albums import AlbumCaptions
+from afx.cluster.links import CopyRoute
+from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, accepting, filtered, loops
+from afx.forwarding.rules import Route, loops
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
+from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
+from afx.node.filter_judge import FilterJudge
+from afx.node.followed import retried_op
+from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.intents import Intents
 from afx.node.lane import Lane
 from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
 from afx.node.outbox import Outbox, Reference, load
-from afx.node.outbox_reader import Incomplete, fetch
+from afx.node.outbox_reader import Incomplete, fetch, not_judged
 from afx.node.pause import Pause
 from afx.node.progress import Link
 from afx.node.waits import ALL, Waits
@@ -28,32 +33,8 @@ from afx.telegram.boxes import Box, Ticket
 from afx.telegram.client import AccountClient
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
+from afx.telegram.reading import Event
 from afx.telegram.sender import Outcome
-
-
-class ForwarderOwner(Protocol):
-    """The session that a forwarder belongs to."""
-
-    def progressed(self) -> None:
-        """There is something to commit."""
-
-    async def store(self) -> bool:
-        """Commit all that there is; waits until it is stored. False: another node has it."""
-
-    def forwarded(self) -> None:
-        """One message has been sent."""
-
-    def lost(self, error: BaseException) -> None:
-        """The connection, or the login, is lost."""
-
-    def trouble(self, reason: TroubleReason, text: str) -> None:
-        """Report what hinders the session."""
-
-    def destination_closed(self, destination: int, reason: str) -> None:
-        """A destination takes no messages; what is for it waits until ``try_again``."""
-
-    def destination_works(self, destination: int) -> None:
-        """A message has arrived at a destination that was closed."""
 
 
 class Forwarder:
@@ -61,12 +42,12 @@ class Forwarder:
 
     __slots__ = (
         "_admission",
-        "_albums",
         "_all_routes",
         "_announced",
         "_client",
         "_closed",
-        "_filtered",
+        "_filters",
+        "_follower",
         "_guard",
         "_incomplete",
         "_lanes",
@@ -107,19 +88,18 @@ class Forwarder:
         self._outboxes: dict[int, Outbox] = {}
         self.links = MadeLinks()
         self.dead = dead
+        self._follower = ChangeFollower(self._admission, dead, self)
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._all_routes: Mapping[int, tuple[Route, ...]] = {}
         self._incomplete: Incomplete = {}
         self._closed: set[int] = set()
         """Destinations that took no messages when they were tried last."""
-        self._albums = AlbumCaptions()
-        self._filtered: frozenset[int] = frozenset()
-        """Sources of which a route has a filter."""
         self._skipped: dict[int, int] = {}
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
         self.waits = waits
         self._source = MessageSource(client, peers, waits, self.note_wait)
+        self._filters = FilterJudge(self._source)
         self._announced = Announced()
 
     def set_routes(
@@ -137,7 +117,7 @@ class Forwarder:
         self._admission.set_routes(routes)
         before = self._guard
         self._looping = frozenset(loops(routes))
-        self._guard = LoopGuard(routes, last_settled) if self._looping else None
+        self._guard = LoopGuard(routes, last_settled, self._waiting_for) if self._looping else None
         if before and self._guard:
             self._guard.learn_from(before)
 
@@ -152,7 +132,7 @@ class Forwarder:
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Forward by these routes from now on."""
         self._routes = routes
-        self._filtered = filtered(routes)
+        self._filters.use_routes(routes)
 
     def skip_until(self, chat: int, message: int) -> None:
         """Forward from a chat only what is newer than this message."""
@@ -171,16 +151,28 @@ class Forwarder:
 
     # --- updates -------------------------------------------------------------------
 
-    def take(self, box: Box, pts: int, message: Incoming | None, own: bool) -> None:
+    def take(self, box: Box, pts: int, event: Event, own: bool) -> None:
         """Take the next update of a box."""
+        if not isinstance(event, Change):
+            self._take_message(box, pts, event, own)
+        elif not self._follower.follow({} if own else self._routes, box, pts, event).open:
+            if box.advance():
+                self._owner.progressed()
+
+    def put(self, delivery: Delivery, ticket: Ticket) -> None:
+        """Put a change of a copy behind what its lane holds."""
+        self._lane(delivery.destination).put(delivery, ticket)
+
+    def _take_message(self, box: Box, pts: int, message: Incoming | None, own: bool) -> None:
         routes = self._routes.get(message.chat, ()) if message and not own else ()
         if message and routes and self._guard is not None and self._guard.is_copy(message):
             routes = ()
         if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
             routes = ()
-        if message and routes and message.chat in self._filtered:
-            routes = accepting(self._albums.judged(TelegramFacts(message)), routes)
-            if not routes:
+        judged: Sequence[Route] | None = routes
+        if message and routes:
+            judged = self._filters.judge(message, routes)
+            if judged is not None and not judged:
                 # Settled without a link. Its chat's newest id passes it too: another filter,
                 # later, does not make it be forwarded.
                 box.admit(pts, 0, message.chat, message.id)
@@ -192,14 +184,25 @@ class Forwarder:
             if box.advance():
                 self._owner.progressed()
             return
-        ticket = box.admit(pts, len(routes), message.chat, message.id)
-        self._admission.offer(message, routes, ticket)
+        is_judged, wanted = judged is not None, routes if judged is None else judged
+        ticket = box.admit(pts, len(wanted), message.chat, message.id)
+        self._admission.offer(message, wanted, ticket, is_judged=is_judged)
+
+    def made(self) -> Mapping[tuple[CopyRoute, int], int]:
+        """Return the copies whose links are not stored yet, by route and source message."""
+        return self.links.by_message()
+
+    async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
+        """Return the routes whose filters take a message, once they can be asked."""
+        return await self._filters.judge_later(message, routes)
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
         for delivery in deliveries(message, routes, TelegramFacts):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
+            elif delivery.unjudged:
+                self.settled(delivery, ticket, not_judged(delivery.unjudged))
             else:
                 self._lane(delivery.destination).put(delivery, ticket)
 
@@ -288,8 +291,15 @@ class Forwarder:
 
     # --- what lanes report -------------------------------------------------------------
 
+    async def find_copies(self, changes: Sequence[Delivery]) -> None:
+        """Tell changes which copies they are of; waits while that cannot be known."""
+        await self._follower.find_copies(changes)
+
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery was sent, was known to be sent, or was refused."""
+        if delivery.op != "send":
+            self._follower.settle(delivery, ticket, outcome)
+            return
         ticket.open, copy = ticket.open - 1, outcome.copy
         if outcome.result == "known":
             copy = copy or self._announced.pop(delivery.random_id)
@@ -329,6 +339,7 @@ class Forwarder:
             self._all_routes,
             self._incomplete,
             self._admission.linked,
+            self.judge,
             destination,
             references,
         )
@@ -380,15 +391,31 @@ class Forwarder:
         """Return what of the outboxes is to be stored, as field, value, …."""
         return [text for it in self._outboxes.values() for text in it.take_fields()]
 
+    def _waiting_for(self, destination: int) -> Iterable[Reference]:
+        outbox = self._outboxes.get(destination)
+        return outbox.references() if outbox else ()
+
     def has_outbox(self, destination: int) -> bool:
         """Return whether anything waits in a destination's outbox."""
         return bool(self._outboxes.get(destination))
 
-    def revive(self, rule: int, source: int, destination: int, messages: Iterable[int]) -> None:
-        """Put dead letters of a route behind what waits for its destination."""
+    def revive(
+        self,
+        rule: int,
+        source: int,
+        destination: int,
+        messages: Iterable[int],
+        *,
+        reason: DeadReason | None = None,
+    ) -> None:
+        """Put dead letters of a route behind what waits for its destination.
+
+        ``reason`` is why they are ones, where that tells what is to be done.
+        """
+        judge, op = reason is DeadReason.NOT_JUDGED, retried_op(reason)
         modes = {it.rule: it.mode for it in self._all_routes.get(source, ())}
         for message in messages:
-            reference = Reference(rule, modes.get(rule, "copy"), source, message)
+            reference = Reference(rule, modes.get(rule, "copy"), source, message, judge, op)
             delivery = reference.delivery(destination)
             self._lane(destination).put_behind(delivery)
             self.dead.revive(delivery)
@@ -412,6 +439,7 @@ class Forwarder:
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
         self.dead.note_committed()
+        self.links.note_committed()
         self.resume(Pause.STORAGE)
 
     def _check_links(self) -> None:

@@ -10,7 +10,7 @@ _SLACK = 64
 
 
 class _Ids:
-    """The messages of one rule and source, in order; they leave at the front, nearly always."""
+    """The messages of one group and source, in order; they leave at the front, nearly always."""
 
     __slots__ = ("ids", "start")
 
@@ -41,7 +41,7 @@ class _Ids:
 
 
 class KnownReferences:
-    """References as (rule, source, message); one that is in twice leaves twice."""
+    """References as (group, source, message); one that is in twice leaves twice."""
 
     __slots__ = ("_ids",)
 
@@ -51,20 +51,20 @@ class KnownReferences:
             self.add(*it)
 
     def __contains__(self, reference: tuple[int, int, int]) -> bool:
-        rule, source, message = reference
-        found = self._ids.get((rule, source))
+        group, source, message = reference
+        found = self._ids.get((group, source))
         return found is not None and found.find(message) >= 0
 
-    def add(self, rule: int, source: int, message: int) -> None:
+    def add(self, group: int, source: int, message: int) -> None:
         """Add a reference."""
-        found = self._ids.get((rule, source))
+        found = self._ids.get((group, source))
         if found is None:
-            found = self._ids[rule, source] = _Ids()
+            found = self._ids[group, source] = _Ids()
         found.add(message)
 
-    def discard(self, rule: int, source: int, message: int) -> None:
+    def discard(self, group: int, source: int, message: int) -> None:
         """Remove a reference, if it is there."""
-        if found := self._ids.get((rule, source)):
+        if found := self._ids.get((group, source)):
             found.discard(message)
             if found.start == len(found.ids):
-                del self._ids[rule, source]
+                del self._ids[group, source]

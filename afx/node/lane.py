@@ -13,6 +13,7 @@ import structlog
 from telethon import errors
 
 from afx.forwarding.pipeline import Delivery
+from afx.node.followed import alike, closes_destination, fold
 from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
 from afx.node.message_source import ToldToWaitError
@@ -21,7 +22,8 @@ from afx.node.outbox_reader import Found, refusal
 from afx.node.patience import Patience, Step
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
-from afx.telegram.errors import closes_chat, is_lost_login, is_stale_reference, refuses_chat
+from afx.telegram.change_sender import KNOWN, send_changes
+from afx.telegram.errors import is_lost_login, is_stale_reference, refuses_chat
 from afx.telegram.sender import SPLIT, Outcome, is_forward, send
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Lane:
     """
 
     __slots__ = (
+        "_begun",
         "_client",
         "_failures",
         "_fetches",
@@ -95,6 +98,8 @@ class Lane:
         self._not_before = 0.0
         """The loop's time until which Telegram wants no send; pauses do not shorten it."""
         self._failures = 0
+        self._begun = 0
+        """How many of the first deliveries may have been sent, and are not settled."""
         self._outbox = outbox
         self._may_park = may_park
         self._since = 0.0
@@ -113,6 +118,12 @@ class Lane:
         if self._outbox.contains(delivery):
             self._owner.stored(ticket)  # it is replayed
             return
+        if delivery.op != "send" and not self._outbox:
+            gone = fold(self._queue, self._begun, delivery)
+            if gone is not None:
+                for it, its_ticket in (*gone, (delivery, ticket)):
+                    self._owner.settled(it, its_ticket, KNOWN)
+                return
         if not self._outbox and not self._must_park():
             if not self._queue:
                 self._since = asyncio.get_running_loop().time()
@@ -259,19 +270,10 @@ class Lane:
                 if not await self._fill():
                     return
                 continue
-            batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
-            destination = batch[0][0].destination
-            if not await self._intents.store(destination):
-                self.pause()  # the session is ending here
+            destination, batch = self._outbox.destination, alike(self._queue, _BATCH)
+            outcomes = await self._make([delivery for delivery, _ in batch], singly)
+            if outcomes is None:
                 return
-            outcomes = await send(
-                self._client,
-                [delivery for delivery, _ in batch],
-                self._peers.input_peer,
-                singly=singly,
-            )
-            if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
-                self._intents.end(destination)
             singly = False
             for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
                 if outcome.result == "wait":
@@ -292,12 +294,28 @@ class Lane:
                         self._note_failure(delivery, outcome.reason)
                         return
                     break
-                if outcome.result == "refused" and closes_chat(outcome.reason):
+                if outcome.result == "refused" and closes_destination(delivery, outcome):
                     await self._note_closed(delivery, outcome.reason)
                     if self._is_closed:
                         return
                     break
                 self._settle(outcome)
+
+    async def _make(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
+        """Send, or change, what is first; None when the session is ending here."""
+        self._begun = max(self._begun, len(batch))
+        peer = self._peers.input_peer
+        if batch[0].op != "send":
+            await self._owner.find_copies(batch)
+            return await send_changes(self._client, batch, peer, singly=singly)
+        destination = batch[0].destination
+        if not await self._intents.store(destination):
+            self.pause()
+            return None
+        outcomes = await send(self._client, batch, peer, singly=singly)
+        if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
+            self._intents.end(destination)
+        return outcomes
 
     async def _fill(self) -> bool:
         """Fetch the next messages of the outbox; False when they cannot be read now."""
@@ -352,6 +370,7 @@ class Lane:
     def _settle(self, outcome: Outcome) -> None:
         """Take the first delivery out of the queue for good."""
         self._failures = self._fetches = 0
+        self._begun = max(0, self._begun - 1)
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.popleft()
         self._since = asyncio.get_running_loop().time()
@@ -372,6 +391,8 @@ class Lane:
         self._fetches += 1
         if not found:
             self._settle(Outcome("refused", reason=reason, dead=DeadReason.MESSAGE_GONE))
+        elif delivery.op == "edit":
+            delivery.whole = found[0]
         elif delivery.raw is not None:
             delivery.raw = found[0]
 

@@ -34,6 +34,9 @@ class LaneOwner(Protocol):
         Raises ToldToWaitError.
         """
 
+    async def find_copies(self, changes: Sequence[Delivery]) -> None:
+        """Tell changes which copies they are of; waits while that cannot be known."""
+
     async def renew(self, source: int, message: int) -> Sequence[Any]:
         """Read a message anew; nothing when it is gone. Raises ToldToWaitError."""
 

@@ -7,10 +7,12 @@ Redis is to become the guard of the whole cluster.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 from afx.forwarding.pipeline import Incoming, random_id
 from afx.forwarding.rules import Route, loops
+from afx.node.outbox import Reference
 
 _MOST_COPIES = 20_000
 _WINDOW = 4_000
@@ -20,15 +22,20 @@ _WINDOW = 4_000
 class LoopGuard:
     """The copies that one session has made in chats that are also sources."""
 
-    __slots__ = ("_announced", "_copies", "_last_settled", "_routes")
+    __slots__ = ("_announced", "_copies", "_last_settled", "_looping", "_routes", "_waiting")
 
     def __init__(
         self,
         routes: Mapping[int, tuple[Route, ...]],
         last_settled: Callable[[int], int],
+        waiting: Callable[[int], Iterable[Reference]],
     ) -> None:
-        """``last_settled`` returns the newest settled message id of a source chat."""
-        looping = loops(routes)
+        """``last_settled`` returns the newest settled message id of a source chat.
+
+        ``waiting`` returns what is in the outbox of a destination, in its order.
+        """
+        self._looping = looping = loops(routes)
+        self._waiting = waiting
         self._routes = [
             (source, route)
             for source, its_routes in routes.items()
@@ -67,9 +74,17 @@ class LoopGuard:
 
         A random_id is derived from rule, source, message and destination, and a send
         without an answer is not settled: so its source message is among the next ones
-        after the last settled.
+        after the last settled, or it is still in the outbox of its destination, which lets
+        the cursor pass it.
         """
         announced, self._announced = self._announced, {}
+        for destination in self._looping:
+            for it in islice(self._waiting(destination), _WINDOW):
+                made = random_id(it.rule, it.source, it.message, destination)
+                if made in announced:
+                    self.note_copy(destination, announced.pop(made))
+            if not announced:
+                return
         for source, route in self._routes:
             first = self._last_settled(source) + 1
             for message_id in range(first, first + _WINDOW):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from afx.cluster.links import CopyRoute
 from afx.node.progress import Link
 
 MOST_LINKS = 10_000
@@ -13,10 +14,12 @@ MOST_LINKS = 10_000
 class MadeLinks:
     """Collects links until they are taken for a commit."""
 
-    __slots__ = ("_links",)
+    __slots__ = ("_links", "_taken")
 
     def __init__(self) -> None:
         self._links: list[Link] = []
+        self._taken: list[Link] = []
+        """Those of the commit that is under way."""
 
     def __len__(self) -> int:
         return len(self._links)
@@ -30,11 +33,24 @@ class MadeLinks:
         """Note a link."""
         self._links.append(link)
 
+    def by_message(self) -> dict[tuple[CopyRoute, int], int]:
+        """Return the copies by route and source message."""
+        return {
+            (CopyRoute(it.rule, it.source, it.destination), it.message): link.copy
+            for link in (*self._taken, *self._links)
+            for it in (link.delivery,)
+        }
+
     def take(self) -> list[Link]:
         """Return the links made since the last call."""
         links, self._links = self._links, []
+        self._taken = links
         return links
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back links that could not be committed."""
-        self._links = [*links, *self._links]
+        self._links, self._taken = [*links, *self._links], []
+
+    def note_committed(self) -> None:
+        """What was taken last is stored."""
+        self._taken = []

@@ -8,19 +8,22 @@ nor the memory waits for a slow destination.
 Chunks of references are fields ``outbox:DESTINATION:NUMBER``; only the first and the last one
 change. ``first:DESTINATION`` is the number of the first one: an older one in Redis was sent, and
 came back from a copy in SQL. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of
-rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one.
+rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one. A capital
+letter stands for messages that the rule's filter has not judged yet; ``e``, ``d``, ``p`` and
+``u`` for copies that are to be edited, deleted, pinned and unpinned.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from afx.cluster.fields import INT32_LIMIT
-from afx.forwarding.pipeline import Delivery, random_id
+from afx.forwarding.pipeline import Delivery, Op, random_id
 from afx.forwarding.rules import Mode
 from afx.node.known_references import KnownReferences
 from afx.telegram.boxes import Ticket
@@ -32,9 +35,13 @@ _MOST_REMOVED = 2_000
 _FIRST = re.compile(r"first:(-?[0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
 _FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
-_RUN = re.compile(r"([0-9]{1,10}):([cf]):(-?[0-9]{1,19}):([0-9,-]+)", re.ASCII)
+_RUN = re.compile(r"([0-9]{1,10}):([cfCFedpu]):(-?[0-9]{1,19}):([0-9,-]+)", re.ASCII)
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
 _MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
+_OPS: Mapping[str, Op] = {"e": "edit", "d": "delete", "p": "pin", "u": "unpin"}
+_LETTERS: Mapping[Op, str] = {op: letter for letter, op in _OPS.items()}
+_CODES: Mapping[Op, int] = {"send": 0, "edit": 1, "delete": 2, "pin": 3, "unpin": 4}
+_RETRIED = "it is retried"
 
 
 class Reference(NamedTuple):
@@ -44,12 +51,30 @@ class Reference(NamedTuple):
     mode: Mode
     source: int
     message: int
+    judge: bool = False
+    """The rule's filter has not judged it yet."""
+    op: Op = "send"
+
+    @property
+    def group(self) -> int:
+        """The number of its rule and of what is to be done."""
+        return self.rule * 8 + _CODES[self.op]
 
     def delivery(self, destination: int) -> Delivery:
         """Return its delivery, without the content."""
         number = random_id(self.rule, self.source, self.message, destination)
         return Delivery(
-            self.rule, self.mode, self.source, self.message, destination, number, "", (), False
+            self.rule,
+            self.mode,
+            self.source,
+            self.message,
+            destination,
+            number,
+            "",
+            (),
+            False,
+            unjudged=_RETRIED if self.judge else "",
+            op=self.op,
         )
 
 
@@ -128,7 +153,7 @@ class Outbox:
 
     def append(self, delivery: Delivery) -> None:
         """Put a delivery at the end."""
-        reference = Reference(delivery.rule, delivery.mode, delivery.source, delivery.message)
+        reference = _reference(delivery)
         last = self._chunks[-1] if self._chunks else None
         if last is None or last.references is None or len(last.references) >= _CHUNK:
             if last is not None and last is not self._chunks[0] and last.references is not None:
@@ -143,20 +168,29 @@ class Outbox:
         self._mark(last.number)
 
     def contains(self, delivery: Delivery) -> bool:
-        """Return whether a delivery that is replayed waits here already."""
-        key = (delivery.rule, delivery.source)
+        """Return whether a delivery that is replayed waits here already.
+
+        So does a change whose content is read when it is made, unless that is under way.
+        """
+        reference = _reference(delivery)
+        if reference.op in ("pin", "unpin"):
+            return False  # their order tells what holds
+        key = (reference.group, reference.source)
         if not self._chunks or delivery.message > self._newest.get(key, 0):
             return False
         if self._known is None:
             self._known = KnownReferences(
-                (it.rule, it.source, it.message)
+                (it.group, it.source, it.message)
                 for chunk in self._chunks
                 for it in chunk.references or decode(chunk.text)
             )
-        return (*key, delivery.message) in self._known
+        is_here = (*key, delivery.message) in self._known
+        if is_here and reference.op != "send":
+            return reference not in islice(self.references(), len(self.open))
+        return is_here
 
     def _note(self, reference: Reference) -> None:
-        key = (reference.rule, reference.source)
+        key = (reference.group, reference.source)
         self._newest[key] = max(reference.message, self._newest.get(key, 0))
         if self._known is not None:
             self._known.add(*key, reference.message)
@@ -170,6 +204,11 @@ class Outbox:
         references = self._chunks[0].references
         assert references is not None
         return [references[at] for at in range(min(most, len(references)))]
+
+    def references(self) -> Iterator[Reference]:
+        """Yield all that is in it, in order; nothing may change meanwhile."""
+        for chunk in self._chunks:
+            yield from decode(chunk.text) if chunk.references is None else chunk.references
 
     def begin(self, count: int) -> list[Ticket]:
         """Return the tickets of the first references, which are being sent from now on."""
@@ -187,7 +226,7 @@ class Outbox:
             self.count -= 1
             self._mark(chunk.number)
             if self._known is not None:
-                self._known.discard(gone.rule, gone.source, gone.message)
+                self._known.discard(gone.group, gone.source, gone.message)
             if not chunk.references:
                 self._chunks.pop(0)
                 self._unpack_first()
@@ -267,8 +306,9 @@ def load(fields: dict[str, str]) -> dict[int, Outbox]:
 def encode(references: Iterable[Reference]) -> str:
     """Return references as they are stored."""
     runs: list[tuple[tuple[int, str, int], list[tuple[int, int]]]] = []
-    for rule, mode, source, message in references:
-        key = (rule, mode[0], source)
+    for rule, mode, source, message, judge, op in references:
+        letter = _LETTERS.get(op) or (mode[0].upper() if judge else mode[0])
+        key = (rule, letter, source)
         if not runs or runs[-1][0] != key:
             runs.append((key, [(message, message)]))
             continue
@@ -298,8 +338,14 @@ def decode(text: str) -> list[Reference]:
                 raise MalformedPositionError(f"an outbox contains no ids: {part[:40]!r}")
             if last - first >= _CHUNK or len(found) >= _CHUNK:
                 raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
+            rule, letter, source = int(run[1]), run[2], int(run[3])
+            mode, op = _MODES.get(letter.lower(), "copy"), _OPS.get(letter, "send")
             found += [
-                Reference(int(run[1]), _MODES[run[2]], int(run[3]), it)
+                Reference(rule, mode, source, it, letter.isupper(), op)
                 for it in range(first, last + 1)
             ]
     return found
+
+
+def _reference(it: Delivery) -> Reference:
+    return Reference(it.rule, it.mode, it.source, it.message, bool(it.unjudged), it.op)

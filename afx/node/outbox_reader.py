@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from telethon import errors
 
+from afx.cluster.links import CopyRoute
+from afx.forwarding.changes import FOLLOWED
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import ResolvedRule, Route
+from afx.node.followed import edit_of
 from afx.node.message_source import UnknownChatError
 from afx.node.outbox import Reference
 from afx.reasons import DeadReason
+from afx.telegram.change_sender import KNOWN
 from afx.telegram.errors import closes_chat, error_name, refuses_chat
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 from afx.telegram.sender import Outcome
 
-Linked = Callable[[Sequence[tuple[Incoming, Route]]], Awaitable[list[int]]]
-"""Returns the copies that earlier runs have made of messages by routes; 0 for none."""
+_GONE = Outcome(
+    "refused", reason="it was deleted before it could be sent", dead=DeadReason.MESSAGE_GONE
+)
+
+
+class Linked(Protocol):
+    """Returns the copies of messages by routes; 0 for none (see ``Admission.linked``)."""
+
+    async def __call__(
+        self, items: Sequence[tuple[CopyRoute, int]], *, complete: bool
+    ) -> list[int]:
+        """``complete``: wait for links that Redis has lost to come back."""
+
+
 Read = Callable[[int, Sequence[int]], Awaitable[list[Any]]]
 """Returns the messages of a chat by their ids (see ``MessageSource.fetch``)."""
+Judge = Callable[[Incoming, Sequence[Route]], Awaitable[Sequence[Route]]]
+"""Returns the routes whose filters take a message."""
+Message = tuple[int, int, int]
+"""A rule, a source, and a message of it."""
 Incomplete = Mapping[int, ResolvedRule | None]
 """Rules of which not all chats are known, by id; None: this node cannot use the rule."""
 Found = list[tuple[Delivery, Outcome | None]]
@@ -31,6 +51,7 @@ async def fetch(
     routes: Mapping[int, tuple[Route, ...]],
     incomplete: Incomplete,
     linked: Linked,
+    judge: Judge,
     destination: int,
     references: Sequence[Reference],
 ) -> Found:
@@ -41,37 +62,105 @@ async def fetch(
     raises when Telegram gives no answer.
     """
     chosen = [_route(routes, incomplete, destination, it) for it in references]
-    stubs = [Incoming(it.source, it.message, "", (), False) for it in references]
     # A copy counts, whatever has become of its source since.
-    copies = await linked([(stub, route) for stub, (route, _) in zip(stubs, chosen, strict=True)])
-    wanted = [
-        it
-        for it, (_, unsent), copy in zip(references, chosen, copies, strict=True)
-        if unsent is None and not copy
+    copies = await linked(
+        [(CopyRoute(it.rule, it.source, destination), it.message) for it in references],
+        complete=any(it.op != "send" for it in references),
+    )
+    # The copy that a change is of may be made by what is before it here.
+    sent = {(it.rule, it.source, it.message) for it in references if it.op == "send"}
+    items = [
+        _Item(it, route, _before(it, route, unsent, copy, sent), copy)
+        for it, (route, unsent), copy in zip(references, chosen, copies, strict=True)
     ]
+    wanted = [it.reference for it in items if it.outcome is None and it.reference.op != "delete"]
     contents, refused = await _contents(read, wanted)
     found: Found = []
-    for it, stub, (route, unsent), copy in zip(references, stubs, chosen, copies, strict=True):
+    for item in items:
+        it, outcome = item.reference, item.outcome
         message = contents.get((it.source, it.message))
-        outcome = unsent
-        if copy:
-            outcome = Outcome("known", copy)
-        elif unsent is not None:
-            pass
-        elif it.source in refused:
+        if outcome is None and it.source in refused and it.op != "delete":
             outcome = refused[it.source]
-        elif message is None:
-            outcome = Outcome(
-                "refused",
-                reason="it was deleted before it could be sent",
-                dead=DeadReason.MESSAGE_GONE,
-            )
-        facts_of = TelegramFacts if outcome is None else None
-        [delivery] = deliveries(message or stub, [route], facts_of)
-        if delivery.error:
-            outcome = Outcome("refused", reason=delivery.error)
-        found.append((delivery, outcome))
+        if it.op == "send":
+            found.append(await _send(item, outcome, message, judge))
+        else:
+            found.append(_change(item, outcome, message))
     return found
+
+
+class _Item(NamedTuple):
+    reference: Reference
+    route: Route
+    outcome: Outcome | None
+    """What is known before its message is read."""
+    copy: int
+
+
+def _before(
+    it: Reference, route: Route, unsent: Outcome | None, copy: int, sent: Collection[Message]
+) -> Outcome | None:
+    """Return what is known of a reference before its message is read.
+
+    ``sent`` are the messages that are sent together with it.
+    """
+    if it.op == "send":
+        return Outcome("known", copy) if copy else unsent
+    if unsent is not None and unsent.result == "failed":
+        return unsent
+    # Without a copy there is nothing to change; a rule that leads elsewhere follows nothing.
+    is_followed = unsent is None and FOLLOWED[it.op] in route.sync
+    has_copy = copy or (it.rule, it.source, it.message) in sent
+    return None if has_copy and is_followed else KNOWN
+
+
+async def _send(
+    item: _Item, outcome: Outcome | None, message: Incoming | None, judge: Judge
+) -> tuple[Delivery, Outcome | None]:
+    it, route = item.reference, item.route
+    if outcome is None and message is None:
+        # Whoever follows deletes wants no copy of what is gone; others learn of it.
+        outcome = KNOWN if "deletes" in route.sync else _GONE
+    if it.judge and outcome is None and message is not None:
+        outcome = await _verdict(judge, message, route)
+    facts_of = TelegramFacts if outcome is None else None
+    stub = Incoming(it.source, it.message, "", (), False)
+    [delivery] = deliveries(message or stub, [route], facts_of)
+    return delivery, Outcome("refused", reason=delivery.error) if delivery.error else outcome
+
+
+def _change(
+    item: _Item, outcome: Outcome | None, message: Incoming | None
+) -> tuple[Delivery, Outcome | None]:
+    """Return a change as its message is now: what is gone is deleted by a change of its own."""
+    it, route = item.reference, item.route
+    delivery: Delivery | None = it.delivery(route.destination)
+    if outcome is None and it.op != "delete":
+        if message is None:
+            outcome = KNOWN
+        elif it.op == "edit":
+            delivery = edit_of(message, route)
+            if delivery is not None and delivery.error:
+                outcome = Outcome("refused", reason=delivery.error)
+        else:
+            is_pinned = bool(getattr(message.raw, "pinned", False))
+            delivery = it._replace(op="pin" if is_pinned else "unpin").delivery(route.destination)
+    if delivery is None:
+        delivery, outcome = it.delivery(route.destination), KNOWN
+    delivery.copy = item.copy
+    return delivery, outcome
+
+
+def not_judged(reason: str) -> Outcome:
+    """Return the outcome of a message that its rule's filter could not judge."""
+    return Outcome("refused", reason=reason, dead=DeadReason.NOT_JUDGED)
+
+
+async def _verdict(judge: Judge, message: Incoming, route: Route) -> Outcome | None:
+    """Return the outcome of a message that the filter does not take, or cannot judge."""
+    taken = await judge(message, [route])
+    if not taken:
+        return Outcome("known")
+    return not_judged(taken[0].unjudged) if taken[0].unjudged else None
 
 
 def _route(
@@ -81,17 +170,20 @@ def _route(
     it: Reference,
 ) -> tuple[Route, Outcome | None]:
     """Return a reference's route, and the outcome where it is not in use."""
+    bare = Route(it.rule, destination, it.mode)
+    if it.rule in incomplete and incomplete[it.rule] is None:
+        reason, dead = "this node cannot use its rule", DeadReason.RULE_CHANGED
+        if it.judge:
+            return bare, not_judged(reason)
+        return bare, Outcome("failed", reason=reason, dead=dead)
     for route in routes.get(it.source, ()):
         if route.rule == it.rule and route.destination == destination:
             return route, None
-    if it.rule not in incomplete:
-        reason, dead = "its rule does not forward there any more", DeadReason.RULE_CHANGED
-        return Route(it.rule, destination, it.mode), Outcome("refused", reason=reason, dead=dead)
-    rule = incomplete[it.rule]
+    rule = incomplete.get(it.rule)
     if rule is None:
-        reason, dead = "this node cannot use its rule", DeadReason.RULE_CHANGED
-        return Route(it.rule, destination, it.mode), Outcome("failed", reason=reason, dead=dead)
-    return Route(it.rule, destination, it.mode, transform=rule.transform), None
+        reason, dead = "its rule does not forward there any more", DeadReason.RULE_CHANGED
+        return bare, Outcome("refused", reason=reason, dead=dead)
+    return Route(it.rule, destination, it.mode, rule.test, rule.transform, rule.sync), None
 
 
 async def _contents(

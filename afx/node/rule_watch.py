@@ -62,7 +62,6 @@ class RuleWatch:
     """The rules of one session, and the chats that are closed to them."""
 
     __slots__ = (
-        "_begun",
         "_chats",
         "_client",
         "_clock",
@@ -106,8 +105,6 @@ class RuleWatch:
         self._is_unregistered = False
         """Chats have become known, and other sessions have not been told of them yet."""
         self._kept = KeptBoxes()
-        self._begun: set[int] = set()
-        """The sources that have a position, or wait for one."""
         self._due = 0.0
         self._pause = RETRY_SECONDS
         self.troubles: dict[int, RuleTrouble] = {}
@@ -122,7 +119,6 @@ class RuleWatch:
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
-        self._begun = set(closed.routes)
         await self._chats.begin(closed.routes)
         self._forwarder.use_routes(closed.in_use)
         self.troubles = closed.troubles()
@@ -161,14 +157,6 @@ class RuleWatch:
         """
         used = self._closed.renew(rules)
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
-        # A rule that was invalid from the start has sources that were never read.
-        fresh = set(self._closed.routes) - self._begun
-        if fresh:
-            self._begun |= fresh
-            self._closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
-            self._is_unregistered = True
-            self._due = 0.0
-            self.poll()
         self._apply()
         for rule, trouble in self.troubles.items():
             self._owner.rule_changed(rule, trouble)
@@ -217,7 +205,6 @@ class RuleWatch:
                 self._is_unregistered = True
                 closed.note_known(found)
                 fresh = set(closed.routes) - before
-                self._begun |= fresh
                 closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
         if self._is_unregistered:
             self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)

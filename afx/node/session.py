@@ -20,7 +20,7 @@ from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
 from afx.node.waits import Waits
-from afx.reasons import TroubleReason
+from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers
 from afx.telegram.positions import cursor_fields, stale_fields
@@ -154,13 +154,20 @@ class HostedSession:
         return self.spec.session
 
     async def redeliver(
-        self, rule: int, source: int, destination: int, messages: Sequence[int]
+        self,
+        rule: int,
+        source: int,
+        destination: int,
+        messages: Sequence[int],
+        *,
+        reason: DeadReason | None = None,
     ) -> bool:
         """Try dead letters of a route again; False when another node has the session.
 
+        ``reason`` is why they are dead letters, where that tells what is to be done.
         They are reported as revived once their outbox is stored, so none is lost between.
         """
-        self.forwarder.revive(rule, source, destination, messages)
+        self.forwarder.revive(rule, source, destination, messages, reason=reason)
         if not await self.store():
             return False
         self.forwarder.dead.report_revived()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from afx.errors import UsageError
 from afx.operations.context import Context
 from models.base import transaction
 from models.storage import requests
+
+S = TypeVar("S")
 
 
 class KeyReusedError(UsageError):
@@ -35,17 +38,59 @@ def once(context: Context, token: int, key: str, digest: str, make: Callable[[],
     """
     context.servers.open_database(create=True)
     with context.servers.translating(), transaction():
-        found = requests.claim(token, key, digest)
+        found = _claimed(token, key, digest)
         if found is not None:
-            if found["digest"] != digest:
-                raise KeyReusedError(
-                    "This Idempotency-Key belongs to another request; use a new key for each "
-                    "request. Nothing was changed."
-                )
-            headers = {str(k): str(v) for k, v in found["headers"].items()}
-            return Answer(int(found["status"]), found["body"].encode(), headers, repeated=True)
-        answer = make()
-        requests.answer(
-            token, key, status=answer.status, headers=answer.headers, body=answer.body.decode()
+            return _stored(found)
+        return _kept(token, key, make())
+
+
+def next_step(
+    context: Context,
+    token: int,
+    key: str,
+    digest: str,
+    *,
+    begin: Callable[[], S],
+    step: Callable[[S], S | Answer],
+    stored: tuple[Callable[[S], str], Callable[[str], S]],
+) -> Answer | None:
+    """Take the next step of a request that is made in several; None: there is another one.
+
+    Each step and how far the request has come are one transaction: whenever this process
+    dies, a repetition goes on with the step that is next. Two requests with one key take
+    turns. ``stored`` turns the state into a text, and back. Raises KeyReusedError when
+    the key belongs to another request.
+    """
+    context.servers.open_database(create=True)
+    to_text, from_text = stored
+    with context.servers.translating(), transaction():
+        found = _claimed(token, key, digest)
+        if found is not None and found["status"]:
+            return _stored(found)
+        outcome = step(begin() if found is None else from_text(found["body"]))
+        if isinstance(outcome, Answer):
+            return _kept(token, key, outcome)
+        requests.note_progress(token, key, to_text(outcome))
+        return None
+
+
+def _claimed(token: int, key: str, digest: str) -> dict[str, Any] | None:
+    found = requests.claim(token, key, digest)
+    if found is not None and found["digest"] != digest:
+        raise KeyReusedError(
+            "This Idempotency-Key belongs to another request; use a new key for each "
+            "request. Nothing was changed."
         )
-        return answer
+    return found
+
+
+def _stored(found: Mapping[str, Any]) -> Answer:
+    headers = {str(k): str(v) for k, v in found["headers"].items()}
+    return Answer(int(found["status"]), found["body"].encode(), headers, repeated=True)
+
+
+def _kept(token: int, key: str, answer: Answer) -> Answer:
+    requests.answer(
+        token, key, status=answer.status, headers=answer.headers, body=answer.body.decode()
+    )
+    return answer

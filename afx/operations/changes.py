@@ -27,6 +27,7 @@ def change(context: Context, action: str, target: str) -> Iterator[dict[str, Any
     key = b"" if context.dry_run else context.servers.audit_keys()[0]
     details: dict[str, Any] = {}
     with transaction(keep=not context.dry_run):
+        audit.lock_head()
         if context.expects is not None:
             context.expects()
         yield details

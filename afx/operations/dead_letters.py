@@ -15,8 +15,20 @@ from afx.operations.task_requests import TaskRequest, submit
 from afx.reasons import DeadReason
 from models.storage import dead_letters, rules
 
+__all__ = ["DeadReason"]
+
 _ROUTES_BYTES = 24_000
 """Of the arguments of one task."""
+
+_TELLING = frozenset(
+    {
+        DeadReason.NOT_JUDGED,
+        DeadReason.EDIT_REFUSED,
+        DeadReason.DELETE_REFUSED,
+        DeadReason.PIN_REFUSED,
+    }
+)
+"""Reasons that tell what a retry does: ask the filter, or change the copy that exists."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,6 +36,7 @@ class DeadRow:
     """Messages of one route that could not be delivered, up to 256 with neighbouring ids."""
 
     id: int
+    rule_id: int
     session: str
     name: str
     source: int
@@ -69,13 +82,11 @@ def listing(
 ) -> Page[DeadRow]:
     """Return dead letters by id, of all rules or of one; raises UsageError for no reason."""
     owner = context.actor.owner
-    if reason and reason not in list(DeadReason):
-        raise UsageError(f"A reason is one of {', '.join(DeadReason)}; correct it.")
     found = dead_letters.listing(
         after=after,
         limit=limit,
         rule=rules.find(rule, owner=owner).id if rule else None,
-        reason=reason or "",
+        reason=_reason(reason),
         owner=owner,
     )
     return page_of(DeadRow, found)
@@ -85,6 +96,7 @@ def listing(
 class DeadCount:
     """How many messages of a rule could not be delivered, for one reason."""
 
+    rule_id: int
     session: str
     name: str
     reason: str
@@ -97,9 +109,11 @@ class DeadCount:
 
 
 @operation("rule:read", owned=True)
-def counts(context: Context) -> list[DeadCount]:
-    """Return how many dead letters each rule has, by reason; nothing for one without."""
-    return [DeadCount(**it) for it in dead_letters.counts(context.actor.owner)]
+def counts(context: Context, *, rule: str | None = None) -> list[DeadCount]:
+    """Return how many dead letters each rule, or one, has by reason; nothing for one without."""
+    owner = context.actor.owner
+    chosen = rules.find(rule, owner=owner).id if rule else None
+    return [DeadCount(**it) for it in dead_letters.counts(owner, chosen)]
 
 
 @operation("rule:read", owned=True)
@@ -110,17 +124,28 @@ def choose(
 
     Raises NotFoundError when the rule has none such.
     """
+    return _chosen(context, rule, ids, reason)
+
+
+@operation("rule:write", owned=True)
+def choose_for_change(
+    context: Context, rule: str, *, ids: Sequence[int] = (), reason: str | None = None
+) -> Chosen:
+    """Return what ``choose`` does, for an actor that changes rules and need not read them."""
+    return _chosen(context, rule, ids, reason)
+
+
+def _chosen(context: Context, rule: str, ids: Sequence[int], reason: str | None) -> Chosen:
     stored = rules.find(rule, owner=context.actor.owner)
     path = f"{stored.session.name}/{stored.name}"
-    rows = tuple(
-        it
-        for it in every(
-            lambda after, limit: listing(
-                context, after=after, limit=limit, rule=str(stored.id), reason=reason
-            )
+
+    def page(after: Any, limit: int) -> Page[DeadRow]:
+        found = dead_letters.listing(
+            after=after, limit=limit, rule=stored.id, reason=_reason(reason)
         )
-        if not ids or it.id in ids
-    )
+        return page_of(DeadRow, found)
+
+    rows = tuple(it for it in every(page) if not ids or it.id in ids)
     missing = sorted(set(ids) - {it.id for it in rows})
     if missing or not rows:
         what = f" {missing[0]}" if missing else ""
@@ -128,6 +153,12 @@ def choose(
             f"Rule {path} has no dead letters{what}; 'afx rule dead list' shows them."
         )
     return Chosen(path, rows)
+
+
+def _reason(text: str | None) -> str:
+    if text and text not in list(DeadReason):
+        raise UsageError(f"A reason is one of {', '.join(DeadReason)}; correct it.")
+    return text or ""
 
 
 @operation("rule:write", owned=True)
@@ -173,7 +204,8 @@ def _parts(rows: Sequence[DeadRow]) -> Iterator[list[dict[str, Any]]]:
         if part and size + len(it.messages) > _ROUTES_BYTES:
             yield part
             part, size = [], 0
-        part.append({"source": it.source, "destination": it.destination, "messages": it.messages})
+        route = {"source": it.source, "destination": it.destination, "messages": it.messages}
+        part.append({**route, **({"reason": it.reason} if it.reason in _TELLING else {})})
         size += len(it.messages) + 100
     if part:
         yield part

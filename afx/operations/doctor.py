@@ -22,6 +22,7 @@ from afx.node.resources import Resources
 from afx.operations.findings import Finding, Grade
 from afx.operations.home_checks import check_home
 from afx.operations.redis_checks import check_clock, check_redis, version_numbers
+from afx.operations.webhook_checks import check_webhooks
 from afx.security.keyfile import KEY_FILE, read_keys
 from afx.security.vault import Vault
 from models import base, schema
@@ -186,6 +187,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             base.execute("UPDATE cluster_state SET id = id")
         yield Finding("database", "ok", "the schema is this version's, and it can be written")
         yield from _login_opens(settings)
+        yield from check_webhooks()
         if base.is_postgres():
             there = float(base.execute("SELECT EXTRACT(EPOCH FROM now())").fetchone()[0])
             yield from check_clock("Postgres", there)

@@ -18,6 +18,7 @@ from afx.forwarding.rulefile import (
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
+from afx.operations.rule_sizes import bounded
 from afx.operations.rules import RuleRow, content, document, listing, show
 from models.names import check_name
 from models.storage import rules, sessions
@@ -70,7 +71,7 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
         name: sessions.find(name, owner=context.actor.owner)
         for name in dict.fromkeys(_session_of(it) for it in changes)
     }
-    with change(context, "rule.apply", where[:200]) as details:
+    with change(context, "rule.apply", where[:200]) as details, bounded(list(owners.values())):
         for it in changes:
             if it.before:
                 _replace(context, it.before, it.after)
@@ -85,6 +86,7 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
                     it.after.enabled,
                     dict(it.after.filter),
                     list(it.after.transform),
+                    list(it.after.sync),
                 )
                 for it in changes
                 if it.after and not it.before
@@ -126,6 +128,7 @@ def _doc(it: RuleRow) -> RuleDoc:
         it.enabled,
         it.filter,
         tuple(it.transform),
+        tuple(it.sync),
     )
 
 
@@ -147,6 +150,7 @@ def _replace(context: Context, before: RuleDoc, doc: RuleDoc | None) -> None:
         enabled=doc.enabled,
         filter=dict(doc.filter),
         transform=list(doc.transform),
+        sync=list(doc.sync),
     )
 
 

@@ -90,6 +90,8 @@ def explain(context: Context, text: str) -> Explained:
             for number, it in enumerate(row.transform, 1)
             for name, value in it.items()
         ]
+    if row.sync:
+        found.append(f"The copies follow {', '.join(row.sync)}.")
     if row.trouble:
         found.append(f"Trouble: {row.trouble}")
     return Explained(row.path, found, _warnings(context, {row.path}, {}))

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from afx.errors import UsageError
-from afx.forwarding.rulefile import RuleDoc, checked
+from afx.forwarding.rulefile import RuleDoc, checked, checked_sync
 from afx.forwarding.rules import chat_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
+from afx.operations.rule_sizes import bounded
 from models.storage import rules, sessions
 from models.tables import Rule
 
@@ -32,6 +33,8 @@ class RuleRow:
     """Which messages it forwards; empty takes all."""
     transform: Sequence[Mapping[str, Any]]
     """What it changes of its copies."""
+    sync: Sequence[str]
+    """What it follows in its copies: edits, deletes, pins."""
     created_at: datetime
     trouble: str
     """Why it does not forward all that it should; empty when it does."""
@@ -77,6 +80,7 @@ def show(context: Context, text: str) -> RuleRow:
         enabled=rule.enabled,
         filter=rule.filter,
         transform=rule.transform,
+        sync=rule.sync,
         created_at=rule.created_at,
         trouble=rule.trouble,
     )
@@ -100,18 +104,27 @@ def add(
     name: str = "",
     filter: Mapping[str, Any] | None = None,
     transform: Sequence[Any] | None = None,
+    sync: Sequence[str] | None = None,
 ) -> RuleDoc:
     """Add a rule to a session; returns it as it is stored.
 
     Raises UsageError for what names no chat, an unknown mode, a taken name, and for what
-    is no filter or transform.
+    is no filter or transform, or cannot be followed.
     """
     wanted, changes = checked(filter, transform, mode, "the rule")
+    followed = checked_sync(sync, mode, "the rule")
     origins, targets = list(_chats(sources)), list(_chats(destinations))
     owner = sessions.find(session, owner=context.actor.owner)
-    with change(context, "rule.add", f"session/{owner.name}") as details:
+    with change(context, "rule.add", f"session/{owner.name}") as details, bounded([owner]):
         rule = rules.create(
-            owner, origins, targets, mode, name=name, filter=wanted, transform=changes
+            owner,
+            origins,
+            targets,
+            mode,
+            name=name,
+            filter=wanted,
+            transform=changes,
+            sync=followed,
         )
         doc = document(owner.name, rule)
         details.update({"rule": doc.name, "after": content(doc)})
@@ -128,6 +141,7 @@ def modify(
     mode: str | None = None,
     filter: Mapping[str, Any] | None = None,
     transform: Sequence[Any] | None = None,
+    sync: Sequence[str] | None = None,
     enabled: bool | None = None,
 ) -> tuple[RuleDoc, bool]:
     """Change the given fields of a rule; returns (it as it is then, whether that differs).
@@ -135,7 +149,7 @@ def modify(
     An empty filter takes all messages. Raises UsageError as ``add`` does, and when nothing
     is given.
     """
-    given = (sources, destinations, mode, filter, transform, enabled)
+    given = (sources, destinations, mode, filter, transform, sync, enabled)
     if all(it is None for it in given):
         raise UsageError("Nothing is to be changed; give a field, such as the filter.")
     rule = _find(context, text)
@@ -146,6 +160,7 @@ def modify(
         mode or rule.mode,
         "the rule",
     )
+    followed = checked_sync(rule.sync if sync is None else sync, mode or rule.mode, "the rule")
     after = replace(
         before,
         sources=_chats(sources) if sources else before.sources,
@@ -153,11 +168,12 @@ def modify(
         mode=mode or before.mode,
         filter=wanted,
         transform=tuple(changes),
+        sync=tuple(followed),
         enabled=before.enabled if enabled is None else enabled,
     )
     if after == before:
         return after, False
-    with change(context, "rule.set", f"rule/{before.path}") as details:
+    with change(context, "rule.set", f"rule/{before.path}") as details, bounded([rule.session]):
         rules.change(
             rule,
             sources=list(after.sources),
@@ -165,6 +181,7 @@ def modify(
             mode=after.mode,
             filter=wanted,
             transform=changes,
+            sync=followed,
             enabled=after.enabled,
         )
         details.update({"before": content(before), "after": content(after)})
@@ -179,7 +196,7 @@ def set_enabled(context: Context, text: str, enabled: bool) -> tuple[str, bool]:
     if rule.enabled == enabled:
         return path, False
     action = "rule.enable" if enabled else "rule.disable"
-    with change(context, action, f"rule/{path}") as details:
+    with change(context, action, f"rule/{path}") as details, bounded([rule.session]):
         rules.change(rule, enabled=enabled)
         details.update({"before": {"enabled": not enabled}, "after": {"enabled": enabled}})
     return path, True
@@ -215,6 +232,7 @@ def document(session: str, rule: Rule) -> RuleDoc:
         rule.enabled,
         rule.filter,
         tuple(rule.transform),
+        tuple(rule.sync),
     )
 
 
@@ -227,4 +245,5 @@ def content(doc: RuleDoc) -> dict[str, Any]:
         "enabled": doc.enabled,
         **({"filter": doc.filter} if doc.filter else {}),
         **({"transform": list(doc.transform)} if doc.transform else {}),
+        **({"sync": list(doc.sync)} if doc.sync else {}),
     }

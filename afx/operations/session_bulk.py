@@ -20,7 +20,8 @@ Verb = Literal["pause", "resume", "hibernate", "wake", "move", "remove"]
 MOST = 1_000
 """Sessions of one change; ``next`` says where the following one begins."""
 _IN_ONE_TRANSACTION = 20
-_PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.05
+"""Between two transactions: the leader, too, waits for the database."""
 _SHOWN = 10
 
 
@@ -33,6 +34,22 @@ class BulkItem:
     """``requested``, ``done`` (there was nothing to wait for) or ``refused``."""
     control: int | None
     note: str
+
+
+@dataclass(slots=True, frozen=True)
+class BulkPlan:
+    """Which sessions a change is about, and what is to be done to them."""
+
+    verb: Verb
+    node: str
+    names: Sequence[str]
+    matched: int
+    """How many sessions are meant, those before and after these included."""
+    next: str | None
+
+    def result(self, items: Sequence[BulkItem], *, dry_run: bool) -> BulkResult:
+        """Return what came of it, once it was carried out."""
+        return BulkResult(self.verb, self.matched, items, self.next, dry_run)
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,6 +82,51 @@ def preview(context: Context, chosen: SessionFilter) -> BulkPreview:
 
 
 @operation("session:write", owned=True)
+def plan(
+    context: Context,
+    verb: Verb,
+    chosen: SessionFilter | None = None,
+    *,
+    names: Sequence[str] = (),
+    everything: bool = False,
+    node: str = "",
+    limit: int = MOST,
+    after: str | None = None,
+) -> BulkPlan:
+    """Return which sessions a change is about; the arguments are those of ``change``.
+
+    Raises UsageError for a filter that means all sessions, unless ``everything`` is said, and
+    for names beside a filter.
+    """
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"One change is of 1 to {MOST} sessions; give another limit.")
+    _acting(verb, node)
+    by_filter = chosen is not None and chosen != SessionFilter()
+    if sum((by_filter, bool(names), everything)) != 1:
+        raise UsageError("Say which sessions: by a filter, by their names, or all of them.")
+    if names:
+        wanted = tuple(dict.fromkeys(names))
+        if len(wanted) > limit:
+            raise UsageError(f"One change is of at most {limit} sessions; give fewer names.")
+        return BulkPlan(verb, node, wanted, len(wanted), None)
+    which = chosen or SessionFilter()
+    page = sessions.listing(context, which, after=after, limit=limit)
+    found = tuple(it.name for it in page.rows)
+    return BulkPlan(verb, node, found, _count(context, which), page.next)
+
+
+@operation("session:write", owned=True)
+def carry_out(context: Context, plan: BulkPlan, done: int) -> list[BulkItem]:
+    """Change the next few sessions of a plan, in one transaction; ``done`` are changed already."""
+    act = _acting(plan.verb, plan.node)
+    # Whole names: one of them may be the beginning of another, or look like an id.
+    exact = replace(context, exact=True)
+    # One commit for many: each would wait for the disk.
+    with transaction(keep=not context.dry_run):
+        return [_item(exact, act, it) for it in plan.names[done : done + _IN_ONE_TRANSACTION]]
+
+
+@operation("session:write", owned=True)
 def change(
     context: Context,
     verb: Verb,
@@ -81,35 +143,24 @@ def change(
     At most ``limit``, in the order of their names, from behind ``after``. ``node`` is where
     moved ones go; empty: anywhere. Each has its own audit entry and control; one that is
     refused does not keep the others from being changed. In a dry run everything is tried and
-    undone. Raises UsageError for a filter that means all sessions, unless ``everything`` is
-    said, and for names beside a filter.
+    undone. Raises UsageError as ``plan`` does.
     """
-    if not 1 <= limit <= MOST:
-        raise UsageError(f"One change is of 1 to {MOST} sessions; give another limit.")
-    by_filter = chosen is not None and chosen != SessionFilter()
-    if sum((by_filter, bool(names), everything)) != 1:
-        raise UsageError("Say which sessions: by a filter, by their names, or all of them.")
-    if names:
-        wanted = list(dict.fromkeys(names))
-        if len(wanted) > limit:
-            raise UsageError(f"One change is of at most {limit} sessions; give fewer names.")
-        found, more, matched = wanted, None, len(wanted)
-    else:
-        which = chosen or SessionFilter()
-        matched = _count(context, which)
-        page = sessions.listing(context, which, after=after, limit=limit)
-        found, more = [it.name for it in page.rows], page.next
-    act = _acting(verb, node)
-    # Whole names: one of them may be the beginning of another, or look like an id.
-    exact = replace(context, exact=True)
+    found = plan(
+        context,
+        verb,
+        chosen,
+        names=names,
+        everything=everything,
+        node=node,
+        limit=limit,
+        after=after,
+    )
     items: list[BulkItem] = []
-    for start in range(0, len(found), _IN_ONE_TRANSACTION):
-        if start:
-            time.sleep(_PAUSE_SECONDS)  # the leader, too, waits for the database
-        # One commit for many: each would wait for the disk.
-        with transaction(keep=not context.dry_run):
-            items += [_item(exact, act, it) for it in found[start : start + _IN_ONE_TRANSACTION]]
-    return BulkResult(verb, matched, items, more, context.dry_run)
+    while len(items) < len(found.names):
+        if items:
+            time.sleep(PAUSE_SECONDS)
+        items += carry_out(context, found, len(items))
+    return found.result(items, dry_run=context.dry_run)
 
 
 def _acting(verb: Verb, node: str) -> Callable[[Context, str], Requested]:

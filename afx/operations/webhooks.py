@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from afx.errors import ConflictError, UsageError
 from afx.operations.changes import change
@@ -14,12 +14,16 @@ from afx.operations.pages import Page, page_of
 from afx.security.login_servers import parse_networks
 from afx.security.webhook_signature import new_secret
 from afx.security.webhook_targets import check_url, is_allowed
+from models.base import utc_now
 from models.storage import users, webhook_deliveries, webhooks
+from models.storage.webhook_deliveries import Figures
 from models.storage.webhooks import NewWebhook
 from models.webhook_tables import DELIVERY_STATES as STATES
 from models.webhook_tables import EventKind, Webhook
 
-__all__ = ["KINDS", "STATES"]
+__all__ = ["KINDS", "STATES", "Figures"]
+
+_LATELY = timedelta(hours=1)
 
 KINDS = tuple(str(it) for it in EventKind if it is not EventKind.TEST)
 """The kinds of events that a webhook may be told of."""
@@ -89,6 +93,13 @@ def listing(context: Context, *, after: str | None = None, limit: int = 100) -> 
 def show(context: Context, name: str) -> WebhookRow:
     """Return one webhook; raises NotFoundError when there is none."""
     return WebhookRow(**webhooks.describe(_find(context, name)))
+
+
+@operation("webhook:read")
+def figures(context: Context) -> Figures:
+    """Return how all webhooks and their deliveries fare; failures are those of the last hour."""
+    del context
+    return webhook_deliveries.figures(utc_now() - _LATELY)
 
 
 @operation("webhook:read", owned=True)

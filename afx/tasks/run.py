@@ -14,7 +14,7 @@ from telethon import errors
 
 from afx.cluster.task_jobs import CURSOR_LIMIT, TaskJob, parse_cursor
 from afx.node.waits import ALL
-from afx.reasons import TaskOutcome
+from afx.reasons import DeadReason, TaskOutcome
 from afx.tasks.kinds.base import Kind, SnoozeError, TaskFailedError, TryAgainError
 from afx.tasks.outcomes import wait_of
 from afx.telegram.budgets import budget_of
@@ -149,13 +149,21 @@ class Run:
             raise SnoozeError(wait.seconds, text) from error
 
     async def redeliver(
-        self, rule: int, source: int, destination: int, messages: Sequence[int]
+        self,
+        rule: int,
+        source: int,
+        destination: int,
+        messages: Sequence[int],
+        *,
+        reason: DeadReason | None = None,
     ) -> None:
         """Put messages of a route into its outbox once more; returns when that is stored.
 
+        ``reason`` is why they are dead letters, where that tells what is to be done.
         Raises TryAgainError when the session belongs to another node by now.
         """
-        if not await self._its_session.redeliver(rule, source, destination, messages):
+        session = self._its_session
+        if not await session.redeliver(rule, source, destination, messages, reason=reason):
             raise TryAgainError("The session moves to another node.")
 
     async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:

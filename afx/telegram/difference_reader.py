@@ -250,6 +250,8 @@ class DifferenceReader:
                     await self._read_history(box, chat)
         for message in part.messages:
             self._sink.take(box, 0, incoming(message), False)
+        for change in part.changes:
+            self._sink.take(box, 0, change, False)
         if part.pts:
             self._sink.take(box, part.pts, None, False)
         if not box.channel:

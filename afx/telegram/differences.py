@@ -13,6 +13,8 @@ from typing import Any
 from telethon import utils
 from telethon.tl import functions, types
 
+from afx.forwarding.changes import Change
+from afx.telegram.changes import changes_of
 from afx.telegram.client import AccountClient
 
 SLICE = 100
@@ -31,6 +33,8 @@ class Part:
     """New messages, as Telegram's own objects, in order."""
     announced: Sequence[tuple[int, int]] = ()
     """(random_id, message id) of sends whose answers may have been lost."""
+    changes: Sequence[Change] = ()
+    """Edits, deletes and pins; what they are about comes before them."""
     behind: Sequence[int] = ()
     """Bare ids of channels that have to be fetched too."""
     is_too_long: bool = False
@@ -66,6 +70,7 @@ async def account_difference(client: AccountClient, pts: int, qts: int, date: da
         final,
         answer.new_messages,
         announced,
+        changes_of(answer.other_updates),
         behind,
         qts=state.qts,
         date=state.date,
@@ -99,7 +104,8 @@ async def channel_difference(client: AccountClient, channel: Any, pts: int) -> P
         for it in answer.other_updates
         if isinstance(it, types.UpdateMessageID)
     ]
-    return Part(answer.pts, final, answer.new_messages, announced)
+    changes = changes_of(answer.other_updates)
+    return Part(answer.pts, final, answer.new_messages, announced, changes)
 
 
 async def channel_position(client: AccountClient, channel: Any) -> tuple[int, int]:

@@ -54,13 +54,7 @@ class TelegramFacts(Facts):
     @lazy
     def media(self) -> str:
         """What it has besides its text."""
-        media = getattr(self._raw, "media", None)
-        if isinstance(media, types.MessageMediaDocument):
-            # One that destroyed itself has no file any more.
-            return document_kind(media.document) if media.document else "other"
-        if isinstance(media, types.MessageMediaPhoto) and not media.photo:
-            return "other"
-        return _MEDIA.get(type(media), "other")
+        return media_kind(self._raw)
 
     @lazy
     def album(self) -> int:
@@ -110,6 +104,17 @@ class TelegramFacts(Facts):
         """When it was sent, in Unix seconds."""
         date = getattr(self._raw, "date", None)
         return int(date.timestamp()) if date is not None else 0
+
+
+def media_kind(message: Any) -> str:
+    """Return what one of Telegram's messages has besides its text."""
+    media = getattr(message, "media", None)
+    if isinstance(media, types.MessageMediaDocument):
+        # One that destroyed itself has no file any more.
+        return document_kind(media.document) if media.document else "other"
+    if isinstance(media, types.MessageMediaPhoto) and not media.photo:
+        return "other"
+    return _MEDIA.get(type(media), "other")
 
 
 def document_kind(document: Any) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Incoming
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box
+
+Event = Incoming | Change | None
+"""What an update tells: a new message, a change, or nothing that is forwarded."""
 
 
 class Sink(Protocol):
     """Takes what the reader reads."""
 
-    def take(self, box: Box, pts: int, message: Incoming | None, own: bool) -> Any:
+    def take(self, box: Box, pts: int, event: Event, own: bool) -> Any:
         """Take the next update of a box; ``pts`` is 0 inside a slice."""
 
     def note_own(self, message: Incoming) -> None:

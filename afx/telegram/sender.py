@@ -81,7 +81,7 @@ async def send(
         if isinstance(answer, errors.RPCError):
             if is_lost_login(answer):
                 raise answer
-            outcomes += [_failed(answer, len(group))] * len(group)
+            outcomes += [failed(answer, len(group))] * len(group)
         else:
             outcomes += _sent(answer, group)
     return outcomes
@@ -184,7 +184,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             peer(first.destination),
             [
                 types.InputSingleMedia(
-                    _input_media(it.raw), it.text, random_id=it.random_id, entities=_entities(it)
+                    input_media(it.raw), it.text, random_id=it.random_id, entities=_entities(it)
                 )
                 for it in group
             ],
@@ -192,7 +192,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
     if first.raw is not None:
         return functions.messages.SendMediaRequest(
             peer(first.destination),
-            _input_media(first.raw),
+            input_media(first.raw),
             first.text,
             random_id=first.random_id,
             entities=_entities(first),
@@ -206,7 +206,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
     )
 
 
-def _input_media(message: Any) -> Any:
+def input_media(message: Any) -> Any:
     """Return a message's file by reference (core.telegram.org/api/file-references)."""
     media = message.media
     if isinstance(media, types.MessageMediaPhoto):
@@ -215,15 +215,17 @@ def _input_media(message: Any) -> Any:
 
 
 def _entities(delivery: Delivery) -> list[Any] | None:
-    return [it for it in delivery.entities if _sendable(it)] or None
+    return [it for it in delivery.entities if sendable(it)] or None
 
 
-def _sendable(entity: Any) -> bool:
+def sendable(entity: Any) -> bool:
+    """Return whether an entity may be sent."""
     # A mention by id needs an access hash that only its author's account has.
     return not isinstance(entity, types.MessageEntityMentionName)
 
 
-def _failed(error: errors.RPCError, size: int) -> Outcome:
+def failed(error: errors.RPCError, size: int) -> Outcome:
+    """Return the outcome of a request about so many deliveries that Telegram refused."""
     name = error_name(error)
     seconds = getattr(error, "seconds", None)
     if seconds is not None:

@@ -15,14 +15,14 @@ import structlog
 from telethon import utils
 from telethon.tl import types
 
-from afx.forwarding.pipeline import Incoming
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box
+from afx.telegram.changes import change_of
 from afx.telegram.client import AccountClient
 from afx.telegram.difference_reader import MOST_OPEN, DifferenceReader
 from afx.telegram.messages import incoming, incoming_short
 from afx.telegram.peers import Peers
-from afx.telegram.reading import Owner, Sink
+from afx.telegram.reading import Event, Owner, Sink
 
 _GAP_SECONDS = 0.5
 """How long a missing update may come later than the next ones (api/updates)."""
@@ -166,23 +166,23 @@ class UpdateReader:
             )
             box = self.channels.get(channel) if channel else self.account
             if box:
-                self._offer(box, pts, update.pts_count, None, own)
+                self._offer(box, pts, update.pts_count, change_of(update), own)
 
     # --- the order of a box ---------------------------------------------------------
 
-    def _offer(self, box: Box, pts: int, count: int, message: Incoming | None, own: bool) -> None:
+    def _offer(self, box: Box, pts: int, count: int, event: Event, own: bool) -> None:
         """Hand an update on if it is the next one; let it wait after a gap."""
         if box.syncing:
-            box.put_aside(pts, count, message, own)
+            box.put_aside(pts, count, event, own)
             return
         verdict = box.check(pts, count)
         is_full = len(box.tickets) >= MOST_OPEN
         if verdict == "next" and not is_full:
-            self._sink.take(box, pts, message, own)
+            self._sink.take(box, pts, event, own)
             if box.waiting:
                 self._offer_after_gap(box)
         elif verdict != "old":
-            box.put_aside(pts, count, message, own)
+            box.put_aside(pts, count, event, own)
             if is_full:
                 self.sync_later(box)
             else:

@@ -16,7 +16,7 @@ from typing import Any
 
 from models import names, paging
 from models.audit_tables import AuditEntry, AuditHead
-from models.base import execute, micros, transaction, utc_now
+from models.base import execute, is_postgres, micros, transaction, utc_now
 from models.paging import Page
 
 _MOST_FAULTS = 100
@@ -46,6 +46,17 @@ class Followed:
     fault: str = ""
     complete: bool = True
     """Whether the end of the log was reached."""
+
+
+def lock_head() -> None:
+    """Wait for the end of the log, and keep it until the transaction ends.
+
+    ``append`` takes it anyway. What locks rows before that takes it first: of two
+    transactions that lock the same rows in another order, one waits here, and neither for
+    ever. (SQLite has one writer at a time.)
+    """
+    if is_postgres():
+        execute("SELECT 1 FROM audit_head WHERE id = 1 FOR UPDATE")
 
 
 def append(actor: str, action: str, target: str, details: dict[str, Any], key: bytes) -> int:

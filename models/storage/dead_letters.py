@@ -7,7 +7,7 @@ only, that of its newest reason, so what is reported twice counts once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from models.paging import Page
 from models.tables import DeadLetter, Rule, Session, User
 
 BLOCK = 256
+_CHANGES = "'edit_refused', 'delete_refused', 'pin_refused'"
+"""Reasons of messages that were delivered, and whose copies could not be changed."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -123,6 +125,43 @@ def _write(key: tuple[int, int, int, int, int], reason: str, row: _Row) -> None:
         )
 
 
+def rules_with_some(rules: Collection[int]) -> set[int]:
+    """Return which of some rules have dead letters."""
+    if not rules:
+        return set()
+    marks = ", ".join("?" * len(rules))
+    rows = execute(f"SELECT DISTINCT rule_id FROM dead_letters WHERE rule_id IN ({marks})", *rules)
+    return {it for (it,) in rows.fetchall()}
+
+
+def settle(rule: int, source: int, destination: int, messages: Iterable[int]) -> None:
+    """Remove messages of a route that were delivered all the same; call it in a transaction.
+
+    What is wrong with changes of their copies stays.
+    """
+    delivered = set(messages)
+    blocks = sorted({it // BLOCK for it in delivered})
+    if not blocks:
+        return
+    marks = ", ".join("?" * len(blocks))
+    rows = execute(
+        "SELECT id, messages FROM dead_letters WHERE rule_id = ? AND source = ?"
+        f" AND destination = ? AND block IN ({marks}) AND reason NOT IN ({_CHANGES})"
+        f" ORDER BY id{' FOR UPDATE' if is_postgres() else ''}",
+        *(rule, source, destination, *blocks),
+    ).fetchall()
+    for row, text in rows:
+        before = set(decode(text))
+        left = before - delivered
+        if not left:
+            execute("DELETE FROM dead_letters WHERE id = ?", row)
+        elif left != before:
+            execute(
+                "UPDATE dead_letters SET messages = ?, count = ? WHERE id = ?",
+                *(encode(left), len(left), row),
+            )
+
+
 def listing(
     *,
     after: int | None = None,
@@ -135,6 +174,7 @@ def listing(
     query = (
         DeadLetter.select(
             DeadLetter.id,
+            DeadLetter.rule.alias("rule_id"),
             Session.name.alias("session"),
             Rule.name.alias("name"),
             DeadLetter.source,
@@ -167,22 +207,28 @@ def count(rule: int) -> int:
     return int(row[0])
 
 
-def counts(owner: str = "") -> list[dict[str, Any]]:
-    """Return how many messages each rule has as dead letters, by reason."""
+def counts(owner: str = "", rule: int | None = None) -> list[dict[str, Any]]:
+    """Return how many messages each rule, or one, has as dead letters, by reason."""
     total = fn.SUM(DeadLetter.count)
     query = (
         DeadLetter.select(
-            Session.name.alias("session"), Rule.name.alias("name"), DeadLetter.reason, total
+            Rule.id,
+            Session.name.alias("session"),
+            Rule.name.alias("name"),
+            DeadLetter.reason,
+            total,
         )
         .join(Rule)
         .join(Session)
     )
     if owner:
         query = query.join(User).where(User.name == owner)
+    if rule is not None:
+        query = query.where(DeadLetter.rule == rule)
     query = query.group_by(Rule.id, Rule.name, Session.name, DeadLetter.reason)
     rows = query.order_by(Session.name, Rule.name, DeadLetter.reason).tuples()
-    names = ("session", "name", "reason", "count")
-    return [dict(zip(names, (*row[:3], int(row[3])), strict=True)) for row in rows]
+    names = ("rule_id", "session", "name", "reason", "count")
+    return [dict(zip(names, (*row[:4], int(row[4])), strict=True)) for row in rows]
 
 
 def drop(rule: int, rows: Iterable[tuple[int, str]]) -> int:

@@ -76,6 +76,22 @@ def due(now: datetime, limit: int) -> list[int]:
     return [int(it) for (it,) in cursor.fetchall()]
 
 
+def beyond_bound(now: datetime, poll: timedelta, longest: timedelta, limit: int) -> list[int]:
+    """Return sessions that would sleep for longer than any may, from now on.
+
+    The clock went back since they fell asleep, or the bounds were made shorter: ``longest``,
+    and ``poll`` for those with a rule.
+    """
+    cursor = execute(
+        "SELECT id FROM sessions WHERE desired_state = 'hibernated' AND NOT removing"
+        " AND wakes_at > ? AND (hibernation <> 'no_rule' OR wakes_at > ?) LIMIT ?",
+        micros(now + min(poll, longest)),
+        micros(now + longest),
+        limit,
+    )
+    return [int(it) for (it,) in cursor.fetchall()]
+
+
 def awaited_by_tasks(limit: int) -> list[int]:
     """Return sessions that are asleep and that tasks wait for."""
     cursor = execute(

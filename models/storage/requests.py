@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from models.accounts import ApiRequest
-from models.base import execute, micros, transaction, utc_now
+from models.base import execute, is_postgres, micros, transaction, utc_now
 
 KEPT = timedelta(hours=24)
 _PRUNED_AT_ONCE = 50
@@ -16,13 +16,16 @@ _PRUNED_AT_ONCE = 50
 def claim(token: int, key: str, digest: str) -> dict[str, Any] | None:
     """Take a key for a request, inside its transaction; None: it was free.
 
-    Otherwise returns the earlier request with ``digest``, ``status``, ``headers`` and
-    ``body``. Waits for a request with the same key whose transaction is open.
+    Otherwise returns the earlier request with ``digest``, ``status`` (0: it is under way),
+    ``headers`` and ``body``. Waits for a request with the same key whose transaction is open,
+    and keeps others with the key waiting.
     """
     now = utc_now()
     with transaction():
+        # Another process prunes the same rows at the same time: neither waits for the other.
         old = execute(
-            "SELECT id FROM api_requests WHERE created_at < ? ORDER BY created_at LIMIT ?",
+            "SELECT id FROM api_requests WHERE created_at < ? ORDER BY created_at LIMIT ?"
+            f"{' FOR UPDATE SKIP LOCKED' if is_postgres() else ''}",
             micros(now - KEPT),
             _PRUNED_AT_ONCE,
         ).fetchall()
@@ -42,13 +45,18 @@ def claim(token: int, key: str, digest: str) -> dict[str, Any] | None:
         ).rowcount
         if added:
             return None
-        found: dict[str, Any] = (
-            ApiRequest.select()
-            .where(ApiRequest.token == token, ApiRequest.key == key)
-            .dicts()
-            .get()
-        )
+        query = ApiRequest.select().where(ApiRequest.token == token, ApiRequest.key == key)
+        if is_postgres():
+            query = query.for_update()
+        found: dict[str, Any] = query.dicts().get()
         return found
+
+
+def note_progress(token: int, key: str, body: str) -> None:
+    """Store how far a request has come whose key was taken, and which is done in steps."""
+    ApiRequest.update(body=body).where(
+        ApiRequest.token == token, ApiRequest.key == key, ApiRequest.status == 0
+    ).execute()
 
 
 def answer(token: int, key: str, *, status: int, headers: dict[str, str], body: str) -> None:

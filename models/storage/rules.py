@@ -35,6 +35,7 @@ class NewRule:
     enabled: bool = True
     filter: dict[str, Any] = field(default_factory=dict)
     transform: list[Any] = field(default_factory=list)
+    sync: list[str] = field(default_factory=list)
 
 
 def create(
@@ -47,6 +48,7 @@ def create(
     enabled: bool = True,
     filter: dict[str, Any] | None = None,
     transform: list[Any] | None = None,
+    sync: list[str] | None = None,
 ) -> Rule:
     """Add a rule to a session; a running session is restarted.
 
@@ -56,7 +58,7 @@ def create(
     with transaction():
         name = name or _free_name(session)
         row = NewRule(session.id, name, sources, destinations, mode, enabled)
-        create_many([replace(row, filter=filter or {}, transform=transform or [])])
+        create_many([replace(row, filter=filter or {}, transform=transform or [], sync=sync or [])])
         rule: Rule = Rule.get((Rule.session == session) & (Rule.name == name))
         return rule
 
@@ -86,6 +88,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
                     "enabled",
                     "filter",
                     "transform",
+                    "sync",
                     "created_at",
                 ),
                 [
@@ -98,6 +101,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
                         it.enabled,
                         encode(it.filter),
                         encode(it.transform),
+                        encode(it.sync),
                         now,
                     )
                     for it in rows
@@ -141,12 +145,13 @@ def change(
     enabled: bool | None = None,
     filter: dict[str, Any] | None = None,
     transform: list[Any] | None = None,
+    sync: list[str] | None = None,
 ) -> bool:
     """Change the given fields of a rule; returns False when nothing differs.
 
     A running session is restarted, and tells anew whether the rule works; a change of
-    ``filter`` and ``transform`` alone reaches it without a restart. Raises UsageError for an
-    unknown mode.
+    ``filter``, ``transform`` and ``sync`` alone reaches it without a restart. Raises
+    UsageError for an unknown mode.
     """
     wanted = {
         "sources": sources,
@@ -155,6 +160,7 @@ def change(
         "enabled": enabled,
         "filter": filter,
         "transform": transform,
+        "sync": sync,
     }
     fields = {k: v for k, v in wanted.items() if v is not None and v != getattr(rule, k)}
     if not fields:
@@ -162,7 +168,7 @@ def change(
     if mode is not None:
         _check_mode(mode)
     with transaction():
-        if fields.keys() <= {"filter", "transform"}:
+        if fields.keys() <= {"filter", "transform", "sync"}:
             Session.update(content=Session.content + 1).where(
                 Session.id == rule.session_id
             ).execute()
@@ -229,6 +235,7 @@ def _described() -> Any:
         Rule.enabled,
         Rule.filter,
         Rule.transform,
+        Rule.sync,
         Rule.created_at,
         Rule.trouble,
     ).join(Session)

@@ -15,7 +15,7 @@ from typing import Any
 import peewee
 from peewee import JOIN, fn
 
-from afx.errors import NotFoundError, UsageError
+from afx.errors import ConflictError, NotFoundError, UsageError
 from models import paging
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
@@ -96,7 +96,7 @@ def _insert(new: Sequence[NewTask], actor: str, now: datetime, *, batch: int | N
 def _explained(new: Sequence[NewTask]) -> UsageError:
     """Return why rows were refused; the transaction that they broke may be over."""
     if any(it.unique_key for it in new):
-        return UsageError(
+        return ConflictError(
             "A task of that unique key has not finished yet; wait for it, or cancel it first."
         )
     return UsageError("A session of these tasks was removed meanwhile; nothing was queued.")

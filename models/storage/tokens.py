@@ -77,7 +77,8 @@ def note_used(uses: Sequence[tuple[int, datetime]]) -> None:
         execute_many(
             "UPDATE api_tokens SET last_used_at = ? WHERE id = ?"
             " AND (last_used_at IS NULL OR last_used_at < ?)",
-            [(micros(at), it, micros(at)) for it, at in uses],
+            # In one order: other processes of the API note the same tokens.
+            [(micros(at), it, micros(at)) for it, at in sorted(uses)],
         )
 
 

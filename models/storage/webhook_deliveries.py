@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from peewee import JOIN
+from peewee import JOIN, SQL, fn
 
 from afx.errors import NotFoundError
 from models import paging
 from models.accounts import User
-from models.base import execute, micros, transaction, utc_now
+from models.base import execute, instant, micros, transaction, utc_now
 from models.paging import Page
 from models.storage import webhooks
 from models.webhook_tables import EventKind, Webhook, WebhookDelivery, WebhookEvent
@@ -51,26 +51,92 @@ class Attempted:
     """After how long a failed one is tried again; None: it is not."""
 
 
-def due(now: datetime, *, most: int, of_webhook: int, busy: Mapping[int, int]) -> list[Due]:
-    """Return deliveries whose time has come, of each webhook a few.
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Figures:
+    """How webhooks and their deliveries fare, of all users."""
 
-    ``busy`` says how many of each webhook are under way: they count in ``of_webhook``.
+    active: int
+    failing: int
+    """Of those that are not suspended: their last delivery failed."""
+    suspended: int
+    failing_since: datetime | None
+    """Since when the one fails that has failed longest, and is not suspended."""
+    waiting: int
+    oldest_at: datetime | None
+    """When the oldest event happened that waits to be delivered."""
+    due_at: datetime | None
+    """When the first of what waits was to be tried; in the past: it is late."""
+    failed: int
+    """Deliveries that were given up since an instant."""
+    left_out: int
+
+
+def figures(since: datetime) -> Figures:
+    """Return how webhooks and their deliveries fare; failures are counted since an instant."""
+    webhooks_row: Any = execute(
+        "SELECT COALESCE(SUM(CASE WHEN state = 'active' AND failing_since IS NULL"
+        " THEN 1 ELSE 0 END), 0),"
+        " COALESCE(SUM(CASE WHEN state = 'active' AND failing_since IS NOT NULL"
+        " THEN 1 ELSE 0 END), 0),"
+        " COALESCE(SUM(CASE WHEN state = 'suspended' THEN 1 ELSE 0 END), 0),"
+        " MIN(CASE WHEN state = 'active' THEN failing_since END),"
+        " COALESCE(SUM(left_out), 0) FROM webhooks"
+    ).fetchone()
+    active, failing, suspended, failing_since, left_out = webhooks_row
+    waits: Any = execute(
+        "SELECT COUNT(*), MIN(created_at), MIN(next_at) FROM webhook_deliveries"
+        " WHERE state = 'waiting'"
+    ).fetchone()
+    given_up: Any = execute(
+        "SELECT COUNT(*) FROM webhook_deliveries WHERE finished_at >= ? AND state = 'failed'",
+        micros(since),
+    ).fetchone()
+    return Figures(
+        active=int(active),
+        failing=int(failing),
+        suspended=int(suspended),
+        failing_since=_instant(failing_since),
+        waiting=int(waits[0]),
+        oldest_at=_instant(waits[1]),
+        due_at=_instant(waits[2]),
+        failed=int(given_up[0]),
+        left_out=int(left_out),
+    )
+
+
+def _instant(value: int | None) -> datetime | None:
+    return None if value is None else instant(value)
+
+
+def waiting(
+    now: datetime, *, most: int, besides: Sequence[int] = ()
+) -> dict[tuple[int, str | None], list[int]]:
+    """Return the ids of the first deliveries whose time has come, by (webhook, owner's name).
+
+    At most ``most`` of each webhook, without those in ``besides``.
     """
-    ids: list[int] = []
-    for (webhook_id,) in Webhook.select(Webhook.id).where(Webhook.state == "active").tuples():
-        room = min(of_webhook - busy.get(webhook_id, 0), most - len(ids))
-        if room > 0:
-            query = (
-                WebhookDelivery.select(WebhookDelivery.id)
-                .where(
-                    WebhookDelivery.webhook_id == webhook_id,
-                    WebhookDelivery.state == "waiting",
-                    WebhookDelivery.next_at <= now,
-                )
-                .order_by(WebhookDelivery.next_at, WebhookDelivery.id)
-                .limit(room)
-            )
-            ids += [int(it) for (it,) in query.tuples()]
+    mature: Any = (
+        (WebhookDelivery.state == "waiting")
+        & (WebhookDelivery.next_at <= now)
+        & WebhookDelivery.id.not_in(list(besides))
+    )
+    exists = WebhookDelivery.select(SQL("1")).where(WebhookDelivery.webhook == Webhook.id, mature)
+    query = Webhook.select(Webhook.id, User.name).join(User, JOIN.LEFT_OUTER)
+    query = query.where(Webhook.state == "active", fn.EXISTS(exists)).order_by(Webhook.id)
+    found: dict[tuple[int, str | None], list[int]] = {}
+    for webhook_id, owner in query.tuples():
+        rows = (
+            WebhookDelivery.select(WebhookDelivery.id)
+            .where(WebhookDelivery.webhook == webhook_id, mature)
+            .order_by(WebhookDelivery.next_at, WebhookDelivery.id)
+            .limit(most)
+        )
+        found[webhook_id, owner] = [int(it) for (it,) in rows.tuples()]
+    return found
+
+
+def load(ids: Sequence[int], now: datetime) -> list[Due]:
+    """Return deliveries by their ids; one that was removed is left out."""
     return [_due(it, now) for it in _joined(ids)] if ids else []
 
 
@@ -85,13 +151,15 @@ def note_attempts(rows: Sequence[Attempted], suspend_after: timedelta) -> list[s
     """Note what came of attempts; returns the names of webhooks that are suspended now.
 
     A webhook is suspended when nothing could be delivered for so long; what waits for it
-    has failed. A delivery or a webhook that was removed meanwhile is passed over.
+    has failed. What came of a delivery that has ended, or was removed with its webhook, is
+    passed over.
     """
     now = utc_now()
     suspended = []
     with transaction():
         for it in rows:
-            _note(it, now)
+            if not _note(it, now):
+                continue
             if not it.error:
                 Webhook.update(failing_since=None, error="").where(
                     Webhook.id == it.due.webhook_id
@@ -173,7 +241,12 @@ def prune(before: datetime, most: int) -> int:
     return int(gone)
 
 
-def _note(attempted: Attempted, now: datetime) -> None:
+def _note(attempted: Attempted, now: datetime) -> bool:
+    """Note what came of one attempt; returns whether its delivery waited for that.
+
+    SQLite gives the ids of removed rows to new ones, the event's key is random: without it
+    an attempt for a removed webhook could end a delivery of the webhook that came after it.
+    """
     fields: dict[str, Any] = {"status": attempted.status, "error": attempted.error}
     if not attempted.error:
         fields |= {"state": "delivered", "finished_at": now}
@@ -181,9 +254,13 @@ def _note(attempted: Attempted, now: datetime) -> None:
         fields |= {"state": "failed", "finished_at": now}
     else:
         fields["next_at"] = now + timedelta(seconds=attempted.retry_seconds)
-    WebhookDelivery.update(**fields).where(
-        WebhookDelivery.id == attempted.due.id, WebhookDelivery.state == "waiting"
-    ).execute()
+    event = WebhookEvent.select(WebhookEvent.id).where(WebhookEvent.key == attempted.due.key)
+    changed = WebhookDelivery.update(**fields).where(
+        WebhookDelivery.id == attempted.due.id,
+        WebhookDelivery.event.in_(event),
+        WebhookDelivery.state == "waiting",
+    )
+    return bool(changed.execute())
 
 
 def _suspend(webhook_id: int, before: datetime, now: datetime) -> bool:

@@ -261,6 +261,12 @@ def listing(*, after: str | None = None, limit: int = 100, owner: str = "") -> P
     return paging.fetch(query, Webhook.name, after=after, limit=limit)
 
 
+def in_trouble(before: datetime) -> list[dict[str, Any]]:
+    """Return the webhooks that are suspended, or have failed since before an instant."""
+    trouble = (Webhook.state == "suspended") | (Webhook.failing_since < before)
+    return list(_described().where(trouble).order_by(Webhook.failing_since, Webhook.id).dicts())
+
+
 def remove(webhook: Webhook) -> None:
     """Remove a webhook with its deliveries."""
     Webhook.delete().where(Webhook.id == webhook.id).execute()

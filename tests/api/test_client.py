@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 from support.cli_runs import runner
+from support.dead_letters import add_dead_letters
 
 from afx.client import Client, ProblemError
 from afx.errors import AfxError, UnreachableError
 from afx.local import private_redis
+from models import base
+from models.storage import rules, sessions, users
+from models.storage.sessions import NewSession
 
 from .test_server import Process  # isort: skip
 
@@ -84,6 +88,10 @@ def test_where_nothing_listens_a_sentence_says_so() -> None:
         (("user", "list"), "/users"),
         (("session", "list"), "/sessions"),
         (("rule", "list"), "/rules"),
+        (("rule", "explain", "1"), "/rules/1/explanation"),
+        (("analytics", "rules"), "/analytics/rules"),
+        (("rule", "dead", "list"), "/dead-letters"),
+        (("rule", "dead", "count"), "/dead-letters/counts"),
         (("control", "list"), "/controls"),
         (("overflow", "list"), "/overflow"),
         (("audit", "list"), "/audit"),
@@ -113,7 +121,10 @@ def test_the_command_line_and_the_api_agree_field_by_field(
         client.request("/tasks", {"kind": "task.probe"})
     if path == "/schedules":
         client.request("/schedules", {"name": "n", "cron": "0 3 * * *", "kind": "task.probe"})
+    if path.startswith(("/dead-letters", "/rules/", "/analytics")):
+        fill_dead_letters(server.home)
     printed = json.loads(run(*command, "--json", **variables).stdout)
+    assert printed or not path.startswith("/dead-letters")
     found = client.get(path).data
     rows = found["items"] if isinstance(found, dict) and "items" in found else found
     if path == "/tokens":
@@ -123,3 +134,48 @@ def test_the_command_line_and_the_api_agree_field_by_field(
         for it in (printed, rows) if isinstance(rows, dict) else (*printed, *rows):
             it["oldest_seconds"] = it["oldest_seconds"] is None
     assert rows == printed
+
+
+def test_the_command_line_and_the_api_drop_and_retry_the_same(
+    server: Process, client: Client, _redis_home: Path
+) -> None:
+    fill_dead_letters(server.home)
+    run = runner(server.home)
+    variables = {"AFX_REDIS_URL": private_redis.url_for(_redis_home)}
+    path = f"/rules/{client.get('/rules').data['items'][0]['id']}/dead-letters"
+    for verb in ("drop", "retry"):
+        words = ("rule", "dead", verb, "main/news", "--yes", "--dry-run", "--json")
+        printed = json.loads(run(*words, **variables).stdout)
+        answer = client.request(f"{path}/{verb}", {}, dry_run=True).data
+        assert answer["messages"] == printed["messages"] == 3
+        assert answer.keys() == printed.keys()
+
+
+def test_the_command_line_and_the_api_try_a_rule_alike(
+    server: Process, client: Client, _redis_home: Path
+) -> None:
+    fill_dead_letters(server.home)
+    words = ("rule", "test", "main/news", "--text", "see https://example.org", "--json")
+    variables = {"AFX_REDIS_URL": private_redis.url_for(_redis_home)}
+    printed = json.loads(runner(server.home)(*words, **variables).stdout)
+    body = {"text": "see https://example.org", "rule": "main/news"}
+    assert client.request("/rule-trials", body).data == printed
+    assert printed[0]["entities"][0]["kind"] == "Url"
+    saved = {"message": {"id": 7, "text": "see https://example.org"}, "session": "main"}
+    assert client.request("/rule-trials", saved).data[0]["forwards"]
+    for body in ({"text": "x"}, {"text": "x", "rule": "1", "session": "main"}, {"rule": "1"}):
+        with pytest.raises(ProblemError) as refused:
+            client.request("/rule-trials", body)
+        assert refused.value.status == 422
+
+
+def fill_dead_letters(home: Path) -> None:
+    """Give the cluster of a home a rule with three dead letters, unless it has one."""
+    base.open_database(f"sqlite:///{home}/afx.db")
+    try:
+        if not users.names_beginning("letters"):
+            session = sessions.create(users.create("letters"), NewSession("main", "sealed", "x"))
+            rule = rules.create(session, ["@news"], ["-7"], name="news")
+            add_dead_letters(rule.id)
+    finally:
+        base.close_database()

@@ -6,9 +6,11 @@ import re
 from html import unescape
 from typing import Any
 
+import httpx
 import pytest
 from support.api import TestedApi
 from support.dashboard import SAME, act, said, signed_in
+from support.dead_letters import add_dead_letters
 
 from afx.api.dashboard import pages
 from afx.api.dashboard.actions import ACTIONS
@@ -57,6 +59,10 @@ VIEWS = (
     "/webhooks",
     "/webhooks/hook",
     "/webhooks/hook?state=failed",
+    "/dead-letters",
+    "/dead-letters?reason=message_gone&rule=1",
+    "/dead-letters?reason=rule_changed&rule=a-1/n",
+    "/dead-letters?rule=2",
 )
 
 
@@ -68,6 +74,8 @@ def browser(api: TestedApi) -> dict[str, str]:
     schedules.add(api.context, "nightly", "0 3 * * *", check)
     webhooks.add(api.context, "hook", "https://example.org/")
     webhooks.test(api.context, "hook")
+    for rule in (1, 2):
+        add_dead_letters(rule)
     return signed_in(api, api.token("*"))
 
 
@@ -129,7 +137,8 @@ def test_each_action_has_a_dialog_with_its_command(
     api: TestedApi, browser: dict[str, str], name: str
 ) -> None:
     action = ACTIONS[name]
-    target = "user=alice&state=running" if name.startswith("sessions.") else "a-1"
+    targets = {"sessions": "user=alice&state=running", "dead": "1:message_gone"}
+    target = targets.get(name.partition(".")[0], "a-1")
     params = {} if name.endswith((".add", ".create")) else {"target": target}
     for part in ({}, {"hx-request": "true"}):
         answer = api.get(f"/actions/{name}", params=params, headers=browser | part, token="")
@@ -246,6 +255,45 @@ def test_a_queue_is_purged_once_its_name_is_typed(api: TestedApi, browser: dict[
     assert "1 tasks of low are cancelled" in said(api, browser, answer)
     answer = act(api, browser, "queue.requeue", target="low")
     assert "0 tasks of low" in said(api, browser, answer)
+
+
+def test_a_rule_is_tried_on_a_text(api: TestedApi, browser: dict[str, str]) -> None:
+    def tried(text: str, **headers: str) -> httpx.Response:
+        given = headers or browser
+        return api.post("/rules/1", data={"text": text}, headers=given, token="")
+
+    page = tried("<b>hello</b> https://example.org").text
+    assert (
+        "It is forwarded" in page and "&lt;b&gt;hello&lt;/b&gt;" in page and "<b>hello" not in page
+    )
+    assert tried("x" * 10_001).status_code == 422
+    assert tried("x", cookie=browser["cookie"]).status_code == 403  # of another site
+    customer = signed_in(api, api.token("*", owner="bob"))
+    assert tried("x", **customer).status_code == 404
+
+
+def test_dead_letters_are_tried_again_and_dropped(api: TestedApi, browser: dict[str, str]) -> None:
+    page = api.get("/dead-letters", headers=browser, token="").text
+    assert "6 messages of 2 rules could not be delivered" in page
+    assert "CHAT_WRITE_FORBIDDEN" in page
+    query = {"target": "1:destination_closed"}
+    dialog = unescape(api.get("/actions/dead.drop", params=query, headers=browser, token="").text)
+    assert "2 messages of rule a-1/n could not be delivered." in dialog
+    assert "afx rule dead drop 1 --kind destination_closed" in dialog
+    assert "/api/v1/rules/1/dead-letters/drop" in dialog and '\'{"reason": ' in dialog
+    answer = act(api, browser, "dead.retry", target="1:destination_closed", back="/dead-letters")
+    assert "2 messages of rule a-1/n are tried again (task" in said(api, browser, answer)
+    assert act(api, browser, "dead.drop", target="1:message_gone").status_code == 422
+    form = {"target": "1:message_gone", "typed": "1:message_gone"}
+    assert "1 messages of rule a-1/n were dropped" in said(
+        api, browser, act(api, browser, "dead.drop", **form)
+    )
+    assert "has no dead letters" in said(api, browser, act(api, browser, "dead.drop", **form))
+    assert "has a number" in said(api, browser, act(api, browser, "dead.retry", target="x"))
+    page = api.get("/rules/1", headers=browser, token="").text
+    assert "destination closed" in page and "message gone" not in page
+    page = api.get("/dead-letters?rule=1&reason=message_gone", headers=browser, token="").text
+    assert "No dead letter matches" in page
 
 
 def test_a_schedule_is_paused_resumed_and_removed(api: TestedApi, browser: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.api import TestedApi
+from support.dead_letters import add_dead_letters
 
 from afx.api.application import application
 from afx.operations import controls, schedules, sessions, task_requests, tokens, webhooks
@@ -39,7 +40,12 @@ BODIES: dict[str, Any] = {
     },
     "add_webhook": {"name": "new", "url": "https://example.org/", "owner": "bob"},
     "create_token": {"name": "new", "scopes": ["token:write"]},
+    "try_rules": {"text": "x", "session": "b-1"},
+    "retry_dead_letters": {},
+    "drop_dead_letters": {"reason": "message_gone"},
 }
+ALSO = {"retry_dead_letters": ("task:write",)}
+"""Scopes that the operation needs besides, for what it calls."""
 UNMET = {
     # With the scope these are refused for what they are about, not for who asks.
     "add_session": 422,
@@ -57,6 +63,7 @@ def things(api: TestedApi) -> dict[str, str]:
     control = sessions.pause(api.context, "b-1").control
     assert found and control
     rule = api.get("/api/v1/rules", params={"session": "b-1"}).json()["items"][0]["id"]
+    add_dead_letters(rule)
     api.token("user:read")
     check = TaskRequest(kind="session.check", user="bob")
     [task] = task_requests.submit(api.context, check).ids
@@ -119,7 +126,7 @@ def test_an_endpoint_lets_in_its_scope_and_no_other(
     right = [(scope,), (f"{noun}:*",), (f"*:{verb}",), ("*",)]
     if name != "examine_installation":  # it takes a second
         for scopes in right:
-            answer = call(api, things, name, api.token(*scopes))
+            answer = call(api, things, name, api.token(*scopes, *ALSO.get(name, ())))
             wanted = UNMET.get(name, 200)
             assert answer.status_code == wanted, (scopes, answer.text)
     others = [f"{it}:{v}" for it in tokens.NOUNS for v in tokens.VERBS if f"{it}:{v}" != scope]
@@ -144,6 +151,8 @@ def test_a_customers_token_reaches_nothing_of_others(
         "list_schedules",
         "list_task_kinds",
         "explain_task_kind",
+        "list_dead_letters",
+        "count_dead_letters",
     }
     if not OPERATIONS[name][2]["x-owned"]:
         assert answer.status_code == 403

@@ -18,6 +18,7 @@ def path(api: TestedApi) -> str:
         "destinations": ["@bbbb"],
         "filter": {"contains": "yes"},
         "transform": [{"footer": "x"}],
+        "sync": ["pins"],
     }
     made = api.post("/api/v1/rules", json=rule)
     assert made.status_code == 201, made.text
@@ -30,9 +31,12 @@ def test_a_rule_is_changed_in_part(api: TestedApi, path: str) -> None:
     found = api.send("PATCH", path, json=body, headers=ANY).json()
     assert (found["filter"], found["sources"], found["enabled"]) == ({}, ["@cccc"], False)
     assert (found["transform"], found["destinations"]) == ([{"footer": "x"}], ["@bbbb"])
-    body = {"filter": {"media": "photo"}, "transform": []}
+    assert found["sync"] == ["pins"]
+    body = {"filter": {"media": "photo"}, "transform": [], "sync": ["edits", "deletes"]}
     found = api.send("PATCH", path, json=body, headers=ANY).json()
     assert (found["filter"], found["transform"]) == ({"media": ["photo"]}, [])
+    assert found["sync"] == ["edits", "deletes"]
+    assert api.send("PATCH", path, json={"sync": []}, headers=ANY).json()["sync"] == []
 
 
 @pytest.mark.parametrize(
@@ -44,6 +48,8 @@ def test_a_rule_is_changed_in_part(api: TestedApi, path: str) -> None:
         {"transform": [{"footer": "{x}"}]},
         {"mode": "forward", "transform": [{"footer": "x"}]},
         {"sources": ["no chat"]},
+        {"sync": ["replies"]},
+        {"sync": ["edits"], "mode": "forward", "transform": []},
         {"name": "other"},
     ],
 )

@@ -89,11 +89,7 @@ def test_a_customer_has_webhooks_of_its_own(api: TestedApi) -> None:
 def test_deliveries_are_listed_and_sent_again(api: TestedApi) -> None:
     add(api, "log")
     made = [api.post(f"{HOOKS}/log/test").json()["delivery"] for _ in range(3)]
-    [due] = [
-        it
-        for it in webhook_deliveries.due(api_now(), most=100, of_webhook=9, busy={})
-        if it.id == made[0]
-    ]
+    [due] = webhook_deliveries.load([made[0]], api_now())
     gone = webhook_deliveries.Attempted(due=due, status=500, error="the answer was 500")
     webhook_deliveries.note_attempts([gone], api_now() - api_now())
     Webhook.update(state="active").execute()

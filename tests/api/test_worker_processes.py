@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -73,6 +74,7 @@ def test_they_end_when_their_parent_is_killed(server: Process) -> None:
 
 def test_a_secret_is_shown_once_whichever_process_shows_the_page(server: Process) -> None:
     wait(lambda: answers(server))
+    messages = server.home / "api-messages"
     address = f"http://127.0.0.1:{server.port}"
     signed = httpx.post(f"{address}/sign-in", data={"token": server.token}, headers=SAME)
     headers = {"cookie": signed.headers["set-cookie"].partition(";")[0], **SAME}
@@ -84,6 +86,8 @@ def test_a_secret_is_shown_once_whichever_process_shows_the_page(server: Process
         shown = [httpx.get(f"{address}{made.headers['location']}", headers=headers) for _ in "ab"]
         secrets = [re.search(r"afx_[0-9a-f]{12}_", it.text) for it in shown]
         assert secrets[0] and not secrets[1]
+        assert messages.stat().st_mode & 0o077 == 0
+        shutil.rmtree(messages)  # whoever tidies up takes nothing away that is missed
 
 
 def test_a_message_in_a_file_is_sealed_and_for_one_token(tmp_path: Path) -> None:

@@ -66,6 +66,18 @@ def test_a_rule_is_added_with_a_filter_and_transforms(afx: Run) -> None:
     complains(afx(*wanted, "--filter", "regex: '(a'"), 2, "field 'filter.regex'")
 
 
+def test_what_copies_follow_is_set_shown_and_exported(afx: Run) -> None:
+    done = afx("rule", "set", "main/news", "--sync", "[edits, pins]")
+    assert "following edits, pins" in done.stdout
+    assert output(afx("rule", "show", "main/news", "--json"))["sync"] == ["edits", "pins"]
+    assert "- edits\n" in afx("rule", "export").stdout
+    assert "The copies follow edits, pins." in afx("rule", "explain", "main/news").stdout
+    wanted = ("rule", "add", "main", "--from", "@aaaa", "--to", "@bbbb", "--mode", "forward")
+    complains(afx(*wanted, "--sync", "edits"), 2, "following edits needs the mode copy")
+    assert "following deletes" in afx(*wanted, "--sync", "deletes").stdout
+    assert "following" not in afx("rule", "set", "main/news", "--sync", "").stdout
+
+
 def test_mistakes_in_filters_and_transforms_are_shown_with_their_lines(
     afx: Run, home: Path
 ) -> None:

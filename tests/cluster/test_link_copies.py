@@ -21,7 +21,8 @@ from afx.forwarding.pipeline import Delivery
 from afx.node.committer import Committer
 from afx.node.progress import Link, Progress
 from models.base import micros, transaction, utc_now
-from models.storage import links, rules, sessions, users
+from models.storage import dead_letters, links, rules, sessions, users
+from models.storage.dead_letters import Undelivered
 from models.storage.sessions import NewSession
 
 SOURCE, TO = -1_000_000_000_501, -1_000_000_000_502
@@ -117,6 +118,16 @@ def test_links_come_back_to_a_redis_that_was_flushed(bench: Bench) -> None:
     assert bench.linked() == {it: it for it in range(1, 600)}
     assert len(way_back(bench.redis, TO, 600)) == 599
     assert bench.redis.exists(keys.LINKS_COMPLETE)
+
+
+def test_a_message_whose_link_is_copied_is_no_dead_letter_any_more(bench: Bench) -> None:
+    """A node that replays delivers what was a dead letter, and does not know that it was."""
+    dead = Undelivered(bench.session, bench.rule.id, SOURCE, TO, [255, 256, 700], "message_refused")
+    with transaction():
+        dead_letters.note([dead])
+    bench.commit(255, 256)
+    bench.step()
+    assert [it["messages"] for it in dead_letters.listing().rows] == ["700"]
 
 
 def test_what_a_node_has_stored_since_the_loss_stays(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from afx.security.signing import SigningKeys
 
 RULE = RuleSpec(3, ("@news",), ("-1001", "@copies"), "copy")
 FILTERED = RuleSpec(4, ("@news",), ("-1001",), "copy", {"contains": ["a"]}, ({"strip": ["links"]},))
+FOLLOWING = replace(RULE, id=5, sync=("edits", "pins"))
 SPEC = SessionSpec(7, "naïve", "free", "sealed", (RULE,), epoch=5, revision=2)
 
 
@@ -37,7 +38,7 @@ def test_a_spec_is_read_as_it_was_signed() -> None:
 
 
 def test_filters_and_transforms_are_read_as_they_were_signed() -> None:
-    spec = replace(SPEC, rules=(RULE, FILTERED))
+    spec = replace(SPEC, rules=(RULE, FILTERED, FOLLOWING))
     assert open_spec(SIGNING_KEYS, seal_spec(SIGNING_KEYS, spec), session_id=7, epoch=5) == spec
 
 

@@ -24,6 +24,7 @@ from models.storage.tasks import NewTask
 from models.tables import Session
 
 _HOUR = timedelta(hours=1)
+_SOON = timedelta(minutes=10)
 
 
 def session(session_id: int) -> Session:
@@ -31,7 +32,7 @@ def session(session_id: int) -> Session:
     return found
 
 
-def sleep(*ids: int, after: timedelta = _HOUR) -> None:
+def sleep(*ids: int, after: timedelta = _SOON) -> None:
     """Let sessions hibernate on request; each wakes after a time."""
     for it in ids:
         hibernation.request(session(it), utc_now() + after)
@@ -119,6 +120,29 @@ def test_it_wakes_by_schedule_and_sleeps_again_when_it_has_caught_up(
     wakes_at = sessions.describe(session(made[0]))["wakes_at"]
     assert timedelta(minutes=13) < wakes_at - before < timedelta(minutes=16)
     assert not harness.ran_twice
+
+
+def test_it_wakes_also_when_the_clock_has_gone_back_since_it_fell_asleep(
+    harness: TermHarness, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep(made[0], after=_HOUR)  # more than the quarter of an hour that it may
+    harness.until(lambda: len(harness.sent("stop", made[0])) == 1 and made[0] not in placed())
+    harness.change_leader()
+    harness.until(lambda: made[0] in running())
+
+
+def test_sessions_that_find_no_room_keep_no_other_asleep(
+    harness: TermHarness, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaders_hibernation, "_MOST_STARTING", 1)
+    monkeypatch.setattr(leaders_hibernation, "_STARTING", timedelta(0))
+    sessions.set_requires(session(made[0]), {"region": "nowhere"})
+    sleep(*made[:2])
+    harness.until(lambda: not {*made[:2]} & placed().keys())
+    sleep(made[0], after=timedelta(seconds=-2))
+    harness.until(lambda: state(made[0]) == "waiting")
+    sleep(made[1], after=timedelta(seconds=-1))
+    harness.until(lambda: made[1] in running())
 
 
 def test_what_an_earlier_leader_woke_is_asleep_in_the_end(
@@ -332,7 +356,7 @@ def test_a_quiet_session_that_forwards_when_it_wakes_stays_awake(thrifty: TermHa
     [one, other] = add("bob", 2)
     thrifty.until(lambda: running() == {one, other})
     with transaction():
-        hibernation.begin([(it, utc_now() + _HOUR) for it in (one, other)], "quiet")
+        hibernation.begin([(it, utc_now() + _SOON) for it in (one, other)], "quiet")
     thrifty.until(lambda: placed() == {})
     with transaction():
         hibernation.wake([one, other], utc_now())

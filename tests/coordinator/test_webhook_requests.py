@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from support.certificates import Authority
 from support.receiver import Receiver, receiver, reply
 
 from afx.coordinator import webhook_request
@@ -151,6 +153,63 @@ def test_a_receiver_that_is_down_is_a_failure() -> None:
 def test_a_plain_receiver_is_no_https_receiver(target: Receiver) -> None:
     found = post(target.url.replace("http:", "https:"), seconds=5)
     assert found.status is None and found.error and not target.requests
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+def at(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let a name lead to this machine; returns the name."""
+    real = socket.getaddrinfo
+
+    def lookup(host: str, port: int, *args: Any, **given: Any) -> Any:
+        return real("127.0.0.1" if host == name else host, port, *args, **given)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    return name
+
+
+@pytest.mark.parametrize("name", ["hooks.example", "127.0.0.1"])
+def test_a_receiver_with_a_good_certificate_gets_the_request(
+    authority: Authority, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with receiver(authority.server(name)) as target:
+        url = f"https://{at(name, monkeypatch)}:{target.port}/hook"
+        assert post(url, tls=authority.trusting()) == Result(204)
+        assert [it.body for it in target.requests] == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    ("of", "days", "trusted", "error"),
+    [
+        ("other.example", (-1, 1), True, "its certificate is not for its name"),
+        ("hooks.example", (-9, -1), True, "its certificate has expired"),
+        ("hooks.example", (1, 9), True, "its certificate is not valid yet"),
+        ("hooks.example", (-1, 1), False, "is of no authority that this machine trusts"),
+    ],
+)
+def test_a_receiver_with_a_bad_certificate_gets_nothing(
+    authority: Authority,
+    of: str,
+    days: tuple[int, int],
+    trusted: bool,
+    error: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with receiver(authority.server(of, days)) as target:
+        url = f"https://{at('hooks.example', monkeypatch)}:{target.port}/hook"
+        context = authority.trusting() if trusted else ssl.create_default_context()
+        found = post(url, tls=context)
+        assert found.status is None and error in found.error and not target.requests
+
+
+def test_an_address_needs_a_certificate_for_the_address(authority: Authority) -> None:
+    with receiver(authority.server("localhost")) as target:
+        found = post(target.url, tls=authority.trusting())
+        assert found == Result(None, "its certificate is not for its address")
+        assert not target.requests
 
 
 def test_a_name_without_an_address_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ from afx.cluster.reports import DeadLettered, RuleStopped
 from afx.reasons import DeadReason, FailureReason, TroubleReason
 from afx.security import webhook_signature
 from models.base import utc_now
-from models.storage import assignments, sessions, webhook_deliveries, webhooks
+from models.storage import assignments, sessions, users, webhook_deliveries, webhooks
 from models.storage.sessions import QUARANTINE_FAILURES
 from models.storage.webhooks import NewWebhook
-from models.tables import Rule, Session
+from models.tables import Rule, Session, User
 from models.webhook_tables import EventKind, Webhook, WebhookDelivery
 
 SECRET = "whsec_test"
@@ -40,11 +40,11 @@ def harness(home: Path, redis_url: str, sql: None) -> Iterator[TermHarness]:
     harness.close()
 
 
-def subscribe(url: str, *kinds: EventKind, name: str = "all") -> Webhook:
+def subscribe(url: str, *kinds: EventKind, name: str = "all", owner: User | None = None) -> Webhook:
     sealed = VAULT.seal_webhook_secret(SECRET)
     # A harness has fewer nodes than a cluster should have, which is an event too.
     wanted = kinds or tuple(it for it in EventKind if it is not EventKind.SCALING)
-    webhooks.add(NewWebhook(name, url, wanted, None, sealed))
+    webhooks.add(NewWebhook(name, url, wanted, owner, sealed))
     return webhooks.find(name)
 
 
@@ -235,6 +235,27 @@ def test_a_receiver_that_hangs_holds_up_neither_the_leader_nor_others(
         settle(harness, quick)
         assert len(other.requests) == 1
     assert len(target.requests) <= 2
+    target.released.set()
+
+
+def test_the_slow_webhooks_of_one_user_hold_up_nobody_else(
+    harness: TermHarness, target: Receiver
+) -> None:
+    alice, bob = (users.create(it) for it in ("alice", "bob"))
+    target.answer = lambda it: target.released.wait(60) and None
+    for number in range(6):
+        slow = subscribe(target.url, name=f"slow-{number}", owner=alice)
+        for _ in range(4):
+            webhook_deliveries.test(slow)
+    with receiver() as other:
+        quick = [
+            subscribe(other.url, name=name, owner=it)
+            for name, it in (("operator", None), ("bob", bob))
+        ]
+        for hook in quick:
+            webhook_deliveries.test(hook)
+        for hook in quick:
+            settle(harness, hook)
     target.released.set()
 
 

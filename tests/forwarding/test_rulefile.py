@@ -66,6 +66,7 @@ transforms = st.sampled_from(
         ({"rewrite_links": {"old.example": "new.example"}},),
     ]
 )
+syncs = st.lists(st.sampled_from(["deletes", "pins"]), unique=True).map(tuple)
 some = st.lists(chats, min_size=1, max_size=3, unique=True).map(tuple)
 docs = st.lists(
     st.builds(
@@ -77,16 +78,34 @@ docs = st.lists(
         st.sampled_from(["copy", "forward"]),
         st.booleans(),
         filters,
+        st.just(()),
+        syncs,
     ).flatmap(
         lambda it: (
             st.just(it)
             if it.mode == "forward"
-            else transforms.map(lambda made: replace(it, transform=made))
+            else transforms.map(lambda made: replace(it, transform=made, sync=(*it.sync, "edits")))
         )
     ),
     max_size=5,
     unique_by=lambda it: it.path,
 )
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("sync: edit", "'edit' is none of edits, deletes, pins"),
+        ("sync: []", "this is an empty list"),
+        ("sync: {edits: true}", "'this' is none of"),
+        ("sync: edits, mode: forward", "following edits needs the mode copy"),
+    ],
+)
+def test_what_cannot_be_followed_is_told_with_its_line(fields: str, message: str) -> None:
+    text = f"rules:\n- {{session: m, name: n, from: -5, to: -6,\n   {fields}}}\n"
+    [found] = problems(text, "r.yaml")
+    assert (found.line, found.field) == (3, "sync")
+    assert message in found.message
 
 
 def problems(text: str, where: str) -> tuple[FileProblem, ...]:

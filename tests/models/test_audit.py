@@ -28,6 +28,14 @@ def test_an_unchanged_log_verifies(log: Any) -> None:
     assert audit.verify([b"new", KEY], seen=audit.head()).faults == ()
 
 
+def test_what_takes_the_end_of_the_log_first_may_append_to_it(log: Any) -> None:
+    with base.transaction():
+        audit.lock_head()
+        audit.lock_head()
+        audit.append("me", "user.add", "user/7", {}, KEY)
+    assert audit.verify([KEY]).entries == 7
+
+
 def test_the_database_refuses_to_change_or_remove_entries(log: Any) -> None:
     with pytest.raises(peewee.DatabaseError, match="append-only"), base.transaction():
         AuditEntry.update(actor="you").where(AuditEntry.id == 3).execute()

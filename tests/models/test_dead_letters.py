@@ -93,6 +93,24 @@ def test_dropped_rows_are_gone_and_counted(rule: Any) -> None:
     assert not dead_letters.listing(reason="message_refused").rows
 
 
+def test_what_was_delivered_all_the_same_leaves(rule: Any) -> None:
+    note(rule, 1, 2, 300)
+    note(rule, 3, reason="message_refused")
+    assert dead_letters.rules_with_some({rule.id, rule.id + 1}) == {rule.id}
+    with transaction():
+        dead_letters.settle(rule.id, SOURCE, TO + 1, [1])
+        dead_letters.settle(rule.id + 1, SOURCE, TO, [1])
+        dead_letters.settle(rule.id, SOURCE, TO, [])
+    assert len(stored()) == 3
+    with transaction():
+        dead_letters.settle(rule.id, SOURCE, TO, [0, 2, 3, 4, 300])
+    assert stored() == [("message_gone", "1", 1)]
+    with transaction():
+        dead_letters.settle(rule.id, SOURCE, TO, [1])
+    assert not stored()
+    assert dead_letters.rules_with_some({rule.id}) == dead_letters.rules_with_some([]) == set()
+
+
 def test_ids_are_read_back_as_they_were() -> None:
     assert dead_letters.decode(dead_letters.encode({5, 1, 3, 2, 70})) == [1, 2, 3, 5, 70]
 

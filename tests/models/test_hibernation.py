@@ -182,6 +182,18 @@ def test_a_lost_login_ends_the_hibernation(ids: list[int]) -> None:
     assert hibernation.awake() == []
 
 
+def test_sessions_that_would_sleep_beyond_their_bound_are_found(ids: list[int]) -> None:
+    asleep(ids[0], wakes_at=LATER)
+    asleep(ids[1], wakes_at=LATER + timedelta(hours=1))
+    poll, longest = timedelta(minutes=15), timedelta(days=5)
+    assert hibernation.beyond_bound(NOW, poll, longest, 10) == [ids[1]]
+    with base.transaction():
+        hibernation.begin([(ids[2], NOW + timedelta(days=4))], "no_rule")
+    assert hibernation.beyond_bound(NOW, poll, longest, 10) == [ids[1]]
+    before = NOW - timedelta(days=2)
+    assert sorted(hibernation.beyond_bound(before, poll, longest, 10)) == ids
+
+
 # --- tasks ------------------------------------------------------------------------------
 
 

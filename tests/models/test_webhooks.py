@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from afx.errors import ConflictError, NotFoundError, QuotaError
+from models import base
 from models.base import transaction, utc_now
 from models.storage import rules, scaling, sessions, troubles, users, webhook_deliveries, webhooks
 from models.storage.rules import NewRule
@@ -23,8 +24,11 @@ def add(name: str, *kinds: str, owner: Any = None) -> Webhook:
     return webhooks.find(name)
 
 
-def due(busy: dict[int, int] | None = None) -> list[Due]:
-    return webhook_deliveries.due(utc_now(), most=8, of_webhook=2, busy=busy or {})
+def due(*, besides: list[int] | None = None, in_seconds: float = 0) -> list[Due]:
+    """Return what has come to its time, two of each webhook at most."""
+    now = utc_now() + timedelta(seconds=in_seconds)
+    found = webhook_deliveries.waiting(now, most=2, besides=besides or [])
+    return webhook_deliveries.load([it for ids in found.values() for it in ids], now)
 
 
 def failed(it: Due, *, retry: float | None = None) -> Attempted:
@@ -115,14 +119,20 @@ def test_what_waits_for_a_webhook_is_bounded(
     assert webhooks.listing().rows[0]["left_out"] == 2
 
 
-def test_one_webhook_does_not_take_the_turn_of_another(database: Any) -> None:
-    add("a")
+def test_what_waits_is_known_by_webhook_and_owner(database: Any, ids: list[int]) -> None:
+    a = add("a")
     for _ in range(10):
         record_event(EventKind.SCALING, "cluster")
-    b = add("b")
-    record_event(EventKind.SCALING, "cluster")
-    assert [it.webhook for it in due()] == ["a", "a", "b"]
-    assert [it.webhook for it in due({b.id: 2})] == ["a", "a"]
+    b = add("b", owner=users.find("alice"))
+    add("c", EventKind.WORKER_LOST)
+    webhook_deliveries.test(b)
+    found = webhook_deliveries.waiting(utc_now(), most=2)
+    assert {it: len(rows) for it, rows in found.items()} == {(a.id, None): 2, (b.id, "alice"): 1}
+    first, second, third = [it.id for it in due()]
+    assert first < second < third
+    # What is under way takes no place of the others.
+    assert [it.webhook for it in due(besides=[first, third])] == ["a", "a"]
+    assert webhook_deliveries.load([], utc_now()) == []
 
 
 def test_a_claimed_delivery_is_left_alone_until_its_time(database: Any) -> None:
@@ -131,7 +141,7 @@ def test_a_claimed_delivery_is_left_alone_until_its_time(database: Any) -> None:
     rows = due()
     webhook_deliveries.claim(rows, utc_now() + timedelta(seconds=30))
     assert not due()
-    later = webhook_deliveries.due(utc_now() + timedelta(seconds=31), most=8, of_webhook=2, busy={})
+    later = due(in_seconds=31)
     assert [(it.id, it.attempts, it.key) for it in later] == [(rows[0].id, 1, rows[0].key)]
 
 
@@ -192,6 +202,24 @@ def test_what_comes_of_a_removed_webhook_is_passed_over(database: Any) -> None:
     assert webhook_deliveries.note_attempts([failed(rows[0])], timedelta(0)) == []
     with pytest.raises(NotFoundError):
         webhook_deliveries.find(rows[0].id)
+
+
+def test_what_comes_of_a_removed_webhook_is_not_noted_about_the_next_one(database: Any) -> None:
+    old = add("old")
+    record_event(EventKind.SCALING, "cluster")
+    [under_way] = due()
+    webhooks.remove(old)
+    new = add("new")
+    record_event(EventKind.SCALING, "cluster")
+    [waits] = due()
+    if not base.is_postgres():
+        # SQLite gives the ids of removed rows to new ones.
+        assert (new.id, waits.id) == (old.id, under_way.id)
+    for late in (failed(under_way), Attempted(due=under_way, status=200, error="")):
+        assert webhook_deliveries.note_attempts([late], timedelta(0)) == []
+    assert [it.id for it in due()] == [waits.id]
+    found = webhooks.describe(new)
+    assert (found["state"], found["error"], found["failing_since"]) == ("active", "", None)
 
 
 def test_a_replaced_secret_signs_for_a_day_beside_the_new_one(database: Any) -> None:
@@ -257,3 +285,32 @@ def test_rules_without_trouble_are_the_working_ones(database: Any, ids: list[int
     troubles.note_rules([(ids[0], bad, "the chat is closed")])
     assert webhooks.working_rules([good, bad, 99]) == {good}
     assert webhooks.sessions_of_rules([good, bad, 99]) == {good: ids[0], bad: ids[0]}
+
+
+def test_figures_tell_how_webhooks_fare(database: Any) -> None:
+    long_ago = utc_now() - 2 * DAY
+    found = webhook_deliveries.figures(long_ago)
+    assert (found.active, found.waiting, found.oldest_at, found.due_at) == (0, 0, None, None)
+    failing, broken, _ = add("failing"), add("broken"), add("fine")
+    record_event(EventKind.SCALING, "cluster")
+    rows = due()
+    webhook_deliveries.claim(rows, utc_now() + DAY)
+    webhook_deliveries.note_attempts([failed(rows[0], retry=60), failed(rows[1])], DAY)
+    Webhook.update(failing_since=long_ago).where(Webhook.id == failing.id).execute()
+    Webhook.update(state="suspended", left_out=3).where(Webhook.id == broken.id).execute()
+    found = webhook_deliveries.figures(utc_now() - DAY)
+    assert (found.active, found.failing, found.suspended) == (1, 1, 1)
+    assert (found.waiting, found.failed, found.left_out) == (2, 1, 3)
+    assert found.failing_since == long_ago and found.oldest_at and found.due_at
+    assert found.oldest_at < utc_now() < found.due_at < utc_now() + timedelta(seconds=61)
+    assert webhook_deliveries.figures(utc_now() + DAY).failed == 0
+
+
+def test_webhooks_in_trouble_are_those_that_are_suspended_or_fail_for_long(database: Any) -> None:
+    for name in ("fine", "failing", "new", "suspended"):
+        add(name)
+    for name, since in (("failing", 2 * DAY), ("new", timedelta(0)), ("suspended", 3 * DAY)):
+        Webhook.update(failing_since=utc_now() - since).where(Webhook.name == name).execute()
+    Webhook.update(state="suspended").where(Webhook.name == "suspended").execute()
+    found = webhooks.in_trouble(utc_now() - DAY)
+    assert [it["name"] for it in found] == ["suspended", "failing"]

@@ -10,8 +10,10 @@ from support.sessions import SessionHarness, one_rule, say, texts
 from telethon.tl import types
 
 from afx.cluster.specs import RuleSpec
+from afx.forwarding.facts import Facts
+from afx.forwarding.rules import accepting
 from afx.node.closed_routes import ClosedRoutes
-from afx.reasons import TroubleReason
+from afx.reasons import DeadReason, TroubleReason
 from afx.sandbox.judge.flow import post
 from afx.sandbox.telegram.boxes import Content
 
@@ -240,18 +242,38 @@ def test_new_filters_and_transforms_are_used_at_once_and_judge_nothing_again() -
     run_scenario(scenario)
 
 
-def test_a_rule_that_was_invalid_from_the_start_reads_its_source_once_it_is_valid() -> None:
+def test_what_a_rule_misses_while_it_is_invalid_is_dead_letters_of_it_for_a_retry() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(posters=(account,))
         wrong = {"filter": {"of_a_later_version": 1}}
-        session = harness.session(account, (source, to, "copy", wrong))
+        rules = (source, to, "copy", wrong), (source, other, "copy")
+        session = harness.session(account, *rules)
         await session.start()
         assert list(session.rule_troubles) == [1]
-        [rule] = session.spec.rules
-        session.renew([replace(rule, filter={})])
-        await until(lambda: not session.rule_troubles)
-        say(sandbox, source, "now")
-        await until(lambda: texts(to) == ["now"])
+        say(sandbox, source, "yes 1")
+        await until(lambda: texts(other) == ["yes 1"])
+        await session.stop()
+        session = harness.session(account, *rules, cursors=harness.commit(session))
+        await session.start()
+        say(sandbox, source, "no 2", "yes 3")
+        await until(lambda: len(texts(other)) == 3)
+        await session.redeliver(1, source.marked, to.marked, [1], reason=DeadReason.NOT_JUDGED)
+        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        harness.commit(session)
+        assert {(it.rule, it.reason) for it in harness.dead if it.reason} == {
+            (1, DeadReason.NOT_JUDGED)
+        }
+        assert {number for it in harness.dead for number in it.messages} == {1, 2, 3}
+        rule, plain = session.spec.rules
+        session.renew([replace(rule, filter={"contains": ["yes"]}), plain])
+        assert not session.rule_troubles
+        say(sandbox, source, "yes 4")
+        await until(lambda: texts(to) == ["yes 4"])
+        route = (1, source.marked, to.marked)
+        await session.redeliver(*route, [1, 2, 3], reason=DeadReason.NOT_JUDGED)
+        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        assert texts(to) == ["yes 4", "yes 1", "yes 3"]
         await session.stop()
 
     run_scenario(scenario)
@@ -286,6 +308,7 @@ def test_the_regular_expressions_of_a_session_have_a_bound_together() -> None:
     rules = [RuleSpec(it, ("1",), ("2",), "copy", large) for it in range(1, 31)]
     closed = ClosedRoutes(rules)
     closed.note_known({"1": 1, "2": 2})
-    kept = {it.rule for it in closed.routes[1]}
-    assert kept and max(kept) < 30
+    troubled = set(closed.troubles())
+    assert troubled and 1 not in troubled
+    assert {it.rule for it in accepting(Facts("some"), closed.routes[1]) if it.unjudged} == troubled
     assert closed.troubles()[30].reason is TroubleReason.RULE_INVALID

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from afx.forwarding.pipeline import Incoming, random_id
 from afx.forwarding.rules import ResolvedRule, compile_routes
 from afx.node.loop_guard import LoopGuard
+from afx.node.outbox import Reference
 
 A, B, OTHER, FAR = -1001, -1002, -1003, -1004
 
 
-def guard(settled: int = 0) -> LoopGuard:
+def guard(settled: int = 0, waiting: Sequence[Reference] = ()) -> LoopGuard:
     """One rule each for a → b and b → a, and an unrelated one."""
     routes = compile_routes(
         [
@@ -18,7 +21,7 @@ def guard(settled: int = 0) -> LoopGuard:
             ResolvedRule(3, (OTHER,), (FAR,), "copy"),
         ]
     )
-    return LoopGuard(routes, lambda _: settled)
+    return LoopGuard(routes, lambda _: settled, lambda chat: waiting if chat == B else ())
 
 
 def message(chat: int, message_id: int) -> Incoming:
@@ -45,6 +48,13 @@ def test_an_unanswered_send_is_found_after_the_last_settled_message() -> None:
     it = guard(settled=900)
     it.announce(random_id(2, B, 1_500, A), 33)
     assert it.is_copy(message(A, 33))
+
+
+def test_an_unanswered_send_is_found_in_the_outbox_that_let_the_cursor_pass_it() -> None:
+    it = guard(settled=9_000, waiting=[Reference(1, "copy", A, 7), Reference(1, "copy", A, 8)])
+    it.announce(random_id(1, A, 8, B), 33)
+    assert it.is_copy(message(B, 33))
+    assert not it.is_copy(message(A, 33))
 
 
 def test_an_announced_send_of_no_rule_marks_nothing() -> None:

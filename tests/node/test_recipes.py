@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
-from support.sessions import SessionHarness
+from support.sessions import SessionHarness, one_rule, say, texts
 from telethon.tl import types
 
 from afx.forwarding.rulefile import RuleDoc, parse
+from afx.sandbox.judge.flow import delete, edit
 
 PAGE = Path(__file__).parents[2] / "docs/forward.md"
 
@@ -85,6 +86,7 @@ CASES: dict[str, list[Post]] = {
         Post("from the secretary", True, {"sender": 2}),
     ],
     "everything": [Post("Hello")],
+    "mirrored": [Post("Hello")],
     "authored": [Post("Hello")],
     "collected": [Post("Hello")],
     "articles": [
@@ -170,7 +172,7 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         filter_ = dict(rule.filter)
         if "sender" in filter_:
             filter_["sender"] = [people[0].id, people[2].id]
-        more = {"filter": filter_, "transform": tuple(rule.transform)}
+        more = {"filter": filter_, "transform": tuple(rule.transform), "sync": rule.sync}
         session = SessionHarness(sandbox).session(account, (source, to, rule.mode, more))
         await session.start()
         wanted = []
@@ -197,6 +199,22 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         assert [it.text for it in to.box.messages.values()] == wanted
         named = {it.forwarded is not None for it in to.box.messages.values()}
         assert named <= {rule.mode == "forward"}
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_the_copies_of_the_mirror_follow() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = RECIPES["mirrored"]
+        session = harness.session(account, (source, to, rule.mode, {"sync": rule.sync}))
+        await session.start()
+        say(sandbox, source, "Hello", "bye")
+        await until(lambda: texts(to) == ["Hello", "bye"])
+        edit(sandbox.server, source.marked, 0, 1, "Hello, world")
+        delete(sandbox.server, source.marked, 0, [2])
+        await until(lambda: texts(to) == ["Hello, world"])
         await session.stop()
 
     run_scenario(scenario)

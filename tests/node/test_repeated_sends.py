@@ -95,3 +95,31 @@ def test_a_forward_that_skips_a_message_reports_it_and_links_the_others() -> Non
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_a_parked_send_to_a_chat_of_a_loop_whose_answer_is_lost_goes_round_no_loop() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, there, back = one_rule(sandbox)
+        there.posters.add(account.id)
+        account.dialogs[back.marked] = None
+        script = sandbox.server.faults.script
+        closed = ScriptedFault(FaultKind.REFUSE, 403, "CHAT_WRITE_FORBIDDEN", method=SEND)
+        script.add(closed)
+        session = harness.session(account, (there, back, "copy"), (back, there, "copy"))
+        await session.start()
+        say(sandbox, there, "one")
+        await until(lambda: session.forwarder.has_outbox(back.marked))
+        box = session.reader.channels[there.id]
+        await until(lambda: box.cursor == there.box.pts)
+        script.add(ScriptedFault(FaultKind.NO_ANSWER, method=SEND))
+        session.forwarder.try_again(back.marked)
+        await until(lambda: texts(back) == ["one"])
+        sandbox.server.connections.drop(account.id)
+        say(sandbox, there, "two")
+        say(sandbox, back, "three")
+        await until(lambda: len(texts(back)) == 3 and "three" in texts(there))
+        await until(lambda: session.reader.channels[back.id].cursor == back.box.pts)
+        assert sorted(texts(there)) == ["one", "three", "two"]
+        await session.stop()
+
+    run_scenario(scenario)

@@ -61,8 +61,8 @@ class Run:
         self._session = session
         self.rules = session.spec.rules
 
-    async def redeliver(self, *route: Any) -> None:
-        if not await self._session.redeliver(*route):
+    async def redeliver(self, *route: Any, **more: Any) -> None:
+        if not await self._session.redeliver(*route, **more):
             raise TryAgainError("moved")
 
 
@@ -102,6 +102,28 @@ def test_a_dead_letter_that_is_tried_again_arrives_and_leaves(
         await retry(session, source.marked, to.marked, "1-2")
         await until(lambda: not session.forwarder.has_outbox(to.marked))
         assert texts(to) == ["two", "one"], "what was delivered is known"
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_late_retry_knows_what_was_copied_since_the_start(is_stored: bool) -> None:
+    """Telegram's memory of random ids is empty: only the links know."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        store = Store(harness)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        if is_stored:
+            store.commit(session)
+        account.sent.clear()
+        await session.redeliver(1, source.marked, to.marked, [1, 2])
+        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        assert texts(to) == ["one", "two"]
         await session.stop()
 
     run_scenario(scenario)

@@ -17,7 +17,7 @@ from afx.operations.context import Actor, Context
 from models import base, schema
 from models.base import transaction
 from models.storage import dead_letters as stored
-from models.storage import rules, tasks
+from models.storage import rules, sessions, tasks
 from models.storage.dead_letters import Undelivered
 from models.storage.sessions import NewSession
 from models.storage.sessions import create as create_session
@@ -59,6 +59,22 @@ def test_a_retry_queues_tasks_for_the_rules_session_and_leaves_the_rows(contexts
     assert stored.count(1) == 300, "they leave when they wait in an outbox"
     with pytest.raises(UsageError, match="unique key"):
         dead_letters.retry(context, chosen)
+
+
+def test_a_retry_says_why_what_is_to_be_judged_or_changed_is_dead(contexts: Any) -> None:
+    context: Context = contexts()
+    session = sessions.find("main").id
+    with transaction():
+        for number, reason in enumerate(("not_judged", "edit_refused", "rule_changed"), 1_000):
+            stored.note([Undelivered(session, 1, -(10**12), -5, [number], reason)])
+    chosen = dead_letters.choose(context, "1")
+    [task] = dead_letters.retry(context, chosen)
+    routes = json.loads(tasks.get(task)["arguments"])["routes"]
+    assert {it["messages"]: it.get("reason") for it in routes if len(it["messages"]) == 4} == {
+        "1000": "not_judged",
+        "1001": "edit_refused",
+        "1002": None,
+    }
 
 
 def test_a_dry_run_queues_and_drops_nothing(contexts: Any) -> None:

@@ -14,7 +14,7 @@ FOUND = {
     "a host does not end with its lease": 5,
     "a leader waits for less than a lease": 13,
     "an old term may write": 51,
-    "epochs begin again with each term": 51,
+    "epochs begin again with each term": 185,
     "a node without a record is dead": 30,
     "counts are not set to what SQL says": 656,
     "no cool-down": 1,

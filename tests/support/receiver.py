@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,8 +53,8 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **hea
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """Run a receiver on a free port of this machine."""
+def receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """Run a receiver on a free port of this machine; with ``tls`` it speaks HTTPS."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -69,12 +70,21 @@ def receiver() -> Iterator[Receiver]:
         daemon_threads = True
         block_on_close = False
 
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            """Begin TLS, in the thread of the connection."""
+            if tls is None:
+                super().finish_request(request, client_address)
+                return
+            with tls.wrap_socket(request, server_side=True) as sealed:
+                super().finish_request(sealed, client_address)
+
         def handle_error(self, *_: Any) -> None:
             """Clients that hang up are part of the tests."""
 
     server = Server(("127.0.0.1", 0), Handler)
     port = int(server.server_address[1])
-    found = Receiver(f"http://127.0.0.1:{port}/hook?a=b", port)
+    scheme = "http" if tls is None else "https"
+    found = Receiver(f"{scheme}://127.0.0.1:{port}/hook?a=b", port)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

@@ -10,6 +10,7 @@ import pytest
 from support.sandbox import SandboxHarness
 
 from afx.clock import SYSTEM_CLOCK, Clock
+from afx.cluster.keys import LINKS_COMPLETE
 from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.closed_routes import RuleTrouble
@@ -108,6 +109,8 @@ class StoredLinks:
     def __init__(self) -> None:
         self._blocks: dict[str, bytes] = {}
         self._heads: dict[CopyRoute, int] = {}
+        self.is_complete = True
+        """Redis has lost none, or has got them back."""
 
     def store(self, links: Iterable[Link]) -> None:
         for it in links:
@@ -124,7 +127,8 @@ class StoredLinks:
         return {route: it for route, it in self._heads.items() if route.rule in wanted}
 
     async def blocks(self, names: Sequence[str]) -> list[bytes | None]:
-        return [self._blocks.get(it) for it in names]
+        flag = b"1" if self.is_complete else None
+        return [flag if it == LINKS_COMPLETE else self._blocks.get(it) for it in names]
 
     async def origins(self, _: str) -> dict[int, tuple[int, int]]:
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,10 @@ class Action:
     """The page to go to afterwards; empty: where the action was chosen."""
     words: Callable[[str], list[str]] = lambda target: [target]
     """What the target is in the command."""
+    place: Callable[[str], str] = lambda target: target
+    """What of the target is in the path of the API."""
+    body: Callable[[str], Mapping[str, str]] = lambda _: {}
+    """What of the target is in the request's body."""
     preview: Callable[[Context, str], str] | None = None
     """Says what a target that is no name means."""
 
@@ -81,9 +86,11 @@ class Action:
         return " ".join(shlex.quote(it) for it in words)
 
     def as_curl(self, target: str) -> str:
-        """Return the request of the API without its body."""
-        path = self.path.format(quote(target, safe=""))
+        """Return the request of the API, without what the form adds to its body."""
+        path = self.path.format(quote(self.place(target) if target else "", safe=""))
         extra = " -H 'if-match: *'" if self.method in ("PATCH", "DELETE") else ""
+        if target and (given := self.body(target)):
+            extra += f" -H 'content-type: application/json' -d {shlex.quote(json.dumps(given))}"
         return (
             f'curl -X {self.method}{extra} -H "authorization: Bearer $AFX_TOKEN" '
             f"ADDRESS/api/v1{path}"

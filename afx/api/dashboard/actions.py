@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from afx.api.dashboard.action import Action, Field
 from afx.api.dashboard.bulk_actions import BULK_ACTIONS
+from afx.api.dashboard.dead_actions import DEAD_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
 from afx.api.dashboard.user_actions import USER_ACTIONS
 from afx.api.dashboard.webhook_actions import WEBHOOK_ACTIONS
@@ -392,5 +393,13 @@ _ALL = (
     ),
 )
 ACTIONS: Mapping[str, Action] = {
-    it.name: it for it in (*_ALL, *USER_ACTIONS, *BULK_ACTIONS, *TASK_ACTIONS, *WEBHOOK_ACTIONS)
+    it.name: it
+    for it in (
+        *_ALL,
+        *USER_ACTIONS,
+        *BULK_ACTIONS,
+        *DEAD_ACTIONS,
+        *TASK_ACTIONS,
+        *WEBHOOK_ACTIONS,
+    )
 }

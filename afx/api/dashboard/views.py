@@ -24,7 +24,6 @@ from afx.operations import (
     overflow,
     placing,
     rebalancing,
-    rules,
     sessions,
     users,
     workers,
@@ -200,34 +199,6 @@ async def list_users(request: Request) -> Response:
 async def show_user(request: Request, name: str) -> Response:
     """Show a user with the first sessions."""
     return await page(request, "user.html", lambda context: {"user": users.show(context, name)})
-
-
-@router.get("/rules")
-async def list_rules(request: Request) -> Response:
-    """List rules."""
-    query = request.query_params
-
-    def read(context: Context) -> dict[str, Any]:
-        enabled = {"true": True, "false": False}.get(query.get("enabled", ""))
-
-        def some(after: Any) -> Page[Any]:
-            return rules.listing(
-                context,
-                after=after,
-                limit=MOST_ROWS,
-                session=query.get("session") or None,
-                enabled=enabled,
-            )
-
-        return {**rows_of(request, some), "enabled": enabled}
-
-    return await page(request, "rules.html", read)
-
-
-@router.get("/rules/{rule_id}")
-async def show_rule(request: Request, rule_id: str) -> Response:
-    """Show a rule."""
-    return await page(request, "rule.html", lambda context: {"rule": rules.show(context, rule_id)})
 
 
 @router.get("/overflow")

@@ -11,6 +11,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
+from afx.api.direct import Get
 from afx.api.problems import MEDIA_TYPE, Problem
 from afx.api.replies import MOST_ROWS
 from afx.api.state import context_of
@@ -50,6 +51,10 @@ class Body(BaseModel):
 
 class Empty(BaseModel):
     """Nothing."""
+
+
+GETS: list[Get] = []
+"""The routes that only read, in the order of their declarations."""
 
 
 def scope_of(operation: Callable[..., Any]) -> tuple[str, bool]:
@@ -156,6 +161,8 @@ def endpoint(
         context_of(request).require(scope, owned=owned)
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        if method == "GET":
+            GETS.append(Get(f"/api/v1{path}", function, scope, owned))
         router.add_api_route(
             f"/api/v1{path}",
             function,

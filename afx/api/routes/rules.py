@@ -36,6 +36,9 @@ class NewRule(Body):
     transform: list[dict[str, Any]] = Field(
         [], description="What is changed of copies.", examples=[[{"footer": "from {link}"}]]
     )
+    sync: list[Literal["edits", "deletes", "pins"]] = Field(
+        [], description="What is followed in copies.", examples=[["edits"]]
+    )
 
 
 class RuleChange(Body):
@@ -47,6 +50,9 @@ class RuleChange(Body):
     mode: Literal["copy", "forward"] | None = None
     filter: dict[str, Any] | None = Field(None, description="Empty: all messages.")
     transform: list[dict[str, Any]] | None = Field(None, description="Empty: nothing is changed.")
+    sync: list[Literal["edits", "deletes", "pins"]] | None = Field(
+        None, description="Empty: nothing is followed."
+    )
 
 
 class RuleText(Body):
@@ -97,6 +103,7 @@ async def add_rule(request: Request, body: NewRule) -> Response:
             name=body.name,
             filter=body.filter,
             transform=body.transform,
+            sync=body.sync,
         )
         return shown(context, "rule:read", lambda it: rules.show(it, doc.path))
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from afx.api.replies import plain
 from afx.api.routes.endpoint import endpoint
 from afx.api.routes.records import Hours
+from afx.api.state import api_of
 from afx.operations import cluster_analytics, scaling
 from afx.operations.cluster_analytics import ClusterRow, ForecastRow, ScalingSummary
 from afx.operations.scaling import ScalingStatus
@@ -45,6 +46,15 @@ async def summarise_scaling(request: Request, hours: Hours = 7 * 24.0) -> Respon
     """Show how often the recommendation changed, and the node-hours that it led to."""
     return await plain(
         request, lambda context: cluster_analytics.scaling_summary(context, _since(hours))
+    )
+
+
+@endpoint(router, "GET", "/analytics/rules", cluster_analytics.rule_counts, model=dict[str, int])
+async def count_rules(request: Request) -> Response:
+    """Count rules: in all, enabled, with a trouble, and by mode."""
+    kept = api_of(request).kept
+    return await plain(
+        request, lambda it: kept.get("rules", lambda: cluster_analytics.rule_counts(it))
     )
 
 

@@ -12,10 +12,9 @@ from starlette.responses import Response
 from afx.api.replies import change, one, page, plain, shown
 from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
 from afx.api.routes.requested import RequestedModel, request_control
-from afx.operations import placing, session_bulk, sessions
+from afx.operations import placing, sessions
 from afx.operations.context import Context
 from afx.operations.placing import Explanation
-from afx.operations.session_bulk import BulkResult
 from afx.operations.sessions import AssignmentRow, SessionDetail, SessionFilter, SessionRow
 
 router = APIRouter(tags=["sessions"])
@@ -67,22 +66,6 @@ class Filter(Body):
     troubled: bool = False
     prefix: str = Field("", max_length=100, description="How the name begins.")
     label: str | None = Field(None, pattern=_LABEL, description="KEY=VALUE that it requires.")
-
-
-class BulkChange(Body):
-    """A change of many sessions: those of a filter, those that are named, or all."""
-
-    verb: session_bulk.Verb
-    filter: Filter | None = Field(None, examples=[{"user": "alice", "state": "running"}])
-    sessions: list[Annotated[str, Field(max_length=100)]] = Field(
-        default_factory=list, max_length=session_bulk.MOST, description="Whole names or ids."
-    )
-    everything: bool = Field(False, description="All sessions; instead of a filter and of names.")
-    node: str = Field("", max_length=100, description="Where moved ones go; empty: anywhere.")
-    limit: int = Field(session_bulk.MOST, ge=1, le=session_bulk.MOST)
-    after: str | None = Field(
-        None, max_length=100, description="The `next` of the change before this one."
-    )
 
 
 class Target(Body):
@@ -207,26 +190,3 @@ async def wake_session(request: Request, name: Name) -> Response:
 async def move_session(request: Request, name: Name, body: Target) -> Response:
     """Let a session run on another node."""
     return await request_control(request, lambda context: sessions.move(context, name, body.node))
-
-
-@endpoint(router, "POST", "/session-changes", session_bulk.change, model=BulkResult)
-async def change_sessions(request: Request, body: BulkChange) -> Response:
-    """Pause, resume, hibernate, wake, move or remove many sessions; each has its own control.
-
-    A dry run says how many there are, and what would be refused.
-    """
-    chosen = None if body.filter is None else SessionFilter(**body.filter.model_dump())
-
-    def make(context: Context) -> BulkResult:
-        return session_bulk.change(
-            context,
-            body.verb,
-            chosen,
-            names=body.sessions,
-            everything=body.everything,
-            node=body.node,
-            limit=body.limit,
-            after=body.after,
-        )
-
-    return await change(request, make, shows_dry_run=True)

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from afx.reasons import DeadReason
+
 Priority = Literal["premium", "high", "default", "low"]
 
 
@@ -87,9 +89,18 @@ class TaskRun(Protocol):
         """Report how far the task is, 0 to 1, and where a next attempt goes on."""
 
     async def redeliver(
-        self, rule: int, source: int, destination: int, messages: Sequence[int]
+        self,
+        rule: int,
+        source: int,
+        destination: int,
+        messages: Sequence[int],
+        *,
+        reason: DeadReason | None = None,
     ) -> None:
-        """Put messages of a route into its outbox once more; returns when that is stored."""
+        """Put messages of a route into its outbox once more; returns when that is stored.
+
+        ``reason`` is why they are dead letters, where that tells what is to be done.
+        """
 
     def log(self, text: str) -> None:
         """Say something to whoever follows the task; it holds no secret and no content."""

@@ -61,6 +61,7 @@ def _as_the_rule_does(rule: Any, source: Any, targets: list[Any]) -> Prepare:
     """
     from afx.forwarding.albums import AlbumCaptions
     from afx.forwarding.conditions import compile_filter
+    from afx.forwarding.facts import Facts
     from afx.forwarding.pipeline import deliveries
     from afx.forwarding.rules import Mode, Route, accepting
     from afx.forwarding.transforms import compile_transform
@@ -80,13 +81,22 @@ def _as_the_rule_does(rule: Any, source: Any, targets: list[Any]) -> Prepare:
     def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
         # What was found by a private chat's name may say its own marked id.
         found = [replace(it, chat=source.marked) for it in map(incoming, messages) if it]
-        seen = [albums.judged(TelegramFacts(it)) for it in found]
+        everything: list[Facts] = [TelegramFacts(it) for it in found]
+        seen: list[Facts] = []
+        for facts in everything:
+            if albums.judged(facts) is None:
+                albums.learn(facts, everything)
+            seen.append(albums.judged(facts) or facts)
         made: list[tuple[int, Any]] = []
         for target in targets:
             route = Route(rule.id, target.marked, mode, test, transform)
-            chosen = [
-                it for it, facts in zip(found, seen, strict=True) if accepting(facts, (route,))
-            ]
+            chosen = []
+            for it, facts in zip(found, seen, strict=True):
+                taken = accepting(facts, (route,))
+                if taken and taken[0].unjudged:
+                    raise TaskFailedError(f"Message {it.id} is not judged: {taken[0].unjudged}.")
+                if taken:
+                    chosen.append(it)
             batch = [deliveries(it, (route,), TelegramFacts)[0] for it in chosen]
             made += requests([it for it in batch if not it.error], peers.__getitem__)
         return made

@@ -5,8 +5,18 @@ A copy that exists is known by its link, or by its random_id, and is not sent on
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Any
 
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
+
+from afx.reasons import DeadReason
 from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskRun
 from afx.tasks.kinds.rule_fields import rule_of
 
@@ -22,6 +32,13 @@ class DeadRoute(BaseModel):
     destination: int = Field(gt=-(2**53), lt=2**53)
     messages: str
     """Their ids in the source, for example ``1-3,9``."""
+    reason: DeadReason | None = None
+    """Why they are dead letters, where that tells what is to be done."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A node of an earlier version does not know the field.
+        return {name: it for name, it in write(self).items() if it is not None}
 
     @field_validator("messages")
     @classmethod
@@ -51,7 +68,8 @@ async def run(task: TaskRun, arguments: RetryArguments) -> RetryResult:
     count = 0
     for it in arguments.routes:
         messages = _ids(it.messages)
-        await task.redeliver(arguments.rule, it.source, it.destination, messages)
+        route = (arguments.rule, it.source, it.destination)
+        await task.redeliver(*route, messages, reason=it.reason)
         count += len(messages)
     return RetryResult(waiting=count)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.browser import chromium
+from support.dead_letters import add_dead_letters
 
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.operations import (
@@ -56,6 +57,9 @@ VIEWS = (
     "/schedules",
     "/webhooks",
     "/webhooks/1",
+    "/dead-letters",
+    "/dead-letters?reason=rule_changed",
+    "/actions/dead.drop?target=1:message_gone",
     "/actions/session.remove?target=1",
 )
 SESSIONS = 6
@@ -141,6 +145,7 @@ def dashboard() -> Iterator[Dashboard]:
         schedules.add(context, "nightly", "0 3 * * *", TaskRequest(kind="task.probe"))
         webhooks.add(context, "hook", "https://example.invalid/a-long-path/that-goes-on/and-on")
         webhooks.test(context, "hook")
+        add_dead_letters(1)
         yield Dashboard(lab, browser, address, token, context, page.context.storage_state())
     shutil.rmtree(home, ignore_errors=True)
 
@@ -366,6 +371,30 @@ def test_the_view_of_rq_shows_the_queues_and_offers_no_change(dashboard: Dashboa
     page.goto("/rq/0/view/jobs/overflow/queued/8/asc/1")
     expect(page.locator("#requeue-all-btn")).to_be_hidden()
     expect(page.locator("#compact-btn")).to_be_hidden()
+
+
+def test_a_rule_is_tried_on_a_text(dashboard: Dashboard) -> None:
+    page = dashboard.page(width=375)
+    page.goto("/rules/1")
+    page.fill("#f-text", "hello https://example.org/" + "long" * 50)
+    page.get_by_role("button", name="Try").click()
+    expect(page.locator("#tried")).to_contain_text("It is forwarded")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.context.close()
+
+
+def test_dead_letters_are_dropped_once_that_is_typed(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/dead-letters")
+    expect(page.locator(".lead")).to_contain_text("could not be delivered")
+    row = page.get_by_role("row", name=re.compile("message gone")).first
+    row.locator("a[data-action]", has_text="Drop").click()
+    expect(page.locator("#dialog")).to_contain_text("could not be delivered")
+    page.fill("#f-typed", "1:message_gone")
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("#said")).to_contain_text("were dropped")
+    add_dead_letters(1)
+    page.context.close()
 
 
 def test_charts_are_drawn(dashboard: Dashboard) -> None:

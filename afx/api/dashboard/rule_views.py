@@ -1,0 +1,78 @@
+"""The views of rules, and trying one on a text."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from afx.api.dashboard.pages import MOST_ROWS, page
+from afx.api.dashboard.views import rows_of
+from afx.errors import UsageError
+from afx.operations import dead_letters, rule_trials, rules
+from afx.operations.context import Context
+from afx.operations.pages import Page
+
+router = APIRouter(include_in_schema=False)
+_LONGEST_TEXT = 10_000
+
+
+@router.get("/rules")
+async def list_rules(request: Request) -> Response:
+    """List rules."""
+    query = request.query_params
+
+    def read(context: Context) -> dict[str, Any]:
+        enabled = {"true": True, "false": False}.get(query.get("enabled", ""))
+
+        def some(after: Any) -> Page[Any]:
+            return rules.listing(
+                context,
+                after=after,
+                limit=MOST_ROWS,
+                session=query.get("session") or None,
+                enabled=enabled,
+            )
+
+        return {**rows_of(request, some), "enabled": enabled}
+
+    return await page(request, "rules.html", read)
+
+
+@router.get("/rules/{rule_id}")
+async def show_rule(request: Request, rule_id: str) -> Response:
+    """Show a rule, and how much of it could not be delivered."""
+    return await page(request, "rule.html", lambda context: _shown(context, rule_id))
+
+
+@router.post("/rules/{rule_id}")
+async def try_rule(request: Request, rule_id: str) -> Response:
+    """Show a rule, and what it does with a text; nothing is sent, and nothing is stored."""
+    text = _text(request.state.body)
+
+    def read(context: Context) -> dict[str, Any]:
+        [tried] = rule_trials.test(context, text=text, rule=rule_id)
+        return {**_shown(context, rule_id), "text": text, "tried": tried}
+
+    return await page(request, "rule.html", read)
+
+
+def _shown(context: Context, rule_id: str) -> dict[str, Any]:
+    found = rules.show(context, rule_id)
+    counts = dead_letters.counts(context, rule=str(found.id))
+    return {"rule": found, "dead": counts, "text": "", "tried": None}
+
+
+def _text(body: bytes) -> str:
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=5)
+    except ValueError as error:
+        raise UsageError("The form is not valid; open the page again.") from error
+    # A form has line breaks of two characters.
+    text = dict(pairs).get("text", "").replace("\r\n", "\n")
+    if len(text) > _LONGEST_TEXT:
+        raise UsageError(f"A text has at most {_LONGEST_TEXT} characters; shorten it.")
+    return text

@@ -1,0 +1,40 @@
+"""What happens to messages of a source after they were posted, and which of it rules follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from afx.forwarding.forms import Choice, Many
+from afx.forwarding.pipeline import Incoming, Op
+
+ChangeKind = Literal["edit", "delete", "pin", "unpin"]
+EVENTS = ("edits", "deletes", "pins")
+"""What the option ``sync`` of a rule may name."""
+FOLLOWED: Mapping[ChangeKind, str] = {
+    "edit": "edits",
+    "delete": "deletes",
+    "pin": "pins",
+    "unpin": "pins",
+}
+"""By which of them a change is followed."""
+SYNC = Many(Choice("What of the sources is followed in the copies.", EVENTS))
+NO_EDITS = "a forward cannot be edited; following edits needs the mode copy"
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    """A change of messages of one chat."""
+
+    kind: ChangeKind
+    chat: int
+    """The chat's marked id; 0: one of those outside channels, Telegram does not say which."""
+    messages: tuple[int, ...]
+    message: Incoming | None = None
+    """The message as an edit has left it."""
+
+
+def is_followed(op: Op, events: tuple[str, ...]) -> bool:
+    """Return whether a rule that follows these events makes a change in its copies."""
+    return op == "send" or FOLLOWED[op] in events

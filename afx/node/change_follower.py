@@ -1,0 +1,82 @@
+"""Lets one session's copies follow the changes of their sources, in order with its sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from afx.cluster.links import CopyRoute
+from afx.forwarding.changes import Change
+from afx.forwarding.pipeline import Delivery
+from afx.forwarding.rules import Route
+from afx.node.admission import Admission
+from afx.node.dead_letters import DeadLetters
+from afx.node.followed import REFUSED, followed
+from afx.reasons import DeadReason, TroubleReason
+from afx.telegram.boxes import Box, Ticket
+from afx.telegram.sender import Outcome
+
+
+class FollowerOwner(Protocol):
+    """The forwarder whose copies follow."""
+
+    def put(self, delivery: Delivery, ticket: Ticket) -> None:
+        """Put a change behind what its lane holds."""
+
+    def left_out(self, ticket: Ticket) -> None:
+        """Settle what is not to be made, or has been made."""
+
+    def trouble(self, reason: TroubleReason, text: str) -> None:
+        """Report what hinders the session."""
+
+
+class ChangeFollower:
+    """Finds what a change causes, and settles it."""
+
+    __slots__ = ("_admission", "_dead", "_owner")
+
+    def __init__(self, admission: Admission, dead: DeadLetters, owner: FollowerOwner) -> None:
+        self._admission = admission
+        self._dead = dead
+        self._owner = owner
+
+    def follow(
+        self, routes: Mapping[int, tuple[Route, ...]], box: Box, pts: int, change: Change
+    ) -> Ticket:
+        """Take the next update of a box: its changes go behind the messages of their sources."""
+        made = followed(routes, change)
+        ticket = box.admit(pts, sum(map(len, made.values())))
+        for chat, them in made.items():
+            self._admission.behind(chat, partial(self._put, them, ticket))
+        return ticket
+
+    def _put(self, changes: Iterable[Delivery], ticket: Ticket) -> None:
+        for it in changes:
+            if it.error:
+                self.settle(it, ticket, Outcome("refused", reason=it.error))
+            else:
+                self._owner.put(it, ticket)
+
+    async def find_copies(self, changes: Sequence[Delivery]) -> None:
+        """Tell changes which copies they are of; 0 for one that has none.
+
+        Waits while Redis has lost links that SQL has.
+        """
+        unknown = [it for it in changes if not it.copy]
+        items = [(CopyRoute(it.rule, it.source, it.destination), it.message) for it in unknown]
+        found = await self._admission.linked(items, complete=True)
+        for it, copy in zip(unknown, found, strict=True):
+            it.copy = copy
+
+    def settle(self, change: Delivery, ticket: Ticket, outcome: Outcome) -> None:
+        """A change was made, or was refused, which makes it a dead letter of its own kind."""
+        # What is gone at its source is deleted by a change of its own, if that is followed.
+        if outcome.result == "refused" and outcome.dead is not DeadReason.MESSAGE_GONE:
+            self._owner.trouble(
+                TroubleReason.MESSAGE_REFUSED,
+                f"the copy of message {change.message} of {change.source} in "
+                f"{change.destination} is not changed ({change.op}): {outcome.reason}",
+            )
+            self._dead.add(change, REFUSED[change.op], outcome.reason, outcome.attempts)
+        self._owner.left_out(ticket)

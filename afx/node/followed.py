@@ -1,0 +1,124 @@
+"""From a change in a source to the changes of its copies, which go through the same lanes.
+
+What is still to be sent when its change comes is sent as the change has left it, or not at
+all. Everything else waits in order behind the sends: an edit never overtakes its copy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from afx.cluster.links import is_channel
+from afx.forwarding.changes import FOLLOWED, Change
+from afx.forwarding.facts import CAPTIONED
+from afx.forwarding.pipeline import Delivery, Incoming, Op, deliveries
+from afx.forwarding.rules import Route
+from afx.node.outbox import Reference
+from afx.reasons import DeadReason
+from afx.telegram.boxes import Ticket
+from afx.telegram.errors import closes_chat
+from afx.telegram.facts import TelegramFacts
+from afx.telegram.sender import Outcome
+
+REFUSED: Mapping[Op, DeadReason] = {
+    "edit": DeadReason.EDIT_REFUSED,
+    "delete": DeadReason.DELETE_REFUSED,
+    "pin": DeadReason.PIN_REFUSED,
+    "unpin": DeadReason.PIN_REFUSED,
+}
+"""What the dead letter of a change is called."""
+_RETRIED: Mapping[DeadReason, Op] = {
+    DeadReason.EDIT_REFUSED: "edit",
+    DeadReason.DELETE_REFUSED: "delete",
+    DeadReason.PIN_REFUSED: "pin",
+}
+
+
+def followed(routes: Mapping[int, tuple[Route, ...]], change: Change) -> dict[int, list[Delivery]]:
+    """Return what a change causes, by the source chat; nothing where no rule follows it.
+
+    A change of which Telegram does not name the chat is looked for in all chats that share
+    the account's message ids: a message that was copied has a link in one of them at most.
+    """
+    if change.chat:
+        chats: Iterable[int] = (change.chat,)
+    else:
+        chats = [it for it in routes if not is_channel(it)]
+    event = FOLLOWED[change.kind]
+    found = {}
+    for chat in chats:
+        wanted = [it for it in routes.get(chat, ()) if event in it.sync]
+        made = [it for route in wanted for it in _of_route(change, chat, route)]
+        if made:
+            found[chat] = made
+    return found
+
+
+def _of_route(change: Change, chat: int, route: Route) -> list[Delivery]:
+    if change.message is not None:
+        made = edit_of(change.message, route)
+        return [made] if made else []
+    return [
+        Reference(route.rule, route.mode, chat, it, op=change.kind).delivery(route.destination)
+        for it in change.messages
+    ]
+
+
+def edit_of(message: Incoming, route: Route) -> Delivery | None:
+    """Return the edit of a message's copy; None for a kind that no edit changes."""
+    facts = TelegramFacts(message)
+    if facts.media != "text" and facts.media not in CAPTIONED:
+        return None
+    [made] = deliveries(message, [replace(route, unjudged="")], TelegramFacts)
+    return replace(made, op="edit", whole=message.raw)
+
+
+def retried_op(reason: DeadReason | None) -> Op:
+    """Return what is done when a dead letter is tried again."""
+    return "send" if reason is None else _RETRIED.get(reason, "send")
+
+
+def alike(queue: Iterable[tuple[Delivery, Ticket]], most: int) -> list[tuple[Delivery, Ticket]]:
+    """Return the first sends of a queue, or its first changes, up to so many."""
+    found: list[tuple[Delivery, Ticket]] = []
+    for it in islice(queue, most):
+        if found and (it[0].op == "send") is not (found[0][0].op == "send"):
+            break
+        found.append(it)
+    return found
+
+
+def closes_destination(delivery: Delivery, outcome: Outcome) -> bool:
+    """Return whether a refusal says that the destination takes nothing for now.
+
+    That of a change says it of changes only: who may post may not pin.
+    """
+    return delivery.op == "send" and closes_chat(outcome.reason)
+
+
+def fold(
+    queue: deque[tuple[Delivery, Ticket]], begun: int, change: Delivery
+) -> Sequence[tuple[Delivery, Ticket]] | None:
+    """Make a change in what is still to be sent; returns what is not to be sent any more.
+
+    None: its message is not in the queue, or among the first ``begun`` ones, which may have
+    been sent already.
+    """
+    if change.op not in ("edit", "delete") or change.error:
+        return None
+    for at in range(len(queue) - 1, begun - 1, -1):
+        it = queue[at][0]
+        same = (it.rule, it.source, it.message) == (change.rule, change.source, change.message)
+        if not same or it.op != "send":
+            continue
+        if change.op == "delete":
+            gone = queue[at]
+            del queue[at]
+            return [gone]
+        it.text, it.entities, it.raw = change.text, change.entities, change.raw
+        it.needs_native_forward, it.album = change.needs_native_forward, change.album
+        return []
+    return None

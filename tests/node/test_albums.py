@@ -1,0 +1,137 @@
+"""Albums are judged as one message, whatever dies in their middle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
+from telethon.tl import functions
+
+from afx.forwarding.albums import AlbumCaptions
+from afx.forwarding.facts import Facts
+from afx.reasons import DeadReason
+from afx.sandbox.telegram.peers import Channel
+
+READ = functions.channels.GetMessagesRequest
+
+
+def publish(sandbox: SandboxHarness, source: Channel, album: int, *captions: str) -> None:
+    """Post the items of an album with these captions."""
+    world = sandbox.server.world
+    for number, caption in enumerate(captions):
+        media = world.files.add(f"{album} {number} {caption}".encode(), is_photo=True)
+        message, event = world.post(source, 0, caption, media=media, grouped=album)
+        sandbox.server.pushes.channel_event(source, event, message)
+
+
+def restarted(harness: SessionHarness, account: Any, *rule: Any) -> Any:
+    return harness.session(account, rule, cursors=harness.progress)
+
+
+def item(number: int, text: str = "", album: int = 5) -> Facts:
+    made = Facts(text, id=number, chat=-7)
+    made.album = album
+    return made
+
+
+def test_an_album_that_a_restart_cuts_is_judged_as_before() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = (source, to, "copy", {"filter": {"contains": ["yes"]}})
+        session = harness.session(account, rule)
+        await session.start()
+        publish(sandbox, source, 5, "no", "")
+        publish(sandbox, source, 6, "yes", "")
+        await until(lambda: texts(to) == ["yes", ""])
+        await session.stop()
+        harness.commit(session)
+        publish(sandbox, source, 6, "", "")
+        session = restarted(harness, account, *rule)
+        await session.start()
+        await until(lambda: len(texts(to)) == 4)
+        publish(sandbox, source, 7, "no", "")
+        say(sandbox, source, "yes to the end")
+        await until(lambda: "yes to the end" in texts(to))
+        await session.stop()
+        harness.commit(session)
+        publish(sandbox, source, 8, "no")
+        session = restarted(harness, account, *rule)
+        await session.start()
+        await until(lambda: session.reader.channels[source.id].cursor == source.box.pts)
+        await session.stop()
+        harness.commit(session)
+        publish(sandbox, source, 8, "", "")
+        session = restarted(harness, account, *rule)
+        await session.start()
+        say(sandbox, source, "yes again")
+        await until(lambda: "yes again" in texts(to))
+        assert texts(to) == ["yes", "", "", "", "yes to the end", "yes again"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_items_before_the_caption_are_judged_by_it() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", {"filter": {"contains": ["yes"]}}))
+        publish(sandbox, source, 4, "")
+        await session.start()
+        publish(sandbox, source, 5, "", "", "yes", "")
+        publish(sandbox, source, 6, "", "no")
+        say(sandbox, source, "yes at last")
+        await until(lambda: "yes at last" in texts(to))
+        assert texts(to) == ["", "", "yes", "", "yes at last"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_wait_for_the_album_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", {"filter": {"contains": ["yes"]}}))
+        await session.start()
+        asked = RefusingHandler(monkeypatch, READ, (420, "FLOOD_WAIT_1"))
+        publish(sandbox, source, 5, "", "yes")
+        say(sandbox, source, "yes, too")
+        await until(lambda: texts(to) == ["", "yes", "yes, too"])
+        assert len(asked.requests) <= 2
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_album_that_cannot_be_read_is_a_dead_letter_and_not_torn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", {"filter": {"contains": ["yes"]}}))
+        await session.start()
+        RefusingHandler(monkeypatch, READ, (400, "MSG_ID_INVALID"))
+        publish(sandbox, source, 5, "")
+        say(sandbox, source, "yes")
+        await until(lambda: texts(to) == ["yes"])
+        await session.stop()
+        harness.commit(session)
+        assert [(it.reason, it.messages) for it in harness.dead] == [(DeadReason.NOT_JUDGED, (1,))]
+        assert any("its album cannot be read: MSG_ID_INVALID" in it for it in harness.troubles)
+
+    run_scenario(scenario)
+
+
+def test_an_item_has_the_caption_of_the_nearest_item_before_it_or_the_first_behind() -> None:
+    it = AlbumCaptions()
+    assert it.judged(item(4)) is None
+    it.learn(item(4), [item(6, "late"), item(3, "near"), item(2, "far"), item(1, "x", album=4)])
+    found = it.judged(item(5))
+    assert found and found.text == "near"
+    it.learn(item(4), [item(7, "last"), item(6, "late"), item(4)])
+    found = it.judged(item(4))
+    assert found and found.text == "late"
+    it.learn(item(9, album=6), [])
+    found = it.judged(item(9, album=6))
+    assert found and found.text == ""

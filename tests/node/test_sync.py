@@ -1,0 +1,417 @@
+"""Copies follow the edits, deletes and pins of their sources, whatever dies in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
+from telethon.tl import functions
+
+from afx.node import lane
+from afx.node.session import HostedSession
+from afx.reasons import DeadReason
+from afx.sandbox.judge.flow import delete, edit, post
+from afx.sandbox.scripted import FaultKind, ScriptedFault
+from afx.sandbox.telegram.changes import Place
+from afx.sandbox.telegram.peers import Channel
+
+SEND = functions.messages.SendMessageRequest
+EDIT = functions.messages.EditMessageRequest
+DELETE = functions.channels.DeleteMessagesRequest
+PIN = functions.messages.UpdatePinnedMessageRequest
+ALL = {"sync": ("edits", "deletes", "pins")}
+
+
+def pin(sandbox: SandboxHarness, channel: Channel, number: int, pinned: bool = True) -> None:
+    """Pin a message, or unpin it, as another account would."""
+    channel.box.messages[number].pinned = pinned
+    event = channel.box.record("pin" if pinned else "unpin", (number,))
+    sandbox.server.pushes.channel_event(channel, event, None)
+
+
+def pinned(channel: Channel) -> list[str]:
+    return [it.text for it in channel.box.messages.values() if it.pinned]
+
+
+async def settled(session: HostedSession, source: Channel) -> None:
+    box = session.reader.channels[source.id]
+    await until(lambda: box.cursor == source.box.pts)
+
+
+def test_edits_deletes_and_pins_reach_the_copies_in_their_order() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        footer = {"transform": ({"footer": "x"},)}
+        session = harness.session(account, (source, to, "copy", {**ALL, **footer}))
+        await session.start()
+        say(sandbox, source, "one", "two", "three")
+        await until(lambda: len(texts(to)) == 3)
+        edit(sandbox.server, source.marked, 0, 1, "1")
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        pin(sandbox, source, 1)
+        pin(sandbox, source, 3)
+        pin(sandbox, source, 1, pinned=False)
+        delete(sandbox.server, source.marked, 0, [2])
+        say(sandbox, source, "four")
+        await until(lambda: "four\nx" in texts(to))
+        await settled(session, source)
+        copies = [it for it in texts(to) if it]
+        assert copies == ["uno\nx", "three\nx", "four\nx"]
+        assert pinned(to) == ["three\nx"]
+        await session.stop()
+        assert not harness.commit(session).get("outbox") and not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_a_rule_follows_only_what_it_names() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        edited, kept = (sandbox.channel(posters=(account,)) for _ in range(2))
+        session = harness.session(
+            account,
+            (source, to, "forward", {"sync": ("deletes",)}),
+            (source, edited, "copy", {"sync": ("edits",)}),
+            (source, kept, "copy"),
+        )
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await until(lambda: all(len(texts(it)) == 2 for it in (to, edited, kept)))
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        delete(sandbox.server, source.marked, 0, [2])
+        await settled(session, source)
+        assert [texts(it) for it in (to, edited, kept)] == [
+            ["one"],
+            ["uno", "two"],
+            ["one", "two"],
+        ]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_is_not_copied_yet_is_sent_as_its_change_has_left_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lane, "_BATCH", 1)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        sandbox.server.faults.add_flood(account.id, to.marked, 0.5)
+        edits = RefusingHandler(monkeypatch, EDIT)
+        say(sandbox, source, "one", "two", "three", "four")
+        edit(sandbox.server, source.marked, 0, 2, "dos")
+        delete(sandbox.server, source.marked, 0, [3])
+        edit(sandbox.server, source.marked, 0, 4, "cuatro")
+        await until(lambda: texts(to) == ["one", "dos", "cuatro"])
+        await settled(session, source)
+        assert texts(to) == ["one", "dos", "cuatro"]
+        assert not edits.requests, "they were folded into the copies"
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_changes_of_what_waits_in_an_outbox_follow_it_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = (source, to, "copy", ALL)
+        session = harness.session(account, rule)
+        await session.start()
+        say(sandbox, source, "zero")
+        await until(lambda: texts(to) == ["zero"])
+        sandbox.server.faults.add_flood(account.id, to.marked, 40)
+        say(sandbox, source, "one", "two", "three")
+        await until(lambda: session.forwarder.has_outbox(to.marked))
+        edit(sandbox.server, source.marked, 0, 1, "cero")
+        edit(sandbox.server, source.marked, 0, 2, "uno")
+        delete(sandbox.server, source.marked, 0, [3])
+        pin(sandbox, source, 4)
+        for _ in range(5):
+            edit(sandbox.server, source.marked, 0, 2, "uno!")
+        await settled(session, source)
+        assert texts(to) == ["zero"]
+        await session.stop()
+        harness.commit(session)
+        sandbox.server.faults.floods.clear()
+        stored = {it: text for it, text in harness.progress.items() if it[:4] != "wait"}
+        assert any(":e:" in it and ":p:" in it and ":d:" in it for it in stored.values())
+        session = harness.session(account, rule, cursors=stored)
+        await session.start()
+        say(sandbox, source, "last")
+        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: "last" in texts(to))
+        assert [it for it in texts(to) if it] == ["cero", "uno!", "three", "last"]
+        assert pinned(to) == ["three"]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.NO_ANSWER, FaultKind.FAIL_AFTER])
+def test_a_change_whose_answer_is_lost_is_made_again_to_the_same_effect(kind: FaultKind) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        say(sandbox, source, "one", "two", "three")
+        await until(lambda: len(texts(to)) == 3)
+        for method in ("editMessage", "updatePinnedMessage"):
+            fault = ScriptedFault(kind, 500, "INTERDC_2_CALL", method=f"messages.{method}")
+            sandbox.server.faults.script.add(fault)
+        sandbox.server.faults.script.add(
+            ScriptedFault(kind, 500, "INTERDC_2_CALL", method="channels.deleteMessages")
+        )
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        if kind is FaultKind.NO_ANSWER:
+            await until(lambda: "uno" in texts(to))
+            sandbox.server.connections.drop(account.id)
+        pin(sandbox, source, 1)
+        delete(sandbox.server, source.marked, 0, [2])
+        if kind is FaultKind.NO_ANSWER:
+            await until(lambda: pinned(to) == ["uno"])
+            sandbox.server.connections.drop(account.id)
+            await until(lambda: "two" not in texts(to))
+            sandbox.server.connections.drop(account.id)
+        await settled(session, source)
+        assert [it for it in texts(to) if it] == ["uno", "three"] and pinned(to) == ["uno"]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_node_that_dies_between_an_edit_and_its_copys_edit_leaves_it_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, is_answered: bool
+) -> None:
+    """Nothing of the edit is committed: neither before it was sent, nor after."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = (source, to, "copy", ALL)
+        session = harness.session(account, rule)
+        await session.start()
+        say(sandbox, source, "one", "two", "three")
+        await until(lambda: len(texts(to)) == 3)
+        await settled(session, source)
+        harness.commit(session)
+        if not is_answered:
+            monkeypatch.setattr(lane, "send_changes", _never)
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        delete(sandbox.server, source.marked, 0, [2])
+        pin(sandbox, source, 3)
+        if is_answered:
+            await until(lambda: [it for it in texts(to) if it] == ["uno", "three"])
+        else:
+            await until(lambda: session.reader.channels[source.id].pts == source.box.pts)
+        await session.stop()
+        monkeypatch.undo()
+        session = harness.session(account, rule, cursors=harness.progress)
+        await session.start()
+        say(sandbox, source, "four")
+        await until(lambda: "four" in texts(to))
+        await settled(session, source)
+        assert [it for it in texts(to) if it] == ["uno", "three", "four"]
+        assert pinned(to) == ["three"]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+async def _never(*_: Any, **__: Any) -> Any:
+    raise ConnectionError
+
+
+def test_what_is_changed_while_a_session_is_down_is_followed_when_it_is_back() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = (source, to, "copy", ALL)
+        session = harness.session(account, rule)
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await until(lambda: len(texts(to)) == 2)
+        await session.stop()
+        harness.commit(session)
+        say(sandbox, source, "three", "four")
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        edit(sandbox.server, source.marked, 0, 3, "tres")
+        delete(sandbox.server, source.marked, 0, [2, 4])
+        session = harness.session(account, rule, cursors=harness.progress)
+        await session.start()
+        await until(lambda: texts(to) == ["uno", "tres"])
+        await settled(session, source)
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_a_redis_that_has_lost_its_links_gets_them_back_before_an_edit_is_judged() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        await settled(session, source)
+        harness.commit(session)
+        session.note_committed()
+        lost, harness.links.is_complete = harness.links._blocks, False
+        harness.links._blocks = {}
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        await until(lambda: session.reader.channels[source.id].pts == source.box.pts)
+        assert session.reader.channels[source.id].cursor < source.box.pts
+        harness.links._blocks, harness.links.is_complete = lost, True
+        await until(lambda: texts(to) == ["uno"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize(
+    ("method", "refusal", "reason"),
+    [
+        (EDIT, (400, "MESSAGE_EDIT_TIME_EXPIRED"), DeadReason.EDIT_REFUSED),
+        (DELETE, (403, "MESSAGE_DELETE_FORBIDDEN"), DeadReason.DELETE_REFUSED),
+        (PIN, (400, "CHAT_ADMIN_REQUIRED"), DeadReason.PIN_REFUSED),
+    ],
+)
+def test_a_change_that_is_refused_is_a_dead_letter_that_a_retry_makes(
+    monkeypatch: pytest.MonkeyPatch, method: type, refusal: tuple[int, str], reason: DeadReason
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        RefusingHandler(monkeypatch, method, refusal)
+        if method is EDIT:
+            edit(sandbox.server, source.marked, 0, 1, "uno")
+        elif method is DELETE:
+            delete(sandbox.server, source.marked, 0, [1])
+        else:
+            pin(sandbox, source, 1)
+        await settled(session, source)
+        harness.commit(session)
+        assert [(it.reason, it.error, it.messages) for it in harness.dead] == [
+            (reason, refusal[1], (1,))
+        ]
+        say(sandbox, source, "two")
+        await until(lambda: "two" in texts(to))
+        await session.redeliver(1, source.marked, to.marked, [1], reason=reason)
+        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        wanted = {EDIT: ["uno", "two"], DELETE: ["two"], PIN: ["one", "two"]}[method]
+        assert [it for it in texts(to) if it] == wanted
+        assert pinned(to) == (["one"] if method is PIN else [])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_copies_that_are_gone_or_were_never_made_need_no_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = {**ALL, "filter": {"contains": ["a"]}}
+        session = harness.session(account, (source, to, "copy", rule))
+        await session.start()
+        say(sandbox, source, "a 1", "b 2")
+        await until(lambda: texts(to) == ["a 1"])
+        sandbox.server.world.delete(to.box, [1])
+        requests = RefusingHandler(monkeypatch, EDIT).requests
+        edit(sandbox.server, source.marked, 0, 1, "a uno")
+        edit(sandbox.server, source.marked, 0, 2, "a dos")
+        await settled(session, source)
+        assert len(requests) == 1 and not texts(to)
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_captions_files_and_kinds_without_text() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        world = sandbox.server.world
+        first, second = (world.files.add(it, is_photo=True) for it in (b"one", b"two"))
+        message, event = world.post(source, 0, "caption", media=first)
+        sandbox.server.pushes.channel_event(source, event, message)
+        await until(lambda: texts(to) == ["caption"])
+        place = Place(world, sandbox.server.pushes, source, 0)
+        place.edit(message, message.content._replace(text="new", media=second))
+        await until(lambda: texts(to) == ["new"])
+        copy = next(iter(to.box.messages.values()))
+        await until(lambda: copy.media is not None and copy.media.key == second.key)
+        place.edit(message, message.content._replace(text=""))
+        await until(lambda: texts(to) == [""])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_private_chats_and_groups_are_followed_by_the_accounts_own_ids() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        world = sandbox.server.world
+        account, friend = world.add_account(), world.add_account()
+        group = world.add_group("group", friend.id, [account.id])
+        to = sandbox.channel(posters=(account,))
+        world.deliver(account, friend, "an old message makes it a dialog")
+        session = SessionHarness(sandbox).session(
+            account, (str(group.marked), to, "copy", ALL), (str(friend.id), to, "copy", ALL)
+        )
+        await session.start()
+        numbers = [
+            post(sandbox.server, group.marked, friend.id, "in the group"),
+            post(sandbox.server, account.id, friend.id, "in private"),
+            post(sandbox.server, group.marked, friend.id, "more"),
+        ]
+        await until(lambda: len(texts(to)) == 3)
+        edit(sandbox.server, friend.id, friend.id, numbers[0], "edited")
+        await until(lambda: "edited" in texts(to))
+        delete(sandbox.server, friend.id, friend.id, numbers[1:2])
+        await until(lambda: len(texts(to)) == 2)
+        assert texts(to) == ["edited", "more"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        from dataclasses import replace
+
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        edit(sandbox.server, source.marked, 0, 1, "two")
+        await settled(session, source)
+        assert texts(to) == ["one"]
+        [rule] = session.spec.rules
+        session.renew([replace(rule, sync=("edits",))])
+        edit(sandbox.server, source.marked, 0, 1, "three")
+        await until(lambda: texts(to) == ["three"])
+        await session.stop()
+
+    run_scenario(scenario)
