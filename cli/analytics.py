@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from afx.operations.csv_cells import csv_cell
 from cli import analytics_cluster, complete, groups, output
-from cli.cells import csv_cell
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:

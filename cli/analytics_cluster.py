@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from afx.operations.csv_cells import csv_cell
 from cli import chart, output
-from cli.cells import csv_cell
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:

@@ -13,11 +13,13 @@ from peewee import fn
 
 from afx.errors import NotFoundError, UsageError, printable
 from models.base import is_postgres
+from models.prepared import Prepared
 
 LONGEST = 100
 _exact: ContextVar[bool] = ContextVar("exact", default=False)
 _SHOWN = 5
 _AFTER_ALL = "\U0010ffff"
+_prepared = Prepared()
 
 
 def check_name(kind: str, name: str) -> str:
@@ -111,9 +113,9 @@ def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     """
     found = None
     if _is_id(text) and _has_id(table):  # no name is a short number
-        found = table.get_or_none((table.id == int(text)) & within)
+        found = _row(table, table.id, int(text), within)
     if found is None:
-        found = table.get_or_none((table.name == text) & within)
+        found = _row(table, table.name, text, within)
     if found is not None:
         return found
     matches = by_prefix(table, text, within=within) if text and not _exact.get() else []
@@ -126,6 +128,21 @@ def find(table: Any, kind: str, text: str, *, within: Any = True) -> Any:
     raise NotFoundError(
         f"There is no {kind} '{printable(text)}'; 'afx {kind} list' shows them all."
     )
+
+
+def _row(table: Any, field: Any, value: Any, within: Any) -> Any:
+    """Return the row whose field has a value, if it fulfils a condition; None without one."""
+    if within is not True:
+        return table.get_or_none((field == value) & within)
+    # Almost each request finds something by its name: the text of the statement is kept.
+    rows = _prepared.rows(
+        (table, field.name), [value], lambda: table.select().where(field == value)
+    )
+    if not rows:
+        return None
+    found = table(__no_default__=1, **rows[0])
+    found._dirty.clear()  # noqa: SLF001 -- as Peewee does with what it has read
+    return found
 
 
 def _has_id(table: Any) -> bool:

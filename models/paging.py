@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from peewee import SQL
+
 from afx.errors import UsageError
 from models.prepared import Prepared
 
 MOST = 10_000
 _ALL_AT_ONCE = 1_000
+_COMMON_LIMITS = (10, 20, 50, 100)
+"""They are part of a kept text; others are its values."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,10 +73,13 @@ def fetch_prepared(
         key = query.key
         if after is not None:
             found = found.where(key < after if newest_first else key > after)
-        return found.order_by(key.desc() if newest_first else key).limit(limit + 1)
+        most = SQL(str(limit + 1)) if is_common else limit + 1
+        return found.order_by(key.desc() if newest_first else key).limit(most)
 
-    last = [*values, *([] if after is None else [after]), limit + 1]
-    rows = prepared.rows((shape, after is None), last, made)
+    # Postgres plans a statement anew each time while its limit is a parameter.
+    is_common = limit in _COMMON_LIMITS
+    last = [*values, *([] if after is None else [after]), *([] if is_common else [limit + 1])]
+    rows = prepared.rows((shape, after is None, limit if is_common else 0), last, made)
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(rows, rows[-1][query.key.name] if more else None)

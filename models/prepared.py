@@ -46,7 +46,7 @@ class Prepared:
         if known is None or known.database is not database:
             made = query()
             text, bound = made.sql()
-            fixed = list(bound)[: -len(values)]
+            fixed = list(bound)[: len(bound) - len(values)]
             if [*fixed, *values] != list(bound):
                 raise ValueError("the query binds other values last")
             known = self._known[shape] = _Statement(database, text, fixed, _columns(made))

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
-from peewee import JOIN, Case, fn
+from peewee import JOIN, SQL, Case, fn
 
 from afx.errors import UsageError, printable
 from models import names
@@ -78,7 +78,8 @@ def described() -> Any:
         .join(
             SessionAssignment,
             JOIN.LEFT_OUTER,
-            on=(SessionAssignment.session == Session.id) & (SessionAssignment.state != "ended"),
+            on=(SessionAssignment.session == Session.id)
+            & (SessionAssignment.state != SQL("'ended'")),
         )
         .switch(Session)
         .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
@@ -146,6 +147,8 @@ def kept(chosen: SessionFilter) -> tuple[str, list[Any]] | None:
     match given:
         case ["state"]:
             return f"state {chosen.state}", []
+        case ["user"]:
+            return "user", [names.find(User, "user", str(chosen.user)).id]
         case ["node"]:
             return "node", [chosen.node]
         case ["prefix"]:

@@ -254,6 +254,7 @@ SessionAssignment.add_index(
 SessionAssignment.add_index(
     SessionAssignment.index(
         SessionAssignment.worker,
+        SessionAssignment.state,
         where=(SessionAssignment.state != "ended"),
         name="session_assignments_worker",
     )

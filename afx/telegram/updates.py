@@ -121,6 +121,8 @@ class UpdateReader:
             for each in update.updates:
                 self._on_update(each, own)
         elif isinstance(update, types.UpdateShort):
+            if own and _is_made_up(update.update):
+                return
             self._on_update(update.update, own)
         elif isinstance(update, types.UpdateShortMessage | types.UpdateShortChatMessage):
             message = incoming_short(update)
@@ -226,3 +228,12 @@ class UpdateReader:
             box.failures = 0
         for each in waiting:
             self._offer(box, *each)
+
+
+def _is_made_up(update: Any) -> bool:
+    """Return whether an own update is Telethon's for an answer with a pts (affectedMessages).
+
+    It is said to be of the account's box also where a channel's messages were deleted, whose
+    pts is another one. What such an answer hides of the account's own box comes as a gap.
+    """
+    return isinstance(update, types.UpdateDeleteMessages) and not update.messages

@@ -225,7 +225,7 @@ def _peers(lab: LabCluster, pythons: Sequence[str], rows: list[Any]) -> dict[str
     counts = {"rq simple": 1000, "rq": 100, "arq": 2000, "dramatiq": 2000, "taskiq": 2000}
     for name, count in counts.items():
         why = ""
-        for python in pythons:
+        for python in [*pythons, sys.executable]:  # RQ is of our own
             done = subprocess.run(
                 [python, str(_PEER), name, lab.redis_url, str(count)],
                 capture_output=True,

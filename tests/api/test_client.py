@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from afx.client import Client, ProblemError
 from afx.errors import AfxError, UnreachableError
 from afx.local import private_redis
 from models import base
-from models.storage import rules, sessions, users
+from models.storage import analytics, rules, sessions, users
+from models.storage.analytics import Sample
 from models.storage.sessions import NewSession
 
 from .test_server import Process  # isort: skip
@@ -149,6 +151,24 @@ def test_the_command_line_and_the_api_drop_and_retry_the_same(
         answer = client.request(f"{path}/{verb}", {}, dry_run=True).data
         assert answer["messages"] == printed["messages"] == 3
         assert answer.keys() == printed.keys()
+
+
+def test_the_command_line_and_the_api_export_the_same_rows(server: Process) -> None:
+    fill_dead_letters(server.home)
+    base.open_database(f"sqlite:///{server.home}/afx.db")
+    try:
+        for number in range(3):
+            at = base.utc_now() - timedelta(seconds=10 * number + 5)
+            analytics.sample_many([Sample("=w,1", 10, 0.5, 3, number, 0.25)], at)
+    finally:
+        base.close_database()
+    printed = runner(server.home)("analytics", "export", "--csv", "--since", "1h").stdout
+    answer = server.send("/api/v1/analytics/export?hours=1")
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.text.splitlines() == printed.splitlines()
+    assert len(answer.text.splitlines()) == 4 and '"\'=w,1"' in answer.text
+    assert len(server.send("/api/v1/analytics/export?worker=none").text.splitlines()) == 1
+    assert server.send("/api/v1/analytics/export?span=7").status_code == 422
 
 
 def test_the_command_line_and_the_api_try_a_rule_alike(

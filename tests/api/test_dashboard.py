@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from html import unescape
 from typing import Any
 
@@ -20,6 +22,7 @@ from afx.operations import (
     audit_log,
     controls,
     schedules,
+    session_bulk,
     sessions,
     task_requests,
     tasks,
@@ -47,6 +50,7 @@ VIEWS = (
     "/controls",
     "/analytics",
     "/analytics?span=7d",
+    "/analytics?span=none&worker=w1",
     "/audit",
     "/audit?verify=true",
     "/tokens",
@@ -228,6 +232,36 @@ def test_all_sessions_of_a_filter_are_paused(api: TestedApi, browser: dict[str, 
     answer = act(api, browser, "sessions.pause", target="user=alice", back="/sessions?user=alice")
     assert "1 of 1 sessions" in said(api, browser, answer)
     assert sessions.show(api.context, "a-1").session.desired_state == "paused"
+
+
+def test_others_do_not_wait_for_a_change_of_many_sessions(
+    api: TestedApi, browser: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def slow(*_: Any, **__: Any) -> session_bulk.BulkResult:
+        begun.set()
+        assert released.wait(60)
+        return session_bulk.BulkResult("pause", 0, (), None, False)
+
+    monkeypatch.setattr(session_bulk, "change", slow)
+
+    async def both() -> int:
+        form = {"target": "user=alice", "back": "/sessions"}
+        many = asyncio.create_task(
+            api._client.post("/actions/sessions.pause", data=form, headers=browser)
+        )
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        headers = {"authorization": f"Bearer {token}"}
+        one = await api._client.post("/api/v1/users", json={"name": "eve"}, headers=headers)
+        assert not many.done()
+        released.set()
+        await many
+        return one.status_code
+
+    token = api.token("*")
+    assert api.run(both()) == 201
 
 
 def test_a_change_of_all_sessions_needs_a_filter(api: TestedApi, browser: dict[str, str]) -> None:

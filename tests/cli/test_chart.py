@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cli.cells import csv_cell
+from afx.operations.csv_cells import csv_cell
 from cli.chart import draw
 
 

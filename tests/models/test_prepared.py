@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from afx.errors import NotFoundError
+from models import base
 from models.prepared import Prepared
 from models.storage import sessions, users
 from models.storage.sessions import NewSession, SessionFilter
@@ -24,11 +26,53 @@ def filled(database: Any) -> None:
 def test_a_page_is_the_same_with_and_without_a_kept_text(
     filled: None, owner: str, after: str | None
 ) -> None:
-    for limit in (1, 3, 100):
+    for limit in (1, 3, 10, 100):
         kept = sessions.listing(after=after, limit=limit, owner=owner)
         # A filter takes the other way; this one leaves nothing out.
         free = SessionFilter(tier="free")
         assert kept == sessions.listing(free, after=after, limit=limit, owner=owner)
+
+
+@pytest.mark.parametrize("after", [None, "a-1"])
+def test_the_sessions_of_a_user_are_the_same_with_and_without_a_kept_text(
+    filled: None, after: str | None
+) -> None:
+    for user in ("alice", "bob", "al", str(users.find("bob").id)):
+        kept = sessions.listing(SessionFilter(user=user), after=after)
+        both = SessionFilter(user=user, tier="free")
+        assert kept == sessions.listing(both, after=after)
+    with pytest.raises(NotFoundError):
+        sessions.listing(SessionFilter(user="nobody"))
+
+
+def test_a_row_that_is_found_by_a_kept_text_is_as_the_table_gives_it(filled: None) -> None:
+    for text in ("a-3", str(Session.get(Session.name == "a-3").id)):
+        found, given = sessions.find(text), Session.get(Session.name == "a-3")
+        assert found.__data__ == given.__data__ and not found.dirty_fields
+        assert found.user.name == "alice" and found == given
+    for row in (sessions.find("b-1"), sessions.find("b-2")):
+        row.trouble = f"of {row.name}"
+        row.save()
+    assert sessions.find("b-1").trouble == "of b-1" != sessions.find("b-2").trouble
+    assert users.find("bob").created_at.tzinfo is not None
+
+
+def test_postgres_plans_a_page_once_and_finds_assignments_by_their_partial_index(
+    filled: None, database: Any
+) -> None:
+    sessions.listing(limit=20)
+    known = sessions._prepared._known[("all", False), True, 20]
+    # A parameter in their places keeps Postgres from one plan for all executions.
+    assert known.text.endswith("LIMIT 21") and "<> 'ended'" in known.text.replace("!=", "<>")
+    if not base.is_postgres():
+        return
+    for _ in range(10):
+        sessions.listing(limit=20)
+    query = (
+        "SELECT SUM(generic_plans) FROM pg_prepared_statements"
+        " WHERE position('session_assignments' IN statement) > 0"
+    )
+    assert base.execute(query).fetchone()[0] >= 1
 
 
 def test_a_query_that_binds_other_values_last_is_refused(filled: None) -> None:

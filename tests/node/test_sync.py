@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
+from support.following import ALL, pin, pinned, settled
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
 from telethon.tl import functions
 
 from afx.node import lane
-from afx.node.session import HostedSession
 from afx.reasons import DeadReason
 from afx.sandbox.judge.flow import delete, edit, post
-from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.sandbox.telegram.changes import Place
-from afx.sandbox.telegram.peers import Channel
 
 SEND = functions.messages.SendMessageRequest
 EDIT = functions.messages.EditMessageRequest
 DELETE = functions.channels.DeleteMessagesRequest
 PIN = functions.messages.UpdatePinnedMessageRequest
-ALL = {"sync": ("edits", "deletes", "pins")}
-
-
-def pin(sandbox: SandboxHarness, channel: Channel, number: int, pinned: bool = True) -> None:
-    """Pin a message, or unpin it, as another account would."""
-    channel.box.messages[number].pinned = pinned
-    event = channel.box.record("pin" if pinned else "unpin", (number,))
-    sandbox.server.pushes.channel_event(channel, event, None)
-
-
-def pinned(channel: Channel) -> list[str]:
-    return [it.text for it in channel.box.messages.values() if it.pinned]
-
-
-async def settled(session: HostedSession, source: Channel) -> None:
-    box = session.reader.channels[source.id]
-    await until(lambda: box.cursor == source.box.pts)
 
 
 def test_edits_deletes_and_pins_reach_the_copies_in_their_order() -> None:
@@ -60,6 +41,9 @@ def test_edits_deletes_and_pins_reach_the_copies_in_their_order() -> None:
         copies = [it for it in texts(to) if it]
         assert copies == ["uno\nx", "three\nx", "four\nx"]
         assert pinned(to) == ["three\nx"]
+        account_box = session.reader.account
+        assert not account_box.waiting, "the pts of a deletion is that of its channel"
+        assert session.reader.is_idle
         await session.stop()
         assert not harness.commit(session).get("outbox") and not harness.dead
 
@@ -154,131 +138,6 @@ def test_changes_of_what_waits_in_an_outbox_follow_it_there(
         await session.stop()
         harness.commit(session)
         assert not harness.dead
-
-    run_scenario(scenario)
-
-
-@pytest.mark.parametrize("kind", [FaultKind.NO_ANSWER, FaultKind.FAIL_AFTER])
-def test_a_change_whose_answer_is_lost_is_made_again_to_the_same_effect(kind: FaultKind) -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = one_rule(sandbox)
-        session = harness.session(account, (source, to, "copy", ALL))
-        await session.start()
-        say(sandbox, source, "one", "two", "three")
-        await until(lambda: len(texts(to)) == 3)
-        for method in ("editMessage", "updatePinnedMessage"):
-            fault = ScriptedFault(kind, 500, "INTERDC_2_CALL", method=f"messages.{method}")
-            sandbox.server.faults.script.add(fault)
-        sandbox.server.faults.script.add(
-            ScriptedFault(kind, 500, "INTERDC_2_CALL", method="channels.deleteMessages")
-        )
-        edit(sandbox.server, source.marked, 0, 1, "uno")
-        if kind is FaultKind.NO_ANSWER:
-            await until(lambda: "uno" in texts(to))
-            sandbox.server.connections.drop(account.id)
-        pin(sandbox, source, 1)
-        delete(sandbox.server, source.marked, 0, [2])
-        if kind is FaultKind.NO_ANSWER:
-            await until(lambda: pinned(to) == ["uno"])
-            sandbox.server.connections.drop(account.id)
-            await until(lambda: "two" not in texts(to))
-            sandbox.server.connections.drop(account.id)
-        await settled(session, source)
-        assert [it for it in texts(to) if it] == ["uno", "three"] and pinned(to) == ["uno"]
-        await session.stop()
-        harness.commit(session)
-        assert not harness.dead
-
-    run_scenario(scenario)
-
-
-@pytest.mark.parametrize("is_answered", [True, False])
-def test_a_node_that_dies_between_an_edit_and_its_copys_edit_leaves_it_to_the_next(
-    monkeypatch: pytest.MonkeyPatch, is_answered: bool
-) -> None:
-    """Nothing of the edit is committed: neither before it was sent, nor after."""
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = one_rule(sandbox)
-        rule = (source, to, "copy", ALL)
-        session = harness.session(account, rule)
-        await session.start()
-        say(sandbox, source, "one", "two", "three")
-        await until(lambda: len(texts(to)) == 3)
-        await settled(session, source)
-        harness.commit(session)
-        if not is_answered:
-            monkeypatch.setattr(lane, "send_changes", _never)
-        edit(sandbox.server, source.marked, 0, 1, "uno")
-        delete(sandbox.server, source.marked, 0, [2])
-        pin(sandbox, source, 3)
-        if is_answered:
-            await until(lambda: [it for it in texts(to) if it] == ["uno", "three"])
-        else:
-            await until(lambda: session.reader.channels[source.id].pts == source.box.pts)
-        await session.stop()
-        monkeypatch.undo()
-        session = harness.session(account, rule, cursors=harness.progress)
-        await session.start()
-        say(sandbox, source, "four")
-        await until(lambda: "four" in texts(to))
-        await settled(session, source)
-        assert [it for it in texts(to) if it] == ["uno", "three", "four"]
-        assert pinned(to) == ["three"]
-        await session.stop()
-        harness.commit(session)
-        assert not harness.dead
-
-    run_scenario(scenario)
-
-
-async def _never(*_: Any, **__: Any) -> Any:
-    raise ConnectionError
-
-
-def test_what_is_changed_while_a_session_is_down_is_followed_when_it_is_back() -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = one_rule(sandbox)
-        rule = (source, to, "copy", ALL)
-        session = harness.session(account, rule)
-        await session.start()
-        say(sandbox, source, "one", "two")
-        await until(lambda: len(texts(to)) == 2)
-        await session.stop()
-        harness.commit(session)
-        say(sandbox, source, "three", "four")
-        edit(sandbox.server, source.marked, 0, 1, "uno")
-        edit(sandbox.server, source.marked, 0, 3, "tres")
-        delete(sandbox.server, source.marked, 0, [2, 4])
-        session = harness.session(account, rule, cursors=harness.progress)
-        await session.start()
-        await until(lambda: texts(to) == ["uno", "tres"])
-        await settled(session, source)
-        await session.stop()
-        harness.commit(session)
-        assert not harness.dead
-
-    run_scenario(scenario)
-
-
-def test_a_redis_that_has_lost_its_links_gets_them_back_before_an_edit_is_judged() -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = one_rule(sandbox)
-        session = harness.session(account, (source, to, "copy", ALL))
-        await session.start()
-        say(sandbox, source, "one")
-        await until(lambda: texts(to) == ["one"])
-        await settled(session, source)
-        harness.commit(session)
-        session.note_committed()
-        lost, harness.links.is_complete = harness.links._blocks, False
-        harness.links._blocks = {}
-        edit(sandbox.server, source.marked, 0, 1, "uno")
-        await until(lambda: session.reader.channels[source.id].pts == source.box.pts)
-        assert session.reader.channels[source.id].cursor < source.box.pts
-        harness.links._blocks, harness.links.is_complete = lost, True
-        await until(lambda: texts(to) == ["uno"])
-        await session.stop()
 
     run_scenario(scenario)
 
@@ -398,8 +257,6 @@ def test_private_chats_and_groups_are_followed_by_the_accounts_own_ids() -> None
 
 def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
-        from dataclasses import replace
-
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
@@ -413,5 +270,38 @@ def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
         edit(sandbox.server, source.marked, 0, 1, "three")
         await until(lambda: texts(to) == ["three"])
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_changes_go_round_no_loop_and_along_each_chain() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, there, back = one_rule(sandbox)
+        end = sandbox.channel(posters=(account,))
+        there.posters.add(account.id)
+        for it in (back, end):
+            account.dialogs[it.marked] = None
+        rules = ((there, back), (back, there), (there, end))
+        session = harness.session(account, *((a, b, "copy", ALL) for a, b in rules))
+        await session.start()
+        say(sandbox, there, "one", "two")
+        await until(lambda: len(texts(back)) == len(texts(end)) == 2)
+        say(sandbox, back, "three")
+        await until(lambda: len(texts(there)) == 3)
+        for it in (there, back):
+            await settled(session, it)
+        edit(sandbox.server, there.marked, 0, 1, "uno")
+        delete(sandbox.server, there.marked, 0, [2])
+        await until(lambda: "uno" in texts(back) and "uno" in texts(end))
+        sandbox.server.connections.drop(account.id)  # its own edits come back in differences
+        pin(sandbox, there, 1)
+        await until(lambda: pinned(back) == pinned(end) == ["uno"])
+        for it in (there, back):
+            await settled(session, it)
+        found = [sorted(it for it in texts(chat) if it) for chat in (there, back, end)]
+        assert found == [["three", "uno"], ["three", "uno"], ["uno"]]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
 
     run_scenario(scenario)

@@ -51,6 +51,8 @@ class Action:
     fields: tuple[Field, ...] = field(default=())
     destroys: bool = False
     """It cannot be undone: the target's name is to be typed."""
+    takes_long: bool = False
+    """It is made in several transactions: other changes do not wait for its end."""
     back: str = ""
     """The page to go to afterwards; empty: where the action was chosen."""
     words: Callable[[str], list[str]] = lambda target: [target]

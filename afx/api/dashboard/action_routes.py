@@ -73,7 +73,8 @@ async def run_action(request: Request, name: str) -> Response:
             secret,
         )
 
-    said = await api.threads.change(work)
+    run = api.threads.long if action.takes_long else api.threads.change
+    said = await run(work)
     api.credentials.forget()
     api.kept.forget()
     if said.tone == "crit":

@@ -81,6 +81,7 @@ def _action(verb: Verb, label: str, icon: str, effect: str, *fields: Field) -> A
         "/session-changes",
         (*fields, _LIMIT),
         destroys=verb == "remove",
+        takes_long=True,
         back="",
         words=_words(verb),
         preview=_preview,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
-
-from cli import output
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """How a formula begins (OWASP, "CSV Injection")."""
@@ -16,5 +15,5 @@ def csv_cell(value: Any) -> Any:
         return ""
     if isinstance(value, int | float):
         return value
-    text = str(output.plain(value))
+    text = value.isoformat() if isinstance(value, datetime) else str(value)
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text
