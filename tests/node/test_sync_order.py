@@ -27,6 +27,7 @@ def test_what_is_not_copied_yet_is_sent_as_its_change_has_left_it(
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy", ALL))
         await session.start()
+        await until(lambda: session.reader.is_idle)  # what comes now comes live
         sandbox.server.faults.add_flood(account.id, to.marked, 0.5)
         edits = RefusingHandler(monkeypatch, EDIT)
         say(sandbox, source, "one", "two", "three", "four")
