@@ -195,7 +195,7 @@ class Lane:
         if self._queue:
             self._settle(dead)
             return
-        references = self._outbox.first(_BATCH)
+        references, self._outbox.reading = self._outbox.first(_BATCH), 0
         for it, ticket in zip(references, self._outbox.begin(len(references)), strict=True):
             self._owner.settled(it.delivery(self._outbox.destination), ticket, dead)
 
@@ -230,9 +230,8 @@ class Lane:
             await asyncio.wait({self._task})
 
     def _start(self) -> None:
-        if not (self._queue or self._outbox) or self._task or self._timer:
-            return
-        if self._paused or self._is_closed:
+        is_due = (self._queue or self._outbox) and not (self._paused or self._is_closed)
+        if not is_due or self._task or self._timer:
             return
         loop = asyncio.get_running_loop()
         if self._not_before > loop.time():
@@ -329,6 +328,8 @@ class Lane:
         except ToldToWaitError as error:
             self.wait(error.seconds)
             return False
+        finally:
+            self._outbox.reading = 0
         ready = list(takewhile(lambda it: not it[1] or it[1].result != "failed", found))
         if ready:
             self._patience.passed({it.source for it, _ in ready})

@@ -109,6 +109,8 @@ def test_an_outbox_keeps_one_edit_of_a_message_unless_it_is_being_made() -> None
     outbox.first(2)
     assert not outbox.contains(change(1, "edit")), "it is being read, as it was before"
     assert outbox.contains(change(1, "delete")), "it is not"
+    outbox.reading = 0
+    assert outbox.contains(change(1, "edit")), "it could not be read"
     assert not outbox.contains(change(1, "pin")), "pins and unpins end as the last one says"
     assert not outbox.contains(change(1, "unpin"))
     assert not outbox.contains(change(1, "edit", rule=2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.following import ALL, pin, pinned, settled
 from support.sandbox import SandboxHarness, run_scenario, until
@@ -11,7 +13,9 @@ from telethon.tl import functions
 from afx.node import lane
 from afx.reasons import DeadReason
 from afx.sandbox.judge.flow import delete, edit
+from afx.sandbox.telegram.methods.call import HANDLERS, Call
 
+GET = functions.channels.GetMessagesRequest
 SEND = functions.messages.SendMessageRequest
 EDIT = functions.messages.EditMessageRequest
 DELETE = functions.channels.DeleteMessagesRequest
@@ -78,6 +82,50 @@ def test_changes_of_what_waits_in_an_outbox_follow_it_there(
         await until(lambda: "last" in texts(to))
         assert [it for it in texts(to) if it] == ["cero", "uno!", "three", "last"]
         assert pinned(to) == ["three"]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_an_edit_that_comes_while_an_outbox_is_read_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(account)
+        rules = (source, to, "copy", ALL), (other, to, "copy", ALL)
+        session = harness.session(account, *rules)
+        await session.start()
+        say(sandbox, source, "a")
+        say(sandbox, other, "b")
+        await until(lambda: len(texts(to)) == 2)
+        sandbox.server.faults.add_flood(account.id, to.marked, 40)
+        say(sandbox, source, "x")
+        await until(lambda: session.forwarder.has_outbox(to.marked))
+        edit(sandbox.server, source.marked, 0, 1, "a 1")
+        edit(sandbox.server, other.marked, 0, 1, "b 1")
+        await settled(session, source)
+        await settled(session, other)
+        await session.stop()
+        harness.commit(session)
+        sandbox.server.faults.floods.clear()
+        stored = {it: text for it, text in harness.progress.items() if it[:4] != "wait"}
+        read, reads = HANDLERS[GET], []
+
+        def handle(call: Call, request: Any) -> Any:
+            answer = read(call, request)
+            if request.channel.channel_id == other.id and not reads:
+                reads.append(request)
+                edit(sandbox.server, source.marked, 0, 1, "a 2")  # its older text was read
+            return answer
+
+        monkeypatch.setitem(HANDLERS, GET, handle)
+        session = harness.session(account, *rules, cursors=stored)
+        await session.start()
+        await until(lambda: "b 1" in texts(to) and "a 2" in texts(to))
+        assert reads
         await session.stop()
         harness.commit(session)
         assert not harness.dead
