@@ -76,6 +76,17 @@ def edit_of(message: Incoming, route: Route) -> Delivery | None:
     return replace(made, op="edit", whole=message.raw)
 
 
+def edit_again(routes: Mapping[int, tuple[Route, ...]], sent: Delivery) -> Delivery | None:
+    """Return the edit, read when it is made, of a copy that is as its source was earlier.
+
+    None where its rule follows no edits.
+    """
+    for it in routes.get(sent.source, ()):
+        if (it.rule, it.destination) == (sent.rule, sent.destination) and "edits" in it.sync:
+            return replace(sent, op="edit")
+    return None
+
+
 def retried_op(reason: DeadReason | None) -> Op:
     """Return what is done when a dead letter is tried again."""
     return "send" if reason is None else _RETRIED.get(reason, "send")

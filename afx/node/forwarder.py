@@ -16,7 +16,7 @@ from afx.node.announced import Announced
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
-from afx.node.followed import retried_op
+from afx.node.followed import edit_again, retried_op
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.intents import Intents
 from afx.node.lane import Lane
@@ -321,6 +321,8 @@ class Forwarder:
             if delivery.destination in self._closed:
                 self._closed.discard(delivery.destination)
                 self._owner.destination_works(delivery.destination)
+        if outcome.is_earlier and (edit := edit_again(self._all_routes, delivery)):
+            self._lane(delivery.destination).put_behind(edit)
         ticket.box.advance()
         self._owner.progressed()
 
@@ -415,9 +417,8 @@ class Forwarder:
         judge, op = reason is DeadReason.NOT_JUDGED, retried_op(reason)
         modes = {it.rule: it.mode for it in self._all_routes.get(source, ())}
         for message in messages:
-            reference = Reference(rule, modes.get(rule, "copy"), source, message, judge, op)
-            delivery = reference.delivery(destination)
-            self._lane(destination).put_behind(delivery)
+            it = Reference(rule, modes.get(rule, "copy"), source, message, judge, op)
+            self._lane(destination).put_behind(delivery := it.delivery(destination))
             self.dead.revive(delivery)
         self._owner.progressed()
 

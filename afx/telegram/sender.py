@@ -58,6 +58,8 @@ class Outcome:
     """Why it is refused, if that is known better than by Telegram's error."""
     attempts: int = 1
     """How often it was tried."""
+    is_earlier: bool = False
+    """An earlier call has made the copy, with what the message was then."""
 
 
 async def send(
@@ -106,7 +108,9 @@ def _sent(answer: Any, group: Sequence[Delivery]) -> list[Outcome]:
         Outcome("again", reason=SPLIT) if len(group) > 1 else Outcome("refused", reason=SKIPPED)
     )
     return [
-        Outcome("known" if copies[it.random_id] in known else "sent", copies[it.random_id])
+        Outcome("known", copies[it.random_id], is_earlier=True)
+        if copies.get(it.random_id) in known
+        else Outcome("sent", copies[it.random_id])
         if it.random_id in copies
         else skipped
         for it in group

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from support.sessions import one_rule, say, texts
 from afx.node import lane
 from afx.sandbox.judge.flow import delete, edit
 from afx.sandbox.scripted import FaultKind, ScriptedFault
+from afx.telegram import sender
 
 
 @pytest.mark.parametrize("kind", [FaultKind.NO_ANSWER, FaultKind.FAIL_AFTER])
@@ -43,6 +45,40 @@ def test_a_change_whose_answer_is_lost_is_made_again_to_the_same_effect(kind: Fa
             sandbox.server.connections.drop(account.id)
         await settled(session, source)
         assert [it for it in texts(to) if it] == ["uno", "three"] and pinned(to) == ["uno"]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_a_copy_that_an_earlier_run_has_made_is_changed_as_its_source_has_been_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The node died before it stored what it had sent; the random id gives the copy as it was."""
+    monkeypatch.setattr(sender, "_SAME_CALL", timedelta(seconds=-1))
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = (source, to, "copy", ALL)
+        session = harness.session(account, rule)
+        await session.start()
+        harness.commit(session)
+        say(sandbox, source, "one", "two", "three")
+        await until(lambda: len(texts(to)) == 3)
+        await session.stop()
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        session = harness.session(account, rule, cursors=harness.progress)
+        session.pause()
+        await session.start()
+        await until(lambda: session.reader.channels[source.id].pts == source.box.pts)
+        edit(sandbox.server, source.marked, 0, 2, "dos")
+        delete(sandbox.server, source.marked, 0, [3])
+        await until(lambda: session.reader.channels[source.id].pts == source.box.pts)
+        session.resume()
+        await settled(session, source)
+        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        assert [it for it in texts(to) if it] == ["uno", "dos"]
         await session.stop()
         harness.commit(session)
         assert not harness.dead
