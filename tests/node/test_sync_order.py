@@ -172,3 +172,24 @@ def test_a_change_that_is_refused_is_a_dead_letter_that_a_retry_makes(
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_an_edit_that_its_transforms_refuse_is_a_dead_letter_only_where_there_is_a_copy() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        nothing_left = {"transform": ({"replace": {"text": ["bad"], "with": ""}},)}
+        session = harness.session(account, (source, to, "copy", {**ALL, **nothing_left}))
+        await session.start()
+        say(sandbox, source, "bad", "good")
+        await until(lambda: texts(to) == ["good"])
+        edit(sandbox.server, source.marked, 0, 1, "badbad")
+        edit(sandbox.server, source.marked, 0, 2, "bad")
+        await settled(session, source)
+        await session.stop()
+        harness.commit(session)
+        assert [(it.reason, it.messages) for it in harness.dead] == [
+            (DeadReason.MESSAGE_REFUSED, (1,)),
+            (DeadReason.EDIT_REFUSED, (2,)),
+        ]
+
+    run_scenario(scenario)
