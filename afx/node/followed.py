@@ -136,6 +136,6 @@ def fold(
         it.text, it.entities, it.raw = change.text, change.entities, change.raw
         it.needs_native_forward, it.album = change.needs_native_forward, change.album
         if it.op == "edit":
-            it.whole = change.whole
+            it.whole, it.error = change.whole, ""
         return []
     return None

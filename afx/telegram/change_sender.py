@@ -8,7 +8,7 @@ channels.deleteMessages and messages.updatePinnedMessage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from telethon import errors
@@ -22,7 +22,11 @@ from afx.telegram.sender import Outcome, failed, input_media, sendable
 
 KNOWN = Outcome("known")
 _DONE = frozenset({"MESSAGE_NOT_MODIFIED", "CHAT_NOT_MODIFIED", "MESSAGE_ID_INVALID"})
+_SETTLED = frozenset({"known", "refused"})
+_AFTER_A_FAILED = "a change before it was not made"
 _MOST_DELETED = 100
+_MOST_AT_ONCE = 10
+"""Requests that are sent at once; each of them may be told to wait."""
 _WITH_FILE = frozenset({"photo", "video", "document", "audio", "animation"})
 """Kinds whose file an edit may replace; a voice note's it may not."""
 
@@ -38,24 +42,50 @@ async def send_changes(
 
     Those without a copy are done; an edit with an error is refused. Raises as ``sender.send`` does.
     """
-    groups = _groups(batch, singly)
-    requests = [_request(group, peer) for group in groups if _is_asked(group[0])]
-    answers = iter(await client.run_in_order(requests)) if requests else iter(())
     outcomes: list[Outcome] = []
+    for groups in _rounds(_groups(batch, singly)):
+        asked = [it for it in groups if _is_asked(it[0])]
+        requests = [_request(it, peer) for it in asked]
+        answers = iter(await client.run_in_order(requests, ordered=False) if requests else ())
+        for group in groups:
+            answer = next(answers) if _is_asked(group[0]) else None
+            outcomes += [_outcome(group, answer)] * len(group)
+        if any(it.result not in _SETTLED for it in outcomes):
+            break
+    # What is behind one that failed is made when that has been.
+    return outcomes + [Outcome("again", reason=_AFTER_A_FAILED)] * (len(batch) - len(outcomes))
+
+
+def _outcome(group: Sequence[Delivery], answer: Any) -> Outcome:
+    """Return the outcome of each change of a group; raises the error of a lost login."""
+    if group[0].copy and group[0].error:
+        return Outcome("refused", reason=group[0].error)
+    if not isinstance(answer, errors.RPCError):
+        return KNOWN
+    if is_lost_login(answer):
+        raise answer
+    if error_name(answer) in _DONE and len(group) == 1:
+        return KNOWN
+    return failed(answer, len(group))
+
+
+def _rounds(groups: Iterable[list[Delivery]]) -> Iterator[list[list[Delivery]]]:
+    """Cut groups, in their order, into rounds that change each copy once at most.
+
+    Requests of a round are not to wait for each other: one that has no effect is answered
+    with an error, which would refuse those behind it.
+    """
+    found: list[list[Delivery]] = []
+    copies: set[int] = set()
     for group in groups:
-        first = group[0]
-        answer = next(answers) if _is_asked(first) else None
-        if first.copy and first.error:
-            outcomes.append(Outcome("refused", reason=first.error))
-        elif not isinstance(answer, errors.RPCError):
-            outcomes += [KNOWN] * len(group)
-        elif is_lost_login(answer):
-            raise answer
-        elif error_name(answer) in _DONE and len(group) == 1:
-            outcomes.append(KNOWN)
-        else:
-            outcomes += [failed(answer, len(group))] * len(group)
-    return outcomes
+        theirs = {it.copy for it in group if it.copy}
+        if len(found) >= _MOST_AT_ONCE or theirs & copies:
+            yield found
+            found, copies = [], set()
+        found.append(group)
+        copies |= theirs
+    if found:
+        yield found
 
 
 def _is_asked(it: Delivery) -> bool:

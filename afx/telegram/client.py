@@ -153,17 +153,18 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             self._ping_timer.cancel()
             self._ping_timer = None
 
-    async def run_in_order(self, requests: list[Any]) -> list[Any]:
-        """Send requests at once, each to run after the one before it.
+    async def run_in_order(self, requests: list[Any], *, ordered: bool = True) -> list[Any]:
+        """Send requests at once, each to run after the one before it if that is not refused.
 
-        Returns each one's answer, or the RPCError that it met. Their peers must
-        be input peers. Telethon's own call is not used: it sleeps and repeats a
-        request that was refused as a duplicate. Raises ConnectionError, also when
-        the next answer does not come in time.
+        Not ``ordered``: whatever becomes of the others, and in any order. Returns each
+        one's answer, or the RPCError that it met. Their peers must be input peers.
+        Telethon's own call is not used: it sleeps and repeats a request that was refused
+        as a duplicate. Raises ConnectionError, also when the next answer does not come in
+        time.
         """
         answers: list[Any] = []
         loop = asyncio.get_running_loop()
-        futures = self._sender.send(requests, ordered=True)
+        futures = self._sender.send(requests, ordered=ordered)
         try:
             async with asyncio.timeout(REQUEST_SECONDS) as deadline:
                 for future in futures:

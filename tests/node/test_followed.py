@@ -60,6 +60,9 @@ def test_an_edit_that_its_transforms_refuse_changes_nothing_that_waits() -> None
     wrong = change(1, "edit")
     wrong.error = "its transforms failed"
     assert fold(queue(change(1)), 0, wrong) is None
+    held = queue(change(1), wrong)
+    assert fold(held, 1, change(1, "edit", "right")) == []
+    assert (held[1][0].text, held[1][0].error) == ("right", "")
 
 
 def test_a_batch_is_of_sends_or_of_changes() -> None:

@@ -14,6 +14,7 @@ from afx.node import lane
 from afx.reasons import DeadReason
 from afx.sandbox.judge.flow import delete, edit
 from afx.sandbox.telegram.methods.call import HANDLERS, Call
+from afx.telegram.client import AccountClient
 
 GET = functions.channels.GetMessagesRequest
 SEND = functions.messages.SendMessageRequest
@@ -126,6 +127,40 @@ def test_an_edit_that_comes_while_an_outbox_is_read_is_made(
         await session.start()
         await until(lambda: "b 1" in texts(to) and "a 2" in texts(to))
         assert reads
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_a_change_without_effect_holds_up_none_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        say(sandbox, source, *map(str, range(25)))
+        await until(lambda: len(texts(to)) == 25)
+        RefusingHandler(monkeypatch, EDIT, *[(400, "MESSAGE_NOT_MODIFIED")] * 24)
+        run, sent = AccountClient.run_in_order, []
+
+        async def recorded(
+            client: AccountClient, requests: list[Any], **options: bool
+        ) -> list[Any]:
+            sent.extend(it for it in requests if isinstance(it, EDIT))
+            return await run(client, requests, **options)
+
+        monkeypatch.setattr(AccountClient, "run_in_order", recorded)
+        session.pause()
+        for number in range(1, 26):
+            edit(sandbox.server, source.marked, 0, number, f"edit {number}")
+        pin(sandbox, source, 25)
+        delete(sandbox.server, source.marked, 0, [24, 25])
+        await until(lambda: session.reader.channels[source.id].pts == source.box.pts)
+        session.resume()
+        await settled(session, source)
+        assert len(sent) == 25, "none is made twice"
+        assert len(texts(to)) >= 23 and not {"23", "24"} & set(texts(to))
         await session.stop()
         harness.commit(session)
         assert not harness.dead
