@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from telethon import errors
+from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
@@ -42,6 +42,8 @@ async def send_changes(
 
     Those without a copy are done; an edit with an error is refused. Raises as ``sender.send`` does.
     """
+    if hindrance := await _check_deletes(client, batch, peer):
+        return [hindrance] * len(batch)
     outcomes: list[Outcome] = []
     for groups in _rounds(_groups(batch, singly)):
         asked = [it for it in groups if _is_asked(it[0])]
@@ -54,6 +56,40 @@ async def send_changes(
             break
     # What is behind one that failed is made when that has been.
     return outcomes + [Outcome("again", reason=_AFTER_A_FAILED)] * (len(batch) - len(outcomes))
+
+
+async def _check_deletes(
+    client: AccountClient, batch: Sequence[Delivery], peer: Callable[[int], Any]
+) -> Outcome | None:
+    """Let deletes outside channels be of the account's own messages in their destination only.
+
+    Such a request names ids only, which all of the account's private chats and groups share:
+    a wrong link would take a message away from somewhere else. Others are deletes without a
+    copy. Returns why the messages cannot be read now; None when they could be.
+    """
+    deletes = [it for it in batch if it.op == "delete" and it.copy]
+    if not deletes or isinstance(peer(deletes[0].destination), types.InputPeerChannel):
+        return None
+    ids = [types.InputMessageID(it.copy) for it in deletes]
+    [page] = await client.run_in_order([functions.messages.GetMessagesRequest(ids)])
+    if isinstance(page, errors.RPCError):
+        if is_lost_login(page):
+            raise page
+        outcome = failed(page, 1)
+        return outcome if outcome.result == "wait" else Outcome("failed", reason=outcome.reason)
+    # What an account posts to its saved messages need not count as outgoing.
+    own = {it.id for it in page.users if getattr(it, "is_self", False)}
+    theirs = {
+        it.id
+        for it in page.messages
+        if isinstance(it, types.Message)
+        and utils.get_peer_id(it.peer_id) == deletes[0].destination
+        and (it.out or deletes[0].destination in own)
+    }
+    for it in deletes:
+        if it.copy not in theirs:
+            it.copy = 0
+    return None
 
 
 def _outcome(group: Sequence[Delivery], answer: Any) -> Outcome:

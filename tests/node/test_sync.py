@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,8 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
 from telethon.tl import functions
 
+from afx.forwarding.pipeline import Delivery
+from afx.node.forwarder import Forwarder
 from afx.sandbox.judge.flow import delete, edit, post
 from afx.sandbox.telegram.changes import Place
 
@@ -142,6 +145,47 @@ def test_private_chats_and_groups_are_followed_by_the_accounts_own_ids() -> None
         await until(lambda: len(texts(to)) == 2)
         assert texts(to) == ["edited", "more"]
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_delete_outside_channels_is_of_an_own_message_of_the_destination_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link that is wrong takes no message away from another chat."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        world = sandbox.server.world
+        account, friend = world.add_account(), world.add_account()
+        source = sandbox.channel(account)
+        group = world.add_group("group", friend.id, [account.id])
+        world.deliver(friend, account, "private")
+        world.deliver(group, friend, "of the friend")
+        ids = {it.text: it.id for it in account.box.messages.values()}
+        wrong = {1: ids["private"], 2: ids["of the friend"]}
+        find = Forwarder.find_copies
+
+        async def find_copies(forwarder: Forwarder, changes: Sequence[Delivery]) -> None:
+            await find(forwarder, changes)
+            for it in changes:
+                it.copy = wrong.get(it.message, it.copy)
+
+        def held() -> list[str]:
+            return [it.text for it in account.box.messages.values() if it.text]
+
+        monkeypatch.setattr(Forwarder, "find_copies", find_copies)
+        harness = SessionHarness(sandbox)
+        session = harness.session(account, (source, str(group.marked), "copy", ALL))
+        await session.start()
+        say(sandbox, source, "one", "two", "three")
+        await until(lambda: "three" in held())
+        await settled(session, source)
+        delete(sandbox.server, source.marked, 0, [1, 2, 3])
+        await settled(session, source)
+        assert held() == ["private", "of the friend", "one", "two"]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
 
     run_scenario(scenario)
 
