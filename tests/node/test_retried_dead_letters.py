@@ -182,6 +182,27 @@ def test_a_rule_that_the_session_does_not_have_keeps_its_dead_letters() -> None:
     run_scenario(scenario)
 
 
+def test_a_refused_edit_stays_a_dead_letter_when_its_rule_follows_no_edits_any_more() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        store = Store(harness)
+        session = harness.session(account, (source, to, "copy", {"sync": ("pins",)}))
+        storing(session, store.store)
+        await session.start()
+        store.dead = {1, 2}
+        route = {"source": source.marked, "destination": to.marked}
+        changed = {**route, "messages": "1", "reason": "edit_refused"}
+        others = {**route, "messages": "2"}
+        arguments = RetryArguments.model_validate({"rule": 1, "routes": [changed, others]})
+        with pytest.raises(TaskFailedError, match=r"follows no edits any more.*1 others"):
+            await KINDS["rule.retry"].run(Run(session), arguments)  # type: ignore[arg-type]
+        store.commit(session)
+        assert 1 in store.dead
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 @pytest.mark.parametrize("text", ["", "1-", "5-3", "1-999", "x", "2147483648", "1,,2", "1-257"])
 def test_ids_that_are_malformed_or_too_many_are_refused(text: str) -> None:
     route = {"source": 1, "destination": 2, "messages": text}

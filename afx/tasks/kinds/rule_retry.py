@@ -17,10 +17,16 @@ from pydantic import (
 )
 
 from afx.reasons import DeadReason
-from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskRun
+from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskFailedError, TaskRun
 from afx.tasks.kinds.rule_fields import rule_of
 
 _MOST_IDS = 256
+_EVENTS = {
+    DeadReason.EDIT_REFUSED: "edits",
+    DeadReason.DELETE_REFUSED: "deletes",
+    DeadReason.PIN_REFUSED: "pins",
+}
+"""By what a rule follows such changes, if it does (``afx.forwarding.changes``)."""
 
 
 class DeadRoute(BaseModel):
@@ -63,14 +69,24 @@ class RetryResult(Result):
 
 
 async def run(task: TaskRun, arguments: RetryArguments) -> RetryResult:
-    """Revive one route's after another's."""
-    rule_of(task, arguments.rule)
-    count = 0
+    """Revive one route's after another's; those of changes only where they are followed."""
+    rule = rule_of(task, arguments.rule)
+    count, left = 0, []
     for it in arguments.routes:
+        if it.reason in _EVENTS and _EVENTS[it.reason] not in rule.sync:
+            left.append(_EVENTS[it.reason])
+            continue
         messages = _ids(it.messages)
         route = (arguments.rule, it.source, it.destination)
         await task.redeliver(*route, messages, reason=it.reason)
         count += len(messages)
+    if left:
+        events = ", ".join(dict.fromkeys(left))
+        raise TaskFailedError(
+            f"Rule {arguments.rule} follows no {events} any more, so their dead letters stay; "
+            f"follow them again by 'afx rule set NAME --sync ...', or drop them by 'afx rule dead "
+            f"drop' ({count} others are tried again)."
+        )
     return RetryResult(waiting=count)
 
 
