@@ -1,7 +1,8 @@
 """Dead letters: what could not be delivered, by rule, route and reason.
 
 A row holds up to 256 neighbouring ids of one source. A message is in one row of its route
-only, that of its newest reason, so what is reported twice counts once.
+only, that of its newest reason, so what is reported twice counts once; but an edit and a pin
+of its copy may both be refused.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from models.tables import DeadLetter, Rule, Session, User
 BLOCK = 256
 _CHANGES = "'edit_refused', 'delete_refused', 'pin_refused'"
 """Reasons of messages that were delivered, and whose copies could not be changed."""
+_BESIDE = frozenset({"edit_refused", "pin_refused"})
+"""Reasons that leave each other as they are; a delete leaves nothing to be edited or pinned."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,7 +71,7 @@ def note(items: Iterable[Undelivered]) -> None:
         rows = _rows(*key)
         for it, messages in noted:
             for reason, row in rows.items():
-                if reason != it.reason:
+                if reason != it.reason and not {reason, it.reason} <= _BESIDE:
                     row.messages -= messages
             if it.reason:
                 row = rows.setdefault(it.reason, _Row(frozenset(), set()))

@@ -56,6 +56,15 @@ def test_a_message_that_is_reported_twice_counts_once_under_its_newest_reason(ru
     assert stored() == [("message_gone", "1", 1), ("message_refused", "2", 1)]
 
 
+def test_an_edit_and_a_pin_of_a_copy_may_both_be_refused(rule: Any) -> None:
+    note(rule, 1, 2, reason="edit_refused")
+    note(rule, 2, reason="pin_refused")
+    note(rule, 1, reason="edit_refused")
+    assert stored() == [("edit_refused", "1-2", 2), ("pin_refused", "2", 1)]
+    note(rule, 2, reason="delete_refused")
+    assert stored() == [("edit_refused", "1", 1), ("delete_refused", "2", 1)]
+
+
 def test_what_is_tried_again_leaves_whatever_its_reason(rule: Any) -> None:
     note(rule, 1, 2)
     note(rule, 3, reason="message_refused")
