@@ -139,6 +139,17 @@ class Settings(BaseSettings):
     start_timeout_seconds: float = Field(30.0, gt=0)
     """A session that has not started after so long has failed."""
 
+    hibernate_poll_minutes: float = Field(15.0, gt=0)
+    """A session that hibernates wakes at least this often, to catch up."""
+    hibernate_wake_days: float = Field(5.0, gt=0, le=180)
+    """Any session wakes this often: Telegram ends unused logins, the soonest after a week."""
+    hibernate_fresh_hours: float = Field(24.0, ge=0)
+    """A session that was added since does not hibernate."""
+    hibernate_unused_minutes: float = Field(60.0, ge=0)
+    """A session without an enabled rule hibernates after so long; 0: never."""
+    hibernate_after_minutes: float = Field(0.0, ge=0)
+    """On a node that is short of RAM, a session that has forwarded nothing for so long; 0: none."""
+
     poll_seconds: float = Field(60.0, gt=0)
     """How often a quiet source channel is polled for missed messages."""
     flush_seconds: float = Field(0.1, gt=0)

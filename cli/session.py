@@ -6,7 +6,7 @@ import getpass
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,18 @@ from cli import common, complete, groups, output
 from cli.session_bulk import bulk
 from cli.shared import Invocation, shared
 
+if TYPE_CHECKING:
+    from afx.operations.sessions import SessionRow
+
 app = groups.group("Sessions: Telegram accounts' logins.")
 app.command()(bulk)
 Name = Annotated[
     str,
     typer.Argument(help="A name, an id, or a unique beginning.", autocompletion=complete.sessions),
+]
+Names = Annotated[
+    list[str],
+    typer.Argument(help="Names, ids, or unique beginnings.", autocompletion=complete.sessions),
 ]
 Owner = Annotated[str, typer.Option("--user", help="Who owns it.", autocompletion=complete.users)]
 _LIST_SUFFIXES = (".csv", ".jsonl", ".ndjson")
@@ -143,13 +150,23 @@ def list_(
     invocation.print_list(
         lambda after, limit: sessions.listing(invocation.context, chosen, after=after, limit=limit),
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
-        lambda it: (it.id, it.name, it.user, it.tier, it.state, it.node, it.trouble or it.waits),
+        lambda it: (
+            *(it.id, it.name, it.user, it.tier, it.state, it.node),
+            it.trouble or it.waits or _hibernation(it),
+        ),
         empty=output.no(
             "sessions",
             filtered=chosen != sessions.SessionFilter(),
             hint="add one with 'afx session import'",
         ),
     )
+
+
+def _hibernation(row: SessionRow) -> str:
+    """Return why a session hibernates, and when it wakes."""
+    if row.wakes_at is None:
+        return f"{row.hibernation}: awake for a short time" if row.hibernation else ""
+    return f"{row.hibernation}: wakes by {row.wakes_at:%Y-%m-%d %H:%M} UTC"
 
 
 @app.command()
@@ -230,6 +247,33 @@ def resume(invocation: Invocation, name: Name) -> None:
     from afx.operations import sessions
 
     invocation.finish([sessions.resume(invocation.context, name)], "resume")
+
+
+@app.command()
+@shared("redis_url", "database_url", "json", change=True, timeout=30.0)
+def hibernate(invocation: Invocation, names: Names) -> None:
+    """Disconnect sessions that need no live connection; they wake from time to time.
+
+    They miss nothing: every 15 minutes (hibernate_poll_minutes) each connects, forwards what
+    has come since, and sleeps again. A task or an enabled rule wakes them at once.
+
+    Example:  afx session hibernate main backup
+    """
+    from afx.operations import sessions
+
+    invocation.finish(sessions.hibernate_all(invocation.context, names), "hibernate")
+
+
+@app.command()
+@shared("redis_url", "database_url", "json", change=True, timeout=30.0)
+def wake(invocation: Invocation, names: Names) -> None:
+    """Let sessions that hibernate run again, and stay awake.
+
+    Example:  afx session wake main
+    """
+    from afx.operations import sessions
+
+    invocation.finish(sessions.wake_all(invocation.context, names), "wake")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from cli.shared import Invocation, shared
 @shared("yes", "database_url", "json", change=True)
 def bulk(
     invocation: Invocation,
-    verb: Annotated[str, typer.Argument(help="pause, resume, move or remove.")],
+    verb: Annotated[str, typer.Argument(help="pause, resume, hibernate, wake, move or remove.")],
     user: Annotated[
         str | None, typer.Option("--user", help="Only of this user.", autocompletion=complete.users)
     ] = None,
@@ -48,7 +48,7 @@ def bulk(
         str | None, typer.Option("--after", help="Begin behind the session of this name.")
     ] = None,
 ) -> None:
-    """Pause, resume, move or remove all sessions that a filter finds, in the order of their names.
+    """Change all sessions that a filter finds, in the order of their names.
 
     With --dry-run it says how many there are, and what would be refused. It does not wait: the
     controls go on, and 'afx control list' shows them.

@@ -19,6 +19,7 @@ STATES = (
     "stopping",
     "waiting",
     "paused",
+    "hibernated",
     "quarantined",
     "unplaced",
     "removing",
@@ -49,7 +50,7 @@ def described() -> Any:
         (
             (Session.removing, "removing"),
             (SessionAssignment.state.is_null(False), SessionAssignment.state),
-            (Session.desired_state == "paused", "paused"),
+            (Session.desired_state.in_(("paused", "hibernated")), Session.desired_state),
             (quarantined(), "quarantined"),
             (SessionQueue.reason.is_null(False), "waiting"),
         ),
@@ -69,6 +70,8 @@ def described() -> Any:
             Session.trouble,
             Session.requires,
             Session.created_at,
+            Session.hibernation,
+            Session.wakes_at,
         )
         .join(User)
         .switch(Session)
@@ -116,13 +119,13 @@ def filtered(query: Any, chosen: SessionFilter) -> Any:
         query = query.where((SessionAssignment.state == chosen.state) & ~Session.removing)
     elif chosen.state == "removing":
         query = query.where(Session.removing)
-    elif chosen.state == "paused":
-        query = query.where((Session.desired_state == "paused") & idle)
+    elif chosen.state in ("paused", "hibernated"):
+        query = query.where((Session.desired_state == chosen.state) & idle)
     elif chosen.state == "quarantined":
-        query = query.where((Session.desired_state != "paused") & quarantined(), idle)
+        query = query.where((Session.desired_state == "running") & quarantined(), idle)
     elif chosen.state in ("waiting", "unplaced"):
         waits = SessionQueue.reason.is_null(chosen.state == "unplaced")
-        query = query.where((Session.desired_state != "paused") & ~quarantined() & waits, idle)
+        query = query.where((Session.desired_state == "running") & ~quarantined() & waits, idle)
     elif chosen.state is not None:
         raise UsageError(
             f"There is no state '{printable(chosen.state)}'; it is one of {', '.join(STATES)}."

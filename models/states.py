@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-DESIRED_SESSION_STATES = ("running", "paused")
+DESIRED_SESSION_STATES = ("running", "paused", "hibernated")
+HIBERNATION_REASONS = ("requested", "no_rule", "quiet")
 MODES = ("copy", "forward")
 DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
 ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
@@ -18,5 +19,7 @@ CONTROL_KINDS = (
     "pause",
     "resume",
     "remove",
+    "hibernate",
+    "wake",
 )
 CONTROL_SUBJECTS = ("node", "session", "coordinators")

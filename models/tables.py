@@ -23,6 +23,7 @@ from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ClusterAnalytics, ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
+from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
 from models.states import (
     ASSIGNMENT_STATES,
     CONTROL_KINDS,
@@ -30,6 +31,7 @@ from models.states import (
     CONTROL_SUBJECTS,
     DESIRED_SESSION_STATES,
     DESIRED_WORKER_STATES,
+    HIBERNATION_REASONS,
     MODES,
     TASK_STATES,
 )
@@ -74,6 +76,16 @@ class Session(Table):
     moved_at = UtcField(null=True)
     """When the session was last moved by a rebalance, or preempted."""
     created_at = UtcField(default=utc_now)
+    hibernation = CharField(
+        max_length=10,
+        default="",
+        constraints=[SQL("DEFAULT ''"), _one_of("hibernation", ("", *HIBERNATION_REASONS))],
+    )
+    """Why it hibernates, also while it is awake for a short time; empty: it does not."""
+    wakes_at = UtcField(null=True)
+    """When it wakes by itself; None while it is awake, and when it does not hibernate."""
+    awake_at = UtcField(null=True)
+    """Since when it is awake for a short time; None otherwise."""
 
     class Meta:
         table_name = "sessions"
@@ -84,6 +96,16 @@ Session.add_index(
 )
 Session.add_index(
     Session.index(Session.id, where=(Session.desired_state == "paused"), name="sessions_paused")
+)
+Session.add_index(
+    Session.index(
+        Session.wakes_at,
+        where=(Session.desired_state == "hibernated"),
+        name="sessions_hibernated",
+    )
+)
+Session.add_index(
+    Session.index(Session.id, where=Session.awake_at.is_null(False), name="sessions_awake")
 )
 Session.add_index(Session.index(Session.id, where=Session.removing, name="sessions_removing"))
 Session.add_index(
@@ -388,29 +410,6 @@ WorkerControl.add_index(
 WorkerControl.add_index(
     WorkerControl.index(WorkerControl.finished_at, name="worker_controls_finished_at")
 )
-
-
-class ClusterState(Table):
-    """State that the coordinators of this database share: one row."""
-
-    id = IntegerField(primary_key=True, constraints=[Check("id = 1")])
-    generation = IntegerField(default=0)
-    term = BigIntegerField(default=0)
-    reports_read = CharField(max_length=40, default="0", constraints=[SQL("DEFAULT '0'")])
-    """The id of the last report read; it means nothing in another Redis process."""
-    reports_run_id = CharField(max_length=40, default="", constraints=[SQL("DEFAULT ''")])
-    """The run id of the Redis process in which it was read."""
-    next_session = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
-    """The id of the next new session."""
-    minutes_to = UtcField(null=True)
-    """Samples before this time are rolled up into minutes."""
-    hours_to = UtcField(null=True)
-    """Minutes before this time are rolled up into hours."""
-    commits = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
-    """How many transactions leaders have committed."""
-
-    class Meta:
-        table_name = "cluster_state"
 
 
 ALL = (

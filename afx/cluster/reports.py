@@ -168,6 +168,16 @@ class Active(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class CaughtUp(_NodeReport):
+    """Which sessions have worked off what they had missed when they started."""
+
+    kind: ClassVar[str] = "caught_up"
+    session_ids: tuple[int, ...]
+    epochs: tuple[int, ...]
+    """Of each session, in the same order."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Inventory(_NodeReport):
     """A part of the sessions that have not ended on a node, as the leader asked."""
 
@@ -256,6 +266,7 @@ Report = (
     | DeadLettered
     | DeadRevived
     | Active
+    | CaughtUp
     | Inventory
     | Died
     | TaskStarted

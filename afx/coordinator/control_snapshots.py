@@ -66,6 +66,7 @@ class ControlSnapshots:
             desired_state=standing.desired_state,
             removing=standing.removing,
             has_rule=standing.has_rule,
+            hibernates=bool(standing.hibernation),
             hindrance=standing.trouble or standing.waits,
             node=active.worker if active else "",
             state=active.state if active else "",

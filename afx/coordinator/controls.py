@@ -161,6 +161,17 @@ class Controls:
             workers.set_desired_state(node.name, "cordoned")
             controls.request(kind="cordon", subject=subject, actor=_ACTOR, note=note)
 
+    def asked_wakes(self) -> set[int]:
+        """Return the sessions that operators have just woken or resumed, and no node has."""
+        return {
+            it.subject.session_id
+            for it in self._open
+            if it.kind in ("wake", "resume")
+            and isinstance(it.subject, SessionSubject)
+            and it.subject.session_id is not None
+            and it.subject.session_id not in self._table.active
+        }
+
     def asked_moves(self) -> dict[int, str]:
         """Return the moves that operators request: session → node, empty for any.
 

@@ -49,6 +49,14 @@ class PlacementSchedule:
         """Note that the assignments of sessions have ended."""
         self._ended.update(dict.fromkeys(sessions, now + self._cool_down))
 
+    def note_woken(self, sessions: Iterable[int], now: float) -> None:
+        """Note that sessions which hibernated are to run: the next round considers them.
+
+        The cool-down of one that has just ended goes on.
+        """
+        for it in sessions:
+            self._ended.setdefault(it, now)
+
     def note_gone(self, sessions: Iterable[int]) -> None:
         """Note that sessions were placed or removed."""
         for it in sessions:

@@ -14,6 +14,7 @@ from afx.cluster.registry import Registry
 from afx.cluster.report_stream import Batch
 from afx.cluster.reports import (
     Active,
+    CaughtUp,
     DeadLettered,
     DeadRevived,
     Died,
@@ -72,6 +73,7 @@ class ReportIntake:
         tasks: TaskIntake,
         block_seconds: float,
         monotonic: Callable[[], float],
+        note_caught_up: Callable[[CaughtUp], None] = lambda _: None,
     ) -> None:
         """Begin after the last report read; at the first one if Redis is another process.
 
@@ -89,22 +91,27 @@ class ReportIntake:
         self._tasks = tasks
         self._block_seconds = block_seconds
         self._monotonic = monotonic
+        self._note_caught_up = note_caught_up
         self._run_id = run_id
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
         self._last = report_stream.position(client, cluster.reports_read(run_id))
         self.is_behind = False
         """Reports that were sent a while ago may not have been read yet."""
+        self.is_woken = False
+        """Somebody has just asked for something, in SQL."""
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
         self.is_behind = batch.is_full
+        self.is_woken = False
         if batch.last == self._last:
             return True
         exhausted = report_stream.is_exhausted(batch.last)
         if not (batch.reports or batch.refused or exhausted):
-            # Somebody has submitted tasks, and wakes the leader: there is nothing to note.
+            # Somebody has submitted tasks, or woken a session: there is nothing to note.
+            self.is_woken = True
             self._last = batch.last
             return False
         batch = self._without_jumps(batch)
@@ -250,6 +257,8 @@ class ReportIntake:
         for report in batch.reports:
             if isinstance(report, Inventory):
                 self._unknown.note_inventory(report)
+            elif isinstance(report, CaughtUp):
+                self._note_caught_up(report)
             elif isinstance(report, Running) and report.session_id not in self._table.active:
                 self._unknown.note_running(report)
         self._checkpoints.note(active)

@@ -65,6 +65,8 @@ class _Plan:
     """They wait until their session runs, or has ended others."""
     late: list[int] = field(default_factory=list)
     orphaned: list[int] = field(default_factory=list)
+    awaited: set[int] = field(default_factory=set)
+    """The sessions that do not run, for which tasks are held."""
     given_out: Counter[int] = field(default_factory=Counter)
     """session → its tasks that are given out."""
 
@@ -100,6 +102,12 @@ class TaskPublisher:
         self._shared_at = -math.inf
         """When tasks for any node were published last, by the wall clock."""
         self._looked_at = 0.0
+        self._awaited: set[int] = set()
+
+    def take_awaited(self) -> set[int]:
+        """Return the sessions that do not run and for which tasks were held since the last call."""
+        awaited, self._awaited = self._awaited, set()
+        return awaited
 
     def note_nodes(self, nodes: Sequence[WorkerView]) -> None:
         """Note which nodes are alive; new ones are told of tasks that came before them."""
@@ -166,6 +174,7 @@ class TaskPublisher:
             task_queue.hold(plan.held)
             task_queue.fail_queued(plan.late, "cancelled", LATE)
             task_queue.fail_queued(plan.orphaned, "failed", "its session was removed")
+        self._awaited |= plan.awaited
         self._send([it for it in plan.published if it[0].id in ids])
         return len(ids)
 
@@ -190,6 +199,8 @@ class TaskPublisher:
                     or plan.given_out[it.session] >= SESSION_TASKS
                 ):
                     plan.held.append(it.id)
+                    if active is None or active.state != "running":
+                        plan.awaited.add(it.session)
                 else:
                     plan.given_out[it.session] += 1
                     publication = Publication(it.id, number, active.worker, active.incarnation)

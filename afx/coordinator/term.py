@@ -30,6 +30,7 @@ from afx.coordinator.dead_nodes import DeadNodes
 from afx.coordinator.decisions.epochs import EpochCounter
 from afx.coordinator.decisions.placement import Node
 from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.hibernation import Hibernation
 from afx.coordinator.history import History
 from afx.coordinator.interval import Interval
 from afx.coordinator.job_refusals import JobRefusals
@@ -170,6 +171,15 @@ class Term:
             leadership,
             settled_at=now + _split_seconds(client, leadership),
         )
+        self._hibernation = Hibernation(
+            settings,
+            leadership,
+            self._table,
+            schedule,
+            self._capacity,
+            rng=resources.rng,
+            clock=resources.clock.time,
+        )
         task_intake = TaskIntake(resources.rng)
         self._publisher = TaskPublisher(
             client, resources.signing_keys, leadership, self._table, clock=resources.clock.time
@@ -190,6 +200,7 @@ class Term:
             tasks=task_intake,
             block_seconds=settings.tick_seconds,
             monotonic=monotonic,
+            note_caught_up=self._hibernation.note_caught_up,
         )
         self._dead_nodes = DeadNodes(
             client=client,
@@ -317,7 +328,8 @@ class Term:
         3. Set the nodes' counts in Redis to what SQL says.
         4. Set the nodes' desired states.
         5. Stop the sessions that SQL does not know, and those that should not run; remove
-           those to be removed. Tell nodes of filters and transforms that have changed.
+           those to be removed. Tell nodes of filters and transforms that have changed. Let
+           sessions wake that hibernate, and others sleep.
         6. Place the sessions that wait, once the nodes have said what they run.
         7. Move sessions, and note how far each control has come.
         8. Repeat the orders that were not answered; restart unresponsive nodes.
@@ -339,7 +351,7 @@ class Term:
         nodes = self._table.reconcile(nodes)
         self._end_part()
         controls_due = self._control_interval.is_due(now)
-        if controls_due:
+        if controls_due or self._intake.is_woken:
             self._controls.read()
         nodes = self._controls.apply_desired_states(nodes)
         self._brake.update(nodes, now)
@@ -347,6 +359,8 @@ class Term:
         self._unknown.step(nodes, now)
         self._unwanted.stop_and_remove(now)
         self._renewals.step(now)
+        self._hibernation.place_soon(self._controls.asked_wakes(), now)
+        self._hibernation.step(nodes, self._publisher.take_awaited(), now)
         ready = self._ready_nodes(nodes, now)
         self._end_part()
         if not self._brake.is_held(now) and self._unknown.are_found(nodes, now):

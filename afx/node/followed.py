@@ -112,13 +112,18 @@ def fold(
     for at in range(len(queue) - 1, begun - 1, -1):
         it = queue[at][0]
         same = (it.rule, it.source, it.message) == (change.rule, change.source, change.message)
-        if not same or it.op != "send":
+        if not same or it.op in ("pin", "unpin") or (it.op, change.op) == ("edit", "delete"):
             continue
+        if it.op == "delete":
+            return None
         if change.op == "delete":
             gone = queue[at]
             del queue[at]
             return [gone]
+        # Of several edits the last one counts, and takes one request.
         it.text, it.entities, it.raw = change.text, change.entities, change.raw
         it.needs_native_forward, it.album = change.needs_native_forward, change.album
+        if it.op == "edit":
+            it.whole = change.whole
         return []
     return None

@@ -42,6 +42,7 @@ from afx.telegram.transport import guarded_connection
 
 _POLL_SECONDS = 1.0
 _ACTIVITY_SECONDS = 20.0
+_CATCH_UP_SECONDS = 0.25
 _HEAP_SECONDS = 5.0
 _CANCEL_SECONDS = 0.2
 
@@ -231,6 +232,7 @@ class Host:
             *self.tasks.loops(),
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
+            self._every(_CATCH_UP_SECONDS, self._report_caught_up),
             self._every(_HEAP_SECONDS, self._tend_heap),
         )
         running = [asyncio.create_task(it) for it in loops]
@@ -271,6 +273,22 @@ class Host:
         active = [it for it, sent in self._active.items() if sent > before.get(it, 0)]
         if active:
             self.reports.active(tuple(active))
+
+    def _report_caught_up(self) -> None:
+        """Report once of each session that it has worked off what it had missed.
+
+        With it goes whether it has forwarded anything: it may sleep before the next report.
+        """
+        waiting = self._runner.catching_up
+        if not waiting:
+            return
+        sessions = {it: self._residents.session(it) for it in waiting}
+        done = {k: it for k, it in sessions.items() if it is not None and it.has_caught_up}
+        self._runner.catching_up = {k for k, it in sessions.items() if it and k not in done}
+        if done:
+            if active := tuple(session_id for session_id, it in done.items() if it.sent):
+                self.reports.active(active)
+            self.reports.caught_up({session_id: it.epoch for session_id, it in done.items()})
 
     def _tend_heap(self) -> None:
         self._heap.step(self._residents.alive, self._runner.ended)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afx.cluster import report_stream
 from afx.cluster.reports import (
     Active,
+    CaughtUp,
     Failed,
     Inventory,
     Report,
@@ -52,6 +53,8 @@ class ReportSender:
         """Reports that must not be lost, in their order."""
         self._troubles: dict[tuple[int, TroubleReason], Trouble] = {}
         self._active: set[int] = set()
+        self._caught_up: dict[int, int] = {}
+        """session → epoch."""
         self._task_starts: dict[tuple[int, int], TaskStarted] = {}
         self._task_progress: dict[tuple[int, int], TaskProgressed] = {}
         """What a task's end makes superfluous, by task and publication."""
@@ -99,6 +102,11 @@ class ReportSender:
     def active(self, session_ids: tuple[int, ...]) -> None:
         """Report which sessions have forwarded something lately."""
         self._active.update(session_ids)
+        self._ready.set()
+
+    def caught_up(self, sessions: Mapping[int, int]) -> None:
+        """Report which sessions have worked off what they had missed, as session → epoch."""
+        self._caught_up.update(sessions)
         self._ready.set()
 
     def task_started(self, report: TaskStarted) -> None:
@@ -152,7 +160,12 @@ class ReportSender:
             *self._task_progress.values(),
             *self._troubles.values(),
         ]
-        return [*waiting, activity] if self._active else waiting
+        if self._active:
+            waiting.append(activity)
+        if self._caught_up:
+            ids, epochs = tuple(self._caught_up), tuple(self._caught_up.values())
+            waiting.append(CaughtUp(**self._origin, session_ids=ids, epochs=epochs))
+        return waiting
 
     def _add(self, report: Report) -> None:
         self._required.append(report)
@@ -195,6 +208,7 @@ class ReportSender:
         self._required = []
         self._troubles = {}
         self._active = set()
+        self._caught_up = {}
         self._task_starts = {}
         self._task_progress = {}
         self._task_logs.clear()

@@ -174,6 +174,15 @@ class HostedSession:
         self.progressed()
         return await self.store()
 
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether all that it missed is settled: accepted, refused, or in a stored outbox."""
+        return (
+            self._client.is_connected()
+            and self.reader.is_idle
+            and not any(it.syncing or it.tickets or it.waiting for it in self.reader.boxes())
+        )
+
     # --- start and stop ------------------------------------------------------------
 
     async def start(self) -> None:

@@ -95,6 +95,8 @@ class SessionRunner:
         """The work under way."""
         self.ended = 0
         """How many sessions have ended, or failed to start."""
+        self.catching_up: set[int] = set()
+        """The sessions that were reported as running, and not yet as having caught up."""
 
     def do(self, actions: Iterable[Action[HostedSession]]) -> None:
         """Carry out actions, in their order."""
@@ -124,6 +126,7 @@ class SessionRunner:
     def _report_running(self, session_id: int, epoch: int) -> None:
         """Report that a session runs, and which of its rules do not."""
         self._reports.running(session_id, epoch)
+        self.catching_up.add(session_id)
         session = self._residents.session(session_id)
         if session is not None and session.epoch == epoch:
             for rule, trouble in session.rule_troubles.items():

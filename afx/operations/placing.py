@@ -21,6 +21,11 @@ from models.storage import placing as stored
 _MOST_STARTS = 1_000_000
 _SHOWN = 100
 _COST_DIGITS = 2
+_HIBERNATES = {
+    "requested": "on request",
+    "no_rule": "it has no enabled rule",
+    "quiet": "it was quiet, and its node was short of RAM",
+}
 
 
 @dataclass(slots=True, frozen=True)
@@ -171,9 +176,16 @@ def _hindrances(detail: SessionDetail) -> list[str]:
         found.append("It is being removed.")
     elif row.desired_state == "paused":
         found.append("It is paused; resume it.")
+    elif row.desired_state == "hibernated":
+        at = f"; it wakes by {row.wakes_at:%Y-%m-%d %H:%M:%S} UTC" if row.wakes_at else ""
+        found.append(f"It hibernates ({_HIBERNATES[row.hibernation]}){at}.")
+    elif row.hibernation:
+        why = _HIBERNATES[row.hibernation]
+        found.append(f"It hibernates ({why}), and is awake for a short time.")
     if row.trouble:
         found.append(f"It has a trouble, and is tried again later: {row.trouble}.")
-    if not any(it.enabled for it in detail.rules) and row.node is None:
+    has_rule = any(it.enabled for it in detail.rules)
+    if not has_rule and row.node is None and not row.hibernation:
         found.append("It has no enabled rule, so there is nothing to do for it.")
     if row.waits:
         found.append(f"It waits in the overflow queue: {row.waits}.")

@@ -15,8 +15,8 @@ from afx.operations.sessions import SessionFilter
 from models.base import transaction
 from models.storage import sessions as stored
 
-VERBS = ("pause", "resume", "move", "remove")
-Verb = Literal["pause", "resume", "move", "remove"]
+VERBS = ("pause", "resume", "hibernate", "wake", "move", "remove")
+Verb = Literal["pause", "resume", "hibernate", "wake", "move", "remove"]
 MOST = 1_000
 """Sessions of one change; ``next`` says where the following one begins."""
 _IN_ONE_TRANSACTION = 20
@@ -138,7 +138,7 @@ def change(
     limit: int = MOST,
     after: str | None = None,
 ) -> BulkResult:
-    """Pause, resume, move or remove the sessions of a filter, or some that are named.
+    """Pause, resume, hibernate, wake, move or remove the sessions of a filter, or some by name.
 
     At most ``limit``, in the order of their names, from behind ``after``. ``node`` is where
     moved ones go; empty: anywhere. Each has its own audit entry and control; one that is
@@ -171,6 +171,8 @@ def _acting(verb: Verb, node: str) -> Callable[[Context, str], Requested]:
     acts: dict[str, Callable[[Context, str], Requested]] = {
         "pause": sessions.pause,
         "resume": sessions.resume,
+        "hibernate": sessions.hibernate,
+        "wake": lambda context, name: sessions.wake(context, name, tell_leader=False),
         "remove": sessions.remove,
     }
     if verb not in acts:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from afx.errors import UsageError
+from afx.coordinator.decisions.hibernation import Times, sleep_seconds
+from afx.errors import ConflictError, UsageError
 from afx.operations import logins
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
+from afx.operations.leader import wake_leader
 from afx.operations.pages import Page, page_of
 from afx.operations.requests import Requested
 from afx.operations.rules import RuleRow
 from afx.security.vault import Vault
+from models.base import transaction, utc_now
 from models.names import check_name
-from models.storage import assignments, controls, rules, sessions, users, workers
+from models.storage import assignments, controls, hibernation, rules, sessions, users, workers
 from models.storage.control_subjects import SessionSubject
 from models.storage.sessions import NewSession, SessionFilter
 from models.tables import Session, User
@@ -45,6 +50,10 @@ class SessionRow:
     trouble: str
     requires: Mapping[str, str]
     created_at: datetime
+    hibernation: str
+    """Why it hibernates, ``requested``, ``no_rule`` or ``quiet``; empty: it does not."""
+    wakes_at: datetime | None
+    """When it wakes by itself; None while it is awake."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -165,6 +174,69 @@ def resume(context: Context, name: str) -> Requested:
 
 
 @operation("session:write", owned=True)
+def hibernate(context: Context, name: str, *, though_fresh: bool = False) -> Requested:
+    """Request that a session hibernates: it wakes from time to time, and misses nothing.
+
+    Raises ConflictError for one that was added lately (setting ``hibernate_fresh_hours``),
+    unless ``though_fresh``.
+    """
+    session = _find(context, name)
+    row = _row(session)
+    if row.hibernation == "requested" and not row.trouble:
+        is_asleep = row.desired_state == "hibernated"
+        note = "hibernates already" if is_asleep else "hibernates already, and is awake now"
+        return Requested(session.name, None, note)
+    times = Times.from_settings(context.settings)
+    age = (utc_now() - row.created_at).total_seconds()
+    if age < times.fresh and not though_fresh:
+        raise ConflictError(
+            f"Session '{session.name}' was added {age / 3600:.1f} h ago; a login hibernates after "
+            f"{times.fresh / 3600:g} h (hibernate_fresh_hours)."
+        )
+    seconds = sleep_seconds("requested", times, random.random())
+    with change(context, "session.hibernate", f"session/{session.name}") as details:
+        hibernation.request(session, utc_now() + timedelta(seconds=seconds))
+        _request_change(context, session, row, "hibernate", "hibernated", details)
+    return Requested(session.name, details["control"])
+
+
+@operation("session:write", owned=True)
+def wake(context: Context, name: str, *, tell_leader: bool = True) -> Requested:
+    """Request that a session that hibernates runs again, and stays awake.
+
+    ``tell_leader`` hurries; in a transaction of the caller it would be too early.
+    """
+    session = _find(context, name)
+    row = _row(session)
+    if row.desired_state == "paused":
+        return Requested(session.name, None, "is paused and does not hibernate; resume it")
+    if not row.hibernation:
+        return Requested(session.name, None, "does not hibernate")
+    with change(context, "session.wake", f"session/{session.name}") as details:
+        sessions.set_desired_state(session, "running")
+        _request_change(context, session, row, "wake", "running", details)
+    if tell_leader:
+        wake_leader(context)
+    return Requested(session.name, details["control"])
+
+
+@operation("session:write", owned=True)
+def hibernate_all(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
+    """Request that sessions hibernate: all of them, or none."""
+    with transaction(keep=not context.dry_run):
+        return tuple(hibernate(context, name) for name in names)
+
+
+@operation("session:write", owned=True)
+def wake_all(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
+    """Request that sessions wake and stay awake: all of them, or none."""
+    with transaction(keep=not context.dry_run):
+        requested = tuple(wake(context, name, tell_leader=False) for name in names)
+    wake_leader(context)
+    return requested
+
+
+@operation("session:write", owned=True)
 def require(context: Context, name: str, labels: Mapping[str, str]) -> tuple[str, bool]:
     """Set the labels that a session's node must have; returns (name, whether it changed)."""
     session = _find(context, name)
@@ -221,21 +293,31 @@ def _set_desired_state(
 ) -> Requested:
     session = _find(context, name)
     row = _row(session)
-    if row.desired_state == state and row.state in settled and not row.trouble:
+    is_settled = row.desired_state == state and row.state in settled and not row.hibernation
+    if is_settled and not row.trouble:
         return Requested(session.name, None, f"is already {row.state}")
     with change(context, f"session.{kind}", f"session/{session.name}") as details:
         sessions.set_desired_state(session, state)
-        control = controls.request(
-            kind=kind, subject=SessionSubject(session.id), actor=context.actor.name
-        )
-        details.update(
-            {
-                "before": {"desired_state": row.desired_state, "trouble": row.trouble},
-                "after": {"desired_state": state},
-                "control": control.id,
-            }
-        )
-    return Requested(session.name, control.id)
+        _request_change(context, session, row, kind, state, details)
+    return Requested(session.name, details["control"])
+
+
+def _request_change(
+    context: Context,
+    session: Session,
+    row: SessionRow,
+    kind: str,
+    state: str,
+    details: dict[str, Any],
+) -> None:
+    """Request the control of a new desired state; ``details`` are those of its audit entry."""
+    control = controls.request(
+        kind=kind, subject=SessionSubject(session.id), actor=context.actor.name
+    )
+    before = {"desired_state": row.desired_state, "trouble": row.trouble}
+    if row.hibernation:
+        before["hibernation"] = row.hibernation
+    details.update({"before": before, "after": {"desired_state": state}, "control": control.id})
 
 
 def _find_owner(context: Context, user: str) -> User:

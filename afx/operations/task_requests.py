@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import redis
 from pydantic import ValidationError
 
-from afx.cluster import report_stream
 from afx.cluster.task_jobs import PRIORITIES
-from afx.errors import AfxError, ConflictError, ForbiddenError, UsageError
+from afx.errors import ConflictError, ForbiddenError, UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
+from afx.operations.leader import wake_leader
 from afx.operations.tasks import owner_id
 from afx.tasks.kinds import KINDS
 from afx.tasks.kinds.base import Kind
@@ -85,8 +84,7 @@ def submit(context: Context, request: TaskRequest) -> Submitted:
         )
         if not kind.is_sealed:
             details["arguments"] = dict(request.arguments)
-    if not context.dry_run:
-        _wake_leader(context)
+    wake_leader(context)
     return Submitted(tuple(ids), ids[0] if len(ids) > 1 else None)
 
 
@@ -250,9 +248,3 @@ def _replace(new: Sequence[NewTask]) -> None:
                 f"Task {older} of that key is with a node already; submit the new one when it "
                 "has finished."
             )
-
-
-def _wake_leader(context: Context) -> None:
-    """Let the leader look for tasks now; without this, its next tick finds them."""
-    with contextlib.suppress(AfxError, redis.RedisError):
-        report_stream.publish(context.servers.redis(), [])

@@ -14,10 +14,12 @@ from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.capacity import Capacity, node_loads
 from afx.coordinator.decisions import placement, rebalance
 from afx.coordinator.decisions.placement import PlacementRequest
-from afx.verify.canary import wait
+from afx.operations import sessions
+from afx.verify.canary import Canary, wait
 from afx.verify.result import Findings, Target
 from models.base import utc_now
 from models.storage import analytics, assignments
+from models.storage import sessions as stored
 
 _OBSERVED_SECONDS = 2.0
 _POLL_SECONDS = 0.1
@@ -107,7 +109,7 @@ def assignment(target: Target, found: Findings) -> None:
 
 
 def efficiency(target: Target, found: Findings) -> None:
-    """The RAM of a session, and what idle ones save: hibernation is not there yet."""
+    """The RAM of a live session; one that hibernates is on no node, and misses nothing."""
     nodes = _live(target.context.servers.redis())
     running = sum(it.metrics.sessions for it in nodes)
     rss = sum(it.metrics.rss for it in nodes)
@@ -121,7 +123,35 @@ def efficiency(target: Target, found: Findings) -> None:
         )
     else:
         found.note(f"{rss / _MIB:.0f} MiB for {len(nodes)} nodes without a session")
-    found.missing.append("idle sessions do not hibernate in this version")
+    asleep = stored.count_by_state()["hibernated"]
+    found.note(f"{asleep} sessions hibernate, on no node", hibernated=asleep)
+    if target.canary is None:
+        found.not_done.append(f"no session was made to hibernate: {target.no_canary}")
+    else:
+        _hibernate(target, target.canary, found)
+
+
+def _hibernate(target: Target, canary: Canary, found: Findings) -> None:
+    """Let the canary hibernate, post a message to it, and wake it."""
+    wait(lambda: canary.state() == "running", "the canary runs", target.seconds)
+    sessions.hibernate(canary.context, canary.session, though_fresh=True)
+    slept = wait(
+        lambda: canary.state() == "hibernated", "a session hibernates on request", target.seconds
+    )
+    text = "while it hibernated"
+    canary.post(text)
+    begun = time.monotonic()
+    sessions.wake(canary.context, canary.session)
+    wait(lambda: canary.copies(text) > 0, f"'{text}' is copied", target.seconds)
+    seconds = time.monotonic() - begun
+    found.require(canary.copies(text) == 1, "a message was copied twice")
+    wait(lambda: canary.state() == "running", "it runs again", target.seconds)
+    found.note(
+        f"a session hibernated {slept:.1f} s after the request, and copied a message that it had "
+        f"missed {seconds:.2f} s after it was woken",
+        hibernate_seconds=slept,
+        wake_seconds=seconds,
+    )
 
 
 def cleanup(target: Target, found: Findings) -> None:

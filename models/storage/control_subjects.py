@@ -29,7 +29,7 @@ Subject = NodeSubject | SessionSubject | CoordinatorsSubject
 
 KINDS: dict[type[Subject], tuple[str, ...]] = {
     NodeSubject: ("cordon", "uncordon", "drain", "stop", "recycle", "remove"),
-    SessionSubject: ("pause", "resume", "remove", "move"),
+    SessionSubject: ("pause", "resume", "remove", "move", "hibernate", "wake"),
     CoordinatorsSubject: ("recycle",),
 }
 """The controls that each subject may have."""

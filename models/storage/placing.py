@@ -67,6 +67,8 @@ class Standing:
     waits: str
     """Why it is in the overflow queue; empty when it is not."""
     has_rule: bool
+    hibernation: str
+    """Why it hibernates; empty when it does not."""
 
 
 def standing(ids: Sequence[int]) -> dict[int, Standing]:
@@ -83,12 +85,15 @@ def standing(ids: Sequence[int]) -> dict[int, Standing]:
                 Session.trouble,
                 SessionQueue.reason,
                 fn.EXISTS(rules),
+                Session.hibernation,
             )
             .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
             .where(Session.id.in_(list(ids[start : start + _PART])))
         )
         for row in query.tuples():
-            found[row[0]] = Standing(row[1], row[2], row[3], row[4], row[5] or "", bool(row[6]))
+            found[row[0]] = Standing(
+                row[1], row[2], row[3], row[4], row[5] or "", bool(row[6]), row[7]
+            )
     return found
 
 
@@ -96,8 +101,8 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
     """Return sessions that should run, have no node, and may be tried now.
 
     The longest waiting first, up to ``limit`` of each tier. A session without an
-    enabled rule has nothing to do and is not placed. ``only`` restricts the query
-    to some sessions, which is fast however many there are.
+    enabled rule has nothing to do and is not placed, unless it is awake for a task.
+    ``only`` restricts the query to some sessions, which is fast however many there are.
     """
     now = utc_now()
     query = _unplaced(now).limit(limit)
@@ -165,7 +170,7 @@ def _unplaced(now: datetime) -> Any:
             Session.desired_state == "running",
             active.id.is_null(),
             Session.retry_at.is_null() | (Session.retry_at <= now),
-            fn.EXISTS(rules),
+            fn.EXISTS(rules) | Session.awake_at.is_null(False),
         )
         .tuples()
     )

@@ -49,7 +49,7 @@ def obsolete() -> list[int]:
     wanting = Session.select(Session.id).where(
         (Session.id == SessionQueue.session)
         & (Session.desired_state == "running")
-        & fn.EXISTS(rules)
+        & (fn.EXISTS(rules) | Session.awake_at.is_null(False))
         & ~fn.EXISTS(active)
     )
     query = SessionQueue.select(SessionQueue.session).where(~fn.EXISTS(wanting))

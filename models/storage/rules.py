@@ -15,7 +15,7 @@ from models.base import execute, insert_many, micros, transaction, utc_now
 from models.paging import Page
 from models.prepared import Prepared
 from models.states import MODES
-from models.storage import sessions
+from models.storage import hibernation, sessions
 from models.tables import Rule, Session, User
 
 _PART = 500
@@ -76,6 +76,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
     try:
         with transaction():
             _revise(it.session for it in rows)
+            hibernation.wake_for_rules(it.session for it in rows if it.enabled)
             insert_many(
                 "rules",
                 (
@@ -173,6 +174,8 @@ def change(
             ).execute()
         else:
             _revise([rule.session_id])
+            if fields.get("enabled", rule.enabled):
+                hibernation.wake_for_rules([rule.session_id])
         Rule.update(**fields, trouble="").where(Rule.id == rule.id).execute()
     return True
 

@@ -25,7 +25,7 @@ from models.session_filter import QUARANTINE_FAILURES as QUARANTINE_FAILURES  # 
 from models.session_filter import STATES as STATES  # noqa: PLC0414
 from models.session_filter import SessionFilter as SessionFilter  # noqa: PLC0414
 from models.session_filter import described, filtered, kept, quarantined
-from models.storage import task_owners
+from models.storage import hibernation, task_owners
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
 _PART = 500
@@ -203,10 +203,14 @@ def count_by_state() -> dict[str, int]:
         )
     )
     paused = Session.select().where((Session.desired_state == "paused") & ~Session.removing & idle)
+    hibernated = Session.select().where(
+        (Session.desired_state == "hibernated") & ~Session.removing & idle
+    )
     counts = {
         **{state: int(states.get(state, 0)) for state in ("running", "assigned", "stopping")},
         "waiting": int(SessionQueue.select().count()),
         "paused": int(paused.count()),
+        "hibernated": int(hibernated.count()),
         "removing": int(Session.select().where(Session.removing & idle).count()),
     }
     counts["quarantined"] = int(
@@ -220,13 +224,16 @@ def count_by_state() -> dict[str, int]:
 
 
 def set_desired_state(session: Session, state: str) -> None:
-    """Set the desired state of a session, and clear its trouble.
+    """Set the desired state of a session, running or paused, and clear its trouble.
 
+    It does not hibernate any more.
     Raises UsageError for a session that is being removed.
     """
     with transaction():
         changed = (
-            Session.update(desired_state=state, trouble="", retry_at=None, failures=0)
+            Session.update(
+                desired_state=state, trouble="", retry_at=None, failures=0, **hibernation.AWAKE
+            )
             .where((Session.id == session.id) & ~Session.removing)
             .execute()
         )
@@ -255,7 +262,7 @@ def set_requires(session: Session, labels: dict[str, str]) -> None:
 def mark_removing(session: Session) -> None:
     """Mark a session for removal, which happens when no node runs it."""
     with transaction():
-        Session.update(removing=True, desired_state="paused").where(
+        Session.update(removing=True, desired_state="paused", **hibernation.AWAKE).where(
             Session.id == session.id
         ).execute()
 

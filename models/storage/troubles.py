@@ -42,7 +42,8 @@ def note_failures(failures: Sequence[Failure]) -> None:
 def note_lost_logins(rows: Sequence[tuple[int, str]]) -> None:
     """Pause sessions whose login Telegram no longer accepts, given as (session, reason)."""
     execute_many(
-        "UPDATE sessions SET trouble = ?, desired_state = 'paused' WHERE id = ?",
+        "UPDATE sessions SET trouble = ?, desired_state = 'paused', hibernation = '',"
+        " wakes_at = NULL, awake_at = NULL WHERE id = ?",
         [(reason, session) for session, reason in rows],
     )
 

@@ -14,6 +14,7 @@ import drain
 import failover
 import fleet
 import forward
+import hibernate
 import leadership
 import links
 import memory
@@ -31,6 +32,7 @@ BENCHMARKS = {
         failover,
         fleet,
         drain,
+        hibernate,
         placement,
         leadership,
         links,

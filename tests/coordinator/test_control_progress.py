@@ -49,7 +49,8 @@ nodes = st.builds(
 session_snapshots = st.builds(
     SessionSnapshot,
     exists=st.booleans(),
-    desired_state=st.sampled_from(["running", "paused"]),
+    desired_state=st.sampled_from(["running", "paused", "hibernated"]),
+    hibernates=st.booleans(),
     removing=st.booleans(),
     has_rule=st.booleans(),
     hindrance=st.sampled_from(["", "all nodes are full"]),
@@ -108,6 +109,10 @@ def test_a_sessions_control_takes_only_steps_that_exist(
     assert not step.state or step.state in CONTROL[control.state]
     if step.state == "done" and kind == "pause":
         assert not session.node
+    if step.state == "done" and kind == "hibernate":
+        assert session.hibernates and (not session.node or session.desired_state == "running")
+    if step.state == "done" and kind == "wake":
+        assert not session.hibernates
     if step.state == "done" and kind == "move":
         assert (session.node, session.state) == (control.target, "running")
     if step.state == "done" and kind == "remove":

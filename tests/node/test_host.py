@@ -10,6 +10,7 @@ import pytest
 import redis as redis_module
 from support.hosts import SESSION, HostBench, host_on, settle
 from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import say, texts
 from telethon.tl import functions
 
 from afx.cluster import keys
@@ -198,5 +199,40 @@ def test_an_error_that_redis_answers_ends_no_host(run: Any) -> None:
         assert not running.done()
         bench.host.close()
         await running
+
+    run(scenario)
+
+
+def test_a_session_has_caught_up_when_what_it_missed_is_delivered_and_says_so_once(
+    run: Any,
+) -> None:
+    async def scenario(bench: HostBench) -> None:
+        host = bench.host
+        source, to = bench.add_rule()
+        await bench.start(5)
+        await until(lambda: ("running", 5) in bench.reported())
+        await bench.stop(5)
+        await settle(host)
+        say(bench.sandbox, source, "missed")
+        await bench.start(6)
+        await until(lambda: ("running", 6) in bench.reported())
+
+        def caught_up() -> bool:
+            host._report_caught_up()
+            return not host._runner.catching_up
+
+        await until(caught_up)
+        [report] = [it for it in host.reports.waiting if it.kind == "caught_up"]
+        assert (report.session_ids, report.epochs) == ((SESSION,), (6,))  # type: ignore[union-attr]
+        assert texts(to) == ["missed"]
+        [active] = [it for it in host.reports.waiting if it.kind == "active"]
+        assert active.session_ids == (SESSION,)  # type: ignore[union-attr]
+        # A leader that has lost it asks again by the same order.
+        await host.order_start(1, [(SESSION, 6)])
+        assert host._runner.catching_up == {SESSION}
+        await bench.stop(6)
+        await settle(host)
+        host._report_caught_up()
+        assert not host._runner.catching_up
 
     run(scenario)

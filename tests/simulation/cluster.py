@@ -51,6 +51,10 @@ def _settings(capacity: int, hold: float) -> Settings:
         flush_seconds=0.5,
         starts_per_second=100.0,
         start_timeout_seconds=10.0,
+        hibernate_poll_minutes=0.05,
+        hibernate_unused_minutes=0.03,
+        hibernate_fresh_hours=0.0,
+        hibernate_wake_days=0.0001,
     )
 
 

@@ -185,6 +185,8 @@ KINDS: dict[str, Kind] = {
     "forged death": Kind(1, (0.0, 0.0), upsets.forged_death),
     "newer version": Kind(1, (0.0, 0.0), upsets.newer_version),
     "pause and resume": Kind(2, (0.1, 3.0), upsets.pause_and_resume),
+    "hibernate and wake": Kind(2, (0.1, 4.0), upsets.hibernate_and_wake),
+    "rule off and on": Kind(1, (0.5, 6.0), upsets.rule_off_and_on),
     "move": Kind(2, (0.0, 0.0), upsets.move),
     "drain": Kind(0.7, (2.0, 6.0), upsets.drain),
 }

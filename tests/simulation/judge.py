@@ -41,6 +41,8 @@ class Judge:
         self.hub = hub
         self.violations: list[str] = []
         self.opened = 0
+        self.opened_at: dict[int, float] = {}
+        """session → when it last connected."""
         self.data_outlives_its_process = False
         """Sockets are closed without SO_LINGER: for a broken variant."""
         self._random = Random(f"{seed} judge")
@@ -58,6 +60,7 @@ class Judge:
     def open(self, session_id: int, epoch: int, process: Process) -> Opened:
         """A session connects."""
         self.opened += 1
+        self.opened_at[session_id] = self.hub.now
         fresh = Opened(session_id, epoch, process)
         self._check(fresh, "connects")
         self._connections.setdefault(session_id, []).append(fresh)

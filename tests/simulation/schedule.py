@@ -17,6 +17,8 @@ RECOVERY_SECONDS = 75.0
 """When the faults have ended for so long, every session must run."""
 _STEP = 0.5
 _SETTLED_STEPS = 4
+_MOST_ASLEEP = 6.0
+"""A session that hibernates connects again within so many seconds when nothing goes wrong."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -106,11 +108,22 @@ def _active(cluster: Cluster) -> dict[int, tuple[str, str]]:
 
 
 def _missing(cluster: Cluster) -> dict[int, str]:
-    """Return the sessions that do not run exactly where SQL says, with what is wrong."""
+    """Return the sessions that do not run exactly where SQL says, with what is wrong.
+
+    One that hibernates has to have connected lately.
+    """
     active, live = _active(cluster), cluster.judge.live()
+    hibernating = {
+        it for (it,) in cluster.sql.rows("SELECT id FROM sessions WHERE hibernation <> ''")
+    }
     incarnations = {process.pid: it for process, _, it in cluster.hosts.values()}
     wrong: dict[int, str] = {}
     for session in cluster.session_ids:
+        if session in hibernating:
+            last = cluster.judge.opened_at.get(session, 0.0)
+            if last <= FAULT_SECONDS or cluster.hub.now - last > _MOST_ASLEEP:
+                wrong[session] = f"hibernates, and connected last at {last:.1f} s"
+            continue
         state, incarnation = active.get(session, ("not placed", ""))
         runs_on = incarnations[live[session].pid] if session in live else ""
         if state != "running" or runs_on != incarnation:

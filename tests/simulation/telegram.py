@@ -30,6 +30,9 @@ class Telegram:
         self.slow_until = 0.0
         """Until then a connection takes seconds."""
         self.refuses_until = 0.0
+        self.catches_up = False
+        """Sessions say that they have caught up, once one has hibernated: reports that nobody
+        needs would shift what follows from a seed."""
         self.clients: dict[int, set[Client]] = {}
         """session → its clients that are connected."""
 
@@ -119,6 +122,11 @@ class SimSession:
     def session_id(self) -> int:
         """The session's id."""
         return int(self.spec.session)
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether it has written something; nothing else was missed."""
+        return self.telegram.catches_up and self.sent > 0
 
     async def start(self) -> None:
         """Connect, and begin to write."""

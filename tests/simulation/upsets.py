@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from simulation.hub import Machine, Process
@@ -14,8 +15,9 @@ from simulation.redis_streams import xadd
 from afx.cluster import keys, reports
 from afx.cluster.reports import Died
 from afx.errors import AfxError
-from models.storage import controls, sessions, workers
+from models.storage import controls, hibernation, rules, sessions, workers
 from models.storage.control_subjects import NodeSubject, SessionSubject
+from models.tables import Rule
 
 if TYPE_CHECKING:
     from simulation.cluster import Cluster
@@ -72,7 +74,12 @@ def end_all(cluster: Cluster) -> None:
 def _ask_again(cluster: Cluster) -> None:
     """Customers and operators see what SQL has lost of their changes, and repeat it."""
     for it in cluster.session_ids:
-        sessions.set_desired_state(sessions.find(str(it)), "running")
+        found = sessions.find(str(it))
+        for rule in found.rules:
+            rules.change(rule, enabled=True)
+        # Those that hibernate in every other schedule go on: none may be forgotten.
+        if found.hibernation == "" or cluster.seed % 2:
+            sessions.set_desired_state(found, "running")
     for name, state in workers.desired_states().items():
         if state != "ready":
             _set_node_state(name, "ready", "uncordon")
@@ -229,6 +236,26 @@ def pause_and_resume(cluster: Cluster, fault: Fault) -> None:
     found = sessions.find(str(session(cluster, fault)))
     sessions.set_desired_state(found, "paused")
     later(cluster, fault, lambda: sessions.set_desired_state(found, "running"))
+
+
+def hibernate_and_wake(cluster: Cluster, fault: Fault) -> None:
+    """An operator lets a session hibernate, which wakes by schedule; another may wake it."""
+    found = sessions.find(str(session(cluster, fault)))
+    cluster.telegram.catches_up = True
+    wakes_at = datetime.fromtimestamp(cluster.wall_clock() + fault.seconds, UTC)
+    with suppress(AfxError):
+        hibernation.request(found, wakes_at)
+    if fault.chance * 10 % 1 < 0.5:
+        later(cluster, fault, lambda: sessions.set_desired_state(found, "running"))
+
+
+def rule_off_and_on(cluster: Cluster, fault: Fault) -> None:
+    """A customer disables the only rule of a session, and enables it: it may hibernate by then."""
+    found = sessions.find(str(session(cluster, fault)))
+    [rule] = found.rules
+    cluster.telegram.catches_up = True
+    rules.change(rule, enabled=False)
+    later(cluster, fault, lambda: rules.change(Rule.get_by_id(rule.id), enabled=True))
 
 
 def move(cluster: Cluster, fault: Fault) -> None:

@@ -111,7 +111,8 @@ class TestedApi:
 @contextmanager
 def tested_api(home: Path, redis_url: str, **settings: Any) -> Iterator[TestedApi]:
     """Run the application over an empty home."""
-    flags = {"web_requests_per_second": 0, **settings}
+    # Its sessions were added just now, and hibernate all the same.
+    flags = {"web_requests_per_second": 0, "hibernate_fresh_hours": 0.0, **settings}
     with ProcessServers(load(home=home, redis_url=redis_url, **flags)) as servers:
         servers.open_database(create=True)
         with asyncio.Runner() as runner:

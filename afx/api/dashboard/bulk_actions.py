@@ -102,6 +102,18 @@ BULK_ACTIONS = (
         "They run again, and forward what they have missed. Their troubles are cleared.",
     ),
     _action(
+        "hibernate",
+        "Hibernate all that match",
+        "hibernating",
+        "They disconnect, and wake from time to time to forward what they have missed.",
+    ),
+    _action(
+        "wake",
+        "Wake all that match",
+        "running",
+        "They run again, stay awake, and forward what they have missed.",
+    ),
+    _action(
         "move",
         "Move all that match",
         "moving",

@@ -64,7 +64,7 @@ class Progress:
 
 @endpoint(router, "POST", "/session-changes", session_bulk.change, model=BulkResult)
 async def change_sessions(request: Request, body: BulkChange) -> Response:
-    """Pause, resume, move or remove many sessions; each has a control of its own.
+    """Pause, resume, hibernate, wake, move or remove many sessions; each has its own control.
 
     A dry run says how many there are, and what would be refused. With an Idempotency-Key a
     repetition goes on where the first request ended, if that was before its end.

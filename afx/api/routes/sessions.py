@@ -19,7 +19,15 @@ from afx.operations.sessions import AssignmentRow, SessionDetail, SessionFilter,
 
 router = APIRouter(tags=["sessions"])
 State = Literal[
-    "running", "assigned", "stopping", "waiting", "paused", "quarantined", "unplaced", "removing"
+    "running",
+    "assigned",
+    "stopping",
+    "waiting",
+    "paused",
+    "hibernated",
+    "quarantined",
+    "unplaced",
+    "removing",
 ]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
@@ -157,6 +165,25 @@ async def pause_session(request: Request, name: Name) -> Response:
 async def resume_session(request: Request, name: Name) -> Response:
     """Let a paused session run again; clears its trouble."""
     return await request_control(request, lambda context: sessions.resume(context, name))
+
+
+@endpoint(
+    router,
+    "POST",
+    "/sessions/{name}/hibernate",
+    sessions.hibernate,
+    model=RequestedModel,
+    waits=True,
+)
+async def hibernate_session(request: Request, name: Name) -> Response:
+    """Let a session hibernate: it wakes from time to time, and misses nothing."""
+    return await request_control(request, lambda context: sessions.hibernate(context, name))
+
+
+@endpoint(router, "POST", "/sessions/{name}/wake", sessions.wake, model=RequestedModel, waits=True)
+async def wake_session(request: Request, name: Name) -> Response:
+    """Let a session that hibernates run again, and stay awake."""
+    return await request_control(request, lambda context: sessions.wake(context, name))
 
 
 @endpoint(router, "POST", "/sessions/{name}/move", sessions.move, model=RequestedModel, waits=True)

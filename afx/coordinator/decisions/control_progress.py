@@ -59,6 +59,8 @@ class SessionSnapshot:
     desired_state: str = "running"
     removing: bool = False
     has_rule: bool = True
+    hibernates: bool = False
+    """It does, also while it is awake for a short time."""
     hindrance: str = ""
     """Its trouble, or why it waits."""
     node: str = ""
@@ -219,13 +221,34 @@ def resume(control: ControlSnapshot, session: SessionSnapshot) -> Step:
     return Step("", f"starting on {session.node}" if session.node else session.hindrance)
 
 
+def hibernate(control: ControlSnapshot, session: SessionSnapshot) -> Step:
+    """A session stops, and wakes from time to time."""
+    ended = _ended(session)
+    if ended is not None:
+        return ended
+    if not session.hibernates:
+        return _superseded(session.desired_state)
+    if session.desired_state != "hibernated":
+        return Step("done", "it is awake for a short time already")
+    if not session.node:
+        return Step("done", "no node runs it")
+    return _stopping(control, session)
+
+
+def wake(control: ControlSnapshot, session: SessionSnapshot) -> Step:
+    """A session that hibernated runs again, and stays awake."""
+    if session.exists and session.hibernates:
+        return Step("cancelled", "superseded: it hibernates")
+    return resume(control, session)
+
+
 def move(control: ControlSnapshot, session: SessionSnapshot) -> Step:
     """A session stops on its node, and runs on another one."""
     ended = _ended(session)
     if ended is not None:
         return ended
     if session.desired_state != "running":
-        return Step("failed", "session is paused")
+        return Step("failed", f"session is {session.desired_state}")
     if not session.has_rule:
         return Step("failed", "session has no enabled rule and does not run")
     if session.state == "running" and session.node == control.target and not session.moving:
@@ -285,6 +308,8 @@ SESSION_PROGRESS: Mapping[str, Callable[[ControlSnapshot, SessionSnapshot], Step
     "resume": resume,
     "remove": remove_session,
     "move": move,
+    "hibernate": hibernate,
+    "wake": wake,
 }
 COORDINATORS_PROGRESS: Mapping[str, Callable[[ControlSnapshot, CoordinatorsSnapshot], Step]] = {
     "recycle": recycle_coordinators,

@@ -1,0 +1,263 @@
+"""Hibernation: sessions that need no live connection sleep, and wake when they have to.
+
+SQL says which sessions hibernate, so a new leader goes on. To wake a session is to let it be
+placed as any other one that waits; to let it sleep is to let it be stopped as any other one
+that should not run. Nothing here starts or stops a session.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from afx.cluster.leadership import Leadership
+from afx.cluster.reports import CaughtUp
+from afx.cluster.worker_records import WorkerView
+from afx.config import Settings
+from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.capacity import Capacity
+from afx.coordinator.decisions import hibernation as decisions
+from afx.coordinator.decisions.hibernation import AwakeSession, Quiet, Times
+from afx.coordinator.fencing import fenced_transaction
+from afx.coordinator.interval import Interval
+from afx.coordinator.placement_schedule import PlacementSchedule
+from afx.coordinator.session_scan import SessionScan
+from afx.coordinator.wire import Headroom
+from models.storage import hibernation, placing
+from models.storage.hibernation import Awake
+
+_INTERVAL_SECONDS = 0.25
+_WOKEN_AT_ONCE = 500
+_MOST_STARTING = 1000
+"""While so many have just woken and do not run yet, no more wake by schedule."""
+_ASK_SECONDS = 10.0
+_TASKS_SECONDS = 60.0
+_BOUND_SECONDS = 30.0
+_SLACK = timedelta(minutes=1)
+"""By so much the clocks of two machines may differ."""
+_STARTING = timedelta(minutes=1)
+_SCAN_SECONDS = 30.0
+_RAM_SECONDS = 5.0
+_RAM_REST_SECONDS = 60.0
+"""A node's RAM is free only some time after its sessions have ended."""
+_QUIET_AT_ONCE = 50
+
+log = structlog.get_logger()
+
+
+class Hibernation:
+    """Which sessions hibernate, in one term of leadership."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        leadership: Leadership,
+        table: AssignmentTable,
+        schedule: PlacementSchedule,
+        capacity: Capacity,
+        *,
+        rng: random.Random,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` is the wall clock: SQL says when sessions wake."""
+        self._times = Times.from_settings(settings)
+        self._headroom = Headroom.from_settings(settings)
+        self._leadership = leadership
+        self._table = table
+        self._schedule = schedule
+        self._capacity = capacity
+        self._rng = rng
+        self._clock = clock
+        self._interval = Interval(_INTERVAL_SECONDS)
+        self._bound_interval = Interval(_BOUND_SECONDS)
+        self._tasks_interval = Interval(_TASKS_SECONDS)
+        self._scan_interval = Interval(_SCAN_SECONDS)
+        self._ram_interval = Interval(_RAM_SECONDS)
+        self._scan = SessionScan()
+        self._awake: frozenset[int] = frozenset()
+        """The sessions that were awake for a short time at the last step."""
+        self._asked: frozenset[int] = frozenset()
+        self._caught_up: dict[int, int] = {}
+        """session → the epoch under which it has caught up."""
+        self._asked_at: dict[int, float] = {}
+        """session that is awake and runs → when its node was last asked, or could have been."""
+        self._resting: dict[str, float] = {}
+        """incarnation → until when its RAM may fall by itself."""
+
+    def note_caught_up(self, report: CaughtUp) -> None:
+        """Note which sessions have worked off what they had missed."""
+        self._caught_up.update(zip(report.session_ids, report.epochs, strict=False))
+
+    def step(self, nodes: Sequence[WorkerView], awaited: Collection[int], now: float) -> None:
+        """Wake the sessions that are due, and let those sleep that are done.
+
+        ``awaited`` are sessions without a node that tasks wait for.
+        """
+        if awaited:
+            self._wake_for_tasks(hibernation.wakeable(sorted(awaited)), now)
+        if not self._interval.is_due(now):
+            return
+        awake = hibernation.awake()
+        self._sleep(awake)
+        self._ask_again(awake, now)
+        self._note_awake(awake, now)
+        self._wake_due(awake, now)
+        if self._tasks_interval.is_due(now):
+            # What an earlier leader was told of, and could not act on.
+            self._wake_for_tasks(hibernation.awaited_by_tasks(_WOKEN_AT_ONCE), now)
+        self._begin_without_rule(now)
+        if self._times.quiet and self._ram_interval.is_due(now):
+            self._begin_on_full_nodes(nodes, now)
+
+    # --- waking -----------------------------------------------------------------------
+
+    def place_soon(self, asked: Collection[int], now: float) -> None:
+        """Let sessions that operators have woken be placed before the next full round.
+
+        ``asked`` are all for which that is not done; each is hurried once.
+        """
+        self._schedule.note_woken(set(asked) - self._asked, now)
+        self._asked = frozenset(asked)
+
+    def _wake_for_tasks(self, ids: Sequence[int], now: float) -> None:
+        if ids:
+            with fenced_transaction(self._leadership):
+                hibernation.wake_for_tasks(ids, self._utc_now())
+            self._schedule.note_woken(ids, now)
+
+    def _wake_due(self, awake: Sequence[Awake], now: float) -> None:
+        """Wake what is due by schedule: as many as are likely to be placed soon.
+
+        One that has not been placed for long has no room, or fails; it keeps no other asleep.
+        """
+        at = self._utc_now()
+        starting = sum(
+            it.session not in self._table.active and at - it.awake_at < _STARTING for it in awake
+        )
+        most = min(_WOKEN_AT_ONCE, max(0, _MOST_STARTING - starting))
+        due = hibernation.due(at, most)
+        if self._bound_interval.is_due(now):
+            poll, longest = (
+                timedelta(seconds=it) for it in (self._times.poll, self._times.longest)
+            )
+            due += hibernation.beyond_bound(at + _SLACK, poll, longest, most)
+        if due:
+            with fenced_transaction(self._leadership):
+                hibernation.wake(due, at)
+            self._schedule.note_woken(due, now)
+
+    def _note_awake(self, awake: Sequence[Awake], now: float) -> None:
+        """Let sessions that changes of rules have woken be placed soon, too."""
+        ids = frozenset(it.session for it in awake)
+        woken = [it for it in ids - self._awake if it not in self._table.active]
+        self._schedule.note_woken(woken, now)
+        self._awake = ids
+
+    # --- asleep again -----------------------------------------------------------------
+
+    def _sleep(self, awake: Sequence[Awake]) -> None:
+        """Let the sessions sleep again that have caught up, and have nothing else to do."""
+        ids = {it.session for it in awake}
+        self._caught_up = {k: v for k, v in self._caught_up.items() if k in ids}
+        states = {it.session: decisions.next_state(self._seen(it)) for it in awake}
+        done = [it for it in awake if states[it.session] != "wait"]
+        busy = hibernation.with_tasks([it.session for it in done]) if done else set()
+        done = [it for it in done if it.session not in busy]
+        if not done:
+            return
+        now = self._utc_now()
+        rows = [
+            (it.session, it.revision, now + timedelta(seconds=self._sleep_seconds(it.reason)))
+            for it in done
+            if states[it.session] == "sleep"
+        ]
+        with fenced_transaction(self._leadership):
+            hibernation.sleep(rows)
+            hibernation.end([it.session for it in done if states[it.session] == "stay"])
+
+    def _ask_again(self, awake: Sequence[Awake], now: float) -> None:
+        """Let nodes say once more which of their sessions have caught up.
+
+        The report was lost, or came when nobody waited for it: the session was never stopped.
+        """
+        active = self._table.active
+        waiting = [
+            it.session
+            for it in awake
+            if it.session in active
+            and active[it.session].state == "running"
+            and self._caught_up.get(it.session) != active[it.session].epoch
+        ]
+        self._asked_at = {it: self._asked_at.get(it, now) for it in waiting}
+        late = [it for it, at in self._asked_at.items() if now - at >= _ASK_SECONDS]
+        if late:
+            self._asked_at.update(dict.fromkeys(late, now))
+            self._table.resynchronise(late, now)
+
+    def _seen(self, it: Awake) -> AwakeSession:
+        active = self._table.active.get(it.session)
+        return AwakeSession(
+            session=it.session,
+            reason=it.reason,
+            runs=active is not None
+            and active.state == "running"
+            and active.revision >= it.revision,
+            has_caught_up=active is not None and self._caught_up.get(it.session) == active.epoch,
+            has_tasks=False,  # looked up for those that would sleep
+            has_forwarded=it.active_at is not None and it.active_at >= it.awake_at,
+            awake_seconds=(self._utc_now() - it.awake_at).total_seconds(),
+        )
+
+    def _utc_now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _sleep_seconds(self, reason: str) -> float:
+        return decisions.sleep_seconds(reason, self._times, self._rng.random())
+
+    # --- by themselves ----------------------------------------------------------------
+
+    def _begin_without_rule(self, now: float) -> None:
+        """Let sessions hibernate that have had no enabled rule for long, a range at a time."""
+        if not self._times.unused:
+            return
+        if self._scan.is_under_way or self._scan_interval.is_due(now):
+            part = self._scan.current()
+            before = self._utc_now() - timedelta(seconds=max(self._times.unused, self._times.fresh))
+            self._begin(hibernation.without_rule(part.beyond, part.to, before), "no_rule")
+            self._scan.advance(part)
+
+    def _begin_on_full_nodes(self, nodes: Sequence[WorkerView], now: float) -> None:
+        """Let quiet sessions hibernate on nodes that are short of RAM."""
+        self._resting = {it: until for it, until in self._resting.items() if until > now}
+        for node in nodes:
+            metrics = node.metrics
+            free = metrics.ram_free - self._headroom.of(metrics.ram_limit)
+            needed = decisions.needed_bytes(free, metrics.ram_limit)
+            if node.state != "ready" or not needed or node.incarnation in self._resting:
+                continue
+            quiet = [
+                Quiet(it.session, premium, it.idle, self._capacity.cost(premium, it.active))
+                for it in placing.running(timedelta(), workers=[node.name])
+                if it.incarnation == node.incarnation
+                for premium in (it.tier == "premium",)
+            ]
+            old = hibernation.older_than(
+                [it.session for it in quiet], self._utc_now() - timedelta(seconds=self._times.fresh)
+            )
+            found = decisions.chosen(
+                (it for it in quiet if it.session in old), needed, self._times.quiet, _QUIET_AT_ONCE
+            )
+            self._begin(found, "quiet")
+            if found:
+                self._resting[node.incarnation] = now + _RAM_REST_SECONDS
+                log.info("quiet_sessions_hibernate", node=node.name, sessions=len(found))
+
+    def _begin(self, ids: Sequence[int], reason: str) -> None:
+        if ids:
+            now = self._utc_now()
+            rows = [(it, now + timedelta(seconds=self._sleep_seconds(reason))) for it in ids]
+            with fenced_transaction(self._leadership):
+                hibernation.begin(rows, reason)

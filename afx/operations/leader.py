@@ -1,0 +1,21 @@
+"""A word to the leader that there is something to do."""
+
+from __future__ import annotations
+
+import contextlib
+
+import redis
+
+from afx.cluster import report_stream
+from afx.errors import AfxError
+from afx.operations.context import Context
+
+
+def wake_leader(context: Context) -> None:
+    """Let the leader look for tasks and for woken sessions now, after the change is committed.
+
+    Without this, one of its next ticks finds them.
+    """
+    if not context.dry_run:
+        with contextlib.suppress(AfxError, redis.RedisError):
+            report_stream.publish(context.servers.redis(), [])

@@ -1,0 +1,283 @@
+"""Hibernation: which sessions have no connection, why, and when they wake.
+
+``sessions.hibernation`` says why a session hibernates. While it is asleep, its desired state
+is ``hibernated``. While it is awake for a short time (to catch up, or for a task), its desired
+state is ``running``, and ``awake_at`` says since when. It is awake for good when all three
+columns are empty. Each call that the leader makes belongs into a transaction of its term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from afx.errors import ConflictError
+from models.base import execute, execute_many, instant, micros, transaction, utc_now
+from models.storage.task_queue import UNTIL_SESSION_RUNS
+from models.tables import Session
+
+AWAKE = {"hibernation": "", "wakes_at": None, "awake_at": None}
+"""The columns of a session that does not hibernate."""
+_PART = 500
+_ASLEEP = "desired_state = 'hibernated' AND NOT removing"
+_NO_RULE = "NOT EXISTS (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled)"
+_SOON = timedelta(minutes=1)
+
+
+def request(session: Session, wakes_at: datetime) -> None:
+    """Let a session hibernate because an operator asks for it; clears its trouble.
+
+    Raises ConflictError for a session that is being removed.
+    """
+    with transaction():
+        changed = (
+            Session.update(
+                desired_state="hibernated",
+                hibernation="requested",
+                wakes_at=wakes_at,
+                awake_at=None,
+                trouble="",
+                retry_at=None,
+                failures=0,
+            )
+            .where((Session.id == session.id) & ~Session.removing)
+            .execute()
+        )
+        if not changed:
+            raise ConflictError(f"Session '{session.name}' is being removed; nothing was changed.")
+
+
+def begin(rows: Sequence[tuple[int, datetime]], reason: str) -> None:
+    """Let sessions hibernate by themselves, given as (session, when it wakes).
+
+    Those that an operator has paused, or that hibernate already, are passed over.
+    """
+    execute_many(
+        "UPDATE sessions SET desired_state = 'hibernated', hibernation = ?, wakes_at = ?"
+        " WHERE id = ? AND desired_state = 'running' AND hibernation = '' AND NOT removing",
+        [(reason, micros(at), session) for session, at in rows],
+    )
+
+
+# --- waking ----------------------------------------------------------------------------
+
+
+def due(now: datetime, limit: int) -> list[int]:
+    """Return sessions that are to wake by now: premium users' first, then the latest."""
+    cursor = execute(
+        "SELECT s.id FROM sessions AS s JOIN users AS u ON u.id = s.user_id"
+        " WHERE s.desired_state = 'hibernated' AND NOT s.removing AND s.wakes_at <= ?"
+        " ORDER BY CASE WHEN u.tier = 'premium' THEN 0 ELSE 1 END, s.wakes_at LIMIT ?",
+        micros(now),
+        limit,
+    )
+    return [int(it) for (it,) in cursor.fetchall()]
+
+
+def beyond_bound(now: datetime, poll: timedelta, longest: timedelta, limit: int) -> list[int]:
+    """Return sessions that would sleep for longer than any may, from now on.
+
+    The clock went back since they fell asleep, or the bounds were made shorter: ``longest``,
+    and ``poll`` for those with a rule.
+    """
+    cursor = execute(
+        "SELECT id FROM sessions WHERE desired_state = 'hibernated' AND NOT removing"
+        " AND wakes_at > ? AND (hibernation <> 'no_rule' OR wakes_at > ?) LIMIT ?",
+        micros(now + min(poll, longest)),
+        micros(now + longest),
+        limit,
+    )
+    return [int(it) for (it,) in cursor.fetchall()]
+
+
+def awaited_by_tasks(limit: int) -> list[int]:
+    """Return sessions that are asleep and that tasks wait for."""
+    cursor = execute(
+        "SELECT DISTINCT s.id FROM worker_tasks AS t JOIN sessions AS s ON s.id = t.session_id"
+        " WHERE t.state = 'waiting' AND t.run_after >= ?"
+        " AND s.desired_state = 'hibernated' AND NOT s.removing LIMIT ?",
+        micros(UNTIL_SESSION_RUNS),
+        limit,
+    )
+    return [int(it) for (it,) in cursor.fetchall()]
+
+
+def wakeable(ids: Sequence[int]) -> list[int]:
+    """Return those sessions that wake for a task: asleep, or without an enabled rule."""
+    found: list[int] = []
+    for start in range(0, len(ids), _PART):
+        part = ids[start : start + _PART]
+        cursor = execute(
+            "SELECT id FROM sessions WHERE NOT removing"
+            f" AND id IN ({', '.join('?' * len(part))}) AND (desired_state = 'hibernated'"
+            f" OR (desired_state = 'running' AND hibernation = '' AND {_NO_RULE}))",
+            *part,
+        )
+        found += [int(it) for (it,) in cursor.fetchall()]
+    return found
+
+
+def wake(ids: Sequence[int], now: datetime) -> None:
+    """Wake sessions for a short time; those that are not asleep are passed over."""
+    execute_many(
+        "UPDATE sessions SET desired_state = 'running', wakes_at = NULL, awake_at = ?"
+        f" WHERE id = ? AND {_ASLEEP}",
+        [(micros(now), it) for it in ids],
+    )
+
+
+def wake_for_tasks(ids: Sequence[int], now: datetime) -> None:
+    """Wake sessions for their tasks, also such as have no enabled rule and never hibernated."""
+    wake(ids, now)
+    execute_many(
+        "UPDATE sessions SET hibernation = 'no_rule', awake_at = ?"
+        " WHERE id = ? AND desired_state = 'running' AND hibernation = '' AND NOT removing"
+        f" AND {_NO_RULE}",
+        [(micros(now), it) for it in ids],
+    )
+
+
+def wake_for_rules(ids: Iterable[int]) -> None:
+    """Wake sessions that have got an enabled rule, in the transaction that enables it.
+
+    A session whose hibernation an operator has asked for is awake until it runs with the
+    rule, whose chats get their positions then; any other one stays awake.
+    """
+    now, chosen = micros(utc_now()), sorted(set(ids))
+    for start in range(0, len(chosen), _PART):
+        part = chosen[start : start + _PART]
+        marks = ", ".join("?" * len(part))
+        execute(
+            "UPDATE sessions SET hibernation = '', wakes_at = NULL, awake_at = NULL,"
+            " desired_state = CASE WHEN desired_state = 'hibernated' THEN 'running'"
+            " ELSE desired_state END WHERE hibernation NOT IN ('', 'requested')"
+            f" AND id IN ({marks})",
+            *part,
+        )
+        execute(
+            "UPDATE sessions SET desired_state = 'running', wakes_at = NULL, awake_at = ?"
+            f" WHERE {_ASLEEP} AND id IN ({marks})",
+            now,
+            *part,
+        )
+
+
+# --- asleep again ----------------------------------------------------------------------
+
+
+@dataclass(slots=True, frozen=True)
+class Awake:
+    """A session that hibernates, and is awake for a short time."""
+
+    session: int
+    reason: str
+    """One of ``HIBERNATION_REASONS``."""
+    awake_at: datetime
+    revision: int
+    """Of its rules."""
+    active_at: datetime | None
+    """When it last forwarded a message."""
+    failures: int
+
+
+def awake() -> list[Awake]:
+    """Return the sessions that are awake for a short time."""
+    cursor = execute(
+        "SELECT id, hibernation, awake_at, revision, active_at, failures FROM sessions"
+        " WHERE awake_at IS NOT NULL AND desired_state = 'running' AND NOT removing"
+    )
+    return [
+        Awake(
+            int(row[0]),
+            str(row[1]),
+            instant(row[2]),
+            int(row[3]),
+            None if row[4] is None else instant(row[4]),
+            int(row[5]),
+        )
+        for row in cursor.fetchall()
+    ]
+
+
+def with_tasks(ids: Sequence[int]) -> set[int]:
+    """Return those sessions that have tasks to run, now or within a minute."""
+    soon = micros(utc_now() + _SOON)
+    found: set[int] = set()
+    for start in range(0, len(ids), _PART):
+        part = ids[start : start + _PART]
+        cursor = execute(
+            "SELECT DISTINCT session_id FROM worker_tasks WHERE session_id IN"
+            f" ({', '.join('?' * len(part))}) AND state IN ('waiting', 'published', 'running')"
+            " AND (state <> 'waiting' OR run_after >= ? OR run_after <= ?)",
+            *part,
+            micros(UNTIL_SESSION_RUNS),
+            soon,
+        )
+        found |= {int(it) for (it,) in cursor.fetchall()}
+    return found
+
+
+def sleep(rows: Sequence[tuple[int, int, datetime]]) -> None:
+    """Let sessions sleep again, given as (session, its revision, when it wakes).
+
+    One whose rules have changed since, or about which an operator has decided otherwise, is
+    passed over.
+    """
+    execute_many(
+        "UPDATE sessions SET desired_state = 'hibernated', wakes_at = ?, awake_at = NULL"
+        " WHERE id = ? AND revision = ? AND desired_state = 'running' AND awake_at IS NOT NULL"
+        " AND NOT removing",
+        [(micros(at), session, revision) for session, revision, at in rows],
+    )
+
+
+def end(ids: Sequence[int]) -> None:
+    """Let sessions that are awake for a short time stay awake: their reason has ended."""
+    execute_many(
+        "UPDATE sessions SET hibernation = '', wakes_at = NULL, awake_at = NULL"
+        " WHERE id = ? AND awake_at IS NOT NULL",
+        [(it,) for it in ids],
+    )
+
+
+# --- by themselves ---------------------------------------------------------------------
+
+
+def without_rule(beyond: int, to: int | None, before: datetime) -> list[int]:
+    """Return sessions that should run and have had no enabled rule since before an instant.
+
+    Those of sessions after ``beyond``, up to ``to``; None: up to the last one. No node runs
+    such a session; since when it is so, its last assignment says.
+    """
+    values: list[Any] = [beyond]
+    if to is not None:
+        values.append(to)
+    cursor = execute(
+        "SELECT id FROM sessions WHERE id > ?"
+        + (" AND id <= ?" if to is not None else "")
+        + " AND desired_state = 'running' AND hibernation = '' AND NOT removing"
+        f" AND created_at < ? AND {_NO_RULE}"
+        " AND NOT EXISTS (SELECT 1 FROM session_assignments AS a WHERE a.session_id = sessions.id"
+        "  AND (a.ended_at IS NULL OR a.ended_at >= ?)) ORDER BY id",
+        *values,
+        micros(before),
+        micros(before),
+    )
+    return [int(it) for (it,) in cursor.fetchall()]
+
+
+def older_than(ids: Sequence[int], created: datetime) -> set[int]:
+    """Return those sessions that were added before an instant."""
+    found: set[int] = set()
+    for start in range(0, len(ids), _PART):
+        part = ids[start : start + _PART]
+        cursor = execute(
+            f"SELECT id FROM sessions WHERE id IN ({', '.join('?' * len(part))})"
+            " AND created_at < ?",
+            *part,
+            micros(created),
+        )
+        found |= {int(it) for (it,) in cursor.fetchall()}
+    return found

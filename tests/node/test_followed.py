@@ -1,0 +1,116 @@
+"""What a change does to what is still to be sent, and how it waits in an outbox."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from afx.forwarding.changes import Change
+from afx.forwarding.pipeline import Delivery, Incoming, Op
+from afx.forwarding.rules import Route
+from afx.node.followed import alike, edit_of, fold, followed
+from afx.node.outbox import Outbox, Reference, decode, encode
+from afx.telegram.boxes import Box, Ticket
+
+CHANNEL, GROUP, FRIEND, TO = -1_000_000_000_005, -5, 7, -1_000_000_000_006
+
+
+def change(message: int, op: Op = "send", text: str = "", rule: int = 1) -> Delivery:
+    made = Reference(rule, "copy", CHANNEL, message, op=op).delivery(TO)
+    made.text = text
+    return made
+
+
+def queue(*deliveries: Delivery) -> deque[tuple[Delivery, Ticket]]:
+    return deque((it, Ticket(0, 1, Box(0, 0, 0))) for it in deliveries)
+
+
+def test_an_edit_changes_what_is_to_be_sent_and_a_delete_takes_it_out() -> None:
+    held = queue(change(1), change(2, text="old"), change(2, rule=2))
+    assert fold(held, 1, change(2, "edit", "new")) == []
+    assert [it.text for it, _ in held] == ["", "new", ""]
+    gone = held[1]
+    assert fold(held, 1, change(2, "delete")) == [gone]
+    assert [(it.message, it.rule) for it, _ in held] == [(1, 1), (2, 2)]
+
+
+def test_what_may_have_been_sent_is_not_touched() -> None:
+    held = queue(change(1, text="old"), change(2))
+    for op in ("edit", "delete"):
+        assert fold(held, 1, change(1, op, "new")) is None
+    assert held[0][0].text == "old" and len(held) == 2
+
+
+def test_the_last_of_several_edits_counts_and_is_one_request() -> None:
+    held = queue(change(1), change(1, "edit", "a"), change(1, "pin"))
+    assert fold(held, 1, change(1, "edit", "b")) == []
+    assert [(it.op, it.text) for it, _ in held] == [("send", ""), ("edit", "b"), ("pin", "")]
+    assert fold(held, 1, change(1, "delete")) is None, "its copy may be there"
+    assert fold(held, 1, change(1, "unpin")) is None
+    assert fold(queue(change(1), change(1, "delete")), 0, change(1, "edit")) is None
+
+
+def test_an_edit_that_its_transforms_refuse_changes_nothing_that_waits() -> None:
+    wrong = change(1, "edit")
+    wrong.error = "its transforms failed"
+    assert fold(queue(change(1)), 0, wrong) is None
+
+
+def test_a_batch_is_of_sends_or_of_changes() -> None:
+    held = queue(change(1), change(2), change(1, "edit"), change(2, "pin"), change(3))
+    assert [it.message for it, _ in alike(held, 9)] == [1, 2]
+    held.popleft()
+    held.popleft()
+    assert [it.op for it, _ in alike(held, 9)] == ["edit", "pin"]
+    assert len(alike(held, 1)) == 1
+
+
+def test_a_deletion_without_a_chat_is_looked_for_outside_channels() -> None:
+    routes = {
+        it: (Route(1, TO, "copy", sync=("deletes",)), Route(2, TO, "copy", sync=("edits",)))
+        for it in (CHANNEL, GROUP, FRIEND)
+    }
+    found = followed(routes, Change("delete", 0, (3, 4)))
+    assert set(found) == {GROUP, FRIEND}
+    assert [(it.rule, it.message, it.op) for it in found[GROUP]] == [
+        (1, 3, "delete"),
+        (1, 4, "delete"),
+    ]
+    assert not followed(routes, Change("pin", CHANNEL, (3,)))
+    assert not followed(routes, Change("delete", -9, (3,)))
+
+
+def test_an_edit_has_the_text_that_the_rule_makes_of_it() -> None:
+    made = edit_of(Incoming(CHANNEL, 3, "text", (), False), Route(1, TO, "copy"))
+    assert made and (made.op, made.message, made.text) == ("edit", 3, "text")
+
+
+def test_changes_are_stored_and_read_back_as_they_were() -> None:
+    ops: list[Op] = ["send", "edit", "edit", "delete", "pin", "unpin", "send"]
+    references = [Reference(7, "copy", -5, number, op=op) for number, op in enumerate(ops, 1)]
+    text = encode(references)
+    assert text == "7:c:-5:1;7:e:-5:2-3;7:d:-5:4;7:p:-5:5;7:u:-5:6;7:c:-5:7"
+    assert decode(text) == references
+
+
+def test_an_outbox_keeps_one_edit_of_a_message_unless_it_is_being_made() -> None:
+    outbox = Outbox(TO)
+    for op in ("send", "edit", "delete", "pin"):
+        it = change(1, op)
+        assert not outbox.contains(it)
+        outbox.append(it)
+    assert [outbox.contains(change(1, op)) for op in ("send", "edit", "delete")] == [True] * 3
+    assert not outbox.contains(change(1, "pin")), "pins and unpins end as the last one says"
+    assert not outbox.contains(change(1, "unpin"))
+    assert not outbox.contains(change(1, "edit", rule=2))
+    for ticket in outbox.begin(1):
+        ticket.open = 0
+    outbox.advance()
+    assert [outbox.contains(change(1, op)) for op in ("send", "edit")] == [False, True]
+    tickets = outbox.begin(2)
+    assert not outbox.contains(change(1, "edit")), "its content may have been read already"
+    for ticket in tickets:
+        ticket.open = 0
+    outbox.advance()
+    assert outbox.count == 1 and list(outbox.references()) == [
+        Reference(1, "copy", CHANNEL, 1, op="pin")
+    ]
