@@ -29,9 +29,10 @@ _FIELD = re.compile(
     rf"account={_NUMBER}:{_NUMBER}:{_NUMBER}|channel:{_NUMBER}={_NUMBER}|last:{_NUMBER}={_NUMBER}"
     rf"|wait:(?:{_NUMBER}|[a-z]{{1,20}}\.[A-Za-z]{{1,60}})={_NUMBER}"
     rf"|first:{_NUMBER}=[0-9]{{1,12}}"
-    rf"|outbox:{_NUMBER}:[0-9]{{1,12}}=[0-9cf:,;-]{{1,20000}}"
+    rf"|outbox:{_NUMBER}:[0-9]{{1,12}}=[0-9A-Za-z:,;-]{{1,20000}}"
 )
-"""As ``telegram/session.py``, ``node/waits.py`` and ``node/outbox.py`` write a cursor."""
+"""As ``telegram/session.py``, ``node/waits.py`` and ``node/outbox.py`` write a cursor; a later
+version of a node may use letters in its outbox that this one does not know."""
 
 log = structlog.get_logger()
 

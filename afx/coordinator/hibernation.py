@@ -11,8 +11,6 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
 from afx.cluster.leadership import Leadership
 from afx.cluster.reports import CaughtUp
 from afx.cluster.worker_records import WorkerView
@@ -20,16 +18,17 @@ from afx.config import Settings
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.decisions import hibernation as decisions
-from afx.coordinator.decisions.hibernation import AwakeSession, Quiet, Times
+from afx.coordinator.decisions.hibernation import AwakeSession, Times
 from afx.coordinator.fencing import fenced_transaction
+from afx.coordinator.idle_sessions import IdleSessions
 from afx.coordinator.interval import Interval
 from afx.coordinator.placement_schedule import PlacementSchedule
-from afx.coordinator.session_scan import SessionScan
-from afx.coordinator.wire import Headroom
-from models.storage import hibernation, placing
+from models.storage import hibernation
 from models.storage.hibernation import Awake
 
 _INTERVAL_SECONDS = 0.25
+_DUE_SECONDS = 1.0
+"""To find what is due takes long when an outage has left many that are."""
 _WOKEN_AT_ONCE = 500
 _MOST_STARTING = 1000
 """While so many have just woken and do not run yet, no more wake by schedule."""
@@ -39,13 +38,6 @@ _BOUND_SECONDS = 30.0
 _SLACK = timedelta(minutes=1)
 """By so much the clocks of two machines may differ."""
 _STARTING = timedelta(minutes=1)
-_SCAN_SECONDS = 30.0
-_RAM_SECONDS = 5.0
-_RAM_REST_SECONDS = 60.0
-"""A node's RAM is free only some time after its sessions have ended."""
-_QUIET_AT_ONCE = 50
-
-log = structlog.get_logger()
 
 
 class Hibernation:
@@ -64,19 +56,16 @@ class Hibernation:
     ) -> None:
         """``clock`` is the wall clock: SQL says when sessions wake."""
         self._times = Times.from_settings(settings)
-        self._headroom = Headroom.from_settings(settings)
         self._leadership = leadership
         self._table = table
         self._schedule = schedule
-        self._capacity = capacity
         self._rng = rng
         self._clock = clock
         self._interval = Interval(_INTERVAL_SECONDS)
+        self._due_interval = Interval(_DUE_SECONDS)
         self._bound_interval = Interval(_BOUND_SECONDS)
         self._tasks_interval = Interval(_TASKS_SECONDS)
-        self._scan_interval = Interval(_SCAN_SECONDS)
-        self._ram_interval = Interval(_RAM_SECONDS)
-        self._scan = SessionScan()
+        self._idle = IdleSessions(settings, leadership, capacity, rng=rng, clock=clock)
         self._awake: frozenset[int] = frozenset()
         """The sessions that were awake for a short time at the last step."""
         self._asked: frozenset[int] = frozenset()
@@ -84,8 +73,6 @@ class Hibernation:
         """session → the epoch under which it has caught up."""
         self._asked_at: dict[int, float] = {}
         """session that is awake and runs → when its node was last asked, or could have been."""
-        self._resting: dict[str, float] = {}
-        """incarnation → until when its RAM may fall by itself."""
 
     def note_caught_up(self, report: CaughtUp) -> None:
         """Note which sessions have worked off what they had missed."""
@@ -104,13 +91,12 @@ class Hibernation:
         self._sleep(awake)
         self._ask_again(awake, now)
         self._note_awake(awake, now)
-        self._wake_due(awake, now)
+        if self._due_interval.is_due(now):
+            self._wake_due(awake, now)
         if self._tasks_interval.is_due(now):
             # What an earlier leader was told of, and could not act on.
             self._wake_for_tasks(hibernation.awaited_by_tasks(_WOKEN_AT_ONCE), now)
-        self._begin_without_rule(now)
-        if self._times.quiet and self._ram_interval.is_due(now):
-            self._begin_on_full_nodes(nodes, now)
+        self._idle.step(nodes, now)
 
     # --- waking -----------------------------------------------------------------------
 
@@ -138,6 +124,8 @@ class Hibernation:
             it.session not in self._table.active and at - it.awake_at < _STARTING for it in awake
         )
         most = min(_WOKEN_AT_ONCE, max(0, _MOST_STARTING - starting))
+        if not most:
+            return
         due = hibernation.due(at, most)
         if self._bound_interval.is_due(now):
             poll, longest = (
@@ -216,48 +204,3 @@ class Hibernation:
 
     def _sleep_seconds(self, reason: str) -> float:
         return decisions.sleep_seconds(reason, self._times, self._rng.random())
-
-    # --- by themselves ----------------------------------------------------------------
-
-    def _begin_without_rule(self, now: float) -> None:
-        """Let sessions hibernate that have had no enabled rule for long, a range at a time."""
-        if not self._times.unused:
-            return
-        if self._scan.is_under_way or self._scan_interval.is_due(now):
-            part = self._scan.current()
-            before = self._utc_now() - timedelta(seconds=max(self._times.unused, self._times.fresh))
-            self._begin(hibernation.without_rule(part.beyond, part.to, before), "no_rule")
-            self._scan.advance(part)
-
-    def _begin_on_full_nodes(self, nodes: Sequence[WorkerView], now: float) -> None:
-        """Let quiet sessions hibernate on nodes that are short of RAM."""
-        self._resting = {it: until for it, until in self._resting.items() if until > now}
-        for node in nodes:
-            metrics = node.metrics
-            free = metrics.ram_free - self._headroom.of(metrics.ram_limit)
-            needed = decisions.needed_bytes(free, metrics.ram_limit)
-            if node.state != "ready" or not needed or node.incarnation in self._resting:
-                continue
-            quiet = [
-                Quiet(it.session, premium, it.idle, self._capacity.cost(premium, it.active))
-                for it in placing.running(timedelta(), workers=[node.name])
-                if it.incarnation == node.incarnation
-                for premium in (it.tier == "premium",)
-            ]
-            old = hibernation.older_than(
-                [it.session for it in quiet], self._utc_now() - timedelta(seconds=self._times.fresh)
-            )
-            found = decisions.chosen(
-                (it for it in quiet if it.session in old), needed, self._times.quiet, _QUIET_AT_ONCE
-            )
-            self._begin(found, "quiet")
-            if found:
-                self._resting[node.incarnation] = now + _RAM_REST_SECONDS
-                log.info("quiet_sessions_hibernate", node=node.name, sessions=len(found))
-
-    def _begin(self, ids: Sequence[int], reason: str) -> None:
-        if ids:
-            now = self._utc_now()
-            rows = [(it, now + timedelta(seconds=self._sleep_seconds(reason))) for it in ids]
-            with fenced_transaction(self._leadership):
-                hibernation.begin(rows, reason)

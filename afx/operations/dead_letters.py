@@ -145,8 +145,9 @@ def _chosen(context: Context, rule: str, ids: Sequence[int], reason: str | None)
         )
         return page_of(DeadRow, found)
 
-    rows = tuple(it for it in every(page) if not ids or it.id in ids)
-    missing = sorted(set(ids) - {it.id for it in rows})
+    wanted = frozenset(ids)
+    rows = tuple(it for it in every(page) if not wanted or it.id in wanted)
+    missing = sorted(wanted - {it.id for it in rows})
     if missing or not rows:
         what = f" {missing[0]}" if missing else ""
         raise NotFoundError(

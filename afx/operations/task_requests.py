@@ -68,8 +68,7 @@ def submit(context: Context, request: TaskRequest) -> Submitted:
     prepared = prepare(context, request)
     kind, text, targets = prepared.kind, prepared.text, prepared.targets
     new = _new_tasks(context, kind, request, text, targets)
-    target = f"task/{kind.name}"
-    with change(context, "task.submit", target) as details:
+    with change(context, "task.submit", f"task/{kind.name}") as details:
         if request.keep_newest:
             _replace(new)
         task_quotas.check(Counter(it.user for it in new))

@@ -121,11 +121,14 @@ def wakeable(ids: Sequence[int]) -> list[int]:
 
 def wake(ids: Sequence[int], now: datetime) -> None:
     """Wake sessions for a short time; those that are not asleep are passed over."""
-    execute_many(
-        "UPDATE sessions SET desired_state = 'running', wakes_at = NULL, awake_at = ?"
-        f" WHERE id = ? AND {_ASLEEP}",
-        [(micros(now), it) for it in ids],
-    )
+    for start in range(0, len(ids), _PART):
+        part = ids[start : start + _PART]
+        execute(
+            "UPDATE sessions SET desired_state = 'running', wakes_at = NULL, awake_at = ?"
+            f" WHERE {_ASLEEP} AND id IN ({', '.join('?' * len(part))})",
+            micros(now),
+            *part,
+        )
 
 
 def wake_for_tasks(ids: Sequence[int], now: datetime) -> None:

@@ -14,6 +14,7 @@ from support.term_harness import IDLE, MIB, TermHarness, add, placed, running
 from afx.cluster import report_stream
 from afx.cluster.reports import Active, CaughtUp, TaskEnded
 from afx.coordinator import hibernation as leaders_hibernation
+from afx.coordinator import idle_sessions
 from afx.coordinator.decisions.hibernation import AWAKE_SECONDS
 from afx.reasons import TaskOutcome
 from models.base import transaction, utc_now
@@ -312,8 +313,8 @@ def thrifty(
 ) -> Iterator[TermHarness]:
     """A leader that lets quiet sessions hibernate, and such as have no rule; it looks often."""
     del sql
-    monkeypatch.setattr(leaders_hibernation, "_SCAN_SECONDS", 0.5)
-    monkeypatch.setattr(leaders_hibernation, "_RAM_SECONDS", 0.3)
+    monkeypatch.setattr(idle_sessions, "_SCAN_SECONDS", 0.5)
+    monkeypatch.setattr(idle_sessions, "_RAM_SECONDS", 0.3)
     harness = TermHarness(
         home,
         redis_url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import redis as redis_module
@@ -15,7 +15,8 @@ from support.sessions import one_rule, say, texts
 
 from afx.cluster import keys
 from afx.coordinator.checkpoints import _FIELD
-from afx.forwarding.pipeline import Delivery
+from afx.forwarding.pipeline import Delivery, Op
+from afx.forwarding.rules import Mode
 from afx.node import lane, outbox
 from afx.node.outbox import Outbox, Reference, decode, encode
 from afx.node.preparation import StartError
@@ -79,6 +80,16 @@ def test_a_long_wait_holds_back_neither_the_cursor_nor_the_memory() -> None:
         await session.stop()
 
     run_scenario(scenario)
+
+
+@pytest.mark.parametrize("judge", [False, True])
+@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("op", get_args(Op))
+def test_the_leader_copies_every_reference_of_an_outbox_to_sql(
+    op: Op, mode: Mode, judge: bool
+) -> None:
+    text = encode([Reference(7, mode, -1005, 3, judge, op)])
+    assert _FIELD.fullmatch(f"outbox:-1006:1={text}"), text
 
 
 def test_what_comes_while_an_outbox_is_sent_goes_behind_it() -> None:

@@ -10,8 +10,6 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
 from telethon.tl import functions
 
-from afx.node import lane
-from afx.reasons import DeadReason
 from afx.sandbox.judge.flow import delete, edit, post
 from afx.sandbox.telegram.changes import Place
 
@@ -71,113 +69,6 @@ def test_a_rule_follows_only_what_it_names() -> None:
             ["uno", "two"],
             ["one", "two"],
         ]
-        await session.stop()
-
-    run_scenario(scenario)
-
-
-def test_what_is_not_copied_yet_is_sent_as_its_change_has_left_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lane, "_BATCH", 1)
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = one_rule(sandbox)
-        session = harness.session(account, (source, to, "copy", ALL))
-        await session.start()
-        sandbox.server.faults.add_flood(account.id, to.marked, 0.5)
-        edits = RefusingHandler(monkeypatch, EDIT)
-        say(sandbox, source, "one", "two", "three", "four")
-        edit(sandbox.server, source.marked, 0, 2, "dos")
-        delete(sandbox.server, source.marked, 0, [3])
-        edit(sandbox.server, source.marked, 0, 4, "cuatro")
-        await until(lambda: texts(to) == ["one", "dos", "cuatro"])
-        await settled(session, source)
-        assert texts(to) == ["one", "dos", "cuatro"]
-        assert not edits.requests, "they were folded into the copies"
-        await session.stop()
-        harness.commit(session)
-        assert not harness.dead
-
-    run_scenario(scenario)
-
-
-def test_changes_of_what_waits_in_an_outbox_follow_it_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = one_rule(sandbox)
-        rule = (source, to, "copy", ALL)
-        session = harness.session(account, rule)
-        await session.start()
-        say(sandbox, source, "zero")
-        await until(lambda: texts(to) == ["zero"])
-        sandbox.server.faults.add_flood(account.id, to.marked, 40)
-        say(sandbox, source, "one", "two", "three")
-        await until(lambda: session.forwarder.has_outbox(to.marked))
-        edit(sandbox.server, source.marked, 0, 1, "cero")
-        edit(sandbox.server, source.marked, 0, 2, "uno")
-        delete(sandbox.server, source.marked, 0, [3])
-        pin(sandbox, source, 4)
-        for _ in range(5):
-            edit(sandbox.server, source.marked, 0, 2, "uno!")
-        await settled(session, source)
-        assert texts(to) == ["zero"]
-        await session.stop()
-        harness.commit(session)
-        sandbox.server.faults.floods.clear()
-        stored = {it: text for it, text in harness.progress.items() if it[:4] != "wait"}
-        assert any(":e:" in it and ":p:" in it and ":d:" in it for it in stored.values())
-        session = harness.session(account, rule, cursors=stored)
-        await session.start()
-        say(sandbox, source, "last")
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
-        await until(lambda: "last" in texts(to))
-        assert [it for it in texts(to) if it] == ["cero", "uno!", "three", "last"]
-        assert pinned(to) == ["three"]
-        await session.stop()
-        harness.commit(session)
-        assert not harness.dead
-
-    run_scenario(scenario)
-
-
-@pytest.mark.parametrize(
-    ("method", "refusal", "reason"),
-    [
-        (EDIT, (400, "MESSAGE_EDIT_TIME_EXPIRED"), DeadReason.EDIT_REFUSED),
-        (DELETE, (403, "MESSAGE_DELETE_FORBIDDEN"), DeadReason.DELETE_REFUSED),
-        (PIN, (400, "CHAT_ADMIN_REQUIRED"), DeadReason.PIN_REFUSED),
-    ],
-)
-def test_a_change_that_is_refused_is_a_dead_letter_that_a_retry_makes(
-    monkeypatch: pytest.MonkeyPatch, method: type, refusal: tuple[int, str], reason: DeadReason
-) -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = one_rule(sandbox)
-        session = harness.session(account, (source, to, "copy", ALL))
-        await session.start()
-        say(sandbox, source, "one")
-        await until(lambda: texts(to) == ["one"])
-        RefusingHandler(monkeypatch, method, refusal)
-        if method is EDIT:
-            edit(sandbox.server, source.marked, 0, 1, "uno")
-        elif method is DELETE:
-            delete(sandbox.server, source.marked, 0, [1])
-        else:
-            pin(sandbox, source, 1)
-        await settled(session, source)
-        harness.commit(session)
-        assert [(it.reason, it.error, it.messages) for it in harness.dead] == [
-            (reason, refusal[1], (1,))
-        ]
-        say(sandbox, source, "two")
-        await until(lambda: "two" in texts(to))
-        await session.redeliver(1, source.marked, to.marked, [1], reason=reason)
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
-        wanted = {EDIT: ["uno", "two"], DELETE: ["two"], PIN: ["one", "two"]}[method]
-        assert [it for it in texts(to) if it] == wanted
-        assert pinned(to) == (["one"] if method is PIN else [])
         await session.stop()
 
     run_scenario(scenario)

@@ -17,7 +17,7 @@ RECOVERY_SECONDS = 75.0
 """When the faults have ended for so long, every session must run."""
 _STEP = 0.5
 _SETTLED_STEPS = 4
-_MOST_ASLEEP = 6.0
+_MOST_ASLEEP = 10.0
 """A session that hibernates connects again within so many seconds when nothing goes wrong."""
 
 

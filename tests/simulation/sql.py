@@ -89,7 +89,7 @@ class Sql:
         return guarded
 
     def _upset(self, process: Process) -> None:
-        if process.pid in self._hangs and not self._database.in_transaction():
+        if process.pid in self._hangs and not self._in_transaction():
             self._hub.sleep(self._hangs.pop(process.pid))
         if process.pid in self._broken:
             self._broken.discard(process.pid)
@@ -110,4 +110,8 @@ class Sql:
             raise GreenletExit
 
     def _check_no_transaction(self) -> None:
-        assert not self._database.in_transaction(), "a transaction must not wait for anything"
+        assert not self._in_transaction(), "a transaction must not wait for anything"
+
+    def _in_transaction(self) -> bool:
+        """Whether a transaction is open; peewee's own answer is no once it commits."""
+        return bool(self._database.connection().in_transaction)

@@ -1,0 +1,80 @@
+"""What lets sessions hibernate by themselves, and tasks that wake them, in SQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from support.assignments import assign
+
+from models import base
+from models.storage import assignments, hibernation, placing, queue, sessions, tasks, users
+from models.storage.sessions import NewSession
+from models.storage.task_queue import UNTIL_SESSION_RUNS
+from models.storage.tasks import NewTask
+from models.tables import Session, SessionAssignment, WorkerTask
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def session(session_id: int) -> Session:
+    found: Session = Session.get_by_id(session_id)
+    return found
+
+
+def waiting_task(session_id: int, state: str = "waiting", **fields: Any) -> int:
+    [number] = tasks.submit(
+        [NewTask(kind="session.check", arguments="{}", session=session_id)], "me"
+    )
+    WorkerTask.update(state=state, **{"run_after": UNTIL_SESSION_RUNS, **fields}).where(
+        WorkerTask.id == number
+    ).execute()
+    return int(number)
+
+
+def test_a_task_wakes_its_session_also_one_that_has_no_rule(ids: list[int]) -> None:
+    [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    hibernation.request(session(ids[0]), NOW)
+    for it in (idle, *ids):
+        waiting_task(it)
+    assert sorted(hibernation.wakeable([*ids, idle])) == [ids[0], idle]
+    assert hibernation.awaited_by_tasks(10) == [ids[0]]
+    with base.transaction():
+        hibernation.wake_for_tasks([*ids, idle], NOW)
+    assert sorted(it.session for it in hibernation.awake()) == [ids[0], idle]
+    assert idle in [it.id for it in placing.unplaced(10)]
+    with base.transaction():
+        queue.put_many([(idle, "no room")])
+    assert queue.obsolete() == []
+
+
+def test_a_session_with_tasks_now_or_soon_is_told_from_one_with_tasks_later(
+    ids: list[int],
+) -> None:
+    waiting_task(ids[0], "running")
+    waiting_task(ids[1], run_after=base.utc_now() + timedelta(seconds=20))
+    waiting_task(ids[2], run_after=base.utc_now() + timedelta(hours=1))
+    assert hibernation.with_tasks(ids) == set(ids[:2])
+    assert hibernation.with_tasks([]) == set()
+
+
+def test_sessions_without_a_rule_are_found_once_it_has_been_so_for_long(ids: list[int]) -> None:
+    made = sessions.create_many(
+        users.find("alice"), [NewSession(f"idle{it}", "sealed") for it in range(3)]
+    )
+    assign(made[1])
+    with base.transaction():
+        assignments.end_many([(made[1], it.epoch) for it in assignments.active()], "x")
+    ended = SessionAssignment.get(SessionAssignment.session == made[1]).ended_at
+    sessions.set_desired_state(session(made[2]), "paused")
+    after = base.utc_now() + timedelta(seconds=1)
+    assert hibernation.without_rule(0, None, after) == made[:2]
+    assert hibernation.without_rule(0, None, ended) == made[:1]
+    assert hibernation.without_rule(made[0], made[1], after) == made[1:2]
+    assert hibernation.without_rule(0, None, session(made[0]).created_at) == []
+
+
+def test_old_logins_are_told_from_fresh_ones(ids: list[int]) -> None:
+    before = session(ids[0]).created_at
+    assert hibernation.older_than(ids, before + timedelta(days=1)) == set(ids)
+    assert hibernation.older_than(ids, before - timedelta(days=1)) == set()
