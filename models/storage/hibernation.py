@@ -49,15 +49,17 @@ def request(session: Session, wakes_at: datetime) -> None:
             raise ConflictError(f"Session '{session.name}' is being removed; nothing was changed.")
 
 
-def begin(rows: Sequence[tuple[int, datetime]], reason: str) -> None:
-    """Let sessions hibernate by themselves, given as (session, when it wakes).
+def begin(rows: Sequence[tuple[int, int, datetime]], reason: str) -> None:
+    """Let sessions hibernate by themselves, given as (session, its revision, when it wakes).
 
-    Those that an operator has paused, or that hibernate already, are passed over.
+    Those that an operator has paused, that hibernate already, or whose rules have changed
+    since they were chosen, are passed over.
     """
     execute_many(
         "UPDATE sessions SET desired_state = 'hibernated', hibernation = ?, wakes_at = ?"
-        " WHERE id = ? AND desired_state = 'running' AND hibernation = '' AND NOT removing",
-        [(reason, micros(at), session) for session, at in rows],
+        " WHERE id = ? AND revision = ?"
+        " AND desired_state = 'running' AND hibernation = '' AND NOT removing",
+        [(reason, micros(at), session, revision) for session, revision, at in rows],
     )
 
 
@@ -248,19 +250,16 @@ def end(ids: Sequence[int]) -> None:
 # --- by themselves ---------------------------------------------------------------------
 
 
-def without_rule(beyond: int, to: int | None, before: datetime) -> list[int]:
-    """Return sessions that should run and have had no enabled rule since before an instant.
+def without_rule(beyond: int, to: int | None, before: datetime) -> dict[int, int]:
+    """Return the sessions that should run and have had no enabled rule since before an instant.
 
-    Those of sessions after ``beyond``, up to ``to``; None: up to the last one. No node runs
-    such a session; since when it is so, its last assignment says.
+    As session → revision: those after ``beyond``, up to ``to``; None: up to the last one. No
+    node runs such a session; since when it is so, its last assignment says.
     """
-    values: list[Any] = [beyond]
-    if to is not None:
-        values.append(to)
+    condition, values = _range(beyond, to)
     cursor = execute(
-        "SELECT id FROM sessions WHERE id > ?"
-        + (" AND id <= ?" if to is not None else "")
-        + " AND desired_state = 'running' AND hibernation = '' AND NOT removing"
+        f"SELECT id, revision FROM sessions WHERE {condition}"
+        " AND desired_state = 'running' AND hibernation = '' AND NOT removing"
         f" AND created_at < ? AND {_NO_RULE}"
         " AND NOT EXISTS (SELECT 1 FROM session_assignments AS a WHERE a.session_id = sessions.id"
         "  AND (a.ended_at IS NULL OR a.ended_at >= ?)) ORDER BY id",
@@ -268,19 +267,38 @@ def without_rule(beyond: int, to: int | None, before: datetime) -> list[int]:
         micros(before),
         micros(before),
     )
+    return {int(it): int(revision) for it, revision in cursor.fetchall()}
+
+
+def with_rule(beyond: int, to: int | None) -> list[int]:
+    """Return the sessions that hibernate for want of an enabled rule, and have one.
+
+    Of a range, as ``without_rule``. The rule was added while its session fell asleep.
+    """
+    condition, values = _range(beyond, to)
+    cursor = execute(
+        f"SELECT id FROM sessions WHERE {condition} AND hibernation = 'no_rule' AND NOT removing"
+        f" AND NOT {_NO_RULE} ORDER BY id",
+        *values,
+    )
     return [int(it) for (it,) in cursor.fetchall()]
 
 
-def older_than(ids: Sequence[int], created: datetime) -> set[int]:
-    """Return those sessions that were added before an instant."""
-    found: set[int] = set()
+def _range(beyond: int, to: int | None) -> tuple[str, list[Any]]:
+    """Return the condition of a range of sessions, and its values."""
+    return ("id > ?", [beyond]) if to is None else ("id > ? AND id <= ?", [beyond, to])
+
+
+def older_than(ids: Sequence[int], created: datetime) -> dict[int, int]:
+    """Return those sessions that were added before an instant, as session → revision."""
+    found: dict[int, int] = {}
     for start in range(0, len(ids), _PART):
         part = ids[start : start + _PART]
         cursor = execute(
-            f"SELECT id FROM sessions WHERE id IN ({', '.join('?' * len(part))})"
+            f"SELECT id, revision FROM sessions WHERE id IN ({', '.join('?' * len(part))})"
             " AND created_at < ?",
             *part,
             micros(created),
         )
-        found |= {int(it) for (it,) in cursor.fetchall()}
+        found |= {int(it): int(revision) for it, revision in cursor.fetchall()}
     return found

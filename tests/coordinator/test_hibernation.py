@@ -357,7 +357,8 @@ def test_a_quiet_session_that_forwards_when_it_wakes_stays_awake(thrifty: TermHa
     [one, other] = add("bob", 2)
     thrifty.until(lambda: running() == {one, other})
     with transaction():
-        hibernation.begin([(it, utc_now() + _SOON) for it in (one, other)], "quiet")
+        rows = [(it, session(it).revision, utc_now() + _SOON) for it in (one, other)]
+        hibernation.begin(rows, "quiet")
     thrifty.until(lambda: placed() == {})
     with transaction():
         hibernation.wake([one, other], utc_now())
@@ -385,3 +386,14 @@ def test_a_session_whose_rule_is_disabled_hibernates_and_one_with_a_rule_wakes_f
     rules.change(rule, enabled=True)
     thrifty.until(lambda: running() == {one})
     assert sessions.describe(session(one))["hibernation"] == ""
+
+
+def test_a_session_that_fell_asleep_although_it_has_a_rule_is_woken_for_good(
+    thrifty: TermHarness,
+) -> None:
+    thrifty.add_node("w1")
+    [one] = add("bob", 1)
+    with transaction():
+        hibernation.begin([(one, session(one).revision, utc_now() + _HOUR)], "no_rule")
+    thrifty.until(lambda: running() == {one})
+    assert session(one).hibernation == ""

@@ -8,7 +8,7 @@ from typing import Any
 from support.assignments import assign
 
 from models import base
-from models.storage import assignments, hibernation, placing, queue, sessions, tasks, users
+from models.storage import assignments, hibernation, placing, queue, rules, sessions, tasks, users
 from models.storage.sessions import NewSession
 from models.storage.task_queue import UNTIL_SESSION_RUNS
 from models.storage.tasks import NewTask
@@ -68,13 +68,33 @@ def test_sessions_without_a_rule_are_found_once_it_has_been_so_for_long(ids: lis
     ended = SessionAssignment.get(SessionAssignment.session == made[1]).ended_at
     sessions.set_desired_state(session(made[2]), "paused")
     after = base.utc_now() + timedelta(seconds=1)
-    assert hibernation.without_rule(0, None, after) == made[:2]
-    assert hibernation.without_rule(0, None, ended) == made[:1]
-    assert hibernation.without_rule(made[0], made[1], after) == made[1:2]
-    assert hibernation.without_rule(0, None, session(made[0]).created_at) == []
+    assert hibernation.without_rule(0, None, after) == dict.fromkeys(made[:2], 1)
+    assert hibernation.without_rule(0, None, ended) == dict.fromkeys(made[:1], 1)
+    assert hibernation.without_rule(made[0], made[1], after) == dict.fromkeys(made[1:2], 1)
+    assert hibernation.without_rule(0, None, session(made[0]).created_at) == {}
 
 
 def test_old_logins_are_told_from_fresh_ones(ids: list[int]) -> None:
     before = session(ids[0]).created_at
-    assert hibernation.older_than(ids, before + timedelta(days=1)) == set(ids)
-    assert hibernation.older_than(ids, before - timedelta(days=1)) == set()
+    assert hibernation.older_than(ids, before + timedelta(days=1)) == dict.fromkeys(ids, 2)
+    assert hibernation.older_than(ids, before - timedelta(days=1)) == {}
+
+
+def test_a_rule_that_is_added_after_a_session_was_chosen_keeps_it_awake(ids: list[int]) -> None:
+    [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    [(_, revision)] = hibernation.without_rule(ids[-1], None, NOW).items()
+    rules.create(session(idle), ["@a"], ["@b"])  # another process, meanwhile
+    with base.transaction():
+        hibernation.begin([(idle, revision, NOW)], "no_rule")
+    assert session(idle).desired_state == "running"
+
+
+def test_a_session_that_hibernates_for_want_of_a_rule_and_has_one_is_found(
+    ids: list[int],
+) -> None:
+    [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    with base.transaction():
+        hibernation.begin([(ids[0], 2, NOW), (idle, 1, NOW)], "no_rule")
+        hibernation.begin([(ids[1], 2, NOW)], "quiet")
+    assert hibernation.with_rule(0, None) == ids[:1]
+    assert hibernation.with_rule(ids[0], ids[2]) == []
