@@ -99,8 +99,12 @@ class IdleSessions:
             old = hibernation.older_than(
                 [it.session for it in quiet], self._utc_now() - timedelta(seconds=self._times.fresh)
             )
+            busy = hibernation.with_tasks(list(old))
             found = decisions.chosen(
-                (it for it in quiet if it.session in old), needed, self._times.quiet, _QUIET_AT_ONCE
+                (it for it in quiet if it.session in old and it.session not in busy),
+                needed,
+                self._times.quiet,
+                _QUIET_AT_ONCE,
             )
             self._begin({it: old[it] for it in found}, "quiet")
             if found:

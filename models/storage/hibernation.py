@@ -23,6 +23,11 @@ AWAKE = {"hibernation": "", "wakes_at": None, "awake_at": None}
 _PART = 500
 _ASLEEP = "desired_state = 'hibernated' AND NOT removing"
 _NO_RULE = "NOT EXISTS (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled)"
+_WAKEABLE = (
+    "NOT sessions.removing AND (sessions.desired_state = 'hibernated'"
+    " OR (sessions.desired_state = 'running' AND sessions.hibernation = ''"
+    f" AND {_NO_RULE}))"
+)
 _SOON = timedelta(minutes=1)
 
 
@@ -95,11 +100,11 @@ def beyond_bound(now: datetime, poll: timedelta, longest: timedelta, limit: int)
 
 
 def awaited_by_tasks(limit: int) -> list[int]:
-    """Return sessions that are asleep and that tasks wait for."""
+    """Return sessions that tasks wait for and that wake for a task (see ``wakeable``)."""
     cursor = execute(
-        "SELECT DISTINCT s.id FROM worker_tasks AS t JOIN sessions AS s ON s.id = t.session_id"
-        " WHERE t.state = 'waiting' AND t.run_after >= ?"
-        " AND s.desired_state = 'hibernated' AND NOT s.removing LIMIT ?",
+        "SELECT DISTINCT sessions.id FROM worker_tasks AS t"
+        " JOIN sessions ON sessions.id = t.session_id"
+        f" WHERE t.state = 'waiting' AND t.run_after >= ? AND {_WAKEABLE} LIMIT ?",
         micros(UNTIL_SESSION_RUNS),
         limit,
     )
@@ -112,9 +117,7 @@ def wakeable(ids: Sequence[int]) -> list[int]:
     for start in range(0, len(ids), _PART):
         part = ids[start : start + _PART]
         cursor = execute(
-            "SELECT id FROM sessions WHERE NOT removing"
-            f" AND id IN ({', '.join('?' * len(part))}) AND (desired_state = 'hibernated'"
-            f" OR (desired_state = 'running' AND hibernation = '' AND {_NO_RULE}))",
+            f"SELECT id FROM sessions WHERE id IN ({', '.join('?' * len(part))}) AND {_WAKEABLE}",
             *part,
         )
         found += [int(it) for (it,) in cursor.fetchall()]
@@ -214,7 +217,8 @@ def with_tasks(ids: Sequence[int]) -> set[int]:
         part = ids[start : start + _PART]
         cursor = execute(
             "SELECT DISTINCT session_id FROM worker_tasks WHERE session_id IN"
-            f" ({', '.join('?' * len(part))}) AND state IN ('waiting', 'published', 'running')"
+            f" ({', '.join('?' * len(part))}) AND state IN"
+            " ('waiting', 'queued', 'published', 'running')"
             " AND (state <> 'waiting' OR run_after >= ? OR run_after <= ?)",
             *part,
             micros(UNTIL_SESSION_RUNS),

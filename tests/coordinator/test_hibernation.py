@@ -253,6 +253,20 @@ def test_a_task_runs_also_on_a_session_that_has_no_rule(harness: TermHarness) ->
     assert sessions.describe(session(idle))["hibernation"] == "no_rule"
 
 
+def test_a_task_that_waits_for_a_paused_session_without_a_rule_runs_when_it_is_resumed(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1")
+    [idle] = sessions.create_many(users.create("bob"), [NewSession("idle", "sealed")])
+    sessions.set_desired_state(session(idle), "paused")
+    [task] = tasks.submit([NewTask("session.check", idle)], "me")
+    ticks(harness, 10)
+    assert tasks.get(task)["state"] == "waiting"
+    sessions.set_desired_state(session(idle), "running")
+    harness.change_leader()  # which looks for such tasks at once
+    harness.until(lambda: tasks.get(task)["state"] == "published")
+
+
 def test_a_session_that_hibernates_during_its_move_is_placed_nowhere(
     harness: TermHarness, made: list[int]
 ) -> None:
@@ -344,9 +358,12 @@ def test_quiet_sessions_of_a_node_that_is_short_of_ram_hibernate_free_ones_first
     aged([*free, *gold])
     ticks(thrifty, 5)
     assert running() == {*free, *gold}  # there is RAM enough
+    [task] = tasks.submit([NewTask("session.check", free[0])], "me")
+    thrifty.until(lambda: tasks.get(task)["state"] == "published")
     short = replace(IDLE, ram_free=512 * MIB - 1, ram_limit=1000)
     monkeypatch.setattr(term_harness, "IDLE", short)
     thrifty.until(lambda: any(state(it) == "hibernated" for it in free))
+    assert state(free[0]) == "running"  # it has a task
     assert set(gold) <= running()
     reasons = [sessions.describe(session(it))["hibernation"] for it in free]
     assert reasons.count("quiet") == 1
