@@ -182,6 +182,8 @@ def hibernate(context: Context, name: str, *, though_fresh: bool = False) -> Req
     """
     session = _find(context, name)
     row = _row(session)
+    if row.desired_state == "paused":
+        return Requested(session.name, None, "is paused; resume it")
     if row.hibernation == "requested" and not row.trouble:
         is_asleep = row.desired_state == "hibernated"
         note = "hibernates already" if is_asleep else "hibernates already, and is awake now"

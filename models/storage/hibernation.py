@@ -34,7 +34,8 @@ _SOON = timedelta(minutes=1)
 def request(session: Session, wakes_at: datetime) -> None:
     """Let a session hibernate because an operator asks for it; clears its trouble.
 
-    Raises ConflictError for a session that is being removed.
+    Raises ConflictError for a session that is being removed, or that an operator has paused:
+    it would run when it wakes.
     """
     with transaction():
         changed = (
@@ -47,11 +48,14 @@ def request(session: Session, wakes_at: datetime) -> None:
                 retry_at=None,
                 failures=0,
             )
-            .where((Session.id == session.id) & ~Session.removing)
+            .where(Session.id == session.id, ~Session.removing, Session.desired_state != "paused")
             .execute()
         )
         if not changed:
-            raise ConflictError(f"Session '{session.name}' is being removed; nothing was changed.")
+            raise ConflictError(
+                f"Session '{session.name}' is paused or being removed; nothing was changed. "
+                "Resume it before it hibernates."
+            )
 
 
 def begin(rows: Sequence[tuple[int, int, datetime]], reason: str) -> None:

@@ -76,6 +76,13 @@ def test_a_session_that_is_being_removed_does_not_hibernate(ids: list[int]) -> N
     assert row(ids[0])["desired_state"] == "paused"
 
 
+def test_a_session_that_is_paused_does_not_hibernate(ids: list[int]) -> None:
+    sessions.set_desired_state(session(ids[0]), "paused")
+    with pytest.raises(ConflictError, match="paused"):
+        hibernation.request(session(ids[0]), NOW)
+    assert (row(ids[0])["desired_state"], row(ids[0])["hibernation"]) == ("paused", "")
+
+
 def test_premium_sessions_are_due_first_and_then_the_latest(ids: list[int]) -> None:
     [gold] = sessions.create_many(users.create("bob", "premium"), [NewSession("gold", "sealed")])
     asleep(ids[0], wakes_at=NOW + timedelta(seconds=1))

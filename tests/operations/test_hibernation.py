@@ -55,8 +55,8 @@ def test_a_request_has_a_control_and_an_audit_entry_with_its_reason(context: Con
 def test_a_session_that_hibernates_is_woken_paused_or_resumed(context: Context) -> None:
     for act, expected in (
         (sessions.wake, "unplaced"),
-        (sessions.pause, "paused"),
         (sessions.resume, "unplaced"),
+        (sessions.pause, "paused"),
     ):
         sessions.hibernate(context, "s0")
         assert act(context, "s0").control is not None
@@ -66,6 +66,14 @@ def test_a_session_that_hibernates_is_woken_paused_or_resumed(context: Context) 
                 controls.cancel(context, control.id)
     [entry] = audit_log.listing(context, action="session.wake").rows
     assert entry.details["before"]["hibernation"] == "requested"
+
+
+def test_a_session_that_is_paused_stays_so(context: Context) -> None:
+    sessions.pause(context, "s0")
+    assert sessions.hibernate(context, "s0").note == "is paused; resume it"
+    done = session_bulk.change(context, "hibernate", sessions.SessionFilter(user="alice"))
+    assert [it.state for it in done.items] == ["done", "requested", "refused"]
+    assert state(context, "s0") == ("paused", "")
 
 
 def test_only_what_hibernates_can_be_woken(context: Context) -> None:
