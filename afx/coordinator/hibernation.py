@@ -71,6 +71,8 @@ class Hibernation:
         self._asked: frozenset[int] = frozenset()
         self._caught_up: dict[int, int] = {}
         """session → the epoch under which it has caught up."""
+        self._runs_since: dict[int, tuple[int, float]] = {}
+        """session that is awake and runs → its epoch, and when it was first seen to run."""
         self._asked_at: dict[int, float] = {}
         """session that is awake and runs → when its node was last asked, or could have been."""
 
@@ -88,7 +90,8 @@ class Hibernation:
         if not self._interval.is_due(now):
             return
         awake = hibernation.awake()
-        self._sleep(awake)
+        self._note_running(awake, now)
+        self._sleep(awake, now)
         self._ask_again(awake, now)
         self._note_awake(awake, now)
         if self._due_interval.is_due(now):
@@ -146,19 +149,30 @@ class Hibernation:
 
     # --- asleep again -----------------------------------------------------------------
 
-    def _sleep(self, awake: Sequence[Awake]) -> None:
+    def _note_running(self, awake: Sequence[Awake], now: float) -> None:
+        """Note since when sessions run: one may have waited long for its node, or a login."""
+        before, active = self._runs_since, self._table.active
+        self._runs_since = {}
+        for it in awake:
+            found = active.get(it.session)
+            if found is not None and found.state == "running":
+                last = before.get(it.session)
+                since = last[1] if last is not None and last[0] == found.epoch else now
+                self._runs_since[it.session] = (found.epoch, since)
+
+    def _sleep(self, awake: Sequence[Awake], now: float) -> None:
         """Let the sessions sleep again that have caught up, and have nothing else to do."""
         ids = {it.session for it in awake}
         self._caught_up = {k: v for k, v in self._caught_up.items() if k in ids}
-        states = {it.session: decisions.next_state(self._seen(it)) for it in awake}
+        states = {it.session: decisions.next_state(self._seen(it, now)) for it in awake}
         done = [it for it in awake if states[it.session] != "wait"]
         busy = hibernation.with_tasks([it.session for it in done]) if done else set()
         done = [it for it in done if it.session not in busy]
         if not done:
             return
-        now = self._utc_now()
+        at = self._utc_now()
         rows = [
-            (it.session, it.revision, now + timedelta(seconds=self._sleep_seconds(it.reason)))
+            (it.session, it.revision, at + timedelta(seconds=self._sleep_seconds(it.reason)))
             for it in done
             if states[it.session] == "sleep"
         ]
@@ -185,7 +199,7 @@ class Hibernation:
             self._asked_at.update(dict.fromkeys(late, now))
             self._table.resynchronise(late, now)
 
-    def _seen(self, it: Awake) -> AwakeSession:
+    def _seen(self, it: Awake, now: float) -> AwakeSession:
         active = self._table.active.get(it.session)
         return AwakeSession(
             session=it.session,
@@ -196,7 +210,7 @@ class Hibernation:
             has_caught_up=active is not None and self._caught_up.get(it.session) == active.epoch,
             has_tasks=False,  # looked up for those that would sleep
             has_forwarded=it.active_at is not None and it.active_at >= it.awake_at,
-            awake_seconds=(self._utc_now() - it.awake_at).total_seconds(),
+            running_seconds=now - self._runs_since.get(it.session, (0, now))[1],
         )
 
     def _utc_now(self) -> datetime:

@@ -15,7 +15,7 @@ from afx.cluster import report_stream
 from afx.cluster.reports import Active, CaughtUp, TaskEnded
 from afx.coordinator import hibernation as leaders_hibernation
 from afx.coordinator import idle_sessions
-from afx.coordinator.decisions.hibernation import AWAKE_SECONDS
+from afx.coordinator.decisions import hibernation as decisions
 from afx.reasons import TaskOutcome
 from models.base import transaction, utc_now
 from models.storage import assignments, controls, hibernation, rules, sessions, tasks, users
@@ -171,14 +171,30 @@ def test_a_report_that_was_lost_is_asked_for_again(
 
 
 def test_a_session_that_never_catches_up_sleeps_after_some_time(
-    harness: TermHarness, made: list[int]
+    harness: TermHarness, made: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sleep(made[0], after=timedelta(seconds=-1))
     harness.until(lambda: len(harness.sent("start", made[0])) == 2 and made[0] in running())
-    Session.update(awake_at=utc_now() - timedelta(seconds=AWAKE_SECONDS)).where(
-        Session.id == made[0]
-    ).execute()
+    monkeypatch.setattr(decisions, "AWAKE_SECONDS", 0.5)
     harness.until(lambda: state(made[0]) == "hibernated")
+
+
+def test_a_session_that_has_waited_long_for_a_node_has_time_to_catch_up(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1", most=1)
+    found = set(add("alice", 2))
+    harness.until(lambda: len(running()) == 1)
+    [runs] = running()
+    [other] = found - {runs}
+    sleep(other, after=timedelta(seconds=-1))
+    harness.until(lambda: session(other).awake_at is not None)
+    assert other not in placed()
+    Session.update(awake_at=utc_now() - _HOUR).where(Session.id == other).execute()
+    sessions.set_desired_state(session(runs), "paused")
+    harness.until(lambda: other in running())
+    ticks(harness)
+    assert running() == {other}
 
 
 def test_an_operator_wakes_it_for_good(harness: TermHarness, made: list[int]) -> None:
