@@ -214,6 +214,9 @@ def wake(context: Context, name: str, *, tell_leader: bool = True) -> Requested:
         return Requested(session.name, None, "is paused and does not hibernate; resume it")
     if not row.hibernation:
         return Requested(session.name, None, "does not hibernate")
+    if row.hibernation == "no_rule" and not rules.for_sessions([session.id]):
+        # The leader would let it hibernate again with its next pass.
+        return Requested(session.name, None, "has no enabled rule; a rule or a task wakes it")
     with change(context, "session.wake", f"session/{session.name}") as details:
         sessions.set_desired_state(session, "running")
         _request_change(context, session, row, "wake", "running", details)
