@@ -146,6 +146,23 @@ def test_sessions_that_find_no_room_keep_no_other_asleep(
     harness.until(lambda: made[1] in running())
 
 
+def test_too_many_that_find_no_room_let_none_wake_until_they_sleep_again(
+    harness: TermHarness, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaders_hibernation, "_MOST_WAITING", 1)
+    sessions.set_requires(session(made[0]), {"region": "nowhere"})
+    sleep(*made[:2])
+    harness.until(lambda: not {*made[:2]} & placed().keys())
+    sleep(made[0], after=timedelta(seconds=-2))
+    harness.until(lambda: state(made[0]) == "waiting")
+    sleep(made[1], after=timedelta(seconds=-1))
+    ticks(harness, 30)
+    assert state(made[1]) == "hibernated"
+    Session.update(awake_at=utc_now() - _HOUR).where(Session.id == made[0]).execute()
+    harness.until(lambda: made[1] in running())
+    assert state(made[0]) == "hibernated"
+
+
 def test_what_an_earlier_leader_woke_is_asleep_in_the_end(
     harness: TermHarness, made: list[int]
 ) -> None:
