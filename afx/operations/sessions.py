@@ -198,6 +198,7 @@ def hibernate(context: Context, name: str, *, though_fresh: bool = False) -> Req
     seconds = sleep_seconds("requested", times, random.random())
     with change(context, "session.hibernate", f"session/{session.name}") as details:
         hibernation.request(session, utc_now() + timedelta(seconds=seconds))
+        hibernation.wake_until_run(session)
         _request_change(context, session, row, "hibernate", "hibernated", details)
     return Requested(session.name, details["control"])
 

@@ -58,6 +58,21 @@ def request(session: Session, wakes_at: datetime) -> None:
             )
 
 
+def wake_until_run(session: Session) -> None:
+    """Wake a session for a short time if it has never run with its present, enabled rules.
+
+    It sleeps when it has: their chats get their positions only when it runs with them.
+    """
+    execute(
+        "UPDATE sessions SET desired_state = 'running', wakes_at = NULL, awake_at = ?"
+        f" WHERE id = ? AND {_ASLEEP} AND NOT {_NO_RULE}"
+        " AND NOT EXISTS (SELECT 1 FROM session_assignments AS a WHERE a.session_id = sessions.id"
+        "  AND a.revision >= sessions.revision AND a.running_at IS NOT NULL)",
+        micros(utc_now()),
+        session.id,
+    )
+
+
 def begin(rows: Sequence[tuple[int, int, datetime]], reason: str) -> None:
     """Let sessions hibernate by themselves, given as (session, its revision, when it wakes).
 

@@ -142,6 +142,19 @@ def test_an_enabled_rule_wakes_a_session_at_once_and_one_without_a_reason_for_go
     assert [it.session for it in hibernation.awake()] == ids[:1]
 
 
+def test_a_session_that_never_ran_with_its_rules_is_awake_until_it_has(ids: list[int]) -> None:
+    for it in ids[:2]:
+        assign(it)
+    base.execute("UPDATE session_assignments SET running_at = 1, revision = 2")
+    rules.create(session(ids[1]), ["@a"], ["@b"], name="more")
+    [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    asleep(*ids, idle)
+    for it in (*ids, idle):
+        hibernation.wake_until_run(session(it))
+    assert {it.session for it in hibernation.awake()} == {*ids[1:]}
+    assert [row(it)["hibernation"] for it in ids] == ["requested"] * 3
+
+
 def test_a_rule_that_is_disabled_or_only_filters_wakes_no_session(ids: list[int]) -> None:
     asleep(ids[0])
     [rule] = list(session(ids[0]).rules)

@@ -93,6 +93,13 @@ def test_a_session_that_hibernates_for_want_of_a_rule_is_woken_by_a_rule(context
     assert state(context, "s0") == ("unplaced", "")
 
 
+def test_a_session_runs_once_with_a_new_rule_before_it_hibernates(context: Context) -> None:
+    rules.create(stored.find("s0"), ["@a"], ["@b"])
+    sessions.hibernate(context, "s0")
+    found = sessions.show(context, "s0").session
+    assert (found.desired_state, found.hibernation) == ("running", "requested")
+
+
 def test_a_fresh_login_does_not_hibernate_and_all_or_none_of_several_do(
     context: Context,
 ) -> None:
