@@ -83,7 +83,7 @@ def begin(rows: Sequence[tuple[int, int, datetime]], reason: str) -> None:
         "UPDATE sessions SET desired_state = 'hibernated', hibernation = ?, wakes_at = ?"
         " WHERE id = ? AND revision = ?"
         " AND desired_state = 'running' AND hibernation = '' AND NOT removing",
-        [(reason, micros(at), session, revision) for session, revision, at in rows],
+        [(reason, micros(at), session, revision) for session, revision, at in sorted(rows)],
     )
 
 
@@ -162,7 +162,7 @@ def wake_for_tasks(ids: Sequence[int], now: datetime) -> None:
         "UPDATE sessions SET hibernation = 'no_rule', awake_at = ?"
         " WHERE id = ? AND desired_state = 'running' AND hibernation = '' AND NOT removing"
         f" AND {_NO_RULE}",
-        [(micros(now), it) for it in ids],
+        [(micros(now), it) for it in sorted(ids)],
     )
 
 
@@ -257,7 +257,7 @@ def sleep(rows: Sequence[tuple[int, int, datetime]]) -> None:
         "UPDATE sessions SET desired_state = 'hibernated', wakes_at = ?, awake_at = NULL"
         " WHERE id = ? AND revision = ? AND desired_state = 'running' AND awake_at IS NOT NULL"
         " AND NOT removing",
-        [(micros(at), session, revision) for session, revision, at in rows],
+        [(micros(at), session, revision) for session, revision, at in sorted(rows)],
     )
 
 
@@ -266,7 +266,7 @@ def end(ids: Sequence[int]) -> None:
     execute_many(
         "UPDATE sessions SET hibernation = '', wakes_at = NULL, awake_at = NULL"
         " WHERE id = ? AND awake_at IS NOT NULL",
-        [(it,) for it in ids],
+        [(it,) for it in sorted(ids)],
     )
 
 

@@ -264,7 +264,6 @@ def test_a_session_has_caught_up_when_what_it_missed_is_delivered_and_says_so_on
         assert host._runner.catching_up == {SESSION}
         await bench.stop(6)
         await settle(host)
-        host._report_caught_up()
         assert not host._runner.catching_up
 
     run(scenario)
