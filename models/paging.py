@@ -79,7 +79,8 @@ def fetch_prepared(
     # Postgres plans a statement anew each time while its limit is a parameter.
     is_common = limit in _COMMON_LIMITS
     last = [*values, *([] if after is None else [after]), *([] if is_common else [limit + 1])]
-    rows = prepared.rows((shape, after is None, limit if is_common else 0), last, made)
+    shape = (shape, after is None, limit if is_common else 0)
+    rows = prepared.rows(shape, last, made, at_once=True)
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(rows, rows[-1][query.key.name] if more else None)

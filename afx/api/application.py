@@ -17,17 +17,7 @@ from starlette.routing import Match
 from afx.api import problems
 from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
-from afx.api.dashboard import (
-    action_routes,
-    assets,
-    dead_views,
-    record_views,
-    rule_views,
-    sign_in,
-    task_views,
-    views,
-    webhook_views,
-)
+from afx.api.dashboard import action_routes
 from afx.api.direct import Direct
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.hub import Hub
@@ -35,24 +25,7 @@ from afx.api.kept import Kept
 from afx.api.messages import Messages, MessagesInMemory
 from afx.api.problems import Kind
 from afx.api.rates import RateLimit
-from afx.api.routes import (
-    controls,
-    dead_letters,
-    queues,
-    records,
-    rule_trials,
-    rules,
-    scaling,
-    schedules,
-    session_changes,
-    sessions,
-    system,
-    tasks,
-    tokens,
-    users,
-    webhooks,
-    workers,
-)
+from afx.api.routers import DASHBOARD, ROUTERS
 from afx.api.routes.endpoint import GETS, PROBLEM_SCHEMA
 from afx.api.rq_view import PREFIX, RqView
 from afx.api.state import Api
@@ -62,35 +35,6 @@ from afx.errors import AfxError
 from afx.operations import tokens as token_operations
 from afx.operations.context import Actor, Context, Servers
 
-ROUTERS = (
-    users.router,
-    sessions.router,
-    session_changes.router,
-    rules.router,
-    rule_trials.router,
-    dead_letters.router,
-    workers.router,
-    controls.router,
-    records.router,
-    tokens.router,
-    tasks.router,
-    schedules.router,
-    queues.router,
-    webhooks.router,
-    scaling.router,
-    system.router,
-)
-DASHBOARD = (
-    assets.router,
-    sign_in.router,
-    action_routes.router,
-    views.router,
-    dead_views.router,
-    rule_views.router,
-    record_views.router,
-    task_views.router,
-    webhook_views.router,
-)
 _USES_SECONDS = 2.0
 _ERRORS_SHOWN = 50
 

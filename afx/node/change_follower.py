@@ -53,10 +53,7 @@ class ChangeFollower:
 
     def _put(self, changes: Iterable[Delivery], ticket: Ticket) -> None:
         for it in changes:
-            if it.error:
-                self.settle(it, ticket, Outcome("refused", reason=it.error))
-            else:
-                self._owner.put(it, ticket)
+            self._owner.put(it, ticket)
 
     async def find_copies(self, changes: Sequence[Delivery]) -> None:
         """Tell changes which copies they are of; 0 for one that has none.

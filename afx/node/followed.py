@@ -105,16 +105,17 @@ def fold(
     """Make a change in what is still to be sent; returns what is not to be sent any more.
 
     None: its message is not in the queue, or among the first ``begun`` ones, which may have
-    been sent already.
+    been sent already; or a difference has brought it, so that an earlier run may have sent it:
+    its random id would give the copy as it was.
     """
     if change.op not in ("edit", "delete") or change.error:
         return None
     for at in range(len(queue) - 1, begun - 1, -1):
-        it = queue[at][0]
+        it, ticket = queue[at]
         same = (it.rule, it.source, it.message) == (change.rule, change.source, change.message)
         if not same or it.op in ("pin", "unpin") or (it.op, change.op) == ("edit", "delete"):
             continue
-        if it.op == "delete":
+        if it.op == "delete" or (it.op == "send" and not ticket.pts):
             return None
         if change.op == "delete":
             gone = queue[at]

@@ -98,6 +98,7 @@ class Outbox:
         "_lowest",
         "_newest",
         "_next",
+        "_reading",
         "_sent",
         "count",
         "destination",
@@ -124,6 +125,8 @@ class Outbox:
         self._first: int | None = None
         """The number of the first chunk as it was stored last; None: it is to be stored."""
         self._next = first
+        self._reading = 0
+        """How many of the first references are being read, to be sent."""
         self._lowest = min(chunks or (0,))
         """No chunk of this run has a lower number."""
         self.open: list[Ticket] = []
@@ -186,7 +189,8 @@ class Outbox:
             )
         is_here = (*key, delivery.message) in self._known
         if is_here and reference.op != "send":
-            return reference not in islice(self.references(), len(self.open))
+            under_way = max(len(self.open), self._reading)
+            return reference not in islice(self.references(), under_way)
         return is_here
 
     def _note(self, reference: Reference) -> None:
@@ -203,7 +207,8 @@ class Outbox:
             return ()
         references = self._chunks[0].references
         assert references is not None
-        return [references[at] for at in range(min(most, len(references)))]
+        self._reading = min(most, len(references))
+        return [references[at] for at in range(self._reading)]
 
     def references(self) -> Iterator[Reference]:
         """Yield all that is in it, in order; nothing may change meanwhile."""
@@ -212,6 +217,7 @@ class Outbox:
 
     def begin(self, count: int) -> list[Ticket]:
         """Return the tickets of the first references, which are being sent from now on."""
+        self._reading = 0
         self.open = [Ticket(0, 1, self) for _ in range(count)]
         return list(self.open)
 

@@ -139,8 +139,6 @@ def _change(
             outcome = KNOWN
         elif it.op == "edit":
             delivery = edit_of(message, route)
-            if delivery is not None and delivery.error:
-                outcome = Outcome("refused", reason=delivery.error)
         else:
             is_pinned = bool(getattr(message.raw, "pinned", False))
             delivery = it._replace(op="pin" if is_pinned else "unpin").delivery(route.destination)

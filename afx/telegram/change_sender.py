@@ -36,15 +36,18 @@ async def send_changes(
 ) -> list[Outcome]:
     """Make changes of one destination's copies; returns the outcome of each.
 
-    Those without a copy are done. Raises as ``sender.send`` does.
+    Those without a copy are done; an edit with an error is refused. Raises as ``sender.send`` does.
     """
     groups = _groups(batch, singly)
-    requests = [_request(group, peer) for group in groups if group[0].copy]
+    requests = [_request(group, peer) for group in groups if _is_asked(group[0])]
     answers = iter(await client.run_in_order(requests)) if requests else iter(())
     outcomes: list[Outcome] = []
     for group in groups:
-        answer = next(answers) if group[0].copy else None
-        if not isinstance(answer, errors.RPCError):
+        first = group[0]
+        answer = next(answers) if _is_asked(first) else None
+        if first.copy and first.error:
+            outcomes.append(Outcome("refused", reason=first.error))
+        elif not isinstance(answer, errors.RPCError):
             outcomes += [KNOWN] * len(group)
         elif is_lost_login(answer):
             raise answer
@@ -53,6 +56,10 @@ async def send_changes(
         else:
             outcomes += [failed(answer, len(group))] * len(group)
     return outcomes
+
+
+def _is_asked(it: Delivery) -> bool:
+    return bool(it.copy) and not it.error
 
 
 def _groups(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:

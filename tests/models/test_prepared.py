@@ -9,7 +9,7 @@ import pytest
 from afx.errors import NotFoundError
 from models import base
 from models.prepared import Prepared
-from models.storage import sessions, users
+from models.storage import rules, sessions, users
 from models.storage.sessions import NewSession, SessionFilter
 from models.tables import Session
 
@@ -55,6 +55,22 @@ def test_a_row_that_is_found_by_a_kept_text_is_as_the_table_gives_it(filled: Non
         row.save()
     assert sessions.find("b-1").trouble == "of b-1" != sessions.find("b-2").trouble
     assert users.find("bob").created_at.tzinfo is not None
+
+
+def test_a_page_that_comes_as_one_row_has_the_values_that_were_stored(filled: None) -> None:
+    odd = 'a "b" \\ é 🎉 [x]'
+    session = sessions.find("a-1")
+    sessions.set_requires(session, {"region": "eu"})
+    Session.update(trouble=odd, removing=True).where(Session.id == session.id).execute()
+    first, second = sessions.listing(limit=20).rows[:2]
+    assert (second["trouble"], second["requires"]) == (odd, {"region": "eu"})
+    assert (second["state"], first["node"], first["epoch"]) == ("removing", None, None)
+    stored = Session.get(Session.name == "a-1")
+    assert (second["id"], second["created_at"]) == (stored.id, stored.created_at)
+    rules.create(stored, ["@a"], ["@b"], name="n")
+    [rule] = rules.listing(session=stored, limit=50).rows
+    assert rule["enabled"] is True and rule["sources"] == ["@a"]
+    assert sessions.listing(after="zzz", limit=20).rows == []
 
 
 def test_postgres_plans_a_page_once_and_finds_assignments_by_their_partial_index(

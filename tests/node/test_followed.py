@@ -20,8 +20,8 @@ def change(message: int, op: Op = "send", text: str = "", rule: int = 1) -> Deli
     return made
 
 
-def queue(*deliveries: Delivery) -> deque[tuple[Delivery, Ticket]]:
-    return deque((it, Ticket(0, 1, Box(0, 0, 0))) for it in deliveries)
+def queue(*deliveries: Delivery, pts: int = 5) -> deque[tuple[Delivery, Ticket]]:
+    return deque((it, Ticket(pts, 1, Box(0, 0, 0))) for it in deliveries)
 
 
 def test_an_edit_changes_what_is_to_be_sent_and_a_delete_takes_it_out() -> None:
@@ -38,6 +38,13 @@ def test_what_may_have_been_sent_is_not_touched() -> None:
     for op in ("edit", "delete"):
         assert fold(held, 1, change(1, op, "new")) is None
     assert held[0][0].text == "old" and len(held) == 2
+
+
+def test_what_a_difference_has_brought_may_have_been_sent_by_an_earlier_run() -> None:
+    held = queue(change(1), change(2, text="old"), pts=0)
+    for op in ("edit", "delete"):
+        assert fold(held, 0, change(2, op, "new")) is None
+    assert held[1][0].text == "old" and len(held) == 2
 
 
 def test_the_last_of_several_edits_counts_and_is_one_request() -> None:
@@ -99,6 +106,9 @@ def test_an_outbox_keeps_one_edit_of_a_message_unless_it_is_being_made() -> None
         assert not outbox.contains(it)
         outbox.append(it)
     assert [outbox.contains(change(1, op)) for op in ("send", "edit", "delete")] == [True] * 3
+    outbox.first(2)
+    assert not outbox.contains(change(1, "edit")), "it is being read, as it was before"
+    assert outbox.contains(change(1, "delete")), "it is not"
     assert not outbox.contains(change(1, "pin")), "pins and unpins end as the last one says"
     assert not outbox.contains(change(1, "unpin"))
     assert not outbox.contains(change(1, "edit", rule=2))

@@ -237,8 +237,8 @@ def test_a_message_that_is_replayed_does_not_go_to_the_outbox_twice() -> None:
         say(sandbox, source, "four")
         await until(lambda: len(texts(slow)) >= 4)
         assert texts(slow) == ["one", "two", "three", "four"]
+        await again.stop()  # it awaits the last answer
         assert again.sent == 4
-        await again.stop()
 
     run_scenario(scenario)
 

@@ -27,6 +27,7 @@ def test_what_is_not_copied_yet_is_sent_as_its_change_has_left_it(
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy", ALL))
         await session.start()
+        await until(lambda: session.reader.is_idle)  # what comes now comes live
         sandbox.server.faults.add_flood(account.id, to.marked, 0.5)
         edits = RefusingHandler(monkeypatch, EDIT)
         say(sandbox, source, "one", "two", "three", "four")
@@ -121,5 +122,26 @@ def test_a_change_that_is_refused_is_a_dead_letter_that_a_retry_makes(
         assert [it for it in texts(to) if it] == wanted
         assert pinned(to) == (["one"] if method is PIN else [])
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_edit_that_its_transforms_refuse_is_a_dead_letter_only_where_there_is_a_copy() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        nothing_left = {"transform": ({"replace": {"text": ["bad"], "with": ""}},)}
+        session = harness.session(account, (source, to, "copy", {**ALL, **nothing_left}))
+        await session.start()
+        say(sandbox, source, "bad", "good")
+        await until(lambda: texts(to) == ["good"])
+        edit(sandbox.server, source.marked, 0, 1, "badbad")
+        edit(sandbox.server, source.marked, 0, 2, "bad")
+        await settled(session, source)
+        await session.stop()
+        harness.commit(session)
+        assert [(it.reason, it.messages) for it in harness.dead] == [
+            (DeadReason.MESSAGE_REFUSED, (1,)),
+            (DeadReason.EDIT_REFUSED, (2,)),
+        ]
 
     run_scenario(scenario)

@@ -35,6 +35,8 @@ class Server:
         """What every command that writes is answered with, such as OOM."""
         self.error_for_all = ""
         """The same for every command, such as LOADING."""
+        self.refusal = ""
+        """As ``error``, for as long as this server has no replicas, or is one itself."""
         self.on_command: Callable[[bytes, tuple[bytes, ...], Any], None] = lambda *_: None
         self._blocked: list[_Blocked] = []
         self.restart()
@@ -63,8 +65,9 @@ class Server:
         name = command[0]
         if self.error_for_all:
             return RedisError(self.error_for_all)
-        if self.error and name in _WRITES and not self._may_pass(command):
-            return RedisError(self.error)
+        for error in filter(None, (self.refusal, self.error)):
+            if name in _WRITES and not self._may_pass(command, error):
+                return RedisError(error)
         try:
             result = self._run(*command)
         except RedisError as error:
@@ -72,10 +75,10 @@ class Server:
         self.on_command(name, command, result)
         return result
 
-    def _may_pass(self, command: tuple[bytes, ...]) -> bool:
+    def _may_pass(self, command: tuple[bytes, ...], error: str) -> bool:
         """Return whether a script writes nothing, or begins with a write that needs no memory."""
         text = self.scripts._known.get(command[1], b"") if command[0] == b"EVALSHA" else b""
-        needs_no_memory = b"redis.call('PERSIST'" in text and self.error.startswith("OOM")
+        needs_no_memory = b"redis.call('PERSIST'" in text and error.startswith("OOM")
         return b"Reads what a node needs" in text or needs_no_memory
 
     def _run(self, name: bytes, *arguments: bytes) -> Any:

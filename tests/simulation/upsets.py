@@ -148,7 +148,7 @@ def split(cluster: Cluster, fault: Fault) -> None:
         else:
             network.cut[each.name] = max(network.cut.get(each.name, 0), hub.now + promotion)
     if cluster.requires_replicas:
-        hub.after(SPLIT_MAX_LAG, setattr, old, "error", "NOREPLICAS Not enough good replicas.")
+        hub.after(SPLIT_MAX_LAG, setattr, old, "refusal", "NOREPLICAS Not enough good replicas.")
 
     def promote() -> None:
         if network.primary is old and network.routes:
@@ -166,10 +166,10 @@ def heal(cluster: Cluster) -> None:
     network.routes.clear()
     old, network.old_primary = network.old_primary, None
     if old is not None:
-        old.error = "READONLY You can't write against a read only replica."
+        old.refusal = "READONLY You can't write against a read only replica."
         cluster.hub.after(1.0, setattr, old, "running", False)
-    elif network.primary.error.startswith("NOREPLICAS"):
-        network.primary.error = ""
+    else:
+        network.primary.refusal = ""
 
 
 # --- SQL -------------------------------------------------------------------------------

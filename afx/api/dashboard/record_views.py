@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.views import rows_of
-from afx.operations import analytics, audit_log, installation, scaling, tokens
+from afx.operations import analytics, audit_log, installation, rebalancing, scaling, tokens
 from afx.operations.analytics import MetricsRow
 from afx.operations.context import Context
 
@@ -91,6 +91,14 @@ async def list_scaling(request: Request) -> Response:
         )
 
     return await page(request, "scaling.html", read)
+
+
+@router.get("/rebalance")
+async def show_rebalance(request: Request) -> Response:
+    """Show what the next round of rebalancing would move."""
+    return await page(
+        request, "rebalance.html", lambda context: {"plan": rebalancing.plan(context)}
+    )
 
 
 @router.get("/doctor")

@@ -23,7 +23,6 @@ from afx.operations import (
     controls,
     overflow,
     placing,
-    rebalancing,
     sessions,
     users,
     workers,
@@ -115,14 +114,6 @@ async def show_node(request: Request, name: str) -> Response:
         }
 
     return await page(request, "node.html", read)
-
-
-@router.get("/rebalance")
-async def show_rebalance(request: Request) -> Response:
-    """Show what the next round of rebalancing would move."""
-    return await page(
-        request, "rebalance.html", lambda context: {"plan": rebalancing.plan(context)}
-    )
 
 
 @router.get("/sessions")
