@@ -9,7 +9,7 @@ each control has come: ``decisions/control_progress.py`` says that, one function
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -27,6 +27,7 @@ from afx.coordinator.decisions.control_progress import (
     SESSION_PROGRESS,
     ControlSnapshot,
     NodeSnapshot,
+    Step,
 )
 from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.moves import MoveNews
@@ -43,6 +44,12 @@ from models.transitions import TransitionError
 
 _ACTOR = "coordinator"
 _RESTART_AGAIN_SECONDS = 600.0
+_KINDS: Mapping[type, Collection[str]] = {
+    NodeSubject: NODE_PROGRESS,
+    SessionSubject: SESSION_PROGRESS,
+    CoordinatorsSubject: COORDINATORS_PROGRESS,
+}
+_UNKNOWN = Step("failed", "the leader does not know this kind of control; upgrade all coordinators")
 
 log = structlog.get_logger()
 
@@ -220,6 +227,9 @@ class Controls:
         return self._restart.is_due(self._open, now, leads=True)
 
     def _advance_one(self, control: Control, snapshots: ControlSnapshots, now: float) -> None:
+        if control.kind not in _KINDS[type(control.subject)]:
+            control_steps.apply(control, _UNKNOWN)  # a newer process has requested it
+            return
         match control.subject:
             case NodeSubject(name):
                 node = self._with_stuck_time(control, snapshots.node(name), now)

@@ -32,7 +32,12 @@ _DUE_SECONDS = 1.0
 _WOKEN_AT_ONCE = 500
 _MOST_STARTING = 1000
 """While so many have just woken and do not run yet, no more wake by schedule."""
+_MOST_WAITING = 5000
+"""While so many are awake that no node has, for however long, no more wake by schedule."""
+_WAITED = timedelta(minutes=10)
+"""Then those sleep again that have found no node for so long."""
 _ASK_SECONDS = 10.0
+_MOST_ASK_SECONDS = 160.0
 _TASKS_SECONDS = 60.0
 _BOUND_SECONDS = 30.0
 _SLACK = timedelta(minutes=1)
@@ -71,8 +76,11 @@ class Hibernation:
         self._asked: frozenset[int] = frozenset()
         self._caught_up: dict[int, int] = {}
         """session → the epoch under which it has caught up."""
-        self._asked_at: dict[int, float] = {}
-        """session that is awake and runs → when its node was last asked, or could have been."""
+        self._runs_since: dict[int, tuple[int, float]] = {}
+        """session that is awake and runs → its epoch, and when it was first seen to run."""
+        self._asked_at: dict[int, tuple[float, float]] = {}
+        """session that is awake and runs → when its node was last asked, or could have been,
+        and after how many seconds it is asked again."""
 
     def note_caught_up(self, report: CaughtUp) -> None:
         """Note which sessions have worked off what they had missed."""
@@ -88,10 +96,11 @@ class Hibernation:
         if not self._interval.is_due(now):
             return
         awake = hibernation.awake()
-        self._sleep(awake)
-        self._ask_again(awake, now)
-        self._note_awake(awake, now)
+        self._note_running(awake, now)
+        self._sleep(awake, now)
         if self._due_interval.is_due(now):
+            self._ask_again(awake, now)
+            self._note_awake(awake, now)
             self._wake_due(awake, now)
         if self._tasks_interval.is_due(now):
             # What an earlier leader was told of, and could not act on.
@@ -120,9 +129,11 @@ class Hibernation:
         One that has not been placed for long has no room, or fails; it keeps no other asleep.
         """
         at = self._utc_now()
-        starting = sum(
-            it.session not in self._table.active and at - it.awake_at < _STARTING for it in awake
-        )
+        waiting = [it for it in awake if it.session not in self._table.active]
+        if len(waiting) >= _MOST_WAITING:
+            self._let_sleep([it for it in waiting if at - it.awake_at >= _WAITED])
+            return
+        starting = sum(at - it.awake_at < _STARTING for it in waiting)
         most = min(_WOKEN_AT_ONCE, max(0, _MOST_STARTING - starting))
         if not most:
             return
@@ -146,25 +157,40 @@ class Hibernation:
 
     # --- asleep again -----------------------------------------------------------------
 
-    def _sleep(self, awake: Sequence[Awake]) -> None:
+    def _note_running(self, awake: Sequence[Awake], now: float) -> None:
+        """Note since when sessions run: one may have waited long for its node, or a login."""
+        before, active = self._runs_since, self._table.active
+        self._runs_since = {}
+        for it in awake:
+            found = active.get(it.session)
+            if found is not None and found.state == "running":
+                last = before.get(it.session)
+                since = last[1] if last is not None and last[0] == found.epoch else now
+                self._runs_since[it.session] = (found.epoch, since)
+
+    def _sleep(self, awake: Sequence[Awake], now: float) -> None:
         """Let the sessions sleep again that have caught up, and have nothing else to do."""
         ids = {it.session for it in awake}
         self._caught_up = {k: v for k, v in self._caught_up.items() if k in ids}
-        states = {it.session: decisions.next_state(self._seen(it)) for it in awake}
+        states = {it.session: decisions.next_state(self._seen(it, now)) for it in awake}
         done = [it for it in awake if states[it.session] != "wait"]
+        self._let_sleep(done, stay={k for k, state in states.items() if state == "stay"})
+
+    def _let_sleep(self, done: Sequence[Awake], stay: Collection[int] = ()) -> None:
+        """Let sessions sleep that have no tasks, except those that are to stay awake."""
         busy = hibernation.with_tasks([it.session for it in done]) if done else set()
         done = [it for it in done if it.session not in busy]
         if not done:
             return
-        now = self._utc_now()
+        at = self._utc_now()
         rows = [
-            (it.session, it.revision, now + timedelta(seconds=self._sleep_seconds(it.reason)))
+            (it.session, it.revision, at + timedelta(seconds=self._sleep_seconds(it.reason)))
             for it in done
-            if states[it.session] == "sleep"
+            if it.session not in stay
         ]
         with fenced_transaction(self._leadership):
             hibernation.sleep(rows)
-            hibernation.end([it.session for it in done if states[it.session] == "stay"])
+            hibernation.end([it.session for it in done if it.session in stay])
 
     def _ask_again(self, awake: Sequence[Awake], now: float) -> None:
         """Let nodes say once more which of their sessions have caught up.
@@ -179,13 +205,15 @@ class Hibernation:
             and active[it.session].state == "running"
             and self._caught_up.get(it.session) != active[it.session].epoch
         ]
-        self._asked_at = {it: self._asked_at.get(it, now) for it in waiting}
-        late = [it for it, at in self._asked_at.items() if now - at >= _ASK_SECONDS]
+        self._asked_at = {it: self._asked_at.get(it, (now, _ASK_SECONDS)) for it in waiting}
+        late = [it for it, (at, pause) in self._asked_at.items() if now - at >= pause]
         if late:
-            self._asked_at.update(dict.fromkeys(late, now))
+            for it in late:
+                pause = min(2 * self._asked_at[it][1], _MOST_ASK_SECONDS)
+                self._asked_at[it] = (now, pause)
             self._table.resynchronise(late, now)
 
-    def _seen(self, it: Awake) -> AwakeSession:
+    def _seen(self, it: Awake, now: float) -> AwakeSession:
         active = self._table.active.get(it.session)
         return AwakeSession(
             session=it.session,
@@ -196,7 +224,7 @@ class Hibernation:
             has_caught_up=active is not None and self._caught_up.get(it.session) == active.epoch,
             has_tasks=False,  # looked up for those that would sleep
             has_forwarded=it.active_at is not None and it.active_at >= it.awake_at,
-            awake_seconds=(self._utc_now() - it.awake_at).total_seconds(),
+            running_seconds=now - self._runs_since.get(it.session, (0, now))[1],
         )
 
     def _utc_now(self) -> datetime:

@@ -6,7 +6,7 @@ The latter only on nodes that are short of RAM, and only when a setting says so.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -65,13 +65,21 @@ class IdleSessions:
 
     def _begin_without_rule(self, now: float) -> None:
         """Let sessions hibernate that have had no enabled rule for long, a range at a time."""
-        if not self._times.unused:
-            return
         if self._scan.is_under_way or self._scan_interval.is_due(now):
             part = self._scan.current()
-            before = self._utc_now() - timedelta(seconds=max(self._times.unused, self._times.fresh))
-            self._begin(hibernation.without_rule(part.beyond, part.to, before), "no_rule")
+            self._wake_with_rule(hibernation.with_rule(part.beyond, part.to))
+            if self._times.unused:
+                age = timedelta(seconds=max(self._times.unused, self._times.fresh))
+                before = self._utc_now() - age
+                self._begin(hibernation.without_rule(part.beyond, part.to, before), "no_rule")
             self._scan.advance(part)
+
+    def _wake_with_rule(self, ids: Sequence[int]) -> None:
+        """Wake sessions for good that have got a rule just as they fell asleep."""
+        if ids:
+            with fenced_transaction(self._leadership):
+                hibernation.wake_for_rules(ids)
+            log.warning("sessions_with_rules_woken", sessions=len(ids))
 
     def _begin_on_full_nodes(self, nodes: Sequence[WorkerView], now: float) -> None:
         """Let quiet sessions hibernate on nodes that are short of RAM."""
@@ -91,19 +99,27 @@ class IdleSessions:
             old = hibernation.older_than(
                 [it.session for it in quiet], self._utc_now() - timedelta(seconds=self._times.fresh)
             )
+            busy = hibernation.with_tasks(list(old))
             found = decisions.chosen(
-                (it for it in quiet if it.session in old), needed, self._times.quiet, _QUIET_AT_ONCE
+                (it for it in quiet if it.session in old and it.session not in busy),
+                needed,
+                self._times.quiet,
+                _QUIET_AT_ONCE,
             )
-            self._begin(found, "quiet")
+            self._begin({it: old[it] for it in found}, "quiet")
             if found:
                 self._resting[node.incarnation] = now + _RAM_REST_SECONDS
                 log.info("quiet_sessions_hibernate", node=node.name, sessions=len(found))
 
-    def _begin(self, ids: Sequence[int], reason: str) -> None:
-        if ids:
+    def _begin(self, revisions: Mapping[int, int], reason: str) -> None:
+        """Let sessions hibernate, given as session → the revision under which it was chosen."""
+        if revisions:
             now, times = self._utc_now(), self._times
-            seconds = [decisions.sleep_seconds(reason, times, self._rng.random()) for _ in ids]
-            rows = [(it, now + timedelta(seconds=s)) for it, s in zip(ids, seconds, strict=True)]
+            rows = [
+                (it, revision, now + timedelta(seconds=seconds))
+                for it, revision in sorted(revisions.items())
+                for seconds in (decisions.sleep_seconds(reason, times, self._rng.random()),)
+            ]
             with fenced_transaction(self._leadership):
                 hibernation.begin(rows, reason)
 

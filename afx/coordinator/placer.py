@@ -33,7 +33,7 @@ class Outcome:
     """Some sessions were not placed and may fit soon."""
     placed: int = 0
     unschedulable_premium: tuple[PlacementRequest, ...] = ()
-    """Premium sessions that fit on no node."""
+    """Premium sessions that fit on no node, without those awake for a short time only."""
 
 
 class Placer:
@@ -93,7 +93,9 @@ class Placer:
             or len(made.active) + len(made.unreleased) < len(planned)
             or not queued,
             placed=len(made.active),
-            unschedulable_premium=tuple(requests[it] for it in plan.full if requests[it].premium),
+            unschedulable_premium=tuple(
+                requests[it] for it in plan.full if requests[it].premium and not by_id[it].awake
+            ),
         )
 
     def remove_obsolete(self) -> None:

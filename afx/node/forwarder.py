@@ -219,11 +219,7 @@ class Forwarder:
             self._owner.progressed()
 
     def note_own(self, message: Incoming) -> None:
-        """Learn of a message that this session has just sent itself.
-
-        Its lane settles it later, with the rest of its batch; a difference may bring
-        it in between.
-        """
+        """Learn of a message that this session has just sent; its lane settles it later."""
         if self._guard is not None:
             self._guard.note_copy(message.chat, message.id)
 
@@ -400,6 +396,10 @@ class Forwarder:
     def has_outbox(self, destination: int) -> bool:
         """Return whether anything waits in a destination's outbox."""
         return bool(self._outboxes.get(destination))
+
+    def has_backlog(self) -> bool:
+        """Return whether anything waits in the outbox of a destination that is not closed."""
+        return any(it for chat, it in self._outboxes.items() if chat not in self._closed)
 
     def revive(
         self,

@@ -176,11 +176,15 @@ class HostedSession:
 
     @property
     def has_caught_up(self) -> bool:
-        """Whether all that it missed is settled: accepted, refused, or in a stored outbox."""
+        """Whether all that it missed is settled: accepted, refused, or for a closed destination.
+
+        What waits in the outbox of another one would only grow, each time that it wakes.
+        """
         return (
             self._client.is_connected()
             and self.reader.is_idle
             and not any(it.syncing or it.tickets or it.waiting for it in self.reader.boxes())
+            and not self.forwarder.has_backlog()
         )
 
     # --- start and stop ------------------------------------------------------------

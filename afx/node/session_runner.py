@@ -233,6 +233,7 @@ class SessionRunner:
         session = resident.session
         assert session is not None
         self._ending(session.session_id)
+        self.catching_up.discard(session.session_id)
         await self._disconnect(session)
         await self._commit_last(session)
         self.ended += 1

@@ -182,6 +182,8 @@ def hibernate(context: Context, name: str, *, though_fresh: bool = False) -> Req
     """
     session = _find(context, name)
     row = _row(session)
+    if row.desired_state == "paused":
+        return Requested(session.name, None, "is paused; resume it")
     if row.hibernation == "requested" and not row.trouble:
         is_asleep = row.desired_state == "hibernated"
         note = "hibernates already" if is_asleep else "hibernates already, and is awake now"
@@ -196,6 +198,7 @@ def hibernate(context: Context, name: str, *, though_fresh: bool = False) -> Req
     seconds = sleep_seconds("requested", times, random.random())
     with change(context, "session.hibernate", f"session/{session.name}") as details:
         hibernation.request(session, utc_now() + timedelta(seconds=seconds))
+        hibernation.wake_until_run(session)
         _request_change(context, session, row, "hibernate", "hibernated", details)
     return Requested(session.name, details["control"])
 
@@ -212,6 +215,9 @@ def wake(context: Context, name: str, *, tell_leader: bool = True) -> Requested:
         return Requested(session.name, None, "is paused and does not hibernate; resume it")
     if not row.hibernation:
         return Requested(session.name, None, "does not hibernate")
+    if row.hibernation == "no_rule" and not rules.for_sessions([session.id]):
+        # The leader would let it hibernate again with its next pass.
+        return Requested(session.name, None, "has no enabled rule; a rule or a task wakes it")
     with change(context, "session.wake", f"session/{session.name}") as details:
         sessions.set_desired_state(session, "running")
         _request_change(context, session, row, "wake", "running", details)

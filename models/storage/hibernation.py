@@ -23,13 +23,19 @@ AWAKE = {"hibernation": "", "wakes_at": None, "awake_at": None}
 _PART = 500
 _ASLEEP = "desired_state = 'hibernated' AND NOT removing"
 _NO_RULE = "NOT EXISTS (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled)"
+_WAKEABLE = (
+    "NOT sessions.removing AND (sessions.desired_state = 'hibernated'"
+    " OR (sessions.desired_state = 'running' AND sessions.hibernation = ''"
+    f" AND {_NO_RULE}))"
+)
 _SOON = timedelta(minutes=1)
 
 
 def request(session: Session, wakes_at: datetime) -> None:
     """Let a session hibernate because an operator asks for it; clears its trouble.
 
-    Raises ConflictError for a session that is being removed.
+    Raises ConflictError for a session that is being removed, or that an operator has paused:
+    it would run when it wakes.
     """
     with transaction():
         changed = (
@@ -42,22 +48,42 @@ def request(session: Session, wakes_at: datetime) -> None:
                 retry_at=None,
                 failures=0,
             )
-            .where((Session.id == session.id) & ~Session.removing)
+            .where(Session.id == session.id, ~Session.removing, Session.desired_state != "paused")
             .execute()
         )
         if not changed:
-            raise ConflictError(f"Session '{session.name}' is being removed; nothing was changed.")
+            raise ConflictError(
+                f"Session '{session.name}' is paused or being removed; nothing was changed. "
+                "Resume it before it hibernates."
+            )
 
 
-def begin(rows: Sequence[tuple[int, datetime]], reason: str) -> None:
-    """Let sessions hibernate by themselves, given as (session, when it wakes).
+def wake_until_run(session: Session) -> None:
+    """Wake a session for a short time if it has never run with its present, enabled rules.
 
-    Those that an operator has paused, or that hibernate already, are passed over.
+    It sleeps when it has: their chats get their positions only when it runs with them.
+    """
+    execute(
+        "UPDATE sessions SET desired_state = 'running', wakes_at = NULL, awake_at = ?"
+        f" WHERE id = ? AND {_ASLEEP} AND NOT {_NO_RULE}"
+        " AND NOT EXISTS (SELECT 1 FROM session_assignments AS a WHERE a.session_id = sessions.id"
+        "  AND a.revision >= sessions.revision AND a.running_at IS NOT NULL)",
+        micros(utc_now()),
+        session.id,
+    )
+
+
+def begin(rows: Sequence[tuple[int, int, datetime]], reason: str) -> None:
+    """Let sessions hibernate by themselves, given as (session, its revision, when it wakes).
+
+    Those that an operator has paused, that hibernate already, or whose rules have changed
+    since they were chosen, are passed over.
     """
     execute_many(
         "UPDATE sessions SET desired_state = 'hibernated', hibernation = ?, wakes_at = ?"
-        " WHERE id = ? AND desired_state = 'running' AND hibernation = '' AND NOT removing",
-        [(reason, micros(at), session) for session, at in rows],
+        " WHERE id = ? AND revision = ?"
+        " AND desired_state = 'running' AND hibernation = '' AND NOT removing",
+        [(reason, micros(at), session, revision) for session, revision, at in sorted(rows)],
     )
 
 
@@ -93,11 +119,11 @@ def beyond_bound(now: datetime, poll: timedelta, longest: timedelta, limit: int)
 
 
 def awaited_by_tasks(limit: int) -> list[int]:
-    """Return sessions that are asleep and that tasks wait for."""
+    """Return sessions that tasks wait for and that wake for a task (see ``wakeable``)."""
     cursor = execute(
-        "SELECT DISTINCT s.id FROM worker_tasks AS t JOIN sessions AS s ON s.id = t.session_id"
-        " WHERE t.state = 'waiting' AND t.run_after >= ?"
-        " AND s.desired_state = 'hibernated' AND NOT s.removing LIMIT ?",
+        "SELECT DISTINCT sessions.id FROM worker_tasks AS t"
+        " JOIN sessions ON sessions.id = t.session_id"
+        f" WHERE t.state = 'waiting' AND t.run_after >= ? AND {_WAKEABLE} LIMIT ?",
         micros(UNTIL_SESSION_RUNS),
         limit,
     )
@@ -110,9 +136,7 @@ def wakeable(ids: Sequence[int]) -> list[int]:
     for start in range(0, len(ids), _PART):
         part = ids[start : start + _PART]
         cursor = execute(
-            "SELECT id FROM sessions WHERE NOT removing"
-            f" AND id IN ({', '.join('?' * len(part))}) AND (desired_state = 'hibernated'"
-            f" OR (desired_state = 'running' AND hibernation = '' AND {_NO_RULE}))",
+            f"SELECT id FROM sessions WHERE id IN ({', '.join('?' * len(part))}) AND {_WAKEABLE}",
             *part,
         )
         found += [int(it) for (it,) in cursor.fetchall()]
@@ -138,7 +162,7 @@ def wake_for_tasks(ids: Sequence[int], now: datetime) -> None:
         "UPDATE sessions SET hibernation = 'no_rule', awake_at = ?"
         " WHERE id = ? AND desired_state = 'running' AND hibernation = '' AND NOT removing"
         f" AND {_NO_RULE}",
-        [(micros(now), it) for it in ids],
+        [(micros(now), it) for it in sorted(ids)],
     )
 
 
@@ -212,7 +236,8 @@ def with_tasks(ids: Sequence[int]) -> set[int]:
         part = ids[start : start + _PART]
         cursor = execute(
             "SELECT DISTINCT session_id FROM worker_tasks WHERE session_id IN"
-            f" ({', '.join('?' * len(part))}) AND state IN ('waiting', 'published', 'running')"
+            f" ({', '.join('?' * len(part))}) AND state IN"
+            " ('waiting', 'queued', 'published', 'running')"
             " AND (state <> 'waiting' OR run_after >= ? OR run_after <= ?)",
             *part,
             micros(UNTIL_SESSION_RUNS),
@@ -232,7 +257,7 @@ def sleep(rows: Sequence[tuple[int, int, datetime]]) -> None:
         "UPDATE sessions SET desired_state = 'hibernated', wakes_at = ?, awake_at = NULL"
         " WHERE id = ? AND revision = ? AND desired_state = 'running' AND awake_at IS NOT NULL"
         " AND NOT removing",
-        [(micros(at), session, revision) for session, revision, at in rows],
+        [(micros(at), session, revision) for session, revision, at in sorted(rows)],
     )
 
 
@@ -241,26 +266,23 @@ def end(ids: Sequence[int]) -> None:
     execute_many(
         "UPDATE sessions SET hibernation = '', wakes_at = NULL, awake_at = NULL"
         " WHERE id = ? AND awake_at IS NOT NULL",
-        [(it,) for it in ids],
+        [(it,) for it in sorted(ids)],
     )
 
 
 # --- by themselves ---------------------------------------------------------------------
 
 
-def without_rule(beyond: int, to: int | None, before: datetime) -> list[int]:
-    """Return sessions that should run and have had no enabled rule since before an instant.
+def without_rule(beyond: int, to: int | None, before: datetime) -> dict[int, int]:
+    """Return the sessions that should run and have had no enabled rule since before an instant.
 
-    Those of sessions after ``beyond``, up to ``to``; None: up to the last one. No node runs
-    such a session; since when it is so, its last assignment says.
+    As session → revision: those after ``beyond``, up to ``to``; None: up to the last one. No
+    node runs such a session; since when it is so, its last assignment says.
     """
-    values: list[Any] = [beyond]
-    if to is not None:
-        values.append(to)
+    condition, values = _range(beyond, to)
     cursor = execute(
-        "SELECT id FROM sessions WHERE id > ?"
-        + (" AND id <= ?" if to is not None else "")
-        + " AND desired_state = 'running' AND hibernation = '' AND NOT removing"
+        f"SELECT id, revision FROM sessions WHERE {condition}"
+        " AND desired_state = 'running' AND hibernation = '' AND NOT removing"
         f" AND created_at < ? AND {_NO_RULE}"
         " AND NOT EXISTS (SELECT 1 FROM session_assignments AS a WHERE a.session_id = sessions.id"
         "  AND (a.ended_at IS NULL OR a.ended_at >= ?)) ORDER BY id",
@@ -268,19 +290,38 @@ def without_rule(beyond: int, to: int | None, before: datetime) -> list[int]:
         micros(before),
         micros(before),
     )
+    return {int(it): int(revision) for it, revision in cursor.fetchall()}
+
+
+def with_rule(beyond: int, to: int | None) -> list[int]:
+    """Return the sessions that hibernate for want of an enabled rule, and have one.
+
+    Of a range, as ``without_rule``. The rule was added while its session fell asleep.
+    """
+    condition, values = _range(beyond, to)
+    cursor = execute(
+        f"SELECT id FROM sessions WHERE {condition} AND hibernation = 'no_rule' AND NOT removing"
+        f" AND NOT {_NO_RULE} ORDER BY id",
+        *values,
+    )
     return [int(it) for (it,) in cursor.fetchall()]
 
 
-def older_than(ids: Sequence[int], created: datetime) -> set[int]:
-    """Return those sessions that were added before an instant."""
-    found: set[int] = set()
+def _range(beyond: int, to: int | None) -> tuple[str, list[Any]]:
+    """Return the condition of a range of sessions, and its values."""
+    return ("id > ?", [beyond]) if to is None else ("id > ? AND id <= ?", [beyond, to])
+
+
+def older_than(ids: Sequence[int], created: datetime) -> dict[int, int]:
+    """Return those sessions that were added before an instant, as session → revision."""
+    found: dict[int, int] = {}
     for start in range(0, len(ids), _PART):
         part = ids[start : start + _PART]
         cursor = execute(
-            f"SELECT id FROM sessions WHERE id IN ({', '.join('?' * len(part))})"
+            f"SELECT id, revision FROM sessions WHERE id IN ({', '.join('?' * len(part))})"
             " AND created_at < ?",
             *part,
             micros(created),
         )
-        found |= {int(it) for (it,) in cursor.fetchall()}
+        found |= {int(it): int(revision) for it, revision in cursor.fetchall()}
     return found

@@ -34,6 +34,8 @@ class Unplaced:
     """Labels that its node must have, as ``key=value``."""
     active: bool = False
     """It has forwarded a message recently."""
+    awake: bool = False
+    """It hibernates, and is awake for a short time."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -156,6 +158,7 @@ def _unplaced(now: datetime) -> Any:
             Session.revision,
             Session.requires,
             Session.active_at,
+            Session.awake_at,
         )
         .join(User)
         .switch(Session)
@@ -190,6 +193,7 @@ def _read(rows: Any, now: datetime) -> list[Unplaced]:
             row[6],
             labels_of(row[7]),
             bool(row[8] and row[8] > recently),
+            row[9] is not None,
         )
         for row in rows
     ]

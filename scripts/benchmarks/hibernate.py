@@ -137,7 +137,9 @@ def _leader_bytes(count: int, settle: float) -> tuple[float, float]:
                 rules.create_many([NewRule(it, "r", ["-1001"], ["-1002"]) for it in ids])
                 with transaction():
                     at = utc_now() + timedelta(days=1)
-                    hibernation.begin([(it, at) for it in ids], "quiet")
+                    revisions = hibernation.older_than(ids, at)
+                    rows = [(it, revisions[it], at) for it in ids]
+                    hibernation.begin(rows, "quiet")
             lab.processes.start_coordinator("full")
             full = _leader_rss(lab, "full", settle)
             begun = time.monotonic()

@@ -15,7 +15,11 @@ from afx.cluster.worker_records import Identity, Metrics, WorkerView
 from afx.config import load
 from afx.coordinator.controls import Controls
 from afx.coordinator.coordinator_restart import CoordinatorRestart
-from afx.coordinator.decisions.control_progress import STANDBY_HEAD_START_SECONDS, STUCK_SECONDS
+from afx.coordinator.decisions.control_progress import (
+    NODE_PROGRESS,
+    STANDBY_HEAD_START_SECONDS,
+    STUCK_SECONDS,
+)
 from afx.coordinator.moves import MoveNews
 from afx.operations import workers as operations
 from afx.operations.context import Context
@@ -97,6 +101,19 @@ def test_a_node_that_cannot_be_drained_is_not_recycled_for_ever(leader: Leader) 
     leader.tick(STUCK_SECONDS, stuck)
     assert state(control_id) == "failed"
     assert leader.tick() == {"w1": "ready"}
+
+
+def test_a_control_of_an_unknown_kind_fails_and_the_others_go_on(
+    leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(NODE_PROGRESS, "uncordon")  # type: ignore[arg-type]
+    leader.add_node("w1", "one")
+    leader.add_node("w2", "two")
+    unknown = controls.request(kind="uncordon", subject=NodeSubject("w1"), actor="me")
+    cordon = operations.cordon(me(), ["w2"])[0].control
+    assert leader.tick()["w2"] == "cordoned"
+    assert (state(unknown.id), state(cordon)) == ("failed", "sent")
+    assert "upgrade" in str(controls.get(unknown.id)["note"])
 
 
 def test_the_time_for_which_a_node_is_stuck_begins_again_when_a_session_has_moved(

@@ -15,7 +15,7 @@ from afx.cluster import report_stream
 from afx.cluster.reports import Active, CaughtUp, TaskEnded
 from afx.coordinator import hibernation as leaders_hibernation
 from afx.coordinator import idle_sessions
-from afx.coordinator.decisions.hibernation import AWAKE_SECONDS
+from afx.coordinator.decisions import hibernation as decisions
 from afx.reasons import TaskOutcome
 from models.base import transaction, utc_now
 from models.storage import assignments, controls, hibernation, rules, sessions, tasks, users
@@ -146,6 +146,23 @@ def test_sessions_that_find_no_room_keep_no_other_asleep(
     harness.until(lambda: made[1] in running())
 
 
+def test_too_many_that_find_no_room_let_none_wake_until_they_sleep_again(
+    harness: TermHarness, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaders_hibernation, "_MOST_WAITING", 1)
+    sessions.set_requires(session(made[0]), {"region": "nowhere"})
+    sleep(*made[:2])
+    harness.until(lambda: not {*made[:2]} & placed().keys())
+    sleep(made[0], after=timedelta(seconds=-2))
+    harness.until(lambda: state(made[0]) == "waiting")
+    sleep(made[1], after=timedelta(seconds=-1))
+    ticks(harness, 30)
+    assert state(made[1]) == "hibernated"
+    Session.update(awake_at=utc_now() - _HOUR).where(Session.id == made[0]).execute()
+    harness.until(lambda: made[1] in running())
+    assert state(made[0]) == "hibernated"
+
+
 def test_what_an_earlier_leader_woke_is_asleep_in_the_end(
     harness: TermHarness, made: list[int]
 ) -> None:
@@ -171,14 +188,30 @@ def test_a_report_that_was_lost_is_asked_for_again(
 
 
 def test_a_session_that_never_catches_up_sleeps_after_some_time(
-    harness: TermHarness, made: list[int]
+    harness: TermHarness, made: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sleep(made[0], after=timedelta(seconds=-1))
     harness.until(lambda: len(harness.sent("start", made[0])) == 2 and made[0] in running())
-    Session.update(awake_at=utc_now() - timedelta(seconds=AWAKE_SECONDS)).where(
-        Session.id == made[0]
-    ).execute()
+    monkeypatch.setattr(decisions, "AWAKE_SECONDS", 0.5)
     harness.until(lambda: state(made[0]) == "hibernated")
+
+
+def test_a_session_that_has_waited_long_for_a_node_has_time_to_catch_up(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1", most=1)
+    found = set(add("alice", 2))
+    harness.until(lambda: len(running()) == 1)
+    [runs] = running()
+    [other] = found - {runs}
+    sleep(other, after=timedelta(seconds=-1))
+    harness.until(lambda: session(other).awake_at is not None)
+    assert other not in placed()
+    Session.update(awake_at=utc_now() - _HOUR).where(Session.id == other).execute()
+    sessions.set_desired_state(session(runs), "paused")
+    harness.until(lambda: other in running())
+    ticks(harness)
+    assert running() == {other}
 
 
 def test_an_operator_wakes_it_for_good(harness: TermHarness, made: list[int]) -> None:
@@ -251,6 +284,20 @@ def test_a_task_runs_also_on_a_session_that_has_no_rule(harness: TermHarness) ->
     [task] = tasks.submit([NewTask("session.check", idle)], "me")
     harness.until(lambda: tasks.get(task)["state"] == "published")
     assert sessions.describe(session(idle))["hibernation"] == "no_rule"
+
+
+def test_a_task_that_waits_for_a_paused_session_without_a_rule_runs_when_it_is_resumed(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1")
+    [idle] = sessions.create_many(users.create("bob"), [NewSession("idle", "sealed")])
+    sessions.set_desired_state(session(idle), "paused")
+    [task] = tasks.submit([NewTask("session.check", idle)], "me")
+    ticks(harness, 10)
+    assert tasks.get(task)["state"] == "waiting"
+    sessions.set_desired_state(session(idle), "running")
+    harness.change_leader()  # which looks for such tasks at once
+    harness.until(lambda: tasks.get(task)["state"] == "published")
 
 
 def test_a_session_that_hibernates_during_its_move_is_placed_nowhere(
@@ -344,9 +391,12 @@ def test_quiet_sessions_of_a_node_that_is_short_of_ram_hibernate_free_ones_first
     aged([*free, *gold])
     ticks(thrifty, 5)
     assert running() == {*free, *gold}  # there is RAM enough
+    [task] = tasks.submit([NewTask("session.check", free[0])], "me")
+    thrifty.until(lambda: tasks.get(task)["state"] == "published")
     short = replace(IDLE, ram_free=512 * MIB - 1, ram_limit=1000)
     monkeypatch.setattr(term_harness, "IDLE", short)
     thrifty.until(lambda: any(state(it) == "hibernated" for it in free))
+    assert state(free[0]) == "running"  # it has a task
     assert set(gold) <= running()
     reasons = [sessions.describe(session(it))["hibernation"] for it in free]
     assert reasons.count("quiet") == 1
@@ -357,7 +407,8 @@ def test_a_quiet_session_that_forwards_when_it_wakes_stays_awake(thrifty: TermHa
     [one, other] = add("bob", 2)
     thrifty.until(lambda: running() == {one, other})
     with transaction():
-        hibernation.begin([(it, utc_now() + _SOON) for it in (one, other)], "quiet")
+        rows = [(it, session(it).revision, utc_now() + _SOON) for it in (one, other)]
+        hibernation.begin(rows, "quiet")
     thrifty.until(lambda: placed() == {})
     with transaction():
         hibernation.wake([one, other], utc_now())
@@ -385,3 +436,14 @@ def test_a_session_whose_rule_is_disabled_hibernates_and_one_with_a_rule_wakes_f
     rules.change(rule, enabled=True)
     thrifty.until(lambda: running() == {one})
     assert sessions.describe(session(one))["hibernation"] == ""
+
+
+def test_a_session_that_fell_asleep_although_it_has_a_rule_is_woken_for_good(
+    thrifty: TermHarness,
+) -> None:
+    thrifty.add_node("w1")
+    [one] = add("bob", 1)
+    with transaction():
+        hibernation.begin([(one, session(one).revision, utc_now() + _HOUR)], "no_rule")
+    thrifty.until(lambda: running() == {one})
+    assert session(one).hibernation == ""

@@ -33,7 +33,7 @@ awake = st.builds(
     has_caught_up=st.booleans(),
     has_tasks=st.booleans(),
     has_forwarded=st.booleans(),
-    awake_seconds=st.floats(0, 2 * AWAKE_SECONDS),
+    running_seconds=st.floats(0, 2 * AWAKE_SECONDS),
 )
 quiet = st.lists(
     st.builds(
@@ -68,7 +68,7 @@ def test_a_session_sleeps_only_when_it_runs_and_has_nothing_to_do(session: Awake
     if state != "wait":
         assert session.runs and not session.has_tasks
     if state == "sleep":
-        assert session.has_caught_up or session.awake_seconds >= AWAKE_SECONDS
+        assert session.has_caught_up or session.running_seconds >= AWAKE_SECONDS
     if state == "stay":
         assert session.reason == "quiet" and session.has_forwarded
 
@@ -77,7 +77,7 @@ def test_a_session_sleeps_only_when_it_runs_and_has_nothing_to_do(session: Awake
 def test_a_session_that_runs_long_and_has_no_task_does_not_wait_for_ever(
     session: AwakeSession,
 ) -> None:
-    if session.runs and not session.has_tasks and session.awake_seconds >= AWAKE_SECONDS:
+    if session.runs and not session.has_tasks and session.running_seconds >= AWAKE_SECONDS:
         assert next_state(session) != "wait"
 
 

@@ -40,6 +40,11 @@ def asleep(*ids: int, wakes_at: datetime = NOW) -> None:
         hibernation.request(session(it), wakes_at)
 
 
+def begin(reason: str, *ids: int, wakes_at: datetime) -> None:
+    """Let sessions hibernate by themselves, as they are now."""
+    hibernation.begin([(it, session(it).revision, wakes_at) for it in ids], reason)
+
+
 def test_a_session_that_hibernates_is_not_placed_and_its_assignment_is_to_end(
     ids: list[int],
 ) -> None:
@@ -69,6 +74,13 @@ def test_a_session_that_is_being_removed_does_not_hibernate(ids: list[int]) -> N
     with base.transaction():
         hibernation.wake(ids, NOW)
     assert row(ids[0])["desired_state"] == "paused"
+
+
+def test_a_session_that_is_paused_does_not_hibernate(ids: list[int]) -> None:
+    sessions.set_desired_state(session(ids[0]), "paused")
+    with pytest.raises(ConflictError, match="paused"):
+        hibernation.request(session(ids[0]), NOW)
+    assert (row(ids[0])["desired_state"], row(ids[0])["hibernation"]) == ("paused", "")
 
 
 def test_premium_sessions_are_due_first_and_then_the_latest(ids: list[int]) -> None:
@@ -121,13 +133,26 @@ def test_an_enabled_rule_wakes_a_session_at_once_and_one_without_a_reason_for_go
 ) -> None:
     asleep(ids[0])
     with base.transaction():
-        hibernation.begin([(ids[1], LATER)], "no_rule")
-        hibernation.begin([(ids[2], LATER)], "quiet")
+        begin("no_rule", ids[1], wakes_at=LATER)
+        begin("quiet", ids[2], wakes_at=LATER)
     for it in ids:
         rules.create(session(it), ["@a"], ["@b"], name="more")
     assert [row(it)["desired_state"] for it in ids] == ["running"] * 3
     assert [row(it)["hibernation"] for it in ids] == ["requested", "", ""]
     assert [it.session for it in hibernation.awake()] == ids[:1]
+
+
+def test_a_session_that_never_ran_with_its_rules_is_awake_until_it_has(ids: list[int]) -> None:
+    for it in ids[:2]:
+        assign(it)
+    base.execute("UPDATE session_assignments SET running_at = 1, revision = 2")
+    rules.create(session(ids[1]), ["@a"], ["@b"], name="more")
+    [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    asleep(*ids, idle)
+    for it in (*ids, idle):
+        hibernation.wake_until_run(session(it))
+    assert {it.session for it in hibernation.awake()} == {*ids[1:]}
+    assert [row(it)["hibernation"] for it in ids] == ["requested"] * 3
 
 
 def test_a_rule_that_is_disabled_or_only_filters_wakes_no_session(ids: list[int]) -> None:
@@ -143,7 +168,7 @@ def test_a_rule_that_is_disabled_or_only_filters_wakes_no_session(ids: list[int]
 
 def test_a_session_with_another_reason_that_is_awake_stays_so_with_a_rule(ids: list[int]) -> None:
     with base.transaction():
-        hibernation.begin([(ids[0], NOW)], "quiet")
+        begin("quiet", ids[0], wakes_at=NOW)
         hibernation.wake(ids[:1], NOW)
     rules.create(session(ids[0]), ["@a"], ["@b"], name="more")
     assert (row(ids[0])["desired_state"], row(ids[0])["hibernation"]) == ("running", "")
@@ -154,7 +179,7 @@ def test_sessions_that_are_paused_or_hibernate_do_not_begin_by_themselves(ids: l
     asleep(ids[0])
     sessions.set_desired_state(session(ids[1]), "paused")
     with base.transaction():
-        hibernation.begin([(it, LATER) for it in ids], "quiet")
+        begin("quiet", *ids, wakes_at=LATER)
     assert [row(it)["hibernation"] for it in ids] == ["requested", "", "quiet"]
     assert row(ids[0])["wakes_at"] == NOW
 
@@ -184,7 +209,7 @@ def test_sessions_that_would_sleep_beyond_their_bound_are_found(ids: list[int]) 
     poll, longest = timedelta(minutes=15), timedelta(days=5)
     assert hibernation.beyond_bound(NOW, poll, longest, 10) == [ids[1]]
     with base.transaction():
-        hibernation.begin([(ids[2], NOW + timedelta(days=4))], "no_rule")
+        begin("no_rule", ids[2], wakes_at=NOW + timedelta(days=4))
     assert hibernation.beyond_bound(NOW, poll, longest, 10) == [ids[1]]
     before = NOW - timedelta(days=2)
     assert sorted(hibernation.beyond_bound(before, poll, longest, 10)) == ids

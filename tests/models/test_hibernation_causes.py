@@ -8,7 +8,7 @@ from typing import Any
 from support.assignments import assign
 
 from models import base
-from models.storage import assignments, hibernation, placing, queue, sessions, tasks, users
+from models.storage import assignments, hibernation, placing, queue, rules, sessions, tasks, users
 from models.storage.sessions import NewSession
 from models.storage.task_queue import UNTIL_SESSION_RUNS
 from models.storage.tasks import NewTask
@@ -38,7 +38,7 @@ def test_a_task_wakes_its_session_also_one_that_has_no_rule(ids: list[int]) -> N
     for it in (idle, *ids):
         waiting_task(it)
     assert sorted(hibernation.wakeable([*ids, idle])) == [ids[0], idle]
-    assert hibernation.awaited_by_tasks(10) == [ids[0]]
+    assert sorted(hibernation.awaited_by_tasks(10)) == [ids[0], idle]
     with base.transaction():
         hibernation.wake_for_tasks([*ids, idle], NOW)
     assert sorted(it.session for it in hibernation.awake()) == [ids[0], idle]
@@ -51,10 +51,12 @@ def test_a_task_wakes_its_session_also_one_that_has_no_rule(ids: list[int]) -> N
 def test_a_session_with_tasks_now_or_soon_is_told_from_one_with_tasks_later(
     ids: list[int],
 ) -> None:
+    [queued] = sessions.create_many(users.find("alice"), [NewSession("queued", "sealed")])
+    waiting_task(queued, "queued")
     waiting_task(ids[0], "running")
     waiting_task(ids[1], run_after=base.utc_now() + timedelta(seconds=20))
     waiting_task(ids[2], run_after=base.utc_now() + timedelta(hours=1))
-    assert hibernation.with_tasks(ids) == set(ids[:2])
+    assert hibernation.with_tasks([*ids, queued]) == {*ids[:2], queued}
     assert hibernation.with_tasks([]) == set()
 
 
@@ -68,13 +70,33 @@ def test_sessions_without_a_rule_are_found_once_it_has_been_so_for_long(ids: lis
     ended = SessionAssignment.get(SessionAssignment.session == made[1]).ended_at
     sessions.set_desired_state(session(made[2]), "paused")
     after = base.utc_now() + timedelta(seconds=1)
-    assert hibernation.without_rule(0, None, after) == made[:2]
-    assert hibernation.without_rule(0, None, ended) == made[:1]
-    assert hibernation.without_rule(made[0], made[1], after) == made[1:2]
-    assert hibernation.without_rule(0, None, session(made[0]).created_at) == []
+    assert hibernation.without_rule(0, None, after) == dict.fromkeys(made[:2], 1)
+    assert hibernation.without_rule(0, None, ended) == dict.fromkeys(made[:1], 1)
+    assert hibernation.without_rule(made[0], made[1], after) == dict.fromkeys(made[1:2], 1)
+    assert hibernation.without_rule(0, None, session(made[0]).created_at) == {}
 
 
 def test_old_logins_are_told_from_fresh_ones(ids: list[int]) -> None:
     before = session(ids[0]).created_at
-    assert hibernation.older_than(ids, before + timedelta(days=1)) == set(ids)
-    assert hibernation.older_than(ids, before - timedelta(days=1)) == set()
+    assert hibernation.older_than(ids, before + timedelta(days=1)) == dict.fromkeys(ids, 2)
+    assert hibernation.older_than(ids, before - timedelta(days=1)) == {}
+
+
+def test_a_rule_that_is_added_after_a_session_was_chosen_keeps_it_awake(ids: list[int]) -> None:
+    [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    [(_, revision)] = hibernation.without_rule(ids[-1], None, NOW).items()
+    rules.create(session(idle), ["@a"], ["@b"])  # another process, meanwhile
+    with base.transaction():
+        hibernation.begin([(idle, revision, NOW)], "no_rule")
+    assert session(idle).desired_state == "running"
+
+
+def test_a_session_that_hibernates_for_want_of_a_rule_and_has_one_is_found(
+    ids: list[int],
+) -> None:
+    [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    with base.transaction():
+        hibernation.begin([(ids[0], 2, NOW), (idle, 1, NOW)], "no_rule")
+        hibernation.begin([(ids[1], 2, NOW)], "quiet")
+    assert hibernation.with_rule(0, None) == ids[:1]
+    assert hibernation.with_rule(ids[0], ids[2]) == []

@@ -203,6 +203,38 @@ def test_an_error_that_redis_answers_ends_no_host(run: Any) -> None:
     run(scenario)
 
 
+def test_a_session_has_not_caught_up_while_an_open_destination_has_an_outbox(run: Any) -> None:
+    async def scenario(bench: HostBench) -> None:
+        host = bench.host
+        source, to = bench.add_rule()
+        await bench.start(5)
+        await until(lambda: ("running", 5) in bench.reported())
+        await bench.stop(5)
+        await settle(host)
+        for number in range(3):
+            say(bench.sandbox, source, f"missed {number}")
+        bench.sandbox.server.faults.add_flood(bench.account.id, to.marked, 300)
+        await bench.start(6)
+        await until(lambda: ("running", 6) in bench.reported())
+        session = host._residents.session(SESSION)
+        assert session is not None
+        await until(
+            lambda: (
+                session.forwarder.has_outbox(to.marked)
+                and session.reader.is_idle
+                and not any(it.tickets for it in session.reader.boxes())
+            )
+        )
+        host._report_caught_up()
+        assert host._runner.catching_up == {SESSION}
+        session.forwarder._lane(to.marked)._close("it takes no messages")
+        assert session.has_caught_up
+        await bench.stop(6)
+        await settle(host)
+
+    run(scenario)
+
+
 def test_a_session_has_caught_up_when_what_it_missed_is_delivered_and_says_so_once(
     run: Any,
 ) -> None:
@@ -232,7 +264,6 @@ def test_a_session_has_caught_up_when_what_it_missed_is_delivered_and_says_so_on
         assert host._runner.catching_up == {SESSION}
         await bench.stop(6)
         await settle(host)
-        host._report_caught_up()
         assert not host._runner.catching_up
 
     run(scenario)

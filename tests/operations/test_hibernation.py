@@ -13,9 +13,9 @@ from afx.config import load
 from afx.errors import ConflictError
 from afx.operations import audit_log, controls, session_bulk, sessions
 from afx.operations.context import Actor, Context
-from models.base import utc_now
+from models.base import transaction, utc_now
+from models.storage import hibernation, rules, users
 from models.storage import sessions as stored
-from models.storage import users
 from models.storage.sessions import NewSession
 from models.tables import Session
 
@@ -55,8 +55,8 @@ def test_a_request_has_a_control_and_an_audit_entry_with_its_reason(context: Con
 def test_a_session_that_hibernates_is_woken_paused_or_resumed(context: Context) -> None:
     for act, expected in (
         (sessions.wake, "unplaced"),
-        (sessions.pause, "paused"),
         (sessions.resume, "unplaced"),
+        (sessions.pause, "paused"),
     ):
         sessions.hibernate(context, "s0")
         assert act(context, "s0").control is not None
@@ -68,10 +68,36 @@ def test_a_session_that_hibernates_is_woken_paused_or_resumed(context: Context) 
     assert entry.details["before"]["hibernation"] == "requested"
 
 
+def test_a_session_that_is_paused_stays_so(context: Context) -> None:
+    sessions.pause(context, "s0")
+    assert sessions.hibernate(context, "s0").note == "is paused; resume it"
+    done = session_bulk.change(context, "hibernate", sessions.SessionFilter(user="alice"))
+    assert [it.state for it in done.items] == ["done", "requested", "refused"]
+    assert state(context, "s0") == ("paused", "")
+
+
 def test_only_what_hibernates_can_be_woken(context: Context) -> None:
     assert sessions.wake(context, "s0").note == "does not hibernate"
     sessions.pause(context, "s0")
     assert sessions.wake(context, "s0").note.endswith("resume it")
+
+
+def test_a_session_that_hibernates_for_want_of_a_rule_is_woken_by_a_rule(context: Context) -> None:
+    found = stored.find("s0")
+    rows = [(found.id, found.revision, utc_now() + timedelta(days=5))]
+    with transaction():
+        hibernation.begin(rows, "no_rule")
+    assert sessions.wake(context, "s0").note == "has no enabled rule; a rule or a task wakes it"
+    assert state(context, "s0") == ("hibernated", "no_rule")
+    rules.create(found, ["@a"], ["@b"])
+    assert state(context, "s0") == ("unplaced", "")
+
+
+def test_a_session_runs_once_with_a_new_rule_before_it_hibernates(context: Context) -> None:
+    rules.create(stored.find("s0"), ["@a"], ["@b"])
+    sessions.hibernate(context, "s0")
+    found = sessions.show(context, "s0").session
+    assert (found.desired_state, found.hibernation) == ("running", "requested")
 
 
 def test_a_fresh_login_does_not_hibernate_and_all_or_none_of_several_do(

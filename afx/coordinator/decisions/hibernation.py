@@ -65,7 +65,8 @@ class AwakeSession:
     has_tasks: bool
     has_forwarded: bool
     """It has forwarded something since it woke."""
-    awake_seconds: float
+    running_seconds: float
+    """Since its node was first seen to run it; not since it woke."""
 
 
 def next_state(session: AwakeSession) -> str:
@@ -74,7 +75,7 @@ def next_state(session: AwakeSession) -> str:
         return "wait"
     if session.reason == "quiet" and session.has_forwarded:
         return "stay"
-    if session.has_caught_up or session.awake_seconds >= AWAKE_SECONDS:
+    if session.has_caught_up or session.running_seconds >= AWAKE_SECONDS:
         return "sleep"
     return "wait"
 
