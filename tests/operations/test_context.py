@@ -80,6 +80,7 @@ def test_every_public_function_that_takes_a_context_is_an_operation() -> None:
         "changes.change",
         "waiting.leader_known",
         "controls.check_owner",
+        "leader.wake_leader",
         "task_requests.prepare",
         "tasks.owner_id",
     }
