@@ -16,6 +16,7 @@ from afx.cluster.specs import RuleSpec
 from afx.forwarding import conditions, transforms
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
+from afx.forwarding.options import NO_OPTIONS, Options, compile_options
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
 from afx.forwarding.sizes import LARGEST_OF_SESSION
 from afx.forwarding.transforms import Transform, compile_transform
@@ -51,6 +52,7 @@ class ClosedRoutes:
     __slots__ = (
         "_ids",
         "_invalid",
+        "_options",
         "_refused",
         "_rules",
         "_tests",
@@ -66,6 +68,7 @@ class ClosedRoutes:
         self._refused: dict[int, _Refusal] = {}
         self._tests: dict[int, Test] = {}
         self._transforms: dict[int, Transform] = {}
+        self._options: dict[int, Options] = {}
         self._invalid: dict[int, str] = {}
         """Rules that this node cannot use, and why."""
         self._compile()
@@ -73,8 +76,8 @@ class ClosedRoutes:
         """All routes whose chats are known, by source."""
 
     def _compile(self) -> None:
-        """Make the rules' filters and transforms ready to be used."""
-        self._tests, self._transforms, self._invalid = {}, {}, {}
+        """Make the rules' filters, transforms and options ready to be used."""
+        self._tests, self._transforms, self._options, self._invalid = {}, {}, {}, {}
         room = LARGEST_OF_SESSION
         for it in self._rules:
             try:
@@ -82,6 +85,8 @@ class ClosedRoutes:
                     room -= conditions.programs(it.filter) + transforms.programs(it.transform)
                     if room < 0:
                         raise ValueError("the session's regular expressions are too large")
+                if it.options:
+                    self._options[it.id] = compile_options(it.options)
                 if it.transform:
                     self._transforms[it.id] = compile_transform(it.transform)
                 if it.filter:
@@ -90,7 +95,7 @@ class ClosedRoutes:
                 self._invalid[it.id] = str(error)
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
-        """Take the filters and transforms of these rules; returns the rules as they are used.
+        """Take what these rules judge by, change and do; returns the rules as they are used.
 
         A rule whose chats or mode have changed stays as it is: its session is restarted.
         """
@@ -191,6 +196,7 @@ class ClosedRoutes:
             self._transforms.get(rule.id),
             # A copy that is edited without the rule's transforms would be another one.
             rule.sync if wrong is None else (),
+            self._options.get(rule.id, NO_OPTIONS),
         )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:

@@ -27,6 +27,7 @@ from afx.node.outbox_reader import Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
 from afx.node.progress import Link
+from afx.node.seen_contents import SeenContents
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -62,6 +63,7 @@ class Forwarder:
         "intents",
         "links",
         "outboxes",
+        "seen",
         "waits",
     )
 
@@ -75,8 +77,10 @@ class Forwarder:
         session: int,
         epoch: int,
         waits: Waits,
+        now: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
+        """``now`` is the wall clock, for what is stored."""
         self._client = client
         self._admission = Admission(links, session, self)
         self.intents = Intents(epoch, owner.store)
@@ -87,6 +91,7 @@ class Forwarder:
         """Chats that are both source and destination."""
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
+        self.seen = SeenContents(now)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._routes: Mapping[int, tuple[Route, ...]] = {}
@@ -128,8 +133,9 @@ class Forwarder:
         routes: Mapping[int, tuple[Route, ...]],
         incomplete: Incomplete,
     ) -> None:
-        """Know the routes with other filters and transforms; the chats are the same."""
+        """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete
+        self.seen.use_routes(routes, incomplete)
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Forward by these routes from now on."""
@@ -201,7 +207,10 @@ class Forwarder:
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
-        for delivery in deliveries(message, routes, TelegramFacts):
+        fresh = self.seen.fresh(message, routes)
+        for _ in range(len(routes) - len(fresh)):
+            self.left_out(ticket)
+        for delivery in deliveries(message, fresh, TelegramFacts):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             elif delivery.unjudged:
@@ -286,6 +295,13 @@ class Forwarder:
         return lane
 
     # --- what lanes report -------------------------------------------------------------
+
+    async def is_stored(self, batch: Sequence[Delivery]) -> bool:
+        """Store what has to be stored before some sends; False: another node has the session."""
+        rules = {it.rule for it in batch}
+        if self.seen.is_unstored(rules) and not await self._owner.store():
+            return False
+        return await self.intents.store(batch[0].destination)
 
     async def find_copies(self, changes: Sequence[Delivery]) -> None:
         """Tell changes which copies they are of; waits while that cannot be known."""
@@ -381,10 +397,6 @@ class Forwarder:
 
     # --- outboxes ---------------------------------------------------------------------
 
-    def has_outbox(self, destination: int) -> bool:
-        """Return whether anything waits in a destination's outbox."""
-        return self.outboxes.has(destination)
-
     def has_backlog(self) -> bool:
         """Return whether anything waits in the outbox of a destination that is not closed."""
         return self.outboxes.has_backlog(self._closed)
@@ -415,12 +427,14 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         self.outboxes.put_back()
+        self.seen.put_back()
         self.dead.put_back()
         self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
+        self.seen.note_committed()
         self.dead.note_committed()
         self.links.note_committed()
         self.resume(Pause.STORAGE)

@@ -109,6 +109,7 @@ class HostedSession:
             session=spec.session,
             epoch=epoch,
             waits=Waits(env.clock.time),
+            now=env.clock.time,
             monotonic=env.clock.monotonic,
         )
         self.forwarder.waits.load(stored.cursors)
@@ -262,6 +263,7 @@ class HostedSession:
         # Outboxes go first: a cursor that is stored without them would lose messages.
         cursor = [
             *self.forwarder.outboxes.take_fields(),
+            *self.forwarder.seen.take_fields(),
             *cursor_fields(self.reader),
             *self.forwarder.waits.fields(),
         ]
@@ -286,6 +288,7 @@ class HostedSession:
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
         self.forwarder.outboxes.mark_all()
+        self.forwarder.seen.mark_all()
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
         self.progressed()

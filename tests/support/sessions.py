@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -39,6 +39,7 @@ class SessionHarness:
         self.links = StoredLinks()
         self.rules: dict[int, RuleTrouble | None] = {}
         self.clock: Clock = SYSTEM_CLOCK
+        self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
 
     def session(
         self,
@@ -46,16 +47,17 @@ class SessionHarness:
         *rules: tuple[Any, ...],
         cursors: Mapping[str, str] | None = None,
     ) -> HostedSession:
-        """Return a session; rules are (source, destination, mode), and fields of RuleSpec."""
+        """Return a session; rules are (source, destination, mode), and fields of RuleSpec.
+
+        A source, or a destination, may be a tuple of them.
+        """
         spec = SessionSpec(
             1,
             "one",
             "free",
             "",
             tuple(
-                RuleSpec(
-                    number, (_chat_name(a),), (_chat_name(b),), mode, **(more[0] if more else {})
-                )
+                RuleSpec(number, _chats(a), _chats(b), mode, **(more[0] if more else {}))
                 for number, (a, b, mode, *more) in enumerate(rules, 1)
             ),
         )
@@ -66,7 +68,7 @@ class SessionHarness:
             may_write=lambda: self.may_write,
             links=self.links,
             chats=cast("GuardedChats", UnguardedChats()),
-            store=_stored,
+            store=self.store,
             dirty=lambda _: None,
             gave_up=lambda _, error: self.lost.append(error),
             trouble=lambda _, _reason, text: self.troubles.append(text),
@@ -138,6 +140,10 @@ class StoredLinks:
 
     async def intents_of(self, _session: int, _chats: Sequence[int]) -> dict[int, str]:
         return {}
+
+
+def _chats(chats: Channel | str | tuple[Channel | str, ...]) -> tuple[str, ...]:
+    return tuple(map(_chat_name, chats if isinstance(chats, tuple) else (chats,)))
 
 
 def _chat_name(chat: Channel | str) -> str:
