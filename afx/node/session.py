@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
@@ -97,7 +98,7 @@ class HostedSession:
             api_id=env.api_id or int(is_local),
             api_hash=env.api_hash or "sandbox",
             connection=env.connection,
-            on_updates=lambda update: self.reader.on_updates(update),  # noqa: PLW0108  set below
+            on_updates=self._take_updates,
             device=f"afx {spec.session}",
         )
         self.peers = Peers(self._client, stored)
@@ -134,6 +135,9 @@ class HostedSession:
             rng=env.rng,
         )
         self.connection = Connection(self._client, self, env.clock, env.rng)
+
+    def _take_updates(self, update: Any) -> None:
+        self.reader.on_updates(update)
 
     @property
     def client(self) -> AccountClient:

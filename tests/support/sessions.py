@@ -46,10 +46,12 @@ class SessionHarness:
         account: Account,
         *rules: tuple[Any, ...],
         cursors: Mapping[str, str] | None = None,
+        login: int = 1,
     ) -> HostedSession:
         """Return a session; rules are (source, destination, mode), and fields of RuleSpec.
 
-        A source, or a destination, may be a tuple of them.
+        A source, or a destination, may be a tuple of them; ``login`` tells the logins of one
+        account apart.
         """
         spec = SessionSpec(
             1,
@@ -77,7 +79,7 @@ class SessionHarness:
             rng=random.Random(1),
             totals=Totals(),
         )
-        stored = StoredSession(self.sandbox.login(account), cursors or {}, {})
+        stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)
 
     def commit(self, session: HostedSession) -> dict[str, str]:
