@@ -17,6 +17,7 @@ from afx.operations.leader import wake_leader
 from afx.operations.pages import Page, page_of
 from afx.operations.requests import Requested
 from afx.operations.rules import RuleRow
+from afx.process_names import is_within
 from afx.security.vault import Vault
 from models.base import transaction, utc_now
 from models.names import check_name
@@ -273,7 +274,7 @@ def move(context: Context, name: str, node: str = "") -> Requested:
     session = _find(context, name)
     target = workers.find(node).name if node else ""
     row = _row(session)
-    if target and row.node == target and row.state == "running":
+    if target and is_within(row.node or "", target) and row.state == "running":
         return Requested(session.name, None, f"already runs on {target}")
     with change(context, "session.move", f"session/{session.name}") as details:
         control = controls.request(
