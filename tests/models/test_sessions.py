@@ -62,6 +62,7 @@ def test_a_login_is_replaced_in_place(ids: list[int]) -> None:
     row = sessions.find("one")
     assert (row.id, row.login, row.fingerprint, row.account) == (one.id, "new", "fresh", 5)
     assert row.bot and row.revision == one.revision + 1
+    assert sessions.bots_among(["one", "two", "three"]) == ["one"]
     with pytest.raises(UsageError, match="Session 'two' has this very login"):
         sessions.replace_login(one, NewSession("one", "new", "other"))
     sessions.mark_removing(one)
