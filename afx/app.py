@@ -55,6 +55,8 @@ class SignedIn:
     login: str
     account: str
     """Who it is, for people."""
+    account_id: int
+    bot: bool
 
 
 def opened(**flags: Any) -> ProcessServers:
@@ -375,4 +377,4 @@ def sign_in(
             server=server,
         )
     )
-    return SignedIn(signed.login, str(signed.account))
+    return SignedIn(signed.login, signed.account, signed.account_id, signed.bot)

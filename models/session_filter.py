@@ -73,6 +73,8 @@ def described() -> Any:
             Session.created_at,
             Session.hibernation,
             Session.wakes_at,
+            Session.account,
+            Session.bot,
         )
         .join(User)
         .switch(Session)
