@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from telethon import errors
 
+from afx.empty import NONE
 from afx.forwarding.albums import REACH, AlbumCaptions
 from afx.forwarding.facts import Facts
 from afx.forwarding.pipeline import Incoming
@@ -34,12 +35,12 @@ class FilterJudge:
     def __init__(self, source: MessageSource) -> None:
         self._source = source
         self._albums = AlbumCaptions()
-        self._filtered: frozenset[int] = frozenset()
+        self._filtered: frozenset[int] = NONE
         """Sources of which a route has a filter."""
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Judge by these from now on."""
-        self._filtered = filtered(routes)
+        self._filtered = filtered(routes) or NONE
 
     def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route] | None:
         """Return the routes that take a message; call it in the order of the messages.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from afx.cluster.links import CopyRoute
 from afx.node.progress import Link
@@ -17,8 +17,8 @@ class MadeLinks:
     __slots__ = ("_links", "_taken")
 
     def __init__(self) -> None:
-        self._links: list[Link] = []
-        self._taken: list[Link] = []
+        self._links: list[Link] | tuple[()] = ()
+        self._taken: Sequence[Link] = ()
         """Those of the commit that is under way."""
 
     def __len__(self) -> int:
@@ -31,6 +31,8 @@ class MadeLinks:
 
     def add(self, link: Link) -> None:
         """Note a link."""
+        if not self._links:
+            self._links = []
         self._links.append(link)
 
     def by_message(self) -> dict[tuple[CopyRoute, int], int]:
@@ -41,16 +43,16 @@ class MadeLinks:
             for it in (link.delivery,)
         }
 
-    def take(self) -> list[Link]:
+    def take(self) -> Sequence[Link]:
         """Return the links made since the last call."""
-        links, self._links = self._links, []
+        links, self._links = self._links, ()
         self._taken = links
         return links
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back links that could not be committed."""
-        self._links, self._taken = [*links, *self._links], []
+        self._links, self._taken = [*links, *self._links], ()
 
     def note_committed(self) -> None:
         """What was taken last is stored."""
-        self._taken = []
+        self._taken = ()
