@@ -86,6 +86,10 @@ class Session(Table):
     """When it wakes by itself; None while it is awake, and when it does not hibernate."""
     awake_at = UtcField(null=True)
     """Since when it is awake for a short time; None otherwise."""
+    account = BigIntegerField(null=True)
+    """Telegram's id of its account; None when the login was imported, and nobody has asked."""
+    bot = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
+    """Whether the account is known to be a bot."""
 
     class Meta:
         table_name = "sessions"

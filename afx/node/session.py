@@ -13,7 +13,6 @@ from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
-from afx.node.dead_letters import DeadLetters
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
 from afx.node.pause import Pause
@@ -113,7 +112,7 @@ class HostedSession:
             session=spec.session,
             epoch=epoch,
             waits=Waits(env.clock.time),
-            dead=DeadLetters(env.clock.monotonic),
+            monotonic=env.clock.monotonic,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -250,6 +249,7 @@ class HostedSession:
         The account's difference is requested if a source lies in its box, and otherwise
         after a long silence (api/updates, "Recovering gaps").
         """
+        self.forwarder.links.forget_old()
         if not self._client.is_connected():
             return
         self._rules.poll()
@@ -267,7 +267,7 @@ class HostedSession:
         links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
         # Outboxes go first: a cursor that is stored without them would lose messages.
         cursor = [
-            *self.forwarder.outbox_fields(),
+            *self.forwarder.outboxes.take_fields(),
             *cursor_fields(self.reader),
             *self.forwarder.waits.fields(),
         ]
@@ -291,7 +291,8 @@ class HostedSession:
         """Let the next commit write all that is known, not only what is new."""
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
-        self.forwarder.mark_outboxes()
+        self.forwarder.outboxes.mark_all()
+        self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
         self.progressed()
 
