@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from afx.cluster.links import CopyRoute
+from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, loops
@@ -87,19 +87,19 @@ class Forwarder:
         self._peers = peers
         self._owner = owner
         self._lanes: dict[int, Lane] = {}
-        self._looping: frozenset[int] = frozenset()
+        self._looping: frozenset[int] = NONE
         """Chats that are both source and destination."""
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
-        self._routes: Mapping[int, tuple[Route, ...]] = {}
-        self._all_routes: Mapping[int, tuple[Route, ...]] = {}
-        self._incomplete: Incomplete = {}
-        self._closed: set[int] = set()
+        self._routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._all_routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._incomplete: Incomplete = NOTHING
+        self._closed: frozenset[int] = NONE
         """Destinations that took no messages when they were tried last."""
-        self._skipped: dict[int, int] = {}
+        self._skipped: Mapping[int, int] = NOTHING
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
         self.waits = waits
@@ -111,7 +111,7 @@ class Forwarder:
         self,
         routes: Mapping[int, tuple[Route, ...]],
         last_settled: Callable[[int], int],
-        incomplete: Incomplete = MappingProxyType({}),
+        incomplete: Incomplete = NOTHING,
     ) -> None:
         """Know all routes of the rules, used or not.
 
@@ -121,7 +121,7 @@ class Forwarder:
         self.renew_routes(routes, incomplete)
         self._admission.set_routes(routes)
         before = self._guard
-        self._looping = frozenset(loops(routes))
+        self._looping = frozenset(loops(routes)) or NONE
         self._guard = (
             LoopGuard(routes, last_settled, self.outboxes.waiting_for) if self._looping else None
         )
@@ -134,7 +134,7 @@ class Forwarder:
         incomplete: Incomplete,
     ) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
-        self._all_routes, self._incomplete = routes, incomplete
+        self._all_routes, self._incomplete = routes, incomplete or NOTHING
         self.seen.use_routes(routes, incomplete)
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
@@ -144,7 +144,7 @@ class Forwarder:
 
     def skip_until(self, chat: int, message: int) -> None:
         """Forward from a chat only what is newer than this message."""
-        self._skipped[chat] = message
+        self._skipped = {**self._skipped, chat: message}
 
     def try_again(self, destination: int) -> None:
         """Send to a destination that has refused to take messages."""
@@ -331,7 +331,7 @@ class Forwarder:
         if outcome.result == "sent":
             self._owner.forwarded()
             if delivery.destination in self._closed:
-                self._closed.discard(delivery.destination)
+                self._closed -= {delivery.destination}
                 self._owner.destination_works(delivery.destination)
         if outcome.is_earlier and (edit := edit_again(self._all_routes, delivery)):
             self._lane(delivery.destination).put_behind(edit)
@@ -364,7 +364,7 @@ class Forwarder:
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
-        self._closed.add(destination)
+        self._closed |= {destination}
         self._owner.destination_closed(destination, reason)
 
     def lost(self, error: BaseException) -> None:
