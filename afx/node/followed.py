@@ -7,7 +7,7 @@ all. Everything else waits in order behind the sends: an edit never overtakes it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -87,9 +87,22 @@ def edit_again(routes: Mapping[int, tuple[Route, ...]], sent: Delivery) -> Deliv
     return None
 
 
-def retried_op(reason: DeadReason | None) -> Op:
-    """Return what is done when a dead letter is tried again."""
-    return "send" if reason is None else _RETRIED.get(reason, "send")
+def retried(
+    routes: Mapping[int, tuple[Route, ...]],
+    rule: int,
+    source: int,
+    messages: Iterable[int],
+    reason: DeadReason | None,
+) -> Iterator[Reference]:
+    """Yield the deliveries by which dead letters of a rule are tried again.
+
+    ``reason`` is why they are ones, where that tells what is to be done.
+    """
+    op: Op = "send" if reason is None else _RETRIED.get(reason, "send")
+    modes = {it.rule: it.mode for it in routes.get(source, ())}
+    for message in messages:
+        judge = reason is DeadReason.NOT_JUDGED
+        yield Reference(rule, modes.get(rule, "copy"), source, message, judge, op)
 
 
 def alike(queue: Iterable[tuple[Delivery, Ticket]], most: int) -> list[tuple[Delivery, Ticket]]:

@@ -111,6 +111,7 @@ class HostedSession:
             epoch=epoch,
             waits=Waits(env.clock.time),
             dead=DeadLetters(env.clock.monotonic),
+            counts=env.totals.rules,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
