@@ -114,6 +114,7 @@ class HostedSession:
             waits=Waits(env.clock.time),
             now=env.clock.time,
             monotonic=env.clock.monotonic,
+            counts=env.totals.rules,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
