@@ -23,3 +23,4 @@ CONTROL_KINDS = (
     "wake",
 )
 CONTROL_SUBJECTS = ("node", "session", "coordinators")
+ACCOUNT_HEALTH = ("healthy", "limited", "frozen", "needs_login", "banned")

@@ -17,6 +17,7 @@ from peewee import (
     TextField,
 )
 
+from models.account_fields import AccountFields
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
@@ -43,7 +44,7 @@ def _one_of(column: str, values: Iterable[str]) -> Check:
     return Check(f"{column} IN ({', '.join(repr(it) for it in values)})")
 
 
-class Session(Table):
+class Session(AccountFields):
     """One Telegram account's login."""
 
     id = IntegerField(primary_key=True)
@@ -86,10 +87,6 @@ class Session(Table):
     """When it wakes by itself; None while it is awake, and when it does not hibernate."""
     awake_at = UtcField(null=True)
     """Since when it is awake for a short time; None otherwise."""
-    account = BigIntegerField(null=True)
-    """Telegram's id of its account; None when the login was imported, and nobody has asked."""
-    bot = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
-    """Whether the account is known to be a bot."""
 
     class Meta:
         table_name = "sessions"
@@ -114,6 +111,9 @@ Session.add_index(
 Session.add_index(Session.index(Session.id, where=Session.removing, name="sessions_removing"))
 Session.add_index(
     Session.index(Session.id, where=(Session.content > Session.renewed), name="sessions_renewing")
+)
+Session.add_index(
+    Session.index(Session.id, where=(Session.health != "healthy"), name="sessions_unhealthy")
 )
 Session.add_index(Session.index(Session.moved_at, name="sessions_moved_at"))
 Session.add_index(Session.index(Session.user, Session.name, name="sessions_user_name"))
