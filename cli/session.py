@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, complete, groups, output
+from cli import common, complete, groups, output, session_filter
 from cli.session_bulk import bulk
 from cli.shared import Invocation, shared
 
@@ -166,35 +166,14 @@ def _read_login() -> str:
 @shared("watch", "database_url", "json", pages=True)
 def list_(
     invocation: Invocation,
-    user: Annotated[
-        str | None, typer.Option("--user", help="Only of this user.", autocompletion=complete.users)
-    ] = None,
-    tier: Annotated[
-        str | None,
-        typer.Option("--tier", help="Only of this tier.", autocompletion=complete.tiers),
-    ] = None,
-    node: Annotated[
-        str | None,
-        typer.Option("--node", help="Only on this node.", autocompletion=complete.workers),
-    ] = None,
-    state: Annotated[
-        str | None,
-        typer.Option("--state", help="Only in this state.", autocompletion=complete.states),
-    ] = None,
-    trouble: Annotated[bool, typer.Option("--trouble", help="Only with a trouble.")] = False,
-    prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
-    label: Annotated[
-        str | None,
-        typer.Option("--label", metavar="KEY=VALUE", help="Only those that require a label."),
-    ] = None,
-    health: Annotated[
-        str | None,
-        typer.Option(
-            "--health",
-            help="Only accounts that are healthy, limited, frozen, …",
-            autocompletion=complete.health,
-        ),
-    ] = None,
+    user: session_filter.User = None,
+    tier: session_filter.Tier = None,
+    node: session_filter.Node = None,
+    state: session_filter.State = None,
+    trouble: session_filter.Trouble = False,
+    prefix: session_filter.Prefix = "",
+    label: session_filter.Label = None,
+    health: session_filter.Health = None,
 ) -> None:
     """List sessions by name: where they run and what troubles them.
 

@@ -21,6 +21,7 @@ CONTROL_KINDS = (
     "remove",
     "hibernate",
     "wake",
+    "replace",
 )
 CONTROL_SUBJECTS = ("node", "session", "coordinators")
 ACCOUNT_HEALTH = ("healthy", "limited", "frozen", "needs_login", "banned")

@@ -21,10 +21,11 @@ from models.account_fields import AccountFields
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
-from models.analytics_tables import ClusterAnalytics, ScalingEvent, WorkerAnalytics
+from models.analytics_tables import ClusterAnalytics, RuleSums, ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
+from models.hibernation_fields import HibernationFields
 from models.states import (
     ASSIGNMENT_STATES,
     CONTROL_KINDS,
@@ -32,7 +33,6 @@ from models.states import (
     CONTROL_SUBJECTS,
     DESIRED_SESSION_STATES,
     DESIRED_WORKER_STATES,
-    HIBERNATION_REASONS,
     MODES,
     TASK_STATES,
 )
@@ -44,7 +44,7 @@ def _one_of(column: str, values: Iterable[str]) -> Check:
     return Check(f"{column} IN ({', '.join(repr(it) for it in values)})")
 
 
-class Session(AccountFields):
+class Session(AccountFields, HibernationFields):
     """One Telegram account's login."""
 
     id = IntegerField(primary_key=True)
@@ -77,16 +77,6 @@ class Session(AccountFields):
     moved_at = UtcField(null=True)
     """When the session was last moved by a rebalance, or preempted."""
     created_at = UtcField(default=utc_now)
-    hibernation = CharField(
-        max_length=10,
-        default="",
-        constraints=[SQL("DEFAULT ''"), _one_of("hibernation", ("", *HIBERNATION_REASONS))],
-    )
-    """Why it hibernates, also while it is awake for a short time; empty: it does not."""
-    wakes_at = UtcField(null=True)
-    """When it wakes by itself; None while it is awake, and when it does not hibernate."""
-    awake_at = UtcField(null=True)
-    """Since when it is awake for a short time; None otherwise."""
 
     class Meta:
         table_name = "sessions"
@@ -136,6 +126,8 @@ class Rule(Table):
     """What it changes of its copies."""
     sync = JsonField(default=list, constraints=[SQL("DEFAULT '[]'")])
     """What it follows in its copies: edits, deletes, pins."""
+    options = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
+    """What else it does, such as ``dedupe``; times are in seconds."""
     trouble = TextField(default="", constraints=[SQL("DEFAULT ''")])
     """Why it does not forward all that it should; empty when it does."""
 
@@ -194,11 +186,21 @@ class DeadLetter(Table):
     attempts = IntegerField()
     """The most that one of them was tried."""
     first_at = UtcField()
-    last_at = UtcField()
+    last_at = UtcField(index=True)
 
     class Meta:
         table_name = "dead_letters"
         indexes = ((("rule", "source", "destination", "block", "reason"), True),)
+
+
+class RuleAnalytics(RuleSums):
+    """What became of messages of a rule: the sums of an hour, or of a day in UTC."""
+
+    rule = ForeignKeyField(Rule, on_delete="CASCADE", index=False)
+
+    class Meta:
+        table_name = "rule_analytics"
+        indexes = ((("rule", "span", "at"), True), (("span", "at"), False))
 
 
 class Worker(Table):
@@ -397,7 +399,7 @@ class WorkerControl(Table):
     created_at = UtcField(default=utc_now)
     sent_at = UtcField(null=True)
     acknowledged_at = UtcField(null=True)
-    finished_at = UtcField(null=True)
+    finished_at = UtcField(null=True, index=True)
 
     class Meta:
         table_name = "worker_controls"
@@ -410,9 +412,6 @@ WorkerControl.add_index(
         where=(WorkerControl.state.in_(("requested", "sent", "acknowledged"))),
         name="worker_controls_open",
     )
-)
-WorkerControl.add_index(
-    WorkerControl.index(WorkerControl.finished_at, name="worker_controls_finished_at")
 )
 
 
@@ -432,6 +431,7 @@ ALL = (
     WorkerControl,
     WorkerAnalytics,
     ClusterAnalytics,
+    RuleAnalytics,
     ScalingEvent,
     ApiToken,
     ApiRequest,

@@ -10,6 +10,7 @@ from typing import Any
 from afx.errors import UsageError
 from afx.forwarding import graph, saved, trial
 from afx.forwarding.facts import Facts
+from afx.forwarding.options import sentences
 from afx.forwarding.rulefile import Change
 from afx.forwarding.saved import LARGEST_BYTES
 from afx.forwarding.trial import Part
@@ -97,6 +98,7 @@ def explain(context: Context, text: str) -> Explained:
         ]
     if row.sync:
         found.append(f"The copies follow {', '.join(row.sync)}.")
+    found += sentences(row.options)
     if row.trouble:
         found.append(f"Trouble: {row.trouble}")
     return Explained(row.path, found, _warnings(context, {row.path}, {}))

@@ -70,6 +70,11 @@ def test_a_login_is_replaced_in_place(ids: list[int]) -> None:
         sessions.replace_login(one, NewSession("one", "new", "third"))
 
 
+def test_ids_of_sessions_are_found_by_whole_names_and_ids(ids: list[int]) -> None:
+    texts = ["s1", str(ids[0]), "s", "nobody", "9" * 30]
+    assert sessions.ids_of(texts) == {"s1": ids[1], str(ids[0]): ids[0]}
+
+
 def test_an_id_is_never_given_twice(ids: list[int]) -> None:
     owner = users.find("alice")
     [last] = sessions.create_many(owner, [NewSession("last", "x")])
