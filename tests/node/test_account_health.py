@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
+from telethon.tl import types
 
+from afx.node.account_signs import freeze_text
 from afx.node.session_runner import why_it_failed
 from afx.reasons import FailureReason, TroubleReason
 
@@ -29,8 +31,11 @@ def test_an_account_that_may_not_send_waits_and_is_reported(
         account.health = health  # type: ignore[assignment]
         say(sandbox, source, "two")
         await until(lambda: harness.reasons)
-        assert harness.reasons == [reason]
+        assert set(harness.reasons) == {reason}
         assert error in harness.troubles[0]
+        if health == "frozen":
+            await until(lambda: len(harness.troubles) == 2)
+            assert "appeal at https://t.me/SpamBot?start=freeze" in harness.troubles[1]
         # It reads on, and nothing becomes a dead letter.
         assert session.client.is_connected()
         assert session.wait_left(to.marked) > 200
@@ -77,3 +82,20 @@ def test_a_chat_that_wants_stars_is_parked_alone_and_nothing_is_paid() -> None:
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_what_is_no_date_and_no_link_of_telegram_is_not_shown() -> None:
+    def config(**values: object) -> types.JsonObject:
+        return types.JsonObject([types.JsonObjectValue(key, it) for key, it in values.items()])
+
+    assert freeze_text(None) == ""
+    assert freeze_text(config(freeze_appeal_url=types.JsonString("https://evil.example/"))) == ""
+    assert freeze_text(config(freeze_until_date=types.JsonNumber(1e300))) == ""
+    assert freeze_text(config(freeze_until_date=types.JsonNull())) == ""
+    shown = freeze_text(
+        config(
+            freeze_until_date=types.JsonNumber(1_800_000_000.0),
+            freeze_appeal_url=types.JsonString("https://t.me/x\x1b[31m"),
+        )
+    )
+    assert shown == "it is deleted on 2027-01-15; appeal at https://t.me/x�[31m"
