@@ -11,6 +11,7 @@ from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, leading_to, loops
+from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.change_follower import ChangeFollower, edit_again
@@ -392,7 +393,7 @@ class Forwarder:
         self.lanes.wait(key, seconds, is_for_all=is_for_all)
         if is_for_all and not was_waiting:
             text = f"Telegram takes no sends of this account for now: {reason}"
-            self._owner.trouble(TroubleReason.SEND_FAILED, text)
+            self._owner.trouble(account_trouble(reason), text)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Something of it is hindered."""
