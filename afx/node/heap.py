@@ -7,10 +7,13 @@ are cycles, which only a collection of all frees: it is made when many have ende
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from typing import Protocol
 
 _LEAST_STARTED, _STARTED_SHARE = 50, 0.1
 _LEAST_ENDED, _ENDED_SHARE = 500, 0.25
+_TRIM_SECONDS = 60.0
 
 
 class Collector(Protocol):
@@ -29,12 +32,27 @@ class Collector(Protocol):
 class Heap:
     """Decides when the heap of a host is frozen, and when it is collected."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, give_back: Callable[[], None] | None = None) -> None:
+        """``give_back`` returns freed memory to the system; the C library's by default."""
         self._collector = collector
+        self._give_back = give_back or _malloc_trim
+        self._trimmed_at: float | None = None
         self._frozen = 0
         """Sessions that lived when the heap was last frozen."""
         self._collected = 0
         """Sessions that had ended when it was last collected."""
+
+    def trim(self, now: float) -> None:
+        """Free what nothing refers to, and give it back to the system: RAM is short.
+
+        At most once a minute: it stops the event loop for a moment.
+        """
+        if self._trimmed_at is None or now - self._trimmed_at >= _TRIM_SECONDS:
+            self._trimmed_at = now
+            self._collector.unfreeze()
+            self._collector.collect()
+            self._collector.freeze()
+            self._give_back()
 
     def step(self, alive: int, ended: int) -> None:
         """Freeze after many starts, and collect after many ends.
@@ -50,3 +68,10 @@ class Heap:
             return
         self._frozen = alive
         self._collector.freeze()
+
+
+def _malloc_trim() -> None:
+    """Give free memory back to the system (malloc_trim(3), glibc only)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

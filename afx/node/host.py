@@ -75,6 +75,7 @@ class Host:
         self._residents: Residents[HostedSession] = Residents()
         self._totals = Totals(RuleCounts(clock))
         self._heap = Heap(gc)
+        self._memory = memory
         self._term = 0
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -300,6 +301,8 @@ class Host:
 
     def _tend_heap(self) -> None:
         self._heap.step(self._residents.alive, self._runner.ended)
+        if self._memory.short_of_ram:
+            self._heap.trim(self._clock.monotonic())
 
     def _counts(self) -> tuple[int, int, int]:
         starting = self._residents.starting

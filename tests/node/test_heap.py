@@ -69,3 +69,18 @@ def test_sessions_that_replace_others_are_frozen_too(heap: Heap, collector: Reco
     heap.step(0, 400)
     heap.step(400, 400)
     assert collector.taken() == ["freeze"]
+
+
+def test_when_ram_is_short_memory_is_given_back_once_a_minute(collector: Recorder) -> None:
+    heap = Heap(collector, lambda: collector.calls.append("give back"))
+    heap.trim(100.0)
+    assert collector.taken() == ["unfreeze", "collect", "freeze", "give back"]
+    heap.trim(159.0)
+    assert collector.taken() == []
+    heap.trim(160.0)
+    assert "give back" in collector.taken()
+
+
+def test_the_c_library_gives_memory_back(collector: Recorder) -> None:
+    Heap(collector).trim(0.0)  # it raises nothing, with or without glibc
+    assert collector.taken() == ["unfreeze", "collect", "freeze"]
