@@ -47,8 +47,6 @@ __all__ = [
     "stop_private_redis",
 ]
 
-_LONGEST_NODE_NAME = 100
-
 
 @dataclass(slots=True, frozen=True)
 class SignedIn:
@@ -57,6 +55,8 @@ class SignedIn:
     login: str
     account: str
     """Who it is, for people."""
+    account_id: int
+    bot: bool
 
 
 def opened(**flags: Any) -> ProcessServers:
@@ -113,8 +113,10 @@ def node_name(name: str | None) -> str:
     import secrets
     import socket
 
+    from afx.process_names import LONGEST_NODE_NAME
+
     name = name or f"{socket.gethostname().split('.')[0]}-{secrets.token_hex(2)}"
-    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > _LONGEST_NODE_NAME:
+    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > LONGEST_NODE_NAME:
         raise UsageError("A node's name has letters, digits, - and _ only; choose another.")
     return name
 
@@ -375,4 +377,4 @@ def sign_in(
             server=server,
         )
     )
-    return SignedIn(signed.login, str(signed.account))
+    return SignedIn(signed.login, signed.account, signed.account_id, signed.bot)

@@ -30,6 +30,7 @@ from afx.errors import ConfigError, printable
 from afx.lease import PROFILES, LeaseProfile, check_profile
 from afx.node_settings import NodeSettings
 from afx.probe_address import parse_address
+from afx.process_names import MOST_PROCESSES
 from afx.security.keyfile import split_keys
 from afx.security.login_servers import LoginServers, parse_networks
 
@@ -104,6 +105,8 @@ class Settings(BaseSettings):
     """How many sessions one node may run."""
     ram_limit_mib: int = Field(0, ge=0)
     """How much RAM one node may use; 0: all of the host or its cgroup."""
+    processes: int = Field(1, ge=0, le=MOST_PROCESSES)
+    """How many host processes one node has, which share its limits; 0: one for each core."""
     ram_headroom_mib: int = Field(512, ge=0)
     """RAM of a node that no session is placed on."""
     ram_headroom_share: float = Field(0.1, ge=0, lt=1)

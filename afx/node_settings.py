@@ -32,6 +32,7 @@ class NodeSettings:
     task_slots: int
     max_sessions: int
     ram_limit_mib: int
+    processes: int
     start_timeout_seconds: float
     poll_seconds: float
     flush_seconds: float

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, dead, groups, output, rule_content, rule_figures
+from cli import complete, dead, groups, output, rule_content, rule_figures, rule_import
 from cli.rule_content import read_file, read_part, route, warn
+from cli.rule_diff import print_diff, say_counts
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -103,22 +104,14 @@ def apply(
     if invocation.json:
         output.print_json([_fields(it) for it in changes])
     else:
-        for it in changes:
-            print("\n".join(_lines(it)))
-    counts = {kind: sum(it.kind == kind for it in changes) for kind in ("add", "change", "remove")}
+        print_diff(changes)
     warn(invocation, [it.path for it in changes if it.kind != "remove"], changes)
-    if counts["remove"]:
-        invocation.confirm(f"{counts['remove']} rules will be removed. Go on?")
+    if removed := sum(it.kind == "remove" for it in changes):
+        invocation.confirm(f"{removed} rules will be removed. Go on?")
     if changes:
         rule_files.apply(invocation.context, changes, where)
-    if invocation.json:
-        return
-    if changes:
-        invocation.say(
-            f"{counts['add']} added, {counts['change']} changed, {counts['remove']} removed"
-        )
-    else:
-        invocation.say("the rules are those of the file already")
+    if not invocation.json:
+        say_counts(invocation, changes)
 
 
 @app.command()
@@ -254,19 +247,10 @@ def _set_enabled(invocation: Invocation, rule: str, enabled: bool) -> None:
     invocation.say(f"rule {path} is {'' if changed else 'already '}{word}")
 
 
-def _lines(it: Change) -> list[str]:
-    """Return a change as a diff shows it."""
-    if it.kind == "add" and it.after:
-        return [f"+ {it.path}  {route(it.after)}"]
-    if it.kind == "remove" and it.before:
-        return [f"- {it.path}  {route(it.before)}"]
-    assert it.before is not None and it.after is not None
-    return [f"~ {it.path}", f"  - {route(it.before)}", f"  + {route(it.after)}"]
-
-
 def _fields(it: Change) -> dict[str, object]:
     return {"kind": it.kind, "path": it.path, "before": it.before, "after": it.after}
 
 
 rule_content.add_to(app)
 rule_figures.add_to(app)
+app.command("import")(rule_import.import_)

@@ -32,11 +32,16 @@ _LIST_SUFFIXES = (".csv", ".jsonl", ".ndjson")
 
 
 @app.command()
-@shared("database_url", change=True)
+@shared("yes", "redis_url", "database_url", "json", change=True, timeout=30.0)
 def login(
     invocation: Invocation,
-    name: str,
-    user: Owner,
+    name: Annotated[str, typer.Argument(autocompletion=complete.sessions)],
+    user: Annotated[
+        str, typer.Option("--user", help="Who owns it.", autocompletion=complete.users)
+    ] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Give a session that is there a new login.")
+    ] = False,
     phone: Annotated[
         str, typer.Option("--phone", help="With country code [default: it is asked].")
     ] = "",
@@ -48,22 +53,55 @@ def login(
     """Sign in to Telegram and add the session: by phone and code, or by QR code.
 
     The code and the password of two-step verification are asked for. Needs
-    AFX_API_ID and AFX_API_HASH of my.telegram.org.
+    AFX_API_ID and AFX_API_HASH of my.telegram.org. With --again the session that
+    is there gets the login: it keeps its rules and its position, and misses nothing.
 
     Example:  afx session login main --user alice --qr
+
+    Example:  afx session login main --again
     """
+    from afx.errors import UsageError
     from afx.operations import sessions
     from cli.login import sign_in
 
     context = invocation.context
+    if again:
+        _login_again(invocation, name, phone=phone, qr=qr, sandbox=sandbox)
+        return
+    if not user:
+        raise UsageError("Give --user, who owns the session; or --again, if it is there already.")
     owner = sessions.check_new(context, name, user)
     if invocation.dry_run:
         # Telegram cannot undo a sign-in, so a dry run has none.
         invocation.say(f"session {name} can be added for user {owner}")
         return
     signed = sign_in(context.settings, phone=phone, qr=qr, sandbox=sandbox)
-    session_id = sessions.add(context, name, owner, signed.login)
+    session_id = sessions.add(
+        context, name, owner, signed.login, account=signed.account_id, bot=signed.bot
+    )
     invocation.say(f"session {name} added (id {session_id}): it is {signed.account}")
+
+
+def _login_again(invocation: Invocation, name: str, *, phone: str, qr: bool, sandbox: bool) -> None:
+    """Sign in, and give the login to a session that is there."""
+    from afx.operations import sign_ins
+    from cli.login import sign_in
+
+    context = invocation.context
+    row = sign_ins.check_again(context, name)
+    if invocation.dry_run:
+        invocation.say(f"session {row.name} can get a new login")
+        return
+    signed = sign_in(context.settings, phone=phone, qr=qr, sandbox=sandbox)
+    if row.account is None:
+        invocation.confirm(
+            f"Is {signed.account} the account that '{row.name}' had? "
+            "Its position would be wrong for another one."
+        )
+    done = sign_ins.replace_login(
+        context, row.name, signed.login, account=signed.account_id, bot=signed.bot
+    )
+    invocation.finish([done], "resume")
 
 
 @app.command("import")

@@ -46,8 +46,14 @@ def start(
     label: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="KEY=VALUE; may be repeated.")
     ] = None,
+    processes: Annotated[
+        str | None,
+        typer.Option("--processes", metavar="N|auto", help="Host processes; auto: one per core."),
+    ] = None,
 ) -> None:
     """Run a worker node until it is stopped.
+
+    Sessions of one host process share a core: give a node on a larger machine several.
 
     Example:  afx worker start --name w1 --label region=eu --redis-url redis://10.0.0.5:6379
     """
@@ -58,6 +64,7 @@ def start(
         max_sessions=max_sessions,
         ram_limit_mib=ram_limit_mib,
         labels=common.labels(label) if label else None,
+        processes=0 if processes == "auto" else processes,
     )
     name = node_name(name)
     run_worker(settings, name, restart=common.restart_command("--name", name))
@@ -71,7 +78,7 @@ def list_(
         list[str] | None, typer.Option("--label", "-l", help="Only with KEY=VALUE.")
     ] = None,
 ) -> None:
-    """List the nodes that Redis knows.
+    """List the nodes that Redis knows; with --json each of their host processes.
 
     Example:  afx worker list --json
     """
@@ -88,18 +95,18 @@ def list_(
             _COLUMNS,
             (
                 (
-                    it.name,
+                    it.name if it.processes == 1 else f"{it.name} ({it.processes} processes)",
                     it.state,
-                    it.metrics.sessions,
+                    it.sessions,
                     it.max_sessions,
-                    output.mib(it.metrics.rss),
-                    output.mib(it.metrics.ram_free),
-                    f"{it.metrics.cpu:.0%}",
-                    it.metrics.forwarded,
+                    output.mib(it.rss),
+                    output.mib(it.ram_free),
+                    f"{it.cpu:.0%}",
+                    it.forwarded,
                     it.hostname,
                     dict(it.labels),
                 )
-                for it in found
+                for it in workers.by_node(found)
             ),
             empty=output.no(
                 "nodes", filtered=bool(label), hint="start one with 'afx worker start'"
@@ -115,7 +122,9 @@ def show(
     invocation: Invocation,
     name: Annotated[str, typer.Argument(autocompletion=complete.workers)],
 ) -> None:
-    """Show one node: what it reports, its desired state, its open controls.
+    """Show one node: what it reports, its desired state, its open controls, its processes.
+
+    The name of a node means all its host processes in each command, w1.2 the second one alone.
 
     Example:  afx worker show w1
     """
@@ -124,6 +133,8 @@ def show(
     found = workers.show(invocation.context, name)
     fields: dict[str, Any] = asdict(found)
     view = fields.pop("view")
+    if not invocation.json:
+        del fields["processes"]
     if found.view:
         metrics = view["metrics"]
         if not invocation.json:
@@ -132,6 +143,25 @@ def show(
         fields |= {name: view[name] for name in ("incarnation", "max_sessions", "assigned")}
         fields |= {**metrics, "load": round(found.view.metrics.load, 3)}
     output.print_fields(fields, as_json=invocation.json)
+    if len(found.processes) > 1 and not invocation.json:
+        print()
+        output.print_table(
+            ["PROCESS", *_COLUMNS[1:8]],
+            (
+                (
+                    it.name,
+                    it.state,
+                    it.metrics.sessions,
+                    it.max_sessions,
+                    output.mib(it.metrics.rss),
+                    output.mib(it.metrics.ram_free),
+                    f"{it.metrics.cpu:.0%}",
+                    it.metrics.forwarded,
+                )
+                for it in found.processes
+            ),
+            empty="",
+        )
 
 
 @app.command()

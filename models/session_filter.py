@@ -11,6 +11,7 @@ from peewee import JOIN, SQL, Case, fn
 from afx.errors import UsageError, printable
 from models import names
 from models.base import is_postgres
+from models.storage import workers
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
 STATES = (
@@ -72,6 +73,8 @@ def described() -> Any:
             Session.created_at,
             Session.hibernation,
             Session.wakes_at,
+            Session.account,
+            Session.bot,
         )
         .join(User)
         .switch(Session)
@@ -107,7 +110,10 @@ def filtered(query: Any, chosen: SessionFilter) -> Any:
     if chosen.tier is not None:
         query = query.where(User.tier == chosen.tier)
     if chosen.node is not None:
-        query = query.where(SessionAssignment.worker == chosen.node)
+        further = [it.name for it in workers.further_processes(chosen.node)]
+        worker = SessionAssignment.worker
+        here = worker.in_([chosen.node, *further]) if further else worker == chosen.node
+        query = query.where(here)
     if chosen.troubled:
         query = query.where(Session.trouble != "")
     if chosen.label is not None:
@@ -150,7 +156,8 @@ def kept(chosen: SessionFilter) -> tuple[str, list[Any]] | None:
         case ["user"]:
             return "user", [names.find(User, "user", str(chosen.user)).id]
         case ["node"]:
-            return "node", [chosen.node]
+            several = workers.further_processes(str(chosen.node))
+            return None if several else ("node", [chosen.node])
         case ["prefix"]:
             return "prefix", names.bound_by_beginning(chosen.prefix)
         case []:

@@ -13,7 +13,14 @@ from support.syntax import tree
 ROOT = Path(__file__).parent.parent
 OURS = ("afx", "cli", "jobs", "models", "tests")
 WITH_IO = {"redis", "rq", "peewee", "telethon", "asyncio", "socket", "os", "models", "psutil"}
-BASICS = ("afx.bounded_toml", "afx.config", "afx.errors", "afx.node_settings", "afx.urls")
+BASICS = (
+    "afx.bounded_toml",
+    "afx.config",
+    "afx.errors",
+    "afx.node_settings",
+    "afx.process_names",
+    "afx.urls",
+)
 """What every folder may import of ``afx``."""
 VALUES = (
     "afx.clock",

@@ -14,7 +14,8 @@ _STOPPED = {
     StopReason.ALREADY_ENDED: "it had ended on the node before",
 }
 _FAILED = {
-    FailureReason.LOGIN_LOST: "Telegram no longer accepts the login; sign in again",
+    FailureReason.LOGIN_LOST: "Telegram no longer accepts the login; sign in again "
+    "with 'afx session login NAME --again'",
     FailureReason.LOGIN_UNREADABLE: "the stored login cannot be read",
     FailureReason.SERVER_NOT_ALLOWED: "its login names a server that is not Telegram's",
     FailureReason.SPEC_MISSING: "its spec is missing in Redis",

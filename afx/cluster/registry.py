@@ -75,6 +75,8 @@ class Registry:
                 "ready",
                 "labels",
                 json.dumps(dict(identity.labels)),
+                "shares",
+                identity.shares,
                 *_flat(metrics),
             ],
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from afx import process_names
 from afx.cluster import fields
 
 WorkerState = Literal["ready", "cordoned", "draining", "stopping", "recycling", "fenced", "left"]
@@ -23,6 +24,7 @@ _LABEL_LIMIT = 200
 _CPU_LIMIT = 1024.0
 _COUNTS = (0, fields.INT32_LIMIT)
 _BYTES = (0, fields.EXACT_LIMIT)
+_SHARES = (1, process_names.MOST_PROCESSES + 1)
 _SIGNED_COUNTS = (-fields.INT32_LIMIT, fields.INT32_LIMIT)
 _SIGNED_BYTES = (-fields.EXACT_LIMIT, fields.EXACT_LIMIT)
 _INTEGERS = {
@@ -60,7 +62,7 @@ class Metrics:
     """Bytes that it may still use."""
     ram_limit: int
     cpu: float
-    """Share of the machine's CPU time that its processes use, 0 to 1."""
+    """Share that it uses of its part of the machine's CPU time, 0 to 1."""
     sessions: int
     """Sessions that run."""
     starting: int
@@ -87,11 +89,13 @@ class Identity:
     """``pid:start,…`` of its processes; when all are gone, it is dead."""
     max_sessions: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    shares: int = 1
+    """How many host processes share the machine of its node."""
 
 
 @dataclass(slots=True, frozen=True)
 class WorkerView:
-    """One node as the registry shows it."""
+    """One node, or one of its host processes, as the registry shows it."""
 
     name: str
     incarnation: str
@@ -116,6 +120,12 @@ class WorkerView:
     """What hinders the node's use of Redis: the value of a RedisFault, or none."""
     faults: tuple[str, ...] = ()
     """The fields of its record that are malformed."""
+    node: str = ""
+    """The node to which this host process belongs."""
+    process: int = 1
+    """Its number in the node."""
+    shares: int = 1
+    """How many host processes share the machine of its node."""
 
 
 def parse_view(name: str, record: Mapping[str, str]) -> WorkerView:
@@ -156,6 +166,11 @@ def parse_view(name: str, record: Mapping[str, str]) -> WorkerView:
     term = fields.integer(record.get("reconciled_term", "0"))
     if term is None:
         faults.append("reconciled_term")
+    # Nodes of earlier versions have one process, and do not say so.
+    least, limit = _SHARES
+    shares = fields.integer(record.get("shares", "1"), least=least, limit=limit)
+    if shares is None:
+        faults.append("shares")
     return WorkerView(
         name=name,
         incarnation=incarnation,
@@ -183,6 +198,9 @@ def parse_view(name: str, record: Mapping[str, str]) -> WorkerView:
         reconciled_term=term or 0,
         redis_fault=texts["redis_fault"],
         faults=tuple(faults),
+        node=process_names.node_of(name),
+        process=process_names.number_of(name),
+        shares=shares or 1,
     )
 
 

@@ -61,7 +61,7 @@ class Capacity:
         )
         self._buckets[it.incarnation] = bucket
         limit = it.metrics.ram_limit
-        free = it.metrics.ram_free - it.reserved - self._headroom.of(limit)
+        free = it.metrics.ram_free - it.reserved - self._headroom.of(it)
         flaps = [at for at in self._deaths.get(it.name, ()) if now - at < _FLAP_MEMORY_SECONDS]
         return placement.Node(
             it.name,
@@ -108,7 +108,7 @@ class Capacity:
         metrics = it.metrics
         empty = self._seen_empty.get(it.incarnation, self._least_empty)
         used = max(0, metrics.rss - empty) + max(0, it.reserved)
-        free = metrics.ram_free - max(0, it.reserved) - self._headroom.of(metrics.ram_limit)
+        free = metrics.ram_free - max(0, it.reserved) - self._headroom.of(it)
         return NodeFigures(
             it.name,
             it.incarnation,

@@ -63,5 +63,4 @@ class ClusterHistory:
         )
 
     def _free(self, node: WorkerView) -> int:
-        metrics = node.metrics
-        return max(0, metrics.ram_free - self._headroom.of(metrics.ram_limit))
+        return max(0, node.metrics.ram_free - self._headroom.of(node))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.decisions import node_state
 from afx.coordinator.decisions.control_progress import NodeSnapshot, SessionSnapshot
 from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.moves import MoveNews
@@ -36,7 +37,7 @@ class ControlSnapshots:
 
     def node(self, name: str) -> NodeSnapshot:
         """Return a node, without how long its sessions have been stuck."""
-        desired_state = self._desired_states.get(name, "ready")
+        desired_state = node_state.desired_state(self._desired_states, name)
         view = self._nodes.get(name)
         if view is None:
             return NodeSnapshot(

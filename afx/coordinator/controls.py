@@ -95,7 +95,7 @@ class Controls:
             self._apply(
                 it,
                 node_state.target_state(
-                    self._desired_states.get(it.name, "ready"),
+                    node_state.desired_state(self._desired_states, it.name),
                     kinds=kinds[it.name],
                     forced=it.name in forced,
                     sessions=counts.get(it.incarnation, 0),

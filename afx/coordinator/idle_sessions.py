@@ -86,7 +86,7 @@ class IdleSessions:
         self._resting = {it: until for it, until in self._resting.items() if until > now}
         for node in nodes:
             metrics = node.metrics
-            free = metrics.ram_free - self._headroom.of(metrics.ram_limit)
+            free = metrics.ram_free - self._headroom.of(node)
             needed = decisions.needed_bytes(free, metrics.ram_limit)
             if node.state != "ready" or not needed or node.incarnation in self._resting:
                 continue

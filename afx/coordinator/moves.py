@@ -19,6 +19,7 @@ from afx.coordinator.database_outage import SQL_ERRORS
 from afx.coordinator.decisions import placement
 from afx.coordinator.decisions.placement import Node, Placement, PlacementRequest
 from afx.coordinator.reservations import Reservations
+from afx.process_names import is_within
 from models.storage import placing
 
 _IN_FLIGHT_PER_NODE = 32
@@ -86,23 +87,22 @@ class Moves:
     def _plan_requested(
         self, requested: Mapping[int, str], ready: Sequence[Node], news: MoveNews
     ) -> list[Placement]:
-        by_name = {it.name: it for it in ready}
         requests = self._requests([it for it in requested if it in self._table.active])
         planned: list[Placement] = []
         for session, request in requests.items():
             active, target = self._table.active[session], requested[session]
             if session in self._reservations.placements or active.state == "stopping":
                 continue
-            if active.worker == target:
+            if target and is_within(active.worker, target):
                 continue
-            if target and target not in by_name:
+            homes = [
+                it
+                for it in ready
+                if (is_within(it.name, target) if target else it.incarnation != active.incarnation)
+            ]
+            if target and not homes:
                 news.refused[session] = f"node {target} is not ready"
                 continue
-            homes = (
-                [by_name[target]]
-                if target
-                else [it for it in ready if it.incarnation != active.incarnation]
-            )
             # Start tokens limit bursts of hundreds of sessions; a single move needs none.
             plan = placement.plan([request], [placement.with_starts(it, 1) for it in homes])
             if plan.placed:

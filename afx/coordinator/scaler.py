@@ -16,6 +16,7 @@ from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.config import Settings
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.decisions import scaling_text
+from afx.coordinator.decisions.scale_in import by_node
 from afx.coordinator.decisions.scaling import (
     Decision,
     Figures,
@@ -119,7 +120,7 @@ class Scaler:
             self._oldest_task = min(oldest, default=None)
         age = (utc_now() - self._oldest_task).total_seconds() if self._oldest_task else 0.0
         return Figures(
-            nodes=tuple(
+            nodes=by_node(
                 self._capacity.scaling_figures(it, is_fresh=is_alive(it, now)) for it in live
             ),
             overflow=waiting,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from afx.cluster.worker_records import WorkerView
 from afx.config import Settings
 from afx.coordinator.decisions.placement import Placement
 from models.storage.assignments import Active
@@ -24,9 +25,9 @@ class Headroom:
         """Return the headroom that the settings ask for."""
         return cls(settings.ram_headroom_mib * _MIB, settings.ram_headroom_share)
 
-    def of(self, ram_limit: int) -> int:
-        """Return the headroom in bytes of a node with so much RAM."""
-        return max(self.bytes, int(self.share * ram_limit))
+    def of(self, node: WorkerView) -> int:
+        """Return the headroom in bytes of a host process: its part of its node's."""
+        return max(self.bytes // node.shares, int(self.share * node.metrics.ram_limit))
 
 
 def place_item(active: Active, needed: int, headroom: Headroom) -> str:

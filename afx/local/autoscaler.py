@@ -65,7 +65,7 @@ def due_change(
     stopped, only ours, and only one that the leader has named: it was quiet, and the
     others have room for its sessions. We have ``most_own`` at most.
     """
-    ready = {it.name for it in nodes if it.state == "ready"}
+    ready = {it.node for it in nodes if it.state == "ready"}
     missing = record.desired - len(ready) - starting
     if missing > 0:
         return Change(start=max(0, min(missing, most_own - len(own))))

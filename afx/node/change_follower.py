@@ -1,8 +1,14 @@
-"""Lets one session's copies follow the changes of their sources, in order with its sends."""
+"""Lets one session's copies follow the changes of their sources, in order with its sends.
+
+What is still to be sent when its change comes is sent as the change has left it, or not at
+all (see ``lane_queue``). Everything else waits in order behind the sends: an edit never
+overtakes its copy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -11,8 +17,8 @@ from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Route
 from afx.node.admission import Admission
-from afx.node.dead_letters import DeadLetters
-from afx.node.followed import REFUSED, followed
+from afx.node.dead_letters import REFUSED, DeadLetters
+from afx.node.followed import followed
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.sender import Outcome
@@ -77,3 +83,14 @@ class ChangeFollower:
             )
             self._dead.add(change, REFUSED[change.op], outcome.reason, outcome.attempts)
         self._owner.left_out(ticket)
+
+
+def edit_again(routes: Mapping[int, tuple[Route, ...]], sent: Delivery) -> Delivery | None:
+    """Return the edit, read when it is made, of a copy that is as its source was earlier.
+
+    None where its rule follows no edits.
+    """
+    for it in routes.get(sent.source, ()):
+        if (it.rule, it.destination) == (sent.rule, sent.destination) and "edits" in it.sync:
+            return replace(sent, op="edit")
+    return None

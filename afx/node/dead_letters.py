@@ -7,11 +7,11 @@ messages: so none is lost, and one that is reported twice is one row in SQL.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from afx.forwarding.pipeline import Delivery
+from afx.forwarding.pipeline import Delivery, Op
 from afx.reasons import DeadReason
 
 _TOGETHER = 256
@@ -19,6 +19,25 @@ _TOGETHER = 256
 _KEPT, _KEPT_SECONDS = 16, 60.0
 """Groups that are reported once more when Redis has lost its data: the leader reads reports
 within seconds, and what an operator has dropped must not come back."""
+
+
+REFUSED: Mapping[Op, DeadReason] = {
+    "edit": DeadReason.EDIT_REFUSED,
+    "delete": DeadReason.DELETE_REFUSED,
+    "pin": DeadReason.PIN_REFUSED,
+    "unpin": DeadReason.PIN_REFUSED,
+}
+"""What the dead letter of a change is called."""
+_RETRIED: Mapping[DeadReason, Op] = {
+    DeadReason.EDIT_REFUSED: "edit",
+    DeadReason.DELETE_REFUSED: "delete",
+    DeadReason.PIN_REFUSED: "pin",
+}
+
+
+def retried_op(reason: DeadReason | None) -> Op:
+    """Return what is done when a dead letter is tried again."""
+    return "send" if reason is None else _RETRIED.get(reason, "send")
 
 
 class _Key(NamedTuple):

@@ -3,13 +3,14 @@
 A filter that fails on a message, which none should, has not judged it: the message becomes
 a dead letter of that rule (``not_judged``), and is judged again when it is retried. So it is
 neither passed on unfiltered nor dropped unseen, and one message that a filter cannot cope
-with does not stop the rule for all others.
+with does not stop the rule for all others. The same holds for a message whose album
+Telegram keeps refusing to give: its source waits for a time, and then goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from telethon import errors
@@ -19,23 +20,31 @@ from afx.forwarding.facts import Facts
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route, accepting, filtered
 from afx.node.message_source import MessageSource, ToldToWaitError, UnknownChatError
-from afx.telegram.errors import error_name, refuses_chat
+from afx.telegram.errors import error_name, is_lost_login, refuses_chat
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 
 _RETRY_SECONDS, _RETRY_MAX = 1.0, 30.0
+_MOST_TRIES = 8
+"""Reads of one album that Telegram may refuse for a reason that may pass: a minute and a half."""
 
 
 class FilterJudge:
     """The filters of one session, and the albums that they see as one message."""
 
-    __slots__ = ("_albums", "_filtered", "_source")
+    __slots__ = ("_albums", "_filtered", "_given_up", "_sleep", "_source")
 
-    def __init__(self, source: MessageSource) -> None:
+    def __init__(
+        self, source: MessageSource, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    ) -> None:
+        """``sleep`` waits for so many seconds."""
         self._source = source
+        self._sleep = sleep
         self._albums = AlbumCaptions()
         self._filtered: frozenset[int] = frozenset()
         """Sources of which a route has a filter."""
+        self._given_up: set[int] = set()
+        """Sources of which the last album was given up: others are tried once."""
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Judge by these from now on."""
@@ -52,25 +61,35 @@ class FilterJudge:
         return None if facts is None else accepting(facts, routes)
 
     async def judge_later(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
-        """Return the same; reads the message's album if it is not known, and waits for that."""
+        """Return the same; reads the message's album if it is not known, and waits for that.
+
+        The routes that have a filter are returned as not judged when Telegram does not give
+        the album. A lost connection, or login, is waited for: the session ends, or goes on.
+        """
         facts: Facts | None
-        pause = _RETRY_SECONDS
+        pause, tries = _RETRY_SECONDS, 0
         while (facts := self._albums.judged(TelegramFacts(message))) is None:
             try:
                 await self._read_album(message)
+                self._given_up.discard(message.chat)
+                continue
             except ToldToWaitError as error:
-                await asyncio.sleep(error.seconds)
+                await self._sleep(error.seconds)
+                continue
             except UnknownChatError as error:
                 return _unjudged(routes, str(error))
             except errors.RPCError as error:
+                tries += not is_lost_login(error)
+                most = 1 if message.chat in self._given_up else _MOST_TRIES
                 if refuses_chat(error):
                     return _unjudged(routes, error_name(error))
-                await asyncio.sleep(pause)
-                pause = min(_RETRY_MAX, pause * 2)
+                if tries >= most:
+                    self._given_up.add(message.chat)
+                    return _unjudged(routes, error_name(error))
             except (OSError, EOFError):
-                # The session reconnects meanwhile, or ends.
-                await asyncio.sleep(pause)
-                pause = min(_RETRY_MAX, pause * 2)
+                pass
+            await self._sleep(pause)
+            pause = min(_RETRY_MAX, pause * 2)
         return accepting(facts, routes)
 
     async def _read_album(self, message: Incoming) -> None:

@@ -13,18 +13,18 @@ from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, leading_to, loops
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
-from afx.node.change_follower import ChangeFollower
-from afx.node.dead_letters import DeadLetters
+from afx.node.change_follower import ChangeFollower, edit_again
+from afx.node.dead_letters import DeadLetters, retried_op
 from afx.node.filter_judge import FilterJudge
-from afx.node.followed import edit_again, retried
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.intents import Intents
 from afx.node.lane import Lane
 from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
-from afx.node.outbox import Outbox, Reference, load
+from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
+from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
 from afx.node.progress import Link
 from afx.node.rule_counts import RuleCounts
@@ -54,7 +54,6 @@ class Forwarder:
         "_incomplete",
         "_lanes",
         "_looping",
-        "_outboxes",
         "_owner",
         "_pauses",
         "_peers",
@@ -64,6 +63,7 @@ class Forwarder:
         "dead",
         "intents",
         "links",
+        "outboxes",
         "waits",
     )
 
@@ -77,7 +77,7 @@ class Forwarder:
         session: int,
         epoch: int,
         waits: Waits,
-        dead: DeadLetters,
+        monotonic: Callable[[], float],
         counts: RuleCounts,
     ) -> None:
         self._client = client
@@ -89,10 +89,10 @@ class Forwarder:
         self._lanes: dict[int, Lane] = {}
         self._looping: frozenset[int] = frozenset()
         """Chats that are both source and destination."""
-        self._outboxes: dict[int, Outbox] = {}
-        self.links = MadeLinks()
-        self.dead = dead
-        self._follower = ChangeFollower(self._admission, dead, self)
+        self.outboxes = Outboxes()
+        self.links = MadeLinks(monotonic)
+        self.dead = DeadLetters(monotonic)
+        self._follower = ChangeFollower(self._admission, self.dead, self)
         self._routes: Mapping[int, tuple[Route, ...]] = {}
         self._all_routes: Mapping[int, tuple[Route, ...]] = {}
         self._incomplete: Incomplete = {}
@@ -121,7 +121,9 @@ class Forwarder:
         self._admission.set_routes(routes)
         before = self._guard
         self._looping = frozenset(loops(routes))
-        self._guard = LoopGuard(routes, last_settled, self._waiting_for) if self._looping else None
+        self._guard = (
+            LoopGuard(routes, last_settled, self.outboxes.waiting_for) if self._looping else None
+        )
         if before and self._guard:
             self._guard.learn_from(before)
 
@@ -155,7 +157,8 @@ class Forwarder:
         """Take the next update of a box."""
         if not isinstance(event, Change):
             self._take_message(box, pts, event, own)
-        elif not self._follower.follow({} if own else self._routes, box, pts, event).open:
+        # A source that cannot be read just now has copies all the same.
+        elif not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
             self._pass(box)
 
     def put(self, delivery: Delivery, ticket: Ticket) -> None:
@@ -239,8 +242,8 @@ class Forwarder:
     def make_room(self) -> None:
         """Send again: the announced sends are known by now, or the memory is full."""
         self.resume(Pause.CONNECTION)
-        for destination, outbox in self._outboxes.items():
-            if outbox and destination not in self._lanes:
+        for destination in list(self.outboxes.filled()):
+            if destination not in self._lanes:
                 self._lane(destination).start()  # it was left by an earlier run
 
     # --- lanes ---------------------------------------------------------------------
@@ -274,15 +277,12 @@ class Forwarder:
     def _lane(self, destination: int) -> Lane:
         lane = self._lanes.get(destination)
         if lane is None:
-            outbox = self._outboxes.get(destination)
-            if outbox is None:
-                outbox = self._outboxes[destination] = Outbox(destination)
             lane = self._lanes[destination] = Lane(
                 self._client,
                 self._peers,
                 self.intents,
                 self,
-                outbox,
+                self.outboxes.of(destination),
                 # The guard finds lost answers among what the cursor has not passed.
                 may_park=destination not in self._looping,
             )
@@ -383,25 +383,13 @@ class Forwarder:
 
     # --- outboxes ---------------------------------------------------------------------
 
-    def load_outboxes(self, fields: dict[str, str]) -> None:
-        """Take the stored outboxes out of a cursor's fields; raises MalformedPositionError."""
-        self._outboxes = load(fields)
-
-    def outbox_fields(self) -> list[str]:
-        """Return what of the outboxes is to be stored, as field, value, …."""
-        return [text for it in self._outboxes.values() for text in it.take_fields()]
-
-    def _waiting_for(self, destination: int) -> Iterable[Reference]:
-        outbox = self._outboxes.get(destination)
-        return outbox.references() if outbox else ()
-
     def has_outbox(self, destination: int) -> bool:
         """Return whether anything waits in a destination's outbox."""
-        return bool(self._outboxes.get(destination))
+        return self.outboxes.has(destination)
 
     def has_backlog(self) -> bool:
         """Return whether anything waits in the outbox of a destination that is not closed."""
-        return any(it for chat, it in self._outboxes.items() if chat not in self._closed)
+        return self.outboxes.has_backlog(self._closed)
 
     def revive(
         self,
@@ -416,22 +404,19 @@ class Forwarder:
 
         ``reason`` is why they are ones, where that tells what is to be done.
         """
-        for it in retried(self._all_routes, rule, source, messages, reason):
+        judge, op = reason is DeadReason.NOT_JUDGED, retried_op(reason)
+        modes = {it.rule: it.mode for it in self._all_routes.get(source, ())}
+        for message in messages:
+            it = Reference(rule, modes.get(rule, "copy"), source, message, judge, op)
             self._lane(destination).put_behind(delivery := it.delivery(destination))
             self.dead.revive(delivery)
         self._owner.progressed()
-
-    def mark_outboxes(self) -> None:
-        """Let the next commit write all outboxes."""
-        for it in self._outboxes.values():
-            it.mark_all()
 
     # --- links ------------------------------------------------------------------------
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in self._outboxes.values():
-            it.put_back()
+        self.outboxes.put_back()
         self.dead.put_back()
         self.links.put_back(links)
         self._check_links()

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
-from telethon import errors
 
 from afx.forwarding.pipeline import Delivery
-from afx.node.followed import alike, closes_destination, fold
 from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
-from afx.node.message_source import ToldToWaitError
+from afx.node.lane_queue import LaneQueue
+from afx.node.lane_sender import BATCH, LaneSender
 from afx.node.outbox import Outbox
-from afx.node.outbox_reader import Found, refusal
-from afx.node.patience import Patience, Step
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
-from afx.telegram.change_sender import KNOWN, send_changes
-from afx.telegram.errors import is_lost_login, is_stale_reference, refuses_chat
-from afx.telegram.sender import SPLIT, Outcome, is_forward, send
+from afx.telegram.change_sender import KNOWN
+from afx.telegram.errors import is_lost_login
+from afx.telegram.sender import Outcome
 
 if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
     from afx.telegram.peers import Peers
 
-_BATCH = 50
 _DRAIN_SECONDS = 2.0
 _BACKOFF_MAX = 60.0
 _REPORTED_AFTER = 3
@@ -42,8 +34,6 @@ _MOST_HELD = 2_500
 in flight of one box: a burst of one source does not pass through outboxes."""
 _MOST_FOR_CLOSED = 100_000
 """References that wait for a destination that takes no messages; more are dead letters."""
-_MOST_FETCHES = 3
-"""Times that one message is fetched anew before it counts as refused."""
 
 log = structlog.get_logger()
 
@@ -57,20 +47,15 @@ class Lane:
     """
 
     __slots__ = (
-        "_begun",
-        "_client",
         "_failures",
-        "_fetches",
-        "_intents",
         "_is_closed",
         "_may_park",
         "_not_before",
         "_outbox",
         "_owner",
-        "_patience",
         "_paused",
-        "_peers",
         "_queue",
+        "_sender",
         "_since",
         "_task",
         "_timer",
@@ -87,28 +72,21 @@ class Lane:
         may_park: bool,
     ) -> None:
         """``may_park``: deliveries may go to the outbox, however short it is."""
-        self._client = client
-        self._peers = peers
-        self._intents = intents
         self._owner = owner
-        self._queue: deque[tuple[Delivery, Ticket]] = deque()
+        self._queue = LaneQueue()
+        self._sender = LaneSender(client, peers, intents, owner, outbox, self._queue, self)
         self._task: asyncio.Task[None] | None = None
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0
         """The loop's time until which Telegram wants no send; pauses do not shorten it."""
         self._failures = 0
-        self._begun = 0
-        """How many of the first deliveries may have been sent, and are not settled."""
         self._outbox = outbox
         self._may_park = may_park
         self._since = 0.0
         """The loop's time when the queue was empty last, or a delivery left it."""
-        self._fetches = 0
-        """How often the first message was fetched anew."""
         self._is_closed = False
         """The destination takes no messages; all waits in the outbox."""
-        self._patience = Patience()
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -119,7 +97,7 @@ class Lane:
             self._owner.stored(ticket)  # it is replayed
             return
         if delivery.op != "send" and not self._outbox:
-            gone = fold(self._queue, self._begun, delivery)
+            gone = self._queue.fold(delivery)
             if gone is not None:
                 for it, its_ticket in (*gone, (delivery, ticket)):
                     self._owner.settled(it, its_ticket, KNOWN)
@@ -127,7 +105,7 @@ class Lane:
         if not self._outbox and not self._must_park():
             if not self._queue:
                 self._since = asyncio.get_running_loop().time()
-            self._queue.append((delivery, ticket))
+            self._queue.append(delivery, ticket)
         else:
             self._park()
             self._outbox.append(delivery)
@@ -163,10 +141,10 @@ class Lane:
         """
         if self._outbox or not self._queue:
             return
-        held, self._queue = self._queue, deque()
+        held = self._queue.take_all()
         for delivery, _ticket in held:
             self._outbox.append(delivery)
-        tickets = self._outbox.begin(min(_BATCH, len(held)))
+        tickets = self._outbox.begin(min(BATCH, len(held)))
         self._queue.extend(
             (delivery, ticket) for (delivery, _), ticket in zip(held, tickets, strict=False)
         )
@@ -179,7 +157,7 @@ class Lane:
             self._is_closed = False
             self._start()
 
-    def _close(self, reason: str) -> None:
+    def close(self, reason: str) -> None:
         """Wait until ``try_again``: the destination takes no messages of the account."""
         self._is_closed = True
         self._park()
@@ -193,9 +171,9 @@ class Lane:
         """Make the first of too many that wait for a closed destination a dead letter."""
         dead = Outcome("refused", reason="too much waits", dead=DeadReason.DESTINATION_CLOSED)
         if self._queue:
-            self._settle(dead)
+            self._sender.settle(dead)
             return
-        references, self._outbox.reading = self._outbox.first(_BATCH), 0
+        references, self._outbox.reading = self._outbox.first(BATCH), 0
         for it, ticket in zip(references, self._outbox.begin(len(references)), strict=True):
             self._owner.settled(it.delivery(self._outbox.destination), ticket, dead)
 
@@ -237,7 +215,7 @@ class Lane:
         if self._not_before > loop.time():
             self._timer = loop.call_at(self._not_before, self._waited)
             return
-        self._task = loop.create_task(self._run())
+        self._task = loop.create_task(self._sender.run())
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -256,186 +234,28 @@ class Lane:
             self._owner.trouble(
                 TroubleReason.INTERNAL_ERROR, f"a send failed: {type(error).__name__}: {error}"
             )
-            self._back_off()
+            self.back_off()
             self._start()
 
-    async def _run(self) -> None:
-        singly = False
-        loop = asyncio.get_running_loop()
-        while (
-            (self._queue or self._outbox) and not self._paused and self._not_before <= loop.time()
-        ):
-            if not self._queue:
-                if not await self._fill():
-                    return
-                continue
-            destination, batch = self._outbox.destination, alike(self._queue, _BATCH)
-            outcomes = await self._make([delivery for delivery, _ in batch], singly)
-            if outcomes is None:
-                return
-            singly = False
-            for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
-                if outcome.result == "wait":
-                    self._owner.told_to_wait(destination, outcome)
-                    return
-                if outcome.result == "failed":
-                    self._note_failure(delivery, outcome.reason)
-                    return
-                if is_stale_reference(outcome.reason) and outcome.result == "again":
-                    singly = True
-                    await self._fetch_first(delivery, outcome.reason)
-                    break
-                if outcome.result == "again":
-                    singly = outcome.reason == SPLIT
-                    if not singly and index == 0:
-                        # Nothing before it has failed: without a pause this would go on
-                        # for ever.
-                        self._note_failure(delivery, outcome.reason)
-                        return
-                    break
-                if outcome.result == "refused" and closes_destination(delivery, outcome):
-                    await self._note_closed(delivery, outcome.reason)
-                    if self._is_closed:
-                        return
-                    break
-                self._settle(outcome)
+    # --- what its sender reports ---------------------------------------------------------
 
-    async def _make(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
-        """Send, or change, what is first; None when the session is ending here."""
-        self._begun = max(self._begun, len(batch))
-        peer = self._peers.input_peer
-        if batch[0].op != "send":
-            await self._owner.find_copies(batch)
-            return await send_changes(self._client, batch, peer, singly=singly)
-        destination = batch[0].destination
-        if not await self._intents.store(destination):
-            self.pause()
-            return None
-        outcomes = await send(self._client, batch, peer, singly=singly)
-        if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
-            self._intents.end(destination)
-        return outcomes
+    @property
+    def may_send(self) -> bool:
+        """Whether nothing holds up the next batch."""
+        now = asyncio.get_running_loop().time()
+        return not self._paused and not self._is_closed and self._not_before <= now
 
-    async def _fill(self) -> bool:
-        """Fetch the next messages of the outbox; False when they cannot be read now."""
-        await asyncio.sleep(0)  # what needs no request must not hold up the other lanes
-        references = self._outbox.first(self._patience.size)
-        if not references:
-            self._back_off()
-            return False
-        try:
-            found = await self._owner.contents(self._outbox.destination, references)
-        except ToldToWaitError as error:
-            self.wait(error.seconds)
-            return False
-        finally:
-            self._outbox.reading = 0
-        ready = list(takewhile(lambda it: not it[1] or it[1].result != "failed", found))
-        if ready:
-            self._patience.passed({it.source for it, _ in ready})
-        else:
-            step, ready = self._judge_unread(found)
-            if not ready:
-                return step == "narrow"
-        for (delivery, outcome), ticket in zip(ready, self._outbox.begin(len(ready)), strict=True):
-            if outcome is None:
-                self._queue.append((delivery, ticket))
-            else:
-                self._owner.settled(delivery, ticket, outcome)
-        return True
-
-    def _judge_unread(self, found: Found) -> tuple[Step, Found]:
-        """Return what to do about a first message that cannot be read now.
-
-        With it those that are given up, with their outcomes.
-        """
-        first, outcome = found[0]
-        assert outcome is not None and outcome.dead is not None
-        step = self._patience.refused(first.source, outcome.dead, len(found))
-        if step == "narrow":
-            return step, []
-        if step == "later":
-            self._back_off()
-            if self._failures == _REPORTED_AFTER:
-                self._owner.trouble(
-                    TroubleReason.SOURCE_UNREADABLE,
-                    f"what waits of {first.source} cannot be read: {outcome.reason}",
-                )
-            return step, []
-        dead = replace(outcome, result="refused", attempts=self._patience.tries)
-        self._patience.settled(first.source, is_read=False)
+    def passed(self) -> None:
+        """A delivery has left for good."""
         self._failures = 0
-        given_up = takewhile(lambda it: it[0].source == first.source and it[1] == outcome, found)
-        return step, [(delivery, dead) for delivery, _ in given_up]
-
-    def _settle(self, outcome: Outcome) -> None:
-        """Take the first delivery out of the queue for good."""
-        self._failures = self._fetches = 0
-        self._begun = max(0, self._begun - 1)
-        # Its ticket is the outbox's if it was parked while it was in flight.
-        delivery, ticket = self._queue.popleft()
         self._since = asyncio.get_running_loop().time()
-        self._patience.settled(delivery.source, is_read=outcome.copy != 0)
-        self._owner.settled(delivery, ticket, outcome)
 
-    async def _fetch_first(self, delivery: Delivery, reason: str) -> None:
-        """Fetch the first message anew, since its file has expired; refuse it if that is vain.
-
-        Source: core.telegram.org/api/file-references.
-        """
-        if self._fetches >= _MOST_FETCHES:
-            self._settle(Outcome("refused", reason=reason, attempts=self._fetches))
-            return
-        found = await self._read_first(delivery)
-        if found is None:
-            return
-        self._fetches += 1
-        if not found:
-            self._settle(Outcome("refused", reason=reason, dead=DeadReason.MESSAGE_GONE))
-        elif delivery.op == "edit":
-            delivery.whole = found[0]
-        elif delivery.raw is not None:
-            delivery.raw = found[0]
-
-    async def _note_closed(self, delivery: Delivery, reason: str) -> None:
-        """Telegram refuses the chats of a send: wait, if it is the destination.
-
-        A forward names its source as well, which may be the one that is closed.
-        """
-        if not is_forward(delivery) or await self._read_first(delivery) is not None:
-            self._close(reason)
-
-    async def _read_first(self, delivery: Delivery) -> Sequence[Any] | None:
-        """Return the first message, nothing if it is gone; None when that cannot be told now.
-
-        A source that cannot be read is tried again some times, and then it is given up.
-        """
-        try:
-            return await self._owner.renew(delivery.source, delivery.message)
-        except ToldToWaitError as error:
-            self.wait(error.seconds)
-        except errors.RPCError as error:
-            if not refuses_chat(error):
-                raise
-            refused = refusal(error)
-            assert refused.dead is not None
-            if self._patience.refused(delivery.source, refused.dead, 1) == "give up":
-                tries = self._patience.tries
-                self._settle(replace(refused, result="refused", attempts=tries))
-            else:
-                self._note_failure(delivery, refused.reason)
-        return None
-
-    def _note_failure(self, delivery: Delivery, reason: str) -> None:
-        self._back_off()
-        if self._failures == _REPORTED_AFTER:
-            self._owner.trouble(
-                TroubleReason.SEND_FAILED, f"sends to {delivery.destination} fail: {reason}"
-            )
-
-    def _back_off(self) -> None:
+    def back_off(self, reason: TroubleReason | None = None, text: str = "") -> None:
+        """Wait, longer each time; what keeps failing is reported."""
         self._failures += 1
         self.wait(min(_BACKOFF_MAX, 2.0 ** min(self._failures - 1, 16)))
+        if reason is not None and self._failures == _REPORTED_AFTER:
+            self._owner.trouble(reason, text)
 
     def wait(self, seconds: float) -> None:
         """Start no batch for a time; a longer wait that is under way stays."""

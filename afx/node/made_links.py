@@ -1,25 +1,39 @@
-"""Links that a session has made and not stored yet: they are lost with its process."""
+"""Links that a session has made: those not stored yet, and the last ones that were.
+
+A link that Redis has taken reaches SQL within seconds, by the leader. A Redis that loses its
+data before has lost it for good, unless the node stores its last ones once more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 
 from afx.cluster.links import CopyRoute
+from afx.node.outbox import Reference
 from afx.node.progress import Link
 
 MOST_LINKS = 10_000
 """Links that may wait to be stored; beyond that nothing more is sent."""
+_KEPT_SECONDS = 60.0
+"""How long stored links are kept."""
+_MOST_KEPT = 5_000
+_WIDTH = 5
 
 
 class MadeLinks:
     """Collects links until they are taken for a commit."""
 
-    __slots__ = ("_links", "_taken")
+    __slots__ = ("_kept", "_links", "_monotonic", "_taken")
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._links: list[Link] = []
         self._taken: list[Link] = []
         """Those of the commit that is under way."""
+        self._kept: deque[tuple[float, array[int]]] | None = None
+        """When links were stored, and those links: five numbers each (see ``_unpacked``)."""
 
     def __len__(self) -> int:
         return len(self._links)
@@ -53,4 +67,46 @@ class MadeLinks:
 
     def note_committed(self) -> None:
         """What was taken last is stored."""
-        self._taken = []
+        taken, self._taken = self._taken[-_MOST_KEPT:], []
+        if taken:
+            if self._kept is None:
+                self._kept = deque()
+            self._kept.append((self._monotonic(), _packed(taken)))
+        self.forget_old()
+
+    def forget_old(self) -> None:
+        """Forget what was stored long ago; call it from time to time."""
+        if not self._kept:
+            return
+        since = self._monotonic() - _KEPT_SECONDS
+        count = sum(len(it) for _, it in self._kept) // _WIDTH
+        while self._kept and (self._kept[0][0] < since or count > _MOST_KEPT):
+            count -= len(self._kept.popleft()[1]) // _WIDTH
+        if not self._kept:
+            self._kept = None
+
+    def mark_all(self) -> None:
+        """Let the next commit store the last links once more: Redis has lost its data."""
+        self.forget_old()
+        if self._kept:
+            kept = [link for _, them in self._kept for link in _unpacked(them)]
+            self._links, self._kept = [*kept, *self._links], None
+
+
+def _packed(links: Iterable[Link]) -> array[int]:
+    # A delivery would keep its message in memory.
+    return array(
+        "q",
+        (
+            number
+            for link in links
+            for it in (link.delivery,)
+            for number in (it.rule, it.source, it.message, it.destination, link.copy)
+        ),
+    )
+
+
+def _unpacked(numbers: array[int]) -> Iterator[Link]:
+    for at in range(0, len(numbers), _WIDTH):
+        rule, source, message, destination, copy = numbers[at : at + _WIDTH]
+        yield Link(Reference(rule, "copy", source, message).delivery(destination), copy)

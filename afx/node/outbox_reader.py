@@ -107,10 +107,11 @@ def _before(
         return Outcome("known", copy) if copy else unsent
     if unsent is not None and unsent.result == "failed":
         return unsent
-    # Without a copy there is nothing to change; a rule that leads elsewhere follows nothing.
-    is_followed = unsent is None and FOLLOWED[it.op] in route.sync
+    # Without a copy there is nothing to change.
+    if unsent is not None:
+        return unsent if copy else KNOWN
     has_copy = copy or (it.rule, it.source, it.message) in sent
-    return None if has_copy and is_followed else KNOWN
+    return None if has_copy and FOLLOWED[it.op] in route.sync else KNOWN
 
 
 async def _send(

@@ -30,7 +30,7 @@ def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
     Raises StartError when what is stored is malformed.
     """
     try:
-        forwarder.load_outboxes(stored.cursors)
+        forwarder.outboxes.load(stored.cursors)
     except MalformedPositionError as error:
         raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error
 

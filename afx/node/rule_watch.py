@@ -217,9 +217,10 @@ class RuleWatch:
             kept = sorted(it for it in wanted if it in self._kept)
             others = sorted(it for it in wanted if it not in self._kept)
             refused = await unreadable(self._client, self._peers, kept) if kept else {}
-            self._kept.put_back((it for it in kept if it not in refused), self._reader.channels)
             if others:
                 refused |= await begin_at_now(self._client, self._reader, self._peers, others)
+            # No update is taken between this and the use of their routes.
+            self._kept.put_back((it for it in kept if it not in refused), self._reader.channels)
             opened = [it for it in wanted if it not in refused]
             closed.note_unreadable(refused)
             closed.note_readable(opened)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
@@ -12,7 +13,6 @@ from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
-from afx.node.dead_letters import DeadLetters
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
 from afx.node.pause import Pause
@@ -98,7 +98,7 @@ class HostedSession:
             api_id=env.api_id or int(is_local),
             api_hash=env.api_hash or "sandbox",
             connection=env.connection,
-            on_updates=lambda update: self.reader.on_updates(update),  # noqa: PLW0108  set below
+            on_updates=self._take_updates,
             device=f"afx {spec.session}",
         )
         self.peers = Peers(self._client, stored)
@@ -110,7 +110,7 @@ class HostedSession:
             session=spec.session,
             epoch=epoch,
             waits=Waits(env.clock.time),
-            dead=DeadLetters(env.clock.monotonic),
+            monotonic=env.clock.monotonic,
             counts=env.totals.rules,
         )
         self.forwarder.waits.load(stored.cursors)
@@ -135,6 +135,9 @@ class HostedSession:
             rng=env.rng,
         )
         self.connection = Connection(self._client, self, env.clock, env.rng)
+
+    def _take_updates(self, update: Any) -> None:
+        self.reader.on_updates(update)
 
     @property
     def client(self) -> AccountClient:
@@ -245,6 +248,7 @@ class HostedSession:
         The account's difference is requested if a source lies in its box, and otherwise
         after a long silence (api/updates, "Recovering gaps").
         """
+        self.forwarder.links.forget_old()
         if not self._client.is_connected():
             return
         self._rules.poll()
@@ -262,7 +266,7 @@ class HostedSession:
         links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
         # Outboxes go first: a cursor that is stored without them would lose messages.
         cursor = [
-            *self.forwarder.outbox_fields(),
+            *self.forwarder.outboxes.take_fields(),
             *cursor_fields(self.reader),
             *self.forwarder.waits.fields(),
         ]
@@ -286,7 +290,8 @@ class HostedSession:
         """Let the next commit write all that is known, not only what is new."""
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
-        self.forwarder.mark_outboxes()
+        self.forwarder.outboxes.mark_all()
+        self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
         self.progressed()
 

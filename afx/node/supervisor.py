@@ -1,17 +1,23 @@
-"""The supervisor: holds the node's lease and watches over its host process.
+"""The supervisor: holds the lease of a host process and watches over it.
 
 Each incarnation is one host process and one lease. When the host dies, or the lease
 is lost, the incarnation ends and, unless the node is to stop, a new one begins. A node
 that is recycled restarts as a whole, with the program that is on the disk by then.
+
+A node may have several host processes (``process_group``): each has a supervisor of this
+kind, on a thread of its own, and all share what the node may use.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from types import FrameType
 
@@ -33,12 +39,13 @@ from afx.node.node_figures import NodeFigures
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.resources import Resources
 from afx.node_settings import NodeSettings
-from afx.probes import answering
+from afx.probes import Probed, answering
 
 _MIB = 1024 * 1024
 _REGISTER_SECONDS = 25.0
 _STOP_SECONDS = 20.0
 _RETRY_SECONDS, _RETRY_MAX = 0.5, 8.0
+_LEAST_TASK_SLOTS = 4
 
 log = structlog.get_logger()
 
@@ -56,12 +63,25 @@ class Ending(StrEnum):
 
 
 class Supervisor:
-    """Runs one node until it is requested to stop."""
+    """Runs one host process of a node until it is requested to stop."""
 
     def __init__(
-        self, settings: NodeSettings, redis_url: str, name: str, clock: Clock = SYSTEM_CLOCK
+        self,
+        settings: NodeSettings,
+        redis_url: str,
+        name: str,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        on_state: Callable[[], None] = lambda: None,
     ) -> None:
-        self._settings = settings
+        """``name`` is the process's; ``settings`` are the node's, which its processes share.
+
+        ``on_state`` is called when ``desired_state`` has changed.
+        """
+        self._processes = max(1, settings.processes)
+        slots = max(_LEAST_TASK_SLOTS, math.ceil(settings.task_slots / self._processes))
+        self._settings = replace(settings, task_slots=slots)
+        self._max_sessions = math.ceil(settings.max_sessions / self._processes)
         self._clock = clock
         self._redis_url = redis_url
         self._name = name
@@ -75,6 +95,11 @@ class Supervisor:
         self._redis_trouble = RedisTrouble(lambda _: None)
         self._figures = NodeFigures(name, clock)
         self._stopping = False
+        self._on_state = on_state
+        self.desired_state = "ready"
+        """What the last heartbeat answered."""
+        self.has_registered = False
+        """Whether an incarnation of it has had a lease."""
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Stop all sessions and end, as soon as that is possible."""
@@ -90,10 +115,15 @@ class Supervisor:
         """
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
-        with answering(self._settings.metrics_address, self._figures.probed()):
-            return self._run()
+        with answering(self._settings.metrics_address, self.probed()):
+            return self.serve()
 
-    def _run(self) -> bool:
+    def probed(self) -> Probed:
+        """Return what probes show of it."""
+        return self._figures.probed()
+
+    def serve(self) -> bool:
+        """Do what ``run`` does, for a caller that handles signals and probes itself."""
         until: float | None = self._clock.monotonic() + _REGISTER_SECONDS
         pause = _RETRY_SECONDS
         try:
@@ -133,10 +163,16 @@ class Supervisor:
         self._figures.note_begin(host.memory)
         try:
             identity = self._identity(incarnation, host.pid)
-            resources = Resources([os.getpid(), host.pid], self._settings.ram_limit_mib * _MIB)
+            resources = Resources(
+                os.getpid(),
+                host.pid,
+                self._settings.ram_limit_mib * _MIB,
+                processes=self._processes,
+            )
             ending = self._register(identity, host, resources, until)
             if ending is None:
                 self._figures.note_registered()
+                self.has_registered = True
                 log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
                 ending = self._hold_lease(identity, host, resources)
         finally:
@@ -155,8 +191,9 @@ class Supervisor:
             boot_id=witness.boot_id(),
             pid_namespace=witness.pid_namespace(),
             processes=witness.describe([os.getpid(), host]),
-            max_sessions=self._settings.max_sessions,
+            max_sessions=self._max_sessions,
             labels=self._settings.labels,
+            shares=self._processes,
         )
 
     def _register(
@@ -237,6 +274,9 @@ class Supervisor:
                 # Answers may overtake each other.
                 if answer.sent_at > last.sent_at:
                     last = self._take(answer, last, identity, host, resources)
+            if last.desired_state != self.desired_state:
+                self.desired_state = last.desired_state
+                self._on_state()
             if last.desired_state == "stopping":
                 self._stopping = True
             if (self._stopping or last.desired_state == "recycling") and not asked_to_stop:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from afx.security.memory import protect_memory
@@ -14,7 +15,8 @@ sys.modules["rich"] = None  # type: ignore[assignment]
 
 from afx.errors import AfxError  # noqa: E402
 from afx.logs import configure  # noqa: E402
-from afx.node.supervisor import Supervisor  # noqa: E402
+from afx.node import cores  # noqa: E402
+from afx.node.process_group import ProcessGroup  # noqa: E402
 from afx.node.supervisor_launcher import become  # noqa: E402
 from afx.node_settings import NodeSettings  # noqa: E402
 
@@ -25,9 +27,10 @@ def main() -> int:
     with os.fdopen(int(sys.argv[1]), "rb") as pipe:
         parameters: dict[str, Any] = json.loads(pipe.read())
     settings = NodeSettings.from_json(parameters["settings"])
+    settings = replace(settings, processes=settings.processes or cores.usable())
     configure(settings.log_level)
     try:
-        if Supervisor(settings, parameters["redis_url"], parameters["node"]).run():
+        if ProcessGroup(settings, parameters["redis_url"], parameters["node"]).run():
             become(parameters["restart"])
     except AfxError as error:
         if os.environ.get("AFX_DEBUG", "") not in ("", "0"):

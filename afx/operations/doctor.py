@@ -125,7 +125,7 @@ def _limits(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("limits", "ok", f"open files: {soft} now, {hard} at most")
-    _rss, free, limit, _cpu = Resources([os.getpid()], settings.ram_limit_mib * _MIB).sample()
+    _rss, free, limit, _cpu = Resources(0, os.getpid(), settings.ram_limit_mib * _MIB).sample()
     headroom = max(settings.ram_headroom_mib * _MIB, int(settings.ram_headroom_share * limit))
     text = f"{free // _MIB} of {limit // _MIB} MiB RAM are free"
     if free <= headroom:

@@ -104,12 +104,13 @@ def preview_drain(context: Context, name: str) -> DrainPreview:
     """Return where the sessions of a node would go now; drains move a few at a time."""
     worker = workers.find(name)
     views, capacity = _learned(context)
-    moving = assignments.sessions_on(worker.name)
+    processes = [it.name for it in (worker, *workers.further_processes(worker.name))]
+    moving = [it for name in processes for it in assignments.sessions_on(name)]
     now = monotonic()
     homes = [
         placement.with_starts(capacity.node(it, now), _MOST_STARTS)
         for it in views
-        if it.state == "ready" and it.name != worker.name
+        if it.state == "ready" and it.name not in processes
     ]
     plan = placement.plan([it for _, it in _requests(capacity, moving)], homes)
     reasons = dict.fromkeys(plan.full, "no other node has room for it")

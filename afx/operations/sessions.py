@@ -17,6 +17,7 @@ from afx.operations.leader import wake_leader
 from afx.operations.pages import Page, page_of
 from afx.operations.requests import Requested
 from afx.operations.rules import RuleRow
+from afx.process_names import is_within
 from afx.security.vault import Vault
 from models.base import transaction, utc_now
 from models.names import check_name
@@ -54,6 +55,10 @@ class SessionRow:
     """Why it hibernates, ``requested``, ``no_rule`` or ``quiet``; empty: it does not."""
     wakes_at: datetime | None
     """When it wakes by itself; None while it is awake."""
+    account: int | None
+    """Telegram's id of its account; None when that is not known."""
+    bot: bool
+    """Whether the account is known to be a bot."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -128,11 +133,19 @@ def check_new(context: Context, name: str, user: str) -> str:
 
 
 @operation("session:write", owned=True)
-def add(context: Context, name: str, user: str, login: str) -> int:
+def add(
+    context: Context,
+    name: str,
+    user: str,
+    login: str,
+    *,
+    account: int | None = None,
+    bot: bool = False,
+) -> int:
     """Add a session by its login string; returns its id.
 
-    Raises UsageError for a bad string, a taken name, and a login that exists
-    under another name.
+    ``account`` is Telegram's id of the account, where a sign-in has told it. Raises
+    UsageError for a bad string, a taken name, and a login that exists under another name.
     """
     text = logins.check(login)
     logins.check_server(text, context.settings.login_servers)
@@ -142,9 +155,8 @@ def add(context: Context, name: str, user: str, login: str) -> int:
     with change(context, "session.add", f"session/{name}") as details:
         [session_id] = sessions.reserve_ids(1)
         sealed = vault.seal(text, session_id=session_id)
-        session = sessions.create(
-            owner, NewSession(name, sealed, logins.fingerprint(text), session_id)
-        )
+        new = NewSession(name, sealed, logins.fingerprint(text), session_id, account, bot)
+        session = sessions.create(owner, new)
         details["after"] = {"user": owner.name, "id": session.id}
     return int(session.id)
 
@@ -262,7 +274,7 @@ def move(context: Context, name: str, node: str = "") -> Requested:
     session = _find(context, name)
     target = workers.find(node).name if node else ""
     row = _row(session)
-    if target and row.node == target and row.state == "running":
+    if target and is_within(row.node or "", target) and row.state == "running":
         return Requested(session.name, None, f"already runs on {target}")
     with change(context, "session.move", f"session/{session.name}") as details:
         control = controls.request(

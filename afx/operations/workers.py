@@ -12,9 +12,11 @@ from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.requests import Requested
+from afx.process_names import is_further, is_within, number_of
 from models.base import transaction
 from models.storage import controls, workers
 from models.storage.control_subjects import NodeSubject
+from models.tables import Worker
 
 __all__ = ["WorkerView"]
 
@@ -34,7 +36,56 @@ class WorkerDetail:
     controls: tuple[str, ...]
     """The controls that are not finished."""
     view: WorkerView | None
-    """None when Redis does not know the node."""
+    """None when Redis does not know the node. Of several processes the first live one."""
+    processes: tuple[WorkerView, ...] = ()
+    """Its host processes that Redis knows, by number."""
+
+
+@dataclass(slots=True, frozen=True)
+class NodeSummary:
+    """A node with all its host processes."""
+
+    name: str
+    state: str
+    """Of its processes; several where they differ."""
+    processes: int
+    sessions: int
+    max_sessions: int
+    rss: int
+    ram_free: int
+    cpu: float
+    forwarded: int
+    hostname: str
+    labels: Mapping[str, str]
+
+
+def by_node(views: Sequence[WorkerView]) -> tuple[NodeSummary, ...]:
+    """Return the nodes to which host processes belong, in the order of the first ones.
+
+    Of a node that runs, only the processes that live count.
+    """
+    nodes: dict[str, list[WorkerView]] = {}
+    for it in views:
+        nodes.setdefault(it.node, []).append(it)
+    return tuple(_summary(name, parts) for name, parts in nodes.items())
+
+
+def _summary(name: str, parts: Sequence[WorkerView]) -> NodeSummary:
+    parts = [it for it in parts if it.state in LIVE_STATES] or parts
+    metrics = [it.metrics for it in parts]
+    return NodeSummary(
+        name=name,
+        state=", ".join(sorted({it.state for it in parts})),
+        processes=len(parts),
+        sessions=sum(it.sessions for it in metrics),
+        max_sessions=sum(it.max_sessions for it in parts),
+        rss=sum(it.rss for it in metrics),
+        ram_free=sum(it.ram_free for it in metrics),
+        cpu=sum(it.cpu for it in metrics) / len(parts),
+        forwarded=sum(it.forwarded for it in metrics),
+        hostname=parts[0].hostname,
+        labels=parts[0].labels,
+    )
 
 
 @operation("worker:read", database=False)
@@ -51,7 +102,8 @@ def live_names(context: Context, labels: Mapping[str, str] | None = None) -> tup
 
     Raises UsageError when there is none.
     """
-    names = tuple(it.name for it in listing(context, labels) if it.state in LIVE_STATES)
+    live = (it.node for it in listing(context, labels) if it.state in LIVE_STATES)
+    names = tuple(dict.fromkeys(live))
     if not names:
         raise UsageError("There is no such live node; 'afx worker list' shows all nodes.")
     return names
@@ -60,11 +112,12 @@ def live_names(context: Context, labels: Mapping[str, str] | None = None) -> tup
 @operation("worker:read", database=False)
 def least_loaded(context: Context, names: Sequence[str]) -> str:
     """Return the one of some nodes that is emptied soonest: with the fewest sessions."""
-    views = {it.name: it for it in listing(context)}
+    views = listing(context)
 
     def cost(name: str) -> tuple[int, float, str]:
-        view = views.get(name)
-        return (view.assigned, view.metrics.load, name) if view else (0, 0.0, name)
+        parts = [it for it in views if is_within(it.name, name)]
+        load = max((it.metrics.load for it in parts), default=0.0)
+        return sum(it.assigned for it in parts), load, name
 
     return min(names, key=cost)
 
@@ -73,7 +126,9 @@ def least_loaded(context: Context, names: Sequence[str]) -> str:
 def show(context: Context, name: str) -> WorkerDetail:
     """Return one node: its report, its desired state, its open controls."""
     worker = workers.find(name)
-    view = next((it for it in listing(context) if it.name == worker.name), None)
+    found = [it for it in listing(context) if is_within(it.name, worker.name)]
+    found.sort(key=lambda it: it.process)
+    view = next((it for it in found if it.state in LIVE_STATES), found[0] if found else None)
     opened = controls.listing(worker=worker.name, only_open=True, limit=_CONTROLS_SHOWN)
     return WorkerDetail(
         name=worker.name,
@@ -84,6 +139,7 @@ def show(context: Context, name: str) -> WorkerDetail:
         last_seen=worker.last_seen,
         controls=tuple(f"{it['id']} {it['kind']} ({it['state']})" for it in opened.rows),
         view=view,
+        processes=tuple(found),
     )
 
 
@@ -116,18 +172,22 @@ def drain(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
 def recycle(context: Context, name: str, *, forced: bool = False) -> Requested:
     """Request that a node is emptied, restarts, and gets sessions again.
 
-    ``forced`` does not wait until it is empty: its sessions stop and restart.
+    ``forced`` does not wait until it is empty: its sessions stop and restart. Of several
+    processes it returns the first one's control, which is done when the node has restarted.
     """
-    worker = workers.find(name)
-    with change(context, "worker.recycle", f"worker/{worker.name}") as details:
-        control = controls.request(
-            kind="recycle",
-            subject=NodeSubject(worker.name),
-            actor=context.actor.name,
-            forced=forced,
-        )
-        details.update({"control": control.id, "forced": forced})
-    return Requested(worker.name, control.id)
+    requested = []
+    with transaction():
+        for worker in _processes(context, name):
+            with change(context, "worker.recycle", f"worker/{worker.name}") as details:
+                control = controls.request(
+                    kind="recycle",
+                    subject=NodeSubject(worker.name),
+                    actor=context.actor.name,
+                    forced=forced,
+                )
+                details.update({"control": control.id, "forced": forced})
+            requested.append(Requested(worker.name, control.id))
+    return requested[0]
 
 
 @operation("worker:write")
@@ -147,11 +207,14 @@ def _set_desired_states(
 ) -> tuple[Requested, ...]:
     """Request a state of nodes, all or none: a wrong name leaves the others as they were."""
     with transaction():
-        return tuple(_set_desired_state(context, name, kind, state) for name in names)
+        return tuple(
+            _set_desired_state(context, worker, kind, state)
+            for name in names
+            for worker in _processes(context, name, others=kind in ("cordon", "uncordon", "drain"))
+        )
 
 
-def _set_desired_state(context: Context, name: str, kind: str, state: str) -> Requested:
-    worker = workers.find(name)
+def _set_desired_state(context: Context, worker: Worker, kind: str, state: str) -> Requested:
     subject = NodeSubject(worker.name)
     # To uncordon a node is to end a recycle, which drains the node as well.
     recycle = controls.find_open(kind="recycle", subject=subject) if kind == "uncordon" else None
@@ -174,11 +237,26 @@ def _set_desired_state(context: Context, name: str, kind: str, state: str) -> Re
     return Requested(worker.name, control.id)
 
 
+def _processes(context: Context, text: str, *, others: bool = False) -> list[Worker]:
+    """Return the processes of a node that a name means; the name of a process means it alone.
+
+    They are the live ones, by number; with ``others``, those that do not run come after them.
+    """
+    worker = workers.find(text)
+    further = [] if is_further(worker.name) else workers.further_processes(worker.name)
+    if not further:
+        return [worker]
+    live = {it.name for it in listing(context) if it.state in LIVE_STATES}
+    every = sorted((worker, *further), key=lambda it: (it.name not in live, number_of(it.name)))
+    running = [it for it in every if it.name in live]
+    return every if others else running or [worker]
+
+
 def _end(context: Context, names: Sequence[str], kind: str) -> tuple[Requested, ...]:
     requested = []
     with transaction():
-        for name in names:
-            worker = workers.find(name)
+        chosen = [it for name in names for it in _processes(context, name, others=kind == "remove")]
+        for worker in chosen:
             with change(context, f"worker.{kind}", f"worker/{worker.name}") as details:
                 control = controls.request(
                     kind=kind, subject=NodeSubject(worker.name), actor=context.actor.name

@@ -11,54 +11,72 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import platform
 import random
+import re
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from telethon import TelegramClient
+from telethon._updates import EntityCache
 from telethon.errors import RPCError
-from telethon.tl.types import NewSessionCreated
+from telethon.extensions import markdown
+from telethon.tl import functions
+from telethon.tl.alltlobjects import LAYER
 
+from afx.telegram.mtproto import LOGGERS, Lazy, Sender
 from afx.telegram.session import StoredSession
 
 REQUEST_SECONDS = 30.0
 """How long Telegram may take to answer one request."""
 
-_quiet = logging.getLogger("afx.telethon")
-_quiet.setLevel(logging.CRITICAL)
-
 _PING_SECONDS = 60.0
-
-
-class _Loggers(dict[str, logging.Logger]):
-    """Telethon's loggers; it would make a class of its own for each client."""
-
-    def __missing__(self, key: str) -> logging.Logger:
-        return _quiet
-
-
-_loggers = _Loggers()
+_SYSTEM = re.sub("-.+", "", platform.release()) or "1.0"
 
 
 class NoAnswerError(ConnectionError):
     """Telegram did not answer a request in time; the connection is of no use."""
 
 
-class _DirectUpdates:
-    """Stands in for Telethon's queue of updates: hands each one on at once.
+class AccountClient(TelegramClient):  # type: ignore[misc]
+    """One account's client; its updates go to ``on_updates``.
 
-    It saves a queue and a task per session, and a turn of the loop per update.
+    Telethon's own constructor would make some twenty objects that hardly any client uses,
+    and a queue of updates: here they are made when they are used.
     """
 
-    __slots__ = ("put_nowait",)
-
-    def __init__(self, on_updates: Callable[[Any], None]) -> None:
-        self.put_nowait = on_updates
-
-
-class AccountClient(TelegramClient):  # type: ignore[misc]
-    """One account's client; its updates go to ``on_updates``."""
+    _log = LOGGERS
+    _loop = None
+    _use_ipv6 = False
+    _proxy = _local_addr = None
+    _timeout = 10
+    _auto_reconnect = False
+    _request_retries = 2
+    _connection_retries = 1
+    _retry_delay = 0
+    _raise_last_call_error = True
+    _flood_sleep_threshold = 0
+    _no_updates = _sequential_updates = False
+    _catch_up = True
+    _last_request = 0.0
+    _authorized: bool | None = None
+    _updates_queue = _updates_error = _updates_handle = _keepalive_handle = None
+    _event_builders = _event_handler_tasks = ()
+    _message_box = None
+    _entity_cache_limit = 5000
+    _parse_mode = markdown
+    _phone = _tos = _introduced = None
+    _flood_waited_requests = Lazy(dict)
+    _borrowed_senders = Lazy(dict)
+    _borrow_sender_lock = Lazy(asyncio.Lock)
+    _exported_sessions = Lazy(dict)
+    _conversations = Lazy(partial(defaultdict, set))
+    _albums = Lazy(dict)
+    _phone_code_hash = Lazy(dict)
+    _megagroup_cache = Lazy(dict)
+    _mb_entity_cache = Lazy(EntityCache)
 
     def __init__(
         self,
@@ -70,35 +88,13 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         on_updates: Callable[[Any], None],
         device: str,
     ) -> None:
-        super().__init__(
-            session,
-            api_id,
-            api_hash,
-            connection=connection,
-            timeout=10,
-            request_retries=2,
-            connection_retries=1,
-            retry_delay=0,
-            auto_reconnect=False,
-            flood_sleep_threshold=0,
-            raise_last_call_error=True,
-            device_model=device,
-            catch_up=True,
-            base_logger=_quiet,
-        )
-        self._log = self._sender._loggers = _loggers  # noqa: SLF001
+        self.session = session
+        self.api_id = api_id
+        self.api_hash = api_hash
+        self._connection = connection
+        self._device = device
+        self._sender = Sender(session.auth_key, on_updates)
         self._ping_timer: asyncio.TimerHandle | None = None
-        # Telethon notes the new salt and nothing else, though pushes may be lost.
-        handlers = self._sender._handlers  # noqa: SLF001
-        note_salt = handlers[NewSessionCreated.CONSTRUCTOR_ID]
-
-        async def on_new_session(message: Any) -> None:
-            await note_salt(message)
-            on_updates(message.obj)
-
-        handlers[NewSessionCreated.CONSTRUCTOR_ID] = on_new_session
-        updates = _DirectUpdates(on_updates)
-        self._updates_queue = self._sender._updates_queue = updates  # noqa: SLF001
 
     async def __call__(self, request: Any, ordered: bool = False, **options: Any) -> Any:
         """Make a request, and return its answer.
@@ -122,15 +118,47 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         Telethon then cancels its first request, as it does with others.
         """
         try:
-            await super().connect()
+            await self._open()
         except asyncio.CancelledError:
             self._raise_if_cancelled()
             raise ConnectionError("the connection ended") from None
-        # Their tasks end at once; see below.
-        self._updates_handle = self._keepalive_handle = None
-        # Telethon would take the pong of an earlier connection for one that is missing.
-        self._sender._ping = None  # noqa: SLF001
         self._ping_later()
+
+    async def _open(self) -> None:
+        """Connect, and tell the layer and the device (core.telegram.org/api/invoking)."""
+        session = self.session
+        to = self._connection(session.server_address, session.port, session.dc_id)
+        if await self._sender.connect(to):
+            session.auth_key = self._sender.auth_key
+            request = self._introduction()
+            request.query = functions.help.GetConfigRequest()
+            await self._sender.send(functions.InvokeWithLayerRequest(LAYER, request))
+
+    def _introduction(self) -> Any:
+        """Return what the client says of itself at the beginning of a connection."""
+        return functions.InitConnectionRequest(
+            api_id=self.api_id,
+            device_model=self._device,
+            system_version=_SYSTEM,
+            app_version=self.__version__,
+            lang_code="en",
+            system_lang_code="en",
+            lang_pack="",
+            query=None,
+        )
+
+    @property
+    def _init_request(self) -> Any:
+        """The same, kept: Telethon uses it for connections to other data centres."""
+        if self._introduced is None:
+            self._introduced = self._introduction()
+        return self._introduced
+
+    @property
+    def disconnected(self) -> asyncio.Future[None]:
+        """Done once the connection has ended; it is not to be cancelled."""
+        future: asyncio.Future[None] = self._sender._disconnected  # noqa: SLF001
+        return future
 
     def _ping_later(self) -> None:
         """Ping in a minute; a connection whose last ping has no answer ends then.
@@ -194,7 +222,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         """
         self._stop_pings()
         await super().disconnect()
-        self._sender._send_queue._deque.clear()  # noqa: SLF001
+        self._sender.drop_unsent()
 
     @staticmethod
     def _raise_if_cancelled() -> None:
@@ -203,8 +231,5 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         if task is None or task.cancelling():
             raise asyncio.CancelledError
 
-    async def _update_loop(self) -> None:
-        """Do nothing: updates are handed on directly."""
-
-    async def _keepalive_loop(self) -> None:
-        """Do nothing: a timer pings."""
+    async def _save_states_and_entities(self) -> None:
+        """Do nothing: the node stores positions and access hashes itself."""

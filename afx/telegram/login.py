@@ -31,6 +31,8 @@ class Signed:
     """A Telethon session string: a password."""
     account: str
     """The account, as people know it."""
+    account_id: int
+    bot: bool
 
 
 @dataclass(slots=True, frozen=True)
@@ -87,7 +89,7 @@ async def sign_in(
             else:
                 await _by_phone(client, ask, phone)
             me = await client.get_me()
-        return Signed(str(session.save()), _account_name(me))
+        return Signed(str(session.save()), _account_name(me), int(me.id), bool(me.bot))
     finally:
         await client.disconnect()
 

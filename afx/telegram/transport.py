@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from zlib import crc32
 
 from telethon.errors import InvalidBufferError, InvalidChecksumError
@@ -28,10 +28,24 @@ _MOST_UNREAD = 32
 _CLOSE_SECONDS = 10.0
 
 
-class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
-    """One TCP connection; Telethon connects it, and sends and receives whole packets.
+class Receiver(Protocol):
+    """What takes the packets of a connection where they arrive."""
 
-    Telethon has one task that sends and one that receives.
+    def receive(self, packet: bytes) -> None:
+        """Take a packet."""
+
+    def flush(self) -> None:
+        """Go on writing: the transport has room again."""
+
+    def lost(self, error: Exception) -> None:
+        """The connection has ended; nothing more arrives."""
+
+
+class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
+    """One TCP connection; it sends and receives whole packets.
+
+    Packets go to a ``Receiver``. While there is none, they wait for ``recv``: for Telethon
+    when it agrees upon a key, and for its senders with tasks (files of other data centres).
     """
 
     # What ``guarded_connection`` sets.
@@ -49,12 +63,15 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
         self._lost: asyncio.Future[None] | None = None
         """Done when the transport is closed."""
         self._error: Exception | None = None
-        self._buffer = bytearray()
+        self._buffer: bytearray | None = None
         """The beginning of a packet."""
-        self._packets: list[bytes] = []
+        self._packets: list[bytes] | None = None
+        """Packets for which there is no receiver yet."""
+        self._receiver: Receiver | None = None
         self._sent = 0
         self._is_paused = False
-        self._is_full = False
+        self.is_full = False
+        """The transport has no room."""
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
 
@@ -71,8 +88,8 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
         if not self.allows(self._ip, self._port):
             raise ConnectionError(f"{self._ip}:{self._port} is not a server of Telegram")
         await self._close()
-        self._error, self._buffer, self._packets = None, bytearray(), []
-        self._sent, self._is_paused, self._is_full = 0, False, False
+        self._error = self._buffer = self._packets = self._receiver = None
+        self._sent, self._is_paused, self.is_full = 0, False, False
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout):
             await loop.create_connection(lambda: self, self._ip, self._port, ssl=ssl)
@@ -91,21 +108,34 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
         reported as stopped.
         """
         self._connected = False
+        self._receiver = None
         await self._close()
+
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Hand packets on where they arrive, from now on; none may wait in ``recv``."""
+        self._receiver = receiver
+        self._deliver()
+        if self._error is not None:
+            receiver.lost(self._error)
+
+    def write(self, data: bytes) -> None:
+        """Write a packet, to be called while the transport has room; raises ConnectionError."""
+        if self._transport is None or self._error or not self._connected:
+            raise ConnectionError("the connection is closed")
+        if not self.guard():
+            self._connected = False
+            self._transport.abort()
+            raise ConnectionError("the node's lease has run out")
+        self._transport.write(_packed(self._sent, data))
+        self._sent += 1
 
     async def send(self, data: bytes) -> None:
         """Write a packet; returns when the transport has room for the next one.
 
         Raises ConnectionError.
         """
-        if self._transport is None or self._error or not self._connected:
-            raise ConnectionError("the connection is closed")
-        if not self.guard():
-            await self.disconnect()
-            raise ConnectionError("the node's lease has run out")
-        self._transport.write(_packed(self._sent, data))
-        self._sent += 1
-        while self._is_full and not self._error:
+        self.write(data)
+        while self.is_full and not self._error:
             self._writer = asyncio.get_running_loop().create_future()
             try:
                 await self._writer
@@ -123,9 +153,8 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
             finally:
                 self._reader = None
         packet = self._packets.pop(0)
-        if self._is_paused and len(self._packets) <= _MOST_UNREAD // 2 and self._transport:
-            self._is_paused = False
-            self._transport.resume_reading()
+        if len(self._packets) <= _MOST_UNREAD // 2:
+            self._resume_reading()
         return packet
 
     # --- what asyncio calls ---------------------------------------------------------------
@@ -143,28 +172,28 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
             if _is_incomplete(self._buffer):
                 return
             data = bytes(self._buffer)
+        wrong = None
         try:
-            self._buffer = bytearray(self._take(data))
+            rest = self._take(data)
+            self._buffer = bytearray(rest) if rest else None
         except (InvalidBufferError, InvalidChecksumError) as error:
-            # Where the next packet begins is unknown.
-            self._fail(error)
+            wrong = error  # where the next packet begins is unknown
+        self._deliver()
+        if wrong is not None:
+            self._fail(wrong)
             if self._transport:
                 self._transport.abort()
-            return
-        if self._packets:
-            _wake(self._reader)
-        if len(self._packets) > _MOST_UNREAD and not self._is_paused and self._transport:
-            self._is_paused = True
-            self._transport.pause_reading()
 
     def pause_writing(self) -> None:
         """The transport has no room."""
-        self._is_full = True
+        self.is_full = True
 
     def resume_writing(self) -> None:
         """The transport has room again."""
-        self._is_full = False
+        self.is_full = False
         _wake(self._writer)
+        if self._receiver is not None:
+            self._receiver.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -177,6 +206,7 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
 
     def _take(self, data: bytes) -> bytes:
         """Add the complete packets of some bytes; returns the bytes after them."""
+        packets = self._packets = self._packets or []
         at, end = 0, len(data)
         while end - at >= _HEAD.size:
             length, _sequence = _HEAD.unpack_from(data, at)
@@ -190,14 +220,37 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
             valid = crc32(data[at:body_end])
             if checksum != valid:
                 raise InvalidChecksumError(checksum, valid)
-            self._packets.append(data[at + _HEAD.size : body_end])
+            packets.append(data[at + _HEAD.size : body_end])
             at += length
         return data[at:]
 
+    def _deliver(self) -> None:
+        """Hand on what has arrived; without a receiver, read no more than some packets."""
+        if self._receiver is not None:
+            packets, self._packets = self._packets or (), None
+            for packet in packets:
+                if self._receiver is not None:
+                    self._receiver.receive(packet)
+            self._resume_reading()
+        elif self._packets:
+            _wake(self._reader)
+            if len(self._packets) > _MOST_UNREAD and not self._is_paused and self._transport:
+                self._is_paused = True
+                self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_paused and self._transport:
+            self._is_paused = False
+            self._transport.resume_reading()
+
     def _fail(self, error: Exception) -> None:
-        self._error = self._error or error
+        if self._error is not None:
+            return
+        self._error = error
         _wake(self._reader)
         _wake(self._writer)
+        if self._receiver is not None:
+            self._receiver.lost(error)
 
     async def _close(self) -> None:
         if self._transport is None:

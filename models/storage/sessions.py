@@ -43,6 +43,9 @@ class NewSession:
     """SHA-256 of the login's key, so that no login is added twice."""
     id: int | None = None
     """From ``reserve_ids``: the login is sealed for it. None: the next free one."""
+    account: int | None = None
+    """Telegram's id of the account, where it is known."""
+    bot: bool = False
 
 
 def create(user: User, new: NewSession) -> Session:
@@ -80,6 +83,8 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                     "failures",
                     "revision",
                     "created_at",
+                    "account",
+                    "bot",
                 ),
                 [
                     (
@@ -94,6 +99,8 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                         0,
                         1,
                         now,
+                        it.account,
+                        it.bot,
                     )
                     for session_id, it in zip(ids, rows, strict=True)
                 ],
@@ -256,6 +263,33 @@ def remove_unused(session: Session) -> bool:
         session.delete_instance()
         task_owners.forget_sessions([session.id])
         return True
+
+
+def replace_login(session: Session, new: NewSession) -> None:
+    """Give a session another login of its account; one that runs is restarted with it.
+
+    Only the login, the fingerprint and the account of ``new`` count. Raises UsageError when
+    another session has this very login, or this one is being removed.
+    """
+    with transaction():
+        holder = Session.get_or_none(Session.fingerprint == new.fingerprint)
+        if holder is not None and holder.id != session.id:
+            raise ConflictError(
+                f"Session '{holder.name}' has this very login; one login must not run twice."
+            )
+        changed = (
+            Session.update(
+                login=new.login,
+                fingerprint=new.fingerprint,
+                account=new.account,
+                bot=new.bot,
+                revision=Session.revision + 1,
+            )
+            .where((Session.id == session.id) & ~Session.removing)
+            .execute()
+        )
+        if not changed:
+            raise ConflictError(f"Session '{session.name}' is being removed; nothing was changed.")
 
 
 def set_requires(session: Session, labels: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from afx import process_names
 from afx.errors import NotFoundError, printable
 from models import names, paging
 from models.base import execute_many, micros, transaction, utc_now
@@ -45,9 +46,23 @@ def forwarded() -> dict[str, int]:
 
 
 def find(text: str) -> Worker:
-    """Return a node by name or unique prefix; raises UsageError when none was ever seen."""
-    worker: Worker = names.find(Worker, "worker", text)
+    """Return a node, or a further process of one, by name or unique prefix.
+
+    A prefix means a node rather than its processes. Raises UsageError when none was ever
+    seen.
+    """
+    within = True if process_names.is_further(text) else ~Worker.name.contains(".")
+    worker: Worker = names.find(Worker, "worker", text, within=within)
     return worker
+
+
+def further_processes(node: str) -> list[Worker]:
+    """Return the processes of a node that were ever seen, but for the first, by name.
+
+    A process has none.
+    """
+    beginning = names.beginning(Worker.name, f"{node}.")
+    return list(Worker.select().where(beginning).order_by(Worker.name))
 
 
 def desired_states() -> dict[str, str]:

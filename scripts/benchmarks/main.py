@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import api
+import cores
 import density
 import drain
 import failover
@@ -29,6 +30,7 @@ BENCHMARKS = {
     for it in (
         forward,
         density,
+        cores,
         failover,
         fleet,
         drain,

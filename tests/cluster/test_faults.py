@@ -6,12 +6,15 @@ Slow ones are marked; ``scripts/test -m faults`` runs them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import sqlite3
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from support.labs import FlowingLab, NewLab, assert_clean, start_flow
 
@@ -26,6 +29,27 @@ SLOW = pytest.mark.faults
 
 def owners(lab: LabCluster) -> set[str]:
     return {it.worker for it in assignments.active()}
+
+
+def suspend_outside_transactions(lab: LabCluster, name: str) -> list[psutil.Process]:
+    """Suspend a leader while it holds no lock of SQLite: else no other can lead.
+
+    A process that is suspended within a transaction keeps its lock until it is resumed or
+    killed. Postgres ends such a transaction.
+    """
+    stopped = lab.process_tree(name)
+    database_file = lab.log.with_name("afx.db")
+    assert database_file.is_file()
+    while True:
+        process_tree.suspend(stopped)
+        try:
+            with contextlib.closing(sqlite3.connect(database_file, timeout=2)) as database:
+                database.execute("BEGIN IMMEDIATE")
+                database.rollback()
+        except sqlite3.OperationalError:
+            process_tree.resume(stopped)
+        else:
+            return stopped
 
 
 @pytest.mark.parametrize("profile", ["fast", pytest.param("safe", marks=SLOW)])
@@ -151,8 +175,7 @@ def test_a_suspended_leader_changes_nothing_after_it_resumes(
     lab.processes.start_coordinator("coordinator-2")
     for _ in range(2):
         leader, term = lab.leader(), cluster.term()
-        stopped = lab.process_tree(leader)
-        process_tree.suspend(stopped)
+        stopped = suspend_outside_transactions(lab, leader)
         lab.wait("the other leads", lambda term=term: cluster.term() > term, 20)
         lab.kill_node(lab.busiest_node())
         lab.processes.start_node(f"w{3 + term}")

@@ -89,3 +89,14 @@ def test_nodes_are_found_by_a_beginning(database: Any) -> None:
         workers.find("east")
     page = workers.listing(limit=2)
     assert [it["name"] for it in workers.listing(after=page.next).rows] == ["west-1"]
+
+
+def test_a_beginning_means_a_node_rather_than_its_processes(database: Any) -> None:
+    with base.transaction():
+        names = ("big", "big.2", "big.10", "bigger", "big-2")
+        workers.seen_many(Seen(name, "i", "h", "ready") for name in names)
+    assert workers.find("big").name == "big"
+    assert workers.find("big.2").name == "big.2"
+    assert workers.find("bigg").name == "bigger"
+    assert {it.name for it in workers.further_processes("big")} == {"big.2", "big.10"}
+    assert not workers.further_processes("big.2")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
-from telethon.tl import functions
+from telethon import errors
+from telethon.tl import functions, types
 
 from afx.forwarding.albums import AlbumCaptions
 from afx.forwarding.facts import Facts
+from afx.forwarding.pipeline import Incoming
+from afx.forwarding.rules import Route
+from afx.node.filter_judge import FilterJudge
 from afx.reasons import DeadReason
 from afx.sandbox.telegram.peers import Channel
 
@@ -121,6 +127,52 @@ def test_an_album_that_cannot_be_read_is_a_dead_letter_and_not_torn(
         assert any("its album cannot be read: MSG_ID_INVALID" in it for it in harness.troubles)
 
     run_scenario(scenario)
+
+
+def test_an_album_that_keeps_failing_is_given_up_and_its_source_goes_on() -> None:
+    """No table names the error: it may pass, and it may not."""
+    source, sleeps = FailingSource(), []
+
+    async def sleep(seconds: float) -> None:
+        sleeps.append(seconds)
+
+    async def scenario() -> None:
+        judge = FilterJudge(cast("Any", source), sleep)
+        refused = await judge.judge_later(photo(1), ROUTES)
+        assert [it.unjudged for it in refused] == ["its album cannot be read: ODD_FAILURE", ""]
+        assert source.reads == 8 and sum(sleeps) == 91
+        await judge.judge_later(photo(2), ROUTES)
+        assert source.reads == 9, "the next one is tried once"
+        source.works = True
+        found = await judge.judge_later(photo(3), ROUTES)
+        assert [it.rule for it in found] == [2], "there is no caption that the filter takes"
+        source.works = False
+        await judge.judge_later(photo(4, album=6), ROUTES)
+        assert source.reads == 10 + 8, "it has worked since"
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+class FailingSource:
+    """Gives no message while it does not work."""
+
+    def __init__(self) -> None:
+        self.reads, self.works = 0, False
+
+    async def fetch(self, chat: int, ids: Sequence[int]) -> list[Any]:
+        self.reads += 1
+        if not self.works:
+            raise errors.ServerError(None, "ODD_FAILURE", 500)
+        return []
+
+
+def photo(number: int, album: int = 5) -> Incoming:
+    """Return an item without a caption."""
+    raw = types.Message(number, types.PeerChannel(7), None, "", grouped_id=album)
+    return Incoming(-7, number, "", (), True, raw)
+
+
+ROUTES = (Route(1, -8, "copy", lambda it: "yes" in it.text), Route(2, -8, "copy"))
 
 
 def test_an_item_has_the_caption_of_the_nearest_item_before_it_or_the_first_behind() -> None:

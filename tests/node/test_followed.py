@@ -1,15 +1,12 @@
-"""What a change does to what is still to be sent, and how it waits in an outbox."""
+"""What a change of a source causes, and how it waits in an outbox."""
 
 from __future__ import annotations
-
-from collections import deque
 
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, Op
 from afx.forwarding.rules import Route
-from afx.node.followed import alike, edit_of, fold, followed
+from afx.node.followed import edit_of, followed
 from afx.node.outbox import Outbox, Reference, decode, encode
-from afx.telegram.boxes import Box, Ticket
 
 CHANNEL, GROUP, FRIEND, TO = -1_000_000_000_005, -5, 7, -1_000_000_000_006
 
@@ -18,60 +15,6 @@ def change(message: int, op: Op = "send", text: str = "", rule: int = 1) -> Deli
     made = Reference(rule, "copy", CHANNEL, message, op=op).delivery(TO)
     made.text = text
     return made
-
-
-def queue(*deliveries: Delivery, pts: int = 5) -> deque[tuple[Delivery, Ticket]]:
-    return deque((it, Ticket(pts, 1, Box(0, 0, 0))) for it in deliveries)
-
-
-def test_an_edit_changes_what_is_to_be_sent_and_a_delete_takes_it_out() -> None:
-    held = queue(change(1), change(2, text="old"), change(2, rule=2))
-    assert fold(held, 1, change(2, "edit", "new")) == []
-    assert [it.text for it, _ in held] == ["", "new", ""]
-    gone = held[1]
-    assert fold(held, 1, change(2, "delete")) == [gone]
-    assert [(it.message, it.rule) for it, _ in held] == [(1, 1), (2, 2)]
-
-
-def test_what_may_have_been_sent_is_not_touched() -> None:
-    held = queue(change(1, text="old"), change(2))
-    for op in ("edit", "delete"):
-        assert fold(held, 1, change(1, op, "new")) is None
-    assert held[0][0].text == "old" and len(held) == 2
-
-
-def test_what_a_difference_has_brought_may_have_been_sent_by_an_earlier_run() -> None:
-    held = queue(change(1), change(2, text="old"), pts=0)
-    for op in ("edit", "delete"):
-        assert fold(held, 0, change(2, op, "new")) is None
-    assert held[1][0].text == "old" and len(held) == 2
-
-
-def test_the_last_of_several_edits_counts_and_is_one_request() -> None:
-    held = queue(change(1), change(1, "edit", "a"), change(1, "pin"))
-    assert fold(held, 1, change(1, "edit", "b")) == []
-    assert [(it.op, it.text) for it, _ in held] == [("send", ""), ("edit", "b"), ("pin", "")]
-    assert fold(held, 1, change(1, "delete")) is None, "its copy may be there"
-    assert fold(held, 1, change(1, "unpin")) is None
-    assert fold(queue(change(1), change(1, "delete")), 0, change(1, "edit")) is None
-
-
-def test_an_edit_that_its_transforms_refuse_changes_nothing_that_waits() -> None:
-    wrong = change(1, "edit")
-    wrong.error = "its transforms failed"
-    assert fold(queue(change(1)), 0, wrong) is None
-    held = queue(change(1), wrong)
-    assert fold(held, 1, change(1, "edit", "right")) == []
-    assert (held[1][0].text, held[1][0].error) == ("right", "")
-
-
-def test_a_batch_is_of_sends_or_of_changes() -> None:
-    held = queue(change(1), change(2), change(1, "edit"), change(2, "pin"), change(3))
-    assert [it.message for it, _ in alike(held, 9)] == [1, 2]
-    held.popleft()
-    held.popleft()
-    assert [it.op for it, _ in alike(held, 9)] == ["edit", "pin"]
-    assert len(alike(held, 1)) == 1
 
 
 def test_a_deletion_without_a_chat_is_looked_for_outside_channels() -> None:

@@ -227,7 +227,7 @@ def test_a_session_has_not_caught_up_while_an_open_destination_has_an_outbox(run
         )
         host._report_caught_up()
         assert host._runner.catching_up == {SESSION}
-        session.forwarder._lane(to.marked)._close("it takes no messages")
+        session.forwarder._lane(to.marked).close("it takes no messages")
         assert session.has_caught_up
         await bench.stop(6)
         await settle(host)

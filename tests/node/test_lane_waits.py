@@ -34,7 +34,7 @@ def test_a_long_outbox_of_a_removed_rule_does_not_hold_up_the_loop() -> None:
         while session.forwarder.has_outbox(to.marked):
             await asyncio.sleep(0)
             turns += 1
-            lengths.add(len(session.forwarder._outboxes[to.marked]._chunks))
+            lengths.add(len(session.forwarder.outboxes.of(to.marked)._chunks))
         assert len(lengths) > 50, "others had their turn between its rounds"
         assert turns < 10_000
         await session.stop()
@@ -134,7 +134,7 @@ def test_a_short_wait_of_a_lane_that_was_busy_for_long_parks_nothing(
         say(sandbox, source, "one", "two", "three")
         await until(lambda: len(its_lane) == 3)
         await asyncio.sleep(0.4)
-        its_lane._settle(Outcome("sent", 1))
+        its_lane._sender.settle(Outcome("sent", 1))
         its_lane.wait(0.1)
         assert not session.forwarder.has_outbox(to.marked)
         its_lane.wait(0.6)

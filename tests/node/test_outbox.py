@@ -17,7 +17,7 @@ from afx.cluster import keys
 from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.pipeline import Delivery, Op
 from afx.forwarding.rules import Mode
-from afx.node import lane, outbox
+from afx.node import lane, lane_sender, outbox
 from afx.node.outbox import Outbox, Reference, decode, encode
 from afx.node.preparation import StartError
 from afx.node.session import HostedSession
@@ -67,7 +67,7 @@ def test_a_long_wait_holds_back_neither_the_cursor_nor_the_memory() -> None:
         await until(lambda: harness.commit(session)[f"channel:{source.id}"] == "601")
         session.note_committed()
         assert texts(slow) == []
-        assert held(session, slow) <= lane._BATCH
+        assert held(session, slow) <= lane_sender.BATCH
         stored = outboxes(harness.progress)
         assert sum(map(len, stored.values())) < 200, "600 references are a few runs"
         assert all(_FIELD.fullmatch(f"{name}={text}") for name, text in stored.items())

@@ -43,6 +43,29 @@ def test_a_later_start_continues_from_the_stored_cursor() -> None:
     run_scenario(scenario)
 
 
+def test_another_login_of_the_account_continues_from_the_same_cursor() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        for key in sandbox.server.keys.values():
+            key.revoked = True
+        say(sandbox, source, "two")
+        await until(lambda: harness.lost)
+        await session.stop()
+        say(sandbox, source, "three")
+        cursors = harness.commit(session)
+        again = harness.session(account, (source, to, "copy"), cursors=cursors, login=2)
+        await again.start()
+        await until(lambda: len(texts(to)) == 3)
+        assert texts(to) == ["one", "two", "three"]
+        await again.stop()
+
+    run_scenario(scenario)
+
+
 @pytest.mark.parametrize("mode", ["copy", "forward"])
 def test_a_replay_from_an_old_cursor_doubles_nothing(mode: str) -> None:
     async def scenario(sandbox: SandboxHarness) -> None:

@@ -11,7 +11,7 @@ from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon import errors
 from telethon.tl import functions
 
-from afx.node import lane
+from afx.node import lane_sender
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.telegram import client, updates
 from afx.telegram.messages import incoming
@@ -149,7 +149,7 @@ def test_an_error_in_a_lane_is_reported_and_does_not_reconnect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def fail_once(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(lane, "send", send)
+        monkeypatch.setattr(lane_sender, "send", send)
         raise ValueError("no access hash is known")
 
     async def scenario(sandbox: SandboxHarness) -> None:
@@ -157,7 +157,7 @@ def test_an_error_in_a_lane_is_reported_and_does_not_reconnect(
         session = harness.session(account, (source, to, "copy"))
         await session.start()
         connections = set(sandbox.server.connections)
-        monkeypatch.setattr(lane, "send", fail_once)
+        monkeypatch.setattr(lane_sender, "send", fail_once)
         say(sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
         assert "no access hash" in harness.troubles[0]

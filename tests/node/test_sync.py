@@ -209,6 +209,22 @@ def test_a_change_of_what_a_rule_follows_needs_no_restart() -> None:
     run_scenario(scenario)
 
 
+def test_changes_of_a_source_that_cannot_be_read_just_then_are_followed() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await until(lambda: len(texts(to)) == 2)
+        session.forwarder.use_routes({})  # as while it is tried again
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        delete(sandbox.server, source.marked, 0, [2])
+        await until(lambda: texts(to) == ["uno"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_changes_go_round_no_loop_and_along_each_chain() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, there, back = one_rule(sandbox)

@@ -12,7 +12,7 @@ from support.following import ALL, pin, pinned, settled
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
 
-from afx.node import lane
+from afx.node import lane, lane_sender
 from afx.sandbox.judge.flow import delete, edit
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.telegram import sender
@@ -102,7 +102,7 @@ def test_a_node_that_dies_between_an_edit_and_its_copys_edit_leaves_it_to_the_ne
         await settled(session, source)
         harness.commit(session)
         if not is_answered:
-            monkeypatch.setattr(lane, "send_changes", _never)
+            monkeypatch.setattr(lane_sender, "send_changes", _never)
         edit(sandbox.server, source.marked, 0, 1, "uno")
         delete(sandbox.server, source.marked, 0, [2])
         pin(sandbox, source, 3)
@@ -138,7 +138,7 @@ def test_copies_end_as_their_sources_whatever_happens_between(
     chance = random.Random(seed)
     monkeypatch.setattr(lane, "_PARK_SECONDS", 0.1)
     monkeypatch.setattr(lane, "_BACKOFF_MAX", 0.05)
-    monkeypatch.setattr(lane, "_BATCH", 5)
+    monkeypatch.setattr(lane_sender, "BATCH", 5)
 
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)

@@ -63,6 +63,29 @@ def test_a_redis_that_has_lost_its_links_gets_them_back_before_an_edit_is_judged
     run_scenario(scenario)
 
 
+def test_a_copy_made_just_before_redis_lost_its_data_is_followed() -> None:
+    """The leader had not copied its link to SQL, and the node lives on."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        await settled(session, source)
+        harness.commit(session)
+        session.note_committed()
+        harness.links._blocks.clear()
+        session.mark_all_dirty()
+        harness.commit(session)
+        session.note_committed()
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        await until(lambda: texts(to) == ["uno"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_a_move_and_a_flushed_redis_keep_the_way_from_a_message_to_its_copy(
     redis_url: str, redis: redis_module.Redis, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions
 
-from afx.node import lane
+from afx.node import lane_sender
 from afx.reasons import DeadReason
 from afx.sandbox.judge.flow import delete, edit
 from afx.sandbox.telegram.methods.call import HANDLERS, Call
@@ -26,7 +26,7 @@ PIN = functions.messages.UpdatePinnedMessageRequest
 def test_what_is_not_copied_yet_is_sent_as_its_change_has_left_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lane, "_BATCH", 1)
+    monkeypatch.setattr(lane_sender, "BATCH", 1)
 
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
@@ -226,5 +226,32 @@ def test_an_edit_that_its_transforms_refuse_is_a_dead_letter_only_where_there_is
             (DeadReason.MESSAGE_REFUSED, (1,)),
             (DeadReason.EDIT_REFUSED, (2,)),
         ]
+
+    run_scenario(scenario)
+
+
+def test_a_change_that_waited_while_its_rule_was_led_elsewhere_is_a_dead_letter() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, to, "copy", ALL))
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await until(lambda: len(texts(to)) == 2)
+        await settled(session, source)
+        harness.commit(session)
+        await session.stop()
+        waiting = f"1:e:{source.marked}:1;1:d:{source.marked}:2-3"
+        stored = {**harness.progress, f"outbox:{to.marked}:0": waiting}
+        session = harness.session(account, (source, other, "copy", ALL), cursors=stored)
+        await session.start()
+        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await session.stop()
+        harness.commit(session)
+        told = "its rule does not forward there any more"
+        assert [(it.reason, it.messages, it.error) for it in harness.dead] == [
+            (DeadReason.EDIT_REFUSED, (1,), told),
+            (DeadReason.DELETE_REFUSED, (2,), told),
+        ], "the third has no copy"
 
     run_scenario(scenario)

@@ -9,7 +9,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions
 
-from afx.node import lane, made_links
+from afx.node import lane, lane_sender, made_links
 from afx.sandbox.judge.flow import post
 
 
@@ -81,7 +81,7 @@ def test_a_session_sends_no_more_than_it_can_remember_until_it_is_stored(
             progress = session.collect_uncommitted()
             # Redis refuses it once, and then takes it.
             session.put_back(progress)
-            assert len(session.collect_uncommitted().links) <= 20 + lane._BATCH
+            assert len(session.collect_uncommitted().links) <= 20 + lane_sender.BATCH
             session.note_committed()
             await asyncio.sleep(0.01)
         assert texts(to) == wanted

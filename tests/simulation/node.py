@@ -166,7 +166,7 @@ def _call_if_alive(process: Process, action: Callable[[], None]) -> None:
 class Resources:
     """Stands in for psutil: a node with enough of everything."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
     def sample(self) -> tuple[int, int, int, float]:

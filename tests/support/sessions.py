@@ -47,8 +47,12 @@ class SessionHarness:
         account: Account,
         *rules: tuple[Any, ...],
         cursors: Mapping[str, str] | None = None,
+        login: int = 1,
     ) -> HostedSession:
-        """Return a session; rules are (source, destination, mode), and fields of RuleSpec."""
+        """Return a session; rules are (source, destination, mode), and fields of RuleSpec.
+
+        ``login`` tells the logins of one account apart.
+        """
         spec = SessionSpec(
             1,
             "one",
@@ -77,7 +81,7 @@ class SessionHarness:
             rng=random.Random(1),
             totals=self.totals,
         )
-        stored = StoredSession(self.sandbox.login(account), cursors or {}, {})
+        stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)
 
     def commit(self, session: HostedSession) -> dict[str, str]:

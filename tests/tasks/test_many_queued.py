@@ -18,7 +18,9 @@ def test_a_hundred_thousand_queued_tasks_take_little_of_redis(bench: TaskBench) 
     before = bench.redis.info("memory")["used_memory"]
     text = '{"seconds":0.0}'
     for priority in (0, 1, 2, 3):
-        bench.probe(25_000, text, priority=priority, user=priority + 1)
+        for _ in range(25):
+            bench.probe(1000, text, priority=priority, user=priority + 1)
+            bench.tick()  # a leader that does not tick for seconds is no longer one
     for _ in range(10):
         bench.tick()
     published = tasks.counts()

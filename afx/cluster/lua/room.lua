@@ -15,18 +15,20 @@ local function accepts(worker, incarnation, term)
 end
 
 -- Whether a node has a place and this much RAM left. `share` of its RAM, and at least
--- `headroom` bytes, stay free; so does `premium_share` of it.
+-- `headroom` bytes, stay free; so does `premium_share` of it. Host processes that share a
+-- machine have an equal part of the headroom each.
 local function has_room(worker, bytes, headroom, share, premium_share)
   local node = redis.call('HMGET', worker, 'assigned', 'max_sessions', 'ram_free', 'ram_limit',
-                          'reserved')
+                          'reserved', 'shares')
   for i = 1, 5 do
     node[i] = whole(node[i] or '0')
     if not node[i] then
       return false
     end
   end
+  local shares = math.max(1, whole(node[6] or '1') or 1)
   local limit = node[4]
-  local free = node[3] - node[5] - math.max(headroom, share * limit) - premium_share * limit
+  local free = node[3] - node[5] - math.max(headroom / shares, share * limit) - premium_share * limit
   return node[1] < node[2] and free >= bytes
 end
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from afx.process_names import is_within
+
 STANDBY_HEAD_START_SECONDS = 3.0
 """Standbys restart first; the leader restarts so much later."""
 STUCK_SECONDS = 30.0
@@ -226,7 +228,7 @@ def hibernate(control: ControlSnapshot, session: SessionSnapshot) -> Step:
     ended = _ended(session)
     if ended is not None:
         return ended
-    if not session.hibernates:
+    if not session.hibernates or session.desired_state == "paused":
         return _superseded(session.desired_state)
     if session.desired_state != "hibernated":
         return Step("done", "it is awake for a short time already")
@@ -251,7 +253,8 @@ def move(control: ControlSnapshot, session: SessionSnapshot) -> Step:
         return Step("failed", f"session is {session.desired_state}")
     if not session.has_rule:
         return Step("failed", "session has no enabled rule and does not run")
-    if session.state == "running" and session.node == control.target and not session.moving:
+    is_there = bool(control.target) and is_within(session.node, control.target)
+    if session.state == "running" and is_there and not session.moving:
         return Step("done", f"running on {session.node}")
     if session.moving and control.state == "requested":
         return Step("sent", f"stopping on {session.node}" if session.node else "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+from afx.process_names import node_of
 
 
 def target_state(desired_state: str, *, kinds: Collection[str], forced: bool, sessions: int) -> str:
@@ -15,6 +17,14 @@ def target_state(desired_state: str, *, kinds: Collection[str], forced: bool, se
     if "recycle" in kinds or forced:
         return "draining" if sessions and not forced else "recycling"
     return desired_state
+
+
+def desired_state(desired_states: Mapping[str, str], name: str) -> str:
+    """Return the desired state of a node, or of a process: its own, else its node's.
+
+    ``desired_states`` are those other than ``ready``, by name.
+    """
+    return desired_states.get(name) or desired_states.get(node_of(name), "ready")
 
 
 def may_change(state: str, target: str) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from afx.process_names import node_of
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,6 +37,31 @@ class NodeFigures:
             _share(self.sessions, self.max_sessions),
             self.cpu,
         )
+
+
+def by_node(processes: Iterable[NodeFigures]) -> tuple[NodeFigures, ...]:
+    """Return the nodes to which host processes belong: what is added and removed is a node."""
+    nodes: dict[str, list[NodeFigures]] = defaultdict(list)
+    for it in processes:
+        nodes[node_of(it.name)].append(it)
+    return tuple(_whole(name, parts) for name, parts in nodes.items())
+
+
+def _whole(name: str, parts: Sequence[NodeFigures]) -> NodeFigures:
+    if len(parts) == 1:
+        return replace(parts[0], name=name)
+    return NodeFigures(
+        name,
+        min(it.incarnation for it in parts),
+        sum(it.used_bytes for it in parts),
+        sum(it.capacity_bytes for it in parts),
+        sum(it.sessions for it in parts),
+        sum(it.max_sessions for it in parts),
+        sum(it.cpu for it in parts) / len(parts),
+        is_ready=any(it.is_ready for it in parts),
+        is_fresh=all(it.is_fresh for it in parts),
+        labels=parts[0].labels,
+    )
 
 
 def quiet_since(

@@ -1,0 +1,1 @@
+"""Configurations of other forwarders, read as rules."""

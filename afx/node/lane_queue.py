@@ -1,0 +1,160 @@
+"""What a lane holds, in its order, and how a change is made in what is still to be sent."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from afx.forwarding.pipeline import Delivery
+from afx.telegram.boxes import Ticket
+
+Entry = tuple[Delivery, Ticket]
+"""One delivery, and what is told when it is settled."""
+_Key = tuple[int, int, int]
+_SLACK = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    delivery: Delivery
+    ticket: Ticket
+    is_begun: bool = False
+    """It may have been sent, and is not settled."""
+    is_gone: bool = False
+    """It is not to be sent any more; it leaves when those before it have left."""
+
+
+class LaneQueue:
+    """The deliveries of one lane that are in memory.
+
+    A change finds what it is of by an index, which only queues with changes have.
+    """
+
+    __slots__ = ("_count", "_held", "_index")
+
+    def __init__(self) -> None:
+        self._held: deque[_Held] = deque()
+        self._count = 0
+        self._index: dict[_Key, list[_Held]] | None = None
+        """(rule, source, message) → its sends, edits and deletes, in order."""
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, delivery: Delivery, ticket: Ticket) -> None:
+        """Put a delivery at the end."""
+        held = _Held(delivery, ticket)
+        self._held.append(held)
+        self._count += 1
+        if self._index is not None:
+            self._note(self._index, held)
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """Put deliveries at the end."""
+        for it in entries:
+            self.append(*it)
+
+    def first_alike(self, most: int) -> list[Entry]:
+        """Return the first sends, or the first changes, up to so many."""
+        return [(it.delivery, it.ticket) for it in self._first_alike(most)]
+
+    def begin(self, count: int) -> None:
+        """Note that so many of the first deliveries may be sent from now on."""
+        for it in self._first_alike(count):
+            it.is_begun = True
+
+    def pop(self) -> Entry:
+        """Take out the first delivery; raises IndexError when there is none."""
+        while True:
+            held = self._held.popleft()
+            if not held.is_gone:
+                break
+        self._count -= 1
+        if not self._count:
+            self._held.clear()
+            self._index = None
+        elif self._index is not None:
+            self._forget(self._index, held)
+        return held.delivery, held.ticket
+
+    def take_all(self) -> list[Entry]:
+        """Take out all deliveries."""
+        found = [(it.delivery, it.ticket) for it in self._held if not it.is_gone]
+        self._held.clear()
+        self._count, self._index = 0, None
+        return found
+
+    def fold(self, change: Delivery) -> Sequence[Entry] | None:
+        """Make a change in what is still to be sent; returns what is not to be sent any more.
+
+        None: its message is not here, or may have been sent already; or a difference has
+        brought it, so that an earlier run may have sent it: its random id would give the copy
+        as it was.
+        """
+        if change.op not in ("edit", "delete") or change.error or not self._count:
+            return None
+        if self._index is None:
+            self._index = {}
+            for held in self._held:
+                self._note(self._index, held)
+        for held in reversed(self._index.get(_key_of(change), ())):
+            it = held.delivery
+            if held.is_begun:
+                return None
+            if (it.op, change.op) == ("edit", "delete"):
+                continue
+            if it.op == "delete" or (it.op == "send" and not held.ticket.pts):
+                return None
+            if change.op == "delete":
+                self._take_out(self._index, held)
+                return [(it, held.ticket)]
+            _replace(it, change)
+            return []
+        return None
+
+    def _take_out(self, index: dict[_Key, list[_Held]], held: _Held) -> None:
+        held.is_gone = True
+        self._count -= 1
+        self._forget(index, held)
+        if len(self._held) > 2 * self._count + _SLACK:
+            self._held = deque(it for it in self._held if not it.is_gone)
+
+    def _first_alike(self, most: int) -> Iterator[_Held]:
+        count, is_send = 0, False
+        for it in self._held:
+            if count >= most:
+                return
+            if it.is_gone:
+                continue
+            if count and (it.delivery.op == "send") is not is_send:
+                return
+            is_send = it.delivery.op == "send"
+            count += 1
+            yield it
+
+    @staticmethod
+    def _note(index: dict[_Key, list[_Held]], held: _Held) -> None:
+        if held.delivery.op not in ("pin", "unpin") and not held.is_gone:
+            index.setdefault(_key_of(held.delivery), []).append(held)
+
+    @staticmethod
+    def _forget(index: dict[_Key, list[_Held]], held: _Held) -> None:
+        key = _key_of(held.delivery)
+        left = [it for it in index.get(key, ()) if it is not held]
+        if left:
+            index[key] = left
+        else:
+            index.pop(key, None)
+
+
+def _key_of(it: Delivery) -> _Key:
+    return it.rule, it.source, it.message
+
+
+def _replace(it: Delivery, edit: Delivery) -> None:
+    """Give what waits the content of an edit: of several edits the last one counts."""
+    it.text, it.entities, it.raw = edit.text, edit.entities, edit.raw
+    it.needs_native_forward, it.album = edit.needs_native_forward, edit.album
+    if it.op == "edit":
+        it.whole, it.error = edit.whole, ""

@@ -1,0 +1,268 @@
+"""Sends what a lane holds, one batch after another, and tells its lane when it has to wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Protocol
+
+from telethon import errors
+
+from afx.forwarding.pipeline import Delivery
+from afx.node.intents import Intents
+from afx.node.lane_owner import LaneOwner
+from afx.node.lane_queue import Entry, LaneQueue
+from afx.node.message_source import ToldToWaitError
+from afx.node.outbox import Outbox
+from afx.node.outbox_reader import Found, refusal
+from afx.node.patience import Patience, Step
+from afx.reasons import DeadReason, TroubleReason
+from afx.telegram.change_sender import send_changes
+from afx.telegram.errors import closes_chat, is_stale_reference, refuses_chat
+from afx.telegram.sender import SPLIT, Outcome, is_forward, send
+
+if TYPE_CHECKING:
+    from afx.telegram.client import AccountClient
+    from afx.telegram.peers import Peers
+
+BATCH = 50
+"""Deliveries that are sent at once."""
+_MOST_FETCHES = 3
+"""Times that one message is fetched anew before it counts as refused."""
+
+
+class Pace(Protocol):
+    """The lane that is sent: it knows when."""
+
+    @property
+    def may_send(self) -> bool:
+        """Whether nothing holds up the next batch."""
+
+    def pause(self) -> None:
+        """Start no new batch: the session is ending here."""
+
+    def wait(self, seconds: float) -> None:
+        """Start no batch for a time."""
+
+    def back_off(self, reason: TroubleReason | None = None, text: str = "") -> None:
+        """Wait, longer each time; what keeps failing is reported."""
+
+    def passed(self) -> None:
+        """A delivery has left for good."""
+
+    def close(self, reason: str) -> None:
+        """The destination takes no messages."""
+
+
+class LaneSender:
+    """The sending part of one lane."""
+
+    __slots__ = (
+        "_client",
+        "_fetches",
+        "_intents",
+        "_outbox",
+        "_owner",
+        "_pace",
+        "_patience",
+        "_peers",
+        "_queue",
+    )
+
+    def __init__(
+        self,
+        client: AccountClient,
+        peers: Peers,
+        intents: Intents,
+        owner: LaneOwner,
+        outbox: Outbox,
+        queue: LaneQueue,
+        pace: Pace,
+    ) -> None:
+        """Send the ``queue``, which is filled from the ``outbox`` when it is empty."""
+        self._client = client
+        self._peers = peers
+        self._intents = intents
+        self._owner = owner
+        self._outbox = outbox
+        self._queue = queue
+        self._pace = pace
+        self._patience = Patience()
+        self._fetches = 0
+        """How often the first message was fetched anew."""
+
+    async def run(self) -> None:
+        """Send until nothing is left, or something holds it up.
+
+        Raises ConnectionError, and the error that says that the login is lost.
+        """
+        singly = False
+        while (self._queue or self._outbox) and self._pace.may_send:
+            if not self._queue:
+                if not await self._fill():
+                    return
+                continue
+            batch = self._queue.first_alike(BATCH)
+            outcomes = await self._make([delivery for delivery, _ in batch], singly)
+            if outcomes is None:
+                return
+            singly = await self._judge(batch, outcomes)
+
+    async def _judge(self, batch: Sequence[Entry], outcomes: Sequence[Outcome]) -> bool:
+        """Settle what can be; returns whether the rest is to be sent one by one."""
+        destination = self._outbox.destination
+        for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
+            if outcome.result == "wait":
+                self._owner.told_to_wait(destination, outcome)
+                return False
+            if outcome.result == "failed":
+                self._note_failure(delivery, outcome.reason)
+                return False
+            if is_stale_reference(outcome.reason) and outcome.result == "again":
+                await self._fetch_first(delivery, outcome.reason)
+                return True
+            if outcome.result == "again":
+                if outcome.reason != SPLIT and index == 0:
+                    # Nothing before it has failed: without a pause this would go on for ever.
+                    self._note_failure(delivery, outcome.reason)
+                return outcome.reason == SPLIT
+            if outcome.result == "refused" and _closes_destination(delivery, outcome):
+                await self._note_closed(delivery, outcome.reason)
+                return False
+            self.settle(outcome)
+        return False
+
+    async def _make(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
+        """Send, or change, what is first; None when the session is ending here."""
+        self._queue.begin(len(batch))
+        peer = self._peers.input_peer
+        if batch[0].op != "send":
+            await self._owner.find_copies(batch)
+            return await send_changes(self._client, batch, peer, singly=singly)
+        destination = batch[0].destination
+        if not await self._intents.store(destination):
+            self._pace.pause()
+            return None
+        outcomes = await send(self._client, batch, peer, singly=singly)
+        if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
+            self._intents.end(destination)
+        return outcomes
+
+    async def _fill(self) -> bool:
+        """Fetch the next messages of the outbox; False when they cannot be read now."""
+        await asyncio.sleep(0)  # what needs no request must not hold up the other lanes
+        references = self._outbox.first(self._patience.size)
+        if not references:
+            self._pace.back_off()
+            return False
+        try:
+            found = await self._owner.contents(self._outbox.destination, references)
+        except ToldToWaitError as error:
+            self._pace.wait(error.seconds)
+            return False
+        finally:
+            self._outbox.reading = 0
+        ready = list(takewhile(lambda it: not it[1] or it[1].result != "failed", found))
+        if ready:
+            self._patience.passed({it.source for it, _ in ready})
+        else:
+            step, ready = self._judge_unread(found)
+            if not ready:
+                return step == "narrow"
+        for (delivery, outcome), ticket in zip(ready, self._outbox.begin(len(ready)), strict=True):
+            if outcome is None:
+                self._queue.append(delivery, ticket)
+            else:
+                self._owner.settled(delivery, ticket, outcome)
+        return True
+
+    def _judge_unread(self, found: Found) -> tuple[Step, Found]:
+        """Return what to do about a first message that cannot be read now.
+
+        With it those that are given up, with their outcomes.
+        """
+        first, outcome = found[0]
+        assert outcome is not None and outcome.dead is not None
+        step = self._patience.refused(first.source, outcome.dead, len(found))
+        if step == "narrow":
+            return step, []
+        if step == "later":
+            text = f"what waits of {first.source} cannot be read: {outcome.reason}"
+            self._pace.back_off(TroubleReason.SOURCE_UNREADABLE, text)
+            return step, []
+        dead = replace(outcome, result="refused", attempts=self._patience.tries)
+        self._patience.settled(first.source, is_read=False)
+        self._pace.passed()
+        given_up = takewhile(lambda it: it[0].source == first.source and it[1] == outcome, found)
+        return step, [(delivery, dead) for delivery, _ in given_up]
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take the first delivery out of the queue for good."""
+        self._fetches = 0
+        # Its ticket is the outbox's if it was parked while it was in flight.
+        delivery, ticket = self._queue.pop()
+        self._pace.passed()
+        self._patience.settled(delivery.source, is_read=outcome.copy != 0)
+        self._owner.settled(delivery, ticket, outcome)
+
+    async def _fetch_first(self, delivery: Delivery, reason: str) -> None:
+        """Fetch the first message anew, since its file has expired; refuse it if that is vain.
+
+        Source: core.telegram.org/api/file-references.
+        """
+        if self._fetches >= _MOST_FETCHES:
+            self.settle(Outcome("refused", reason=reason, attempts=self._fetches))
+            return
+        found = await self._read_first(delivery)
+        if found is None:
+            return
+        self._fetches += 1
+        if not found:
+            self.settle(Outcome("refused", reason=reason, dead=DeadReason.MESSAGE_GONE))
+        elif delivery.op == "edit":
+            delivery.whole = found[0]
+        elif delivery.raw is not None:
+            delivery.raw = found[0]
+
+    async def _note_closed(self, delivery: Delivery, reason: str) -> None:
+        """Telegram refuses the chats of a send: wait, if it is the destination.
+
+        A forward names its source as well, which may be the one that is closed.
+        """
+        if not is_forward(delivery) or await self._read_first(delivery) is not None:
+            self._pace.close(reason)
+
+    async def _read_first(self, delivery: Delivery) -> Sequence[Any] | None:
+        """Return the first message, nothing if it is gone; None when that cannot be told now.
+
+        A source that cannot be read is tried again some times, and then it is given up.
+        """
+        try:
+            return await self._owner.renew(delivery.source, delivery.message)
+        except ToldToWaitError as error:
+            self._pace.wait(error.seconds)
+        except errors.RPCError as error:
+            if not refuses_chat(error):
+                raise
+            refused = refusal(error)
+            assert refused.dead is not None
+            if self._patience.refused(delivery.source, refused.dead, 1) == "give up":
+                tries = self._patience.tries
+                self.settle(replace(refused, result="refused", attempts=tries))
+            else:
+                self._note_failure(delivery, refused.reason)
+        return None
+
+    def _note_failure(self, delivery: Delivery, reason: str) -> None:
+        text = f"sends to {delivery.destination} fail: {reason}"
+        self._pace.back_off(TroubleReason.SEND_FAILED, text)
+
+
+def _closes_destination(delivery: Delivery, outcome: Outcome) -> bool:
+    """Return whether a refusal says that the destination takes nothing for now.
+
+    That of a change says it of changes only: who may post may not pin.
+    """
+    return delivery.op == "send" and closes_chat(outcome.reason)

@@ -1,0 +1,58 @@
+"""The outboxes of one session, by destination (see ``outbox``)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from afx.node.outbox import Outbox, Reference, load
+
+
+class Outboxes:
+    """What waits for the destinations of one session."""
+
+    __slots__ = ("_outboxes",)
+
+    def __init__(self) -> None:
+        self._outboxes: dict[int, Outbox] = {}
+
+    def load(self, fields: dict[str, str]) -> None:
+        """Take the stored outboxes out of a cursor's fields; raises MalformedPositionError."""
+        self._outboxes = load(fields)
+
+    def of(self, destination: int) -> Outbox:
+        """Return a destination's outbox."""
+        found = self._outboxes.get(destination)
+        if found is None:
+            found = self._outboxes[destination] = Outbox(destination)
+        return found
+
+    def filled(self) -> Iterator[int]:
+        """Yield the destinations in whose outboxes anything waits."""
+        return (it for it, outbox in self._outboxes.items() if outbox)
+
+    def waiting_for(self, destination: int) -> Iterable[Reference]:
+        """Return what waits for a destination, in its order."""
+        outbox = self._outboxes.get(destination)
+        return outbox.references() if outbox else ()
+
+    def has(self, destination: int) -> bool:
+        """Return whether anything waits in a destination's outbox."""
+        return bool(self._outboxes.get(destination))
+
+    def has_backlog(self, closed: Collection[int]) -> bool:
+        """Return whether anything waits for a destination that is not one of these."""
+        return any(it not in closed for it in self.filled())
+
+    def take_fields(self) -> list[str]:
+        """Return what is to be stored, as field, value, …."""
+        return [text for it in self._outboxes.values() for text in it.take_fields()]
+
+    def put_back(self) -> None:
+        """What was taken last could not be stored."""
+        for it in self._outboxes.values():
+            it.put_back()
+
+    def mark_all(self) -> None:
+        """Let the next commit write all outboxes."""
+        for it in self._outboxes.values():
+            it.mark_all()

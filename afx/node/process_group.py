@@ -1,0 +1,191 @@
+"""The host processes of one node: one supervisor process watches over all of them.
+
+Each host process has a supervisor of its own (``Supervisor``) on a thread: a name, a lease,
+heartbeats and an incarnation. So one that dies costs its own sessions only, and the
+coordinator places sessions on each by its own room.
+
+A host dies with the thread that has started it (prctl(2), PR_SET_PDEATHSIG: "the parent" is
+that thread). That thread waits for its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from types import FrameType
+
+import structlog
+
+from afx.clock import SYSTEM_CLOCK, Clock
+from afx.exposition import Labels, Metric
+from afx.node import process_plan
+from afx.node.process_plan import NodeStep, Phase, ProcessState
+from afx.node.supervisor import Supervisor
+from afx.node_settings import NodeSettings
+from afx.probes import Probed, State, answering
+from afx.process_names import process_name
+
+_RETRY_SECONDS = 8.0
+
+log = structlog.get_logger()
+
+
+class _Process:
+    """The supervisor of one host process, on its thread."""
+
+    def __init__(self, number: int, supervisor: Supervisor, ended: queue.SimpleQueue[int]) -> None:
+        self.number = number
+        self.supervisor = supervisor
+        self.phase = Phase.RUNNING
+        self.error: BaseException | None = None
+        self.retry_at = 0.0
+        """When it starts again after it has failed, monotonic seconds."""
+        self._ended = ended
+        self.thread = threading.Thread(target=self._serve, name=f"process {number}")
+        self.thread.start()
+
+    def _serve(self) -> None:
+        try:
+            phase = Phase.RECYCLED if self.supervisor.serve() else Phase.STOPPED
+        except BaseException as error:  # it is raised on the main thread
+            self.error = error
+            phase = Phase.FAILED
+        self.phase = phase
+        self._ended.put(self.number)
+
+    @property
+    def state(self) -> ProcessState:
+        return ProcessState(
+            number=self.number, phase=self.phase, desired_state=self.supervisor.desired_state
+        )
+
+
+class ProcessGroup:
+    """Runs one node, with as many host processes as its settings say."""
+
+    def __init__(
+        self, settings: NodeSettings, redis_url: str, node: str, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._settings = settings
+        self._redis_url = redis_url
+        self._node = node
+        self._clock = clock
+        self._processes: dict[int, _Process] = {}
+        self._changed: queue.SimpleQueue[int] = queue.SimpleQueue()
+        """The number of a process that has ended, or 0."""
+        self._stopping = False
+
+    def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Stop all sessions and end, as soon as that is possible."""
+        self._stopping = True
+        self._changed.put(0)
+
+    def run(self) -> bool:
+        """Run the node until a stop is requested, or its last process has ended.
+
+        Returns True when it was recycled, and has to be restarted. Raises the error of a
+        process that could not join the cluster, when no other one runs.
+        """
+        signal.signal(signal.SIGTERM, self.request_stop)
+        signal.signal(signal.SIGINT, self.request_stop)
+        with answering(self._settings.metrics_address, self._probed()):
+            try:
+                for number in range(1, max(1, self._settings.processes) + 1):
+                    self._start(number)
+                return self._watch()
+            finally:
+                # Whatever happened: no host outlives this process, and none is left unwatched.
+                for it in self._processes.values():
+                    it.supervisor.request_stop()
+                for it in self._processes.values():
+                    it.thread.join()
+
+    def _watch(self) -> bool:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self._changed.get(timeout=self._pause())
+            if self._stopping:
+                for it in self._processes.values():
+                    it.supervisor.request_stop()
+            states = [it.state for it in self._processes.values()]
+            step = process_plan.next_step(states)
+            if step is not NodeStep.CONTINUE:
+                if step is NodeStep.FAIL and not self._stopping:
+                    raise self._error()
+                return step is NodeStep.RESTART and not self._stopping
+            for number in () if self._stopping else process_plan.to_start(states):
+                self._start_again(number)
+
+    def _start(self, number: int) -> None:
+        supervisor = Supervisor(
+            self._settings,
+            self._redis_url,
+            process_name(self._node, number),
+            self._clock,
+            on_state=lambda: self._changed.put(0),
+        )
+        self._processes[number] = _Process(number, supervisor, self._changed)
+
+    def _start_again(self, number: int) -> None:
+        """Start a process that has ended; one that has failed after a pause."""
+        process = self._processes[number]
+        now = self._clock.monotonic()
+        if process.phase is Phase.FAILED and not process.retry_at:
+            process.retry_at = now + _RETRY_SECONDS
+            name = process_name(self._node, number)
+            log.error("process_failed", process=name, error=repr(process.error))
+        if now >= process.retry_at:
+            process.thread.join()
+            self._start(number)
+
+    def _pause(self) -> float | None:
+        """Return for how many seconds nothing is due; None: until something happens."""
+        due = [it.retry_at for it in self._processes.values() if it.retry_at]
+        return max(0.0, min(due) - self._clock.monotonic()) if due else None
+
+    def _error(self) -> BaseException:
+        errors = [it.error for _, it in sorted(self._processes.items()) if it.error is not None]
+        return errors[0]
+
+    # --- probes: called on the thread that answers them ---------------------------------
+
+    def _probed(self) -> Probed:
+        return Probed(self._metrics, self._health, self._readiness)
+
+    def _parts(self) -> list[tuple[int, Probed]]:
+        return [(it.number, it.supervisor.probed()) for it in list(self._processes.values())]
+
+    def _metrics(self) -> Iterable[Metric]:
+        return merged([part.metrics() for _, part in self._parts()])
+
+    def _health(self) -> State:
+        return _worst([(number, part.health()) for number, part in self._parts()])
+
+    def _readiness(self) -> State:
+        """It is ready while one of its processes is."""
+        found = [(number, part.readiness()) for number, part in self._parts()]
+        return next((it for _, it in found if it.ok), _worst(found))
+
+
+def merged(parts: Iterable[Iterable[Metric]]) -> list[Metric]:
+    """Return the metrics of several processes, each metric once with all its series."""
+    first: dict[str, Metric] = {}
+    series: dict[str, list[tuple[Labels, float]]] = defaultdict(list)
+    for part in parts:
+        for it in part:
+            first.setdefault(it.name, it)
+            series[it.name] += it.series
+    return [replace(it, series=tuple(series[name])) for name, it in first.items()]
+
+
+def _worst(found: list[tuple[int, State]]) -> State:
+    bad = [(number, it) for number, it in found if not it.ok]
+    if not bad:
+        return found[0][1] if found else State(False, "no process has begun")
+    number, state = bad[0]
+    return state if len(found) == 1 else State(False, f"process {number}: {state.detail}")

@@ -1,0 +1,70 @@
+"""What becomes of a node when one of its host processes ends: pure decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """What the supervisor of one host process does."""
+
+    RUNNING = "running"
+    """It runs one incarnation after another."""
+    STOPPED = "stopped"
+    """It was requested to stop, and has."""
+    RECYCLED = "recycled"
+    """It was recycled: its host has ended, and the next one has not begun."""
+    FAILED = "failed"
+    """It cannot start a host, or join the cluster."""
+
+
+class NodeStep(StrEnum):
+    """What the node as a whole does next."""
+
+    CONTINUE = "continue"
+    END = "end"
+    RESTART = "restart"
+    """As a whole, with the program that is on the disk by then."""
+    FAIL = "fail"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ProcessState:
+    """One host process of a node."""
+
+    number: int
+    phase: Phase
+    desired_state: str = "ready"
+
+
+_LEAVING = ("draining", "recycling", "stopping")
+
+
+def next_step(processes: Sequence[ProcessState]) -> NodeStep:
+    """Return what the node does, after the last of its processes has ended."""
+    phases = {it.phase for it in processes}
+    if Phase.RUNNING in phases:
+        return NodeStep.CONTINUE
+    if Phase.RECYCLED in phases:
+        return NodeStep.RESTART
+    return NodeStep.FAIL if Phase.FAILED in phases else NodeStep.END
+
+
+def to_start(processes: Sequence[ProcessState]) -> list[int]:
+    """Return the numbers of the processes that start again while the node goes on.
+
+    One that was recycled alone starts again at once, one that failed as well. While others
+    are being emptied, those that were recycled wait: when all have been, the node restarts
+    as a whole.
+    """
+    running = [it for it in processes if it.phase is Phase.RUNNING]
+    if not running:
+        return []
+    waits = any(it.desired_state in _LEAVING for it in running)
+    return [
+        it.number
+        for it in processes
+        if it.phase is Phase.FAILED or (it.phase is Phase.RECYCLED and not waits)
+    ]

@@ -1,0 +1,66 @@
+"""A new login for a session that is there already: after its account has ended the old one.
+
+The session keeps its id, and with it its rules, its position, its links and its outboxes.
+"""
+
+from __future__ import annotations
+
+from afx.errors import ConflictError, UsageError
+from afx.operations import logins
+from afx.operations.changes import change
+from afx.operations.context import Context, operation
+from afx.operations.leader import wake_leader
+from afx.operations.requests import Requested
+from afx.operations.sessions import SessionRow, check_vault
+from models.storage import controls, sessions
+from models.storage.control_subjects import SessionSubject
+from models.storage.sessions import NewSession
+
+
+@operation("session:write", owned=True)
+def check_again(context: Context, name: str) -> SessionRow:
+    """Return the session that is to get a new login, before a person signs in."""
+    session = sessions.find(name, owner=context.actor.owner)
+    row = SessionRow(**sessions.describe(session))
+    if row.state == "removing":
+        raise ConflictError(f"Session '{row.name}' is being removed; add it anew when it is gone.")
+    return row
+
+
+@operation("session:write", owned=True)
+def replace_login(
+    context: Context, name: str, login: str, *, account: int, bot: bool = False
+) -> Requested:
+    """Give a session a new login of the same account.
+
+    One that runs is restarted; one that was paused because its login was lost, or that
+    keeps failing, runs again; one that an operator has paused stays so. Raises UsageError
+    for the login of another account: position and links would be wrong for it.
+    """
+    session = sessions.find(name, owner=context.actor.owner)
+    row = SessionRow(**sessions.describe(session))
+    text = logins.check(login)
+    logins.check_server(text, context.settings.login_servers)
+    if row.account not in (None, account):
+        raise UsageError(
+            f"You have signed in to account {account}, and session '{row.name}' is of account "
+            f"{row.account}; nothing was changed. End that login in the account's list of "
+            "devices, or add it with 'afx session login NAME'."
+        )
+    vault = context.servers.vault()
+    check_vault(vault)
+    sealed = vault.seal(text, session_id=session.id)
+    new = NewSession(row.name, sealed, logins.fingerprint(text), session.id, account, bot)
+    with change(context, "session.login", f"session/{row.name}") as details:
+        sessions.replace_login(session, new)
+        details["before"] = {"account": row.account, "trouble": row.trouble}
+        details["after"] = {"account": account}
+        if not row.trouble:
+            return Requested(row.name, None, f"has a new login and is {row.state}")
+        sessions.set_desired_state(session, "running")
+        control = controls.request(
+            kind="resume", subject=SessionSubject(session.id), actor=context.actor.name
+        )
+        details["control"] = control.id
+    wake_leader(context)
+    return Requested(row.name, control.id)

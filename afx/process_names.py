@@ -1,0 +1,42 @@
+"""The names of a node's host processes: ``w1``, ``w1.2``, ``w1.3``, …
+
+To the coordinator each process is a place of its own, with a lease, a capacity and a name.
+The first one has the node's name. No name that people give to a node has a dot.
+"""
+
+from __future__ import annotations
+
+_SEPARATOR = "."
+MOST_PROCESSES = 64
+"""Of one node."""
+LONGEST_NODE_NAME = 96
+"""The names of its further processes have three characters more, and no more than 100."""
+
+
+def process_name(node: str, number: int) -> str:
+    """Return the name of a node's process; the first has number 1."""
+    return node if number == 1 else f"{node}{_SEPARATOR}{number}"
+
+
+def node_of(name: str) -> str:
+    """Return the name of the node to which a process belongs."""
+    return name.partition(_SEPARATOR)[0]
+
+
+def number_of(name: str) -> int:
+    """Return the number of a process in its node."""
+    number = name.partition(_SEPARATOR)[2]
+    return int(number) if number.isascii() and number.isdecimal() else 1
+
+
+def is_further(name: str) -> bool:
+    """Return whether a name is that of a second or later process of a node."""
+    return _SEPARATOR in name
+
+
+def is_within(name: str, subject: str) -> bool:
+    """Return whether a process is what ``subject`` names: a node with all its processes, or one.
+
+    The name of a node means all its processes, ``NODE.2`` means the second one alone.
+    """
+    return name == subject or node_of(name) == subject

@@ -1,0 +1,96 @@
+"""A session gets a new login of its account, and stays the session that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from telethon.crypto import AuthKey
+from telethon.sessions import StringSession
+
+from afx.app import ProcessServers
+from afx.config import load
+from afx.errors import ConflictError, UsageError
+from afx.operations import audit_log, sessions, sign_ins
+from afx.operations.context import Actor, Context
+from models.storage import rules, troubles, users
+from models.storage import sessions as stored
+from models.storage.rules import NewRule
+
+
+def login(letter: bytes) -> str:
+    made = StringSession()
+    made.set_dc(2, "149.154.167.51", 443)
+    made.auth_key = AuthKey(letter * 256)
+    return str(made.save())
+
+
+@pytest.fixture
+def context(home: Path) -> Iterator[Context]:
+    with ProcessServers(load(home=home)) as servers:
+        servers.open_database(create=True)
+        made = servers.context(Actor("test"))
+        users.create("alice")
+        number = sessions.add(made, "main", "alice", login(b"a"), account=5)
+        sessions.add(made, "other", "alice", login(b"b"))
+        rules.create_many([NewRule(number, "news", ["@aaaa"], ["@bbbb"])])
+        yield made
+
+
+def opened(context: Context, name: str) -> str:
+    row = stored.find(name)
+    return context.servers.vault().open(row.login, session_id=row.id)
+
+
+def test_a_lost_login_is_replaced_and_the_session_runs_again(context: Context) -> None:
+    before = sessions.show(context, "main").session
+    troubles.note_lost_logins([(before.id, "the login is lost")])
+    assert sign_ins.check_again(context, "main").state == "paused"
+    done = sign_ins.replace_login(context, "main", login(b"c"), account=5)
+    after = sessions.show(context, "main")
+    assert done.control is not None
+    assert (after.session.id, after.session.state, after.session.trouble) == (
+        before.id,
+        "unplaced",
+        "",
+    )
+    assert [it.name for it in after.rules] == ["news"]
+    assert opened(context, "main") == login(b"c")
+    [entry] = audit_log.listing(context, action="session.login").rows
+    assert entry.details["after"] == {"account": 5}
+    assert login(b"c")[:40] not in str(entry.details)
+
+
+def test_a_session_that_an_operator_has_paused_stays_paused(context: Context) -> None:
+    sessions.pause(context, "main")
+    done = sign_ins.replace_login(context, "main", login(b"c"), account=5)
+    assert (done.control, done.note) == (None, "has a new login and is paused")
+    assert sessions.show(context, "main").session.state == "paused"
+
+
+def test_the_login_of_another_account_is_refused(context: Context) -> None:
+    with pytest.raises(UsageError, match="account 6, and session 'main' is of account 5"):
+        sign_ins.replace_login(context, "main", login(b"c"), account=6)
+    assert opened(context, "main") == login(b"a")
+    # Of an imported login the account is not known: the caller has asked.
+    sign_ins.replace_login(context, "other", login(b"d"), account=7)
+    assert sessions.show(context, "other").session.account == 7
+
+
+def test_a_login_that_another_session_has_is_refused(context: Context) -> None:
+    with pytest.raises(ConflictError, match="Session 'other' has this very login"):
+        sign_ins.replace_login(context, "main", login(b"b"), account=5)
+    assert opened(context, "main") == login(b"a")
+
+
+def test_a_session_that_is_being_removed_gets_no_login(context: Context) -> None:
+    stored.mark_removing(stored.find("main"))
+    with pytest.raises(ConflictError, match="is being removed"):
+        sign_ins.check_again(context, "main")
+
+
+def test_a_dry_run_changes_nothing(context: Context) -> None:
+    dry = context.servers.context(Actor("test"), dry_run=True)
+    sign_ins.replace_login(dry, "main", login(b"c"), account=5)
+    assert opened(context, "main") == login(b"a")

@@ -1,0 +1,71 @@
+"""What is derived from Telethon's classes has all that their methods use, in this version."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.mtproto_line import KEY, FakeConnection
+from telethon import TelegramClient
+from telethon.extensions.messagepacker import MessagePacker
+from telethon.network import MTProtoSender
+from telethon.network.mtprotostate import MTProtoState
+from telethon.sessions import MemorySession, StringSession
+
+from afx.telegram.client import AccountClient
+from afx.telegram.mtproto import LOGGERS, Sender
+from afx.telegram.session import StoredSession
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (lambda: TelegramClient(MemorySession(), 1, "hash"), AccountClient),
+        (lambda: MTProtoSender(KEY, loggers=LOGGERS), Sender),
+        (lambda: MTProtoState(KEY, loggers=LOGGERS), None),
+    ],
+    ids=["client", "sender", "state"],
+)
+def test_an_object_has_all_attributes_that_telethon_would_give_it(
+    theirs: Callable[[], Any], ours: type | None
+) -> None:
+    async def names() -> list[str]:
+        login = StringSession()
+        login.set_dc(2, "127.0.0.1", 1)
+        login.auth_key = KEY
+        client = AccountClient(
+            StoredSession(login.save(), {}, {}),
+            api_id=1,
+            api_hash="hash",
+            connection=FakeConnection,
+            on_updates=print,
+            device="afx",
+        )
+        parts = {AccountClient: client, Sender: client._sender, None: client._sender._state}
+        return [it for it in vars(theirs()) if not hasattr(parts[ours], it)]
+
+    assert asyncio.run(names()) == []
+
+
+def test_a_packer_has_what_telethons_packs_with() -> None:
+    async def names() -> set[str]:
+        return set(vars(MessagePacker(None, LOGGERS)))
+
+    assert asyncio.run(names()) == {"_state", "_deque", "_ready", "_log"}
+
+
+def test_each_kind_of_message_that_telethon_handles_is_handled() -> None:
+    """Containers and zipped ones are unpacked before; keys are never destroyed."""
+
+    async def missing() -> set[str]:
+        theirs = MTProtoSender(KEY, loggers=LOGGERS)._handlers
+        ours = Sender(KEY, print)._handlers
+        return {theirs[it].__name__ for it in theirs.keys() - ours.keys()}
+
+    assert asyncio.run(missing()) == {
+        "_handle_container",
+        "_handle_gzip_packed",
+        "_handle_destroy_auth_key",
+    }
