@@ -53,6 +53,10 @@ def add(
         str | None,
         typer.Option("--sync", help="Followed in copies: edits, deletes, pins.", metavar="YAML"),
     ] = None,
+    options: Annotated[
+        str | None,
+        typer.Option("--options", help="What else, as a rule file has it.", metavar="YAML"),
+    ] = None,
 ) -> None:
     """Add a rule to a session; chats are @names or ids (channels: -100…).
 
@@ -73,6 +77,7 @@ def add(
         filter=read_part(filter_, "filter"),
         transform=read_part(transform, "transform"),
         sync=read_part(sync, "sync"),
+        options=read_part(options, "options"),
     )
     invocation.say(f"rule {doc.path} added: {route(doc)}")
     warn(invocation, [doc.path])
@@ -252,5 +257,5 @@ def _fields(it: Change) -> dict[str, object]:
 
 
 rule_content.add_to(app)
-rule_figures.add_to(app)
 app.command("import")(rule_import.import_)
+rule_figures.add_to(app)

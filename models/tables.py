@@ -130,6 +130,8 @@ class Rule(Table):
     """What it changes of its copies."""
     sync = JsonField(default=list, constraints=[SQL("DEFAULT '[]'")])
     """What it follows in its copies: edits, deletes, pins."""
+    options = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
+    """What else it does, such as ``dedupe``; times are in seconds."""
     trouble = TextField(default="", constraints=[SQL("DEFAULT ''")])
     """Why it does not forward all that it should; empty when it does."""
 

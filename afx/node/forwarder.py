@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from afx.cluster.links import CopyRoute
+from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, leading_to, loops
@@ -28,6 +28,7 @@ from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
 from afx.node.progress import Link
 from afx.node.rule_counts import RuleCounts
+from afx.node.seen_contents import SeenContents
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Settling, Ticket
@@ -64,6 +65,7 @@ class Forwarder:
         "intents",
         "links",
         "outboxes",
+        "seen",
         "waits",
     )
 
@@ -77,9 +79,11 @@ class Forwarder:
         session: int,
         epoch: int,
         waits: Waits,
+        now: Callable[[], float],
         monotonic: Callable[[], float],
         counts: RuleCounts,
     ) -> None:
+        """``now`` is the wall clock, for what is stored."""
         self._client = client
         self._counts = counts
         self._admission = Admission(links, session, self)
@@ -87,18 +91,19 @@ class Forwarder:
         self._peers = peers
         self._owner = owner
         self._lanes: dict[int, Lane] = {}
-        self._looping: frozenset[int] = frozenset()
+        self._looping: frozenset[int] = NONE
         """Chats that are both source and destination."""
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
+        self.seen = SeenContents(now)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
-        self._routes: Mapping[int, tuple[Route, ...]] = {}
-        self._all_routes: Mapping[int, tuple[Route, ...]] = {}
-        self._incomplete: Incomplete = {}
-        self._closed: set[int] = set()
+        self._routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._all_routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._incomplete: Incomplete = NOTHING
+        self._closed: frozenset[int] = NONE
         """Destinations that took no messages when they were tried last."""
-        self._skipped: dict[int, int] = {}
+        self._skipped: Mapping[int, int] = NOTHING
         self._guard: LoopGuard | None = None
         self._pauses = Pause(0)
         self.waits = waits
@@ -110,7 +115,7 @@ class Forwarder:
         self,
         routes: Mapping[int, tuple[Route, ...]],
         last_settled: Callable[[int], int],
-        incomplete: Incomplete = MappingProxyType({}),
+        incomplete: Incomplete = NOTHING,
     ) -> None:
         """Know all routes of the rules, used or not.
 
@@ -120,7 +125,7 @@ class Forwarder:
         self.renew_routes(routes, incomplete)
         self._admission.set_routes(routes)
         before = self._guard
-        self._looping = frozenset(loops(routes))
+        self._looping = frozenset(loops(routes)) or NONE
         self._guard = (
             LoopGuard(routes, last_settled, self.outboxes.waiting_for) if self._looping else None
         )
@@ -128,8 +133,9 @@ class Forwarder:
             self._guard.learn_from(before)
 
     def renew_routes(self, routes: Mapping[int, tuple[Route, ...]], incomplete: Incomplete) -> None:
-        """Know the routes with other filters and transforms; the chats are the same."""
-        self._all_routes, self._incomplete = routes, incomplete
+        """Know the routes with other filters and the like; the chats are the same."""
+        self._all_routes, self._incomplete = routes, incomplete or NOTHING
+        self.seen.use_routes(routes, incomplete)
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Forward by these routes from now on."""
@@ -138,7 +144,7 @@ class Forwarder:
 
     def skip_until(self, chat: int, message: int) -> None:
         """Forward from a chat only what is newer than this message."""
-        self._skipped[chat] = message
+        self._skipped = {**self._skipped, chat: message}
 
     def try_again(self, destination: int) -> None:
         """Send to a destination that has refused to take messages."""
@@ -209,7 +215,10 @@ class Forwarder:
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
-        for delivery in deliveries(message, routes, TelegramFacts):
+        fresh = self.seen.fresh(message, routes)
+        for _ in range(len(routes) - len(fresh)):
+            self.left_out(ticket)
+        for delivery in deliveries(message, fresh, TelegramFacts):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             elif delivery.unjudged:
@@ -294,6 +303,13 @@ class Forwarder:
 
     # --- what lanes report -------------------------------------------------------------
 
+    async def is_stored(self, batch: Sequence[Delivery]) -> bool:
+        """Store what has to be stored before some sends; False: another node has the session."""
+        rules = {it.rule for it in batch}
+        if self.seen.is_unstored(rules) and not await self._owner.store():
+            return False
+        return await self.intents.store(batch[0].destination)
+
     async def find_copies(self, changes: Sequence[Delivery]) -> None:
         """Tell changes which copies they are of; waits while that cannot be known."""
         await self._follower.find_copies(changes)
@@ -323,7 +339,7 @@ class Forwarder:
             self._owner.forwarded()
             self._counts.forwarded(delivery, ticket.taken)
             if delivery.destination in self._closed:
-                self._closed.discard(delivery.destination)
+                self._closed -= {delivery.destination}
                 self._owner.destination_works(delivery.destination)
         if outcome.is_earlier and (edit := edit_again(self._all_routes, delivery)):
             self._lane(delivery.destination).put_behind(edit)
@@ -349,7 +365,7 @@ class Forwarder:
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
-        self._closed.add(destination)
+        self._closed |= {destination}
         self._owner.destination_closed(destination, reason)
 
     def lost(self, error: BaseException) -> None:
@@ -383,10 +399,6 @@ class Forwarder:
 
     # --- outboxes ---------------------------------------------------------------------
 
-    def has_outbox(self, destination: int) -> bool:
-        """Return whether anything waits in a destination's outbox."""
-        return self.outboxes.has(destination)
-
     def has_backlog(self) -> bool:
         """Return whether anything waits in the outbox of a destination that is not closed."""
         return self.outboxes.has_backlog(self._closed)
@@ -417,12 +429,14 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         self.outboxes.put_back()
+        self.seen.put_back()
         self.dead.put_back()
         self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
+        self.seen.note_committed()
         self.dead.note_committed()
         self.links.note_committed()
         self.resume(Pause.STORAGE)

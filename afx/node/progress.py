@@ -24,7 +24,7 @@ class Progress:
 
     cursor: list[str]
     """Fields and values of its cursor hash, in turn."""
-    links: list[Link]
+    links: Sequence[Link]
     entities: dict[str, str]
     """Access hashes, by chat."""
     intents: dict[int, str] = field(default_factory=dict)

@@ -255,6 +255,12 @@ def set_desired_state(session: Session, state: str) -> None:
             raise ConflictError(f"Session '{session.name}' is being removed; nothing was changed.")
 
 
+def bots_among(names: Sequence[str]) -> list[str]:
+    """Return which of some sessions, by name, are known to be bots."""
+    query = Session.select(Session.name).where(Session.name.in_(list(names)) & Session.bot)
+    return [name for (name,) in query.tuples()]
+
+
 def remove_unused(session: Session) -> bool:
     """Remove a session that was never assigned; returns False when it was."""
     with transaction():

@@ -23,6 +23,7 @@ def path(api: TestedApi) -> str:
         "filter": {"contains": "yes"},
         "transform": [{"footer": "x"}],
         "sync": ["pins"],
+        "options": {"dedupe": "6h"},
     }
     made = api.post("/api/v1/rules", json=rule)
     assert made.status_code == 201, made.text
@@ -35,11 +36,15 @@ def test_a_rule_is_changed_in_part(api: TestedApi, path: str) -> None:
     found = api.send("PATCH", path, json=body, headers=ANY).json()
     assert (found["filter"], found["sources"], found["enabled"]) == ({}, ["@cccc"], False)
     assert (found["transform"], found["destinations"]) == ([{"footer": "x"}], ["@bbbb"])
-    assert found["sync"] == ["pins"]
+    assert (found["sync"], found["options"]) == (["pins"], {"dedupe": 21_600})
     body = {"filter": {"media": "photo"}, "transform": [], "sync": ["edits", "deletes"]}
     found = api.send("PATCH", path, json=body, headers=ANY).json()
     assert (found["filter"], found["transform"]) == ({"media": ["photo"]}, [])
     assert found["sync"] == ["edits", "deletes"]
+    options: dict[str, Any] = {"dedupe": 90}
+    found = api.send("PATCH", path, json={"options": options}, headers=ANY).json()
+    assert found["options"] == options
+    assert api.send("PATCH", path, json={"options": {}}, headers=ANY).json()["options"] == {}
     assert api.send("PATCH", path, json={"sync": []}, headers=ANY).json()["sync"] == []
 
 
@@ -54,6 +59,8 @@ def test_a_rule_is_changed_in_part(api: TestedApi, path: str) -> None:
         {"sources": ["no chat"]},
         {"sync": ["replies"]},
         {"sync": ["edits"], "mode": "forward", "transform": []},
+        {"options": {"dedupe": "often"}},
+        {"options": {"dedup": 90}},
         {"name": "other"},
     ],
 )

@@ -187,7 +187,10 @@ _ALL = (
         "refresh",
         workers.recycle,
         lambda context, target, form: workers.recycle(
-            context, target, forced=bool(form.get("forced"))
+            context,
+            target,
+            forced=bool(form.get("forced")),
+            in_place=bool(form.get("in_place")),
         ),
         "It is emptied, restarted with the program that is installed now, and gets sessions again.",
         "worker recycle",
@@ -200,6 +203,13 @@ _ALL = (
                 "check",
                 required=False,
                 flag="--now",
+            ),
+            Field(
+                "in_place",
+                "In place: a new host process on the same node takes over its sessions",
+                "check",
+                required=False,
+                flag="--in-place",
             ),
         ),
     ),

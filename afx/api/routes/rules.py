@@ -41,6 +41,11 @@ class NewRule(Body):
     sync: list[Literal["edits", "deletes", "pins"]] = Field(
         [], description="What is followed in copies.", examples=[["edits"]]
     )
+    options: dict[str, Any] = Field(
+        {},
+        description="What else it does; times as 6h, or in seconds.",
+        examples=[{"dedupe": "6h"}],
+    )
 
 
 class RuleChange(Body):
@@ -55,6 +60,7 @@ class RuleChange(Body):
     sync: list[Literal["edits", "deletes", "pins"]] | None = Field(
         None, description="Empty: nothing is followed."
     )
+    options: dict[str, Any] | None = Field(None, description="Empty: none.")
 
 
 class RuleText(Body):
@@ -106,6 +112,7 @@ async def add_rule(request: Request, body: NewRule) -> Response:
             filter=body.filter,
             transform=body.transform,
             sync=body.sync,
+            options=body.options,
         )
         return shown(context, "rule:read", lambda it: rules.show(it, doc.path))
 
