@@ -86,7 +86,7 @@ class Table(Model):  # type: ignore[misc]
 
 
 def one_of(column: str, values: Iterable[str]) -> peewee.Check:
-    """Return the constraint that a column has one of some values."""
+    """Return a constraint: a column takes these values only."""
     return peewee.Check(f"{column} IN ({', '.join(repr(it) for it in values)})")
 
 

@@ -22,13 +22,13 @@ from models.analytics_tables import ClusterAnalytics, RuleSums, ScalingEvent, Wo
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, one_of, utc_now
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
+from models.cluster_tables import Worker as Worker  # noqa: PLC0414
 from models.states import (
     ASSIGNMENT_STATES,
     CONTROL_KINDS,
     CONTROL_STATES,
     CONTROL_SUBJECTS,
     DESIRED_SESSION_STATES,
-    DESIRED_WORKER_STATES,
     HIBERNATION_REASONS,
     MODES,
     TASK_STATES,
@@ -205,29 +205,6 @@ class RuleAnalytics(RuleSums):
     class Meta:
         table_name = "rule_analytics"
         indexes = ((("rule", "span", "at"), True), (("span", "at"), False))
-
-
-class Worker(Table):
-    """A node by its latest incarnation, with its desired state."""
-
-    name = CharField(max_length=100, primary_key=True)
-    incarnation = CharField(max_length=40)
-    hostname = CharField(max_length=255)
-    state = CharField(max_length=10)
-    desired_state = CharField(
-        max_length=10,
-        default="ready",
-        constraints=[one_of("desired_state", DESIRED_WORKER_STATES)],
-    )
-    """Survives restarts of the node."""
-    forwarded = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
-    """Messages that this incarnation had forwarded when it was last seen."""
-    labels = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
-    first_seen = UtcField(default=utc_now)
-    last_seen = UtcField(default=utc_now)
-
-    class Meta:
-        table_name = "workers"
 
 
 class SessionAssignment(Table):
