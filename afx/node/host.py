@@ -16,6 +16,7 @@ import os
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
+from zlib import crc32
 
 import structlog
 
@@ -76,6 +77,8 @@ class Host:
         self._totals = Totals(RuleCounts(clock))
         self._heap = Heap(gc)
         self._memory = memory
+        # Not all nodes of a cluster that was started at once report together.
+        self._counts_seconds = _COUNTS_SECONDS * (1 - crc32(incarnation.encode()) / 2**33)
         self._term = 0
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -236,7 +239,7 @@ class Host:
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
             self._every(_CATCH_UP_SECONDS, self._report_caught_up),
-            self._every(_COUNTS_SECONDS, self._report_counts),
+            self._every(self._counts_seconds, self._report_counts),
             self._every(_HEAP_SECONDS, self._tend_heap),
         )
         running = [asyncio.create_task(it) for it in loops]
