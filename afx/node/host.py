@@ -24,7 +24,7 @@ from afx.cluster.connection import connect_async
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
 from afx.node.guarded_chats import GuardedChats
-from afx.node.heap import Heap
+from afx.node.heap import Heap, give_back_memory
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
 from afx.node.link_reader import LinkReader
@@ -72,7 +72,7 @@ class Host:
         self._redis = connect_async(redis_url)
         self._residents: Residents[HostedSession] = Residents()
         self._totals = Totals()
-        self._heap = Heap(gc)
+        self._heap = Heap(gc, give_back_memory)
         self._term = 0
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
