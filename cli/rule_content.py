@@ -51,6 +51,10 @@ def set_(
         str | None,
         typer.Option("--sync", help="What is followed; empty follows nothing.", metavar="YAML"),
     ] = None,
+    options: Annotated[
+        str | None,
+        typer.Option("--options", help="The options; empty has none.", metavar="YAML"),
+    ] = None,
 ) -> None:
     """Change a rule; what is not given stays.
 
@@ -67,6 +71,7 @@ def set_(
         filter=read_part(filter_, "filter"),
         transform=read_part(transform, "transform"),
         sync=read_part(sync, "sync"),
+        options=read_part(options, "options"),
     )
     invocation.say(f"rule {doc.path} is {'' if changed else 'already '}{route(doc)}")
     warn(invocation, [doc.path])
@@ -226,6 +231,8 @@ def route(doc: Any) -> str:
         made += f" with {output.json_line(list(doc.transform)).rstrip()}"
     if doc.sync:
         made += f", following {', '.join(doc.sync)}"
+    if doc.options:
+        made += f", {output.json_line(dict(doc.options)).rstrip()}"
     return made
 
 

@@ -25,6 +25,7 @@ SPEC_LIMIT = 8 * 1024 * 1024
 _CONTEXT = b"afx spec"
 _MODES = ("copy", "forward")
 _RULES_WITH_MORE = "rules_with_filters"
+_RULES_WITH_OPTIONS = "rules_with_options"
 
 
 class RefusedSpecError(AfxError):
@@ -50,6 +51,8 @@ class RuleSpec:
     """What it changes of its copies (``afx.forwarding.transforms``)."""
     sync: tuple[str, ...] = ()
     """What it follows in its copies (``afx.forwarding.changes``)."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What else it does (``afx.forwarding.options``)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -127,11 +130,17 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
             **({"filter": it.filter} if it.filter else {}),
             **({"transform": it.transform} if it.transform else {}),
             **({"sync": it.sync} if it.sync else {}),
+            **({"options": it.options} if it.options else {}),
         }
         for it in spec.rules
     ]
-    # A node of a version that knows no filters must refuse the spec, not forward all.
-    has_more = any(it.filter or it.transform for it in spec.rules)
+    # A node of a version that knows no filters must refuse the spec, not forward all; nor may
+    # one that knows no options forward twice what is to be forwarded once.
+    name = "rules"
+    if any(it.options for it in spec.rules):
+        name = _RULES_WITH_OPTIONS
+    elif any(it.filter or it.transform for it in spec.rules):
+        name = _RULES_WITH_MORE
     return {
         "session": spec.session,
         "epoch": spec.epoch,
@@ -139,7 +148,7 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
         "name": spec.name,
         "tier": spec.tier,
         "login": spec.login,
-        _RULES_WITH_MORE if has_more else "rules": rules,
+        name: rules,
     }
 
 
@@ -147,7 +156,8 @@ def _parse(text: str) -> SessionSpec:
     fields = json.loads(text)
     if not isinstance(fields, dict):
         raise ValueError("not a spec")
-    rules = fields.get("rules", fields.get(_RULES_WITH_MORE))
+    names = ("rules", _RULES_WITH_MORE, _RULES_WITH_OPTIONS)
+    rules = next((fields[it] for it in names if it in fields), None)
     if not isinstance(rules, list):
         raise ValueError("not a spec")
     numbers = {it: _number(fields[it]) for it in ("session", "epoch", "revision")}
@@ -166,6 +176,9 @@ def _rule(fields: Any) -> RuleSpec:
     events = fields.get("sync", [])
     if not isinstance(events, list):
         raise ValueError("not events")
+    options = fields.get("options", {})
+    if not isinstance(options, dict):
+        raise ValueError("not options")
     return RuleSpec(
         _number(fields["id"]),
         _chats(fields["sources"]),
@@ -174,6 +187,7 @@ def _rule(fields: Any) -> RuleSpec:
         wanted,
         tuple(changes),
         tuple(_text(it) for it in events),
+        options,
     )
 
 

@@ -30,9 +30,11 @@ _FIELD = re.compile(
     rf"|wait:(?:{_NUMBER}|[a-z]{{1,20}}\.[A-Za-z]{{1,60}})={_NUMBER}"
     rf"|first:{_NUMBER}=[0-9]{{1,12}}"
     rf"|outbox:{_NUMBER}:[0-9]{{1,12}}=[0-9A-Za-z:,;-]{{1,20000}}"
+    rf"|seen:[0-9]{{1,10}}:[0-9]{{1,12}}=[0-9A-Za-z+/=]{{4,2000}}"
 )
-"""As ``telegram/session.py``, ``node/waits.py`` and ``node/outbox.py`` write a cursor; a later
-version of a node may use letters in its outbox that this one does not know."""
+"""As ``telegram/session.py``, ``node/waits.py``, ``node/outbox.py`` and ``node/seen_contents.py``
+write a cursor; a later version of a node may use letters in its outbox that this one does not
+know."""
 
 log = structlog.get_logger()
 

@@ -51,6 +51,7 @@ class SpecPublisher:
                         rule.filter,
                         tuple(rule.transform),
                         tuple(rule.sync),
+                        rule.options,
                     )
                     for rule in rules_of.get(it.id, ())
                 ),

@@ -13,10 +13,8 @@ for a rule; the cheapest conditions are asked first, and none may raise.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import time
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,6 +33,7 @@ from afx.forwarding.forms import (
     TruthOr,
     Whole,
 )
+from afx.forwarding.hours import HOURS, ZONE, is_within, span
 from afx.forwarding.links import rewriter
 from afx.forwarding.rule_text import UNREADABLE, Node
 
@@ -44,7 +43,6 @@ MOST_CONDITIONS = 200
 LARGEST_BYTES = 64 * 1024
 LARGEST_PROGRAMS = 6_000
 """Instructions of all regular expressions of a filter together."""
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 _LARGEST_ID = 2**53
 
 
@@ -140,42 +138,19 @@ def _length(value: Mapping[str, int]) -> Test:
 def _time(value: Mapping[str, Any]) -> Test:
     zone = ZoneInfo(value.get("zone", "UTC"))
     days = frozenset(WEEKDAYS.index(it) for it in value.get("weekdays", WEEKDAYS))
-    spans = [_span(it) for it in value.get("hours", ())]
+    spans = [span(it) for it in value.get("hours", ())]
 
     def test(facts: Facts) -> bool:
         now = facts.moment.astimezone(zone)
         if now.weekday() not in days:
             return False
-        return not spans or any(_is_within(now.time(), *span) for span in spans)
+        return not spans or any(is_within(now.time(), *each) for each in spans)
 
     return test
 
 
-def _span(text: str) -> tuple[time, time]:
-    found = _HOURS.fullmatch(text)
-    assert found is not None
-    return time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
-
-
-def _is_within(now: time, begin: time, end: time) -> bool:
-    """Return whether a time is in a span; one that ends before it begins goes over midnight."""
-    return begin <= now < end if begin < end else now >= begin or now < end
-
-
 def _wrong_words(text: str) -> str | None:
     return None if spaced(text).strip() else "this has no letter and no digit; use 'contains'"
-
-
-def _wrong_hours(text: str) -> str | None:
-    return None if _HOURS.fullmatch(text) else "write hours as 08:00-18:30"
-
-
-def _wrong_zone(text: str) -> str | None:
-    try:
-        ZoneInfo(text)
-    except (OSError, ValueError, LookupError):
-        return "there is no such time zone; write one as Europe/Berlin or UTC"
-    return None
 
 
 def _wrong_host(text: str) -> str | None:
@@ -259,9 +234,9 @@ CONDITIONS: Mapping[str, Kind] = {
         Table(
             "When it was sent.",
             {
-                "hours": Many(Text("A span such as 22:00-06:00.", 11, _wrong_hours), 24),
+                "hours": HOURS,
                 "weekdays": Many(Choice("Days of the week.", WEEKDAYS), 7),
-                "zone": Text("The time zone, UTC without one.", 64, _wrong_zone),
+                "zone": ZONE,
             },
         ),
         _time,

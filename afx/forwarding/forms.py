@@ -18,6 +18,8 @@ from afx.forwarding.rule_text import UNREADABLE, Node, Problems
 _WORDS = {"true": True, "false": False}
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,11})\s*(B|KiB|MiB|GiB|)", re.ASCII | re.IGNORECASE)
+_DURATION = re.compile(r"([1-9][0-9]{0,9})\s*(s|m|h|d|)", re.ASCII | re.IGNORECASE)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 MOST_ITEMS = 500
 
@@ -164,6 +166,48 @@ class Whole:
             "maximum": self.most,
             "description": self.about,
         }
+
+
+@dataclass(slots=True, frozen=True)
+class Duration:
+    """A time span such as ``90s``, ``10m``, ``6h`` or ``2d``; in seconds once it is read."""
+
+    about: str
+    least: int
+    """In seconds, as ``most``."""
+    most: int
+
+    def read(self, node: Node, place: Place) -> Any:
+        """Return the seconds."""
+        value = node.value
+        if value is UNREADABLE:
+            return UNREADABLE
+        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            return place.fail("this is not a time span, such as 90s, 10m, 6h or 2d", node)
+        seconds = int(match[1]) * _SECONDS[match[2].lower()]
+        if not self.least <= seconds <= self.most:
+            span = f"{duration_text(self.least)} to {duration_text(self.most)}"
+            return place.fail(f"this is not from {span}", node)
+        return seconds
+
+    def schema(self) -> Schema:
+        """Return its JSON Schema; a number is of seconds."""
+        return {
+            "type": ["string", "integer"],
+            "pattern": "^[1-9][0-9]*\\s*[smhdSMHD]?$",
+            "minimum": self.least,
+            "maximum": self.most,
+            "description": self.about,
+        }
+
+
+def duration_text(seconds: int) -> str:
+    """Return a time span as ``Duration`` reads it, in the largest whole unit."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 @dataclass(slots=True, frozen=True)

@@ -10,6 +10,7 @@
         filter: {contains: [bitcoin, ether]}     # see conditions.py
         transform: {footer: "from {link}"}       # see transforms.py
         sync: [edits, deletes, pins]             # see changes.py
+        options: {dedupe: 6h}                    # see options.py
 
 All errors of a file are found in one pass; each names its line, and the field if it has one.
 """
@@ -26,6 +27,7 @@ from afx.errors import UsageError, printable
 from afx.forwarding.changes import NO_EDITS, SYNC
 from afx.forwarding.conditions import FILTER, condition_schema
 from afx.forwarding.forms import Form, Place, Schema, node_of
+from afx.forwarding.options import OPTIONS, shown_options
 from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml
 from afx.forwarding.rules import chat_reference
 from afx.forwarding.transforms import TRANSFORM, transform_schema
@@ -54,6 +56,8 @@ class RuleDoc:
     """What it changes of its copies, one after another."""
     sync: tuple[str, ...] = ()
     """What it follows in its copies: edits, deletes, pins."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What else it does; times are in seconds."""
 
     @property
     def path(self) -> str:
@@ -164,6 +168,7 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
                 **({"filter": it.filter} if it.filter else {}),
                 **({"transform": list(it.transform)} if it.transform else {}),
                 **({"sync": list(it.sync)} if it.sync else {}),
+                **({"options": shown_options(it.options)} if it.options else {}),
             }
         ]
         yield yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
@@ -171,7 +176,9 @@ def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
         yield "rules: []\n"
 
 
-def read_part(text: str, where: str, name: Literal["filter", "transform", "sync"]) -> Any:
+def read_part(
+    text: str, where: str, name: Literal["filter", "transform", "sync", "options"]
+) -> Any:
     """Return a part of a rule, written in YAML as in a file; raises InputFileError."""
     problems = Problems(where)
     node = read_yaml(text, problems)
@@ -208,6 +215,18 @@ def checked_sync(sync: Sequence[str] | None, mode: str, where: str) -> list[str]
     return list(found)
 
 
+def checked_options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
+    """Return options out of JSON in their plain form; raises InputFileError."""
+    problems = Problems(where)
+    found: Any = {}
+    try:
+        found = OPTIONS.read(node_of(options), Place(problems, "options")) if options else {}
+    except ValueError as error:
+        problems.add(str(error), field="options")
+    problems.check()
+    return dict(found)
+
+
 def schema() -> Schema:
     """Return the JSON Schema of a rule file, for editors."""
     chat = {"type": ["string", "integer"], "description": "@name, a link of t.me, or an id."}
@@ -230,6 +249,7 @@ def schema() -> Schema:
             "filter": {**FILTER.schema(), "description": "Which messages are forwarded."},
             "transform": {**TRANSFORM.schema(), "description": "What is changed of copies."},
             "sync": SYNC.schema(),
+            "options": OPTIONS.schema(),
         },
     }
     return {
@@ -316,6 +336,7 @@ def _doc(values: Mapping[str, Any]) -> RuleDoc:
         values.get("filter", {}),
         tuple(values.get("transform", ())),
         tuple(values.get("sync", ())),
+        values.get("options", {}),
     )
 
 
@@ -387,6 +408,10 @@ class _Field:
         value = SYNC.read(self.node, Place(self.problems, self.name))
         return None if value is UNREADABLE else value
 
+    def options(self) -> Any:
+        value = OPTIONS.read(self.node, Place(self.problems, self.name))
+        return None if value is UNREADABLE else value
+
 
 _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "session": _Field.text,
@@ -398,6 +423,12 @@ _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "filter": _Field.filter,
     "transform": _Field.transform,
     "sync": _Field.sync,
+    "options": _Field.options,
 }
 _KEYS = tuple(_READERS)
-_PARTS: Mapping[str, Form] = {"filter": FILTER, "transform": TRANSFORM, "sync": SYNC}
+_PARTS: Mapping[str, Form] = {
+    "filter": FILTER,
+    "transform": TRANSFORM,
+    "sync": SYNC,
+    "options": OPTIONS,
+}

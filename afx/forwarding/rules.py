@@ -11,6 +11,7 @@ from typing import Literal
 from afx.errors import UsageError, printable
 from afx.forwarding.conditions import Test
 from afx.forwarding.facts import Facts
+from afx.forwarding.options import NO_OPTIONS, Options
 from afx.forwarding.transforms import Transform
 
 Mode = Literal["copy", "forward"]
@@ -34,6 +35,8 @@ class Route:
     """What is followed in its copies (see ``changes``)."""
     unjudged: str = field(default="", compare=False)
     """Why the filter could not judge the message that this route is of; empty when it could."""
+    options: Options = field(default=NO_OPTIONS, compare=False)
+    """What else the rule does."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,6 +50,19 @@ class ResolvedRule:
     test: Test | None = None
     transform: Transform | None = None
     sync: tuple[str, ...] = ()
+    options: Options = NO_OPTIONS
+
+    def route(self, destination: int) -> Route:
+        """Return its route to a destination."""
+        return Route(
+            self.id,
+            destination,
+            self.mode,
+            self.test,
+            self.transform,
+            self.sync,
+            options=self.options,
+        )
 
 
 def chat_reference(text: str) -> str:
@@ -74,7 +90,7 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
     for rule in rules:
         for chat in dict.fromkeys(rule.sources):
             table[chat] += [
-                Route(rule.id, destination, rule.mode, rule.test, rule.transform, rule.sync)
+                rule.route(destination)
                 for destination in dict.fromkeys(rule.destinations)
                 if destination != chat
             ]
@@ -84,6 +100,13 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
 def loops(routes: Mapping[int, tuple[Route, ...]]) -> set[int]:
     """Return the chats that are both a source and a destination."""
     return {route.destination for them in routes.values() for route in them} & set(routes)
+
+
+def leading_to(routes: Mapping[int, tuple[Route, ...]], destination: int) -> set[int]:
+    """Return the rules that lead to a chat; all of them for 0, which is no chat."""
+    return {
+        it.rule for them in routes.values() for it in them if destination in (0, it.destination)
+    }
 
 
 def filtered(routes: Mapping[int, tuple[Route, ...]]) -> frozenset[int]:

@@ -77,6 +77,6 @@ class ChatWatch:
         if not any(it.open for it in self._replayed):
             for chat in intents.inherited:
                 # What an outbox holds may have been sent as well, and not been linked.
-                if not self._forwarder.has_outbox(chat):
+                if not self._forwarder.outboxes.has(chat):
                     intents.end_inherited(chat)
             self._owner.progressed()

@@ -17,6 +17,7 @@ from afx.empty import NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
+from afx.forwarding.options import NO_OPTIONS, Options, compile_options
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
 from afx.forwarding.sizes import LARGEST_OF_SESSION
 from afx.forwarding.transforms import Transform, compile_transform
@@ -52,6 +53,7 @@ class ClosedRoutes:
     __slots__ = (
         "_ids",
         "_invalid",
+        "_options",
         "_refused",
         "_rules",
         "_tests",
@@ -67,6 +69,7 @@ class ClosedRoutes:
         self._refused: Mapping[int, _Refusal] = NOTHING
         self._tests: Mapping[int, Test] = NOTHING
         self._transforms: Mapping[int, Transform] = NOTHING
+        self._options: Mapping[int, Options] = NOTHING
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
         self._compile()
@@ -74,9 +77,10 @@ class ClosedRoutes:
         """All routes whose chats are known, by source."""
 
     def _compile(self) -> None:
-        """Make the rules' filters and transforms ready to be used."""
+        """Make the rules' filters, transforms and options ready to be used."""
         tests: dict[int, Test] = {}
         changes: dict[int, Transform] = {}
+        options: dict[int, Options] = {}
         invalid: dict[int, str] = {}
         room = LARGEST_OF_SESSION
         for it in self._rules:
@@ -85,6 +89,8 @@ class ClosedRoutes:
                     room -= conditions.programs(it.filter) + transforms.programs(it.transform)
                     if room < 0:
                         raise ValueError("the session's regular expressions are too large")
+                if it.options:
+                    options[it.id] = compile_options(it.options)
                 if it.transform:
                     changes[it.id] = compile_transform(it.transform)
                 if it.filter:
@@ -92,10 +98,10 @@ class ClosedRoutes:
             except (ValueError, LookupError, TypeError) as error:
                 invalid[it.id] = str(error)
         self._tests, self._transforms = tests or NOTHING, changes or NOTHING
-        self._invalid = invalid or NOTHING
+        self._options, self._invalid = options or NOTHING, invalid or NOTHING
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
-        """Take the filters and transforms of these rules; returns the rules as they are used.
+        """Take what these rules judge by, change and do; returns the rules as they are used.
 
         A rule whose chats or mode have changed stays as it is: its session is restarted.
         """
@@ -199,6 +205,7 @@ class ClosedRoutes:
             self._transforms.get(rule.id),
             # A copy that is edited without the rule's transforms would be another one.
             rule.sync if wrong is None else (),
+            self._options.get(rule.id, NO_OPTIONS),
         )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:

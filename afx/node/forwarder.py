@@ -10,7 +10,7 @@ from afx.cluster.links import CopyRoute
 from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, loops
+from afx.forwarding.rules import Route, leading_to, loops
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.change_follower import ChangeFollower, edit_again
@@ -23,13 +23,15 @@ from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
 from afx.node.outbox import Reference
-from afx.node.outbox_reader import Incomplete, fetch, not_judged
+from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
 from afx.node.progress import Link
+from afx.node.rule_counts import RuleCounts
+from afx.node.seen_contents import SeenContents
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
-from afx.telegram.boxes import Box, Ticket
+from afx.telegram.boxes import Box, Settling, Ticket
 from afx.telegram.client import AccountClient
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
@@ -46,6 +48,7 @@ class Forwarder:
         "_announced",
         "_client",
         "_closed",
+        "_counts",
         "_filters",
         "_follower",
         "_guard",
@@ -62,6 +65,7 @@ class Forwarder:
         "intents",
         "links",
         "outboxes",
+        "seen",
         "waits",
     )
 
@@ -75,9 +79,13 @@ class Forwarder:
         session: int,
         epoch: int,
         waits: Waits,
+        now: Callable[[], float],
         monotonic: Callable[[], float],
+        counts: RuleCounts,
     ) -> None:
+        """``now`` is the wall clock, for what is stored."""
         self._client = client
+        self._counts = counts
         self._admission = Admission(links, session, self)
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
@@ -87,6 +95,7 @@ class Forwarder:
         """Chats that are both source and destination."""
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
+        self.seen = SeenContents(now)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._routes: Mapping[int, tuple[Route, ...]] = NOTHING
@@ -123,13 +132,10 @@ class Forwarder:
         if before and self._guard:
             self._guard.learn_from(before)
 
-    def renew_routes(
-        self,
-        routes: Mapping[int, tuple[Route, ...]],
-        incomplete: Incomplete,
-    ) -> None:
-        """Know the routes with other filters and transforms; the chats are the same."""
+    def renew_routes(self, routes: Mapping[int, tuple[Route, ...]], incomplete: Incomplete) -> None:
+        """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
+        self.seen.use_routes(routes, incomplete)
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Forward by these routes from now on."""
@@ -159,8 +165,7 @@ class Forwarder:
             self._take_message(box, pts, event, own)
         # A source that cannot be read just now has copies all the same.
         elif not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
-            if box.advance():
-                self._owner.progressed()
+            self._pass(box)
 
     def put(self, delivery: Delivery, ticket: Ticket) -> None:
         """Put a change of a copy behind what its lane holds."""
@@ -175,21 +180,27 @@ class Forwarder:
         judged: Sequence[Route] | None = routes
         if message and routes:
             judged = self._filters.judge(message, routes)
+            if judged is not None and len(judged) < len(routes):
+                self._counts.skipped(routes, judged)
             if judged is not None and not judged:
                 # Settled without a link. Its chat's newest id passes it too: another filter,
                 # later, does not make it be forwarded.
                 box.admit(pts, 0, message.chat, message.id)
-                if box.advance():
-                    self._owner.progressed()
+                self._pass(box)
                 return
         if not routes or message is None:
             box.admit(pts, 0)
-            if box.advance():
-                self._owner.progressed()
+            self._pass(box)
             return
         is_judged, wanted = judged is not None, routes if judged is None else judged
         ticket = box.admit(pts, len(wanted), message.chat, message.id)
+        ticket.taken = self._counts.now()
         self._admission.offer(message, wanted, ticket, is_judged=is_judged)
+
+    def _pass(self, box: Settling) -> None:
+        """Move past what is settled, and let that be stored."""
+        if box.advance():
+            self._owner.progressed()
 
     def made(self) -> Mapping[tuple[CopyRoute, int], int]:
         """Return the copies whose links are not stored yet, by route and source message."""
@@ -197,11 +208,17 @@ class Forwarder:
 
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
-        return await self._filters.judge_later(message, routes)
+        taken = await self._filters.judge_later(message, routes)
+        if len(taken) < len(routes):
+            self._counts.skipped(routes, taken)
+        return taken
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
-        for delivery in deliveries(message, routes, TelegramFacts):
+        fresh = self.seen.fresh(message, routes)
+        for _ in range(len(routes) - len(fresh)):
+            self.left_out(ticket)
+        for delivery in deliveries(message, fresh, TelegramFacts):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             elif delivery.unjudged:
@@ -218,8 +235,7 @@ class Forwarder:
     def left_out(self, ticket: Ticket) -> None:
         """Settle a delivery that is not to be made."""
         ticket.open -= 1
-        if ticket.box.advance():
-            self._owner.progressed()
+        self._pass(ticket.box)
 
     def note_own(self, message: Incoming) -> None:
         """Learn of a message that this session has just sent; its lane settles it later."""
@@ -287,6 +303,13 @@ class Forwarder:
 
     # --- what lanes report -------------------------------------------------------------
 
+    async def is_stored(self, batch: Sequence[Delivery]) -> bool:
+        """Store what has to be stored before some sends; False: another node has the session."""
+        rules = {it.rule for it in batch}
+        if self.seen.is_unstored(rules) and not await self._owner.store():
+            return False
+        return await self.intents.store(batch[0].destination)
+
     async def find_copies(self, changes: Sequence[Delivery]) -> None:
         """Tell changes which copies they are of; waits while that cannot be known."""
         await self._follower.find_copies(changes)
@@ -314,6 +337,7 @@ class Forwarder:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
+            self._counts.forwarded(delivery, ticket.taken)
             if delivery.destination in self._closed:
                 self._closed -= {delivery.destination}
                 self._owner.destination_works(delivery.destination)
@@ -328,18 +352,11 @@ class Forwarder:
         ticket.box.advance()
         self._owner.progressed()
 
-    async def contents(
-        self, destination: int, references: Sequence[Reference]
-    ) -> list[tuple[Delivery, Outcome | None]]:
+    async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         return await fetch(
-            self._source.fetch,
-            self._all_routes,
-            self._incomplete,
-            self._admission.linked,
-            self.judge,
-            destination,
-            references,
+            *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
+            *(self.judge, destination, references),
         )
 
     async def renew(self, source: int, message: int) -> Sequence[Any]:
@@ -358,6 +375,7 @@ class Forwarder:
     def told_to_wait(self, destination: int, outcome: Outcome) -> None:
         """Telegram wants no sends to a destination, or to any."""
         chat = ALL if outcome.whole_account else destination
+        self._counts.waited(leading_to(self._routes, chat), outcome.seconds)
         self.note_wait(chat, outcome.seconds, outcome.reason)
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
@@ -380,10 +398,6 @@ class Forwarder:
         self._owner.trouble(reason, text)
 
     # --- outboxes ---------------------------------------------------------------------
-
-    def has_outbox(self, destination: int) -> bool:
-        """Return whether anything waits in a destination's outbox."""
-        return self.outboxes.has(destination)
 
     def has_backlog(self) -> bool:
         """Return whether anything waits in the outbox of a destination that is not closed."""
@@ -415,12 +429,14 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         self.outboxes.put_back()
+        self.seen.put_back()
         self.dead.put_back()
         self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
+        self.seen.note_committed()
         self.dead.note_committed()
         self.links.note_committed()
         self.resume(Pause.STORAGE)

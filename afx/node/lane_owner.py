@@ -34,6 +34,9 @@ class LaneOwner(Protocol):
         Raises ToldToWaitError.
         """
 
+    async def is_stored(self, batch: Sequence[Delivery]) -> bool:
+        """Store what has to be stored before some sends; False: another node has the session."""
+
     async def find_copies(self, changes: Sequence[Delivery]) -> None:
         """Tell changes which copies they are of; waits while that cannot be known."""
 

@@ -142,7 +142,7 @@ class LaneSender:
             await self._owner.find_copies(batch)
             return await send_changes(self._client, batch, peer, singly=singly)
         destination = batch[0].destination
-        if not await self._intents.store(destination):
+        if not await self._owner.is_stored(batch):
             self._pace.pause()
             return None
         outcomes = await send(self._client, batch, peer, singly=singly)

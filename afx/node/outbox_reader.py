@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from telethon import errors
@@ -182,7 +183,7 @@ def _route(
     if rule is None:
         reason, dead = "its rule does not forward there any more", DeadReason.RULE_CHANGED
         return bare, Outcome("refused", reason=reason, dead=dead)
-    return Route(it.rule, destination, it.mode, rule.test, rule.transform, rule.sync), None
+    return replace(rule.route(destination), mode=it.mode), None
 
 
 async def _contents(

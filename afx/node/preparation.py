@@ -25,12 +25,13 @@ class StartError(Exception):
 
 
 def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
-    """Give a forwarder the outboxes of earlier runs.
+    """Give a forwarder the outboxes, and the seen contents, of earlier runs.
 
     Raises StartError when what is stored is malformed.
     """
     try:
         forwarder.outboxes.load(stored.cursors)
+        forwarder.seen.load(stored.cursors)
     except MalformedPositionError as error:
         raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.dead_letters import DeadGroup
+from afx.node.rule_counts import RuleCounts
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,4 +37,5 @@ class Progress:
 class Totals:
     """What a host counts over all of its sessions."""
 
+    rules: RuleCounts
     forwarded: int = 0

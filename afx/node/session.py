@@ -112,7 +112,9 @@ class HostedSession:
             session=spec.session,
             epoch=epoch,
             waits=Waits(env.clock.time),
+            now=env.clock.time,
             monotonic=env.clock.monotonic,
+            counts=env.totals.rules,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -268,6 +270,7 @@ class HostedSession:
         # Outboxes go first: a cursor that is stored without them would lose messages.
         cursor = [
             *self.forwarder.outboxes.take_fields(),
+            *self.forwarder.seen.take_fields(),
             *cursor_fields(self.reader),
             *self.forwarder.waits.fields(),
         ]
@@ -292,6 +295,7 @@ class HostedSession:
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
         self.forwarder.outboxes.mark_all()
+        self.forwarder.seen.mark_all()
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
         self.progressed()

@@ -87,6 +87,7 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
                     dict(it.after.filter),
                     list(it.after.transform),
                     list(it.after.sync),
+                    dict(it.after.options),
                 )
                 for it in changes
                 if it.after and not it.before
@@ -129,6 +130,7 @@ def _doc(it: RuleRow) -> RuleDoc:
         it.filter,
         tuple(it.transform),
         tuple(it.sync),
+        it.options,
     )
 
 
@@ -151,6 +153,7 @@ def _replace(context: Context, before: RuleDoc, doc: RuleDoc | None) -> None:
         filter=dict(doc.filter),
         transform=list(doc.transform),
         sync=list(doc.sync),
+        options=dict(doc.options),
     )
 
 

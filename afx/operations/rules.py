@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from afx.errors import UsageError
-from afx.forwarding.rulefile import RuleDoc, checked, checked_sync
+from afx.forwarding.rulefile import RuleDoc, checked, checked_options, checked_sync
 from afx.forwarding.rules import chat_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -35,6 +35,8 @@ class RuleRow:
     """What it changes of its copies."""
     sync: Sequence[str]
     """What it follows in its copies: edits, deletes, pins."""
+    options: Mapping[str, Any]
+    """What else it does; times are in seconds."""
     created_at: datetime
     trouble: str
     """Why it does not forward all that it should; empty when it does."""
@@ -81,6 +83,7 @@ def show(context: Context, text: str) -> RuleRow:
         filter=rule.filter,
         transform=rule.transform,
         sync=rule.sync,
+        options=rule.options,
         created_at=rule.created_at,
         trouble=rule.trouble,
     )
@@ -105,6 +108,7 @@ def add(
     filter: Mapping[str, Any] | None = None,
     transform: Sequence[Any] | None = None,
     sync: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> RuleDoc:
     """Add a rule to a session; returns it as it is stored.
 
@@ -113,6 +117,7 @@ def add(
     """
     wanted, changes = checked(filter, transform, mode, "the rule")
     followed = checked_sync(sync, mode, "the rule")
+    more = checked_options(options, "the rule")
     origins, targets = list(_chats(sources)), list(_chats(destinations))
     owner = sessions.find(session, owner=context.actor.owner)
     with change(context, "rule.add", f"session/{owner.name}") as details, bounded([owner]):
@@ -125,6 +130,7 @@ def add(
             filter=wanted,
             transform=changes,
             sync=followed,
+            options=more,
         )
         doc = document(owner.name, rule)
         details.update({"rule": doc.name, "after": content(doc)})
@@ -142,6 +148,7 @@ def modify(
     filter: Mapping[str, Any] | None = None,
     transform: Sequence[Any] | None = None,
     sync: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
     enabled: bool | None = None,
 ) -> tuple[RuleDoc, bool]:
     """Change the given fields of a rule; returns (it as it is then, whether that differs).
@@ -149,7 +156,7 @@ def modify(
     An empty filter takes all messages. Raises UsageError as ``add`` does, and when nothing
     is given.
     """
-    given = (sources, destinations, mode, filter, transform, sync, enabled)
+    given = (sources, destinations, mode, filter, transform, sync, options, enabled)
     if all(it is None for it in given):
         raise UsageError("Nothing is to be changed; give a field, such as the filter.")
     rule = _find(context, text)
@@ -161,6 +168,7 @@ def modify(
         "the rule",
     )
     followed = checked_sync(rule.sync if sync is None else sync, mode or rule.mode, "the rule")
+    more = checked_options(rule.options if options is None else options, "the rule")
     after = replace(
         before,
         sources=_chats(sources) if sources else before.sources,
@@ -169,6 +177,7 @@ def modify(
         filter=wanted,
         transform=tuple(changes),
         sync=tuple(followed),
+        options=more,
         enabled=before.enabled if enabled is None else enabled,
     )
     if after == before:
@@ -182,6 +191,7 @@ def modify(
             filter=wanted,
             transform=changes,
             sync=followed,
+            options=more,
             enabled=after.enabled,
         )
         details.update({"before": content(before), "after": content(after)})
@@ -233,6 +243,7 @@ def document(session: str, rule: Rule) -> RuleDoc:
         rule.filter,
         tuple(rule.transform),
         tuple(rule.sync),
+        rule.options,
     )
 
 
@@ -246,4 +257,5 @@ def content(doc: RuleDoc) -> dict[str, Any]:
         **({"filter": doc.filter} if doc.filter else {}),
         **({"transform": list(doc.transform)} if doc.transform else {}),
         **({"sync": list(doc.sync)} if doc.sync else {}),
+        **({"options": doc.options} if doc.options else {}),
     }

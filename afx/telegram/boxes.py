@@ -33,6 +33,8 @@ class Ticket:
     box: Settling
     chat: int = 0
     message: int = 0
+    taken: float = 0.0
+    """When its message came, on a monotonic clock; 0: it came earlier, and was stored."""
 
 
 @dataclass(slots=True, eq=False)

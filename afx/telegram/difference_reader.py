@@ -28,7 +28,7 @@ from afx.telegram.differences import (
     marked_channel,
     messages_after,
 )
-from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.errors import error_name, is_for_people, is_lost_login
 from afx.telegram.messages import incoming
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Owner, Sink
@@ -271,7 +271,17 @@ class DifferenceReader:
         peer = self._peers.input_peer(chat)
         while True:
             await self._room(box)
-            found = await messages_after(self._client, peer, newest)
+            try:
+                found = await messages_after(self._client, peer, newest)
+            except errors.RPCError as error:
+                if not is_for_people(error):
+                    raise
+                self._owner.trouble(
+                    TroubleReason.SOURCE_UNREADABLE,
+                    f"{chat}: Telegram has dropped what was missed, and bots read no histories: "
+                    f"what was posted after message {newest} is not forwarded",
+                )
+                return
             if not found:
                 return
             for message in found:

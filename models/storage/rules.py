@@ -19,6 +19,7 @@ from models.storage import hibernation, sessions
 from models.tables import Rule, Session, User
 
 _PART = 500
+_WITHOUT_RESTART = {"filter", "transform", "sync", "options"}
 _prepared = Prepared()
 
 
@@ -36,6 +37,7 @@ class NewRule:
     filter: dict[str, Any] = field(default_factory=dict)
     transform: list[Any] = field(default_factory=list)
     sync: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def create(
@@ -49,6 +51,7 @@ def create(
     filter: dict[str, Any] | None = None,
     transform: list[Any] | None = None,
     sync: list[str] | None = None,
+    options: dict[str, Any] | None = None,
 ) -> Rule:
     """Add a rule to a session; a running session is restarted.
 
@@ -58,7 +61,8 @@ def create(
     with transaction():
         name = name or _free_name(session)
         row = NewRule(session.id, name, sources, destinations, mode, enabled)
-        create_many([replace(row, filter=filter or {}, transform=transform or [], sync=sync or [])])
+        row = replace(row, filter=filter or {}, transform=transform or [], sync=sync or [])
+        create_many([replace(row, options=options or {})])
         rule: Rule = Rule.get((Rule.session == session) & (Rule.name == name))
         return rule
 
@@ -89,6 +93,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
                     "filter",
                     "transform",
                     "sync",
+                    "options",
                     "created_at",
                 ),
                 [
@@ -102,6 +107,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
                         encode(it.filter),
                         encode(it.transform),
                         encode(it.sync),
+                        encode(it.options),
                         now,
                     )
                     for it in rows
@@ -146,12 +152,13 @@ def change(
     filter: dict[str, Any] | None = None,
     transform: list[Any] | None = None,
     sync: list[str] | None = None,
+    options: dict[str, Any] | None = None,
 ) -> bool:
     """Change the given fields of a rule; returns False when nothing differs.
 
     A running session is restarted, and tells anew whether the rule works; a change of
-    ``filter``, ``transform`` and ``sync`` alone reaches it without a restart. Raises
-    UsageError for an unknown mode.
+    ``filter``, ``transform``, ``sync`` and ``options`` alone reaches it without a restart.
+    Raises UsageError for an unknown mode.
     """
     wanted = {
         "sources": sources,
@@ -161,6 +168,7 @@ def change(
         "filter": filter,
         "transform": transform,
         "sync": sync,
+        "options": options,
     }
     fields = {k: v for k, v in wanted.items() if v is not None and v != getattr(rule, k)}
     if not fields:
@@ -168,7 +176,7 @@ def change(
     if mode is not None:
         _check_mode(mode)
     with transaction():
-        if fields.keys() <= {"filter", "transform", "sync"}:
+        if fields.keys() <= _WITHOUT_RESTART:
             Session.update(content=Session.content + 1).where(
                 Session.id == rule.session_id
             ).execute()
@@ -236,6 +244,7 @@ def _described() -> Any:
         Rule.filter,
         Rule.transform,
         Rule.sync,
+        Rule.options,
         Rule.created_at,
         Rule.trouble,
     ).join(Session)

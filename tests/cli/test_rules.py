@@ -78,6 +78,16 @@ def test_what_copies_follow_is_set_shown_and_exported(afx: Run) -> None:
     assert "following" not in afx("rule", "set", "main/news", "--sync", "").stdout
 
 
+def test_options_are_set_shown_and_exported(afx: Run) -> None:
+    done = afx("rule", "set", "main/news", "--options", "dedupe: 6h")
+    assert '{"dedupe": 21600}' in done.stdout
+    assert output(afx("rule", "show", "main/news", "--json"))["options"] == {"dedupe": 21_600}
+    assert "dedupe: 6h\n" in afx("rule", "export").stdout
+    assert "forwarded once in 6h" in afx("rule", "explain", "main/news").stdout
+    complains(afx("rule", "set", "main/news", "--options", "dedupe: 9d"), 2, "from 1m to 7d")
+    assert "dedupe" not in afx("rule", "set", "main/news", "--options", "").stdout
+
+
 def test_mistakes_in_filters_and_transforms_are_shown_with_their_lines(
     afx: Run, home: Path
 ) -> None:

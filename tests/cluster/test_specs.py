@@ -17,6 +17,7 @@ from afx.security.signing import SigningKeys
 RULE = RuleSpec(3, ("@news",), ("-1001", "@copies"), "copy")
 FILTERED = RuleSpec(4, ("@news",), ("-1001",), "copy", {"contains": ["a"]}, ({"strip": ["links"]},))
 FOLLOWING = replace(RULE, id=5, sync=("edits", "pins"))
+ONCE = replace(RULE, id=6, options={"dedupe": 60})
 SPEC = SessionSpec(7, "naïve", "free", "sealed", (RULE,), epoch=5, revision=2)
 
 
@@ -38,18 +39,19 @@ def test_a_spec_is_read_as_it_was_signed() -> None:
 
 
 def test_filters_and_transforms_are_read_as_they_were_signed() -> None:
-    spec = replace(SPEC, rules=(RULE, FILTERED, FOLLOWING))
+    spec = replace(SPEC, rules=(RULE, FILTERED, FOLLOWING, ONCE))
     assert open_spec(SIGNING_KEYS, seal_spec(SIGNING_KEYS, spec), session_id=7, epoch=5) == spec
 
 
 def test_a_node_that_knows_no_filters_refuses_a_spec_that_has_one() -> None:
     """It reads the rules under the name that they have always had."""
-    plain, filtered = (
+    plain, filtered, once = (
         json.loads(seal_spec(SIGNING_KEYS, replace(SPEC, rules=rules)).partition(" ")[2])
-        for rules in ((RULE,), (RULE, FILTERED))
+        for rules in ((RULE,), (RULE, FILTERED), (FILTERED, ONCE))
     )
     assert "rules" in plain
-    assert "rules" not in filtered
+    assert "rules" not in filtered and "rules_with_filters" in filtered
+    assert not {"rules", "rules_with_filters"} & set(once), "nor does one that knows no options"
 
 
 def test_a_destination_that_was_added_in_redis_is_refused() -> None:

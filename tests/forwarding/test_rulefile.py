@@ -67,6 +67,7 @@ transforms = st.sampled_from(
     ]
 )
 syncs = st.lists(st.sampled_from(["deletes", "pins"]), unique=True).map(tuple)
+options = st.sampled_from([{}, {"dedupe": 60}, {"dedupe": 90}, {"dedupe": 86_400}])
 some = st.lists(chats, min_size=1, max_size=3, unique=True).map(tuple)
 docs = st.lists(
     st.builds(
@@ -80,6 +81,7 @@ docs = st.lists(
         filters,
         st.just(()),
         syncs,
+        options,
     ).flatmap(
         lambda it: (
             st.just(it)
@@ -106,6 +108,37 @@ def test_what_cannot_be_followed_is_told_with_its_line(fields: str, message: str
     [found] = problems(text, "r.yaml")
     assert (found.line, found.field) == (3, "sync")
     assert message in found.message
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{dedupe: often}", "this is not a time span, such as 90s, 10m, 6h or 2d"),
+        ("{dedupe: 59s}", "this is not from 1m to 7d"),
+        ("{dedupe: 8d}", "this is not from 1m to 7d"),
+        ("{dedup: 1h}", "'dedup' is not known"),
+        ("{}", "this has fields: dedupe"),
+        ("[dedupe]", "this has fields: dedupe"),
+    ],
+)
+def test_what_is_no_option_is_told_with_its_line(value: str, message: str) -> None:
+    text = f"rules:\n- {{session: m, name: n, from: -5, to: -6,\n   options: {value}}}\n"
+    [found] = problems(text, "r.yaml")
+    assert found.line == 3 and found.field and found.field.startswith("options")
+    assert message in found.message
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60", 60), ("90s", 90), ("10 M", 600), ("6h", 21_600), ("2d", 172_800)]
+)
+def test_a_time_span_is_in_the_largest_unit_that_it_is_whole_in(text: str, seconds: int) -> None:
+    [doc] = parse(
+        f"rules: [{{session: m, name: n, from: -5, to: -6, options: {{dedupe: {text}}}}}]".encode(),
+        "r.yaml",
+    )
+    assert doc.options == {"dedupe": seconds}
+    shown = "1m" if text == "60" else text.replace(" ", "").lower()
+    assert f"dedupe: {shown}" in "".join(dump([doc]))
 
 
 def problems(text: str, where: str) -> tuple[FileProblem, ...]:

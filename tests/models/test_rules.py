@@ -61,10 +61,12 @@ def test_a_change_of_a_filter_alone_restarts_nothing(ids: list[int]) -> None:
     assert sessions.renewing(10) == {ids[0]: 2}
     assert rules.change(rules.find("s0/r"), sync=["edits"])
     assert not rules.change(rules.find("s0/r"), sync=["edits"])
-    assert sessions.renewing(10) == {ids[0]: 3}
-    sessions.note_renewed({ids[0]: 3})
+    assert rules.change(rules.find("s0/r"), options={"dedupe": 60})
+    assert rules.find("s0/r").options == {"dedupe": 60}
+    assert sessions.renewing(10) == {ids[0]: 4}
+    sessions.note_renewed({ids[0]: 4})
     sessions.renew_all()
-    assert sessions.renewing(10) == {ids[0]: 3}
+    assert sessions.renewing(10) == {ids[0]: 4}
     assert rules.change(rules.find("s0/r"), filter={}, enabled=False)
     assert sessions.find("s0").revision == before + 1
 
@@ -80,4 +82,4 @@ def test_a_page_of_rules_has_values_of_pythons_types(ids: list[int]) -> None:
     for row in (*rules.listing().rows, *rules.listing(session=sessions.find("s0")).rows):
         assert row["enabled"] is True
         assert (row["filter"], row["transform"], row["sources"]) == ({}, [], ["-1"])
-        assert row["sync"] == []
+        assert (row["sync"], row["options"]) == ([], {})

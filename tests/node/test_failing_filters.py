@@ -72,7 +72,7 @@ def test_a_retry_asks_the_filter_again(monkeypatch: pytest.MonkeyPatch, takes: b
         assert any(it.startswith("outbox") for it in harness.progress) is takes
         await session.start()
         say(sandbox, source, "two")
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         await until(lambda: session.reader.channels[source.id].cursor == source.box.pts)
         assert texts(to) == (["odd one", "two"] if takes else [])
         await session.stop()
@@ -93,7 +93,7 @@ def test_a_retry_whose_filter_still_fails_is_a_dead_letter_again(
         say(sandbox, source, "odd one")
         await until(lambda: session.reader.channels[source.id].cursor == source.box.pts)
         await session.redeliver(1, source.marked, to.marked, [1], reason=DeadReason.NOT_JUDGED)
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         await session.stop()
         harness.commit(session)
         assert harness.dead[-1].reason is DeadReason.NOT_JUDGED

@@ -40,6 +40,8 @@ def test_what_a_filter_refuses_is_not_forwarded_and_settles() -> None:
         links = session.collect_uncommitted().links
         assert len(links) == 20
         assert box.last_ids[source.marked] == max(source.box.messages)
+        tally = harness.totals.rules.take()[1]
+        assert (tally.forwarded, tally.skipped, sum(tally.latencies.values())) == (20, 80, 20)
         await session.stop()
 
     run_scenario(scenario)
@@ -201,7 +203,7 @@ def test_what_waits_in_an_outbox_was_accepted_and_is_not_judged_again(monkeypatc
         session = harness.session(account, rule)
         await session.start()
         say(sandbox, source, "a 1", "b 2", "a 3")
-        await until(lambda: session.forwarder.has_outbox(to.marked))
+        await until(lambda: session.forwarder.outboxes.has(to.marked))
         await session.stop()
         cursors = harness.commit(session)
         sandbox.server.faults.floods.clear()
@@ -259,7 +261,7 @@ def test_what_a_rule_misses_while_it_is_invalid_is_dead_letters_of_it_for_a_retr
         say(sandbox, source, "no 2", "yes 3")
         await until(lambda: len(texts(other)) == 3)
         await session.redeliver(1, source.marked, to.marked, [1], reason=DeadReason.NOT_JUDGED)
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         harness.commit(session)
         assert {(it.rule, it.reason) for it in harness.dead if it.reason} == {
             (1, DeadReason.NOT_JUDGED)
@@ -272,7 +274,7 @@ def test_what_a_rule_misses_while_it_is_invalid_is_dead_letters_of_it_for_a_retr
         await until(lambda: texts(to) == ["yes 4"])
         route = (1, source.marked, to.marked)
         await session.redeliver(*route, [1, 2, 3], reason=DeadReason.NOT_JUDGED)
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         assert texts(to) == ["yes 4", "yes 1", "yes 3"]
         await session.stop()
 

@@ -220,7 +220,7 @@ def test_a_session_has_not_caught_up_while_an_open_destination_has_an_outbox(run
         assert session is not None
         await until(
             lambda: (
-                session.forwarder.has_outbox(to.marked)
+                session.forwarder.outboxes.has(to.marked)
                 and session.reader.is_idle
                 and not any(it.tickets for it in session.reader.boxes())
             )

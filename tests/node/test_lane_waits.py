@@ -31,7 +31,7 @@ def test_a_long_outbox_of_a_removed_rule_does_not_hold_up_the_loop() -> None:
         await session.start()
         turns = 0
         lengths = set()
-        while session.forwarder.has_outbox(to.marked):
+        while session.forwarder.outboxes.has(to.marked):
             await asyncio.sleep(0)
             turns += 1
             lengths.add(len(session.forwarder.outboxes.of(to.marked)._chunks))
@@ -136,9 +136,9 @@ def test_a_short_wait_of_a_lane_that_was_busy_for_long_parks_nothing(
         await asyncio.sleep(0.4)
         its_lane._sender.settle(Outcome("sent", 1))
         its_lane.wait(0.1)
-        assert not session.forwarder.has_outbox(to.marked)
+        assert not session.forwarder.outboxes.has(to.marked)
         its_lane.wait(0.6)
-        assert session.forwarder.has_outbox(to.marked)
+        assert session.forwarder.outboxes.has(to.marked)
         await session.stop()
 
     run_scenario(scenario)

@@ -210,7 +210,7 @@ def test_a_chat_that_is_source_and_destination_has_no_outbox() -> None:
         sandbox.server.faults.add_flood(account.id, to.marked, 1.0)
         say(sandbox, source, "one", "two")
         await until(lambda: texts(to) == ["one", "two"])
-        assert not session.forwarder.has_outbox(to.marked)
+        assert not session.forwarder.outboxes.has(to.marked)
         assert texts(source) == ["one", "two"]
         await session.stop()
 

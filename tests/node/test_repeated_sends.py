@@ -108,7 +108,7 @@ def test_a_parked_send_to_a_chat_of_a_loop_whose_answer_is_lost_goes_round_no_lo
         session = harness.session(account, (there, back, "copy"), (back, there, "copy"))
         await session.start()
         say(sandbox, there, "one")
-        await until(lambda: session.forwarder.has_outbox(back.marked))
+        await until(lambda: session.forwarder.outboxes.has(back.marked))
         box = session.reader.channels[there.id]
         await until(lambda: box.cursor == there.box.pts)
         script.add(ScriptedFault(FaultKind.NO_ANSWER, method=SEND))

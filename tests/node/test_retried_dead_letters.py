@@ -100,7 +100,7 @@ def test_a_dead_letter_that_is_tried_again_arrives_and_leaves(
         assert not store.dead
         await until(lambda: texts(to) == ["two", "one"])
         await retry(session, source.marked, to.marked, "1-2")
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         assert texts(to) == ["two", "one"], "what was delivered is known"
         await session.stop()
 
@@ -122,7 +122,7 @@ def test_a_late_retry_knows_what_was_copied_since_the_start(is_stored: bool) -> 
             store.commit(session)
         account.sent.clear()
         await session.redeliver(1, source.marked, to.marked, [1, 2])
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         assert texts(to) == ["one", "two"]
         await session.stop()
 

@@ -77,7 +77,7 @@ def test_a_copy_that_an_earlier_run_has_made_is_changed_as_its_source_has_been_s
         await until(lambda: session.reader.channels[source.id].pts == source.box.pts)
         session.resume()
         await settled(session, source)
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         assert [it for it in texts(to) if it] == ["uno", "dos"]
         await session.stop()
         harness.commit(session)
@@ -171,13 +171,13 @@ def test_copies_end_as_their_sources_whatever_happens_between(
                     server.connections.drop(account.id)
                     if deleted:
                         await settled(session, source)
-                        await until(lambda it=session: not it.forwarder.has_outbox(to.marked))
+                        await until(lambda it=session: not it.forwarder.outboxes.has(to.marked))
                         harness.commit(session)
                     await session.stop()
                     session = harness.session(account, rule, cursors=dict(harness.progress))
                     await session.start()
                     await settled(session, source)
-                    await until(lambda it=session: not it.forwarder.has_outbox(to.marked))
+                    await until(lambda it=session: not it.forwarder.outboxes.has(to.marked))
                 case 1:
                     server.connections.drop(account.id)
                 case 2:

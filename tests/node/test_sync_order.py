@@ -62,7 +62,7 @@ def test_changes_of_what_waits_in_an_outbox_follow_it_there(
         await until(lambda: texts(to) == ["zero"])
         sandbox.server.faults.add_flood(account.id, to.marked, 40)
         say(sandbox, source, "one", "two", "three")
-        await until(lambda: session.forwarder.has_outbox(to.marked))
+        await until(lambda: session.forwarder.outboxes.has(to.marked))
         edit(sandbox.server, source.marked, 0, 1, "cero")
         edit(sandbox.server, source.marked, 0, 2, "uno")
         delete(sandbox.server, source.marked, 0, [3])
@@ -79,7 +79,7 @@ def test_changes_of_what_waits_in_an_outbox_follow_it_there(
         session = harness.session(account, rule, cursors=stored)
         await session.start()
         say(sandbox, source, "last")
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         await until(lambda: "last" in texts(to))
         assert [it for it in texts(to) if it] == ["cero", "uno!", "three", "last"]
         assert pinned(to) == ["three"]
@@ -104,7 +104,7 @@ def test_an_edit_that_comes_while_an_outbox_is_read_is_made(
         await until(lambda: len(texts(to)) == 2)
         sandbox.server.faults.add_flood(account.id, to.marked, 40)
         say(sandbox, source, "x")
-        await until(lambda: session.forwarder.has_outbox(to.marked))
+        await until(lambda: session.forwarder.outboxes.has(to.marked))
         edit(sandbox.server, source.marked, 0, 1, "a 1")
         edit(sandbox.server, other.marked, 0, 1, "b 1")
         await settled(session, source)
@@ -200,7 +200,7 @@ def test_a_change_that_is_refused_is_a_dead_letter_that_a_retry_makes(
         say(sandbox, source, "two")
         await until(lambda: "two" in texts(to))
         await session.redeliver(1, source.marked, to.marked, [1], reason=reason)
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         wanted = {EDIT: ["uno", "two"], DELETE: ["two"], PIN: ["one", "two"]}[method]
         assert [it for it in texts(to) if it] == wanted
         assert pinned(to) == (["one"] if method is PIN else [])
@@ -245,7 +245,7 @@ def test_a_change_that_waited_while_its_rule_was_led_elsewhere_is_a_dead_letter(
         stored = {**harness.progress, f"outbox:{to.marked}:0": waiting}
         session = harness.session(account, (source, other, "copy", ALL), cursors=stored)
         await session.start()
-        await until(lambda: not session.forwarder.has_outbox(to.marked))
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         await session.stop()
         harness.commit(session)
         told = "its rule does not forward there any more"

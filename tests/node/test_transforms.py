@@ -195,7 +195,7 @@ def test_what_has_waited_in_an_outbox_is_changed_when_it_is_sent() -> None:
         await session.start()
         numbers = [publish(sandbox, source, "a text")]
         numbers.append(publish(sandbox, source, "a photo", media=photo(sandbox)))
-        await until(lambda: session.forwarder.has_outbox(to.marked))
+        await until(lambda: session.forwarder.outboxes.has(to.marked))
         await session.stop()
         cursors = harness.commit(session)
         sandbox.server.faults.floods.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -17,6 +17,7 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.dead_letters import DeadGroup
 from afx.node.guarded_chats import GuardedChats
 from afx.node.progress import Link, Totals
+from afx.node.rule_counts import RuleCounts
 from afx.node.session import Environment, HostedSession
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
@@ -39,6 +40,8 @@ class SessionHarness:
         self.links = StoredLinks()
         self.rules: dict[int, RuleTrouble | None] = {}
         self.clock: Clock = SYSTEM_CLOCK
+        self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
+        self.totals = Totals(RuleCounts(SYSTEM_CLOCK))
 
     def session(
         self,
@@ -49,7 +52,8 @@ class SessionHarness:
     ) -> HostedSession:
         """Return a session; rules are (source, destination, mode), and fields of RuleSpec.
 
-        ``login`` tells the logins of one account apart.
+        A source, or a destination, may be a tuple of them; ``login`` tells the logins of one
+        account apart.
         """
         spec = SessionSpec(
             1,
@@ -57,9 +61,7 @@ class SessionHarness:
             "free",
             "",
             tuple(
-                RuleSpec(
-                    number, (_chat_name(a),), (_chat_name(b),), mode, **(more[0] if more else {})
-                )
+                RuleSpec(number, _chats(a), _chats(b), mode, **(more[0] if more else {}))
                 for number, (a, b, mode, *more) in enumerate(rules, 1)
             ),
         )
@@ -70,14 +72,14 @@ class SessionHarness:
             may_write=lambda: self.may_write,
             links=self.links,
             chats=cast("GuardedChats", UnguardedChats()),
-            store=_stored,
+            store=self.store,
             dirty=lambda _: None,
             gave_up=lambda _, error: self.lost.append(error),
             trouble=lambda _, _reason, text: self.troubles.append(text),
             rule_changed=lambda _, rule, trouble: self.rules.update({rule: trouble}),
             clock=self.clock,
             rng=random.Random(1),
-            totals=Totals(),
+            totals=self.totals,
         )
         stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)
@@ -142,6 +144,10 @@ class StoredLinks:
 
     async def intents_of(self, _session: int, _chats: Sequence[int]) -> dict[int, str]:
         return {}
+
+
+def _chats(chats: Channel | str | tuple[Channel | str, ...]) -> tuple[str, ...]:
+    return tuple(map(_chat_name, chats if isinstance(chats, tuple) else (chats,)))
 
 
 def _chat_name(chat: Channel | str) -> str:

@@ -1,0 +1,196 @@
+"""Which contents a session's rules have taken lately, so that each is forwarded once.
+
+A content belongs to the message that it came with first: that one is no duplicate of itself,
+however often it is replayed. The contents are stored with the cursor, and before what they
+came with is sent: so neither a crash nor a move forwards a second message of the same content.
+
+A rule's contents lie in chunks, the fields ``seen:RULE:NUMBER`` of the session's cursor hash;
+of each rule the last ones are kept. A chunk is base64 of entries of
+fixed width: hash of the content, when it came (Unix seconds), hash of the message.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from struct import Struct
+from typing import NamedTuple
+
+from afx.forwarding.pipeline import Incoming
+from afx.forwarding.rules import ResolvedRule, Route
+from afx.telegram.contents import DIGEST_BYTES, content_digest
+from afx.telegram.session import MalformedPositionError
+
+_CHUNK = 64
+_CHUNKS = 32
+"""Of each rule: 2,048 contents."""
+_ENTRY = Struct(f">{DIGEST_BYTES}sII")
+_MESSAGE = Struct(">qq")
+_FIELD = re.compile(r"seen:([0-9]{1,10}):([0-9]{1,12})", re.ASCII)
+
+
+class _Entry(NamedTuple):
+    digest: bytes
+    at: int
+    owner: int
+
+
+@dataclass(slots=True)
+class _Contents:
+    """Those of one rule."""
+
+    chunks: dict[int, list[_Entry]] = field(default_factory=dict)
+    entries: dict[bytes, _Entry] = field(default_factory=dict)
+    """The newest entry of each content."""
+    number: int = 0
+    """The chunk that is being filled."""
+
+    def add(self, entry: _Entry) -> list[int]:
+        """Add an entry; returns the numbers of the chunks that have changed."""
+        changed = []
+        if len(self.chunks.get(self.number, ())) >= _CHUNK:
+            self.number += 1
+            changed += self._forget(self.number - _CHUNKS)
+        self.chunks.setdefault(self.number, []).append(entry)
+        self.entries[entry.digest] = entry
+        return [*changed, self.number]
+
+    def _forget(self, number: int) -> list[int]:
+        gone = self.chunks.pop(number, None)
+        for it in gone or ():
+            if self.entries.get(it.digest) is it:
+                del self.entries[it.digest]
+        return [] if gone is None else [number]
+
+
+class SeenContents:
+    """The contents that the rules of one session have taken."""
+
+    __slots__ = ("_dirty", "_now", "_rules", "_sent", "_windows")
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """``now`` is the wall clock: other nodes read what is stored."""
+        self._now = now
+        self._windows: dict[int, int] = {}
+        """rule → for how many seconds a content is a duplicate."""
+        self._rules: dict[int, _Contents] = {}
+        self._dirty: set[tuple[int, int]] = set()
+        """(rule, chunk) that are to be stored."""
+        self._sent: set[tuple[int, int]] = set()
+        """Those of the commit that is under way."""
+
+    def load(self, fields: dict[str, str]) -> None:
+        """Take the stored contents out of a cursor's fields; raises MalformedPositionError."""
+        found: dict[int, dict[int, list[_Entry]]] = {}
+        for name in [it for it in fields if it.startswith("seen:")]:
+            match = _FIELD.fullmatch(name)
+            if match is None:
+                raise MalformedPositionError(f"contents are stored as {name[:40]!r}")
+            found.setdefault(int(match[1]), {})[int(match[2])] = _decode(name, fields.pop(name))
+        for rule, chunks in found.items():
+            # A copy in SQL may bring back older ones, which have left Redis already.
+            kept = sorted(chunks)[-_CHUNKS:]
+            self._dirty |= {(rule, it) for it in chunks if it not in kept}
+            entries = sorted((it for number in kept for it in chunks[number]), key=_came)
+            self._rules[rule] = _Contents(
+                {number: chunks[number] for number in kept},
+                {it.digest: it for it in entries},
+                kept[-1],
+            )
+
+    def use_routes(
+        self,
+        routes: Mapping[int, tuple[Route, ...]],
+        incomplete: Mapping[int, ResolvedRule | None],
+    ) -> None:
+        """Know the options of all rules; ``incomplete`` are those that lack routes now."""
+        self._windows = {
+            it.rule: it.options.dedupe
+            for them in routes.values()
+            for it in them
+            if it.options.dedupe
+        }
+        for rule in set(self._rules) - set(self._windows) - set(incomplete):
+            self._dirty |= {(rule, number) for number in self._rules.pop(rule).chunks}
+
+    def fresh(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
+        """Return the routes for which a message is no duplicate, and remember its content."""
+        if not self._windows or not any(it.options.dedupe for it in routes):
+            return routes
+        digest = content_digest(message)
+        if digest is None:
+            return routes
+        return [it for it in routes if it.unjudged or self._is_fresh(it.rule, digest, message)]
+
+    def _is_fresh(self, rule: int, digest: bytes, message: Incoming) -> bool:
+        window = self._windows.get(rule)
+        if window is None:
+            return True
+        now, owner = int(self._now()), _owner(message)
+        contents = self._rules.setdefault(rule, _Contents())
+        before = contents.entries.get(digest)
+        if before is not None and now - before.at < window:
+            return before.owner == owner
+        self._dirty |= {(rule, it) for it in contents.add(_Entry(digest, now, owner))}
+        return True
+
+    # --- what is to be stored ----------------------------------------------------------
+
+    def is_unstored(self, rules: Iterable[int]) -> bool:
+        """Return whether contents of one of these rules are not stored yet."""
+        if not self._dirty and not self._sent:
+            return False
+        return not {rule for rule, _ in (*self._dirty, *self._sent)}.isdisjoint(rules)
+
+    def take_fields(self) -> list[str]:
+        """Return what has changed since the last call, as field, value, …; "" for none."""
+        self._sent, self._dirty = self._dirty, set()
+        return [
+            text
+            for rule, number in sorted(self._sent)
+            for text in (f"seen:{rule}:{number}", _encode(self._chunk(rule, number)))
+        ]
+
+    def _chunk(self, rule: int, number: int) -> Sequence[_Entry]:
+        contents = self._rules.get(rule)
+        return contents.chunks.get(number, ()) if contents else ()
+
+    def put_back(self) -> None:
+        """What was taken last could not be stored."""
+        self._dirty |= self._sent
+        self._sent = set()
+
+    def note_committed(self) -> None:
+        """What was taken last is stored."""
+        self._sent = set()
+
+    def mark_all(self) -> None:
+        """Let the next commit write all contents: Redis has lost its data."""
+        self._dirty |= {(rule, it) for rule, of in self._rules.items() for it in of.chunks}
+
+
+def _came(entry: _Entry) -> int:
+    return entry.at
+
+
+def _owner(message: Incoming) -> int:
+    packed = _MESSAGE.pack(message.chat, message.id)
+    return int.from_bytes(blake2b(packed, digest_size=4).digest())
+
+
+def _encode(chunk: Sequence[_Entry]) -> str:
+    return b64encode(b"".join(_ENTRY.pack(*it) for it in chunk)).decode()
+
+
+def _decode(name: str, text: str) -> list[_Entry]:
+    try:
+        data = b64decode(text, validate=True)
+    except (Base64Error, ValueError) as error:
+        raise MalformedPositionError(f"{name[:40]!r} is no list of contents") from error
+    if not data or len(data) % _ENTRY.size or len(data) > _CHUNK * _ENTRY.size:
+        raise MalformedPositionError(f"{name[:40]!r} is no list of contents")
+    return [_Entry(*it) for it in _ENTRY.iter_unpack(data)]
