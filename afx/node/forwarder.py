@@ -10,7 +10,7 @@ from afx.cluster.links import CopyRoute
 from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, leading_to, loops
+from afx.forwarding.rules import Route, Routes, leading_to, loops
 from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
@@ -102,8 +102,8 @@ class Forwarder:
         self.later = Postponed(now, self._release, owner.progressed)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
-        self._routes: Mapping[int, tuple[Route, ...]] = NOTHING
-        self._all_routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._routes: Routes = NOTHING
+        self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self._closed: frozenset[int] = NONE
         """Destinations that took no messages when they were tried last."""
@@ -115,10 +115,7 @@ class Forwarder:
         self._announced = Announced()
 
     def set_routes(
-        self,
-        routes: Mapping[int, tuple[Route, ...]],
-        last_settled: Callable[[int], int],
-        incomplete: Incomplete = NOTHING,
+        self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
     ) -> None:
         """Know all routes of the rules, used or not.
 
@@ -135,13 +132,13 @@ class Forwarder:
         if before and self._guard:
             self._guard.learn_from(before)
 
-    def renew_routes(self, routes: Mapping[int, tuple[Route, ...]], incomplete: Incomplete) -> None:
+    def renew_routes(self, routes: Routes, incomplete: Incomplete) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
 
-    def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
+    def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
         self._routes = routes
         self._filters.use_routes(routes)
