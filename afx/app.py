@@ -339,12 +339,14 @@ def sign_in(
     ask: Callable[[str, bool], Awaitable[str]],
     show_qr: Callable[[str], None] | None,
     phone: str,
+    bot: bool,
     sandbox: bool,
 ) -> SignedIn:
     """Sign in to Telegram, or to the sandbox of this home, and return the login.
 
     ``ask`` gets a question and whether the answer is secret; ``show_qr`` gets each
-    URL to be scanned, and None means by phone. Raises ConfigError without API keys.
+    URL to be scanned, and None means by phone; a ``bot`` has a token.
+    Raises ConfigError without API keys.
     """
     import asyncio
     import json
@@ -374,6 +376,7 @@ def sign_in(
             ask=ask,
             show_qr=show_qr,
             phone=phone,
+            bot=bot,
             server=server,
         )
     )

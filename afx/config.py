@@ -169,6 +169,8 @@ class Settings(BaseSettings):
     """How long the samples per hour are stored."""
     history_days: float = Field(90.0, gt=0)
     """How long ended assignments, finished tasks and controls are stored."""
+    dead_letter_days: float = Field(90.0, gt=0)
+    """How long a dead letter is kept that is neither retried nor dropped."""
     web_host: str = Field("127.0.0.1", min_length=1)
     """The address at which the API and the dashboard listen; by default this machine only."""
     web_port: int = Field(8720, ge=0, lt=65536)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -12,15 +11,12 @@ import typer
 from afx.operations.csv_cells import csv_cell
 from cli import analytics_cluster, complete, groups, output
 from cli.shared import Invocation, shared
+from cli.since import Since, instant
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    pass
 
 app = groups.group("What was: nodes' metrics over time, sessions.")
-Since = Annotated[
-    str, typer.Option("--since", help="How far back (90s, 15m, 6h, 7d), or an ISO instant.")
-]
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @app.command()
@@ -35,9 +31,9 @@ def workers(
     from afx.operations import analytics
 
     if drawn:
-        analytics_cluster.draw_loads(analytics.export(invocation.context, _instant(since)))
+        analytics_cluster.draw_loads(analytics.export(invocation.context, instant(since)))
         return
-    found = analytics.workers(invocation.context, _instant(since))
+    found = analytics.workers(invocation.context, instant(since))
     if invocation.json:
         output.print_json(found)
         return
@@ -117,7 +113,7 @@ def export(
 
     writer = csv.writer(sys.stdout) if as_csv else None
     header = True
-    for it in analytics.export(invocation.context, _instant(since), worker=worker, span=span):
+    for it in analytics.export(invocation.context, instant(since), worker=worker, span=span):
         row = asdict(it)
         if writer is None:
             print(output.json_line(row), end="")
@@ -128,23 +124,4 @@ def export(
         writer.writerow([csv_cell(value) for value in row.values()])
 
 
-def _instant(text: str) -> datetime:
-    """Return the instant that a text names, as aware UTC."""
-    from datetime import UTC, datetime, timedelta
-
-    from afx.errors import UsageError
-
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
-    try:
-        if found:
-            return datetime.now(UTC) - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-        instant = datetime.fromisoformat(text)
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(
-            "--since is a time such as 90s, 15m, 6h or 7d, or an instant such as "
-            "2026-11-23T10:00:00; correct it."
-        ) from error
-
-
-analytics_cluster.add_to(app, _instant)
+analytics_cluster.add_to(app)

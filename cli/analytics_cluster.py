@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -12,25 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from afx.operations.csv_cells import csv_cell
-from cli import chart, output
+from cli import chart, output, rule_figures
 from cli.shared import Invocation, shared
+from cli.since import Since, instant
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from afx.operations.analytics import MetricsRow
     from afx.operations.cluster_analytics import ClusterRow
 
-Since = Annotated[
-    str, typer.Option("--since", help="How far back (90s, 15m, 6h, 7d), or an ISO instant.")
-]
 Chart = Annotated[bool, typer.Option("--chart", help="Draw it in the terminal.")]
 _FOR_PEOPLE = 60
-_CHART_WIDTH = 100
 
 
-def add_to(app: typer.Typer, instant: Callable[[str], datetime]) -> None:
-    """Add the commands; ``instant`` reads what --since says."""
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
 
     @app.command()
     @shared("database_url", "json")
@@ -84,16 +78,22 @@ def add_to(app: typer.Typer, instant: Callable[[str], datetime]) -> None:
 
     @app.command()
     @shared("database_url", "json")
-    def rules(invocation: Invocation) -> None:
-        """Count rules: in all, enabled, with a trouble, by mode.
+    def rules(invocation: Invocation, since: Since = "1d") -> None:
+        """Count rules, and show which forwarded most; 'afx rule figures' has one over time.
 
-        Example:  afx analytics rules
+        Example:  afx analytics rules --since 7d
         """
         from afx.operations import cluster_analytics
 
-        output.print_fields(
-            dict(cluster_analytics.rule_counts(invocation.context)), as_json=invocation.json
-        )
+        found = cluster_analytics.rule_summary(invocation.context, instant(since))
+        counts = asdict(found)
+        if invocation.json:
+            output.print_json(counts)
+            return
+        del counts["busiest"]
+        output.print_fields(counts, as_json=False)
+        print()
+        rule_figures.print_totals(found.busiest)
 
     @app.command()
     @shared("database_url", "json")
@@ -148,14 +148,7 @@ def draw_loads(rows: Iterable[MetricsRow]) -> None:
         print("No node was sampled in that time.")
     for name, values in sorted(loads.items()):
         print(f"\n{output.cell(name)}")
-        _chart(values, lambda value: f"{value:.2f}")
-
-
-def _chart(values: Sequence[float], label: Callable[[float], str]) -> None:
-    width = shutil.get_terminal_size((_CHART_WIDTH, 24)).columns
-    plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
-    for line in chart.draw(values, width=width, height=4, label=label, plain=plain):
-        print(line)
+        chart.show(values, lambda value: f"{value:.2f}")
 
 
 def _print_rows(found: Sequence[ClusterRow]) -> None:
@@ -211,4 +204,4 @@ def _draw(found: Sequence[ClusterRow]) -> None:
     )
     for name, value, label in charts:
         print(f"\n{name}")
-        _chart([value(it) for it in found], label)
+        chart.show([value(it) for it in found], label)

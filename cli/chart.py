@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _PLAIN = " .:-=+*#@"
 _LABEL = 10
+_WIDTH = 100
 
 
 def draw(
@@ -40,6 +43,14 @@ def draw(
         name = label(top) if row == height else label(0.0) if row == 1 else ""
         lines.append(f"{name:>{_LABEL}} {'|' if plain else '┤'}{text}".rstrip())
     return lines
+
+
+def show(values: Sequence[float], label: Callable[[float], str]) -> None:
+    """Print a chart as wide as the terminal, in the characters that it has."""
+    width = shutil.get_terminal_size((_WIDTH, 24)).columns
+    plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    for line in draw(values, width=width, height=4, label=label, plain=plain):
+        print(line)
 
 
 def _fitted(values: Sequence[float], columns: int) -> list[float]:

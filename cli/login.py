@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from afx.config import Settings
 
 
-def sign_in(settings: Settings, *, phone: str, qr: bool, sandbox: bool) -> SignedIn:
+def sign_in(settings: Settings, *, phone: str, qr: bool, bot: bool, sandbox: bool) -> SignedIn:
     """Ask whatever is needed on the terminal and sign in."""
     from afx import app
 
     return app.sign_in(
-        settings, ask=_ask, show_qr=_show_qr if qr else None, phone=phone, sandbox=sandbox
+        settings, ask=_ask, show_qr=_show_qr if qr else None, phone=phone, bot=bot, sandbox=sandbox
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, dead, groups, output, rule_content, rule_import
+from cli import complete, dead, groups, output, rule_content, rule_figures, rule_import
 from cli.rule_content import read_file, read_part, route, warn
 from cli.rule_diff import print_diff, say_counts
 from cli.shared import Invocation, shared
@@ -138,13 +138,19 @@ def list_(
     enabled: Annotated[
         bool | None, typer.Option("--enabled/--disabled", help="Only those.")
     ] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="What became of their messages in the last day.")
+    ] = False,
 ) -> None:
     """List rules, by id.
 
-    Example:  afx rule list --session main
+    Example:  afx rule list --session main --figures
     """
     from afx.operations import rules
 
+    if figures:
+        rule_figures.list_(invocation, session, enabled)
+        return
     invocation.print_list(
         lambda after, limit: rules.listing(
             invocation.context, after=after, limit=limit, session=session, enabled=enabled
@@ -172,13 +178,23 @@ def list_(
 @app.command()
 @shared("database_url", "json")
 def show(invocation: Invocation, rule: Which) -> None:
-    """Show one rule.
+    """Show one rule, and what became of its messages in the last day.
 
     Example:  afx rule show main/news
     """
+    from datetime import UTC, datetime, timedelta
+
+    from afx.operations import rule_figures as operation
     from afx.operations import rules
 
-    output.print_fields(asdict(rules.show(invocation.context, rule)), as_json=invocation.json)
+    found = rules.show(invocation.context, rule)
+    output.print_fields(asdict(found), as_json=invocation.json)
+    if not invocation.json:
+        since = datetime.now(UTC) - timedelta(days=1)
+        figures = operation.history(invocation.context, str(found.id), since).figures
+        names = (it.lower() for it in rule_figures.COLUMNS)
+        day = dict(zip(names, rule_figures.cells(figures), strict=True))
+        output.print_fields({"last day": day}, as_json=False)
 
 
 @app.command()
@@ -242,3 +258,4 @@ def _fields(it: Change) -> dict[str, object]:
 
 rule_content.add_to(app)
 app.command("import")(rule_import.import_)
+rule_figures.add_to(app)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, complete, groups, output
+from cli import common, complete, groups, output, session_filter
 from cli.session_bulk import bulk
 from cli.shared import Invocation, shared
 
@@ -46,6 +46,10 @@ def login(
         str, typer.Option("--phone", help="With country code [default: it is asked].")
     ] = "",
     qr: Annotated[bool, typer.Option("--qr", help="Sign in by scanning a QR code.")] = False,
+    bot_token: Annotated[
+        bool,
+        typer.Option("--bot-token", help="Sign in as a bot; its token is asked for, or on stdin."),
+    ] = False,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="At the local Telegram of this home.")
     ] = False,
@@ -59,6 +63,8 @@ def login(
     Example:  afx session login main --user alice --qr
 
     Example:  afx session login main --again
+
+    Example:  afx session login poster --user alice --bot-token < token.txt
     """
     from afx.errors import UsageError
     from afx.operations import sessions
@@ -66,8 +72,10 @@ def login(
 
     context = invocation.context
     if again:
-        _login_again(invocation, name, phone=phone, qr=qr, sandbox=sandbox)
+        _login_again(invocation, name, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox)
         return
+    if bot_token and (qr or phone):
+        raise UsageError("A bot has neither a phone nor a QR code; give --bot-token alone.")
     if not user:
         raise UsageError("Give --user, who owns the session; or --again, if it is there already.")
     owner = sessions.check_new(context, name, user)
@@ -75,14 +83,16 @@ def login(
         # Telegram cannot undo a sign-in, so a dry run has none.
         invocation.say(f"session {name} can be added for user {owner}")
         return
-    signed = sign_in(context.settings, phone=phone, qr=qr, sandbox=sandbox)
+    signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox)
     session_id = sessions.add(
         context, name, owner, signed.login, account=signed.account_id, bot=signed.bot
     )
     invocation.say(f"session {name} added (id {session_id}): it is {signed.account}")
 
 
-def _login_again(invocation: Invocation, name: str, *, phone: str, qr: bool, sandbox: bool) -> None:
+def _login_again(
+    invocation: Invocation, name: str, *, phone: str, qr: bool, bot: bool, sandbox: bool
+) -> None:
     """Sign in, and give the login to a session that is there."""
     from afx.operations import sign_ins
     from cli.login import sign_in
@@ -92,7 +102,7 @@ def _login_again(invocation: Invocation, name: str, *, phone: str, qr: bool, san
     if invocation.dry_run:
         invocation.say(f"session {row.name} can get a new login")
         return
-    signed = sign_in(context.settings, phone=phone, qr=qr, sandbox=sandbox)
+    signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot, sandbox=sandbox)
     if row.account is None:
         invocation.confirm(
             f"Is {signed.account} the account that '{row.name}' had? "
@@ -156,27 +166,13 @@ def _read_login() -> str:
 @shared("watch", "database_url", "json", pages=True)
 def list_(
     invocation: Invocation,
-    user: Annotated[
-        str | None, typer.Option("--user", help="Only of this user.", autocompletion=complete.users)
-    ] = None,
-    tier: Annotated[
-        str | None,
-        typer.Option("--tier", help="Only of this tier.", autocompletion=complete.tiers),
-    ] = None,
-    node: Annotated[
-        str | None,
-        typer.Option("--node", help="Only on this node.", autocompletion=complete.workers),
-    ] = None,
-    state: Annotated[
-        str | None,
-        typer.Option("--state", help="Only in this state.", autocompletion=complete.states),
-    ] = None,
-    trouble: Annotated[bool, typer.Option("--trouble", help="Only with a trouble.")] = False,
-    prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
-    label: Annotated[
-        str | None,
-        typer.Option("--label", metavar="KEY=VALUE", help="Only those that require a label."),
-    ] = None,
+    user: session_filter.User = None,
+    tier: session_filter.Tier = None,
+    node: session_filter.Node = None,
+    state: session_filter.State = None,
+    trouble: session_filter.Trouble = False,
+    prefix: session_filter.Prefix = "",
+    label: session_filter.Label = None,
 ) -> None:
     """List sessions by name: where they run and what troubles them.
 

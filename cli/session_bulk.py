@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import complete, output
+from cli import complete, output, session_filter
 from cli.shared import Invocation, shared
 
 
@@ -15,27 +15,13 @@ from cli.shared import Invocation, shared
 def bulk(
     invocation: Invocation,
     verb: Annotated[str, typer.Argument(help="pause, resume, hibernate, wake, move or remove.")],
-    user: Annotated[
-        str | None, typer.Option("--user", help="Only of this user.", autocompletion=complete.users)
-    ] = None,
-    tier: Annotated[
-        str | None,
-        typer.Option("--tier", help="Only of this tier.", autocompletion=complete.tiers),
-    ] = None,
-    node: Annotated[
-        str | None,
-        typer.Option("--node", help="Only on this node.", autocompletion=complete.workers),
-    ] = None,
-    state: Annotated[
-        str | None,
-        typer.Option("--state", help="Only in this state.", autocompletion=complete.states),
-    ] = None,
-    trouble: Annotated[bool, typer.Option("--trouble", help="Only with a trouble.")] = False,
-    prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
-    label: Annotated[
-        str | None,
-        typer.Option("--label", metavar="KEY=VALUE", help="Only those that require a label."),
-    ] = None,
+    user: session_filter.User = None,
+    tier: session_filter.Tier = None,
+    node: session_filter.Node = None,
+    state: session_filter.State = None,
+    trouble: session_filter.Trouble = False,
+    prefix: session_filter.Prefix = "",
+    label: session_filter.Label = None,
     everything: Annotated[bool, typer.Option("--all", help="All sessions.")] = False,
     to: Annotated[
         str,
@@ -66,7 +52,7 @@ def bulk(
     count = min(found.matched, limit)
     if verb == "remove" and count:
         invocation.confirm(f"Remove {count} sessions and their rules?")
-    done = session_bulk.change(
+    plan = session_bulk.plan(
         invocation.context,
         verb,  # type: ignore[arg-type]
         chosen,
@@ -75,6 +61,7 @@ def bulk(
         limit=limit,
         after=after,
     )
+    done = session_bulk.change(invocation.context, plan)
     if invocation.json:
         output.print_json(asdict(done))
         return

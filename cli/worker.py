@@ -241,10 +241,15 @@ def recycle(
         bool,
         typer.Option("--now", help="Do not empty them first: their sessions stop and restart."),
     ] = False,
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="A new host on the same node takes over the sessions."),
+    ] = False,
 ) -> None:
     """Restart nodes one after another: each is emptied, restarts, and is ready again.
 
-    Of nodes chosen by label, or all, the one with the fewest sessions is next.
+    Of nodes chosen by label, or all, the one with the fewest sessions is next. With
+    --in-place no other node is needed: it frees the memory that a host has come to use.
 
     A rolling restart of all nodes, without losing a message:
 
@@ -265,7 +270,7 @@ def recycle(
             # Nodes that were named are recycled in that order; else the least loaded one is next.
             name = left[0] if names else workers.least_loaded(invocation.context, left)
             left.remove(name)
-            yield [workers.recycle(invocation.context, name, forced=now)]
+            yield [workers.recycle(invocation.context, name, forced=now, in_place=in_place)]
 
     invocation.finish_rounds(rounds(), "recycle")
 

@@ -1,10 +1,11 @@
-"""The tables of what nodes measured, and of what the scaling check made of it."""
+"""The tables of what nodes measured and counted, and of what the scaling check made of it."""
 
 from __future__ import annotations
 
 from peewee import (
     SQL,
     AutoField,
+    BigAutoField,
     BigIntegerField,
     CharField,
     Check,
@@ -72,6 +73,23 @@ class ClusterAnalytics(Table):
     class Meta:
         table_name = "cluster_analytics"
         indexes = ((("span", "at"), True),)
+
+
+class RuleSums(Table):
+    """The columns of ``RuleAnalytics`` beside its rule."""
+
+    id = BigAutoField()
+    span = IntegerField(constraints=[Check("span IN (3600, 86400)")])
+    """Seconds that the row covers."""
+    at = UtcField()
+    """Its beginning."""
+    forwarded = BigIntegerField()
+    skipped = BigIntegerField()
+    dead = BigIntegerField()
+    waits = BigIntegerField()
+    waited_ms = BigIntegerField()
+    latencies = TextField()
+    """Messages by bucket, as ``3:12,4:7`` (see ``afx/cluster/rule_counts.py``)."""
 
 
 class ScalingEvent(Table):

@@ -21,5 +21,6 @@ CONTROL_KINDS = (
     "remove",
     "hibernate",
     "wake",
+    "replace",
 )
 CONTROL_SUBJECTS = ("node", "session", "coordinators")

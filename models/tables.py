@@ -20,7 +20,7 @@ from peewee import (
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
-from models.analytics_tables import ClusterAnalytics, ScalingEvent, WorkerAnalytics
+from models.analytics_tables import ClusterAnalytics, RuleSums, ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, utc_now
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
@@ -196,11 +196,21 @@ class DeadLetter(Table):
     attempts = IntegerField()
     """The most that one of them was tried."""
     first_at = UtcField()
-    last_at = UtcField()
+    last_at = UtcField(index=True)
 
     class Meta:
         table_name = "dead_letters"
         indexes = ((("rule", "source", "destination", "block", "reason"), True),)
+
+
+class RuleAnalytics(RuleSums):
+    """What became of messages of a rule: the sums of an hour, or of a day in UTC."""
+
+    rule = ForeignKeyField(Rule, on_delete="CASCADE", index=False)
+
+    class Meta:
+        table_name = "rule_analytics"
+        indexes = ((("rule", "span", "at"), True), (("span", "at"), False))
 
 
 class Worker(Table):
@@ -399,7 +409,7 @@ class WorkerControl(Table):
     created_at = UtcField(default=utc_now)
     sent_at = UtcField(null=True)
     acknowledged_at = UtcField(null=True)
-    finished_at = UtcField(null=True)
+    finished_at = UtcField(null=True, index=True)
 
     class Meta:
         table_name = "worker_controls"
@@ -412,9 +422,6 @@ WorkerControl.add_index(
         where=(WorkerControl.state.in_(("requested", "sent", "acknowledged"))),
         name="worker_controls_open",
     )
-)
-WorkerControl.add_index(
-    WorkerControl.index(WorkerControl.finished_at, name="worker_controls_finished_at")
 )
 
 
@@ -434,6 +441,7 @@ ALL = (
     WorkerControl,
     WorkerAnalytics,
     ClusterAnalytics,
+    RuleAnalytics,
     ScalingEvent,
     ApiToken,
     ApiRequest,

@@ -24,9 +24,11 @@ BASICS = (
 """What every folder may import of ``afx``."""
 VALUES = (
     "afx.clock",
+    "afx.empty",
     "afx.exposition",
     "afx.lease",
     "afx.logs",
+    "afx.owned_tasks",
     "afx.probe_address",
     "afx.probes",
     "afx.reasons",
@@ -74,7 +76,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *VALUES,
     ),
     "jobs": ("jobs", "afx.tasks", "afx.node", "afx.cluster"),
-    "afx/telegram": ("afx.telegram", "afx.forwarding", "afx.reasons"),
+    "afx/telegram": (
+        "afx.telegram",
+        "afx.forwarding",
+        "afx.owned_tasks",
+        "afx.reasons",
+    ),
     "afx/forwarding": ("afx.forwarding",),
     "afx/cluster": ("afx.cluster", "afx.security", *VALUES),
     "afx/security": ("afx.security",),

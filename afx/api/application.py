@@ -20,6 +20,7 @@ from afx.api.cursors import Cursors
 from afx.api.dashboard import action_routes
 from afx.api.direct import Direct
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
+from afx.api.generations import Generation
 from afx.api.hub import Hub
 from afx.api.kept import Kept
 from afx.api.messages import Messages, MessagesInMemory
@@ -42,13 +43,17 @@ log = structlog.get_logger()
 
 
 def build(
-    servers: Servers, *, bad_tokens: RateLimit | None = None, messages: Messages | None = None
+    servers: Servers,
+    *,
+    bad_tokens: RateLimit | None = None,
+    messages: Messages | None = None,
+    generation: Generation | None = None,
 ) -> tuple[FastAPI, Gate, Api]:
     """Return the application, the gate before it, and what both use.
 
     The servers' database is open; ``bad_tokens`` limits requests without a valid token, by
-    address; ``messages`` are those that several processes share. Call it where an event loop
-    runs: the hub belongs to it.
+    address; ``messages`` and ``generation`` are those that several processes share. Call it
+    where an event loop runs: the hub belongs to it.
     """
     settings = servers.settings
     threads = Threads(servers)
@@ -56,7 +61,7 @@ def build(
     keys = token_operations.cookie_keys(system_context)
     credentials = Credentials(system_context, threads, keys)
     traffic = Traffic()
-    kept = Kept()
+    kept = Kept(generation=generation)
     hub = Hub(system_context, threads, kept)
     api = Api(
         servers,

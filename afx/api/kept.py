@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from afx.api.generations import Generation, OwnGeneration
 
 T = TypeVar("T")
 _LEAST_SECONDS = 0.5
@@ -14,44 +17,66 @@ _SHARE = 0.04
 """Of the time, at most, that is spent on one figure."""
 
 
+@dataclass(slots=True, frozen=True)
+class _Value:
+    made_at: float
+    age: float
+    """How many seconds old it may get."""
+    generation: bytes
+    value: Any
+
+
 class Kept:
     """Values by name; each is made by one thread, and again after a while."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        generation: Generation | None = None,
+    ) -> None:
+        """``generation`` is of all processes that serve the same address."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._generation = 0
-        """Rises with each change."""
+        self._generation = generation or OwnGeneration()
         self._locks: dict[str, threading.Lock] = {}
-        self._values: dict[str, tuple[float, Any]] = {}
+        self._values: dict[str, _Value] = {}
 
     def get(self, name: str, make: Callable[[], T]) -> T:
         """Return a value that is as old as 25 times what it takes to make it, 0.5 s at least.
 
+        It may be twice as old while another thread makes it again, and nothing was changed.
         Only for what is the same for every actor that may see it.
         """
         with self._lock:
-            lock = self._locks.setdefault(name, threading.Lock())
-            if len(self._values) > _MOST:
+            if len(self._locks) > _MOST:
                 self._values.clear()
-        with lock:
-            began = self._clock()
-            until, value = self._values.get(name, (0.0, None))
-            if began < until:
-                found: T = value
-                return found
-            generation = self._generation
+                self._locks.clear()
+            lock = self._locks.setdefault(name, threading.Lock())
+        if not lock.acquire(blocking=False):
+            # Another thread makes it again: of requests that come meanwhile, none waits.
+            if (known := self._known(name, overdue=2.0)) is not None:
+                return cast("T", known.value)
+            lock.acquire()
+        try:
+            if (known := self._known(name, overdue=1.0)) is not None:
+                return cast("T", known.value)
+            began, generation = self._clock(), self._generation.current()
             made = make()
             ended = self._clock()
             age = max(_LEAST_SECONDS, (ended - began) / _SHARE)
-            if generation == self._generation:  # else it may be older than a change
-                self._values[name] = ended + age, made
+            # If something is changed meanwhile, its generation is an old one.
+            self._values[name] = _Value(ended, age, generation, made)
             return made
+        finally:
+            lock.release()
+
+    def _known(self, name: str, *, overdue: float) -> _Value | None:
+        """Return a value that is at most ``overdue`` times as old as it may get; None without."""
+        it = self._values.get(name)
+        if it is None or it.generation != self._generation.current():
+            return None
+        return it if self._clock() - it.made_at < overdue * it.age else None
 
     def forget(self) -> None:
         """Make every value again: something was changed, and whoever did it looks at it."""
-        with self._lock:
-            self._generation += 1
-            self._values.clear()
-            if len(self._locks) > _MOST:
-                self._locks.clear()
+        self._generation.advance()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ async def rendered(api: Api) -> bytes:
     snapshot: Snapshot | None = None
     rows: list[QueueRow] = []
     recommended: ScalingStatus | None = None
-    told: Figures | None = None
+    told: Mapping[str, Figures] | None = None
     with suppress(AfxError):
         snapshot = await api.hub.recent(_OLDEST_SECONDS)
         rows = await api.threads.read(

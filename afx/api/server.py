@@ -14,6 +14,8 @@ import uvicorn
 
 from afx.api import worker_processes
 from afx.api.application import build
+from afx.api.gate import Gate
+from afx.api.generations import Generation
 from afx.api.hub import Hub
 from afx.api.messages import Messages
 from afx.errors import AfxError, UsageError
@@ -86,6 +88,7 @@ def serve_at(
     behind_proxy: bool,
     tls: dict[str, Any],
     messages: Messages | None = None,
+    generation: Generation | None = None,
     beside: Callable[[], None] | None = None,
 ) -> None:
     """Serve at a socket until SIGINT or SIGTERM; ``beside`` is called on the event loop first."""
@@ -94,22 +97,16 @@ def serve_at(
     async def run() -> None:
         if beside is not None:
             beside()
-        await _serve(servers, listening, behind_proxy=behind_proxy, tls=tls, messages=messages)
+        _, gate, api = build(servers, messages=messages, generation=generation)
+        await _serve(gate, api.hub, listening, behind_proxy=behind_proxy, tls=tls)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
 
 
 async def _serve(
-    servers: Servers,
-    listening: socket.socket,
-    *,
-    behind_proxy: bool,
-    tls: dict[str, Any],
-    messages: Messages | None,
+    gate: Gate, hub: Hub, listening: socket.socket, *, behind_proxy: bool, tls: dict[str, Any]
 ) -> None:
-    app, gate, api = build(servers, messages=messages)
-    del app
     config = uvicorn.Config(
         gate,
         http="httptools",
@@ -126,7 +123,7 @@ async def _serve(
         timeout_keep_alive=30,
         **tls,
     )
-    await _Server(config, api.hub).serve(sockets=[listening])
+    await _Server(config, hub).serve(sockets=[listening])
 
 
 def _bound(host: str, port: int) -> socket.socket:

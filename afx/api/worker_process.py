@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 
+from afx.api.generations import SharedGeneration
 from afx.api.messages import MessagesInFiles
 from afx.api.server import serve_at
 from afx.api.worker_processes import Work
@@ -24,6 +25,7 @@ def main() -> None:
     prepare_process(work.settings)
     listening = socket.socket(fileno=work.socket)
     messages = MessagesInFiles(work.messages, work.messages_key)
+    generation = SharedGeneration(work.generations, work.place, work.settings.web_workers)
     with ProcessServers(work.settings) as servers, listening:
         servers.open_database(create=True)
         serve_at(
@@ -32,6 +34,7 @@ def main() -> None:
             behind_proxy=work.behind_proxy,
             tls=work.tls,
             messages=messages,
+            generation=generation,
             beside=_end_with_parent,
         )
 

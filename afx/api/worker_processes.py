@@ -12,14 +12,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from afx.api.generations import size_of
 from afx.config import Settings, make_home
 from afx.errors import AfxError
 
@@ -46,6 +48,10 @@ class Work:
     messages: Path
     """The directory of what actions said."""
     messages_key: bytes = field(repr=False)
+    generations: int
+    """The descriptor of the memory in which they count changes."""
+    place: int = 0
+    """Of this process in it, of ``settings.web_workers``."""
 
 
 def run(
@@ -61,10 +67,20 @@ def run(
     # In the home: what cleans up directories of temporary files must not take it away.
     make_home(settings.home)
     directory = settings.home / _MESSAGES
-    work = Work(settings, listening.fileno(), behind_proxy, tls, directory, secrets.token_bytes(32))
+    key = secrets.token_bytes(32)
+    with tempfile.TemporaryFile() as shared:
+        shared.truncate(size_of(settings.web_workers))
+        work = Work(
+            settings, listening.fileno(), behind_proxy, tls, directory, key, shared.fileno()
+        )
+        _serve(work, stop)
+
+
+def _serve(work: Work, stop: threading.Event) -> None:
     running: list[_Started] = []
     try:
-        running = [_start(work) for _ in range(settings.web_workers)]
+        for place in range(work.settings.web_workers):
+            running.append(_start(work, place))
         early = 0
         while not stop.wait(_LOOK_SECONDS):
             for place, it in enumerate(running):
@@ -80,7 +96,7 @@ def run(
                     )
                 if stop.wait(_AGAIN_SECONDS):
                     break
-                running[place] = _start(work)
+                running[place] = _start(work, place)
     finally:
         _end(running)
 
@@ -91,11 +107,12 @@ class _Started:
     at: float
 
 
-def _start(work: Work) -> _Started:
-    process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, pass_fds=(work.socket,))
+def _start(work: Work, place: int) -> _Started:
+    given = (work.socket, work.generations)
+    process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, pass_fds=given)
     assert process.stdin is not None
     # The pipe stays open: its end tells the process that its parent is gone.
-    process.stdin.write(pickle.dumps(work))
+    process.stdin.write(pickle.dumps(replace(work, place=place)))
     process.stdin.flush()
     return _Started(process, time.monotonic())
 

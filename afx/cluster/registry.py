@@ -77,6 +77,8 @@ class Registry:
                 json.dumps(dict(identity.labels)),
                 "shares",
                 identity.shares,
+                "replaces",
+                identity.replaces,
                 *_flat(metrics),
             ],
         )

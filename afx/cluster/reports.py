@@ -38,6 +38,12 @@ _LIMITS = {
     "ended_at": _LAST_MILLISECOND,
     "logged_at": _LAST_MILLISECOND,
     "pause": 30 * 86_400_000,
+    "rule_ids": INT32_LIMIT,
+    "forwarded": INT32_LIMIT,
+    "skipped": INT32_LIMIT,
+    "waits": INT32_LIMIT,
+    "waited_ms": INT32_LIMIT,
+    "latencies": INT32_LIMIT,
 }
 """Of the integers that SQL stores in 32 bits, and of times; any other is exact in Lua."""
 RESULT_LIMIT = 32_000
@@ -168,6 +174,21 @@ class Active(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class RulesCounted(_NodeReport):
+    """What became of messages since the last such report, by rule (see ``rule_counts``)."""
+
+    kind: ClassVar[str] = "rules_counted"
+    rule_ids: tuple[int, ...]
+    forwarded: tuple[int, ...]
+    """Of each rule, in the same order; so are the next three."""
+    skipped: tuple[int, ...]
+    waits: tuple[int, ...]
+    waited_ms: tuple[int, ...]
+    latencies: tuple[int, ...]
+    """The place of a rule, a bucket and a count, one after another."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class CaughtUp(_NodeReport):
     """Which sessions have worked off what they had missed when they started."""
 
@@ -266,6 +287,7 @@ Report = (
     | DeadLettered
     | DeadRevived
     | Active
+    | RulesCounted
     | CaughtUp
     | Inventory
     | Died

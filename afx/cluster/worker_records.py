@@ -11,7 +11,9 @@ from typing import Literal
 from afx import process_names
 from afx.cluster import fields
 
-WorkerState = Literal["ready", "cordoned", "draining", "stopping", "recycling", "fenced", "left"]
+WorkerState = Literal[
+    "ready", "cordoned", "draining", "replacing", "stopping", "recycling", "fenced", "left"
+]
 STATES: tuple[WorkerState, ...] = typing.get_args(WorkerState)
 ENDED_STATES: tuple[WorkerState, ...] = ("fenced", "left")
 LIVE_STATES = tuple(it for it in STATES if it not in ENDED_STATES)
@@ -46,6 +48,7 @@ _TEXTS = {
     "pid_namespace": 100,
     "processes": 4000,
     "ended": _INCARNATION_LIMIT,
+    "replaces": _INCARNATION_LIMIT,
     "seen": 40,
     "redis_fault": 40,
 }
@@ -91,6 +94,8 @@ class Identity:
     labels: Mapping[str, str] = field(default_factory=dict)
     shares: int = 1
     """How many host processes share the machine of its node."""
+    replaces: str = ""
+    """The incarnation on the same node of which it takes the sessions."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -126,6 +131,8 @@ class WorkerView:
     """Its number in the node."""
     shares: int = 1
     """How many host processes share the machine of its node."""
+    replaces: str = ""
+    """The incarnation on the same node of which it takes the sessions."""
 
 
 def parse_view(name: str, record: Mapping[str, str]) -> WorkerView:
@@ -201,6 +208,7 @@ def parse_view(name: str, record: Mapping[str, str]) -> WorkerView:
         node=process_names.node_of(name),
         process=process_names.number_of(name),
         shares=shares or 1,
+        replaces=texts["replaces"],
     )
 
 

@@ -10,6 +10,7 @@ from afx.coordinator.decisions import node_state
 from afx.coordinator.decisions.control_progress import NodeSnapshot, SessionSnapshot
 from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.moves import MoveNews
+from afx.process_names import node_of
 from models.storage.placing import Standing
 
 
@@ -39,6 +40,7 @@ class ControlSnapshots:
         """Return a node, without how long its sessions have been stuck."""
         desired_state = node_state.desired_state(self._desired_states, name)
         view = self._nodes.get(name)
+        others = sum(it.node == node_of(name) for it in self._nodes.values())
         if view is None:
             return NodeSnapshot(
                 incarnation="",
@@ -46,6 +48,7 @@ class ControlSnapshots:
                 acknowledged_state="",
                 desired_state=desired_state,
                 sessions=self._table.count_on_worker(name),
+                others=others,
             )
         return NodeSnapshot(
             incarnation=view.incarnation,
@@ -54,6 +57,7 @@ class ControlSnapshots:
             desired_state=desired_state,
             sessions=self._counts.get(view.incarnation, 0),
             stuck=self._news.stuck.get(view.incarnation, 0),
+            others=others - 1,
         )
 
     def session(self, session_id: int | None) -> SessionSnapshot:

@@ -32,6 +32,7 @@ from afx.coordinator.decisions.control_progress import (
 from afx.coordinator.decisions.placement import Placement
 from afx.coordinator.moves import MoveNews
 from afx.errors import UsageError
+from afx.process_names import node_of
 from models.base import transaction
 from models.storage import cluster, controls, placing, workers
 from models.storage.control_subjects import (
@@ -85,8 +86,13 @@ class Controls:
         running = {"", *(it.incarnation for it in nodes)}
         kinds: dict[str, set[str]] = defaultdict(set)
         forced: set[str] = set()
+        # Of a node, one process is replaced at a time: each costs the RAM of another one.
+        replacing = {it.node: it.name for it in nodes if it.state == "replacing"}
         for control in self._open:
             if isinstance(control.subject, NodeSubject) and control.incarnation in running:
+                name = control.subject.name
+                if control.kind == "replace" and replacing.setdefault(node_of(name), name) != name:
+                    continue
                 kinds[control.subject.name].add(control.kind)
                 if control.forced:
                     forced.add(control.subject.name)
@@ -96,6 +102,7 @@ class Controls:
                 it,
                 node_state.target_state(
                     node_state.desired_state(self._desired_states, it.name),
+                    state=it.state,
                     kinds=kinds[it.name],
                     forced=it.name in forced,
                     sessions=counts.get(it.incarnation, 0),

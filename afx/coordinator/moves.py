@@ -17,8 +17,9 @@ from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.database_outage import SQL_ERRORS
 from afx.coordinator.decisions import placement
-from afx.coordinator.decisions.placement import Node, Placement, PlacementRequest
+from afx.coordinator.decisions.placement import Node, Placement, PlacementRequest, Plan
 from afx.coordinator.reservations import Reservations
+from afx.coordinator.successors import Successors
 from afx.process_names import is_within
 from models.storage import placing
 
@@ -47,6 +48,7 @@ class Moves:
         self._table = table
         self._capacity = capacity
         self._reservations = reservations
+        self._successors = Successors()
         self._attempts = 0
         self._no_room: dict[int, int] = {}
         """Session of a draining node → the attempt that found no room for it."""
@@ -65,7 +67,7 @@ class Moves:
         news = MoveNews()
         self._reservations.cancel_unused(self._table.active, now)
         planned = self._plan_requested(requested, ready, news)
-        planned += self._plan_drains(nodes, ready, news, {it.session for it in planned})
+        planned += self._plan_drains(nodes, ready, news, {it.session for it in planned}, now)
         if not planned:
             return news
         traits = placing.traits([it.session for it in planned])
@@ -119,17 +121,29 @@ class Moves:
         ready: Sequence[Node],
         news: MoveNews,
         planned: Collection[int],
+        now: float,
     ) -> list[Placement]:
         """Plan what draining nodes move next; ``planned`` are on the move already."""
-        draining = [it.incarnation for it in nodes if it.state == "draining"]
-        home: dict[int, str] = {}
-        for incarnation in draining:
-            due = [it for it in self._next_to_drain(incarnation) if it not in planned]
-            home |= dict.fromkeys(due, incarnation)
-        plan = placement.plan(list(self._requests(list(home)).values()), ready) if home else None
+        draining = [it.incarnation for it in nodes if it.state in ("draining", "replacing")]
+        due = {
+            incarnation: [it for it in self._next_to_drain(incarnation) if it not in planned]
+            for incarnation in draining
+        }
+        plans: list[Plan] = []
+        drained: list[int] = []
+        homes = self._successors.homes(nodes, ready, self._table.counts(), now)
+        for incarnation, sessions in due.items():
+            if incarnation not in homes:
+                drained += sessions
+            elif sessions:
+                requests = self._requests(sessions).values()
+                plans.append(placement.plan(list(requests), homes[incarnation]))
+        if drained:
+            plans.append(placement.plan(list(self._requests(drained).values()), ready))
         self._attempts += 1
-        tried = dict.fromkeys((*plan.full, *plan.unmatched) if plan else (), self._attempts)
-        placed = plan.placed if plan else ()
+        without = [it for plan in plans for it in (*plan.full, *plan.unmatched)]
+        tried = dict.fromkeys(without, self._attempts)
+        placed = [it for plan in plans for it in plan.placed]
         found_room = {it.session for it in placed}
         no_room: dict[int, int] = {}
         for incarnation in draining:
@@ -139,7 +153,7 @@ class Moves:
                     no_room[it.session] = attempt
                     news.stuck[incarnation] += it.session not in self._reservations.placements
         self._no_room = no_room
-        return list(placed)
+        return placed
 
     def _next_to_drain(self, incarnation: str) -> list[int]:
         """Return the sessions of a draining node that are to move next.

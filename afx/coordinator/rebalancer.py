@@ -45,7 +45,7 @@ class Rebalancer:
         """
         if self._interval is None or not self._interval.is_due(now):
             return {}
-        is_changing = any(it.state in ("draining", "stopping") for it in nodes)
+        is_changing = any(it.state in ("draining", "replacing", "stopping") for it in nodes)
         if is_changing or self._schedule.has_ended_sessions():
             return {}
         moves = rebalance_plan(nodes, self._rest, self._capacity)

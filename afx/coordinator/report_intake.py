@@ -28,7 +28,7 @@ from afx.cluster.reports import (
     Stopped,
     Trouble,
 )
-from afx.coordinator import webhook_events
+from afx.coordinator import rule_figures, webhook_events
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
@@ -251,6 +251,7 @@ class ReportIntake:
                 if isinstance(it, DeadLettered | DeadRevived)
             )
             webhook_events.record_dead_letters(batch.reports)
+            rule_figures.note(batch.reports)
             cluster.set_reports_read(self._run_id, position)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)

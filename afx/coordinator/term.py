@@ -26,6 +26,7 @@ from afx.coordinator.cluster_history import ClusterHistory
 from afx.coordinator.controls import Controls
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.database_outage import SQL_ERRORS, DatabaseOutage
+from afx.coordinator.dead_letter_expiry import DeadLetterExpiry
 from afx.coordinator.dead_nodes import DeadNodes
 from afx.coordinator.decisions.epochs import EpochCounter
 from afx.coordinator.decisions.placement import Node
@@ -264,7 +265,10 @@ class Term:
         self._link_copies = LinkCopies(
             client, resources.raw_client, leadership, link_days=settings.link_days
         )
-        self._job_refusals = JobRefusals(client, leadership, resources.audit_keys[0])
+        audit_key = resources.audit_keys[0]
+        self._job_refusals = JobRefusals(client, leadership, audit_key)
+        days = settings.dead_letter_days
+        self._dead_letters = DeadLetterExpiry(client, leadership, audit_key, days=days)
         self._control_interval = Interval(_CONTROL_SECONDS)
         self._learner = SizeLearner(self._capacity)
         self._scaler = Scaler(settings, client, leadership, self._capacity, now=now)
@@ -383,6 +387,7 @@ class Term:
         self._webhooks.step(now)
         self._job_refusals.step([it.name for it in nodes], now)
         self._audit.check(now)
+        self._dead_letters.step(now)
         return restart_due
 
     def _ready_nodes(self, nodes: Sequence[WorkerView], now: float) -> list[Node]:

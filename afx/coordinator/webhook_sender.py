@@ -38,6 +38,8 @@ _SECONDS = 1.0
 _CLAIM_SECONDS = 30.0
 """How long a leader that comes next leaves alone what this one was sending."""
 _CLOSE_SECONDS = 1.0
+_SLOW_SECONDS, _SLOW_FOR_SECONDS = 2.0, 600.0
+"""A request that takes this long makes its user a slow one, for so long."""
 _MOST_PENDING = 1_000
 _MOST_TURNS = 1_000
 
@@ -74,7 +76,10 @@ class WebhookSender:
         self._suspend_after = timedelta(hours=settings.webhook_suspend_hours)
         self._interval = Interval(_SECONDS)
         self._pending: list[Event] = []
-        self._sending: dict[Future[Result], tuple[Due, Place]] = {}
+        self._sending: dict[Future[Result], tuple[Due, Place, float]] = {}
+        """With the time at which each was begun."""
+        self._slow: dict[str, float] = {}
+        """Users with a slow receiver → when it was met last."""
         self._turns: dict[Place, int] = {}
         """When each webhook was last served."""
 
@@ -91,8 +96,9 @@ class WebhookSender:
             self._pending = []
         if not self._interval.is_due(now) or self._vault is None:
             return
+        self._note_slow(now)
         self._note_results()
-        self._send_due(self._vault)
+        self._send_due(self._vault, now)
 
     def close(self) -> None:
         """Note what ends at once; what is not noted is sent again by the next leader."""
@@ -100,6 +106,13 @@ class WebhookSender:
             wait(self._sending, timeout=_CLOSE_SECONDS)
             with suppress(*SQL_ERRORS, FencedError, redis.RedisError):
                 self._note_results()
+
+    def _note_slow(self, now: float) -> None:
+        """Note whose receivers take long: they share a part of the requests for a while."""
+        for due, _, begun in self._sending.values():
+            if due.owner is not None and now - begun >= _SLOW_SECONDS:
+                self._slow[due.owner] = now
+        self._slow = {k: at for k, at in self._slow.items() if now - at < _SLOW_FOR_SECONDS}
 
     def _note_results(self) -> None:
         ended = [it for it in self._sending if it.done()]
@@ -123,23 +136,23 @@ class WebhookSender:
             retry = pause_seconds(due.attempts + 1, self._rng.random(), result.retry_after)
         return Attempted(due=due, status=result.status, error=result.error, retry_seconds=retry)
 
-    def _send_due(self, vault: Vault) -> None:
+    def _send_due(self, vault: Vault, begun: float) -> None:
         if len(self._sending) >= webhook_shares.AT_ONCE:
             return
         now = utc_now()
-        under_way = [place for _, place in self._sending.values()]
+        under_way = [place for _, place, _ in self._sending.values()]
         waiting = {
             Place(*it): ids
             for it, ids in webhook_deliveries.waiting(
                 now,
                 most=webhook_shares.OF_WEBHOOK,
-                besides=[due.id for due, _ in self._sending.values()],
+                besides=[due.id for due, _, _ in self._sending.values()],
             ).items()
         }
         counts = {it: len(ids) for it, ids in waiting.items()}
         chosen = {
             waiting[it].pop(0): it
-            for it in webhook_shares.next_ones(counts, under_way, self._turns)
+            for it in webhook_shares.next_ones(counts, under_way, self._turns, self._slow)
         }
         rows = webhook_deliveries.load(list(chosen), now)
         if not rows:
@@ -153,7 +166,7 @@ class WebhookSender:
             threading.Thread(
                 target=self._deliver_into, args=(future, it, vault), name="webhook", daemon=True
             ).start()
-            self._sending[future] = it, chosen[it.id]
+            self._sending[future] = it, chosen[it.id], begun
 
     def _note_turns(self, places: Iterable[Place]) -> None:
         for place in places:

@@ -25,7 +25,7 @@ class AlbumCaptions:
     __slots__ = ("_captions",)
 
     def __init__(self) -> None:
-        self._captions: dict[int, tuple[int, str, tuple[Any, ...]]] = {}
+        self._captions: dict[int, tuple[int, str, tuple[Any, ...]]] | None = None
         """chat → (album, text, entities)."""
 
     def judged(self, facts: Facts) -> Facts | None:
@@ -36,9 +36,9 @@ class AlbumCaptions:
         if not facts.album:
             return facts
         if facts.text:
-            self._captions[facts.chat] = (facts.album, facts.text, facts.entities)
+            self._note(facts.chat, facts.album, facts.text, facts.entities)
             return facts
-        album, text, entities = self._captions.get(facts.chat, (0, "", ()))
+        album, text, entities = (self._captions or {}).get(facts.chat, (0, "", ()))
         if album != facts.album:
             return None
         facts.text, facts.entities = text, entities
@@ -52,4 +52,9 @@ class AlbumCaptions:
         before = [it for it in captioned if it.id < facts.id]
         chosen = before[-1] if before else captioned[0] if captioned else None
         text, entities = (chosen.text, chosen.entities) if chosen else ("", ())
-        self._captions[facts.chat] = (facts.album, text, entities)
+        self._note(facts.chat, facts.album, text, entities)
+
+    def _note(self, chat: int, album: int, text: str, entities: tuple[Any, ...]) -> None:
+        if self._captions is None:
+            self._captions = {}
+        self._captions[chat] = (album, text, entities)

@@ -57,6 +57,8 @@ class Delivery:
     """The copy that is to be changed; 0 while it is not known."""
     whole: Any = None
     """The whole message, as Telegram has it, that an edit has left."""
+    posted: Any = None
+    """When the message was posted, as Telegram has it."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -79,6 +81,7 @@ def deliveries(
     ``facts_of`` gives what transforms ask of a message; without it nothing is changed.
     """
     needs_native_forward = incoming.has_media or not incoming.text
+    posted = getattr(incoming.raw, "date", None)
     made = [
         Delivery(
             route.rule,
@@ -91,6 +94,7 @@ def deliveries(
             incoming.entities,
             needs_native_forward,
             unjudged=route.unjudged,
+            posted=posted,
         )
         for route in routes
     ]

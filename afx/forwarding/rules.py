@@ -102,6 +102,13 @@ def loops(routes: Mapping[int, tuple[Route, ...]]) -> set[int]:
     return {route.destination for them in routes.values() for route in them} & set(routes)
 
 
+def leading_to(routes: Mapping[int, tuple[Route, ...]], destination: int) -> set[int]:
+    """Return the rules that lead to a chat; all of them for 0, which is no chat."""
+    return {
+        it.rule for them in routes.values() for it in them if destination in (0, it.destination)
+    }
+
+
 def filtered(routes: Mapping[int, tuple[Route, ...]]) -> frozenset[int]:
     """Return the sources of which a route has a filter."""
     return frozenset(

@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from afx.cluster import keys
 from afx.cluster.links import CopyRoute, block_key, layout, parse_block
+from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route, loops
 from afx.node.copy_judge import CopyJudge, OriginSource, Passed
+from afx.owned_tasks import OwnedTasks
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
 
@@ -98,34 +100,37 @@ class Admission:
         "_owner",
         "_queues",
         "_rules",
+        "_session",
         "_tasks",
     )
 
     def __init__(self, links: LinkSource, session: int, owner: AdmissionOwner) -> None:
         self._links = links
-        self._judge_of_copies = CopyJudge(links, session)
-        self._looping: frozenset[int] = frozenset()
+        self._session = session
+        self._judge_of_copies: CopyJudge | None = None
+        """It is made when a message may be a copy."""
+        self._looping: frozenset[int] = NONE
         """Sources that this session itself posts to."""
-        self._guarded: frozenset[int] = frozenset()
+        self._guarded: frozenset[int] = NONE
         self._owner = owner
-        self._rules: frozenset[int] = frozenset()
-        self._heads: dict[CopyRoute, int] | None = None
+        self._rules: tuple[int, ...] = ()
+        self._heads: Mapping[CopyRoute, int] | None = None
         """The highest source id that earlier runs have linked; None until it is read."""
-        self._newest: dict[int, int] = {}
+        self._newest: Mapping[int, int] = NOTHING
         """The same by source chat, over all of its routes."""
-        self._blocks: dict[CopyRoute, tuple[str, dict[int, int]]] = {}
+        self._blocks: dict[CopyRoute, tuple[str, dict[int, int]]] | None = None
         """The last block that was read of each route."""
         self._queues: dict[int, deque[_Waiting | _Behind]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks()
 
     def set_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Judge messages of these source chats from now on."""
-        self._rules = frozenset(it.rule for them in routes.values() for it in them)
-        self._looping = frozenset(loops(routes))
+        self._rules = tuple({it.rule for them in routes.values() for it in them})
+        self._looping = frozenset(loops(routes)) or NONE
         self._heads = None
-        self._newest = {}
+        self._newest = NOTHING
         # Before the first message, which would wait for it while Redis does not answer.
-        self._spawn(self._prefetch_heads())
+        self._tasks.begin(self._prefetch_heads())
 
     def note_guarded(self, chats: frozenset[int]) -> None:
         """Judge messages of these channels with care: other sessions post there."""
@@ -150,7 +155,7 @@ class Admission:
             self._owner.deliver(message, routes, ticket)
         else:
             self._queues[message.chat] = deque([item])
-            self._spawn(self._run(message.chat))
+            self._tasks.begin(self._run(message.chat))
 
     def behind(self, chat: int, work: Callable[[], None]) -> None:
         """Do something after all messages of a chat that are here already."""
@@ -162,10 +167,7 @@ class Admission:
 
     async def stop(self) -> None:
         """End all questions; what waits is replayed by the next owner."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
 
     def _is_original(self, message: Incoming) -> bool:
         """Return whether a message needs no question whether it is a copy."""
@@ -212,14 +214,10 @@ class Admission:
         heads = await self._links.heads(rules)
         if rules is not self._rules or self._heads is not None:
             return
-        self._heads = heads
+        newest: dict[int, int] = {}
         for linked, head in heads.items():
-            self._newest[linked.source] = max(head, self._newest.get(linked.source, 0))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            newest[linked.source] = max(head, newest.get(linked.source, 0))
+        self._heads, self._newest = heads or NOTHING, newest or NOTHING
 
     async def _ask_filters(self, first: _Waiting, queue: deque[_Waiting | _Behind]) -> None:
         """Let the filters judge the first message of a queue."""
@@ -288,11 +286,15 @@ class Admission:
         if not guarded and chat not in self._looping:
             return {}
         messages = [it.message.id for it in batch]
+        if self._judge_of_copies is None:
+            self._judge_of_copies = CopyJudge(self._links, self._session)
         return await self._judge_of_copies.copies(chat, messages, self._rules, guarded=guarded)
 
     async def _read(self, batch: Sequence[_Waiting]) -> dict[str, dict[int, int]]:
         """Return the blocks in which links of these messages may be, by their keys."""
         assert self._heads is not None
+        if self._blocks is None:
+            self._blocks = {}
         wanted: dict[str, CopyRoute] = {}
         for item in batch:
             for route in item.routes:

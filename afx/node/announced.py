@@ -11,14 +11,16 @@ class Announced:
     __slots__ = ("_ids",)
 
     def __init__(self) -> None:
-        self._ids: dict[int, int] = {}
+        self._ids: dict[int, int] | None = None
 
     def note(self, random_id: int, message_id: int) -> None:
         """Learn which message a send has made."""
+        if self._ids is None:
+            self._ids = {}
         self._ids[random_id] = message_id
         if len(self._ids) > _MOST:
             del self._ids[next(iter(self._ids))]
 
     def pop(self, random_id: int) -> int:
         """Return the message that a send has made, 0 for an unknown one."""
-        return self._ids.pop(random_id, 0)
+        return self._ids.pop(random_id, 0) if self._ids else 0

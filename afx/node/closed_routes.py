@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
+from afx.empty import NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
@@ -64,12 +65,12 @@ class ClosedRoutes:
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
         self._rules = rules
         self._ids: dict[str, int] = {}
-        self._unreadable: dict[int, str] = {}
-        self._refused: dict[int, _Refusal] = {}
-        self._tests: dict[int, Test] = {}
-        self._transforms: dict[int, Transform] = {}
-        self._options: dict[int, Options] = {}
-        self._invalid: dict[int, str] = {}
+        self._unreadable: Mapping[int, str] = NOTHING
+        self._refused: Mapping[int, _Refusal] = NOTHING
+        self._tests: Mapping[int, Test] = NOTHING
+        self._transforms: Mapping[int, Transform] = NOTHING
+        self._options: Mapping[int, Options] = NOTHING
+        self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
         self._compile()
         self.routes: Mapping[int, tuple[Route, ...]] = {}
@@ -77,7 +78,10 @@ class ClosedRoutes:
 
     def _compile(self) -> None:
         """Make the rules' filters, transforms and options ready to be used."""
-        self._tests, self._transforms, self._options, self._invalid = {}, {}, {}, {}
+        tests: dict[int, Test] = {}
+        changes: dict[int, Transform] = {}
+        options: dict[int, Options] = {}
+        invalid: dict[int, str] = {}
         room = LARGEST_OF_SESSION
         for it in self._rules:
             try:
@@ -86,13 +90,15 @@ class ClosedRoutes:
                     if room < 0:
                         raise ValueError("the session's regular expressions are too large")
                 if it.options:
-                    self._options[it.id] = compile_options(it.options)
+                    options[it.id] = compile_options(it.options)
                 if it.transform:
-                    self._transforms[it.id] = compile_transform(it.transform)
+                    changes[it.id] = compile_transform(it.transform)
                 if it.filter:
-                    self._tests[it.id] = compile_filter(it.filter).test
+                    tests[it.id] = compile_filter(it.filter).test
             except (ValueError, LookupError, TypeError) as error:
-                self._invalid[it.id] = str(error)
+                invalid[it.id] = str(error)
+        self._tests, self._transforms = tests or NOTHING, changes or NOTHING
+        self._options, self._invalid = options or NOTHING, invalid or NOTHING
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
         """Take what these rules judge by, change and do; returns the rules as they are used.
@@ -116,12 +122,13 @@ class ClosedRoutes:
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
         """Note sources that cannot be read, and why."""
-        self._unreadable.update(sources)
+        self._unreadable = {**self._unreadable, **sources} or NOTHING
 
     def note_readable(self, sources: Iterable[int]) -> None:
         """Note sources that can be read again."""
-        for source in sources:
-            self._unreadable.pop(source, None)
+        again = set(sources)
+        left = {it: why for it, why in self._unreadable.items() if it not in again}
+        self._unreadable = left or NOTHING
 
     def note_refused(self, destination: int, name: str, now: float, jitter: float) -> None:
         """Note that a destination takes no messages; ``now`` is monotonic, in seconds.
@@ -130,17 +137,19 @@ class ClosedRoutes:
         """
         before = self._refused.get(destination)
         pause = min(RETRY_MAX, before.pause * 2) if before else RETRY_SECONDS
-        self._refused[destination] = _Refusal(name, pause, now + pause * jitter)
+        refusal = _Refusal(name, pause, now + pause * jitter)
+        self._refused = {**self._refused, destination: refusal}
 
     def note_works(self, destination: int) -> None:
         """Note that a destination takes messages."""
-        self._refused.pop(destination, None)
+        left = {it: why for it, why in self._refused.items() if it != destination}
+        self._refused = left or NOTHING
 
     def take_due(self, now: float) -> list[int]:
         """Return the closed destinations that are to be tried now, each once."""
         due = [it for it, refusal in self._refused.items() if refusal.until <= now]
-        for it in due:
-            self._refused[it] = replace(self._refused[it], until=math.inf)
+        tried = {it: replace(self._refused[it], until=math.inf) for it in due}
+        self._refused = {**self._refused, **tried} or NOTHING
         return due
 
     # --- what follows ----------------------------------------------------------------------

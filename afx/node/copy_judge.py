@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -68,7 +68,7 @@ class CopyJudge:
         """(session, batch) for which was waited in vain."""
 
     async def copies(
-        self, chat: int, messages: Sequence[int], rules: frozenset[int], *, guarded: bool
+        self, chat: int, messages: Sequence[int], rules: Collection[int], *, guarded: bool
     ) -> dict[int, Passed]:
         """Return which messages of a chat are copies; ``rules`` are the session's own.
 
@@ -97,7 +97,7 @@ class CopyJudge:
                 return
 
     async def _follow(
-        self, found: Mapping[int, Origin], rules: frozenset[int]
+        self, found: Mapping[int, Origin], rules: Collection[int]
     ) -> dict[int, Passed]:
         """Follow copies of copies back to where they came from."""
         chats: dict[int, set[int]] = {it: {origin.source} for it, origin in found.items()}

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from telethon import errors
 
+from afx.empty import NONE
 from afx.forwarding.albums import REACH, AlbumCaptions
 from afx.forwarding.facts import Facts
 from afx.forwarding.pipeline import Incoming
@@ -41,14 +42,14 @@ class FilterJudge:
         self._source = source
         self._sleep = sleep
         self._albums = AlbumCaptions()
-        self._filtered: frozenset[int] = frozenset()
+        self._filtered: frozenset[int] = NONE
         """Sources of which a route has a filter."""
         self._given_up: set[int] = set()
         """Sources of which the last album was given up: others are tried once."""
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Judge by these from now on."""
-        self._filtered = filtered(routes)
+        self._filtered = filtered(routes) or NONE
 
     def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route] | None:
         """Return the routes that take a message; call it in the order of the messages.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from afx.cluster.links import CopyRoute
+from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, loops
+from afx.forwarding.rules import Route, leading_to, loops
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.change_follower import ChangeFollower, edit_again
@@ -24,15 +24,16 @@ from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
 from afx.node.outbox import Reference
-from afx.node.outbox_reader import Incomplete, fetch, not_judged
+from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
 from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
+from afx.node.rule_counts import RuleCounts
 from afx.node.seen_contents import SeenContents
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
-from afx.telegram.boxes import Box, Ticket
+from afx.telegram.boxes import Box, Settling, Ticket
 from afx.telegram.client import AccountClient
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
@@ -49,6 +50,7 @@ class Forwarder:
         "_announced",
         "_client",
         "_closed",
+        "_counts",
         "_filters",
         "_follower",
         "_guard",
@@ -81,15 +83,17 @@ class Forwarder:
         waits: Waits,
         now: Callable[[], float],
         monotonic: Callable[[], float],
+        counts: RuleCounts,
     ) -> None:
         """``now`` is the wall clock, for what is stored."""
         self._client = client
+        self._counts = counts
         self._admission = Admission(links, session, self)
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
         self._owner = owner
         self.lanes = Lanes()
-        self._looping: frozenset[int] = frozenset()
+        self._looping: frozenset[int] = NONE
         """Chats that are both source and destination."""
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
@@ -97,12 +101,12 @@ class Forwarder:
         self.later = Postponed(now, self._release, owner.progressed)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
-        self._routes: Mapping[int, tuple[Route, ...]] = {}
-        self._all_routes: Mapping[int, tuple[Route, ...]] = {}
-        self._incomplete: Incomplete = {}
-        self._closed: set[int] = set()
+        self._routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._all_routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._incomplete: Incomplete = NOTHING
+        self._closed: frozenset[int] = NONE
         """Destinations that took no messages when they were tried last."""
-        self._skipped: dict[int, int] = {}
+        self._skipped: Mapping[int, int] = NOTHING
         self._guard: LoopGuard | None = None
         self.waits = waits
         self._source = MessageSource(client, peers, waits, self.note_wait)
@@ -113,7 +117,7 @@ class Forwarder:
         self,
         routes: Mapping[int, tuple[Route, ...]],
         last_settled: Callable[[int], int],
-        incomplete: Incomplete = MappingProxyType({}),
+        incomplete: Incomplete = NOTHING,
     ) -> None:
         """Know all routes of the rules, used or not.
 
@@ -123,20 +127,16 @@ class Forwarder:
         self.renew_routes(routes, incomplete)
         self._admission.set_routes(routes)
         before = self._guard
-        self._looping = frozenset(loops(routes))
+        self._looping = frozenset(loops(routes)) or NONE
         self._guard = (
             LoopGuard(routes, last_settled, self.outboxes.waiting_for) if self._looping else None
         )
         if before and self._guard:
             self._guard.learn_from(before)
 
-    def renew_routes(
-        self,
-        routes: Mapping[int, tuple[Route, ...]],
-        incomplete: Incomplete,
-    ) -> None:
+    def renew_routes(self, routes: Mapping[int, tuple[Route, ...]], incomplete: Incomplete) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
-        self._all_routes, self._incomplete = routes, incomplete
+        self._all_routes, self._incomplete = routes, incomplete or NOTHING
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
 
@@ -147,7 +147,7 @@ class Forwarder:
 
     def skip_until(self, chat: int, message: int) -> None:
         """Forward from a chat only what is newer than this message."""
-        self._skipped[chat] = message
+        self._skipped = {**self._skipped, chat: message}
 
     def try_again(self, destination: int) -> None:
         """Send to a destination that has refused to take messages."""
@@ -168,8 +168,7 @@ class Forwarder:
             self._take_message(box, pts, event, own)
         # A source that cannot be read just now has copies all the same.
         elif not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
-            if box.advance():
-                self._owner.progressed()
+            self._pass(box)
 
     def put(self, delivery: Delivery, ticket: Ticket) -> None:
         """Put a change of a copy behind what its lane holds."""
@@ -191,21 +190,27 @@ class Forwarder:
         judged: Sequence[Route] | None = routes
         if message and routes:
             judged = self._filters.judge(message, routes)
+            if judged is not None and len(judged) < len(routes):
+                self._counts.skipped(routes, judged)
             if judged is not None and not judged:
                 # Settled without a link. Its chat's newest id passes it too: another filter,
                 # later, does not make it be forwarded.
                 box.admit(pts, 0, message.chat, message.id)
-                if box.advance():
-                    self._owner.progressed()
+                self._pass(box)
                 return
         if not routes or message is None:
             box.admit(pts, 0)
-            if box.advance():
-                self._owner.progressed()
+            self._pass(box)
             return
         is_judged, wanted = judged is not None, routes if judged is None else judged
         ticket = box.admit(pts, len(wanted), message.chat, message.id)
+        ticket.taken = self._counts.now()
         self._admission.offer(message, wanted, ticket, is_judged=is_judged)
+
+    def _pass(self, box: Settling) -> None:
+        """Move past what is settled, and let that be stored."""
+        if box.advance():
+            self._owner.progressed()
 
     def made(self) -> Mapping[tuple[CopyRoute, int], int]:
         """Return the copies whose links are not stored yet, by route and source message."""
@@ -213,7 +218,10 @@ class Forwarder:
 
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
-        return await self._filters.judge_later(message, routes)
+        taken = await self._filters.judge_later(message, routes)
+        if len(taken) < len(routes):
+            self._counts.skipped(routes, taken)
+        return taken
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
@@ -243,8 +251,7 @@ class Forwarder:
     def left_out(self, ticket: Ticket) -> None:
         """Settle a delivery that is not to be made."""
         ticket.open -= 1
-        if ticket.box.advance():
-            self._owner.progressed()
+        self._pass(ticket.box)
 
     def note_own(self, message: Incoming) -> None:
         """Learn of a message that this session has just sent; its lane settles it later."""
@@ -327,8 +334,9 @@ class Forwarder:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
+            self._counts.forwarded(delivery, ticket.taken)
             if delivery.destination in self._closed:
-                self._closed.discard(delivery.destination)
+                self._closed -= {delivery.destination}
                 self._owner.destination_works(delivery.destination)
         if outcome.is_earlier and (edit := edit_again(self._all_routes, delivery)):
             self._lane(delivery.destination).put_behind(edit)
@@ -347,18 +355,11 @@ class Forwarder:
         ticket.box.advance()
         self._owner.progressed()
 
-    async def contents(
-        self, destination: int, references: Sequence[Reference]
-    ) -> list[tuple[Delivery, Outcome | None]]:
+    async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         return await fetch(
-            self._source.fetch,
-            self._all_routes,
-            self._incomplete,
-            self._admission.linked,
-            self.judge,
-            destination,
-            references,
+            *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
+            *(self.judge, destination, references),
         )
 
     async def renew(self, source: int, message: int) -> Sequence[Any]:
@@ -367,7 +368,7 @@ class Forwarder:
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
-        self._closed.add(destination)
+        self._closed |= {destination}
         self._owner.destination_closed(destination, reason)
 
     def lost(self, error: BaseException) -> None:
@@ -377,6 +378,7 @@ class Forwarder:
     def told_to_wait(self, destination: int, outcome: Outcome) -> None:
         """Telegram wants no sends to a destination, or to any."""
         chat = ALL if outcome.whole_account else destination
+        self._counts.waited(leading_to(self._routes, chat), outcome.seconds)
         self.note_wait(chat, outcome.seconds, outcome.reason)
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:

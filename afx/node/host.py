@@ -32,6 +32,7 @@ from afx.node.progress import Totals
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
+from afx.node.rule_counts import RuleCounts
 from afx.node.session import Environment, HostedSession
 from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.node_settings import NodeSettings
@@ -43,6 +44,7 @@ from afx.telegram.transport import guarded_connection
 _POLL_SECONDS = 1.0
 _ACTIVITY_SECONDS = 20.0
 _CATCH_UP_SECONDS = 0.25
+_COUNTS_SECONDS = 30.0
 _HEAP_SECONDS = 5.0
 _CANCEL_SECONDS = 0.2
 
@@ -71,7 +73,7 @@ class Host:
         self._clock = clock
         self._redis = connect_async(redis_url)
         self._residents: Residents[HostedSession] = Residents()
-        self._totals = Totals()
+        self._totals = Totals(RuleCounts(clock))
         self._heap = Heap(gc)
         self._term = 0
         self._closing = asyncio.Event()
@@ -233,6 +235,7 @@ class Host:
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
             self._every(_CATCH_UP_SECONDS, self._report_caught_up),
+            self._every(_COUNTS_SECONDS, self._report_counts),
             self._every(_HEAP_SECONDS, self._tend_heap),
         )
         running = [asyncio.create_task(it) for it in loops]
@@ -243,6 +246,7 @@ class Host:
                 if task.done():
                     task.result()
             await self.tasks.close()
+            self._report_counts()
             # The supervisor bounds the time: it ends a host that takes too long to stop.
             await self.reports.flush_fully()
         finally:
@@ -273,6 +277,10 @@ class Host:
         active = [it for it, sent in self._active.items() if sent > before.get(it, 0)]
         if active:
             self.reports.active(tuple(active))
+
+    def _report_counts(self) -> None:
+        """Report what became of messages since the last time, by rule."""
+        self.reports.rules_counted(self._totals.rules.take())
 
     def _report_caught_up(self) -> None:
         """Report once of each session that it has worked off what it had missed.

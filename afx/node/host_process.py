@@ -12,10 +12,10 @@ import signal
 import sys
 from typing import Any
 
+from afx.node.unused import leave_out
 from afx.security.memory import protect_memory
 
-# structlog draws tracebacks with it where it is there: 3 MiB that no node needs.
-sys.modules["rich"] = None  # type: ignore[assignment]
+leave_out()
 
 from afx.logs import configure  # noqa: E402
 from afx.node.executor import Executor  # noqa: E402

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from afx.empty import NONE
+
 
 class Intents:
     """The batches of one session that are under way to guarded channels."""
@@ -19,18 +21,18 @@ class Intents:
         """``commit`` stores what ``take`` returns; False: another node has the session."""
         self._epoch = epoch
         self._commit = commit
-        self.guarded: frozenset[int] = frozenset()
+        self.guarded: frozenset[int] = NONE
         """The channels whose batches have to be stored before they are sent."""
         self._count = 0
         self._open: dict[int, str] = {}
-        self._changed: set[int] = set()
-        self._inherited: set[int] = set()
+        self._changed: frozenset[int] = NONE
+        self._inherited: frozenset[int] = NONE
         """Channels with a batch of an earlier owner: it ends once all is replayed."""
 
     def inherit(self, found: Mapping[int, str]) -> None:
         """Take over the batches, by channel, that an earlier owner has left open."""
         self._open.update(found)
-        self._inherited.update(found)
+        self._inherited |= frozenset(found)
 
     async def store(self, chat: int) -> bool:
         """Store that a batch is to be sent, if the channel is guarded.
@@ -41,7 +43,7 @@ class Intents:
             self.begin(chat)
             while chat in self._changed:
                 if not await self._commit():
-                    self._changed.add(chat)
+                    self._changed |= {chat}
                     return False
         return True
 
@@ -53,34 +55,34 @@ class Intents:
         if chat not in self._open:
             self._count += 1
             self._open[chat] = f"{self._epoch}.{self._count}"
-            self._changed.add(chat)
+            self._changed |= {chat}
 
     def end(self, chat: int) -> None:
         """Note that all of a batch was answered; what is settled is linked."""
         if chat in self._open and chat not in self._inherited:
             del self._open[chat]
-            self._changed.add(chat)
+            self._changed |= {chat}
 
     @property
     def inherited(self) -> frozenset[int]:
         """The channels with a batch of an earlier owner."""
-        return frozenset(self._inherited)
+        return self._inherited
 
     def end_inherited(self, chat: int) -> None:
         """Note that all that an earlier owner may have sent is settled by now."""
-        self._inherited.discard(chat)
+        self._inherited = self._inherited - {chat} or NONE
         self.end(chat)
 
     def take(self) -> dict[int, str]:
         """Return what has changed since the last call, by channel; "" for no batch."""
         taken = {chat: self._open.get(chat, "") for chat in self._changed}
-        self._changed = set()
+        self._changed = NONE
         return taken
 
     def put_back(self, taken: Mapping[int, str]) -> None:
         """Take back what could not be committed; what is newer stays."""
-        self._changed.update(taken)
+        self._changed |= frozenset(taken)
 
     def mark_all(self) -> None:
         """Let the next commit write all that is open."""
-        self._changed.update(self._open)
+        self._changed |= frozenset(self._open)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from afx.cluster.links import CopyRoute
 from afx.node.outbox import Reference
@@ -29,8 +29,8 @@ class MadeLinks:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._links: list[Link] = []
-        self._taken: list[Link] = []
+        self._links: list[Link] | tuple[()] = ()
+        self._taken: Sequence[Link] = ()
         """Those of the commit that is under way."""
         self._kept: deque[tuple[float, array[int]]] | None = None
         """When links were stored, and those links: five numbers each (see ``_unpacked``)."""
@@ -45,6 +45,8 @@ class MadeLinks:
 
     def add(self, link: Link) -> None:
         """Note a link."""
+        if not self._links:
+            self._links = []
         self._links.append(link)
 
     def by_message(self) -> dict[tuple[CopyRoute, int], int]:
@@ -55,19 +57,19 @@ class MadeLinks:
             for it in (link.delivery,)
         }
 
-    def take(self) -> list[Link]:
+    def take(self) -> Sequence[Link]:
         """Return the links made since the last call."""
-        links, self._links = self._links, []
+        links, self._links = self._links, ()
         self._taken = links
         return links
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back links that could not be committed."""
-        self._links, self._taken = [*links, *self._links], []
+        self._links, self._taken = [*links, *self._links], ()
 
     def note_committed(self) -> None:
         """What was taken last is stored."""
-        taken, self._taken = self._taken[-_MOST_KEPT:], []
+        taken, self._taken = self._taken[-_MOST_KEPT:], ()
         if taken:
             if self._kept is None:
                 self._kept = deque()

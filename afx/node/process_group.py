@@ -38,8 +38,17 @@ log = structlog.get_logger()
 class _Process:
     """The supervisor of one host process, on its thread."""
 
-    def __init__(self, number: int, supervisor: Supervisor, ended: queue.SimpleQueue[int]) -> None:
+    def __init__(
+        self,
+        number: int,
+        supervisor: Supervisor,
+        ended: queue.SimpleQueue[int],
+        *,
+        replaces: int = 0,
+    ) -> None:
         self.number = number
+        self.replaces = replaces
+        """The number of the process of which it takes over the sessions; 0: none."""
         self.supervisor = supervisor
         self.phase = Phase.RUNNING
         self.error: BaseException | None = None
@@ -57,12 +66,6 @@ class _Process:
             phase = Phase.FAILED
         self.phase = phase
         self._ended.put(self.number)
-
-    @property
-    def state(self) -> ProcessState:
-        return ProcessState(
-            number=self.number, phase=self.phase, desired_state=self.supervisor.desired_state
-        )
 
 
 class ProcessGroup:
@@ -112,24 +115,61 @@ class ProcessGroup:
             if self._stopping:
                 for it in self._processes.values():
                     it.supervisor.request_stop()
-            states = [it.state for it in self._processes.values()]
+            states = self._states()
             step = process_plan.next_step(states)
             if step is not NodeStep.CONTINUE:
                 if step is NodeStep.FAIL and not self._stopping:
                     raise self._error()
                 return step is NodeStep.RESTART and not self._stopping
-            for number in () if self._stopping else process_plan.to_start(states):
+            if self._stopping:
+                continue
+            for number in process_plan.replaced(states):
+                self._forget(number)
+            for number in process_plan.to_start(states):
                 self._start_again(number)
+            for number in process_plan.to_replace(states):
+                self._replace(number)
 
-    def _start(self, number: int) -> None:
+    def _states(self) -> list[ProcessState]:
+        processes = self._processes.values()
+        successors = {it.replaces: it.number for it in processes if it.replaces}
+        return [
+            ProcessState(
+                number=it.number,
+                phase=it.phase,
+                desired_state=it.supervisor.desired_state,
+                replaced_by=successors.get(it.number, 0),
+            )
+            for it in processes
+        ]
+
+    def _start(self, number: int, *, replaces: int = 0) -> None:
+        old = self._processes.get(replaces)
         supervisor = Supervisor(
             self._settings,
             self._redis_url,
             process_name(self._node, number),
             self._clock,
+            replaces=old.supervisor.incarnation if old else "",
             on_state=lambda: self._changed.put(0),
         )
-        self._processes[number] = _Process(number, supervisor, self._changed)
+        process = _Process(number, supervisor, self._changed, replaces=replaces if old else 0)
+        self._processes[number] = process
+
+    def _replace(self, number: int) -> None:
+        """Start a process that takes over the sessions of another one, which then ends."""
+        free = min(set(range(1, len(self._processes) + 2)) - self._processes.keys())
+        name, successor = (process_name(self._node, it) for it in (number, free))
+        log.info("process_replaced", process=name, successor=successor)
+        self._processes[number].supervisor.retire()
+        self._start(free, replaces=number)
+
+    def _forget(self, number: int) -> None:
+        """Forget a process that has ended, and whose successor runs."""
+        self._processes.pop(number).thread.join()
+        for it in self._processes.values():
+            if it.replaces == number:
+                it.replaces = 0
 
     def _start_again(self, number: int) -> None:
         """Start a process that has ended; one that has failed after a pause."""
@@ -141,7 +181,7 @@ class ProcessGroup:
             log.error("process_failed", process=name, error=repr(process.error))
         if now >= process.retry_at:
             process.thread.join()
-            self._start(number)
+            self._start(number, replaces=process.replaces)
 
     def _pause(self) -> float | None:
         """Return for how many seconds nothing is due; None: until something happens."""

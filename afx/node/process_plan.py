@@ -37,6 +37,8 @@ class ProcessState:
     number: int
     phase: Phase
     desired_state: str = "ready"
+    replaced_by: int = 0
+    """The number of the process that takes over its sessions; 0: none."""
 
 
 _LEAVING = ("draining", "recycling", "stopping")
@@ -59,12 +61,30 @@ def to_start(processes: Sequence[ProcessState]) -> list[int]:
     are being emptied, those that were recycled wait: when all have been, the node restarts
     as a whole.
     """
-    running = [it for it in processes if it.phase is Phase.RUNNING]
+    running = {it.number: it for it in processes if it.phase is Phase.RUNNING}
     if not running:
         return []
-    waits = any(it.desired_state in _LEAVING for it in running)
+    waits = any(it.desired_state in _LEAVING for it in running.values())
     return [
         it.number
         for it in processes
-        if it.phase is Phase.FAILED or (it.phase is Phase.RECYCLED and not waits)
+        if it.replaced_by not in running
+        and (it.phase is Phase.FAILED or (it.phase is Phase.RECYCLED and not waits))
+    ]
+
+
+def to_replace(processes: Sequence[ProcessState]) -> list[int]:
+    """Return the numbers of the processes for which a successor is to start."""
+    return [
+        it.number
+        for it in processes
+        if it.phase is Phase.RUNNING and it.desired_state == "replacing" and not it.replaced_by
+    ]
+
+
+def replaced(processes: Sequence[ProcessState]) -> list[int]:
+    """Return the numbers of the processes that have ended and whose successors run."""
+    running = {it.number for it in processes if it.phase is Phase.RUNNING}
+    return [
+        it.number for it in processes if it.phase is not Phase.RUNNING and it.replaced_by in running
     ]

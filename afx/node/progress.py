@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.dead_letters import DeadGroup
+from afx.node.rule_counts import RuleCounts
 
 
 @dataclass(slots=True, frozen=True)
@@ -23,7 +24,7 @@ class Progress:
 
     cursor: list[str]
     """Fields and values of its cursor hash, in turn."""
-    links: list[Link]
+    links: Sequence[Link]
     entities: dict[str, str]
     """Access hashes, by chat."""
     intents: dict[int, str] = field(default_factory=dict)
@@ -36,4 +37,5 @@ class Progress:
 class Totals:
     """What a host counts over all of its sessions."""
 
+    rules: RuleCounts
     forwarded: int = 0

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from afx.cluster import report_stream
+from afx.cluster import report_stream, rule_counts
 from afx.cluster.reports import (
     Active,
     CaughtUp,
@@ -24,6 +24,7 @@ from afx.cluster.reports import (
     TaskStarted,
     Trouble,
 )
+from afx.cluster.rule_counts import RuleTally
 from afx.node.closed_routes import RuleTrouble
 from afx.node.redis_trouble import RedisTrouble
 from afx.reasons import FailureReason, StopReason, TroubleReason
@@ -55,6 +56,8 @@ class ReportSender:
         self._active: set[int] = set()
         self._caught_up: dict[int, int] = {}
         """session → epoch."""
+        self._tallies: dict[int, RuleTally] = {}
+        """By rule."""
         self._task_starts: dict[tuple[int, int], TaskStarted] = {}
         self._task_progress: dict[tuple[int, int], TaskProgressed] = {}
         """What a task's end makes superfluous, by task and publication."""
@@ -103,6 +106,13 @@ class ReportSender:
         """Report which sessions have forwarded something lately."""
         self._active.update(session_ids)
         self._ready.set()
+
+    def rules_counted(self, tallies: Mapping[int, RuleTally]) -> None:
+        """Report counts of rules; while Redis takes no reports, they are added up."""
+        for rule, it in tallies.items():
+            self._tallies.setdefault(rule, RuleTally()).add(it)
+        if tallies:
+            self._ready.set()
 
     def caught_up(self, sessions: Mapping[int, int]) -> None:
         """Report which sessions have worked off what they had missed, as session → epoch."""
@@ -165,6 +175,7 @@ class ReportSender:
         if self._caught_up:
             ids, epochs = tuple(self._caught_up), tuple(self._caught_up.values())
             waiting.append(CaughtUp(**self._origin, session_ids=ids, epochs=epochs))
+        waiting += rule_counts.reports_of(self._tallies, **self._origin)
         return waiting
 
     def _add(self, report: Report) -> None:
@@ -209,6 +220,7 @@ class ReportSender:
         self._troubles = {}
         self._active = set()
         self._caught_up = {}
+        self._tallies = {}
         self._task_starts = {}
         self._task_progress = {}
         self._task_logs.clear()

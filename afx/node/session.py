@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from afx.clock import Clock
@@ -21,7 +21,7 @@ from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
 from afx.node.waits import Waits
 from afx.reasons import DeadReason, TroubleReason
-from afx.telegram.client import AccountClient
+from afx.telegram.client import AccountClient, Pings
 from afx.telegram.peers import Peers
 from afx.telegram.positions import cursor_fields, stale_fields
 from afx.telegram.session import StoredSession
@@ -53,6 +53,7 @@ class Environment:
     clock: Clock
     rng: random.Random
     totals: Totals
+    pings: Pings = field(default_factory=Pings)
 
 
 class HostedSession:
@@ -88,8 +89,8 @@ class HostedSession:
         self.changed = False
         self.next_poll = 0.0
         self._env = env
-        self._stale: list[str] = []
-        self._stale_taken: list[str] = []
+        self._stale: Sequence[str] = ()
+        self._stale_taken: Sequence[str] = ()
         self._silence = Silence(env.clock)
         self._stored = stored
         is_local = stored.server_address in ("127.0.0.1", "::1", "localhost")
@@ -100,6 +101,7 @@ class HostedSession:
             connection=env.connection,
             on_updates=self._take_updates,
             device=f"afx {spec.session}",
+            pings=env.pings,
         )
         self.peers = Peers(self._client, stored)
         self.forwarder = Forwarder(
@@ -112,6 +114,7 @@ class HostedSession:
             waits=Waits(env.clock.time),
             now=env.clock.time,
             monotonic=env.clock.monotonic,
+            counts=env.totals.rules,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -220,7 +223,7 @@ class HostedSession:
 
     async def _prepare(self) -> None:
         await self._rules.begin(self._stored)
-        self._stale = stale_fields(self.reader, self._stored)
+        self._stale = tuple(stale_fields(self.reader, self._stored))
         self.progressed()
 
     # --- while it runs -------------------------------------------------------------
@@ -272,7 +275,7 @@ class HostedSession:
             *cursor_fields(self.reader),
             *self.forwarder.waits.fields(),
         ]
-        self._stale_taken = list(self._stale)
+        self._stale_taken = self._stale
         cursor += [text for field in self._stale for text in (field, "")]
         return Progress(cursor, links, entities, intents, self.forwarder.dead.take())
 
@@ -285,7 +288,7 @@ class HostedSession:
 
     def note_committed(self) -> None:
         """All progress that was collected is stored."""
-        self._stale = [it for it in self._stale if it not in self._stale_taken]
+        self._stale = tuple(it for it in self._stale if it not in self._stale_taken)
         self.forwarder.note_committed()
 
     def mark_all_dirty(self) -> None:
@@ -362,10 +365,10 @@ class HostedSession:
 
     def forget_fields(self, fields: Iterable[str]) -> None:
         """Remove these fields of the stored cursor."""
-        self._stale += fields
+        self._stale = (*self._stale, *fields)
         self.progressed()
 
     def keep_fields(self, fields: Iterable[str]) -> None:
         """Do not remove these fields after all."""
         kept = set(fields)
-        self._stale = [it for it in self._stale if it not in kept]
+        self._stale = tuple(it for it in self._stale if it not in kept)

@@ -72,11 +72,13 @@ class Supervisor:
         name: str,
         clock: Clock = SYSTEM_CLOCK,
         *,
+        replaces: str = "",
         on_state: Callable[[], None] = lambda: None,
     ) -> None:
         """``name`` is the process's; ``settings`` are the node's, which its processes share.
 
-        ``on_state`` is called when ``desired_state`` has changed.
+        ``replaces`` is the incarnation of which it takes over the sessions. ``on_state`` is
+        called when ``desired_state`` has changed.
         """
         self._processes = max(1, settings.processes)
         slots = max(_LEAST_TASK_SLOTS, math.ceil(settings.task_slots / self._processes))
@@ -95,7 +97,11 @@ class Supervisor:
         self._redis_trouble = RedisTrouble(lambda _: None)
         self._figures = NodeFigures(name, clock)
         self._stopping = False
+        self._replaces = replaces
+        self._retiring = False
         self._on_state = on_state
+        self.incarnation = ""
+        """The present one, or the last."""
         self.desired_state = "ready"
         """What the last heartbeat answered."""
         self.has_registered = False
@@ -105,6 +111,10 @@ class Supervisor:
         """Stop all sessions and end, as soon as that is possible."""
         self._stopping = True
         self._heartbeater.wake()
+
+    def retire(self) -> None:
+        """Let the present incarnation be the last one: another process takes its sessions."""
+        self._retiring = True
 
     def run(self) -> bool:
         """Run one incarnation after another until a stop is requested.
@@ -128,14 +138,14 @@ class Supervisor:
         pause = _RETRY_SECONDS
         try:
             while not self._stopping:
-                incarnation = uuid.uuid4().hex
+                self.incarnation = incarnation = uuid.uuid4().hex
                 ending = self._live(incarnation, until)
                 self._figures.note_end(ending)
                 if ending is not Ending.UNSURE:
                     until = None  # it has been registered: from now on it waits for Redis
                     pause = _RETRY_SECONDS
                 log.info("incarnation_ended", node=self._name, ending=ending)
-                if ending is Ending.RECYCLED:
+                if ending is Ending.RECYCLED or (self._retiring and not self._stopping):
                     return True
                 if ending is not Ending.STOPPED:
                     # Each incarnation costs the start of a process.
@@ -194,6 +204,7 @@ class Supervisor:
             max_sessions=self._max_sessions,
             labels=self._settings.labels,
             shares=self._processes,
+            replaces=self._replaces,
         )
 
     def _register(

@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from afx.node.unused import leave_out
 from afx.security.memory import protect_memory
 
-# structlog draws tracebacks with it where it is there: 3 MiB that no node needs.
-sys.modules["rich"] = None  # type: ignore[assignment]
+leave_out()
 
 from afx.errors import AfxError  # noqa: E402
 from afx.logs import configure  # noqa: E402

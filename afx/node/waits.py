@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from afx.empty import NOTHING
+
 ALL = 0
 """Stands for every destination; no chat has this id."""
 _FIELD = re.compile(r"wait:(?:(-?[0-9]{1,19})|([a-z]{1,20}\.[A-Za-z]{1,60}))", re.ASCII)
@@ -32,11 +34,11 @@ class Waits:
     def __init__(self, now: Callable[[], float]) -> None:
         """``now`` is the wall clock: other nodes read what is stored."""
         self._now = now
-        self._until: dict[int | str, float] = {}
+        self._until: Mapping[int | str, float] = NOTHING
         """destination, or the name of a method → until when."""
-        self._shared: dict[int, float] = {}
+        self._shared: Mapping[int, float] = NOTHING
         """The same of those waits that may be the account's."""
-        self._over: list[int | str] = []
+        self._over: tuple[int | str, ...] = ()
         """Waits that are stored, and over."""
 
     def load(self, fields: Mapping[str, str]) -> None:
@@ -49,9 +51,9 @@ class Waits:
             key = match[2] or int(match[1])
             until = float(text) if _UNIX_TIME.fullmatch(text) else 0.0
             if now < until < now + _LONGEST_SECONDS:
-                self._until[key] = until
+                self._until = {**self._until, key: until}
             elif until <= now:
-                self._over.append(key)
+                self._over = (*self._over, key)
 
     def note(self, key: int | str, seconds: float, reason: str) -> bool:
         """Note that Telegram wants a wait; returns whether it is for all destinations.
@@ -71,10 +73,10 @@ class Waits:
                 for chat, other in self._shared.items()
                 if chat != key
             )
-            self._shared = {it: time for it, time in self._shared.items() if time > now}
-            self._shared[key] = until
+            others = {it: time for it, time in self._shared.items() if time > now}
+            self._shared = {**others, key: until}
         found = ALL if is_shared else key
-        self._until[found] = max(until, self._until.get(found, 0.0))
+        self._until = {**self._until, found: max(until, self._until.get(found, 0.0))}
         return found == ALL
 
     def left(self, key: int | str) -> float:
@@ -90,9 +92,11 @@ class Waits:
         The value of a field that goes is empty; one that stays by mistake is no wait to
         its readers.
         """
+        if not (self._until or self._over):
+            return []
         now = self._now()
-        self._over += [it for it, until in self._until.items() if until <= now]
-        self._until = {it: until for it, until in self._until.items() if until > now}
-        over, self._over = self._over, []
+        self._over += tuple(it for it, until in self._until.items() if until <= now)
+        self._until = {it: at for it, at in self._until.items() if at > now} or NOTHING
+        over, self._over = self._over, ()
         stored = {**dict.fromkeys(over, ""), **{it: f"{at:.0f}" for it, at in self._until.items()}}
         return [text for it, value in stored.items() for text in (f"wait:{it}", value)]

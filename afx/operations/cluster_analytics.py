@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from afx.coordinator.decisions import forecast
+from afx.operations import rule_figures
 from afx.operations.context import Context, operation
+from afx.operations.rule_figures import MOST_BUSIEST, RuleTotal
 from models.storage import cluster_analytics, rules, scaling
 
 _MOST_EVENTS = 10_000
@@ -69,6 +71,19 @@ class ScalingSummary:
     """Node-hours of as many nodes as the peak had, all the time."""
 
 
+@dataclass(slots=True, frozen=True)
+class RuleSummary:
+    """How many rules there are, and which forwarded most."""
+
+    rules: int
+    enabled: int
+    troubled: int
+    copy: int
+    """Rules that copy."""
+    forward: int
+    busiest: Sequence[RuleTotal]
+
+
 @operation("analytics:read")
 def series(context: Context, since: datetime) -> list[ClusterRow]:
     """Return the cluster's rows since an instant, in order: minutes, or hours of a long time."""
@@ -124,10 +139,10 @@ def scaling_summary(context: Context, since: datetime) -> ScalingSummary:
 
 
 @operation("analytics:read")
-def rule_counts(context: Context) -> Mapping[str, int]:
-    """Count rules: in all, enabled, with a trouble, and by mode."""
+def rule_summary(context: Context, since: datetime) -> RuleSummary:
+    """Count rules, and return those that forwarded most since an instant."""
     del context
-    return rules.counts()
+    return RuleSummary(**rules.counts(), busiest=rule_figures.totals(since, most=MOST_BUSIEST))
 
 
 _DECISIONS = ("hold", "out", "in")

@@ -13,6 +13,7 @@ from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every, page_of
 from afx.operations.task_requests import TaskRequest, submit
 from afx.reasons import DeadReason
+from models.base import micros
 from models.storage import dead_letters, rules
 
 __all__ = ["DeadReason"]
@@ -70,6 +71,11 @@ class Chosen:
         """How many there are."""
         return sum(it.count for it in self.rows)
 
+    @property
+    def until(self) -> int:
+        """When the newest came, in microseconds since 1970: what comes later is not meant."""
+        return max(micros(it.last_at) for it in self.rows)
+
 
 @operation("rule:read", owned=True)
 def listing(
@@ -118,24 +124,37 @@ def counts(context: Context, *, rule: str | None = None) -> list[DeadCount]:
 
 @operation("rule:read", owned=True)
 def choose(
-    context: Context, rule: str, *, ids: Sequence[int] = (), reason: str | None = None
+    context: Context,
+    rule: str,
+    *,
+    ids: Sequence[int] = (),
+    reason: str | None = None,
+    until: int | None = None,
 ) -> Chosen:
     """Return a rule's dead letters: all, those of a reason, or some by their ids.
 
-    Raises NotFoundError when the rule has none such.
+    ``until`` leaves out the rows that got a message after an instant, in microseconds since
+    1970 (see ``Chosen.until``). Raises NotFoundError when the rule has none such.
     """
-    return _chosen(context, rule, ids, reason)
+    return _chosen(context, rule, ids, reason, until)
 
 
 @operation("rule:write", owned=True)
 def choose_for_change(
-    context: Context, rule: str, *, ids: Sequence[int] = (), reason: str | None = None
+    context: Context,
+    rule: str,
+    *,
+    ids: Sequence[int] = (),
+    reason: str | None = None,
+    until: int | None = None,
 ) -> Chosen:
     """Return what ``choose`` does, for an actor that changes rules and need not read them."""
-    return _chosen(context, rule, ids, reason)
+    return _chosen(context, rule, ids, reason, until)
 
 
-def _chosen(context: Context, rule: str, ids: Sequence[int], reason: str | None) -> Chosen:
+def _chosen(
+    context: Context, rule: str, ids: Sequence[int], reason: str | None, until: int | None
+) -> Chosen:
     stored = rules.find(rule, owner=context.actor.owner)
     path = f"{stored.session.name}/{stored.name}"
 
@@ -146,7 +165,11 @@ def _chosen(context: Context, rule: str, ids: Sequence[int], reason: str | None)
         return page_of(DeadRow, found)
 
     wanted = frozenset(ids)
-    rows = tuple(it for it in every(page) if not wanted or it.id in wanted)
+    rows = tuple(
+        it
+        for it in every(page)
+        if (not wanted or it.id in wanted) and (until is None or micros(it.last_at) <= until)
+    )
     missing = sorted(wanted - {it.id for it in rows})
     if missing or not rows:
         what = f" {missing[0]}" if missing else ""

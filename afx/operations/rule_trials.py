@@ -17,9 +17,14 @@ from afx.forwarding.trial import Part
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
 from afx.operations.rules import RuleRow, listing, show
-from models.storage import rules
+from models.storage import rules, sessions
 
 __all__ = ["LARGEST_BYTES", "Part"]
+
+_BOT = (
+    "is a bot: it sees a channel as an admin only, in a group all messages only as an admin or "
+    "without privacy mode, nothing that other bots post, and it cannot join a chat by itself"
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -109,7 +114,13 @@ def warnings(context: Context, paths: Collection[str], changes: Sequence[Change]
 
 
 def _warnings(context: Context, paths: set[str], changes: Mapping[str, Change]) -> list[str]:
-    return graph.warnings(_edges(context, changes), paths)
+    found = graph.warnings(_edges(context, changes), paths)
+    return [*found, *(f"session '{it}' {_BOT}" for it in _bots(paths))]
+
+
+def _bots(paths: Collection[str]) -> list[str]:
+    """Return the sessions of some rules that are bots."""
+    return sorted(sessions.bots_among(sorted({it.partition("/")[0] for it in paths})))
 
 
 def _edges(context: Context, changes: Mapping[str, Change]) -> Iterator[graph.Edge]:

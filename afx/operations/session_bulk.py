@@ -93,10 +93,11 @@ def plan(
     limit: int = MOST,
     after: str | None = None,
 ) -> BulkPlan:
-    """Return which sessions a change is about; the arguments are those of ``change``.
+    """Return which sessions a change is about: those of a filter, or some by name.
 
-    Raises UsageError for a filter that means all sessions, unless ``everything`` is said, and
-    for names beside a filter.
+    At most ``limit``, in the order of their names, from behind ``after``. ``node`` is where
+    moved ones go; empty: anywhere. Raises UsageError for a filter that means all sessions,
+    unless ``everything`` is said, and for names beside a filter.
     """
     if not 1 <= limit <= MOST:
         raise UsageError(f"One change is of 1 to {MOST} sessions; give another limit.")
@@ -121,46 +122,28 @@ def carry_out(context: Context, plan: BulkPlan, done: int) -> list[BulkItem]:
     act = _acting(plan.verb, plan.node)
     # Whole names: one of them may be the beginning of another, or look like an id.
     exact = replace(context, exact=True)
+    part = plan.names[done : done + _IN_ONE_TRANSACTION]
     # One commit for many: each would wait for the disk.
     with transaction(keep=not context.dry_run):
-        return [_item(exact, act, it) for it in plan.names[done : done + _IN_ONE_TRANSACTION]]
+        # The leader, too, locks sessions in the order of their ids.
+        ids = stored.ids_of(part)
+        items = {it: _item(exact, act, it) for it in sorted(part, key=lambda it: ids.get(it, 0))}
+    return [items[it] for it in part]
 
 
 @operation("session:write", owned=True)
-def change(
-    context: Context,
-    verb: Verb,
-    chosen: SessionFilter | None = None,
-    *,
-    names: Sequence[str] = (),
-    everything: bool = False,
-    node: str = "",
-    limit: int = MOST,
-    after: str | None = None,
-) -> BulkResult:
-    """Pause, resume, hibernate, wake, move or remove the sessions of a filter, or some by name.
+def change(context: Context, plan: BulkPlan) -> BulkResult:
+    """Pause, resume, hibernate, wake, move or remove the sessions of a plan.
 
-    At most ``limit``, in the order of their names, from behind ``after``. ``node`` is where
-    moved ones go; empty: anywhere. Each has its own audit entry and control; one that is
-    refused does not keep the others from being changed. In a dry run everything is tried and
-    undone. Raises UsageError as ``plan`` does.
+    Each has its own audit entry and control; one that is refused does not keep the others
+    from being changed. In a dry run everything is tried and undone.
     """
-    found = plan(
-        context,
-        verb,
-        chosen,
-        names=names,
-        everything=everything,
-        node=node,
-        limit=limit,
-        after=after,
-    )
     items: list[BulkItem] = []
-    while len(items) < len(found.names):
+    while len(items) < len(plan.names):
         if items:
             time.sleep(PAUSE_SECONDS)
-        items += carry_out(context, found, len(items))
-    return found.result(items, dry_run=context.dry_run)
+        items += carry_out(context, plan, len(items))
+    return plan.result(items, dry_run=context.dry_run)
 
 
 def _acting(verb: Verb, node: str) -> Callable[[Context, str], Requested]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -96,8 +96,11 @@ def show(context: Context, name: str) -> WebhookRow:
 
 
 @operation("webhook:read")
-def figures(context: Context) -> Figures:
-    """Return how all webhooks and their deliveries fare; failures are those of the last hour."""
+def figures(context: Context) -> Mapping[str, Figures]:
+    """Return how webhooks and deliveries fare, those of the ``operator`` and those of ``users``.
+
+    Failures are those of the last hour.
+    """
     del context
     return webhook_deliveries.figures(utc_now() - _LATELY)
 

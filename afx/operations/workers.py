@@ -169,25 +169,33 @@ def drain(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
 
 
 @operation("worker:write")
-def recycle(context: Context, name: str, *, forced: bool = False) -> Requested:
+def recycle(
+    context: Context, name: str, *, forced: bool = False, in_place: bool = False
+) -> Requested:
     """Request that a node is emptied, restarts, and gets sessions again.
 
-    ``forced`` does not wait until it is empty: its sessions stop and restart. Of several
-    processes it returns the first one's control, which is done when the node has restarted.
+    ``forced`` does not wait until it is empty: its sessions stop and restart. ``in_place``
+    needs no other node: a new host process takes over the sessions one by one, and the old
+    one ends. Of several processes it returns the control that is done last. Raises UsageError
+    for both at once.
     """
+    if forced and in_place:
+        raise UsageError("A node is recycled at once or in place; choose one of both.")
+    kind = "replace" if in_place else "recycle"
     requested = []
     with transaction():
         for worker in _processes(context, name):
-            with change(context, "worker.recycle", f"worker/{worker.name}") as details:
+            with change(context, f"worker.{kind}", f"worker/{worker.name}") as details:
                 control = controls.request(
-                    kind="recycle",
+                    kind=kind,
                     subject=NodeSubject(worker.name),
                     actor=context.actor.name,
                     forced=forced,
                 )
                 details.update({"control": control.id, "forced": forced})
             requested.append(Requested(worker.name, control.id))
-    return requested[0]
+    # Processes are replaced one after another; the node restarts when all are emptied.
+    return requested[-1 if in_place else 0]
 
 
 @operation("worker:write")

@@ -10,7 +10,7 @@ from telethon import errors
 from afx.reasons import TaskOutcome
 from afx.tasks.kinds.base import SnoozeError, TaskFailedError, TryAgainError
 from afx.telegram.chats import ChatNotFoundError
-from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.errors import error_name, is_for_people, is_lost_login
 
 _PEER_FLOOD_SECONDS = 300.0
 _TEXT_LIMIT = 500
@@ -46,6 +46,8 @@ def ending_of(error: BaseException) -> Ending:
         name = error_name(error)
         if is_lost_login(error) or not isinstance(error, _REFUSED):
             return Ending(TaskOutcome.TRY_AGAIN, f"Telegram answered {name}.")
+        if is_for_people(error):
+            return Ending(TaskOutcome.FAILED, "Bots cannot do this; use the session of a person.")
         return Ending(TaskOutcome.FAILED, f"Telegram answered {name}.")
     if isinstance(error, TryAgainError | ConnectionError):
         return Ending(TaskOutcome.TRY_AGAIN, text or type(error).__name__)

@@ -17,6 +17,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from telethon import TelegramClient
@@ -33,11 +34,52 @@ REQUEST_SECONDS = 30.0
 """How long Telegram may take to answer one request."""
 
 _PING_SECONDS = 60.0
+_PINGS_AT_ONCE, _PING_PAUSE_SECONDS = 50, 0.01
 _SYSTEM = re.sub("-.+", "", platform.release()) or "1.0"
 
 
 class NoAnswerError(ConnectionError):
     """Telegram did not answer a request in time; the connection is of no use."""
+
+
+class Pings:
+    """Pings clients, each once a minute, by one timer: a timer of its own takes half a KiB."""
+
+    __slots__ = ("_due", "_timer")
+
+    def __init__(self) -> None:
+        self._due: dict[AccountClient, float] = {}
+        """When each is due, in the loop's time; the first is due first."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, client: AccountClient) -> None:
+        """Ping a client in a minute, and so on."""
+        self._due.pop(client, None)
+        self._due[client] = asyncio.get_running_loop().time() + _PING_SECONDS
+        self._wait(_PING_SECONDS)
+
+    def end(self, client: AccountClient) -> None:
+        """Ping a client no more."""
+        self._due.pop(client, None)
+
+    def _wait(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._ping)
+
+    def _ping(self) -> None:
+        """Ping those that are due; of many a few at once, and then what else the loop has to do."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for client, due in list(islice(self._due.items(), _PINGS_AT_ONCE)):
+            if due > now:
+                self._wait(due - now)
+                return
+            self.end(client)
+            if client.is_connected():
+                self._due[client] = now + _PING_SECONDS
+                client.ping()
+        if self._due:
+            self._wait(_PING_PAUSE_SECONDS)
 
 
 class AccountClient(TelegramClient):  # type: ignore[misc]
@@ -87,6 +129,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         connection: type,
         on_updates: Callable[[Any], None],
         device: str,
+        pings: Pings,
     ) -> None:
         self.session = session
         self.api_id = api_id
@@ -94,7 +137,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         self._connection = connection
         self._device = device
         self._sender = Sender(session.auth_key, on_updates)
-        self._ping_timer: asyncio.TimerHandle | None = None
+        self._pings = pings
 
     async def __call__(self, request: Any, ordered: bool = False, **options: Any) -> Any:
         """Make a request, and return its answer.
@@ -122,7 +165,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         except asyncio.CancelledError:
             self._raise_if_cancelled()
             raise ConnectionError("the connection ended") from None
-        self._ping_later()
+        self._pings.begin(self)
 
     async def _open(self) -> None:
         """Connect, and tell the layer and the device (core.telegram.org/api/invoking)."""
@@ -160,26 +203,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         future: asyncio.Future[None] = self._sender._disconnected  # noqa: SLF001
         return future
 
-    def _ping_later(self) -> None:
-        """Ping in a minute; a connection whose last ping has no answer ends then.
-
-        A timer, since Telethon's own task costs each session 2 KiB.
-        """
-        self._stop_pings()
-        loop = asyncio.get_running_loop()
-        self._ping_timer = loop.call_later(_PING_SECONDS, self._ping_telegram)
-
-    def _ping_telegram(self) -> None:
-        self._ping_timer = None
-        if self.is_connected():
-            with contextlib.suppress(ConnectionError):
-                self._sender._keepalive_ping(random.getrandbits(63))  # noqa: SLF001
-            self._ping_later()
-
-    def _stop_pings(self) -> None:
-        if self._ping_timer is not None:
-            self._ping_timer.cancel()
-            self._ping_timer = None
+    def ping(self) -> None:
+        """Ping Telegram; a connection whose last ping has no answer ends."""
+        with contextlib.suppress(ConnectionError):
+            self._sender._keepalive_ping(random.getrandbits(63))  # noqa: SLF001
 
     async def run_in_order(self, requests: list[Any], *, ordered: bool = True) -> list[Any]:
         """Send requests at once, each to run after the one before it if that is not refused.
@@ -220,7 +247,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         Telethon would send them over the next connection, long after their callers
         have given up on them.
         """
-        self._stop_pings()
+        self._pings.end(self)
         await super().disconnect()
         self._sender.drop_unsent()
 

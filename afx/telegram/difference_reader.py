@@ -8,14 +8,14 @@ that a cursor is too old, the messages are read instead (core.telegram.org/api/u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
 
 import structlog
 from telethon import errors
 
+from afx.owned_tasks import OwnedTasks
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box
 from afx.telegram.client import AccountClient
@@ -28,7 +28,7 @@ from afx.telegram.differences import (
     marked_channel,
     messages_after,
 )
-from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.errors import error_name, is_for_people, is_lost_login
 from afx.telegram.messages import incoming
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Owner, Sink
@@ -89,7 +89,7 @@ class DifferenceReader:
         self._account = account
         self._channels = channels
         self._offer_again = offer_again
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks()
         self._stopped = False
         self._qts = 0
         self._date = _EPOCH
@@ -129,7 +129,7 @@ class DifferenceReader:
         if box.syncing or self._stopped:
             return
         box.syncing = True
-        self._spawn(self._sync_in_background(box))
+        self._tasks.begin(self._sync_in_background(box))
 
     def start_catch_up(self) -> None:
         """Fetch all that was missed, in the background; live updates wait meanwhile."""
@@ -137,7 +137,7 @@ class DifferenceReader:
         channels = list(self._channels.values())
         for box in (self._account, *channels):
             box.syncing = True
-        self._spawn(self._catch_up(channels))
+        self._tasks.begin(self._catch_up(channels))
 
     async def _catch_up(self, channels: Sequence[Box]) -> None:
         """Bring these boxes up to date, the account first; a later one is fetched by itself.
@@ -152,22 +152,14 @@ class DifferenceReader:
         self._sink.make_room()
         for box in channels:
             if self._channels.get(box.channel) is box:
-                self._spawn(self._sync_in_background(box))
+                self._tasks.begin(self._sync_in_background(box))
         if outcome is _Outcome.FAILED:
             await self._sync_in_background(self._account)
 
     async def stop(self) -> None:
         """End all fetching; none begins before ``start_catch_up``."""
         self._stopped = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._tasks.end()
 
     # --- one box -------------------------------------------------------------------
 
@@ -279,7 +271,17 @@ class DifferenceReader:
         peer = self._peers.input_peer(chat)
         while True:
             await self._room(box)
-            found = await messages_after(self._client, peer, newest)
+            try:
+                found = await messages_after(self._client, peer, newest)
+            except errors.RPCError as error:
+                if not is_for_people(error):
+                    raise
+                self._owner.trouble(
+                    TroubleReason.SOURCE_UNREADABLE,
+                    f"{chat}: Telegram has dropped what was missed, and bots read no histories: "
+                    f"what was posted after message {newest} is not forwarded",
+                )
+                return
             if not found:
                 return
             for message in found:

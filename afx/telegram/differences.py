@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from telethon import utils
+from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.forwarding.changes import Change
 from afx.telegram.changes import changes_of
 from afx.telegram.client import AccountClient
+from afx.telegram.errors import is_for_people
 
 SLICE = 100
 """Events, or messages, of one answer."""
@@ -115,9 +116,39 @@ async def channel_position(client: AccountClient, channel: Any) -> tuple[int, in
     (constructor/channelFull).
     """
     full = await client(functions.channels.GetFullChannelRequest(channel))
-    page = await client(functions.messages.GetPeerDialogsRequest([types.InputDialogPeer(channel)]))
+    try:
+        page = await client(
+            functions.messages.GetPeerDialogsRequest([types.InputDialogPeer(channel)])
+        )
+    except errors.RPCError as error:
+        if is_for_people(error):
+            return await bot_position(client, channel)
+        raise
     top = max((it.top_message for it in page.dialogs), default=0)
     return int(full.full_chat.pts), int(top)
+
+
+async def bot_position(client: AccountClient, channel: Any) -> tuple[int, int]:
+    """Return a channel's pts and a message id that is no newer than its newest, for a bot.
+
+    Bots have neither dialogs nor histories. The last event tells of one of the newest
+    messages; it matters only if updates are lost before the next message comes.
+    """
+    full = await client(functions.channels.GetFullChannelRequest(channel))
+    pts = int(full.full_chat.pts)
+    if pts < 2:
+        return pts, 0
+    answer = await client(
+        functions.updates.GetChannelDifferenceRequest(
+            channel=channel, filter=types.ChannelMessagesFilterEmpty(), pts=pts - 1, limit=1
+        )
+    )
+    messages = [
+        *getattr(answer, "new_messages", ()),
+        *getattr(answer, "messages", ()),
+        *(it.message for it in getattr(answer, "other_updates", ()) if hasattr(it, "message")),
+    ]
+    return pts, max((int(it.id) for it in messages), default=0)
 
 
 async def channel_messages(

@@ -73,6 +73,11 @@ def is_passing(name: str) -> bool:
     return name in _PASSING
 
 
+def is_for_people(error: errors.RPCError) -> bool:
+    """Return whether a method was refused because the account is a bot."""
+    return error_name(error) == "BOT_METHOD_INVALID"
+
+
 def is_stale_reference(name: str) -> bool:
     """Return whether a message's file must be named anew (api/file-references)."""
     return name.startswith("FILE_REFERENCE_")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 from telethon import TelegramClient, errors, utils
 from telethon.network import ConnectionTcpFull
 from telethon.sessions import StringSession
+from telethon.tl import functions
 
 from afx.errors import AfxError, UnreachableError, UsageError
 
 _TRIES = 3
 _QR_MINUTES = 5
+_BOT_TOKEN = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{20,100}", re.ASCII)
 
 Ask = Callable[[str, bool], Awaitable[str]]
 """Asks a person a question; the second argument says whether the answer is secret."""
@@ -51,13 +54,14 @@ async def sign_in(
     ask: Ask,
     show_qr: ShowQr | None = None,
     phone: str = "",
+    bot: bool = False,
     server: Server | None = None,
 ) -> Signed:
     """Sign in, and return the login; the connection is closed by then.
 
-    With ``show_qr`` by QR code, else by phone (asked for if it is empty) and
-    code. Raises UsageError for what Telegram refuses, AfxError when it asks to
-    wait, UnreachableError when it does not answer.
+    With ``show_qr`` by QR code, as a ``bot`` by its token, which is asked for, else by
+    phone (asked for if it is empty) and code. Raises UsageError for what Telegram refuses,
+    AfxError when it asks to wait, UnreachableError when it does not answer.
     """
     session = StringSession()
     if server:
@@ -84,7 +88,9 @@ async def sign_in(
                 f"Telegram does not answer ({error or 'it took too long'}); check the network."
             ) from error
         with _refusals():
-            if show_qr:
+            if bot:
+                await _as_bot(client, ask)
+            elif show_qr:
                 await _by_qr(client, ask, show_qr)
             else:
                 await _by_phone(client, ask, phone)
@@ -113,6 +119,18 @@ async def _by_phone(client: Any, ask: Ask, phone: str) -> None:
         except (errors.PhoneCodeInvalidError, errors.PhoneCodeEmptyError, ValueError) as error:
             if not left:
                 raise UsageError("The code was wrong three times; start again.") from error
+
+
+async def _as_bot(client: Any, ask: Ask) -> None:
+    token = (await ask("The bot's token, from BotFather", True)).strip()
+    if not _BOT_TOKEN.fullmatch(token):
+        raise UsageError("That is no bot's token; it looks like 123456789:AAF0… . Nothing is done.")
+    # Not sign_in: it remembers the token for as long as the client lives.
+    await client(
+        functions.auth.ImportBotAuthorizationRequest(
+            flags=0, api_id=client.api_id, api_hash=client.api_hash, bot_auth_token=token
+        )
+    )
 
 
 async def _by_qr(client: Any, ask: Ask, show_qr: ShowQr) -> None:
@@ -156,6 +174,10 @@ def _refusals() -> Any:
     except errors.ApiIdInvalidError as error:
         raise UsageError(
             "Telegram does not know AFX_API_ID and AFX_API_HASH; take them from my.telegram.org."
+        ) from error
+    except (errors.AccessTokenInvalidError, errors.AccessTokenExpiredError) as error:
+        raise UsageError(
+            "Telegram does not know this bot's token; ask BotFather for the one that is valid."
         ) from error
     except errors.PhoneNumberInvalidError as error:
         raise UsageError("Telegram knows no such phone number; give it as +15551234567.") from error

@@ -9,7 +9,7 @@ from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.telegram.client import AccountClient
-from afx.telegram.errors import refuses_chat
+from afx.telegram.errors import is_for_people, refuses_chat
 from afx.telegram.session import StoredSession
 
 _PAGE = 100
@@ -36,12 +36,15 @@ class Peers:
         """
         self._stored.keep_all()
         found: dict[str, int] = {}
-        dialogs_listed = False
+        dialogs_listed = is_bot = False
         for chat in dict.fromkeys(chats):
             chat_id = await self._find(chat)
             if chat_id is None and not dialogs_listed:
                 dialogs_listed = True
-                await self._list_dialogs()
+                is_bot = not await self._list_dialogs()
+                chat_id = await self._find(chat)
+            if chat_id is None and is_bot and not chat.startswith("@"):
+                await self._ask_as_bot(int(chat))
                 chat_id = await self._find(chat)
             if chat_id is not None:
                 found[chat] = chat_id
@@ -64,19 +67,44 @@ class Peers:
             known = self._stored.hashes.get(chat.lower())
         return int(known) if known else None
 
-    async def _list_dialogs(self) -> None:
-        """Learn the access hashes of all chats of the account, page by page."""
+    async def _ask_as_bot(self, chat: int) -> None:
+        """Learn the access hash of a chat that a bot is a part of: it asks with a hash of 0."""
+        bare, kind = utils.resolve_id(chat)
+        request: Any = functions.messages.GetChatsRequest([bare])
+        if kind is types.PeerChannel:
+            request = functions.channels.GetChannelsRequest([types.InputChannel(bare, 0)])
+        elif kind is types.PeerUser:
+            request = functions.users.GetUsersRequest([types.InputUser(bare, 0)])
+        try:
+            answer = await self._client(request)
+        except errors.RPCError as error:
+            if not refuses_chat(error):
+                raise
+            return
+        for entity in answer if isinstance(answer, list) else answer.chats:
+            self._stored.remember(entity)
+
+    async def _list_dialogs(self) -> bool:
+        """Learn the access hashes of all chats of the account, page by page; bots have no list.
+
+        Source: method/messages.getDialogs ("Only users can use this method").
+        """
         offset: dict[str, Any] = {
             "offset_date": None,
             "offset_id": 0,
             "offset_peer": types.InputPeerEmpty(),
         }
         while True:
-            page = await self._client(
-                functions.messages.GetDialogsRequest(limit=_PAGE, hash=0, **offset)
-            )
+            try:
+                page = await self._client(
+                    functions.messages.GetDialogsRequest(limit=_PAGE, hash=0, **offset)
+                )
+            except errors.RPCError as error:
+                if is_for_people(error):
+                    return False
+                raise
             if not isinstance(page, types.messages.DialogsSlice) or not page.messages:
-                return
+                return True
             last = page.messages[-1]
             offset = {
                 "offset_date": last.date,

@@ -13,8 +13,8 @@ from telethon.tl import functions, types
 
 from afx.telegram.boxes import Box
 from afx.telegram.client import AccountClient
-from afx.telegram.differences import channel_position
-from afx.telegram.errors import error_name, refuses_chat
+from afx.telegram.differences import bot_position, channel_position
+from afx.telegram.errors import error_name, is_for_people, refuses_chat
 from afx.telegram.peers import Peers
 from afx.telegram.session import StoredSession, account_field, channel_field, last_field
 from afx.telegram.updates import UpdateReader
@@ -109,15 +109,19 @@ async def _newest(
     """
     found: dict[int, tuple[int, int]] = {}
     refused: dict[int, str] = {}
+    read = _read_page
     pages = [chats[start : start + _PAGE] for start in range(0, len(chats), _PAGE)]
     while pages:
         page = pages.pop()
         try:
-            found.update(await _read_page(client, peers, page))
+            found.update(await read(client, peers, page))
         except errors.RPCError as error:
             if not refuses_chat(error):
                 raise
-            if len(page) > 1:
+            if is_for_people(error) and read is _read_page:
+                read = _read_as_bot
+                pages.append(page)
+            elif len(page) > 1:
                 pages += [[it] for it in page]
             else:
                 refused[page[0]] = error_name(error)
@@ -141,6 +145,17 @@ async def _read_page(
             # A position of 1 would copy what was posted before the rule.
             pts, top = await channel_position(client, peers.input_peer(chat))
         found[chat] = pts, top
+    return found
+
+
+async def _read_as_bot(
+    client: AccountClient, peers: Peers, page: Sequence[int]
+) -> dict[int, tuple[int, int]]:
+    """Do the same for a bot, which has no dialogs; of private chats it begins at any message."""
+    found = dict.fromkeys(page, (0, 0))
+    for chat in page:
+        if utils.resolve_id(chat)[1] is types.PeerChannel:
+            found[chat] = await bot_position(client, peers.input_peer(chat))
     return found
 
 

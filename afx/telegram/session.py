@@ -9,7 +9,8 @@ moves when updates are handed out, ours only when what they caused is settled (s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ _ACCOUNT = "account"
 
 _POSITION = re.compile(r"[0-9]{1,10}", re.ASCII)
 _INT32, _INT64 = 2**31, 2**63
+_FEW = 8
 
 
 class MalformedPositionError(Exception):
@@ -48,14 +50,14 @@ class StoredSession(Session):  # type: ignore[misc]
         super().__init__()
         parsed = StringSession(login)
         self._dc_id = parsed.dc_id
-        self._server_address = parsed.server_address
+        self._server_address = sys.intern(parsed.server_address)
         self._port = parsed.port
         self._auth_key = parsed.auth_key
         self.cursors = dict(cursors)
         # What is malformed is dropped: the chat is resolved again.
         self.hashes = {it: hashes[it] for it in hashes if _is_access_hash(hashes[it])}
         self.fresh: dict[str, str] = {}
-        self._chosen: frozenset[str] | None = None
+        self._chosen: Collection[int] | None = None
         """The marked ids of the chats to remember; None for all."""
 
     # --- server and key ------------------------------------------------
@@ -196,7 +198,9 @@ class StoredSession(Session):  # type: ignore[misc]
         Each difference names the authors of its messages: without a bound they would fill
         the memory, and Redis.
         """
-        self._chosen = frozenset(str(it) for it in chats)
+        chosen = frozenset(chats)
+        # A set of a few takes more than it saves.
+        self._chosen = tuple(chosen) if len(chosen) <= _FEW else chosen
         for known in (self.hashes, self.fresh):
             for name in [it for it in known if not self._is_chosen(it, known[it])]:
                 del known[name]
@@ -204,7 +208,7 @@ class StoredSession(Session):  # type: ignore[misc]
     def _is_chosen(self, name: str, value: str) -> bool:
         """Return whether an access hash, or a name of a chat, is to be remembered."""
         chat = value if name.startswith("@") else name
-        return self._chosen is None or chat in self._chosen
+        return self._chosen is None or int(chat) in self._chosen
 
     def _store(self, name: str, value: str) -> None:
         if self._is_chosen(name, value) and self.hashes.get(name) != value:

@@ -28,7 +28,7 @@ class CoordinatorsSubject:
 Subject = NodeSubject | SessionSubject | CoordinatorsSubject
 
 KINDS: dict[type[Subject], tuple[str, ...]] = {
-    NodeSubject: ("cordon", "uncordon", "drain", "stop", "recycle", "remove"),
+    NodeSubject: ("cordon", "uncordon", "drain", "stop", "recycle", "replace", "remove"),
     SessionSubject: ("pause", "resume", "remove", "move", "hibernate", "wake"),
     CoordinatorsSubject: ("recycle",),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from peewee import fn
@@ -248,6 +249,30 @@ def drop(rule: int, rows: Iterable[tuple[int, str]]) -> int:
         ).fetchall()
         found += sum(int(count_) for (count_,) in gone)
     return found
+
+
+def has_older(before: datetime) -> bool:
+    """Return whether a row got its last message before an instant."""
+    cursor = execute("SELECT 1 FROM dead_letters WHERE last_at < ? LIMIT 1", micros(before))
+    return cursor.fetchone() is not None
+
+
+def expire(before: datetime, most: int) -> dict[str, int]:
+    """Delete at most ``most`` rows that got their last message before an instant.
+
+    Returns how many messages of which rule, as ``SESSION/NAME``, they held.
+    """
+    gone = execute(
+        "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE last_at < ?"
+        " ORDER BY last_at, id LIMIT ?) RETURNING rule_id, count",
+        *(micros(before), most),
+    ).fetchall()
+    counts: dict[int, int] = defaultdict(int)
+    for rule, held in gone:
+        counts[int(rule)] += int(held)
+    query = Rule.select(Rule.id, Session.name, Rule.name).join(Session)
+    rows = query.where(Rule.id.in_(list(counts))).order_by(Session.name, Rule.name).tuples()
+    return {f"{session}/{name}": counts[rule] for rule, session, name in rows}
 
 
 def encode(messages: Iterable[int]) -> str:

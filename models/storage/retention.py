@@ -11,6 +11,7 @@ from models.storage import (
     assignments,
     cluster_analytics,
     controls,
+    rule_analytics,
     tasks,
     webhook_deliveries,
 )
@@ -41,6 +42,9 @@ def maintain(kept: Kept, most: int = BATCH) -> int:
     touched += cluster_analytics.roll_up()
     with transaction():
         touched += cluster_analytics.prune(kept.analytics.minutes, kept.analytics.hours, most)
+    with transaction():
+        kept_hours = min(kept.analytics.minutes, rule_analytics.HOURS_KEPT)
+        touched += rule_analytics.prune(kept_hours, kept.analytics.hours, most)
     for prune in (assignments.prune, tasks.prune, controls.prune, webhook_deliveries.prune):
         with transaction():
             touched += prune(before, most)

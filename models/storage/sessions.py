@@ -142,6 +142,13 @@ def find(text: str, *, owner: str = "") -> Session:
     return session
 
 
+def ids_of(texts: Sequence[str]) -> dict[str, int]:
+    """Return the ids of sessions that are given by their names or ids; without unknown names."""
+    found = {it: int(it) for it in texts if it.isascii() and it.isdecimal() and len(it) < 10}
+    query = Session.select(Session.name, Session.id).where(Session.name.in_(list(texts)))
+    return {**found, **dict(query.tuples())}
+
+
 def listing(
     chosen: SessionFilter | None = None,
     *,
@@ -246,6 +253,12 @@ def set_desired_state(session: Session, state: str) -> None:
         )
         if not changed:
             raise ConflictError(f"Session '{session.name}' is being removed; nothing was changed.")
+
+
+def bots_among(names: Sequence[str]) -> list[str]:
+    """Return which of some sessions, by name, are known to be bots."""
+    query = Session.select(Session.name).where(Session.name.in_(list(names)) & Session.bot)
+    return [name for (name,) in query.tuples()]
 
 
 def remove_unused(session: Session) -> bool:

@@ -17,6 +17,9 @@ from models.paging import Page
 from models.storage import webhooks
 from models.webhook_tables import EventKind, Webhook, WebhookDelivery, WebhookEvent
 
+SIDES = ("operator", "users")
+"""Whose webhooks are: without an owner they are the operator's."""
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Due:
@@ -53,7 +56,7 @@ class Attempted:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Figures:
-    """How webhooks and their deliveries fare, of all users."""
+    """How the webhooks of one side, and their deliveries, fare."""
 
     active: int
     failing: int
@@ -71,37 +74,52 @@ class Figures:
     left_out: int
 
 
-def figures(since: datetime) -> Figures:
-    """Return how webhooks and their deliveries fare; failures are counted since an instant."""
-    webhooks_row: Any = execute(
-        "SELECT COALESCE(SUM(CASE WHEN state = 'active' AND failing_since IS NULL"
-        " THEN 1 ELSE 0 END), 0),"
-        " COALESCE(SUM(CASE WHEN state = 'active' AND failing_since IS NOT NULL"
-        " THEN 1 ELSE 0 END), 0),"
-        " COALESCE(SUM(CASE WHEN state = 'suspended' THEN 1 ELSE 0 END), 0),"
-        " MIN(CASE WHEN state = 'active' THEN failing_since END),"
-        " COALESCE(SUM(left_out), 0) FROM webhooks"
-    ).fetchone()
-    active, failing, suspended, failing_since, left_out = webhooks_row
-    waits: Any = execute(
-        "SELECT COUNT(*), MIN(created_at), MIN(next_at) FROM webhook_deliveries"
-        " WHERE state = 'waiting'"
-    ).fetchone()
-    given_up: Any = execute(
-        "SELECT COUNT(*) FROM webhook_deliveries WHERE finished_at >= ? AND state = 'failed'",
-        micros(since),
-    ).fetchone()
-    return Figures(
-        active=int(active),
-        failing=int(failing),
-        suspended=int(suspended),
-        failing_since=_instant(failing_since),
-        waiting=int(waits[0]),
-        oldest_at=_instant(waits[1]),
-        due_at=_instant(waits[2]),
-        failed=int(given_up[0]),
-        left_out=int(left_out),
+def figures(since: datetime) -> dict[str, Figures]:
+    """Return how webhooks and their deliveries fare, by whose they are.
+
+    ``operator`` has those without an owner, ``users`` all others. Failures are counted since
+    an instant.
+    """
+    of_webhooks = _by_side(
+        "SUM(CASE WHEN w.state = 'active' AND w.failing_since IS NULL THEN 1 ELSE 0 END),"
+        " SUM(CASE WHEN w.state = 'active' AND w.failing_since IS NOT NULL THEN 1 ELSE 0 END),"
+        " SUM(CASE WHEN w.state = 'suspended' THEN 1 ELSE 0 END),"
+        " MIN(CASE WHEN w.state = 'active' THEN w.failing_since END), SUM(w.left_out)"
+        " FROM webhooks w",
     )
+    joined = " FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE"
+    waits = _by_side(
+        f"COUNT(*), MIN(d.created_at), MIN(d.next_at){joined} d.state = 'waiting'",
+    )
+    given_up = _by_side(
+        f"COUNT(*){joined} d.finished_at >= ? AND d.state = 'failed'", micros(since)
+    )
+    found = {}
+    for side in SIDES:
+        active, failing, suspended, failing_since, left_out = of_webhooks.get(
+            side, (0, 0, 0, None, 0)
+        )
+        waiting, oldest_at, due_at = waits.get(side, (0, None, None))
+        [failed] = given_up.get(side, (0,))
+        found[side] = Figures(
+            active=int(active),
+            failing=int(failing),
+            suspended=int(suspended),
+            failing_since=_instant(failing_since),
+            waiting=int(waiting),
+            oldest_at=_instant(oldest_at),
+            due_at=_instant(due_at),
+            failed=int(failed),
+            left_out=int(left_out),
+        )
+    return found
+
+
+def _by_side(rest: str, *values: Any) -> dict[str, tuple[Any, ...]]:
+    """Return the rows of a statement about webhooks, ``w``, by whose they are."""
+    side = f"CASE WHEN w.owner_id IS NULL THEN '{SIDES[0]}' ELSE '{SIDES[1]}' END"
+    rows = execute(f"SELECT {side}, {rest} GROUP BY 1", *values).fetchall()
+    return {name: tuple(row) for name, *row in rows}
 
 
 def _instant(value: int | None) -> datetime | None:

@@ -50,7 +50,7 @@ def run(flags: argparse.Namespace) -> None:
                 lab.wait("it is drained", partial(_is_done, control), 120)
                 took = time.monotonic() - begun
                 lab.wait_running(seconds=60)
-                found = [it for it in _gaps(moved) if it is not None]
+                found = [it for it in session_gaps(moved) if it is not None]
                 gaps += found
                 rows.append(
                     {
@@ -75,7 +75,7 @@ def _known_nodes() -> int:
     return len(stored_workers.listing().rows)
 
 
-def _gaps(sessions: list[int]) -> list[float | None]:
+def session_gaps(sessions: list[int]) -> list[float | None]:
     """Return the seconds between each session's end on one node and its start on the next."""
     from models.tables import SessionAssignment
 

@@ -1,8 +1,8 @@
 """An afx node against a bare Telethon script: messages a second, latency, and CPU time.
 
 Many messages share a packet in a burst. The last rounds therefore spread the same rate over
-many sessions, so that each packet has one message. The sandbox bounds the throughput of
-both, so that their CPU time says more.
+many sessions, so that each packet has one message. The sandbox, the driver and Redis share
+the machine with either of them: on two cores their CPU time says more than their throughput.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def run(flags: argparse.Namespace) -> None:
         Target(
             "messages/s, ratio to bare Telethon",
             _ratio(rows, "messages_per_s"),
-            0.9,
+            2.0,
             "at least",
         ),
-        Target("p50 latency, ratio to bare Telethon", _ratio(rows, "p50_ms"), 1.3, "at most"),
+        Target("p50 latency, ratio to bare Telethon", _ratio(rows, "p50_ms"), 0.8, "at most"),
         Target(
             "CPU time of a message in a burst, ratio to bare Telethon",
             _ratio(rows, "burst_cpu_ms_per_1000"),
@@ -107,14 +107,14 @@ def _burst(lab: LabCluster, flags: argparse.Namespace) -> _Play:
     ) -> dict[str, Any]:
         lab.sandbox.call("forget_routes")
         lab.expect_copies(chosen)
-        before, begun = _cpu_seconds(processes), time.monotonic()
+        before, had = _cpu_seconds(processes), _messages(lab)
+        begun, served = time.monotonic(), _sandbox_cpu_seconds(lab)
         lab.post(flags.messages, 1_000_000, chosen)
-        while lab.judge().lost or not lab.all_posted():
-            if time.monotonic() - begun > 120:
-                break
+        # Not by the judge: at each look it would take as much of the sandbox as the copies do.
+        while _messages(lab) < had + 2 * flags.messages and time.monotonic() - begun < 120:
             time.sleep(0.02)
+        cpu, served = _cpu_seconds(processes) - before, _sandbox_cpu_seconds(lab) - served
         spent = lab.sandbox.call("span")
-        cpu = _cpu_seconds(processes) - before
         full = lab.judge()
         lab.sandbox.call("forget_routes")
         lab.expect_copies(chosen)
@@ -125,6 +125,7 @@ def _burst(lab: LabCluster, flags: argparse.Namespace) -> _Play:
             "round": "burst",
             "messages_per_s": round(full.delivered / spent),
             "burst_cpu_ms_per_1000": round(cpu * 1e6 / max(1, full.delivered)),
+            "sandbox_cpu_ms_per_1000": round(served * 1e6 / max(1, full.delivered)),
             "p50_ms": paced.latency_ms.p50,
             "p99_ms": paced.latency_ms.p99,
             "lost": full.lost + paced.lost,
@@ -159,6 +160,15 @@ def _spread(lab: LabCluster, flags: argparse.Namespace) -> _Play:
         }
 
     return play
+
+
+def _messages(lab: LabCluster) -> int:
+    """Return how many messages all channels have."""
+    return int(lab.sandbox.call("info")["messages"])
+
+
+def _sandbox_cpu_seconds(lab: LabCluster) -> float:
+    return float(lab.sandbox.call("info")["cpu_seconds"])
 
 
 def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:

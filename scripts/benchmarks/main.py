@@ -20,6 +20,7 @@ import leadership
 import links
 import memory
 import placement
+import recycle
 import sandbox
 import scaling
 import storage
@@ -34,6 +35,7 @@ BENCHMARKS = {
         failover,
         fleet,
         drain,
+        recycle,
         hibernate,
         placement,
         leadership,

@@ -42,7 +42,7 @@ def run(flags: argparse.Namespace) -> None:
 async def _measure(
     lab: LabCluster, accounts: list[dict[str, Any]], channels: list[dict[str, Any]], flags: Any
 ) -> dict[str, Any]:
-    from afx.telegram.client import AccountClient
+    from afx.telegram.client import AccountClient, Pings
     from afx.telegram.session import StoredSession
     from afx.telegram.transport import guarded_connection
 
@@ -53,6 +53,7 @@ async def _measure(
         received += len(getattr(updates, "updates", ()))
 
     connection = guarded_connection(lambda: True, lambda _host, _port: True, 60.0)
+    pings = Pings()
     clients = [
         AccountClient(
             StoredSession(it["login"], {}, {}),
@@ -61,6 +62,7 @@ async def _measure(
             connection=connection,
             on_updates=count,
             device="bench",
+            pings=pings,
         )
         for it in accounts
     ]

@@ -92,6 +92,8 @@ def test_where_nothing_listens_a_sentence_says_so() -> None:
         (("rule", "list"), "/rules"),
         (("rule", "explain", "1"), "/rules/1/explanation"),
         (("analytics", "rules"), "/analytics/rules"),
+        (("rule", "show", "1"), "/rules/1"),
+        (("rule", "figures", "1"), "/rules/1/figures"),
         (("rule", "dead", "list"), "/dead-letters"),
         (("rule", "dead", "count"), "/dead-letters/counts"),
         (("control", "list"), "/controls"),

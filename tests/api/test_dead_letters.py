@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from support.api import TestedApi
 from support.dead_letters import add_dead_letters
@@ -69,6 +71,20 @@ def test_those_that_are_chosen_are_dropped_with_an_audit_entry(api: TestedApi) -
     assert api.post(path, json={"ids": [row["id"]]}).status_code == 404
     assert api.post(path, json={"ids": ["1"]}).status_code == 422
     assert api.post(path, json={}).json() == {"messages": 2}
+
+
+def test_what_has_come_since_it_was_looked_at_is_not_dropped(api: TestedApi) -> None:
+    path = "/api/v1/rules/2/dead-letters/drop"
+    api.post(path, json={})
+    add_dead_letters(2)
+    rows = api.get(PATH, params={"rule": "2"}).json()["items"]
+    newest = max(datetime.fromisoformat(it["last_at"]) for it in rows)
+    until = (newest - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    add_dead_letters(2, first=200)  # into the same rows
+    add_dead_letters(2, first=900)
+    assert api.post(path, json={"until": until}).status_code == 404
+    add_dead_letters(2, first=2_000)
+    assert api.post(path, json={"until": until + 60_000_000}).json() == {"messages": 12}
 
 
 def test_a_customer_sees_and_drops_its_own_only(api: TestedApi) -> None:

@@ -153,6 +153,7 @@ def test_a_customers_token_reaches_nothing_of_others(
         "explain_task_kind",
         "list_dead_letters",
         "count_dead_letters",
+        "list_rule_figures",
     }
     if not OPERATIONS[name][2]["x-owned"]:
         assert answer.status_code == 403

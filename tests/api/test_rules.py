@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from support.api import TestedApi
 
+from models.base import transaction
+from models.storage import rule_analytics
+from models.storage.rule_analytics import RuleCount
+
 ANY = {"if-match": "*"}
 
 
@@ -65,3 +69,36 @@ def test_a_wrong_change_is_refused(api: TestedApi, path: str, body: dict[str, An
     answer = api.send("PATCH", path, json=body, headers=ANY)
     assert answer.status_code == 422, answer.text
     assert api.get(path).json() == before
+
+
+def test_figures_of_rules_are_shown_over_a_time_and_the_busiest_first(
+    api: TestedApi, path: str
+) -> None:
+    rule = int(path.rpartition("/")[2])
+    with transaction():
+        rule_analytics.note([RuleCount(rule, 9, 2, 1, 1, 1500, {4: 9})])
+    found = api.get(f"{path}/figures").json()
+    figures = {
+        "forwarded": 9,
+        "skipped": 2,
+        "dead_letters": 1,
+        "waits": 1,
+        "waited": 1.5,
+        "latency_p50": 0.012,
+        "latency_p99": 0.01592,
+    }
+    assert (found["figures"], found["session"]) == (figures, "a-1")
+    assert [(it["span"], it["figures"]) for it in found["rows"]] == [(3600, figures)]
+    [day] = api.get(f"{path}/figures?hours=900").json()["rows"]
+    assert day["span"] == 86_400
+    busiest = {"rule_id": rule, "session": "a-1", "name": found["name"], "figures": figures}
+    assert api.get("/api/v1/rule-figures?session=a-1&limit=1").json() == [busiest]
+    summary = api.get("/api/v1/analytics/rules").json()
+    assert busiest in summary["busiest"] and summary["rules"] >= 1
+
+
+def test_a_customer_sees_figures_of_own_rules_only(api: TestedApi, path: str) -> None:
+    token = api.token("rule:read", owner="bob")
+    assert api.get(f"{path}/figures", token=token).status_code == 404
+    found = api.get("/api/v1/rule-figures", token=token).json()
+    assert all(not it["session"].startswith("a-") for it in found)

@@ -77,6 +77,6 @@ def test_a_certificate_without_its_key_is_refused(home: Path) -> None:
         text=True,
         env=environment(home),
         check=False,
-        timeout=20,
+        timeout=90,
     )
     assert done.returncode == 2 and "web_certificate_key" in done.stderr

@@ -118,3 +118,17 @@ def test_a_login_without_an_answer_adds_nothing(home: Path, sandbox: SandboxClie
     complains(afx("session", "login", "main", "--user", "alice"), 2, "my.telegram.org")
     complains(afx("session", "login", "main", "--user", "nobody", "--sandbox"), 2, "no user")
     assert afx("session", "list", "--json").stdout == "[]\n"
+
+
+def test_a_bots_token_is_read_from_standard_input(home: Path, sandbox: SandboxClient) -> None:
+    afx = runner(home)
+    afx("user", "add", "alice")
+    bot = sandbox.call("bot", name="poster")
+    wanted = ("session", "login", "poster", "--user", "alice", "--sandbox", "--bot-token")
+    done = afx(*wanted, stdin="no token\n")
+    assert done.returncode == 2 and "no token" not in done.stderr
+    done = afx(*wanted, stdin=f"{bot['token']}\n")
+    assert done.returncode == 0, done.stderr
+    assert bot["token"] not in done.stdout + done.stderr
+    done = afx("rule", "add", "poster", "--from", "@aaaa", "--to", "@bbbb")
+    assert "session 'poster' is a bot" in done.stderr

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import peewee
 import pytest
 from support.term_harness import TermHarness, add, running
 
-from afx.cluster import events, keys, quarantine, report_stream, reports
+from afx.cluster import events, keys, quarantine, report_stream, reports, rule_counts
 from afx.cluster.reports import Active, DeadLettered, DeadRevived, RuleStopped
+from afx.cluster.rule_counts import RuleTally
+from afx.coordinator.dead_letter_expiry import ACTION
 from afx.reasons import DeadReason, FailureReason, StopReason, TroubleReason
-from models.base import transaction
+from models.base import execute, micros, transaction, utc_now
 from models.storage import (
     assignments,
+    audit,
     cluster,
     dead_letters,
     placing,
+    rule_analytics,
     rules,
     sessions,
     troubles,
 )
+from models.storage.dead_letters import Undelivered
 from models.tables import Session
 
 
@@ -286,6 +292,25 @@ def test_dead_letters_are_stored_whatever_the_epoch_under_which_they_were_report
     assert [it["messages"] for it in dead_letters.listing().rows] == ["2-3"]
 
 
+def test_dead_letters_that_are_too_old_are_deleted_and_that_is_told(harness: TermHarness) -> None:
+    session = started(harness)
+    rule = rules.create(sessions.find(str(session)), ["@a_source"], ["@the_copies"])
+    with transaction():
+        dead_letters.note([Undelivered(session, rule.id, -5, -6, (1, 2), "message_gone")])
+        dead_letters.note([Undelivered(session, rule.id, -5, -6, (300,), "message_gone")])
+        execute(
+            "UPDATE dead_letters SET last_at = ? WHERE count = 2",
+            micros(utc_now() - timedelta(days=91)),
+        )
+    harness.change_leader()
+    harness.until(lambda: dead_letters.count(rule.id) == 1)
+    [entry] = audit.listing(action=ACTION).rows
+    path = f"{rule.session.name}/{rule.name}"
+    assert entry["details"] == {"messages": 2, "rules": [{"rule": path, "messages": 2}]}
+    told = [it for it in events.recent(harness.redis, 50) if it["kind"] == "dead_letters_expired"]
+    assert [it["messages"] for it in told] == [2]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"source": -(2**60)}, {"message_ids": [2**31]}, {"reason": "x"}, {"error": "x" * 101}]
 )
@@ -345,3 +370,23 @@ def refusing_for(inner: Any, *, rule: int) -> Any:
         inner(rows)
 
     return note_rules
+
+
+def test_counts_of_rules_are_added_to_their_hours_whoever_has_the_session_now(
+    harness: TermHarness,
+) -> None:
+    session = started(harness)
+    rule = rules.create(sessions.find(str(session)), ["@a_source"], ["@the_copies"]).id
+    tallies = {rule: RuleTally(3, 2, 1, 500, {4: 3}), 999: RuleTally(1)}
+    for _ in range(2):
+        made = rule_counts.reports_of(tallies, node="w9", incarnation="gone")
+        report_stream.publish(harness.redis, made)
+    origin = {"node": "w1", "incarnation": "w1-0", "session_id": session, "epoch": 1}
+    route = {"rule_id": rule, "source": -5, "destination": -6}
+    dead = DeadLettered(**origin, **route, message_ids=(1, 2), reason=DeadReason.MESSAGE_GONE)
+    report_stream.publish(harness.redis, [dead])
+    since = utc_now() - timedelta(hours=1)
+    harness.until(lambda: getattr(rule_analytics.of_rules([rule], since).get(rule), "dead", 0) == 2)
+    [count] = rule_analytics.of_rules([rule], since).values()
+    assert (count.forwarded, count.skipped, count.waits, count.waited_ms) == (6, 4, 2, 1000)
+    assert count.latencies == {4: 6}

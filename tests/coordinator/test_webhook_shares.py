@@ -8,6 +8,8 @@ from afx.coordinator.decisions.webhook_shares import (
     AT_ONCE,
     OF_OWNER,
     OF_SIDE,
+    OF_SLOW,
+    OF_SLOW_OWNER,
     OF_WEBHOOK,
     Place,
     next_ones,
@@ -66,3 +68,27 @@ def test_each_webhook_has_its_turn_while_all_receivers_are_slow() -> None:
         under_way = [*under_way, *chosen][4:]
         assert len(under_way) <= AT_ONCE
     assert set(served) == set(places)
+
+
+def test_slow_users_together_have_a_part_of_the_users_requests() -> None:
+    slow = [it for number in range(5) for it in of(f"slow{number}", 3, 100 * number)]
+    names = {it.owner for it in slow if it.owner}
+    taken = next_ones(many(slow), [], {}, names)
+    assert len(taken) == OF_SLOW
+    assert max(Counter(it.owner for it in taken).values()) <= OF_SLOW_OWNER
+    others = [it for number in range(9) for it in of(f"u{number}", 2, 5_000 + 100 * number)]
+    assert len(next_ones(many(others), taken, {}, names)) == OF_SIDE - OF_SLOW
+
+
+def test_users_who_became_slow_while_they_had_all_requests_get_no_more() -> None:
+    slow = [it for number in range(3) for it in of(f"slow{number}", 2, 100 * number)]
+    taken = next_ones(many(slow), [], {})
+    assert len(taken) == OF_SIDE
+    names = {it.owner for it in slow if it.owner}
+    other = of("bob", 1, 9_000)
+    chosen = next_ones(many(slow + other), taken[: OF_SIDE - 1], {}, names)
+    assert chosen == other
+
+
+def test_a_slow_operator_is_not_limited_by_users_who_are_slow() -> None:
+    assert len(next_ones(many(of(None, 50)), [], {}, {"alice"})) == OF_SIDE

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from models.base import execute, transaction
+from models.base import execute, micros, transaction, utc_now
 from models.storage import dead_letters, rules, sessions, users
 from models.storage.dead_letters import Undelivered
 from models.storage.sessions import NewSession
@@ -178,3 +179,22 @@ def test_many_reports_of_one_rule_are_few_statements(
         dead_letters.note(dead)
     assert dead_letters.count(rule.id) == 1_000
     assert len(statements) < 10
+
+
+def test_the_oldest_expire_first_and_their_rules_are_named(rule: Any) -> None:
+    other = rules.create(sessions.find("two"), ["@a_source"], ["@the_copies"])
+    note(rule, 1, 2, 3)
+    note(rule, 9, reason="message_refused")
+    note(other, 4)
+    now = utc_now()
+    for row, days in enumerate((5, 4, 3), 1):
+        execute(
+            "UPDATE dead_letters SET last_at = ? WHERE id = ?",
+            *(micros(now - timedelta(days=days)), row),
+        )
+    before = now - timedelta(days=2)
+    assert not dead_letters.has_older(now - timedelta(days=6))
+    assert dead_letters.has_older(before)
+    assert dead_letters.expire(before, 2) == {"one/rule-1": 4}
+    assert dead_letters.expire(before, 2) == {"two/rule-1": 1}
+    assert dead_letters.expire(before, 2) == {} and not stored()

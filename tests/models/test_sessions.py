@@ -62,11 +62,17 @@ def test_a_login_is_replaced_in_place(ids: list[int]) -> None:
     row = sessions.find("one")
     assert (row.id, row.login, row.fingerprint, row.account) == (one.id, "new", "fresh", 5)
     assert row.bot and row.revision == one.revision + 1
+    assert sessions.bots_among(["one", "two", "three"]) == ["one"]
     with pytest.raises(UsageError, match="Session 'two' has this very login"):
         sessions.replace_login(one, NewSession("one", "new", "other"))
     sessions.mark_removing(one)
     with pytest.raises(UsageError, match="is being removed"):
         sessions.replace_login(one, NewSession("one", "new", "third"))
+
+
+def test_ids_of_sessions_are_found_by_whole_names_and_ids(ids: list[int]) -> None:
+    texts = ["s1", str(ids[0]), "s", "nobody", "9" * 30]
+    assert sessions.ids_of(texts) == {"s1": ids[1], str(ids[0]): ids[0]}
 
 
 def test_an_id_is_never_given_twice(ids: list[int]) -> None:

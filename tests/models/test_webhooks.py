@@ -289,7 +289,7 @@ def test_rules_without_trouble_are_the_working_ones(database: Any, ids: list[int
 
 def test_figures_tell_how_webhooks_fare(database: Any) -> None:
     long_ago = utc_now() - 2 * DAY
-    found = webhook_deliveries.figures(long_ago)
+    found = webhook_deliveries.figures(long_ago)["operator"]
     assert (found.active, found.waiting, found.oldest_at, found.due_at) == (0, 0, None, None)
     failing, broken, _ = add("failing"), add("broken"), add("fine")
     record_event(EventKind.SCALING, "cluster")
@@ -298,12 +298,14 @@ def test_figures_tell_how_webhooks_fare(database: Any) -> None:
     webhook_deliveries.note_attempts([failed(rows[0], retry=60), failed(rows[1])], DAY)
     Webhook.update(failing_since=long_ago).where(Webhook.id == failing.id).execute()
     Webhook.update(state="suspended", left_out=3).where(Webhook.id == broken.id).execute()
-    found = webhook_deliveries.figures(utc_now() - DAY)
+    found = webhook_deliveries.figures(utc_now() - DAY)["operator"]
     assert (found.active, found.failing, found.suspended) == (1, 1, 1)
     assert (found.waiting, found.failed, found.left_out) == (2, 1, 3)
     assert found.failing_since == long_ago and found.oldest_at and found.due_at
     assert found.oldest_at < utc_now() < found.due_at < utc_now() + timedelta(seconds=61)
-    assert webhook_deliveries.figures(utc_now() + DAY).failed == 0
+    assert webhook_deliveries.figures(utc_now() + DAY)["operator"].failed == 0
+    of_users = webhook_deliveries.figures(utc_now() - DAY)["users"]
+    assert (of_users.active, of_users.waiting, of_users.failed, of_users.due_at) == (0, 0, 0, None)
 
 
 def test_webhooks_in_trouble_are_those_that_are_suspended_or_fail_for_long(database: Any) -> None:

@@ -40,6 +40,8 @@ def test_what_a_filter_refuses_is_not_forwarded_and_settles() -> None:
         links = session.collect_uncommitted().links
         assert len(links) == 20
         assert box.last_ids[source.marked] == max(source.box.messages)
+        tally = harness.totals.rules.take()[1]
+        assert (tally.forwarded, tally.skipped, sum(tally.latencies.values())) == (20, 80, 20)
         await session.stop()
 
     run_scenario(scenario)

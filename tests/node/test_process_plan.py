@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from afx.node.process_plan import NodeStep, Phase, ProcessState, next_step, to_start
+from afx.node.process_plan import (
+    NodeStep,
+    Phase,
+    ProcessState,
+    next_step,
+    replaced,
+    to_replace,
+    to_start,
+)
 
 
 def states(*phases: str | tuple[str, str]) -> list[ProcessState]:
@@ -50,6 +58,36 @@ def test_a_process_that_failed_starts_again_while_others_run() -> None:
 
 def test_nothing_starts_again_by_itself_once_all_have_ended() -> None:
     assert to_start(states("failed", "recycled")) == []
+
+
+def pair(old: str, new: str, desired_state: str = "replacing") -> list[ProcessState]:
+    """Return a process, and the one that takes over its sessions."""
+    return [
+        ProcessState(number=1, phase=Phase(old), desired_state=desired_state, replaced_by=2),
+        ProcessState(number=2, phase=Phase(new)),
+    ]
+
+
+def test_a_process_that_is_to_be_replaced_gets_one_successor() -> None:
+    assert to_replace(states(("running", "replacing"), "running")) == [1]
+    assert to_replace(pair("running", "running")) == []
+    assert to_replace(states(("recycled", "replacing"))) == []
+
+
+@pytest.mark.parametrize("old", ["recycled", "stopped", "failed"])
+def test_a_process_that_has_ended_is_forgotten_once_its_successor_runs(old: str) -> None:
+    assert replaced(pair(old, "running")) == [1]
+    assert to_start(pair(old, "running")) == []
+    assert replaced(pair("running", "running")) == []
+
+
+def test_a_successor_that_cannot_start_is_tried_again_while_the_old_process_runs() -> None:
+    assert to_start(pair("running", "failed")) == [2]
+    assert replaced(pair("recycled", "failed")) == []
+
+
+def test_a_node_restarts_as_a_whole_when_neither_runs() -> None:
+    assert next_step(pair("recycled", "failed")) is NodeStep.RESTART
 
 
 def test_a_process_that_was_stopped_stays_stopped() -> None:

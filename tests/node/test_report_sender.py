@@ -9,6 +9,8 @@ import redis as redis_module
 
 from afx.cluster import keys, report_stream
 from afx.cluster.connection import connect_async
+from afx.cluster.reports import RulesCounted
+from afx.cluster.rule_counts import RuleTally, tallies_of
 from afx.node import report_sender
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
@@ -78,3 +80,29 @@ def test_two_flushes_at_once_send_each_report_once(
     asyncio.run(scenario())
     found = report_stream.read(redis, "0", block_seconds=1).reports
     assert [it.session_id for it in found] == list(range(2_500))  # type: ignore[union-attr]
+
+
+def test_counts_of_rules_are_added_up_while_redis_refuses_them(
+    redis_url: str, redis: redis_module.Redis
+) -> None:
+    async def scenario() -> None:
+        client = connect_async(redis_url)
+        sender = ReportSender(client, "w1", "one", RedisTrouble(lambda _: None))
+        redis.set(keys.REPORTS, "not a stream")
+        for _ in range(3):
+            sender.rules_counted({7: RuleTally(forwarded=1, latencies={2: 1})})
+        sender.rules_counted({8: RuleTally(skipped=1)})
+        assert len(sender.waiting) == 1
+        assert not await sender.flush()
+        sender.rules_counted({7: RuleTally(waits=1, waited_ms=500)})
+        redis.delete(keys.REPORTS)
+        assert await sender.flush()
+        await client.aclose()
+
+    asyncio.run(scenario())
+    batch = report_stream.read(redis, "0", block_seconds=1)
+    reports = [it for it in batch.reports if isinstance(it, RulesCounted)]
+    assert tallies_of(reports) == {
+        7: RuleTally(forwarded=3, waits=1, waited_ms=500, latencies={2: 3}),
+        8: RuleTally(skipped=1),
+    }

@@ -125,6 +125,8 @@ def test_a_wait_that_a_task_meets_is_one_of_the_lanes_and_the_reverse(
         with pytest.raises(SnoozeError, match="are left"):
             await task.call(SEND(session.peers.input_peer(other.marked), "more", random_id=2))
         assert len(handler.requests) == asked
+        tally = harness.totals.rules.take()[2]
+        assert (tally.forwarded, tally.waits) == (1, 1) and 4_000 <= tally.waited_ms <= 5_000
         await session.stop()
 
     run_scenario(scenario)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,10 @@ def context(home: Path) -> Iterator[Context]:
             Session.name != "s2"
         ).execute()
         yield servers.context(Actor("test"), reason="it is quiet")
+
+
+def change(context: Context, verb: Any, chosen: Any) -> session_bulk.BulkResult:
+    return session_bulk.change(context, session_bulk.plan(context, verb, chosen))
 
 
 def state(context: Context, name: str) -> tuple[str, str]:
@@ -71,7 +76,7 @@ def test_a_session_that_hibernates_is_woken_paused_or_resumed(context: Context) 
 def test_a_session_that_is_paused_stays_so(context: Context) -> None:
     sessions.pause(context, "s0")
     assert sessions.hibernate(context, "s0").note == "is paused; resume it"
-    done = session_bulk.change(context, "hibernate", sessions.SessionFilter(user="alice"))
+    done = change(context, "hibernate", sessions.SessionFilter(user="alice"))
     assert [it.state for it in done.items] == ["done", "requested", "refused"]
     assert state(context, "s0") == ("paused", "")
 
@@ -113,9 +118,9 @@ def test_a_fresh_login_does_not_hibernate_and_all_or_none_of_several_do(
 
 def test_many_hibernate_at_once_and_the_fresh_ones_are_refused(context: Context) -> None:
     chosen = sessions.SessionFilter(user="alice")
-    done = session_bulk.change(context, "hibernate", chosen)
+    done = change(context, "hibernate", chosen)
     assert [it.state for it in done.items] == ["requested", "requested", "refused"]
     found = sessions.listing(context, sessions.SessionFilter(state="hibernated")).rows
     assert [it.name for it in found] == ["s0", "s1"]
-    done = session_bulk.change(context, "wake", chosen)
+    done = change(context, "wake", chosen)
     assert [it.state for it in done.items] == ["requested", "requested", "done"]

@@ -34,6 +34,10 @@ def context(home: Path) -> Iterator[Context]:
         yield servers.context(Actor("test"))
 
 
+def change(context: Context, verb: Any, *chosen: Any, **given: Any) -> session_bulk.BulkResult:
+    return session_bulk.change(context, session_bulk.plan(context, verb, *chosen, **given))
+
+
 def paused() -> set[str]:
     rows = sessions.listing().rows
     return {it["name"] for it in rows if it["desired_state"] == "paused"}
@@ -42,7 +46,7 @@ def paused() -> set[str]:
 def test_all_sessions_of_a_filter_are_changed_each_with_control_and_entry(
     context: Context,
 ) -> None:
-    done = session_bulk.change(context, "pause", ALICE)
+    done = change(context, "pause", ALICE)
     assert (done.matched, done.next, done.dry_run) == (5, None, False)
     assert [(it.session, it.state) for it in done.items] == [
         (f"alice-{it}", "requested") for it in range(5)
@@ -55,7 +59,7 @@ def test_all_sessions_of_a_filter_are_changed_each_with_control_and_entry(
 
 def test_a_dry_run_tells_how_many_and_changes_nothing(context: Context) -> None:
     dry = context.servers.context(Actor("test"), dry_run=True)  # type: ignore[attr-defined]
-    done = session_bulk.change(dry, "remove", ALICE)
+    done = change(dry, "remove", ALICE)
     assert (done.matched, len(done.items), done.dry_run) == (5, 5, True)
     assert {it.control for it in done.items} == {None}
     assert len(sessions.listing().rows) == 7 and not controls.listing(context).rows
@@ -63,25 +67,38 @@ def test_a_dry_run_tells_how_many_and_changes_nothing(context: Context) -> None:
 
 
 def test_a_change_goes_on_behind_its_last_session(context: Context) -> None:
-    first = session_bulk.change(context, "pause", ALICE, limit=3)
+    first = change(context, "pause", ALICE, limit=3)
     assert (first.matched, first.next) == (5, "alice-2")
-    second = session_bulk.change(context, "pause", ALICE, limit=3, after=first.next)
+    second = change(context, "pause", ALICE, limit=3, after=first.next)
     assert [it.session for it in second.items] == ["alice-3", "alice-4"] and second.next is None
 
 
 def test_what_is_refused_does_not_keep_the_others(context: Context) -> None:
     names = ["alice-0", "nobody", "alice-1", "alice-0", "alice"]
-    done = session_bulk.change(context, "pause", names=names)
+    done = change(context, "pause", names=names)
     assert [(it.session, it.state) for it in done.items] == [
         ("alice-0", "requested"),
         ("nobody", "refused"),
         ("alice-1", "requested"),
         ("alice", "refused"),
     ]
-    again = session_bulk.change(context, "pause", names=["alice-0"])
+    again = change(context, "pause", names=["alice-0"])
     assert again.items[0].state == "done" and "already paused" in again.items[0].note
     assert paused() == {"alice-0", "alice-1"}
     assert not audit_log.verify(context).faults
+
+
+def test_sessions_are_changed_in_the_order_of_their_ids_and_told_in_that_of_their_names(
+    context: Context,
+) -> None:
+    owner = users.create("carol")
+    for name in ("c-2", "c-1", "c-3"):
+        sessions.create_many(owner, [NewSession(name, "sealed", name)])
+    third = str(sessions.find("c-3").id)
+    done = change(context, "pause", names=["c-1", third, "c-2"])
+    assert [it.session for it in done.items] == ["c-1", "c-3", "c-2"]
+    by_control = sorted(done.items, key=lambda it: it.control or 0)
+    assert [it.session for it in by_control] == ["c-2", "c-1", "c-3"]
 
 
 def test_a_filter_finds_those_that_require_a_label(context: Context) -> None:
@@ -93,7 +110,7 @@ def test_a_filter_finds_those_that_require_a_label(context: Context) -> None:
 def test_the_sessions_of_a_node_are_moved_away_together(context: Context) -> None:
     cluster.begin_generation(1)
     with assignments_of("w1", ["alice-0", "bob-0"]):
-        done = session_bulk.change(context, "move", SessionFilter(node="w1"))
+        done = change(context, "move", SessionFilter(node="w1"))
     assert [(it.session, it.state) for it in done.items] == [
         ("alice-0", "requested"),
         ("bob-0", "requested"),
@@ -129,20 +146,20 @@ def assignments_of(node: str, names: list[str]) -> Any:
 )
 def test_a_change_that_is_not_clear_is_refused(context: Context, given: Any) -> None:
     with pytest.raises(UsageError):
-        session_bulk.change(context, "pause", **given)
+        change(context, "pause", **given)
     assert not paused()
 
 
 def test_all_sessions_are_changed_when_that_is_said(context: Context) -> None:
-    assert session_bulk.change(context, "pause", everything=True).matched == 7
+    assert change(context, "pause", everything=True).matched == 7
 
 
 def test_a_customer_changes_its_own_sessions_only(context: Context) -> None:
     actor = Actor("token:x", frozenset(("session:*",)), "alice")
     own = context.servers.context(actor)  # type: ignore[attr-defined]
-    assert session_bulk.change(own, "pause", everything=True).matched == 5
+    assert change(own, "pause", everything=True).matched == 5
     assert paused() == {f"alice-{it}" for it in range(5)}
-    assert session_bulk.change(own, "pause", names=["bob-0"]).items[0].state == "refused"
+    assert change(own, "pause", names=["bob-0"]).items[0].state == "refused"
     with pytest.raises(ForbiddenError):
-        session_bulk.change(own, "pause", SessionFilter(user="bob"))
+        change(own, "pause", SessionFilter(user="bob"))
     assert session_bulk.preview(own, SessionFilter(prefix="bob")).matched == 0

@@ -7,13 +7,13 @@ from typing import Any
 
 from afx.operations.webhook_checks import check_webhooks
 from models.base import utc_now
-from models.storage import webhooks
+from models.storage import users, webhooks
 from models.storage.webhooks import NewWebhook
 from models.webhook_tables import Webhook
 
 
-def add(name: str, **fields: Any) -> None:
-    webhooks.add(NewWebhook(name, "https://example.org/", (), None, "sealed"))
+def add(name: str, owner: Any = None, **fields: Any) -> None:
+    webhooks.add(NewWebhook(name, "https://example.org/", (), owner, "sealed"))
     Webhook.update(**fields).where(Webhook.name == name).execute()
 
 
@@ -38,3 +38,9 @@ def test_of_many_webhooks_that_fail_the_first_are_named(database: Any) -> None:
     *named, rest = check_webhooks()
     assert [it.what.partition(" ")[0] for it in named] == [f"'w{it}'" for it in range(5)]
     assert rest.what.startswith("3 more") and "afx webhook list" in rest.remedy
+
+
+def test_webhooks_of_users_are_theirs_to_correct(database: Any) -> None:
+    add("mine", users.create("alice"), state="suspended", failing_since=utc_now())
+    [found] = check_webhooks()
+    assert (found.grade, found.what) == ("ok", "none has failed for long, but 1 of users")

@@ -33,7 +33,7 @@ class Process:
         self.token = (home / "token").read_text()
 
     def said(self, pattern: str) -> str:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while not (found := re.search(pattern, self._log.read_text())):
             assert self.process.poll() is None and time.monotonic() < until, self._log.read_text()
             time.sleep(0.02)
@@ -48,5 +48,5 @@ class Process:
         """SIGTERM; returns how long the process took to end."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(10) == 0, self._log.read_text()
+        assert self.process.wait(60) == 0, self._log.read_text()
         return time.monotonic() - began

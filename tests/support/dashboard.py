@@ -32,3 +32,12 @@ def said(api: TestedApi, browser: dict[str, str], answer: httpx.Response) -> str
     found = re.search(r'id="said" data-tone="(\w+)".*?<p>(.*?)</p>', page, re.S)
     assert found, page
     return f"{found[1]} {unescape(re.sub('<.*?>', ' ', found[2]))}"
+
+
+def seen(api: TestedApi, browser: dict[str, str], target: str) -> str:
+    """Return what the dialog says that a person has seen."""
+    query = {"target": target}
+    dialog = api.get("/actions/dead.drop", params=query, headers=browser, token="").text
+    found = re.search(r'name="seen" value="(\d+)"', dialog)
+    assert found, dialog
+    return found[1]

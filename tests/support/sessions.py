@@ -17,6 +17,7 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.dead_letters import DeadGroup
 from afx.node.guarded_chats import GuardedChats
 from afx.node.progress import Link, Totals
+from afx.node.rule_counts import RuleCounts
 from afx.node.session import Environment, HostedSession
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
@@ -40,6 +41,7 @@ class SessionHarness:
         self.rules: dict[int, RuleTrouble | None] = {}
         self.clock: Clock = SYSTEM_CLOCK
         self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
+        self.totals = Totals(RuleCounts(SYSTEM_CLOCK))
 
     def session(
         self,
@@ -77,7 +79,7 @@ class SessionHarness:
             rule_changed=lambda _, rule, trouble: self.rules.update({rule: trouble}),
             clock=self.clock,
             rng=random.Random(1),
-            totals=Totals(),
+            totals=self.totals,
         )
         stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)

@@ -14,7 +14,7 @@ from telethon.network import MTProtoSender
 from telethon.network.mtprotostate import MTProtoState
 from telethon.sessions import MemorySession, StringSession
 
-from afx.telegram.client import AccountClient
+from afx.telegram.client import AccountClient, Pings
 from afx.telegram.mtproto import LOGGERS, Sender
 from afx.telegram.session import StoredSession
 
@@ -42,6 +42,7 @@ def test_an_object_has_all_attributes_that_telethon_would_give_it(
             connection=FakeConnection,
             on_updates=print,
             device="afx",
+            pings=Pings(),
         )
         parts = {AccountClient: client, Sender: client._sender, None: client._sender._state}
         return [it for it in vars(theirs()) if not hasattr(parts[ours], it)]

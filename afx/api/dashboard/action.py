@@ -22,13 +22,24 @@ class Field:
 
     name: str
     label: str
-    kind: Literal["text", "lines", "select", "check"] = "text"
+    kind: Literal["text", "lines", "yaml", "select", "check"] = "text"
     options: tuple[str, ...] = ()
     required: bool = True
     hint: str = ""
     flag: str = ""
     """The option of the command; empty: an argument."""
     value: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Preview:
+    """What a target means at the moment."""
+
+    text: str
+    seen: str = ""
+    """Comes back with the form: what the person has seen, where more may come meanwhile."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Of the form's fields."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -61,7 +72,7 @@ class Action:
     """What of the target is in the path of the API."""
     body: Callable[[str], Mapping[str, str]] = lambda _: {}
     """What of the target is in the request's body."""
-    preview: Callable[[Context, str], str] | None = None
+    preview: Callable[[Context, str], Preview] | None = None
     """Says what a target that is no name means."""
 
     def allowed(self, actor: Actor) -> bool:

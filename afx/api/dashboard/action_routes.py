@@ -36,7 +36,9 @@ async def show_dialog(request: Request, name: str) -> Response:
         found = _dialog(action, targets, inside(request.query_params.get("back", "/")))
         if action.preview is not None and targets:
             with suppress(UnreachableError, NotFoundError):  # what is done does not need it
-                found["preview"] = action.preview(context, targets[0])
+                preview = action.preview(context, targets[0])
+                found.update(preview=preview.text, seen=preview.seen, values=preview.values)
+                found["command"] = action.as_command(targets[0], preview.values, "")
         return found
 
     part = request.headers.get("hx-request") == "true"
@@ -102,6 +104,8 @@ def _dialog(action: Action, targets: list[str], place: str) -> dict[str, object]
         "back": place,
         "typed": _to_type(action, targets),
         "preview": "",
+        "seen": "",
+        "values": {},
         "command": action.as_command(target, {}, ""),
         "curl": action.as_curl(target),
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from afx.api.dashboard.action import Action, Field
+from afx.api.dashboard.action import Action, Field, Preview
 from afx.api.dashboard.bulk_actions import BULK_ACTIONS
 from afx.api.dashboard.dead_actions import DEAD_ACTIONS
+from afx.api.dashboard.rule_actions import RULE_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
 from afx.api.dashboard.user_actions import USER_ACTIONS
 from afx.api.dashboard.webhook_actions import WEBHOOK_ACTIONS
@@ -17,7 +18,6 @@ from afx.operations import (
     coordinators,
     placing,
     rebalancing,
-    rules,
     sessions,
     tokens,
     workers,
@@ -35,10 +35,6 @@ def _labels(text: str) -> dict[str, str]:
     return found
 
 
-def _lines(text: str) -> list[str]:
-    return [it.strip() for it in text.splitlines() if it.strip()]
-
-
 def _days(text: str) -> float:
     try:
         return float(text)
@@ -46,16 +42,16 @@ def _days(text: str) -> float:
         raise UsageError("The number of days is not a number; correct it.") from error
 
 
-def _preview_drain(context: Context, target: str) -> str:
+def _preview_drain(context: Context, target: str) -> Preview:
     found = placing.preview_drain(context, target)
     if not found.sessions:
-        return f"{target} has no sessions."
+        return Preview(f"{target} has no sessions.")
     to = ", ".join(f"{count} to {node}" for node, count in found.targets.items())
     text = f"{target} has {found.sessions} sessions: {to or 'none finds room'}."
     if found.fits:
-        return f"{text} All fit."
+        return Preview(f"{text} All fit.")
     first = "; ".join(f"{it.session}: {it.reason}" for it in found.undrainable[:3])
-    return f"{text} {found.left} stay, for they find no room: {first}."
+    return Preview(f"{text} {found.left} stay, for they find no room: {first}.")
 
 
 _ALL = (
@@ -191,7 +187,10 @@ _ALL = (
         "refresh",
         workers.recycle,
         lambda context, target, form: workers.recycle(
-            context, target, forced=bool(form.get("forced"))
+            context,
+            target,
+            forced=bool(form.get("forced")),
+            in_place=bool(form.get("in_place")),
         ),
         "It is emptied, restarted with the program that is installed now, and gets sessions again.",
         "worker recycle",
@@ -204,6 +203,13 @@ _ALL = (
                 "check",
                 required=False,
                 flag="--now",
+            ),
+            Field(
+                "in_place",
+                "In place: a new host process on the same node takes over its sessions",
+                "check",
+                required=False,
+                flag="--in-place",
             ),
         ),
     ),
@@ -254,69 +260,6 @@ _ALL = (
         "rebalance apply",
         "POST",
         "/rebalance-plan/apply",
-    ),
-    Action(
-        "rule.add",
-        "New rule",
-        "plus",
-        rules.add,
-        lambda context, _, form: rules.add(
-            context,
-            form["session"],
-            sources=_lines(form["sources"]),
-            destinations=_lines(form["destinations"]),
-            mode=form["mode"],
-            name=form.get("name", ""),
-        ),
-        "Messages of the source chats are forwarded from now on.",
-        "rule add",
-        "POST",
-        "/rules",
-        (
-            Field("session", "Session"),
-            Field(
-                "sources", "From", "lines", hint="Chats, one a line: @name or an id.", flag="--from"
-            ),
-            Field("destinations", "To", "lines", hint="Chats, one a line.", flag="--to"),
-            Field("mode", "Mode", "select", ("copy", "forward"), flag="--mode", value="copy"),
-            Field("name", "Name", required=False, hint="Empty: one is made.", flag="--name"),
-        ),
-        back="/rules",
-    ),
-    Action(
-        "rule.enable",
-        "Enable",
-        "running",
-        rules.set_enabled,
-        lambda context, target, _: rules.set_enabled(context, target, True),
-        "It forwards messages that come from now on.",
-        "rule enable",
-        "PATCH",
-        "/rules/{}",
-    ),
-    Action(
-        "rule.disable",
-        "Disable",
-        "paused",
-        rules.set_enabled,
-        lambda context, target, _: rules.set_enabled(context, target, False),
-        "It forwards nothing until it is enabled.",
-        "rule disable",
-        "PATCH",
-        "/rules/{}",
-    ),
-    Action(
-        "rule.remove",
-        "Remove",
-        "x",
-        rules.remove,
-        lambda context, target, _: rules.remove(context, target),
-        "It forwards nothing any more.",
-        "rule remove",
-        "DELETE",
-        "/rules/{}",
-        destroys=True,
-        back="/rules",
     ),
     Action(
         "control.cancel",
@@ -398,6 +341,7 @@ ACTIONS: Mapping[str, Action] = {
         *_ALL,
         *USER_ACTIONS,
         *BULK_ACTIONS,
+        *RULE_ACTIONS,
         *DEAD_ACTIONS,
         *TASK_ACTIONS,
         *WEBHOOK_ACTIONS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
-from afx.api.dashboard.action import Action, Field, Form
+from afx.api.dashboard.action import Action, Field, Form, Preview
 from afx.errors import UsageError
 from afx.operations import session_bulk
 from afx.operations.context import Context
@@ -44,11 +44,11 @@ def _words(verb: Verb) -> Callable[[str], list[str]]:
     return words
 
 
-def _preview(context: Context, target: str) -> str:
+def _preview(context: Context, target: str) -> Preview:
     found = session_bulk.preview(context, filter_of(target))
     names = ", ".join(found.first)
     more = f" and {found.matched - len(found.first)} more" if found.matched > 10 else ""
-    return f"{found.matched} sessions match{f': {names}{more}' if names else ''}."
+    return Preview(f"{found.matched} sessions match{f': {names}{more}' if names else ''}.")
 
 
 def _run(verb: Verb) -> Callable[[Context, str, Form], str]:
@@ -56,9 +56,10 @@ def _run(verb: Verb) -> Callable[[Context, str, Form], str]:
         limit = form.get("limit", _LIMIT.value)
         if not limit.isascii() or not limit.isdecimal() or len(limit) > 6:
             raise UsageError("The number of sessions is no number; correct it.")
-        done = session_bulk.change(
+        plan = session_bulk.plan(
             context, verb, filter_of(target), node=form.get("node", ""), limit=int(limit)
         )
+        done = session_bulk.change(context, plan)
         refused = [it for it in done.items if it.state == "refused"]
         said = f"{len(done.items) - len(refused)} of {done.matched} sessions"
         if refused:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from afx.api.dashboard.action import Action, Form
-from afx.errors import NotFoundError
+from afx.api.dashboard.action import Action, Form, Preview
+from afx.errors import NotFoundError, UsageError
 from afx.operations import dead_letters
 from afx.operations.context import Context
 from afx.operations.dead_letters import Chosen
@@ -17,9 +17,10 @@ def _parts(target: str) -> tuple[str, str | None]:
     return rule, reason or None
 
 
-def _chosen(context: Context, target: str) -> Chosen:
+def _chosen(context: Context, target: str, seen: str = "") -> Chosen:
     rule, reason = _parts(target)
-    return dead_letters.choose_for_change(context, rule, reason=reason)
+    until = int(seen) if seen.isascii() and seen.isdecimal() and len(seen) < 17 else None
+    return dead_letters.choose_for_change(context, rule, reason=reason, until=until)
 
 
 def _words(target: str) -> list[str]:
@@ -27,21 +28,23 @@ def _words(target: str) -> list[str]:
     return [rule, "--kind", reason] if reason else [rule]
 
 
-def _preview(context: Context, target: str) -> str:
+def _preview(context: Context, target: str) -> Preview:
     found = _chosen(context, target)
-    return f"{found.messages} messages of rule {found.rule} could not be delivered."
+    text = f"{found.messages} messages of rule {found.rule} could not be delivered."
+    return Preview(text, str(found.until))
 
 
 def _retry(context: Context, target: str, form: Form) -> str:
-    del form
-    found = _chosen(context, target)
+    found = _chosen(context, target, form.get("seen", ""))
     tasks = ", ".join(map(str, dead_letters.retry(context, found)))
     return f"{found.messages} messages of rule {found.rule} are tried again (task {tasks})"
 
 
 def _drop(context: Context, target: str, form: Form) -> str:
-    del form
-    found = _chosen(context, target)
+    seen = form.get("seen", "")
+    if not seen:
+        raise UsageError("What is to be dropped was not shown; open the page again.")
+    found = _chosen(context, target, seen)
     return f"{dead_letters.drop(context, found)} messages of rule {found.rule} were dropped"
 
 
@@ -77,7 +80,7 @@ DEAD_ACTIONS = (
         "x",
         dead_letters.drop,
         _drop,
-        "They are deleted, and never delivered.",
+        "They are deleted, and never delivered. What comes after this page was shown stays.",
         "rule dead drop",
         "POST",
         "/rules/{}/dead-letters/drop",

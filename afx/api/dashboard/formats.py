@@ -41,6 +41,13 @@ def percent(value: float) -> int:
     return round(max(0.0, min(1.0, value)) * 100)
 
 
+def duration(value: float | None) -> str:
+    """Return a time in seconds with its unit."""
+    if value is None:
+        return "–"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:,.1f} s"
+
+
 def fields(value: Any) -> Markup:
     """Return nested fields, such as an audit entry's details, in one line."""
     if isinstance(value, Mapping):

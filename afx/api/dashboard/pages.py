@@ -35,6 +35,7 @@ environment.filters.update(
     size=formats.size,
     number=formats.number,
     percent=formats.percent,
+    duration=formats.duration,
     fields=formats.fields,
     event_text=formats.event_text,
 )

@@ -12,7 +12,15 @@ from starlette.responses import Response
 
 from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.views import rows_of
-from afx.operations import analytics, audit_log, installation, rebalancing, scaling, tokens
+from afx.operations import (
+    analytics,
+    audit_log,
+    installation,
+    rebalancing,
+    rule_figures,
+    scaling,
+    tokens,
+)
 from afx.operations.analytics import MetricsRow
 from afx.operations.context import Context
 
@@ -35,6 +43,9 @@ async def show_analytics(request: Request) -> Response:
         return {
             "summary": analytics.workers(context, since),
             "counts": analytics.counts(context),
+            "busiest": rule_figures.busiest(context, since, most=10)
+            if context.actor.may("rule:read")
+            else [],
             "spans": SPANS,
             "span": chosen,
             "worker": worker,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,12 +15,15 @@ from starlette.responses import Response
 from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.views import rows_of
 from afx.errors import UsageError
-from afx.operations import dead_letters, rule_trials, rules
+from afx.operations import dead_letters, rule_figures, rule_trials, rules
 from afx.operations.context import Context
 from afx.operations.pages import Page
+from afx.operations.rule_figures import RuleSpan
 
 router = APIRouter(include_in_schema=False)
 _LONGEST_TEXT = 10_000
+SPANS = {"24h": 24.0, "3d": 72.0, "30d": 720.0}
+"""How far back a rule's page looks, in hours: the hours that are stored, and days."""
 
 
 @router.get("/rules")
@@ -44,26 +50,53 @@ async def list_rules(request: Request) -> Response:
 
 @router.get("/rules/{rule_id}")
 async def show_rule(request: Request, rule_id: str) -> Response:
-    """Show a rule, and how much of it could not be delivered."""
-    return await page(request, "rule.html", lambda context: _shown(context, rule_id))
+    """Show a rule, what became of its messages, and how much could not be delivered."""
+    chosen = _span(request)
+    return await page(request, "rule.html", lambda context: _shown(context, rule_id, chosen))
 
 
 @router.post("/rules/{rule_id}")
 async def try_rule(request: Request, rule_id: str) -> Response:
     """Show a rule, and what it does with a text; nothing is sent, and nothing is stored."""
-    text = _text(request.state.body)
+    text, chosen = _text(request.state.body), _span(request)
 
     def read(context: Context) -> dict[str, Any]:
         [tried] = rule_trials.test(context, text=text, rule=rule_id)
-        return {**_shown(context, rule_id), "text": text, "tried": tried}
+        return {**_shown(context, rule_id, chosen), "text": text, "tried": tried}
 
     return await page(request, "rule.html", read)
 
 
-def _shown(context: Context, rule_id: str) -> dict[str, Any]:
+def _shown(context: Context, rule_id: str, span: str) -> dict[str, Any]:
     found = rules.show(context, rule_id)
     counts = dead_letters.counts(context, rule=str(found.id))
-    return {"rule": found, "dead": counts, "text": "", "tried": None}
+    since = datetime.now(UTC) - timedelta(hours=SPANS[span])
+    history = rule_figures.history(context, str(found.id), since)
+    return {
+        "rule": found,
+        "dead": counts,
+        "text": "",
+        "tried": None,
+        "spans": tuple(SPANS),
+        "span": span,
+        "figures": history.figures,
+        "rows": history.rows,
+        "data": orjson.dumps(_charts(history.rows)).decode(),
+    }
+
+
+def _span(request: Request) -> str:
+    chosen = request.query_params.get("span", "24h")
+    return chosen if chosen in SPANS else "24h"
+
+
+def _charts(rows: Sequence[RuleSpan]) -> dict[str, list[float]]:
+    """Return the series of the charts, in order of time."""
+    return {
+        "at": [it.at.timestamp() for it in rows],
+        "forwarded": [it.figures.forwarded for it in rows],
+        "latency": [1000 * (it.figures.latency_p99 or 0.0) for it in rows],
+    }
 
 
 def _text(body: bytes) -> str:

@@ -31,6 +31,13 @@ class Which(Body):
     reason: Annotated[DeadReason, Field(strict=False)] | None = Field(
         None, description="Only those of this reason.", examples=["destination_closed"]
     )
+    until: int | None = Field(
+        None,
+        ge=0,
+        lt=2**53,
+        description="Microseconds since 1970: rows with a newer `last_at` are left out. Give the "
+        "newest one that was seen, so that nothing is meant that has come since.",
+    )
 
 
 class Retried(BaseModel):
@@ -118,4 +125,6 @@ async def drop_dead_letters(request: Request, rule_id: Number, body: Which) -> R
 
 
 def _chosen(context: Context, rule_id: int, body: Which) -> Chosen:
-    return dead_letters.choose_for_change(context, str(rule_id), ids=body.ids, reason=body.reason)
+    return dead_letters.choose_for_change(
+        context, str(rule_id), ids=body.ids, reason=body.reason, until=body.until
+    )

@@ -22,6 +22,7 @@ Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="Rows of the page, 
 Cursor = Annotated[
     str | None, Query(max_length=1_000, description="The `next` of the page before.")
 ]
+Hours = Annotated[float, Query(gt=0, le=24 * 400, description="How long ago it begins.")]
 Number = Annotated[int, Path(ge=1, lt=2**31)]
 Name = Annotated[str, Path(min_length=1, max_length=100, description="The whole name, or the id.")]
 

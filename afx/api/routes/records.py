@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from afx.api.hub import MOST_CLIENTS, TOPICS
 from afx.api.replies import change, page, plain
-from afx.api.routes.endpoint import Cursor, Limit, PageOf, endpoint
+from afx.api.routes.endpoint import Cursor, Hours, Limit, PageOf, endpoint
 from afx.api.state import api_of, context_of
 from afx.api.threads import BusyError
 from afx.errors import UsageError
@@ -29,7 +29,6 @@ from afx.operations.csv_cells import csv_cell
 from afx.operations.pages import Page
 
 router = APIRouter(tags=["records"])
-Hours = Annotated[float, Query(gt=0, le=24 * 400, description="How long ago it begins.")]
 Text = Annotated[str | None, Query(max_length=255)]
 Span = Annotated[
     Literal["0", "60", "3600"] | None,

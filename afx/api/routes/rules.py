@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -11,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afx.api.replies import change, one, page, plain, shown
-from afx.api.routes.endpoint import Body, Cursor, Limit, Number, PageOf, endpoint
+from afx.api.routes.endpoint import Body, Cursor, Hours, Limit, Number, PageOf, endpoint
 from afx.api.state import api_of, context_of
-from afx.operations import rule_files, rules
+from afx.operations import rule_figures, rule_files, rules
 from afx.operations.context import Context
+from afx.operations.rule_figures import RuleHistory, RuleTotal
 from afx.operations.rules import RuleRow
 
 router = APIRouter(tags=["rules"])
@@ -160,6 +162,33 @@ async def apply_rules(request: Request, body: RuleText) -> Response:
 async def show_rule(request: Request, rule_id: Number) -> Response:
     """Show a rule."""
     return await one(request, lambda context: rules.show(context, str(rule_id)))
+
+
+@endpoint(router, "GET", "/rules/{rule_id:number}/figures", rule_figures.history, model=RuleHistory)
+async def show_rule_figures(
+    request: Request,
+    rule_id: Number,
+    hours: Hours = 24.0,
+) -> Response:
+    """Show what became of a rule's messages: in all, and by the hour or the day."""
+    since = datetime.now(UTC) - timedelta(hours=hours)
+    return await plain(request, lambda context: rule_figures.history(context, str(rule_id), since))
+
+
+@endpoint(router, "GET", "/rule-figures", rule_figures.busiest, model=list[RuleTotal])
+async def list_rule_figures(
+    request: Request,
+    hours: Hours = 24.0,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = rule_figures.MOST_BUSIEST,
+    session: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+) -> Response:
+    """List the rules that forwarded most over a time, of a session or of all."""
+    since = datetime.now(UTC) - timedelta(hours=hours)
+    return await plain(
+        request,
+        lambda context: rule_figures.busiest(context, since, session=session, most=limit),
+        takes_long=session is None,
+    )
 
 
 @endpoint(

@@ -9,11 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afx.api.replies import plain
-from afx.api.routes.endpoint import endpoint
-from afx.api.routes.records import Hours
+from afx.api.routes.endpoint import Hours, endpoint
 from afx.api.state import api_of
 from afx.operations import cluster_analytics, scaling
-from afx.operations.cluster_analytics import ClusterRow, ForecastRow, ScalingSummary
+from afx.operations.cluster_analytics import ClusterRow, ForecastRow, RuleSummary, ScalingSummary
 from afx.operations.scaling import ScalingStatus
 
 router = APIRouter(tags=["records"])
@@ -49,12 +48,13 @@ async def summarise_scaling(request: Request, hours: Hours = 7 * 24.0) -> Respon
     )
 
 
-@endpoint(router, "GET", "/analytics/rules", cluster_analytics.rule_counts, model=dict[str, int])
-async def count_rules(request: Request) -> Response:
-    """Count rules: in all, enabled, with a trouble, and by mode."""
-    kept = api_of(request).kept
+@endpoint(router, "GET", "/analytics/rules", cluster_analytics.rule_summary, model=RuleSummary)
+async def summarise_rules(request: Request, hours: Hours = 24.0) -> Response:
+    """Count rules, and show which forwarded most: what became of their messages, and when."""
+    kept, since = api_of(request).kept, _since(hours)
     return await plain(
-        request, lambda it: kept.get("rules", lambda: cluster_analytics.rule_counts(it))
+        request,
+        lambda it: kept.get(f"rules {hours}", lambda: cluster_analytics.rule_summary(it, since)),
     )
 
 

@@ -23,6 +23,9 @@ class Recycle(Body):
     """How a node is restarted."""
 
     forced: bool = Field(False, description="At once: its sessions stop and restart.")
+    in_place: bool = Field(
+        False, description="A new host process on the same node takes over its sessions."
+    )
 
 
 @endpoint(router, "GET", "/workers", workers.listing, model=list[workers.WorkerView])
@@ -72,7 +75,8 @@ async def preview_drain(request: Request, name: Name) -> Response:
 async def recycle_worker(request: Request, name: Name, body: Recycle) -> Response:
     """Empty a node, restart it, and let it get sessions again."""
     return await request_control(
-        request, lambda context: workers.recycle(context, name, forced=body.forced)
+        request,
+        lambda context: workers.recycle(context, name, forced=body.forced, in_place=body.in_place),
     )
 
 

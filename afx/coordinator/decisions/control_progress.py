@@ -51,6 +51,8 @@ class NodeSnapshot:
     """How many of them no other node has room for now."""
     stuck_seconds: float = 0.0
     """For how long that has been so of all of them."""
+    others: int = 0
+    """How many other processes of its node run."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -127,6 +129,8 @@ def recycle(control: ControlSnapshot, node: NodeSnapshot) -> Step:
     """A node is drained and restarts, and is ready again."""
     if not node.incarnation:
         # Between two incarnations, or not running in the first place.
+        if control.incarnation and node.others:
+            return Step("done", "it has ended; other processes of its node run")
         return Step() if control.incarnation else Step("failed", "node is not running")
     if _is_replaced(control, node):
         return Step("done", "restarted")
@@ -142,6 +146,23 @@ def recycle(control: ControlSnapshot, node: NodeSnapshot) -> Step:
         return Step("acknowledged", _sessions_left(node))
     if control.state == "requested":
         return Step("sent")
+    return Step("", _sessions_left(node))
+
+
+def replace(control: ControlSnapshot, node: NodeSnapshot) -> Step:
+    """A new host process takes over the sessions of an old one, one by one; the old one ends."""
+    if not node.incarnation or _is_replaced(control, node):
+        if not control.incarnation:
+            return Step("failed", "node is not running")
+        return Step("done", "a new host process runs its sessions")
+    if node.state not in ("replacing", "recycling"):
+        if node.desired_state != "ready":
+            return Step("failed", f"node is {node.desired_state}; uncordon it first, or recycle it")
+        return Step()
+    if control.state == "requested":
+        return Step("sent")
+    if control.state == "sent" and node.acknowledged_state in ("replacing", "recycling"):
+        return Step("acknowledged", _sessions_left(node))
     return Step("", _sessions_left(node))
 
 
@@ -304,6 +325,7 @@ NODE_PROGRESS: Mapping[str, Callable[[ControlSnapshot, NodeSnapshot], Step]] = {
     "drain": drain,
     "stop": stop,
     "recycle": recycle,
+    "replace": replace,
     "remove": remove_node,
 }
 SESSION_PROGRESS: Mapping[str, Callable[[ControlSnapshot, SessionSnapshot], Step]] = {

@@ -7,13 +7,19 @@ from collections.abc import Collection, Mapping
 from afx.process_names import node_of
 
 
-def target_state(desired_state: str, *, kinds: Collection[str], forced: bool, sessions: int) -> str:
+def target_state(
+    desired_state: str, *, state: str = "", kinds: Collection[str], forced: bool, sessions: int
+) -> str:
     """Return the state to set; ``kinds`` are those of the open controls about the node.
 
-    ``forced`` restarts the node as it is, without draining it first.
+    ``state`` is the present one. ``forced`` restarts the node as it is, without draining it
+    first. A process whose replacement has begun is emptied and ends, whatever is requested
+    since: another process is there for its sessions.
     """
     if "stop" in kinds:
         return "stopping"
+    if state == "replacing" or ("replace" in kinds and desired_state == "ready"):
+        return "replacing" if sessions and not forced else "recycling"
     if "recycle" in kinds or forced:
         return "draining" if sessions and not forced else "recycling"
     return desired_state

@@ -29,6 +29,13 @@ def login(sandbox: Sandbox, account: int) -> dict[str, Any]:
 
 
 @call
+def bot(sandbox: Sandbox, name: str = "") -> dict[str, Any]:
+    """Create a bot; it signs in with its ``token``."""
+    account = sandbox.server.world.add_bot(name)
+    return {**_login(sandbox.server, account), "token": account.bot_token}
+
+
+@call
 def code(sandbox: Sandbox, phone: str) -> str:
     """Return the code of a sign-in under way."""
     return sandbox.server.sign_ins.code(phone.lstrip("+"))

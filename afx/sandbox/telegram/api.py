@@ -29,6 +29,7 @@ from afx.sandbox.telegram.methods import (  # noqa: F401
 )
 from afx.sandbox.telegram.methods.call import (
     HANDLERS,
+    NOT_FOR_BOTS,
     WITHOUT_LOGIN,
     Call,
     Handler,
@@ -66,6 +67,8 @@ class Api:
         account = self._telegram.world.accounts.get(key.account_id)
         if account is None and type(request) not in WITHOUT_LOGIN:
             raise RpcError(401, "AUTH_KEY_UNREGISTERED")
+        if account is not None and account.is_bot and type(request) in NOT_FOR_BOTS:
+            raise RpcError(400, "BOT_METHOD_INVALID")
         call = Call(self._telegram, client, key, account)
         if self._faults.script or self._faults.dice.active:
             return self._call_with_faults(handler, call, request)

@@ -62,6 +62,13 @@ class Account:
     """The number of the last push that was numbered (api/updates, seq)."""
     password: Verifier | None = None
     """Of two-step verification, if it is on."""
+    bot_token: str = ""
+    """What a bot signs in with; empty for a person (core.telegram.org/api/bots)."""
+
+    @property
+    def is_bot(self) -> bool:
+        """Whether it is a bot: some methods are for people only."""
+        return bool(self.bot_token)
 
     def hash_for(self, viewer: int) -> int:
         """Return the access hash by which an account names this one."""

@@ -67,7 +67,9 @@ def user(account: Account, viewer: int = 0) -> Any:
         access_hash=account.hash_for(viewer),
         first_name=account.first_name,
         username=account.username if not account.usernames else None,
-        phone=account.phone if own else None,
+        phone=account.phone if own and not account.is_bot else None,
+        bot=account.is_bot,
+        bot_info_version=1 if account.is_bot else None,
         usernames=_usernames(account),
     )
 

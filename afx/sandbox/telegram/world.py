@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -26,6 +27,8 @@ class World:
         self.groups: dict[int, Group] = {}
         self.usernames: dict[str, Peer] = {}
         self.phones: dict[str, Account] = {}
+        self.bots: dict[str, Account] = {}
+        """By their tokens."""
         self.files = Files()
         self.posted = 0
         """Messages without a random_id: the control channel wrote them, not a client."""
@@ -52,6 +55,13 @@ class World:
         self.accounts[number] = account
         self.phones[phone] = account
         self.usernames[account.username.lower()] = account
+        return account
+
+    def add_bot(self, name: str = "") -> Account:
+        """Create a bot, with a token of the form that BotFather gives."""
+        account = self.add_account(name=name)
+        account.bot_token = f"{account.id}:{secrets.token_urlsafe(26)}"
+        self.bots[account.bot_token] = account
         return account
 
     def add_channel(

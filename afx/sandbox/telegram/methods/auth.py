@@ -55,6 +55,20 @@ def import_authorization(call: Call, request: Any) -> Any:
     return _bind(call, call.world.accounts[account])
 
 
+@method(functions.auth.ImportBotAuthorizationRequest, login=False)
+def import_bot_authorization(call: Call, request: Any) -> Any:
+    """Sign in as a bot, by its token.
+
+    Source: core.telegram.org/method/auth.importBotAuthorization.
+    """
+    account = call.world.bots.get(request.bot_auth_token)
+    if account is None:
+        raise RpcError(400, "ACCESS_TOKEN_INVALID")
+    if account.data_centre != call.client.data_centre:
+        raise RpcError(303, f"USER_MIGRATE_{account.data_centre}")
+    return _bind(call, account)
+
+
 @method(functions.auth.ExportLoginTokenRequest, login=False)
 def export_login_token(call: Call, request: Any) -> Any:
     """Give a token for a QR code; once it was scanned, the login."""

@@ -20,6 +20,7 @@ from afx.sandbox.telegram.world import World
 Handler = Callable[["Call", Any], Any]
 HANDLERS: dict[type, Handler] = {}
 WITHOUT_LOGIN: set[type] = set()
+NOT_FOR_BOTS: set[type] = set()
 
 
 class Login(Protocol):
@@ -102,6 +103,8 @@ class Call:
         if isinstance(found, Channel):
             if not self._is_named(tl_peer, found):
                 raise RpcError(400, "CHANNEL_INVALID")
+            if self.me.is_bot and self.me.id not in found.members:
+                raise RpcError(400, "CHANNEL_INVALID")
             if self.me.id in found.banned:
                 raise RpcError(406, "CHANNEL_PRIVATE")
             return found
@@ -115,6 +118,9 @@ class Call:
 
     def _is_named(self, tl_peer: Any, found: Account | Channel) -> bool:
         """Return whether a hash is the account's own, or a message names the peer (api/min)."""
+        if self.me.is_bot and not getattr(tl_peer, "access_hash", None):
+            # Bots name what they are a part of by a hash of 0.
+            return True
         if hasattr(tl_peer, "msg_id"):
             return self._is_named_in_message(tl_peer, found)
         own = self.me.id if self.telegram.strictness.hashes_per_account else 0
@@ -142,14 +148,19 @@ class Call:
         return found
 
 
-def method(*requests: type, login: bool = True) -> Callable[[Handler], Handler]:
-    """Register a function as the answer to some requests."""
+def method(*requests: type, login: bool = True, bots: bool = True) -> Callable[[Handler], Handler]:
+    """Register a function as the answer to some requests.
+
+    Not for ``bots``: the page of the method says "Only users can use this method".
+    """
 
     def register(handler: Handler) -> Handler:
         for request in requests:
             HANDLERS[request] = handler
             if not login:
                 WITHOUT_LOGIN.add(request)
+            if not bots:
+                NOT_FOR_BOTS.add(request)
         return handler
 
     return register

@@ -57,7 +57,7 @@ def resolve_username(call: Call, request: Any) -> Any:
     return types.contacts.ResolvedPeer(views.peer(number), chats, users)
 
 
-@method(functions.contacts.ResolvePhoneRequest)
+@method(functions.contacts.ResolvePhoneRequest, bots=False)
 def resolve_phone(call: Call, request: Any) -> Any:
     """A phone's owner."""
     found = call.world.phones.get(request.phone.lstrip("+"))
@@ -66,7 +66,7 @@ def resolve_phone(call: Call, request: Any) -> Any:
     return types.contacts.ResolvedPeer(views.peer(found.id), [], [views.user(found, call.me.id)])
 
 
-@method(functions.messages.GetDialogsRequest)
+@method(functions.messages.GetDialogsRequest, bots=False)
 def get_dialogs(call: Call, request: Any) -> Any:
     """All chats of the account, newest first; never more than one page."""
     dialogs, messages, peers = [], [], []
@@ -84,7 +84,7 @@ def get_dialogs(call: Call, request: Any) -> Any:
     return types.messages.Dialogs(dialogs, messages, chats, users)
 
 
-@method(functions.messages.GetPeerDialogsRequest)
+@method(functions.messages.GetPeerDialogsRequest, bots=False)
 def get_peer_dialogs(call: Call, request: Any) -> Any:
     """Some chats of the account, with their pts."""
     peers = [call.peer(it.peer) for it in request.peers]
@@ -94,7 +94,7 @@ def get_peer_dialogs(call: Call, request: Any) -> Any:
     return types.messages.PeerDialogs(dialogs, [], chats, users, state)
 
 
-@method(functions.channels.CreateChannelRequest)
+@method(functions.channels.CreateChannelRequest, bots=False)
 def create_channel(call: Call, request: Any) -> Any:
     """A new channel, supergroup or forum of the asking account.
 
@@ -109,7 +109,7 @@ def create_channel(call: Call, request: Any) -> Any:
     return _with_chat(channel, call)
 
 
-@method(functions.messages.CreateChatRequest)
+@method(functions.messages.CreateChatRequest, bots=False)
 def create_chat(call: Call, request: Any) -> Any:
     """A new basic group of the asking account and some others."""
     members = [call.peer(it) for it in request.users]
@@ -119,7 +119,7 @@ def create_chat(call: Call, request: Any) -> Any:
     return types.messages.InvitedUsers(_with_chat(group, call), [])
 
 
-@method(functions.channels.JoinChannelRequest)
+@method(functions.channels.JoinChannelRequest, bots=False)
 def join_channel(call: Call, request: Any) -> Any:
     """Become a member."""
     channel = call.channel(request.channel)

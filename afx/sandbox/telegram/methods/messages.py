@@ -22,7 +22,7 @@ from afx.sandbox.telegram.polls import Poll
 _MOST_IDS = 200
 
 
-@method(functions.messages.GetHistoryRequest)
+@method(functions.messages.GetHistoryRequest, bots=False)
 def get_history(call: Call, request: Any) -> Any:
     """A chat's messages, newest first, within the asked window.
 
@@ -45,7 +45,7 @@ def get_history(call: Call, request: Any) -> Any:
     return _page(call, peer, found, total)
 
 
-@method(functions.messages.SearchRequest)
+@method(functions.messages.SearchRequest, bots=False)
 def search(call: Call, request: Any) -> Any:
     """A chat's messages with a text in them, newest first; filters are not applied."""
     peer = call.peer(request.peer)

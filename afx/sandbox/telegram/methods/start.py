@@ -71,7 +71,7 @@ def get_full_chat(call: Call, request: Any) -> Any:
     return types.messages.ChatFull(full, [views.chat(group, call.me.id)], users)
 
 
-@method(functions.contacts.GetContactsRequest)
+@method(functions.contacts.GetContactsRequest, bots=False)
 def get_contacts(call: Call, request: Any) -> Any:
     """No account of the sandbox has contacts."""
     return types.contacts.Contacts([], 0, [])
