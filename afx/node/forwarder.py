@@ -97,7 +97,7 @@ class Forwarder:
         """Chats that are both source and destination."""
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
-        self.seen = SeenContents(now)
+        self.seen = SeenContents(now, counts.doubled)
         self.later = Postponed(now, self._release, owner.progressed)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from struct import Struct
@@ -71,11 +71,17 @@ class _Contents:
 class SeenContents:
     """The contents that the rules of one session have taken."""
 
-    __slots__ = ("_dirty", "_now", "_rules", "_sent", "_windows")
+    __slots__ = ("_dirty", "_doubled", "_now", "_rules", "_sent", "_windows")
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        """``now`` is the wall clock: other nodes read what is stored."""
+    def __init__(
+        self, now: Callable[[], float], doubled: Callable[[Collection[int]], None]
+    ) -> None:
+        """``now`` is the wall clock: other nodes read what is stored.
+
+        ``doubled`` is told of the rules for which a message is a duplicate.
+        """
         self._now = now
+        self._doubled = doubled
         self._windows: Mapping[int, int] = NOTHING
         """rule → for how many seconds a content is a duplicate."""
         self._rules: Mapping[int, _Contents] = NOTHING
@@ -129,7 +135,10 @@ class SeenContents:
         digest = content_digest(message)
         if digest is None:
             return routes
-        return [it for it in routes if it.unjudged or self._is_fresh(it.rule, digest, message)]
+        fresh = [it for it in routes if it.unjudged or self._is_fresh(it.rule, digest, message)]
+        if len(fresh) < len(routes):
+            self._doubled({it.rule for it in routes} - {it.rule for it in fresh})
+        return fresh
 
     def _is_fresh(self, rule: int, digest: bytes, message: Incoming) -> bool:
         window = self._windows.get(rule)
