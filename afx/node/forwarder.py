@@ -10,7 +10,8 @@ from afx.cluster.links import CopyRoute
 from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, leading_to, loops
+from afx.forwarding.rules import Route, Routes, leading_to, loops
+from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.change_follower import ChangeFollower, edit_again
@@ -98,11 +99,13 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._release, owner.progressed)
+        self.later = Postponed(
+            now, lambda it: self._lane(it.destination).put_behind(it), owner.progressed
+        )
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
-        self._routes: Mapping[int, tuple[Route, ...]] = NOTHING
-        self._all_routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._routes: Routes = NOTHING
+        self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self._closed: frozenset[int] = NONE
         """Destinations that took no messages when they were tried last."""
@@ -114,10 +117,7 @@ class Forwarder:
         self._announced = Announced()
 
     def set_routes(
-        self,
-        routes: Mapping[int, tuple[Route, ...]],
-        last_settled: Callable[[int], int],
-        incomplete: Incomplete = NOTHING,
+        self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
     ) -> None:
         """Know all routes of the rules, used or not.
 
@@ -134,13 +134,13 @@ class Forwarder:
         if before and self._guard:
             self._guard.learn_from(before)
 
-    def renew_routes(self, routes: Mapping[int, tuple[Route, ...]], incomplete: Incomplete) -> None:
+    def renew_routes(self, routes: Routes, incomplete: Incomplete) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
 
-    def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
+    def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
         self._routes = routes
         self._filters.use_routes(routes)
@@ -176,10 +176,6 @@ class Forwarder:
             self.stored(ticket)
         else:
             self._lane(delivery.destination).put(delivery, ticket)
-
-    def _release(self, delivery: Delivery) -> None:
-        """Put what is due behind what waits for its destination."""
-        self._lane(delivery.destination).put_behind(delivery)
 
     def _take_message(self, box: Box, pts: int, message: Incoming | None, own: bool) -> None:
         routes = self._routes.get(message.chat, ()) if message and not own else ()
@@ -267,6 +263,7 @@ class Forwarder:
     def make_room(self) -> None:
         """Send again: the announced sends are known by now, or the memory is full."""
         self.lanes.resume(Pause.CONNECTION)
+        self.later.start()
         for destination in list(self.outboxes.filled()):
             if destination not in self.lanes:
                 self._lane(destination).start()  # it was left by an earlier run
@@ -392,7 +389,7 @@ class Forwarder:
         self.lanes.wait(key, seconds, is_for_all=is_for_all)
         if is_for_all and not was_waiting:
             text = f"Telegram takes no sends of this account for now: {reason}"
-            self._owner.trouble(TroubleReason.SEND_FAILED, text)
+            self._owner.trouble(account_trouble(reason), text)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Something of it is hindered."""

@@ -46,7 +46,7 @@ _Queue = tuple[str, int]
 class Postponed:
     """The deliveries of one session that are not due yet."""
 
-    __slots__ = ("_is_ended", "_now", "_options", "_progressed", "_queues", "_release", "_timer")
+    __slots__ = ("_is_running", "_now", "_options", "_progressed", "_queues", "_release", "_timer")
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Postponed:
         """Of the rules that have any."""
         self._queues: Mapping[_Queue, Outbox] = NOTHING
         self._timer: asyncio.TimerHandle | None = None
-        self._is_ended = False
+        self._is_running = False
 
     def load(self, fields: dict[str, str]) -> None:
         """Take what is stored out of a cursor's fields; raises MalformedPositionError."""
@@ -159,9 +159,15 @@ class Postponed:
 
     # --- out -----------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Release what is due: what earlier runs may have sent is known by now."""
+        if not self._is_running:
+            self._is_running = True
+            self._arm()
+
     def end(self) -> None:
         """Release nothing more; what waits is stored."""
-        self._is_ended = True
+        self._is_running = False
         self._stop_timer()
 
     def _stop_timer(self) -> None:
@@ -175,7 +181,7 @@ class Postponed:
 
     def _arm(self) -> None:
         self._stop_timer()
-        if self._is_ended:
+        if not self._is_running:
             return
         due = min((at for _, at in self._due()), default=None)
         if due is not None:
