@@ -24,13 +24,13 @@ from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, one_of, utc_now
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
 from models.cluster_tables import Worker as Worker  # noqa: PLC0414
+from models.hibernation_fields import HibernationFields
 from models.states import (
     ASSIGNMENT_STATES,
     CONTROL_KINDS,
     CONTROL_STATES,
     CONTROL_SUBJECTS,
     DESIRED_SESSION_STATES,
-    HIBERNATION_REASONS,
     MODES,
     TASK_STATES,
 )
@@ -38,7 +38,7 @@ from models.task_tables import TaskLog, TaskSchedule
 from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
 
 
-class Session(AccountFields):
+class Session(AccountFields, HibernationFields):
     """One Telegram account's login."""
 
     id = IntegerField(primary_key=True)
@@ -71,16 +71,6 @@ class Session(AccountFields):
     moved_at = UtcField(null=True)
     """When the session was last moved by a rebalance, or preempted."""
     created_at = UtcField(default=utc_now)
-    hibernation = CharField(
-        max_length=10,
-        default="",
-        constraints=[SQL("DEFAULT ''"), one_of("hibernation", ("", *HIBERNATION_REASONS))],
-    )
-    """Why it hibernates, also while it is awake for a short time; empty: it does not."""
-    wakes_at = UtcField(null=True)
-    """When it wakes by itself; None while it is awake, and when it does not hibernate."""
-    awake_at = UtcField(null=True)
-    """Since when it is awake for a short time; None otherwise."""
 
     class Meta:
         table_name = "sessions"

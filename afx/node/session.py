@@ -243,11 +243,11 @@ class HostedSession:
 
     def pause(self) -> None:
         """Send nothing new: the node's lease is running out."""
-        self.forwarder.pause(Pause.LEASE)
+        self.forwarder.lanes.pause(Pause.LEASE)
 
     def resume(self) -> None:
         """Go on: the lease was renewed."""
-        self.forwarder.resume(Pause.LEASE)
+        self.forwarder.lanes.resume(Pause.LEASE)
 
     def poll(self) -> None:
         """Ask for what was never pushed to the source chats.
@@ -274,6 +274,7 @@ class HostedSession:
         # Outboxes go first: a cursor that is stored without them would lose messages.
         cursor = [
             *self.forwarder.outboxes.take_fields(),
+            *self.forwarder.later.take_fields(),
             *self.forwarder.seen.take_fields(),
             *cursor_fields(self.reader),
             *self.forwarder.waits.fields(),
@@ -299,6 +300,7 @@ class HostedSession:
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
         self.forwarder.outboxes.mark_all()
+        self.forwarder.later.mark_all()
         self.forwarder.seen.mark_all()
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
@@ -333,7 +335,7 @@ class HostedSession:
         """The connection is lost: await no answer any more."""
         await self._rules.stop()
         await self.reader.stop()
-        await self.forwarder.cancel()
+        await self.forwarder.lanes.cancel()
         await self._end_inquiry()
 
     def start_catch_up(self) -> None:
