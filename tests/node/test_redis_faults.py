@@ -18,6 +18,7 @@ from support.sessions import say, texts
 from afx.cluster import keys, report_stream
 from afx.cluster.connection import connect, connect_async
 from afx.cluster.redis_faults import RedisFault, error_code, fault_of
+from afx.cluster.reports import Trouble
 from afx.lab import redis_troubles
 from afx.lab.redis_troubles import Undo
 from afx.local import private_redis
@@ -97,8 +98,8 @@ def test_a_session_forwards_on_while_redis_refuses_and_all_is_stored_later(
         await until(lambda: not bench.host.reports.waiting)
         await until(lambda: bench.redis.hget(keys.cursor(SESSION), f"channel:{source.id}") == "3")
         kinds = [it.kind for it in report_stream.read(bench.redis, "0", block_seconds=1).reports]
-        assert kinds[:2] == ["running", "trouble"]
-        assert set(kinds[2:]) <= {"active", "caught_up"}
+        # It may have caught up before Redis refused.
+        assert [it for it in kinds if it not in ("active", "caught_up")] == ["running", "trouble"]
         assert [len(it) for it in stored_links(bench.redis, 1).values()] == [2]
 
     scenario_on(server, home, scenario)
@@ -160,9 +161,16 @@ def test_the_progress_of_a_session_whose_key_is_malformed_delays_no_other(
         bench.redis.set(keys.cursor(SESSION), "not a hash")
         say(bench.sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
-        await until(lambda: bench.redis.xlen(keys.REPORTS) == 2)
-        [_, trouble] = report_stream.read(bench.redis, "0", block_seconds=1).reports
-        assert trouble.reason is TroubleReason.STATE_MALFORMED  # type: ignore[union-attr]
+        found: list[Trouble] = []
+
+        def reported() -> bool:
+            # It reports, too, that it has caught up: before that, or after.
+            reports = report_stream.read(bench.redis, "0", block_seconds=0.01).reports
+            found[:] = [it for it in reports if isinstance(it, Trouble)]
+            return bool(found)
+
+        await until(reported)
+        assert [it.reason for it in found] == [TroubleReason.STATE_MALFORMED]
         assert bench.host.redis_trouble.fault_in("commit") is None
         bench.redis.delete(keys.cursor(SESSION))
 
