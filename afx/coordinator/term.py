@@ -17,6 +17,7 @@ from afx.cluster.scripts import FencedScript
 from afx.cluster.worker_records import WorkerView
 from afx.config import Settings
 from afx.coordinator import counters_in_redis
+from afx.coordinator.account_watch import AccountWatch
 from afx.coordinator.answer_check import AnswerCheck
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.audit_watch import AuditWatch
@@ -199,6 +200,7 @@ class Term:
             checkpoints=self._checkpoints,
             unknown=self._unknown,
             spec_refusals=SpecRefusals(client, resources.audit_keys[0]),
+            accounts=AccountWatch(resources.clock.time),
             tasks=task_intake,
             block_seconds=settings.tick_seconds,
             monotonic=monotonic,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afx.node.heap import Heap
+from afx.node.heap import Heap, give_back_memory
 
 
 class Recorder:
@@ -36,7 +36,7 @@ def collector() -> Recorder:
 
 @pytest.fixture
 def heap(collector: Recorder) -> Heap:
-    return Heap(collector)
+    return Heap(collector, lambda: None)
 
 
 def test_the_heap_is_frozen_after_many_starts(heap: Heap, collector: Recorder) -> None:
@@ -81,6 +81,14 @@ def test_when_ram_is_short_memory_is_given_back_once_a_minute(collector: Recorde
     assert "give back" in collector.taken()
 
 
-def test_the_c_library_gives_memory_back(collector: Recorder) -> None:
-    Heap(collector).trim(0.0)  # it raises nothing, with or without glibc
-    assert collector.taken() == ["unfreeze", "collect", "freeze"]
+def test_unused_memory_is_given_back_at_each_step_after_what_is_collected(
+    collector: Recorder,
+) -> None:
+    heap = Heap(collector, lambda: collector.calls.append("give back"))
+    heap.step(10, 0)
+    heap.step(10, 600)
+    assert collector.taken() == ["give back", "unfreeze", "collect", "freeze", "give back"]
+
+
+def test_memory_can_be_given_back_whatever_the_system() -> None:
+    give_back_memory()
