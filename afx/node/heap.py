@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 _LEAST_STARTED, _STARTED_SHARE = 50, 0.1
 _LEAST_ENDED, _ENDED_SHARE = 500, 0.25
+_TRIM_SECONDS = 60.0
 
 
 class Collector(Protocol):
@@ -39,10 +40,23 @@ class Heap:
         """``give_back`` gives unused memory back to the system."""
         self._collector = collector
         self._give_back = give_back
+        self._trimmed_at: float | None = None
         self._frozen = 0
         """Sessions that lived when the heap was last frozen."""
         self._collected = 0
         """Sessions that had ended when it was last collected."""
+
+    def trim(self, now: float) -> None:
+        """Free what nothing refers to, and give it back to the system: RAM is short.
+
+        At most once a minute: it stops the event loop for a moment.
+        """
+        if self._trimmed_at is None or now - self._trimmed_at >= _TRIM_SECONDS:
+            self._trimmed_at = now
+            self._collector.unfreeze()
+            self._collector.collect()
+            self._collector.freeze()
+            self._give_back()
 
     def step(self, alive: int, ended: int) -> None:
         """Freeze after many starts, and collect after many ends.

@@ -71,6 +71,16 @@ def test_sessions_that_replace_others_are_frozen_too(heap: Heap, collector: Reco
     assert collector.taken() == ["freeze"]
 
 
+def test_when_ram_is_short_memory_is_given_back_once_a_minute(collector: Recorder) -> None:
+    heap = Heap(collector, lambda: collector.calls.append("give back"))
+    heap.trim(100.0)
+    assert collector.taken() == ["unfreeze", "collect", "freeze", "give back"]
+    heap.trim(159.0)
+    assert collector.taken() == []
+    heap.trim(160.0)
+    assert "give back" in collector.taken()
+
+
 def test_unused_memory_is_given_back_at_each_step_after_what_is_collected(
     collector: Recorder,
 ) -> None:
