@@ -15,7 +15,8 @@ from telethon.network.mtprotostate import MTProtoState
 from telethon.sessions import MemorySession, StringSession
 
 from afx.telegram.client import AccountClient, Pings
-from afx.telegram.mtproto import LOGGERS, Sender
+from afx.telegram.lazy import LOGGERS
+from afx.telegram.mtproto import Sender
 from afx.telegram.session import StoredSession
 
 
