@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,6 +83,11 @@ class Table(Model):  # type: ignore[misc]
 
         database = proxy
         legacy_table_names = False
+
+
+def one_of(column: str, values: Iterable[str]) -> peewee.Check:
+    """Return a constraint: a column takes these values only."""
+    return peewee.Check(f"{column} IN ({', '.join(repr(it) for it in values)})")
 
 
 def utc_now() -> datetime:

@@ -1,10 +1,11 @@
-"""The table of what the coordinators share."""
+"""The tables of nodes, and of what the coordinators share."""
 
 from __future__ import annotations
 
 from peewee import SQL, BigIntegerField, CharField, Check, IntegerField
 
-from models.base import Table, UtcField
+from models.base import JsonField, Table, UtcField, one_of, utc_now
+from models.states import DESIRED_WORKER_STATES
 
 
 class ClusterState(Table):
@@ -28,3 +29,26 @@ class ClusterState(Table):
 
     class Meta:
         table_name = "cluster_state"
+
+
+class Worker(Table):
+    """A node by its latest incarnation, with its desired state."""
+
+    name = CharField(max_length=100, primary_key=True)
+    incarnation = CharField(max_length=40)
+    hostname = CharField(max_length=255)
+    state = CharField(max_length=10)
+    desired_state = CharField(
+        max_length=10,
+        default="ready",
+        constraints=[one_of("desired_state", DESIRED_WORKER_STATES)],
+    )
+    """Survives restarts of the node."""
+    forwarded = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    """Messages that this incarnation had forwarded when it was last seen."""
+    labels = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
+    first_seen = UtcField(default=utc_now)
+    last_seen = UtcField(default=utc_now)
+
+    class Meta:
+        table_name = "workers"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from peewee import (
     SQL,
     AutoField,
@@ -17,21 +15,22 @@ from peewee import (
     TextField,
 )
 
+from models.account_fields import AccountFields
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ClusterAnalytics, RuleSums, ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
-from models.base import JsonField, Table, UtcField, utc_now
+from models.base import JsonField, Table, UtcField, one_of, utc_now
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
+from models.cluster_tables import Worker as Worker  # noqa: PLC0414
+from models.hibernation_fields import HibernationFields
 from models.states import (
     ASSIGNMENT_STATES,
     CONTROL_KINDS,
     CONTROL_STATES,
     CONTROL_SUBJECTS,
     DESIRED_SESSION_STATES,
-    DESIRED_WORKER_STATES,
-    HIBERNATION_REASONS,
     MODES,
     TASK_STATES,
 )
@@ -39,11 +38,7 @@ from models.task_tables import TaskLog, TaskSchedule
 from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
 
 
-def _one_of(column: str, values: Iterable[str]) -> Check:
-    return Check(f"{column} IN ({', '.join(repr(it) for it in values)})")
-
-
-class Session(Table):
+class Session(AccountFields, HibernationFields):
     """One Telegram account's login."""
 
     id = IntegerField(primary_key=True)
@@ -56,7 +51,7 @@ class Session(Table):
     desired_state = CharField(
         max_length=10,
         default="running",
-        constraints=[_one_of("desired_state", DESIRED_SESSION_STATES)],
+        constraints=[one_of("desired_state", DESIRED_SESSION_STATES)],
     )
     removing = BooleanField(default=False)
     """The session will be removed when no node runs it."""
@@ -76,20 +71,6 @@ class Session(Table):
     moved_at = UtcField(null=True)
     """When the session was last moved by a rebalance, or preempted."""
     created_at = UtcField(default=utc_now)
-    hibernation = CharField(
-        max_length=10,
-        default="",
-        constraints=[SQL("DEFAULT ''"), _one_of("hibernation", ("", *HIBERNATION_REASONS))],
-    )
-    """Why it hibernates, also while it is awake for a short time; empty: it does not."""
-    wakes_at = UtcField(null=True)
-    """When it wakes by itself; None while it is awake, and when it does not hibernate."""
-    awake_at = UtcField(null=True)
-    """Since when it is awake for a short time; None otherwise."""
-    account = BigIntegerField(null=True)
-    """Telegram's id of its account; None when the login was imported, and nobody has asked."""
-    bot = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
-    """Whether the account is known to be a bot."""
 
     class Meta:
         table_name = "sessions"
@@ -115,6 +96,9 @@ Session.add_index(Session.index(Session.id, where=Session.removing, name="sessio
 Session.add_index(
     Session.index(Session.id, where=(Session.content > Session.renewed), name="sessions_renewing")
 )
+Session.add_index(
+    Session.index(Session.id, where=(Session.health != "healthy"), name="sessions_unhealthy")
+)
 Session.add_index(Session.index(Session.moved_at, name="sessions_moved_at"))
 Session.add_index(Session.index(Session.user, Session.name, name="sessions_user_name"))
 
@@ -127,7 +111,7 @@ class Rule(Table):
     name = CharField(max_length=100)
     sources = JsonField()
     destinations = JsonField()
-    mode = CharField(max_length=10, default="copy", constraints=[_one_of("mode", MODES)])
+    mode = CharField(max_length=10, default="copy", constraints=[one_of("mode", MODES)])
     enabled = BooleanField(default=True)
     created_at = UtcField(default=utc_now)
     filter = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
@@ -213,29 +197,6 @@ class RuleAnalytics(RuleSums):
         indexes = ((("rule", "span", "at"), True), (("span", "at"), False))
 
 
-class Worker(Table):
-    """A node by its latest incarnation, with its desired state."""
-
-    name = CharField(max_length=100, primary_key=True)
-    incarnation = CharField(max_length=40)
-    hostname = CharField(max_length=255)
-    state = CharField(max_length=10)
-    desired_state = CharField(
-        max_length=10,
-        default="ready",
-        constraints=[_one_of("desired_state", DESIRED_WORKER_STATES)],
-    )
-    """Survives restarts of the node."""
-    forwarded = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
-    """Messages that this incarnation had forwarded when it was last seen."""
-    labels = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
-    first_seen = UtcField(default=utc_now)
-    last_seen = UtcField(default=utc_now)
-
-    class Meta:
-        table_name = "workers"
-
-
 class SessionAssignment(Table):
     """A session's assignment to a node; at most one per session has not ended."""
 
@@ -246,7 +207,7 @@ class SessionAssignment(Table):
     epoch = BigIntegerField()
     revision = IntegerField(default=1)
     """The session's revision when it was placed."""
-    state = CharField(max_length=10, constraints=[_one_of("state", ASSIGNMENT_STATES)])
+    state = CharField(max_length=10, constraints=[one_of("state", ASSIGNMENT_STATES)])
     reason = TextField(default="")
     assigned_at = UtcField(default=utc_now)
     running_at = UtcField(null=True)
@@ -297,7 +258,7 @@ class WorkerTask(Table):
 
     id = AutoField()
     kind = CharField(max_length=40)
-    state = CharField(max_length=10, default="queued", constraints=[_one_of("state", TASK_STATES)])
+    state = CharField(max_length=10, default="queued", constraints=[one_of("state", TASK_STATES)])
     priority = IntegerField(default=2, constraints=[Check("priority BETWEEN 0 AND 3")])
     """The number of its queue: 0 premium, 1 high, 2 default, 3 low."""
     user_id = IntegerField(default=0)
@@ -391,11 +352,11 @@ class WorkerControl(Table):
     """A command about a node, a session or the coordinators, from the request to its end."""
 
     id = AutoField()
-    kind = CharField(max_length=10, constraints=[_one_of("kind", CONTROL_KINDS)])
+    kind = CharField(max_length=10, constraints=[one_of("kind", CONTROL_KINDS)])
     state = CharField(
-        max_length=12, default="requested", constraints=[_one_of("state", CONTROL_STATES)]
+        max_length=12, default="requested", constraints=[one_of("state", CONTROL_STATES)]
     )
-    subject = CharField(max_length=12, constraints=[_one_of("subject", CONTROL_SUBJECTS)])
+    subject = CharField(max_length=12, constraints=[one_of("subject", CONTROL_SUBJECTS)])
     worker = CharField(max_length=100, default="")
     """The node that it is about, or to which a session moves."""
     incarnation = CharField(max_length=40, default="")
