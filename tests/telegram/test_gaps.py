@@ -14,6 +14,7 @@ from telethon.tl import types
 from afx.reasons import TroubleReason
 from afx.telegram import updates
 from afx.telegram.boxes import Box
+from afx.telegram.mtproto_state import UpdatesMissed
 from afx.telegram.updates import UpdateReader
 
 CHANNEL = 7
@@ -138,5 +139,20 @@ def test_a_second_gap_behind_a_late_update_is_awaited_too() -> None:
             reader.on_updates(message(pts))
         assert recorder.read == ["11", "12", "13", "14", "15"]
         assert reader.is_idle
+
+    run(scenario)
+
+
+def test_what_could_not_be_read_is_fetched_from_the_chats_too() -> None:
+    async def scenario(reader: UpdateReader, recorder: Recorder) -> None:
+        lost = message(11).updates[0].message
+        recorder.answers = [
+            types.updates.ChannelDifference(
+                pts=11, new_messages=[lost], other_updates=[], chats=[], users=[], final=True
+            )
+        ]
+        reader.on_updates(UpdatesMissed())
+        await until(lambda: recorder.read == ["11"])
+        await until(lambda: reader.is_idle)
 
     run(scenario)
