@@ -46,6 +46,8 @@ _REGISTER_SECONDS = 25.0
 _STOP_SECONDS = 20.0
 _RETRY_SECONDS, _RETRY_MAX = 0.5, 8.0
 _LEAST_TASK_SLOTS = 4
+_SHORT_SHARE = 0.1
+"""A host of whose RAM so little is free gives back what it does not need."""
 
 log = structlog.get_logger()
 
@@ -104,8 +106,6 @@ class Supervisor:
         """The present one, or the last."""
         self.desired_state = "ready"
         """What the last heartbeat answered."""
-        self.has_registered = False
-        """Whether an incarnation of it has had a lease."""
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Stop all sessions and end, as soon as that is possible."""
@@ -139,6 +139,7 @@ class Supervisor:
         try:
             while not self._stopping:
                 self.incarnation = incarnation = uuid.uuid4().hex
+                self.desired_state = "ready"  # what was requested of an earlier one has ended
                 ending = self._live(incarnation, until)
                 self._figures.note_end(ending)
                 if ending is not Ending.UNSURE:
@@ -182,7 +183,6 @@ class Supervisor:
             ending = self._register(identity, host, resources, until)
             if ending is None:
                 self._figures.note_registered()
-                self.has_registered = True
                 log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
                 ending = self._hold_lease(identity, host, resources)
         finally:
@@ -343,5 +343,6 @@ class Supervisor:
 
     def _metrics(self, resources: Resources, host: HostProcess) -> Metrics:
         rss, free, limit, cpu = resources.sample()
+        host.memory.note_short_of_ram(free < _SHORT_SHARE * limit)
         sessions, starting, forwarded = host.memory.counts()
         return Metrics(rss, free, limit, round(cpu, 4), sessions, starting, forwarded)
