@@ -39,13 +39,20 @@ class ProcessState:
     desired_state: str = "ready"
     replaced_by: int = 0
     """The number of the process that takes over its sessions; 0: none."""
+    name_taken: bool = False
+    """It was to begin with the node, and another node has its name."""
 
 
 _LEAVING = ("draining", "recycling", "stopping")
 
 
 def next_step(processes: Sequence[ProcessState]) -> NodeStep:
-    """Return what the node does, after the last of its processes has ended."""
+    """Return what the node does, after the last of its processes has ended.
+
+    Two nodes of one name are a mistake of their operator: the one that comes second ends.
+    """
+    if any(it.name_taken for it in processes):
+        return NodeStep.FAIL
     phases = {it.phase for it in processes}
     if Phase.RUNNING in phases:
         return NodeStep.CONTINUE

@@ -31,7 +31,7 @@ from afx.cluster.connection import connect, shown
 from afx.cluster.redis_faults import SENTENCES, fault_of
 from afx.cluster.registry import MissingError, Registry
 from afx.cluster.worker_records import Identity, Metrics
-from afx.errors import FencedError, UnreachableError
+from afx.errors import FencedError, NameTakenError, UnreachableError
 from afx.node.death_watcher import DeathWatcher
 from afx.node.heartbeat import Answer, Heartbeater
 from afx.node.host_launcher import HostProcess
@@ -78,7 +78,7 @@ class Supervisor:
         """``name`` is the process's; ``settings`` are the node's, which its processes share.
 
         ``replaces`` is the incarnation of which it takes over the sessions. ``on_state`` is
-        called when ``desired_state`` has changed.
+        called when ``desired_state`` has changed, and when an incarnation has its lease.
         """
         self._processes = max(1, settings.processes)
         slots = max(_LEAST_TASK_SLOTS, math.ceil(settings.task_slots / self._processes))
@@ -100,12 +100,12 @@ class Supervisor:
         self._replaces = replaces
         self._retiring = False
         self._on_state = on_state
+        self.has_joined = False
+        """Whether an incarnation of it has had a lease."""
         self.incarnation = ""
         """The present one, or the last."""
         self.desired_state = "ready"
         """What the last heartbeat answered."""
-        self.has_registered = False
-        """Whether an incarnation of it has had a lease."""
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Stop all sessions and end, as soon as that is possible."""
@@ -182,7 +182,6 @@ class Supervisor:
             ending = self._register(identity, host, resources, until)
             if ending is None:
                 self._figures.note_registered()
-                self.has_registered = True
                 log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
                 ending = self._hold_lease(identity, host, resources)
         finally:
@@ -229,6 +228,8 @@ class Supervisor:
                     if self._registry.register(identity, self._metrics(resources, host)):
                         self._redis_trouble.passed("registration")
                         self._renew(host, sent_at)
+                        self.has_joined = True
+                        self._on_state()
                         return None
                 except FencedError:
                     return Ending.FENCED
@@ -239,8 +240,12 @@ class Supervisor:
                             f"This node cannot join the cluster: {SENTENCES[fault_of(error)]}."
                         ) from error
                     return Ending.UNSURE
-                problem = f"a node named {self._name} is running already; choose another --name"
-            if until and self._clock.monotonic() > until:
+                if until and self._clock.monotonic() > until:
+                    raise NameTakenError(
+                        "This node cannot join the cluster: "
+                        f"a node named {self._name} is running already; choose another --name."
+                    )
+            elif until and self._clock.monotonic() > until:
                 raise UnreachableError(f"This node cannot join the cluster: {problem}.")
             self._rest(_RETRY_SECONDS)
         return Ending.STOPPED
