@@ -38,6 +38,9 @@ _ALIVE_SECONDS = 5.0
 _STUCK_SECONDS = 15.0
 """The loop does nothing for so long only when it is stuck."""
 _LEAST_PAUSE = 0.05
+_RECYCLED_PAUSE = 0.5
+"""While one waits for the others that are recycled with it."""
+_LEAVING = ("draining", "recycling")
 
 log = structlog.get_logger()
 
@@ -64,6 +67,10 @@ class _Process:
         self.error: BaseException | None = None
         self.retry_at = 0.0
         """When it starts again after it has failed, monotonic seconds."""
+        self.leaving_since = 0.0
+        """Since when it is drained or recycled, monotonic seconds; 0: it is not."""
+        self.ended_at = 0.0
+        """When its end was seen, monotonic seconds."""
         self._ended = ended
         self._asked_to_stop = False
         self.thread = threading.Thread(target=self._serve, name=f"process {number}")
@@ -74,6 +81,15 @@ class _Process:
         if self.phase is Phase.RUNNING and not self._asked_to_stop:
             self._asked_to_stop = True
             self.supervisor.request_stop()
+
+    def note(self, now: float) -> None:
+        """Note at a moment, in monotonic seconds, whether it is being emptied, or has ended."""
+        if self.phase is not Phase.RUNNING:
+            self.ended_at = self.ended_at or now
+        elif self.supervisor.desired_state not in _LEAVING:
+            self.leaving_since = 0.0
+        else:
+            self.leaving_since = self.leaving_since or now
 
     def _serve(self) -> None:
         try:
@@ -152,13 +168,15 @@ class ProcessGroup:
             self._start_waiting()
             for number in process_plan.replaced(states):
                 self._forget(number)
-            for number in process_plan.to_start(states):
+            for number in process_plan.to_start(states, self._clock.monotonic()):
                 self._start_again(number)
             for number in process_plan.to_replace(states):
                 self._replace(number)
 
     def _states(self) -> list[ProcessState]:
         processes = self._processes.values()
+        for it in processes:
+            it.note(self._clock.monotonic())
         successors = {it.replaces: it.number for it in processes if it.replaces}
         return [
             ProcessState(
@@ -166,6 +184,8 @@ class ProcessGroup:
                 phase=it.phase,
                 desired_state=it.supervisor.desired_state,
                 replaced_by=successors.get(it.number, 0),
+                leaving_since=it.leaving_since,
+                ended_at=it.ended_at,
                 name_taken=it.is_first_try and isinstance(it.error, NameTakenError),
             )
             for it in processes
@@ -226,6 +246,8 @@ class ProcessGroup:
         """Return for how many seconds nothing is due, unless something happens before."""
         if self._stopping:
             return _ALIVE_SECONDS  # nothing starts again
+        if any(it.phase is Phase.RECYCLED for it in self._processes.values()):
+            return _RECYCLED_PAUSE
         due = [it.retry_at for it in self._processes.values() if it.retry_at]
         left = min(due, default=math.inf) - self._clock.monotonic()
         return min(_ALIVE_SECONDS, max(_LEAST_PAUSE, left))

@@ -216,3 +216,27 @@ def test_a_node_that_stops_asks_each_process_once_and_waits_at_rest(fakes: Fakes
     fakes.made[0].end()
     assert fakes.ended() is False
     assert fakes.names == ["w", "w.2"]
+
+
+def test_processes_whose_ends_come_before_the_news_restart_as_a_whole(fakes: Fakes) -> None:
+    group = fakes.start(2)
+    until(lambda: len(by_name(group)) == 2)
+    fakes.made[0].enter("recycling")
+    fakes.made[0].end(True)
+    until(lambda: by_name(group)["w"].ended_at)
+    fakes.made[1].enter("recycling")
+    fakes.made[1].end(True)
+    assert (fakes.ended(), fakes.names) == (True, ["w", "w.2"])
+
+
+def test_a_recycled_process_starts_again_beside_one_that_is_drained_for_long(fakes: Fakes) -> None:
+    group = fakes.start(3)
+    until(lambda: len(by_name(group)) == 3)
+    fakes.made[1].enter("draining")
+    until(lambda: by_name(group)["w.2"].leaving_since)
+    fakes.time.now += 60
+    fakes.made[2].enter("recycling")
+    fakes.made[2].end(True)
+    until(lambda: by_name(group)["w.3"].ended_at)
+    fakes.time.now += 5
+    until(lambda: fakes.names == ["w", "w.2", "w.3", "w.3"])
