@@ -44,7 +44,7 @@ class FilterJudge:
         self._albums = AlbumCaptions()
         self._filtered: frozenset[int] = NONE
         """Sources of which a route has a filter."""
-        self._given_up: set[int] = set()
+        self._given_up: frozenset[int] = NONE
         """Sources of which the last album was given up: others are tried once."""
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
@@ -72,7 +72,7 @@ class FilterJudge:
         while (facts := self._albums.judged(TelegramFacts(message))) is None:
             try:
                 await self._read_album(message)
-                self._given_up.discard(message.chat)
+                self._given_up = self._given_up - {message.chat} or NONE
                 continue
             except ToldToWaitError as error:
                 await self._sleep(error.seconds)
@@ -85,7 +85,7 @@ class FilterJudge:
                 if refuses_chat(error):
                     return _unjudged(routes, error_name(error))
                 if tries >= most:
-                    self._given_up.add(message.chat)
+                    self._given_up |= {message.chat}
                     return _unjudged(routes, error_name(error))
             except (OSError, EOFError):
                 pass

@@ -14,12 +14,13 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
 
+from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import ResolvedRule, Route
 from afx.telegram.contents import DIGEST_BYTES, content_digest
@@ -70,17 +71,23 @@ class _Contents:
 class SeenContents:
     """The contents that the rules of one session have taken."""
 
-    __slots__ = ("_dirty", "_now", "_rules", "_sent", "_windows")
+    __slots__ = ("_dirty", "_doubled", "_now", "_rules", "_sent", "_windows")
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        """``now`` is the wall clock: other nodes read what is stored."""
+    def __init__(
+        self, now: Callable[[], float], doubled: Callable[[Collection[int]], None]
+    ) -> None:
+        """``now`` is the wall clock: other nodes read what is stored.
+
+        ``doubled`` is told of the rules for which a message is a duplicate.
+        """
         self._now = now
-        self._windows: dict[int, int] = {}
+        self._doubled = doubled
+        self._windows: Mapping[int, int] = NOTHING
         """rule → for how many seconds a content is a duplicate."""
-        self._rules: dict[int, _Contents] = {}
-        self._dirty: set[tuple[int, int]] = set()
+        self._rules: Mapping[int, _Contents] = NOTHING
+        self._dirty: frozenset[tuple[int, int]] = NONE
         """(rule, chunk) that are to be stored."""
-        self._sent: set[tuple[int, int]] = set()
+        self._sent: frozenset[tuple[int, int]] = NONE
         """Those of the commit that is under way."""
 
     def load(self, fields: dict[str, str]) -> None:
@@ -91,16 +98,18 @@ class SeenContents:
             if match is None:
                 raise MalformedPositionError(f"contents are stored as {name[:40]!r}")
             found.setdefault(int(match[1]), {})[int(match[2])] = _decode(name, fields.pop(name))
+        rules = {}
         for rule, chunks in found.items():
             # A copy in SQL may bring back older ones, which have left Redis already.
             kept = sorted(chunks)[-_CHUNKS:]
             self._dirty |= {(rule, it) for it in chunks if it not in kept}
             entries = sorted((it for number in kept for it in chunks[number]), key=_came)
-            self._rules[rule] = _Contents(
+            rules[rule] = _Contents(
                 {number: chunks[number] for number in kept},
                 {it.digest: it for it in entries},
                 kept[-1],
             )
+        self._rules = rules or NOTHING
 
     def use_routes(
         self,
@@ -108,14 +117,16 @@ class SeenContents:
         incomplete: Mapping[int, ResolvedRule | None],
     ) -> None:
         """Know the options of all rules; ``incomplete`` are those that lack routes now."""
-        self._windows = {
+        windows = {
             it.rule: it.options.dedupe
             for them in routes.values()
             for it in them
             if it.options.dedupe
         }
+        self._windows = windows or NOTHING
         for rule in set(self._rules) - set(self._windows) - set(incomplete):
-            self._dirty |= {(rule, number) for number in self._rules.pop(rule).chunks}
+            self._dirty |= {(rule, number) for number in self._rules[rule].chunks}
+            self._rules = {it: of for it, of in self._rules.items() if it != rule}
 
     def fresh(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes for which a message is no duplicate, and remember its content."""
@@ -124,14 +135,19 @@ class SeenContents:
         digest = content_digest(message)
         if digest is None:
             return routes
-        return [it for it in routes if it.unjudged or self._is_fresh(it.rule, digest, message)]
+        fresh = [it for it in routes if it.unjudged or self._is_fresh(it.rule, digest, message)]
+        if len(fresh) < len(routes):
+            self._doubled({it.rule for it in routes} - {it.rule for it in fresh})
+        return fresh
 
     def _is_fresh(self, rule: int, digest: bytes, message: Incoming) -> bool:
         window = self._windows.get(rule)
         if window is None:
             return True
         now, owner = int(self._now()), _owner(message)
-        contents = self._rules.setdefault(rule, _Contents())
+        if rule not in self._rules:
+            self._rules = {**self._rules, rule: _Contents()}
+        contents = self._rules[rule]
         before = contents.entries.get(digest)
         if before is not None and now - before.at < window:
             return before.owner == owner
@@ -148,7 +164,7 @@ class SeenContents:
 
     def take_fields(self) -> list[str]:
         """Return what has changed since the last call, as field, value, …; "" for none."""
-        self._sent, self._dirty = self._dirty, set()
+        self._sent, self._dirty = self._dirty, NONE
         return [
             text
             for rule, number in sorted(self._sent)
@@ -162,11 +178,11 @@ class SeenContents:
     def put_back(self) -> None:
         """What was taken last could not be stored."""
         self._dirty |= self._sent
-        self._sent = set()
+        self._sent = NONE
 
     def note_committed(self) -> None:
         """What was taken last is stored."""
-        self._sent = set()
+        self._sent = NONE
 
     def mark_all(self) -> None:
         """Let the next commit write all contents: Redis has lost its data."""

@@ -10,6 +10,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
 from telethon.tl import types
 
+from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
@@ -29,7 +30,8 @@ class Bench:
     def __init__(self, stored: dict[str, str] | None = None) -> None:
         self.now = 1_000.0
         self.stored: dict[str, str] = dict(stored or {})
-        self.seen = SeenContents(lambda: self.now)
+        self.doubled: list[int] = []
+        self.seen = SeenContents(lambda: self.now, self.doubled.extend)
         self.seen.load(dict(self.stored))
         self.use(ROUTE)
 
@@ -44,6 +46,7 @@ class Bench:
         fields = self.seen.take_fields()
         self.stored.update(zip(fields[::2], fields[1::2], strict=True))
         self.stored = {it: text for it, text in self.stored.items() if text}
+        assert all(_FIELD.fullmatch(f"{it}={text}") for it, text in self.stored.items())
         self.seen.note_committed()
         return self.stored
 
@@ -52,6 +55,7 @@ def test_a_content_is_taken_once_and_belongs_to_the_message_that_it_came_with() 
     it = Bench()
     assert it.takes(A, 1)
     assert not it.takes(B, 7) and not it.takes(A, 2)
+    assert it.doubled == [1, 1]
     assert it.takes(A, 1), "it is replayed"
     assert it.takes(B, 8, "other news")
     it.now += 59
