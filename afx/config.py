@@ -111,6 +111,10 @@ class Settings(BaseSettings):
     """RAM of a node that no session is placed on."""
     ram_headroom_share: float = Field(0.1, ge=0, lt=1)
     """The same as a share of the node's RAM; the larger of the two counts."""
+    ram_replace_factor: float = Field(1.5, ge=0)
+    """A host that uses so many times the RAM that its sessions need is replaced; 0: never."""
+    ram_growth_hours: float = Field(6.0, ge=0)
+    """So is a host whose growth fills it within so many hours; 0: never."""
     premium_headroom_share: float = Field(0.05, ge=0, lt=1)
     """The share of a node's RAM that is reserved for sessions of premium users."""
     preemptions_per_minute: int = Field(20, ge=0)

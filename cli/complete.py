@@ -48,6 +48,13 @@ def states(incomplete: str) -> list[str]:
     return [it for it in STATES if it.startswith(incomplete)]
 
 
+def health(incomplete: str) -> list[str]:
+    """What Telegram lets accounts do."""
+    from afx.operations.sessions import HEALTH
+
+    return [it for it in HEALTH if it.startswith(incomplete)]
+
+
 def tiers(incomplete: str) -> list[str]:
     """The tiers of users."""
     return [it for it in ("premium", "free") if it.startswith(incomplete)]

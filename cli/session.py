@@ -173,6 +173,7 @@ def list_(
     trouble: session_filter.Trouble = False,
     prefix: session_filter.Prefix = "",
     label: session_filter.Label = None,
+    health: session_filter.Health = None,
 ) -> None:
     """List sessions by name: where they run and what troubles them.
 
@@ -180,13 +181,13 @@ def list_(
     """
     from afx.operations import sessions
 
-    chosen = sessions.SessionFilter(user, tier, node, state, trouble, prefix, label)
+    chosen = sessions.SessionFilter(user, tier, node, state, trouble, prefix, label, health)
     invocation.print_list(
         lambda after, limit: sessions.listing(invocation.context, chosen, after=after, limit=limit),
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
         lambda it: (
             *(it.id, it.name, it.user, it.tier, it.state, it.node),
-            it.trouble or it.waits or _hibernation(it),
+            it.trouble or _health(it) or it.waits or _hibernation(it),
         ),
         empty=output.no(
             "sessions",
@@ -194,6 +195,11 @@ def list_(
             hint="add one with 'afx session import'",
         ),
     )
+
+
+def _health(row: SessionRow) -> str:
+    """Return what Telegram lets an account do that is not healthy."""
+    return "" if row.health == "healthy" else f"the account is {row.health.replace('_', ' ')}"
 
 
 def _hibernation(row: SessionRow) -> str:
@@ -215,8 +221,11 @@ def show(invocation: Invocation, name: Name) -> None:
     found = sessions.show(invocation.context, name)
     fields = asdict(found.session)
     if invocation.json:
-        output.print_json({**fields, "rules": found.rules, "history": found.history})
+        extra = {"rules": found.rules, "history": found.history, "advice": found.advice}
+        output.print_json({**fields, **extra})
         return
+    if found.advice:
+        fields["advice"] = found.advice.replace("NAME", found.session.name)
     output.print_fields(fields, as_json=False)
     print()
     output.print_table(

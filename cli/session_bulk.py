@@ -22,6 +22,7 @@ def bulk(
     trouble: session_filter.Trouble = False,
     prefix: session_filter.Prefix = "",
     label: session_filter.Label = None,
+    health: session_filter.Health = None,
     everything: Annotated[bool, typer.Option("--all", help="All sessions.")] = False,
     to: Annotated[
         str,
@@ -47,7 +48,7 @@ def bulk(
 
     if verb not in session_bulk.VERBS:
         raise UsageError(f"Sessions can {', '.join(session_bulk.VERBS)}, not '{verb[:20]}'.")
-    chosen = SessionFilter(user, tier, node, state, trouble, prefix, label)
+    chosen = SessionFilter(user, tier, node, state, trouble, prefix, label, health)
     found = session_bulk.preview(invocation.context, chosen)
     count = min(found.matched, limit)
     if verb == "remove" and count:

@@ -26,3 +26,11 @@ Label = Annotated[
     str | None,
     typer.Option("--label", metavar="KEY=VALUE", help="Only those that require a label."),
 ]
+Health = Annotated[
+    str | None,
+    typer.Option(
+        "--health",
+        help="Only accounts that are healthy, limited, frozen, …",
+        autocompletion=complete.health,
+    ),
+]

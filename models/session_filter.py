@@ -11,6 +11,7 @@ from peewee import JOIN, SQL, Case, fn
 from afx.errors import UsageError, printable
 from models import names
 from models.base import is_postgres
+from models.states import ACCOUNT_HEALTH
 from models.storage import workers
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
@@ -42,6 +43,8 @@ class SessionFilter:
     prefix: str = ""
     label: str | None = None
     """``KEY=VALUE`` that the session requires of its node."""
+    health: str | None = None
+    """One of ``ACCOUNT_HEALTH``."""
 
 
 def described() -> Any:
@@ -75,6 +78,9 @@ def described() -> Any:
             Session.wakes_at,
             Session.account,
             Session.bot,
+            Session.health,
+            Session.health_since,
+            Session.health_error,
         )
         .join(User)
         .switch(Session)
@@ -118,6 +124,13 @@ def filtered(query: Any, chosen: SessionFilter) -> Any:
         query = query.where(Session.trouble != "")
     if chosen.label is not None:
         query = query.where(_requires(chosen.label))
+    if chosen.health is not None:
+        if chosen.health not in ACCOUNT_HEALTH:
+            known = ", ".join(ACCOUNT_HEALTH)
+            raise UsageError(
+                f"There is no health '{printable(chosen.health)}'; it is one of {known}."
+            )
+        query = query.where(Session.health == chosen.health)
     if chosen.prefix:
         query = query.where(names.beginning(Session.name, chosen.prefix))
     idle = SessionAssignment.id.is_null() & ~Session.removing

@@ -24,3 +24,4 @@ CONTROL_KINDS = (
     "replace",
 )
 CONTROL_SUBJECTS = ("node", "session", "coordinators")
+ACCOUNT_HEALTH = ("healthy", "limited", "frozen", "needs_login", "banned")

@@ -15,6 +15,7 @@ from peewee import (
     TextField,
 )
 
+from models.account_fields import AccountFields
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
@@ -23,13 +24,13 @@ from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, one_of, utc_now
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
 from models.cluster_tables import Worker as Worker  # noqa: PLC0414
+from models.hibernation_fields import HibernationFields
 from models.states import (
     ASSIGNMENT_STATES,
     CONTROL_KINDS,
     CONTROL_STATES,
     CONTROL_SUBJECTS,
     DESIRED_SESSION_STATES,
-    HIBERNATION_REASONS,
     MODES,
     TASK_STATES,
 )
@@ -37,7 +38,7 @@ from models.task_tables import TaskLog, TaskSchedule
 from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
 
 
-class Session(Table):
+class Session(AccountFields, HibernationFields):
     """One Telegram account's login."""
 
     id = IntegerField(primary_key=True)
@@ -70,20 +71,6 @@ class Session(Table):
     moved_at = UtcField(null=True)
     """When the session was last moved by a rebalance, or preempted."""
     created_at = UtcField(default=utc_now)
-    hibernation = CharField(
-        max_length=10,
-        default="",
-        constraints=[SQL("DEFAULT ''"), one_of("hibernation", ("", *HIBERNATION_REASONS))],
-    )
-    """Why it hibernates, also while it is awake for a short time; empty: it does not."""
-    wakes_at = UtcField(null=True)
-    """When it wakes by itself; None while it is awake, and when it does not hibernate."""
-    awake_at = UtcField(null=True)
-    """Since when it is awake for a short time; None otherwise."""
-    account = BigIntegerField(null=True)
-    """Telegram's id of its account; None when the login was imported, and nobody has asked."""
-    bot = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
-    """Whether the account is known to be a bot."""
 
     class Meta:
         table_name = "sessions"
@@ -108,6 +95,9 @@ Session.add_index(
 Session.add_index(Session.index(Session.id, where=Session.removing, name="sessions_removing"))
 Session.add_index(
     Session.index(Session.id, where=(Session.content > Session.renewed), name="sessions_renewing")
+)
+Session.add_index(
+    Session.index(Session.id, where=(Session.health != "healthy"), name="sessions_unhealthy")
 )
 Session.add_index(Session.index(Session.moved_at, name="sessions_moved_at"))
 Session.add_index(Session.index(Session.user, Session.name, name="sessions_user_name"))

@@ -28,6 +28,8 @@ class EventKind(StrEnum):
     """Telegram no longer accepts a session's login."""
     TROUBLED = "session.troubled"
     """A session has failed several times in a row, and is retried rarely."""
+    HEALTH = "session.health"
+    """What Telegram lets a session's account do has changed."""
     RULE_DISABLED = "rule.disabled"
     """A rule does not forward all that it should."""
     DEAD_LETTER = "message.dead_letter"

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +24,7 @@ from afx.operations.answers import Answer
 from afx.operations.context import Context
 from afx.operations.pages import Page
 
+log = structlog.get_logger()
 T = TypeVar("T")
 MOST_ROWS = 1_000
 JSON = "application/json"
@@ -123,7 +125,20 @@ async def change(
 
     answer = await api.threads.change(_once(request, context, work, keyed=keyed))
     api.kept.forget()
+    note_change(request, answer)
     return respond(answer)
+
+
+def note_change(request: Request, answer: Answer) -> None:
+    """Log who changed what: with the control or the task that it made, which others log."""
+    log.info(
+        "changed",
+        request=request.state.request,
+        actor=token_of(request).actor.name,
+        what=f"{request.method} {request.url.path}",
+        status=answer.status,
+        place=answer.headers.get("location", ""),
+    )
 
 
 def shown(context: Context, scope: str, read: Callable[[Context], T]) -> T | None:

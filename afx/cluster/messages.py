@@ -16,6 +16,7 @@ _STOPPED = {
 _FAILED = {
     FailureReason.LOGIN_LOST: "Telegram no longer accepts the login; sign in again "
     "with 'afx session login NAME --again'",
+    FailureReason.ACCOUNT_BANNED: "Telegram has banned or deleted the account",
     FailureReason.LOGIN_UNREADABLE: "the stored login cannot be read",
     FailureReason.SERVER_NOT_ALLOWED: "its login names a server that is not Telegram's",
     FailureReason.SPEC_MISSING: "its spec is missing in Redis",

@@ -33,6 +33,8 @@ class Capacity:
         self._least_empty = 0
         self._failed_on: dict[int, tuple[str, float]] = {}
         self._deaths: dict[str, list[float]] = {}
+        self._counts: Mapping[str, Mapping[Class, int]] = {}
+        """incarnation → how many sessions of each class it had when sizes were last learned."""
         self._costs: dict[Class, float] = dict.fromkeys(CLASSES, settings.session_kib * 1024.0)
 
     def note_failure(self, session: int, node: str, now: float) -> None:
@@ -83,6 +85,7 @@ class Capacity:
 
         ``counts`` is incarnation → how many sessions of each class run there.
         """
+        self._counts = counts
         samples: list[tuple[float, Mapping[Class, int]]] = []
         base = 0.0
         for it in nodes:
@@ -91,6 +94,17 @@ class Capacity:
                 base = max(base, float(empty))
                 samples.append((it.metrics.rss, counts.get(it.incarnation, {})))
         self._costs = session_size.fit(samples, self._settings.session_kib * 1024.0, base)
+
+    def needed(self, incarnation: str) -> float | None:
+        """Return the bytes that a node's sessions need by their classes; None: not counted."""
+        counts = self._counts.get(incarnation)
+        if counts is None:
+            return None
+        return sum(count * self._costs[it] for it, count in counts.items())
+
+    def empty_rss(self, incarnation: str) -> int | None:
+        """Return the RSS of a node without sessions; None when none was seen without any."""
+        return self._seen_empty.get(incarnation, self._least_empty) or None
 
     def note_nodes(self, nodes: Sequence[WorkerView]) -> None:
         """Remember the RSS of new nodes before they have any session."""

@@ -30,6 +30,8 @@ _FIELD = re.compile(
     rf"|wait:(?:{_NUMBER}|[a-z]{{1,20}}\.[A-Za-z]{{1,60}})={_NUMBER}"
     rf"|first:{_NUMBER}=[0-9]{{1,12}}"
     rf"|outbox:{_NUMBER}:[0-9]{{1,12}}=[0-9A-Za-z:,;-]{{1,20000}}"
+    rf"|lfirst:[sd][0-9]{{1,10}}:{_NUMBER}=[0-9]{{1,12}}"
+    rf"|later:[sd][0-9]{{1,10}}:{_NUMBER}:[0-9]{{1,12}}=[0-9A-Za-z:,;@-]{{1,20000}}"
     rf"|seen:[0-9]{{1,10}}:[0-9]{{1,12}}=[0-9A-Za-z+/=]{{4,2000}}"
 )
 """As ``telegram/session.py``, ``node/waits.py``, ``node/outbox.py`` and ``node/seen_contents.py``

@@ -25,6 +25,9 @@ from models.storage import placing
 
 _IN_FLIGHT_PER_NODE = 32
 """Sessions of one draining node that are on the move at a time."""
+_IN_FLIGHT_IN_PLACE = 8
+"""The same of a host that is replaced in place: both hosts share a machine, and the fewer start
+at a time, the shorter each is silent."""
 
 
 @dataclass(slots=True)
@@ -124,10 +127,17 @@ class Moves:
         now: float,
     ) -> list[Placement]:
         """Plan what draining nodes move next; ``planned`` are on the move already."""
-        draining = [it.incarnation for it in nodes if it.state in ("draining", "replacing")]
         due = {
-            incarnation: [it for it in self._next_to_drain(incarnation) if it not in planned]
-            for incarnation in draining
+            it.incarnation: [
+                session
+                for session in self._next_to_drain(
+                    it.incarnation,
+                    _IN_FLIGHT_IN_PLACE if it.state == "replacing" else _IN_FLIGHT_PER_NODE,
+                )
+                if session not in planned
+            ]
+            for it in nodes
+            if it.state in ("draining", "replacing")
         }
         plans: list[Plan] = []
         drained: list[int] = []
@@ -146,7 +156,7 @@ class Moves:
         placed = [it for plan in plans for it in plan.placed]
         found_room = {it.session for it in placed}
         no_room: dict[int, int] = {}
-        for incarnation in draining:
+        for incarnation in due:
             for it in self._table.on(incarnation):
                 attempt = tried.get(it.session, self._no_room.get(it.session))
                 if attempt is not None and it.session not in found_room:
@@ -155,8 +165,8 @@ class Moves:
         self._no_room = no_room
         return placed
 
-    def _next_to_drain(self, incarnation: str) -> list[int]:
-        """Return the sessions of a draining node that are to move next.
+    def _next_to_drain(self, incarnation: str, most: int) -> list[int]:
+        """Return the sessions of a draining node that are to move next, ``most`` at a time.
 
         Those for which an earlier attempt found no room come last: a few of them must
         not keep all others from being tried.
@@ -172,7 +182,7 @@ class Moves:
             key=lambda it: (self._no_room.get(it, 0), it),
         )
         in_flight = sum(it.session in moving for it in here)
-        return rest[: max(0, _IN_FLIGHT_PER_NODE - in_flight)]
+        return rest[: max(0, most - in_flight)]
 
     def _requests(self, sessions: Sequence[int]) -> dict[int, PlacementRequest]:
         return {

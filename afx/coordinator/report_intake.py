@@ -29,6 +29,7 @@ from afx.cluster.reports import (
     Trouble,
 )
 from afx.coordinator import rule_figures, webhook_events
+from afx.coordinator.account_watch import AccountWatch
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
@@ -47,6 +48,9 @@ from models.storage.dead_letters import Undelivered
 from models.storage.troubles import Failure
 
 log = structlog.get_logger()
+
+_ENDED_LOGINS = (FailureReason.LOGIN_LOST, FailureReason.ACCOUNT_BANNED)
+"""Of these a session is paused: to try again is in vain."""
 
 
 class ReportIntake:
@@ -70,6 +74,7 @@ class ReportIntake:
         checkpoints: Checkpoints,
         unknown: UnknownSessions,
         spec_refusals: SpecRefusals,
+        accounts: AccountWatch,
         tasks: TaskIntake,
         block_seconds: float,
         monotonic: Callable[[], float],
@@ -92,6 +97,7 @@ class ReportIntake:
         self._block_seconds = block_seconds
         self._monotonic = monotonic
         self._note_caught_up = note_caught_up
+        self._accounts = accounts
         self._run_id = run_id
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
@@ -212,6 +218,7 @@ class ReportIntake:
             it for it in batch.reports if isinstance(it, Stopped | Failed) and self._is_current(it)
         ]
         failed = [it for it in ended if isinstance(it, Failed)]
+        hindered = [it for it in batch.reports if isinstance(it, Trouble) and self._is_current(it)]
         of_rules = [
             it
             for it in batch.reports
@@ -244,6 +251,9 @@ class ReportIntake:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
             _write_failures(failed)
             placing.note_active(active)
+            health = self._accounts.write(
+                failed, hindered, started=[it.session for it in started], active=active
+            )
             self._tasks.write(batch.reports)
             dead_letters.note(
                 _undelivered(it)
@@ -253,6 +263,7 @@ class ReportIntake:
             webhook_events.record_dead_letters(batch.reports)
             rule_figures.note(batch.reports)
             cluster.set_reports_read(self._run_id, position)
+        self._accounts.keep(health)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
         for report in batch.reports:
@@ -315,7 +326,7 @@ def _write_failures(failed: Sequence[Failed]) -> None:
         failures.append(Failure(it.session_id, text, retry_policy.pause_seconds(times)))
     troubles.note_failures(failures)
     webhook_events.record_failures(failed, counts)
-    lost = [it for it in failed if it.reason is FailureReason.LOGIN_LOST]
+    lost = [it for it in failed if it.reason in _ENDED_LOGINS]
     troubles.note_lost_logins([(it.session_id, messages.ended(it)) for it in lost])
 
 

@@ -8,7 +8,7 @@ from afx.cluster.worker_records import WorkerView
 from afx.coordinator.decisions.placement import Node
 
 _STALLED_SECONDS = 30.0
-"""When none of its sessions has moved for so long, they may move to any node."""
+"""When none of its sessions has moved for so long, all may move to any node from then on."""
 
 
 class Successors:
@@ -17,6 +17,8 @@ class Successors:
     def __init__(self) -> None:
         self._left: dict[str, tuple[int, float]] = {}
         """incarnation that is replaced → how many sessions it has, and since when so many."""
+        self._stalled: set[str] = set()
+        """Incarnations of which the sessions may move to any node."""
 
     def homes(
         self,
@@ -38,8 +40,14 @@ class Successors:
             count = counts.get(old.incarnation, 0)
             last, since = self._left.get(old.incarnation, (count, now))
             left[old.incarnation] = (count, since if count == last else now)
-            stalled = now - left[old.incarnation][1] >= _STALLED_SECONDS
+            if now - left[old.incarnation][1] >= _STALLED_SECONDS:
+                self._stalled.add(old.incarnation)
             successors = {it.incarnation for it in nodes if it.replaces == old.incarnation}
-            homes[old.incarnation] = [it for it in ready if stalled or it.incarnation in successors]
+            homes[old.incarnation] = [
+                it
+                for it in ready
+                if it.incarnation in successors or old.incarnation in self._stalled
+            ]
+        self._stalled &= left.keys()
         self._left = left
         return homes

@@ -17,6 +17,7 @@ from afx.cluster.scripts import FencedScript
 from afx.cluster.worker_records import WorkerView
 from afx.config import Settings
 from afx.coordinator import counters_in_redis
+from afx.coordinator.account_watch import AccountWatch
 from afx.coordinator.answer_check import AnswerCheck
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.audit_watch import AuditWatch
@@ -45,6 +46,7 @@ from afx.coordinator.placement_rounds import PlacementRounds
 from afx.coordinator.placement_schedule import PlacementSchedule
 from afx.coordinator.placer import Placer
 from afx.coordinator.preemptor import Preemptor
+from afx.coordinator.ram_relief import RamRelief
 from afx.coordinator.rebalancer import Rebalancer
 from afx.coordinator.renewals import Renewals
 from afx.coordinator.report_intake import ReportIntake
@@ -198,6 +200,7 @@ class Term:
             checkpoints=self._checkpoints,
             unknown=self._unknown,
             spec_refusals=SpecRefusals(client, resources.audit_keys[0]),
+            accounts=AccountWatch(resources.clock.time),
             tasks=task_intake,
             block_seconds=settings.tick_seconds,
             monotonic=monotonic,
@@ -253,6 +256,7 @@ class Term:
             monotonic=monotonic,
         )
         self._rebalancer = Rebalancer(settings, leadership, self._capacity, schedule, now=now)
+        self._ram_relief = RamRelief(settings, client, leadership, self._capacity)
         self._moves = Moves(self._table, self._capacity, self._reservations)
         self._answers = AnswerCheck(
             self._table, answer_seconds=settings.answer_seconds, now=now, monotonic=monotonic
@@ -404,7 +408,8 @@ class Term:
 
     def _move(self, nodes: Sequence[WorkerView], ready: Sequence[Node], now: float) -> bool:
         """Begin moves, and advance the controls; True when this coordinator has to restart."""
-        requested = self._rebalancer.due_moves(nodes, now) | self._controls.asked_moves()
+        requested = self._ram_relief.step(nodes, now) | self._rebalancer.due_moves(nodes, now)
+        requested |= self._controls.asked_moves()
         news = self._moves.step(requested, nodes, ready, now)
         return self._controls.advance(nodes, self._reservations.placements, news, now)
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from afx.forwarding.forms import Duration, Table, duration_text
+from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
+LONGEST_DELAY = 7 * 86_400
+LONGEST_LIFE = 30 * 86_400
+"""Seconds after which a copy is deleted at the latest."""
 
 OPTIONS = Table(
     "What else the rule does.",
@@ -20,6 +24,18 @@ OPTIONS = Table(
             60,
             LONGEST_WINDOW,
         ),
+        "delay": Duration(
+            "How long after its message a copy is sent; what is deleted before is not copied.",
+            1,
+            LONGEST_DELAY,
+        ),
+        "quiet_hours": Table(
+            "When nothing is sent; it waits until the hours are over.",
+            {"hours": HOURS, "zone": ZONE},
+            required=("hours",),
+            whole=wrong_quiet,
+        ),
+        "auto_delete": Duration("How long after it was made a copy is deleted.", 1, LONGEST_LIFE),
     },
 )
 
@@ -30,18 +46,42 @@ class Options:
 
     dedupe: int = 0
     """How long the same content is a duplicate; 0: never."""
+    delay: int = 0
+    """How long after its message a copy is sent."""
+    quiet_hours: Hours | None = None
+    """When nothing is sent."""
+    auto_delete: int = 0
+    """How long after it was made a copy is deleted; 0: never."""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether anything is sent, or deleted, later than at once."""
+        return bool(self.delay or self.quiet_hours or self.auto_delete)
+
+    def quiet_until(self, now: float) -> float:
+        """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
+        return self.quiet_hours.until(now) if self.quiet_hours else now
 
 
 NO_OPTIONS = Options()
 
 
 def compile_options(options: Mapping[str, Any]) -> Options:
-    """Return options as a node uses them; raises ValueError for what it does not know."""
+    """Return options as a node uses them.
+
+    Raises ValueError for what it does not know, and LookupError for an unknown time zone.
+    """
     if not options:
         return NO_OPTIONS
     if unknown := set(options) - set(OPTIONS.fields):
         raise ValueError(f"this node does not know the option {sorted(unknown)[0]!r}")
-    return Options(dedupe=_seconds(options.get("dedupe", 0)))
+    quiet = options.get("quiet_hours")
+    return Options(
+        _seconds(options.get("dedupe", 0)),
+        _seconds(options.get("delay", 0)),
+        compile_hours(quiet) if quiet else None,
+        _seconds(options.get("auto_delete", 0)),
+    )
 
 
 def _seconds(value: Any) -> int:
@@ -52,7 +92,7 @@ def _seconds(value: Any) -> int:
 
 def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as people write them."""
-    return {name: duration_text(it) for name, it in options.items()}
+    return {name: duration_text(it) if isinstance(it, int) else it for name, it in options.items()}
 
 
 def sentences(options: Mapping[str, Any]) -> list[str]:
@@ -63,4 +103,16 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
             f"The same text or file is forwarded once in {duration_text(window)}, "
             "whichever source it comes from."
         )
+    if delay := options.get("delay"):
+        found.append(
+            f"A copy is sent {duration_text(delay)} after its message, as the message is then; "
+            "what is deleted before is not copied."
+        )
+    if quiet := options.get("quiet_hours"):
+        found.append(
+            f"Nothing is sent in the hours {', '.join(quiet['hours'])} "
+            f"({quiet.get('zone', 'UTC')}); it waits until they are over."
+        )
+    if life := options.get("auto_delete"):
+        found.append(f"A copy is deleted {duration_text(life)} after it was made.")
     return found

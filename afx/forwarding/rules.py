@@ -39,6 +39,10 @@ class Route:
     """What else the rule does."""
 
 
+Routes = Mapping[int, tuple[Route, ...]]
+"""source → its routes."""
+
+
 @dataclass(slots=True, frozen=True)
 class ResolvedRule:
     """A rule whose chats are resolved to marked ids."""
@@ -97,19 +101,19 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
     return {chat: tuple(routes) for chat, routes in table.items() if routes}
 
 
-def loops(routes: Mapping[int, tuple[Route, ...]]) -> set[int]:
+def loops(routes: Routes) -> set[int]:
     """Return the chats that are both a source and a destination."""
     return {route.destination for them in routes.values() for route in them} & set(routes)
 
 
-def leading_to(routes: Mapping[int, tuple[Route, ...]], destination: int) -> set[int]:
+def leading_to(routes: Routes, destination: int) -> set[int]:
     """Return the rules that lead to a chat; all of them for 0, which is no chat."""
     return {
         it.rule for them in routes.values() for it in them if destination in (0, it.destination)
     }
 
 
-def filtered(routes: Mapping[int, tuple[Route, ...]]) -> frozenset[int]:
+def filtered(routes: Routes) -> frozenset[int]:
     """Return the sources of which a route has a filter."""
     return frozenset(
         chat for chat, them in routes.items() if any(it.test is not None for it in them)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from afx.cluster.links import CopyRoute
 from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, leading_to, loops
+from afx.forwarding.rules import Route, Routes, leading_to, loops
+from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.change_follower import ChangeFollower, edit_again
@@ -19,6 +20,7 @@ from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.intents import Intents
 from afx.node.lane import Lane
+from afx.node.lanes import Lanes
 from afx.node.loop_guard import LoopGuard
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
@@ -26,6 +28,7 @@ from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
+from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
 from afx.node.rule_counts import RuleCounts
 from afx.node.seen_contents import SeenContents
@@ -53,16 +56,16 @@ class Forwarder:
         "_follower",
         "_guard",
         "_incomplete",
-        "_lanes",
         "_looping",
         "_owner",
-        "_pauses",
         "_peers",
         "_routes",
         "_skipped",
         "_source",
         "dead",
         "intents",
+        "lanes",
+        "later",
         "links",
         "outboxes",
         "seen",
@@ -90,32 +93,29 @@ class Forwarder:
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
         self._owner = owner
-        self._lanes: dict[int, Lane] = {}
+        self.lanes = Lanes()
         self._looping: frozenset[int] = NONE
         """Chats that are both source and destination."""
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now)
+        self.later = Postponed(now, self._release, owner.progressed)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
-        self._routes: Mapping[int, tuple[Route, ...]] = NOTHING
-        self._all_routes: Mapping[int, tuple[Route, ...]] = NOTHING
+        self._routes: Routes = NOTHING
+        self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self._closed: frozenset[int] = NONE
         """Destinations that took no messages when they were tried last."""
         self._skipped: Mapping[int, int] = NOTHING
         self._guard: LoopGuard | None = None
-        self._pauses = Pause(0)
         self.waits = waits
         self._source = MessageSource(client, peers, waits, self.note_wait)
         self._filters = FilterJudge(self._source, self.trouble, monotonic)
         self._announced = Announced()
 
     def set_routes(
-        self,
-        routes: Mapping[int, tuple[Route, ...]],
-        last_settled: Callable[[int], int],
-        incomplete: Incomplete = NOTHING,
+        self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
     ) -> None:
         """Know all routes of the rules, used or not.
 
@@ -132,12 +132,13 @@ class Forwarder:
         if before and self._guard:
             self._guard.learn_from(before)
 
-    def renew_routes(self, routes: Mapping[int, tuple[Route, ...]], incomplete: Incomplete) -> None:
+    def renew_routes(self, routes: Routes, incomplete: Incomplete) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
         self.seen.use_routes(routes, incomplete)
+        self.later.use_routes(routes, incomplete)
 
-    def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
+    def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
         self._routes = routes
         self._filters.use_routes(routes)
@@ -148,7 +149,7 @@ class Forwarder:
 
     def try_again(self, destination: int) -> None:
         """Send to a destination that has refused to take messages."""
-        lane = self._lanes.get(destination)
+        lane = self.lanes.get(destination)
         if lane is not None:
             lane.try_again()
 
@@ -169,7 +170,14 @@ class Forwarder:
 
     def put(self, delivery: Delivery, ticket: Ticket) -> None:
         """Put a change of a copy behind what its lane holds."""
-        self._lane(delivery.destination).put(delivery, ticket)
+        if self.later.follow(delivery):
+            self.stored(ticket)
+        else:
+            self._lane(delivery.destination).put(delivery, ticket)
+
+    def _release(self, delivery: Delivery) -> None:
+        """Put what is due behind what waits for its destination."""
+        self._lane(delivery.destination).put_behind(delivery)
 
     def _take_message(self, box: Box, pts: int, message: Incoming | None, own: bool) -> None:
         routes = self._routes.get(message.chat, ()) if message and not own else ()
@@ -223,13 +231,19 @@ class Forwarder:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             elif delivery.unjudged:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))
-            else:
+            elif (when := self.later.offer(delivery, message)) == "now":
                 self._lane(delivery.destination).put(delivery, ticket)
+            elif when == "later":
+                self.stored(ticket)
+            else:
+                self.settled(delivery, ticket, TOO_MANY)
 
     def known(self, route: Route, copy: int, ticket: Ticket) -> None:
         """Settle a delivery whose copy is linked already."""
         if self._guard is not None:
             self._guard.note_copy(route.destination, copy)
+        source = Reference(route.rule, route.mode, ticket.chat, ticket.message)
+        self._delete_later(source.delivery(route.destination))
         self.left_out(ticket)
 
     def left_out(self, ticket: Ticket) -> None:
@@ -250,43 +264,23 @@ class Forwarder:
 
     def make_room(self) -> None:
         """Send again: the announced sends are known by now, or the memory is full."""
-        self.resume(Pause.CONNECTION)
+        self.lanes.resume(Pause.CONNECTION)
         for destination in list(self.outboxes.filled()):
-            if destination not in self._lanes:
+            if destination not in self.lanes:
                 self._lane(destination).start()  # it was left by an earlier run
 
     # --- lanes ---------------------------------------------------------------------
 
-    def pause(self, reason: Pause) -> None:
-        """Start no new sends."""
-        self._pauses |= reason
-        for lane in self._lanes.values():
-            lane.pause()
-
-    def resume(self, reason: Pause) -> None:
-        """Go on sending, unless there is another reason not to."""
-        if reason not in self._pauses:
-            return
-        self._pauses &= ~reason
-        if not self._pauses:
-            for lane in self._lanes.values():
-                lane.resume()
-
     async def drain(self) -> None:
         """Start no new sends, and wait a short time for those in flight."""
+        self.later.end()
         await self._admission.stop()
-        self._pauses |= Pause.CONNECTION
-        await asyncio.gather(*(lane.drain() for lane in self._lanes.values()))
-
-    async def cancel(self) -> None:
-        """Stop sending at once; what is not settled stays in its lane."""
-        self._pauses |= Pause.CONNECTION
-        await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
+        await self.lanes.drain()
 
     def _lane(self, destination: int) -> Lane:
-        lane = self._lanes.get(destination)
+        lane = self.lanes.get(destination)
         if lane is None:
-            lane = self._lanes[destination] = Lane(
+            lane = self.lanes[destination] = Lane(
                 self._client,
                 self._peers,
                 self.intents,
@@ -297,7 +291,7 @@ class Forwarder:
             )
             if left := self.waits.left(destination):
                 lane.wait(left)
-            if self._pauses:
+            if self.lanes.pauses:
                 lane.pause()
         return lane
 
@@ -333,6 +327,7 @@ class Forwarder:
         elif copy:
             self.links.add(Link(delivery, copy))
             self._check_links()
+            self._delete_later(delivery)
             if self._guard is not None:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
@@ -345,6 +340,12 @@ class Forwarder:
             self._lane(delivery.destination).put_behind(edit)
         ticket.box.advance()
         self._owner.progressed()
+
+    def _delete_later(self, sent: Delivery) -> None:
+        """Let a copy be deleted later, if its rule says so."""
+        if not self.later.delete_later(sent):
+            change = replace(sent, op="delete")
+            self.dead.add(change, DeadReason.DELETE_REFUSED, TOO_MANY.reason)
 
     def stored(self, ticket: Ticket) -> None:
         """A delivery is in an outbox: its message need not wait for it."""
@@ -386,12 +387,10 @@ class Forwarder:
         was_waiting = self.waits.left(ALL) > 0
         self._owner.progressed()
         is_for_all = self.waits.note(key, seconds, reason)
-        for destination, lane in self._lanes.items():
-            if is_for_all or destination == key:
-                lane.wait(seconds)
+        self.lanes.wait(key, seconds, is_for_all=is_for_all)
         if is_for_all and not was_waiting:
             text = f"Telegram takes no sends of this account for now: {reason}"
-            self._owner.trouble(TroubleReason.SEND_FAILED, text)
+            self._owner.trouble(account_trouble(reason), text)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Something of it is hindered."""
@@ -400,8 +399,8 @@ class Forwarder:
     # --- outboxes ---------------------------------------------------------------------
 
     def has_backlog(self) -> bool:
-        """Return whether anything waits in the outbox of a destination that is not closed."""
-        return self.outboxes.has_backlog(self._closed)
+        """Return whether anything waits: for an open destination, or for its time."""
+        return self.later.is_waiting() or self.outboxes.has_backlog(self._closed)
 
     def revive(
         self,
@@ -430,6 +429,7 @@ class Forwarder:
         """Take back what could not be committed: links, and changes of outboxes."""
         self.outboxes.put_back()
         self.seen.put_back()
+        self.later.put_back()
         self.dead.put_back()
         self.links.put_back(links)
         self._check_links()
@@ -439,10 +439,10 @@ class Forwarder:
         self.seen.note_committed()
         self.dead.note_committed()
         self.links.note_committed()
-        self.resume(Pause.STORAGE)
+        self.lanes.resume(Pause.STORAGE)
 
     def _check_links(self) -> None:
-        if self.links.is_full and Pause.STORAGE not in self._pauses:
-            self.pause(Pause.STORAGE)
+        if self.links.is_full and Pause.STORAGE not in self.lanes.pauses:
+            self.lanes.pause(Pause.STORAGE)
             text = f"{len(self.links)} links wait to be stored"
             self._owner.trouble(TroubleReason.STORAGE_FULL, text)

@@ -16,6 +16,7 @@ import os
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
+from zlib import crc32
 
 import structlog
 
@@ -24,7 +25,7 @@ from afx.cluster.connection import connect_async
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
 from afx.node.guarded_chats import GuardedChats
-from afx.node.heap import Heap
+from afx.node.heap import Heap, give_back_memory
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
 from afx.node.link_reader import LinkReader
@@ -74,7 +75,10 @@ class Host:
         self._redis = connect_async(redis_url)
         self._residents: Residents[HostedSession] = Residents()
         self._totals = Totals(RuleCounts(clock))
-        self._heap = Heap(gc)
+        self._heap = Heap(gc, give_back_memory)
+        self._memory = memory
+        # Not all nodes of a cluster that was started at once report together.
+        self._counts_seconds = _COUNTS_SECONDS * (1 - crc32(incarnation.encode()) / 2**33)
         self._term = 0
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -235,7 +239,7 @@ class Host:
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
             self._every(_CATCH_UP_SECONDS, self._report_caught_up),
-            self._every(_COUNTS_SECONDS, self._report_counts),
+            self._every(self._counts_seconds, self._report_counts),
             self._every(_HEAP_SECONDS, self._tend_heap),
         )
         running = [asyncio.create_task(it) for it in loops]
@@ -300,6 +304,8 @@ class Host:
 
     def _tend_heap(self) -> None:
         self._heap.step(self._residents.alive, self._runner.ended)
+        if self._memory.short_of_ram:
+            self._heap.trim(self._clock.monotonic())
 
     def _counts(self) -> tuple[int, int, int]:
         starting = self._residents.starting

@@ -32,7 +32,7 @@ class Intents:
     def inherit(self, found: Mapping[int, str]) -> None:
         """Take over the batches, by channel, that an earlier owner has left open."""
         self._open.update(found)
-        self._inherited |= frozenset(found)
+        self._inherited = self._inherited | frozenset(found) or NONE
 
     async def store(self, chat: int) -> bool:
         """Store that a batch is to be sent, if the channel is guarded.
@@ -81,8 +81,8 @@ class Intents:
 
     def put_back(self, taken: Mapping[int, str]) -> None:
         """Take back what could not be committed; what is newer stays."""
-        self._changed |= frozenset(taken)
+        self._changed = self._changed | frozenset(taken) or NONE
 
     def mark_all(self) -> None:
         """Let the next commit write all that is open."""
-        self._changed |= frozenset(self._open)
+        self._changed = self._changed | frozenset(self._open) or NONE

@@ -20,7 +20,7 @@ from afx.node.outbox_reader import Found, refusal
 from afx.node.patience import Patience, Step
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
-from afx.telegram.errors import closes_chat, is_stale_reference, refuses_chat
+from afx.telegram.errors import advice_on, closes_chat, is_stale_reference, refuses_chat
 from afx.telegram.sender import SPLIT, Outcome, is_forward, send
 
 if TYPE_CHECKING:
@@ -232,7 +232,8 @@ class LaneSender:
         A forward names its source as well, which may be the one that is closed.
         """
         if not is_forward(delivery) or await self._read_first(delivery) is not None:
-            self._pace.close(reason)
+            advice = advice_on(reason)
+            self._pace.close(f"{reason}: {advice}" if advice else reason)
 
     async def _read_first(self, delivery: Delivery) -> Sequence[Any] | None:
         """Return the first message, nothing if it is gone; None when that cannot be told now.

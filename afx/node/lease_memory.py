@@ -22,8 +22,9 @@ _SIZE = 4096
     _FORWARDED,
     _LOSSES,
     _REDIS_FAULT,
+    _SHORT_OF_RAM,
     _COUNT,
-) = range(9)
+) = range(10)
 _FAULTS: tuple[RedisFault | None, ...] = (None, *RedisFault)
 
 
@@ -82,6 +83,15 @@ class LeaseMemory:
     def note_redis_fault(self, fault: RedisFault | None) -> None:
         """Let the supervisor's heartbeats show what hinders the host."""
         self._numbers[_REDIS_FAULT] = _FAULTS.index(fault)
+
+    @property
+    def short_of_ram(self) -> bool:
+        """Whether the host is to give back what RAM it does not need."""
+        return bool(self._numbers[_SHORT_OF_RAM])
+
+    def note_short_of_ram(self, short: bool) -> None:
+        """Let the host know whether RAM is short."""
+        self._numbers[_SHORT_OF_RAM] = short
 
     def counts(self) -> tuple[int, int, int]:
         """Return the host's (sessions, starting, forwarded)."""

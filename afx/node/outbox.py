@@ -10,7 +10,9 @@ change. ``first:DESTINATION`` is the number of the first one: an older one in Re
 came back from a copy in SQL. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of
 rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one. A capital
 letter stands for messages that the rule's filter has not judged yet; ``e``, ``d``, ``p`` and
-``u`` for copies that are to be edited, deleted, pinned and unpinned.
+``u`` for copies that are to be edited, deleted, pinned and unpinned. Behind an ``@`` stands from
+when on it is to be done, in Unix seconds: only queues of what is postponed have that, under the
+fields ``later:QUEUE:DESTINATION:NUMBER`` and ``lfirst:QUEUE:DESTINATION`` (see ``postponed``).
 """
 
 from __future__ import annotations
@@ -35,13 +37,17 @@ _MOST_REMOVED = 2_000
 _FIRST = re.compile(r"first:(-?[0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
 _FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
-_RUN = re.compile(r"([0-9]{1,10}):([cfCFedpu]):(-?[0-9]{1,19}):([0-9,-]+)", re.ASCII)
+_RUN = re.compile(
+    r"([0-9]{1,10}):([cfCFedpu]):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
+)
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
 _MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
 _OPS: Mapping[str, Op] = {"e": "edit", "d": "delete", "p": "pin", "u": "unpin"}
 _LETTERS: Mapping[Op, str] = {op: letter for letter, op in _OPS.items()}
 _CODES: Mapping[Op, int] = {"send": 0, "edit": 1, "delete": 2, "pin": 3, "unpin": 4}
 _RETRIED = "it is retried"
+_NAMES = ("outbox:", "first:")
+"""How the names of an outbox's fields begin."""
 
 
 class Reference(NamedTuple):
@@ -54,6 +60,8 @@ class Reference(NamedTuple):
     judge: bool = False
     """The rule's filter has not judged it yet."""
     op: Op = "send"
+    due: int = 0
+    """Not before that, in Unix seconds."""
 
     @property
     def group(self) -> int:
@@ -96,23 +104,34 @@ class Outbox:
         "_first_before",
         "_known",
         "_lowest",
+        "_names",
         "_newest",
         "_next",
         "_sent",
         "count",
         "destination",
+        "last_due",
         "open",
         "reading",
     )
 
     def __init__(
-        self, destination: int, chunks: Mapping[int, str] | None = None, first: int = 0
+        self,
+        destination: int,
+        chunks: Mapping[int, str] | None = None,
+        first: int = 0,
+        *,
+        queue: str = "",
     ) -> None:
         """``chunks`` are stored ones, by number; those below ``first`` were sent.
 
-        Raises MalformedPositionError.
+        ``queue`` is that of what is postponed. Raises MalformedPositionError.
         """
         self.destination = destination
+        self._names = (f"later:{queue}:", f"lfirst:{queue}:") if queue else _NAMES
+        """How the names of its fields begin."""
+        self.last_due = 0
+        """When the newest reference that was ever put in is due."""
         self.count = 0
         """How many references there are."""
         # Nearly all outboxes are empty: an empty list takes a tenth of a deque.
@@ -138,6 +157,7 @@ class Outbox:
             for it in decode(text):
                 self._note(it)
                 self.count += 1
+                self.last_due = max(self.last_due, it.due)
             self._chunks.append(_Chunk(number, None, text))
             self._next = number + 1
         self._unpack_first()
@@ -154,9 +174,11 @@ class Outbox:
 
     # --- in ------------------------------------------------------------------------------
 
-    def append(self, delivery: Delivery) -> None:
+    def append(self, delivery: Delivery, due: int = 0) -> None:
         """Put a delivery at the end."""
-        reference = _reference(delivery)
+        reference = _reference(delivery, due)
+        if due:
+            self.last_due = max(self.last_due, due)
         last = self._chunks[-1] if self._chunks else None
         if last is None or last.references is None or len(last.references) >= _CHUNK:
             if last is not None and last is not self._chunks[0] and last.references is not None:
@@ -200,6 +222,13 @@ class Outbox:
             self._known.add(*key, reference.message)
 
     # --- out -----------------------------------------------------------------------------
+
+    @property
+    def first_due(self) -> int:
+        """When the first reference is due; there is one."""
+        references = self._chunks[0].references
+        assert references is not None
+        return references[0].due
 
     def first(self, most: int) -> Sequence[Reference]:
         """Return the next references to send, while none are being sent."""
@@ -261,12 +290,12 @@ class Outbox:
         fields = [
             text
             for number in sorted(sent)
-            for text in (f"outbox:{self.destination}:{number}", texts.get(number, ""))
+            for text in (f"{self._names[0]}{self.destination}:{number}", texts.get(number, ""))
         ]
         live, self._first_before = self._live, self._first
         if self._first != live:
             self._first = live
-            fields += [f"first:{self.destination}", str(live)]
+            fields += [f"{self._names[1]}{self.destination}", str(live)]
         return fields
 
     def put_back(self) -> None:
@@ -310,10 +339,10 @@ def load(fields: dict[str, str]) -> dict[int, Outbox]:
 
 def encode(references: Iterable[Reference]) -> str:
     """Return references as they are stored."""
-    runs: list[tuple[tuple[int, str, int], list[tuple[int, int]]]] = []
-    for rule, mode, source, message, judge, op in references:
+    runs: list[tuple[tuple[int, str, int, int], list[tuple[int, int]]]] = []
+    for rule, mode, source, message, judge, op, due in references:
         letter = _LETTERS.get(op) or (mode[0].upper() if judge else mode[0])
-        key = (rule, letter, source)
+        key = (rule, letter, source, due)
         if not runs or runs[-1][0] != key:
             runs.append((key, [(message, message)]))
             continue
@@ -325,7 +354,8 @@ def encode(references: Iterable[Reference]) -> str:
     return ";".join(
         f"{rule}:{mode}:{source}:"
         + ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ids)
-        for (rule, mode, source), ids in runs
+        + (f"@{due}" if due else "")
+        for (rule, mode, source, due), ids in runs
     )
 
 
@@ -345,12 +375,13 @@ def decode(text: str) -> list[Reference]:
                 raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
             rule, letter, source = int(run[1]), run[2], int(run[3])
             mode, op = _MODES.get(letter.lower(), "copy"), _OPS.get(letter, "send")
+            due = int(run[5] or 0)
             found += [
-                Reference(rule, mode, source, it, letter.isupper(), op)
+                Reference(rule, mode, source, it, letter.isupper(), op, due)
                 for it in range(first, last + 1)
             ]
     return found
 
 
-def _reference(it: Delivery) -> Reference:
-    return Reference(it.rule, it.mode, it.source, it.message, bool(it.unjudged), it.op)
+def _reference(it: Delivery, due: int = 0) -> Reference:
+    return Reference(it.rule, it.mode, it.source, it.message, bool(it.unjudged), it.op, due)

@@ -112,7 +112,8 @@ def _before(
     if unsent is not None:
         return unsent if copy else KNOWN
     has_copy = copy or (it.rule, it.source, it.message) in sent
-    return None if has_copy and FOLLOWED[it.op] in route.sync else KNOWN
+    is_due = it.op == "delete" and route.options.auto_delete
+    return None if has_copy and (is_due or FOLLOWED[it.op] in route.sync) else KNOWN
 
 
 async def _send(
@@ -120,8 +121,8 @@ async def _send(
 ) -> tuple[Delivery, Outcome | None]:
     it, route = item.reference, item.route
     if outcome is None and message is None:
-        # Whoever follows deletes wants no copy of what is gone; others learn of it.
-        outcome = KNOWN if "deletes" in route.sync else _GONE
+        # Whoever follows deletes, or waits for them, wants no copy of what is gone.
+        outcome = KNOWN if "deletes" in route.sync or route.options.delay else _GONE
     if it.judge and outcome is None and message is not None:
         outcome = await _verdict(judge, message, route)
     facts_of = TelegramFacts if outcome is None else None

@@ -31,6 +31,7 @@ def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
     """
     try:
         forwarder.outboxes.load(stored.cursors)
+        forwarder.later.load(stored.cursors)
         forwarder.seen.load(stored.cursors)
     except MalformedPositionError as error:
         raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error

@@ -20,6 +20,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
 
+from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import ResolvedRule, Route
 from afx.telegram.contents import DIGEST_BYTES, content_digest
@@ -75,12 +76,12 @@ class SeenContents:
     def __init__(self, now: Callable[[], float]) -> None:
         """``now`` is the wall clock: other nodes read what is stored."""
         self._now = now
-        self._windows: dict[int, int] = {}
+        self._windows: Mapping[int, int] = NOTHING
         """rule → for how many seconds a content is a duplicate."""
         self._rules: dict[int, _Contents] = {}
-        self._dirty: set[tuple[int, int]] = set()
+        self._dirty: frozenset[tuple[int, int]] = NONE
         """(rule, chunk) that are to be stored."""
-        self._sent: set[tuple[int, int]] = set()
+        self._sent: frozenset[tuple[int, int]] = NONE
         """Those of the commit that is under way."""
 
     def load(self, fields: dict[str, str]) -> None:
@@ -108,12 +109,13 @@ class SeenContents:
         incomplete: Mapping[int, ResolvedRule | None],
     ) -> None:
         """Know the options of all rules; ``incomplete`` are those that lack routes now."""
-        self._windows = {
+        windows = {
             it.rule: it.options.dedupe
             for them in routes.values()
             for it in them
             if it.options.dedupe
         }
+        self._windows = windows or NOTHING
         for rule in set(self._rules) - set(self._windows) - set(incomplete):
             self._dirty |= {(rule, number) for number in self._rules.pop(rule).chunks}
 
@@ -148,7 +150,7 @@ class SeenContents:
 
     def take_fields(self) -> list[str]:
         """Return what has changed since the last call, as field, value, …; "" for none."""
-        self._sent, self._dirty = self._dirty, set()
+        self._sent, self._dirty = self._dirty, NONE
         return [
             text
             for rule, number in sorted(self._sent)
@@ -162,15 +164,16 @@ class SeenContents:
     def put_back(self) -> None:
         """What was taken last could not be stored."""
         self._dirty |= self._sent
-        self._sent = set()
+        self._sent = NONE
 
     def note_committed(self) -> None:
         """What was taken last is stored."""
-        self._sent = set()
+        self._sent = NONE
 
     def mark_all(self) -> None:
         """Let the next commit write all contents: Redis has lost its data."""
-        self._dirty |= {(rule, it) for rule, of in self._rules.items() for it in of.chunks}
+        all_of_them = {(rule, it) for rule, of in self._rules.items() for it in of.chunks}
+        self._dirty = self._dirty | all_of_them or NONE
 
 
 def _came(entry: _Entry) -> int:

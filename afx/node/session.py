@@ -9,6 +9,7 @@ from typing import Any
 
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
+from afx.node.account_signs import FreezeInquiry
 from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
@@ -62,6 +63,7 @@ class HostedSession:
     __slots__ = (
         "_client",
         "_env",
+        "_inquiry",
         "_rules",
         "_silence",
         "_stale",
@@ -89,6 +91,7 @@ class HostedSession:
         self.changed = False
         self.next_poll = 0.0
         self._env = env
+        self._inquiry: FreezeInquiry | None = None
         self._stale: Sequence[str] = ()
         self._stale_taken: Sequence[str] = ()
         self._silence = Silence(env.clock)
@@ -218,6 +221,7 @@ class HostedSession:
             await self._rules.stop()
             await self.reader.stop()
             await self.forwarder.drain()
+            await self._end_inquiry()
         finally:
             await self.connection.close()
 
@@ -239,11 +243,11 @@ class HostedSession:
 
     def pause(self) -> None:
         """Send nothing new: the node's lease is running out."""
-        self.forwarder.pause(Pause.LEASE)
+        self.forwarder.lanes.pause(Pause.LEASE)
 
     def resume(self) -> None:
         """Go on: the lease was renewed."""
-        self.forwarder.resume(Pause.LEASE)
+        self.forwarder.lanes.resume(Pause.LEASE)
 
     def poll(self) -> None:
         """Ask for what was never pushed to the source chats.
@@ -270,6 +274,7 @@ class HostedSession:
         # Outboxes go first: a cursor that is stored without them would lose messages.
         cursor = [
             *self.forwarder.outboxes.take_fields(),
+            *self.forwarder.later.take_fields(),
             *self.forwarder.seen.take_fields(),
             *cursor_fields(self.reader),
             *self.forwarder.waits.fields(),
@@ -295,6 +300,7 @@ class HostedSession:
         self._stored.fresh = dict(self._stored.hashes)
         self.forwarder.intents.mark_all()
         self.forwarder.outboxes.mark_all()
+        self.forwarder.later.mark_all()
         self.forwarder.seen.mark_all()
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
@@ -329,7 +335,8 @@ class HostedSession:
         """The connection is lost: await no answer any more."""
         await self._rules.stop()
         await self.reader.stop()
-        await self.forwarder.cancel()
+        await self.forwarder.lanes.cancel()
+        await self._end_inquiry()
 
     def start_catch_up(self) -> None:
         """The connection is back: fetch what was missed, and go on sending."""
@@ -342,6 +349,15 @@ class HostedSession:
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
         self._env.trouble(self, reason, text)
+        if reason is TroubleReason.ACCOUNT_FROZEN and self._inquiry is None:
+            self._inquiry = FreezeInquiry(
+                self._client, lambda more: self._env.trouble(self, reason, f"{text}; {more}")
+            )
+
+    async def _end_inquiry(self) -> None:
+        if self._inquiry is not None:
+            inquiry, self._inquiry = self._inquiry, None
+            await inquiry.stop()
 
     # --- what becomes of its rules ---------------------------------------------------------
 

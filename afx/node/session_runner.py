@@ -42,7 +42,7 @@ from afx.node_settings import NodeSettings
 from afx.reasons import FailureReason
 from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
-from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.errors import error_name, is_banned, is_lost_login
 from afx.telegram.session import StoredSession
 
 _STARTS_AT_ONCE = 64
@@ -276,7 +276,8 @@ def why_it_failed(error: BaseException) -> Failure:
     """Return why a session ended: a code, and a text for people."""
     name = error_name(error)
     if is_lost_login(error):
-        return Failure(FailureReason.LOGIN_LOST, name)
+        is_gone = is_banned(name)
+        return Failure(FailureReason.ACCOUNT_BANNED if is_gone else FailureReason.LOGIN_LOST, name)
     if isinstance(error, StartError):
         return Failure(error.reason, str(error))
     if isinstance(error, SecretError):

@@ -46,6 +46,8 @@ _REGISTER_SECONDS = 25.0
 _STOP_SECONDS = 20.0
 _RETRY_SECONDS, _RETRY_MAX = 0.5, 8.0
 _LEAST_TASK_SLOTS = 4
+_SHORT_SHARE = 0.1
+"""A host of whose RAM so little is free gives back what it does not need."""
 
 log = structlog.get_logger()
 
@@ -343,5 +345,6 @@ class Supervisor:
 
     def _metrics(self, resources: Resources, host: HostProcess) -> Metrics:
         rss, free, limit, cpu = resources.sample()
+        host.memory.note_short_of_ram(free < _SHORT_SHARE * limit)
         sessions, starting, forwarded = host.memory.counts()
         return Metrics(rss, free, limit, round(cpu, 4), sessions, starting, forwarded)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from afx.coordinator.decisions.account_health import ADVICE, Health
 from afx.coordinator.decisions.hibernation import Times, sleep_seconds
 from afx.errors import ConflictError, UsageError
 from afx.operations import logins
@@ -29,6 +30,7 @@ from models.tables import Session, User
 __all__ = ["SessionFilter"]
 
 STATES = sessions.STATES
+HEALTH = tuple(str(it) for it in Health)
 _RULES_SHOWN = 50
 _ASSIGNMENTS_SHOWN = 10
 
@@ -59,6 +61,11 @@ class SessionRow:
     """Telegram's id of its account; None when that is not known."""
     bot: bool
     """Whether the account is known to be a bot."""
+    health: str
+    """What Telegram lets the account do: one of ``HEALTH``."""
+    health_since: datetime | None
+    health_error: str
+    """What Telegram answered when it was last shown."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -82,6 +89,8 @@ class SessionDetail:
     session: SessionRow
     rules: tuple[RuleRow, ...]
     history: tuple[AssignmentRow, ...]
+    advice: str
+    """What can be done about its account's health; empty for a healthy one."""
 
 
 @operation("session:read", owned=True)
@@ -106,10 +115,12 @@ def listing(
 def show(context: Context, name: str) -> SessionDetail:
     """Return one session, its rules, and where it ran before."""
     session = _find(context, name)
+    row = _row(session)
     return SessionDetail(
-        _row(session),
+        row,
         page_of(RuleRow, rules.listing(session=session, limit=_RULES_SHOWN)).rows,
         page_of(AssignmentRow, assignments.history(session, limit=_ASSIGNMENTS_SHOWN)).rows,
+        ADVICE[Health(row.health)],
     )
 
 

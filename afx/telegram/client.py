@@ -105,7 +105,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     _last_request = 0.0
     _authorized: bool | None = None
     _updates_queue = _updates_error = _updates_handle = _keepalive_handle = None
-    _event_builders = _event_handler_tasks = ()
+    _event_handler_tasks = ()
     _message_box = None
     _entity_cache_limit = 5000
     _parse_mode = markdown
@@ -116,6 +116,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     _exported_sessions = Lazy(dict)
     _conversations = Lazy(partial(defaultdict, set))
     _albums = Lazy(dict)
+    _event_builders = Lazy(list)
     _phone_code_hash = Lazy(dict)
     _megagroup_cache = Lazy(dict)
     _mb_entity_cache = Lazy(EntityCache)

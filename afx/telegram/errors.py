@@ -14,6 +14,9 @@ _NAMES: dict[type, str] = {cls: name for name, cls in rpc_errors_dict.items()}
 _UNAUTHORIZED = 401
 _LOST_LOGIN = frozenset({"AUTH_KEY_DUPLICATED"})
 _REFUSALS = (400, 403, 404, 406)
+_BANNED = frozenset({"USER_DEACTIVATED", "USER_DEACTIVATED_BAN"})
+_LIMITED = "PEER_FLOOD"
+_FROZEN = "FROZEN_METHOD_INVALID"
 _CLOSED = frozenset(
     {
         "CHANNEL_INVALID",
@@ -63,9 +66,39 @@ def is_lost_login(error: BaseException) -> bool:
     return error.code == _UNAUTHORIZED or error_name(error) in _LOST_LOGIN
 
 
+def is_banned(name: str) -> bool:
+    """Return whether Telegram has banned or deleted the account (api/errors, 401)."""
+    return name in _BANNED
+
+
+def is_limited(name: str) -> bool:
+    """Return whether Telegram takes the account's sends for spam (api/errors, PEER_FLOOD)."""
+    return name == _LIMITED
+
+
+def is_frozen(name: str) -> bool:
+    """Return whether the account is frozen: it may read, and do nothing that others see.
+
+    Source: core.telegram.org/api/auth, "Frozen accounts".
+    """
+    return name == _FROZEN
+
+
 def closes_chat(name: str) -> bool:
     """Return whether a send's error says that its chats take, or give, no message for now."""
-    return name in _CLOSED
+    return name in _CLOSED or bool(advice_on(name))
+
+
+def advice_on(name: str) -> str:
+    """Return what to do about a chat that takes messages of some accounts only; or "".
+
+    Source: core.telegram.org/api/paid-messages and /api/privacy.
+    """
+    if name.startswith("ALLOW_PAYMENT_REQUIRED"):
+        return "it takes messages for Stars, which afx never pays; ask its owner to let you write"
+    if name == "PRIVACY_PREMIUM_REQUIRED":
+        return "only contacts and premium accounts may write to it"
+    return ""
 
 
 def is_passing(name: str) -> bool:

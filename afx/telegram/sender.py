@@ -13,12 +13,14 @@ from telethon.tl import functions, types
 from afx.forwarding.pipeline import Delivery
 from afx.reasons import DeadReason
 from afx.telegram.client import AccountClient
-from afx.telegram.errors import error_name, is_lost_login, is_passing, is_stale_reference
+from afx.telegram.errors import error_name, is_frozen, is_lost_login, is_passing, is_stale_reference
 
 Result = Literal["sent", "known", "wait", "failed", "again", "refused"]
 _MAX_FORWARDS = 100
 _MOST_IN_ALBUM = 10
 _PEER_FLOOD_SECONDS = 300.0
+_FROZEN_SECONDS = 3_600.0
+"""Telegram tells until when only in help.getAppConfig, and an appeal may end it before."""
 _SAME_CALL = timedelta(seconds=2)
 """A message that is older than its answer by more was made by an earlier call."""
 _NOT_EXECUTED = frozenset({"MSG_WAIT_FAILED", "MSG_WAIT_TIMEOUT"})
@@ -237,6 +239,8 @@ def failed(error: errors.RPCError, size: int) -> Outcome:
     if isinstance(error, errors.PeerFloodError):
         # Telegram takes it for spam, for a time that it does not tell.
         return Outcome("wait", seconds=_PEER_FLOOD_SECONDS, reason=name, whole_account=True)
+    if is_frozen(name):
+        return Outcome("wait", seconds=_FROZEN_SECONDS, reason=name, whole_account=True)
     if name in _NOT_EXECUTED:
         return Outcome("again", reason=name)
     if isinstance(error, _REFUSED) and not is_passing(name):

@@ -60,7 +60,7 @@ def _measure(flags: argparse.Namespace, processes: int) -> tuple[dict[str, Any],
         empty = [it.memory_info().rss for it in (supervisor, *hosts)]
         lab.add_sessions(flags.sessions)
         lab.wait_running(seconds=240)
-        shares = sorted(it.metrics.sessions for it in lab.nodes())
+        shares = sorted(it.assigned for it in lab.nodes())
         lab.expect_copies()
         before = [_cpu(it) for it in hosts]
         begun = time.monotonic()

@@ -79,7 +79,7 @@ def run(flags: argparse.Namespace) -> None:
         }
     )
     targets = [
-        Target("KiB of RSS per live session", round(whole / _KIB, 1), 80, "at most"),
+        Target("KiB of RSS per live session", round(whole / _KIB, 1), 48, "at most"),
         Target(
             "times fewer bytes per session than one process per account",
             round(peers / flags.peers / whole, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from support.api import TestedApi
 
 from afx.api.application import application
@@ -115,6 +116,16 @@ def test_the_audit_log_names_the_token_and_the_reason(api: TestedApi) -> None:
     entry = audit_log.listing(api.context, target="user/audited").rows[0]
     assert entry.actor.startswith("token:t")
     assert entry.details["reason"] == "ticket 7"
+
+
+def test_the_log_joins_a_request_with_what_it_made(api: TestedApi) -> None:
+    with capture_logs() as logs:
+        answer = api.post("/api/v1/tasks", json={"kind": "task.probe"})
+    [line] = [it for it in logs if it["event"] == "changed"]
+    assert line["request"] == answer.headers["x-request-id"]
+    assert line["place"] == answer.headers["location"] != ""
+    assert line["actor"].startswith("token:")
+    assert (line["what"], line["status"]) == ("POST /api/v1/tasks", 202)
 
 
 def test_a_request_for_a_control_says_where_to_follow_it(api: TestedApi) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -338,6 +339,21 @@ def test_hostile_files_are_refused(data: bytes, words: str) -> None:
 def test_a_file_of_very_many_rules_is_refused() -> None:
     forwards = [{"source": -1, "dest": [-2]}] * (MOST_RULES + 1)
     assert "more than" in errors(json.dumps({"forwards": forwards}).encode())
+
+
+def test_filters_that_many_rules_share_cost_little_or_are_refused() -> None:
+    words = [str(it) for it in range(5_000)]
+    begun = time.process_time()
+    document = {
+        "forwards": [{"source": -1, "dest": [-2]}] * 1_000,
+        "plugins": {"filter": {"check": True, "text": {"blacklist": words}}},
+    }
+    assert "larger than a rule file may be" in errors(json.dumps(document).encode())
+    directions = "- {from: [-1], to: [-2]}\n" * 1_000
+    keywords = ", ".join(words)
+    text = f"filters:\n- SkipWithKeywordsFilter: {{keywords: [{keywords}]}}\ndirections:\n"
+    assert "too many entries" in errors((text + directions).encode())
+    assert time.process_time() - begun < 30
 
 
 values: Any = st.recursive(

@@ -67,7 +67,14 @@ transforms = st.sampled_from(
     ]
 )
 syncs = st.lists(st.sampled_from(["deletes", "pins"]), unique=True).map(tuple)
-options = st.sampled_from([{}, {"dedupe": 60}, {"dedupe": 90}, {"dedupe": 86_400}])
+options = st.sampled_from(
+    [
+        {},
+        {"dedupe": 90},
+        {"dedupe": 86_400, "delay": 1, "auto_delete": 7_200},
+        {"quiet_hours": {"hours": ["22:00-06:00", "12:00-13:00"], "zone": "Europe/Berlin"}},
+    ]
+)
 some = st.lists(chats, min_size=1, max_size=3, unique=True).map(tuple)
 docs = st.lists(
     st.builds(
@@ -117,6 +124,12 @@ def test_what_cannot_be_followed_is_told_with_its_line(fields: str, message: str
         ("{dedupe: 59s}", "this is not from 1m to 7d"),
         ("{dedupe: 8d}", "this is not from 1m to 7d"),
         ("{dedup: 1h}", "'dedup' is not known"),
+        ("{delay: 8d}", "this is not from 1s to 7d"),
+        ("{auto_delete: 31d}", "this is not from 1s to 30d"),
+        ("{quiet_hours: {zone: UTC}}", "there is no 'hours'"),
+        ("{quiet_hours: {hours: '8-9'}}", "write hours as 08:00-18:30"),
+        ("{quiet_hours: {hours: '08:00-09:00', zone: Mars}}", "there is no such time zone"),
+        ("{quiet_hours: {hours: '09:00-09:00'}}", "this is the whole day"),
         ("{}", "this has fields: dedupe"),
         ("[dedupe]", "this has fields: dedupe"),
     ],

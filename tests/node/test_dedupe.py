@@ -10,6 +10,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
 from telethon.tl import types
 
+from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
@@ -44,6 +45,7 @@ class Bench:
         fields = self.seen.take_fields()
         self.stored.update(zip(fields[::2], fields[1::2], strict=True))
         self.stored = {it: text for it, text in self.stored.items() if text}
+        assert all(_FIELD.fullmatch(f"{it}={text}") for it, text in self.stored.items())
         self.seen.note_committed()
         return self.stored
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afx.node.heap import Heap
+from afx.node.heap import Heap, give_back_memory
 
 
 class Recorder:
@@ -36,7 +36,7 @@ def collector() -> Recorder:
 
 @pytest.fixture
 def heap(collector: Recorder) -> Heap:
-    return Heap(collector)
+    return Heap(collector, lambda: None)
 
 
 def test_the_heap_is_frozen_after_many_starts(heap: Heap, collector: Recorder) -> None:
@@ -69,3 +69,26 @@ def test_sessions_that_replace_others_are_frozen_too(heap: Heap, collector: Reco
     heap.step(0, 400)
     heap.step(400, 400)
     assert collector.taken() == ["freeze"]
+
+
+def test_when_ram_is_short_memory_is_given_back_once_a_minute(collector: Recorder) -> None:
+    heap = Heap(collector, lambda: collector.calls.append("give back"))
+    heap.trim(100.0)
+    assert collector.taken() == ["unfreeze", "collect", "freeze", "give back"]
+    heap.trim(159.0)
+    assert collector.taken() == []
+    heap.trim(160.0)
+    assert "give back" in collector.taken()
+
+
+def test_unused_memory_is_given_back_at_each_step_after_what_is_collected(
+    collector: Recorder,
+) -> None:
+    heap = Heap(collector, lambda: collector.calls.append("give back"))
+    heap.step(10, 0)
+    heap.step(10, 600)
+    assert collector.taken() == ["give back", "unfreeze", "collect", "freeze", "give back"]
+
+
+def test_memory_can_be_given_back_whatever_the_system() -> None:
+    give_back_memory()

@@ -59,13 +59,13 @@ def test_a_wait_of_reading_an_outbox_is_the_methods_and_is_stored(
         session = harness.session(account, *rules, cursors=cursors)
         await session.start()
         await until(lambda: session.wait_left("channels.GetMessages") > 500)
-        await until(lambda: len(session.forwarder._lanes) == 2)
+        await until(lambda: len(session.forwarder.lanes) == 2)
         stored = harness.commit(session)
         assert "wait:channels.GetMessages" in stored
         await session.stop()
         again = harness.session(account, *rules, cursors=stored)
         await again.start()
-        await until(lambda: all(it._timer for it in again.forwarder._lanes.values()))
+        await until(lambda: all(it._timer for it in again.forwarder.lanes.values()))
         assert len(asked.requests) <= 2, "neither lane, nor the next run, asks before its time"
         await again.stop()
 

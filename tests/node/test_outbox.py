@@ -45,7 +45,7 @@ def outboxes(cursors: dict[str, str]) -> dict[str, str]:
 
 
 def held(session: HostedSession, to: Channel) -> int:
-    return len(session.forwarder._lanes[to.marked])
+    return len(session.forwarder.lanes[to.marked])
 
 
 def forget_random_ids(sandbox: SandboxHarness) -> None:

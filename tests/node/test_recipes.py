@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,9 @@ CASES: dict[str, list[Post]] = {
     ],
     "everything": [Post("Hello")],
     "mirrored": [Post("Hello")],
+    "delayed": [Post("Hello", False)],
+    "awake": [Post("Hello")],
+    "short-lived": [Post("Hello")],
     "once": [
         Post("Hello"),
         Post("Hello", False),
@@ -181,7 +184,10 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
             filter_["sender"] = [people[0].id, people[2].id]
         more = {"filter": filter_, "transform": tuple(rule.transform), "sync": rule.sync}
         more["options"] = rule.options
-        session = SessionHarness(sandbox).session(account, (source, to, rule.mode, more))
+        harness = SessionHarness(sandbox)
+        noon = datetime(2026, 3, 6, 12, 0, tzinfo=UTC).timestamp()
+        harness.clock = replace(harness.clock, time=lambda: noon)
+        session = harness.session(account, (source, to, rule.mode, more))
         await session.start()
         wanted = []
         again = [] if rule.options else CASES[name][:1]

@@ -46,7 +46,7 @@ def test_a_session_whose_backlog_cannot_be_sent_runs_and_forwards_its_other_sour
         # All of it is in the outbox: the cursor has passed it.
         box = session.reader.channels[source.id]
         await until(lambda: box.cursor == source.box.pts and not box.tickets)
-        assert len(session.forwarder._lanes[to.marked]) <= 50
+        assert len(session.forwarder.lanes[to.marked]) <= 50
         await session.stop()
 
     run_scenario(scenario)

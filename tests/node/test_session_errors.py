@@ -248,12 +248,12 @@ def test_a_flood_wait_is_remembered_over_a_reconnect() -> None:
         sandbox.server.faults.add_flood(account.id, to.marked, 2.0)
         begun = asyncio.get_running_loop().time()
         say(sandbox, source, "one")
-        await until(lambda: sandbox.server.api.requests and session.forwarder._lanes)
-        await until(lambda: session.forwarder._lanes[to.marked]._not_before)
-        waits = session.forwarder._lanes[to.marked]._not_before
+        await until(lambda: sandbox.server.api.requests and session.forwarder.lanes)
+        await until(lambda: session.forwarder.lanes[to.marked]._not_before)
+        waits = session.forwarder.lanes[to.marked]._not_before
         sandbox.server.connections.drop(account.id)
         await until(lambda: harness.troubles and session.reader.is_idle)
-        assert session.forwarder._lanes[to.marked]._not_before == waits
+        assert session.forwarder.lanes[to.marked]._not_before == waits
         await until(lambda: texts(to) == ["one"])
         assert asyncio.get_running_loop().time() - begun >= 2.0
         await session.stop()
@@ -281,7 +281,7 @@ def test_a_suspicion_of_spam_stops_all_destinations_of_the_account() -> None:
         await until(lambda: session.reader.channels[source.id].cursor == 3)
         assert "PEER_FLOOD" in harness.troubles[0]
         loop = asyncio.get_running_loop()
-        lanes = session.forwarder._lanes.values()
+        lanes = session.forwarder.lanes.values()
         assert all(it._not_before > loop.time() for it in lanes)
         assert sandbox.server.api.requests == before
         await session.stop()

@@ -204,7 +204,7 @@ def test_a_wait_of_the_account_is_not_met_once_per_destination(
         handler = RefusingHandler(monkeypatch, SEND, *refusals)
         for number, each in enumerate(sources):
             say(sandbox, each, "one")
-            await until(lambda count=number + 1: len(session.forwarder._lanes) == count)
+            await until(lambda count=number + 1: len(session.forwarder.lanes) == count)
             await asyncio.sleep(0.05)
         assert len(handler.requests) == 2
         assert len([it for it in harness.troubles if "takes no sends" in it]) == 1

@@ -19,6 +19,7 @@ from afx.node.guarded_chats import GuardedChats
 from afx.node.progress import Link, Totals
 from afx.node.rule_counts import RuleCounts
 from afx.node.session import Environment, HostedSession
+from afx.reasons import TroubleReason
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
 from afx.sandbox.telegram.methods.call import HANDLERS
@@ -35,6 +36,7 @@ class SessionHarness:
         self.may_write = True
         self.lost: list[BaseException] = []
         self.troubles: list[str] = []
+        self.reasons: list[TroubleReason] = []
         self.progress: dict[str, str] = {}
         self.dead: list[DeadGroup] = []
         self.links = StoredLinks()
@@ -42,6 +44,10 @@ class SessionHarness:
         self.clock: Clock = SYSTEM_CLOCK
         self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
         self.totals = Totals(RuleCounts(SYSTEM_CLOCK))
+
+    def _note(self, reason: TroubleReason, text: str) -> None:
+        self.reasons.append(reason)
+        self.troubles.append(text)
 
     def session(
         self,
@@ -75,7 +81,7 @@ class SessionHarness:
             store=self.store,
             dirty=lambda _: None,
             gave_up=lambda _, error: self.lost.append(error),
-            trouble=lambda _, _reason, text: self.troubles.append(text),
+            trouble=lambda _, reason, text: self._note(reason, text),
             rule_changed=lambda _, rule, trouble: self.rules.update({rule: trouble}),
             clock=self.clock,
             rng=random.Random(1),

@@ -139,6 +139,8 @@ class TermHarness:
         self.ran_twice: set[int] = set()
         """The sessions that two nodes ran at once."""
         self.nodes: dict[str, Identity] = {}
+        self.metrics: dict[str, Metrics] = {}
+        """What nodes report of themselves, where it is not that they are idle."""
         self._states: dict[str, str] = {}
         self._incarnations = itertools.count(2)
         self._handled = 0
@@ -209,8 +211,9 @@ class TermHarness:
     def _beat(self, node: Identity) -> None:
         """Send a heartbeat, and do what a supervisor does when it is refused."""
         seen = self._states.get(node.name, "ready")
+        metrics = self.metrics.get(node.name, IDLE)
         try:
-            _, self._states[node.name] = self.registry.beat(node, IDLE, [], seen)  # type: ignore[arg-type]
+            _, self._states[node.name] = self.registry.beat(node, metrics, [], seen)  # type: ignore[arg-type]
         except MissingError:
             self.registry.register(node, IDLE)
         except FencedError:

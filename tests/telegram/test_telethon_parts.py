@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from support.mtproto_line import KEY, FakeConnection
-from telethon import TelegramClient
+from support.sandbox import SandboxHarness, run_scenario
+from telethon import TelegramClient, errors
 from telethon.extensions.messagepacker import MessagePacker
 from telethon.network import MTProtoSender
 from telethon.network.mtprotostate import MTProtoState
 from telethon.sessions import MemorySession, StringSession
+from telethon.tl import functions
 
 from afx.telegram.client import AccountClient, Pings
 from afx.telegram.mtproto import LOGGERS, Sender
 from afx.telegram.session import StoredSession
+from afx.telegram.transport import guarded_connection
 
 
 @pytest.mark.parametrize(
@@ -70,3 +73,29 @@ def test_each_kind_of_message_that_telethon_handles_is_handled() -> None:
         "_handle_gzip_packed",
         "_handle_destroy_auth_key",
     }
+
+
+def test_a_client_without_a_key_agrees_upon_one_and_makes_requests_with_it() -> None:
+    """As it does when Telegram has sent it to another data centre."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        stored = StoredSession(sandbox.login(sandbox.server.world.add_account()), {}, {})
+        client = AccountClient(
+            stored,
+            api_id=1,
+            api_hash="sandbox",
+            connection=guarded_connection(lambda: True, lambda _host, _port: True, 2.0),
+            on_updates=print,
+            device="afx",
+            pings=Pings(),
+        )
+        sandbox.own(client)
+        stored.auth_key = client._sender.auth_key.key = None
+        await client.connect()
+        assert client.is_connected()
+        assert stored.auth_key.key
+        with pytest.raises(errors.AuthKeyUnregisteredError):
+            await client(functions.updates.GetStateRequest())
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "an idle client has no task"
+
+    run_scenario(scenario)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from urllib.parse import parse_qsl
 
+import structlog
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,6 +24,9 @@ router = APIRouter(include_in_schema=False)
 _MOST_FIELDS = 20
 _LONGEST_FIELD = 20_000
 _MOST_TARGETS = 200
+_MOST_LOGGED = 20
+
+log = structlog.get_logger()
 
 
 @router.get("/actions/{name}")
@@ -79,6 +83,14 @@ async def run_action(request: Request, name: str) -> Response:
     said = await run(work)
     api.credentials.forget()
     api.kept.forget()
+    log.info(
+        "changed",
+        request=request.state.request,
+        actor=actor.name,
+        what=name,
+        targets=targets[:_MOST_LOGGED],
+        refused=said.tone == "crit",
+    )
     if said.tone == "crit":
         place = inside(form.get("back", "/"))
     return await back(request, place, said)

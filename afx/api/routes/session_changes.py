@@ -14,7 +14,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from afx.api.replies import dumps, key_of, respond
+from afx.api.replies import dumps, key_of, note_change, respond
 from afx.api.routes.endpoint import Body, endpoint
 from afx.api.routes.sessions import Filter
 from afx.api.state import api_of, context_of
@@ -86,6 +86,7 @@ async def change_sessions(request: Request, body: BulkChange) -> Response:
         if answer is None:
             await asyncio.sleep(session_bulk.PAUSE_SECONDS)
     api.kept.forget()
+    note_change(request, answer)
     return respond(answer)
 
 

@@ -29,6 +29,7 @@ State = Literal[
     "unplaced",
     "removing",
 ]
+HealthName = Literal["healthy", "limited", "frozen", "needs_login", "banned"]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
 Text = Annotated[str | None, Query(max_length=100)]
@@ -66,6 +67,7 @@ class Filter(Body):
     troubled: bool = False
     prefix: str = Field("", max_length=100, description="How the name begins.")
     label: str | None = Field(None, pattern=_LABEL, description="KEY=VALUE that it requires.")
+    health: HealthName | None = None
 
 
 class Target(Body):
@@ -88,9 +90,10 @@ async def list_sessions(
     label: Annotated[
         str | None, Query(pattern=_LABEL, description="KEY=VALUE that it requires of its node.")
     ] = None,
+    health: HealthName | None = None,
 ) -> Response:
     """List sessions with user, node and state, by name."""
-    chosen = SessionFilter(user, tier, node, state, troubled, prefix, label)
+    chosen = SessionFilter(user, tier, node, state, troubled, prefix, label, health)
     return await page(
         request,
         lambda context, after: sessions.listing(context, chosen, after=after, limit=limit),

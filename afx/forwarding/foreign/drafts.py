@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 from afx.errors import InputFileError, UsageError, printable
 from afx.forwarding import patterns
 from afx.forwarding.foreign.parts import Effect, Part, Reader
-from afx.forwarding.rulefile import RuleDoc, checked
+from afx.forwarding.rulefile import LARGEST_BYTES, RuleDoc, checked
 from afx.forwarding.rules import chat_reference
 
 MOST_RULES = 1_000
@@ -47,18 +48,26 @@ def finished(
         reader.problems.add(f"the file makes more than {MOST_RULES} rules; split it")
         return ()
     names: set[str] = set()
+    made: dict[tuple[int, int, str], tuple[dict[str, Any], list[Any]] | InputFileError] = {}
+    sizes: dict[tuple[int, int, str], int] = {}
+    size = 0
     found = []
     for part, it in drafts:
         name = _unique(it.name, names)
-        conditions = it.conditions[0] if len(it.conditions) == 1 else {"all": it.conditions}
-        try:
-            filter_, transform = checked(
-                conditions if it.conditions else None, it.transform, it.mode, reader.problems.where
-            )
-        except InputFileError as error:
-            for problem in error.problems:
+        # Many rules may share a large filter, which is checked once.
+        key = id(it.conditions), id(it.transform), it.mode
+        if key not in made:
+            made[key] = _checked(it, reader)
+        parts = made[key]
+        if isinstance(parts, InputFileError):
+            for problem in parts.problems:
                 reader.fail(part, f"its {problem.field or 'rule'} cannot be one: {problem.message}")
             continue
+        filter_, transform = parts
+        size += sizes.setdefault(key, len(json.dumps(parts)))
+        if size > LARGEST_BYTES:
+            reader.fail(part, "the rules would be larger than a rule file may be; split the file")
+            return ()
         found.append(
             RuleDoc(
                 session,
@@ -73,6 +82,16 @@ def finished(
             )
         )
     return tuple(found)
+
+
+def _checked(draft: Draft, reader: Reader) -> tuple[dict[str, Any], list[Any]] | InputFileError:
+    """Return a draft's filter and transforms in their plain form, or what is wrong with them."""
+    of = draft.conditions
+    conditions = (of[0] if len(of) == 1 else {"all": of}) if of else None
+    try:
+        return checked(conditions, draft.transform, draft.mode, reader.problems.where)
+    except InputFileError as error:
+        return error
 
 
 def name_of(text: str | None, otherwise: str) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 from afx.errors import printable
 from afx.forwarding.rule_text import UNREADABLE, Problems
 
+MOST_LOOKED_AT = 200_000
+"""Entries of lists and mappings, counted each time that they are read."""
 INTEGER = re.compile(r"[-+]?[0-9]{1,20}", re.ASCII)
 
 
@@ -55,6 +57,19 @@ class Reader:
     def __init__(self, where: str) -> None:
         self.problems = Problems(where)
         self.notes: list[Note] = []
+        self._looked_at = 0
+
+    def _has_room(self, part: Part, count: int) -> bool:
+        """Return whether so many entries may be looked at; the first that may not is an error.
+
+        A file of 1 MiB can name thousands of filters that thousands of rules share.
+        """
+        had_room = self._looked_at <= MOST_LOOKED_AT
+        self._looked_at += count
+        has_room = self._looked_at <= MOST_LOOKED_AT
+        if had_room and not has_room:
+            self.fail(part, "all rules together have too many entries; split the file")
+        return has_room
 
     def fail(self, part: Part, message: str) -> None:
         """Note an error."""
@@ -73,11 +88,13 @@ class Reader:
         if not isinstance(part.value, dict):
             self.fail(part, "this is not a mapping")
             return {}
-        return part.value
+        return part.value if self._has_room(part, len(part.value)) else {}
 
     def items(self, part: Part | None) -> list[Part]:
         """Return the entries of a list, or the keys of a set of YAML."""
         if part is None or part.value is None or part.value is UNREADABLE:
+            return []
+        if isinstance(part.value, dict | list) and not self._has_room(part, len(part.value)):
             return []
         if isinstance(part.value, dict) and all(it.value is None for it in part.value.values()):
             return [Part(key, part.field, it.line) for key, it in part.value.items()]

@@ -36,6 +36,22 @@ def bot(sandbox: Sandbox, name: str = "") -> dict[str, Any]:
 
 
 @call
+def health(sandbox: Sandbox, account: int, health: str) -> str:
+    """Make an account healthy, limited, frozen or banned."""
+    if health not in ("healthy", "limited", "frozen", "banned"):
+        raise ValueError(health)
+    sandbox.server.world.accounts[account].health = health  # type: ignore[assignment]
+    return health
+
+
+@call
+def premium_only(sandbox: Sandbox, account: int, on: bool = True) -> bool:
+    """Let an account take messages of premium accounts only."""
+    sandbox.server.world.accounts[account].premium_only = on
+    return on
+
+
+@call
 def code(sandbox: Sandbox, phone: str) -> str:
     """Return the code of a sign-in under way."""
     return sandbox.server.sign_ins.code(phone.lstrip("+"))

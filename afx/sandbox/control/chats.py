@@ -62,6 +62,16 @@ def protect(sandbox: Sandbox, chat: int, on: bool = True) -> bool:
 
 
 @call
+def stars(sandbox: Sandbox, chat: int, stars: int) -> int:
+    """Let a channel take messages for so many Stars only; 0: for nothing."""
+    peer = sandbox.server.world.find(chat)
+    if not isinstance(peer, Channel):
+        raise KeyError(chat)
+    peer.stars = stars
+    return stars
+
+
+@call
 def chats(sandbox: Sandbox) -> list[dict[str, Any]]:
     """List all channels and groups."""
     world = sandbox.server.world

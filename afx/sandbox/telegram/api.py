@@ -30,6 +30,7 @@ from afx.sandbox.telegram.methods import (  # noqa: F401
 from afx.sandbox.telegram.methods.call import (
     HANDLERS,
     NOT_FOR_BOTS,
+    NOT_WHEN_FROZEN,
     WITHOUT_LOGIN,
     Call,
     Handler,
@@ -69,6 +70,10 @@ class Api:
             raise RpcError(401, "AUTH_KEY_UNREGISTERED")
         if account is not None and account.is_bot and type(request) in NOT_FOR_BOTS:
             raise RpcError(400, "BOT_METHOD_INVALID")
+        if account is not None and account.health == "banned":
+            raise RpcError(401, "USER_DEACTIVATED_BAN")
+        if account is not None and account.health == "frozen" and type(request) in NOT_WHEN_FROZEN:
+            raise RpcError(420, "FROZEN_METHOD_INVALID")
         call = Call(self._telegram, client, key, account)
         if self._faults.script or self._faults.dice.active:
             return self._call_with_faults(handler, call, request)

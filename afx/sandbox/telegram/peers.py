@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.srp import Verifier
@@ -62,6 +62,10 @@ class Account:
     """The number of the last push that was numbered (api/updates, seq)."""
     password: Verifier | None = None
     """Of two-step verification, if it is on."""
+    health: Literal["healthy", "limited", "frozen", "banned"] = "healthy"
+    """What it may do: a limited one sends nothing, a frozen one does nothing that others see."""
+    premium_only: bool = False
+    """It takes messages of premium accounts only: of none here (api/privacy)."""
     bot_token: str = ""
     """What a bot signs in with; empty for a person (core.telegram.org/api/bots)."""
 
@@ -105,6 +109,8 @@ class Channel:
     posters: set[int] = field(default_factory=set)
     """Who may post: in a broadcast channel only its admins."""
     noforwards: bool = False
+    stars: int = 0
+    """What a message of a member costs (core.telegram.org/api/paid-messages)."""
     slow_mode_seconds: int = 0
     """Members who are not the creator wait so long between two sends."""
     last_sends: dict[int, float] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from support.dead_letters import add_dead_letters
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.operations import (
     audit_log,
+    rules,
     schedules,
     session_bulk,
     sessions,
@@ -373,13 +374,22 @@ def test_the_view_of_rq_shows_the_queues_and_offers_no_change(dashboard: Dashboa
     expect(page.locator("#compact-btn")).to_be_hidden()
 
 
-def test_a_rule_is_tried_on_a_text(dashboard: Dashboard) -> None:
+def test_a_rule_is_tried_on_a_text_and_edited(dashboard: Dashboard) -> None:
     page = dashboard.page(width=375)
     page.goto("/rules/1")
     page.fill("#f-text", "hello https://example.org/" + "long" * 50)
     page.get_by_role("button", name="Try").click()
     expect(page.locator("#tried")).to_contain_text("It is forwarded")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.locator("a[data-action]", has_text="Edit").click()
+    expect(page.locator("#f-sources")).not_to_have_value("")
+    page.fill("#f-filter", "contains: [good]")
+    page.locator("#dialog [type=submit]").click()
+    expect(page.locator("#said")).to_contain_text("was changed")
+    page.fill("#f-text", "bad")
+    page.get_by_role("button", name="Try").click()
+    expect(page.locator("#tried")).to_contain_text("It is not forwarded")
+    rules.modify(dashboard.context, "1", filter={})
     page.context.close()
 
 

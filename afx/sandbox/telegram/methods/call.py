@@ -21,6 +21,7 @@ Handler = Callable[["Call", Any], Any]
 HANDLERS: dict[type, Handler] = {}
 WITHOUT_LOGIN: set[type] = set()
 NOT_FOR_BOTS: set[type] = set()
+NOT_WHEN_FROZEN: set[type] = set()
 
 
 class Login(Protocol):
@@ -148,10 +149,13 @@ class Call:
         return found
 
 
-def method(*requests: type, login: bool = True, bots: bool = True) -> Callable[[Handler], Handler]:
+def method(
+    *requests: type, login: bool = True, bots: bool = True, frozen: bool = True
+) -> Callable[[Handler], Handler]:
     """Register a function as the answer to some requests.
 
-    Not for ``bots``: the page of the method says "Only users can use this method".
+    Not for ``bots``: the page of the method says "Only users can use this method". Not for a
+    ``frozen`` account: others would see what it does (api/auth, "Frozen accounts").
     """
 
     def register(handler: Handler) -> Handler:
@@ -159,6 +163,8 @@ def method(*requests: type, login: bool = True, bots: bool = True) -> Callable[[
             HANDLERS[request] = handler
             if not login:
                 WITHOUT_LOGIN.add(request)
+            if not frozen:
+                NOT_WHEN_FROZEN.add(request)
             if not bots:
                 NOT_FOR_BOTS.add(request)
         return handler

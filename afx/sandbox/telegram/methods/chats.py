@@ -119,7 +119,7 @@ def create_chat(call: Call, request: Any) -> Any:
     return types.messages.InvitedUsers(_with_chat(group, call), [])
 
 
-@method(functions.channels.JoinChannelRequest, bots=False)
+@method(functions.channels.JoinChannelRequest, bots=False, frozen=False)
 def join_channel(call: Call, request: Any) -> Any:
     """Become a member."""
     channel = call.channel(request.channel)

@@ -51,7 +51,7 @@ def upload_media(call: Call, request: Any) -> Any:
     return media_of(call, request.media).view()
 
 
-@method(functions.messages.SendMediaRequest)
+@method(functions.messages.SendMediaRequest, frozen=False)
 def send_media(call: Call, request: Any) -> Any:
     """Send a file, poll, contact, place or dice; a repeated random_id makes nothing new.
 
@@ -80,7 +80,7 @@ def send_media(call: Call, request: Any) -> Any:
     return sending.answer(call, peer, [(*made, request.random_id)])
 
 
-@method(functions.messages.SendMultiMediaRequest)
+@method(functions.messages.SendMultiMediaRequest, frozen=False)
 def send_album(call: Call, request: Any) -> Any:
     """Send an album; each of its messages has a random_id of its own."""
     sending.check_schedule(request.schedule_date)

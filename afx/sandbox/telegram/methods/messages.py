@@ -72,7 +72,7 @@ def get_messages(call: Call, request: Any) -> Any:
     return _by_ids(call, call.me, call.me.box, request.id)
 
 
-@method(functions.messages.EditMessageRequest)
+@method(functions.messages.EditMessageRequest, frozen=False)
 def edit_message(call: Call, request: Any) -> Any:
     """Change the text or the media of an own message; or close its poll (api/poll).
 

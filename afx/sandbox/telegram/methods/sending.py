@@ -22,7 +22,7 @@ _MAX_TEXT = 4096
 _SENT_AT_ONCE = timedelta(seconds=10)
 
 
-@method(functions.messages.SendMessageRequest)
+@method(functions.messages.SendMessageRequest, frozen=False)
 def send_message(call: Call, request: Any) -> Any:
     """Send a text; the answer holds the sender's own updates.
 
@@ -58,7 +58,7 @@ def send_message(call: Call, request: Any) -> Any:
     return answer(call, peer, [(message, event, request.random_id)])
 
 
-@method(functions.messages.ForwardMessagesRequest)
+@method(functions.messages.ForwardMessagesRequest, frozen=False)
 def forward_messages(call: Call, request: Any) -> Any:
     """Forward messages, with or without naming their author.
 
@@ -157,8 +157,14 @@ def check_schedule(date: datetime | None) -> None:
 def check(call: Call, peer: Peer, random_ids: list[int]) -> None:
     """Refuse a send that the account may not make now."""
     me = call.me
+    if me.health == "limited":
+        raise RpcError(400, "PEER_FLOOD")
+    if isinstance(peer, Account) and peer.premium_only and peer is not me:
+        raise RpcError(406, "PRIVACY_PREMIUM_REQUIRED")
     if isinstance(peer, Channel):
         call.readable(peer)
+        if peer.stars and me.id != peer.creator:
+            raise RpcError(403, f"ALLOW_PAYMENT_REQUIRED_{peer.stars}")
         if me.id not in peer.posters:
             raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
         if me.id in peer.muted:

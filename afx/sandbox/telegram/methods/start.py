@@ -6,6 +6,7 @@ settings. Source: the page of each method at core.telegram.org/method.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,5 +80,17 @@ def get_contacts(call: Call, request: Any) -> Any:
 
 @method(functions.help.GetAppConfigRequest, login=False)
 def get_app_config(call: Call, request: Any) -> Any:
-    """No settings: a client takes its defaults."""
-    return types.help.AppConfig(1, types.JsonObject([]))
+    """No settings: a client takes its defaults; a frozen account is told until when it is.
+
+    Source: core.telegram.org/api/auth, "Frozen accounts".
+    """
+    if call.account is None or call.account.health != "frozen":
+        return types.help.AppConfig(1, types.JsonObject([]))
+    now = float(int(time.time()))
+    values = {
+        "freeze_since_date": types.JsonNumber(now),
+        "freeze_until_date": types.JsonNumber(now + 30 * 86_400),
+        "freeze_appeal_url": types.JsonString("https://t.me/SpamBot?start=freeze"),
+    }
+    found = [types.JsonObjectValue(key, value) for key, value in values.items()]
+    return types.help.AppConfig(1, types.JsonObject(found))

@@ -1,0 +1,50 @@
+"""The lanes of one session, by destination: paused, resumed and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+
+from afx.node.lane import Lane
+from afx.node.pause import Pause
+
+
+class Lanes(dict[int, Lane]):
+    """One lane for each destination to which anything was sent."""
+
+    __slots__ = ("pauses",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = Pause(0)
+        """Why nothing is sent; none when anything is."""
+
+    def pause(self, reason: Pause) -> None:
+        """Start no new sends."""
+        self.pauses |= reason
+        for lane in self.values():
+            lane.pause()
+
+    def resume(self, reason: Pause) -> None:
+        """Go on sending, unless there is another reason not to."""
+        if reason not in self.pauses:
+            return
+        self.pauses &= ~reason
+        if not self.pauses:
+            for lane in self.values():
+                lane.resume()
+
+    async def drain(self) -> None:
+        """Start no new sends, and wait a short time for those in flight."""
+        self.pauses |= Pause.CONNECTION
+        await asyncio.gather(*(lane.drain() for lane in self.values()))
+
+    async def cancel(self) -> None:
+        """Stop sending at once; what is not settled stays in its lane."""
+        self.pauses |= Pause.CONNECTION
+        await asyncio.gather(*(lane.cancel() for lane in self.values()))
+
+    def wait(self, destination: int | str, seconds: float, *, is_for_all: bool) -> None:
+        """Send nothing to a destination, or to any, for a time."""
+        for it, lane in self.items():
+            if is_for_all or it == destination:
+                lane.wait(seconds)

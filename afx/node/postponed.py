@@ -1,0 +1,223 @@
+"""What a session's rules send, or delete, later: each rule's deliveries to one destination.
+
+They wait as references with absolute due times, stored in the session's cursor hash in the
+commit that lets the cursor pass their messages, as those of an outbox are (see ``outbox``). When
+the first one is due it goes to the outbox of its destination. Both changes are stored in one
+commit, the outbox's first, so what a crash cuts is in both at worst: then a known link settles
+the second. Contents are read when they are sent: what is edited before is sent as it is then,
+and what is deleted before is not sent.
+
+A queue keeps its order: behind one that waits, all of its rule and destination wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from math import ceil
+from typing import Literal
+
+from afx.forwarding.options import Options
+from afx.forwarding.pipeline import Delivery, Incoming
+from afx.forwarding.rules import ResolvedRule, Route
+from afx.node.outbox import Outbox
+from afx.telegram.facts import TelegramFacts
+from afx.telegram.sender import Outcome
+from afx.telegram.session import MalformedPositionError
+
+_MOST = 100_000
+"""References in one queue."""
+TOO_MANY = Outcome("refused", reason=f"{_MOST:,} of its rule wait for their time already")
+_AT_ONCE = 500
+_LONGEST_SLEEP = 600.0
+"""Seconds; the wall clock may be set meanwhile."""
+_TOGETHER = 1.0
+"""Seconds by which the items of an album may differ: they are sent together."""
+_FIELD = re.compile(r"later:([sd][0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
+_FIRST = re.compile(r"lfirst:([sd][0-9]{1,10}):(-?[0-9]{1,19})", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
+_Queue = tuple[str, int]
+"""``s`` (sends) or ``d`` (deletes) with the rule's number, and the destination."""
+
+
+class Postponed:
+    """The deliveries of one session that are not due yet."""
+
+    __slots__ = ("_is_ended", "_now", "_options", "_progressed", "_queues", "_release", "_timer")
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        release: Callable[[Delivery], None],
+        progressed: Callable[[], None],
+    ) -> None:
+        """``now`` is the wall clock; ``release`` takes what is due, in its order.
+
+        ``progressed`` is called when there is something to commit.
+        """
+        self._now = now
+        self._release = release
+        self._progressed = progressed
+        self._options: dict[int, Options] = {}
+        """Of the rules that have any."""
+        self._queues: dict[_Queue, Outbox] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_ended = False
+
+    def load(self, fields: dict[str, str]) -> None:
+        """Take what is stored out of a cursor's fields; raises MalformedPositionError."""
+        found: dict[_Queue, dict[int, str]] = {}
+        first: dict[_Queue, int] = {}
+        for name in [it for it in fields if it.startswith(("later:", "lfirst:"))]:
+            text = fields.pop(name)
+            if match := _FIELD.fullmatch(name):
+                found.setdefault((match[1], int(match[2])), {})[int(match[3])] = text
+            elif (match := _FIRST.fullmatch(name)) and _NUMBER.fullmatch(text):
+                first[match[1], int(match[2])] = int(text)
+            else:
+                raise MalformedPositionError(f"what is to be sent later is stored as {name[:40]!r}")
+        self._queues = {
+            (queue, chat): Outbox(
+                chat, found.get((queue, chat)), first.get((queue, chat), 0), queue=queue
+            )
+            for queue, chat in {*found, *first}
+        }
+
+    def use_routes(
+        self,
+        routes: Mapping[int, tuple[Route, ...]],
+        incomplete: Mapping[int, ResolvedRule | None],
+    ) -> None:
+        """Know the options of all rules; those of ``incomplete`` ones may lack routes now."""
+        found = {it.rule: it.options for them in routes.values() for it in them}
+        found |= {it.id: it.options for it in incomplete.values() if it is not None}
+        self._options = {rule: it for rule, it in found.items() if it.is_timed}
+        self._arm()
+
+    # --- in ------------------------------------------------------------------------------
+
+    def offer(self, delivery: Delivery, message: Incoming) -> Literal["now", "later", "full"]:
+        """Return when a message is to be sent; keeps it if it is later.
+
+        ``full``: too many wait already.
+        """
+        options = self._options.get(delivery.rule)
+        if options is None and not self._queues:
+            return "now"
+        queue = (f"s{delivery.rule}", delivery.destination)
+        waiting, now = self._queues.get(queue), self._now()
+        due = min(TelegramFacts(message).date or now, now) + (options.delay if options else 0)
+        is_quiet = options is not None and options.quiet_until(now) > now
+        if not waiting and due <= now and not is_quiet:
+            return "now"
+        return self._append(queue, delivery, due)
+
+    def delete_later(self, sent: Delivery) -> bool:
+        """Note that a copy was made; it is deleted later if its rule says so.
+
+        False: too many wait already.
+        """
+        options = self._options.get(sent.rule)
+        if options is None or not options.auto_delete:
+            return True
+        queue = (f"d{sent.rule}", sent.destination)
+        due = self._now() + options.auto_delete
+        return self._append(queue, replace(sent, op="delete"), due) == "later"
+
+    def follow(self, change: Delivery) -> bool:
+        """Return whether a change is of a message that waits here; then it is taken.
+
+        Edits and deletes are seen when the message is read; pins wait behind it.
+        """
+        waiting = self._queues.get((f"s{change.rule}", change.destination))
+        if not waiting or not waiting.contains(replace(change, op="send")):
+            return False
+        if change.op in ("pin", "unpin"):
+            waiting.append(change, waiting.last_due)
+            self._progressed()
+        return True
+
+    def _append(
+        self, queue: _Queue, delivery: Delivery, due: float
+    ) -> Literal["now", "later", "full"]:
+        waiting = self._queues.get(queue)
+        if waiting is None:
+            waiting = self._queues[queue] = Outbox(queue[1], queue=queue[0])
+        if not waiting.contains(delivery):
+            if waiting.count >= _MOST:
+                return "full"
+            is_first = not waiting
+            waiting.append(delivery, max(waiting.last_due, ceil(due)))
+            if is_first:
+                self._arm()
+        return "later"
+
+    # --- out -----------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Release nothing more; what waits is stored."""
+        self._is_ended = True
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def is_waiting(self) -> bool:
+        """Return whether anything is to be sent or deleted later."""
+        return any(self._queues.values())
+
+    def _arm(self) -> None:
+        self._stop_timer()
+        if self._is_ended:
+            return
+        due = min((at for _, at in self._due()), default=None)
+        if due is not None:
+            left = max(0.0, min(_LONGEST_SLEEP, due - self._now()))
+            self._timer = asyncio.get_running_loop().call_later(left, self._turn)
+
+    def _due(self) -> Iterator[tuple[Outbox, float]]:
+        """Yield each queue that is not empty, and when its first delivery is due."""
+        now = self._now()
+        for (name, _), waiting in self._queues.items():
+            if waiting:
+                options = self._options.get(int(name[1:]))
+                is_send = name[0] == "s"
+                quiet = options.quiet_until(now) if options and is_send else now
+                yield waiting, max(float(waiting.first_due), quiet if quiet > now else 0.0)
+
+    def _turn(self) -> None:
+        self._timer = None
+        now, left = self._now(), _AT_ONCE
+        for waiting, due in list(self._due()):
+            if due > now:
+                continue
+            while waiting and waiting.first_due <= now + _TOGETHER and left:
+                [reference] = waiting.first(1)
+                waiting.reading = 0
+                [ticket] = waiting.begin(1)
+                ticket.open = 0
+                waiting.advance()
+                left -= 1
+                self._release(reference.delivery(waiting.destination))
+        self._progressed()
+        self._arm()
+
+    # --- what is to be stored ------------------------------------------------------------
+
+    def take_fields(self) -> list[str]:
+        """Return what has changed since the last call, as field, value, …."""
+        return [text for it in self._queues.values() for text in it.take_fields()]
+
+    def put_back(self) -> None:
+        """What was taken last could not be stored."""
+        for it in self._queues.values():
+            it.put_back()
+
+    def mark_all(self) -> None:
+        """Let the next commit write all: Redis has lost its data."""
+        for it in self._queues.values():
+            it.mark_all()

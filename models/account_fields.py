@@ -1,0 +1,30 @@
+"""What sessions store of their accounts."""
+
+from __future__ import annotations
+
+from peewee import SQL, BigIntegerField, BooleanField, CharField, Check
+
+from models.base import Table, UtcField
+from models.states import ACCOUNT_HEALTH
+
+_KNOWN = f"health IN ({', '.join(map(repr, ACCOUNT_HEALTH))})"
+
+
+class AccountFields(Table):
+    """The columns of ``sessions`` that are about the account; no table of its own."""
+
+    account = BigIntegerField(null=True)
+    """Telegram's id of it; None when the login was imported, and nobody has asked."""
+    bot = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
+    """Whether it is known to be a bot."""
+    health = CharField(
+        max_length=20,
+        default="healthy",
+        constraints=[SQL("DEFAULT 'healthy'"), Check(_KNOWN)],
+    )
+    """What Telegram lets it do."""
+    health_since = UtcField(null=True)
+    health_seen = UtcField(null=True)
+    """When a report last showed it."""
+    health_error = CharField(max_length=200, default="", constraints=[SQL("DEFAULT ''")])
+    """What Telegram answered."""

@@ -1,0 +1,25 @@
+"""What sessions store of their hibernation."""
+
+from __future__ import annotations
+
+from peewee import SQL, CharField, Check
+
+from models.base import Table, UtcField
+from models.states import HIBERNATION_REASONS
+
+_KNOWN = f"hibernation IN ({', '.join(map(repr, ('', *HIBERNATION_REASONS)))})"
+
+
+class HibernationFields(Table):
+    """The columns of ``sessions`` that are about hibernation; no table of its own."""
+
+    hibernation = CharField(
+        max_length=10,
+        default="",
+        constraints=[SQL("DEFAULT ''"), Check(_KNOWN)],
+    )
+    """Why it hibernates, also while it is awake for a short time; empty: it does not."""
+    wakes_at = UtcField(null=True)
+    """When it wakes by itself; None while it is awake, and when it does not hibernate."""
+    awake_at = UtcField(null=True)
+    """Since when it is awake for a short time; None otherwise."""
