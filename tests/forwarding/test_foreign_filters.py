@@ -83,3 +83,15 @@ def test_unknown_keys_of_a_filter_of_tgcf_disable_the_rules(filter_: Any) -> Non
     imported = plugins(filter=filter_)
     assert not only(imported).enabled
     assert "not known" in told(imported, Effect.DISABLED)
+
+
+def test_a_generated_name_is_of_the_chats_and_not_of_the_place_in_the_file() -> None:
+    one, two = "{from: [-1], to: [-2]}", "{from: [-1], to: [-3]}"
+    names = [
+        [it.name for it in telemirror(f"directions: [{text}]").rules]
+        for text in (one, two, f"{two}, {one}")
+    ]
+    assert names[2] == names[1] + names[0]
+    assert names[0] != names[1]
+    twice = [it.name for it in telemirror(f"directions: [{one}, {one}]").rules]
+    assert twice == [*names[0], f"{names[0][0]} 2"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afx.forwarding.foreign.drafts import Draft, chats
+from afx.forwarding.foreign.drafts import Draft, chats, route_name
 from afx.forwarding.foreign.parts import Effect, Part, Reader
 from afx.forwarding.foreign.telemirror_filters import add_filter
 
@@ -18,11 +18,11 @@ def drafts(root: Part, reader: Reader) -> list[tuple[Part, Draft]]:
     has_unknown = any(key not in known for key in config)
     defaults = {key: it for key, it in config.items() if key in _DEFAULTS}
     found = []
-    for number, part in enumerate(reader.items(config.get("directions")), 1):
+    for part in reader.items(config.get("directions")):
         direction = reader.table(part)
         if "filters" in direction and not reader.items(direction["filters"]):
             del direction["filters"]
-        draft = _direction(f"telemirror-{number}", defaults, direction, reader)
+        draft = _direction(defaults, direction, reader)
         draft.enabled = draft.enabled and not has_unknown
         if draft.sources and draft.destinations:
             found.append((part, draft))
@@ -36,14 +36,14 @@ def drafts(root: Part, reader: Reader) -> list[tuple[Part, Draft]]:
     return found
 
 
-def _direction(
-    name: str, defaults: dict[str, Part], direction: dict[str, Part], reader: Reader
-) -> Draft:
+def _direction(defaults: dict[str, Part], direction: dict[str, Part], reader: Reader) -> Draft:
     settings = {**defaults, **direction}
+    sources, destinations = (reader.items(settings.get(it)) for it in ("from", "to"))
+    name = route_name("telemirror", sources, destinations)
     draft = Draft(
         name,
-        chats(reader.items(settings.get("from")), reader, name),
-        chats(reader.items(settings.get("to")), reader, name),
+        chats(sources, reader, name),
+        chats(destinations, reader, name),
         reader.choice(settings.get("mode"), ("copy", "forward"), "copy"),
     )
     if draft.mode == "copy" and not reader.truth(settings.get("disable_edit")):
