@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from peewee import SQL, BigIntegerField, BooleanField, CharField, Check
+from peewee import SQL, BigIntegerField, BooleanField, CharField
 
-from models.base import Table, UtcField
+from models.base import Table, UtcField, one_of
 from models.states import ACCOUNT_HEALTH
-
-_KNOWN = f"health IN ({', '.join(map(repr, ACCOUNT_HEALTH))})"
 
 
 class AccountFields(Table):
@@ -20,7 +18,7 @@ class AccountFields(Table):
     health = CharField(
         max_length=20,
         default="healthy",
-        constraints=[SQL("DEFAULT 'healthy'"), Check(_KNOWN)],
+        constraints=[SQL("DEFAULT 'healthy'"), one_of("health", ACCOUNT_HEALTH)],
     )
     """What Telegram lets it do."""
     health_since = UtcField(null=True)

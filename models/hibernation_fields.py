@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from peewee import SQL, CharField, Check
+from peewee import SQL, CharField
 
-from models.base import Table, UtcField
+from models.base import Table, UtcField, one_of
 from models.states import HIBERNATION_REASONS
-
-_KNOWN = f"hibernation IN ({', '.join(map(repr, ('', *HIBERNATION_REASONS)))})"
 
 
 class HibernationFields(Table):
@@ -16,7 +14,7 @@ class HibernationFields(Table):
     hibernation = CharField(
         max_length=10,
         default="",
-        constraints=[SQL("DEFAULT ''"), Check(_KNOWN)],
+        constraints=[SQL("DEFAULT ''"), one_of("hibernation", ("", *HIBERNATION_REASONS))],
     )
     """Why it hibernates, also while it is awake for a short time; empty: it does not."""
     wakes_at = UtcField(null=True)

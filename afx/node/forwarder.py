@@ -98,8 +98,10 @@ class Forwarder:
         """Chats that are both source and destination."""
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
-        self.seen = SeenContents(now)
-        self.later = Postponed(now, self._release, owner.progressed)
+        self.seen = SeenContents(now, counts.doubled)
+        self.later = Postponed(
+            now, lambda it: self._lane(it.destination).put_behind(it), owner.progressed
+        )
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._routes: Routes = NOTHING
@@ -174,10 +176,6 @@ class Forwarder:
             self.stored(ticket)
         else:
             self._lane(delivery.destination).put(delivery, ticket)
-
-    def _release(self, delivery: Delivery) -> None:
-        """Put what is due behind what waits for its destination."""
-        self._lane(delivery.destination).put_behind(delivery)
 
     def _take_message(self, box: Box, pts: int, message: Incoming | None, own: bool) -> None:
         routes = self._routes.get(message.chat, ()) if message and not own else ()
@@ -265,6 +263,7 @@ class Forwarder:
     def make_room(self) -> None:
         """Send again: the announced sends are known by now, or the memory is full."""
         self.lanes.resume(Pause.CONNECTION)
+        self.later.start()
         for destination in list(self.outboxes.filled()):
             if destination not in self.lanes:
                 self._lane(destination).start()  # it was left by an earlier run

@@ -19,6 +19,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Literal
 
+from afx.empty import NOTHING
 from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
@@ -45,7 +46,7 @@ _Queue = tuple[str, int]
 class Postponed:
     """The deliveries of one session that are not due yet."""
 
-    __slots__ = ("_is_ended", "_now", "_options", "_progressed", "_queues", "_release", "_timer")
+    __slots__ = ("_is_running", "_now", "_options", "_progressed", "_queues", "_release", "_timer")
 
     def __init__(
         self,
@@ -60,11 +61,11 @@ class Postponed:
         self._now = now
         self._release = release
         self._progressed = progressed
-        self._options: dict[int, Options] = {}
+        self._options: Mapping[int, Options] = NOTHING
         """Of the rules that have any."""
-        self._queues: dict[_Queue, Outbox] = {}
+        self._queues: Mapping[_Queue, Outbox] = NOTHING
         self._timer: asyncio.TimerHandle | None = None
-        self._is_ended = False
+        self._is_running = False
 
     def load(self, fields: dict[str, str]) -> None:
         """Take what is stored out of a cursor's fields; raises MalformedPositionError."""
@@ -78,12 +79,13 @@ class Postponed:
                 first[match[1], int(match[2])] = int(text)
             else:
                 raise MalformedPositionError(f"what is to be sent later is stored as {name[:40]!r}")
-        self._queues = {
+        queues = {
             (queue, chat): Outbox(
                 chat, found.get((queue, chat)), first.get((queue, chat), 0), queue=queue
             )
             for queue, chat in {*found, *first}
         }
+        self._queues = queues or NOTHING
 
     def use_routes(
         self,
@@ -93,7 +95,7 @@ class Postponed:
         """Know the options of all rules; those of ``incomplete`` ones may lack routes now."""
         found = {it.rule: it.options for them in routes.values() for it in them}
         found |= {it.id: it.options for it in incomplete.values() if it is not None}
-        self._options = {rule: it for rule, it in found.items() if it.is_timed}
+        self._options = {rule: it for rule, it in found.items() if it.is_timed} or NOTHING
         self._arm()
 
     # --- in ------------------------------------------------------------------------------
@@ -144,7 +146,8 @@ class Postponed:
     ) -> Literal["now", "later", "full"]:
         waiting = self._queues.get(queue)
         if waiting is None:
-            waiting = self._queues[queue] = Outbox(queue[1], queue=queue[0])
+            waiting = Outbox(queue[1], queue=queue[0])
+            self._queues = {**self._queues, queue: waiting}
         if not waiting.contains(delivery):
             if waiting.count >= _MOST:
                 return "full"
@@ -156,9 +159,15 @@ class Postponed:
 
     # --- out -----------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Release what is due: what earlier runs may have sent is known by now."""
+        if not self._is_running:
+            self._is_running = True
+            self._arm()
+
     def end(self) -> None:
         """Release nothing more; what waits is stored."""
-        self._is_ended = True
+        self._is_running = False
         self._stop_timer()
 
     def _stop_timer(self) -> None:
@@ -172,7 +181,7 @@ class Postponed:
 
     def _arm(self) -> None:
         self._stop_timer()
-        if self._is_ended:
+        if not self._is_running:
             return
         due = min((at for _, at in self._due()), default=None)
         if due is not None:

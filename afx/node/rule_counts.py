@@ -55,6 +55,11 @@ class RuleCounts:
             for rule in {it.rule for it in routes} - {it.rule for it in taken}:
                 self._of(rule).skipped += 1
 
+    def doubled(self, rules: Iterable[int]) -> None:
+        """Count a message that these rules have forwarded already, from whichever source."""
+        for rule in rules:
+            self._of(rule).skipped += 1
+
     def waited(self, rules: Iterable[int], seconds: float) -> None:
         """Count that Telegram wants no sends to a destination of these rules."""
         for rule in rules:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from struct import Struct
@@ -71,14 +71,20 @@ class _Contents:
 class SeenContents:
     """The contents that the rules of one session have taken."""
 
-    __slots__ = ("_dirty", "_now", "_rules", "_sent", "_windows")
+    __slots__ = ("_dirty", "_doubled", "_now", "_rules", "_sent", "_windows")
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        """``now`` is the wall clock: other nodes read what is stored."""
+    def __init__(
+        self, now: Callable[[], float], doubled: Callable[[Collection[int]], None]
+    ) -> None:
+        """``now`` is the wall clock: other nodes read what is stored.
+
+        ``doubled`` is told of the rules for which a message is a duplicate.
+        """
         self._now = now
+        self._doubled = doubled
         self._windows: Mapping[int, int] = NOTHING
         """rule → for how many seconds a content is a duplicate."""
-        self._rules: dict[int, _Contents] = {}
+        self._rules: Mapping[int, _Contents] = NOTHING
         self._dirty: frozenset[tuple[int, int]] = NONE
         """(rule, chunk) that are to be stored."""
         self._sent: frozenset[tuple[int, int]] = NONE
@@ -92,16 +98,18 @@ class SeenContents:
             if match is None:
                 raise MalformedPositionError(f"contents are stored as {name[:40]!r}")
             found.setdefault(int(match[1]), {})[int(match[2])] = _decode(name, fields.pop(name))
+        rules = {}
         for rule, chunks in found.items():
             # A copy in SQL may bring back older ones, which have left Redis already.
             kept = sorted(chunks)[-_CHUNKS:]
             self._dirty |= {(rule, it) for it in chunks if it not in kept}
             entries = sorted((it for number in kept for it in chunks[number]), key=_came)
-            self._rules[rule] = _Contents(
+            rules[rule] = _Contents(
                 {number: chunks[number] for number in kept},
                 {it.digest: it for it in entries},
                 kept[-1],
             )
+        self._rules = rules or NOTHING
 
     def use_routes(
         self,
@@ -117,7 +125,8 @@ class SeenContents:
         }
         self._windows = windows or NOTHING
         for rule in set(self._rules) - set(self._windows) - set(incomplete):
-            self._dirty |= {(rule, number) for number in self._rules.pop(rule).chunks}
+            self._dirty |= {(rule, number) for number in self._rules[rule].chunks}
+            self._rules = {it: of for it, of in self._rules.items() if it != rule}
 
     def fresh(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes for which a message is no duplicate, and remember its content."""
@@ -126,14 +135,19 @@ class SeenContents:
         digest = content_digest(message)
         if digest is None:
             return routes
-        return [it for it in routes if it.unjudged or self._is_fresh(it.rule, digest, message)]
+        fresh = [it for it in routes if it.unjudged or self._is_fresh(it.rule, digest, message)]
+        if len(fresh) < len(routes):
+            self._doubled({it.rule for it in routes} - {it.rule for it in fresh})
+        return fresh
 
     def _is_fresh(self, rule: int, digest: bytes, message: Incoming) -> bool:
         window = self._windows.get(rule)
         if window is None:
             return True
         now, owner = int(self._now()), _owner(message)
-        contents = self._rules.setdefault(rule, _Contents())
+        if rule not in self._rules:
+            self._rules = {**self._rules, rule: _Contents()}
+        contents = self._rules[rule]
         before = contents.entries.get(digest)
         if before is not None and now - before.at < window:
             return before.owner == owner
@@ -172,8 +186,7 @@ class SeenContents:
 
     def mark_all(self) -> None:
         """Let the next commit write all contents: Redis has lost its data."""
-        all_of_them = {(rule, it) for rule, of in self._rules.items() for it in of.chunks}
-        self._dirty = self._dirty | all_of_them or NONE
+        self._dirty |= {(rule, it) for rule, of in self._rules.items() for it in of.chunks}
 
 
 def _came(entry: _Entry) -> int:

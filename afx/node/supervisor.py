@@ -106,8 +106,6 @@ class Supervisor:
         """The present one, or the last."""
         self.desired_state = "ready"
         """What the last heartbeat answered."""
-        self.has_registered = False
-        """Whether an incarnation of it has had a lease."""
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Stop all sessions and end, as soon as that is possible."""
@@ -141,6 +139,7 @@ class Supervisor:
         try:
             while not self._stopping:
                 self.incarnation = incarnation = uuid.uuid4().hex
+                self.desired_state = "ready"  # what was requested of an earlier one has ended
                 ending = self._live(incarnation, until)
                 self._figures.note_end(ending)
                 if ending is not Ending.UNSURE:
@@ -184,7 +183,6 @@ class Supervisor:
             ending = self._register(identity, host, resources, until)
             if ending is None:
                 self._figures.note_registered()
-                self.has_registered = True
                 log.info("node_ready", node=self._name, incarnation=incarnation, host=host.pid)
                 ending = self._hold_lease(identity, host, resources)
         finally:

@@ -278,6 +278,8 @@ class Sender(MTProtoSender):  # type: ignore[misc]
             self._flushing.cancel()
             self._flushing = None
         await super()._disconnect(error=error)
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            self._disconnected.exception()  # asyncio reports it if no one asks
 
     def drop_unsent(self) -> None:
         """Drop what was not sent yet."""

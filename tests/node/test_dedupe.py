@@ -30,7 +30,8 @@ class Bench:
     def __init__(self, stored: dict[str, str] | None = None) -> None:
         self.now = 1_000.0
         self.stored: dict[str, str] = dict(stored or {})
-        self.seen = SeenContents(lambda: self.now)
+        self.doubled: list[int] = []
+        self.seen = SeenContents(lambda: self.now, self.doubled.extend)
         self.seen.load(dict(self.stored))
         self.use(ROUTE)
 
@@ -54,6 +55,7 @@ def test_a_content_is_taken_once_and_belongs_to_the_message_that_it_came_with() 
     it = Bench()
     assert it.takes(A, 1)
     assert not it.takes(B, 7) and not it.takes(A, 2)
+    assert it.doubled == [1, 1]
     assert it.takes(A, 1), "it is replayed"
     assert it.takes(B, 8, "other news")
     it.now += 59

@@ -49,6 +49,7 @@ class Bench:
         )
         found.load(dict(self.stored))
         found.use_routes({SOURCE: routes}, {})
+        found.start()
         return found
 
     def restart(self, *routes: Route) -> None:
