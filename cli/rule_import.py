@@ -35,6 +35,9 @@ def import_(
     apply: Annotated[
         bool, typer.Option("--apply", help="Make them rules now, instead of printing a rule file.")
     ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="With --apply: also give rules other chats.")
+    ] = False,
 ) -> None:
     """Make rules of what tgcf or telemirror had: prints a rule file, or applies it.
 
@@ -62,7 +65,7 @@ def import_(
     if not invocation.json:
         _tell(imported.notes)
     if apply:
-        _apply(invocation, text, where, imported)
+        _apply(invocation, text, where, imported, replace=replace)
     elif invocation.json:
         output.print_json(_fields(imported))
     else:
@@ -73,11 +76,13 @@ def import_(
         raise typer.Exit(4)
 
 
-def _apply(invocation: Invocation, text: str, where: str, imported: Any) -> None:
-    from afx.operations import rule_files
+def _apply(invocation: Invocation, text: str, where: str, imported: Any, *, replace: bool) -> None:
+    from afx.operations import rule_files, rule_imports
     from cli.rule_diff import print_changes
 
     changes = rule_files.plan(invocation.context, text.encode(), where, prune=False)
+    if not replace:
+        rule_imports.check_replaced(changes)
     if changes:
         rule_files.apply(invocation.context, changes, where)
     if invocation.json:

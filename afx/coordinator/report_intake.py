@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import redis
@@ -249,10 +249,12 @@ class ReportIntake:
             troubles.note_rules([_rule_row(it) for it in of_rules])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
-            _write_failures(failed)
+            revisions = {it.session_id: self._table.active[it.session_id].revision for it in failed}
+            of_login = _of_present_login(failed, revisions)
+            _write_failures(of_login, revisions)
             placing.note_active(active)
             health = self._accounts.write(
-                failed, hindered, started=[it.session for it in started], active=active
+                of_login, hindered, started=[it.session for it in started], active=active
             )
             self._tasks.write(batch.reports)
             dead_letters.note(
@@ -316,8 +318,25 @@ def _undelivered(report: DeadLettered | DeadRevived) -> Undelivered:
     return replace(undelivered, reason=reason, error=error, attempts=attempts)
 
 
-def _write_failures(failed: Sequence[Failed]) -> None:
-    """Note why sessions failed and when they are tried again; a lost login is not."""
+def _of_present_login(failed: Sequence[Failed], revisions: Mapping[int, int]) -> list[Failed]:
+    """Leave out lost logins of sessions that have changed since: they may have another one.
+
+    Such a session is placed anew; if its login is the lost one still, it fails once more.
+    """
+    placed = [(it.session_id, revisions[it.session_id]) for it in failed if _has_no_login(it)]
+    newer = troubles.newer(placed) if placed else set()
+    return [it for it in failed if not (_has_no_login(it) and it.session_id in newer)]
+
+
+def _has_no_login(report: Failed) -> bool:
+    return report.reason in _ENDED_LOGINS
+
+
+def _write_failures(failed: Sequence[Failed], revisions: Mapping[int, int]) -> None:
+    """Note why sessions failed and when they are tried again; a lost login is not.
+
+    ``revisions`` are those under which the sessions were placed.
+    """
     counts = troubles.failure_counts([it.session_id for it in failed])
     failures = []
     for it in failed:
@@ -326,8 +345,13 @@ def _write_failures(failed: Sequence[Failed]) -> None:
         failures.append(Failure(it.session_id, text, retry_policy.pause_seconds(times)))
     troubles.note_failures(failures)
     webhook_events.record_failures(failed, counts)
-    lost = [it for it in failed if it.reason in _ENDED_LOGINS]
-    troubles.note_lost_logins([(it.session_id, messages.ended(it)) for it in lost])
+    troubles.note_lost_logins(
+        [
+            (it.session_id, revisions[it.session_id], messages.ended(it))
+            for it in failed
+            if _has_no_login(it)
+        ]
+    )
 
 
 def _fields(report: Failed | Trouble | RuleStopped) -> dict[str, object]:

@@ -4,48 +4,80 @@ A filter that fails on a message, which none should, has not judged it: the mess
 a dead letter of that rule (``not_judged``), and is judged again when it is retried. So it is
 neither passed on unfiltered nor dropped unseen, and one message that a filter cannot cope
 with does not stop the rule for all others. The same holds for a message whose album
-Telegram keeps refusing to give: its source waits for a time, and then goes on.
+Telegram keeps refusing to give: its source waits for a time, and then goes on. An error
+that says nothing about the request, as Telegram's own do, is waited for, however long:
+an outage costs time, and no message (docs/decisions/011).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from telethon import errors
 
-from afx.empty import NONE
+from afx.empty import NONE, NOTHING
 from afx.forwarding.albums import REACH, AlbumCaptions
 from afx.forwarding.facts import Facts
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route, accepting, filtered
 from afx.node.message_source import MessageSource, ToldToWaitError, UnknownChatError
-from afx.telegram.errors import error_name, is_lost_login, refuses_chat
+from afx.reasons import TroubleReason
+from afx.telegram.errors import error_name, is_about_request, refuses_chat
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 
 _RETRY_SECONDS, _RETRY_MAX = 1.0, 30.0
 _MOST_TRIES = 8
-"""Reads of one album that Telegram may refuse for a reason that may pass: a minute and a half."""
+"""Reads of one album that is refused for a reason that may pass: a minute and a half."""
+_REPORTED_TRIES = 3
+"""After so many reads in vain the wait is reported."""
+_GIVEN_UP_SECONDS = 10.0
+"""Between the single reads of the next albums of a source of which one was given up."""
+
+
+@dataclass(slots=True, frozen=True)
+class _GivenUp:
+    """The last album of a source that was given up."""
+
+    album: int
+    at: float
+    """When, on the monotonic clock."""
+    reason: str
 
 
 class FilterJudge:
     """The filters of one session, and the albums that they see as one message."""
 
-    __slots__ = ("_albums", "_filtered", "_given_up", "_sleep", "_source")
+    __slots__ = (
+        "_albums",
+        "_filtered",
+        "_given_up",
+        "_monotonic",
+        "_sleep",
+        "_source",
+        "_trouble",
+    )
 
     def __init__(
-        self, source: MessageSource, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self,
+        source: MessageSource,
+        trouble: Callable[[TroubleReason, str], None],
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """``sleep`` waits for so many seconds."""
+        """``trouble`` takes what hinders it; ``sleep`` waits for so many seconds."""
         self._source = source
+        self._trouble = trouble
+        self._monotonic = monotonic
         self._sleep = sleep
         self._albums = AlbumCaptions()
         self._filtered: frozenset[int] = NONE
         """Sources of which a route has a filter."""
-        self._given_up: frozenset[int] = NONE
-        """Sources of which the last album was given up: others are tried once."""
+        self._given_up: Mapping[int, _GivenUp] = NOTHING
+        """source → the album that was given up, if none of it was read since."""
 
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Judge by these from now on."""
@@ -68,11 +100,18 @@ class FilterJudge:
         the album. A lost connection, or login, is waited for: the session ends, or goes on.
         """
         facts: Facts | None
-        pause, tries = _RETRY_SECONDS, 0
+        pause, tries, vain = _RETRY_SECONDS, 0, 0
+        given_up = self._given_up.get(message.chat)
+        if given_up and self._albums.judged(TelegramFacts(message)) is None:
+            if given_up.album == _album_of(message):
+                return _unjudged(routes, given_up.reason)
+            if (left := given_up.at + _GIVEN_UP_SECONDS - self._monotonic()) > 0:
+                await self._sleep(left)
+        most = 1 if given_up else _MOST_TRIES
         while (facts := self._albums.judged(TelegramFacts(message))) is None:
             try:
                 await self._read_album(message)
-                self._given_up = self._given_up - {message.chat} or NONE
+                self._given_up = {k: v for k, v in self._given_up.items() if k != message.chat}
                 continue
             except ToldToWaitError as error:
                 await self._sleep(error.seconds)
@@ -80,13 +119,20 @@ class FilterJudge:
             except UnknownChatError as error:
                 return _unjudged(routes, str(error))
             except errors.RPCError as error:
-                tries += not is_lost_login(error)
-                most = 1 if message.chat in self._given_up else _MOST_TRIES
+                reason = error_name(error)
                 if refuses_chat(error):
-                    return _unjudged(routes, error_name(error))
+                    return _unjudged(routes, reason)
+                tries += is_about_request(error)
                 if tries >= most:
-                    self._given_up |= {message.chat}
-                    return _unjudged(routes, error_name(error))
+                    known = _GivenUp(_album_of(message), self._monotonic(), reason)
+                    self._given_up = {**self._given_up, message.chat: known}
+                    return _unjudged(routes, reason)
+                vain += 1
+                if vain == _REPORTED_TRIES:
+                    self._trouble(
+                        TroubleReason.SOURCE_UNREADABLE,
+                        f"{message.chat} waits: albums of it cannot be read now: {reason}",
+                    )
             except (OSError, EOFError):
                 pass
             await self._sleep(pause)
@@ -99,6 +145,10 @@ class FilterJudge:
         found = await self._source.fetch(message.chat, ids)
         others = [TelegramFacts(it) for it in map(incoming, found) if it is not None]
         self._albums.learn(TelegramFacts(message), others)
+
+
+def _album_of(message: Incoming) -> int:
+    return TelegramFacts(message).album
 
 
 def _unjudged(routes: Sequence[Route], reason: str) -> Sequence[Route]:

@@ -113,7 +113,7 @@ class Forwarder:
         self._guard: LoopGuard | None = None
         self.waits = waits
         self._source = MessageSource(client, peers, waits, self.note_wait)
-        self._filters = FilterJudge(self._source)
+        self._filters = FilterJudge(self._source, self.trouble, monotonic)
         self._announced = Announced()
 
     def set_routes(

@@ -38,29 +38,32 @@ def replace_login(
     for the login of another account: position and links would be wrong for it.
     """
     session = sessions.find(name, owner=context.actor.owner)
-    row = SessionRow(**sessions.describe(session))
+    before = SessionRow(**sessions.describe(session))
     text = logins.check(login)
     logins.check_server(text, context.settings.login_servers)
-    if row.account not in (None, account):
+    if before.account not in (None, account):
         raise UsageError(
-            f"You have signed in to account {account}, and session '{row.name}' is of account "
-            f"{row.account}; nothing was changed. End that login in the account's list of "
+            f"You have signed in to account {account}, and session '{before.name}' is of account "
+            f"{before.account}; nothing was changed. End that login in the account's list of "
             "devices, or add it with 'afx session login NAME'."
         )
     vault = context.servers.vault()
     check_vault(vault)
     sealed = vault.seal(text, session_id=session.id)
-    new = NewSession(row.name, sealed, logins.fingerprint(text), session.id, account, bot)
-    with change(context, "session.login", f"session/{row.name}") as details:
+    new = NewSession(before.name, sealed, logins.fingerprint(text), session.id, account, bot)
+    with change(context, "session.login", f"session/{before.name}") as details:
         sessions.replace_login(session, new)
-        details["before"] = {"account": row.account, "trouble": row.trouble}
+        # Read behind the change, which holds the row: the leader may pause it meanwhile.
+        row = SessionRow(**sessions.describe(session))
+        details["before"] = {"account": before.account, "trouble": row.trouble}
         details["after"] = {"account": account}
-        if not row.trouble:
-            return Requested(row.name, None, f"has a new login and is {row.state}")
-        sessions.set_desired_state(session, "running")
-        control = controls.request(
-            kind="resume", subject=SessionSubject(session.id), actor=context.actor.name
-        )
-        details["control"] = control.id
+        control = None
+        if row.trouble:
+            sessions.set_desired_state(session, "running")
+            control = controls.request(
+                kind="resume", subject=SessionSubject(session.id), actor=context.actor.name
+            ).id
+            details["control"] = control
     wake_leader(context)
-    return Requested(row.name, control.id)
+    note = "" if control else f"has a new login and is {row.state}"
+    return Requested(row.name, control, note)

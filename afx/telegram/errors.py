@@ -124,3 +124,13 @@ def refuses_chat(error: errors.RPCError) -> bool:
     return (
         error.code in _REFUSALS and not is_lost_login(error) and not is_passing(error_name(error))
     )
+
+
+def is_about_request(error: errors.RPCError) -> bool:
+    """Return whether an error says something about the request, and not about the moment.
+
+    Those of the server (5xx, and negative codes such as -503 of a timeout), flood waits and
+    lost logins pass, whatever was asked for. Source: core.telegram.org/api/errors.
+    """
+    is_of_client = 400 <= (error.code or 0) < 500 and not isinstance(error, errors.FloodError)
+    return is_of_client and not is_lost_login(error) and not is_passing(error_name(error))

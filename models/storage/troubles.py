@@ -39,12 +39,24 @@ def note_failures(failures: Sequence[Failure]) -> None:
     )
 
 
-def note_lost_logins(rows: Sequence[tuple[int, str]]) -> None:
-    """Pause sessions whose login Telegram no longer accepts, given as (session, reason)."""
+def newer(placed: Sequence[tuple[int, int]]) -> set[int]:
+    """Return the sessions that were placed under an older revision, as (session, revision)."""
+    query = Session.select(Session.id, Session.revision).where(
+        Session.id.in_([session for session, _ in placed])
+    )
+    now = dict(query.tuples())
+    return {session for session, revision in placed if now.get(session, 0) > revision}
+
+
+def note_lost_logins(rows: Sequence[tuple[int, int, str]]) -> None:
+    """Pause sessions whose login Telegram no longer accepts, as (session, revision, reason).
+
+    One that has changed since that revision stays as it is: its login may be another one.
+    """
     execute_many(
         "UPDATE sessions SET trouble = ?, desired_state = 'paused', hibernation = '',"
-        " wakes_at = NULL, awake_at = NULL WHERE id = ?",
-        [(reason, session) for session, reason in rows],
+        " wakes_at = NULL, awake_at = NULL WHERE id = ? AND revision <= ?",
+        [(reason, session, revision) for session, revision, reason in rows],
     )
 
 

@@ -28,6 +28,7 @@ from models.storage import (
     troubles,
 )
 from models.storage.dead_letters import Undelivered
+from models.storage.sessions import NewSession
 from models.tables import Session
 
 
@@ -74,6 +75,17 @@ def test_a_session_that_lost_its_login_is_paused(harness: TermHarness) -> None:
     row = sessions.describe(sessions.find(str(session)))
     assert row["desired_state"] == "paused"
     assert "sign in again" in row["trouble"]
+
+
+def test_a_lost_login_that_was_replaced_meanwhile_pauses_nothing(harness: TermHarness) -> None:
+    session = started(harness)
+    harness.obeying = False
+    row = sessions.find(str(session))
+    sessions.replace_login(row, NewSession(row.name, "sealed", "f" * 64, session, 5))
+    harness.report_failure(session, FailureReason.LOGIN_LOST)
+    harness.until(lambda: len({it.epoch for it in harness.orders.sent}) == 2)
+    found = sessions.describe(sessions.find(str(session)))
+    assert (found["desired_state"], found["trouble"], found["health"]) == ("running", "", "healthy")
 
 
 def test_a_malformed_report_is_quarantined_and_the_next_ones_are_taken(

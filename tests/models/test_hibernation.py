@@ -197,7 +197,7 @@ def test_a_lost_login_ends_the_hibernation(ids: list[int]) -> None:
     asleep(ids[0])
     with base.transaction():
         hibernation.wake(ids, NOW)
-        troubles.note_lost_logins([(ids[0], "login lost")])
+        troubles.note_lost_logins([(ids[0], 9, "login lost")])
     found = row(ids[0])
     assert (found["state"], found["hibernation"]) == ("paused", "")
     assert hibernation.awake() == []

@@ -50,9 +50,17 @@ def test_a_failed_session_waits_before_it_is_retried(ids: list[int]) -> None:
 
 def test_a_lost_login_is_not_retried(ids: list[int]) -> None:
     with base.transaction():
-        troubles.note_lost_logins([(ids[0], "login lost: AuthKeyDuplicated")])
+        troubles.note_lost_logins([(ids[0], 9, "login lost: AuthKeyDuplicated")])
     row = sessions.listing().rows[0]
     assert (row["desired_state"], row["trouble"]) == ("paused", "login lost: AuthKeyDuplicated")
+
+
+def test_a_lost_login_of_an_older_revision_pauses_nothing(ids: list[int]) -> None:
+    with base.transaction():
+        assert troubles.newer([(ids[0], 0), (ids[1], 9)]) == {ids[0]}
+        troubles.note_lost_logins([(ids[0], 0, "login lost")])
+    row = sessions.listing().rows[0]
+    assert (row["desired_state"], row["trouble"]) == ("running", "")
 
 
 def test_a_session_that_fails_again_and_again_is_in_quarantine(ids: list[int]) -> None:

@@ -81,7 +81,7 @@ def test_an_event_that_happens_once_is_recorded_once(database: Any) -> None:
 def test_an_event_is_in_sql_if_what_it_tells_of_is(database: Any, ids: list[int]) -> None:
     add("all")
     with transaction(keep=False):
-        troubles.note_lost_logins([(ids[0], "lost")])
+        troubles.note_lost_logins([(ids[0], 9, "lost")])
         webhooks.record_events(webhooks.session_events(EventKind.LOGIN_NEEDED, [(ids[0], {})]))
     assert not due() and sessions.find("s0").desired_state == "running"
 

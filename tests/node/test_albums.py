@@ -129,41 +129,69 @@ def test_an_album_that_cannot_be_read_is_a_dead_letter_and_not_torn(
     run_scenario(scenario)
 
 
-def test_an_album_that_keeps_failing_is_given_up_and_its_source_goes_on() -> None:
-    """No table names the error: it may pass, and it may not."""
-    source, sleeps = FailingSource(), []
+class Judged:
+    """A judge of a source that fails, and a clock that its waits move on."""
 
-    async def sleep(seconds: float) -> None:
-        sleeps.append(seconds)
+    def __init__(self, name: str, code: int) -> None:
+        self.error = errors.RPCError(None, name, code)
+        self.reads, self.now, self.until = 0, 0.0, float("inf")
+        self.troubles: list[str] = []
+        self._judge = FilterJudge(
+            cast("Any", self),
+            lambda _, text: self.troubles.append(text),
+            lambda: self.now,
+            self.wait,
+        )
 
+    async def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    async def fetch(self, chat: int, ids: Sequence[int]) -> list[Any]:
+        self.reads += 1
+        if self.now < self.until:
+            raise self.error
+        return []
+
+    async def judge(self, number: int, album: int) -> list[str | None]:
+        found = await self._judge.judge_later(photo(number, album), ROUTES)
+        return [it.unjudged for it in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("RPC_CALL_FAIL", 500), ("Timeout", -503), ("CONNECTION_NOT_INITED", 400)]
+)
+def test_an_outage_of_telegram_costs_albums_time_and_is_reported_once(name: str, code: int) -> None:
     async def scenario() -> None:
-        judge = FilterJudge(cast("Any", source), sleep)
-        refused = await judge.judge_later(photo(1), ROUTES)
-        assert [it.unjudged for it in refused] == ["its album cannot be read: ODD_FAILURE", ""]
-        assert source.reads == 8 and sum(sleeps) == 91
-        await judge.judge_later(photo(2), ROUTES)
-        assert source.reads == 9, "the next one is tried once"
-        source.works = True
-        found = await judge.judge_later(photo(3), ROUTES)
-        assert [it.rule for it in found] == [2], "there is no caption that the filter takes"
-        source.works = False
-        await judge.judge_later(photo(4, album=6), ROUTES)
-        assert source.reads == 10 + 8, "it has worked since"
+        bench = Judged(name, code)
+        bench.until = 600.0
+        assert await bench.judge(1, 5) == [""], "the filter takes none without its caption"
+        assert bench.now >= 600
+        assert len(bench.troubles) == 1 and "-7 waits" in bench.troubles[0]
+        assert await bench.judge(100, 6) == [""]
+        assert bench.troubles[1:] == []
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
-class FailingSource:
-    """Gives no message while it does not work."""
+def test_an_album_that_keeps_being_refused_is_given_up_and_its_source_goes_on() -> None:
+    """No table names the error: it may pass, and it may not."""
 
-    def __init__(self) -> None:
-        self.reads, self.works = 0, False
+    async def scenario() -> None:
+        bench, refused = Judged("ODD_REFUSAL", 402), ["its album cannot be read: ODD_REFUSAL", ""]
+        assert await bench.judge(1, 5) == refused
+        assert bench.reads == 8 and bench.now == 91
+        assert await bench.judge(2, 5) == refused
+        assert bench.reads == 8, "its other items are not asked for, and it is not torn"
+        assert await bench.judge(100, 6) == refused
+        assert bench.reads == 9 and bench.now == 101, "the next album is tried once, in a while"
+        bench.until = 0.0
+        assert await bench.judge(200, 7) == [""]
+        bench.until = float("inf")
+        before = bench.reads
+        assert await bench.judge(300, 8) == refused
+        assert bench.reads == before + 8, "it has worked since"
 
-    async def fetch(self, chat: int, ids: Sequence[int]) -> list[Any]:
-        self.reads += 1
-        if not self.works:
-            raise errors.ServerError(None, "ODD_FAILURE", 500)
-        return []
+    asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
 def photo(number: int, album: int = 5) -> Incoming:

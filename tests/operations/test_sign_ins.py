@@ -17,6 +17,8 @@ from afx.operations.context import Actor, Context
 from models.storage import rules, troubles, users
 from models.storage import sessions as stored
 from models.storage.rules import NewRule
+from models.storage.sessions import NewSession
+from models.tables import Session
 
 
 def login(letter: bytes) -> str:
@@ -45,7 +47,7 @@ def opened(context: Context, name: str) -> str:
 
 def test_a_lost_login_is_replaced_and_the_session_runs_again(context: Context) -> None:
     before = sessions.show(context, "main").session
-    troubles.note_lost_logins([(before.id, "the login is lost")])
+    troubles.note_lost_logins([(before.id, 9, "the login is lost")])
     assert sign_ins.check_again(context, "main").state == "paused"
     done = sign_ins.replace_login(context, "main", login(b"c"), account=5)
     after = sessions.show(context, "main")
@@ -94,3 +96,21 @@ def test_a_dry_run_changes_nothing(context: Context) -> None:
     dry = context.servers.context(Actor("test"), dry_run=True)
     sign_ins.replace_login(dry, "main", login(b"c"), account=5)
     assert opened(context, "main") == login(b"a")
+
+
+def test_a_login_that_is_lost_while_another_one_is_stored_pauses_nothing(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stored.replace_login
+
+    def late(session: Session, new: NewSession) -> None:
+        troubles.note_lost_logins([(session.id, session.revision, "the login is lost")])
+        store(session, new)
+
+    before = stored.find("main")
+    monkeypatch.setattr(stored, "replace_login", late)
+    done = sign_ins.replace_login(context, "main", login(b"c"), account=5)
+    assert done.control is not None, "it was paused while the person signed in"
+    troubles.note_lost_logins([(before.id, before.revision, "the login is lost")])
+    after = sessions.show(context, "main").session
+    assert (after.state, after.trouble) == ("unplaced", ""), "a report of the old one comes later"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -100,6 +101,15 @@ def name_of(text: str | None, otherwise: str) -> str:
     if not clean or (clean.isascii() and clean.isdecimal()):
         return f"{otherwise} {clean}".strip()[:_LONGEST_NAME].strip()
     return clean[:_LONGEST_NAME].strip()
+
+
+def route_name(origin: str, sources: Iterable[Part], destinations: Iterable[Part]) -> str:
+    """Return a name for a rule that has none: the same for the same chats, in any file.
+
+    A number would let the rules of a second file replace those of the first.
+    """
+    chats_ = [[str(it.value) for it in parts] for parts in (sources, destinations)]
+    return f"{origin}-{hashlib.sha256(repr(chats_).encode()).hexdigest()[:8]}"
 
 
 def _unique(name: str, names: set[str]) -> str:

@@ -149,8 +149,18 @@ class Reader:
             return default
         return text
 
-    def tell_others(self, table: dict[str, Part], known: Sequence[str]) -> None:
-        """Note the entries of a mapping that are not known."""
+    def tell_others(
+        self,
+        table: dict[str, Part],
+        known: Sequence[str],
+        effect: Effect = Effect.NONE,
+        *,
+        rule: str = "",
+    ) -> None:
+        """Note the entries of a mapping that are not known, and what that means for the rules."""
         for key, it in table.items():
             if key not in known:
-                self.note(it, f"'{printable(key)}' is not known, and was left out")
+                text = f"'{printable(key)}' is not known, and was left out"
+                if effect is Effect.DISABLED:
+                    text += "; the rule is disabled until you have looked at it"
+                self.note(it, text, effect, rule=rule)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afx.forwarding.foreign.drafts import Draft, chats
+from afx.forwarding.foreign.drafts import Draft, chats, route_name
 from afx.forwarding.foreign.parts import Effect, Part, Reader
 from afx.forwarding.foreign.telemirror_filters import add_filter
 
@@ -13,15 +13,17 @@ _DEFAULTS = ("filters", "disable_edit", "disable_delete", "mode")
 def drafts(root: Part, reader: Reader) -> list[tuple[Part, Draft]]:
     """Return the rules of a mapping; ``reader`` has its errors and notes."""
     config = reader.table(root)
-    reader.tell_others(config, (*_DEFAULTS, "directions"))
+    known = (*_DEFAULTS, "directions")
+    reader.tell_others(config, known, Effect.DISABLED)
+    has_unknown = any(key not in known for key in config)
     defaults = {key: it for key, it in config.items() if key in _DEFAULTS}
     found = []
-    for number, part in enumerate(reader.items(config.get("directions")), 1):
+    for part in reader.items(config.get("directions")):
         direction = reader.table(part)
-        reader.tell_others(direction, _DIRECTION)
         if "filters" in direction and not reader.items(direction["filters"]):
             del direction["filters"]
-        draft = _direction(f"telemirror-{number}", {**defaults, **direction}, reader)
+        draft = _direction(defaults, direction, reader)
+        draft.enabled = draft.enabled and not has_unknown
         if draft.sources and draft.destinations:
             found.append((part, draft))
         else:
@@ -34,11 +36,14 @@ def drafts(root: Part, reader: Reader) -> list[tuple[Part, Draft]]:
     return found
 
 
-def _direction(name: str, settings: dict[str, Part], reader: Reader) -> Draft:
+def _direction(defaults: dict[str, Part], direction: dict[str, Part], reader: Reader) -> Draft:
+    settings = {**defaults, **direction}
+    sources, destinations = (reader.items(settings.get(it)) for it in ("from", "to"))
+    name = route_name("telemirror", sources, destinations)
     draft = Draft(
         name,
-        chats(reader.items(settings.get("from")), reader, name),
-        chats(reader.items(settings.get("to")), reader, name),
+        chats(sources, reader, name),
+        chats(destinations, reader, name),
         reader.choice(settings.get("mode"), ("copy", "forward"), "copy"),
     )
     if draft.mode == "copy" and not reader.truth(settings.get("disable_edit")):
@@ -46,6 +51,8 @@ def _direction(name: str, settings: dict[str, Part], reader: Reader) -> Draft:
     if not reader.truth(settings.get("disable_delete")):
         draft.sync.append("deletes")
     begin = len(reader.notes)
+    # What is not known may be a filter that kept messages back, misspelt.
+    reader.tell_others(direction, _DIRECTION, Effect.DISABLED, rule=name)
     filters = settings.get("filters")
     for part in reader.items(filters):
         add_filter(draft, part, reader)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
@@ -50,10 +50,20 @@ class _Filter:
             name = self._reader.text(self._part)
         if name is None:
             return
-        if add := _FILTERS.get(name):
-            add(self)
-        else:
+        if not (known := _FILTERS.get(name)):
             self._disable(f"'{printable(name)}' is not known here")
+            return
+        add, arguments_known = known
+        self._reader.tell_others(
+            self._arguments, arguments_known, Effect.DISABLED, rule=self._draft.name
+        )
+        before = len(self._draft.conditions)
+        add(self)
+        if self._draft.transform and len(self._draft.conditions) > before:
+            self._disable(
+                f"'{name}' sees the text that the filters before it have changed, and the "
+                "filter of a rule sees the message as it was posted"
+            )
 
     def nothing(self) -> None:
         """Add nothing: it lets all messages pass."""
@@ -172,6 +182,8 @@ class _Filter:
         """Take only messages with one of some words."""
         if condition := self._words():
             self._draft.conditions.append(condition)
+        else:
+            self._disable("it has no keyword that is usable, so that no message would pass it")
 
     def _words(self) -> Any:
         part = self._arguments.get("keywords")
@@ -210,18 +222,23 @@ class _Filter:
         )
 
 
-_FILTERS: Mapping[str, Callable[[_Filter], None]] = {
-    "EmptyMessageFilter": _Filter.nothing,
-    "SkipAllFilter": _Filter.skip_all,
-    "SkipUrlFilter": _Filter.skip_links,
-    "UrlMessageFilter": _Filter.strip_links,
-    "ForwardFormatFilter": _Filter.format,
-    "MappedNameForwardFormat": _Filter.format,
-    "KeywordReplaceFilter": _Filter.replace,
-    "SkipWithKeywordsFilter": _Filter.skip_words,
-    "AllowWithKeywordsFilter": _Filter.allow_words,
-    "RestrictSavingContentBypassFilter": _Filter.restricted,
+_WORDS = ("keywords", "regex")
+_FILTERS: Mapping[str, tuple[Callable[[_Filter], None], Sequence[str]]] = {
+    "EmptyMessageFilter": (_Filter.nothing, ()),
+    "SkipAllFilter": (_Filter.skip_all, ()),
+    "SkipUrlFilter": (_Filter.skip_links, ("skip_mention",)),
+    "UrlMessageFilter": (
+        _Filter.strip_links,
+        ("placeholder", "filter_mention", "filter_by_id_mention", "blacklist", "whitelist"),
+    ),
+    "ForwardFormatFilter": (_Filter.format, ("format",)),
+    "MappedNameForwardFormat": (_Filter.format, ("format", "mapped")),
+    "KeywordReplaceFilter": (_Filter.replace, _WORDS),
+    "SkipWithKeywordsFilter": (_Filter.skip_words, _WORDS),
+    "AllowWithKeywordsFilter": (_Filter.allow_words, _WORDS),
+    "RestrictSavingContentBypassFilter": (_Filter.restricted, ()),
 }
+"""name → what it adds, and the arguments that it knows."""
 
 
 def _pattern_of(text: str, is_regex: bool) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afx.forwarding.foreign.drafts import Draft, chats, name_of
+from afx.forwarding.foreign.drafts import Draft, chats, name_of, route_name
 from afx.forwarding.foreign.parts import Effect, Part, Reader
 from afx.forwarding.foreign.tgcf_plugins import conditions, transforms
 
@@ -37,12 +37,12 @@ def drafts(root: Part, reader: Reader) -> list[tuple[Part, Draft]]:
     is_exact = all(it.effect is not Effect.DISABLED for it in reader.notes[begin:])
     sync = _sync(reader.table(config.get("live")), reader, is_forward=is_forward)
     found = []
-    for number, part in enumerate(reader.items(config.get("forwards")), 1):
+    for part in reader.items(config.get("forwards")):
         forward = reader.table(part)
         reader.tell_others(forward, _FORWARD)
-        name = name_of(reader.text(forward.get("con_name")), f"tgcf-{number}")
-        sources = chats([it] if (it := forward.get("source")) else [], reader, name)
-        destinations = chats(reader.items(forward.get("dest")), reader, name)
+        named = [it] if (it := forward.get("source")) else [], reader.items(forward.get("dest"))
+        name = name_of(reader.text(forward.get("con_name")), route_name("tgcf", *named))
+        sources, destinations = (chats(them, reader, name) for them in named)
         is_used = reader.truth(forward.get("use_this"), True)
         if is_past and (reader.whole(forward.get("offset")) or reader.whole(forward.get("end"))):
             reader.note(part, "offset and end were left out", rule=name)

@@ -28,6 +28,9 @@ _MEDIA = {
     "document": ("document", "voice"),
     "nofile": ("text", "location", "venue", "poll", "dice", "game", "invoice", "other"),
 }
+_FILTER = ("check", "users", "files", "text")
+_LISTS = ("blacklist", "whitelist")
+_TEXT = ("case_sensitive", "regex")
 _ID = re.compile(r"-?[1-9][0-9]{0,14}", re.ASCII)
 
 
@@ -36,6 +39,10 @@ def conditions(part: Part | None, reader: Reader) -> list[Any]:
     plugin = reader.table(part)
     if not reader.truth(plugin.get("check")):
         return []
+    reader.tell_others(plugin, _FILTER, Effect.DISABLED)
+    for key in ("users", "files", "text"):
+        known = (*_LISTS, *_TEXT) if key == "text" else _LISTS
+        reader.tell_others(reader.table(plugin.get(key)), known, Effect.DISABLED)
     found: list[Any] = []
     users = reader.table(plugin.get("users"))
     found += _lists("sender", _ids, users, reader)
@@ -57,7 +64,7 @@ def conditions(part: Part | None, reader: Reader) -> list[Any]:
 def _lists(name: str, read: Any, table: dict[str, Part], reader: Reader) -> list[Any]:
     """Return the conditions of a blacklist and a whitelist."""
     found: list[Any] = []
-    for key in ("blacklist", "whitelist"):
+    for key in _LISTS:
         values = [
             it for part, text in reader.texts(table.get(key)) for it in read(part, text, reader)
         ]
