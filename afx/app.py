@@ -105,19 +105,26 @@ def _check_replication(url: str) -> None:
         require_safe(client)
 
 
-def node_name(name: str | None) -> str:
+def node_name(name: str | None, processes: int = 1) -> str:
     """Return a worker node's name: the given one, or the host's with a random number.
 
-    Raises UsageError for a name that cannot be part of a key.
+    Raises UsageError for a name that cannot be part of a key, or is too long for the names
+    of its processes.
     """
     import secrets
     import socket
 
-    from afx.process_names import LONGEST_NODE_NAME
+    from afx.process_names import LONGEST_NAME, LONGEST_NODE_NAME
 
     name = name or f"{socket.gethostname().split('.')[0]}-{secrets.token_hex(2)}"
-    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > LONGEST_NODE_NAME:
+    if not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError("A node's name has letters, digits, - and _ only; choose another.")
+    most = LONGEST_NAME if processes == 1 else LONGEST_NODE_NAME
+    if len(name) > most:
+        raise UsageError(
+            f"A node's name has no more than {most} characters, and this has {len(name)}; "
+            "choose another."
+        )
     return name
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 _SEPARATOR = "."
 MOST_PROCESSES = 64
 """Of one node."""
-LONGEST_NODE_NAME = 96
-"""The names of its further processes have three characters more, and no more than 100."""
+LONGEST_NAME = 100
+"""Of a process, and of a node that has one only."""
+LONGEST_NODE_NAME = LONGEST_NAME - 4
+"""Of a node with several: the names of its further processes have three characters more."""
 
 
 def process_name(node: str, number: int) -> str:

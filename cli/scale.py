@@ -97,7 +97,8 @@ def plan(invocation: Invocation) -> None:
     from afx.operations import scaling, workers
 
     found = scaling.status(invocation.context)
-    nodes = {it.name: it for it in workers.listing(invocation.context)}
+    summaries = workers.by_node(workers.listing(invocation.context))
+    nodes = {it.name: it for it in summaries}
     drained = [nodes[it] for it in found.removable if it in nodes]
     added = max(0, found.desired - found.current)
     if invocation.json:
@@ -116,7 +117,7 @@ def plan(invocation: Invocation) -> None:
     if drained:
         output.print_table(
             ("DRAIN", "SESSIONS", "LOAD"),
-            ((it.name, it.assigned, f"{it.metrics.load:.2f}") for it in drained),
+            ((it.name, it.assigned, f"{it.load:.2f}") for it in drained),
             empty="",
         )
 

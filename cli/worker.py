@@ -66,7 +66,7 @@ def start(
         labels=common.labels(label) if label else None,
         processes=0 if processes == "auto" else processes,
     )
-    name = node_name(name)
+    name = node_name(name, settings.processes)
     run_worker(settings, name, restart=common.restart_command("--name", name))
 
 

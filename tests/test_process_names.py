@@ -7,6 +7,7 @@ import pytest
 from afx.app import node_name
 from afx.errors import UsageError
 from afx.process_names import (
+    LONGEST_NAME,
     LONGEST_NODE_NAME,
     MOST_PROCESSES,
     is_further,
@@ -33,10 +34,16 @@ def test_no_process_has_a_name_that_a_node_may_have() -> None:
 
 
 def test_the_names_of_all_processes_of_a_node_fit() -> None:
-    name = node_name("x" * LONGEST_NODE_NAME)
-    assert len(process_name(name, MOST_PROCESSES)) <= 100
-    with pytest.raises(UsageError):
-        node_name("x" * (LONGEST_NODE_NAME + 1))
+    name = node_name("x" * LONGEST_NODE_NAME, 0)
+    assert len(process_name(name, MOST_PROCESSES)) <= LONGEST_NAME
+    with pytest.raises(UsageError, match="no more than 96 characters, and this has 97"):
+        node_name("x" * (LONGEST_NODE_NAME + 1), 2)
+
+
+def test_a_node_with_one_process_may_have_a_longer_name() -> None:
+    assert len(node_name("x" * LONGEST_NAME)) == LONGEST_NAME
+    with pytest.raises(UsageError, match="no more than 100 characters"):
+        node_name("x" * (LONGEST_NAME + 1))
 
 
 def test_a_node_means_all_its_processes_and_a_process_means_itself() -> None:

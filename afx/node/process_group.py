@@ -26,6 +26,7 @@ from afx.clock import SYSTEM_CLOCK, Clock
 from afx.errors import NameTakenError
 from afx.exposition import Labels, Metric
 from afx.node import process_plan
+from afx.node.death_watcher import SeenDeaths
 from afx.node.process_plan import NodeStep, Phase, ProcessState
 from afx.node.supervisor import Supervisor
 from afx.node_settings import NodeSettings
@@ -54,10 +55,13 @@ class _Process:
         supervisor: Supervisor,
         ended: queue.SimpleQueue[int],
         *,
+        place: int,
         replaces: int = 0,
         is_first_try: bool = False,
     ) -> None:
         self.number = number
+        self.place = place
+        """Which share of what the node may use it has."""
         self.replaces = replaces
         """The number of the process of which it takes over the sessions; 0: none."""
         self.is_first_try = is_first_try
@@ -107,13 +111,15 @@ class ProcessGroup:
     def __init__(
         self, settings: NodeSettings, redis_url: str, node: str, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        self._settings = settings
+        count = process_plan.count(settings.processes, settings.max_sessions)
+        self._settings = replace(settings, processes=count)
         self._redis_url = redis_url
         self._node = node
         self._clock = clock
         self._processes: dict[int, _Process] = {}
         self._changed: queue.SimpleQueue[int] = queue.SimpleQueue()
         """The number of a process that has ended, or 0."""
+        self._seen_deaths = SeenDeaths()
         self._stopping = False
         self._waiting: list[int] = []
         """The numbers of the processes that begin once the first one has joined the cluster."""
@@ -139,7 +145,7 @@ class ProcessGroup:
         signal.signal(signal.SIGINT, self.request_stop)
         with answering(self._settings.metrics_address, self._probed()):
             try:
-                self._waiting = list(range(2, max(1, self._settings.processes) + 1))
+                self._waiting = list(range(2, self._settings.processes + 1))
                 self._start(1, is_first_try=True)
                 return self._watch()
             finally:
@@ -148,6 +154,7 @@ class ProcessGroup:
                     it.stop()
                 for it in self._processes.values():
                     it.thread.join()
+                self._seen_deaths.close()
 
     def _watch(self) -> bool:
         while True:
@@ -199,12 +206,16 @@ class ProcessGroup:
 
     def _start(self, number: int, *, replaces: int = 0, is_first_try: bool = False) -> None:
         old = self._processes.get(replaces)
+        before = self._processes.get(number)
+        place = next((it.place for it in (before, old) if it), number)
         supervisor = Supervisor(
             self._settings,
             self._redis_url,
             process_name(self._node, number),
             self._clock,
+            place=place,
             replaces=old.supervisor.incarnation if old else "",
+            seen_deaths=self._seen_deaths,
             on_state=lambda: self._changed.put(0),
         )
         self._processes[number] = _Process(
@@ -212,6 +223,7 @@ class ProcessGroup:
             supervisor,
             self._changed,
             replaces=replaces if old else 0,
+            place=place,
             is_first_try=is_first_try,
         )
 

@@ -55,6 +55,20 @@ _MOST_WAIT_SECONDS = 900.0
 """A process that was recycled waits no longer for the others of its node."""
 
 
+def count(processes: int, max_sessions: int) -> int:
+    """Return how many processes a node begins with: each has room for a session at least."""
+    return max(1, min(processes, max_sessions))
+
+
+def share(total: int, processes: int, place: int) -> int:
+    """Return what the process at a place, from 1, has of a limit of its node.
+
+    The shares of all places are the whole. One that replaces another one takes its place.
+    """
+    whole, rest = divmod(total, processes)
+    return whole + (place <= rest)
+
+
 def next_step(processes: Sequence[ProcessState]) -> NodeStep:
     """Return what the node does, after the last of its processes has ended.
 

@@ -32,10 +32,11 @@ from afx.cluster.redis_faults import SENTENCES, fault_of
 from afx.cluster.registry import MissingError, Registry
 from afx.cluster.worker_records import Identity, Metrics
 from afx.errors import FencedError, NameTakenError, UnreachableError
-from afx.node.death_watcher import DeathWatcher
+from afx.node.death_watcher import DeathWatcher, SeenDeaths
 from afx.node.heartbeat import Answer, Heartbeater
 from afx.node.host_launcher import HostProcess
 from afx.node.node_figures import NodeFigures
+from afx.node.process_plan import share
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.resources import Resources
 from afx.node_settings import NodeSettings
@@ -74,25 +75,29 @@ class Supervisor:
         name: str,
         clock: Clock = SYSTEM_CLOCK,
         *,
+        place: int = 1,
         replaces: str = "",
+        seen_deaths: SeenDeaths | None = None,
         on_state: Callable[[], None] = lambda: None,
     ) -> None:
         """``name`` is the process's; ``settings`` are the node's, which its processes share.
 
-        ``replaces`` is the incarnation of which it takes over the sessions. ``on_state`` is
-        called when ``desired_state`` has changed, and when an incarnation has its lease.
+        ``place``, from 1, says which share of what the node may use it has. ``replaces`` is the
+        incarnation of which it takes over the sessions. ``seen_deaths`` is what its death
+        watcher shares with those of the other processes. ``on_state`` is called when
+        ``desired_state`` has changed, and when an incarnation has its lease.
         """
         self._processes = max(1, settings.processes)
         slots = max(_LEAST_TASK_SLOTS, math.ceil(settings.task_slots / self._processes))
         self._settings = replace(settings, task_slots=slots)
-        self._max_sessions = math.ceil(settings.max_sessions / self._processes)
+        self._max_sessions = max(1, share(settings.max_sessions, self._processes, place))
         self._clock = clock
         self._redis_url = redis_url
         self._name = name
         # One client, so one connection while the network is fast: see docs/operate.md.
         self._redis = connect(redis_url, timeout_seconds=settings.lease.node)
         self._registry = Registry(self._redis)
-        self._death_watcher = DeathWatcher(self._redis, name)
+        self._death_watcher = DeathWatcher(self._redis, name, seen_deaths)
         self._heartbeater = Heartbeater(
             self._redis, settings, clock, after_beat=self._death_watcher.watch
         )

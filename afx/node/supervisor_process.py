@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import sys
 from dataclasses import replace
 from typing import Any
@@ -21,8 +23,16 @@ from afx.node.supervisor_launcher import become  # noqa: E402
 from afx.node_settings import NodeSettings  # noqa: E402
 
 
+def raise_descriptor_limit() -> None:
+    """Let this process and its hosts open as many descriptors as the system allows them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> int:
     """Run the node until it is stopped; returns the exit code."""
+    raise_descriptor_limit()
     protect_memory()  # before the keys arrive
     with os.fdopen(int(sys.argv[1]), "rb") as pipe:
         parameters: dict[str, Any] = json.loads(pipe.read())

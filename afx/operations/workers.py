@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
@@ -50,6 +51,10 @@ class NodeSummary:
     """Of its processes; several where they differ."""
     processes: int
     sessions: int
+    assigned: int
+    """As the coordinator counts them."""
+    load: float
+    """Of its process with the most."""
     max_sessions: int
     rss: int
     ram_free: int
@@ -78,6 +83,8 @@ def _summary(name: str, parts: Sequence[WorkerView]) -> NodeSummary:
         state=", ".join(sorted({it.state for it in parts})),
         processes=len(parts),
         sessions=sum(it.sessions for it in metrics),
+        assigned=sum(it.assigned for it in parts),
+        load=max(it.load for it in metrics),
         max_sessions=sum(it.max_sessions for it in parts),
         rss=sum(it.rss for it in metrics),
         ram_free=sum(it.ram_free for it in metrics),
@@ -137,10 +144,15 @@ def show(context: Context, name: str) -> WorkerDetail:
         hostname=worker.hostname,
         first_seen=worker.first_seen,
         last_seen=worker.last_seen,
-        controls=tuple(f"{it['id']} {it['kind']} ({it['state']})" for it in opened.rows),
+        controls=tuple(_control_text(it, worker.name) for it in opened.rows),
         view=view,
         processes=tuple(found),
     )
+
+
+def _control_text(control: Mapping[str, Any], name: str) -> str:
+    about = "" if control["worker"] == name else f" of {control['worker']}"
+    return f"{control['id']} {control['kind']}{about} ({control['state']})"
 
 
 @operation("worker:read")

@@ -11,7 +11,8 @@ from typing import Any
 from peewee import JOIN, fn
 
 from afx.errors import ConflictError, NotFoundError, UsageError, printable
-from models import paging
+from afx.process_names import LONGEST_NODE_NAME, node_of
+from models import names, paging
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
 from models.storage.control_subjects import (
@@ -46,6 +47,8 @@ def request(
     kinds = KINDS[type(subject)]
     if kind not in kinds:
         raise UsageError(f"There is no control '{printable(kind)}' here; use one of {kinds}.")
+    if kind == "replace" and isinstance(subject, NodeSubject):
+        _check_successor_name(subject.name)
     columns = _columns(subject, target)
     with transaction():
         same = WorkerControl.get_or_none(_matches(kind, columns))
@@ -58,6 +61,14 @@ def request(
             WorkerControl.create(
                 kind=kind, actor=actor, incarnation=incarnation, forced=forced, note=note, **columns
             )
+        )
+
+
+def _check_successor_name(name: str) -> None:
+    if len(node_of(name)) > LONGEST_NODE_NAME:
+        raise UsageError(
+            f"The name of this node has {len(node_of(name))} characters, which leaves none for "
+            "that of a second process; recycle it without --in-place."
         )
 
 
@@ -152,10 +163,14 @@ def listing(
     worker: str | None = None,
     only_open: bool = False,
 ) -> Page:
-    """Return controls, the newest first; ``worker`` selects those about or to one node."""
+    """Return controls, the newest first.
+
+    ``worker`` selects those about or to one node with all its processes, or one process.
+    """
     query = _described()
     if worker is not None:
-        query = query.where(WorkerControl.worker == worker)
+        processes = names.beginning(WorkerControl.worker, f"{worker}.")
+        query = query.where((WorkerControl.worker == worker) | processes)
     if only_open:
         query = query.where(WorkerControl.state.in_(OPEN))
     return paging.fetch(query, WorkerControl.id, after=before, limit=limit, newest_first=True)

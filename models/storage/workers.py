@@ -26,16 +26,34 @@ class Seen:
 
 
 def seen_many(rows: Iterable[Seen]) -> None:
-    """Store nodes, one row per name."""
+    """Store nodes, one row per name.
+
+    A further process that is new gets the desired state of its node, and keeps its own one
+    from then on.
+    """
     now = micros(utc_now())
     execute_many(
         "INSERT INTO workers"
         " (name, incarnation, hostname, state, desired_state, forwarded, first_seen, last_seen)"
-        " VALUES (?, ?, ?, ?, 'ready', ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+        " VALUES (?, ?, ?, ?,"
+        " COALESCE((SELECT desired_state FROM workers WHERE name = ?), 'ready'),"
+        " ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
         " incarnation = EXCLUDED.incarnation, hostname = EXCLUDED.hostname,"
         " state = EXCLUDED.state, forwarded = EXCLUDED.forwarded,"
         " last_seen = EXCLUDED.last_seen",
-        [(it.name, it.incarnation, it.hostname, it.state, it.forwarded, now, now) for it in rows],
+        [
+            (
+                it.name,
+                it.incarnation,
+                it.hostname,
+                it.state,
+                process_names.node_of(it.name),
+                it.forwarded,
+                now,
+                now,
+            )
+            for it in rows
+        ],
     )
 
 
@@ -66,8 +84,10 @@ def further_processes(node: str) -> list[Worker]:
 
 
 def desired_states() -> dict[str, str]:
-    """Return the desired states other than ``ready``, by name."""
-    query = Worker.select(Worker.name, Worker.desired_state).where(Worker.desired_state != "ready")
+    """Return the desired states by name: all of further processes, of others but ``ready``."""
+    query = Worker.select(Worker.name, Worker.desired_state).where(
+        (Worker.desired_state != "ready") | Worker.name.contains(".")
+    )
     return {str(name): str(state) for name, state in query.tuples()}
 
 

@@ -130,6 +130,7 @@ def test_a_prefix_means_the_node_and_not_its_processes(
     assert {it.node for it in rows} == {"big.2"}
     [summary] = operations.by_node(operations.listing(context))
     assert (summary.name, summary.processes, summary.max_sessions) == ("big", 2, 200)
+    assert summary.assigned == 6
 
 
 def test_the_desired_state_of_a_node_holds_for_processes_that_have_none_of_their_own() -> None:
@@ -204,3 +205,18 @@ def test_an_answer_with_room_for_one_control_names_those_of_the_other_processes(
     assert together(parts) == Requested("w1.2", 5, "see also control 6, of its other processes")
     assert together(parts[:2]) == parts[1]
     assert together(parts[:1]) == parts[0]
+
+
+def test_one_process_of_a_cordoned_node_can_be_uncordoned(
+    harness: TermHarness, context: Context
+) -> None:
+    two_processes(harness)
+    operations.cordon(context, ["big"])
+    harness.until(lambda: set(states(harness).values()) == {"cordoned"})
+    harness.add_node("big.3")
+    harness.until(lambda: "big.3" in workers.names_beginning("big."))
+    [requested] = operations.uncordon(context, ["big.2"])
+    shown = f"{requested.control} uncordon of big.2 (requested)"
+    assert shown in operations.show(context, "big").controls
+    harness.until(lambda: controls.get(requested.control)["state"] == "done")  # type: ignore[arg-type]
+    assert states(harness) == {"big": "cordoned", "big.2": "ready", "big.3": "cordoned"}

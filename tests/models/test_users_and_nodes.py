@@ -9,11 +9,13 @@ import pytest
 from afx.errors import UsageError
 from models import base
 from models.storage import (
+    controls,
     placing,
     sessions,
     users,
     workers,
 )
+from models.storage.control_subjects import NodeSubject
 from models.storage.sessions import NewSession
 from models.storage.workers import Seen
 
@@ -100,3 +102,27 @@ def test_a_beginning_means_a_node_rather_than_its_processes(database: Any) -> No
     assert workers.find("bigg").name == "bigger"
     assert {it.name for it in workers.further_processes("big")} == {"big.2", "big.10"}
     assert not workers.further_processes("big.2")
+
+
+def test_a_further_process_has_a_desired_state_of_its_own_from_the_first(database: Any) -> None:
+    def seen(*found: str) -> None:
+        with base.transaction():
+            workers.seen_many([Seen(it, "one", "host", "ready") for it in found])
+
+    seen("w1", "w1.2")
+    workers.set_desired_state("w1", "cordoned")
+    seen("w1", "w1.2", "w1.3")
+    assert workers.desired_states() == {"w1": "cordoned", "w1.2": "ready", "w1.3": "cordoned"}
+
+
+def test_the_controls_of_a_node_are_those_of_all_its_processes(database: Any) -> None:
+    for it in ("w1", "w1.2", "w11"):
+        controls.request(kind="cordon", subject=NodeSubject(it), actor="test")
+    assert {it["worker"] for it in controls.listing(worker="w1").rows} == {"w1", "w1.2"}
+    assert {it["worker"] for it in controls.listing(worker="w1.2").rows} == {"w1.2"}
+
+
+def test_a_node_whose_name_leaves_no_room_for_a_successor_is_not_replaced(database: Any) -> None:
+    with pytest.raises(UsageError, match="97 characters"):
+        controls.request(kind="replace", subject=NodeSubject("x" * 97), actor="test")
+    controls.request(kind="replace", subject=NodeSubject("x" * 96 + ".2"), actor="test")

@@ -14,7 +14,7 @@ import redis as redis_module
 from afx.cluster import keys, report_stream, witness
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import Identity, Metrics
-from afx.node.death_watcher import DeathWatcher
+from afx.node.death_watcher import DeathWatcher, SeenDeaths
 
 IDLE = Metrics(1, 1000, 2000, 0.1, 0, 0, 0)
 
@@ -63,3 +63,28 @@ def test_a_malformed_record_hides_no_death_of_another_node(
         time.sleep(0.02)
     [report] = report_stream.read(redis, "0", block_seconds=1).reports
     assert (report.kind, report.node) == ("died", "w2")
+
+
+def test_the_processes_of_a_node_share_one_witness_and_do_not_watch_each_other(
+    redis: redis_module.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    real = os.pidfd_open
+
+    def counted(pid: int, flags: int = 0) -> int:
+        opened.append(pid)
+        return real(pid, flags)
+
+    monkeypatch.setattr(os, "pidfd_open", counted)
+    names = ["w1", "w1.2", "w1.3"]
+    for name in (*names, "w2"):
+        register(redis, name, os.getpid())
+    seen = SeenDeaths()
+    watchers = [DeathWatcher(redis, name, seen) for name in names]
+    for _ in range(2):
+        for it in watchers:
+            it.watch()
+    watchers[0].close()
+    assert seen.witness.can_judge("of w2") and not seen.witness.can_judge("of w1.2")
+    assert opened == [os.getpid()]
+    seen.close()

@@ -46,13 +46,15 @@ class Time:
 class FakeSupervisor:
     """A process without a host: it does what ``Fakes.does`` says of its name."""
 
-    def __init__(self, fakes: Fakes, name: str, on_state: Callable[[], None]) -> None:
+    def __init__(self, fakes: Fakes, name: str, place: int, on_state: Callable[[], None]) -> None:
         self.name = name
+        self.place = place
         self.incarnation = f"of {name}"
         self.desired_state = "ready"
         self.has_joined = False
         self.stops = 0
         self.is_alive = True
+        self.retired = False
         self._fakes = fakes
         self._on_state = on_state
         self._ended = threading.Event()
@@ -75,6 +77,9 @@ class FakeSupervisor:
         self.stops += 1
         if self._fakes.ends_at_once:
             self.end()
+
+    def retire(self) -> None:
+        self.retired = True
 
     def enter(self, state: str) -> None:
         self.desired_state = state
@@ -139,7 +144,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
     made = Fakes()
 
     def supervisor(_s: Any, _u: str, name: str, _c: Clock, **more: Any) -> FakeSupervisor:
-        return FakeSupervisor(made, name, more["on_state"])
+        return FakeSupervisor(made, name, more["place"], more["on_state"])
 
     def answering(_address: str, probed: Probed) -> contextlib.AbstractContextManager[None]:
         made.probes.append(probed)
@@ -240,3 +245,11 @@ def test_a_recycled_process_starts_again_beside_one_that_is_drained_for_long(fak
     until(lambda: by_name(group)["w.3"].ended_at)
     fakes.time.now += 5
     until(lambda: fakes.names == ["w", "w.2", "w.3", "w.3"])
+
+
+def test_a_process_that_replaces_another_one_has_its_share_of_the_node(fakes: Fakes) -> None:
+    group = fakes.start(2)
+    until(lambda: len(by_name(group)) == 2)
+    fakes.made[0].enter("replacing")
+    until(lambda: "w.3" in by_name(group))
+    assert [it.place for it in fakes.made] == [1, 2, 1] and fakes.made[0].retired

@@ -8,8 +8,10 @@ from afx.node.process_plan import (
     NodeStep,
     Phase,
     ProcessState,
+    count,
     next_step,
     replaced,
+    share,
     to_replace,
     to_start,
 )
@@ -120,3 +122,13 @@ def test_a_node_restarts_as_a_whole_when_neither_runs() -> None:
 
 def test_a_process_that_was_stopped_stays_stopped() -> None:
     assert to_start(states("running", "stopped"), 100) == []
+
+
+@pytest.mark.parametrize(("total", "processes"), [(1, 8), (10, 64), (16, 5), (100, 1), (64, 64)])
+def test_the_processes_of_a_node_have_no_more_room_than_the_node(
+    total: int, processes: int
+) -> None:
+    begun = count(processes, total)
+    shares = [share(total, begun, it) for it in range(1, begun + 1)]
+    assert sum(shares) == total
+    assert min(shares) >= 1 and max(shares) - min(shares) <= 1

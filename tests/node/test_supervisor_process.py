@@ -41,3 +41,19 @@ def test_a_setting_of_a_node_is_the_one_of_its_name(home: Path) -> None:
         if it.name not in secrets:
             assert getattr(node, it.name) == getattr(settings, it.name), it.name
     assert (node.lease, node.login_servers) == (settings.lease, settings.login_servers)
+
+
+def test_a_supervisor_may_open_as_many_descriptors_as_the_system_allows() -> None:
+    # Importing it leaves out some libraries for the whole process: another one does it.
+    script = (
+        "import resource\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))\n"
+        "from afx.node.supervisor_process import raise_descriptor_limit\n"
+        "raise_descriptor_limit()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "True"

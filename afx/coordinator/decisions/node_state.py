@@ -28,7 +28,8 @@ def target_state(
 def desired_state(desired_states: Mapping[str, str], name: str) -> str:
     """Return the desired state of a node, or of a process: its own, else its node's.
 
-    ``desired_states`` are those other than ``ready``, by name.
+    ``desired_states`` are by name; a node that they leave out is ``ready``, and a further
+    process that they leave out is new.
     """
     return desired_states.get(name) or desired_states.get(node_of(name), "ready")
 
