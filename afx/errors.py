@@ -119,6 +119,10 @@ class UnreachableError(AfxError):
     exit_code = 3
 
 
+class NameTakenError(UnreachableError):
+    """Another node of the cluster has the name."""
+
+
 class StorageError(UnreachableError):
     """The database answers, and cannot do what was asked: its disk is full, it is
     read-only or damaged. Nothing was written; a process that waits for the database

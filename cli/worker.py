@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -265,12 +265,13 @@ def recycle(
         print(f"{len(chosen)} nodes, one after another: {', '.join(chosen)}")
     left = list(chosen)
 
-    def rounds() -> Iterator[list[Requested]]:
+    def rounds() -> Iterator[Sequence[Requested]]:
         while left:
             # Nodes that were named are recycled in that order; else the least loaded one is next.
             name = left[0] if names else workers.least_loaded(invocation.context, left)
             left.remove(name)
-            yield [workers.recycle(invocation.context, name, forced=now, in_place=in_place)]
+            context = invocation.context
+            yield workers.recycle_processes(context, name, forced=now, in_place=in_place)
 
     invocation.finish_rounds(rounds(), "recycle")
 

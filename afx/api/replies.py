@@ -131,6 +131,8 @@ async def change(
 
 def note_change(request: Request, answer: Answer) -> None:
     """Log who changed what: with the control or the task that it made, which others log."""
+    if request.query_params.get("dry_run") == "true":
+        return
     log.info(
         "changed",
         request=request.state.request,

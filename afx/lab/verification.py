@@ -129,10 +129,10 @@ class Verification:
         before = next(it.metrics.rss for it in lab.nodes() if it.name == node)
         lab.post(_MESSAGES, _RATE)
         begun = time.monotonic()
-        requested = workers.recycle(target.context, node)
+        requested = workers.recycle_processes(target.context, node)
         state = ""
-        for progress in waiting.watch(target.context, [requested], timeout=_SECONDS):
-            state = progress[0].state
+        for progress in waiting.watch(target.context, requested, timeout=_SECONDS):
+            state = ", ".join(sorted({it.state for it in progress}))
         found.require(state == "done", f"the recycle of {node} is {state}")
         seconds = time.monotonic() - begun
         self._judge(found, f"{node} was recycled in {seconds:.1f} s under {_RATE:g} messages a s")

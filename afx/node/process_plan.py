@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,13 +39,29 @@ class ProcessState:
     desired_state: str = "ready"
     replaced_by: int = 0
     """The number of the process that takes over its sessions; 0: none."""
+    name_taken: bool = False
+    """It was to begin with the node, and another node has its name."""
+    leaving_since: float = 0.0
+    """Since when it has been drained or recycled, monotonic seconds; 0: it is not."""
+    ended_at: float = 0.0
+    """When it ended, monotonic seconds, unless it runs."""
 
 
-_LEAVING = ("draining", "recycling", "stopping")
+_NEWS_SECONDS = 3.0
+"""All processes of a node learn within so long what was requested of the node."""
+_TOGETHER_SECONDS = 10.0
+"""Processes that are recycled together begin to be emptied within so long of each other."""
+_MOST_WAIT_SECONDS = 900.0
+"""A process that was recycled waits no longer for the others of its node."""
 
 
 def next_step(processes: Sequence[ProcessState]) -> NodeStep:
-    """Return what the node does, after the last of its processes has ended."""
+    """Return what the node does, after the last of its processes has ended.
+
+    Two nodes of one name are a mistake of their operator: the one that comes second ends.
+    """
+    if any(it.name_taken for it in processes):
+        return NodeStep.FAIL
     phases = {it.phase for it in processes}
     if Phase.RUNNING in phases:
         return NodeStep.CONTINUE
@@ -54,23 +70,42 @@ def next_step(processes: Sequence[ProcessState]) -> NodeStep:
     return NodeStep.FAIL if Phase.FAILED in phases else NodeStep.END
 
 
-def to_start(processes: Sequence[ProcessState]) -> list[int]:
+def to_start(processes: Sequence[ProcessState], now: float) -> list[int]:
     """Return the numbers of the processes that start again while the node goes on.
 
-    One that was recycled alone starts again at once, one that failed as well. While others
-    are being emptied, those that were recycled wait: when all have been, the node restarts
-    as a whole.
+    One that failed starts again, and one that was recycled alone. Those that are recycled
+    together wait for the last one: then the node restarts as a whole. ``now`` is in monotonic
+    seconds.
     """
     running = {it.number: it for it in processes if it.phase is Phase.RUNNING}
     if not running:
         return []
-    waits = any(it.desired_state in _LEAVING for it in running.values())
     return [
         it.number
         for it in processes
         if it.replaced_by not in running
-        and (it.phase is Phase.FAILED or (it.phase is Phase.RECYCLED and not waits))
+        and (
+            it.phase is Phase.FAILED
+            or (it.phase is Phase.RECYCLED and not _waits(it, running.values(), now))
+        )
     ]
+
+
+def _waits(process: ProcessState, running: Iterable[ProcessState], now: float) -> bool:
+    """Return whether a process that was recycled may have been recycled with its node.
+
+    One that is drained for long, and has no room elsewhere, is not waited for; nor is one
+    whose recycle failed, which is drained no longer.
+    """
+    waited = now - process.ended_at
+    if waited < _NEWS_SECONDS or waited >= _MOST_WAIT_SECONDS:
+        return waited < _NEWS_SECONDS
+    begun = process.leaving_since or process.ended_at
+    return any(
+        it.desired_state == "stopping"
+        or (it.leaving_since and abs(it.leaving_since - begun) <= _TOGETHER_SECONDS)
+        for it in running
+    )
 
 
 def to_replace(processes: Sequence[ProcessState]) -> list[int]:

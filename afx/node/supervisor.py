@@ -31,7 +31,7 @@ from afx.cluster.connection import connect, shown
 from afx.cluster.redis_faults import SENTENCES, fault_of
 from afx.cluster.registry import MissingError, Registry
 from afx.cluster.worker_records import Identity, Metrics
-from afx.errors import FencedError, UnreachableError
+from afx.errors import FencedError, NameTakenError, UnreachableError
 from afx.node.death_watcher import DeathWatcher
 from afx.node.heartbeat import Answer, Heartbeater
 from afx.node.host_launcher import HostProcess
@@ -80,7 +80,7 @@ class Supervisor:
         """``name`` is the process's; ``settings`` are the node's, which its processes share.
 
         ``replaces`` is the incarnation of which it takes over the sessions. ``on_state`` is
-        called when ``desired_state`` has changed.
+        called when ``desired_state`` has changed, and when an incarnation has its lease.
         """
         self._processes = max(1, settings.processes)
         slots = max(_LEAST_TASK_SLOTS, math.ceil(settings.task_slots / self._processes))
@@ -102,6 +102,8 @@ class Supervisor:
         self._replaces = replaces
         self._retiring = False
         self._on_state = on_state
+        self.has_joined = False
+        """Whether an incarnation of it has had a lease."""
         self.incarnation = ""
         """The present one, or the last."""
         self.desired_state = "ready"
@@ -229,6 +231,8 @@ class Supervisor:
                     if self._registry.register(identity, self._metrics(resources, host)):
                         self._redis_trouble.passed("registration")
                         self._renew(host, sent_at)
+                        self.has_joined = True
+                        self._on_state()
                         return None
                 except FencedError:
                     return Ending.FENCED
@@ -239,8 +243,12 @@ class Supervisor:
                             f"This node cannot join the cluster: {SENTENCES[fault_of(error)]}."
                         ) from error
                     return Ending.UNSURE
-                problem = f"a node named {self._name} is running already; choose another --name"
-            if until and self._clock.monotonic() > until:
+                if until and self._clock.monotonic() > until:
+                    raise NameTakenError(
+                        "This node cannot join the cluster: "
+                        f"a node named {self._name} is running already; choose another --name."
+                    )
+            elif until and self._clock.monotonic() > until:
                 raise UnreachableError(f"This node cannot join the cluster: {problem}.")
             self._rest(_RETRY_SECONDS)
         return Ending.STOPPED

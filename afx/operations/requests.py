@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(slots=True, frozen=True)
@@ -12,3 +13,16 @@ class Requested:
     target: str
     control: int | None
     note: str = ""
+
+
+def together(requested: Sequence[Requested]) -> Requested:
+    """Return one for all processes of a node, for an answer that has room for one control.
+
+    Its note names the controls of the others.
+    """
+    chosen = next((it for it in requested if it.control is not None), requested[0])
+    others = [str(it.control) for it in requested if it.control not in (None, chosen.control)]
+    if not others:
+        return chosen
+    word = "control" if len(others) == 1 else "controls"
+    return replace(chosen, note=f"see also {word} {', '.join(others)}, of its other processes")

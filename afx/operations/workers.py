@@ -11,11 +11,11 @@ from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
-from afx.operations.requests import Requested
+from afx.operations.requests import Requested, together
 from afx.process_names import is_further, is_within, number_of
 from models.base import transaction
 from models.storage import controls, workers
-from models.storage.control_subjects import NodeSubject
+from models.storage.control_subjects import Control, NodeSubject
 from models.tables import Worker
 
 __all__ = ["WorkerView"]
@@ -172,30 +172,24 @@ def drain(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
 def recycle(
     context: Context, name: str, *, forced: bool = False, in_place: bool = False
 ) -> Requested:
+    """Do what ``recycle_processes`` does; the note names the controls of further processes."""
+    requested = _recycle(context, name, forced=forced, in_place=in_place)
+    # Processes are replaced one after another; the last one's control is done last.
+    return together(requested[::-1] if in_place else requested)
+
+
+@operation("worker:write")
+def recycle_processes(
+    context: Context, name: str, *, forced: bool = False, in_place: bool = False
+) -> tuple[Requested, ...]:
     """Request that a node is emptied, restarts, and gets sessions again.
 
     ``forced`` does not wait until it is empty: its sessions stop and restart. ``in_place``
     needs no other node: a new host process takes over the sessions one by one, and the old
-    one ends. Of several processes it returns the control that is done last. Raises UsageError
-    for both at once.
+    one ends. It returns one control for each process: the node is recycled when all are done.
+    Raises UsageError for both at once.
     """
-    if forced and in_place:
-        raise UsageError("A node is recycled at once or in place; choose one of both.")
-    kind = "replace" if in_place else "recycle"
-    requested = []
-    with transaction():
-        for worker in _processes(context, name):
-            with change(context, f"worker.{kind}", f"worker/{worker.name}") as details:
-                control = controls.request(
-                    kind=kind,
-                    subject=NodeSubject(worker.name),
-                    actor=context.actor.name,
-                    forced=forced,
-                )
-                details.update({"control": control.id, "forced": forced})
-            requested.append(Requested(worker.name, control.id))
-    # Processes are replaced one after another; the node restarts when all are emptied.
-    return requested[-1 if in_place else 0]
+    return _recycle(context, name, forced=forced, in_place=in_place)
 
 
 @operation("worker:write")
@@ -210,24 +204,68 @@ def remove(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
     return _end(context, names, "remove")
 
 
+def _recycle(context: Context, name: str, *, forced: bool, in_place: bool) -> tuple[Requested, ...]:
+    if forced and in_place:
+        raise UsageError("A node is recycled at once or in place; choose one of both.")
+    kind = "replace" if in_place else "recycle"
+    requested = []
+    with transaction():
+        chosen = _processes(context, name)
+        for worker in chosen:
+            open_one = _open_one(kind, worker, chosen)
+            if open_one is not None and (open_one.forced or not forced):
+                requested.append(_under_way(worker, open_one))
+                continue
+            with change(context, f"worker.{kind}", f"worker/{worker.name}") as details:
+                if open_one is not None:
+                    controls.force(open_one.id, open_one.note)
+                    control = open_one
+                else:
+                    control = controls.request(
+                        kind=kind,
+                        subject=NodeSubject(worker.name),
+                        actor=context.actor.name,
+                        forced=forced,
+                    )
+                details.update({"control": control.id, "forced": forced})
+            requested.append(Requested(worker.name, control.id))
+    return tuple(requested)
+
+
+def _open_one(kind: str, worker: Worker, chosen: Sequence[Worker]) -> Control | None:
+    """Return the control of one of several processes that is under way already.
+
+    What is requested of one process alone, and is under way, is refused as a conflict.
+    """
+    if len(chosen) < 2:
+        return None
+    return controls.find_open(kind=kind, subject=NodeSubject(worker.name))
+
+
+def _under_way(worker: Worker, control: Control) -> Requested:
+    return Requested(worker.name, control.id, "is under way already")
+
+
 def _set_desired_states(
     context: Context, names: Sequence[str], kind: str, state: str
 ) -> tuple[Requested, ...]:
     """Request a state of nodes, all or none: a wrong name leaves the others as they were."""
     with transaction():
-        return tuple(
-            _set_desired_state(context, worker, kind, state)
-            for name in names
-            for worker in _processes(context, name, others=kind in ("cordon", "uncordon", "drain"))
-        )
+        chosen = _all_processes(context, names, others=True)
+        return tuple(_set_desired_state(context, it, kind, state, chosen) for it in chosen)
 
 
-def _set_desired_state(context: Context, worker: Worker, kind: str, state: str) -> Requested:
+def _set_desired_state(
+    context: Context, worker: Worker, kind: str, state: str, chosen: Sequence[Worker]
+) -> Requested:
     subject = NodeSubject(worker.name)
     # To uncordon a node is to end a recycle, which drains the node as well.
     recycle = controls.find_open(kind="recycle", subject=subject) if kind == "uncordon" else None
     if worker.desired_state == state and kind != "drain" and recycle is None:
         return Requested(worker.name, None, f"is already {state}")
+    open_one = _open_one(kind, worker, chosen)
+    if open_one is not None and worker.desired_state == state and recycle is None:
+        return _under_way(worker, open_one)
     with change(context, f"worker.{kind}", f"worker/{worker.name}") as details:
         workers.set_desired_state(worker.name, state)
         if recycle is not None:
@@ -260,11 +298,21 @@ def _processes(context: Context, text: str, *, others: bool = False) -> list[Wor
     return every if others else running or [worker]
 
 
+def _all_processes(context: Context, names: Sequence[str], *, others: bool) -> list[Worker]:
+    """Return the processes that some names mean, each once."""
+    found = [it for name in names for it in _processes(context, name, others=others)]
+    return list({it.name: it for it in found}.values())
+
+
 def _end(context: Context, names: Sequence[str], kind: str) -> tuple[Requested, ...]:
     requested = []
     with transaction():
-        chosen = [it for name in names for it in _processes(context, name, others=kind == "remove")]
+        chosen = _all_processes(context, names, others=kind == "remove")
         for worker in chosen:
+            open_one = _open_one(kind, worker, chosen)
+            if open_one is not None:
+                requested.append(_under_way(worker, open_one))
+                continue
             with change(context, f"worker.{kind}", f"worker/{worker.name}") as details:
                 control = controls.request(
                     kind=kind, subject=NodeSubject(worker.name), actor=context.actor.name

@@ -22,19 +22,23 @@ from typing import Any
 
 from telethon import TelegramClient
 from telethon._updates import EntityCache
-from telethon.errors import RPCError
+from telethon.errors import RPCError, UserMigrateError
 from telethon.extensions import markdown
 from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
 
-from afx.telegram.mtproto import LOGGERS, Lazy, Sender
+from afx.errors import AfxError
+from afx.telegram.lazy import LOGGERS, Lazy
+from afx.telegram.mtproto import Sender
 from afx.telegram.session import StoredSession
 
 REQUEST_SECONDS = 30.0
 """How long Telegram may take to answer one request."""
 
-_PING_SECONDS = 60.0
-_PINGS_AT_ONCE, _PING_PAUSE_SECONDS = 50, 0.01
+_BEAT_SECONDS = 30.0
+"""A message is acknowledged after so long at most, as TDLib does, and every other time a
+ping goes with it."""
+_BEATS_AT_ONCE, _BEAT_PAUSE_SECONDS = 50, 0.01
 _SYSTEM = re.sub("-.+", "", platform.release()) or "1.0"
 
 
@@ -43,7 +47,7 @@ class NoAnswerError(ConnectionError):
 
 
 class Pings:
-    """Pings clients, each once a minute, by one timer: a timer of its own takes half a KiB."""
+    """Lets clients beat, and so ping, by one timer: a timer of its own takes half a KiB."""
 
     __slots__ = ("_due", "_timer")
 
@@ -53,33 +57,33 @@ class Pings:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, client: AccountClient) -> None:
-        """Ping a client in a minute, and so on."""
+        """Let a client beat in half a minute, and so on."""
         self._due.pop(client, None)
-        self._due[client] = asyncio.get_running_loop().time() + _PING_SECONDS
-        self._wait(_PING_SECONDS)
+        self._due[client] = asyncio.get_running_loop().time() + _BEAT_SECONDS
+        self._wait(_BEAT_SECONDS)
 
     def end(self, client: AccountClient) -> None:
-        """Ping a client no more."""
+        """Let a client beat no more."""
         self._due.pop(client, None)
 
     def _wait(self, seconds: float) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._ping)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
 
-    def _ping(self) -> None:
-        """Ping those that are due; of many a few at once, and then what else the loop has to do."""
+    def _beat(self) -> None:
+        """Let those beat that are due; of many a few at once, then what else the loop does."""
         self._timer = None
         now = asyncio.get_running_loop().time()
-        for client, due in list(islice(self._due.items(), _PINGS_AT_ONCE)):
+        for client, due in list(islice(self._due.items(), _BEATS_AT_ONCE)):
             if due > now:
                 self._wait(due - now)
                 return
             self.end(client)
             if client.is_connected():
-                self._due[client] = now + _PING_SECONDS
-                client.ping()
+                self._due[client] = now + _BEAT_SECONDS
+                client.beat()
         if self._due:
-            self._wait(_PING_PAUSE_SECONDS)
+            self._wait(_BEAT_PAUSE_SECONDS)
 
 
 class AccountClient(TelegramClient):  # type: ignore[misc]
@@ -104,19 +108,20 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     _catch_up = True
     _last_request = 0.0
     _authorized: bool | None = None
+    _pings_next = False
     _updates_queue = _updates_error = _updates_handle = _keepalive_handle = None
-    _event_handler_tasks = ()
     _message_box = None
     _entity_cache_limit = 5000
     _parse_mode = markdown
     _phone = _tos = _introduced = None
+    _event_builders = Lazy(list)
+    _event_handler_tasks = Lazy(set)
     _flood_waited_requests = Lazy(dict)
     _borrowed_senders = Lazy(dict)
     _borrow_sender_lock = Lazy(asyncio.Lock)
     _exported_sessions = Lazy(dict)
     _conversations = Lazy(partial(defaultdict, set))
     _albums = Lazy(dict)
-    _event_builders = Lazy(list)
     _phone_code_hash = Lazy(dict)
     _megagroup_cache = Lazy(dict)
     _mb_entity_cache = Lazy(EntityCache)
@@ -171,6 +176,8 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     async def _open(self) -> None:
         """Connect, and tell the layer and the device (core.telegram.org/api/invoking)."""
         session = self.session
+        if session is None:
+            raise AfxError("The account was logged out; sign it in again.")
         to = self._connection(session.server_address, session.port, session.dc_id)
         if await self._sender.connect(to):
             session.auth_key = self._sender.auth_key
@@ -203,6 +210,14 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         """Done once the connection has ended; it is not to be cancelled."""
         future: asyncio.Future[None] = self._sender._disconnected  # noqa: SLF001
         return future
+
+    def beat(self) -> None:
+        """Acknowledge what waits for it; every other time ping, too."""
+        self._pings_next = not self._pings_next
+        if self._pings_next:
+            self._sender.acknowledge()
+        else:
+            self.ping()
 
     def ping(self) -> None:
         """Ping Telegram; a connection whose last ping has no answer ends."""
@@ -243,14 +258,16 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         return answers
 
     async def disconnect(self) -> None:
-        """Disconnect, and drop requests that were not sent yet.
-
-        Telethon would send them over the next connection, long after their callers
-        have given up on them.
-        """
+        """Disconnect, and drop requests that were not sent yet."""
         self._pings.end(self)
         await super().disconnect()
-        self._sender.drop_unsent()
+
+    async def _switch_dc(self, new_dc: int) -> None:
+        """Refuse to move to another data centre, where Telethon would throw the key away.
+
+        The key is the login of the account. Raises UserMigrateError.
+        """
+        raise UserMigrateError(None, new_dc)
 
     @staticmethod
     def _raise_if_cancelled() -> None:

@@ -21,6 +21,7 @@ from afx.telegram.changes import change_of
 from afx.telegram.client import AccountClient
 from afx.telegram.difference_reader import MOST_OPEN, DifferenceReader
 from afx.telegram.messages import incoming, incoming_short
+from afx.telegram.mtproto_state import UpdatesMissed
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Event, Owner, Sink
 
@@ -132,7 +133,7 @@ class UpdateReader:
         elif isinstance(update, types.UpdatesTooLong):
             self.sync_later(self.account)
             return
-        elif isinstance(update, types.NewSessionCreated):
+        elif isinstance(update, types.NewSessionCreated | UpdatesMissed):
             # What was pushed to the session before it may be lost
             # (mtproto/service_messages, "New Session Creation Notification").
             for box in self.boxes():

@@ -121,6 +121,7 @@ def test_the_audit_log_names_the_token_and_the_reason(api: TestedApi) -> None:
 def test_the_log_joins_a_request_with_what_it_made(api: TestedApi) -> None:
     with capture_logs() as logs:
         answer = api.post("/api/v1/tasks", json={"kind": "task.probe"})
+        api.post("/api/v1/tasks", json={"kind": "task.probe"}, params={"dry_run": "true"})
     [line] = [it for it in logs if it["event"] == "changed"]
     assert line["request"] == answer.headers["x-request-id"]
     assert line["place"] == answer.headers["location"] != ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from afx.config import load
 from afx.coordinator.decisions.node_state import desired_state
 from afx.coordinator.decisions.scale_in import NodeFigures, by_node
 from afx.coordinator.wire import Headroom
+from afx.errors import ConflictError
 from afx.operations import sessions as session_operations
 from afx.operations import workers as operations
 from afx.operations.context import Context
+from afx.operations.requests import Requested, together
 from models.storage import assignments, controls, workers
 from models.storage.sessions import SessionFilter
 
@@ -161,3 +164,43 @@ def test_scaling_counts_nodes_and_not_their_processes() -> None:
     big, w1 = by_node([one, two, other])
     assert big == NodeFigures("big", "a", 40, 200, 4, 100, 0.4)
     assert w1 == other
+
+
+@pytest.mark.parametrize("request_all", [operations.drain, operations.stop])
+def test_a_process_that_is_named_twice_gets_one_control(
+    harness: TermHarness, context: Context, request_all: Callable[..., Sequence[Requested]]
+) -> None:
+    two_processes(harness)
+    requested = request_all(context, ["big", "big.2", "big"])
+    assert [it.target for it in requested] == ["big", "big.2"]
+    assert len({controls.get(it.control)["id"] for it in requested}) == 2  # type: ignore[arg-type]
+
+
+def test_a_node_is_recycled_while_one_of_its_processes_is_already(
+    harness: TermHarness, context: Context
+) -> None:
+    two_processes(harness)
+    first = operations.recycle(context, "big.2")
+    requested = operations.recycle_processes(context, "big")
+    assert [it.target for it in requested] == ["big", "big.2"]
+    assert requested[1].control == first.control
+    assert requested[1].note == "is under way already"
+    again = operations.recycle_processes(context, "big", forced=True)
+    assert [it.control for it in again] == [it.control for it in requested]
+    assert all(controls.get(it.control)["forced"] for it in again)  # type: ignore[arg-type]
+
+
+def test_what_is_under_way_for_one_process_alone_is_a_conflict(
+    harness: TermHarness, context: Context
+) -> None:
+    two_processes(harness)
+    operations.recycle(context, "big.2")
+    with pytest.raises(ConflictError):
+        operations.recycle(context, "big.2")
+
+
+def test_an_answer_with_room_for_one_control_names_those_of_the_other_processes() -> None:
+    parts = [Requested("w1", None, "is already ready"), Requested("w1.2", 5), Requested("w1.3", 6)]
+    assert together(parts) == Requested("w1.2", 5, "see also control 6, of its other processes")
+    assert together(parts[:2]) == parts[1]
+    assert together(parts[:1]) == parts[0]

@@ -43,21 +43,49 @@ def test_a_node_goes_on_while_one_of_its_processes_runs(phases: list[str], step:
     assert next_step(states(*phases)) is step
 
 
-def test_a_process_that_is_recycled_alone_starts_again_at_once() -> None:
-    assert to_start(states("running", "recycled")) == [2]
+def running(desired_state: str = "ready", leaving_since: float = 0.0) -> ProcessState:
+    """Return process 1, which runs."""
+    return ProcessState(
+        number=1, phase=Phase.RUNNING, desired_state=desired_state, leaving_since=leaving_since
+    )
+
+
+def recycled(number: int = 2, *, leaving_since: float = 100.0) -> ProcessState:
+    """Return a process that has been recycled at 120."""
+    return ProcessState(
+        number=number, phase=Phase.RECYCLED, leaving_since=leaving_since, ended_at=120.0
+    )
+
+
+def test_a_process_that_is_recycled_alone_starts_again_after_the_news_of_the_others() -> None:
+    assert to_start([running(), recycled()], 121) == []
+    assert to_start([running(), recycled()], 124) == [2]
 
 
 def test_processes_that_are_recycled_together_wait_for_the_last_one() -> None:
-    assert to_start(states(("running", "draining"), "recycled", "recycled")) == []
-    assert to_start(states(("running", "recycling"), "recycled")) == []
+    together = [running("draining", 101), recycled(2), recycled(3)]
+    assert to_start(together, 600) == []
+    assert to_start([running("recycling", 99), recycled()], 600) == []
+    assert to_start([running("stopping"), recycled()], 130) == []
+    assert to_start(together, 100_000) == [2, 3]
+
+
+def test_a_process_of_which_the_recycle_fails_is_waited_for_no_longer() -> None:
+    assert to_start([running("draining", 100), recycled()], 150) == []
+    assert to_start([running("ready"), recycled()], 151) == [2]
+
+
+def test_a_process_does_not_wait_for_one_that_is_drained_without_room() -> None:
+    assert to_start([running("draining", 20), recycled()], 124) == [2]
+    assert to_start([running("draining", 20), recycled(leaving_since=0.0)], 124) == [2]
 
 
 def test_a_process_that_failed_starts_again_while_others_run() -> None:
-    assert to_start(states("failed", ("running", "draining"))) == [1]
+    assert to_start(states("failed", ("running", "draining")), 0) == [1]
 
 
 def test_nothing_starts_again_by_itself_once_all_have_ended() -> None:
-    assert to_start(states("failed", "recycled")) == []
+    assert to_start(states("failed", "recycled"), 0) == []
 
 
 def pair(old: str, new: str, desired_state: str = "replacing") -> list[ProcessState]:
@@ -77,12 +105,12 @@ def test_a_process_that_is_to_be_replaced_gets_one_successor() -> None:
 @pytest.mark.parametrize("old", ["recycled", "stopped", "failed"])
 def test_a_process_that_has_ended_is_forgotten_once_its_successor_runs(old: str) -> None:
     assert replaced(pair(old, "running")) == [1]
-    assert to_start(pair(old, "running")) == []
+    assert to_start(pair(old, "running"), 100) == []
     assert replaced(pair("running", "running")) == []
 
 
 def test_a_successor_that_cannot_start_is_tried_again_while_the_old_process_runs() -> None:
-    assert to_start(pair("running", "failed")) == [2]
+    assert to_start(pair("running", "failed"), 100) == [2]
     assert replaced(pair("recycled", "failed")) == []
 
 
@@ -91,4 +119,4 @@ def test_a_node_restarts_as_a_whole_when_neither_runs() -> None:
 
 
 def test_a_process_that_was_stopped_stays_stopped() -> None:
-    assert to_start(states("running", "stopped")) == []
+    assert to_start(states("running", "stopped"), 100) == []

@@ -14,6 +14,7 @@ from telethon.tl import types
 from afx.reasons import TroubleReason
 from afx.telegram import updates
 from afx.telegram.boxes import Box
+from afx.telegram.mtproto_state import UpdatesMissed
 from afx.telegram.updates import UpdateReader
 
 CHANNEL = 7
@@ -138,5 +139,18 @@ def test_a_second_gap_behind_a_late_update_is_awaited_too() -> None:
             reader.on_updates(message(pts))
         assert recorder.read == ["11", "12", "13", "14", "15"]
         assert reader.is_idle
+
+    run(scenario)
+
+
+def test_what_could_not_be_read_is_fetched_from_the_chats_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fetched: list[Box] = []
+    monkeypatch.setattr(UpdateReader, "sync_later", lambda _reader, box: fetched.append(box))
+
+    async def scenario(reader: UpdateReader, _recorder: Recorder) -> None:
+        reader.on_updates(UpdatesMissed())
+        assert fetched == [reader.account, reader.channels[CHANNEL]]
 
     run(scenario)

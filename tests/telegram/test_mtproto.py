@@ -7,13 +7,14 @@ import struct
 from typing import Any
 
 import pytest
-from support.mtproto_line import KEY, Container, FakeConnection, Line, Raw, note, run, turn
+from support.mtproto_line import KEY, Container, FakeConnection, Line, note, run, turn
 from telethon.errors import AuthKeyNotFound, InvalidBufferError
 from telethon.network.mtprotostate import MAX_RECENT_MSG_IDS
 from telethon.tl import functions, types
 from telethon.tl.core import GzipPacked, TLMessage
 
-from afx.telegram.mtproto import RecentIds, Sender
+from afx.telegram.mtproto import Sender
+from afx.telegram.mtproto_state import RecentIds
 
 PING = functions.PingRequest(7)
 
@@ -76,18 +77,6 @@ def test_a_burst_that_is_too_large_for_one_packet_keeps_its_order() -> None:
         await turn()
         assert len(line.sent) > 1
         assert [it.ping_id for packet in line.sent for it in packet] == list(range(500))
-
-    run(scenario)
-
-
-def test_requests_that_were_not_sent_are_dropped_when_that_is_wanted() -> None:
-    async def scenario(line: Line) -> None:
-        line.connection.is_full = True
-        line.sender.send(PING)
-        line.sender.drop_unsent()
-        line.connection.is_full = False
-        line.sender.flush()
-        assert not line.sent
 
     run(scenario)
 
@@ -186,10 +175,9 @@ def test_what_had_a_wrong_salt_is_sent_again_with_the_right_one() -> None:
     run(scenario)
 
 
-def test_packets_of_another_key_and_unknown_constructors_are_ignored() -> None:
+def test_packets_of_another_key_are_ignored() -> None:
     async def scenario(line: Line) -> None:
         line.connection.receiver.receive(bytes(100))
-        line.push(Raw(struct.pack("<I", 0x12345678)))
         line.push(note(1))
         assert len(line.updates) == 1
 
@@ -253,14 +241,14 @@ def test_the_next_connection_begins_a_new_session_and_sends_nothing_of_the_last(
         unsent = line.sender.send(PING)
         line.sender.lost(ConnectionError("cut"))
         await line.sender.disconnect()
-        line.sender.drop_unsent()
         line.connection = FakeConnection()
         assert await line.sender.connect(line.connection)
         assert not await line.sender.connect(line.connection), "it is connected already"
         await turn()
         assert line.sender._state.id != before
         assert not line.sent
-        assert not unsent.done()
+        with pytest.raises(ConnectionError, match="cut"):
+            await unsent
 
     run(scenario)
 

@@ -17,7 +17,8 @@ from telethon.sessions import MemorySession, StringSession
 from telethon.tl import functions
 
 from afx.telegram.client import AccountClient, Pings
-from afx.telegram.mtproto import LOGGERS, Sender
+from afx.telegram.lazy import LOGGERS
+from afx.telegram.mtproto import Sender
 from afx.telegram.session import StoredSession
 from afx.telegram.transport import guarded_connection
 
@@ -76,8 +77,6 @@ def test_each_kind_of_message_that_telethon_handles_is_handled() -> None:
 
 
 def test_a_client_without_a_key_agrees_upon_one_and_makes_requests_with_it() -> None:
-    """As it does when Telegram has sent it to another data centre."""
-
     async def scenario(sandbox: SandboxHarness) -> None:
         stored = StoredSession(sandbox.login(sandbox.server.world.add_account()), {}, {})
         client = AccountClient(

@@ -23,6 +23,7 @@ from afx.operations import (
     workers,
 )
 from afx.operations.context import Context
+from afx.operations.requests import together
 
 
 def _labels(text: str) -> dict[str, str]:
@@ -152,7 +153,7 @@ _ALL = (
         "Cordon",
         "cordoned",
         workers.cordon,
-        lambda context, target, _: workers.cordon(context, [target])[0],
+        lambda context, target, _: together(workers.cordon(context, [target])),
         "It gets no more sessions; those that it has stay.",
         "worker cordon",
         "POST",
@@ -163,7 +164,7 @@ _ALL = (
         "Uncordon",
         "running",
         workers.uncordon,
-        lambda context, target, _: workers.uncordon(context, [target])[0],
+        lambda context, target, _: together(workers.uncordon(context, [target])),
         "It gets sessions again. A drain ends.",
         "worker uncordon",
         "POST",
@@ -174,7 +175,7 @@ _ALL = (
         "Drain",
         "draining",
         workers.drain,
-        lambda context, target, _: workers.drain(context, [target])[0],
+        lambda context, target, _: together(workers.drain(context, [target])),
         "All its sessions move to other nodes; it stays cordoned. No message is lost.",
         "worker drain",
         "POST",
@@ -218,7 +219,7 @@ _ALL = (
         "Stop",
         "stopped",
         workers.stop,
-        lambda context, target, _: workers.stop(context, [target])[0],
+        lambda context, target, _: together(workers.stop(context, [target])),
         "It stops its sessions and ends; other nodes take them over. Only its machine can start "
         "it again.",
         "worker stop",
@@ -231,7 +232,7 @@ _ALL = (
         "Remove",
         "x",
         workers.remove,
-        lambda context, target, _: workers.remove(context, [target])[0],
+        lambda context, target, _: together(workers.remove(context, [target])),
         "A node that has stopped is forgotten.",
         "worker remove",
         "DELETE",

@@ -15,6 +15,7 @@ from afx.operations import coordinators, placing, rebalancing, workers
 from afx.operations.coordinators import CoordinatorStatus
 from afx.operations.placing import DrainPreview
 from afx.operations.rebalancing import RebalancePlan
+from afx.operations.requests import together
 
 router = APIRouter(tags=["workers"])
 
@@ -46,7 +47,7 @@ async def show_worker(request: Request, name: Name) -> Response:
 )
 async def cordon_worker(request: Request, name: Name) -> Response:
     """Let a node get no more sessions."""
-    return await request_control(request, lambda context: workers.cordon(context, [name])[0])
+    return await request_control(request, lambda context: together(workers.cordon(context, [name])))
 
 
 @endpoint(
@@ -54,13 +55,15 @@ async def cordon_worker(request: Request, name: Name) -> Response:
 )
 async def uncordon_worker(request: Request, name: Name) -> Response:
     """Let a node get sessions again; ends a drain."""
-    return await request_control(request, lambda context: workers.uncordon(context, [name])[0])
+    return await request_control(
+        request, lambda context: together(workers.uncordon(context, [name]))
+    )
 
 
 @endpoint(router, "POST", "/workers/{name}/drain", workers.drain, model=RequestedModel, waits=True)
 async def drain_worker(request: Request, name: Name) -> Response:
     """Move all sessions of a node to others; it stays cordoned."""
-    return await request_control(request, lambda context: workers.drain(context, [name])[0])
+    return await request_control(request, lambda context: together(workers.drain(context, [name])))
 
 
 @endpoint(router, "GET", "/workers/{name}/drain-preview", placing.preview_drain, model=DrainPreview)
@@ -83,13 +86,13 @@ async def recycle_worker(request: Request, name: Name, body: Recycle) -> Respons
 @endpoint(router, "POST", "/workers/{name}/stop", workers.stop, model=RequestedModel, waits=True)
 async def stop_worker(request: Request, name: Name) -> Response:
     """Let a node stop its sessions and end; other nodes take over."""
-    return await request_control(request, lambda context: workers.stop(context, [name])[0])
+    return await request_control(request, lambda context: together(workers.stop(context, [name])))
 
 
 @endpoint(router, "DELETE", "/workers/{name}", workers.remove, model=RequestedModel, waits=True)
 async def remove_worker(request: Request, name: Name) -> Response:
     """Remove a node that has stopped."""
-    return await request_control(request, lambda context: workers.remove(context, [name])[0])
+    return await request_control(request, lambda context: together(workers.remove(context, [name])))
 
 
 @endpoint(router, "GET", "/coordinators", coordinators.status, model=CoordinatorStatus)

@@ -1,0 +1,97 @@
+"""What a client is about to send: which of it is still wanted, and how it is packed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from telethon.extensions.messagepacker import MessagePacker
+from telethon.network.mtprotostate import MTProtoState
+from telethon.tl.core import MessageContainer, TLMessage
+
+from afx.telegram.lazy import quiet
+
+_MOST_BYTES = MessageContainer.MAXIMUM_SIZE - TLMessage.SIZE_OVERHEAD
+
+
+class Packer(MessagePacker):  # type: ignore[misc]
+    """Packs what is to be sent now."""
+
+    _log = quiet
+
+    def __init__(self, state: MTProtoState, outgoing: Iterable[Any]) -> None:
+        self._state = state
+        self._deque = deque(outgoing)
+
+    @property
+    def rest(self) -> deque[Any]:
+        """What is not packed yet."""
+        return self._deque
+
+
+class _NoAnswer:
+    """The future of what has no answer."""
+
+    __slots__ = ()
+
+    def done(self) -> bool:
+        return False
+
+    def cancelled(self) -> bool:
+        return True
+
+    def cancel(self) -> None:
+        pass
+
+    def exception(self) -> None:
+        pass
+
+    def set_exception(self, error: BaseException) -> None:
+        pass
+
+
+class Service:
+    """A message about messages on its way; Telethon's record of it has a future."""
+
+    __slots__ = ("container_id", "data", "msg_id")
+
+    after = request = None
+    future = _NoAnswer()
+
+    def __init__(self, body: Any) -> None:
+        self.data = bytes(body)
+        self.container_id = self.msg_id = None
+
+
+def require_size(states: Iterable[Any]) -> None:
+    """Raise ValueError for a request that no packet can carry."""
+    for state in states:
+        if len(state.data) > _MOST_BYTES:
+            kind = type(state.request).__name__
+            raise ValueError(f"{kind} has {len(state.data)} bytes; {_MOST_BYTES} can be sent")
+
+
+def wanted(states: list[Any]) -> list[Any]:
+    """Leave out requests whose callers have given up, unless a later one is to run after them."""
+    kept: list[Any] = []
+    leading: set[int] = set()
+    for state in reversed(states):
+        if id(state) in leading or not state.future.done():
+            kept.append(state)
+            if state.after:
+                leading.add(id(state.after))
+    kept.reverse()
+    return kept
+
+
+def fail(future: asyncio.Future[Any], error: BaseException | None) -> None:
+    """End what waits for an answer; nobody is blamed for not looking at the error."""
+    if future.done():
+        return
+    if error is None:
+        future.cancel()
+    else:
+        future.set_exception(error)
+        future.exception()
