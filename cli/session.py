@@ -42,6 +42,10 @@ def login(
     again: Annotated[
         bool, typer.Option("--again", help="Give a session that is there a new login.")
     ] = False,
+    set_account: Annotated[
+        bool,
+        typer.Option("--set-account", help="With --again: note whose it is, if it was imported."),
+    ] = False,
     phone: Annotated[
         str, typer.Option("--phone", help="With country code [default: it is asked].")
     ] = "",
@@ -68,11 +72,13 @@ def login(
     """
     from afx.errors import UsageError
     from afx.operations import sessions
-    from cli.login import sign_in
+    from cli.login import ended_unless_kept, sign_in
 
     context = invocation.context
     if again:
-        _login_again(invocation, name, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox)
+        _login_again(
+            invocation, name, set_account, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox
+        )
         return
     if bot_token and (qr or phone):
         raise UsageError("A bot has neither a phone nor a QR code; give --bot-token alone.")
@@ -84,33 +90,42 @@ def login(
         invocation.say(f"session {name} can be added for user {owner}")
         return
     signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox)
-    session_id = sessions.add(
-        context, name, owner, signed.login, account=signed.account_id, bot=signed.bot
-    )
+    with ended_unless_kept(context.settings, signed, sandbox=sandbox):
+        session_id = sessions.add(
+            context, name, owner, signed.login, account=signed.account_id, bot=signed.bot
+        )
     invocation.say(f"session {name} added (id {session_id}): it is {signed.account}")
 
 
 def _login_again(
-    invocation: Invocation, name: str, *, phone: str, qr: bool, bot: bool, sandbox: bool
+    invocation: Invocation,
+    name: str,
+    set_account: bool,
+    *,
+    phone: str,
+    qr: bool,
+    bot: bool,
+    sandbox: bool,
 ) -> None:
     """Sign in, and give the login to a session that is there."""
     from afx.operations import sign_ins
-    from cli.login import sign_in
+    from cli.login import ended_unless_kept, sign_in
 
     context = invocation.context
-    row = sign_ins.check_again(context, name)
+    row = sign_ins.check_again(context, name, set_account=set_account)
     if invocation.dry_run:
         invocation.say(f"session {row.name} can get a new login")
         return
     signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot, sandbox=sandbox)
-    if row.account is None:
-        invocation.confirm(
-            f"Is {signed.account} the account that '{row.name}' had? "
-            "Its position would be wrong for another one."
+    with ended_unless_kept(context.settings, signed, sandbox=sandbox):
+        done = sign_ins.replace_login(
+            context,
+            row.name,
+            signed.login,
+            account=signed.account_id,
+            bot=signed.bot,
+            set_account=set_account,
         )
-    done = sign_ins.replace_login(
-        context, row.name, signed.login, account=signed.account_id, bot=signed.bot
-    )
     invocation.finish([done], "resume")
 
 
