@@ -15,6 +15,7 @@ from cli.session_bulk import bulk
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
+    from afx.operations.context import Context
     from afx.operations.sessions import SessionRow
 
 app = groups.group("Sessions: Telegram accounts' logins.")
@@ -94,6 +95,7 @@ def login(
         session_id = sessions.add(
             context, name, owner, signed.login, account=signed.account_id, bot=signed.bot
         )
+    _tell_twice(context, signed.account_id)
     invocation.say(f"session {name} added (id {session_id}): it is {signed.account}")
 
 
@@ -126,7 +128,18 @@ def _login_again(
             bot=signed.bot,
             set_account=set_account,
         )
+    _tell_twice(context, signed.account_id)
     invocation.finish([done], "resume")
+
+
+def _tell_twice(context: Context, account: int) -> None:
+    """Warn when an account has more sessions than one."""
+    from afx.operations import sign_ins
+
+    names = sign_ins.of_account(context, account)
+    if len(names) > 1:
+        text = f"warning: sessions {', '.join(names)} are of one account, {account}"
+        typer.echo(f"{text}; with the same rules they post everything twice.", err=True)
 
 
 @app.command("import")

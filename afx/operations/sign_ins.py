@@ -89,3 +89,12 @@ def replace_login(
     wake_leader(context)
     note = "" if control else f"has a new login and is {row.state}"
     return Requested(row.name, control, note)
+
+
+@operation("session:read", owned=True)
+def of_account(context: Context, account: int) -> list[str]:
+    """Return the first names of the sessions of a Telegram account, by its id.
+
+    Two with the same rules post everything twice.
+    """
+    return sessions.names_of_account(account, owner=context.actor.owner)

@@ -85,6 +85,8 @@ def test_the_login_of_another_account_is_refused(context: Context) -> None:
         sign_ins.replace_login(context, "other", login(b"d"), account=7)
     sign_ins.replace_login(context, "other", login(b"d"), account=7, set_account=True)
     assert sessions.show(context, "other").session.account == 7
+    sessions.add(context, "second", "alice", login(b"e"), account=7)
+    assert sign_ins.of_account(context, 7) == ["other", "second"]
 
 
 def test_a_login_that_another_session_has_is_refused(context: Context) -> None:
