@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from afx.lab.demo import DemoState as DemoState  # noqa: PLC0414
     from afx.operations.context import Actor, Context
     from afx.sandbox.client import SandboxClient
+    from afx.telegram.login import Server
     from afx.verify.result import Result as Result  # noqa: PLC0414
 
 __all__ = [
@@ -356,26 +357,10 @@ def sign_in(
     Raises ConfigError without API keys.
     """
     import asyncio
-    import json
 
-    from afx.sandbox.client import ADDRESS_FILE
     from afx.telegram import login
 
-    server = None
-    api_id, api_hash = settings.api_id, settings.api_hash.get_secret_value()
-    if sandbox:
-        try:
-            address = json.loads((settings.home / ADDRESS_FILE).read_text())
-        except (OSError, ValueError) as error:
-            raise UnreachableError(
-                f"No sandbox runs under {settings.home}; start one with 'afx sandbox start'."
-            ) from error
-        server = login.Server(address["host"], address["port"], address["public_key"])
-        api_id, api_hash = api_id or 1, api_hash or "sandbox"
-    elif not api_id or not api_hash:
-        raise ConfigError(
-            "Signing in needs AFX_API_ID and AFX_API_HASH; get both at https://my.telegram.org."
-        )
+    api_id, api_hash, server = _telegram_of(settings, sandbox=sandbox)
     signed = asyncio.run(
         login.sign_in(
             api_id=api_id,
@@ -388,3 +373,41 @@ def sign_in(
         )
     )
     return SignedIn(signed.login, signed.account, signed.account_id, signed.bot)
+
+
+def sign_out(settings: Settings, text: str, *, sandbox: bool) -> None:
+    """End a login, given as a session string, at Telegram, or at the sandbox of this home.
+
+    Raises UnreachableError when that is not known to have been done.
+    """
+    import asyncio
+
+    from afx.telegram import login
+
+    api_id, api_hash, server = _telegram_of(settings, sandbox=sandbox)
+    asyncio.run(login.sign_out(text, api_id=api_id, api_hash=api_hash, server=server))
+
+
+def _telegram_of(settings: Settings, *, sandbox: bool) -> tuple[int, str, Server | None]:
+    """Return the API's id and hash, and the server of the sandbox."""
+    import json
+
+    from afx.sandbox.client import ADDRESS_FILE
+    from afx.telegram.login import Server
+
+    server = None
+    api_id, api_hash = settings.api_id, settings.api_hash.get_secret_value()
+    if sandbox:
+        try:
+            address = json.loads((settings.home / ADDRESS_FILE).read_text())
+        except (OSError, ValueError) as error:
+            raise UnreachableError(
+                f"No sandbox runs under {settings.home}; start one with 'afx sandbox start'."
+            ) from error
+        server = Server(address["host"], address["port"], address["public_key"])
+        api_id, api_hash = api_id or 1, api_hash or "sandbox"
+    elif not api_id or not api_hash:
+        raise ConfigError(
+            "Signing in needs AFX_API_ID and AFX_API_HASH; get both at https://my.telegram.org."
+        )
+    return api_id, api_hash, server

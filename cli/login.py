@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import getpass
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +21,26 @@ def sign_in(settings: Settings, *, phone: str, qr: bool, bot: bool, sandbox: boo
     return app.sign_in(
         settings, ask=_ask, show_qr=_show_qr if qr else None, phone=phone, bot=bot, sandbox=sandbox
     )
+
+
+@contextmanager
+def ended_unless_kept(settings: Settings, signed: SignedIn, *, sandbox: bool) -> Iterator[None]:
+    """End a login at Telegram when the block, which is to store it, refuses it.
+
+    Else it would stay in the account's list of devices, and nobody had it. After another
+    error it may be stored, so it stays.
+    """
+    from afx import app
+    from afx.errors import AfxError, ConflictError, SecretError, UsageError
+
+    try:
+        yield
+    except (UsageError, ConflictError, SecretError):
+        try:
+            app.sign_out(settings, signed.login, sandbox=sandbox)
+        except AfxError:
+            print("End this login in the account's list of devices.", file=sys.stderr)
+        raise
 
 
 async def _ask(question: str, secret: bool) -> str:

@@ -15,6 +15,7 @@ from cli.session_bulk import bulk
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
+    from afx.operations.context import Context
     from afx.operations.sessions import SessionRow
 
 app = groups.group("Sessions: Telegram accounts' logins.")
@@ -42,6 +43,10 @@ def login(
     again: Annotated[
         bool, typer.Option("--again", help="Give a session that is there a new login.")
     ] = False,
+    set_account: Annotated[
+        bool,
+        typer.Option("--set-account", help="With --again: note whose it is, if it was imported."),
+    ] = False,
     phone: Annotated[
         str, typer.Option("--phone", help="With country code [default: it is asked].")
     ] = "",
@@ -68,11 +73,13 @@ def login(
     """
     from afx.errors import UsageError
     from afx.operations import sessions
-    from cli.login import sign_in
+    from cli.login import ended_unless_kept, sign_in
 
     context = invocation.context
     if again:
-        _login_again(invocation, name, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox)
+        _login_again(
+            invocation, name, set_account, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox
+        )
         return
     if bot_token and (qr or phone):
         raise UsageError("A bot has neither a phone nor a QR code; give --bot-token alone.")
@@ -84,34 +91,55 @@ def login(
         invocation.say(f"session {name} can be added for user {owner}")
         return
     signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox)
-    session_id = sessions.add(
-        context, name, owner, signed.login, account=signed.account_id, bot=signed.bot
-    )
+    with ended_unless_kept(context.settings, signed, sandbox=sandbox):
+        session_id = sessions.add(
+            context, name, owner, signed.login, account=signed.account_id, bot=signed.bot
+        )
+    _tell_twice(context, signed.account_id)
     invocation.say(f"session {name} added (id {session_id}): it is {signed.account}")
 
 
 def _login_again(
-    invocation: Invocation, name: str, *, phone: str, qr: bool, bot: bool, sandbox: bool
+    invocation: Invocation,
+    name: str,
+    set_account: bool,
+    *,
+    phone: str,
+    qr: bool,
+    bot: bool,
+    sandbox: bool,
 ) -> None:
     """Sign in, and give the login to a session that is there."""
     from afx.operations import sign_ins
-    from cli.login import sign_in
+    from cli.login import ended_unless_kept, sign_in
 
     context = invocation.context
-    row = sign_ins.check_again(context, name)
+    row = sign_ins.check_again(context, name, set_account=set_account)
     if invocation.dry_run:
         invocation.say(f"session {row.name} can get a new login")
         return
     signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot, sandbox=sandbox)
-    if row.account is None:
-        invocation.confirm(
-            f"Is {signed.account} the account that '{row.name}' had? "
-            "Its position would be wrong for another one."
+    with ended_unless_kept(context.settings, signed, sandbox=sandbox):
+        done = sign_ins.replace_login(
+            context,
+            row.name,
+            signed.login,
+            account=signed.account_id,
+            bot=signed.bot,
+            set_account=set_account,
         )
-    done = sign_ins.replace_login(
-        context, row.name, signed.login, account=signed.account_id, bot=signed.bot
-    )
+    _tell_twice(context, signed.account_id)
     invocation.finish([done], "resume")
+
+
+def _tell_twice(context: Context, account: int) -> None:
+    """Warn when an account has more sessions than one."""
+    from afx.operations import sign_ins
+
+    names = sign_ins.of_account(context, account)
+    if len(names) > 1:
+        text = f"warning: sessions {', '.join(names)} are of one account, {account}"
+        typer.echo(f"{text}; with the same rules they post everything twice.", err=True)
 
 
 @app.command("import")

@@ -70,10 +70,12 @@ class CommitLoop:
 
     async def _flush(self) -> None:
         if self._losses != self._memory.losses:
-            # Redis has lost its data: write all that is known.
+            # Redis has lost its data: write all that is known. What a commit under way has
+            # taken is known once it was answered: it may have been applied before the loss.
             self._losses = self._memory.losses
-            for session in list(self._sessions()):
-                session.mark_all_dirty()
+            async with self._lock:
+                for session in list(self._sessions()):
+                    session.mark_all_dirty()
         if self._dirty:
             sessions = list(self._dirty)
             for start in range(0, len(sessions), _MOST):

@@ -16,8 +16,11 @@ from afx.node.progress import Link
 
 MOST_LINKS = 10_000
 """Links that may wait to be stored; beyond that nothing more is sent."""
-_KEPT_SECONDS = 60.0
-"""How long stored links are kept."""
+_KEPT_SECONDS = 900.0
+"""How long stored links are kept: the leader copies them within seconds, and later while SQL
+is away. Beyond it, and beyond ``_MOST_KEPT``, what Redis loses meanwhile is lost."""
+_TOGETHER_SECONDS, _TOGETHER = 10.0, 500
+"""Links of so long, and so many, are kept as one entry: each costs more than its links."""
 _MOST_KEPT = 5_000
 _WIDTH = 5
 
@@ -33,7 +36,7 @@ class MadeLinks:
         self._taken: Sequence[Link] = ()
         """Those of the commit that is under way."""
         self._kept: deque[tuple[float, array[int]]] | None = None
-        """When links were stored, and those links: five numbers each (see ``_unpacked``)."""
+        """Since when links were stored, and those links: five numbers each (``_unpacked``)."""
 
     def __len__(self) -> int:
         return len(self._links)
@@ -73,7 +76,12 @@ class MadeLinks:
         if taken:
             if self._kept is None:
                 self._kept = deque()
-            self._kept.append((self._monotonic(), _packed(taken)))
+            now, packed = self._monotonic(), _packed(taken)
+            is_near = self._kept and now - self._kept[-1][0] < _TOGETHER_SECONDS
+            if is_near and len(self._kept[-1][1]) + len(packed) <= _TOGETHER * _WIDTH:
+                self._kept[-1][1].extend(packed)
+            else:
+                self._kept.append((now, packed))
         self.forget_old()
 
     def forget_old(self) -> None:

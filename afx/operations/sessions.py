@@ -134,12 +134,14 @@ def names_beginning(context: Context, prefix: str) -> list[str]:
 def check_new(context: Context, name: str, user: str) -> str:
     """Check that a session of a name can be added for a user; returns the user's full name.
 
-    Before a person signs in, so that the login is not in vain. Raises UsageError.
+    Before a person signs in, so that the login is not in vain. Raises UsageError, and
+    SecretError when it could not be stored.
     """
     check_name("session", name)
     owner = _find_owner(context, user)
     if sessions.taken([(name, None)])[0]:
         raise UsageError(f"There is a session '{name}' already; choose another name.")
+    check_vault(context.servers.vault())
     return str(owner.name)
 
 

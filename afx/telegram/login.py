@@ -15,9 +15,11 @@ from telethon.sessions import StringSession
 from telethon.tl import functions
 
 from afx.errors import AfxError, UnreachableError, UsageError
+from afx.telegram.errors import error_name
 
 _TRIES = 3
 _QR_MINUTES = 5
+_SIGN_OUT_SECONDS = 30.0
 _BOT_TOKEN = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{20,100}", re.ASCII)
 
 Ask = Callable[[str, bool], Awaitable[str]]
@@ -64,29 +66,9 @@ async def sign_in(
     AfxError when it asks to wait, UnreachableError when it does not answer.
     """
     session = StringSession()
-    if server:
-        from telethon.crypto import rsa
-
-        rsa.add_key(server.public_key, old=False)
-        session.set_dc(2, server.host, server.port)
-    client = TelegramClient(
-        session,
-        api_id,
-        api_hash,
-        connection=ConnectionTcpFull,
-        timeout=10,
-        connection_retries=2,
-        retry_delay=1,
-        flood_sleep_threshold=0,
-        receive_updates=True,
-    )
+    client = _client(session, api_id, api_hash, server)
     try:
-        try:
-            await client.connect()
-        except (OSError, TimeoutError) as error:
-            raise UnreachableError(
-                f"Telegram does not answer ({error or 'it took too long'}); check the network."
-            ) from error
+        await _connect(client)
         with _refusals():
             if bot:
                 await _as_bot(client, ask)
@@ -98,6 +80,53 @@ async def sign_in(
         return Signed(str(session.save()), _account_name(me), int(me.id), bool(me.bot))
     finally:
         await client.disconnect()
+
+
+async def sign_out(text: str, *, api_id: int, api_hash: str, server: Server | None = None) -> None:
+    """End a login, given as a session string. Source: method/auth.logOut.
+
+    Raises UnreachableError when Telegram does not answer, or does not do it.
+    """
+    client = _client(StringSession(text), api_id, api_hash, server)
+    try:
+        async with asyncio.timeout(_SIGN_OUT_SECONDS):
+            await _connect(client)
+            await client(functions.auth.LogOutRequest())
+    except (errors.RPCError, OSError) as error:
+        raise UnreachableError(
+            f"The login was not ended ({error_name(error)}); end it in the list of devices."
+        ) from error
+    finally:
+        await client.disconnect()
+
+
+def _client(session: StringSession, api_id: int, api_hash: str, server: Server | None) -> Any:
+    if server:
+        from telethon.crypto import rsa
+
+        rsa.add_key(server.public_key, old=False)
+        if not session.auth_key:
+            session.set_dc(2, server.host, server.port)
+    return TelegramClient(
+        session,
+        api_id,
+        api_hash,
+        connection=ConnectionTcpFull,
+        timeout=10,
+        connection_retries=2,
+        retry_delay=1,
+        flood_sleep_threshold=0,
+        receive_updates=True,
+    )
+
+
+async def _connect(client: Any) -> None:
+    try:
+        await client.connect()
+    except (OSError, TimeoutError) as error:
+        raise UnreachableError(
+            f"Telegram does not answer ({error or 'it took too long'}); check the network."
+        ) from error
 
 
 async def _by_phone(client: Any, ask: Ask, phone: str) -> None:

@@ -344,6 +344,12 @@ def names_beginning(prefix: str, *, owner: str = "") -> list[str]:
     return names.completions(query, Session.name, prefix)
 
 
+def names_of_account(account: int, *, owner: str = "", limit: int = 10) -> list[str]:
+    """Return the first names of the sessions of a Telegram account, by its id."""
+    query = Session.select(Session.name).where((Session.account == account) & _owned_by(owner))
+    return [it.name for it in query.order_by(Session.name).limit(limit)]
+
+
 def _owned_by(owner: str) -> Any:
     if not owner:
         return True

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from afx.errors import InputFileError
+from afx.forwarding.foreign import drafts
 from afx.forwarding.foreign.parts import Effect
 from afx.forwarding.foreign.reading import Imported, read
 from afx.forwarding.rulefile import RuleDoc
@@ -95,3 +97,21 @@ def test_a_generated_name_is_of_the_chats_and_not_of_the_place_in_the_file() -> 
     assert names[0] != names[1]
     twice = [it.name for it in telemirror(f"directions: [{one}, {one}]").rules]
     assert twice == [*names[0], f"{names[0][0]} 2"]
+
+
+def test_a_text_that_is_longer_than_any_message_is_refused_before_it_is_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[int] = []
+
+    class Searching:
+        def sub(self, _: Any, text: str) -> str:
+            searched.append(len(text))
+            return text
+
+    for name in ("_MARKED", "_MARKED_LINK"):
+        monkeypatch.setattr(drafts, name, Searching())
+    for text in ("[x]( ** __ ~~ " * 60_000, "*a*" * 2_000):
+        with pytest.raises(InputFileError):
+            plugins(caption={"header": text})
+        assert max(searched) < 5_000

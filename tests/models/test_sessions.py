@@ -63,6 +63,8 @@ def test_a_login_is_replaced_in_place(ids: list[int]) -> None:
     assert (row.id, row.login, row.fingerprint, row.account) == (one.id, "new", "fresh", 5)
     assert row.bot and row.revision == one.revision + 1
     assert sessions.bots_among(["one", "two", "three"]) == ["one"]
+    assert sessions.names_of_account(5) == sessions.names_of_account(5, owner="alice") == ["one"]
+    assert sessions.names_of_account(5, owner="bob") == []
     with pytest.raises(UsageError, match="Session 'two' has this very login"):
         sessions.replace_login(one, NewSession("one", "new", "other"))
     sessions.mark_removing(one)

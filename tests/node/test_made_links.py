@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+from afx.node.commit_loop import CommitLoop
+from afx.node.committer import Committed
 from afx.node.made_links import MadeLinks
 from afx.node.outbox import Reference
 from afx.node.progress import Link
@@ -24,14 +31,21 @@ class Bench:
         return found
 
 
+class Session:
+    """A session that has links only."""
+
+    def __init__(self, links: MadeLinks) -> None:
+        self.mark_all_dirty = links.mark_all
+
+
 def test_links_that_were_stored_last_are_stored_again_and_older_ones_are_not() -> None:
     it = Bench()
     it.make(1)
     it.commit()
-    it.now = 30.0
+    it.now = 890.0
     it.make(2, 3)
     it.commit()
-    it.now = 70.0
+    it.now = 910.0
     it.links.mark_all()
     it.make(4)
     [first, *_] = made = it.links.by_message()
@@ -39,7 +53,7 @@ def test_links_that_were_stored_last_are_stored_again_and_older_ones_are_not() -
     assert it.commit() == [(2, 102), (3, 103), (4, 104)]
     it.links.mark_all()
     assert it.commit() == [(2, 102), (3, 103), (4, 104)], "it may lose its data again"
-    it.now = 131.0
+    it.now = 1_811.0
     it.links.mark_all()
     assert it.commit() == []
 
@@ -59,6 +73,51 @@ def test_memory_of_stored_links_is_bounded_and_given_back() -> None:
         it.commit()
     it.links.mark_all()
     assert len(it.commit()) == 5_000
-    it.now = 61.0
+    it.now = 901.0
     it.links.forget_old()
     assert it.links._kept is None
+
+
+def test_links_of_many_commits_in_a_row_are_kept_together() -> None:
+    it = Bench()
+    for number in range(100):
+        it.now = number * 1.0
+        it.make(number + 1)
+        it.commit()
+    assert it.links._kept is not None and len(it.links._kept) == 10
+    it.links.mark_all()
+    assert [message for message, _ in it.commit()] == list(range(1, 101))
+
+
+def test_a_loss_is_marked_once_the_commit_under_way_is_answered() -> None:
+    """Redis may have applied that commit before it lost its data."""
+
+    async def scenario() -> None:
+        bench, answered, memory = Bench(), asyncio.Event(), SimpleNamespace(losses=0)
+        bench.make(1)
+
+        async def commit(sessions: Sequence[Any]) -> Committed:
+            bench.links.take()
+            await answered.wait()
+            bench.links.note_committed()
+            return Committed()
+
+        session = Session(bench.links)
+        loop = CommitLoop(
+            cast("Any", SimpleNamespace(commit=commit)),
+            cast("Any", memory),
+            cast("Any", SimpleNamespace(passed=lambda _: None)),
+            flush_seconds=0.0,
+            sessions=lambda: [cast("Any", session)],
+            fenced=lambda _: None,
+        )
+        under_way = asyncio.create_task(loop.commit([cast("Any", session)]))
+        await asyncio.sleep(0)
+        memory.losses = 1
+        flush = asyncio.create_task(loop._flush())
+        await asyncio.sleep(0)
+        answered.set()
+        await asyncio.gather(under_way, flush)
+        assert [it.delivery.message for it in bench.links.take()] == [1]
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))

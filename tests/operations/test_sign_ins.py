@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 
+from afx import app
 from afx.app import ProcessServers
 from afx.config import load
-from afx.errors import ConflictError, UsageError
+from afx.errors import ConflictError, SecretError, UsageError
 from afx.operations import audit_log, sessions, sign_ins
 from afx.operations.context import Actor, Context
+from cli.login import ended_unless_kept
 from models.storage import rules, troubles, users
 from models.storage import sessions as stored
 from models.storage.rules import NewRule
@@ -75,9 +78,15 @@ def test_the_login_of_another_account_is_refused(context: Context) -> None:
     with pytest.raises(UsageError, match="account 6, and session 'main' is of account 5"):
         sign_ins.replace_login(context, "main", login(b"c"), account=6)
     assert opened(context, "main") == login(b"a")
-    # Of an imported login the account is not known: the caller has asked.
-    sign_ins.replace_login(context, "other", login(b"d"), account=7)
+    # Of an imported login the account is not known.
+    with pytest.raises(UsageError, match="--set-account"):
+        sign_ins.check_again(context, "other")
+    with pytest.raises(UsageError, match="--set-account"):
+        sign_ins.replace_login(context, "other", login(b"d"), account=7)
+    sign_ins.replace_login(context, "other", login(b"d"), account=7, set_account=True)
     assert sessions.show(context, "other").session.account == 7
+    sessions.add(context, "second", "alice", login(b"e"), account=7)
+    assert sign_ins.of_account(context, 7) == ["other", "second"]
 
 
 def test_a_login_that_another_session_has_is_refused(context: Context) -> None:
@@ -114,3 +123,28 @@ def test_a_login_that_is_lost_while_another_one_is_stored_pauses_nothing(
     troubles.note_lost_logins([(before.id, before.revision, "the login is lost")])
     after = sessions.show(context, "main").session
     assert (after.state, after.trouble) == ("unplaced", ""), "a report of the old one comes later"
+
+
+def test_a_login_that_could_not_be_stored_is_refused_before_a_person_signs_in(
+    context: Context, home: Path
+) -> None:
+    key = Fernet.generate_key().decode()
+    with ProcessServers(load(home=home, secret_key=key)) as servers:
+        servers.open_database(create=False)
+        other = servers.context(Actor("test"))
+        with pytest.raises(SecretError):
+            sign_ins.check_again(other, "main")
+        with pytest.raises(SecretError):
+            sessions.check_new(other, "new", "alice")
+
+
+def test_a_login_that_is_not_stored_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(app, "sign_out", lambda _, text, *, sandbox: ended.append(text))
+    signed = app.SignedIn("the login", "alice", 5, bot=False)
+    with ended_unless_kept(load(), signed, sandbox=False):
+        pass
+    assert ended == []
+    with pytest.raises(ConflictError), ended_unless_kept(load(), signed, sandbox=False):
+        raise ConflictError("taken")
+    assert ended == ["the login"]

@@ -10,7 +10,7 @@ from support.sandbox import SandboxHarness, run_scenario
 
 from afx.errors import UnreachableError, UsageError
 from afx.sandbox.telegram import srp
-from afx.telegram.login import Server, Signed, sign_in
+from afx.telegram.login import Server, Signed, sign_in, sign_out
 
 Answer = Callable[[str], str]
 
@@ -56,6 +56,16 @@ def test_a_code_makes_a_login_that_works() -> None:
         signed = await by_phone(sandbox, answer, phone="")
         assert str(await works(sandbox, signed)) in signed.account
         assert len(questions) == 2
+
+    run_scenario(scenario)
+
+
+def test_a_login_that_nobody_stores_can_be_ended() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        signed = await by_phone(sandbox, lambda _: sandbox.server.sign_ins.code("99966123"))
+        await sign_out(signed.login, api_id=1, api_hash="x", server=at(sandbox))
+        with pytest.raises(UnreachableError, match="not ended"):
+            await sign_out(signed.login, api_id=1, api_hash="x", server=at(sandbox))
 
     run_scenario(scenario)
 

@@ -24,6 +24,7 @@ _TOPIC = re.compile(r"-?[0-9]+#[0-9]+", re.ASCII)
 _MARKED_LINK = re.compile(r"\[([^\[\]\n]{1,500})\]\(([^()\n]{1,500})\)")
 _MARKED = re.compile(r"(\*\*|__|~~|`)([^\n]{1,1000}?)\1")
 _NESTED_MARKS = 4
+_LONGEST_MARKED = 4_096
 
 
 @dataclass(slots=True)
@@ -223,7 +224,12 @@ def replacement(text: str) -> str | None:
 
 
 def unmarked(text: str) -> tuple[str, bool]:
-    """Return a text without the marks of Markdown, and whether it had any."""
+    """Return a text without the marks of Markdown, and whether it had any.
+
+    One that is longer than any message stays as it is: no transform takes it.
+    """
+    if len(text) > _LONGEST_MARKED:
+        return text, False
     plain = _MARKED_LINK.sub(
         lambda it: it[2] if it[1] in (it[2], "{channel_name}") else f"{it[1]} ({it[2]})", text
     )
