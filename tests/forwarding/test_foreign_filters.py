@@ -115,3 +115,12 @@ def test_a_text_that_is_longer_than_any_message_is_refused_before_it_is_searched
         with pytest.raises(InputFileError):
             plugins(caption={"header": text})
         assert max(searched) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("keyword", "pattern"), [("cat", r"\bcat\b"), ("@acme", r"@acme\b"), ("C++", r"\bC\+\+")]
+)
+def test_a_keyword_that_ends_in_a_sign_is_replaced(keyword: str, pattern: str) -> None:
+    imported = filters(f'- KeywordReplaceFilter: {{keywords: {{"{keyword}": "x"}}}}')
+    [step] = only(imported).transform
+    assert step["regex"]["pattern"].endswith(pattern)

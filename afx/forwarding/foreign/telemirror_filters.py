@@ -210,7 +210,7 @@ class _Filter:
         return self._reader.truth(self._arguments.get("regex"))
 
     def _pattern(self, part: Part, text: str, pattern: str | None) -> str | None:
-        made = rf"\b{quoted(text)}\b" if pattern is None else pattern
+        made = _whole_word(text) if pattern is None else pattern
         return usable_pattern(part, made, self._reader, ignore_case=True, rule=self._draft.name)
 
     def _disable(self, message: str) -> None:
@@ -246,3 +246,10 @@ def _pattern_of(text: str, is_regex: bool) -> str | None:
     if text.startswith("r'"):
         return text.removeprefix("r'").removesuffix("'")
     return text if is_regex else None
+
+
+def _whole_word(text: str) -> str:
+    """Return what matches a keyword; a side that is no letter or digit has no border."""
+    before = r"\b" if text[:1].isalnum() or text[:1] == "_" else ""
+    after = r"\b" if text[-1:].isalnum() or text[-1:] == "_" else ""
+    return before + quoted(text) + after
