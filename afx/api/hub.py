@@ -1,4 +1,6 @@
-"""Live events: read once a second for all, encoded once for all, sent to each who listens.
+"""Live events: read once for all, encoded once for all, sent to each who listens.
+
+The cluster is read once a second, and what is announced ten times: who has clicked waits for it.
 
 An id is ``BOOT-NUMBER``. A client that comes back with its last id gets what it missed; one
 whose id is too old, or of another process, is told to read everything again (``resync``).
@@ -10,9 +12,10 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -29,6 +32,8 @@ TOPICS = ("events", "nodes", "status", "stale")
 MOST_CLIENTS = 500
 _KEPT = 600
 _INTERVAL_SECONDS = 1.0
+_LOOKS = 10
+"""Looks for announcements in one interval."""
 _SILENCE_SECONDS = 15.0
 """After so long without an event a comment shows that the stream lives."""
 
@@ -78,6 +83,7 @@ class Hub:
         self._closed = False
         self._reading = asyncio.Lock()
         self._activity: Iterator[ActivitySample] | None = None
+        self._last_event = ""
         self.snapshot: Snapshot | None = None
         self.fault = ""
         """Why the last reading failed; empty: it did not."""
@@ -87,14 +93,19 @@ class Hub:
         """Read until the hub is closed; an error makes what is shown stale, nothing more."""
         while not self._closed:
             began = time.monotonic()
-            if self.clients:
-                try:
-                    await self.read()
-                except Exception as error:
-                    # Events come from Redis: whatever one of them is, others follow it.
-                    log.error("live_events_failed", error=repr(error))
-            rest = self._interval - (time.monotonic() - began)
-            await asyncio.sleep(max(0.05, rest))
+            await self._try(self.read)
+            while not self._closed and time.monotonic() - began < self._interval:
+                await asyncio.sleep(max(0.005, self._interval / _LOOKS))
+                await self._try(self._look)
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
+        if not self.clients:
+            return
+        try:
+            await step()
+        except Exception as error:
+            # Events come from Redis: whatever one of them is, others follow it.
+            log.error("live_events_failed", error=repr(error))
 
     async def read(self) -> None:
         """Read the cluster once, and publish what is new."""
@@ -110,6 +121,17 @@ class Hub:
         if found is None or self.fault:
             raise UnreachableError(self.fault)
         return found
+
+    async def _look(self) -> None:
+        """Publish what was announced since the last look; errors are for the next reading."""
+        if not self._last_event or self.fault:
+            return
+        with suppress(AfxError):
+            async with self._reading:
+                read = partial(cluster.events_after, self._context, self._last_event)
+                self._last_event, found = await self._threads.read(read)
+                for it in found:
+                    self.publish("events", it)
 
     async def _read_once(self) -> None:
         try:
@@ -127,8 +149,6 @@ class Hub:
         if before is None or before.status != snapshot.status:
             self.publish("status", snapshot.status)
         self.publish("nodes", snapshot.sample.nodes)
-        for it in snapshot.sample.events:
-            self.publish("events", it)
 
     def publish(self, topic: str, value: Any) -> None:
         """Give an event to all who listen to its topic."""
@@ -186,6 +206,8 @@ class Hub:
         self._changed = asyncio.Event()
 
     def _read(self) -> Snapshot:
+        if not self._last_event:
+            self._last_event, _ = cluster.events_after(self._context, "")
         status = self._kept.get("status", lambda: cluster.status(self._context))
         if self._activity is None:
             self._activity = cluster.activity(self._context)

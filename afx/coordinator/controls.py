@@ -12,8 +12,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+import redis
 import structlog
 
+from afx.cluster import events
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator import control_steps
@@ -59,8 +61,14 @@ class Controls:
     """The open controls, and the desired states of the nodes, in one leader's term."""
 
     def __init__(
-        self, registry: Registry, table: AssignmentTable, restart: CoordinatorRestart, term: int
+        self,
+        client: redis.Redis,
+        registry: Registry,
+        table: AssignmentTable,
+        restart: CoordinatorRestart,
+        term: int,
     ) -> None:
+        self._redis = client
         self._registry = registry
         self._table = table
         self._restart = restart
@@ -221,22 +229,27 @@ class Controls:
             moving=moving,
             news=news,
         )
+        changed = 0
         with transaction():
             cluster.hold(self._term)
             for control in self._open:
                 try:
-                    self._advance_one(control, snapshots, now)
+                    changed += self._advance_one(control, snapshots, now)
                 except TransitionError as error:
                     # An operator has cancelled it since it was read.
                     log.info("control_superseded", control=control.id, reason=str(error))
+        if changed:
+            # Who has clicked sees it on the screen without waiting for the next reading.
+            events.announce(self._redis, "controls", changed=changed)
         opened = {it.id for it in self._open}
         self._stuck_since = {it: at for it, at in self._stuck_since.items() if it in opened}
         return self._restart.is_due(self._open, now, leads=True)
 
-    def _advance_one(self, control: Control, snapshots: ControlSnapshots, now: float) -> None:
+    def _advance_one(self, control: Control, snapshots: ControlSnapshots, now: float) -> bool:
+        """Note how far a control has come; returns whether its state has changed."""
         if control.kind not in _KINDS[type(control.subject)]:
             control_steps.apply(control, _UNKNOWN)  # a newer process has requested it
-            return
+            return True
         match control.subject:
             case NodeSubject(name):
                 node = self._with_stuck_time(control, snapshots.node(name), now)
@@ -253,6 +266,7 @@ class Controls:
                 coordinators = self._restart.snapshot(control, now)
                 step = COORDINATORS_PROGRESS[control.kind](_snapshot(control), coordinators)
                 control_steps.apply(control, step)
+        return bool(step.state)
 
     def _with_stuck_time(self, control: Control, node: NodeSnapshot, now: float) -> NodeSnapshot:
         """Return the node with the time for which nothing of it could move."""

@@ -219,7 +219,7 @@ class Term:
             note_event=self._webhooks.note,
         )
         self._controls = Controls(
-            resources.registry, self._table, resources.restart, leadership.term
+            client, resources.registry, self._table, resources.restart, leadership.term
         )
         self._controls.read()
         self._unwanted = UnwantedSessions(client, leadership, self._table, schedule)

@@ -122,6 +122,13 @@ def recent_events(context: Context, limit: int = 100) -> tuple[Mapping[str, Any]
 
 
 @operation("cluster:read", database=False)
+def events_after(context: Context, last_id: str) -> tuple[str, tuple[Mapping[str, Any], ...]]:
+    """Return (the last id, the events after ``last_id``); without an id, the last id only."""
+    last, found = events.watch(context.servers.redis(), last_id or "0")
+    return last, tuple(found) if last_id else ()
+
+
+@operation("cluster:read", database=False)
 def activity(
     context: Context, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[ActivitySample]:

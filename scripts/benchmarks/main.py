@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import api
+import clicks
 import cores
 import density
 import drain
@@ -46,6 +47,7 @@ BENCHMARKS = {
         storage,
         tasks,
         api,
+        clicks,
     )
 }
 

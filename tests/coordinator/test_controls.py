@@ -10,6 +10,7 @@ import pytest
 import redis as redis_module
 
 from afx.app import context_for
+from afx.cluster import events
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import Identity, Metrics, WorkerView
 from afx.config import load
@@ -57,7 +58,9 @@ class Leader:
         client.set("afx:term", TERM)
         with transaction():
             cluster.hold(TERM)
+        self.client = client
         self.controls = Controls(
+            client,
             self.registry,
             self.table,  # type: ignore[arg-type]
             CoordinatorRestart(),
@@ -137,6 +140,16 @@ def test_a_recycled_node_is_drained_first_and_restarts_when_it_is_empty(leader: 
     assert leader.tick() == {"w1": "draining"}
     leader.table.sessions.clear()
     assert leader.tick() == {"w1": "recycling"}
+
+
+def test_a_control_that_has_come_further_is_announced_once(leader: Leader) -> None:
+    leader.add_node("w1", "one")
+    leader.table.sessions["one"] = 1
+    operations.drain(me(), ["w1"])
+    for _ in range(3):
+        leader.tick()
+    announced = [it["changed"] for it in events.recent(leader.client, 10)]
+    assert announced == [1]  # sent; nothing has changed since
 
 
 def test_to_uncordon_a_node_ends_its_recycle(leader: Leader) -> None:

@@ -1,0 +1,97 @@
+"""The dashboard: from a click to a control that is acknowledged on the screen of another tab."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from common import Target, percentile, report
+
+from afx.errors import AfxError
+from afx.lab.cluster import LabCluster, temporary_settings
+
+NAME = "clicks"
+_BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+_PAUSE_SECONDS = 3.0
+"""A person does not click at once again."""
+_SECONDS = 30_000
+"""Milliseconds that a page may take."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clicks", type=int, default=20, help="pauses and resumes of a session")
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Pause and resume a session in one tab; another shows the controls."""
+    with (
+        tempfile.TemporaryDirectory(prefix="afx-bench-") as home,
+        LabCluster(temporary_settings(Path(home))) as lab,
+        _browser() as browser,
+    ):
+        lab.processes.start_coordinator()
+        lab.processes.start_nodes(2)
+        lab.processes.start_api(0)
+        lab.wait_nodes(2)
+        lab.add_sessions(20)
+        lab.wait_running()
+        address = _said(lab, r"dashboard is at (http://\S+)/")
+        token = _said(lab, r"shown once\): (\S+)")
+        context = browser.new_context(base_url=address)
+        context.set_default_timeout(_SECONDS)
+        page, controls = context.new_page(), context.new_page()
+        page.goto("/sessions/1")
+        page.fill("#token", token)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{address}/sessions/1")
+        controls.goto("/controls")
+        took = [_click(page, controls, ("Pause", "Resume")[it % 2]) for it in range(flags.clicks)]
+    took = [it * 1000 for it in took]
+    p50 = percentile(took, 0.5)
+    row = {"clicks": len(took), "p50_ms": p50, "p99_ms": percentile(took, 0.99)}
+    targets = [Target("click to acknowledged on the screen, p50 ms", p50, 300, "at most")]
+    report(NAME, [row], targets, as_json=flags.json)
+
+
+def _click(page: Any, controls: Any, action: str) -> float:
+    """Click, and return after how many seconds the other tab shows that it is acknowledged."""
+    page.bring_to_front()
+    time.sleep(_PAUSE_SECONDS)
+    page.goto("/sessions/1")
+    page.locator("a[data-action]", has_text=action).first.click()
+    submit = page.locator("#dialog [type=submit]")
+    submit.wait_for()
+    began = time.monotonic()
+    submit.click()
+    page.locator("#said", has_text="Requested").wait_for()
+    [number] = re.findall(r"control (\d+)", page.locator("#said").inner_text())
+    row = controls.locator("tr", has=controls.locator(f'a[href="/controls/{number}"]'))
+    row.filter(has_text=re.compile("acknowledged|done", re.IGNORECASE)).first.wait_for()
+    return time.monotonic() - began
+
+
+def _said(lab: LabCluster, pattern: str) -> str:
+    lab.wait("the API says it", lambda: bool(re.search(pattern, lab.log.read_text())), 30)
+    return str(re.findall(pattern, lab.log.read_text())[0])
+
+
+@contextmanager
+def _browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    path = next((found for it in _BROWSERS if (found := shutil.which(it))), None)
+    if path is None:
+        raise AfxError("No headless Chromium is installed; see CONTRIBUTING.md.")
+    with sync_playwright() as playwright:
+        # It runs as root, in a small /dev/shm.
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
