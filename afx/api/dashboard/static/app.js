@@ -91,7 +91,8 @@ showState();
 // --- dialogs -------------------------------------------------------------------------------
 const dialog = $("#dialog");
 async function openDialog(address) {
-  await htmx.ajax("GET", address, { target: "#dialog", swap: "innerHTML" });
+  // A source of its own: a request that waits behind a refresh is "done" before it has an answer.
+  await htmx.ajax("GET", address, { source: "#dialog", target: "#dialog", swap: "innerHTML" });
   if (!$("form", dialog)) { location.assign(address); return; }
   dialog.showModal();
   checkTyped();
