@@ -1,4 +1,4 @@
-"""The dashboard: from a click to a control that is acknowledged on the screen, in another window."""
+"""The dashboard: from a click to the acknowledgement of its control on another window's screen."""
 
 from __future__ import annotations
 
