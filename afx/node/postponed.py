@@ -92,11 +92,31 @@ class Postponed:
         routes: Mapping[int, tuple[Route, ...]],
         incomplete: Mapping[int, ResolvedRule | None],
     ) -> None:
-        """Know the options of all rules; those of ``incomplete`` ones may lack routes now."""
+        """Know the options of all rules; those of ``incomplete`` ones may lack routes now.
+
+        What waits obeys them as they are now: it is due no later than if it came now, and
+        copies stay whose rule deletes none any more. That of other rules keeps its time.
+        """
         found = {it.rule: it.options for them in routes.values() for it in them}
         found |= {it.id: it.options for it in incomplete.values() if it is not None}
         self._options = {rule: it for rule, it in found.items() if it.is_timed} or NOTHING
+        changed = [
+            self._obey(name[0], waiting, found[int(name[1:])])
+            for (name, _), waiting in self._queues.items()
+            if int(name[1:]) in found
+        ]
+        if any(changed):
+            self._progressed()
         self._arm()
+
+    def _obey(self, kind: str, waiting: Outbox, options: Options) -> bool:
+        """Let a queue obey its rule's options; returns whether that has changed it."""
+        now = ceil(self._now())
+        if kind == "s":
+            return waiting.bring_forward(now + options.delay)
+        if options.auto_delete:
+            return waiting.bring_forward(now + options.auto_delete)
+        return waiting.clear()
 
     # --- in ------------------------------------------------------------------------------
 
