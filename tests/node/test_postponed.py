@@ -215,6 +215,18 @@ def test_copies_stay_when_their_rule_deletes_none_any_more_and_go_earlier_when_i
     in_loop(scenario)
 
 
+def test_what_waits_for_a_chat_can_be_looked_through_by_the_guard_against_loops() -> None:
+    async def scenario() -> None:
+        it = Bench(DELAYED, Route(2, TO, "copy", options=Options(delay=10)))
+        it.offer(1)
+        it.offer(2, rule=2)
+        assert it.later.delete_later(delivery(3))
+        assert [ref.message for ref in it.later.waiting_for(TO)] == [1, 2]
+        assert not list(it.later.waiting_for(SOURCE))
+
+    in_loop(scenario)
+
+
 def test_what_waits_for_a_rule_that_is_not_there_keeps_its_time() -> None:
     async def scenario() -> None:
         it = Bench(DELAYED)
@@ -307,5 +319,29 @@ def test_a_copy_is_deleted_when_its_time_is_over_also_after_a_restart() -> None:
         await session.stop()
         harness.commit(session)
         assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_a_delayed_copy_goes_round_no_loop_when_the_commit_after_it_is_lost() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, a, b = one_rule(sandbox)
+        a.posters.add(account.id)
+        rules = ((a, b, "copy", {"options": {"delay": 3_600}}), (b, a, "copy"))
+        session = harness.session(account, *rules)
+        await session.start()
+        say(sandbox, a, "one")
+        await settled(session, a)
+        await session.stop()
+        stored = harness.commit(session)
+        ahead(harness)
+        for end in ("end", "end of the next one"):  # the first one ends before it is stored
+            session = harness.session(account, *rules, cursors=stored)
+            await session.start()
+            await until(lambda: "one" in texts(b))
+            say(sandbox, b, end)
+            await until(lambda end=end: end in texts(a))
+            await session.stop()
+            assert texts(a).count("one") == 1
 
     run_scenario(scenario)
