@@ -92,8 +92,7 @@ class LaneQueue:
         early: list[_Held] = []
         wait = inf
         for unit in units(batch, lambda it: it.delivery):
-            left = unit[-1].since + ALBUM_SECONDS - now
-            if left > 0 and len(unit) < MOST_IN_ALBUM and not self._is_passed(unit[-1]):
+            if (left := self._grows_for(unit, now)) > 0:
                 early += unit
                 wait = min(wait, left)
             elif len(chosen) + len(unit) > most or (may_be_cut and unit[-1] is batch[-1]):
@@ -170,15 +169,19 @@ class LaneQueue:
                 return 0 if it.is_begun else behind
         return 0
 
-    def _is_passed(self, item: _Held) -> bool:
-        """Return whether its source has posted anything behind an album."""
+    def _grows_for(self, unit: Sequence[_Held], now: float) -> float:
+        """Return for how many seconds more items of an album may come, 0 for what is complete."""
+        last = unit[-1]
+        left = last.since + ALBUM_SECONDS - now
+        if not is_item(last.delivery) or left <= 0 or len(unit) >= MOST_IN_ALBUM:
+            return 0.0
         for it in reversed(self._held):
-            if it is item:
-                return False
+            if it is last:
+                return left
             its = it.delivery
-            if its.source == item.delivery.source and its.album != item.delivery.album:
-                return True
-        return False
+            if its.source == last.delivery.source and its.album != last.delivery.album:
+                return 0.0
+        return 0.0
 
     def _take_out(self, index: dict[_Key, list[_Held]], held: _Held) -> None:
         held.is_gone = True
