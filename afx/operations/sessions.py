@@ -229,11 +229,8 @@ def hibernate(context: Context, name: str, *, though_fresh: bool = False) -> Req
 
 
 @operation("session:write", owned=True)
-def wake(context: Context, name: str, *, tell_leader: bool = True) -> Requested:
-    """Request that a session that hibernates runs again, and stays awake.
-
-    ``tell_leader`` hurries; in a transaction of the caller it would be too early.
-    """
+def wake(context: Context, name: str) -> Requested:
+    """Request that a session that hibernates runs again, and stays awake."""
     session = _find(context, name)
     row = _row(session)
     if row.desired_state == "paused":
@@ -246,8 +243,6 @@ def wake(context: Context, name: str, *, tell_leader: bool = True) -> Requested:
     with change(context, "session.wake", f"session/{session.name}") as details:
         sessions.set_desired_state(session, "running")
         _request_change(context, session, row, "wake", "running", details)
-    if tell_leader:
-        wake_leader(context)
     return Requested(session.name, details["control"])
 
 
@@ -255,14 +250,16 @@ def wake(context: Context, name: str, *, tell_leader: bool = True) -> Requested:
 def hibernate_all(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
     """Request that sessions hibernate: all of them, or none."""
     with transaction(keep=not context.dry_run):
-        return tuple(hibernate(context, name) for name in names)
+        requested = tuple(hibernate(context, name) for name in names)
+    wake_leader(context)
+    return requested
 
 
 @operation("session:write", owned=True)
 def wake_all(context: Context, names: Sequence[str]) -> tuple[Requested, ...]:
     """Request that sessions wake and stay awake: all of them, or none."""
     with transaction(keep=not context.dry_run):
-        requested = tuple(wake(context, name, tell_leader=False) for name in names)
+        requested = tuple(wake(context, name) for name in names)
     wake_leader(context)
     return requested
 
