@@ -154,13 +154,25 @@ def draw_loads(rows: Iterable[MetricsRow]) -> None:
 def _print_rows(found: Sequence[ClusterRow]) -> None:
     shown = found[-_FOR_PEOPLE:]
     output.print_table(
-        ("AT", "NODES", "DESIRED", "SESSIONS", "RAM", "CPU", "WAITING", "TASKS", "FORWARDED"),
+        (
+            "AT",
+            "NODES",
+            "DESIRED",
+            "SESSIONS",
+            "HIBERNATED",
+            "RAM",
+            "CPU",
+            "WAITING",
+            "TASKS",
+            "FORWARDED",
+        ),
         (
             (
                 it.at,
                 round(it.nodes, 1),
                 round(it.desired, 1),
                 round(it.sessions, 1),
+                round(it.hibernated, 1),
                 output.mib(it.ram_used),
                 f"{it.cpu:.0%}",
                 round(it.waiting, 1),
@@ -190,6 +202,7 @@ def _draw(found: Sequence[ClusterRow]) -> None:
     print(f"{output.cell(found[0].at)} to {output.cell(found[-1].at)}")
     charts: tuple[tuple[str, Callable[[ClusterRow], float], Callable[[float], str]], ...] = (
         ("sessions", lambda it: it.sessions, lambda value: f"{value:,.0f}"),
+        ("sessions that hibernate", lambda it: it.hibernated, lambda value: f"{value:,.0f}"),
         ("nodes", lambda it: it.nodes, lambda value: f"{value:,.1f}"),
         ("nodes desired", lambda it: it.desired, lambda value: f"{value:,.1f}"),
         ("RAM", lambda it: it.ram_used, output.mib),
