@@ -157,6 +157,7 @@ class HalfAnApi(BaseHTTPRequestHandler):
 
 
 def test_an_api_that_hangs_fails_and_what_did_not_answer_is_named(target: Target) -> None:
+    HalfAnApi.ended.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), HalfAnApi) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
