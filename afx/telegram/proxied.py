@@ -12,6 +12,8 @@ import ipaddress
 import re
 import socket
 import struct
+from collections.abc import Awaitable
+from typing import Any
 
 from afx.proxies import Proxy, ProxyKind
 from afx.reasons import FailureReason
@@ -47,6 +49,21 @@ def proxy_error_in(error: BaseException | None) -> ProxyError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+async def answered_through(proxy: Proxy, answer: Awaitable[Any], seconds: float) -> Any:
+    """Return Telegram's first answer through a proxy; raises ProxyError when none comes.
+
+    An MTProxy that does not know the secret may keep the connection open in silence.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await answer
+    except TimeoutError as error:
+        text = "passes nothing on"
+        if proxy.kind is ProxyKind.MTPROXY:
+            text += "; its secret may be wrong"
+        raise ProxyError(proxy, FailureReason.PROXY_REFUSED, text) from error
 
 
 async def socket_to(proxy: Proxy) -> socket.socket:

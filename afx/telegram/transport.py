@@ -60,7 +60,8 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
     guard: Callable[[], bool]
     allows: Callable[[str, int], bool]
     in_flight_seconds: float
-    _through: Proxy | None = None
+    through: Proxy | None = None
+    """By way of which it connects, and in no other one."""
     _obfuscated: Obfuscated | None = None
     """The framing of an MTProxy, in place of the full transport's."""
 
@@ -69,7 +70,7 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
     ) -> None:
         # Telethon's own constructor would make the queues.
         if through is not None:
-            self._through = through
+            self.through = through
         self._ip = ip
         self._port = port
         self._dc_id = dc_id
@@ -105,8 +106,8 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
         await self._close()
         self._error = self._buffer = self._packets = self._receiver = None
         self._sent, self._is_paused, self.is_full = 0, False, False
-        if self._through is not None:
-            await self._connect_through(self._through, timeout)
+        if self.through is not None:
+            await self._connect_through(self.through, timeout)
         else:
             loop = asyncio.get_running_loop()
             async with asyncio.timeout(timeout):
@@ -263,9 +264,9 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
             self._deliver()
 
     def _unanswered(self) -> ProxyError:
-        assert self._through is not None
+        assert self.through is not None
         text = "ends the connection without an answer; its secret may be wrong"
-        return ProxyError(self._through, FailureReason.PROXY_REFUSED, text)
+        return ProxyError(self.through, FailureReason.PROXY_REFUSED, text)
 
     def _abort(self, error: Exception) -> None:
         self._fail(error)

@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import uvloop
+from support.fronts import EXIT, front_of
 from support.sandbox import SandboxHarness, running_sandbox
 from telethon.tl import functions, types
 
 from afx.proxies import Proxy, ProxyKind
 from afx.reasons import FailureReason
-from afx.sandbox.fronts.front import Front
-from afx.sandbox.fronts.mtproxy import MtProxy
-from afx.sandbox.fronts.socks import HttpConnect, Socks5
 from afx.telegram.client import AccountClient, Pings
+from afx.telegram.login import Server
 from afx.telegram.proxied import proxy_error_in
+from afx.telegram.proxy_check import check_proxy
 from afx.telegram.session import StoredSession
 from afx.telegram.transport import guarded_connection, routed
 
-SECRET = bytes(range(16))
-EXIT = "127.0.0.77"
 KINDS = list(ProxyKind)
-
-
-def greeting(sandbox: SandboxHarness, kind: ProxyKind, *, login: bool = False) -> Any:
-    user, password = ("ann", "pass:word") if login else ("", "")
-    if kind is ProxyKind.MTPROXY:
-        server = sandbox.server
-        return MtProxy(SECRET, lambda: {2: (server.host, server.port)})
-    return (Socks5 if kind is ProxyKind.SOCKS5 else HttpConnect)(user, password)
-
-
-@asynccontextmanager
-async def front_of(
-    sandbox: SandboxHarness, kind: ProxyKind, *, login: bool = False
-) -> AsyncIterator[tuple[Front, Proxy]]:
-    front = Front(greeting(sandbox, kind, login=login), exit_address=EXIT)
-    await front.start()
-    user, password = ("ann", "pass:word") if login else ("", "")
-    secret = SECRET if kind is ProxyKind.MTPROXY else b""
-    try:
-        yield front, Proxy(kind, front.host, front.port, user, password, secret)
-    finally:
-        await front.stop()
 
 
 def account_client(sandbox: SandboxHarness, proxy: Proxy | None, login: str) -> AccountClient:
@@ -147,5 +122,59 @@ def test_a_wrong_secret_is_told_as_such() -> None:
             assert found is not None
             assert found.reason is FailureReason.PROXY_REFUSED
             assert not front.relayed
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_check_asks_telegram_through_the_proxy_without_an_account(kind: ProxyKind) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        server = Server(sandbox.server.host, sandbox.server.port, "")
+        async with front_of(sandbox, kind) as (front, proxy):
+            found = await check_proxy(proxy, server)
+            assert not found.error
+            assert found.milliseconds is not None
+            assert len(front.relayed) == 1
+            await front.stop()
+            found = await check_proxy(proxy, server)
+            assert "cannot be reached" in found.error
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_check_of_a_stranger_that_answers_nonsense_ends_with_what_is_wrong(
+    kind: ProxyKind,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"\x00" * 100_000)
+
+        async with await asyncio.start_server(babble, "127.0.0.1", 0) as stranger:
+            port = stranger.sockets[0].getsockname()[1]
+            secret = bytes(16) if kind is ProxyKind.MTPROXY else b""
+            found = await check_proxy(
+                Proxy(kind, "127.0.0.1", port, secret=secret),
+                Server(sandbox.server.host, sandbox.server.port, ""),
+                seconds=5,
+            )
+            assert found.error
+
+    run(scenario)
+
+
+def test_a_proxy_that_accepts_and_is_silent_is_given_up() -> None:
+    async def scenario(_: SandboxHarness) -> None:
+        async def nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+
+        async with await asyncio.start_server(nothing, "127.0.0.1", 0) as stranger:
+            port = stranger.sockets[0].getsockname()[1]
+            for kind in KINDS:
+                secret = bytes(16) if kind is ProxyKind.MTPROXY else b""
+                proxy = Proxy(kind, "127.0.0.1", port, secret=secret)
+                found = await check_proxy(proxy, Server("127.0.0.1", 1, ""), seconds=0.2)
+                assert "does not answer" in found.error or "passes nothing on" in found.error
 
     run(scenario)

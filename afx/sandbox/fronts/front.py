@@ -37,9 +37,19 @@ class Greeting(Protocol):
 class Front:
     """A proxy that listens on loopback."""
 
-    def __init__(self, greeting: Greeting, *, exit_address: str = "127.0.0.1") -> None:
-        """``exit_address``, one of 127.0.0.0/8, is where its connections come from."""
+    def __init__(
+        self,
+        greeting: Greeting,
+        *,
+        allows: Callable[[str, int], bool],
+        exit_address: str = "127.0.0.1",
+    ) -> None:
+        """``allows`` says where it may lead: it is a way to the sandbox, and nowhere else.
+
+        ``exit_address``, one of 127.0.0.0/8, is where its connections come from.
+        """
         self._greeting = greeting
+        self._allows = allows
         self.exit = exit_address
         self.host, self.port = "127.0.0.1", 0
         self.accepted = 0
@@ -69,7 +79,9 @@ class Front:
     async def connect(
         self, host: str, port: int
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to a server of the sandbox; raises OSError."""
+        """Connect to a server of the sandbox; raises OSError, and RefusedError for others."""
+        if not self._allows(host, port):
+            raise RefusedError("it leads elsewhere")
         local = (self.exit, 0) if "." in host else None
         found = await asyncio.open_connection(host, port, local_addr=local)
         self.relayed.append((host, port))
