@@ -310,9 +310,9 @@ class Forwarder:
             return False
         return await self.intents.store(batch[0].destination)
 
-    async def find_copies(self, changes: Sequence[Delivery]) -> None:
-        """Tell changes which copies they are of; waits while that cannot be known."""
-        await self._follower.find_copies(changes)
+    async def find_copies(self, batch: Sequence[Delivery]) -> None:
+        """Tell changes which copies they are of, and sends which ones they answer."""
+        await self._follower.find_copies(batch)
 
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery was sent, was known to be sent, or was refused."""

@@ -234,10 +234,9 @@ class Outbox:
         """Return the next references to send, while none are being sent."""
         if not self._chunks or self.open:
             return ()
-        references = self._chunks[0].references
-        assert references is not None
-        self.reading = min(most, len(references))
-        return [references[at] for at in range(self.reading)]
+        found = list(islice(self.references(), most))
+        self.reading = len(found)
+        return found
 
     def references(self) -> Iterator[Reference]:
         """Yield all that is in it, in order; nothing may change meanwhile."""
