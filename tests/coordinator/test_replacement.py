@@ -215,7 +215,6 @@ def node(**changes: object) -> NodeSnapshot:
             node(incarnation="", others=1),
             Step("done", "a new host process runs its sessions"),
         ),
-        # It was empty, and restarts as a whole: until then it is away.
         ("acknowledged", "a", node(incarnation=""), Step("", "it has ended, and restarts")),
     ],
 )

@@ -25,10 +25,8 @@ from afx.coordinator.decisions import liveness
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.placement_schedule import PlacementSchedule
 from afx.coordinator.unknown_sessions import UnknownSessions
-from afx.node import process_plan
 from afx.node.host import Host
 from afx.node.lease_watch import LeaseWatch
-from afx.node.process_plan import ProcessState
 from afx.node.residents import Phase, ReportStopped, Residents
 from afx.node.session_runner import SessionRunner
 from models.storage import cluster as sql_cluster
@@ -220,26 +218,6 @@ def _settled_at_once(inner: Any) -> Any:
 
 def _cool_down_of_nothing(self: PlacementSchedule, sessions: Any, now: float) -> None:
     self._ended.update(dict.fromkeys(sessions, now))
-
-
-# --- hosts that are replaced in place ---------------------------------------------------------
-
-
-def _replaced_is_dead(self: FailureDetector, nodes: Any, owners: Any, now: float) -> Any:
-    dead = _find_dead(self, nodes, owners, now)
-    replaced_ones = {it.replaces for it in nodes if it.replaces}
-    old = [it.incarnation for it in nodes if it.incarnation in replaced_ones]
-    return dead | dict.fromkeys(old, liveness.DeathReason.REPLACED)
-
-
-_find_dead = FailureDetector.find_dead
-
-
-def _old_one_again(states: Sequence[ProcessState], now: float) -> list[int]:
-    return _to_start([replace(it, replaced_by=0) for it in states], now)
-
-
-_to_start = process_plan.to_start
 
 
 def _read_strictly(entry: str, values: Any) -> Any:

@@ -16,15 +16,14 @@ from simulation.broken import (
     _missing_is_dead,
     _no_inventory,
     _no_term_check,
-    _old_one_again,
     _read_strictly,
-    _replaced_is_dead,
     _settled_at_once,
     _short_lease,
     _stop_leaves_the_start,
     _watch_no_deadline,
     _without,
 )
+from simulation.broken_replacements import old_one_again, replaced_is_dead
 
 from afx.cluster import report_stream
 from afx.cluster.replication import Replication
@@ -166,15 +165,15 @@ BROKEN = {
         ),
         Broken(
             "a host that is replaced counts as dead once its successor has joined",
-            lambda _: [(FailureDetector, "find_dead", _replaced_is_dead)],
+            lambda _: [(FailureDetector, "find_dead", replaced_is_dead)],
             _kinds("replace host"),
             most=4,
         ),
         Broken(
             "a host that was replaced begins again",
             lambda _: [
-                (process_plan, "to_start", _old_one_again),
-                (process_plan, "replaced", lambda _: []),
+                (process_plan, "to_start", old_one_again),
+                (process_plan, "to_forget", lambda *_: []),
             ],
             _kinds("replace host"),
             recover=True,
