@@ -12,6 +12,7 @@ from afx.errors import UsageError, printable
 from afx.process_names import named
 from models import names
 from models.base import is_postgres
+from models.proxy_tables import Proxy
 from models.states import ACCOUNT_HEALTH
 from models.storage import workers
 from models.tables import Session, SessionAssignment, SessionQueue, User
@@ -82,6 +83,8 @@ def described() -> Any:
             Session.health,
             Session.health_since,
             Session.health_error,
+            Proxy.name.alias("proxy"),
+            Proxy.error.alias("proxy_error"),
         )
         .join(User)
         .switch(Session)
@@ -93,6 +96,8 @@ def described() -> Any:
         )
         .switch(Session)
         .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
+        .switch(Session)
+        .join(Proxy, JOIN.LEFT_OUTER)
     )
 
 
