@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from afx.forwarding.forms import Duration, Table, duration_text
+from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 
 LONGEST_WINDOW = 7 * 86_400
@@ -36,6 +36,7 @@ OPTIONS = Table(
             whole=wrong_quiet,
         ),
         "auto_delete": Duration("How long after it was made a copy is deleted.", 1, LONGEST_LIFE),
+        "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
     },
 )
 
@@ -52,6 +53,8 @@ class Options:
     """When nothing is sent."""
     auto_delete: int = 0
     """How long after it was made a copy is deleted; 0: never."""
+    replies: bool = True
+    """Whether the copy of an answer answers the copy of what it answers."""
 
     @property
     def is_timed(self) -> bool:
@@ -81,6 +84,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _seconds(options.get("delay", 0)),
         compile_hours(quiet) if quiet else None,
         _seconds(options.get("auto_delete", 0)),
+        _truth(options.get("replies", True)),
     )
 
 
@@ -90,9 +94,15 @@ def _seconds(value: Any) -> int:
     return value
 
 
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError("an option is not true or false")
+    return value
+
+
 def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as people write them."""
-    return {name: duration_text(it) if isinstance(it, int) else it for name, it in options.items()}
+    return {name: duration_text(it) if type(it) is int else it for name, it in options.items()}
 
 
 def sentences(options: Mapping[str, Any]) -> list[str]:
@@ -115,4 +125,6 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         )
     if life := options.get("auto_delete"):
         found.append(f"A copy is deleted {duration_text(life)} after it was made.")
+    if options.get("replies") is False:
+        found.append("The copy of an answer answers nothing.")
     return found

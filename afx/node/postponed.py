@@ -13,9 +13,9 @@ A queue keeps its order: behind one that waits, all of its rule and destination 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from math import ceil
 from typing import Literal
 
@@ -23,10 +23,10 @@ from afx.empty import NOTHING
 from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
-from afx.node.outbox import Outbox
+from afx.node.outbox import Outbox, Reference
+from afx.node.postponed_queues import Queue, take_queues
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.sender import Outcome
-from afx.telegram.session import MalformedPositionError
 
 _MOST = 100_000
 """References in one queue."""
@@ -36,11 +36,6 @@ _LONGEST_SLEEP = 600.0
 """Seconds; the wall clock may be set meanwhile."""
 _TOGETHER = 1.0
 """Seconds by which the items of an album may differ: they are sent together."""
-_FIELD = re.compile(r"later:([sd][0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
-_FIRST = re.compile(r"lfirst:([sd][0-9]{1,10}):(-?[0-9]{1,19})", re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
-_Queue = tuple[str, int]
-"""``s`` (sends) or ``d`` (deletes) with the rule's number, and the destination."""
 
 
 class Postponed:
@@ -63,40 +58,44 @@ class Postponed:
         self._progressed = progressed
         self._options: Mapping[int, Options] = NOTHING
         """Of the rules that have any."""
-        self._queues: Mapping[_Queue, Outbox] = NOTHING
+        self._queues: Mapping[Queue, Outbox] = NOTHING
         self._timer: asyncio.TimerHandle | None = None
         self._is_running = False
 
     def load(self, fields: dict[str, str]) -> None:
         """Take what is stored out of a cursor's fields; raises MalformedPositionError."""
-        found: dict[_Queue, dict[int, str]] = {}
-        first: dict[_Queue, int] = {}
-        for name in [it for it in fields if it.startswith(("later:", "lfirst:"))]:
-            text = fields.pop(name)
-            if match := _FIELD.fullmatch(name):
-                found.setdefault((match[1], int(match[2])), {})[int(match[3])] = text
-            elif (match := _FIRST.fullmatch(name)) and _NUMBER.fullmatch(text):
-                first[match[1], int(match[2])] = int(text)
-            else:
-                raise MalformedPositionError(f"what is to be sent later is stored as {name[:40]!r}")
-        queues = {
-            (queue, chat): Outbox(
-                chat, found.get((queue, chat)), first.get((queue, chat), 0), queue=queue
-            )
-            for queue, chat in {*found, *first}
-        }
-        self._queues = queues or NOTHING
+        self._queues = take_queues(fields) or NOTHING
 
     def use_routes(
         self,
         routes: Mapping[int, tuple[Route, ...]],
         incomplete: Mapping[int, ResolvedRule | None],
     ) -> None:
-        """Know the options of all rules; those of ``incomplete`` ones may lack routes now."""
+        """Know the options of all rules; those of ``incomplete`` ones may lack routes now.
+
+        What waits obeys them as they are now: it is due no later than if it came now, and
+        copies stay whose rule deletes none any more. That of other rules keeps its time.
+        """
         found = {it.rule: it.options for them in routes.values() for it in them}
         found |= {it.id: it.options for it in incomplete.values() if it is not None}
         self._options = {rule: it for rule, it in found.items() if it.is_timed} or NOTHING
+        changed = [
+            self._obey(name[0], waiting, found[int(name[1:])])
+            for (name, _), waiting in self._queues.items()
+            if int(name[1:]) in found
+        ]
+        if any(changed):
+            self._progressed()
         self._arm()
+
+    def _obey(self, kind: str, waiting: Outbox, options: Options) -> bool:
+        """Let a queue obey its rule's options; returns whether that has changed it."""
+        now = ceil(self._now())
+        if kind == "s":
+            return waiting.bring_forward(now + options.delay)
+        if options.auto_delete:
+            return waiting.bring_forward(now + options.auto_delete)
+        return waiting.clear()
 
     # --- in ------------------------------------------------------------------------------
 
@@ -141,8 +140,13 @@ class Postponed:
             self._progressed()
         return True
 
+    def has(self, send: Delivery) -> bool:
+        """Return whether a message waits here to be sent."""
+        waiting = self._queues.get((f"s{send.rule}", send.destination))
+        return waiting is not None and waiting.contains(send)
+
     def _append(
-        self, queue: _Queue, delivery: Delivery, due: float
+        self, queue: Queue, delivery: Delivery, due: float
     ) -> Literal["now", "later", "full"]:
         waiting = self._queues.get(queue)
         if waiting is None:
@@ -178,6 +182,15 @@ class Postponed:
     def is_waiting(self) -> bool:
         """Return whether anything is to be sent or deleted later."""
         return any(self._queues.values())
+
+    def waiting_for(self, destination: int) -> Iterator[Reference]:
+        """Yield the first that are to be sent to a chat: what may have been sent already.
+
+        A commit that was lost had let them leave.
+        """
+        for (name, chat), waiting in self._queues.items():
+            if chat == destination and name[0] == "s":
+                yield from islice(waiting.references(), 2 * _AT_ONCE)
 
     def _arm(self) -> None:
         self._stop_timer()
