@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 
@@ -36,6 +37,7 @@ OPTIONS = Table(
             whole=wrong_quiet,
         ),
         "auto_delete": Duration("How long after it was made a copy is deleted.", 1, LONGEST_LIFE),
+        "caps": CAPS,
     },
 )
 
@@ -52,11 +54,13 @@ class Options:
     """When nothing is sent."""
     auto_delete: int = 0
     """How long after it was made a copy is deleted; 0: never."""
+    caps: Caps | None = None
+    """How many copies a destination gets in an hour and a day."""
 
     @property
     def is_timed(self) -> bool:
         """Whether anything is sent, or deleted, later than at once."""
-        return bool(self.delay or self.quiet_hours or self.auto_delete)
+        return bool(self.delay or self.quiet_hours or self.auto_delete or self.caps)
 
     def quiet_until(self, now: float) -> float:
         """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
@@ -75,12 +79,13 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         return NO_OPTIONS
     if unknown := set(options) - set(OPTIONS.fields):
         raise ValueError(f"this node does not know the option {sorted(unknown)[0]!r}")
-    quiet = options.get("quiet_hours")
+    quiet, caps = options.get("quiet_hours"), options.get("caps")
     return Options(
         _seconds(options.get("dedupe", 0)),
         _seconds(options.get("delay", 0)),
         compile_hours(quiet) if quiet else None,
         _seconds(options.get("auto_delete", 0)),
+        compile_caps(caps) if caps else None,
     )
 
 
@@ -115,4 +120,6 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         )
     if life := options.get("auto_delete"):
         found.append(f"A copy is deleted {duration_text(life)} after it was made.")
+    if caps := options.get("caps"):
+        found.append(caps_sentence(caps))
     return found

@@ -100,7 +100,10 @@ class Forwarder:
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
         self.later = Postponed(
-            now, lambda it: self._lane(it.destination).put_behind(it), owner.progressed
+            now,
+            lambda it: self._lane(it.destination).put_behind(it),
+            owner.progressed,
+            owner.capped,
         )
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
@@ -299,7 +302,8 @@ class Forwarder:
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
         rules = {it.rule for it in batch}
-        if self.seen.is_unstored(rules) and not await self._owner.store():
+        is_unstored = self.seen.is_unstored(rules) or self.later.gate.counts.is_unstored(rules)
+        if is_unstored and not await self._owner.store():
             return False
         return await self.intents.store(batch[0].destination)
 
@@ -312,6 +316,7 @@ class Forwarder:
         if delivery.op != "send":
             self._follower.settle(delivery, ticket, outcome)
             return
+        self.later.gate.counts.settled(delivery.rule, delivery.destination)
         ticket.open, copy = ticket.open - 1, outcome.copy
         if outcome.result == "known":
             copy = copy or self._announced.pop(delivery.random_id)
@@ -420,24 +425,22 @@ class Forwarder:
             it = Reference(rule, modes.get(rule, "copy"), source, message, judge, op)
             self._lane(destination).put_behind(delivery := it.delivery(destination))
             self.dead.revive(delivery)
+            self.later.gate.counts.revived(delivery)
         self._owner.progressed()
 
     # --- links ------------------------------------------------------------------------
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        self.outboxes.put_back()
-        self.seen.put_back()
-        self.later.put_back()
-        self.dead.put_back()
+        for it in (self.outboxes, self.seen, self.later, self.dead):
+            it.put_back()
         self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        self.seen.note_committed()
-        self.dead.note_committed()
-        self.links.note_committed()
+        for it in (self.seen, self.later.gate.counts, self.dead, self.links):
+            it.note_committed()
         self.lanes.resume(Pause.STORAGE)
 
     def _check_links(self) -> None:

@@ -373,6 +373,10 @@ class HostedSession:
         """A message has arrived at a destination that was closed."""
         self._rules.destination_works(destination)
 
+    def capped(self, rule: int, text: str) -> None:
+        """Messages of a rule wait because of its caps, or do so no more ("")."""
+        self._rules.capped(rule, text)
+
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""
         self._env.rule_changed(self, rule, trouble)
