@@ -9,6 +9,7 @@ from struct import Struct
 from typing import Any, Literal
 
 from afx.forwarding.facts import CAPTIONED, Facts
+from afx.forwarding.outputs import is_output
 from afx.forwarding.rules import Mode, Route
 
 Op = Literal["send", "edit", "delete", "pin", "unpin"]
@@ -56,7 +57,7 @@ class Delivery:
     copy: int = 0
     """The copy that is to be changed; 0 while it is not known."""
     whole: Any = None
-    """The whole message, as Telegram has it, that an edit has left."""
+    """The whole message, as Telegram has it: that an edit has left, or that is for an output."""
     posted: Any = None
     """When the message was posted, as Telegram has it."""
 
@@ -94,6 +95,7 @@ def deliveries(
             incoming.entities,
             needs_native_forward,
             unjudged=route.unjudged,
+            whole=incoming.raw if is_output(route.destination) else None,
             posted=posted,
         )
         for route in routes
