@@ -45,6 +45,12 @@ class FailureReason(StrEnum):
     START_TIMEOUT = "start_timeout"
     CONNECTION_FAILED = "connection_failed"
     """Telegram could not be reached, or did not answer."""
+    PROXY_UNREACHABLE = "proxy_unreachable"
+    """The session's proxy does not answer."""
+    PROXY_REFUSED = "proxy_refused"
+    """The session's proxy answers, and does not lead to Telegram."""
+    PROXY_UNREADABLE = "proxy_unreadable"
+    """The sealed proxy does not open with this node's key."""
     TELEGRAM_ERROR = "telegram_error"
     INTERNAL_ERROR = "internal_error"
 
@@ -54,6 +60,8 @@ class TroubleReason(StrEnum):
 
     CONNECTION_LOST = "connection_lost"
     RECONNECT_FAILED = "reconnect_failed"
+    PROXY_FAILED = "proxy_failed"
+    """Telegram cannot be reached through the session's proxy any more."""
     MESSAGE_REFUSED = "message_refused"
     DIFFERENCE_REFUSED = "difference_refused"
     CHAT_UNKNOWN = "chat_unknown"

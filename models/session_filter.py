@@ -11,6 +11,7 @@ from peewee import JOIN, SQL, Case, fn
 from afx.errors import UsageError, printable
 from models import names
 from models.base import is_postgres
+from models.proxy_tables import Proxy
 from models.states import ACCOUNT_HEALTH
 from models.storage import workers
 from models.tables import Session, SessionAssignment, SessionQueue, User
@@ -81,6 +82,8 @@ def described() -> Any:
             Session.health,
             Session.health_since,
             Session.health_error,
+            Proxy.name.alias("proxy"),
+            Proxy.error.alias("proxy_error"),
         )
         .join(User)
         .switch(Session)
@@ -92,6 +95,8 @@ def described() -> Any:
         )
         .switch(Session)
         .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
+        .switch(Session)
+        .join(Proxy, JOIN.LEFT_OUTER)
     )
 
 

@@ -27,6 +27,11 @@ _FAILED = {
     FailureReason.CHAT_UNREADABLE: "a source chat cannot be read by the account",
     FailureReason.START_TIMEOUT: "it took too long to start",
     FailureReason.CONNECTION_FAILED: "Telegram could not be reached",
+    FailureReason.PROXY_UNREACHABLE: "its proxy does not answer; see 'afx proxy check', or set "
+    "another with 'afx session set NAME --proxy'",
+    FailureReason.PROXY_REFUSED: "its proxy does not lead to Telegram; see 'afx proxy check', or "
+    "set another with 'afx session set NAME --proxy'",
+    FailureReason.PROXY_UNREADABLE: "its stored proxy cannot be read",
     FailureReason.TELEGRAM_ERROR: "Telegram refused a request",
     FailureReason.INTERNAL_ERROR: "an internal error",
 }

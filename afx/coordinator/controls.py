@@ -74,6 +74,8 @@ class Controls:
         self._restart = restart
         self._term = term
         self._open: list[Control] = []
+        self._newest = 0
+        """The newest control that a round has advanced."""
         self._desired_states: dict[str, str] = {}
         self._restarted_at: dict[str, float] = {}
         """Node → when it was last restarted because it did not answer."""
@@ -84,6 +86,22 @@ class Controls:
         """Read the open controls and the desired states from SQL."""
         self._open = controls.open_ones()
         self._desired_states = workers.desired_states()
+
+    def has_news(self, changed: frozenset[int]) -> bool:
+        """Return whether a control is new, or is about a session that has just changed."""
+        return any(it.id > self._newest for it in self._open) or (
+            bool(changed) and not changed.isdisjoint(self._sessions())
+        )
+
+    def _sessions(self, *kinds: str) -> set[int]:
+        """Return the sessions that the open controls of some kinds are about, or of all."""
+        return {
+            it.subject.session_id
+            for it in self._open
+            if (not kinds or it.kind in kinds)
+            and isinstance(it.subject, SessionSubject)
+            and it.subject.session_id is not None
+        }
 
     def apply_desired_states(self, nodes: Sequence[WorkerView]) -> list[WorkerView]:
         """Set the states of the nodes; returns the nodes in their new states.
@@ -185,14 +203,13 @@ class Controls:
 
     def asked_wakes(self) -> set[int]:
         """Return the sessions that operators have just woken or resumed, and no node has."""
-        return {
-            it.subject.session_id
-            for it in self._open
-            if it.kind in ("wake", "resume")
-            and isinstance(it.subject, SessionSubject)
-            and it.subject.session_id is not None
-            and it.subject.session_id not in self._table.active
-        }
+        return self._sessions("wake", "resume").difference(self._table.active)
+
+    def asked_stops(self) -> set[int]:
+        """Return the sessions that operators have just let stop, and that run still."""
+        active = self._table.active
+        asked = self._sessions("pause", "hibernate", "remove")
+        return {it for it in asked if it in active and active[it].state != "stopping"}
 
     def asked_moves(self) -> dict[int, str]:
         """Return the moves that operators request: session → node, empty for any.
@@ -220,12 +237,12 @@ class Controls:
         """
         if not self._open:
             return False
-        sessions = [it.subject for it in self._open if isinstance(it.subject, SessionSubject)]
+        self._newest = max(self._newest, self._open[-1].id)
         snapshots = ControlSnapshots(
             nodes=nodes,
             desired_states=self._desired_states,
             table=self._table,
-            standings=placing.standing([it.session_id for it in sessions if it.session_id]),
+            standings=placing.standing(sorted(self._sessions())),
             moving=moving,
             news=news,
         )

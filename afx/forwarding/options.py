@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
-from afx.forwarding.forms import Duration, Table, duration_text
+from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 
 LONGEST_WINDOW = 7 * 86_400
@@ -37,6 +37,7 @@ OPTIONS = Table(
             whole=wrong_quiet,
         ),
         "auto_delete": Duration("How long after it was made a copy is deleted.", 1, LONGEST_LIFE),
+        "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
         "caps": CAPS,
     },
 )
@@ -54,6 +55,8 @@ class Options:
     """When nothing is sent."""
     auto_delete: int = 0
     """How long after it was made a copy is deleted; 0: never."""
+    replies: bool = True
+    """Whether the copy of an answer answers the copy of what it answers."""
     caps: Caps | None = None
     """How many copies a destination gets in an hour and a day."""
 
@@ -85,6 +88,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _seconds(options.get("delay", 0)),
         compile_hours(quiet) if quiet else None,
         _seconds(options.get("auto_delete", 0)),
+        _truth(options.get("replies", True)),
         compile_caps(caps) if caps else None,
     )
 
@@ -95,9 +99,15 @@ def _seconds(value: Any) -> int:
     return value
 
 
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError("an option is not true or false")
+    return value
+
+
 def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as people write them."""
-    return {name: duration_text(it) if isinstance(it, int) else it for name, it in options.items()}
+    return {name: duration_text(it) if type(it) is int else it for name, it in options.items()}
 
 
 def sentences(options: Mapping[str, Any]) -> list[str]:
@@ -120,6 +130,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         )
     if life := options.get("auto_delete"):
         found.append(f"A copy is deleted {duration_text(life)} after it was made.")
+    if options.get("replies") is False:
+        found.append("The copy of an answer answers nothing.")
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     return found

@@ -242,10 +242,9 @@ class Outbox:
         """Return the next references to send, while none are being sent."""
         if not self._chunks or self.open:
             return ()
-        references = self._chunks[0].references
-        assert references is not None
-        self.reading = min(most, len(references))
-        return [references[at] for at in range(self.reading)]
+        found = list(islice(self.references(), most))
+        self.reading = len(found)
+        return found
 
     def references(self) -> Iterator[Reference]:
         """Yield all that is in it, in order; nothing may change meanwhile."""
@@ -277,6 +276,29 @@ class Outbox:
             self._known = None
             self._newest = {}
         return moved
+
+    def bring_forward(self, latest: int) -> bool:
+        """Let nothing be due later than ``latest``; returns whether anything was."""
+        if self.last_due <= latest:
+            return False
+        self.last_due = latest
+        for chunk in self._chunks:
+            before = decode(chunk.text) if chunk.references is None else chunk.references
+            after = [it._replace(due=min(it.due, latest)) for it in before]
+            if chunk.references is None:
+                chunk.text = encode(after)
+            else:
+                chunk.references = deque(after)
+            self._mark(chunk.number)
+        return bool(self._chunks)
+
+    def clear(self) -> bool:
+        """Take out all, while none is being sent; returns whether there was any."""
+        gone, self._chunks = self._chunks, []
+        for it in gone:
+            self._mark(it.number)
+        self.count, self._known, self._newest = 0, None, {}
+        return bool(gone)
 
     def _unpack_first(self) -> None:
         if self._chunks and self._chunks[0].references is None:

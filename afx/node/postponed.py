@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from math import ceil
 from typing import Literal
 
@@ -24,8 +25,8 @@ from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
 from afx.node.cap_gate import CapGate
-from afx.node.later_fields import Queue, load_queues
-from afx.node.outbox import Outbox
+from afx.node.outbox import Outbox, Reference
+from afx.node.postponed_queues import Queue, take_queues
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.sender import Outcome
 
@@ -78,19 +79,39 @@ class Postponed:
     def load(self, fields: dict[str, str]) -> None:
         """Take what is stored out of a cursor's fields; raises MalformedPositionError."""
         self.gate.counts.load(fields)
-        self._queues = load_queues(fields)
+        self._queues = take_queues(fields) or NOTHING
 
     def use_routes(
         self,
         routes: Mapping[int, tuple[Route, ...]],
         incomplete: Mapping[int, ResolvedRule | None],
     ) -> None:
-        """Know the options of all rules; those of ``incomplete`` ones may lack routes now."""
+        """Know the options of all rules; those of ``incomplete`` ones may lack routes now.
+
+        What waits obeys them as they are now: it is due no later than if it came now, and
+        copies stay whose rule deletes none any more. That of other rules keeps its time.
+        """
         found = {it.rule: it.options for them in routes.values() for it in them}
         found |= {it.id: it.options for it in incomplete.values() if it is not None}
         self._options = {rule: it for rule, it in found.items() if it.is_timed} or NOTHING
         self.gate.use(self._options, incomplete)
+        changed = [
+            self._obey(name[0], waiting, found[int(name[1:])])
+            for (name, _), waiting in self._queues.items()
+            if int(name[1:]) in found
+        ]
+        if any(changed):
+            self._progressed()
         self._arm()
+
+    def _obey(self, kind: str, waiting: Outbox, options: Options) -> bool:
+        """Let a queue obey its rule's options; returns whether that has changed it."""
+        now = ceil(self._now())
+        if kind == "s":
+            return waiting.bring_forward(now + options.delay)
+        if options.auto_delete:
+            return waiting.bring_forward(now + options.auto_delete)
+        return waiting.clear()
 
     # --- in ------------------------------------------------------------------------------
 
@@ -142,6 +163,11 @@ class Postponed:
             self._progressed()
         return True
 
+    def has(self, send: Delivery) -> bool:
+        """Return whether a message waits here to be sent."""
+        waiting = self._queues.get((f"s{send.rule}", send.destination))
+        return waiting is not None and waiting.contains(send)
+
     def _append(
         self, queue: Queue, delivery: Delivery, due: float, *, joined: bool = False
     ) -> Literal["now", "later", "full"]:
@@ -181,6 +207,15 @@ class Postponed:
     def is_waiting(self) -> bool:
         """Return whether anything is to be sent or deleted later."""
         return any(self._queues.values())
+
+    def waiting_for(self, destination: int) -> Iterator[Reference]:
+        """Yield the first that are to be sent to a chat: what may have been sent already.
+
+        A commit that was lost had let them leave.
+        """
+        for (name, chat), waiting in self._queues.items():
+            if chat == destination and name[0] == "s":
+                yield from islice(waiting.references(), 2 * _AT_ONCE)
 
     def _arm(self) -> None:
         self._stop_timer()

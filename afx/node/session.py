@@ -22,11 +22,13 @@ from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
 from afx.node.waits import Waits
+from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.client import AccountClient, Pings
 from afx.telegram.peers import Peers
 from afx.telegram.positions import cursor_fields, stale_fields
 from afx.telegram.session import StoredSession
+from afx.telegram.transport import routed
 from afx.telegram.updates import UpdateReader
 
 
@@ -85,10 +87,17 @@ class HostedSession:
     )
 
     def __init__(
-        self, spec: SessionSpec, epoch: int, stored: StoredSession, env: Environment
+        self,
+        spec: SessionSpec,
+        epoch: int,
+        stored: StoredSession,
+        env: Environment,
+        *,
+        proxy: Proxy | None = None,
     ) -> None:
-        # The sealed login is not needed any more; 5,000 of them would cost memory.
-        self.spec = replace(spec, login="")
+        """``proxy``: it connects through this one only."""
+        # What is sealed is not needed any more; 5,000 of them would cost memory.
+        self.spec = replace(spec, login="", sealed_proxy="")
         self.epoch = epoch
         self.sent = 0
         self.changed = False
@@ -104,7 +113,7 @@ class HostedSession:
             stored,
             api_id=env.api_id or int(is_local),
             api_hash=env.api_hash or "sandbox",
-            connection=env.connection,
+            connection=routed(env.connection, proxy),
             on_updates=self._take_updates,
             device=f"afx {spec.session}",
             pings=env.pings,

@@ -12,6 +12,7 @@ from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
+from afx.operations.leader import wake_leader
 from afx.operations.requests import Requested, together
 from afx.process_names import is_further, is_within, number_of
 from models.base import transaction
@@ -241,6 +242,7 @@ def _recycle(context: Context, name: str, *, forced: bool, in_place: bool) -> tu
                     )
                 details.update({"control": control.id, "forced": forced})
             requested.append(Requested(worker.name, control.id))
+    wake_leader(context)
     return tuple(requested)
 
 
@@ -264,7 +266,9 @@ def _set_desired_states(
     """Request a state of nodes, all or none: a wrong name leaves the others as they were."""
     with transaction():
         chosen = _all_processes(context, names, others=True)
-        return tuple(_set_desired_state(context, it, kind, state, chosen) for it in chosen)
+        requested = tuple(_set_desired_state(context, it, kind, state, chosen) for it in chosen)
+    wake_leader(context)
+    return requested
 
 
 def _set_desired_state(
@@ -331,4 +335,5 @@ def _end(context: Context, names: Sequence[str], kind: str) -> tuple[Requested, 
                 )
                 details.update({"before": {"state": worker.state}, "control": control.id})
             requested.append(Requested(worker.name, control.id))
+    wake_leader(context)
     return tuple(requested)

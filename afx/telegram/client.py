@@ -30,6 +30,7 @@ from telethon.tl.alltlobjects import LAYER
 from afx.errors import AfxError
 from afx.telegram.lazy import LOGGERS, Lazy
 from afx.telegram.mtproto import Sender
+from afx.telegram.proxied import answered_through
 from afx.telegram.session import StoredSession
 
 REQUEST_SECONDS = 30.0
@@ -132,7 +133,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         *,
         api_id: int,
         api_hash: str,
-        connection: type,
+        connection: Callable[..., Any],
         on_updates: Callable[[Any], None],
         device: str,
         pings: Pings,
@@ -183,7 +184,11 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             session.auth_key = self._sender.auth_key
             request = self._introduction()
             request.query = functions.help.GetConfigRequest()
-            await self._sender.send(functions.InvokeWithLayerRequest(LAYER, request))
+            answer = self._sender.send(functions.InvokeWithLayerRequest(LAYER, request))
+            if to.through is None:
+                await answer
+            else:
+                await answered_through(to.through, answer, REQUEST_SECONDS)
 
     def _introduction(self) -> Any:
         """Return what the client says of itself at the beginning of a connection."""

@@ -26,7 +26,7 @@ from simulation.broken import (
 
 from afx.cluster import report_stream
 from afx.cluster.replication import Replication
-from afx.coordinator import report_intake, term
+from afx.coordinator import generations, report_intake, term
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.decisions.epochs import EpochCounter
 from afx.coordinator.failure_detector import FailureDetector
@@ -132,7 +132,7 @@ BROKEN = {
             # Without records nothing is placed for a time, which hides it.
             lambda _: [
                 (FailureDetector, "_missing", _missing_is_dead),
-                (term, "_begin_generation", _settled_at_once(term._begin_generation)),
+                (generations, "begin", _settled_at_once(generations.begin)),
             ],
             _kinds("flush, bad network, stall, cut off"),
             most=14,
@@ -142,7 +142,7 @@ BROKEN = {
             lambda _: [
                 (AssignmentTable, "_reconciled", _counts_as_they_are),
                 _without("room", "and node[3] == term", ""),
-                (term, "_begin_generation", _settled_at_once(term._begin_generation)),
+                (generations, "begin", _settled_at_once(generations.begin)),
             ],
             _kinds("flush, failover, kill, sql loses commits"),
         ),
