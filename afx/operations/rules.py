@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from afx.errors import UsageError
+from afx.forwarding.outputs import target_of
 from afx.forwarding.rulefile import RuleDoc, checked, checked_options, checked_sync
-from afx.forwarding.rules import chat_reference
+from afx.forwarding.rules import chat_reference, destination_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
@@ -120,7 +121,7 @@ def add(
     followed = checked_sync(sync, mode, "the rule")
     more = checked_options(options, "the rule")
     check_life(context, more)
-    origins, targets = list(_chats(sources)), list(_chats(destinations))
+    origins, targets = list(_chats(sources)), list(_destinations(destinations))
     owner = sessions.find(session, owner=context.actor.owner)
     with change(context, "rule.add", f"session/{owner.name}") as details, bounded([owner]):
         rule = rules.create(
@@ -176,7 +177,7 @@ def modify(
     after = replace(
         before,
         sources=_chats(sources) if sources else before.sources,
-        destinations=_chats(destinations) if destinations else before.destinations,
+        destinations=_destinations(destinations) if destinations else before.destinations,
         mode=mode or before.mode,
         filter=wanted,
         transform=tuple(changes),
@@ -216,6 +217,26 @@ def set_enabled(context: Context, text: str, enabled: bool) -> tuple[str, bool]:
     return path, True
 
 
+@dataclass(slots=True, frozen=True)
+class OutputSecret:
+    """A webhook among a rule's destinations, and what its requests are signed by."""
+
+    destination: str
+    secret: str
+
+
+@operation("rule:write", owned=True)
+def output_secrets(context: Context, text: str) -> list[OutputSecret]:
+    """Return the secrets of the webhooks to which a rule sends."""
+    rule = _find(context, text)
+    vault = context.servers.vault()
+    found = [it for it in rule.destinations if it.startswith("webhook:")]
+    return [
+        OutputSecret(it, vault.output_secrets(rule.session_id, target_of(it).place)[0])
+        for it in found
+    ]
+
+
 @operation("rule:write", owned=True)
 def remove(context: Context, text: str) -> str:
     """Remove a rule; returns its path."""
@@ -229,6 +250,10 @@ def remove(context: Context, text: str) -> str:
 
 def _chats(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chat_reference(it) for it in texts))
+
+
+def _destinations(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(destination_reference(it) for it in texts))
 
 
 def _find(context: Context, text: str) -> Rule:
