@@ -73,6 +73,11 @@ class Options:
         """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
         return self.quiet_hours.until(now) if self.quiet_hours else now
 
+    def held(self, posted: float) -> float:
+        """Return for how many seconds a message is held back that was posted then."""
+        due = posted + self.delay
+        return max(due, self.quiet_until(due)) - posted
+
 
 NO_OPTIONS = Options()
 

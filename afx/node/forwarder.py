@@ -343,7 +343,7 @@ class Forwarder:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
-            self._counts.forwarded(delivery, ticket.taken)
+            self._counts.forwarded(delivery, ticket.taken, self.later.options_of(delivery.rule))
             if delivery.destination in self._closed:
                 self._closed -= {delivery.destination}
                 self._owner.destination_works(delivery.destination)

@@ -21,7 +21,7 @@ from math import ceil
 from typing import Literal
 
 from afx.empty import NOTHING
-from afx.forwarding.options import Options
+from afx.forwarding.options import NO_OPTIONS, Options
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
 from afx.node.cap_gate import CapGate
@@ -207,6 +207,10 @@ class Postponed:
     def is_waiting(self) -> bool:
         """Return whether anything is to be sent or deleted later."""
         return any(self._queues.values())
+
+    def options_of(self, rule: int) -> Options:
+        """Return a rule's options, as far as they are about times."""
+        return self._options.get(rule, NO_OPTIONS)
 
     def waiting_for(self, destination: int) -> Iterator[Reference]:
         """Yield the first that are to be sent to a chat: what may have been sent already.

@@ -14,6 +14,7 @@ from afx.forwarding.rules import chat_reference, destination_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
+from afx.operations.rule_options import check_life
 from afx.operations.rule_sizes import bounded
 from models.storage import rules, sessions
 from models.tables import Rule
@@ -119,6 +120,7 @@ def add(
     wanted, changes = checked(filter, transform, mode, "the rule")
     followed = checked_sync(sync, mode, "the rule")
     more = checked_options(options, "the rule")
+    check_life(context, more)
     origins, targets = list(_chats(sources)), list(_destinations(destinations))
     owner = sessions.find(session, owner=context.actor.owner)
     with change(context, "rule.add", f"session/{owner.name}") as details, bounded([owner]):
@@ -170,6 +172,8 @@ def modify(
     )
     followed = checked_sync(rule.sync if sync is None else sync, mode or rule.mode, "the rule")
     more = checked_options(rule.options if options is None else options, "the rule")
+    if options is not None:
+        check_life(context, more)
     after = replace(
         before,
         sources=_chats(sources) if sources else before.sources,

@@ -110,9 +110,10 @@ class Peers:
         try:
             answer = await self._client(request)
         except errors.RPCError as error:
-            if not refuses_chat(error):
-                raise
-            return
+            # As of a name: such a wait must not keep the other rules from running.
+            if refuses_chat(error) or isinstance(error, errors.FloodError):
+                return
+            raise
         for entity in answer if isinstance(answer, list) else answer.chats:
             self._stored.remember(entity)
 
