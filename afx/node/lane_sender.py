@@ -21,6 +21,7 @@ from afx.node.outbox import Outbox
 from afx.node.outbox_reader import Found, refusal
 from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience, Step
+from afx.node.plugged import plugged
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
 from afx.telegram.errors import advice_on, closes_chat, is_stale_reference, refuses_chat
@@ -117,6 +118,12 @@ class LaneSender:
             if not batch:
                 self._pace.hold(seconds)
                 return
+            if any(delivery.plugins or delivery.verdict for delivery, _ in batch):
+                self._queue.begin(len(batch))
+                batch, refused = await plugged(batch, self._owner.trouble)
+                if refused:
+                    await self._judge(batch, refused)
+                    continue
             if any(delivery.answers for delivery, _ in batch):
                 batch = await self._answering(batch)
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
