@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BATCH = 50
 """Deliveries that are sent at once."""
+_LEAST_PAUSE = 0.01
 _MOST_FETCHES = 3
 """Times that one message is fetched anew before it counts as refused."""
 
@@ -104,11 +105,22 @@ class LaneSender:
                 if not await self._fill():
                     return
                 continue
-            batch = self._queue.first_alike(BATCH)
+            batch = self._within_budget(self._queue.first_alike(BATCH))
+            if not batch:
+                return
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
             if outcomes is None:
                 return
             singly = await self._judge(batch, outcomes)
+
+    def _within_budget(self, batch: list[Entry]) -> list[Entry]:
+        """Return the first of a batch, as many as may be sent now; waits when none may."""
+        waits, destination = self._owner.waits, self._outbox.destination
+        room = waits.room(destination, len(batch))
+        if not room:
+            self._pace.wait(max(waits.held(destination), _LEAST_PAUSE))
+        waits.take(destination, room)
+        return batch[:room]
 
     async def _judge(self, batch: Sequence[Entry], outcomes: Sequence[Outcome]) -> bool:
         """Settle what can be; returns whether the rest is to be sent one by one."""
