@@ -108,18 +108,22 @@ class ReportIntake:
         """Reports that were sent a while ago may not have been read yet."""
         self.is_woken = False
         """Somebody has just asked for something, in SQL."""
+        self.changed: frozenset[int] = frozenset()
+        """The sessions of which the last batch says that they run, or have ended."""
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
         self.is_behind = batch.is_full
-        self.is_woken = False
+        self.is_woken = batch.is_woken
+        self.changed = frozenset(
+            it.session_id for it in batch.reports if isinstance(it, Running | Stopped | Failed)
+        )
         if batch.last == self._last:
             return True
         exhausted = report_stream.is_exhausted(batch.last)
         if not (batch.reports or batch.refused or exhausted):
-            # Somebody has submitted tasks, or woken a session: there is nothing to note.
-            self.is_woken = True
+            # Somebody has submitted tasks, or requested controls: there is nothing to note.
             self._last = batch.last
             return False
         batch = self._without_jumps(batch)

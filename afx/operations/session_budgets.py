@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import redis
 
@@ -51,7 +52,8 @@ def _fields(client: redis.Redis, session_id: int) -> Iterator[tuple[str, str]]:
     at, found = 0, 0
     for _ in range(_MOST_ROUNDS):
         try:
-            at, part = client.hscan(keys.cursor(session_id), at, f"{PREFIX}*", _SCANNED)
+            answer: Any = client.hscan(keys.cursor(session_id), at, f"{PREFIX}*", _SCANNED)
+            at, part = answer
         except (redis.ResponseError, UnicodeDecodeError):
             return  # it is malformed: its node says so
         yield from part.items()

@@ -228,6 +228,28 @@ def test_slow_mode_and_limits_of_spam_make_no_budget() -> None:
     assert waits.room(-5, 50) == 50
 
 
+def test_an_album_is_sent_whole_though_less_is_allowed() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        kept = session.forwarder.waits.budgets
+        now = session.forwarder.waits._now()
+        kept.load({f"budget:{to.marked}": f"300:{now - 10:.0f}"})  # one in 0.2 s
+        world = sandbox.server.world
+        for number in range(4):
+            media = world.files.add(f"{number}".encode(), is_photo=True)
+            message, event = world.post(source, 0, f"p{number}", media=media, grouped=5)
+            sandbox.server.pushes.channel_event(source, event, message)
+        say(sandbox, source, "behind it")
+        await until(lambda: texts(to) == ["p0", "p1", "p2", "p3", "behind it"])
+        copies = list(to.box.messages.values())
+        assert len({it.grouped for it in copies[:4]}) == 1 and copies[0].grouped
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_a_lane_and_tasks_share_a_budget_and_lose_nothing() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
