@@ -72,6 +72,8 @@ class TroubleReason(StrEnum):
     """A destination of a rule takes no messages of the account."""
     RULE_INVALID = "rule_invalid"
     """A node cannot use a rule's filter or transforms."""
+    CAP_REACHED = "cap_reached"
+    """A rule has sent what its caps allow; what is more waits for the next hour, or day."""
     ACCOUNT_LIMITED = "account_limited"
     """Telegram takes the account's sends for spam, for a time that it does not tell."""
     ACCOUNT_FROZEN = "account_frozen"

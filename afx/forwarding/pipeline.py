@@ -9,6 +9,7 @@ from struct import Struct
 from typing import Any, Literal
 
 from afx.forwarding.facts import CAPTIONED, Facts
+from afx.forwarding.outputs import is_output
 from afx.forwarding.replies import answered
 from afx.forwarding.rules import Mode, Route
 
@@ -61,7 +62,7 @@ class Delivery:
     copy: int = 0
     """The copy that is to be changed; 0 while it is not known."""
     whole: Any = None
-    """The whole message, as Telegram has it, that an edit has left."""
+    """The whole message, as Telegram has it: that an edit has left, or that is for an output."""
     posted: Any = None
     """When the message was posted, as Telegram has it."""
 
@@ -103,6 +104,7 @@ def deliveries(
             album=album,
             answers=answers if route.mode == "copy" and route.options.replies else 0,
             unjudged=route.unjudged,
+            whole=incoming.raw if is_output(route.destination) else None,
             posted=posted,
         )
         for route in routes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from telethon import errors
 
+from afx.forwarding.outputs import CLOSED_OUTPUT
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.whole_albums import MOST_IN_ALBUM, units
 from afx.node.intents import Intents
@@ -164,11 +165,14 @@ class LaneSender:
         peer = self._peers.input_peer
         if batch[0].op != "send":
             await self._owner.find_copies(batch)
-            return await send_changes(self._client, batch, peer, singly=singly)
-        destination = batch[0].destination
-        if not await self._owner.is_stored(batch):
+        elif not await self._owner.is_stored(batch):
             self._pace.pause()
             return None
+        destination = batch[0].destination
+        if output := self._peers.output(destination):
+            return await output.send(batch)
+        if batch[0].op != "send":
+            return await send_changes(self._client, batch, peer, singly=singly)
         outcomes = await send(self._client, batch, peer, singly=singly)
         if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
             self._intents.end(destination)
@@ -278,7 +282,9 @@ class LaneSender:
 
         A forward names its source as well, which may be the one that is closed.
         """
-        if not is_forward(delivery) or await self._read_first(delivery) is not None:
+        if _closes_output(reason):
+            self._pace.close(reason.removeprefix(CLOSED_OUTPUT))
+        elif not is_forward(delivery) or await self._read_first(delivery) is not None:
             advice = advice_on(reason)
             self._pace.close(f"{reason}: {advice}" if advice else reason)
 
@@ -313,4 +319,8 @@ def _closes_destination(delivery: Delivery, outcome: Outcome) -> bool:
 
     That of a change says it of changes only: who may post may not pin.
     """
-    return delivery.op == "send" and closes_chat(outcome.reason)
+    return _closes_output(outcome.reason) or (delivery.op == "send" and closes_chat(outcome.reason))
+
+
+def _closes_output(reason: str) -> bool:
+    return reason.startswith(CLOSED_OUTPUT)

@@ -16,6 +16,7 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
+from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
 from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
@@ -56,6 +57,8 @@ class Environment:
     clock: Clock
     rng: random.Random
     totals: Totals
+    outputs: Outputs | None = None
+    """What destinations that are no chats need; None: rules cannot have any here."""
     pings: Pings = field(default_factory=Pings)
 
 
@@ -115,7 +118,8 @@ class HostedSession:
             device=f"afx {spec.session}",
             pings=env.pings,
         )
-        self.peers = Peers(self._client, stored)
+        outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None
+        self.peers = Peers(self._client, stored, outputs)
         self.forwarder = Forwarder(
             self._client,
             self.peers,
@@ -381,6 +385,10 @@ class HostedSession:
     def destination_works(self, destination: int) -> None:
         """A message has arrived at a destination that was closed."""
         self._rules.destination_works(destination)
+
+    def capped(self, rule: int, text: str) -> None:
+        """Messages of a rule wait because of its caps, or do so no more ("")."""
+        self._rules.capped(rule, text)
 
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""

@@ -28,6 +28,7 @@ from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
 
 from afx.errors import AfxError
+from afx.telegram import lean_reading
 from afx.telegram.lazy import LOGGERS, Lazy
 from afx.telegram.mtproto import Sender
 from afx.telegram.proxied import answered_through
@@ -236,8 +237,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         one's answer, or the RPCError that it met. Their peers must be input peers.
         Telethon's own call is not used: it sleeps and repeats a request that was refused
         as a duplicate. Raises ConnectionError, also when the next answer does not come in
-        time.
+        time. Users and chats of the updates in an answer are left out (``lean_reading``).
         """
+        for request in requests:
+            request.read_result = lean_reading.read_object
         answers: list[Any] = []
         loop = asyncio.get_running_loop()
         futures = self._sender.send(requests, ordered=ordered)

@@ -45,7 +45,10 @@ class Bench:
 
     def made(self, *routes: Route) -> Postponed:
         found = Postponed(
-            lambda: self.now, lambda it: self.released.append((it.message, it.op)), lambda: None
+            lambda: self.now,
+            lambda it: self.released.append((it.message, it.op)),
+            lambda: None,
+            lambda _rule, _text: None,
         )
         found.load(dict(self.stored))
         found.use_routes({SOURCE: routes}, {})
