@@ -32,6 +32,7 @@ VALUES = (
     "afx.probe_address",
     "afx.probes",
     "afx.reasons",
+    "afx.short_slices",
 )
 """What runs for long may import besides."""
 MAY_IMPORT: dict[str, tuple[str, ...]] = {

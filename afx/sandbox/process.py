@@ -17,6 +17,7 @@ from afx.sandbox.client import ADDRESS_FILE
 from afx.sandbox.control.listener import ControlListener
 from afx.sandbox.mtproto.crypto import ServerKey
 from afx.sandbox.server import SandboxServer
+from afx.short_slices import ask_for_short_slices
 
 KEY_FILE = "sandbox-key.pem"
 
@@ -41,6 +42,8 @@ def run(
     """
     with home_lock(home, "sandbox", "afx sandbox start"):
         _raise_file_limit()
+        # It stands for another machine: what it waits for a core is no one's latency.
+        ask_for_short_slices(os.getpriority(os.PRIO_PROCESS, 0))
         try:
             import uvloop
         except ImportError:
