@@ -206,6 +206,11 @@ def transaction(*, keep: bool = True) -> Iterator[None]:
             atomic.rollback()
 
 
+def in_transaction() -> bool:
+    """Return whether this thread is in a transaction: what it has written is not committed."""
+    return bool(proxy.in_transaction())
+
+
 @contextmanager
 def unbounded() -> Iterator[None]:
     """Let statements of this thread take as long as they need, for the block."""

@@ -100,11 +100,11 @@ class Hub:
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         if not self.clients:
+            self._last_event = ""  # what happens meanwhile is no news for who comes later
             return
         try:
             await step()
         except Exception as error:
-            # Events come from Redis: whatever one of them is, others follow it.
             log.error("live_events_failed", error=repr(error))
 
     async def read(self) -> None:
@@ -131,7 +131,14 @@ class Hub:
                 read = partial(cluster.events_after, self._context, self._last_event)
                 self._last_event, found = await self._threads.read(read)
                 for it in found:
-                    self.publish("events", it)
+                    self._publish_event(it)
+
+    def _publish_event(self, event: object) -> None:
+        try:
+            self.publish("events", event)
+        except (TypeError, ValueError) as error:
+            # Events come from Redis: whatever one of them is, others follow it.
+            log.error("live_event_refused", error=repr(error))
 
     async def _read_once(self) -> None:
         try:
@@ -206,8 +213,7 @@ class Hub:
         self._changed = asyncio.Event()
 
     def _read(self) -> Snapshot:
-        if not self._last_event:
-            self._last_event, _ = cluster.events_after(self._context, "")
+        self._last_event = cluster.event_position(self._context, self._last_event)
         status = self._kept.get("status", lambda: cluster.status(self._context))
         if self._activity is None:
             self._activity = cluster.activity(self._context)

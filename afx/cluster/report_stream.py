@@ -27,6 +27,8 @@ class Batch:
     refused: tuple[Refused, ...] = ()
     is_full: bool = False
     """More entries may be there already."""
+    is_woken: bool = False
+    """An entry holds nothing: somebody has just asked for something, in SQL."""
 
 
 def publish(client: redis.Redis, reports: Iterable[Report]) -> None:
@@ -56,13 +58,16 @@ def read(client: redis.Redis, after: str, *, block_seconds: float, limit: int = 
     )
     reports: list[Report] = []
     bad: list[Refused] = []
+    is_woken = False
     entries = _entries(answer)
     for entry, values in entries:
         after = entry
         found, not_used = decode(entry, values)
         reports += found
         bad += not_used
-    return Batch(after, tuple(reports), tuple(bad), len(entries) >= limit)
+        is_woken = is_woken or not (found or not_used)
+    is_full = len(entries) >= limit
+    return Batch(after, tuple(reports), tuple(bad), is_full=is_full, is_woken=is_woken)
 
 
 def position(client: redis.Redis, after: str) -> str:

@@ -37,13 +37,14 @@ from afx.coordinator.decisions import counters, retry_policy
 from afx.coordinator.decisions.epochs import COUNTER_BITS
 from afx.coordinator.decisions.testimony import is_credible
 from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.proxy_watch import ProxyWatch
 from afx.coordinator.spec_refusals import SpecRefusals
 from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
 from models.base import REFUSED_DATA_ERRORS
-from models.storage import cluster, dead_letters, placing, troubles
+from models.storage import cluster, dead_letters, hibernation, placing, troubles
 from models.storage.dead_letters import Undelivered
 from models.storage.troubles import Failure
 
@@ -98,6 +99,7 @@ class ReportIntake:
         self._monotonic = monotonic
         self._note_caught_up = note_caught_up
         self._accounts = accounts
+        self._proxies = ProxyWatch()
         self._run_id = run_id
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
@@ -106,18 +108,22 @@ class ReportIntake:
         """Reports that were sent a while ago may not have been read yet."""
         self.is_woken = False
         """Somebody has just asked for something, in SQL."""
+        self.changed: frozenset[int] = frozenset()
+        """The sessions of which the last batch says that they run, or have ended."""
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
         self.is_behind = batch.is_full
-        self.is_woken = False
+        self.is_woken = batch.is_woken
+        self.changed = frozenset(
+            it.session_id for it in batch.reports if isinstance(it, Running | Stopped | Failed)
+        )
         if batch.last == self._last:
             return True
         exhausted = report_stream.is_exhausted(batch.last)
         if not (batch.reports or batch.refused or exhausted):
-            # Somebody has submitted tasks, or woken a session: there is nothing to note.
-            self.is_woken = True
+            # Somebody has submitted tasks, or requested controls: there is nothing to note.
             self._last = batch.last
             return False
         batch = self._without_jumps(batch)
@@ -249,12 +255,18 @@ class ReportIntake:
             troubles.note_rules([_rule_row(it) for it in of_rules])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
+            hibernation.wake_by(
+                [(it.session_id, it.due) for it in ended if isinstance(it, Stopped) and it.due]
+            )
             revisions = {it.session_id: self._table.active[it.session_id].revision for it in failed}
             of_login = _of_present_login(failed, revisions)
             _write_failures(of_login, revisions)
             placing.note_active(active)
             health = self._accounts.write(
                 of_login, hindered, started=[it.session for it in started], active=active
+            )
+            failing = self._proxies.write(
+                failed, hindered, started=[it.session for it in started], active=active
             )
             self._tasks.write(batch.reports)
             dead_letters.note(
@@ -266,6 +278,7 @@ class ReportIntake:
             rule_figures.note(batch.reports)
             cluster.set_reports_read(self._run_id, position)
         self._accounts.keep(health)
+        self._proxies.keep(failing)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
         for report in batch.reports:

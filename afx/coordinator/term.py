@@ -10,13 +10,12 @@ import redis
 import structlog
 
 from afx.clock import Clock
-from afx.cluster import key_repair, keys, replication, scripts
+from afx.cluster import key_repair, scripts
 from afx.cluster.leadership import Leadership
 from afx.cluster.registry import Registry
-from afx.cluster.scripts import FencedScript
 from afx.cluster.worker_records import WorkerView
 from afx.config import Settings
-from afx.coordinator import counters_in_redis
+from afx.coordinator import generations
 from afx.coordinator.account_watch import AccountWatch
 from afx.coordinator.answer_check import AnswerCheck
 from afx.coordinator.assignments import AssignmentTable
@@ -34,7 +33,7 @@ from afx.coordinator.decisions.placement import Node
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.hibernation import Hibernation
 from afx.coordinator.history import History
-from afx.coordinator.interval import Interval
+from afx.coordinator.interval import HurriedInterval
 from afx.coordinator.job_refusals import JobRefusals
 from afx.coordinator.link_copies import LinkCopies
 from afx.coordinator.loss_brake import LossBrake
@@ -67,10 +66,9 @@ from afx.coordinator.webhook_sender import WebhookSender
 from afx.coordinator.wire import Headroom
 from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
-from models.storage import cluster
 
 _PLACED_PER_ROUND = 500
-_CONTROL_SECONDS = 0.2
+_CONTROL_SECONDS, _HURRIED_SECONDS = 0.2, 0.02
 _OBSERVE_SECONDS = 0.1
 
 log = structlog.get_logger()
@@ -123,7 +121,7 @@ class Term:
         """When the nodes were last observed."""
         scripts.load(client)
         key_repair.repair(client)
-        self.generation, unsettled = _begin_generation(client, leadership, settings.lease.takeover)
+        self.generation, unsettled = generations.begin(client, leadership, settings.lease.takeover)
         leadership.note_progress()
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
@@ -172,7 +170,7 @@ class Term:
             resources.registry,
             settings.lease,
             leadership,
-            settled_at=now + _split_seconds(client, leadership),
+            settled_at=now + generations.split_seconds(client, leadership),
         )
         self._hibernation = Hibernation(
             settings,
@@ -273,7 +271,8 @@ class Term:
         self._job_refusals = JobRefusals(client, leadership, audit_key)
         days = settings.dead_letter_days
         self._dead_letters = DeadLetterExpiry(client, leadership, audit_key, days=days)
-        self._control_interval = Interval(_CONTROL_SECONDS)
+        self._control_readings = HurriedInterval(_CONTROL_SECONDS, _HURRIED_SECONDS)
+        self._control_rounds = HurriedInterval(_CONTROL_SECONDS, _HURRIED_SECONDS)
         self._learner = SizeLearner(self._capacity)
         self._scaler = Scaler(settings, client, leadership, self._capacity, now=now)
 
@@ -358,13 +357,15 @@ class Term:
         self._publisher.note_nodes(nodes)
         nodes = self._table.reconcile(nodes)
         self._end_part()
-        controls_due = self._control_interval.is_due(now)
-        if controls_due or self._intake.is_woken:
+        if self._control_readings.is_due(now, news=self._intake.is_woken):
             self._controls.read()
+        has_news = self._controls.has_news(self._intake.changed)
+        controls_due = self._control_rounds.is_due(now, news=has_news)
         nodes = self._controls.apply_desired_states(nodes)
         self._brake.update(nodes, now)
         self._learner.step(nodes, now)
         self._unknown.step(nodes, now)
+        self._unwanted.stop_soon(self._controls.asked_stops(), now)
         self._unwanted.stop_and_remove(now)
         self._renewals.step(now)
         self._hibernation.place_soon(self._controls.asked_wakes(), now)
@@ -411,38 +412,11 @@ class Term:
         requested = self._ram_relief.step(nodes, now) | self._rebalancer.due_moves(nodes, now)
         requested |= self._controls.asked_moves()
         news = self._moves.step(requested, nodes, ready, now)
-        return self._controls.advance(nodes, self._reservations.placements, news, now)
+        restart_due = self._controls.advance(nodes, self._reservations.placements, news, now)
+        self._control_rounds.finish(now, self._monotonic())
+        return restart_due
 
     def _restart_unresponsive(self, nodes: Sequence[WorkerView], now: float) -> None:
         unresponsive = self._answers.unresponsive(nodes, now)
         if unresponsive:
             self._controls.restart_unresponsive(unresponsive, nodes, now)
-
-
-def _begin_generation(
-    client: redis.Redis, leadership: Leadership, takeover_seconds: float
-) -> tuple[int, float]:
-    """Begin a generation of epochs, above all that SQL or Redis knows.
-
-    Returns it, and for how many seconds nodes may run of which Redis knows nothing, since
-    it has lost its data: such a node registers again, or its lease ends.
-    """
-    before = cluster.generation()
-    known = counters_in_redis.read_generation(client, in_sql=before)
-    generation = cluster.begin_generation(leadership.term, known)
-    leadership.commits = cluster.commits()
-    # Before the first generation nothing was ever started.
-    most = round(takeover_seconds * 1000) if before else 0
-    left = FencedScript(client, "begin_generation")(
-        leadership.term, keys=[keys.GENERATION, keys.UNSETTLED], args=[generation, most]
-    )
-    return generation, min(max(int(left), 0), most) / 1000
-
-
-def _split_seconds(client: redis.Redis, leadership: Leadership) -> float:
-    """Return for how long an earlier primary of Redis may renew leases after this moment."""
-    found = replication.read(client)
-    if found.fault:
-        log.error("redis_may_split", fault=found.fault, remedy=found.remedy)
-    is_another = cluster.last_run_id() not in ("", leadership.run_id)
-    return found.split_seconds if is_another else 0.0

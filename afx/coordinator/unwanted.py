@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import redis
 
 from afx.cluster import keys
@@ -12,9 +14,11 @@ from afx.coordinator.interval import Interval
 from afx.coordinator.placement_schedule import PlacementSchedule
 from afx.coordinator.session_scan import Range, SessionScan
 from models.storage import assignments, sessions
+from models.storage.assignments import Active
 
 _INTERVAL_SECONDS = 0.5
 _REMOVED_PER_ROUND = 1000
+_HURRIED = 500
 
 
 class UnwantedSessions:
@@ -33,6 +37,7 @@ class UnwantedSessions:
         self._schedule = schedule
         self._interval = Interval(_INTERVAL_SECONDS)
         self._scan = SessionScan()
+        self._asked: frozenset[int] = frozenset()
 
     def stop_and_remove(self, now: float) -> None:
         """Stop and remove what is due, from time to time, a range of sessions in each tick."""
@@ -42,10 +47,23 @@ class UnwantedSessions:
             if not self._scan.advance(part):
                 self._remove()
 
+    def stop_soon(self, asked: Collection[int], now: float) -> None:
+        """Stop sessions that operators have just let stop, before the pass comes to them.
+
+        ``asked`` are all that run still; each is hurried once, and only so many.
+        """
+        fresh = sorted(set(asked) - self._asked)[:_HURRIED]
+        self._asked = frozenset(asked)
+        if fresh:
+            self._stop_those(assignments.undesired(only=fresh), now)
+
     def _stop(self, part: Range, now: float) -> None:
+        self._stop_those(assignments.undesired(part.beyond, part.to), now)
+
+    def _stop_those(self, undesired: Iterable[Active], now: float) -> None:
         unwanted = [
             it.session
-            for it in assignments.undesired(part.beyond, part.to)
+            for it in undesired
             if self._table.current(it.session, it.epoch, it.incarnation)
         ]
         if unwanted:

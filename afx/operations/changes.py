@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from afx.operations.context import Context
-from models.base import transaction
+from afx.operations.leader import wake_leader
+from models.base import in_transaction, transaction
 from models.storage import audit
 
 _MOST_BYTES = 64 * 1024
@@ -22,7 +23,11 @@ def change(context: Context, action: str, target: str) -> Iterator[dict[str, Any
     The block fills in the entry's details: by convention ``before`` and ``after``
     hold the old and the new content. Whatever it raises undoes everything; so does what
     the context ``expects`` and is not so.
+
+    The leader is told at once of the ``control`` that it names. In a transaction of the
+    caller that would be too early: the caller tells it.
     """
+    is_part = in_transaction()
     # A dry run makes no key: its entry is undone with everything else.
     key = b"" if context.dry_run else context.servers.audit_keys()[0]
     details: dict[str, Any] = {}
@@ -34,6 +39,8 @@ def change(context: Context, action: str, target: str) -> Iterator[dict[str, Any
         if context.reason:
             details["reason"] = context.reason
         audit.append(context.actor.name, action, target[:255], bounded(details), key)
+    if details.get("control") and not is_part:
+        wake_leader(context)
 
 
 def bounded(details: dict[str, Any], most: int = _MOST_BYTES) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from afx.operations.context import Context
 
 
 def wake_leader(context: Context) -> None:
-    """Let the leader look for tasks and for woken sessions now, after the change is committed.
+    """Let the leader look for tasks and controls now, after the change is committed.
 
     Without this, one of its next ticks finds them.
     """

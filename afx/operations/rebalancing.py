@@ -11,6 +11,7 @@ from afx.coordinator.decisions import rebalance
 from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
+from afx.operations.leader import wake_leader
 from models.base import transaction
 from models.storage import controls, placing
 from models.storage.control_subjects import SessionSubject
@@ -80,4 +81,5 @@ def apply(context: Context) -> RebalancePlan:
         details["moves"] = [
             {"session": it.session, "before": it.source, "after": it.target} for it in requested
         ]
+    wake_leader(context)
     return RebalancePlan(planned.imbalance, tuple(requested))

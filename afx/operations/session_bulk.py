@@ -10,6 +10,7 @@ from typing import Literal
 from afx.errors import UsageError
 from afx.operations import sessions
 from afx.operations.context import Context, operation
+from afx.operations.leader import wake_leader
 from afx.operations.requests import Requested
 from afx.operations.sessions import SessionFilter
 from models.base import transaction
@@ -128,6 +129,7 @@ def carry_out(context: Context, plan: BulkPlan, done: int) -> list[BulkItem]:
         # The leader, too, locks sessions in the order of their ids.
         ids = stored.ids_of(part)
         items = {it: _item(exact, act, it) for it in sorted(part, key=lambda it: ids.get(it, 0))}
+    wake_leader(context)
     return [items[it] for it in part]
 
 
@@ -155,7 +157,7 @@ def _acting(verb: Verb, node: str) -> Callable[[Context, str], Requested]:
         "pause": sessions.pause,
         "resume": sessions.resume,
         "hibernate": sessions.hibernate,
-        "wake": lambda context, name: sessions.wake(context, name, tell_leader=False),
+        "wake": sessions.wake,
         "remove": sessions.remove,
     }
     if verb not in acts:

@@ -12,6 +12,7 @@ from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.errors import UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
+from afx.operations.leader import wake_leader
 from afx.operations.requests import Requested, together
 from afx.process_names import is_further, is_within, number_of
 from models.base import transaction
@@ -133,7 +134,8 @@ def least_loaded(context: Context, names: Sequence[str]) -> str:
 def show(context: Context, name: str) -> WorkerDetail:
     """Return one node: its report, its desired state, its open controls."""
     worker = workers.find(name)
-    found = [it for it in listing(context) if is_within(it.name, worker.name)]
+    subject = name if is_further(name) else worker.name
+    found = [it for it in listing(context) if is_within(it.name, subject)]
     found.sort(key=lambda it: it.process)
     view = next((it for it in found if it.state in LIVE_STATES), found[0] if found else None)
     opened = controls.listing(worker=worker.name, only_open=True, limit=_CONTROLS_SHOWN)
@@ -241,6 +243,7 @@ def _recycle(context: Context, name: str, *, forced: bool, in_place: bool) -> tu
                     )
                 details.update({"control": control.id, "forced": forced})
             requested.append(Requested(worker.name, control.id))
+    wake_leader(context)
     return tuple(requested)
 
 
@@ -264,7 +267,9 @@ def _set_desired_states(
     """Request a state of nodes, all or none: a wrong name leaves the others as they were."""
     with transaction():
         chosen = _all_processes(context, names, others=True)
-        return tuple(_set_desired_state(context, it, kind, state, chosen) for it in chosen)
+        requested = tuple(_set_desired_state(context, it, kind, state, chosen) for it in chosen)
+    wake_leader(context)
+    return requested
 
 
 def _set_desired_state(
@@ -301,7 +306,7 @@ def _processes(context: Context, text: str, *, others: bool = False) -> list[Wor
     They are the live ones, by number; with ``others``, those that do not run come after them.
     """
     worker = workers.find(text)
-    further = [] if is_further(worker.name) else workers.further_processes(worker.name)
+    further = [] if is_further(text) else workers.further_processes(worker.name)
     if not further:
         return [worker]
     live = {it.name for it in listing(context) if it.state in LIVE_STATES}
@@ -331,4 +336,5 @@ def _end(context: Context, names: Sequence[str], kind: str) -> tuple[Requested, 
                 )
                 details.update({"before": {"state": worker.state}, "control": control.id})
             requested.append(Requested(worker.name, control.id))
+    wake_leader(context)
     return tuple(requested)

@@ -148,10 +148,13 @@ def _read(query: Any) -> list[Active]:
     return [Active(*row) for row in query.tuples()]
 
 
-def undesired(beyond: int = 0, to: int | None = None) -> list[Active]:
+def undesired(
+    beyond: int = 0, to: int | None = None, *, only: Sequence[int] | None = None
+) -> list[Active]:
     """Return assignments that should end: paused or removed sessions, and old revisions.
 
-    Those of sessions after ``beyond``, up to ``to``; None: up to the last one.
+    Those of sessions after ``beyond``, up to ``to``; None: up to the last one. ``only``
+    some hundred of them, if that is said.
     """
     query = (
         SessionAssignment.select(
@@ -172,6 +175,8 @@ def undesired(beyond: int = 0, to: int | None = None) -> list[Active]:
     )
     if to is not None:
         query = query.where(SessionAssignment.session <= to)
+    if only is not None:
+        query = query.where(SessionAssignment.session.in_(list(only)))
     return _read(query)
 
 

@@ -16,13 +16,13 @@ class Readings:
     """Threads whose reads answer at once: each look for announcements finds the event."""
 
     def __init__(self, event: dict[str, Any]) -> None:
-        self._event = event
+        self._events = (event, {"kind": "another", "at": 1})
         self.count = 0
 
     async def read(self, function: object) -> Any:
         if isinstance(function, partial):
             self.count += 1
-            return "1-1", (self._event,)
+            return "1-1", self._events
         return SimpleNamespace(at=0.0, status=1, sample=SimpleNamespace(nodes=()))
 
 
@@ -38,5 +38,6 @@ def test_an_event_that_cannot_be_written_does_not_end_the_hub(value: Any) -> Non
             assert not running.done(), "nobody gets a live event any more"
             await asyncio.sleep(0.01)
         running.cancel()
+        assert any(b"another" in it.data for it in hub._frames), "one loses those after it"
 
     asyncio.run(main())

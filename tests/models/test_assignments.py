@@ -22,6 +22,8 @@ def test_a_paused_session_is_not_placed_and_is_to_be_stopped(ids: list[int]) -> 
     assign(ids[0])
     sessions.set_desired_state(sessions.find("s0"), "paused")
     assert [it.session for it in assignments.undesired()] == [ids[0]]
+    assert [it.session for it in assignments.undesired(only=ids)] == [ids[0]]
+    assert assignments.undesired(only=ids[1:]) == []
     with base.transaction():
         assignments.mark_stopping([(ids[0], 1)])
     assert assignments.undesired() == []

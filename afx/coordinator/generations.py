@@ -1,0 +1,46 @@
+"""How a term begins: a generation of epochs above all others, and what earlier terms left."""
+
+from __future__ import annotations
+
+import redis
+import structlog
+
+from afx.cluster import keys, replication
+from afx.cluster.leadership import Leadership
+from afx.cluster.scripts import FencedScript
+from afx.coordinator import counters_in_redis
+from models.storage import cluster
+
+log = structlog.get_logger()
+
+
+def begin(
+    client: redis.Redis, leadership: Leadership, takeover_seconds: float
+) -> tuple[int, float]:
+    """Begin a generation of epochs, above all that SQL or Redis knows.
+
+    Returns it, and for how many seconds nodes may run of which Redis knows nothing, since
+    it has lost its data: such a node registers again, or its lease ends.
+    """
+    before = cluster.generation()
+    known = counters_in_redis.read_generation(client, in_sql=before)
+    generation = cluster.begin_generation(leadership.term, known)
+    leadership.commits = cluster.commits()
+    # Before the first generation nothing was ever started.
+    most = round(takeover_seconds * 1000) if before else 0
+    left = FencedScript(client, "begin_generation")(
+        leadership.term,
+        keys=[keys.GENERATION, keys.UNSETTLED],
+        # A Redis that is back from an old file has lost data, too.
+        args=[generation, most, int(known < before)],
+    )
+    return generation, min(max(int(left), 0), most) / 1000
+
+
+def split_seconds(client: redis.Redis, leadership: Leadership) -> float:
+    """Return for how long an earlier primary of Redis may renew leases after this moment."""
+    found = replication.read(client)
+    if found.fault:
+        log.error("redis_may_split", fault=found.fault, remedy=found.remedy)
+    is_another = cluster.last_run_id() not in ("", leadership.run_id)
+    return found.split_seconds if is_another else 0.0
