@@ -122,9 +122,14 @@ def recent_events(context: Context, limit: int = 100) -> tuple[Mapping[str, Any]
 
 
 @operation("cluster:read", database=False)
-def events_after(context: Context, last_id: str) -> tuple[str, tuple[Mapping[str, Any], ...]]:
-    """Return (the last id, the events after ``last_id``); without an id, the last id only."""
-    last, found = events.watch(context.servers.redis(), last_id or "0")
+def events_after(
+    context: Context, last_id: str, *, wait_seconds: float = 0.0
+) -> tuple[str, tuple[Mapping[str, Any], ...]]:
+    """Return (the last id, the events after ``last_id``); without an id, the last id only.
+
+    It waits up to so long for the first event.
+    """
+    last, found = events.watch(context.servers.redis(), last_id or "0", wait_seconds=wait_seconds)
     return last, tuple(found) if last_id else ()
 
 
