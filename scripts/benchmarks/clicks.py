@@ -16,6 +16,9 @@ from common import Target, percentile, report
 
 from afx.errors import AfxError
 from afx.lab.cluster import LabCluster, temporary_settings
+from afx.operations import controls as control_operations
+from afx.operations.context import Actor, Context
+from afx.servers import ProcessServers
 
 NAME = "clicks"
 _BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -87,7 +90,8 @@ def _click(page: Any, controls: Any, action: str) -> float:
 
 def _steps(lab: LabCluster) -> dict[str, Any]:
     """Return how long the leader took for controls, as it has stored it: to send, to end."""
-    found = control_operations.listing(lab.context, limit=1_000).rows
+    context = Context(Actor("bench"), ProcessServers(lab.settings))
+    found = control_operations.listing(context, limit=1_000).rows
     names = {"sent": "sent_at", "done": "finished_at"}
     return {
         f"request_to_{name}_p50_ms": percentile(
