@@ -109,3 +109,10 @@ def test_a_run_that_takes_long_is_not_hurried_again_for_as_long() -> None:
     made.finish(10.0, 11.0)
     assert not made.is_due(11.9, news=True)
     assert made.is_due(12.0, news=False)
+
+
+def test_a_run_is_due_after_the_interval_however_long_the_last_one_took() -> None:
+    made = HurriedInterval(0.2, 0.02)
+    assert made.is_due(10.0, news=True)
+    made.finish(10.0, 11.0)
+    assert made.is_due(11.0, news=True)
