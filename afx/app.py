@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from afx.lab.demo import DemoResult as DemoResult  # noqa: PLC0414
     from afx.lab.demo import DemoState as DemoState  # noqa: PLC0414
     from afx.operations.context import Actor, Context
+    from afx.proxies import Proxy
     from afx.sandbox.client import SandboxClient
     from afx.telegram.login import Server
+    from afx.telegram.proxy_check import Check
     from afx.verify.result import Result as Result  # noqa: PLC0414
 
 __all__ = [
     "ProcessServers",
     "SignedIn",
     "check_key",
+    "check_proxies",
     "command_name",
     "context_for",
     "node_name",
@@ -349,11 +352,13 @@ def sign_in(
     phone: str,
     bot: bool,
     sandbox: bool,
+    proxy_url: str = "",
 ) -> SignedIn:
     """Sign in to Telegram, or to the sandbox of this home, and return the login.
 
     ``ask`` gets a question and whether the answer is secret; ``show_qr`` gets each
-    URL to be scanned, and None means by phone; a ``bot`` has a token.
+    URL to be scanned, and None means by phone; a ``bot`` has a token. With ``proxy_url``
+    through this proxy alone.
     Raises ConfigError without API keys.
     """
     import asyncio
@@ -370,12 +375,13 @@ def sign_in(
             phone=phone,
             bot=bot,
             server=server,
+            proxy=_proxy_of(proxy_url),
         )
     )
     return SignedIn(signed.login, signed.account, signed.account_id, signed.bot)
 
 
-def sign_out(settings: Settings, text: str, *, sandbox: bool) -> None:
+def sign_out(settings: Settings, text: str, *, sandbox: bool, proxy_url: str = "") -> None:
     """End a login, given as a session string, at Telegram, or at the sandbox of this home.
 
     Raises UnreachableError when that is not known to have been done.
@@ -385,29 +391,55 @@ def sign_out(settings: Settings, text: str, *, sandbox: bool) -> None:
     from afx.telegram import login
 
     api_id, api_hash, server = _telegram_of(settings, sandbox=sandbox)
-    asyncio.run(login.sign_out(text, api_id=api_id, api_hash=api_hash, server=server))
+    asyncio.run(
+        login.sign_out(
+            text, api_id=api_id, api_hash=api_hash, server=server, proxy=_proxy_of(proxy_url)
+        )
+    )
+
+
+def check_proxies(settings: Settings, urls: Sequence[str], *, sandbox: bool) -> list[Check]:
+    """Return what becomes of a question to Telegram, or to the sandbox, through proxies."""
+    import asyncio
+
+    from afx.proxies import parse_proxy
+    from afx.telegram import proxy_check
+
+    server = _sandbox_of(settings) if sandbox else None
+    return asyncio.run(proxy_check.check_proxies([parse_proxy(it) for it in urls], server))
+
+
+def _proxy_of(url: str) -> Proxy | None:
+    from afx.proxies import parse_proxy
+
+    return parse_proxy(url) if url else None
 
 
 def _telegram_of(settings: Settings, *, sandbox: bool) -> tuple[int, str, Server | None]:
     """Return the API's id and hash, and the server of the sandbox."""
-    import json
-
-    from afx.sandbox.client import ADDRESS_FILE
-    from afx.telegram.login import Server
-
     server = None
     api_id, api_hash = settings.api_id, settings.api_hash.get_secret_value()
     if sandbox:
-        try:
-            address = json.loads((settings.home / ADDRESS_FILE).read_text())
-        except (OSError, ValueError) as error:
-            raise UnreachableError(
-                f"No sandbox runs under {settings.home}; start one with 'afx sandbox start'."
-            ) from error
-        server = Server(address["host"], address["port"], address["public_key"])
+        server = _sandbox_of(settings)
         api_id, api_hash = api_id or 1, api_hash or "sandbox"
     elif not api_id or not api_hash:
         raise ConfigError(
             "Signing in needs AFX_API_ID and AFX_API_HASH; get both at https://my.telegram.org."
         )
     return api_id, api_hash, server
+
+
+def _sandbox_of(settings: Settings) -> Server:
+    """Return the server of the sandbox of this home; raises UnreachableError without one."""
+    import json
+
+    from afx.sandbox.client import ADDRESS_FILE
+    from afx.telegram.login import Server
+
+    try:
+        address = json.loads((settings.home / ADDRESS_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise UnreachableError(
+            f"No sandbox runs under {settings.home}; start one with 'afx sandbox start'."
+        ) from error
+    return Server(address["host"], address["port"], address["public_key"])

@@ -202,11 +202,12 @@ class ProcessServers:
         return read_keys(self.settings.home, secret, create=create)
 
     def _has_sealed_data(self) -> bool:
-        from models.storage import audit, sessions
+        from models.storage import audit, proxies, sessions
 
         self.open_database(create=False)
         with self.translating():
-            return sessions.newest_login() is not None or audit.head()[0] > 0
+            is_login = sessions.newest_login() is not None
+            return is_login or audit.head()[0] > 0 or bool(proxies.listing(limit=1).rows)
 
     def _check_schema(self, *, own: bool, create: bool) -> None:
         from models import schema

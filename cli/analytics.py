@@ -22,7 +22,10 @@ app = groups.group("What was: nodes' metrics over time, sessions.")
 @app.command()
 @shared("database_url", "json")
 def workers(
-    invocation: Invocation, since: Since = "1h", drawn: analytics_cluster.Chart = False
+    invocation: Invocation,
+    since: Since = "1h",
+    drawn: analytics_cluster.Chart = False,
+    as_csv: analytics_cluster.Csv = False,
 ) -> None:
     """Show each node's means and maxima over a time.
 
@@ -36,6 +39,9 @@ def workers(
     found = analytics.workers(invocation.context, instant(since))
     if invocation.json:
         output.print_json(found)
+        return
+    if as_csv:
+        analytics_cluster.print_csv(found)
         return
     output.print_table(
         (

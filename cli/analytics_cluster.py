@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from afx.operations.cluster_analytics import ClusterRow
 
 Chart = Annotated[bool, typer.Option("--chart", help="Draw it in the terminal.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 _FOR_PEOPLE = 60
 
 
@@ -32,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
         invocation: Invocation,
         since: Since = "1h",
         drawn: Chart = False,
-        as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+        as_csv: Csv = False,
     ) -> None:
         """Show the cluster over time: nodes, sessions, RAM, waiting sessions, tasks.
 
@@ -44,7 +45,7 @@ def add_to(app: typer.Typer) -> None:
         if invocation.json:
             output.print_json(found)
         elif as_csv:
-            _print_csv([asdict(it) for it in found])
+            print_csv(found)
         elif drawn:
             _draw(found)
         else:
@@ -78,8 +79,10 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     @shared("database_url", "json")
-    def rules(invocation: Invocation, since: Since = "1d") -> None:
+    def rules(invocation: Invocation, since: Since = "1d", as_csv: Csv = False) -> None:
         """Count rules, and show which forwarded most; 'afx rule figures' has one over time.
+
+        As CSV, only the latter.
 
         Example:  afx analytics rules --since 7d
         """
@@ -90,6 +93,9 @@ def add_to(app: typer.Typer) -> None:
         if invocation.json:
             output.print_json(counts)
             return
+        if as_csv:
+            print_csv(found.busiest)
+            return
         del counts["busiest"]
         output.print_fields(counts, as_json=False)
         print()
@@ -97,7 +103,7 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     @shared("database_url", "json")
-    def tasks(invocation: Invocation, since: Since = "1d") -> None:
+    def tasks(invocation: Invocation, since: Since = "1d", as_csv: Csv = False) -> None:
         """Show how many tasks of each kind finished, and how long they waited and ran.
 
         Example:  afx analytics tasks --since 7d
@@ -110,6 +116,9 @@ def add_to(app: typer.Typer) -> None:
         found = task_times.times(invocation.context, "kind", hours=max(0.0, hours))
         if invocation.json:
             output.print_json(found)
+            return
+        if as_csv:
+            print_csv(found)
             return
         output.print_table(
             ("KIND", "TASKS", "FAILED", "WAITED P50", "P95", "RAN P50", "P95"),
@@ -154,13 +163,25 @@ def draw_loads(rows: Iterable[MetricsRow]) -> None:
 def _print_rows(found: Sequence[ClusterRow]) -> None:
     shown = found[-_FOR_PEOPLE:]
     output.print_table(
-        ("AT", "NODES", "DESIRED", "SESSIONS", "RAM", "CPU", "WAITING", "TASKS", "FORWARDED"),
+        (
+            "AT",
+            "NODES",
+            "DESIRED",
+            "SESSIONS",
+            "HIBERNATED",
+            "RAM",
+            "CPU",
+            "WAITING",
+            "TASKS",
+            "FORWARDED",
+        ),
         (
             (
                 it.at,
                 round(it.nodes, 1),
                 round(it.desired, 1),
                 round(it.sessions, 1),
+                round(it.hibernated, 1),
                 output.mib(it.ram_used),
                 f"{it.cpu:.0%}",
                 round(it.waiting, 1),
@@ -175,9 +196,14 @@ def _print_rows(found: Sequence[ClusterRow]) -> None:
         print(f"the last {len(shown)} of {len(found)} rows; all with --csv", file=sys.stderr)
 
 
-def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
+def print_csv(records: Sequence[Any]) -> None:
+    """Print dataclasses as CSV; what is one level deeper gets columns of its own."""
     writer = csv.writer(sys.stdout)
-    for number, row in enumerate(rows):
+    for number, record in enumerate(records):
+        row: dict[str, Any] = {}
+        for name, value in asdict(record).items():
+            deeper = isinstance(value, dict)
+            row |= {f"{name}_{it}": value[it] for it in value} if deeper else {name: value}
         if not number:
             writer.writerow(row)
         writer.writerow([csv_cell(it) for it in row.values()])
@@ -190,6 +216,7 @@ def _draw(found: Sequence[ClusterRow]) -> None:
     print(f"{output.cell(found[0].at)} to {output.cell(found[-1].at)}")
     charts: tuple[tuple[str, Callable[[ClusterRow], float], Callable[[float], str]], ...] = (
         ("sessions", lambda it: it.sessions, lambda value: f"{value:,.0f}"),
+        ("sessions that hibernate", lambda it: it.hibernated, lambda value: f"{value:,.0f}"),
         ("nodes", lambda it: it.nodes, lambda value: f"{value:,.1f}"),
         ("nodes desired", lambda it: it.desired, lambda value: f"{value:,.1f}"),
         ("RAM", lambda it: it.ram_used, output.mib),

@@ -29,6 +29,11 @@ def rules(incomplete: str) -> list[str]:
     return _ask("rules", incomplete)
 
 
+def proxies(incomplete: str) -> list[str]:
+    """Proxies whose names begin with a text."""
+    return _ask("proxies", incomplete)
+
+
 def webhooks(incomplete: str) -> list[str]:
     """Webhooks whose names begin with a text."""
     return _ask("webhooks", incomplete)

@@ -14,17 +14,27 @@ if TYPE_CHECKING:
     from afx.config import Settings
 
 
-def sign_in(settings: Settings, *, phone: str, qr: bool, bot: bool, sandbox: bool) -> SignedIn:
-    """Ask whatever is needed on the terminal and sign in."""
+def sign_in(
+    settings: Settings, *, phone: str, qr: bool, bot: bool, sandbox: bool, proxy_url: str = ""
+) -> SignedIn:
+    """Ask whatever is needed on the terminal and sign in; with ``proxy_url`` through it alone."""
     from afx import app
 
     return app.sign_in(
-        settings, ask=_ask, show_qr=_show_qr if qr else None, phone=phone, bot=bot, sandbox=sandbox
+        settings,
+        ask=_ask,
+        show_qr=_show_qr if qr else None,
+        phone=phone,
+        bot=bot,
+        sandbox=sandbox,
+        proxy_url=proxy_url,
     )
 
 
 @contextmanager
-def ended_unless_kept(settings: Settings, signed: SignedIn, *, sandbox: bool) -> Iterator[None]:
+def ended_unless_kept(
+    settings: Settings, signed: SignedIn, *, sandbox: bool, proxy_url: str = ""
+) -> Iterator[None]:
     """End a login at Telegram when the block, which is to store it, refuses it.
 
     Else it would stay in the account's list of devices, and nobody had it. After another
@@ -37,7 +47,7 @@ def ended_unless_kept(settings: Settings, signed: SignedIn, *, sandbox: bool) ->
         yield
     except (UsageError, ConflictError, SecretError):
         try:
-            app.sign_out(settings, signed.login, sandbox=sandbox)
+            app.sign_out(settings, signed.login, sandbox=sandbox, proxy_url=proxy_url)
         except AfxError:
             print("End this login in the account's list of devices.", file=sys.stderr)
         raise

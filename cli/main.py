@@ -25,6 +25,7 @@ COMMANDS = {
     "worker": "Worker nodes: they run the sessions.",
     "user": "Users: the customers who own sessions.",
     "session": "Sessions: Telegram accounts' logins.",
+    "proxy": "Proxies: the ways by which sessions reach Telegram.",
     "rule": "Rules: which chats are forwarded, and where to.",
     "rebalance": "Rebalancing nodes: what would move, and moving it now.",
     "scale": "Scaling: how many nodes the cluster should have, and why.",

@@ -39,6 +39,8 @@ def _started(home: Path, address: dict[str, Any]) -> None:
         f"the sandbox listens on {address['host']}:{address['port']}; home {home}\n"
         "stop it with Ctrl-C or 'afx sandbox stop'; next: 'afx up' runs a cluster with it,\n"
         "'afx sandbox account --session main --user NAME' adds an account as a session\n\n"
+        f"Proxies that lead to it: {address['socks5']}\n"
+        f"and {address['mtproxy']}\n\n"
         "For other clients: data centre 2, api_id and api_hash of any value, and this key\n"
         f"with the fingerprint {address['fingerprint']} (n and e: 'afx sandbox start --json'):\n"
         f"{address['public_key']}",

@@ -12,6 +12,7 @@ import typer
 
 from cli import common, complete, groups, output, session_filter
 from cli.session_bulk import bulk
+from cli.session_set import Proxy, set_
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = groups.group("Sessions: Telegram accounts' logins.")
 app.command()(bulk)
+app.command("set")(set_)
 Name = Annotated[
     str,
     typer.Argument(help="A name, an id, or a unique beginning.", autocompletion=complete.sessions),
@@ -55,6 +57,7 @@ def login(
         bool,
         typer.Option("--bot-token", help="Sign in as a bot; its token is asked for, or on stdin."),
     ] = False,
+    proxy: Proxy = "",
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="At the local Telegram of this home.")
     ] = False,
@@ -64,6 +67,7 @@ def login(
     The code and the password of two-step verification are asked for. Needs
     AFX_API_ID and AFX_API_HASH of my.telegram.org. With --again the session that
     is there gets the login: it keeps its rules and its position, and misses nothing.
+    A session that has a proxy is signed in to through it alone.
 
     Example:  afx session login main --user alice --qr
 
@@ -72,11 +76,13 @@ def login(
     Example:  afx session login poster --user alice --bot-token < token.txt
     """
     from afx.errors import UsageError
-    from afx.operations import sessions
+    from afx.operations import proxies, sessions
     from cli.login import ended_unless_kept, sign_in
 
     context = invocation.context
     if again:
+        if proxy:
+            raise UsageError("The session has its proxy already; 'afx session set' changes it.")
         _login_again(
             invocation, name, set_account, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox
         )
@@ -86,14 +92,23 @@ def login(
     if not user:
         raise UsageError("Give --user, who owns the session; or --again, if it is there already.")
     owner = sessions.check_new(context, name, user)
+    url = proxies.choose(context, proxy=proxy).url if proxy else ""
     if invocation.dry_run:
         # Telegram cannot undo a sign-in, so a dry run has none.
         invocation.say(f"session {name} can be added for user {owner}")
         return
-    signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox)
-    with ended_unless_kept(context.settings, signed, sandbox=sandbox):
+    signed = sign_in(
+        context.settings, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox, proxy_url=url
+    )
+    with ended_unless_kept(context.settings, signed, sandbox=sandbox, proxy_url=url):
         session_id = sessions.add(
-            context, name, owner, signed.login, account=signed.account_id, bot=signed.bot
+            context,
+            name,
+            owner,
+            signed.login,
+            account=signed.account_id,
+            bot=signed.bot,
+            proxy=proxy,
         )
     _tell_twice(context, signed.account_id)
     invocation.say(f"session {name} added (id {session_id}): it is {signed.account}")
@@ -110,7 +125,7 @@ def _login_again(
     sandbox: bool,
 ) -> None:
     """Sign in, and give the login to a session that is there."""
-    from afx.operations import sign_ins
+    from afx.operations import proxies, sign_ins
     from cli.login import ended_unless_kept, sign_in
 
     context = invocation.context
@@ -118,8 +133,10 @@ def _login_again(
     if invocation.dry_run:
         invocation.say(f"session {row.name} can get a new login")
         return
-    signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot, sandbox=sandbox)
-    with ended_unless_kept(context.settings, signed, sandbox=sandbox):
+    found = proxies.of_session(context, row.name)
+    url = "" if found is None else found.url
+    signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot, sandbox=sandbox, proxy_url=url)
+    with ended_unless_kept(context.settings, signed, sandbox=sandbox, proxy_url=url):
         done = sign_ins.replace_login(
             context,
             row.name,
@@ -157,12 +174,13 @@ def import_(
     result: Annotated[
         Path | None, typer.Option("--result", help="Write what became of each line, as JSON lines.")
     ] = None,
+    proxy: Proxy = "",
 ) -> None:
     """Add sessions: one from a Telethon string or .session file, or many from a list.
 
     The string is a password: it is read from standard input, and asked for on a
     terminal, so that no history and no process list shows it. A list has the columns
-    name, login or file, and user; its files lie beside it. An import that was interrupted
+    name, login or file, user and proxy; its files lie beside it. An import that was interrupted
     is run again and goes on.
 
     Example:  afx session import main --user alice < login.txt
@@ -170,8 +188,11 @@ def import_(
     Example:  afx session import -f accounts.csv --user alice --result done.jsonl
     """
     if file is not None and file.suffix.lower() in _LIST_SUFFIXES:
+        from afx.errors import UsageError
         from cli.imports import import_list
 
+        if proxy:
+            raise UsageError("A list names the proxy of each session, in the column 'proxy'.")
         import_list(invocation, file, user, result, alone=name is None)
         return
     from afx.errors import UsageError
@@ -180,7 +201,7 @@ def import_(
     if not name or not user:
         raise UsageError("Give the session's NAME and --user; a list is given with -f FILE.csv.")
     text = logins.from_file(file) if file else _read_login()
-    session_id = sessions.add(invocation.context, name, user, text)
+    session_id = sessions.add(invocation.context, name, user, text, proxy=proxy)
     invocation.say(f"session {name} added (id {session_id})")
 
 
@@ -215,7 +236,7 @@ def list_(
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
         lambda it: (
             *(it.id, it.name, it.user, it.tier, it.state, it.node),
-            it.trouble or _health(it) or it.waits or _hibernation(it),
+            it.trouble or it.proxy_error or _health(it) or it.waits or _hibernation(it),
         ),
         empty=output.no(
             "sessions",

@@ -69,6 +69,8 @@ class ClusterAnalytics(Table):
     tasks_succeeded = IntegerField()
     tasks_failed = IntegerField()
     forwarded = BigIntegerField()
+    hibernated = FloatField(default=0.0, constraints=[SQL("DEFAULT 0")])
+    """Sessions that were asleep."""
 
     class Meta:
         table_name = "cluster_analytics"

@@ -25,3 +25,5 @@ CONTROL_KINDS = (
 )
 CONTROL_SUBJECTS = ("node", "session", "coordinators")
 ACCOUNT_HEALTH = ("healthy", "limited", "frozen", "needs_login", "banned")
+PROXY_KINDS = ("socks5", "http", "mtproxy")
+PROXY_STATES = ("unknown", "works", "fails")

@@ -25,6 +25,7 @@ from models.base import JsonField, Table, UtcField, one_of, utc_now
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
 from models.cluster_tables import Worker as Worker  # noqa: PLC0414
 from models.hibernation_fields import HibernationFields
+from models.proxy_tables import Proxy, ProxyFields
 from models.states import (
     ASSIGNMENT_STATES,
     CONTROL_KINDS,
@@ -38,7 +39,7 @@ from models.task_tables import TaskLog, TaskSchedule
 from models.webhook_tables import Webhook, WebhookDelivery, WebhookEvent
 
 
-class Session(AccountFields, HibernationFields):
+class Session(AccountFields, HibernationFields, ProxyFields):
     """One Telegram account's login."""
 
     id = IntegerField(primary_key=True)
@@ -388,6 +389,7 @@ WorkerControl.add_index(
 
 ALL = (
     User,
+    Proxy,
     Session,
     Rule,
     SessionCursor,

@@ -31,6 +31,7 @@ VALUES = (
     "afx.owned_tasks",
     "afx.probe_address",
     "afx.probes",
+    "afx.proxies",
     "afx.reasons",
 )
 """What runs for long may import besides."""
@@ -46,6 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.forwarding",
         "afx.coordinator.decisions",
         "afx.config_text",
+        "afx.proxies",
     ),
     "afx/verify": (
         "afx.verify",
@@ -80,6 +82,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.telegram",
         "afx.forwarding",
         "afx.owned_tasks",
+        "afx.proxies",
         "afx.reasons",
     ),
     "afx/forwarding": ("afx.forwarding",),

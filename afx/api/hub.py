@@ -112,11 +112,11 @@ class Hub:
     async def _try(self, step: Callable[[], Awaitable[None]]) -> bool:
         """Return whether a step was made, and ended well."""
         if not self.clients:
+            self._last_event = ""  # what happens meanwhile is no news for who comes later
             return False
         try:
             await step()
         except Exception as error:
-            # Events come from Redis: whatever one of them is, others follow it.
             log.error("live_events_failed", error=repr(error))
             return False
         return True
@@ -138,19 +138,24 @@ class Hub:
 
     async def _hear(self) -> None:
         """Publish what is announced next; errors are for the next reading."""
-        read = partial(
-            cluster.events_after, self._context, self._last_event, wait_seconds=_LISTEN_SECONDS
-        )
+        seen = self._last_event
+        read = partial(cluster.events_after, self._context, seen, wait_seconds=_LISTEN_SECONDS)
         try:
-            self._last_event, found = await self._threads.listen(read)
+            last, found = await self._threads.listen(read)
         except AfxError:
             await asyncio.sleep(_LISTEN_SECONDS)
             return
+        if self._last_event == seen:  # no reading has found that the stream is another one
+            self._last_event = last
         for it in found:
-            try:
-                self.publish("events", it)
-            except Exception as error:
-                log.error("live_event_failed", error=repr(error))
+            self._publish_event(it)
+
+    def _publish_event(self, event: object) -> None:
+        try:
+            self.publish("events", event)
+        except (TypeError, ValueError) as error:
+            # Events come from Redis: whatever one of them is, others follow it.
+            log.error("live_event_refused", error=repr(error))
 
     async def _read_once(self) -> None:
         try:
@@ -225,8 +230,10 @@ class Hub:
         self._changed = asyncio.Event()
 
     def _read(self) -> Snapshot:
-        if not self._last_event:
-            self._last_event, _ = cluster.events_after(self._context, "")
+        seen = self._last_event
+        position = cluster.event_position(self._context, seen)
+        if self._last_event == seen:  # nothing was heard meanwhile
+            self._last_event = position
         status = self._kept.get("status", lambda: cluster.status(self._context))
         if self._activity is None:
             self._activity = cluster.activity(self._context)

@@ -31,6 +31,25 @@ def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
         log.warning("event_not_announced", kind=kind, reason=str(error))
 
 
+def newest(client: redis.Redis) -> str:
+    """Return the id of the last entry; "0" when there is none."""
+    try:
+        answer: Any = client.xrevrange(keys.EVENTS, count=1)
+    except redis.ResponseError:
+        return "0"  # another type of key: the next leader removes it
+    return str(answer[0][0]) if answer else "0"
+
+
+def is_before(entry: str, other: str) -> bool:
+    """Return whether an entry of the stream has a lower id than another one."""
+    return _numbers(entry) < _numbers(other)
+
+
+def _numbers(entry: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry.partition("-")
+    return int(milliseconds), int(sequence or "0")
+
+
 def watch(
     client: redis.Redis, after: str, *, wait_seconds: float = 0.0
 ) -> tuple[str, list[dict[str, Any]]]:

@@ -10,9 +10,11 @@ from typing import Any
 
 from afx.cluster.job_envelope import JobEnvelope, SealedJob, open_envelope
 from afx.cluster.refused_jobs import RefusalReason, RefusedJobError
+from afx.cluster.taken_jobs import TakenJobs
 from afx.security.signing import SigningKeys
 
-_NONCES_LIMIT = 100_000
+_MOST_TAKEN = 100_000
+"""Jobs that are remembered: those of the last half minute at 3,000 a second."""
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -60,8 +62,7 @@ class JobGate:
         self._audiences = also_for | {audience}
         self._kinds = dict(kinds)
         self._clock = clock
-        self._seen: dict[str, float] = {}
-        """Nonce of an admitted job → when the job expires."""
+        self._taken = TakenJobs(_MOST_TAKEN)
 
     def admit(self, job_id: str, sealed: SealedJob) -> AdmittedJob:
         """Return the job, ready to run; raises RefusedJobError when it may not run."""
@@ -77,7 +78,7 @@ class JobGate:
             arguments = kind.parse(envelope.arguments)
         except ValueError as error:
             raise RefusedJobError(RefusalReason.ARGUMENTS, str(error)) from error
-        self._claim(envelope, now)
+        self._taken.claim(envelope.nonce, issued=envelope.issued, expires=envelope.expires, now=now)
         return AdmittedJob(envelope, partial(kind.run, arguments))
 
     def _check(self, envelope: JobEnvelope, job_id: str, now: float) -> None:
@@ -91,17 +92,6 @@ class JobGate:
             raise RefusedJobError(
                 RefusalReason.EXPIRED, "The job has expired; the coordinator sends it again."
             )
-
-    def _claim(self, envelope: JobEnvelope, now: float) -> None:
-        if envelope.nonce in self._seen:
-            raise RefusedJobError(RefusalReason.REPLAYED, "The job was taken before.")
-        if len(self._seen) >= _NONCES_LIMIT:
-            self._seen = {it: until for it, until in self._seen.items() if until >= now}
-        if len(self._seen) >= _NONCES_LIMIT:
-            raise RefusedJobError(
-                RefusalReason.REPLAYED, "Too many jobs are valid at once; it could be a replay."
-            )
-        self._seen[envelope.nonce] = envelope.expires
 
 
 def is_job_id(text: str) -> bool:

@@ -27,6 +27,11 @@ _FAILED = {
     FailureReason.CHAT_UNREADABLE: "a source chat cannot be read by the account",
     FailureReason.START_TIMEOUT: "it took too long to start",
     FailureReason.CONNECTION_FAILED: "Telegram could not be reached",
+    FailureReason.PROXY_UNREACHABLE: "its proxy does not answer; see 'afx proxy check', or set "
+    "another with 'afx session set NAME --proxy'",
+    FailureReason.PROXY_REFUSED: "its proxy does not lead to Telegram; see 'afx proxy check', or "
+    "set another with 'afx session set NAME --proxy'",
+    FailureReason.PROXY_UNREADABLE: "its stored proxy cannot be read",
     FailureReason.TELEGRAM_ERROR: "Telegram refused a request",
     FailureReason.INTERNAL_ERROR: "an internal error",
 }
@@ -35,6 +40,7 @@ _RULE_STOPPED = {
     TroubleReason.CHAT_UNKNOWN: "a chat is not known to the account",
     TroubleReason.SOURCE_UNREADABLE: "a source chat cannot be read by the account",
     TroubleReason.DESTINATION_CLOSED: "a destination takes no messages of the account",
+    TroubleReason.CAP_REACHED: "it has sent what its caps allow",
     TroubleReason.RULE_INVALID: "its node cannot use its filter or transforms",
 }
 

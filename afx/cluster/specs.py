@@ -26,6 +26,7 @@ _CONTEXT = b"afx spec"
 _MODES = ("copy", "forward")
 _RULES_WITH_MORE = "rules_with_filters"
 _RULES_WITH_OPTIONS = "rules_with_options"
+_LOGIN_BEHIND_PROXY = "login_behind_proxy"
 
 
 class RefusedSpecError(AfxError):
@@ -69,6 +70,10 @@ class SessionSpec:
     """The assignment that it was written for."""
     revision: int = 0
     """The revision of the session that it was made from."""
+    proxy: int = 0
+    """The proxy through which alone it connects; 0: directly."""
+    sealed_proxy: str = ""
+    """The whole of it, sealed by the vault for this proxy."""
 
 
 def seal_spec(keys_in_force: SigningKeys, spec: SessionSpec) -> str:
@@ -141,13 +146,21 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
         name = _RULES_WITH_OPTIONS
     elif any(it.filter or it.transform for it in spec.rules):
         name = _RULES_WITH_MORE
+    # Nor may one that knows no proxies connect without.
+    login: dict[str, Any] = {"login": spec.login}
+    if spec.proxy:
+        login = {
+            _LOGIN_BEHIND_PROXY: spec.login,
+            "proxy": spec.proxy,
+            "sealed_proxy": spec.sealed_proxy,
+        }
     return {
         "session": spec.session,
         "epoch": spec.epoch,
         "revision": spec.revision,
         "name": spec.name,
         "tier": spec.tier,
-        "login": spec.login,
+        **login,
         name: rules,
     }
 
@@ -161,7 +174,15 @@ def _parse(text: str) -> SessionSpec:
     if not isinstance(rules, list):
         raise ValueError("not a spec")
     numbers = {it: _number(fields[it]) for it in ("session", "epoch", "revision")}
-    texts = {it: _text(fields[it]) for it in ("name", "tier", "login")}
+    texts = {it: _text(fields[it]) for it in ("name", "tier")}
+    if _LOGIN_BEHIND_PROXY in fields:
+        texts["login"] = _text(fields[_LOGIN_BEHIND_PROXY])
+        texts["sealed_proxy"] = _text(fields["sealed_proxy"])
+        numbers["proxy"] = _number(fields["proxy"])
+        if not (numbers["proxy"] and texts["sealed_proxy"]):
+            raise ValueError("no proxy")
+    else:
+        texts["login"] = _text(fields["login"])
     return SessionSpec(rules=tuple(_rule(it) for it in rules), **numbers, **texts)
 
 

@@ -15,11 +15,11 @@ from dataclasses import replace
 import redis
 import structlog
 
-from afx.cluster import events
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator import control_steps
 from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.control_news import ControlNews
 from afx.coordinator.control_snapshots import ControlSnapshots
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.decisions import node_state
@@ -68,7 +68,7 @@ class Controls:
         restart: CoordinatorRestart,
         term: int,
     ) -> None:
-        self._redis = client
+        self._news = ControlNews(client)
         self._registry = registry
         self._table = table
         self._restart = restart
@@ -235,6 +235,7 @@ class Controls:
         True when this coordinator itself has to restart.
         """
         if not self._open:
+            self._news.step(0, now)
             return False
         self._newest = max(self._newest, self._open[-1].id)
         snapshots = ControlSnapshots(
@@ -254,9 +255,7 @@ class Controls:
                 except TransitionError as error:
                     # An operator has cancelled it since it was read.
                     log.info("control_superseded", control=control.id, reason=str(error))
-        if changed:
-            # Who has clicked sees it on the screen without waiting for the next reading.
-            events.announce(self._redis, "controls", changed=changed)
+        self._news.step(changed, now)
         opened = {it.id for it in self._open}
         self._stuck_since = {it: at for it, at in self._stuck_since.items() if it in opened}
         return self._restart.is_due(self._open, now, leads=True)

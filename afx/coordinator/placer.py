@@ -65,7 +65,7 @@ class Placer:
         """Place sessions; unschedulable ones go to the overflow."""
         by_id = {it.id: it for it in waiting if it.id not in self._unknown}
         order = fairness.fair_order(
-            [Waiter(it.id, it.tier == "premium", it.waited) for it in by_id.values()],
+            [Waiter(it.id, it.tier == "premium", it.waited, it.awake) for it in by_id.values()],
             self._premium_run,
         )
         reserved = self._reserved_places(order, ready)

@@ -37,6 +37,7 @@ from afx.coordinator.decisions import counters, retry_policy
 from afx.coordinator.decisions.epochs import COUNTER_BITS
 from afx.coordinator.decisions.testimony import is_credible
 from afx.coordinator.failure_detector import FailureDetector
+from afx.coordinator.proxy_watch import ProxyWatch
 from afx.coordinator.spec_refusals import SpecRefusals
 from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
@@ -98,6 +99,7 @@ class ReportIntake:
         self._monotonic = monotonic
         self._note_caught_up = note_caught_up
         self._accounts = accounts
+        self._proxies = ProxyWatch()
         self._run_id = run_id
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._registry = registry
@@ -260,6 +262,9 @@ class ReportIntake:
             health = self._accounts.write(
                 of_login, hindered, started=[it.session for it in started], active=active
             )
+            failing = self._proxies.write(
+                failed, hindered, started=[it.session for it in started], active=active
+            )
             self._tasks.write(batch.reports)
             dead_letters.note(
                 _undelivered(it)
@@ -270,6 +275,7 @@ class ReportIntake:
             rule_figures.note(batch.reports)
             cluster.set_reports_read(self._run_id, position)
         self._accounts.keep(health)
+        self._proxies.keep(failing)
         self._spec_refusals.announce(failed)
         self._unknown.note_ended(outdated, now)
         for report in batch.reports:

@@ -57,4 +57,6 @@ class SpecPublisher:
                 ),
                 epoch=epochs[it.id],
                 revision=it.revision,
+                proxy=it.proxy or 0,
+                sealed_proxy=it.sealed_proxy or "",
             )

@@ -9,6 +9,8 @@ from struct import Struct
 from typing import Any, Literal
 
 from afx.forwarding.facts import CAPTIONED, Facts
+from afx.forwarding.outputs import is_output
+from afx.forwarding.replies import answered
 from afx.forwarding.rules import Mode, Route
 
 Op = Literal["send", "edit", "delete", "pin", "unpin"]
@@ -44,9 +46,13 @@ class Delivery:
     needs_native_forward: bool
     """Sent by forwarding, since its text is not all of its content."""
     raw: Any = None
-    """Telegram's message, whose file is sent with a changed caption."""
+    """Telegram's message, whose file is sent with a changed caption, or as an answer."""
     album: int = 0
-    """The album of such a message; its items are sent together."""
+    """The album of the message; its items are sent together."""
+    answers: int = 0
+    """The message of the source that it answers; 0 for none, or where that is not kept."""
+    parent: int = 0
+    """The copy of that message, which the copy answers; 0 while it is not known."""
     error: str = ""
     """Why it is not to be sent at all."""
     unjudged: str = ""
@@ -56,7 +62,7 @@ class Delivery:
     copy: int = 0
     """The copy that is to be changed; 0 while it is not known."""
     whole: Any = None
-    """The whole message, as Telegram has it, that an edit has left."""
+    """The whole message, as Telegram has it: that an edit has left, or that is for an output."""
     posted: Any = None
     """When the message was posted, as Telegram has it."""
 
@@ -82,6 +88,8 @@ def deliveries(
     """
     needs_native_forward = incoming.has_media or not incoming.text
     posted = getattr(incoming.raw, "date", None)
+    album = getattr(incoming.raw, "grouped_id", None) or 0
+    answers = answered(incoming.raw)
     made = [
         Delivery(
             route.rule,
@@ -93,11 +101,18 @@ def deliveries(
             incoming.text,
             incoming.entities,
             needs_native_forward,
+            album=album,
+            answers=answers if route.mode == "copy" and route.options.replies else 0,
             unjudged=route.unjudged,
+            whole=incoming.raw if is_output(route.destination) else None,
             posted=posted,
         )
         for route in routes
     ]
+    if answers and incoming.has_media:
+        for it in made:
+            # A forward answers nothing: the file is sent by reference, see ``sender``.
+            it.raw = incoming.raw if it.answers else None
     if facts_of is not None:
         for index, route in enumerate(routes):
             if route.transform is not None and not route.unjudged:
@@ -123,4 +138,4 @@ def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) 
     if has_caption and (changed is not None or facts.album):
         # An album whose captions are changed is sent anew as a whole.
         delivery.needs_native_forward = False
-        delivery.raw, delivery.album = incoming.raw, facts.album
+        delivery.raw = incoming.raw

@@ -61,16 +61,31 @@ class ChangeFollower:
         for it in changes:
             self._owner.put(it, ticket)
 
-    async def find_copies(self, changes: Sequence[Delivery]) -> None:
+    async def find_copies(self, batch: Sequence[Delivery]) -> None:
         """Tell changes which copies they are of; 0 for one that has none.
 
-        Waits while Redis has lost links that SQL has.
+        Waits while Redis has lost links that SQL has. Sends learn which copies they answer.
         """
-        unknown = [it for it in changes if not it.copy]
-        items = [(CopyRoute(it.rule, it.source, it.destination), it.message) for it in unknown]
-        found = await self._admission.linked(items, complete=True)
-        for it, copy in zip(unknown, found, strict=True):
+        if batch[0].op == "send":
+            answers = [it for it in batch if it.answers and not it.parent]
+            parents = await self._linked([(it, it.answers) for it in answers], complete=False)
+            for it, parent in zip(answers, parents, strict=True):
+                it.parent = parent
+            return
+        unknown = [it for it in batch if not it.copy]
+        copies = await self._linked([(it, it.message) for it in unknown], complete=True)
+        for it, copy in zip(unknown, copies, strict=True):
             it.copy = copy
+
+    async def _linked(
+        self, messages: Sequence[tuple[Delivery, int]], *, complete: bool
+    ) -> Sequence[int]:
+        if not messages:
+            return ()
+        return await self._admission.linked(
+            [(CopyRoute(it.rule, it.source, it.destination), number) for it, number in messages],
+            complete=complete,
+        )
 
     def settle(self, change: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A change was made, or was refused, which makes it a dead letter of its own kind."""

@@ -23,6 +23,7 @@ from afx.clock import Clock
 from afx.reasons import TroubleReason
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import is_lost_login
+from afx.telegram.proxied import proxy_error_in
 
 _CONNECT_SECONDS = 60.0
 _BACKOFF_SECONDS, _BACKOFF_MAX = 0.1, 10.0
@@ -191,6 +192,10 @@ class Connection:
                     if self.state is State.RECONNECTING:
                         self._fail(error)
                     return
+                of_proxy = proxy_error_in(error)
+                if of_proxy is not None:
+                    self._owner.trouble(TroubleReason.PROXY_FAILED, str(of_proxy))
+                    continue
                 self._owner.trouble(
                     TroubleReason.RECONNECT_FAILED, f"{type(error).__name__}: {error}"
                 )

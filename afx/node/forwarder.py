@@ -11,11 +11,12 @@ from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, Routes, leading_to, loops
+from afx.node import unforwarded
 from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
 from afx.node.announced import Announced
 from afx.node.change_follower import ChangeFollower, edit_again
-from afx.node.dead_letters import DeadLetters, retried_op
+from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.intents import Intents
@@ -30,6 +31,7 @@ from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
 from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
+from afx.node.retries import retried
 from afx.node.rule_counts import RuleCounts
 from afx.node.seen_contents import SeenContents
 from afx.node.waits import ALL, Waits
@@ -100,7 +102,10 @@ class Forwarder:
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
         self.later = Postponed(
-            now, lambda it: self._lane(it.destination).put_behind(it), owner.progressed
+            now,
+            lambda it: self._lane(it.destination).put_behind(it),
+            owner.progressed,
+            owner.capped,
         )
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
@@ -128,9 +133,8 @@ class Forwarder:
         self._admission.set_routes(routes)
         before = self._guard
         self._looping = frozenset(loops(routes)) or NONE
-        self._guard = (
-            LoopGuard(routes, last_settled, self.outboxes.waiting_for) if self._looping else None
-        )
+        waiting = self.outboxes.waiting_for, self.later.waiting_for
+        self._guard = LoopGuard(routes, last_settled, *waiting) if self._looping else None
         if before and self._guard:
             self._guard.learn_from(before)
 
@@ -166,8 +170,10 @@ class Forwarder:
         """Take the next update of a box."""
         if not isinstance(event, Change):
             self._take_message(box, pts, event, own)
+            return
+        unforwarded.note_change(self.seen, self._all_routes, self.later, event)
         # A source that cannot be read just now has copies all the same.
-        elif not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
+        if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
             self._pass(box)
 
     def put(self, delivery: Delivery, ticket: Ticket) -> None:
@@ -218,6 +224,10 @@ class Forwarder:
         if len(taken) < len(routes):
             self._counts.skipped(routes, taken)
         return taken
+
+    async def _judge_late(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
+        """Judge what was not judged before, or is tried again: it may be a duplicate by now."""
+        return self.seen.fresh(message, await self.judge(message, routes))
 
     def deliver(self, message: Incoming, routes: Sequence[Route], ticket: Ticket) -> None:
         """Put a message's deliveries into their lanes."""
@@ -298,21 +308,23 @@ class Forwarder:
 
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
-        rules = {it.rule for it in batch}
-        if self.seen.is_unstored(rules) and not await self._owner.store():
+        rules, parts = {it.rule for it in batch}, (self.seen, self.later.gate.counts)
+        if any(it.is_unstored(rules) for it in parts) and not await self._owner.store():
             return False
         return await self.intents.store(batch[0].destination)
 
-    async def find_copies(self, changes: Sequence[Delivery]) -> None:
-        """Tell changes which copies they are of; waits while that cannot be known."""
-        await self._follower.find_copies(changes)
+    async def find_copies(self, batch: Sequence[Delivery]) -> None:
+        """Tell changes which copies they are of, and sends which ones they answer."""
+        await self._follower.find_copies(batch)
 
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery was sent, was known to be sent, or was refused."""
         if delivery.op != "send":
             self._follower.settle(delivery, ticket, outcome)
             return
-        ticket.open, copy = ticket.open - 1, outcome.copy
+        self.later.gate.counts.settled(delivery.rule, delivery.destination)
+        copy = outcome.copy
+        unforwarded.note_settled(self.seen, self._all_routes, delivery, outcome)
         if outcome.result == "known":
             copy = copy or self._announced.pop(delivery.random_id)
         if outcome.result == "refused":
@@ -331,14 +343,13 @@ class Forwarder:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
-            self._counts.forwarded(delivery, ticket.taken)
+            self._counts.forwarded(delivery, ticket.taken, self.later.options_of(delivery.rule))
             if delivery.destination in self._closed:
                 self._closed -= {delivery.destination}
                 self._owner.destination_works(delivery.destination)
         if outcome.is_earlier and (edit := edit_again(self._all_routes, delivery)):
             self._lane(delivery.destination).put_behind(edit)
-        ticket.box.advance()
-        self._owner.progressed()
+        self.stored(ticket)
 
     def _delete_later(self, sent: Delivery) -> None:
         """Let a copy be deleted later, if its rule says so."""
@@ -356,7 +367,7 @@ class Forwarder:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         return await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
-            *(self.judge, destination, references),
+            *(self._judge_late, destination, references),
         )
 
     async def renew(self, source: int, message: int) -> Sequence[Any]:
@@ -379,10 +390,7 @@ class Forwarder:
         self.note_wait(chat, outcome.seconds, outcome.reason)
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
-        """Note a wait that a lane or a task has met (see ``Waits.note``).
-
-        One that is for all destinations is reported once.
-        """
+        """Note a wait of a lane or a task (see ``Waits.note``); one for all is reported once."""
         was_waiting = self.waits.left(ALL) > 0
         self._owner.progressed()
         is_for_all = self.waits.note(key, seconds, reason)
@@ -414,30 +422,25 @@ class Forwarder:
 
         ``reason`` is why they are ones, where that tells what is to be done.
         """
-        judge, op = reason is DeadReason.NOT_JUDGED, retried_op(reason)
-        modes = {it.rule: it.mode for it in self._all_routes.get(source, ())}
-        for message in messages:
-            it = Reference(rule, modes.get(rule, "copy"), source, message, judge, op)
-            self._lane(destination).put_behind(delivery := it.delivery(destination))
-            self.dead.revive(delivery)
+        for it in retried(self._all_routes, rule, source, destination, messages, reason):
+            self._lane(destination).put_behind(it)
+            self.dead.revive(it)
+            self.later.gate.counts.revived(it)
         self._owner.progressed()
 
     # --- links ------------------------------------------------------------------------
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        self.outboxes.put_back()
-        self.seen.put_back()
-        self.later.put_back()
-        self.dead.put_back()
+        for it in (self.outboxes, self.seen, self.later, self.dead):
+            it.put_back()
         self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        self.seen.note_committed()
-        self.dead.note_committed()
-        self.links.note_committed()
+        for it in (self.seen, self.later.gate.counts, self.dead, self.links):
+            it.note_committed()
         self.lanes.resume(Pause.STORAGE)
 
     def _check_links(self) -> None:

@@ -48,6 +48,7 @@ class Lane:
 
     __slots__ = (
         "_failures",
+        "_holds",
         "_is_closed",
         "_may_park",
         "_not_before",
@@ -78,6 +79,8 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._holds = False
+        """The timer is for more items of an album: what comes may end the wait."""
         self._not_before = 0.0
         """The loop's time until which Telegram wants no send; pauses do not shorten it."""
         self._failures = 0
@@ -103,15 +106,17 @@ class Lane:
                     self._owner.settled(it, its_ticket, KNOWN)
                 return
         if not self._outbox and not self._must_park():
-            if not self._queue:
-                self._since = asyncio.get_running_loop().time()
-            self._queue.append(delivery, ticket)
+            if delivery.album or not self._queue:
+                now = asyncio.get_running_loop().time()
+                self._since = self._since if self._queue else now
+                self._queue.append(delivery, ticket, now)
+            else:
+                self._queue.append(delivery, ticket)
         else:
             self._park()
             self._outbox.append(delivery)
             self._owner.stored(ticket)
-            if self._is_closed and self._outbox.count > _MOST_FOR_CLOSED:
-                self._give_up_first()
+            self._bound()
         self._start()
 
     def put_behind(self, delivery: Delivery) -> None:
@@ -119,6 +124,7 @@ class Lane:
         self._park()
         if not self._outbox.contains(delivery):
             self._outbox.append(delivery)
+            self._bound()
         self._start()
 
     def start(self) -> None:
@@ -167,8 +173,10 @@ class Lane:
         )
         self._owner.destination_closed(destination, reason)
 
-    def _give_up_first(self) -> None:
+    def _bound(self) -> None:
         """Make the first of too many that wait for a closed destination a dead letter."""
+        if not self._is_closed or self._outbox.count <= _MOST_FOR_CLOSED:
+            return
         dead = Outcome("refused", reason="too much waits", dead=DeadReason.DESTINATION_CLOSED)
         if self._queue:
             self._sender.settle(dead)
@@ -182,7 +190,7 @@ class Lane:
         self._paused = True
         if self._timer:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._holds = None, False
 
     def resume(self) -> None:
         """Go on sending."""
@@ -209,6 +217,9 @@ class Lane:
 
     def _start(self) -> None:
         is_due = (self._queue or self._outbox) and not (self._paused or self._is_closed)
+        if self._holds and self._timer:
+            self._timer.cancel()
+            self._timer, self._holds = None, False
         if not is_due or self._task or self._timer:
             return
         loop = asyncio.get_running_loop()
@@ -257,6 +268,11 @@ class Lane:
         if reason is not None and self._failures == _REPORTED_AFTER:
             self._owner.trouble(reason, text)
 
+    def hold(self, seconds: float) -> None:
+        """Wait for the rest of an album, unless something comes before."""
+        loop = asyncio.get_running_loop()
+        self._timer, self._holds = loop.call_later(seconds, self._waited), True
+
     def wait(self, seconds: float) -> None:
         """Start no batch for a time; a longer wait that is under way stays."""
         now = asyncio.get_running_loop().time()
@@ -266,5 +282,5 @@ class Lane:
 
     def _waited(self) -> None:
         # The wait may have become longer meanwhile.
-        self._timer = None
+        self._timer, self._holds = None, False
         self._start()

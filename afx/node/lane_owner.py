@@ -37,8 +37,11 @@ class LaneOwner(Protocol):
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
 
-    async def find_copies(self, changes: Sequence[Delivery]) -> None:
-        """Tell changes which copies they are of; waits while that cannot be known."""
+    async def find_copies(self, batch: Sequence[Delivery]) -> None:
+        """Tell changes which copies they are of; waits while that cannot be known.
+
+        Sends learn which copies they answer.
+        """
 
     async def renew(self, source: int, message: int) -> Sequence[Any]:
         """Read a message anew; nothing when it is gone. Raises ToldToWaitError."""

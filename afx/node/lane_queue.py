@@ -1,24 +1,39 @@
-"""What a lane holds, in its order, and how a change is made in what is still to be sent."""
+"""What a lane holds, in its order, and how a change is made in what is still to be sent.
+
+The items of an album come as single messages, in one packet or in several, and are to be sent
+by one request (core.telegram.org/api/files, "Grouped media"). So an album that may still be
+incomplete waits, while what other chats have posted passes it: until its source has posted
+something else, its tenth item has come, or none has come for a second.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from math import inf
 
 from afx.forwarding.pipeline import Delivery
+from afx.forwarding.whole_albums import MOST_IN_ALBUM, is_item, is_same_album, units
 from afx.telegram.boxes import Ticket
 
 Entry = tuple[Delivery, Ticket]
 """One delivery, and what is told when it is settled."""
 _Key = tuple[int, int, int]
 _SLACK = 64
+ALBUM_SECONDS = 1.0
+"""How long after an item the next one of its album may come."""
+_LOOKED_BACK = 100
+"""Among how many of the last deliveries an item looks for the others of its album."""
 
 
 @dataclass(slots=True, eq=False)
 class _Held:
     delivery: Delivery
     ticket: Ticket
+    since: float = -inf
+    """When an item of an album came, in the loop's time."""
     is_begun: bool = False
     """It may have been sent, and is not settled."""
     is_gone: bool = False
@@ -42,10 +57,13 @@ class LaneQueue:
     def __len__(self) -> int:
         return self._count
 
-    def append(self, delivery: Delivery, ticket: Ticket) -> None:
-        """Put a delivery at the end."""
-        held = _Held(delivery, ticket)
-        self._held.append(held)
+    def append(self, delivery: Delivery, ticket: Ticket, now: float = -inf) -> None:
+        """Put a delivery at the end, an item behind the others of its album.
+
+        ``now`` is the loop's time; without it more items are not waited for.
+        """
+        held = _Held(delivery, ticket, now)
+        self._held.insert(len(self._held) - self._behind_album(delivery), held)
         self._count += 1
         if self._index is not None:
             self._note(self._index, held)
@@ -58,6 +76,34 @@ class LaneQueue:
     def first_alike(self, most: int) -> list[Entry]:
         """Return the first sends, or the first changes, up to so many."""
         return [(it.delivery, it.ticket) for it in self._first_alike(most)]
+
+    def next_batch(self, most: int, now: float) -> tuple[list[Entry], float]:
+        """Return the first sends, or changes, that may be sent, up to so many: whole albums.
+
+        With none: in how many seconds the first album counts as complete. They become the
+        first ones of the queue.
+        """
+        batch = list(self._first_alike(most))
+        if not any(it.delivery.album for it in batch):
+            return [(it.delivery, it.ticket) for it in batch], 0.0
+        batch = list(self._first_alike(most + MOST_IN_ALBUM))
+        may_be_cut = len(batch) == most + MOST_IN_ALBUM
+        chosen: list[_Held] = []
+        early: list[_Held] = []
+        wait = inf
+        for unit in units(batch, lambda it: it.delivery):
+            if (left := self._grows_for(unit, now)) > 0:
+                early += unit
+                wait = min(wait, left)
+            elif len(chosen) + len(unit) > most or (may_be_cut and unit[-1] is batch[-1]):
+                break
+            else:
+                chosen += unit
+        if early and chosen:
+            others = {id(it) for it in (*chosen, *early)}
+            rest = [it for it in self._held if id(it) not in others]
+            self._held = deque((*chosen, *early, *rest))
+        return [(it.delivery, it.ticket) for it in chosen], 0.0 if chosen else wait
 
     def begin(self, count: int) -> None:
         """Note that so many of the first deliveries may be sent from now on."""
@@ -112,6 +158,30 @@ class LaneQueue:
             _replace(it, change)
             return []
         return None
+
+    def _behind_album(self, item: Delivery) -> int:
+        """Return how many deliveries come behind the other items of an item's album."""
+        if not is_item(item):
+            return 0
+        last = islice(reversed(self._held), _LOOKED_BACK)
+        for behind, it in enumerate(last):
+            if not it.is_gone and is_same_album(it.delivery, item):
+                return 0 if it.is_begun else behind
+        return 0
+
+    def _grows_for(self, unit: Sequence[_Held], now: float) -> float:
+        """Return for how many seconds more items of an album may come, 0 for what is complete."""
+        last = unit[-1]
+        left = last.since + ALBUM_SECONDS - now
+        if not is_item(last.delivery) or left <= 0 or len(unit) >= MOST_IN_ALBUM:
+            return 0.0
+        for it in reversed(self._held):
+            if it is last:
+                return left
+            its = it.delivery
+            if its.source == last.delivery.source and its.album != last.delivery.album:
+                return 0.0
+        return 0.0
 
     def _take_out(self, index: dict[_Key, list[_Held]], held: _Held) -> None:
         held.is_gone = True

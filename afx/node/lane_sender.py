@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from telethon import errors
 
+from afx.forwarding.outputs import CLOSED_OUTPUT
 from afx.forwarding.pipeline import Delivery
+from afx.forwarding.whole_albums import MOST_IN_ALBUM, units
 from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
-from afx.node.lane_queue import Entry, LaneQueue
+from afx.node.lane_queue import ALBUM_SECONDS, Entry, LaneQueue
 from afx.node.message_source import ToldToWaitError
 from afx.node.outbox import Outbox
 from afx.node.outbox_reader import Found, refusal
+from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience, Step
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
 from afx.telegram.errors import advice_on, closes_chat, is_stale_reference, refuses_chat
-from afx.telegram.sender import SPLIT, Outcome, is_forward, send
+from afx.telegram.sender import PARENT_GONE, SPLIT, Outcome, is_forward, send
 
 if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
@@ -46,6 +49,9 @@ class Pace(Protocol):
     def wait(self, seconds: float) -> None:
         """Start no batch for a time."""
 
+    def hold(self, seconds: float) -> None:
+        """Wait for the rest of an album, unless something comes before."""
+
     def back_off(self, reason: TroubleReason | None = None, text: str = "") -> None:
         """Wait, longer each time; what keeps failing is reported."""
 
@@ -63,6 +69,7 @@ class LaneSender:
         "_client",
         "_fetches",
         "_intents",
+        "_last_album",
         "_outbox",
         "_owner",
         "_pace",
@@ -92,6 +99,8 @@ class LaneSender:
         self._patience = Patience()
         self._fetches = 0
         """How often the first message was fetched anew."""
+        self._last_album: tuple[int, int, float] | None = None
+        """Source and last item of an album that ends the outbox, and since when it does."""
 
     async def run(self) -> None:
         """Send until nothing is left, or something holds it up.
@@ -104,11 +113,24 @@ class LaneSender:
                 if not await self._fill():
                     return
                 continue
-            batch = self._queue.first_alike(BATCH)
+            batch, seconds = self._queue.next_batch(BATCH, asyncio.get_running_loop().time())
+            if not batch:
+                self._pace.hold(seconds)
+                return
+            if any(delivery.answers for delivery, _ in batch):
+                batch = await self._answering(batch)
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
             if outcomes is None:
                 return
             singly = await self._judge(batch, outcomes)
+
+    async def _answering(self, batch: list[Entry]) -> list[Entry]:
+        """Find what sends are to answer; returns those that can be sent before the others."""
+        sends = [delivery for delivery, _ in batch]
+        sends = sends[: before_answers(sends)]
+        await self._owner.find_copies(sends)
+        set_requests(sends)
+        return batch[: len(sends)]
 
     async def _judge(self, batch: Sequence[Entry], outcomes: Sequence[Outcome]) -> bool:
         """Settle what can be; returns whether the rest is to be sent one by one."""
@@ -123,6 +145,9 @@ class LaneSender:
             if is_stale_reference(outcome.reason) and outcome.result == "again":
                 await self._fetch_first(delivery, outcome.reason)
                 return True
+            if outcome.reason == PARENT_GONE:
+                forget([it for (it, _), its in zip(batch, outcomes, strict=True) if its == outcome])
+                return False
             if outcome.result == "again":
                 if outcome.reason != SPLIT and index == 0:
                     # Nothing before it has failed: without a pause this would go on for ever.
@@ -140,11 +165,14 @@ class LaneSender:
         peer = self._peers.input_peer
         if batch[0].op != "send":
             await self._owner.find_copies(batch)
-            return await send_changes(self._client, batch, peer, singly=singly)
-        destination = batch[0].destination
-        if not await self._owner.is_stored(batch):
+        elif not await self._owner.is_stored(batch):
             self._pace.pause()
             return None
+        destination = batch[0].destination
+        if output := self._peers.output(destination):
+            return await output.send(batch)
+        if batch[0].op != "send":
+            return await send_changes(self._client, batch, peer, singly=singly)
         outcomes = await send(self._client, batch, peer, singly=singly)
         if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
             self._intents.end(destination)
@@ -165,6 +193,8 @@ class LaneSender:
         finally:
             self._outbox.reading = 0
         ready = list(takewhile(lambda it: not it[1] or it[1].result != "failed", found))
+        if len(ready) == len(found) and not (ready := self._whole(ready)):
+            return False
         if ready:
             self._patience.passed({it.source for it, _ in ready})
         else:
@@ -177,6 +207,27 @@ class LaneSender:
             else:
                 self._owner.settled(delivery, ticket, outcome)
         return True
+
+    def _whole(self, ready: Found) -> Found:
+        """Return what is ready without an album at its end that may have more items.
+
+        Nothing: such an album is all that there is, and is waited for.
+        """
+        *before, last = units(ready, lambda it: it[0])
+        if not last[-1][0].album or len(last) >= MOST_IN_ALBUM:
+            return ready
+        if before:
+            return ready[: -len(last)]
+        it, now = last[-1][0], asyncio.get_running_loop().time()
+        if self._outbox.count > len(ready):
+            return ready  # what follows could not be read together with it
+        if self._last_album is None or self._last_album[:2] != (it.source, it.message):
+            self._last_album = it.source, it.message, now
+        left = self._last_album[2] + ALBUM_SECONDS - now
+        if left <= 0:
+            return ready
+        self._pace.hold(left)
+        return []
 
     def _judge_unread(self, found: Found) -> tuple[Step, Found]:
         """Return what to do about a first message that cannot be read now.
@@ -231,7 +282,9 @@ class LaneSender:
 
         A forward names its source as well, which may be the one that is closed.
         """
-        if not is_forward(delivery) or await self._read_first(delivery) is not None:
+        if _closes_output(reason):
+            self._pace.close(reason.removeprefix(CLOSED_OUTPUT))
+        elif not is_forward(delivery) or await self._read_first(delivery) is not None:
             advice = advice_on(reason)
             self._pace.close(f"{reason}: {advice}" if advice else reason)
 
@@ -266,4 +319,8 @@ def _closes_destination(delivery: Delivery, outcome: Outcome) -> bool:
 
     That of a change says it of changes only: who may post may not pin.
     """
-    return delivery.op == "send" and closes_chat(outcome.reason)
+    return _closes_output(outcome.reason) or (delivery.op == "send" and closes_chat(outcome.reason))
+
+
+def _closes_output(reason: str) -> bool:
+    return reason.startswith(CLOSED_OUTPUT)

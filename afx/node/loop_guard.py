@@ -8,7 +8,7 @@ Redis is to become the guard of the whole cluster.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
+from itertools import islice, product
 
 from afx.forwarding.pipeline import Incoming, random_id
 from afx.forwarding.rules import Route, loops
@@ -28,11 +28,12 @@ class LoopGuard:
         self,
         routes: Mapping[int, tuple[Route, ...]],
         last_settled: Callable[[int], int],
-        waiting: Callable[[int], Iterable[Reference]],
+        *waiting: Callable[[int], Iterable[Reference]],
     ) -> None:
         """``last_settled`` returns the newest settled message id of a source chat.
 
-        ``waiting`` returns what is in the outbox of a destination, in its order.
+        Each of ``waiting`` returns what is stored for a destination, in its order: in its
+        outbox, and what is not due yet.
         """
         self._looping = looping = loops(routes)
         self._waiting = waiting
@@ -74,12 +75,12 @@ class LoopGuard:
 
         A random_id is derived from rule, source, message and destination, and a send
         without an answer is not settled: so its source message is among the next ones
-        after the last settled, or it is still in the outbox of its destination, which lets
-        the cursor pass it.
+        after the last settled, or it is still in the outbox of its destination, or among what
+        is not due yet, which let the cursor pass it.
         """
         announced, self._announced = self._announced, {}
-        for destination in self._looping:
-            for it in islice(self._waiting(destination), _WINDOW):
+        for destination, waiting in product(self._looping, self._waiting):
+            for it in islice(waiting(destination), _WINDOW):
                 made = random_id(it.rule, it.source, it.message, destination)
                 if made in announced:
                     self.note_copy(destination, announced.pop(made))

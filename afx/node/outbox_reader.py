@@ -26,6 +26,9 @@ _GONE = Outcome(
     "refused", reason="it was deleted before it could be sent", dead=DeadReason.MESSAGE_GONE
 )
 
+_LEFT = replace(KNOWN, dead=DeadReason.MESSAGE_GONE)
+"""The same, where that is no dead letter."""
+
 
 class Linked(Protocol):
     """Returns the copies of messages by routes; 0 for none (see ``Admission.linked``)."""
@@ -122,7 +125,7 @@ async def _send(
     it, route = item.reference, item.route
     if outcome is None and message is None:
         # Whoever follows deletes, or waits for them, wants no copy of what is gone.
-        outcome = KNOWN if "deletes" in route.sync or route.options.delay else _GONE
+        outcome = _LEFT if "deletes" in route.sync or route.options.delay else _GONE
     if it.judge and outcome is None and message is not None:
         outcome = await _verdict(judge, message, route)
     facts_of = TelegramFacts if outcome is None else None

@@ -7,26 +7,28 @@ commit, the outbox's first, so what a crash cuts is in both at worst: then a kno
 the second. Contents are read when they are sent: what is edited before is sent as it is then,
 and what is deleted before is not sent.
 
-A queue keeps its order: behind one that waits, all of its rule and destination wait.
+A queue keeps its order: behind one that waits, all of its rule and destination wait. What would
+go beyond the caps of its rule waits here, too, for the next hour or day (see ``cap_counts``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from math import ceil
 from typing import Literal
 
 from afx.empty import NOTHING
-from afx.forwarding.options import Options
+from afx.forwarding.options import NO_OPTIONS, Options
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
-from afx.node.outbox import Outbox
+from afx.node.cap_gate import CapGate
+from afx.node.outbox import Outbox, Reference
+from afx.node.postponed_queues import Queue, take_queues
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.sender import Outcome
-from afx.telegram.session import MalformedPositionError
 
 _MOST = 100_000
 """References in one queue."""
@@ -36,67 +38,80 @@ _LONGEST_SLEEP = 600.0
 """Seconds; the wall clock may be set meanwhile."""
 _TOGETHER = 1.0
 """Seconds by which the items of an album may differ: they are sent together."""
-_FIELD = re.compile(r"later:([sd][0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
-_FIRST = re.compile(r"lfirst:([sd][0-9]{1,10}):(-?[0-9]{1,19})", re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
-_Queue = tuple[str, int]
-"""``s`` (sends) or ``d`` (deletes) with the rule's number, and the destination."""
 
 
 class Postponed:
     """The deliveries of one session that are not due yet."""
 
-    __slots__ = ("_is_running", "_now", "_options", "_progressed", "_queues", "_release", "_timer")
+    __slots__ = (
+        "_is_running",
+        "_now",
+        "_options",
+        "_progressed",
+        "_queues",
+        "_release",
+        "_timer",
+        "gate",
+    )
 
     def __init__(
         self,
         now: Callable[[], float],
         release: Callable[[Delivery], None],
         progressed: Callable[[], None],
+        capped: Callable[[int, str], None],
     ) -> None:
         """``now`` is the wall clock; ``release`` takes what is due, in its order.
 
-        ``progressed`` is called when there is something to commit.
+        ``progressed`` is called when there is something to commit; ``capped`` is told of a rule
+        of which messages wait because of its caps, and until when: "" when none do any more.
         """
         self._now = now
         self._release = release
         self._progressed = progressed
+        self.gate = CapGate(now, capped)
         self._options: Mapping[int, Options] = NOTHING
         """Of the rules that have any."""
-        self._queues: Mapping[_Queue, Outbox] = NOTHING
+        self._queues: Mapping[Queue, Outbox] = NOTHING
         self._timer: asyncio.TimerHandle | None = None
         self._is_running = False
 
     def load(self, fields: dict[str, str]) -> None:
         """Take what is stored out of a cursor's fields; raises MalformedPositionError."""
-        found: dict[_Queue, dict[int, str]] = {}
-        first: dict[_Queue, int] = {}
-        for name in [it for it in fields if it.startswith(("later:", "lfirst:"))]:
-            text = fields.pop(name)
-            if match := _FIELD.fullmatch(name):
-                found.setdefault((match[1], int(match[2])), {})[int(match[3])] = text
-            elif (match := _FIRST.fullmatch(name)) and _NUMBER.fullmatch(text):
-                first[match[1], int(match[2])] = int(text)
-            else:
-                raise MalformedPositionError(f"what is to be sent later is stored as {name[:40]!r}")
-        queues = {
-            (queue, chat): Outbox(
-                chat, found.get((queue, chat)), first.get((queue, chat), 0), queue=queue
-            )
-            for queue, chat in {*found, *first}
-        }
-        self._queues = queues or NOTHING
+        self.gate.counts.load(fields)
+        self._queues = take_queues(fields) or NOTHING
 
     def use_routes(
         self,
         routes: Mapping[int, tuple[Route, ...]],
         incomplete: Mapping[int, ResolvedRule | None],
     ) -> None:
-        """Know the options of all rules; those of ``incomplete`` ones may lack routes now."""
+        """Know the options of all rules; those of ``incomplete`` ones may lack routes now.
+
+        What waits obeys them as they are now: it is due no later than if it came now, and
+        copies stay whose rule deletes none any more. That of other rules keeps its time.
+        """
         found = {it.rule: it.options for them in routes.values() for it in them}
         found |= {it.id: it.options for it in incomplete.values() if it is not None}
         self._options = {rule: it for rule, it in found.items() if it.is_timed} or NOTHING
+        self.gate.use(self._options, incomplete)
+        changed = [
+            self._obey(name[0], waiting, found[int(name[1:])])
+            for (name, _), waiting in self._queues.items()
+            if int(name[1:]) in found
+        ]
+        if any(changed):
+            self._progressed()
         self._arm()
+
+    def _obey(self, kind: str, waiting: Outbox, options: Options) -> bool:
+        """Let a queue obey its rule's options; returns whether that has changed it."""
+        now = ceil(self._now())
+        if kind == "s":
+            return waiting.bring_forward(now + options.delay)
+        if options.auto_delete:
+            return waiting.bring_forward(now + options.auto_delete)
+        return waiting.clear()
 
     # --- in ------------------------------------------------------------------------------
 
@@ -110,11 +125,18 @@ class Postponed:
             return "now"
         queue = (f"s{delivery.rule}", delivery.destination)
         waiting, now = self._queues.get(queue), self._now()
+        joined = (
+            options is not None and options.caps is not None and self.gate.joins(queue, message)
+        )
         due = min(TelegramFacts(message).date or now, now) + (options.delay if options else 0)
         is_quiet = options is not None and options.quiet_until(now) > now
-        if not waiting and due <= now and not is_quiet:
+        is_capped = (
+            not joined and self.gate.counts.closed_until(delivery.rule, delivery.destination) > now
+        )
+        if not waiting and due <= now and not is_quiet and not is_capped:
+            self.gate.counts.count(delivery.rule, delivery.destination)
             return "now"
-        return self._append(queue, delivery, due)
+        return self._append(queue, delivery, due, joined=joined)
 
     def delete_later(self, sent: Delivery) -> bool:
         """Note that a copy was made; it is deleted later if its rule says so.
@@ -141,8 +163,13 @@ class Postponed:
             self._progressed()
         return True
 
+    def has(self, send: Delivery) -> bool:
+        """Return whether a message waits here to be sent."""
+        waiting = self._queues.get((f"s{send.rule}", send.destination))
+        return waiting is not None and waiting.contains(send)
+
     def _append(
-        self, queue: _Queue, delivery: Delivery, due: float
+        self, queue: Queue, delivery: Delivery, due: float, *, joined: bool = False
     ) -> Literal["now", "later", "full"]:
         waiting = self._queues.get(queue)
         if waiting is None:
@@ -152,7 +179,9 @@ class Postponed:
             if waiting.count >= _MOST:
                 return "full"
             is_first = not waiting
-            waiting.append(delivery, max(waiting.last_due, ceil(due)))
+            # The first of what waits joins nothing here: what is before it is sent already.
+            joined = joined and not is_first
+            waiting.append(delivery, max(waiting.last_due, ceil(due)), joined=joined)
             if is_first:
                 self._arm()
         return "later"
@@ -179,10 +208,26 @@ class Postponed:
         """Return whether anything is to be sent or deleted later."""
         return any(self._queues.values())
 
+    def options_of(self, rule: int) -> Options:
+        """Return a rule's options, as far as they are about times."""
+        return self._options.get(rule, NO_OPTIONS)
+
+    def waiting_for(self, destination: int) -> Iterator[Reference]:
+        """Yield the first that are to be sent to a chat: what may have been sent already.
+
+        A commit that was lost had let them leave.
+        """
+        for (name, chat), waiting in self._queues.items():
+            if chat == destination and name[0] == "s":
+                yield from islice(waiting.references(), 2 * _AT_ONCE)
+
     def _arm(self) -> None:
         self._stop_timer()
         if not self._is_running:
             return
+        self.gate.tell_held(
+            (int(name[1:]), it) for (name, _), it in self._queues.items() if it and name[0] == "s"
+        )
         due = min((at for _, at in self._due()), default=None)
         if due is not None:
             left = max(0.0, min(_LONGEST_SLEEP, due - self._now()))
@@ -193,10 +238,11 @@ class Postponed:
         now = self._now()
         for (name, _), waiting in self._queues.items():
             if waiting:
-                options = self._options.get(int(name[1:]))
-                is_send = name[0] == "s"
+                rule, is_send = int(name[1:]), name[0] == "s"
+                options = self._options.get(rule)
                 quiet = options.quiet_until(now) if options and is_send else now
-                yield waiting, max(float(waiting.first_due), quiet if quiet > now else 0.0)
+                cap = self.gate.until(rule, waiting) if is_send else 0.0
+                yield waiting, max(float(waiting.first_due), cap, quiet if quiet > now else 0.0)
 
     def _turn(self) -> None:
         self._timer = None
@@ -205,12 +251,17 @@ class Postponed:
             if due > now:
                 continue
             while waiting and waiting.first_due <= now + _TOGETHER and left:
+                rule = waiting.first_reference.rule
+                if self.gate.until(rule, waiting) > now:
+                    break
                 [reference] = waiting.first(1)
                 waiting.reading = 0
                 [ticket] = waiting.begin(1)
                 ticket.open = 0
                 waiting.advance()
                 left -= 1
+                if reference.op == "send":
+                    self.gate.counts.count(rule, waiting.destination)
                 self._release(reference.delivery(waiting.destination))
         self._progressed()
         self._arm()
@@ -219,14 +270,17 @@ class Postponed:
 
     def take_fields(self) -> list[str]:
         """Return what has changed since the last call, as field, value, …."""
-        return [text for it in self._queues.values() for text in it.take_fields()]
+        queued = [text for it in self._queues.values() for text in it.take_fields()]
+        return [*queued, *self.gate.counts.take_fields()]
 
     def put_back(self) -> None:
         """What was taken last could not be stored."""
         for it in self._queues.values():
             it.put_back()
+        self.gate.counts.put_back()
 
     def mark_all(self) -> None:
         """Let the next commit write all: Redis has lost its data."""
         for it in self._queues.values():
             it.mark_all()
+        self.gate.counts.mark_all()

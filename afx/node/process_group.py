@@ -173,7 +173,9 @@ class ProcessGroup:
             if self._stopping:
                 continue
             self._start_waiting()
-            for number in process_plan.replaced(states):
+            for number in process_plan.to_stop(states):
+                self._processes[number].stop()
+            for number in process_plan.to_forget(states, self._clock.monotonic()):
                 self._forget(number)
             for number in process_plan.to_start(states, self._clock.monotonic()):
                 self._start_again(number)
@@ -191,6 +193,7 @@ class ProcessGroup:
                 phase=it.phase,
                 desired_state=it.supervisor.desired_state,
                 replaced_by=successors.get(it.number, 0),
+                replaces=it.replaces,
                 leaving_since=it.leaving_since,
                 ended_at=it.ended_at,
                 name_taken=it.is_first_try and isinstance(it.error, NameTakenError),
@@ -236,7 +239,7 @@ class ProcessGroup:
         self._start(free, replaces=number)
 
     def _forget(self, number: int) -> None:
-        """Forget a process that has ended, and whose successor runs."""
+        """Forget a process that has ended, and does not begin again."""
         self._processes.pop(number).thread.join()
         for it in self._processes.values():
             if it.replaces == number:

@@ -39,6 +39,8 @@ class ProcessState:
     desired_state: str = "ready"
     replaced_by: int = 0
     """The number of the process that takes over its sessions; 0: none."""
+    replaces: int = 0
+    """The number of the process of which it takes over the sessions; 0: none."""
     name_taken: bool = False
     """It was to begin with the node, and another node has its name."""
     leaving_since: float = 0.0
@@ -73,12 +75,17 @@ def next_step(processes: Sequence[ProcessState]) -> NodeStep:
     """Return what the node does, after the last of its processes has ended.
 
     Two nodes of one name are a mistake of their operator: the one that comes second ends.
+    So does a node that was stopped while another of its processes was between two hosts.
     """
     if any(it.name_taken for it in processes):
         return NodeStep.FAIL
     phases = {it.phase for it in processes}
     if Phase.RUNNING in phases:
         return NodeStep.CONTINUE
+    stopped = [it.ended_at for it in processes if it.phase is Phase.STOPPED]
+    others = [it.ended_at for it in processes if it.phase is not Phase.STOPPED]
+    if stopped and others and max(stopped) > max(others):
+        return NodeStep.END
     if Phase.RECYCLED in phases:
         return NodeStep.RESTART
     return NodeStep.FAIL if Phase.FAILED in phases else NodeStep.END
@@ -94,10 +101,12 @@ def to_start(processes: Sequence[ProcessState], now: float) -> list[int]:
     running = {it.number: it for it in processes if it.phase is Phase.RUNNING}
     if not running:
         return []
+    stopped = {it.number for it in processes if it.phase is Phase.STOPPED}
     return [
         it.number
         for it in processes
-        if it.replaced_by not in running
+        if (not it.replaced_by or it.replaced_by in stopped)
+        and it.replaces not in stopped
         and (
             it.phase is Phase.FAILED
             or (it.phase is Phase.RECYCLED and not _waits(it, running.values(), now))
@@ -131,9 +140,30 @@ def to_replace(processes: Sequence[ProcessState]) -> list[int]:
     ]
 
 
-def replaced(processes: Sequence[ProcessState]) -> list[int]:
-    """Return the numbers of the processes that have ended and whose successors run."""
-    running = {it.number for it in processes if it.phase is Phase.RUNNING}
-    return [
-        it.number for it in processes if it.phase is not Phase.RUNNING and it.replaced_by in running
-    ]
+def to_forget(processes: Sequence[ProcessState], now: float) -> list[int]:
+    """Return the numbers of the processes that have ended, and do not begin again.
+
+    Those have a successor, which runs or is tried again. A successor that was stopped is
+    forgotten when the one that it replaces goes on, which then gets another one: ``now``,
+    in monotonic seconds, is late enough for the news that both are to stop.
+    """
+    by_number = {it.number: it for it in processes}
+
+    def is_over(it: ProcessState) -> bool:
+        if it.phase in (Phase.RECYCLED, Phase.FAILED) and it.replaced_by:
+            return by_number[it.replaced_by].phase is not Phase.STOPPED
+        old = by_number.get(it.replaces)
+        return (
+            it.phase is Phase.STOPPED
+            and old is not None
+            and (old.phase, old.desired_state) == (Phase.RUNNING, "replacing")
+            and now - it.ended_at >= _NEWS_SECONDS
+        )
+
+    return [it.number for it in processes if is_over(it)]
+
+
+def to_stop(processes: Sequence[ProcessState]) -> list[int]:
+    """Return the numbers of the processes that take over for one that was stopped."""
+    stopped = {it.number for it in processes if it.phase is Phase.STOPPED}
+    return [it.number for it in processes if it.phase is Phase.RUNNING and it.replaces in stopped]

@@ -60,6 +60,18 @@ class _Contents:
         self.entries[entry.digest] = entry
         return [*changed, self.number]
 
+    def remove(self, owner: int) -> list[int]:
+        """Take out the entries of a message; returns the numbers of the chunks that changed."""
+        changed = []
+        for number, chunk in self.chunks.items():
+            left = [it for it in chunk if it.owner != owner]
+            if len(left) < len(chunk):
+                self.chunks[number] = left
+                changed.append(number)
+        if changed:
+            self.entries = {it.digest: it for it in self.entries.values() if it.owner != owner}
+        return changed
+
     def _forget(self, number: int) -> list[int]:
         gone = self.chunks.pop(number, None)
         for it in gone or ():
@@ -144,15 +156,22 @@ class SeenContents:
         window = self._windows.get(rule)
         if window is None:
             return True
-        now, owner = int(self._now()), _owner(message)
+        now, owner = int(self._now()), _owner_of(message.chat, message.id)
         if rule not in self._rules:
             self._rules = {**self._rules, rule: _Contents()}
         contents = self._rules[rule]
         before = contents.entries.get(digest)
-        if before is not None and now - before.at < window:
+        if before is not None and abs(now - before.at) < window:
             return before.owner == owner
         self._dirty |= {(rule, it) for it in contents.add(_Entry(digest, now, owner))}
         return True
+
+    def forget(self, rule: int, chat: int, number: int) -> None:
+        """A message was not forwarded: what has the same content is no duplicate of it."""
+        contents = self._rules.get(rule)
+        if contents is not None:
+            changed = contents.remove(_owner_of(chat, number))
+            self._dirty |= {(rule, it) for it in changed}
 
     # --- what is to be stored ----------------------------------------------------------
 
@@ -193,8 +212,8 @@ def _came(entry: _Entry) -> int:
     return entry.at
 
 
-def _owner(message: Incoming) -> int:
-    packed = _MESSAGE.pack(message.chat, message.id)
+def _owner_of(chat: int, number: int) -> int:
+    packed = _MESSAGE.pack(chat, number)
     return int.from_bytes(blake2b(packed, digest_size=4).digest())
 
 

@@ -16,16 +16,19 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
+from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
 from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
 from afx.node.waits import Waits
+from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.client import AccountClient, Pings
 from afx.telegram.peers import Peers
 from afx.telegram.positions import cursor_fields, stale_fields
 from afx.telegram.session import StoredSession
+from afx.telegram.transport import routed
 from afx.telegram.updates import UpdateReader
 
 
@@ -54,6 +57,8 @@ class Environment:
     clock: Clock
     rng: random.Random
     totals: Totals
+    outputs: Outputs | None = None
+    """What destinations that are no chats need; None: rules cannot have any here."""
     pings: Pings = field(default_factory=Pings)
 
 
@@ -82,10 +87,17 @@ class HostedSession:
     )
 
     def __init__(
-        self, spec: SessionSpec, epoch: int, stored: StoredSession, env: Environment
+        self,
+        spec: SessionSpec,
+        epoch: int,
+        stored: StoredSession,
+        env: Environment,
+        *,
+        proxy: Proxy | None = None,
     ) -> None:
-        # The sealed login is not needed any more; 5,000 of them would cost memory.
-        self.spec = replace(spec, login="")
+        """``proxy``: it connects through this one only."""
+        # What is sealed is not needed any more; 5,000 of them would cost memory.
+        self.spec = replace(spec, login="", sealed_proxy="")
         self.epoch = epoch
         self.sent = 0
         self.changed = False
@@ -101,12 +113,13 @@ class HostedSession:
             stored,
             api_id=env.api_id or int(is_local),
             api_hash=env.api_hash or "sandbox",
-            connection=env.connection,
+            connection=routed(env.connection, proxy),
             on_updates=self._take_updates,
             device=f"afx {spec.session}",
             pings=env.pings,
         )
-        self.peers = Peers(self._client, stored)
+        outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None
+        self.peers = Peers(self._client, stored, outputs)
         self.forwarder = Forwarder(
             self._client,
             self.peers,
@@ -372,6 +385,10 @@ class HostedSession:
     def destination_works(self, destination: int) -> None:
         """A message has arrived at a destination that was closed."""
         self._rules.destination_works(destination)
+
+    def capped(self, rule: int, text: str) -> None:
+        """Messages of a rule wait because of its caps, or do so no more ("")."""
+        self._rules.capped(rule, text)
 
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""

@@ -16,7 +16,8 @@ from typing import Any
 import structlog
 from telethon.errors import RPCError
 
-from afx.errors import SecretError
+from afx.cluster.specs import SessionSpec
+from afx.errors import SecretError, UsageError
 from afx.node.commit_loop import CommitLoop
 from afx.node.lease_watch import LeaseWatch
 from afx.node.preparation import StartError
@@ -39,10 +40,12 @@ from afx.node.session import Environment, HostedSession
 from afx.node.session_loader import Loaded, load
 from afx.node.start_gate import StartGate
 from afx.node_settings import NodeSettings
+from afx.proxies import Proxy, parse_proxy
 from afx.reasons import FailureReason
 from afx.security.signing import SigningKeys
 from afx.security.vault import Vault
 from afx.telegram.errors import error_name, is_banned, is_lost_login
+from afx.telegram.proxied import proxy_error_in
 from afx.telegram.session import StoredSession
 
 _STARTS_AT_ONCE = 64
@@ -186,7 +189,8 @@ class SessionRunner:
             stored = StoredSession(login, found.cursors or {}, found.hashes or {})
             if not self._settings.login_servers.allows(stored.server_address, stored.port):
                 raise StartError(FailureReason.SERVER_NOT_ALLOWED, "see the setting test_networks")
-            session = HostedSession(found.spec, epoch, stored, self._environment)
+            proxy = self._proxy_of(found.spec)
+            session = HostedSession(found.spec, epoch, stored, self._environment, proxy=proxy)
             if self._lease.paused:
                 session.pause()
             # From here on a stop finds it: a connection may exist.
@@ -195,6 +199,15 @@ class SessionRunner:
                 await session.start()
         # A Redis that takes no commit is no fault of the session: its start waits.
         await self._commits.commit_fully(session)
+
+    def _proxy_of(self, spec: SessionSpec) -> Proxy | None:
+        """Return the proxy of a session; None when it has none. Raises StartError."""
+        if not spec.proxy:
+            return None
+        try:
+            return parse_proxy(self._vault.open_proxy(spec.sealed_proxy, proxy_id=spec.proxy))
+        except (SecretError, UsageError) as error:
+            raise StartError(FailureReason.PROXY_UNREADABLE, str(error)) from error
 
     def _start_done(self, resident: Resident[HostedSession], task: asyncio.Task[None]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
@@ -282,11 +295,13 @@ def why_it_failed(error: BaseException) -> Failure:
         return Failure(error.reason, str(error))
     if isinstance(error, SecretError):
         return Failure(FailureReason.LOGIN_UNREADABLE, str(error))
-    if isinstance(error, TimeoutError):
-        return Failure(FailureReason.START_TIMEOUT)
     if isinstance(error, RPCError):
         seconds = getattr(error, "seconds", None)
         return Failure(FailureReason.TELEGRAM_ERROR, f"{name} ({seconds} s)" if seconds else name)
+    if (of_proxy := proxy_error_in(error)) is not None:
+        return Failure(of_proxy.reason, str(of_proxy))
+    if isinstance(error, TimeoutError):
+        return Failure(FailureReason.START_TIMEOUT)
     if isinstance(error, OSError | EOFError):
         return Failure(FailureReason.CONNECTION_FAILED, f"{name}: {error}")
     return Failure(FailureReason.INTERNAL_ERROR, f"{name}: {error}")

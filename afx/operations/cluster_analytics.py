@@ -38,6 +38,7 @@ class ClusterRow:
     tasks_succeeded: int
     tasks_failed: int
     forwarded: int
+    hibernated: float
 
 
 @dataclass(slots=True, frozen=True)

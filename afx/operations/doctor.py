@@ -31,6 +31,8 @@ from models.storage import sessions
 _MIB = 1024 * 1024
 _OURS = ("afx", "cli", "jobs", "models")
 _LEAST_SPACE = 1024 * _MIB
+_LOGIN_DAYS = 7.0
+"""The soonest that Telegram ends a login that is not used (account.setAuthorizationTTL)."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -110,6 +112,14 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             "warn",
             "AFX_API_ID and AFX_API_HASH are not set",
             "get both at https://my.telegram.org; worker nodes need them",
+        )
+    if settings.hibernate_wake_days >= _LOGIN_DAYS:
+        yield Finding(
+            "settings",
+            "warn",
+            f"sessions without a rule wake after {settings.hibernate_wake_days:g} days only; "
+            f"Telegram may end a login that is not used for {_LOGIN_DAYS:g}",
+            "lower hibernate_wake_days, unless all accounts keep unused logins for longer",
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +21,11 @@ from afx.operations.context import Context, operation
 from afx.operations.sessions import check_vault
 from afx.security.vault import Vault
 from models.names import check_name
-from models.storage import sessions, users
+from models.storage import proxies, sessions, users
 from models.storage.sessions import NewSession
 from models.tables import User
 
-COLUMNS = ("name", "user", "login", "file")
+COLUMNS = ("name", "user", "login", "file", "proxy")
 _LONGEST_LINE = 64 * 1024
 _LONGEST_PROBLEM = 200
 _BATCH = 500
@@ -40,6 +40,8 @@ class Line:
     name: str = ""
     user: str = ""
     login: str = ""
+    proxy: str = ""
+    """Through which alone it connects, by name."""
     problem: str = ""
 
 
@@ -58,7 +60,7 @@ def read(path: Path, default_user: str = "") -> Iterator[Line]:
 
     CSV has a header with ``name`` and ``login`` or ``file`` (a ``.session``
     file in the directory of the import file, or below it), and ``user`` unless one is
-    given; when one is given, no line may name another.
+    given; when one is given, no line may name another. ``proxy`` names a proxy.
     Raises UsageError when the file or its header is wrong.
     """
     rows = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
@@ -116,6 +118,7 @@ def _store(
     by_name, by_print = sessions.taken(
         [(it.name, prints[it.number]) for it in batch if not it.problem]
     )
+    ways: dict[str, int] = {}
     outcomes: list[Outcome] = []
     fresh: dict[str, list[tuple[Line, str]]] = {}
     for it in batch:
@@ -123,6 +126,7 @@ def _store(
             it.problem
             or _owner_problem(context, it.user, owners)
             or _server_problem(context, it.login)
+            or _proxy_problem(context, it.proxy, ways)
         )
         mark = prints.get(it.number, "")
         if not problem and it.name in by_name and by_name[it.name] == mark:
@@ -144,15 +148,26 @@ def _store(
     if fresh:
         with change(context, "session.import", where[:200]) as details:
             for owner, lines in fresh.items():
-                sessions.create_many(owners[owner], _sealed(vault, lines))
+                sessions.create_many(owners[owner], _sealed(vault, lines, ways))
             details["names"] = [line.name for lines in fresh.values() for line, _ in lines]
     return outcomes
 
 
-def _sealed(vault: Vault, lines: Sequence[tuple[Line, str]]) -> list[NewSession]:
-    """Return the new sessions of lines with their fingerprints, each login sealed for its id."""
+def _sealed(
+    vault: Vault, lines: Sequence[tuple[Line, str]], ways: Mapping[str, int]
+) -> list[NewSession]:
+    """Return the new sessions of lines with their fingerprints, each login sealed for its id.
+
+    ``ways`` are the ids of proxies.
+    """
     return [
-        NewSession(line.name, vault.seal(line.login, session_id=session_id), mark, session_id)
+        NewSession(
+            line.name,
+            vault.seal(line.login, session_id=session_id),
+            mark,
+            session_id,
+            proxy=ways.get(line.proxy),
+        )
         for session_id, (line, mark) in zip(sessions.reserve_ids(len(lines)), lines, strict=True)
     ]
 
@@ -163,6 +178,17 @@ def _owner_problem(context: Context, name: str, owners: dict[str, User]) -> str:
             user = users.find(name)
             context.require_owner(user.name)
             owners[name] = user
+        except (UsageError, ForbiddenError) as error:
+            return str(error).rstrip(".")
+    return ""
+
+
+def _proxy_problem(context: Context, name: str, ways: dict[str, int]) -> str:
+    """Return what is wrong with the proxy of a line; else its id is among the ways."""
+    if name and name not in ways:
+        try:
+            context.require("proxy:read")
+            ways[name] = int(proxies.find(name).id)
         except (UsageError, ForbiddenError) as error:
             return str(error).rstrip(".")
     return ""
@@ -192,7 +218,7 @@ def _line(number: int, row: dict[str, Any], path: Path, default_user: str) -> Li
             login = logins.check(row["login"])
         else:
             login = logins.from_file(_beside(path, row["file"]))
-        return Line(number, name, user, login)
+        return Line(number, name, user, login, row.get("proxy") or "")
     except UsageError as error:
         return Line(
             number,

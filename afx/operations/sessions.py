@@ -18,11 +18,20 @@ from afx.operations.leader import wake_leader
 from afx.operations.pages import Page, page_of
 from afx.operations.requests import Requested
 from afx.operations.rules import RuleRow
-from afx.process_names import is_within
+from afx.process_names import is_further, is_within
 from afx.security.vault import Vault
 from models.base import transaction, utc_now
 from models.names import check_name
-from models.storage import assignments, controls, hibernation, rules, sessions, users, workers
+from models.storage import (
+    assignments,
+    controls,
+    hibernation,
+    proxies,
+    rules,
+    sessions,
+    users,
+    workers,
+)
 from models.storage.control_subjects import SessionSubject
 from models.storage.sessions import NewSession, SessionFilter
 from models.tables import Session, User
@@ -66,6 +75,10 @@ class SessionRow:
     health_since: datetime | None
     health_error: str
     """What Telegram answered when it was last shown."""
+    proxy: str | None
+    """The only way in which it connects; None: directly."""
+    proxy_error: str | None
+    """Why its proxy fails; empty or None: it does not."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -154,10 +167,12 @@ def add(
     *,
     account: int | None = None,
     bot: bool = False,
+    proxy: str = "",
 ) -> int:
     """Add a session by its login string; returns its id.
 
-    ``account`` is Telegram's id of the account, where a sign-in has told it. Raises
+    ``account`` is Telegram's id of the account, where a sign-in has told it; through
+    ``proxy``, by its name, alone the session connects. Raises
     UsageError for a bad string, a taken name, and a login that exists under another name.
     """
     text = logins.check(login)
@@ -165,10 +180,13 @@ def add(
     owner = _find_owner(context, user)
     vault = context.servers.vault()
     check_vault(vault)
+    if proxy:
+        context.require("proxy:read")
+    proxy_id = proxies.find(proxy).id if proxy else None
     with change(context, "session.add", f"session/{name}") as details:
         [session_id] = sessions.reserve_ids(1)
         sealed = vault.seal(text, session_id=session_id)
-        new = NewSession(name, sealed, logins.fingerprint(text), session_id, account, bot)
+        new = NewSession(name, sealed, logins.fingerprint(text), session_id, account, bot, proxy_id)
         session = sessions.create(owner, new)
         details["after"] = {"user": owner.name, "id": session.id}
     return int(session.id)
@@ -282,7 +300,8 @@ def require(context: Context, name: str, labels: Mapping[str, str]) -> tuple[str
 def move(context: Context, name: str, node: str = "") -> Requested:
     """Request that a session runs on another node; empty: on any other one."""
     session = _find(context, name)
-    target = workers.find(node).name if node else ""
+    found = workers.find(node).name if node else ""
+    target = node if is_further(node) else found  # w1.1 is less than w1
     row = _row(session)
     if target and is_within(row.node or "", target) and row.state == "running":
         return Requested(session.name, None, f"already runs on {target}")

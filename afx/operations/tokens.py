@@ -27,6 +27,7 @@ NOUNS = (
     "database",
     "doctor",
     "overflow",
+    "proxy",
     "queue",
     "rebalance",
     "rule",

@@ -15,10 +15,16 @@ from typing import Any
 from afx.local.home_lock import home_lock
 from afx.sandbox.client import ADDRESS_FILE
 from afx.sandbox.control.listener import ControlListener
+from afx.sandbox.fronts.front import Front
+from afx.sandbox.fronts.mtproxy import MtProxy
+from afx.sandbox.fronts.socks import Socks5
 from afx.sandbox.mtproto.crypto import ServerKey
 from afx.sandbox.server import SandboxServer
 
 KEY_FILE = "sandbox-key.pem"
+PROXY_LOGIN = ("sandbox", "sandbox")
+PROXY_SECRET = bytes(range(16))
+"""They are no secrets: the proxies lead to the sandbox, and nowhere else."""
 
 
 def print_json(address: dict[str, Any]) -> None:
@@ -60,6 +66,14 @@ async def _serve(
     await server.start(host, port)
     control = ControlListener(server)
     await control.start(host, control_port)
+    fronts = [
+        Front(it, allows=lambda host, port: (host, port) in server.addresses().values())
+        for it in (Socks5(*PROXY_LOGIN), MtProxy(PROXY_SECRET, server.addresses))
+    ]
+    for it in fronts:
+        await it.start()
+    user, password = PROXY_LOGIN
+    socks, mtproxy = fronts
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, control.shutdown.set)
@@ -67,6 +81,8 @@ async def _serve(
         "host": server.host,
         "port": server.port,
         "control_port": control.port,
+        "socks5": f"socks5://{user}:{password}@{socks.host}:{socks.port}",
+        "mtproxy": f"mtproxy://{PROXY_SECRET.hex()}@{mtproxy.host}:{mtproxy.port}",
         **public_key(server.rsa),
     }
     path = home / ADDRESS_FILE
@@ -77,6 +93,8 @@ async def _serve(
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
+        for it in fronts:
+            await it.stop()
         await control.stop()
         await server.stop()
 

@@ -52,13 +52,17 @@ class SandboxServer:
                 trouble=self.faults,
                 presence=self.connections,
                 strictness=self.rules,
-                addresses=lambda: {2: (self.host, self.port), 4: (self.host, self.second_port)},
+                addresses=self.addresses,
             ),
             self.faults,
         )
         self.second_port = 0
         """Where data centre 4 listens."""
         self._listeners: list[asyncio.Server] = []
+
+    def addresses(self) -> dict[int, tuple[str, int]]:
+        """Return where the data centres listen."""
+        return {2: (self.host, self.port), 4: (self.host, self.second_port)}
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; ``port`` 0 takes a free one, which is then in ``port``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from afx.security.keyfile import audit_keys, read_keys
 _VERSION = "1"
 _NONCE_BYTES = 12
 _OF_WEBHOOKS = b"afx webhook"
+_OF_PROXIES = b"afx proxy\0"
 
 
 class Vault:
@@ -93,33 +95,63 @@ class Vault:
 
     def seal(self, text: str, *, session_id: int) -> str:
         """Encrypt the login of a session."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, text.encode(), _associated(session_id))
-        encoded = base64.urlsafe_b64encode(nonce + sealed).decode()
-        return f"{_VERSION}.{self._newest}.{encoded}"
+        return self._sealed(text, _associated(session_id))
 
     def open(self, sealed: str, *, session_id: int) -> str:
         """Decrypt the login of a session.
 
         Raises SecretError when no key fits, and when it is another session's.
         """
+        changed = (
+            f"The stored login of session {session_id} was changed, or belongs to another "
+            "session; remove this session and sign in again."
+        )
+        return self._opened(sealed, _associated(session_id), "login", changed)
+
+    def seal_proxy(self, text: str, *, proxy_id: int) -> str:
+        """Encrypt a proxy, with what it asks for."""
+        return self._sealed(text, _OF_PROXIES + str(proxy_id).encode())
+
+    def open_proxy(self, sealed: str, *, proxy_id: int) -> str:
+        """Decrypt a proxy; raises SecretError when no key fits, and when it is another one."""
+        changed = (
+            f"The stored proxy {proxy_id} was changed, or is another one; "
+            "remove it and add it anew."
+        )
+        return self._opened(sealed, _OF_PROXIES + str(proxy_id).encode(), "proxy", changed)
+
+    def _sealed(self, text: str, associated: bytes) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._ciphers[self._newest].encrypt(nonce, text.encode(), associated)
+        encoded = base64.urlsafe_b64encode(nonce + sealed).decode()
+        return f"{_VERSION}.{self._newest}.{encoded}"
+
+    def _opened(self, sealed: str, associated: bytes, what: str, changed: str) -> str:
+        """Decrypt what is stored; ``changed`` is said of what the key does not open."""
         version, _, rest = sealed.partition(".")
         key_id, _, encoded = rest.partition(".")
         cipher = self._ciphers.get(key_id)
         if version != _VERSION or cipher is None:
             raise SecretError(
-                "A stored login does not open with this cluster's key; "
+                f"A stored {what} does not open with this cluster's key; "
                 "set AFX_SECRET_KEY to the key it was stored with."
             )
         try:
             data = base64.b64decode(encoded, altchars=b"-_", validate=True)
-            text = cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _associated(session_id))
-            return text.decode()
+            return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated).decode()
         except (InvalidTag, ValueError, binascii.Error) as error:
-            raise SecretError(
-                f"The stored login of session {session_id} was changed, or belongs to another "
-                "session; remove this session and sign in again."
-            ) from error
+            raise SecretError(changed) from error
+
+    def output_secrets(self, session_id: int, url: str) -> list[str]:
+        """Return what signs a session's requests to a URL of its rules, newest key first.
+
+        They follow from the keys, so that nothing has to be stored, or sent to nodes.
+        """
+        text = f"{session_id}\0{url}".encode()
+        digests = [
+            hmac.digest(_derive(key, b"afx output 1"), text, hashlib.sha256) for key in self._keys
+        ]
+        return [f"whsec_{base64.urlsafe_b64encode(it).decode().rstrip('=')}" for it in digests]
 
     def signing_keys(self) -> list[bytes]:
         """Return the keys by which jobs and specs are signed, newest first."""

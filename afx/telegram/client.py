@@ -28,8 +28,10 @@ from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
 
 from afx.errors import AfxError
+from afx.telegram import lean_reading
 from afx.telegram.lazy import LOGGERS, Lazy
 from afx.telegram.mtproto import Sender
+from afx.telegram.proxied import answered_through
 from afx.telegram.session import StoredSession
 
 REQUEST_SECONDS = 30.0
@@ -132,7 +134,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         *,
         api_id: int,
         api_hash: str,
-        connection: type,
+        connection: Callable[..., Any],
         on_updates: Callable[[Any], None],
         device: str,
         pings: Pings,
@@ -183,7 +185,11 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             session.auth_key = self._sender.auth_key
             request = self._introduction()
             request.query = functions.help.GetConfigRequest()
-            await self._sender.send(functions.InvokeWithLayerRequest(LAYER, request))
+            answer = self._sender.send(functions.InvokeWithLayerRequest(LAYER, request))
+            if to.through is None:
+                await answer
+            else:
+                await answered_through(to.through, answer, REQUEST_SECONDS)
 
     def _introduction(self) -> Any:
         """Return what the client says of itself at the beginning of a connection."""
@@ -231,8 +237,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         one's answer, or the RPCError that it met. Their peers must be input peers.
         Telethon's own call is not used: it sleeps and repeats a request that was refused
         as a duplicate. Raises ConnectionError, also when the next answer does not come in
-        time.
+        time. Users and chats of the updates in an answer are left out (``lean_reading``).
         """
+        for request in requests:
+            request.read_result = lean_reading.read_object
         answers: list[Any] = []
         loop = asyncio.get_running_loop()
         futures = self._sender.send(requests, ordered=ordered)

@@ -9,6 +9,7 @@ from telethon.tl import types
 
 from afx.forwarding.facts import Facts, lazy
 from afx.forwarding.pipeline import Incoming
+from afx.forwarding.replies import is_topic_only
 
 _MEDIA: dict[type, str] = {
     types.MessageMediaPhoto: "photo",
@@ -81,12 +82,7 @@ class TelegramFacts(Facts):
     def reply(self) -> bool:
         """Whether it replies to a message; what is only in a topic of a forum does not."""
         header = getattr(self._raw, "reply_to", None)
-        if header is None:
-            return False
-        is_topic_only = getattr(header, "forum_topic", False) and not getattr(
-            header, "reply_to_top_id", None
-        )
-        return not is_topic_only
+        return header is not None and not is_topic_only(header)
 
     @lazy
     def edited(self) -> bool:

@@ -25,12 +25,12 @@ from telethon.errors import (
     InvalidBufferError,
     SecurityError,
 )
-from telethon.extensions import BinaryReader
 from telethon.network import MTProtoSender
 from telethon.tl import types
 from telethon.tl.core import RpcResult, TLMessage
 from telethon.tl.tlobject import TLRequest
 
+from afx.telegram import lean_reading
 from afx.telegram.lazy import LOGGERS, quiet
 from afx.telegram.mtproto_state import State, UpdatesMissed, inner_messages, unzipped
 from afx.telegram.outgoing import Packer, Service, fail, require_size, wanted
@@ -296,7 +296,7 @@ class Sender(MTProtoSender):  # type: ignore[misc]
             self._outgoing = outgoing  # they end with the connection
             raise
         if packer.rest:
-            self._outgoing = list(packer.rest)
+            self._outgoing = packer.rest
 
     def _keepalive_ping(self, rnd_id: int) -> None:
         """Ping, and forget requests that nobody has waited for since a while."""
@@ -337,8 +337,7 @@ class Sender(MTProtoSender):  # type: ignore[misc]
             body = unzipped(body)
             inner = inner_messages(body)
             if inner is None:
-                with BinaryReader(body) as reader:
-                    read = reader.tgread_object()
+                read = lean_reading.read(body)
         except Exception as error:
             # For example a constructor of another layer: it may have been an update.
             log.warning("message_unreadable", error=type(error).__name__)

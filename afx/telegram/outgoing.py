@@ -13,6 +13,9 @@ from telethon.tl.core import MessageContainer, TLMessage
 
 from afx.telegram.lazy import quiet
 
+_TOGETHER = 12
+"""Messages in one packet: while the server executes the first ones of a batch, the next ones are
+encrypted, and its answers to the first are read while it executes the last ones."""
 _MOST_BYTES = MessageContainer.MAXIMUM_SIZE - TLMessage.SIZE_OVERHEAD
 
 
@@ -23,12 +26,19 @@ class Packer(MessagePacker):  # type: ignore[misc]
 
     def __init__(self, state: MTProtoState, outgoing: Iterable[Any]) -> None:
         self._state = state
-        self._deque = deque(outgoing)
+        self._deque: deque[Any] = deque()
+        self._later = deque(outgoing)
 
     @property
-    def rest(self) -> deque[Any]:
+    def rest(self) -> list[Any]:
         """What is not packed yet."""
-        return self._deque
+        return [*self._deque, *self._later]
+
+    async def get(self) -> Any:
+        """Return the next packet's messages, and its data; it awaits nothing."""
+        while self._later and len(self._deque) < _TOGETHER:
+            self._deque.append(self._later.popleft())
+        return await super().get()
 
 
 class _NoAnswer:

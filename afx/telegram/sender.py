@@ -11,13 +11,13 @@ from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
+from afx.forwarding.whole_albums import units
 from afx.reasons import DeadReason
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_frozen, is_lost_login, is_passing, is_stale_reference
 
 Result = Literal["sent", "known", "wait", "failed", "again", "refused"]
 _MAX_FORWARDS = 100
-_MOST_IN_ALBUM = 10
 _PEER_FLOOD_SECONDS = 300.0
 _FROZEN_SECONDS = 3_600.0
 """Telegram tells until when only in help.getAppConfig, and an appeal may end it before."""
@@ -29,6 +29,9 @@ SKIPPED = "SKIPPED"
 """The reason of a forward that Telegram answers without having made a message."""
 SPLIT = "split"
 """The reason to send each message of a request again by itself."""
+_NO_PARENT = frozenset({"REPLY_MESSAGE_ID_INVALID", "REPLY_TO_INVALID", "MESSAGE_ID_INVALID"})
+PARENT_GONE = "the message that it answers is gone"
+"""The reason to send what answers a message that is gone again without that."""
 
 # Only the destination's owner or the customer can do something about these. A 406 that
 # is no lost login refuses one request (TOPIC_CLOSED, PRIVACY_PREMIUM_REQUIRED).
@@ -85,7 +88,9 @@ async def send(
         if isinstance(answer, errors.RPCError):
             if is_lost_login(answer):
                 raise answer
-            outcomes += [failed(answer, len(group))] * len(group)
+            is_orphan = group[0].parent and error_name(answer) in _NO_PARENT
+            refused = Outcome("again", reason=PARENT_GONE) if is_orphan else None
+            outcomes += [refused or failed(answer, len(group))] * len(group)
         else:
             outcomes += _sent(answer, group)
     return outcomes
@@ -146,28 +151,23 @@ def copy_ids(answer: Any) -> dict[int, int]:
 
 
 def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
-    """Put neighbours together that one forward request can carry."""
+    """Put together what one request can carry: an album, or forwards, with whole albums."""
+    if singly:
+        return [[it] for it in batch]
     groups: list[list[Delivery]] = []
-    for delivery in batch:
+    for unit in units(batch, lambda it: it):
         last = groups[-1] if groups else None
-        if (last and not singly and delivery.album and _is_next_of_album(delivery, last)) or (
+        if (
             last
-            and not singly
-            and is_forward(delivery)
+            and is_forward(unit[0])
             and is_forward(last[-1])
-            and (last[-1].source, last[-1].mode) == (delivery.source, delivery.mode)
-            and len(last) < _MAX_FORWARDS
+            and (last[-1].source, last[-1].mode) == (unit[0].source, unit[0].mode)
+            and len(last) + len(unit) <= _MAX_FORWARDS
         ):
-            last.append(delivery)
+            last += unit
         else:
-            groups.append([delivery])
+            groups.append(unit)
     return groups
-
-
-def _is_next_of_album(delivery: Delivery, group: Sequence[Delivery]) -> bool:
-    last = group[-1]
-    same = (last.source, last.album, last.rule) == (delivery.source, delivery.album, delivery.rule)
-    return same and len(group) < _MOST_IN_ALBUM
 
 
 def is_forward(delivery: Delivery) -> bool:
@@ -185,30 +185,35 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             to_peer=peer(first.destination),
             drop_author=first.mode == "copy" or None,
         )
+    to = peer(first.destination)
+    answers = types.InputReplyToMessage(first.parent) if first.parent else None
     if len(group) > 1:
         return functions.messages.SendMultiMediaRequest(
-            peer(first.destination),
+            to,
             [
                 types.InputSingleMedia(
                     input_media(it.raw), it.text, random_id=it.random_id, entities=_entities(it)
                 )
                 for it in group
             ],
+            reply_to=answers,
         )
     if first.raw is not None:
         return functions.messages.SendMediaRequest(
-            peer(first.destination),
+            to,
             input_media(first.raw),
             first.text,
             random_id=first.random_id,
             entities=_entities(first),
+            reply_to=answers,
         )
     return functions.messages.SendMessageRequest(
-        peer(first.destination),
+        to,
         first.text,
         random_id=first.random_id,
         entities=_entities(first),
         no_webpage=None,
+        reply_to=answers,
     )
 
 

@@ -13,11 +13,19 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from zlib import crc32
 
 from telethon.errors import InvalidBufferError, InvalidChecksumError
 from telethon.network.connection.connection import Connection
+
+from afx.proxies import Proxy, ProxyKind
+from afx.reasons import FailureReason
+from afx.telegram.proxied import ProxyError, socket_through, socket_to
+
+if TYPE_CHECKING:
+    from afx.telegram.mtproxy import Obfuscated
 
 _HEAD = struct.Struct("<ii")
 _CHECKSUM = struct.Struct("<I")
@@ -52,9 +60,17 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
     guard: Callable[[], bool]
     allows: Callable[[str, int], bool]
     in_flight_seconds: float
+    through: Proxy | None = None
+    """By way of which it connects, and in no other one."""
+    _obfuscated: Obfuscated | None = None
+    """The framing of an MTProxy, in place of the full transport's."""
 
-    def __init__(self, ip: str, port: int, dc_id: int, **_options: Any) -> None:
+    def __init__(
+        self, ip: str, port: int, dc_id: int, *, through: Proxy | None = None, **_options: Any
+    ) -> None:
         # Telethon's own constructor would make the queues.
+        if through is not None:
+            self.through = through
         self._ip = ip
         self._port = port
         self._dc_id = dc_id
@@ -90,9 +106,12 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
         await self._close()
         self._error = self._buffer = self._packets = self._receiver = None
         self._sent, self._is_paused, self.is_full = 0, False, False
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(timeout):
-            await loop.create_connection(lambda: self, self._ip, self._port, ssl=ssl)
+        if self.through is not None:
+            await self._connect_through(self.through, timeout)
+        else:
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(timeout):
+                await loop.create_connection(lambda: self, self._ip, self._port, ssl=ssl)
         assert self._transport is not None
         try:
             _limit_delivery(self._transport, self.in_flight_seconds)
@@ -100,6 +119,8 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
             await self._close()
             raise
         self._connected = True
+        if self._obfuscated is not None:
+            self._transport.write(self._obfuscated.head)
 
     async def disconnect(self) -> None:
         """Drop what is not delivered, and close; no connection exists when it returns.
@@ -126,7 +147,10 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
             self._connected = False
             self._transport.abort()
             raise ConnectionError("the node's lease has run out")
-        self._transport.write(_packed(self._sent, data))
+        if self._obfuscated is None:
+            self._transport.write(_packed(self._sent, data))
+        else:
+            self._transport.write(self._obfuscated.packed(data))
         self._sent += 1
 
     async def send(self, data: bytes) -> None:
@@ -167,6 +191,9 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
         """Take the packets that are complete."""
         if self._error:
             return
+        if self._obfuscated is not None:
+            self._take_obfuscated(self._obfuscated, data)
+            return
         if self._buffer:
             self._buffer += data
             if _is_incomplete(self._buffer):
@@ -180,9 +207,7 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
             wrong = error  # where the next packet begins is unknown
         self._deliver()
         if wrong is not None:
-            self._fail(wrong)
-            if self._transport:
-                self._transport.abort()
+            self._abort(wrong)
 
     def pause_writing(self) -> None:
         """The transport has no room."""
@@ -199,10 +224,54 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
         """End."""
         self._transport = None
         self._connected = False
-        self._fail(exc or ConnectionError("the connection was closed"))
+        error = exc or ConnectionError("the connection was closed")
+        if self._obfuscated is not None and self._obfuscated.is_unanswered:
+            error = self._unanswered()
+        self._fail(error)
         _wake(self._lost)
 
     # --- steps ----------------------------------------------------------------------------
+
+    async def _connect_through(self, proxy: Proxy, timeout: float | None) -> None:  # noqa: ASYNC109
+        """Connect by way of a proxy, and in no other one; raises ProxyError."""
+        loop = asyncio.get_running_loop()
+        self._obfuscated = None
+        try:
+            async with asyncio.timeout(timeout):
+                if proxy.kind is ProxyKind.MTPROXY:
+                    from afx.telegram.mtproxy import Obfuscated
+
+                    sock = await socket_to(proxy)
+                    self._obfuscated = Obfuscated(proxy.secret, self._dc_id)
+                else:
+                    sock = await socket_through(proxy, self._ip, self._port)
+                try:
+                    await loop.create_connection(lambda: self, sock=sock)
+                except BaseException:
+                    sock.close()
+                    raise
+        except TimeoutError as error:
+            reason = FailureReason.PROXY_UNREACHABLE
+            raise ProxyError(proxy, reason, "does not answer") from error
+
+    def _take_obfuscated(self, stream: Obfuscated, data: bytes) -> None:
+        """Take the packets that an MTProxy hands on."""
+        try:
+            self._packets = [*(self._packets or ()), *stream.take(data)]
+        except InvalidBufferError as error:
+            self._abort(error)
+        else:
+            self._deliver()
+
+    def _unanswered(self) -> ProxyError:
+        assert self.through is not None
+        text = "ends the connection without an answer; its secret may be wrong"
+        return ProxyError(self.through, FailureReason.PROXY_REFUSED, text)
+
+    def _abort(self, error: Exception) -> None:
+        self._fail(error)
+        if self._transport:
+            self._transport.abort()
 
     def _take(self, data: bytes) -> bytes:
         """Add the complete packets of some bytes; returns the bytes after them."""
@@ -278,6 +347,11 @@ def guarded_connection(
         "in_flight_seconds": in_flight_seconds,
     }
     return type("GuardedConnection", (_LeasedConnection,), members)
+
+
+def routed(connection: type, proxy: Proxy | None) -> Callable[..., Any]:
+    """Return what makes connections of a class that lead through a proxy, if there is one."""
+    return connection if proxy is None else partial(connection, through=proxy)
 
 
 def _packed(sequence: int, data: bytes) -> bytes:

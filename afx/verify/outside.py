@@ -16,7 +16,8 @@ from afx.operations.sessions import check_vault
 from afx.security.signing import SignatureError, SigningKeys
 from afx.verify.result import Findings, Target
 
-_REQUEST_SECONDS = 5.0
+_PRESENCE_SECONDS = 5.0
+"""Whether an API is there at all shows soon; what it answers may take as long as a test may."""
 _MOST_BYTES = 8 * 1024 * 1024
 _LEAST_ENDPOINTS = 25
 
@@ -24,7 +25,7 @@ _LEAST_ENDPOINTS = 25
 def dashboard(target: Target, found: Findings) -> None:
     """The API answers, its dashboard asks who is there, and nobody reads without a token."""
     try:
-        status, page = _get(target.web_url, "/sign-in")
+        status, page = _get(target.web_url, "/sign-in", min(_PRESENCE_SECONDS, target.seconds))
     except OSError as error:
         reason = getattr(error, "reason", error)
         found.missing.append(
@@ -33,12 +34,12 @@ def dashboard(target: Target, found: Findings) -> None:
         )
         return
     found.require(status == 200 and b"<form" in page, f"the sign-in page answers {status}")
-    status, text = _get(target.web_url, "/openapi.json")
+    status, text = _answer(target, "/openapi.json")
     found.require(status == 200, f"/openapi.json answers {status}")
     endpoints = _endpoints(text) if status == 200 else 0
     found.require(endpoints >= _LEAST_ENDPOINTS, f"the API has {endpoints} endpoints only")
     for path in ("/api/v1/workers", "/api/v1/sessions", "/api/v1/audit", "/metrics"):
-        status, _ = _get(target.web_url, path)
+        status, _ = _answer(target, path)
         found.require(status in (401, 403), f"{path} answers {status} without a token")
     found.note(
         f"{target.web_url}: a sign-in page, {endpoints} endpoints, and 401 without a token",
@@ -99,11 +100,22 @@ def _signatures(signing: SigningKeys, found: Findings) -> None:
         found.problems.append(f"{what} is accepted")
 
 
-def _get(base: str, path: str) -> tuple[int, bytes]:
+def _answer(target: Target, path: str) -> tuple[int, bytes]:
+    """Return status and body; raises AfxError when no answer comes as long as a test may take."""
+    try:
+        return _get(target.web_url, path, target.seconds)
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise AfxError(
+            f"{path} of {target.web_url} did not answer within {target.seconds:g} s ({reason})."
+        ) from error
+
+
+def _get(base: str, path: str, seconds: float) -> tuple[int, bytes]:
     """Return status and body; raises OSError when nothing answers."""
     request = urllib.request.Request(base.rstrip("/") + path, headers={"accept": "*/*"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_REQUEST_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
             return int(answer.status), answer.read(_MOST_BYTES)
     except urllib.error.HTTPError as error:
         with error:

@@ -41,7 +41,7 @@ class Moment:
 def record(moments: Sequence[Moment], *, since: datetime, at: datetime, desired: int) -> None:
     """Store a minute from its moments; a minute that has a row keeps it.
 
-    Tasks are counted that finished from ``since`` to ``at``.
+    Tasks are counted that finished from ``since`` to ``at``, and sessions that are asleep now.
     """
     if not moments:
         return
@@ -62,12 +62,15 @@ def record(moments: Sequence[Moment], *, since: datetime, at: datetime, desired:
         "SELECT COUNT(*) FROM worker_tasks"
         " WHERE state IN ('waiting', 'queued', 'published', 'running')"
     ).fetchone()[0]
+    hibernated = execute(
+        "SELECT COUNT(*) FROM sessions WHERE desired_state = 'hibernated'"
+    ).fetchone()[0]
     minute = micros(at) // (MINUTE * _SECOND) * MINUTE * _SECOND
     execute(
         "INSERT INTO cluster_analytics (span, at, samples, nodes, desired, sessions, sessions_max,"
         " sessions_limit, ram_used, ram_limit, cpu, waiting, waiting_max, tasks_open,"
-        " tasks_succeeded, tasks_failed, forwarded)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " tasks_succeeded, tasks_failed, forwarded, hibernated)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (span, at) DO NOTHING",
         MINUTE,
         minute,
@@ -86,6 +89,7 @@ def record(moments: Sequence[Moment], *, since: datetime, at: datetime, desired:
         int(finished.get("succeeded", 0)),
         int(finished.get("failed", 0)),
         sum(it.forwarded for it in moments),
+        float(hibernated),
     )
 
 
@@ -151,7 +155,7 @@ def _edge(function: str, span: int) -> int | None:
 _ROLL = """
 INSERT INTO cluster_analytics (span, at, samples, nodes, desired, sessions, sessions_max,
     sessions_limit, ram_used, ram_limit, cpu, waiting, waiting_max, tasks_open,
-    tasks_succeeded, tasks_failed, forwarded)
+    tasks_succeeded, tasks_failed, forwarded, hibernated)
 SELECT ?, at / ? * ?, SUM(samples),
     SUM(nodes * samples) / SUM(samples), SUM(desired * samples) / SUM(samples),
     SUM(sessions * samples) / SUM(samples), MAX(sessions_max),
@@ -160,7 +164,7 @@ SELECT ?, at / ? * ?, SUM(samples),
     CAST(SUM(ram_limit * samples) / SUM(samples) AS BIGINT),
     SUM(cpu * samples) / SUM(samples), SUM(waiting * samples) / SUM(samples), MAX(waiting_max),
     SUM(tasks_open * samples) / SUM(samples), SUM(tasks_succeeded), SUM(tasks_failed),
-    SUM(forwarded)
+    SUM(forwarded), SUM(hibernated * samples) / SUM(samples)
 FROM cluster_analytics WHERE span = ? AND at >= ? AND at < ?
 GROUP BY 2
 ON CONFLICT (span, at) DO NOTHING

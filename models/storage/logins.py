@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from peewee import JOIN
+
+from models.proxy_tables import Proxy
 from models.tables import Session, User
 
 
@@ -18,11 +21,21 @@ class Login:
     login: str
     """Sealed by the vault for this session."""
     revision: int
+    proxy: int | None
+    sealed_proxy: str | None
+    """The whole of it, sealed by the vault for this proxy; None: it has none."""
 
 
 def of_sessions(ids: Sequence[int]) -> list[Login]:
     """Return the sealed logins of sessions."""
     query = Session.select(
-        Session.id, Session.name, User.tier, Session.login, Session.revision
-    ).join(User)
+        Session.id,
+        Session.name,
+        User.tier,
+        Session.login,
+        Session.revision,
+        Proxy.id,
+        Proxy.sealed,
+    )
+    query = query.join(User).switch(Session).join(Proxy, JOIN.LEFT_OUTER)
     return [Login(*row) for row in query.where(Session.id.in_(list(ids))).tuples()]

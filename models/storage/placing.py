@@ -10,6 +10,7 @@ from typing import Any
 from peewee import JOIN, SQL, Case, fn
 
 from models.base import execute_many, micros, utc_now
+from models.proxy_tables import Proxy
 from models.tables import TIERS, Rule, Session, SessionAssignment, SessionQueue, User
 
 ACTIVE_FOR = timedelta(hours=1)
@@ -50,9 +51,14 @@ class Traits:
 def traits(ids: Sequence[int]) -> dict[int, Traits]:
     """Return the properties that decide on which nodes sessions fit, by id."""
     recently = utc_now() - ACTIVE_FOR
-    query = Session.select(Session.id, User.tier, Session.active_at, Session.requires).join(User)
+    query = Session.select(
+        Session.id, User.tier, Session.active_at, Session.requires, Proxy.requires
+    )
+    query = query.join(User).switch(Session).join(Proxy, JOIN.LEFT_OUTER)
     return {
-        row[0]: Traits(row[1] == "premium", bool(row[2] and row[2] > recently), labels_of(row[3]))
+        row[0]: Traits(
+            row[1] == "premium", bool(row[2] and row[2] > recently), labels_of(row[3], row[4])
+        )
         for start in range(0, len(ids), _PART)
         for row in query.where(Session.id.in_(list(ids[start : start + _PART]))).tuples()
     }
@@ -159,8 +165,11 @@ def _unplaced(now: datetime) -> Any:
             Session.requires,
             Session.active_at,
             Session.awake_at,
+            Proxy.requires,
         )
         .join(User)
+        .switch(Session)
+        .join(Proxy, JOIN.LEFT_OUTER)
         .switch(Session)
         .join(
             active,
@@ -191,7 +200,7 @@ def _read(rows: Any, now: datetime) -> list[Unplaced]:
             (now - row[5]).total_seconds() if row[5] else 0.0,
             row[5] is not None,
             row[6],
-            labels_of(row[7]),
+            labels_of(row[7], row[10]),
             bool(row[8] and row[8] > recently),
             row[9] is not None,
         )
@@ -199,9 +208,9 @@ def _read(rows: Any, now: datetime) -> list[Unplaced]:
     ]
 
 
-def labels_of(labels: Mapping[str, str] | None) -> frozenset[str]:
-    """Return labels as ``key=value``."""
-    return frozenset(f"{key}={value}" for key, value in (labels or {}).items())
+def labels_of(*labels: Mapping[str, str] | None) -> frozenset[str]:
+    """Return labels as ``key=value``: those of a session, and those of its proxy."""
+    return frozenset(f"{key}={value}" for each in labels if each for key, value in each.items())
 
 
 def note_active(ids: Sequence[int]) -> None:
@@ -273,9 +282,12 @@ def running(rest: timedelta, tier: str | None = None, *, workers: Sequence[str])
             SessionAssignment.running_at,
             Session.moved_at,
             Session.requires,
+            Proxy.requires,
         )
         .join(Session)
         .join(User)
+        .switch(Session)
+        .join(Proxy, JOIN.LEFT_OUTER)
         .where(
             SessionAssignment.state == "running",
             SessionAssignment.state != "ended",  # for the index
@@ -292,7 +304,7 @@ def running(rest: timedelta, tier: str | None = None, *, workers: Sequence[str])
             bool(row[3] and row[3] > now - ACTIVE_FOR),
             (now - (row[3] or row[4] or now)).total_seconds(),
             row[5] is None or row[5] < now - rest,
-            labels_of(row[6]),
+            labels_of(row[6], row[7]),
         )
         for row in query.tuples()
     ]

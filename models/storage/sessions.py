@@ -46,6 +46,8 @@ class NewSession:
     account: int | None = None
     """Telegram's id of the account, where it is known."""
     bot: bool = False
+    proxy: int | None = None
+    """Through which alone it connects."""
 
 
 def create(user: User, new: NewSession) -> Session:
@@ -85,6 +87,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                     "created_at",
                     "account",
                     "bot",
+                    "proxy_id",
                 ),
                 [
                     (
@@ -101,6 +104,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                         now,
                         it.account,
                         it.bot,
+                        it.proxy,
                     )
                     for session_id, it in zip(ids, rows, strict=True)
                 ],

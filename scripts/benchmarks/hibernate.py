@@ -2,7 +2,8 @@
 
 A session hibernates, a message is posted to its source, and it is woken as an operator wakes
 it; the time ends when the copy is there. A node keeps a record of a session that it has run
-once; the leader keeps nothing, and its RSS with many sessions that hibernate shows that.
+once; the leader keeps nothing, and its RSS with many sessions that hibernate shows that. Then
+accounts are polled by schedule (``polled``), and all wake at once (``storm``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import polled
+import storm
 from common import Target, broken_target, percentile, report
 
 from afx.app import context_for
@@ -32,6 +35,9 @@ NAME = "hibernate"
 _WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.004
 _PART = 5_000
+_PARTS = ("wake", "polled", "storm")
+_AWAKE_SECONDS = 3.0
+"""In a short interval the time that an account is awake, and waits for its node, is seen."""
 _FRESH = {"AFX_HIBERNATE_FRESH_HOURS": "0"}
 
 
@@ -40,32 +46,83 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is woken")
     parser.add_argument("--asleep", type=int, default=50_000, help="sessions that hibernate")
     parser.add_argument("--settle", type=float, default=20, help="seconds before RSS is measured")
+    parser.add_argument("--accounts", type=int, default=20_000, help="that one node polls")
+    parser.add_argument("--minutes", type=float, default=15, help="in which each is polled")
+    parser.add_argument(
+        "--present", type=int, default=1000, help="of them, polled that much faster"
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="for which CPU is measured")
+    parser.add_argument("--storm", type=int, default=5000, help="sessions that wake at once")
+    parser.add_argument("--rate", type=float, default=30, help="sessions a node starts a second")
+    parser.add_argument(
+        "--part", choices=_PARTS, action="append", help="measure only this; may be repeated"
+    )
 
 
 def run(flags: argparse.Namespace) -> None:
+    """Run the parts that are asked for."""
+    parts = flags.part or _PARTS
+    rows: list[dict[str, Any]] = []
+    targets: list[Target] = []
+    for part in parts:
+        row, reached = {"wake": _wakes, "polled": _polled, "storm": _storm}[part](flags)
+        rows.append({"part": part, **row})
+        targets += reached
+    report(NAME, rows, targets, as_json=flags.json)
+
+
+def _polled(flags: argparse.Namespace) -> tuple[dict[str, Any], list[Target]]:
+    """Let accounts wake by schedule."""
+    found = polled.measure(
+        accounts=flags.accounts,
+        minutes=flags.minutes,
+        present=flags.present,
+        seconds=flags.seconds,
+    )
+    return found.row, [
+        Target("polled: cores of the node", found.node_cpu, 0.3, "at most"),
+        Target(
+            "polled: wakes a second",
+            found.wakes_per_second,
+            0.95 * flags.accounts / flags.minutes / 60,
+            "at least",
+        ),
+        Target(
+            "polled: longest time between two polls, s",
+            found.row["between_polls_max_s"],
+            found.row["interval_s"] + _AWAKE_SECONDS,
+            "at most",
+        ),
+        broken_target("polled: lost, doubled, out of order, revoked", found.verdict),
+    ]
+
+
+def _storm(flags: argparse.Namespace) -> tuple[dict[str, Any], list[Target]]:
+    """Let sessions wake at once."""
+    return storm.measure(flags.storm, rate=flags.rate, nodes=2)
+
+
+def _wakes(flags: argparse.Namespace) -> tuple[dict[str, Any], list[Target]]:
     """Wake sessions one after another, and measure what many that sleep cost."""
     times, verdict = _wake(flags.sessions, flags.rounds)
     node_bytes = _node_bytes(flags.asleep)
     leader_bytes, due_ms = _leader_bytes(flags.asleep, flags.settle)
     p50 = percentile(times, 0.5)
-    rows = [
-        {
-            "woken": len(times),
-            "wake_p50_ms": round(1000 * (p50 or 0)),
-            "wake_p90_ms": round(1000 * (percentile(times, 0.9) or 0)),
-            "wake_max_ms": round(1000 * max(times)),
-            "asleep": flags.asleep,
-            "node_bytes": round(node_bytes),
-            "leader_bytes": round(leader_bytes),
-            "leader_queries_ms": round(due_ms, 2),
-        }
-    ]
-    targets = [
+    row = {
+        "woken": len(times),
+        "wake_p50_ms": round(1000 * (p50 or 0)),
+        "wake_p90_ms": round(1000 * (percentile(times, 0.9) or 0)),
+        "wake_max_ms": round(1000 * max(times)),
+        "asleep": flags.asleep,
+        "node_bytes": round(node_bytes),
+        "leader_bytes": round(leader_bytes),
+        "leader_queries_ms": round(due_ms, 2),
+    }
+    return row, [
         Target("wake to first forward p50, ms", round(1000 * (p50 or 0)), 150, "at most"),
         Target("bytes of a node per session that it has run once", node_bytes, 400, "at most"),
         broken_target("lost, doubled, out of order, revoked", verdict),
     ]
-    report(NAME, rows, targets, as_json=flags.json)
 
 
 def _wake(count: int, rounds: int) -> tuple[list[float], Verdict]:

@@ -6,12 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.cli_runs import Run, runner
 
+from afx.operations.task_times import Percentiles, TimesRow
+from cli.analytics_cluster import print_csv
 from models import base, schema
 from models.base import utc_now
 from models.storage import analytics, cluster_analytics, scaling
@@ -55,6 +58,19 @@ def test_csv_has_all_rows_and_no_formula(afx: Run) -> None:
     exported = afx("analytics", "export", "--csv").stdout
     [row] = csv.DictReader(io.StringIO(exported))
     assert row["worker"] == "'=w1"
+    [node] = csv.DictReader(io.StringIO(afx("analytics", "workers", "--csv").stdout))
+    assert (node["worker"], node["forwarded"]) == ("'=w1", "9")
+    assert afx("analytics", "tasks", "--csv").stdout == ""
+
+
+def test_csv_has_a_column_for_each_deeper_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    halves = Percentiles(0.5, 0.9, 1.0)
+    print_csv([TimesRow("=probe", 3, 1, halves, halves)])
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["name"], row["count"]) == ("'=probe", "3")
+    assert {it for it in row if it.startswith("waited_")} == {
+        f"waited_{it.name}" for it in fields(Percentiles)
+    }
 
 
 def test_the_forecast_names_the_day_of_sessions_first(afx: Run) -> None:

@@ -111,20 +111,6 @@ def test_a_nonce_is_not_used_under_two_ids() -> None:
     assert refusal(again, gate=gate, job_id="job-2") is RefusalReason.REPLAYED
 
 
-def test_the_memory_of_nonces_is_bounded_and_forgets_what_has_expired(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("afx.cluster.job_gate._NONCES_LIMIT", 2)
-    clock = Clock()
-    gate = new_gate(clock)
-    for name in ("1", "2"):
-        gate.admit("job-1", seal_envelope(KEYS, replace(GOOD, nonce=name)))
-    third = seal_envelope(KEYS, replace(GOOD, nonce="3", expires=2000.0))
-    assert refusal(third, gate=gate) is RefusalReason.REPLAYED
-    clock.now = 1061.0
-    gate.admit("job-1", third)
-
-
 def test_a_job_of_another_key_is_refused() -> None:
     assert refusal(seal_envelope(OTHER_KEYS, GOOD)) is RefusalReason.SIGNATURE
 

@@ -54,6 +54,19 @@ def test_a_node_that_knows_no_filters_refuses_a_spec_that_has_one() -> None:
     assert not {"rules", "rules_with_filters"} & set(once), "nor does one that knows no options"
 
 
+def test_a_proxy_is_read_as_it_was_signed_and_a_node_that_knows_none_refuses_the_spec() -> None:
+    """It looks for the login under the name that it has always had."""
+    spec = replace(SPEC, proxy=3, sealed_proxy="sealed too")
+    stored = seal_spec(SIGNING_KEYS, spec)
+    assert open_spec(SIGNING_KEYS, stored, session_id=7, epoch=5) == spec
+    fields = json.loads(stored.partition(" ")[2])
+    assert "login" not in fields
+    for damage in ({"proxy": 0}, {"proxy": "3"}, {"sealed_proxy": ""}, {"sealed_proxy": None}):
+        assert refusal(resigned({**fields, **damage})) is FailureReason.SPEC_INVALID
+    del fields["proxy"]
+    assert refusal(resigned(fields)) is FailureReason.SPEC_INVALID
+
+
 def test_a_destination_that_was_added_in_redis_is_refused() -> None:
     stored = seal_spec(SIGNING_KEYS, SPEC)
     changed = stored.replace('"@copies"', '"@copies","@mallory"')

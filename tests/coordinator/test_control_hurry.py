@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from afx.app import ProcessServers
 from afx.cluster import report_stream
 from afx.config import load
 from afx.coordinator.interval import HurriedInterval
-from afx.operations import session_bulk, sessions
+from afx.operations import answers, session_bulk, sessions, tokens
+from afx.operations.answers import Answer
 from afx.operations.context import Actor, Context
 from afx.operations.session_bulk import BulkPlan
 from models.storage import controls
@@ -86,6 +88,26 @@ def test_many_sessions_are_stopped_by_the_pass_over_all_of_them(
     harness.tick(SHORT)
     assert sum(it.kind == "stop" for it in harness.orders.sent) == 2
     harness.until(lambda: not running() and not controls.open_ones())
+
+
+def test_the_leader_is_told_once_a_change_is_committed_and_not_before(
+    harness: TermHarness, context: Context
+) -> None:
+    add("alice", 1)
+    words = []
+
+    def make() -> Answer:
+        sessions.pause(context, "alice0")
+        words.append(harness.redis.xlen("afx:reports"))
+        return Answer(200)
+
+    token = tokens.create(context, "test", scopes=["*"]).id
+    before = harness.redis.xlen("afx:reports")
+    answers.once(context, token, "key", "digest", make)
+    assert words == [before]
+    assert harness.redis.xlen("afx:reports") == before + 1
+    sessions.resume(replace(context, dry_run=True), "alice0")
+    assert harness.redis.xlen("afx:reports") == before + 1
 
 
 def test_a_run_without_news_is_due_after_the_interval() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from support import term_harness
+from support.hibernating import caught_up, session, sleep, state, ticks
 from support.term_harness import IDLE, MIB, TermHarness, add, placed, running
 
 from afx.cluster import report_stream
-from afx.cluster.reports import Active, CaughtUp, TaskEnded
+from afx.cluster.reports import Active, TaskEnded
 from afx.coordinator import hibernation as leaders_hibernation
 from afx.coordinator import idle_sessions
 from afx.coordinator.decisions import hibernation as decisions
@@ -26,35 +27,6 @@ from models.tables import Session
 
 _HOUR = timedelta(hours=1)
 _SOON = timedelta(minutes=10)
-
-
-def session(session_id: int) -> Session:
-    found: Session = Session.get_by_id(session_id)
-    return found
-
-
-def sleep(*ids: int, after: timedelta = _SOON) -> None:
-    """Let sessions hibernate on request; each wakes after a time."""
-    for it in ids:
-        hibernation.request(session(it), utc_now() + after)
-
-
-def caught_up(harness: TermHarness, *ids: int) -> None:
-    """Report that sessions have caught up where they run."""
-    for it in assignments.active():
-        if it.session in ids:
-            origin = {"node": it.worker, "incarnation": it.incarnation}
-            report = CaughtUp(**origin, session_ids=(it.session,), epochs=(it.epoch,))
-            report_stream.publish(harness.redis, [report])
-
-
-def state(session_id: int) -> str:
-    return str(sessions.describe(session(session_id))["state"])
-
-
-def ticks(harness: TermHarness, count: int = 20) -> None:
-    for _ in range(count):
-        harness.tick()
 
 
 @pytest.fixture
@@ -223,31 +195,6 @@ def test_an_operator_wakes_it_for_good(harness: TermHarness, made: list[int]) ->
     caught_up(harness, made[0])
     ticks(harness)
     assert running() == set(made)
-
-
-def test_a_rule_that_is_added_wakes_it_until_it_runs_with_it(
-    harness: TermHarness, made: list[int]
-) -> None:
-    sleep(made[0])
-    harness.until(lambda: made[0] not in placed())
-    rules.create(session(made[0]), ["@a"], ["@b"], name="more")
-    harness.until(lambda: made[0] in running())
-    [active] = [it for it in assignments.active() if it.session == made[0]]
-    assert active.revision == session(made[0]).revision
-    caught_up(harness, made[0])
-    harness.until(lambda: state(made[0]) == "hibernated")
-
-
-def test_a_rule_that_changes_while_it_is_about_to_sleep_is_not_slept_over(
-    harness: TermHarness, made: list[int]
-) -> None:
-    sleep(made[0], after=timedelta(seconds=-1))
-    harness.until(lambda: len(harness.sent("start", made[0])) == 2 and made[0] in running())
-    caught_up(harness, made[0])
-    rules.create(session(made[0]), ["@a"], ["@b"], name="more")
-    harness.until(lambda: len(harness.sent("start", made[0])) == 3 and made[0] in running())
-    [active] = [it for it in assignments.active() if it.session == made[0]]
-    assert active.revision == session(made[0]).revision
 
 
 def test_a_task_wakes_it_and_it_sleeps_when_the_task_has_ended(

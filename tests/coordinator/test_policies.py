@@ -50,6 +50,17 @@ def test_a_premium_session_overtakes_only_sessions_that_have_not_waited_much_lon
     assert fair_order(waiting) == [3, 2, 1]
 
 
+def test_sessions_that_may_be_late_come_after_those_of_a_lost_node() -> None:
+    waiting = [
+        Waiter(1, False, 0, awake=True),
+        Waiter(2, False, 0),
+        Waiter(3, True, 0, awake=True),
+        Waiter(4, True, 0),
+        Waiter(5, False, 1, awake=True),  # it has waited for longer
+    ]
+    assert fair_order(waiting) == [4, 3, 5, 2, 1]
+
+
 # --- preemption ---------------------------------------------------------------------
 
 

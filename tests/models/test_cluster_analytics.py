@@ -9,6 +9,7 @@ from models import base
 from models.analytics_tables import ClusterAnalytics
 from models.storage import cluster_analytics, rules, sessions
 from models.storage.cluster_analytics import Moment
+from models.tables import Session
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -49,6 +50,18 @@ def test_whole_hours_are_rolled_up_once_and_nothing_is_lost(database: Any) -> No
     assert rows[0]["forwarded"] == 180
     minute(NOON + 190 * MINUTE, 1)
     assert cluster_analytics.roll_up(NOON + 4 * HOUR + 5 * MINUTE) == 2
+
+
+def test_sessions_that_are_asleep_are_counted_also_by_the_hour(
+    database: Any, ids: list[int]
+) -> None:
+    minute(NOON, 1)
+    Session.update(desired_state="hibernated").where(Session.id.in_(ids[:2])).execute()
+    minute(NOON + MINUTE, 1)
+    rows = cluster_analytics.series(NOON - HOUR, NOON + HOUR)
+    assert [it["hibernated"] for it in rows] == [0, 2]
+    cluster_analytics.roll_up(NOON + 2 * HOUR)
+    assert cluster_analytics.series(NOON - 3 * DAY, NOON + DAY)[0]["hibernated"] == 1
 
 
 def test_minutes_are_pruned_only_after_they_were_rolled_up(database: Any) -> None:

@@ -6,21 +6,28 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.following import settled
 from support.sandbox import SandboxHarness, run_scenario, until
-from support.sessions import one_rule, say, texts
-from telethon.tl import types
+from support.sessions import RefusingHandler, one_rule, say, texts
+from telethon.tl import functions, types
 
 from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
 from afx.node import seen_contents
+from afx.node.outbox import Reference
 from afx.node.seen_contents import SeenContents
+from afx.node.unforwarded import note_settled
+from afx.reasons import DeadReason
+from afx.sandbox.judge.flow import delete
 from afx.telegram.contents import content_digest
+from afx.telegram.sender import Outcome
 from afx.telegram.session import MalformedPositionError
 
 A, B, TO = -1_000_000_000_005, -1_000_000_000_006, -1_000_000_000_007
 ROUTE = Route(1, TO, "copy", options=Options(dedupe=60))
+OTHER = replace(ROUTE, destination=-9)
 OPTIONS = {"options": {"dedupe": 3_600}}
 
 
@@ -134,6 +141,51 @@ def test_what_is_switched_off_is_forgotten_and_what_lacks_a_chat_is_not() -> Non
     assert it.takes(B, 2)
 
 
+def test_what_is_not_forwarded_after_all_is_no_reason_to_leave_out_another_one() -> None:
+    it = Bench()
+    assert it.takes(A, 1) and it.takes(A, 2, "other news")
+    it.commit()
+    it.seen.forget(1, A, 1)
+    it.seen.forget(1, B, 1)
+    it.seen.forget(2, A, 2)
+    assert it.takes(B, 7) and not it.takes(B, 8, "other news")
+    again = Bench(it.commit())
+    assert not again.takes(A, 1) and again.takes(B, 7) and again.takes(A, 2, "other news")
+    again.seen.forget(1, A, 2)
+    again.seen.forget(1, B, 7)
+    assert not again.commit()
+
+
+def test_what_a_clock_that_was_ahead_has_noted_is_a_duplicate_for_its_window_only() -> None:
+    it = Bench()
+    it.now += 86_400 * 365
+    it.takes(A, 1)
+    again = Bench(it.commit())
+    assert again.takes(B, 2) and not again.takes(B, 3)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "routes", "is_forgotten"),
+    [
+        (Outcome("sent", 5), (ROUTE,), False),
+        (Outcome("known"), (ROUTE,), False),
+        (Outcome("refused", reason="MEDIA_EMPTY"), (ROUTE,), True),
+        (Outcome("refused", reason="MEDIA_EMPTY"), (ROUTE, OTHER), False),
+        (Outcome("refused", dead=DeadReason.SOURCE_UNREADABLE), (ROUTE, OTHER), True),
+        (Outcome("refused", reason="CHAT_FORWARDS_RESTRICTED"), (ROUTE, OTHER), True),
+        (Outcome("known", dead=DeadReason.MESSAGE_GONE), (ROUTE, OTHER), True),
+    ],
+)
+def test_the_content_of_what_no_destination_can_have_got_is_forgotten(
+    outcome: Outcome, routes: tuple[Route, ...], is_forgotten: bool
+) -> None:
+    it = Bench()
+    it.takes(A, 1)
+    delivery = Reference(1, "copy", A, 1).delivery(TO)
+    note_settled(it.seen, {A: routes}, delivery, outcome)
+    assert bool(it.takes(B, 2)) is is_forgotten
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -203,5 +255,42 @@ def test_what_two_sources_post_is_forwarded_once_also_after_a_crash_and_a_move()
         await session.stop()
         harness.commit(session)
         assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_a_refused_or_deleted_message_does_not_hide_the_next_one_of_the_same_content(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, a, to = one_rule(sandbox)
+        b, late = sandbox.channel(account), sandbox.channel(posters=(account,))
+        delayed = {"options": {"dedupe": 3_600, "delay": 3_600}}
+        rules = ((a, b), to, "copy", OPTIONS), ((a, b), late, "copy", delayed)
+        RefusingHandler(monkeypatch, functions.messages.SendMessageRequest, (400, "MEDIA_EMPTY"))
+        session = harness.session(account, *rules)
+        await session.start()
+        say(sandbox, a, "one")
+        await settled(session, a)
+        await until(lambda: bool(harness.troubles))
+        delete(sandbox.server, a.marked, 0, [1])
+        await settled(session, a)
+        say(sandbox, b, "one")
+        await until(lambda: texts(to) == ["one"])
+        await settled(session, b)
+        # The refused one is tried again, and is a duplicate by now.
+        say(sandbox, a, "one", "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        assert await session.redeliver(1, a.marked, to.marked, [2])
+        await settled(session, a)
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
+        assert texts(to) == ["one", "two"]
+        queue = session.forwarder.later.waiting_for(late.marked)
+        assert [(it.source, it.message) for it in queue] == [
+            (a.marked, 1),
+            (b.marked, 1),
+            (a.marked, 3),
+        ]
+        await session.stop()
 
     run_scenario(scenario)

@@ -12,7 +12,9 @@ from afx.node.outbox import Reference
 A, B, OTHER, FAR = -1001, -1002, -1003, -1004
 
 
-def guard(settled: int = 0, waiting: Sequence[Reference] = ()) -> LoopGuard:
+def guard(
+    settled: int = 0, waiting: Sequence[Reference] = (), later: Sequence[Reference] = ()
+) -> LoopGuard:
     """One rule each for a → b and b → a, and an unrelated one."""
     routes = compile_routes(
         [
@@ -21,7 +23,8 @@ def guard(settled: int = 0, waiting: Sequence[Reference] = ()) -> LoopGuard:
             ResolvedRule(3, (OTHER,), (FAR,), "copy"),
         ]
     )
-    return LoopGuard(routes, lambda _: settled, lambda chat: waiting if chat == B else ())
+    stored = [lambda chat, them=them: them if chat == B else () for them in (waiting, later)]
+    return LoopGuard(routes, lambda _: settled, *stored)
 
 
 def message(chat: int, message_id: int) -> Incoming:
@@ -55,6 +58,13 @@ def test_an_unanswered_send_is_found_in_the_outbox_that_let_the_cursor_pass_it()
     it.announce(random_id(1, A, 8, B), 33)
     assert it.is_copy(message(B, 33))
     assert not it.is_copy(message(A, 33))
+
+
+def test_an_unanswered_send_is_found_among_what_is_not_due_yet() -> None:
+    later = [Reference(1, "copy", A, 8)]
+    it = guard(settled=9_000, later=later)
+    it.announce(random_id(1, A, 8, B), 33)
+    assert it.is_copy(message(B, 33))
 
 
 def test_an_announced_send_of_no_rule_marks_nothing() -> None:

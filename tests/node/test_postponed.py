@@ -45,7 +45,10 @@ class Bench:
 
     def made(self, *routes: Route) -> Postponed:
         found = Postponed(
-            lambda: self.now, lambda it: self.released.append((it.message, it.op)), lambda: None
+            lambda: self.now,
+            lambda it: self.released.append((it.message, it.op)),
+            lambda: None,
+            lambda _rule, _text: None,
         )
         found.load(dict(self.stored))
         found.use_routes({SOURCE: routes}, {})
@@ -166,6 +169,77 @@ def test_copies_are_deleted_later_in_quiet_hours_too() -> None:
     in_loop(scenario)
 
 
+def test_a_delay_that_is_shortened_or_taken_away_counts_for_what_waits_already() -> None:
+    async def scenario() -> None:
+        week = Route(1, TO, "copy", options=Options(delay=7 * 86_400))
+        it = Bench(week)
+        for number in range(1, 601):
+            it.offer(number)
+        it.later.use_routes({SOURCE: (DELAYED,)}, {})
+        assert it.offer(601) == "later" and it.turn(99) == []
+        it.restart(DELAYED)
+        assert [number for number, _ in it.turn(1) + it.turn(0)] == list(range(1, 602))
+        it.restart(week)
+        it.offer(602)
+        it.restart(Route(1, TO, "copy"))
+        assert it.turn(1) == [(602, "send")] and it.offer(603) == "now"
+
+    in_loop(scenario)
+
+
+def test_a_delay_that_is_made_longer_leaves_what_waits_and_no_restart_moves_it() -> None:
+    async def scenario() -> None:
+        it = Bench(DELAYED)
+        it.offer(1)
+        it.now += 50
+        it.restart(Route(1, TO, "copy", options=Options(delay=3_600)))
+        assert it.turn(49) == [] and it.turn(1) == [(1, "send")]
+
+    in_loop(scenario)
+
+
+def test_copies_stay_when_their_rule_deletes_none_any_more_and_go_earlier_when_it_says_so() -> None:
+    async def scenario() -> None:
+        month = Route(1, TO, "copy", options=Options(auto_delete=30 * 86_400))
+        it = Bench(month)
+        for number in range(1, 601):
+            assert it.later.delete_later(delivery(number))
+        it.commit()
+        it.later.use_routes({SOURCE: (replace(month, options=Options(auto_delete=60)),)}, {})
+        it.now += 30
+        assert it.later.delete_later(delivery(601))
+        assert len(it.turn(30) + it.turn(0)) == 600 and it.turn(30) == [(601, "delete")]
+        assert it.later.delete_later(delivery(602))
+        it.restart(Route(1, TO, "copy", sync=("deletes",)))
+        assert it.turn(31 * 86_400) == [] and not it.later.is_waiting()
+        it.commit()
+        assert set(it.stored) == {f"lfirst:d1:{TO}"}
+
+    in_loop(scenario)
+
+
+def test_what_waits_for_a_chat_can_be_looked_through_by_the_guard_against_loops() -> None:
+    async def scenario() -> None:
+        it = Bench(DELAYED, Route(2, TO, "copy", options=Options(delay=10)))
+        it.offer(1)
+        it.offer(2, rule=2)
+        assert it.later.delete_later(delivery(3))
+        assert [ref.message for ref in it.later.waiting_for(TO)] == [1, 2]
+        assert not list(it.later.waiting_for(SOURCE))
+
+    in_loop(scenario)
+
+
+def test_what_waits_for_a_rule_that_is_not_there_keeps_its_time() -> None:
+    async def scenario() -> None:
+        it = Bench(DELAYED)
+        it.offer(1)
+        it.restart()
+        assert it.turn(99) == [] and it.turn(1) == [(1, "send")], "its lane tells what is wrong"
+
+    in_loop(scenario)
+
+
 def test_the_number_of_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postponed, "_MOST", 2)
 
@@ -248,5 +322,29 @@ def test_a_copy_is_deleted_when_its_time_is_over_also_after_a_restart() -> None:
         await session.stop()
         harness.commit(session)
         assert not harness.dead
+
+    run_scenario(scenario)
+
+
+def test_a_delayed_copy_goes_round_no_loop_when_the_commit_after_it_is_lost() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, a, b = one_rule(sandbox)
+        a.posters.add(account.id)
+        rules = ((a, b, "copy", {"options": {"delay": 3_600}}), (b, a, "copy"))
+        session = harness.session(account, *rules)
+        await session.start()
+        say(sandbox, a, "one")
+        await settled(session, a)
+        await session.stop()
+        stored = harness.commit(session)
+        ahead(harness)
+        for end in ("end", "end of the next one"):  # the first one ends before it is stored
+            session = harness.session(account, *rules, cursors=stored)
+            await session.start()
+            await until(lambda: "one" in texts(b))
+            say(sandbox, b, end)
+            await until(lambda end=end: end in texts(a))
+            await session.stop()
+            assert texts(a).count("one") == 1
 
     run_scenario(scenario)

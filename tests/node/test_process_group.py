@@ -253,3 +253,29 @@ def test_a_process_that_replaces_another_one_has_its_share_of_the_node(fakes: Fa
     fakes.made[0].enter("replacing")
     until(lambda: "w.3" in by_name(group))
     assert [it.place for it in fakes.made] == [1, 2, 1] and fakes.made[0].retired
+
+
+def test_a_successor_that_fails_while_the_old_one_ends_is_the_only_one_that_begins_again(
+    fakes: Fakes,
+) -> None:
+    group = fakes.start(2)
+    until(lambda: len(by_name(group)) == 2)
+    fakes.does["w.3"] = OSError("no memory")
+    fakes.made[0].enter("replacing")
+    until(lambda: "w.3" in by_name(group) and by_name(group)["w.3"].retry_at)
+    fakes.made[0].end(True)
+    until(lambda: "w" not in by_name(group))
+    del fakes.does["w.3"]
+    fakes.time.now += 60
+    until(lambda: fakes.names == ["w", "w.2", "w.3", "w.3"])
+    assert set(by_name(group)) == {"w.2", "w.3"}
+
+
+def test_a_node_that_is_stopped_while_a_successor_begins_ends(fakes: Fakes) -> None:
+    group = fakes.start(1)
+    until(lambda: len(by_name(group)) == 1)
+    fakes.made[0].enter("replacing")
+    until(lambda: "w.2" in by_name(group))
+    fakes.made[0].enter("stopping")
+    fakes.made[0].end(False)
+    assert (fakes.ended(), fakes.names) == (False, ["w", "w.2"])

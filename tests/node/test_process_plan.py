@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from afx.node.process_plan import (
@@ -10,10 +12,11 @@ from afx.node.process_plan import (
     ProcessState,
     count,
     next_step,
-    replaced,
     share,
+    to_forget,
     to_replace,
     to_start,
+    to_stop,
 )
 
 
@@ -90,11 +93,30 @@ def test_nothing_starts_again_by_itself_once_all_have_ended() -> None:
     assert to_start(states("failed", "recycled"), 0) == []
 
 
-def pair(old: str, new: str, desired_state: str = "replacing") -> list[ProcessState]:
+def ended(number: int, phase: str, ended_at: float) -> ProcessState:
+    return ProcessState(number=number, phase=Phase(phase), ended_at=ended_at)
+
+
+@pytest.mark.parametrize("other", ["recycled", "failed"])
+def test_a_node_that_is_stopped_does_not_begin_again_for_what_ended_before(other: str) -> None:
+    assert next_step([ended(1, "stopped", 130), ended(2, other, 120)]) is NodeStep.END
+    assert next_step([ended(1, "stopped", 110), ended(2, other, 120)]) is not NodeStep.END
+
+
+def pair(
+    old: str, new: str, desired_state: str = "replacing", *, ended_at: float = 50.0
+) -> list[ProcessState]:
     """Return a process, and the one that takes over its sessions."""
+    ends = {it: 0.0 if it == "running" else ended_at for it in (old, new)}
     return [
-        ProcessState(number=1, phase=Phase(old), desired_state=desired_state, replaced_by=2),
-        ProcessState(number=2, phase=Phase(new)),
+        ProcessState(
+            number=1,
+            phase=Phase(old),
+            desired_state=desired_state,
+            replaced_by=2,
+            ended_at=ends[old],
+        ),
+        ProcessState(number=2, phase=Phase(new), replaces=1, ended_at=ends[new]),
     ]
 
 
@@ -104,16 +126,39 @@ def test_a_process_that_is_to_be_replaced_gets_one_successor() -> None:
     assert to_replace(states(("recycled", "replacing"))) == []
 
 
-@pytest.mark.parametrize("old", ["recycled", "stopped", "failed"])
-def test_a_process_that_has_ended_is_forgotten_once_its_successor_runs(old: str) -> None:
-    assert replaced(pair(old, "running")) == [1]
-    assert to_start(pair(old, "running"), 100) == []
-    assert replaced(pair("running", "running")) == []
+@pytest.mark.parametrize("old", ["recycled", "failed"])
+@pytest.mark.parametrize("new", ["running", "failed"])
+def test_a_process_that_has_ended_is_forgotten_when_it_has_a_successor(old: str, new: str) -> None:
+    """Otherwise both would begin again, and the node had one process too many."""
+    both = pair(old, new)
+    assert to_forget(both, 100) == [1]
+    assert 1 not in to_start([*both, running("ready")], 100)
+    assert to_forget(pair("running", "running"), 100) == []
 
 
-def test_a_successor_that_cannot_start_is_tried_again_while_the_old_process_runs() -> None:
+def test_a_successor_that_cannot_start_is_tried_again() -> None:
     assert to_start(pair("running", "failed"), 100) == [2]
-    assert replaced(pair("recycled", "failed")) == []
+    assert to_start([pair("recycled", "failed")[1], running()], 100) == [2]
+
+
+def test_a_successor_that_was_stopped_gets_a_successor_after_the_news_of_the_others() -> None:
+    stopped = pair("running", "stopped", ended_at=99)
+    assert (to_forget(stopped, 100), to_replace(stopped)) == ([], [])
+    assert to_forget(stopped, 103) == [2]
+    assert to_forget(pair("running", "stopped", "stopping", ended_at=99), 103) == []
+
+
+def test_a_process_begins_again_whose_successor_was_stopped() -> None:
+    assert to_start([*pair("recycled", "stopped"), replace(running(), number=3)], 100) == [1]
+
+
+def test_a_process_that_is_stopped_takes_its_successor_with_it() -> None:
+    """The successor may have had no name yet when the node was to stop."""
+    assert to_stop(pair("stopped", "running")) == [2]
+    assert to_forget(pair("stopped", "running"), 100) == []
+    assert to_start([*pair("stopped", "failed"), running()], 100) == []
+    assert to_stop(pair("running", "running")) == []
+    assert to_stop(pair("recycled", "running")) == []
 
 
 def test_a_node_restarts_as_a_whole_when_neither_runs() -> None:

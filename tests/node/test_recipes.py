@@ -90,6 +90,8 @@ CASES: dict[str, list[Post]] = {
     "delayed": [Post("Hello", False)],
     "awake": [Post("Hello")],
     "short-lived": [Post("Hello")],
+    "outputs": [Post("Hello")],
+    "capped": [Post("first"), Post("second"), Post("third", False)],
     "once": [
         Post("Hello"),
         Post("Hello", False),
@@ -99,6 +101,7 @@ CASES: dict[str, list[Post]] = {
     ],
     "authored": [Post("Hello")],
     "collected": [Post("Hello")],
+    "flat": [Post("Hello"), Post("an answer", True, {"reply_to": 1})],
     "articles": [
         Post(
             "a long text of more than forty characters at example.org", True, marked("example.org")

@@ -176,3 +176,23 @@ def test_a_forum_can_be_made_by_hand() -> None:
         assert "ok" not in refused
 
     run_scenario(scenario)
+
+
+def test_what_clients_have_sent_and_what_a_channel_has_is_counted() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account()
+        channel = sandbox.channel(posters=(account,))
+        client = await sandbox.client(sandbox.login(account))
+        await client.get_dialogs()
+        await client.send_message(channel.marked, "one")
+        posted, sent, count, unknown = await answers(
+            sandbox,
+            call("post", chat=channel.marked, text="two"),
+            call("sent"),
+            call("count", chat=channel.marked),
+            call("count", chat=-1),
+        )
+        assert (posted["ok"], sent["ok"], count["ok"]) == (2, 1, 2)
+        assert "error" in unknown
+
+    run_scenario(scenario)

@@ -18,6 +18,7 @@ from afx.cluster.specs import RuleSpec
 from afx.config import load
 from afx.node.host import Host
 from afx.node.lease_memory import LeaseMemory
+from afx.proxies import Proxy
 from afx.sandbox.telegram.peers import Account, Channel
 from afx.security.vault import Vault
 
@@ -69,6 +70,7 @@ class HostBench:
         self.redis = redis
         self._login = Vault([KEY]).seal(sandbox.login(self.account), session_id=SESSION)
         self._rules: tuple[RuleSpec, ...] = ()
+        self.sealed_proxy = ""
 
     async def start(self, epoch: int) -> None:
         self.assign(epoch)
@@ -77,7 +79,13 @@ class HostBench:
 
     def publish(self, epoch: int) -> None:
         """Write the session's spec, signed for an epoch."""
-        spec = stored_spec(SESSION, epoch, login=self._login, rules=self._rules)
+        spec = stored_spec(
+            SESSION,
+            epoch,
+            login=self._login,
+            rules=self._rules,
+            sealed_proxy=self.sealed_proxy,
+        )
         self.redis.set(keys.spec(SESSION), spec)
 
     def assign(self, epoch: int, incarnation: str = INCARNATION) -> None:
@@ -99,6 +107,10 @@ class HostBench:
             it.key is not None and it.key.account_id == self.account.id
             for it in self.sandbox.server.connections
         )
+
+    def set_proxy(self, proxy: Proxy) -> None:
+        """Let the next spec name a proxy."""
+        self.sealed_proxy = Vault([KEY]).seal_proxy(proxy.url, proxy_id=1)
 
     def add_rule(self) -> tuple[Channel, Channel]:
         """Add a rule for the next start; returns its source and its destination."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from support.fronts import EXIT, front_of
 from support.sandbox import SandboxHarness, run_scenario
 
 from afx.errors import UnreachableError, UsageError
+from afx.proxies import ProxyKind
 from afx.sandbox.telegram import srp
 from afx.telegram.login import Server, Signed, sign_in, sign_out
 
@@ -56,6 +59,43 @@ def test_a_code_makes_a_login_that_works() -> None:
         signed = await by_phone(sandbox, answer, phone="")
         assert str(await works(sandbox, signed)) in signed.account
         assert len(questions) == 2
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("kind", list(ProxyKind))
+def test_a_sign_in_and_a_sign_out_go_through_the_proxy_and_no_other_way(kind: ProxyKind) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        peers: set[str] = set()
+        opened = sandbox.server.connections.opened
+
+        def note(connection: Any) -> None:
+            peers.add(connection.peer)
+            opened(connection)
+
+        sandbox.server.connections.opened = note  # type: ignore[method-assign]
+        async with front_of(sandbox, kind) as (front, proxy):
+            signed = await sign_in(
+                api_id=1,
+                api_hash="x",
+                ask=asker(lambda _: sandbox.server.sign_ins.code("99966123")),
+                phone="99966123",
+                server=at(sandbox),
+                proxy=proxy,
+            )
+            await sign_out(signed.login, api_id=1, api_hash="x", server=at(sandbox), proxy=proxy)
+            assert peers == {EXIT}
+            await front.stop()
+            with pytest.raises(UnreachableError, match="afx proxy check"):
+                await sign_in(
+                    api_id=1,
+                    api_hash="x",
+                    ask=asker(lambda _: ""),
+                    phone="99966123",
+                    server=at(sandbox),
+                    proxy=proxy,
+                )
+            assert peers == {EXIT}
 
     run_scenario(scenario)
 

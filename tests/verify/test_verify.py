@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,38 @@ def test_an_api_that_does_not_answer_is_not_available(target: Target) -> None:
     findings = Findings()
     outside.dashboard(target, findings)
     assert findings.outcome is Outcome.NOT_AVAILABLE
+
+
+class HalfAnApi(BaseHTTPRequestHandler):
+    """Answers the sign-in page, and nothing else until its test has ended."""
+
+    ended = threading.Event()
+
+    def do_GET(self) -> None:
+        if self.path != "/sign-in":
+            self.ended.wait(60)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<form>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_api_that_hangs_fails_and_what_did_not_answer_is_named(target: Target) -> None:
+    HalfAnApi.ended.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), HalfAnApi) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            with pytest.raises(AfxError, match=r"/openapi\.json .* within 1 s"):
+                outside.dashboard(replace(target, web_url=url, seconds=1.0), Findings())
+        finally:
+            HalfAnApi.ended.set()
+            server.shutdown()
+            thread.join()
 
 
 def test_an_owner_that_redis_does_not_confirm_fails_the_recovery(

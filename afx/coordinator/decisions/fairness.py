@@ -18,14 +18,18 @@ class Waiter:
     session: int
     premium: bool
     waited: float
+    awake: bool = False
+    """It hibernates, and is awake for a short time: it may be late, others may not."""
 
 
 def fair_order(waiting: Sequence[Waiter], premium_run: int = 0) -> list[int]:
     """Return sessions in the order in which they are given places.
 
     They are ordered by the time they have waited, with a boost for premium
-    sessions: one that came later overtakes, up to the boost. ``premium_run`` is
-    how many grants in a row went to premium sessions before.
+    sessions: one that came later overtakes, up to the boost. Of those that have
+    waited as long, as after the loss of a node, sessions that are awake for a
+    short time come last. ``premium_run`` is how many grants in a row went to
+    premium sessions before.
     """
     premium = sorted((it for it in waiting if it.premium), key=_rank)
     free = sorted((it for it in waiting if not it.premium), key=_rank)
@@ -54,5 +58,5 @@ def run_after(premium_run: int, granted: Sequence[bool]) -> int:
     return premium_run
 
 
-def _rank(it: Waiter) -> tuple[float, int]:
-    return -it.waited, it.session
+def _rank(it: Waiter) -> tuple[float, bool, int]:
+    return -it.waited, it.awake, it.session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import cache
 from typing import Any
 
 import psutil
@@ -26,7 +27,7 @@ def info(sandbox: Sandbox) -> dict[str, Any]:
         "connections": len(server.connections),
         "requests": server.api.requests,
         "messages": sum(len(it.box.messages) for it in server.world.channels.values()),
-        "rss": psutil.Process().memory_info().rss,
+        "rss": _process().memory_info().rss,
         "cpu_seconds": cpu.user + cpu.system,
         "seconds": time.monotonic() - sandbox.started_at,
     }
@@ -37,3 +38,8 @@ def stop(sandbox: Sandbox) -> bool:
     """End the sandbox."""
     sandbox.shutdown.set()
     return True
+
+
+@cache
+def _process() -> psutil.Process:
+    return psutil.Process()

@@ -7,6 +7,7 @@ from typing import Any
 
 from afx.sandbox.control.calls import Sandbox, call
 from afx.sandbox.judge import flow as flows
+from afx.sandbox.telegram.peers import Channel
 
 
 @call
@@ -55,6 +56,21 @@ def stop_flow(sandbox: Sandbox) -> bool:
 def progress(sandbox: Sandbox) -> dict[str, Any]:
     """Return how far the flow has come."""
     return asdict(sandbox.flow.progress)
+
+
+@call
+def sent(sandbox: Sandbox) -> int:
+    """Return how many messages clients have sent or forwarded; it costs hardly anything."""
+    return sandbox.server.world.sent
+
+
+@call
+def count(sandbox: Sandbox, chat: int) -> int:
+    """Return how many messages a channel has."""
+    channel = sandbox.server.world.find(chat)
+    if not isinstance(channel, Channel):
+        raise KeyError(chat)
+    return len(channel.box.messages)
 
 
 @call

@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         "is_main",
         "key",
         "opened_at",
+        "peer",
         "session",
         "subscribed",
         "superseded_at",
@@ -54,6 +55,8 @@ class Connection(asyncio.Protocol):
         self.session: Session | None = None
         self.is_main = False
         self.opened_at = 0.0
+        self.peer = ""
+        """The address that the client comes from."""
         self.subscribed = False
         self.superseded_at: float | None = None
         self.closed = False
@@ -75,6 +78,7 @@ class Connection(asyncio.Protocol):
         # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
         self.opened_at = time.monotonic()
+        self.peer = str((transport.get_extra_info("peername") or ("",))[0])
         if self.wire.faults.refusing:
             self.abort()
             return

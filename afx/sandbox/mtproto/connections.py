@@ -27,6 +27,10 @@ class ConnectionTable:
         self.overlaps: list[Overlap] = []
         self.live: dict[int, set[Connection]] = {}
         """Account → the connections to which its updates are pushed."""
+        self.exits: dict[int, set[str]] = {}
+        """Account → the addresses that its connections came from."""
+        self.two_exits: list[tuple[int, str, str]] = []
+        """Accounts that came from two addresses at once."""
         self._open: set[Connection] = set()
         self._by_key: dict[int, list[Connection]] = {}
         self._caught_up: dict[int, float] = {}
@@ -50,7 +54,15 @@ class ConnectionTable:
         still runs is seen when it answers the probe; then the key is revoked.
         """
         assert connection.key is not None
-        self._by_key.setdefault(connection.key.key_id, []).append(connection)
+        siblings = self._by_key.setdefault(connection.key.key_id, [])
+        if account := connection.key.account_id:
+            self.exits.setdefault(account, set()).add(connection.peer)
+            self.two_exits += [
+                (account, it.peer, connection.peer)
+                for it in siblings
+                if it.peer != connection.peer and not it.closed
+            ]
+        siblings.append(connection)
         if not connection.wire.rules.media_connections_allowed:
             self.used_for_api(connection)
 

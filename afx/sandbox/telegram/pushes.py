@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from telethon.tl import types
 
 from afx.sandbox.mischief import Dice
-from afx.sandbox.telegram import views
+from afx.sandbox.telegram import mentions, views
 from afx.sandbox.telegram.boxes import Event, Message
 from afx.sandbox.telegram.peers import Account, Channel
 from afx.sandbox.telegram.world import World
@@ -121,7 +121,7 @@ class Pushes:
 
     def update(self, account: Account, update: Any, *peers: Any) -> None:
         """Push an update that belongs to no box, for example updateChannel."""
-        users, chats = views.split(peers, account.id)
+        users, chats = mentions.split(peers, account.id)
         body = bytes(views.updates([update], users, chats, int(time.time())))
         for client in tuple(self._live.get(account.id, ())):
             client.push(body)
@@ -159,14 +159,14 @@ class Pushes:
         self, channel: Channel, event: Event, message: Message | None, viewer: int
     ) -> Any:
         update = views.update(event, channel.box, viewer, channel)
-        users, chats = views.mentioned(self._world, [message] if message else [], viewer)
+        users, chats = mentions.mentioned(self._world, [message] if message else [], viewer)
         return views.updates([update], users, chats, int(time.time()))
 
     def _account_updates(self, account: Account, event: Event, message: Message | None) -> Any:
         update = views.update(event, account.box, account.id)
         if update is None:
             return None
-        users, chats = views.mentioned(self._world, [message] if message else [], account.id)
+        users, chats = mentions.mentioned(self._world, [message] if message else [], account.id)
         return views.updates([update], users, chats, int(time.time()))
 
 

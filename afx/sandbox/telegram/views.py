@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +13,8 @@ from afx.sandbox.telegram.peers import (
     Account,
     Channel,
     Group,
-    Peer,
     access_hash,
 )
-from afx.sandbox.telegram.world import World
 
 
 class Raw(TLObject):  # type: ignore[misc]
@@ -210,30 +207,6 @@ def _pinned(event: Event, stored: Message, channel: Channel | None) -> Any:
     if channel:
         return types.UpdatePinnedChannelMessages(channel.id, *moved)
     return types.UpdatePinnedMessages(peer(stored.chat), *moved)
-
-
-def mentioned(
-    world: World, messages: Iterable[Message], viewer: int
-) -> tuple[list[Any], list[Any]]:
-    """Return the (users, chats) that some messages speak of, as TL."""
-    found: dict[int, Peer] = {}
-    for it in messages:
-        for number in (it.chat, it.sender, it.forwarded[0] if it.forwarded else 0):
-            if number and number not in found and (peer_ := world.find(number)):
-                found[number] = peer_
-    return split(found.values(), viewer)
-
-
-def split(peers: Iterable[Peer], viewer: int) -> tuple[list[Any], list[Any]]:
-    """Return peers as TL, as (users, chats)."""
-    users: list[Any] = []
-    chats: list[Any] = []
-    for it in peers:
-        if isinstance(it, Account):
-            users.append(user(it, viewer))
-        else:
-            chats.append(chat(it, viewer))
-    return users, chats
 
 
 def updates(them: list[Any], users: list[Any], chats: list[Any], date: int) -> Any:

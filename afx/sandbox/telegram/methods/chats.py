@@ -10,7 +10,7 @@ from typing import Any
 from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
-from afx.sandbox.telegram import views
+from afx.sandbox.telegram import mentions, views
 from afx.sandbox.telegram.boxes import Message
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
@@ -52,7 +52,7 @@ def resolve_username(call: Call, request: Any) -> Any:
     found = call.world.usernames.get(request.username.lstrip("@").lower())
     if found is None:
         raise RpcError(400, "USERNAME_NOT_OCCUPIED")
-    users, chats = views.split([found], call.me.id)
+    users, chats = mentions.split([found], call.me.id)
     number = found.id if isinstance(found, Account) else found.marked
     return types.contacts.ResolvedPeer(views.peer(number), chats, users)
 
@@ -80,7 +80,7 @@ def get_dialogs(call: Call, request: Any) -> Any:
         if top:
             channel = peer if isinstance(peer, Channel) else None
             messages.append(views.message(top, channel, out=top.sender == call.me.id))
-    users, chats = views.split(peers, call.me.id)
+    users, chats = mentions.split(peers, call.me.id)
     return types.messages.Dialogs(dialogs, messages, chats, users)
 
 
@@ -89,7 +89,7 @@ def get_peer_dialogs(call: Call, request: Any) -> Any:
     """Some chats of the account, with their pts."""
     peers = [call.peer(it.peer) for it in request.peers]
     dialogs = [_dialog(call, it)[0] for it in peers]
-    users, chats = views.split(peers, call.me.id)
+    users, chats = mentions.split(peers, call.me.id)
     state = types.updates.State(call.me.box.pts, 0, datetime.now(UTC), 0, 0)
     return types.messages.PeerDialogs(dialogs, [], chats, users, state)
 

@@ -9,7 +9,7 @@ from typing import Any
 from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
-from afx.sandbox.telegram import views
+from afx.sandbox.telegram import mentions, views
 from afx.sandbox.telegram.boxes import Box, Content, Media, Message
 from afx.sandbox.telegram.changes import Place
 from afx.sandbox.telegram.methods.call import Call, method
@@ -96,7 +96,7 @@ def edit_message(call: Call, request: Any) -> Any:
     content = Content(text, entities, media or message.media)
     event = _place(call, peer).edit(message, content)
     channel = peer if isinstance(peer, Channel) else None
-    users, chats = views.mentioned(call.world, [message], call.me.id)
+    users, chats = mentions.mentioned(call.world, [message], call.me.id)
     update = views.update(event, box, call.me.id, channel)
     return views.updates([update], users, chats, int(time.time()))
 
@@ -171,7 +171,7 @@ def _messages_of(call: Call, peer: Peer) -> list[Message]:
 def _page(call: Call, peer: Peer, found: Iterable[Message], total: int) -> Any:
     found = list(found)
     channel = peer if isinstance(peer, Channel) else None
-    users, chats = views.mentioned(call.world, found, call.me.id)
+    users, chats = mentions.mentioned(call.world, found, call.me.id)
     seen = [views.message(it, channel, out=it.sender == call.me.id) for it in found]
     if channel:
         if not chats:

@@ -11,7 +11,7 @@ from typing import Any
 from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
-from afx.sandbox.telegram import views
+from afx.sandbox.telegram import mentions, views
 from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.peers import Account, Channel, Group, Peer
@@ -40,7 +40,7 @@ def update_pinned(call: Call, request: Any) -> Any:
         named.append(service)
     channel = peer if isinstance(peer, Channel) else None
     them = [views.update(it, box, call.me.id, channel) for it in events]
-    users, chats = views.mentioned(call.world, named, call.me.id)
+    users, chats = mentions.mentioned(call.world, named, call.me.id)
     return views.updates(them, users, chats, int(time.time()))
 
 

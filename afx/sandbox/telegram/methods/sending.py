@@ -12,7 +12,7 @@ from typing import Any
 from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
-from afx.sandbox.telegram import polls, views
+from afx.sandbox.telegram import mentions, polls, views
 from afx.sandbox.telegram.boxes import Event, Message
 from afx.sandbox.telegram.methods import threads
 from afx.sandbox.telegram.methods.call import Call, method
@@ -241,5 +241,5 @@ def answer(call: Call, peer: Peer, done: list[tuple[Message, Event, int]]) -> An
     them: list[Any] = [types.UpdateMessageID(it.id, random_id) for it, _, random_id in done]
     own = (views.update(event, box, call.me.id, channel) for _, event, _ in done)
     them += [it for it in own if it is not None]
-    users, chats = views.mentioned(call.world, [it for it, _, _ in done], call.me.id)
+    users, chats = mentions.mentioned(call.world, [it for it, _, _ in done], call.me.id)
     return views.updates(them, users, chats, int(time.time()))

@@ -13,7 +13,7 @@ from typing import Any
 from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
-from afx.sandbox.telegram import views
+from afx.sandbox.telegram import mentions, views
 from afx.sandbox.telegram.boxes import Message
 from afx.sandbox.telegram.changes import Place
 from afx.sandbox.telegram.methods import sending
@@ -103,7 +103,7 @@ def edit_topic(call: Call, request: Any) -> Any:
     message, event = call.world.post(forum, call.me.id, "", action=action, topic=place)
     call.pushes.channel_event(forum, event, message, skip=call.client)
     update = views.update(event, forum.box, call.me.id, forum)
-    users, chats = views.mentioned(call.world, [message], call.me.id)
+    users, chats = mentions.mentioned(call.world, [message], call.me.id)
     return views.updates([update], users, chats, message.date)
 
 
@@ -230,7 +230,7 @@ def _page(
 ) -> Any:
     topics = list(topics)
     newest = [tops[it.id] for it in topics if it.id in tops]
-    users, chats = views.mentioned(call.world, newest, call.me.id)
+    users, chats = mentions.mentioned(call.world, newest, call.me.id)
     if not chats:
         chats = [views.chat(forum, call.me.id)]
     messages = [views.message(it, forum, out=it.sender == call.me.id) for it in newest]

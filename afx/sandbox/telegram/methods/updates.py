@@ -11,7 +11,7 @@ from typing import Any
 from telethon.tl import functions, types
 
 from afx.sandbox.errors import RpcError
-from afx.sandbox.telegram import views
+from afx.sandbox.telegram import mentions, views
 from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.peers import Account, Channel
@@ -52,7 +52,7 @@ def get_difference(call: Call, request: Any) -> Any:
         call.telegram.presence.note_caught_up(me.id)
         return types.updates.DifferenceEmpty(datetime.now(UTC), me.seq)
     new, other, named = _unpack(part, box, me.id)
-    users, chats = views.mentioned(call.world, named, me.id)
+    users, chats = mentions.mentioned(call.world, named, me.id)
     state = _state(me)
     state.pts = part[-1].pts if part else request.pts
     if more:
@@ -83,7 +83,7 @@ def get_channel_difference(call: Call, request: Any) -> Any:
             request.pts, final=True, timeout=_CHANNEL_TIMEOUT
         )
     new, other, named = _unpack(part, box, me.id, channel)
-    users, chats = views.mentioned(call.world, named, me.id)
+    users, chats = mentions.mentioned(call.world, named, me.id)
     return types.updates.ChannelDifference(
         part[-1].pts, new, other, chats, users, final=not more, timeout=_CHANNEL_TIMEOUT
     )
@@ -109,7 +109,7 @@ def _check_pts(call: Call, box: Box, pts: int) -> None:
 def _channel_too_long(call: Call, channel: Channel, limit: int) -> Any:
     newest = list(channel.box.messages.values())[-limit:]
     newest.reverse()
-    users, chats = views.mentioned(call.world, newest, call.me.id)
+    users, chats = mentions.mentioned(call.world, newest, call.me.id)
     if not chats:
         chats = [views.chat(channel, call.me.id)]
     top = newest[0].id if newest else 0
