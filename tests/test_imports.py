@@ -29,6 +29,7 @@ VALUES = (
     "afx.lease",
     "afx.logs",
     "afx.owned_tasks",
+    "afx.plugins",
     "afx.probe_address",
     "afx.probes",
     "afx.proxies",
@@ -48,6 +49,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.coordinator.decisions",
         "afx.config_text",
         "afx.proxies",
+        "afx.plugins",
     ),
     "afx/verify": (
         "afx.verify",
@@ -86,6 +88,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.reasons",
     ),
     "afx/forwarding": ("afx.forwarding",),
+    "afx/plugins": ("afx.plugins", "afx.forwarding"),
     "afx/cluster": ("afx.cluster", "afx.security", *VALUES),
     "afx/security": ("afx.security",),
     "models": ("models",),

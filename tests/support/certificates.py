@@ -13,6 +13,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """Issues certificates; only what ``trusting`` returns trusts it."""
@@ -23,6 +35,7 @@ class Authority:
         builder = _builder(self._name, self._name, self._key.public_key(), (-30, 30))
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         builder = builder.add_extension(constraints, critical=True)
+        builder = builder.add_extension(_SIGNS, critical=True)
         self._certificate = builder.sign(self._key, hashes.SHA256())
 
     def trusting(self) -> ssl.SSLContext:
@@ -57,6 +70,9 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test server")])
         builder = _builder(self._name, subject, key.public_key(), days)
         names = x509.SubjectAlternativeName([_general_name(name)])
+        # Python 3.13 asks for it: VERIFY_X509_STRICT.
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         certificate = builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
         private = key.private_bytes(
             serialization.Encoding.PEM,
@@ -78,6 +94,7 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(first)
         .not_valid_after(last)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 
