@@ -34,6 +34,7 @@ VALUES = (
     "afx.probes",
     "afx.proxies",
     "afx.reasons",
+    "afx.short_slices",
 )
 """What runs for long may import besides."""
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
