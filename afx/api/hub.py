@@ -34,6 +34,8 @@ _KEPT = 600
 _INTERVAL_SECONDS = 1.0
 _LOOKS = 10
 """Looks for announcements in one interval."""
+_GAP_INTERVALS = 30
+"""A client that comes back before so many gets what it missed, also when it is the only one."""
 _SILENCE_SECONDS = 15.0
 """After so long without an event a comment shows that the stream lives."""
 
@@ -84,6 +86,8 @@ class Hub:
         self._reading = asyncio.Lock()
         self._activity: Iterator[ActivitySample] | None = None
         self._last_event = ""
+        self._heard_at = time.monotonic()
+        """When somebody last listened."""
         self.snapshot: Snapshot | None = None
         self.fault = ""
         """Why the last reading failed; empty: it did not."""
@@ -100,8 +104,10 @@ class Hub:
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         if not self.clients:
-            self._last_event = ""  # what happens meanwhile is no news for who comes later
+            if time.monotonic() - self._heard_at > _GAP_INTERVALS * self._interval:
+                self._last_event = ""  # what happens meanwhile is no news for who comes later
             return
+        self._heard_at = time.monotonic()
         try:
             await step()
         except Exception as error:
