@@ -127,7 +127,7 @@ class HostedSession:
             self,
             session=spec.session,
             epoch=epoch,
-            waits=Waits(env.clock.time),
+            waits=Waits(env.clock.time, env.rng),
             now=env.clock.time,
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
@@ -156,6 +156,7 @@ class HostedSession:
         self.connection = Connection(self._client, self, env.clock, env.rng)
 
     def _take_updates(self, update: Any) -> None:
+        self._env.totals.arrivals += 1
         self.reader.on_updates(update)
 
     @property
@@ -164,8 +165,14 @@ class HostedSession:
         return self._client
 
     def wait_left(self, key: int | str) -> float:
-        """Return for how many seconds Telegram wants no request of a budget (see ``budgets``)."""
-        return self.forwarder.waits.left(key)
+        """Return for how many seconds no request of a budget is to be made (see ``budgets``)."""
+        return self.forwarder.waits.held(key)
+
+    def note_request(self, key: int | str) -> None:
+        """Count a request of a budget that a task makes."""
+        self.forwarder.waits.take(key)
+        if self.forwarder.waits.budgets.is_changed:
+            self.progressed()
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
         """Note a wait that a task has met: lanes, other tasks and later runs obey it, too."""
@@ -311,6 +318,7 @@ class HostedSession:
     def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
         self._stored.fresh = dict(self._stored.hashes)
+        self.forwarder.waits.budgets.mark_all()
         self.forwarder.intents.mark_all()
         self.forwarder.outboxes.mark_all()
         self.forwarder.later.mark_all()

@@ -100,10 +100,10 @@ def test_the_only_client_gets_what_it_missed_when_it_comes_back_soon(api: Tested
         hub.clients = 1
         await hub.read()
         hub.clients = 0
-        await hub._try(hub._look)
+        await hub._try(hub._hear)
         events.announce(api.servers.redis(), "missed")
         hub.clients = 1
-        await hub._try(hub._look)
+        await hub._try(hub._hear)
         assert any(b"missed" in it.data for it in hub._frames)
 
     api.run(run())
@@ -116,7 +116,7 @@ def test_events_of_a_redis_whose_clock_has_gone_back_are_seen(api: TestedApi) ->
         hub._last_event = f"{2**60}-0"  # read before a failover
         await hub.read()
         events.announce(api.servers.redis(), "node_lost")
-        await hub._look()
+        await hub._hear()
         assert any(b"node_lost" in it.data for it in hub._frames)
 
     api.run(run())
