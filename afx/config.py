@@ -192,6 +192,8 @@ class Settings(BaseSettings):
     HOST:FIRST-LAST for several processes of one machine; empty: nowhere. Nobody signs in there."""
     webhook_networks: str = ""
     """Networks to which webhooks may lead beside public addresses, comma-separated."""
+    output_directory: str = ""
+    """Where nodes may write what rules send to files and feeds; empty: nowhere."""
     webhook_suspend_hours: float = Field(72.0, gt=0)
     """A webhook to which nothing could be delivered for so long is suspended."""
     job_ttl_seconds: float = Field(60.0, gt=0)

@@ -38,6 +38,8 @@ class NodeSettings:
     flush_seconds: float
     link_days: int
     metrics_address: str
+    webhook_networks: str = ""
+    output_directory: str = ""
 
     @property
     def lease(self) -> LeaseProfile:

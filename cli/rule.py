@@ -198,6 +198,26 @@ def show(invocation: Invocation, rule: Which) -> None:
 
 
 @app.command()
+@shared("database_url", "json")
+def secret(invocation: Invocation, rule: Which) -> None:
+    """Show the secrets by which the requests to the webhooks in a rule's destinations are signed.
+
+    Example:  afx rule secret main/news
+    """
+    from afx.operations import rules
+
+    rows = rules.output_secrets(invocation.context, rule)
+    if invocation.json:
+        output.print_json(rows)
+        return
+    output.print_table(
+        ("DESTINATION", "SECRET"),
+        [(it.destination, it.secret) for it in rows],
+        empty=output.no("webhooks", filtered=False),
+    )
+
+
+@app.command()
 @shared("database_url", change=True)
 def enable(invocation: Invocation, rule: Which) -> None:
     """Let a rule forward again.

@@ -265,12 +265,14 @@ def show(invocation: Invocation, name: Name) -> None:
 
     Example:  afx session show main
     """
-    from afx.operations import sessions
+    from afx.operations import session_budgets, sessions
 
     found = sessions.show(invocation.context, name)
+    budgets = session_budgets.budgets(invocation.context, str(found.session.id))
     fields = asdict(found.session)
     if invocation.json:
         extra = {"rules": found.rules, "history": found.history, "advice": found.advice}
+        extra["budgets"] = budgets
         output.print_json({**fields, **extra})
         return
     if found.advice:
@@ -291,6 +293,13 @@ def show(invocation: Invocation, name: Name) -> None:
         ),
         empty="No node has run it yet.",
     )
+    if budgets:
+        print()
+        output.print_table(
+            ("BUDGET", "A MINUTE", "LEFT", "SINCE"),
+            ((it.of, it.per_minute, it.left, it.since) for it in budgets),
+            empty="",
+        )
 
 
 @app.command()

@@ -312,12 +312,13 @@ def _audit_unguarded() -> Iterator[None]:
 
 
 def _raise_counters(before: ClusterState) -> None:
-    """Raise the counters, so that no epoch, term or session id is reused."""
+    """Raise the counters, so that no epoch, term or id is reused."""
     current = ClusterState.get_by_id(1)
     ClusterState.update(
         generation=max(current.generation, before.generation) + 1,
         term=max(current.term, before.term),
         next_session=max(current.next_session, before.next_session),
+        next_rule=max(current.next_rule, before.next_rule),
     ).where(ClusterState.id == 1).execute()
 
 

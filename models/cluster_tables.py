@@ -20,6 +20,8 @@ class ClusterState(Table):
     """The run id of the Redis process in which it was read."""
     next_session = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
     """The id of the next new session."""
+    next_rule = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
+    """The id of the next new rule at least, in SQLite; Postgres has a sequence."""
     minutes_to = UtcField(null=True)
     """Samples before this time are rolled up into minutes."""
     hours_to = UtcField(null=True)

@@ -9,6 +9,7 @@ from typing import Any
 from peewee import JOIN, SQL, Case, fn
 
 from afx.errors import UsageError, printable
+from afx.process_names import named
 from models import names
 from models.base import is_postgres
 from models.proxy_tables import Proxy
@@ -123,7 +124,8 @@ def filtered(query: Any, chosen: SessionFilter) -> Any:
     if chosen.node is not None:
         further = [it.name for it in workers.further_processes(chosen.node)]
         worker = SessionAssignment.worker
-        here = worker.in_([chosen.node, *further]) if further else worker == chosen.node
+        node = named(chosen.node)
+        here = worker.in_([node, *further]) if further else worker == node
         query = query.where(here)
     if chosen.troubled:
         query = query.where(Session.trouble != "")
@@ -175,7 +177,7 @@ def kept(chosen: SessionFilter) -> tuple[str, list[Any]] | None:
             return "user", [names.find(User, "user", str(chosen.user)).id]
         case ["node"]:
             several = workers.further_processes(str(chosen.node))
-            return None if several else ("node", [chosen.node])
+            return None if several else ("node", [named(str(chosen.node))])
         case ["prefix"]:
             return "prefix", names.bound_by_beginning(chosen.prefix)
         case []:

@@ -32,6 +32,8 @@ class EventKind(StrEnum):
     """What Telegram lets a session's account do has changed."""
     RULE_DISABLED = "rule.disabled"
     """A rule does not forward all that it should."""
+    RULE_CAPPED = "rule.capped"
+    """A rule has sent what its caps allow, and goes on at the next hour, or day."""
     DEAD_LETTER = "message.dead_letter"
     """A message was given up."""
     WORKER_LOST = "worker.lost"

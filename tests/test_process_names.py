@@ -48,4 +48,6 @@ def test_a_node_with_one_process_may_have_a_longer_name() -> None:
 
 def test_a_node_means_all_its_processes_and_a_process_means_itself() -> None:
     assert is_within("w1", "w1") and is_within("w1.2", "w1") and is_within("w1.2", "w1.2")
+    assert is_within("w1", "w1.1") and not is_within("w1.2", "w1.1")
+    assert not is_within("w1.11", "w1.1")
     assert not is_within("w1", "w1.2") and not is_within("w11", "w1") and not is_within("", "w1")

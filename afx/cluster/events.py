@@ -9,7 +9,7 @@ from typing import Any
 import redis
 import structlog
 
-from afx.cluster import keys
+from afx.cluster import keys, streams
 
 _EVENTS_LIMIT = 2_000
 _LAST_SECOND = 2**33
@@ -31,17 +31,39 @@ def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
         log.warning("event_not_announced", kind=kind, reason=str(error))
 
 
-def watch(client: redis.Redis, after: str) -> tuple[str, list[dict[str, Any]]]:
-    """Return (last id, the events after ``after``), without waiting.
+def newest(client: redis.Redis) -> str:
+    """Return the id of the last entry; "0" when there is none."""
+    try:
+        answer: Any = client.xrevrange(keys.EVENTS, count=1)
+    except redis.ResponseError:
+        return "0"  # another type of key: the next leader removes it
+    return str(answer[0][0]) if answer else "0"
+
+
+def is_before(entry: str, other: str) -> bool:
+    """Return whether an entry of the stream has a lower id than another one."""
+    return _numbers(entry) < _numbers(other)
+
+
+def _numbers(entry: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry.partition("-")
+    return int(milliseconds), int(sequence or "0")
+
+
+def watch(
+    client: redis.Redis, after: str, *, wait_seconds: float = 0.0
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return (last id, the events after ``after``); waits up to so long for the first of them.
 
     An entry that is not an event is passed over.
     """
     found = []
+    milliseconds = max(1, round(wait_seconds * 1000)) if wait_seconds else None
     try:
-        answer: Any = client.xrange(keys.EVENTS, min=f"({after}" if after != "0" else "-")
+        answer = client.xread({keys.EVENTS: after}, block=milliseconds)
     except redis.ResponseError:
         return after, []  # another type of key: the next leader removes it
-    for entry, fields in answer:
+    for entry, fields in streams.entries(answer):
         after = entry
         if (event := _parsed(fields)) is not None:
             found.append(event)

@@ -28,15 +28,18 @@ _NUMBER = r"-?[0-9]{1,19}"
 _FIELD = re.compile(
     rf"account={_NUMBER}:{_NUMBER}:{_NUMBER}|channel:{_NUMBER}={_NUMBER}|last:{_NUMBER}={_NUMBER}"
     rf"|wait:(?:{_NUMBER}|[a-z]{{1,20}}\.[A-Za-z]{{1,60}})={_NUMBER}"
+    rf"|budget:(?:{_NUMBER}|[a-z]{{1,20}}\.[A-Za-z]{{1,60}})=[0-9.]{{1,12}}:[0-9]{{1,11}}"
+    r"|budget:joins=[0-9.]{1,8}:[0-9]{1,11}:[0-9]{1,11}"
     rf"|first:{_NUMBER}=[0-9]{{1,12}}"
     rf"|outbox:{_NUMBER}:[0-9]{{1,12}}=[0-9A-Za-z:,;-]{{1,20000}}"
     rf"|lfirst:[sd][0-9]{{1,10}}:{_NUMBER}=[0-9]{{1,12}}"
-    rf"|later:[sd][0-9]{{1,10}}:{_NUMBER}:[0-9]{{1,12}}=[0-9A-Za-z:,;@-]{{1,20000}}"
+    rf"|later:[sd][0-9]{{1,10}}:{_NUMBER}:[0-9]{{1,12}}=[0-9A-Za-z:,;@+-]{{1,20000}}"
+    rf"|cap:[0-9]{{1,10}}:{_NUMBER}=[0-9]{{1,11}}:[0-9]{{1,9}}:[0-9]{{1,11}}:[0-9]{{1,9}}"
     rf"|seen:[0-9]{{1,10}}:[0-9]{{1,12}}=[0-9A-Za-z+/=]{{4,2000}}"
 )
-"""As ``telegram/session.py``, ``node/waits.py``, ``node/outbox.py`` and ``node/seen_contents.py``
-write a cursor; a later version of a node may use letters in its outbox that this one does not
-know."""
+"""As ``telegram/session.py``, ``node/waits.py``, ``node/budgets.py``, ``node/outbox.py``,
+``node/seen_contents.py`` and ``node/cap_counts.py`` write a cursor; a later version of a node may
+use letters in its outbox that this one does not know."""
 
 log = structlog.get_logger()
 

@@ -41,6 +41,7 @@ class ControlSnapshots:
         desired_state = node_state.desired_state(self._desired_states, name)
         view = self._nodes.get(name)
         others = sum(it.node == node_of(name) for it in self._nodes.values())
+        is_first = name == node_of(name)
         if view is None:
             return NodeSnapshot(
                 incarnation="",
@@ -49,6 +50,7 @@ class ControlSnapshots:
                 desired_state=desired_state,
                 sessions=self._table.count_on_worker(name),
                 others=others,
+                is_first=is_first,
             )
         return NodeSnapshot(
             incarnation=view.incarnation,
@@ -58,6 +60,7 @@ class ControlSnapshots:
             sessions=self._counts.get(view.incarnation, 0),
             stuck=self._news.stuck.get(view.incarnation, 0),
             others=others - 1,
+            is_first=is_first,
         )
 
     def session(self, session_id: int | None) -> SessionSnapshot:

@@ -15,11 +15,11 @@ from dataclasses import replace
 import redis
 import structlog
 
-from afx.cluster import events
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import LIVE_STATES, WorkerView
 from afx.coordinator import control_steps
 from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.control_news import ControlNews
 from afx.coordinator.control_snapshots import ControlSnapshots
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.decisions import node_state
@@ -68,12 +68,15 @@ class Controls:
         restart: CoordinatorRestart,
         term: int,
     ) -> None:
-        self._redis = client
+        self._news = ControlNews(client)
         self._registry = registry
         self._table = table
         self._restart = restart
         self._term = term
         self._open: list[Control] = []
+        self._sessions: frozenset[int] = frozenset()
+        self.asked_stops: frozenset[int] = frozenset()
+        """The sessions that operators let stop, until that is done."""
         self._newest = 0
         """The newest control that a round has advanced."""
         self._desired_states: dict[str, str] = {}
@@ -86,22 +89,24 @@ class Controls:
         """Read the open controls and the desired states from SQL."""
         self._open = controls.open_ones()
         self._desired_states = workers.desired_states()
+        self._sessions = self._of_sessions()
+        self.asked_stops = self._of_sessions("pause", "hibernate", "remove")
 
     def has_news(self, changed: frozenset[int]) -> bool:
         """Return whether a control is new, or is about a session that has just changed."""
-        return any(it.id > self._newest for it in self._open) or (
-            bool(changed) and not changed.isdisjoint(self._sessions())
-        )
+        if self._open and self._open[-1].id > self._newest:
+            return True
+        return bool(changed) and not changed.isdisjoint(self._sessions)
 
-    def _sessions(self, *kinds: str) -> set[int]:
+    def _of_sessions(self, *kinds: str) -> frozenset[int]:
         """Return the sessions that the open controls of some kinds are about, or of all."""
-        return {
+        return frozenset(
             it.subject.session_id
             for it in self._open
             if (not kinds or it.kind in kinds)
             and isinstance(it.subject, SessionSubject)
             and it.subject.session_id is not None
-        }
+        )
 
     def apply_desired_states(self, nodes: Sequence[WorkerView]) -> list[WorkerView]:
         """Set the states of the nodes; returns the nodes in their new states.
@@ -203,13 +208,7 @@ class Controls:
 
     def asked_wakes(self) -> set[int]:
         """Return the sessions that operators have just woken or resumed, and no node has."""
-        return self._sessions("wake", "resume").difference(self._table.active)
-
-    def asked_stops(self) -> set[int]:
-        """Return the sessions that operators have just let stop, and that run still."""
-        active = self._table.active
-        asked = self._sessions("pause", "hibernate", "remove")
-        return {it for it in asked if it in active and active[it].state != "stopping"}
+        return set(self._of_sessions("wake", "resume").difference(self._table.active))
 
     def asked_moves(self) -> dict[int, str]:
         """Return the moves that operators request: session → node, empty for any.
@@ -236,13 +235,14 @@ class Controls:
         True when this coordinator itself has to restart.
         """
         if not self._open:
+            self._news.step(0, now)
             return False
         self._newest = max(self._newest, self._open[-1].id)
         snapshots = ControlSnapshots(
             nodes=nodes,
             desired_states=self._desired_states,
             table=self._table,
-            standings=placing.standing(sorted(self._sessions())),
+            standings=placing.standing(sorted(self._sessions)),
             moving=moving,
             news=news,
         )
@@ -255,9 +255,7 @@ class Controls:
                 except TransitionError as error:
                     # An operator has cancelled it since it was read.
                     log.info("control_superseded", control=control.id, reason=str(error))
-        if changed:
-            # Who has clicked sees it on the screen without waiting for the next reading.
-            events.announce(self._redis, "controls", changed=changed)
+        self._news.step(changed, now)
         opened = {it.id for it in self._open}
         self._stuck_since = {it: at for it, at in self._stuck_since.items() if it in opened}
         return self._restart.is_due(self._open, now, leads=True)

@@ -29,7 +29,10 @@ def begin(
     # Before the first generation nothing was ever started.
     most = round(takeover_seconds * 1000) if before else 0
     left = FencedScript(client, "begin_generation")(
-        leadership.term, keys=[keys.GENERATION, keys.UNSETTLED], args=[generation, most]
+        leadership.term,
+        keys=[keys.GENERATION, keys.UNSETTLED],
+        # A Redis that is back from an old file has lost data, too.
+        args=[generation, most, int(known < before)],
     )
     return generation, min(max(int(left), 0), most) / 1000
 

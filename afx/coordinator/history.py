@@ -41,10 +41,7 @@ class History:
             return
         self._known = incarnations
         with fenced_transaction(self._leadership):
-            workers.seen_many(
-                Seen(it.name, it.incarnation, it.hostname, it.state, it.metrics.forwarded)
-                for it in nodes
-            )
+            workers.seen_many(_seen(nodes))
             if is_due:
                 analytics.sample_many([self._sample(it) for it in nodes if it.state in LIVE_STATES])
         if is_due:
@@ -62,3 +59,18 @@ class History:
             max(0, metrics.forwarded - before),
             metrics.load,
         )
+
+
+def _seen(nodes: Sequence[WorkerView]) -> list[Seen]:
+    replaced = {it.incarnation: it.name for it in nodes if it.state in ("replacing", "recycling")}
+    return [
+        Seen(
+            it.name,
+            it.incarnation,
+            it.hostname,
+            it.state,
+            it.metrics.forwarded,
+            takes_over=replaced.get(it.replaces, ""),
+        )
+        for it in nodes
+    ]

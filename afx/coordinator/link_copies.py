@@ -45,7 +45,7 @@ class LinkCopies:
         """``raw_client`` does not decode answers: blocks are no text."""
         self._redis = client
         self._leadership = leadership
-        self._kept = timedelta(days=link_days)
+        self._kept = timedelta(days=link_days + 1)  # as nodes do
         self._stored = StoredLinks(client, raw_client)
         self._interval = Interval(_INTERVAL_SECONDS)
         self._prune_interval = Interval(_PRUNE_SECONDS)

@@ -31,7 +31,7 @@ _REST_SECONDS = 60.0
 """A host's RAM is free only some time after its sessions have moved."""
 _REPLACED_REST_SECONDS = 24 * 3600.0
 """What sessions really need does not fall when their host is replaced."""
-_BUSY = ("draining", "replacing", "recycling", "stopping")
+_BUSY = ("replacing", "recycling", "stopping")
 
 log = structlog.get_logger()
 
@@ -52,8 +52,8 @@ class RamRelief:
         self._samples: dict[str, list[Sample]] = {}
         self._moved: dict[str, tuple[int, int, float]] = {}
         """incarnation → bytes that had to move, that have moved, until when it rests."""
-        self._replaced_at: dict[str, float] = {}
-        """node → when the replacement of one of its hosts was last requested."""
+        self._replaced_at: dict[str, list[float]] = {}
+        """node → when the replacement of one of its hosts was requested in the last day."""
 
     def step(self, nodes: Sequence[WorkerView], now: float) -> dict[int, str]:
         """Request what is due; returns the moves (session → any node) among it."""
@@ -69,9 +69,6 @@ class RamRelief:
             }
         present = {it.incarnation for it in nodes}
         self._moved = {k: it for k, it in self._moved.items() if k in present}
-        # One at a time: each moves many sessions, and is due for as long as it takes.
-        if any(it.state in _BUSY for it in nodes):
-            return {}
         for node in nodes:
             if node.state == "ready" and not node.faults:
                 found = self._relieve(node, nodes, now)
@@ -92,14 +89,17 @@ class RamRelief:
         if due is Relief.MOVE:
             others = any(it.state == "ready" and it.node != node.node for it in nodes)
             return self._move(node, memory, now) if others else None
-        if due is Relief.NONE or self._rests(node, now):
+        if due is Relief.NONE or self._rests(node, now) or _is_busy(nodes, due):
             return None
         self._request(node, due, memory, now)
         return {}
 
     def _rests(self, node: WorkerView, now: float) -> bool:
-        at = self._replaced_at.get(node.node)
-        return at is not None and now - at < _REPLACED_REST_SECONDS
+        """Return whether as many hosts of a node were replaced as it has, in one day."""
+        last = self._replaced_at.get(node.node, [])
+        last = [it for it in last if now - it < _REPLACED_REST_SECONDS]
+        self._replaced_at[node.node] = last
+        return len(last) >= node.shares
 
     def _memory(self, node: WorkerView) -> HostMemory | None:
         """Return what a host uses; None for one of which that is not known yet."""
@@ -144,7 +144,6 @@ class RamRelief:
 
     def _request(self, node: WorkerView, due: Relief, memory: HostMemory, now: float) -> None:
         """Request that a host is replaced or recycled, unless that is under way."""
-        self._replaced_at[node.node] = now
         note = f"it uses {memory.used >> 20} MiB for what needs {int(memory.needed) >> 20}"
         if memory.hours_left is not None:
             note += f", and is full in {memory.hours_left:.1f} hours at this trend"
@@ -159,6 +158,17 @@ class RamRelief:
                 )
         except UsageError as error:
             log.info("control_superseded", node=node.name, reason=str(error))
+            self._replaced_at[node.node].append(now)
             return
+        self._replaced_at[node.node].append(now)
         log.warning("host_bloated", node=node.name, remedy=str(due), reason=note)
         events.announce(self._redis, "host_bloated", node=node.name, remedy=str(due), reason=note)
+
+
+def _is_busy(nodes: Sequence[WorkerView], due: Relief) -> bool:
+    """Return whether another host is replaced already: one at a time, for each moves many.
+
+    One that is drained, and may have no room for long, hinders only what drains another one.
+    """
+    busy = (*_BUSY, "draining") if due is Relief.RECYCLE else _BUSY
+    return any(it.state in busy for it in nodes)

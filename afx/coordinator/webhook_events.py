@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from afx.cluster import messages
 from afx.cluster.reports import DeadLettered, Failed, Report, RuleResumed, RuleStopped
-from afx.reasons import FailureReason
+from afx.reasons import FailureReason, TroubleReason
 from models.storage import webhooks
 from models.storage.sessions import QUARANTINE_FAILURES
 from models.webhook_tables import EventKind
@@ -36,12 +36,15 @@ def record_stopped_rules(reports: Iterable[RuleStopped | RuleResumed]) -> None:
     if not stopped:
         return
     worked = webhooks.working_rules([it.rule_id for it in stopped])
-    rows = [
-        (it.session_id, {"rule": it.rule_id, "text": messages.rule_stopped(it)})
-        for it in stopped
-        if it.rule_id in worked
-    ]
-    webhooks.record_events(webhooks.session_events(EventKind.RULE_DISABLED, rows))
+    for kind in (EventKind.RULE_DISABLED, EventKind.RULE_CAPPED):
+        is_capped = kind is EventKind.RULE_CAPPED
+        rows = [
+            (it.session_id, {"rule": it.rule_id, "text": messages.rule_stopped(it)})
+            for it in stopped
+            if it.rule_id in worked and (it.reason is TroubleReason.CAP_REACHED) is is_capped
+        ]
+        if rows:
+            webhooks.record_events(webhooks.session_events(kind, rows))
 
 
 def record_dead_letters(reports: Iterable[Report]) -> None:

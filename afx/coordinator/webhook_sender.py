@@ -17,17 +17,17 @@ from afx.clock import Clock
 from afx.cluster import events
 from afx.cluster.leadership import Leadership
 from afx.config import Settings
-from afx.coordinator import webhook_request
 from afx.coordinator.database_outage import SQL_ERRORS
 from afx.coordinator.decisions import webhook_shares
 from afx.coordinator.decisions.webhook_retries import pause_seconds
 from afx.coordinator.decisions.webhook_shares import Place
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
-from afx.coordinator.webhook_request import Result
 from afx.errors import FencedError, SecretError
+from afx.security import webhook_request
 from afx.security.login_servers import parse_networks
 from afx.security.vault import Vault
+from afx.security.webhook_request import Result
 from afx.security.webhook_signature import signature
 from models.base import utc_now
 from models.storage import webhook_deliveries, webhooks

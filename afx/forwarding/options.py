@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
+from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
 
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
@@ -37,6 +39,8 @@ OPTIONS = Table(
         ),
         "auto_delete": Duration("How long after it was made a copy is deleted.", 1, LONGEST_LIFE),
         "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
+        "caps": CAPS,
+        "plugins": PLUGINS,
     },
 )
 
@@ -55,15 +59,24 @@ class Options:
     """How long after it was made a copy is deleted; 0: never."""
     replies: bool = True
     """Whether the copy of an answer answers the copy of what it answers."""
+    caps: Caps | None = None
+    """How many copies a destination gets in an hour and a day."""
+    plugins: tuple[Plugin, ...] = ()
+    """What changes its copies, after its transforms."""
 
     @property
     def is_timed(self) -> bool:
         """Whether anything is sent, or deleted, later than at once."""
-        return bool(self.delay or self.quiet_hours or self.auto_delete)
+        return bool(self.delay or self.quiet_hours or self.auto_delete or self.caps)
 
     def quiet_until(self, now: float) -> float:
         """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
         return self.quiet_hours.until(now) if self.quiet_hours else now
+
+    def held(self, posted: float) -> float:
+        """Return for how many seconds a message is held back that was posted then."""
+        due = posted + self.delay
+        return max(due, self.quiet_until(due)) - posted
 
 
 NO_OPTIONS = Options()
@@ -78,13 +91,15 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         return NO_OPTIONS
     if unknown := set(options) - set(OPTIONS.fields):
         raise ValueError(f"this node does not know the option {sorted(unknown)[0]!r}")
-    quiet = options.get("quiet_hours")
+    quiet, caps = options.get("quiet_hours"), options.get("caps")
     return Options(
         _seconds(options.get("dedupe", 0)),
         _seconds(options.get("delay", 0)),
         compile_hours(quiet) if quiet else None,
         _seconds(options.get("auto_delete", 0)),
         _truth(options.get("replies", True)),
+        compile_caps(caps) if caps else None,
+        compile_plugins(options.get("plugins", ())),
     )
 
 
@@ -127,4 +142,7 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append(f"A copy is deleted {duration_text(life)} after it was made.")
     if options.get("replies") is False:
         found.append("The copy of an answer answers nothing.")
+    if caps := options.get("caps"):
+        found.append(caps_sentence(caps))
+    found += plugin_sentences(options.get("plugins", ()))
     return found

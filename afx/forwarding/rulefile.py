@@ -29,7 +29,7 @@ from afx.forwarding.conditions import FILTER, condition_schema
 from afx.forwarding.forms import Form, Place, Schema, node_of
 from afx.forwarding.options import OPTIONS, shown_options
 from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml
-from afx.forwarding.rules import chat_reference
+from afx.forwarding.rules import chat_reference, destination_reference
 from afx.forwarding.transforms import TRANSFORM, transform_schema
 
 LARGEST_BYTES = 4 * 1024 * 1024
@@ -239,7 +239,11 @@ def schema() -> Schema:
             "session": {"type": "string", "description": "The session that forwards."},
             "name": {"type": "string", "description": "Unique within the session."},
             "from": {**chats, "description": "Source chats."},
-            "to": {**chats, "description": "Destination chats."},
+            "to": {
+                **chats,
+                "description": "Destination chats, and outputs: webhook:URL, file:NAME.jsonl, "
+                "rss:NAME.xml.",
+            },
             "mode": {
                 "enum": list(_MODES),
                 "default": "copy",
@@ -371,7 +375,13 @@ class _Field:
             return None
         return value
 
-    def chats(self) -> tuple[str, ...] | None:
+    def sources(self) -> tuple[str, ...] | None:
+        return self._chats(chat_reference)
+
+    def destinations(self) -> tuple[str, ...] | None:
+        return self._chats(destination_reference)
+
+    def _chats(self, reference: Callable[[str], str]) -> tuple[str, ...] | None:
         nodes = self.node.value if isinstance(self.node.value, list) else [self.node]
         if not nodes:
             self.fail("this names no chat")
@@ -384,7 +394,7 @@ class _Field:
                 self.fail("this is not a chat or a list of chats", it.line)
                 continue
             try:
-                chats[chat_reference(it.value)] = None
+                chats[reference(it.value)] = None
             except UsageError as error:
                 self.fail(str(error).rstrip("."), it.line)
         return tuple(chats)
@@ -416,8 +426,8 @@ class _Field:
 _READERS: Mapping[str, Callable[[_Field], Any]] = {
     "session": _Field.text,
     "name": _Field.text,
-    "from": _Field.chats,
-    "to": _Field.chats,
+    "from": _Field.sources,
+    "to": _Field.destinations,
     "mode": _Field.mode,
     "enabled": _Field.truth,
     "filter": _Field.filter,

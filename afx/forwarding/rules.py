@@ -12,6 +12,7 @@ from afx.errors import UsageError, printable
 from afx.forwarding.conditions import Test
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options
+from afx.forwarding.outputs import is_output_text, target_of
 from afx.forwarding.transforms import Transform
 
 Mode = Literal["copy", "forward"]
@@ -82,6 +83,17 @@ def chat_reference(text: str) -> str:
     raise UsageError(
         f"'{printable(text)}' names no chat; give an @name or an id such as -1001234567890."
     )
+
+
+def destination_reference(text: str) -> str:
+    """Return a destination as rules store it: a chat, or an output (see ``outputs``).
+
+    Raises UsageError for a text that names neither.
+    """
+    if is_output_text(text.strip()):
+        target_of(text.strip())
+        return text.strip()
+    return chat_reference(text)
 
 
 def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]]:

@@ -51,6 +51,7 @@ class ClosedRoutes:
     """The chats of one session's rules, and which of them are closed to it."""
 
     __slots__ = (
+        "_capped",
         "_ids",
         "_invalid",
         "_options",
@@ -70,6 +71,8 @@ class ClosedRoutes:
         self._tests: Mapping[int, Test] = NOTHING
         self._transforms: Mapping[int, Transform] = NOTHING
         self._options: Mapping[int, Options] = NOTHING
+        self._capped: Mapping[int, str] = NOTHING
+        """Rules of which messages wait because of caps, and until when."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
         self._compile()
@@ -145,6 +148,11 @@ class ClosedRoutes:
         left = {it: why for it, why in self._refused.items() if it != destination}
         self._refused = left or NOTHING
 
+    def note_capped(self, rule: int, text: str) -> None:
+        """Note until when messages of a rule wait because of its caps; "" for none."""
+        capped = {**self._capped, rule: text}
+        self._capped = {it: why for it, why in capped.items() if why} or NOTHING
+
     def take_due(self, now: float) -> list[int]:
         """Return the closed destinations that are to be tried now, each once."""
         due = [it for it, refusal in self._refused.items() if refusal.until <= now]
@@ -189,10 +197,10 @@ class ClosedRoutes:
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        if not (self._unreadable or self._refused or self._invalid or self.unknown):
+        if not any((self._unreadable, self._refused, self._invalid, self._capped, self.unknown)):
             return {}
-        found = {rule.id: self._trouble(rule) for rule in self._rules}
-        return {rule: it for rule, it in found.items() if it is not None}
+        found = ((it.id, self._trouble(it)) for it in self._rules)
+        return {rule: it for rule, it in found if it is not None}
 
     def _resolved(self, rule: RuleSpec) -> ResolvedRule:
         wrong = self._invalid.get(rule.id)
@@ -227,9 +235,9 @@ class ClosedRoutes:
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
         if not wrong:
-            return None
-        # The first reason is named, with its own chats.
-        reason = wrong[0][0]
+            text = self._capped.get(rule.id, "")
+            return RuleTrouble(TroubleReason.CAP_REACHED, text) if text else None
+        reason = wrong[0][0]  # the first one is named, with its own chats
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)

@@ -21,6 +21,9 @@ from afx.node.session import HostedSession
 _DAY_SECONDS = 86_400
 _MOST_VALUES = 1_000
 """Values in one HSET: Lua's ``unpack`` fails at a few thousand."""
+_MOST_IN_CURSOR = 20_000
+"""Values of a cursor in one call. What leaves an outbox and what is to be done with it later
+belong together: no less than what outboxes of 2.5 million messages need."""
 _MOST_BLOCKS = 250
 """Blocks of links in one call of the script: Redis serves no one else meanwhile."""
 
@@ -50,7 +53,8 @@ class Committer:
         self._script = client.register_script(source("commit"))
         self._node = node
         self._incarnation = incarnation
-        self._link_seconds = link_days * _DAY_SECONDS
+        # A day longer: what deletes a copy at the last moment looks for its link after it.
+        self._link_seconds = (link_days + 1) * _DAY_SECONDS
 
     async def commit(self, sessions: Sequence[HostedSession]) -> Committed:
         """Commit all, in one round trip.
@@ -152,7 +156,7 @@ class Committer:
 
 
 def _chunks(values: list[str]) -> list[list[str]]:
-    return [values[at : at + _MOST_VALUES] for at in range(0, len(values), _MOST_VALUES)]
+    return [values[at : at + _MOST_IN_CURSOR] for at in range(0, len(values), _MOST_IN_CURSOR)]
 
 
 def _calls(cursor: list[str], blocks: list[_Block]) -> Iterator[tuple[list[str], list[_Block]]]:

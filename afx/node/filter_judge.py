@@ -6,7 +6,8 @@ neither passed on unfiltered nor dropped unseen, and one message that a filter c
 with does not stop the rule for all others. The same holds for a message whose album
 Telegram keeps refusing to give: its source waits for a time, and then goes on. An error
 that says nothing about the request, as Telegram's own do, is waited for, however long:
-an outage costs time, and no message (docs/decisions/011).
+an outage costs time, and no message (docs/decisions/011). It is none when Telegram gives an
+item of the album by itself, again and again.
 """
 
 from __future__ import annotations
@@ -122,7 +123,10 @@ class FilterJudge:
                 reason = error_name(error)
                 if refuses_chat(error):
                     return _unjudged(routes, reason)
-                tries += is_about_request(error)
+                if is_about_request(error):
+                    tries += 1
+                elif vain >= (1 if given_up else _MOST_TRIES) and await self._is_given(message):
+                    tries += 1  # Telegram answers, and errs on this album alone
                 if tries >= most:
                     known = _GivenUp(_album_of(message), self._monotonic(), reason)
                     self._given_up = {**self._given_up, message.chat: known}
@@ -138,6 +142,14 @@ class FilterJudge:
             await self._sleep(pause)
             pause = min(_RETRY_MAX, pause * 2)
         return accepting(facts, routes)
+
+    async def _is_given(self, message: Incoming) -> bool:
+        """Return whether Telegram gives an item by itself: there is no outage."""
+        try:
+            await self._source.fetch(message.chat, [message.id])
+        except (errors.RPCError, ToldToWaitError, UnknownChatError, OSError, EOFError):
+            return False
+        return True
 
     async def _read_album(self, message: Incoming) -> None:
         """Read the neighbours of an item. Source: method/channels.getMessages."""

@@ -102,7 +102,10 @@ class Forwarder:
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
         self.later = Postponed(
-            now, lambda it: self._lane(it.destination).put_behind(it), owner.progressed
+            now,
+            lambda it: self._lane(it.destination).put_behind(it),
+            owner.progressed,
+            owner.capped,
         )
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
@@ -305,8 +308,8 @@ class Forwarder:
 
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
-        rules = {it.rule for it in batch}
-        if self.seen.is_unstored(rules) and not await self._owner.store():
+        rules, parts = {it.rule for it in batch}, (self.seen, self.later.gate.counts)
+        if any(it.is_unstored(rules) for it in parts) and not await self._owner.store():
             return False
         return await self.intents.store(batch[0].destination)
 
@@ -319,6 +322,7 @@ class Forwarder:
         if delivery.op != "send":
             self._follower.settle(delivery, ticket, outcome)
             return
+        self.later.gate.counts.settled(delivery.rule, delivery.destination)
         copy = outcome.copy
         unforwarded.note_settled(self.seen, self._all_routes, delivery, outcome)
         if outcome.result == "known":
@@ -339,7 +343,7 @@ class Forwarder:
                 self._guard.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
-            self._counts.forwarded(delivery, ticket.taken)
+            self._counts.forwarded(delivery, ticket.taken, self.later.options_of(delivery.rule))
             if delivery.destination in self._closed:
                 self._closed -= {delivery.destination}
                 self._owner.destination_works(delivery.destination)
@@ -402,8 +406,8 @@ class Forwarder:
     # --- outboxes ---------------------------------------------------------------------
 
     def has_backlog(self) -> bool:
-        """Return whether anything waits: for an open destination, or for its time."""
-        return self.later.is_waiting() or self.outboxes.has_backlog(self._closed)
+        """Return whether anything waits: for an open destination, or for its time, soon."""
+        return self.later.is_due_soon() or self.outboxes.has_backlog(self._closed)
 
     def revive(
         self,
@@ -421,24 +425,22 @@ class Forwarder:
         for it in retried(self._all_routes, rule, source, destination, messages, reason):
             self._lane(destination).put_behind(it)
             self.dead.revive(it)
+            self.later.gate.counts.revived(it)
         self._owner.progressed()
 
     # --- links ------------------------------------------------------------------------
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        self.outboxes.put_back()
-        self.seen.put_back()
-        self.later.put_back()
-        self.dead.put_back()
+        for it in (self.outboxes, self.seen, self.later, self.dead):
+            it.put_back()
         self.links.put_back(links)
         self._check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        self.seen.note_committed()
-        self.dead.note_committed()
-        self.links.note_committed()
+        for it in (self.seen, self.later.gate.counts, self.dead, self.links):
+            it.note_committed()
         self.lanes.resume(Pause.STORAGE)
 
     def _check_links(self) -> None:

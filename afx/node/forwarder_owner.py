@@ -28,5 +28,8 @@ class ForwarderOwner(Protocol):
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; what is for it waits until ``try_again``."""
 
+    def capped(self, rule: int, text: str) -> None:
+        """Messages of a rule wait because of its caps, or do so no more ("")."""
+
     def destination_works(self, destination: int) -> None:
         """A message has arrived at a destination that was closed."""

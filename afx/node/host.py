@@ -29,6 +29,7 @@ from afx.node.heap import Heap, give_back_memory
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
 from afx.node.link_reader import LinkReader
+from afx.node.outputs import Outputs
 from afx.node.progress import Totals
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
@@ -38,6 +39,7 @@ from afx.node.session import Environment, HostedSession
 from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.node_settings import NodeSettings
 from afx.reasons import TroubleReason
+from afx.security.login_servers import parse_networks
 from afx.security.vault import Vault
 from afx.tasks.executor import TaskExecutor
 from afx.telegram.transport import guarded_connection
@@ -103,6 +105,12 @@ class Host:
             fenced=self._note_fenced,
         )
         self._chats = GuardedChats(self._redis, self.redis_trouble, lambda: memory.losses)
+        self._outputs = Outputs(
+            directory=settings.output_directory,
+            networks=parse_networks(settings.webhook_networks),
+            secrets=vault.output_secrets,
+            may_write=self._lease.may_write,
+        )
         environment = Environment(
             api_id=settings.api_id,
             api_hash=settings.api_hash,
@@ -122,6 +130,7 @@ class Host:
             clock=clock,
             rng=rng or random.Random(),
             totals=self._totals,
+            outputs=self._outputs,
         )
         self._runner = SessionRunner(
             self._residents,
@@ -149,6 +158,7 @@ class Host:
             slots=settings.task_slots,
             exports=settings.home / "exports",
             wall_clock=clock.time,
+            arrivals=lambda: self._totals.arrivals,
         )
 
     # --- the coordinator's orders -----------------------------------------------
@@ -250,6 +260,7 @@ class Host:
                 if task.done():
                     task.result()
             await self.tasks.close()
+            self._outputs.close()
             self._report_counts()
             # The supervisor bounds the time: it ends a host that takes too long to stop.
             await self.reports.flush_fully()

@@ -116,8 +116,7 @@ class Lane:
             self._park()
             self._outbox.append(delivery)
             self._owner.stored(ticket)
-            if self._is_closed and self._outbox.count > _MOST_FOR_CLOSED:
-                self._give_up_first()
+            self._bound()
         self._start()
 
     def put_behind(self, delivery: Delivery) -> None:
@@ -125,6 +124,7 @@ class Lane:
         self._park()
         if not self._outbox.contains(delivery):
             self._outbox.append(delivery)
+            self._bound()
         self._start()
 
     def start(self) -> None:
@@ -173,8 +173,10 @@ class Lane:
         )
         self._owner.destination_closed(destination, reason)
 
-    def _give_up_first(self) -> None:
+    def _bound(self) -> None:
         """Make the first of too many that wait for a closed destination a dead letter."""
+        if not self._is_closed or self._outbox.count <= _MOST_FOR_CLOSED:
+            return
         dead = Outcome("refused", reason="too much waits", dead=DeadReason.DESTINATION_CLOSED)
         if self._queue:
             self._sender.settle(dead)

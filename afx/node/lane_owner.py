@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from afx.forwarding.pipeline import Delivery
 from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found
+from afx.node.waits import Waits
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.sender import Outcome
@@ -15,6 +16,9 @@ from afx.telegram.sender import Outcome
 
 class LaneOwner(Protocol):
     """The forwarder that a lane belongs to."""
+
+    waits: Waits
+    """Until when nothing is to be sent, and how much may be."""
 
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery has left its lane for good."""

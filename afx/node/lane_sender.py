@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from telethon import errors
 
+from afx.forwarding.outputs import CLOSED_OUTPUT
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.whole_albums import MOST_IN_ALBUM, units
 from afx.node.intents import Intents
@@ -20,6 +21,7 @@ from afx.node.outbox import Outbox
 from afx.node.outbox_reader import Found, refusal
 from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience, Step
+from afx.node.plugged import plugged
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
 from afx.telegram.errors import advice_on, closes_chat, is_stale_reference, refuses_chat
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 BATCH = 50
 """Deliveries that are sent at once."""
+_LEAST_PAUSE = 0.01
 _MOST_FETCHES = 3
 """Times that one message is fetched anew before it counts as refused."""
 
@@ -116,12 +119,42 @@ class LaneSender:
             if not batch:
                 self._pace.hold(seconds)
                 return
+            batch = self._within_budget(batch)
+            if not batch:
+                return
+            # From now on nothing comes between: what is settled leaves the queue in order.
+            self._queue.begin(len(batch))
+            if any(delivery.plugins or delivery.verdict for delivery, _ in batch):
+                batch, refused = await plugged(batch, self._owner.trouble)
+                if refused:
+                    await self._judge(batch, refused)
+                    continue
             if any(delivery.answers for delivery, _ in batch):
                 batch = await self._answering(batch)
+            self._owner.waits.take(self._outbox.destination, len(batch))
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
             if outcomes is None:
                 return
             singly = await self._judge(batch, outcomes)
+
+    def _within_budget(self, batch: list[Entry]) -> list[Entry]:
+        """Return the first of a batch, as many as may be sent now; waits when none may.
+
+        An album is not split: it is sent when anything may be, and counts as all of its items.
+        """
+        waits, destination = self._owner.waits, self._outbox.destination
+        room = waits.room(destination, len(batch))
+        if room >= len(batch):
+            return batch
+        if not room:
+            self._pace.wait(max(waits.held(destination), _LEAST_PAUSE))
+            return []
+        kept: list[Entry] = []
+        for unit in units(batch, lambda it: it[0]):
+            if kept and len(kept) + len(unit) > room:
+                break
+            kept += unit
+        return kept
 
     async def _answering(self, batch: list[Entry]) -> list[Entry]:
         """Find what sends are to answer; returns those that can be sent before the others."""
@@ -160,15 +193,17 @@ class LaneSender:
 
     async def _make(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
         """Send, or change, what is first; None when the session is ending here."""
-        self._queue.begin(len(batch))
         peer = self._peers.input_peer
         if batch[0].op != "send":
             await self._owner.find_copies(batch)
-            return await send_changes(self._client, batch, peer, singly=singly)
-        destination = batch[0].destination
-        if not await self._owner.is_stored(batch):
+        elif not await self._owner.is_stored(batch):
             self._pace.pause()
             return None
+        destination = batch[0].destination
+        if output := self._peers.output(destination):
+            return await output.send(batch)
+        if batch[0].op != "send":
+            return await send_changes(self._client, batch, peer, singly=singly)
         outcomes = await send(self._client, batch, peer, singly=singly)
         if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
             self._intents.end(destination)
@@ -278,7 +313,9 @@ class LaneSender:
 
         A forward names its source as well, which may be the one that is closed.
         """
-        if not is_forward(delivery) or await self._read_first(delivery) is not None:
+        if _closes_output(reason):
+            self._pace.close(reason.removeprefix(CLOSED_OUTPUT))
+        elif not is_forward(delivery) or await self._read_first(delivery) is not None:
             advice = advice_on(reason)
             self._pace.close(f"{reason}: {advice}" if advice else reason)
 
@@ -313,4 +350,8 @@ def _closes_destination(delivery: Delivery, outcome: Outcome) -> bool:
 
     That of a change says it of changes only: who may post may not pin.
     """
-    return delivery.op == "send" and closes_chat(outcome.reason)
+    return _closes_output(outcome.reason) or (delivery.op == "send" and closes_chat(outcome.reason))
+
+
+def _closes_output(reason: str) -> bool:
+    return reason.startswith(CLOSED_OUTPUT)

@@ -65,8 +65,9 @@ class MessageSource:
             if of_channel
             else functions.messages.GetMessagesRequest
         )
-        if left := self._waits.left(method):
+        if left := self._waits.held(method):
             raise ToldToWaitError(left)
+        self._waits.take(method)
         try:
             return await fetch_messages(self._client, chat, peer, ids)
         except errors.FloodError as error:

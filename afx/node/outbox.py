@@ -11,7 +11,8 @@ came back from a copy in SQL. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1
 rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one. A capital
 letter stands for messages that the rule's filter has not judged yet; ``e``, ``d``, ``p`` and
 ``u`` for copies that are to be edited, deleted, pinned and unpinned. Behind an ``@`` stands from
-when on it is to be done, in Unix seconds: only queues of what is postponed have that, under the
+when on it is to be done, in Unix seconds, and a ``+`` stands behind the letter of what is of the
+album of the one before it: only queues of what is postponed have that, under the
 fields ``later:QUEUE:DESTINATION:NUMBER`` and ``lfirst:QUEUE:DESTINATION`` (see ``postponed``).
 """
 
@@ -38,7 +39,7 @@ _FIRST = re.compile(r"first:(-?[0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
 _FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
 _RUN = re.compile(
-    r"([0-9]{1,10}):([cfCFedpu]):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
+    r"([0-9]{1,10}):([cfCFedpu]\+?):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
 )
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
 _MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
@@ -62,6 +63,8 @@ class Reference(NamedTuple):
     op: Op = "send"
     due: int = 0
     """Not before that, in Unix seconds."""
+    joined: bool = False
+    """It is of the album of the one before it, and is released together with that."""
 
     @property
     def group(self) -> int:
@@ -174,9 +177,9 @@ class Outbox:
 
     # --- in ------------------------------------------------------------------------------
 
-    def append(self, delivery: Delivery, due: int = 0) -> None:
-        """Put a delivery at the end."""
-        reference = _reference(delivery, due)
+    def append(self, delivery: Delivery, due: int = 0, *, joined: bool = False) -> None:
+        """Put a delivery at the end; ``joined``: it is of the album of the one before it."""
+        reference = _reference(delivery, due)._replace(joined=joined)
         if due:
             self.last_due = max(self.last_due, due)
         last = self._chunks[-1] if self._chunks else None
@@ -224,11 +227,16 @@ class Outbox:
     # --- out -----------------------------------------------------------------------------
 
     @property
-    def first_due(self) -> int:
-        """When the first reference is due; there is one."""
+    def first_reference(self) -> Reference:
+        """The first reference; there is one."""
         references = self._chunks[0].references
         assert references is not None
-        return references[0].due
+        return references[0]
+
+    @property
+    def first_due(self) -> int:
+        """When the first reference is due; there is one."""
+        return self.first_reference.due
 
     def first(self, most: int) -> Sequence[Reference]:
         """Return the next references to send, while none are being sent."""
@@ -362,8 +370,9 @@ def load(fields: dict[str, str]) -> dict[int, Outbox]:
 def encode(references: Iterable[Reference]) -> str:
     """Return references as they are stored."""
     runs: list[tuple[tuple[int, str, int, int], list[tuple[int, int]]]] = []
-    for rule, mode, source, message, judge, op, due in references:
+    for rule, mode, source, message, judge, op, due, joined in references:
         letter = _LETTERS.get(op) or (mode[0].upper() if judge else mode[0])
+        letter += "+" if joined else ""
         key = (rule, letter, source, due)
         if not runs or runs[-1][0] != key:
             runs.append((key, [(message, message)]))
@@ -395,11 +404,11 @@ def decode(text: str) -> list[Reference]:
                 raise MalformedPositionError(f"an outbox contains no ids: {part[:40]!r}")
             if last - first >= _CHUNK or len(found) >= _CHUNK:
                 raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
-            rule, letter, source = int(run[1]), run[2], int(run[3])
+            rule, letter, source = int(run[1]), run[2][0], int(run[3])
             mode, op = _MODES.get(letter.lower(), "copy"), _OPS.get(letter, "send")
             due = int(run[5] or 0)
             found += [
-                Reference(rule, mode, source, it, letter.isupper(), op, due)
+                Reference(rule, mode, source, it, letter.isupper(), op, due, len(run[2]) > 1)
                 for it in range(first, last + 1)
             ]
     return found

@@ -7,7 +7,8 @@ commit, the outbox's first, so what a crash cuts is in both at worst: then a kno
 the second. Contents are read when they are sent: what is edited before is sent as it is then,
 and what is deleted before is not sent.
 
-A queue keeps its order: behind one that waits, all of its rule and destination wait.
+A queue keeps its order: behind one that waits, all of its rule and destination wait. What would
+go beyond the caps of its rule waits here, too, for the next hour or day (see ``cap_counts``).
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from math import ceil
 from typing import Literal
 
 from afx.empty import NOTHING
-from afx.forwarding.options import Options
+from afx.forwarding.options import NO_OPTIONS, Options
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
+from afx.node.cap_gate import CapGate
 from afx.node.outbox import Outbox, Reference
 from afx.node.postponed_queues import Queue, take_queues
 from afx.telegram.facts import TelegramFacts
@@ -32,6 +34,7 @@ _MOST = 100_000
 """References in one queue."""
 TOO_MANY = Outcome("refused", reason=f"{_MOST:,} of its rule wait for their time already")
 _AT_ONCE = 500
+_SOON_SECONDS = 120.0
 _LONGEST_SLEEP = 600.0
 """Seconds; the wall clock may be set meanwhile."""
 _TOGETHER = 1.0
@@ -41,21 +44,33 @@ _TOGETHER = 1.0
 class Postponed:
     """The deliveries of one session that are not due yet."""
 
-    __slots__ = ("_is_running", "_now", "_options", "_progressed", "_queues", "_release", "_timer")
+    __slots__ = (
+        "_is_running",
+        "_now",
+        "_options",
+        "_progressed",
+        "_queues",
+        "_release",
+        "_timer",
+        "gate",
+    )
 
     def __init__(
         self,
         now: Callable[[], float],
         release: Callable[[Delivery], None],
         progressed: Callable[[], None],
+        capped: Callable[[int, str], None],
     ) -> None:
         """``now`` is the wall clock; ``release`` takes what is due, in its order.
 
-        ``progressed`` is called when there is something to commit.
+        ``progressed`` is called when there is something to commit; ``capped`` is told of a rule
+        of which messages wait because of its caps, and until when: "" when none do any more.
         """
         self._now = now
         self._release = release
         self._progressed = progressed
+        self.gate = CapGate(now, capped)
         self._options: Mapping[int, Options] = NOTHING
         """Of the rules that have any."""
         self._queues: Mapping[Queue, Outbox] = NOTHING
@@ -64,6 +79,7 @@ class Postponed:
 
     def load(self, fields: dict[str, str]) -> None:
         """Take what is stored out of a cursor's fields; raises MalformedPositionError."""
+        self.gate.counts.load(fields)
         self._queues = take_queues(fields) or NOTHING
 
     def use_routes(
@@ -79,6 +95,7 @@ class Postponed:
         found = {it.rule: it.options for them in routes.values() for it in them}
         found |= {it.id: it.options for it in incomplete.values() if it is not None}
         self._options = {rule: it for rule, it in found.items() if it.is_timed} or NOTHING
+        self.gate.use(self._options, incomplete)
         changed = [
             self._obey(name[0], waiting, found[int(name[1:])])
             for (name, _), waiting in self._queues.items()
@@ -109,11 +126,18 @@ class Postponed:
             return "now"
         queue = (f"s{delivery.rule}", delivery.destination)
         waiting, now = self._queues.get(queue), self._now()
+        joined = (
+            options is not None and options.caps is not None and self.gate.joins(queue, message)
+        )
         due = min(TelegramFacts(message).date or now, now) + (options.delay if options else 0)
         is_quiet = options is not None and options.quiet_until(now) > now
-        if not waiting and due <= now and not is_quiet:
+        is_capped = (
+            not joined and self.gate.counts.closed_until(delivery.rule, delivery.destination) > now
+        )
+        if not waiting and due <= now and not is_quiet and not is_capped:
+            self.gate.counts.count(delivery.rule, delivery.destination)
             return "now"
-        return self._append(queue, delivery, due)
+        return self._append(queue, delivery, due, joined=joined)
 
     def delete_later(self, sent: Delivery) -> bool:
         """Note that a copy was made; it is deleted later if its rule says so.
@@ -146,7 +170,7 @@ class Postponed:
         return waiting is not None and waiting.contains(send)
 
     def _append(
-        self, queue: Queue, delivery: Delivery, due: float
+        self, queue: Queue, delivery: Delivery, due: float, *, joined: bool = False
     ) -> Literal["now", "later", "full"]:
         waiting = self._queues.get(queue)
         if waiting is None:
@@ -156,7 +180,9 @@ class Postponed:
             if waiting.count >= _MOST:
                 return "full"
             is_first = not waiting
-            waiting.append(delivery, max(waiting.last_due, ceil(due)))
+            # The first of what waits joins nothing here: what is before it is sent already.
+            joined = joined and not is_first
+            waiting.append(delivery, max(waiting.last_due, ceil(due)), joined=joined)
             if is_first:
                 self._arm()
         return "later"
@@ -179,9 +205,17 @@ class Postponed:
             self._timer.cancel()
             self._timer = None
 
-    def is_waiting(self) -> bool:
-        """Return whether anything is to be sent or deleted later."""
-        return any(self._queues.values())
+    def is_due_soon(self) -> bool:
+        """Return whether a session had better wait for what is due than wake for it."""
+        return 0 < self.next_due() <= self._now() + _SOON_SECONDS
+
+    def next_due(self) -> int:
+        """Return when the first of all is due, in Unix seconds; 0: nothing waits."""
+        return ceil(min((at for _, at in self._due()), default=0.0))
+
+    def options_of(self, rule: int) -> Options:
+        """Return a rule's options, as far as they are about times."""
+        return self._options.get(rule, NO_OPTIONS)
 
     def waiting_for(self, destination: int) -> Iterator[Reference]:
         """Yield the first that are to be sent to a chat: what may have been sent already.
@@ -196,8 +230,10 @@ class Postponed:
         self._stop_timer()
         if not self._is_running:
             return
-        due = min((at for _, at in self._due()), default=None)
-        if due is not None:
+        self.gate.tell_held(
+            (int(name[1:]), it) for (name, _), it in self._queues.items() if it and name[0] == "s"
+        )
+        if due := self.next_due():
             left = max(0.0, min(_LONGEST_SLEEP, due - self._now()))
             self._timer = asyncio.get_running_loop().call_later(left, self._turn)
 
@@ -206,10 +242,11 @@ class Postponed:
         now = self._now()
         for (name, _), waiting in self._queues.items():
             if waiting:
-                options = self._options.get(int(name[1:]))
-                is_send = name[0] == "s"
+                rule, is_send = int(name[1:]), name[0] == "s"
+                options = self._options.get(rule)
                 quiet = options.quiet_until(now) if options and is_send else now
-                yield waiting, max(float(waiting.first_due), quiet if quiet > now else 0.0)
+                cap = self.gate.until(rule, waiting) if is_send else 0.0
+                yield waiting, max(float(waiting.first_due), cap, quiet if quiet > now else 0.0)
 
     def _turn(self) -> None:
         self._timer = None
@@ -218,12 +255,17 @@ class Postponed:
             if due > now:
                 continue
             while waiting and waiting.first_due <= now + _TOGETHER and left:
+                rule = waiting.first_reference.rule
+                if self.gate.until(rule, waiting) > now:
+                    break
                 [reference] = waiting.first(1)
                 waiting.reading = 0
                 [ticket] = waiting.begin(1)
                 ticket.open = 0
                 waiting.advance()
                 left -= 1
+                if reference.op == "send":
+                    self.gate.counts.count(rule, waiting.destination)
                 self._release(reference.delivery(waiting.destination))
         self._progressed()
         self._arm()
@@ -232,14 +274,17 @@ class Postponed:
 
     def take_fields(self) -> list[str]:
         """Return what has changed since the last call, as field, value, …."""
-        return [text for it in self._queues.values() for text in it.take_fields()]
+        queued = [text for it in self._queues.values() for text in it.take_fields()]
+        return [*queued, *self.gate.counts.take_fields()]
 
     def put_back(self) -> None:
         """What was taken last could not be stored."""
         for it in self._queues.values():
             it.put_back()
+        self.gate.counts.put_back()
 
     def mark_all(self) -> None:
         """Let the next commit write all: Redis has lost its data."""
         for it in self._queues.values():
             it.mark_all()
+        self.gate.counts.mark_all()

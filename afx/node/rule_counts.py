@@ -11,6 +11,7 @@ from datetime import datetime
 
 from afx.clock import Clock
 from afx.cluster.rule_counts import RuleTally, bucket_of
+from afx.forwarding.options import NO_OPTIONS, Options
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Route
 
@@ -34,10 +35,15 @@ class RuleCounts:
         """Return the time at which a message is taken, for ``forwarded``."""
         return self._clock.monotonic()
 
-    def forwarded(self, delivery: Delivery, taken: float) -> None:
-        """Count a delivery that was sent; ``taken`` is when its message came, 0 if unknown."""
-        posted = delivery.posted
-        age = self._clock.time() - posted.timestamp() if isinstance(posted, datetime) else 0.0
+    def forwarded(self, delivery: Delivery, taken: float, options: Options = NO_OPTIONS) -> None:
+        """Count a delivery that was sent; ``taken`` is when its message came, 0 if unknown.
+
+        The time for which its rule's ``options`` hold a message back does not count.
+        """
+        posted, age = delivery.posted, 0.0
+        if isinstance(posted, datetime):
+            at = posted.timestamp()
+            age = self._clock.time() - at - options.held(at)
         if taken and age < _LATE_SECONDS:
             age = self._clock.monotonic() - taken
         it = self._of(delivery.rule)

@@ -148,6 +148,11 @@ class RuleWatch:
         self._closed.note_works(destination)
         self._apply()
 
+    def capped(self, rule: int, text: str) -> None:
+        """Messages of a rule wait because of its caps, or do so no more ("")."""
+        self._closed.note_capped(rule, text)
+        self._apply()
+
     # --- trying again ---------------------------------------------------------------------
 
     def renew(self, rules: Sequence[RuleSpec]) -> Sequence[RuleSpec]:

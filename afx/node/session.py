@@ -16,6 +16,7 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
+from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
 from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
@@ -56,6 +57,8 @@ class Environment:
     clock: Clock
     rng: random.Random
     totals: Totals
+    outputs: Outputs | None = None
+    """What destinations that are no chats need; None: rules cannot have any here."""
     pings: Pings = field(default_factory=Pings)
 
 
@@ -115,7 +118,8 @@ class HostedSession:
             device=f"afx {spec.session}",
             pings=env.pings,
         )
-        self.peers = Peers(self._client, stored)
+        outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None
+        self.peers = Peers(self._client, stored, outputs)
         self.forwarder = Forwarder(
             self._client,
             self.peers,
@@ -123,7 +127,7 @@ class HostedSession:
             self,
             session=spec.session,
             epoch=epoch,
-            waits=Waits(env.clock.time),
+            waits=Waits(env.clock.time, env.rng),
             now=env.clock.time,
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
@@ -152,6 +156,7 @@ class HostedSession:
         self.connection = Connection(self._client, self, env.clock, env.rng)
 
     def _take_updates(self, update: Any) -> None:
+        self._env.totals.arrivals += 1
         self.reader.on_updates(update)
 
     @property
@@ -160,8 +165,14 @@ class HostedSession:
         return self._client
 
     def wait_left(self, key: int | str) -> float:
-        """Return for how many seconds Telegram wants no request of a budget (see ``budgets``)."""
-        return self.forwarder.waits.left(key)
+        """Return for how many seconds no request of a budget is to be made (see ``budgets``)."""
+        return self.forwarder.waits.held(key)
+
+    def note_request(self, key: int | str) -> None:
+        """Count a request of a budget that a task makes."""
+        self.forwarder.waits.take(key)
+        if self.forwarder.waits.budgets.is_changed:
+            self.progressed()
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
         """Note a wait that a task has met: lanes, other tasks and later runs obey it, too."""
@@ -307,6 +318,7 @@ class HostedSession:
     def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
         self._stored.fresh = dict(self._stored.hashes)
+        self.forwarder.waits.budgets.mark_all()
         self.forwarder.intents.mark_all()
         self.forwarder.outboxes.mark_all()
         self.forwarder.later.mark_all()
@@ -381,6 +393,10 @@ class HostedSession:
     def destination_works(self, destination: int) -> None:
         """A message has arrived at a destination that was closed."""
         self._rules.destination_works(destination)
+
+    def capped(self, rule: int, text: str) -> None:
+        """Messages of a rule wait because of its caps, or do so no more ("")."""
+        self._rules.capped(rule, text)
 
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""

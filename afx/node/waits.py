@@ -10,10 +10,12 @@ while a second destination waits, it is taken for the account's.
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Mapping
 
 from afx.empty import NOTHING
+from afx.node.budgets import Budgets
 
 ALL = 0
 """Stands for every destination; no chat has this id."""
@@ -24,16 +26,18 @@ _LONGEST_SECONDS = 7 * 86_400.0
 _SHORTEST_SHARED = 3.0
 """Shorter waits end before a second destination could learn from them."""
 _SAME_SECONDS = 2.0
+_RANDOM = random.Random()
 
 
 class Waits:
     """The waits of one account; times are in Unix seconds."""
 
-    __slots__ = ("_now", "_over", "_shared", "_until")
+    __slots__ = ("_now", "_over", "_shared", "_until", "budgets")
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], rng: random.Random = _RANDOM) -> None:
         """``now`` is the wall clock: other nodes read what is stored."""
         self._now = now
+        self.budgets = Budgets(now, rng)
         self._until: Mapping[int | str, float] = NOTHING
         """destination, or the name of a method → until when."""
         self._shared: Mapping[int, float] = NOTHING
@@ -43,6 +47,7 @@ class Waits:
 
     def load(self, fields: Mapping[str, str]) -> None:
         """Take over what is stored among the fields of a cursor; malformed waits are none."""
+        self.budgets.load(fields)
         now = self._now()
         for name, text in fields.items():
             match = _FIELD.fullmatch(name)
@@ -77,6 +82,8 @@ class Waits:
             self._shared = {**others, key: until}
         found = ALL if is_shared else key
         self._until = {**self._until, found: max(until, self._until.get(found, 0.0))}
+        if is_flood:
+            self.budgets.note(found, seconds)
         return found == ALL
 
     def left(self, key: int | str) -> float:
@@ -86,17 +93,37 @@ class Waits:
             until = max(until, self._until.get(ALL, 0.0))
         return max(0.0, until - self._now())
 
+    def held(self, key: int | str) -> float:
+        """Return for how many seconds nothing is to be asked for, by its budget, too."""
+        left = max(self.left(key), self.budgets.left(key))
+        return max(left, self.budgets.left(ALL)) if isinstance(key, int) else left
+
+    def room(self, destination: int, most: int) -> int:
+        """Return how many sends to a destination its budgets allow at once, up to so many."""
+        if not self.budgets:
+            return most
+        most = self.budgets.room(ALL, most)
+        return self.budgets.room(destination, most)
+
+    def take(self, key: int | str, count: int = 1) -> None:
+        """Count requests that are made: sends to a destination, or of a method."""
+        self.budgets.take(key, count)
+        if isinstance(key, int) and key != ALL:
+            self.budgets.take(ALL, count)
+
     def fields(self) -> list[str]:
         """Return what is to be stored, as field, value, … of the cursor's hash.
 
         The value of a field that goes is empty; one that stays by mistake is no wait to
         its readers.
         """
+        budgets = self.budgets.fields()
         if not (self._until or self._over):
-            return []
+            return budgets
         now = self._now()
         self._over += tuple(it for it, until in self._until.items() if until <= now)
         self._until = {it: at for it, at in self._until.items() if at > now} or NOTHING
         over, self._over = self._over, ()
         stored = {**dict.fromkeys(over, ""), **{it: f"{at:.0f}" for it, at in self._until.items()}}
-        return [text for it, value in stored.items() for text in (f"wait:{it}", value)]
+        waits = [text for it, value in stored.items() for text in (f"wait:{it}", value)]
+        return waits + budgets

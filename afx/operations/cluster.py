@@ -122,10 +122,22 @@ def recent_events(context: Context, limit: int = 100) -> tuple[Mapping[str, Any]
 
 
 @operation("cluster:read", database=False)
-def events_after(context: Context, last_id: str) -> tuple[str, tuple[Mapping[str, Any], ...]]:
-    """Return (the last id, the events after ``last_id``); without an id, the last id only."""
-    last, found = events.watch(context.servers.redis(), last_id or "0")
-    return last, tuple(found) if last_id else ()
+def events_after(
+    context: Context, last_id: str, *, wait_seconds: float = 0.0
+) -> tuple[str, tuple[Mapping[str, Any], ...]]:
+    """Return (the last id, the events after ``last_id``); it waits so long for the first one."""
+    last, found = events.watch(context.servers.redis(), last_id, wait_seconds=wait_seconds)
+    return last, tuple(found)
+
+
+@operation("cluster:read", database=False)
+def event_position(context: Context, last_id: str) -> str:
+    """Return after which id events are new: ``last_id``, or the newest id of all.
+
+    The newest without an id, and in another Redis, whose clock has gone back.
+    """
+    newest = events.newest(context.servers.redis())
+    return newest if not last_id or events.is_before(newest, last_id) else last_id
 
 
 @operation("cluster:read", database=False)
@@ -147,7 +159,7 @@ def _queue_ages() -> dict[str, float]:
 def _samples(context: Context, clock: Callable[[], float]) -> Iterator[ActivitySample]:
     client = context.servers.redis()
     registry = Registry(client)
-    last, _ = events.watch(client, "0")
+    last = events.newest(client)
     before: dict[str, tuple[float, int]] = {}
     while True:
         now = clock()

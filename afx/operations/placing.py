@@ -15,6 +15,7 @@ from afx.coordinator.decisions.placement import Node, PlacementRequest
 from afx.operations import sessions
 from afx.operations.context import Context, operation
 from afx.operations.sessions import SessionDetail
+from afx.process_names import is_further
 from models.storage import assignments, workers
 from models.storage import placing as stored
 
@@ -104,7 +105,8 @@ def preview_drain(context: Context, name: str) -> DrainPreview:
     """Return where the sessions of a node would go now; drains move a few at a time."""
     worker = workers.find(name)
     views, capacity = _learned(context)
-    processes = [it.name for it in (worker, *workers.further_processes(worker.name))]
+    further = [] if is_further(name) else workers.further_processes(worker.name)
+    processes = [it.name for it in (worker, *further)]
     moving = [it for name in processes for it in assignments.sessions_on(name)]
     now = monotonic()
     homes = [

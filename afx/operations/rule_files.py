@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from afx.errors import UsageError
@@ -18,6 +18,7 @@ from afx.forwarding.rulefile import (
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
+from afx.operations.rule_options import check_life
 from afx.operations.rule_sizes import bounded
 from afx.operations.rules import RuleRow, content, document, listing, show
 from models.names import check_name
@@ -57,7 +58,9 @@ def plan(context: Context, data: bytes, where: str, *, prune: bool) -> list[Chan
     file.problems.check()
     sessions_of_file = {it.id: it for it in owners.values()}
     before = _stored(list(sessions_of_file.values()))
-    return rulefile.diff(list(docs.values()), before, prune=prune)
+    found = rulefile.diff(list(docs.values()), before, prune=prune)
+    _check(context, found)
+    return found
 
 
 @operation("rule:write", owned=True)
@@ -67,6 +70,7 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
     Raises UsageError when a rule is not as the plan has it: another change was made
     since, and this one would undo it.
     """
+    _check(context, changes)
     owners = {
         name: sessions.find(name, owner=context.actor.owner)
         for name in dict.fromkeys(_session_of(it) for it in changes)
@@ -132,6 +136,12 @@ def _doc(it: RuleRow) -> RuleDoc:
         tuple(it.sync),
         it.options,
     )
+
+
+def _check(context: Context, changes: Iterable[Change]) -> None:
+    for it in changes:
+        if it.after and not (it.before and it.before.options == it.after.options):
+            check_life(context, it.after.options)
 
 
 def _replace(context: Context, before: RuleDoc, doc: RuleDoc | None) -> None:

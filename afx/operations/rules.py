@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from afx.errors import UsageError
+from afx.forwarding.outputs import target_of
 from afx.forwarding.rulefile import RuleDoc, checked, checked_options, checked_sync
-from afx.forwarding.rules import chat_reference
+from afx.forwarding.rules import chat_reference, destination_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
+from afx.operations.rule_options import check_life
 from afx.operations.rule_sizes import bounded
 from models.storage import rules, sessions
 from models.tables import Rule
@@ -118,7 +120,8 @@ def add(
     wanted, changes = checked(filter, transform, mode, "the rule")
     followed = checked_sync(sync, mode, "the rule")
     more = checked_options(options, "the rule")
-    origins, targets = list(_chats(sources)), list(_chats(destinations))
+    check_life(context, more)
+    origins, targets = list(_chats(sources)), list(_destinations(destinations))
     owner = sessions.find(session, owner=context.actor.owner)
     with change(context, "rule.add", f"session/{owner.name}") as details, bounded([owner]):
         rule = rules.create(
@@ -169,10 +172,12 @@ def modify(
     )
     followed = checked_sync(rule.sync if sync is None else sync, mode or rule.mode, "the rule")
     more = checked_options(rule.options if options is None else options, "the rule")
+    if options is not None:
+        check_life(context, more)
     after = replace(
         before,
         sources=_chats(sources) if sources else before.sources,
-        destinations=_chats(destinations) if destinations else before.destinations,
+        destinations=_destinations(destinations) if destinations else before.destinations,
         mode=mode or before.mode,
         filter=wanted,
         transform=tuple(changes),
@@ -212,6 +217,26 @@ def set_enabled(context: Context, text: str, enabled: bool) -> tuple[str, bool]:
     return path, True
 
 
+@dataclass(slots=True, frozen=True)
+class OutputSecret:
+    """A webhook among a rule's destinations, and what its requests are signed by."""
+
+    destination: str
+    secret: str
+
+
+@operation("rule:write", owned=True)
+def output_secrets(context: Context, text: str) -> list[OutputSecret]:
+    """Return the secrets of the webhooks to which a rule sends."""
+    rule = _find(context, text)
+    vault = context.servers.vault()
+    found = [it for it in rule.destinations if it.startswith("webhook:")]
+    return [
+        OutputSecret(it, vault.output_secrets(rule.session_id, target_of(it).place)[0])
+        for it in found
+    ]
+
+
 @operation("rule:write", owned=True)
 def remove(context: Context, text: str) -> str:
     """Remove a rule; returns its path."""
@@ -225,6 +250,10 @@ def remove(context: Context, text: str) -> str:
 
 def _chats(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chat_reference(it) for it in texts))
+
+
+def _destinations(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(destination_reference(it) for it in texts))
 
 
 def _find(context: Context, text: str) -> Rule:

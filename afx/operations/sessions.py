@@ -18,7 +18,7 @@ from afx.operations.leader import wake_leader
 from afx.operations.pages import Page, page_of
 from afx.operations.requests import Requested
 from afx.operations.rules import RuleRow
-from afx.process_names import is_within
+from afx.process_names import is_further, is_within
 from afx.security.vault import Vault
 from models.base import transaction, utc_now
 from models.names import check_name
@@ -300,7 +300,8 @@ def require(context: Context, name: str, labels: Mapping[str, str]) -> tuple[str
 def move(context: Context, name: str, node: str = "") -> Requested:
     """Request that a session runs on another node; empty: on any other one."""
     session = _find(context, name)
-    target = workers.find(node).name if node else ""
+    found = workers.find(node).name if node else ""
+    target = node if is_further(node) else found  # w1.1 is less than w1
     row = _row(session)
     if target and is_within(row.node or "", target) and row.state == "running":
         return Requested(session.name, None, f"already runs on {target}")

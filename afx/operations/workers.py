@@ -134,7 +134,8 @@ def least_loaded(context: Context, names: Sequence[str]) -> str:
 def show(context: Context, name: str) -> WorkerDetail:
     """Return one node: its report, its desired state, its open controls."""
     worker = workers.find(name)
-    found = [it for it in listing(context) if is_within(it.name, worker.name)]
+    subject = name if is_further(name) else worker.name
+    found = [it for it in listing(context) if is_within(it.name, subject)]
     found.sort(key=lambda it: it.process)
     view = next((it for it in found if it.state in LIVE_STATES), found[0] if found else None)
     opened = controls.listing(worker=worker.name, only_open=True, limit=_CONTROLS_SHOWN)
@@ -305,7 +306,7 @@ def _processes(context: Context, text: str, *, others: bool = False) -> list[Wor
     They are the live ones, by number; with ``others``, those that do not run come after them.
     """
     worker = workers.find(text)
-    further = [] if is_further(worker.name) else workers.further_processes(worker.name)
+    further = [] if is_further(text) else workers.further_processes(worker.name)
     if not further:
         return [worker]
     live = {it.name for it in listing(context) if it.state in LIVE_STATES}

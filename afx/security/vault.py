@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -140,6 +141,17 @@ class Vault:
             return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated).decode()
         except (InvalidTag, ValueError, binascii.Error) as error:
             raise SecretError(changed) from error
+
+    def output_secrets(self, session_id: int, url: str) -> list[str]:
+        """Return what signs a session's requests to a URL of its rules, newest key first.
+
+        They follow from the keys, so that nothing has to be stored, or sent to nodes.
+        """
+        text = f"{session_id}\0{url}".encode()
+        digests = [
+            hmac.digest(_derive(key, b"afx output 1"), text, hashlib.sha256) for key in self._keys
+        ]
+        return [f"whsec_{base64.urlsafe_b64encode(it).decode().rstrip('=')}" for it in digests]
 
     def signing_keys(self) -> list[bytes]:
         """Return the keys by which jobs and specs are signed, newest first."""

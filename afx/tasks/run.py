@@ -128,15 +128,17 @@ class Run:
     async def call(self, request: Any) -> Any:
         """Make a request of Telegram; raises SnoozeError for a wait that it asks for.
 
-        So does a wait that the session's lanes, or its other tasks, have met: the request
-        is not made. A wait that this one meets holds for them, too.
+        So does a wait that the session's lanes, or its other tasks, have met, and a budget
+        that is used up: the request is not made. A wait that this one meets holds for them, too.
         """
         session, client = self._its_session, self.client
         if not client.is_connected():
             raise TryAgainError("The session is not connected to Telegram.")
         budget = budget_of(request)
         if left := session.wait_left(budget):
-            raise SnoozeError(left, f"Telegram asks to wait ({left:.0f} s are left).")
+            text = f"Telegram asks to wait, or the account's budget does ({left:.0f} s are left)."
+            raise SnoozeError(left, text)
+        session.note_request(budget)
         try:
             return await client(request)
         except errors.RPCError as error:

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.outputs import is_output_text
+from afx.forwarding.pipeline import Delivery
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import is_for_people, refuses_chat
+from afx.telegram.sender import Outcome
 from afx.telegram.session import StoredSession
 
 _PAGE = 100
 
 
+class Output(Protocol):
+    """A destination that is no chat."""
+
+    async def send(self, batch: Sequence[Delivery]) -> list[Outcome]:
+        """Send deliveries in order; returns the outcome of each."""
+
+
+class OutputSource(Protocol):
+    """The outputs of one session."""
+
+    def learn(self, text: str) -> int | None:
+        """Return the number of an output; None when this node cannot use it."""
+
+    def of(self, number: int) -> Output | None:
+        """Return an output by its number; None for that of a chat."""
+
+
 class Peers:
     """Resolves the chats of one session's rules, and gives their input peers."""
 
-    __slots__ = ("_client", "_stored")
+    __slots__ = ("_client", "_outputs", "_stored")
 
-    def __init__(self, client: AccountClient, stored: StoredSession) -> None:
+    def __init__(
+        self, client: AccountClient, stored: StoredSession, outputs: OutputSource | None = None
+    ) -> None:
+        """``outputs`` are the destinations that are no chats."""
         self._client = client
         self._stored = stored
+        self._outputs = outputs
+
+    def output(self, destination: int) -> Output | None:
+        """Return the output that a destination is; None for a chat."""
+        return self._outputs.of(destination) if self._outputs else None
 
     def input_peer(self, chat: int) -> Any:
         """Return the input peer of a marked id; ValueError when it is unknown."""
@@ -38,6 +66,10 @@ class Peers:
         found: dict[str, int] = {}
         dialogs_listed = is_bot = False
         for chat in dict.fromkeys(chats):
+            if is_output_text(chat):
+                number = self._outputs.learn(chat) if self._outputs else None
+                found.update({} if number is None else {chat: number})
+                continue
             chat_id = await self._find(chat)
             if chat_id is None and not dialogs_listed:
                 dialogs_listed = True
@@ -78,9 +110,10 @@ class Peers:
         try:
             answer = await self._client(request)
         except errors.RPCError as error:
-            if not refuses_chat(error):
-                raise
-            return
+            # As of a name: such a wait must not keep the other rules from running.
+            if refuses_chat(error) or isinstance(error, errors.FloodError):
+                return
+            raise
         for entity in answer if isinstance(answer, list) else answer.chats:
             self._stored.remember(entity)
 

@@ -11,7 +11,7 @@ import peewee
 
 from afx.errors import ConflictError, NotFoundError, UsageError, printable
 from models import names, paging
-from models.base import execute, insert_many, micros, transaction, utc_now
+from models.base import execute, insert_many, is_postgres, micros, transaction, utc_now
 from models.paging import Page
 from models.prepared import Prepared
 from models.states import MODES
@@ -81,6 +81,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
         with transaction():
             _revise(it.session for it in rows)
             hibernation.wake_for_rules(it.session for it in rows if it.enabled)
+            ids = _fresh_ids(len(rows))
             insert_many(
                 "rules",
                 (
@@ -95,6 +96,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
                     "sync",
                     "options",
                     "created_at",
+                    *(("id",) if ids else ()),
                 ),
                 [
                     (
@@ -109,14 +111,31 @@ def create_many(rows: Sequence[NewRule]) -> None:
                         encode(it.sync),
                         encode(it.options),
                         now,
+                        *ids[at : at + 1],
                     )
-                    for it in rows
+                    for at, it in enumerate(rows)
                 ],
             )
     except peewee.IntegrityError as error:
         raise ConflictError(
             "The session has a rule of that name already; nothing was added."
         ) from error
+
+
+def _fresh_ids(count: int) -> Sequence[int]:
+    """Return ids that no rule has had, in SQLite; none in Postgres, whose sequence gives them.
+
+    Redis may still have links, contents and messages of a rule that was removed.
+    """
+    if is_postgres():
+        return ()
+    execute(
+        "UPDATE cluster_state SET next_rule = ? + MAX(next_rule,"
+        " (SELECT COALESCE(MAX(id), 0) + 1 FROM rules)) WHERE id = 1",
+        count,
+    )
+    after = int(execute("SELECT next_rule FROM cluster_state WHERE id = 1").fetchone()[0])
+    return range(after - count, after)
 
 
 def find(text: str, *, owner: str = "") -> Rule:

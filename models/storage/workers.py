@@ -23,13 +23,16 @@ class Seen:
     state: str
     forwarded: int = 0
     """Messages since the start of the incarnation."""
+    takes_over: str = ""
+    """The process that it replaces just now; empty: none."""
 
 
 def seen_many(rows: Iterable[Seen]) -> None:
     """Store nodes, one row per name.
 
     A further process that is new gets the desired state of its node, and keeps its own one
-    from then on.
+    from then on. One that replaces another one gets that one's, when it begins: its name may
+    have been that of a process that was cordoned long ago.
     """
     now = micros(utc_now())
     execute_many(
@@ -38,6 +41,8 @@ def seen_many(rows: Iterable[Seen]) -> None:
         " VALUES (?, ?, ?, ?,"
         " COALESCE((SELECT desired_state FROM workers WHERE name = ?), 'ready'),"
         " ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+        " desired_state = CASE WHEN workers.incarnation <> EXCLUDED.incarnation AND ? <> ''"
+        " THEN EXCLUDED.desired_state ELSE workers.desired_state END,"
         " incarnation = EXCLUDED.incarnation, hostname = EXCLUDED.hostname,"
         " state = EXCLUDED.state, forwarded = EXCLUDED.forwarded,"
         " last_seen = EXCLUDED.last_seen",
@@ -47,10 +52,11 @@ def seen_many(rows: Iterable[Seen]) -> None:
                 it.incarnation,
                 it.hostname,
                 it.state,
-                process_names.node_of(it.name),
+                it.takes_over or process_names.node_of(it.name),
                 it.forwarded,
                 now,
                 now,
+                it.takes_over,
             )
             for it in rows
         ],
@@ -66,11 +72,19 @@ def forwarded() -> dict[str, int]:
 def find(text: str) -> Worker:
     """Return a node, or a further process of one, by name or unique prefix.
 
-    A prefix means a node rather than its processes. Raises UsageError when none was ever
-    seen.
+    A prefix means a node, never one of its processes: ``w1.1`` is the first one, and not
+    the tenth. Raises UsageError when none was ever seen.
     """
-    within = True if process_names.is_further(text) else ~Worker.name.contains(".")
-    worker: Worker = names.find(Worker, "worker", text, within=within)
+    worker: Worker | None
+    if process_names.is_further(text):
+        worker = Worker.get_or_none(Worker.name == process_names.named(text))
+        if worker is None:
+            raise NotFoundError(
+                f"There is no process '{printable(text)}'; 'afx worker show "
+                f"{printable(process_names.node_of(text))}' shows those of its node."
+            )
+        return worker
+    worker = names.find(Worker, "worker", text, within=~Worker.name.contains("."))
     return worker
 
 

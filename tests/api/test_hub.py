@@ -71,6 +71,42 @@ def test_what_the_coordinator_announces_reaches_the_clients(api: TestedApi) -> N
     api.run(run())
 
 
+def test_what_happened_while_nobody_listened_is_no_news(api: TestedApi) -> None:
+    async def run() -> None:
+        hub = hub_of(api)
+        hub.clients = 1
+        await hub.read()
+        hub.clients = 0
+        watching = asyncio.create_task(hub.run())
+        async with asyncio.timeout(60):
+            while hub._last_event:
+                await asyncio.sleep(0.01)
+        events.announce(api.servers.redis(), "old")
+        stream = hub.stream(frozenset(("events", "nodes")), "")
+        await take(stream, 2)  # the cluster was read
+        events.announce(api.servers.redis(), "new")
+        while not (news := [it for it in await take(stream, 1) if b"event: events" in it]):
+            pass
+        assert b"new" in news[0] and b"old" not in b"".join(it.data for it in hub._frames)
+        hub.close()
+        await watching
+
+    api.run(run())
+
+
+def test_events_of_a_redis_whose_clock_has_gone_back_are_seen(api: TestedApi) -> None:
+    async def run() -> None:
+        hub = hub_of(api)
+        await hub.read()
+        hub._last_event = f"{2**60}-0"  # read before a failover
+        await hub.read()
+        events.announce(api.servers.redis(), "node_lost")
+        await hub._hear()
+        assert any(b"node_lost" in it.data for it in hub._frames)
+
+    api.run(run())
+
+
 def test_closing_ends_every_stream_at_once(api: TestedApi) -> None:
     async def run() -> float:
         hub = hub_of(api)

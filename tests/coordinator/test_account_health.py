@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.term_harness import TermHarness, add, running
+from telethon import errors
 
 from afx.cluster import report_stream
 from afx.cluster.reports import Active, Trouble
@@ -19,6 +20,7 @@ from afx.coordinator.decisions.account_health import (
     after,
 )
 from afx.reasons import FailureReason, TroubleReason
+from afx.telegram.sender import Outcome, failed
 from models.base import utc_now
 from models.states import ACCOUNT_HEALTH
 from models.storage import assignments, sessions, webhooks
@@ -70,6 +72,18 @@ def test_a_send_that_passes_ends_a_limit_but_not_one_that_was_sent_before_it() -
         made = after(limited, Sign.WORKS, "", 100 + SETTLING_SECONDS)
         assert made.health is Health.HEALTHY
         assert after(limited, Sign.STARTED, "", 1_000.0) is limited
+
+
+def test_a_limited_account_that_may_post_somewhere_is_not_healthy_and_limited_by_turns() -> None:
+    standing = after(HEALTHY, Sign.LIMITED, "PEER_FLOOD", 0.0)
+    refused = Outcome("wait", seconds=0.0)
+    for number in range(1, 5):
+        refused = failed(errors.PeerFloodError(None), 1)
+        tried = number * refused.seconds
+        for late in (1.0, 20.0):
+            assert after(standing, Sign.WORKS, "", tried + late) is standing
+        standing = after(standing, Sign.LIMITED, "PEER_FLOOD", tried + 21.0)
+    assert standing.since == 0.0 and refused.seconds
 
 
 def test_a_start_ends_what_a_new_login_ends() -> None:

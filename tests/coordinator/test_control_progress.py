@@ -251,6 +251,13 @@ def test_a_running_node_is_not_removed() -> None:
     assert node_step("remove", "requested") == Step("failed", "node is running; stop it first")
 
 
+def test_a_node_of_which_another_process_runs_is_not_removed() -> None:
+    """Its name would mean nothing then, and the process could not be found by it."""
+    first = node_step("remove", "requested", incarnation="", is_first=True, others=1)
+    assert first == Step("failed", "other processes of the node are running; stop it first")
+    assert node_step("remove", "requested", incarnation="", others=1) == Step("done")
+
+
 def test_a_pause_is_sent_when_the_session_stops_and_done_when_no_node_runs_it() -> None:
     paused = {"desired_state": "paused"}
     assert session_step("pause", "requested", **paused, node="w1", state="running") == Step()

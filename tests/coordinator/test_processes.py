@@ -90,6 +90,22 @@ def test_one_process_alone_can_be_drained_into_the_others(
     assert set(placed().values()) == {"big"} and running() == set(made)
 
 
+def test_the_first_process_alone_can_be_drained_and_be_where_a_session_moves(
+    harness: TermHarness, context: Context
+) -> None:
+    made = two_processes(harness)
+    [requested] = operations.drain(context, ["big.1"])
+    assert (requested.target, len(operations.show(context, "big.1").processes)) == ("big", 1)
+    harness.until(lambda: controls.get(requested.control)["state"] == "done")  # type: ignore[arg-type]
+    assert set(placed().values()) == {"big.2"} and running() == set(made)
+    operations.uncordon(context, ["big.1"])
+    harness.until(lambda: set(states(harness).values()) == {"ready"})
+    moved = session_operations.move(context, str(made[0]), "big.1")
+    harness.until(lambda: controls.get(moved.control)["state"] == "done")  # type: ignore[arg-type]
+    assert placed()[made[0]] == "big"
+    assert len(session_operations.listing(context, SessionFilter(node="big.1")).rows) == 1
+
+
 def test_a_process_that_joins_a_cordoned_node_is_cordoned(
     harness: TermHarness, context: Context
 ) -> None:
@@ -202,7 +218,9 @@ def test_what_is_under_way_for_one_process_alone_is_a_conflict(
 
 def test_an_answer_with_room_for_one_control_names_those_of_the_other_processes() -> None:
     parts = [Requested("w1", None, "is already ready"), Requested("w1.2", 5), Requested("w1.3", 6)]
-    assert together(parts) == Requested("w1.2", 5, "see also control 6, of its other processes")
+    assert together(parts) == Requested(
+        "w1.2", 5, "see also control 6, of its other processes", (6,)
+    )
     assert together(parts[:2]) == parts[1]
     assert together(parts[:1]) == parts[0]
 

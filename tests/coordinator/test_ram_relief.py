@@ -19,7 +19,7 @@ from afx.coordinator.decisions.ram_relief import (
     noted,
     relief,
 )
-from models.storage import controls
+from models.storage import controls, workers
 
 MIB = 1 << 20
 LIMITS = Limits(factor=1.5, hours=6.0)
@@ -137,3 +137,38 @@ def test_a_bloated_host_is_replaced_in_place_once_a_day(harness: TermHarness) ->
     for _ in range(30):
         harness.tick(1.0)
     assert requested() == ["replace"]
+
+
+def replaced(harness: TermHarness) -> list[str]:
+    """Return the processes of which the replacement was requested, in their order."""
+    rows = controls.listing(worker="w1").rows
+    return [str(it["worker"]) for it in reversed(rows) if it["kind"] == "replace"]
+
+
+def test_a_node_that_is_drained_for_long_keeps_no_other_one_from_relief(
+    harness: TermHarness,
+) -> None:
+    made = filled(harness, "w2", "w3")
+    workers.set_desired_state("w2", "draining")
+    harness.until(lambda: {it.name: it.state for it in harness.registry.all()}["w2"] == "draining")
+    harness.metrics["w1"] = replace(IDLE, ram_free=511 * MIB, sessions=6)
+    harness.until(lambda: "w3" in placed().values())
+    harness.until(lambda: running() == set(made))
+    harness.metrics["w1"] = replace(IDLE, rss=800 * MIB, sessions=6)
+    harness.until(lambda: replaced(harness) == ["w1"])
+
+
+def test_each_process_of_a_node_may_be_replaced_once_a_day(harness: TermHarness) -> None:
+    for name in ("w1", "w1.2"):
+        harness.add_node(name, shares=2)
+    harness.tick()
+    made = add("alice", 8)
+    harness.until(lambda: running() == set(made))
+    harness.tick(61.0)
+    for name in ("w1", "w1.2"):
+        harness.metrics[name] = replace(IDLE, rss=800 * MIB, sessions=4)
+    harness.until(lambda: len(replaced(harness)) == 1)
+    harness.kill_node("w1")  # a process under another name has its place now
+    harness.add_node("w1.3", shares=2)
+    harness.until(lambda: len(replaced(harness)) == 2)
+    assert replaced(harness) == ["w1", "w1.2"]

@@ -212,9 +212,10 @@ def node(**changes: object) -> NodeSnapshot:
         (
             "acknowledged",
             "a",
-            node(incarnation=""),
+            node(incarnation="", others=1),
             Step("done", "a new host process runs its sessions"),
         ),
+        ("acknowledged", "a", node(incarnation=""), Step("", "it has ended, and restarts")),
     ],
 )
 def test_how_far_a_replacement_has_come(

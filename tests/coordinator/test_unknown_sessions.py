@@ -188,6 +188,22 @@ def test_nothing_is_placed_while_a_node_may_run_of_which_redis_lost_the_record(
     assert harness.now - begun >= 4.9
 
 
+def test_a_redis_from_an_old_file_has_lost_its_data_too(harness: TermHarness) -> None:
+    harness.change_leader()
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.kill_node("w1")
+    SessionAssignment.delete().execute()
+    harness.redis.flushall()
+    harness.redis.set(keys.GENERATION, 1)  # it was written in the first term
+    harness.change_leader()
+    harness.add_node("w2")
+    begun = harness.now
+    harness.until(lambda: placed() == {session: "w2"})
+    assert harness.now - begun >= 4.9
+
+
 def test_a_node_that_registers_again_in_time_is_asked_first(harness: TermHarness) -> None:
     harness.add_node("w1")
     [session] = add("alice", 1)

@@ -35,6 +35,16 @@ def test_rules_are_found_by_id_and_by_path(ids: list[int]) -> None:
     assert rules.count() == 3
 
 
+def test_no_rule_gets_the_id_of_one_that_was_removed(ids: list[int]) -> None:
+    gone = rules.create(sessions.find("s0"), ["-1"], ["-3"])
+    rules.remove(gone)
+    again = rules.create(sessions.find("s0"), ["-1"], ["-3"])
+    assert again.id > gone.id
+    more = [NewRule(ids[1], name, ["-1"], ["-3"]) for name in ("a", "b")]
+    rules.create_many(more)
+    assert [rules.find(f"s1/{it}").id - again.id for it in "ab"] == [1, 2]
+
+
 def test_duplicate_rule_names_in_a_session_are_refused_together(ids: list[int]) -> None:
     with pytest.raises(UsageError, match="nothing was added"):
         rules.create_many([NewRule(ids[0], "new", [], []), NewRule(ids[0], "r", [], [])])

@@ -104,6 +104,17 @@ def test_a_beginning_means_a_node_rather_than_its_processes(database: Any) -> No
     assert not workers.further_processes("big.2")
 
 
+def test_the_first_process_of_a_node_has_a_name_that_is_no_beginning_of_another_one(
+    database: Any,
+) -> None:
+    with base.transaction():
+        workers.seen_many(Seen(name, "i", "h", "ready") for name in ("big", "big.10", "big.20"))
+    assert workers.find("big.1").name == "big"
+    for text in ("big.2", "bi.1", "big."):
+        with pytest.raises(UsageError, match="no process"):
+            workers.find(text)
+
+
 def test_a_further_process_has_a_desired_state_of_its_own_from_the_first(database: Any) -> None:
     def seen(*found: str) -> None:
         with base.transaction():
@@ -113,6 +124,22 @@ def test_a_further_process_has_a_desired_state_of_its_own_from_the_first(databas
     workers.set_desired_state("w1", "cordoned")
     seen("w1", "w1.2", "w1.3")
     assert workers.desired_states() == {"w1": "cordoned", "w1.2": "ready", "w1.3": "cordoned"}
+
+
+def test_a_successor_has_the_desired_state_of_the_process_that_it_replaces(database: Any) -> None:
+    def seen(name: str, incarnation: str, *, takes_over: str = "") -> str:
+        with base.transaction():
+            workers.seen_many([Seen(name, incarnation, "host", "ready", takes_over=takes_over)])
+        return workers.desired_states()[name]
+
+    seen("w1.2", "old")
+    seen("w1.3", "one")
+    workers.set_desired_state("w1.2", "cordoned")  # and it has ended since
+    assert seen("w1.2", "new", takes_over="w1.3") == "ready"
+    workers.set_desired_state("w1.2", "cordoned")
+    assert seen("w1.2", "new", takes_over="w1.3") == "cordoned"
+    assert seen("w1.2", "newer") == "cordoned"
+    assert seen("w1.4", "one", takes_over="w1.2") == "cordoned"
 
 
 def test_the_controls_of_a_node_are_those_of_all_its_processes(database: Any) -> None:

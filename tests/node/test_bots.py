@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
-from support.sessions import SessionHarness, say, texts
+from support.sessions import RefusingHandler, SessionHarness, say, texts
+from telethon.tl import functions
 
 from afx.sandbox.telegram.peers import Account, Channel
 
@@ -46,6 +48,22 @@ def test_a_bot_begins_at_now_in_an_empty_channel_and_in_a_group() -> None:
         await client.send_message(group.marked, "of the group")
         await until(lambda: len(texts(to)) == 2)
         assert sorted(texts(to)) == ["of the channel", "of the group"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_wait_for_a_channel_that_a_bot_asks_for_stops_its_rule_and_not_the_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, bot, source, to = bot_rule(sandbox)
+        RefusingHandler(
+            monkeypatch, functions.channels.GetChannelsRequest, (420, "FLOOD_WAIT_3600")
+        )
+        session = harness.session(bot, (source, to, "copy"))
+        await session.start()
+        assert list(session.rule_troubles) == [1]
         await session.stop()
 
     run_scenario(scenario)

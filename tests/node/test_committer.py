@@ -14,7 +14,7 @@ from afx.cluster import keys
 from afx.cluster.connection import connect_async
 from afx.cluster.redis_faults import RedisFault, fault_of
 from afx.forwarding.pipeline import Delivery
-from afx.node.committer import Committed, Committer
+from afx.node.committer import Committed, Committer, _calls
 from afx.node.progress import Link, Progress
 
 CHANNEL = -1_000_000_000_500
@@ -66,6 +66,11 @@ def link(
 ) -> Link:
     delivery = Delivery(rule, "copy", source, message, to, 1, "", (), False)
     return Link(delivery, message if copy is None else copy)
+
+
+def test_what_leaves_an_outbox_and_what_is_to_be_done_later_are_stored_in_one_call() -> None:
+    cursor = [text for n in range(2_000) for text in (f"later:d1:-6:{n}", str(n))]
+    assert [it for it, _ in _calls(cursor, [])] == [cursor]
 
 
 def test_progress_too_large_for_one_call_is_stored_in_full(

@@ -90,6 +90,9 @@ CASES: dict[str, list[Post]] = {
     "delayed": [Post("Hello", False)],
     "awake": [Post("Hello")],
     "short-lived": [Post("Hello")],
+    "outputs": [Post("Hello")],
+    "plugged": [Post("Hello")],
+    "capped": [Post("first"), Post("second"), Post("third", False)],
     "once": [
         Post("Hello"),
         Post("Hello", False),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from afx.clock import Clock
 from afx.cluster.rule_counts import RuleTally
+from afx.forwarding.hours import Hours
+from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Route
 from afx.node.rule_counts import RuleCounts
@@ -48,6 +50,20 @@ def test_a_message_that_was_missed_or_waited_counts_from_when_it_was_posted() ->
         counts, _ = counted(age=60.0)
         counts.forwarded(delivery(), taken)
         assert counts.take()[1].latencies == {16: 1}  # 32.8 s to 65.5 s
+
+
+def test_the_time_for_which_a_rule_holds_messages_back_is_no_latency() -> None:
+    night = Hours(((time(11), time(13)),), UTC)  # it was posted at noon
+    for options, age in (
+        (Options(delay=600), 601),
+        (Options(quiet_hours=night), 3_601),
+        (Options(delay=600, quiet_hours=night), 3_601),
+        (Options(delay=3_600, quiet_hours=night), 3_601),
+        (Options(delay=7_200, quiet_hours=night), 7_201),
+    ):
+        counts, _ = counted(age=age)
+        counts.forwarded(delivery(), 0.0, options)
+        assert counts.take()[1].latencies == {10: 1}, "512 ms to 1.024 s"
 
 
 def test_a_message_without_a_time_counts_without_one() -> None:

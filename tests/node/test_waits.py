@@ -151,6 +151,21 @@ def test_a_wait_of_a_method_costs_tasks_one_request(monkeypatch: pytest.MonkeyPa
     run_scenario(scenario)
 
 
+def test_a_join_beyond_the_budget_is_not_asked_for() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        join = functions.channels.JoinChannelRequest(types.InputChannel(1, 1))
+        session.note_request("channels.JoinChannel")
+        with pytest.raises(SnoozeError, match="budget"):
+            await task_of(session).call(join)
+        assert "budget:joins" in harness.commit(session)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def task_of(session: HostedSession) -> Run:
     """Return a task that runs as a session."""
     run = Run(

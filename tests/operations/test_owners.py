@@ -87,3 +87,19 @@ def test_a_rule_that_was_changed_since_the_plan_is_not_overwritten(
     with pytest.raises(UsageError, match="changed meanwhile"):
         rule_files.apply(context, changes, "f")
     assert rules.show(context, "b-1/n").destinations == ["@bbbb"]
+
+
+def test_the_secrets_of_a_rules_webhooks_are_its_sessions_own(
+    context_for: Callable[..., Context],
+) -> None:
+    hook = "webhook:https://example.org/a"
+    for session in ("a-1", "b-1"):
+        destinations = ["@bbbb", hook, f"{hook}?b"]
+        rules.add(context_for(), session, sources=["@aaaa"], destinations=destinations, name="n")
+    mine = rules.output_secrets(context_for("alice2"), "a-1/n")
+    theirs = rules.output_secrets(context_for(), "b-1/n")
+    assert [it.destination for it in mine] == [hook, f"{hook}?b"]
+    assert mine == rules.output_secrets(context_for(), "a-1/n"), "nothing of it is by chance"
+    assert len({it.secret for it in (*mine, *theirs)}) == 4
+    with pytest.raises(AfxError):
+        rules.output_secrets(context_for("alice2"), "b-1/n")

@@ -24,7 +24,7 @@ from afx.cluster import keys
 from afx.config import Settings, load
 from afx.coordinator.loop import Coordinator
 from afx.errors import AfxError
-from afx.node.supervisor import Supervisor
+from afx.node.process_group import ProcessGroup
 from afx.security.vault import Vault
 
 _WALL_CLOCK = 1.8e9
@@ -39,10 +39,11 @@ def _login(session_id: int) -> str:
 
 
 @cache
-def _settings(capacity: int, hold: float) -> Settings:
+def _settings(capacity: int, processes: int, hold: float) -> Settings:
     return load(
         redis_url="redis://simulated",
-        max_sessions=capacity,
+        max_sessions=capacity * processes,
+        processes=processes,
         tick_seconds=0.25,
         rebalance_seconds=0.0,
         brake_hold_seconds=hold,
@@ -76,7 +77,9 @@ class Cluster:
         self.hub = Hub(traced=traced)
         self.ids = Random(f"{seed} ids")
         self.vault = _VAULT
-        self.settings = _settings(capacity, 3.0 if seed % 4 == 0 else 0.0)
+        self.processes = 2 if seed % 5 == 1 else 1
+        """How many host processes a node begins with; ``capacity`` is that of each."""
+        self.settings = _settings(capacity, self.processes, 3.0 if seed % 4 == 0 else 0.0)
         self.server = Server(self.hub, clock_offset=_WALL_CLOCK)
         self.network = Network(self.hub, self.server, seed)
         self.judge = Judge(self.hub, seed)
@@ -162,8 +165,8 @@ class Cluster:
         process = self.supervisors[name] = Process(self.hub, machine, f"{name} supervisor")
 
         def run() -> None:
-            Supervisor(self.settings.for_node(), "", name, self.clock(machine)).run()
-            process.kill()
+            ProcessGroup(self.settings.for_node(), "", name, self.clock(machine)).run()
+            process.kill()  # one that is to restart as a whole begins again a little later
 
         process.spawn(self._guarded(run, process))
         process.on_death.append(lambda: self._later(self._start_node, name, machine))

@@ -189,4 +189,6 @@ KINDS: dict[str, Kind] = {
     "rule off and on": Kind(1, (0.5, 6.0), upsets.rule_off_and_on),
     "move": Kind(2, (0.0, 0.0), upsets.move),
     "drain": Kind(0.7, (2.0, 6.0), upsets.drain),
+    "replace host": Kind(1.5, (0.0, 0.0), upsets.replace_host),
+    "recycle": Kind(0.5, (0.0, 0.0), upsets.recycle),
 }

@@ -23,7 +23,15 @@ from simulation.telegram import SimSession
 
 from afx.cluster import leadership, witness
 from afx.coordinator import database_outage, loop, orders, overflow, term
-from afx.node import death_watcher, executor, heartbeat, host, session_runner, supervisor
+from afx.node import (
+    death_watcher,
+    executor,
+    heartbeat,
+    host,
+    process_group,
+    session_runner,
+    supervisor,
+)
 from models import base
 
 if TYPE_CHECKING:
@@ -50,9 +58,10 @@ def install(cluster: Cluster) -> None:
         module.connect = connect  # type: ignore[attr-defined]
     host.connect_async = connect_async  # type: ignore[attr-defined]
     threading = threads.Threading(hub)
-    for module in (loop, leadership, death_watcher, executor):
+    for module in (loop, leadership, death_watcher, executor, process_group):
         module.threading = threading  # type: ignore[attr-defined]
-    heartbeat.queue = threads.Queue(hub)  # type: ignore[attr-defined]
+    for module in (heartbeat, process_group):
+        module.queue = threads.Queue(hub)  # type: ignore[attr-defined]
     heartbeat.ThreadPoolExecutor = lambda *_: threads.Pool(hub)  # type: ignore[attr-defined]
     _install_processes(cluster)
     _install_time_and_ids(cluster)
@@ -88,7 +97,7 @@ def _install_processes(cluster: Cluster) -> None:
     hub = cluster.hub
     supervisor.HostProcess = HostProcess  # type: ignore[attr-defined,misc,assignment]
     supervisor.Resources = Resources  # type: ignore[attr-defined,misc,assignment]
-    supervisor.signal = SimpleNamespace(signal=lambda *_: None, SIGTERM=15, SIGINT=2)  # type: ignore[attr-defined]
+    process_group.signal = SimpleNamespace(signal=lambda *_: None, SIGTERM=15, SIGINT=2)  # type: ignore[attr-defined]
     supervisor.os = SimpleNamespace(getpid=lambda: hub.check_alive().pid)  # type: ignore[attr-defined]
     leadership.os = supervisor.os  # type: ignore[attr-defined]
 

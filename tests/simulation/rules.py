@@ -23,6 +23,7 @@ from simulation.broken import (
     _watch_no_deadline,
     _without,
 )
+from simulation.broken_replacements import old_one_again, replaced_is_dead
 
 from afx.cluster import report_stream
 from afx.cluster.replication import Replication
@@ -33,6 +34,7 @@ from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.orders import Orders
 from afx.coordinator.placement_schedule import PlacementSchedule
 from afx.coordinator.report_intake import ReportIntake
+from afx.node import process_plan
 from afx.node.lease_watch import LeaseWatch
 from afx.node.residents import Residents
 from afx.node.session_runner import SessionRunner
@@ -160,6 +162,22 @@ BROKEN = {
             "a moved session starts before it has stopped",
             lambda _: [(AssignmentTable, "stop", _end_at_once)],
             _MOVES,
+        ),
+        Broken(
+            "a host that is replaced counts as dead once its successor has joined",
+            lambda _: [(FailureDetector, "find_dead", replaced_is_dead)],
+            _kinds("replace host"),
+            most=4,
+        ),
+        Broken(
+            "a host that was replaced begins again",
+            lambda _: [
+                (process_plan, "to_start", old_one_again),
+                (process_plan, "to_forget", lambda *_: []),
+            ],
+            _kinds("replace host"),
+            recover=True,
+            most=3,
         ),
         Broken(
             "a report that does not parse ends the coordinator",

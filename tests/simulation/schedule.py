@@ -13,6 +13,8 @@ from simulation import faults
 from simulation.cluster import Cluster
 from simulation.faults import FAULT_SECONDS, Fault
 
+from afx.process_names import node_of
+
 RECOVERY_SECONDS = 75.0
 """When the faults have ended for so long, every session must run."""
 _STEP = 0.5
@@ -80,9 +82,10 @@ def _watch(cluster: Cluster, recover: bool) -> tuple[list[str], float]:
         if found:
             return found, 0.0
         if hub.now > FAULT_SECONDS:
-            settled = settled + 1 if not _missing(cluster) else 0
+            is_settled = not _missing(cluster) and not _wrong_nodes(cluster)
+            settled = settled + 1 if is_settled else 0
     if recover and settled < _SETTLED_STEPS:
-        text = f"{hub.now:.0f}: not recovered: {_missing(cluster)}"
+        text = f"{hub.now:.0f}: not recovered: {_missing(cluster)}, {_wrong_nodes(cluster)}"
         hub.trace(text)
         return [text], 0.0
     return [], hub.now - FAULT_SECONDS - _STEP * _SETTLED_STEPS
@@ -105,6 +108,15 @@ def _active(cluster: Cluster) -> dict[int, tuple[str, str]]:
         "SELECT session_id, state, incarnation FROM session_assignments WHERE state != 'ended'"
     )
     return {session: (state, incarnation) for session, state, incarnation in rows}
+
+
+def _wrong_nodes(cluster: Cluster) -> dict[str, list[str]]:
+    """Return the nodes that do not have as many hosts as they should, with their hosts."""
+    hosts: dict[str, list[str]] = {name: [] for name in cluster.supervisors}
+    for process, name, _ in cluster.hosts.values():
+        if process.alive:
+            hosts[node_of(name)].append(name)
+    return {node: it for node, it in hosts.items() if len(it) != cluster.processes}
 
 
 def _missing(cluster: Cluster) -> dict[int, str]:

@@ -274,6 +274,25 @@ def drain(cluster: Cluster, fault: Fault) -> None:
     later(cluster, fault, lambda: _set_node_state(name, "ready", "uncordon"))
 
 
+def replace_host(cluster: Cluster, fault: Fault) -> None:
+    """An operator replaces a host in place, of any process of a node."""
+    _ask_host(cluster, fault, "replace", forced=False)
+
+
+def recycle(cluster: Cluster, fault: Fault) -> None:
+    """An operator recycles a process of a node, sometimes without emptying it first."""
+    _ask_host(cluster, fault, "recycle", forced=fault.chance * 10 % 1 < 0.3)
+
+
+def _ask_host(cluster: Cluster, fault: Fault, kind: str, *, forced: bool) -> None:
+    names = sorted({name for it, name, _ in cluster.hosts.values() if it.alive})
+    if not names:
+        return
+    name = names[int(fault.chance * len(names))]
+    with suppress(AfxError):
+        controls.request(kind=kind, subject=NodeSubject(name), actor="operator", forced=forced)
+
+
 def _set_node_state(name: str, state: str, kind: str) -> None:
     with suppress(AfxError):
         workers.set_desired_state(name, state)

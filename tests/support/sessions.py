@@ -16,6 +16,7 @@ from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.closed_routes import RuleTrouble
 from afx.node.dead_letters import DeadGroup
 from afx.node.guarded_chats import GuardedChats
+from afx.node.outputs import Outputs
 from afx.node.progress import Link, Totals
 from afx.node.rule_counts import RuleCounts
 from afx.node.session import Environment, HostedSession
@@ -44,6 +45,7 @@ class SessionHarness:
         self.clock: Clock = SYSTEM_CLOCK
         self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
         self.totals = Totals(RuleCounts(SYSTEM_CLOCK))
+        self.outputs: Outputs | None = None
 
     def _note(self, reason: TroubleReason, text: str) -> None:
         self.reasons.append(reason)
@@ -86,6 +88,7 @@ class SessionHarness:
             clock=self.clock,
             rng=random.Random(1),
             totals=self.totals,
+            outputs=self.outputs,
         )
         stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)

@@ -68,7 +68,10 @@ class FakeSession:
         self._waits = Waits(time.time)
 
     def wait_left(self, key: int | str) -> float:
-        return self._waits.left(key)
+        return self._waits.held(key)
+
+    def note_request(self, key: int | str) -> None:
+        self._waits.take(key)
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
         self._waits.note(key, seconds, reason)

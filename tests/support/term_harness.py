@@ -187,11 +187,12 @@ class TermHarness:
         boot_id: str = "another boot",
         pid_namespace: str = "",
         replaces: str = "",
+        shares: int = 1,
         **labels: str,
     ) -> Identity:
         """Register a node that sends heartbeats from now on."""
         identity = Identity(name, f"{name}-1", "far", boot_id, pid_namespace, "1:1", most, labels)
-        identity = replace(identity, replaces=replaces)
+        identity = replace(identity, replaces=replaces, shares=shares)
         assert self.registry.register(identity, IDLE)
         self.nodes[name] = identity
         return identity

@@ -11,10 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.specs import SIGNING_KEYS
 from support.task_bench import TaskBench
 
 from afx.cluster import keys, queues
-from afx.cluster.task_jobs import node_queue
+from afx.cluster.job_envelope import SealedJob, open_envelope
+from afx.cluster.taken_jobs import TakenJobs
+from afx.cluster.task_jobs import job_id, node_queue
 from afx.coordinator import task_reconciler
 from afx.coordinator.task_publisher import TaskPublisher
 from models.base import utc_now
@@ -118,6 +121,21 @@ def test_a_job_whose_queue_redis_has_lost_is_published_again(bench: TaskBench) -
         bench.tick(0.1)
     assert {tasks.get(it)["publication"] for it in numbers} == {2}
     assert bench.redis.llen("rq:queue:default") == 5
+
+
+def test_a_job_that_a_node_may_have_taken_and_forgotten_is_signed_again(bench: TaskBench) -> None:
+    [number] = bench.probe()
+    bench.until(lambda: bench.state(number) == "published")
+    raw = bench.term.raw_redis.hgetall(f"rq:job:{job_id(number, 1)}")
+    issued = open_envelope(SIGNING_KEYS, SealedJob(raw[b"data"], raw[b"signature"])).issued
+    may_take: list[bool] = []
+    node = bench.add_node("w1", may_take=lambda: bool(may_take))
+    node.executor._gate._taken = taken = TakenJobs(1)
+    for name, second in (("one", issued), ("two", issued + 1)):
+        taken.claim(name, issued=second, expires=issued + 600, now=issued)
+    may_take.append(True)
+    bench.until_state(number, "succeeded")
+    assert tasks.get(number)["publication"] >= 2
 
 
 def test_a_low_task_runs_while_the_high_ones_keep_the_node_full(bench: TaskBench) -> None:

@@ -51,7 +51,7 @@ for i = 1, #cursor, 2 do
     fields[#fields + 1] = cursor[i + 1]
   end
 end
-if #fields > 0 then
-  redis.call('HSET', KEYS[2], unpack(fields))
+for i = 1, #fields, 1000 do
+  redis.call('HSET', KEYS[2], unpack(fields, i, math.min(i + 999, #fields)))
 end
 return 1

@@ -50,8 +50,9 @@ class Standing:
     """What Telegram answered, as the node tells it."""
 
 
-SETTLING_SECONDS = 120.0
-"""What was sent before the account was limited may be reported so much later."""
+SETTLING_SECONDS = 360.0
+"""A limited account is tried every five minutes. Until that has worked, what it sends elsewhere,
+or has sent before, says nothing: it would be limited and healthy by turns."""
 _SHOWS = {
     Sign.LIMITED: Health.LIMITED,
     Sign.FROZEN: Health.FROZEN,

@@ -53,6 +53,8 @@ class NodeSnapshot:
     """For how long that has been so of all of them."""
     others: int = 0
     """How many other processes of its node run."""
+    is_first: bool = False
+    """It is the process that has the node's name, by which the node is found."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -154,6 +156,8 @@ def replace(control: ControlSnapshot, node: NodeSnapshot) -> Step:
     if not node.incarnation or _is_replaced(control, node):
         if not control.incarnation:
             return Step("failed", "node is not running")
+        if not node.incarnation and not node.others:
+            return Step("", "it has ended, and restarts")
         return Step("done", "a new host process runs its sessions")
     if node.state not in ("replacing", "recycling"):
         if node.desired_state != "ready":
@@ -171,6 +175,8 @@ def remove_node(control: ControlSnapshot, node: NodeSnapshot) -> Step:
     del control
     if node.incarnation:
         return Step("failed", "node is running; stop it first")
+    if node.is_first and node.others:
+        return Step("failed", "other processes of the node are running; stop it first")
     return Step("", _sessions_left(node)) if node.sessions else Step("done")
 
 

@@ -31,10 +31,14 @@ class ReplayArguments(Arguments):
 
 async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     """Replay each source, from the cursor on."""
+    from afx.forwarding.outputs import is_output_text
     from afx.telegram.chats import find_chat
 
     rule = rule_of(task, arguments.rule)
-    targets = [await find_chat(task.call, it) for it in rule.destinations]
+    chats = [it for it in rule.destinations if not is_output_text(it)]
+    if not chats:
+        raise TaskFailedError("All destinations of the rule are outputs; only chats are replayed.")
+    targets = [await find_chat(task.call, it) for it in chats]
     counts = {it: cursor_number(task.cursor, it) for it in ("copied", "refused")}
     done = cursor_number(task.cursor, "sources")
     for index, name in enumerate(rule.sources):

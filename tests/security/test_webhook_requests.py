@@ -14,9 +14,9 @@ import pytest
 from support.certificates import Authority
 from support.receiver import Receiver, receiver, reply
 
-from afx.coordinator import webhook_request
 from afx.coordinator.decisions.webhook_retries import MOST_ATTEMPTS, pause_seconds
-from afx.coordinator.webhook_request import Result
+from afx.security import webhook_request
+from afx.security.webhook_request import Result
 
 LOCAL = [ipaddress.ip_network("127.0.0.0/8")]
 

@@ -1,0 +1,224 @@
+"""The outputs of a host's sessions: what a lane sends to a webhook, a file or a feed.
+
+Nothing of it blocks the loop: each write, and each request, is made in a thread, one at a time
+for each output. What a crash or a cancelled lane has left open is sent again under the same id,
+so a receiver that keeps ids, a file and a feed have each message once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from afx.empty import NOTHING
+from afx.errors import UsageError
+from afx.forwarding.outputs import CLOSED_OUTPUT, Target, output_number, target_of
+from afx.forwarding.pipeline import Delivery
+from afx.node.output_messages import content_of
+from afx.security.login_servers import Network
+from afx.security.webhook_signature import signature
+from afx.telegram.sender import Outcome
+
+if TYPE_CHECKING:
+    from afx.node.output_files import Feed, LineFile
+    from afx.security.webhook_request import Result
+
+_THREADS = 8
+_AT_ONCE_SECONDS = 2.0
+"""A lane is asked anew after so long, whether it may still send."""
+_MOST_FAILURES = 8
+"""Failures in a row after which an output counts as closed: it is tried rarely then."""
+_LONGEST_WAIT = 3_600.0
+_REFUSED = frozenset({400, 413, 415, 422})
+"""What says that this message is refused, and another one may pass (RFC 9110)."""
+_NEXT = Outcome("again", reason="it is sent next")
+_NOT_OURS = Outcome("failed", reason="the node's lease is running out")
+
+Post = Callable[..., "Result"]
+
+
+class Outputs:
+    """What all outputs of a host share."""
+
+    def __init__(
+        self,
+        *,
+        directory: str,
+        networks: Sequence[Network],
+        secrets: Callable[[int, str], Sequence[str]],
+        may_write: Callable[[], bool],
+        time_now: Callable[[], float] = time.time,
+        post: Post | None = None,
+    ) -> None:
+        """``directory`` is where files may be; empty: nowhere.
+
+        ``networks`` are those to which webhooks may lead beside public ones; ``secrets`` gives
+        those of a session and a URL, the newest first; ``post`` is ``webhook_request.post``.
+        """
+        self.directory = directory
+        self.networks = networks
+        self.secrets = secrets
+        self.may_write = may_write
+        self.time_now = time_now
+        self._post = post
+        self._threads: ThreadPoolExecutor | None = None
+
+    def post_of(self) -> Post:
+        """Return what sends a request; nodes without webhooks do not load it."""
+        if self._post is None:
+            from afx.security.webhook_request import post
+
+            self._post = post
+        return self._post
+
+    async def run(self, work: Callable[[], list[Outcome]]) -> list[Outcome]:
+        """Do something in a thread."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="output")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class SessionOutputs:
+    """The outputs of one session, by their numbers."""
+
+    __slots__ = ("_outputs", "_session", "_shared")
+
+    def __init__(self, shared: Outputs, session: int) -> None:
+        self._shared = shared
+        self._session = session
+        self._outputs: Mapping[int, Output] = NOTHING
+
+    def learn(self, text: str) -> int | None:
+        """Return the number of an output; None when this node cannot use it."""
+        number = output_number(text)
+        try:
+            target = target_of(text)
+        except UsageError:
+            return None
+        if target.kind != "webhook" and not self._shared.directory:
+            return None
+        if number not in self._outputs:
+            made = Output(self._shared, self._session, target)
+            self._outputs = {**self._outputs, number: made}
+        return number
+
+    def of(self, number: int) -> Output | None:
+        """Return an output by its number; None for that of a chat."""
+        return self._outputs.get(number)
+
+
+class Output:
+    """One output of one session: takes what its lane sends, in order."""
+
+    def __init__(self, shared: Outputs, session: int, target: Target) -> None:
+        self._shared = shared
+        self._session = session
+        self._target = target
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._lines: LineFile | None = None
+        self._feed: Feed | None = None
+        if target.kind != "webhook":
+            from afx.node import output_files
+
+            root = Path(shared.directory) / str(session)
+            if target.kind == "file":
+                self._lines = output_files.LineFile(root, target.place)
+            else:
+                self._feed = output_files.Feed(root, target.place)
+
+    async def send(self, batch: Sequence[Delivery]) -> list[Outcome]:
+        """Send deliveries in order; what is behind one that failed is sent again."""
+        return await self._shared.run(lambda: self._send(batch))
+
+    def _send(self, batch: Sequence[Delivery]) -> list[Outcome]:
+        with self._lock:
+            if self._target.kind == "webhook":
+                return self._post_all(batch)
+            return self._write_all(batch)
+
+    def _write_all(self, batch: Sequence[Delivery]) -> list[Outcome]:
+        if not self._shared.may_write():
+            return [_NOT_OURS, *[_NEXT] * (len(batch) - 1)]
+        told = [(it, content) for it in batch if (content := content_of(it)) is not None]
+        contents = [content for _, content in told]
+        try:
+            if self._lines is not None:
+                self._lines.write(contents)
+            elif self._feed is not None:
+                self._feed.write(contents, [it.posted for it, _ in told])
+        except OSError as error:
+            failure = self._failed(f"the file cannot be written: {error.strerror or error}")
+            return [failure, *[_NEXT] * (len(batch) - 1)]
+        self._failures = 0
+        return [_sent(it) for it in batch]
+
+    def _post_all(self, batch: Sequence[Delivery]) -> list[Outcome]:
+        until = time.monotonic() + _AT_ONCE_SECONDS
+        outcomes: list[Outcome] = []
+        for it in batch:
+            content = content_of(it)
+            if outcomes and time.monotonic() > until:
+                break
+            outcomes.append(_sent(it) if content is None else self._post(it, content))
+            if outcomes[-1].result not in ("sent", "known", "refused"):
+                break
+        return [*outcomes, *[_NEXT] * (len(batch) - len(outcomes))]
+
+    def _post(self, delivery: Delivery, content: dict[str, Any]) -> Outcome:
+        if not self._shared.may_write():
+            return _NOT_OURS
+        body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+        timestamp = int(self._shared.time_now())
+        url = self._target.place
+        secrets = self._shared.secrets(self._session, url)
+        headers = {
+            "user-agent": "afx-output/1",
+            "content-type": "application/json",
+            "afx-event": content["event"],
+            "afx-delivery": _delivery_id(content),
+            "afx-timestamp": str(timestamp),
+            "afx-signature": signature(secrets, timestamp, body),
+        }
+        result = self._shared.post_of()(url, body, headers, networks=self._shared.networks)
+        if not result.error:
+            self._failures = 0
+            return _sent(delivery)
+        if result.status in _REFUSED:
+            self._failures = 0
+            return Outcome("refused", reason=result.error)
+        if result.retry_after:
+            seconds = min(result.retry_after, _LONGEST_WAIT)
+            return Outcome("wait", seconds=seconds, reason=result.error)
+        return self._failed(result.error)
+
+    def _failed(self, reason: str) -> Outcome:
+        self._failures += 1
+        if self._failures >= _MOST_FAILURES:
+            return Outcome("refused", reason=f"{CLOSED_OUTPUT}{reason}")
+        return Outcome("failed", reason=reason)
+
+
+def _sent(delivery: Delivery) -> Outcome:
+    # The number of a copy is that of its message: an output gives none.
+    return Outcome("sent" if delivery.op == "send" else "known", delivery.message)
+
+
+def _delivery_id(content: dict[str, Any]) -> str:
+    """Return the id of an event: that of its message, and of an edit also by what it says."""
+    if content["event"] == "message":
+        return str(content["id"])
+    text = json.dumps(content, sort_keys=True).encode()
+    return f"{content['id']}-{blake2b(text, digest_size=8).hexdigest()}"

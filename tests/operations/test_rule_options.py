@@ -1,0 +1,59 @@
+"""Options that the settings do not allow are refused where rules are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from afx.app import ProcessServers
+from afx.config import load
+from afx.errors import UsageError
+from afx.operations import rule_files, rules
+from afx.operations.context import Actor, Context
+from models import base, schema
+from models.storage import sessions, users
+from models.storage.sessions import NewSession
+
+FILE = """rules:
+  - session: main
+    name: more
+    from: -5
+    to: -6
+    options: {auto_delete: %s}
+"""
+
+
+@pytest.fixture
+def context(home: Path) -> Iterator[Context]:
+    """Links are kept for seven days."""
+    base.open_database(f"sqlite:///{home}/afx.db")
+    schema.upgrade()
+    servers = ProcessServers(load(home=home, link_days=7))
+    servers.vault()
+    sessions.create(users.create("ann"), NewSession("main", "sealed", "main"))
+    yield servers.context(Actor("test"))
+    base.close_database()
+
+
+def test_copies_are_not_to_be_deleted_later_than_their_links_are_kept(context: Context) -> None:
+    chats = {"sources": ["-5"], "destinations": ["-6"], "name": "news"}
+    with pytest.raises(UsageError, match="link_days"):
+        rules.add(context, "main", **chats, options={"auto_delete": "8d"})
+    rules.add(context, "main", **chats, options={"auto_delete": "7d"})
+    with pytest.raises(UsageError, match="after 8d"):
+        rules.modify(context, "main/news", options={"auto_delete": "8d"})
+    with pytest.raises(UsageError, match="link_days"):
+        rule_files.plan(context, (FILE % "8d").encode(), "rules.yaml", prune=False)
+    plan = rule_files.plan(context, (FILE % "7d").encode(), "rules.yaml", prune=False)
+    rule_files.apply(context, plan, "rules.yaml")
+
+
+def test_a_rule_of_earlier_settings_can_be_changed_otherwise(context: Context) -> None:
+    rules.add(
+        context, "main", sources=["-5"], destinations=["-6"], name="r", options={"auto_delete": 60}
+    )
+    stored = rules.rules.find("main/r")
+    rules.rules.change(stored, options={"auto_delete": 30 * 86_400})
+    assert rules.modify(context, "main/r", enabled=False)[1]
