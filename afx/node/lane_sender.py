@@ -122,8 +122,9 @@ class LaneSender:
             batch = self._within_budget(batch)
             if not batch:
                 return
+            # From now on nothing comes between: what is settled leaves the queue in order.
+            self._queue.begin(len(batch))
             if any(delivery.plugins or delivery.verdict for delivery, _ in batch):
-                self._queue.begin(len(batch))
                 batch, refused = await plugged(batch, self._owner.trouble)
                 if refused:
                     await self._judge(batch, refused)
@@ -192,7 +193,6 @@ class LaneSender:
 
     async def _make(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
         """Send, or change, what is first; None when the session is ending here."""
-        self._queue.begin(len(batch))
         peer = self._peers.input_peer
         if batch[0].op != "send":
             await self._owner.find_copies(batch)

@@ -101,7 +101,7 @@ def test_events_of_a_redis_whose_clock_has_gone_back_are_seen(api: TestedApi) ->
         hub._last_event = f"{2**60}-0"  # read before a failover
         await hub.read()
         events.announce(api.servers.redis(), "node_lost")
-        await hub._look()
+        await hub._hear()
         assert any(b"node_lost" in it.data for it in hub._frames)
 
     api.run(run())

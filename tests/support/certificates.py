@@ -6,6 +6,7 @@ import ipaddress
 import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -48,6 +49,23 @@ class Authority:
 
         ``days`` from now it becomes valid and expires.
         """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # The module reads keys from files only.
+        with tempfile.NamedTemporaryFile() as file:
+            certificate, private = self._issue(name, days)
+            file.write(private + certificate)
+            file.flush()
+            context.load_cert_chain(file.name)
+        return context
+
+    def files(self, place: Path, name: str) -> tuple[Path, Path]:
+        """Write a certificate for a name or an address, and its key, to files in a directory."""
+        paths = place / "certificate.pem", place / "key.pem"
+        for path, content in zip(paths, self._issue(name, (-1, 1)), strict=True):
+            path.write_bytes(content)
+        return paths
+
+    def _issue(self, name: str, days: tuple[int, int]) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test server")])
         builder = _builder(self._name, subject, key.public_key(), days)
@@ -56,18 +74,12 @@ class Authority:
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(issuer, critical=False)
         certificate = builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         private = key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        # The module reads keys from files only.
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(private + _pem(certificate))
-            file.flush()
-            context.load_cert_chain(file.name)
-        return context
+        return _pem(certificate), private
 
 
 def _builder(
