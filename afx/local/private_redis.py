@@ -27,6 +27,8 @@ from afx.local import socket_directory
 _SERVERS = ("redis-server", "valkey-server")
 _SOCKET = "redis.sock"
 _START_SECONDS = 10.0
+_LOAD_SECONDS = 600.0
+"""How long a start waits for the data: tens of gigabytes load in so long."""
 _POLL_SECONDS = 0.02
 
 
@@ -92,13 +94,15 @@ def is_listening(home: Path) -> bool:
 def ensure(home: Path) -> bool:
     """Start the private Redis of a home unless it runs; True when started here.
 
-    Raises UnreachableError when there is no server binary or it does not start.
+    It has loaded its data then. Raises UnreachableError when there is no server binary or it
+    does not start.
     """
     with _start_lock(home):
-        if is_running(home):
-            return False
-        _start(home)
-        return True
+        is_new = not is_running(home)
+        if is_new:
+            _start(home)
+        _wait_until_loaded(home)
+        return is_new
 
 
 def stop(home: Path) -> bool:
@@ -159,6 +163,27 @@ def _start(home: Path) -> None:
             return
         time.sleep(_POLL_SECONDS)
     raise UnreachableError(f"The private Redis did not start; its log is {log}.")
+
+
+def _wait_until_loaded(home: Path) -> None:
+    until = time.monotonic() + _LOAD_SECONDS
+    client = connect(url_for(home))
+    try:
+        while True:
+            try:
+                client.ping()
+                return
+            except redis.BusyLoadingError as error:
+                if time.monotonic() > until:
+                    raise UnreachableError(
+                        f"The private Redis has been loading its data for {_LOAD_SECONDS:.0f} s; "
+                        f"see its log in {home / 'redis'}, and start again when it has."
+                    ) from error
+            except redis.RedisError:
+                return  # whoever uses it says what is wrong
+            time.sleep(_POLL_SECONDS)
+    finally:
+        client.close()
 
 
 @contextlib.contextmanager
