@@ -146,6 +146,8 @@ class TaskExecutor:
         self._ended: list[EndedJob] = []
         self._something_ended = asyncio.Event()
         self._closing = False
+        self._beginning = False
+        """Jobs that were fetched are being begun."""
         self._done = 0
         self._failed = 0
 
@@ -174,6 +176,8 @@ class TaskExecutor:
     async def close(self) -> None:
         """Take no more, stop what runs, and note it all."""
         self._closing = True
+        while self._beginning:  # noqa: ASYNC110  what was fetched is given back, too
+            await asyncio.sleep(0)
         for run in list(self._running.values()):
             self._stop(run, TaskOutcome.MOVED)
         tasks = [it.task for it in self._running.values() if it.task]
@@ -228,7 +232,11 @@ class TaskExecutor:
                 break
             if not jobs:
                 break
-            await self._begin_all(jobs)
+            self._beginning = True
+            try:
+                await self._begin_all(jobs)
+            finally:
+                self._beginning = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._wake.wait()
@@ -237,7 +245,8 @@ class TaskExecutor:
         refused: list[RefusedJob] = []
         for it in jobs:
             # What was begun runs in the next turn of the loop.
-            await self._turns.next()
+            if not self._closing:
+                await self._turns.next()
             try:
                 self._begin(it)
             except RefusedJobError as error:

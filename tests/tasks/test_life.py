@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from afx.cluster.task_jobs import job_id, node_queue
 from afx.coordinator import task_reconciler
 from afx.coordinator.task_publisher import TaskPublisher
 from models.base import utc_now
-from models.storage import sessions, tasks
+from models.storage import sessions, task_logs, tasks
 from models.storage.tasks import NewTask
 from models.tables import WorkerTask
 from models.transitions import TransitionError
@@ -155,6 +156,23 @@ def test_a_node_that_is_stopped_gives_its_tasks_back(bench: TaskBench) -> None:
     bench.until(lambda: bench.state(number) in ("queued", "published"))
     assert tasks.get(number)["attempts"] == 0
     assert not bench.redis.keys("rq:worker:*")
+
+
+def test_a_node_that_is_stopped_also_gives_back_what_it_has_fetched_and_not_begun(
+    bench: TaskBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afx.tasks.turns.MOST_SECONDS", 3600.0)
+    messages = itertools.count()
+    stops: list[bool] = []
+    node = bench.add_node("w1", arrivals=lambda: 0 if stops else next(messages))
+    numbers = bench.probe(5, arguments='{"seconds":30}')
+    bench.until(lambda: node.executor._beginning)
+    assert node.executor.running == 0  # a message arrives in each turn of the loop
+    stops.append(True)
+    node.leave()
+    bench.until(lambda: {tasks.get(it)["publication"] for it in numbers} == {2})
+    assert {tasks.get(it)["attempts"] for it in numbers} == {0}
+    assert not [it.text for it in task_logs.lines(numbers) if "died" in it.text]
 
 
 def test_a_node_that_is_killed_between_fetch_and_report_loses_nothing(bench: TaskBench) -> None:
