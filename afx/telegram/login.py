@@ -65,10 +65,9 @@ async def sign_in(
 ) -> Signed:
     """Sign in, and return the login; the connection is closed by then.
 
-    With ``show_qr`` by QR code, as a ``bot`` by its token, which is asked for, else by
-    phone (asked for if it is empty) and code. With ``proxy`` through it alone. Raises
-    UsageError for what Telegram refuses, AfxError when it asks to wait, UnreachableError
-    when it does not answer.
+    With ``show_qr`` by QR code, as a ``bot`` by its token, which is asked for, else by phone
+    (asked for if it is empty) and code. With ``proxy`` through it alone. Raises UsageError for
+    what Telegram refuses, AfxError when it asks to wait, UnreachableError without an answer.
     """
     session = StringSession()
     client = _client(session, api_id, api_hash, server, proxy)

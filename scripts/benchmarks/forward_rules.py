@@ -9,7 +9,6 @@ release (1.1.8) needs Telethon 1.26.0, which speaks a layer that the sandbox ref
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import statistics
 import subprocess
@@ -17,44 +16,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 from common import Target, broken_target, percentile, report
+from forward_rules_plays import FANOUT, FOOTER, KINDS, Play, plain, replace_rules
 
-from afx.lab.accounts import LabSession
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.sandbox.judge.verdict import Verdict
-from models.storage import rules, sessions
-from models.storage.rules import NewRule
 
 NAME = "forward-rules"
-_PEER = "--peer"
-_FOOTER = "end"
-_ACCEPTED, _REFUSED = "message", "never said"
-"""What filters ask for: all posts have the first in their text, and none the second."""
-_FANOUT = 50
+_PEER = Path(__file__).with_name("forward_rules_peer.py")
 _MOST_SECONDS = 120.0
-
-
-@dataclass(slots=True, frozen=True)
-class Play:
-    """The chats of one kind of round, of one account."""
-
-    kind: str
-    chats: list[int]
-    """What is posted to, in turn."""
-    routes: list[tuple[int, int]]
-    """(source, destination) of what must be copied."""
-    rules: list[dict[str, Any]]
-    """Each rule's sources, destinations and what its filter asks for; "" for plain copies."""
-
-    @property
-    def share(self) -> float:
-        """Copies of one post, on average."""
-        return len(self.routes) / len(self.chats)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -71,19 +45,19 @@ def run(flags: argparse.Namespace) -> None:
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
         with LabCluster(temporary_settings(Path(home))) as lab:
-            *chosen, followed = lab.add_sessions(len(_KINDS) + 1)
-            ours = dict(zip(_KINDS, chosen, strict=True))
-            plays = {kind: _KINDS[kind](lab, it.account) for kind, it in ours.items()}
+            *chosen, followed = lab.add_sessions(len(KINDS) + 1)
+            ours = dict(zip(KINDS, chosen, strict=True))
+            plays = {kind: KINDS[kind](lab, it.account) for kind, it in ours.items()}
             for kind, it in ours.items():
-                _replace_rules(it, plays[kind])
-            edited = _plain(lab, followed.account)
-            _replace_rules(followed, edited, sync=["edits"])
+                replace_rules(it, plays[kind])
+            edited = plain(lab, followed.account)
+            replace_rules(followed, edited, sync=["edits"])
             lab.processes.start_coordinator()
             lab.processes.start_nodes(1)
             lab.wait_running()
             for kind, it in ours.items():
                 login, account = _an_account(lab)
-                peer = _KINDS[kind](lab, account)
+                peer = KINDS[kind](lab, account)
                 for _ in range(flags.rounds):
                     tree = lab.process_tree("w1")
                     rows.append(_round(lab, "afx node", plays[kind], it.account, tree, flags))
@@ -106,84 +80,6 @@ def run(flags: argparse.Namespace) -> None:
         broken_target("messages lost, doubled, altered or out of order", *verdicts),
     ]
     report(NAME, rows, targets, as_json=flags.json)
-
-
-# --- what is forwarded -----------------------------------------------------------------------
-
-
-def _channels(lab: LabCluster, account: int, count: int, *, posts: bool) -> list[int]:
-    role = "posters" if posts else "members"
-    wanted = [{"title": f"{role} {it}", role: [account]} for it in range(count)]
-    return [int(it["id"]) for it in lab.sandbox.call("channels", channels=wanted)]
-
-
-def _rule(sources: Sequence[int], destinations: Sequence[int], asks: str = "") -> dict[str, Any]:
-    return {"from": list(sources), "to": list(destinations), "asks": asks}
-
-
-def _plain(lab: LabCluster, account: int) -> Play:
-    [source] = _channels(lab, account, 1, posts=False)
-    [to] = _channels(lab, account, 1, posts=True)
-    return Play("plain", [source], [(source, to)], [_rule([source], [to])])
-
-
-def _twenty(lab: LabCluster, account: int) -> Play:
-    sources = _channels(lab, account, 20, posts=False)
-    to = _channels(lab, account, 20, posts=True)
-    routes = list(zip(sources, to, strict=True))
-    made = [_rule([one], [other], _ACCEPTED) for one, other in routes]
-    return Play("rules", sources, routes, made)
-
-
-def _unmatched(lab: LabCluster, account: int) -> Play:
-    """Of ten posts two are copied: four are in chats of no rule, four are refused by a filter."""
-    sources = _channels(lab, account, 10, posts=False)
-    to = _channels(lab, account, 6, posts=True)
-    pairs = list(zip(sources, to, strict=False))
-    made = [_rule([one], [other], _ACCEPTED) for one, other in pairs[:2]]
-    made += [_rule([one], [other], _REFUSED) for one, other in pairs[2:]]
-    return Play("unmatched", sources, pairs[:2], made)
-
-
-def _fan_out(lab: LabCluster, account: int) -> Play:
-    [source] = _channels(lab, account, 1, posts=False)
-    to = _channels(lab, account, _FANOUT, posts=True)
-    return Play("fan-out", [source], [(source, it) for it in to], [_rule([source], to)])
-
-
-_KINDS = {"plain": _plain, "rules": _twenty, "unmatched": _unmatched, "fan-out": _fan_out}
-
-
-def _replace_rules(session: LabSession, play: Play, *, sync: Sequence[str] = ()) -> None:
-    owner = sessions.find(session.name)
-    for old in rules.for_sessions([owner.id])[owner.id]:
-        rules.remove(old)
-    rules.create_many(
-        [
-            NewRule(
-                owner.id,
-                f"{play.kind}-{number}",
-                [str(chat) for chat in it["from"]],
-                [str(chat) for chat in it["to"]],
-                filter=_filter(it["asks"]),
-                transform=_transform(it["asks"]),
-                sync=list(sync),
-            )
-            for number, it in enumerate(play.rules)
-        ]
-    )
-
-
-def _filter(asks: str) -> dict[str, Any]:
-    if not asks:
-        return {}
-    return {"all": [{"contains": [asks]}, {"not": {"contains": ["spam"]}}, {"length": {"min": 5}}]}
-
-
-def _transform(asks: str) -> list[Any]:
-    if not asks:
-        return []
-    return [{"replace": {"text": ["Acme Corp", "ACME"], "with": "Emca"}}, {"footer": _FOOTER}]
 
 
 # --- rounds ------------------------------------------------------------------------------------
@@ -209,7 +105,7 @@ def _round(
     cpu, spent = _cpu_seconds(processes) - before, lab.sandbox.call("span")
     full = lab.judge()
     _promise(lab, play, account)
-    rate = flags.rate / _FANOUT if play.kind == "fan-out" else flags.rate
+    rate = flags.rate / FANOUT if play.kind == "fan-out" else flags.rate
     _post(lab, play, int(rate * flags.seconds), rate)
     paced = lab.wait_delivered(flags.seconds + 30)
     return {
@@ -228,7 +124,7 @@ def _promise(lab: LabCluster, play: Play, account: int) -> None:
     lab.sandbox.call("forget_routes")
     routes = [[source, to, account] for source, to in play.routes]
     changed = any(it["asks"] for it in play.rules)
-    lab.sandbox.call("expect", routes=routes, wrapped=f"{{}}\n{_FOOTER}" if changed else "")
+    lab.sandbox.call("expect", routes=routes, wrapped=f"{{}}\n{FOOTER}" if changed else "")
 
 
 def _post(lab: LabCluster, play: Play, count: int, rate: float) -> None:
@@ -287,50 +183,14 @@ def _ratios(
     return [Target(f"{kind}: {figure}, ratio to bare Telethon", round(ratio, 3), target, bound)]
 
 
-# --- the peer ------------------------------------------------------------------------------------
-
-
 def _an_account(lab: LabCluster) -> tuple[str, int]:
     [made] = lab.sandbox.call("provision", count=1)
     return made["login"], made["account"]
 
 
 def _start_peer(login: str, play: Play) -> subprocess.Popen[str]:
-    arguments = [sys.executable, __file__, _PEER, login, json.dumps(play.rules)]
+    arguments = [sys.executable, str(_PEER), login, json.dumps(play.rules)]
     peer = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     assert peer.stdout is not None
     peer.stdout.readline()
     return peer
-
-
-async def _peer(login: str, made: list[dict[str, Any]]) -> None:
-    """What a careful user of Telethon writes: one handler for each rule."""
-    from telethon import TelegramClient, events
-    from telethon.sessions import StringSession
-
-    client = TelegramClient(StringSession(login), 1, "sandbox")
-    await client.connect()
-    await client.get_dialogs()
-
-    def add(rule: dict[str, Any]) -> None:
-        asks = rule["asks"]
-
-        def takes(event: Any) -> bool:
-            text = event.message.message
-            return not asks or (asks in text.lower() and "spam" not in text.lower())
-
-        @client.on(events.NewMessage(chats=rule["from"], func=takes))  # type: ignore[untyped-decorator]
-        async def copy(event: Any) -> None:
-            text = event.message.message
-            if asks:
-                text = text.replace("Acme Corp", "Emca").replace("ACME", "Emca") + f"\n{_FOOTER}"
-            await asyncio.gather(*(client.send_message(it, text) for it in rule["to"]))
-
-    for rule in made:
-        add(rule)
-    print("ready", flush=True)
-    await client.run_until_disconnected()
-
-
-if __name__ == "__main__" and _PEER in sys.argv:
-    asyncio.run(_peer(sys.argv[-2], json.loads(sys.argv[-1])))
