@@ -36,6 +36,8 @@ _LISTEN_SECONDS = 0.25
 """It waits for announcements, and ends so soon when it is to."""
 _REST_SECONDS = 0.02
 """Between announcements: what comes meanwhile is sent together."""
+_GAP_INTERVALS = 30
+"""A client that comes back before so many gets what it missed, also when it is the only one."""
 _SILENCE_SECONDS = 15.0
 """After so long without an event a comment shows that the stream lives."""
 
@@ -86,6 +88,7 @@ class Hub:
         self._reading = asyncio.Lock()
         self._activity: Iterator[ActivitySample] | None = None
         self._last_event = ""
+        self._heard_at = time.monotonic()  # when somebody last listened
         self.snapshot: Snapshot | None = None
         self.fault = ""
         """Why the last reading failed; empty: it did not."""
@@ -112,8 +115,10 @@ class Hub:
     async def _try(self, step: Callable[[], Awaitable[None]]) -> bool:
         """Return whether a step was made, and ended well."""
         if not self.clients:
-            self._last_event = ""  # what happens meanwhile is no news for who comes later
+            if time.monotonic() - self._heard_at > _GAP_INTERVALS * self._interval:
+                self._last_event = ""  # what happens meanwhile is no news for who comes later
             return False
+        self._heard_at = time.monotonic()
         try:
             await step()
         except Exception as error:
@@ -148,14 +153,11 @@ class Hub:
         if self._last_event == seen:  # no reading has found that the stream is another one
             self._last_event = last
         for it in found:
-            self._publish_event(it)
-
-    def _publish_event(self, event: object) -> None:
-        try:
-            self.publish("events", event)
-        except (TypeError, ValueError) as error:
-            # Events come from Redis: whatever one of them is, others follow it.
-            log.error("live_event_refused", error=repr(error))
+            try:
+                self.publish("events", it)
+            except (TypeError, ValueError) as error:
+                # Events come from Redis: whatever one of them is, others follow it.
+                log.error("live_event_refused", error=repr(error))
 
     async def _read_once(self) -> None:
         try:

@@ -269,13 +269,13 @@ class ReportIntake:
                 failed, hindered, started=[it.session for it in started], active=active
             )
             self._tasks.write(batch.reports)
-            dead_letters.note(
+            dead = dead_letters.note(
                 _undelivered(it)
                 for it in batch.reports
                 if isinstance(it, DeadLettered | DeadRevived)
             )
             webhook_events.record_dead_letters(batch.reports)
-            rule_figures.note(batch.reports)
+            rule_figures.note(batch.reports, dead)
             cluster.set_reports_read(self._run_id, position)
         self._accounts.keep(health)
         self._proxies.keep(failing)

@@ -217,6 +217,10 @@ class HostedSession:
             and not self.forwarder.has_backlog()
         )
 
+    def next_due(self) -> int:
+        """Return when the first of what is sent or deleted later is due, in Unix seconds; or 0."""
+        return self.forwarder.later.next_due()
+
     # --- start and stop ------------------------------------------------------------
 
     async def start(self) -> None:

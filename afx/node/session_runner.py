@@ -253,7 +253,7 @@ class SessionRunner:
         await self._disconnect(session)
         await self._commit_last(session)
         self.ended += 1
-        if due := session.forwarder.later.next_due():
+        if due := session.next_due():
             self._due[session.session_id] = due
         self.do(self._residents.ended(resident))
         self._due.pop(session.session_id, None)

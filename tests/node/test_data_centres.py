@@ -117,7 +117,7 @@ def test_a_session_that_cannot_sign_in_there_stays_with_its_key_where_it_was() -
     run_scenario(scenario)
 
 
-@pytest.mark.parametrize("name", ["USER_MIGRATE_4", "NETWORK_MIGRATE_4", "STATS_MIGRATE_4"])
+@pytest.mark.parametrize("name", ["USER_MIGRATE_4", "NETWORK_MIGRATE_4"])
 def test_a_send_that_is_answered_with_303_is_repeated_and_nothing_is_lost(name: str) -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)

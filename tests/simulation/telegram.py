@@ -126,6 +126,10 @@ class SimSession:
         """The session's id."""
         return int(self.spec.session)
 
+    def next_due(self) -> int:
+        """It has nothing for later."""
+        return 0
+
     @property
     def has_caught_up(self) -> bool:
         """Whether it has written something; nothing else was missed."""
