@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,9 +12,12 @@ import httpx
 import pytest
 from support.api_process import Process
 from support.certificates import Authority
-from support.cli_runs import COMMAND, environment
 
+from afx.api.server import serve
+from afx.config import load
+from afx.errors import UsageError
 from afx.local import private_redis
+from afx.servers import ProcessServers
 
 
 @pytest.fixture
@@ -88,12 +90,6 @@ def test_the_first_token_is_shown_once(server: Process) -> None:
 
 
 def test_a_certificate_without_its_key_is_refused(home: Path) -> None:
-    done = subprocess.run(
-        [*COMMAND, "api", "start", "--port", "0", "--certificate", "x.pem"],
-        capture_output=True,
-        text=True,
-        env=environment(home),
-        check=False,
-        timeout=90,
-    )
-    assert done.returncode == 2 and "web_certificate_key" in done.stderr
+    with ProcessServers(load(home=home, web_certificate="x.pem")) as servers:
+        with pytest.raises(UsageError, match="web_certificate_key"):
+            serve(servers, notify=print, behind_proxy=False)
