@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +25,7 @@ from telethon.extensions import markdown
 from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
 
+from afx.devices import Device
 from afx.errors import AfxError
 from afx.telegram import lean_reading
 from afx.telegram.lazy import LOGGERS, Lazy
@@ -41,7 +40,6 @@ _BEAT_SECONDS = 30.0
 """A message is acknowledged after so long at most, as TDLib does, and every other time a
 ping goes with it."""
 _BEATS_AT_ONCE, _BEAT_PAUSE_SECONDS = 50, 0.01
-_SYSTEM = re.sub("-.+", "", platform.release()) or "1.0"
 
 
 class NoAnswerError(ConnectionError):
@@ -136,7 +134,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         api_hash: str,
         connection: Callable[..., Any],
         on_updates: Callable[[Any], None],
-        device: str,
+        device: Device,
         pings: Pings,
     ) -> None:
         self.session = session
@@ -195,12 +193,12 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         """Return what the client says of itself at the beginning of a connection."""
         return functions.InitConnectionRequest(
             api_id=self.api_id,
-            device_model=self._device,
-            system_version=_SYSTEM,
-            app_version=self.__version__,
-            lang_code="en",
-            system_lang_code="en",
-            lang_pack="",
+            device_model=self._device.model,
+            system_version=self._device.system,
+            app_version=self._device.app or self.__version__,
+            lang_code=self._device.lang,
+            system_lang_code=self._device.system_lang,
+            lang_pack=self._device.lang_pack,
             query=None,
         )
 
