@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from peewee import fn
+from peewee import SQL, NodeList, Ordering, fn
 
 from afx.errors import NotFoundError, UsageError, printable
 from models.base import is_postgres
@@ -70,6 +70,19 @@ def bound_by_beginning(prefix: str) -> list[Any]:
     return [len(prefix), prefix, prefix, prefix + _AFTER_ALL]
 
 
+def by_code_points(field: Any) -> Any:
+    """Return the order in which the index finds texts that ``beginning`` selects.
+
+    In any other order Postgres may read all texts before the first page of a few.
+    """
+    return Ordering(field, "USING ~<~") if is_postgres() else field
+
+
+def beyond(field: Any, text: str) -> Any:
+    """Return the condition that a column comes after a text in the order ``by_code_points``."""
+    return NodeList((field, SQL("~>~"), text)) if is_postgres() else field > text
+
+
 def _pattern(prefix: str) -> str:
     """Return a pattern of LIKE for texts that begin with a text."""
     return re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
@@ -101,7 +114,7 @@ def completions(query: Any, text: Any, prefix: str, *, most: int = 1_000) -> lis
 
 
 def _first(query: Any, text: Any, condition: Any, limit: int) -> list[str]:
-    rows = query.where(condition).order_by(text).limit(limit)
+    rows = query.where(condition).order_by(by_code_points(text)).limit(limit)
     return [str(name) for (name,) in rows.tuples()]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from peewee import SQL
 
 from afx.errors import UsageError
+from models import names
 from models.prepared import Prepared
 
 MOST = 10_000
@@ -26,17 +27,24 @@ class Page:
     """The key to give as ``after`` for more; None at the end."""
 
 
-def fetch(query: Any, key: Any, *, after: Any, limit: int, newest_first: bool = False) -> Page:
+def fetch(
+    query: Any,
+    key: Any,
+    *,
+    after: Any,
+    limit: int,
+    newest_first: bool = False,
+    by_code_points: bool = False,
+) -> Page:
     """Return one page of a query, ordered by ``key``, which must be unique.
 
-    ``key`` is a field that the query selects under its own name. Raises
-    UsageError for a limit outside 1 to 10,000.
+    ``key`` is a field that the query selects under its own name, ``by_code_points`` the order
+    of the names that have a beginning. Raises UsageError for a limit outside 1 to 10,000.
     """
     if not 1 <= limit <= MOST:
         raise UsageError(f"A page has 1 to {MOST} rows; give another limit.")
-    if after is not None:
-        query = query.where(key < after if newest_first else key > after)
-    query = query.order_by(key.desc() if newest_first else key).limit(limit + 1)
+    made = Query(lambda: query, key, by_code_points=by_code_points)
+    query = _part(made, after, newest_first=newest_first).limit(limit + 1)
     rows = list(query.dicts())
     more = len(rows) > limit
     rows = rows[:limit]
@@ -49,6 +57,18 @@ class Query:
 
     make: Callable[[], Any]
     key: Any
+    by_code_points: bool = False
+
+
+def _part(query: Query, after: Any, *, newest_first: bool) -> Any:
+    """Return a query in its order, without what comes before its page."""
+    found, key = query.make(), query.key
+    if query.by_code_points:
+        found = found if after is None else found.where(names.beyond(key, after))
+        return found.order_by(names.by_code_points(key))
+    if after is not None:
+        found = found.where(key < after if newest_first else key > after)
+    return found.order_by(key.desc() if newest_first else key)
 
 
 def fetch_prepared(
@@ -69,12 +89,8 @@ def fetch_prepared(
         raise UsageError(f"A page has 1 to {MOST} rows; give another limit.")
 
     def made() -> Any:
-        found = query.make()
-        key = query.key
-        if after is not None:
-            found = found.where(key < after if newest_first else key > after)
         most = SQL(str(limit + 1)) if is_common else limit + 1
-        return found.order_by(key.desc() if newest_first else key).limit(most)
+        return _part(query, after, newest_first=newest_first).limit(most)
 
     # Postgres plans a statement anew each time while its limit is a parameter.
     is_common = limit in _COMMON_LIMITS

@@ -30,10 +30,12 @@ VALUES = (
     "afx.lease",
     "afx.logs",
     "afx.owned_tasks",
+    "afx.plugins",
     "afx.probe_address",
     "afx.probes",
     "afx.proxies",
     "afx.reasons",
+    "afx.short_slices",
 )
 """What runs for long may import besides."""
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -50,6 +52,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.config_text",
         "afx.devices",
         "afx.proxies",
+        "afx.plugins",
     ),
     "afx/verify": (
         "afx.verify",
@@ -89,6 +92,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.reasons",
     ),
     "afx/forwarding": ("afx.forwarding",),
+    "afx/plugins": ("afx.plugins", "afx.forwarding"),
     "afx/cluster": ("afx.cluster", "afx.security", *VALUES),
     "afx/security": ("afx.security",),
     "models": ("models",),

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 PERMISSIVE = re.compile(r"MIT|BSD|Apache|ISC|PSF|CC0|Python Software Foundation|Zlib", re.I)
 UNNAMED = {"peewee"}
 """Their metadata name no licence; the file in their distribution is MIT's."""
+_FIELDS = ("License-Expression", "License")
 OTHERS = {
     # Used as a library that can be replaced, and not changed: so its licence allows it.
     "psycopg": "LGPL-3.0-only",
@@ -39,7 +40,9 @@ def installed(name: str, extras: frozenset[str], found: dict[str, str]) -> dict[
 def licence(name: str) -> str:
     data = distribution(name).metadata
     classifiers = [it for it in data.get_all("Classifier") or () if it.startswith("License")]
-    return " ".join((data["License-Expression"] or "", (data["License"] or "")[:60], *classifiers))
+    # A field that is asked for by its index, and is not there, is an error of later Pythons.
+    [expression, *_], [text, *_] = (data.get_all(it) or [""] for it in _FIELDS)
+    return " ".join((expression, text[:60], *classifiers))
 
 
 def test_a_licence_that_metadata_do_not_name_is_in_its_file() -> None:

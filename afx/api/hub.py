@@ -1,6 +1,6 @@
 """Live events: read once for all, encoded once for all, sent to each who listens.
 
-The cluster is read once a second, and what is announced ten times: who has clicked waits for it.
+The cluster is read once a second, and what is announced at once: who has clicked waits for it.
 
 An id is ``BOOT-NUMBER``. A client that comes back with its last id gets what it missed; one
 whose id is too old, or of another process, is told to read everything again (``resync``).
@@ -32,8 +32,12 @@ TOPICS = ("events", "nodes", "status", "stale")
 MOST_CLIENTS = 500
 _KEPT = 600
 _INTERVAL_SECONDS = 1.0
-_LOOKS = 10
-"""Looks for announcements in one interval."""
+_LISTEN_SECONDS = 0.25
+"""It waits for announcements, and ends so soon when it is to."""
+_REST_SECONDS = 0.02
+"""Between announcements: what comes meanwhile is sent together."""
+_GAP_INTERVALS = 30
+"""A client that comes back before so many gets what it missed, also when it is the only one."""
 _SILENCE_SECONDS = 15.0
 """After so long without an event a comment shows that the stream lives."""
 
@@ -84,6 +88,7 @@ class Hub:
         self._reading = asyncio.Lock()
         self._activity: Iterator[ActivitySample] | None = None
         self._last_event = ""
+        self._heard_at = time.monotonic()  # when somebody last listened
         self.snapshot: Snapshot | None = None
         self.fault = ""
         """Why the last reading failed; empty: it did not."""
@@ -91,21 +96,35 @@ class Hub:
 
     async def run(self) -> None:
         """Read until the hub is closed; an error makes what is shown stale, nothing more."""
-        while not self._closed:
-            began = time.monotonic()
-            await self._try(self.read)
-            while not self._closed and time.monotonic() - began < self._interval:
-                await asyncio.sleep(max(0.005, self._interval / _LOOKS))
-                await self._try(self._look)
+        listening = asyncio.create_task(self._listen())
+        try:
+            while not self._closed:
+                began = time.monotonic()
+                await self._try(self.read)
+                rest = self._interval - (time.monotonic() - began)
+                await asyncio.sleep(max(0.05, rest))
+        finally:
+            listening.cancel()
 
-    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _listen(self) -> None:
+        """Publish what is announced; while nobody listens, or Redis is away, it rests."""
+        while not self._closed:
+            hears = self._last_event and not self.fault and await self._try(self._hear)
+            await asyncio.sleep(_REST_SECONDS if hears else _LISTEN_SECONDS)
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> bool:
+        """Return whether a step was made, and ended well."""
         if not self.clients:
-            self._last_event = ""  # what happens meanwhile is no news for who comes later
-            return
+            if time.monotonic() - self._heard_at > _GAP_INTERVALS * self._interval:
+                self._last_event = ""  # what happens meanwhile is no news for who comes later
+            return False
+        self._heard_at = time.monotonic()
         try:
             await step()
         except Exception as error:
             log.error("live_events_failed", error=repr(error))
+            return False
+        return True
 
     async def read(self) -> None:
         """Read the cluster once, and publish what is new."""
@@ -122,23 +141,23 @@ class Hub:
             raise UnreachableError(self.fault)
         return found
 
-    async def _look(self) -> None:
-        """Publish what was announced since the last look; errors are for the next reading."""
-        if not self._last_event or self.fault:
-            return
-        with suppress(AfxError):
-            async with self._reading:
-                read = partial(cluster.events_after, self._context, self._last_event)
-                self._last_event, found = await self._threads.read(read)
-                for it in found:
-                    self._publish_event(it)
-
-    def _publish_event(self, event: object) -> None:
+    async def _hear(self) -> None:
+        """Publish what is announced next; errors are for the next reading."""
+        seen = self._last_event
+        read = partial(cluster.events_after, self._context, seen, wait_seconds=_LISTEN_SECONDS)
         try:
-            self.publish("events", event)
-        except (TypeError, ValueError) as error:
-            # Events come from Redis: whatever one of them is, others follow it.
-            log.error("live_event_refused", error=repr(error))
+            last, found = await self._threads.listen(read)
+        except AfxError:
+            await asyncio.sleep(_LISTEN_SECONDS)
+            return
+        if self._last_event == seen:  # no reading has found that the stream is another one
+            self._last_event = last
+        for it in found:
+            try:
+                self.publish("events", it)
+            except (TypeError, ValueError) as error:
+                # Events come from Redis: whatever one of them is, others follow it.
+                log.error("live_event_refused", error=repr(error))
 
     async def _read_once(self) -> None:
         try:
@@ -213,7 +232,10 @@ class Hub:
         self._changed = asyncio.Event()
 
     def _read(self) -> Snapshot:
-        self._last_event = cluster.event_position(self._context, self._last_event)
+        seen = self._last_event
+        position = cluster.event_position(self._context, seen)
+        if self._last_event == seen:  # nothing was heard meanwhile
+            self._last_event = position
         status = self._kept.get("status", lambda: cluster.status(self._context))
         if self._activity is None:
             self._activity = cluster.activity(self._context)

@@ -26,7 +26,7 @@ class BusyError(UnreachableError):
 
 
 class Threads:
-    """Two threads for reads, one for changes, one for what takes long."""
+    """Two threads for reads, one for changes, one for what takes long, one that listens."""
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
@@ -34,6 +34,7 @@ class Threads:
         # SQLite has one writer at a time, and Postgres serialises them by the audit log.
         self._changes = ThreadPoolExecutor(1, "api-change")
         self._long = ThreadPoolExecutor(1, "api-long")
+        self._listens = ThreadPoolExecutor(1, "api-listen")
         self._waiting = 0
 
     async def read(self, function: Callable[[], R]) -> R:
@@ -48,18 +49,23 @@ class Threads:
         """Return the result of something that takes seconds, one at a time."""
         return await self._run(self._long, function, _LONG_SECONDS)
 
+    async def listen(self, function: Callable[[], R]) -> R:
+        """Return what something waits for; that keeps no thread from anything else."""
+        return await self._run(self._listens, function, DEADLINE_SECONDS)
+
     async def close(self) -> None:
         """End the threads and their connections; what takes longer is left behind."""
         loop = asyncio.get_running_loop()
         closing = []
-        for pool, count in ((self._reads, READ_THREADS), (self._changes, 1), (self._long, 1)):
+        single = (self._changes, self._long, self._listens)
+        for pool, count in ((self._reads, READ_THREADS), *((it, 1) for it in single)):
             # Each thread waits for the others: so none of them takes two turns.
             together = Barrier(count)
             closing += [
                 loop.run_in_executor(pool, self._close_thread, together) for _ in range(count)
             ]
         await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
-        for it in (self._reads, self._changes, self._long):
+        for it in (self._reads, *single):
             it.shutdown(wait=False, cancel_futures=True)
 
     def _close_thread(self, together: Barrier) -> None:

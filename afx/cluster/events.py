@@ -9,7 +9,7 @@ from typing import Any
 import redis
 import structlog
 
-from afx.cluster import keys
+from afx.cluster import keys, streams
 
 _EVENTS_LIMIT = 2_000
 _LAST_SECOND = 2**33
@@ -50,17 +50,20 @@ def _numbers(entry: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence or "0")
 
 
-def watch(client: redis.Redis, after: str) -> tuple[str, list[dict[str, Any]]]:
-    """Return (last id, the events after ``after``), without waiting.
+def watch(
+    client: redis.Redis, after: str, *, wait_seconds: float = 0.0
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return (last id, the events after ``after``); waits up to so long for the first of them.
 
     An entry that is not an event is passed over.
     """
     found = []
+    milliseconds = max(1, round(wait_seconds * 1000)) if wait_seconds else None
     try:
-        answer: Any = client.xrange(keys.EVENTS, min=f"({after}" if after != "0" else "-")
+        answer = client.xread({keys.EVENTS: after}, block=milliseconds)
     except redis.ResponseError:
         return after, []  # another type of key: the next leader removes it
-    for entry, fields in answer:
+    for entry, fields in streams.entries(answer):
         after = entry
         if (event := _parsed(fields)) is not None:
             found.append(event)

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from afx.cluster import keys
+from afx.cluster import keys, streams
 from afx.cluster.quarantine import Refused, refused
 from afx.cluster.reports import Report, decode, encode
 
@@ -59,7 +59,7 @@ def read(client: redis.Redis, after: str, *, block_seconds: float, limit: int = 
     reports: list[Report] = []
     bad: list[Refused] = []
     is_woken = False
-    entries = _entries(answer)
+    entries = streams.entries(answer)
     for entry, values in entries:
         after = entry
         found, not_used = decode(entry, values)
@@ -115,12 +115,3 @@ def _entry_id(text: str) -> tuple[int, int]:
     """Return a stream entry's id as numbers."""
     milliseconds, _, sequence = text.partition("-")
     return int(milliseconds), int(sequence or "0")
-
-
-def _entries(answer: Any) -> list[Any]:
-    """Return one stream's entries; RESP 3 answers a mapping, RESP 2 a list."""
-    if not answer:
-        return []
-    if isinstance(answer, dict):
-        return list(next(iter(answer.values()))[0])
-    return list(answer[0][1])

@@ -92,6 +92,8 @@ class Stopped(SessionReport):
     kind: ClassVar[str] = "stopped"
     reason: StopReason
     text: str = ""
+    due: int = 0
+    """When something of it is to be sent or deleted, in Unix seconds; 0: nothing waits."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -30,6 +30,9 @@ class AssignmentIndex:
         """node's name → how many assignments it has, in all its incarnations."""
         self._transitions: dict[int, _Transition] = {}
         """Sessions that start or stop: few, so that they can be checked often."""
+        self._answering: set[str] = set()
+        """Incarnations that have answered since ``note_answers``."""
+        self._answered_at: dict[str, float] = {}
         for it in actives:
             self.add(it)
 
@@ -48,7 +51,8 @@ class AssignmentIndex:
         """Change the state of an assignment."""
         self.active[session] = replace(self.active[session], state=state)
         if state == "running":
-            self._transitions.pop(session, None)
+            if self._transitions.pop(session, None):
+                self._answering.add(self.active[session].incarnation)
         else:
             self._transitions[session] = _Transition()
 
@@ -56,6 +60,7 @@ class AssignmentIndex:
         """Remove an assignment that has ended."""
         assignment = self.active.pop(session)
         self._transitions.pop(session, None)
+        self._answering.add(assignment.incarnation)
         self._on_worker[assignment.worker] -= 1
         if not self._on_worker[assignment.worker]:
             del self._on_worker[assignment.worker]
@@ -101,6 +106,16 @@ class AssignmentIndex:
                 if transition.ordered_at < before:
                     late.append(assignment)
         return late
+
+    def answering(self, since: float, now: float) -> set[str]:
+        """Return the incarnations that have started or ended a session since an instant.
+
+        What has happened since the last call counts as of now.
+        """
+        self._answered_at |= dict.fromkeys(self._answering, now)
+        self._answering = set()
+        self._answered_at = {k: at for k, at in self._answered_at.items() if at >= since}
+        return set(self._answered_at)
 
     def unanswered(
         self, state: str, nodes: Collection[str], before: float, now: float

@@ -33,6 +33,8 @@ from models.storage import assignments, queue
 from models.storage.assignments import Active
 
 _RECONCILED_PER_TICK = 10_000
+_BUSY_TIMES = 3
+"""A node that answers other orders has so many times as long for one."""
 """Sessions; each node's are one call."""
 
 log = structlog.get_logger()
@@ -120,13 +122,15 @@ class AssignmentTable:
         """Return what live nodes have not stopped, or not started, for so long.
 
         ``idle`` are the incarnations that start no session: any other one may take
-        its time for a start.
+        its time for a start. A node that answers other orders meanwhile has much to do:
+        it has ``_BUSY_TIMES`` as long.
         """
-        before = now - seconds
-        return [
-            *self._index.unanswered("stopping", self._live, before, now),
-            *self._index.unanswered("assigned", self._live.intersection(idle), before, now),
-        ]
+        busy = self._index.answering(now - seconds, now)
+        found: list[Active] = []
+        for state, nodes in (("stopping", self._live), ("assigned", self._live.intersection(idle))):
+            for part, times in ((nodes - busy, 1), (nodes & busy, _BUSY_TIMES)):
+                found += self._index.unanswered(state, part, now - times * seconds, now)
+        return found
 
     # --- changes --------------------------------------------------------------------
 

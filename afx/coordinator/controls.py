@@ -74,6 +74,9 @@ class Controls:
         self._restart = restart
         self._term = term
         self._open: list[Control] = []
+        self._sessions: frozenset[int] = frozenset()
+        self.asked_stops: frozenset[int] = frozenset()
+        """The sessions that operators let stop, until that is done."""
         self._newest = 0
         """The newest control that a round has advanced."""
         self._desired_states: dict[str, str] = {}
@@ -86,22 +89,24 @@ class Controls:
         """Read the open controls and the desired states from SQL."""
         self._open = controls.open_ones()
         self._desired_states = workers.desired_states()
+        self._sessions = self._of_sessions()
+        self.asked_stops = self._of_sessions("pause", "hibernate", "remove")
 
     def has_news(self, changed: frozenset[int]) -> bool:
         """Return whether a control is new, or is about a session that has just changed."""
-        return any(it.id > self._newest for it in self._open) or (
-            bool(changed) and not changed.isdisjoint(self._sessions())
-        )
+        if self._open and self._open[-1].id > self._newest:
+            return True
+        return bool(changed) and not changed.isdisjoint(self._sessions)
 
-    def _sessions(self, *kinds: str) -> set[int]:
+    def _of_sessions(self, *kinds: str) -> frozenset[int]:
         """Return the sessions that the open controls of some kinds are about, or of all."""
-        return {
+        return frozenset(
             it.subject.session_id
             for it in self._open
             if (not kinds or it.kind in kinds)
             and isinstance(it.subject, SessionSubject)
             and it.subject.session_id is not None
-        }
+        )
 
     def apply_desired_states(self, nodes: Sequence[WorkerView]) -> list[WorkerView]:
         """Set the states of the nodes; returns the nodes in their new states.
@@ -203,13 +208,7 @@ class Controls:
 
     def asked_wakes(self) -> set[int]:
         """Return the sessions that operators have just woken or resumed, and no node has."""
-        return self._sessions("wake", "resume").difference(self._table.active)
-
-    def asked_stops(self) -> set[int]:
-        """Return the sessions that operators have just let stop, and that run still."""
-        active = self._table.active
-        asked = self._sessions("pause", "hibernate", "remove")
-        return {it for it in asked if it in active and active[it].state != "stopping"}
+        return set(self._of_sessions("wake", "resume").difference(self._table.active))
 
     def asked_moves(self) -> dict[int, str]:
         """Return the moves that operators request: session → node, empty for any.
@@ -243,7 +242,7 @@ class Controls:
             nodes=nodes,
             desired_states=self._desired_states,
             table=self._table,
-            standings=placing.standing(sorted(self._sessions())),
+            standings=placing.standing(sorted(self._sessions)),
             moving=moving,
             news=news,
         )

@@ -62,7 +62,7 @@ class History:
 
 
 def _seen(nodes: Sequence[WorkerView]) -> list[Seen]:
-    replaced = {it.incarnation: it.name for it in nodes if it.state == "replacing"}
+    replaced = {it.incarnation: it.name for it in nodes if it.state in ("replacing", "recycling")}
     return [
         Seen(
             it.name,

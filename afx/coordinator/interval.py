@@ -32,7 +32,7 @@ class HurriedInterval:
     def is_due(self, now: float, *, news: bool) -> bool:
         """Return whether a run is due; news that comes too early is remembered."""
         self._has_news = self._has_news or news
-        if now < (self._next_hurried if self._has_news else self._next):
+        if now < self._next and not (self._has_news and now >= self._next_hurried):
             return False
         self._has_news = False
         self._next, self._next_hurried = now + self._seconds, now + self._least

@@ -44,7 +44,7 @@ from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
 from models.base import REFUSED_DATA_ERRORS
-from models.storage import cluster, dead_letters, placing, troubles
+from models.storage import cluster, dead_letters, hibernation, placing, troubles
 from models.storage.dead_letters import Undelivered
 from models.storage.troubles import Failure
 
@@ -255,6 +255,9 @@ class ReportIntake:
             troubles.note_rules([_rule_row(it) for it in of_rules])
             for it in ended:
                 change.end([self._table.active[it.session_id]], messages.ended(it))
+            hibernation.wake_by(
+                [(it.session_id, it.due) for it in ended if isinstance(it, Stopped) and it.due]
+            )
             revisions = {it.session_id: self._table.active[it.session_id].revision for it in failed}
             of_login = _of_present_login(failed, revisions)
             _write_failures(of_login, revisions)
@@ -266,13 +269,13 @@ class ReportIntake:
                 failed, hindered, started=[it.session for it in started], active=active
             )
             self._tasks.write(batch.reports)
-            dead_letters.note(
+            dead = dead_letters.note(
                 _undelivered(it)
                 for it in batch.reports
                 if isinstance(it, DeadLettered | DeadRevived)
             )
             webhook_events.record_dead_letters(batch.reports)
-            rule_figures.note(batch.reports)
+            rule_figures.note(batch.reports, dead)
             cluster.set_reports_read(self._run_id, position)
         self._accounts.keep(health)
         self._proxies.keep(failing)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from afx.cluster.reports import DeadLettered, Report, RulesCounted
+from afx.cluster.reports import Report, RulesCounted
 from afx.cluster.rule_counts import tallies_of
 from models.storage import rule_analytics
 from models.storage.rule_analytics import RuleCount
 
 
-def note(reports: Sequence[Report]) -> None:
+def note(reports: Sequence[Report], dead: Mapping[int, int]) -> None:
     """Add the counts of reports to their rules' hours and days; call it in a transaction.
 
     They count whatever node the session is on by now: a report may follow a move. Dead letters
-    are counted here, not by nodes, so that each is counted with its row.
+    are counted here, not by nodes: ``dead`` are those that are new, by rule.
     """
     tallies = tallies_of(it for it in reports if isinstance(it, RulesCounted))
     counts = [
@@ -28,10 +28,6 @@ def note(reports: Sequence[Report]) -> None:
         )
         for rule, it in tallies.items()
     ]
-    counts += [
-        RuleCount(it.rule_id, dead=len(it.message_ids))
-        for it in reports
-        if isinstance(it, DeadLettered)
-    ]
+    counts += [RuleCount(rule, dead=count) for rule, count in dead.items() if count]
     if counts:
         rule_analytics.note(counts)

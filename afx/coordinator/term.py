@@ -365,7 +365,7 @@ class Term:
         self._brake.update(nodes, now)
         self._learner.step(nodes, now)
         self._unknown.step(nodes, now)
-        self._unwanted.stop_soon(self._controls.asked_stops(), now)
+        self._unwanted.stop_soon(self._controls.asked_stops, now)
         self._unwanted.stop_and_remove(now)
         self._renewals.step(now)
         self._hibernation.place_soon(self._controls.asked_wakes(), now)

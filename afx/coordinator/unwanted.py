@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import redis
 
@@ -47,13 +47,15 @@ class UnwantedSessions:
             if not self._scan.advance(part):
                 self._remove()
 
-    def stop_soon(self, asked: Collection[int], now: float) -> None:
+    def stop_soon(self, asked: frozenset[int], now: float) -> None:
         """Stop sessions that operators have just let stop, before the pass comes to them.
 
-        ``asked`` are all that run still; each is hurried once, and only so many.
+        ``asked`` are all for which that is not done; each is hurried once, and only so many.
         """
-        fresh = sorted(set(asked) - self._asked)[:_HURRIED]
-        self._asked = frozenset(asked)
+        if asked is self._asked:
+            return
+        fresh = sorted(asked - self._asked)[:_HURRIED]
+        self._asked = asked
         if fresh:
             self._stop_those(assignments.undesired(only=fresh), now)
 

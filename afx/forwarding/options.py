@@ -9,6 +9,7 @@ from typing import Any
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
+from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
 
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
@@ -39,6 +40,7 @@ OPTIONS = Table(
         "auto_delete": Duration("How long after it was made a copy is deleted.", 1, LONGEST_LIFE),
         "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
         "caps": CAPS,
+        "plugins": PLUGINS,
     },
 )
 
@@ -59,6 +61,8 @@ class Options:
     """Whether the copy of an answer answers the copy of what it answers."""
     caps: Caps | None = None
     """How many copies a destination gets in an hour and a day."""
+    plugins: tuple[Plugin, ...] = ()
+    """What changes its copies, after its transforms."""
 
     @property
     def is_timed(self) -> bool:
@@ -95,6 +99,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _seconds(options.get("auto_delete", 0)),
         _truth(options.get("replies", True)),
         compile_caps(caps) if caps else None,
+        compile_plugins(options.get("plugins", ())),
     )
 
 
@@ -139,4 +144,5 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append("The copy of an answer answers nothing.")
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
+    found += plugin_sentences(options.get("plugins", ()))
     return found

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from afx.forwarding.facts import CAPTIONED, Facts
 from afx.forwarding.outputs import is_output
+from afx.forwarding.plugin_options import Plugin
 from afx.forwarding.replies import answered
 from afx.forwarding.rules import Mode, Route
 
@@ -65,6 +66,10 @@ class Delivery:
     """The whole message, as Telegram has it: that an edit has left, or that is for an output."""
     posted: Any = None
     """When the message was posted, as Telegram has it."""
+    plugins: tuple[Plugin, ...] = ()
+    """What has still to change it, before it is sent."""
+    verdict: Any = None
+    """The outcome of one that a plug-in does not let be sent."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -104,7 +109,8 @@ def deliveries(
             album=album,
             answers=answers if route.mode == "copy" and route.options.replies else 0,
             unjudged=route.unjudged,
-            whole=incoming.raw if is_output(route.destination) else None,
+            whole=incoming.raw if is_output(route.destination) or route.options.plugins else None,
+            plugins=route.options.plugins if route.mode == "copy" else (),
             posted=posted,
         )
         for route in routes
@@ -115,16 +121,16 @@ def deliveries(
             it.raw = incoming.raw if it.answers else None
     if facts_of is not None:
         for index, route in enumerate(routes):
-            if route.transform is not None and not route.unjudged:
+            is_changed = route.transform is not None or made[index].plugins
+            if is_changed and not route.unjudged:
                 _change(made[index], route, incoming, facts_of(incoming))
     return made
 
 
 def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) -> None:
     """Give a delivery the content that its rule makes of the message's."""
-    assert route.transform is not None
     try:
-        changed = route.transform.apply(facts)
+        changed = route.transform.apply(facts) if route.transform is not None else None
         has_caption = facts.media in CAPTIONED
     except Exception as error:
         # One message that a rule cannot cope with must not hold up the others.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,16 @@ class Trial:
     entities: tuple[Part, ...]
 
 
-def tried(filter: Mapping[str, Any], transform: Sequence[Any], facts: Facts) -> Trial:
-    """Try a rule's filter and transforms; raises ValueError for what cannot be compiled."""
+def tried(
+    filter: Mapping[str, Any],
+    transform: Sequence[Any],
+    facts: Facts,
+    further: Callable[[Styled], Styled | None] | None = None,
+) -> Trial:
+    """Try a rule's filter and transforms; raises ValueError for what cannot be compiled.
+
+    ``further`` is what plug-ins do: None for what they drop.
+    """
     forwards, decided = True, ""
     if filter:
         condition = compile_filter(filter)
@@ -51,6 +59,12 @@ def tried(filter: Mapping[str, Any], transform: Sequence[Any], facts: Facts) -> 
     if forwards and transform:
         changed = compile_transform(list(transform)).apply(facts)
     made = changed or Styled(facts.text, facts.entities)
+    if forwards and further is not None:
+        plugged = further(made)
+        if plugged is None:
+            forwards, decided = False, "a plug-in drops it"
+        elif plugged != made:
+            made = changed = plugged
     parts = tuple(
         Part(
             kind_of(it),

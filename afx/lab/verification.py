@@ -105,8 +105,7 @@ class Verification:
         lab = self._lab
         added = lab.add_sessions(_MORE_SESSIONS, mode=alternate_modes)
         lab.expect_copies(added)
-        room = _NODES * int(VARIABLES["AFX_MAX_SESSIONS"])
-        left = len(lab.sessions) + 1 - room
+        left = len(lab.sessions) + 1 - _NODES * int(VARIABLES["AFX_MAX_SESSIONS"])
         lab.wait(f"{left} sessions wait", lambda: _waiting(lab) >= left, _SECONDS)
         over = [it.name for it in lab.nodes() if it.assigned > it.max_sessions]
         found.require(not over, f"{', '.join(over)} has more sessions than it may have")

@@ -199,8 +199,7 @@ class ClosedRoutes:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
         if not any((self._unreadable, self._refused, self._invalid, self._capped, self.unknown)):
             return {}
-        found = ((it.id, self._trouble(it)) for it in self._rules)
-        return {rule: it for rule, it in found if it is not None}
+        return {it.id: found for it in self._rules if (found := self._trouble(it)) is not None}
 
     def _resolved(self, rule: RuleSpec) -> ResolvedRule:
         wrong = self._invalid.get(rule.id)

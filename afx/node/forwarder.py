@@ -406,8 +406,8 @@ class Forwarder:
     # --- outboxes ---------------------------------------------------------------------
 
     def has_backlog(self) -> bool:
-        """Return whether anything waits: for an open destination, or for its time."""
-        return self.later.is_waiting() or self.outboxes.has_backlog(self._closed)
+        """Return whether anything waits: for an open destination, or for its time, soon."""
+        return self.later.is_due_soon() or self.outboxes.has_backlog(self._closed)
 
     def revive(
         self,

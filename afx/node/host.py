@@ -158,6 +158,7 @@ class Host:
             slots=settings.task_slots,
             exports=settings.home / "exports",
             wall_clock=clock.time,
+            arrivals=lambda: self._totals.arrivals,
         )
 
     # --- the coordinator's orders -----------------------------------------------

@@ -24,6 +24,7 @@ from afx.node.lease_memory import LeaseMemory  # noqa: E402
 from afx.node_settings import NodeSettings  # noqa: E402
 from afx.security.signing import SigningKeys  # noqa: E402
 from afx.security.vault import Vault  # noqa: E402
+from afx.short_slices import ask_for_short_slices  # noqa: E402
 
 _PR_SET_PDEATHSIG = 1
 _WAIT_SECONDS = 0.01
@@ -42,6 +43,7 @@ def main() -> None:
     configure(settings.log_level)
     # A long-lived heap of small objects: full collections are rarer, and cost less CPU.
     gc.set_threshold(50_000, 20, 50)
+    ask_for_short_slices(os.getpriority(os.PRIO_PROCESS, 0))
     try:
         import uvloop
     except ImportError:

@@ -21,6 +21,7 @@ from afx.node.outbox import Outbox
 from afx.node.outbox_reader import Found, refusal
 from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience, Step
+from afx.node.plugged import plugged
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
 from afx.telegram.errors import advice_on, closes_chat, is_stale_reference, refuses_chat
@@ -121,6 +122,13 @@ class LaneSender:
             batch = self._within_budget(batch)
             if not batch:
                 return
+            # From now on nothing comes between: what is settled leaves the queue in order.
+            self._queue.begin(len(batch))
+            if any(delivery.plugins or delivery.verdict for delivery, _ in batch):
+                batch, refused = await plugged(batch, self._owner.trouble)
+                if refused:
+                    await self._judge(batch, refused)
+                    continue
             if any(delivery.answers for delivery, _ in batch):
                 batch = await self._answering(batch)
             self._owner.waits.take(self._outbox.destination, len(batch))
@@ -185,7 +193,6 @@ class LaneSender:
 
     async def _make(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
         """Send, or change, what is first; None when the session is ending here."""
-        self._queue.begin(len(batch))
         peer = self._peers.input_peer
         if batch[0].op != "send":
             await self._owner.find_copies(batch)

@@ -11,12 +11,13 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afx.empty import NOTHING
 from afx.errors import UsageError
 from afx.forwarding.outputs import CLOSED_OUTPUT, Target, output_number, target_of
 from afx.forwarding.pipeline import Delivery
@@ -92,10 +93,12 @@ class Outputs:
 class SessionOutputs:
     """The outputs of one session, by their numbers."""
 
+    __slots__ = ("_outputs", "_session", "_shared")
+
     def __init__(self, shared: Outputs, session: int) -> None:
         self._shared = shared
         self._session = session
-        self._outputs: dict[int, Output] = {}
+        self._outputs: Mapping[int, Output] = NOTHING
 
     def learn(self, text: str) -> int | None:
         """Return the number of an output; None when this node cannot use it."""
@@ -107,7 +110,8 @@ class SessionOutputs:
         if target.kind != "webhook" and not self._shared.directory:
             return None
         if number not in self._outputs:
-            self._outputs[number] = Output(self._shared, self._session, target)
+            made = Output(self._shared, self._session, target)
+            self._outputs = {**self._outputs, number: made}
         return number
 
     def of(self, number: int) -> Output | None:

@@ -34,6 +34,7 @@ _MOST = 100_000
 """References in one queue."""
 TOO_MANY = Outcome("refused", reason=f"{_MOST:,} of its rule wait for their time already")
 _AT_ONCE = 500
+_SOON_SECONDS = 120.0
 _LONGEST_SLEEP = 600.0
 """Seconds; the wall clock may be set meanwhile."""
 _TOGETHER = 1.0
@@ -204,9 +205,13 @@ class Postponed:
             self._timer.cancel()
             self._timer = None
 
-    def is_waiting(self) -> bool:
-        """Return whether anything is to be sent or deleted later."""
-        return any(self._queues.values())
+    def is_due_soon(self) -> bool:
+        """Return whether a session had better wait for what is due than wake for it."""
+        return 0 < self.next_due() <= self._now() + _SOON_SECONDS
+
+    def next_due(self) -> int:
+        """Return when the first of all is due, in Unix seconds; 0: nothing waits."""
+        return ceil(min((at for _, at in self._due()), default=0.0))
 
     def options_of(self, rule: int) -> Options:
         """Return a rule's options, as far as they are about times."""
@@ -228,8 +233,7 @@ class Postponed:
         self.gate.tell_held(
             (int(name[1:]), it) for (name, _), it in self._queues.items() if it and name[0] == "s"
         )
-        due = min((at for _, at in self._due()), default=None)
-        if due is not None:
+        if due := self.next_due():
             left = max(0.0, min(_LONGEST_SLEEP, due - self._now()))
             self._timer = asyncio.get_running_loop().call_later(left, self._turn)
 

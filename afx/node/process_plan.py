@@ -143,9 +143,10 @@ def to_replace(processes: Sequence[ProcessState]) -> list[int]:
 def to_forget(processes: Sequence[ProcessState], now: float) -> list[int]:
     """Return the numbers of the processes that have ended, and do not begin again.
 
-    Those have a successor, which runs or is tried again. A successor that was stopped is
-    forgotten when the one that it replaces goes on, which then gets another one: ``now``,
-    in monotonic seconds, is late enough for the news that both are to stop.
+    Those have a successor, which runs or is tried again, or are one of a process that was
+    stopped. A successor that was stopped is forgotten when the one that it replaces goes on,
+    which then gets another one: ``now``, in monotonic seconds, is late enough for the news
+    that both are to stop.
     """
     by_number = {it.number: it for it in processes}
 
@@ -153,9 +154,12 @@ def to_forget(processes: Sequence[ProcessState], now: float) -> list[int]:
         if it.phase in (Phase.RECYCLED, Phase.FAILED) and it.replaced_by:
             return by_number[it.replaced_by].phase is not Phase.STOPPED
         old = by_number.get(it.replaces)
+        if it.phase is Phase.RUNNING or old is None:
+            return False
+        if old.phase is Phase.STOPPED:
+            return True
         return (
             it.phase is Phase.STOPPED
-            and old is not None
             and (old.phase, old.desired_state) == (Phase.RUNNING, "replacing")
             and now - it.ended_at >= _NEWS_SECONDS
         )

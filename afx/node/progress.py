@@ -39,3 +39,5 @@ class Totals:
 
     rules: RuleCounts
     forwarded: int = 0
+    arrivals: int = 0
+    """Packets with updates that sessions were pushed."""

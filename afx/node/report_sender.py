@@ -69,9 +69,10 @@ class ReportSender:
         """Report that a session runs."""
         self._add(Running(**self._origin, session_id=session_id, epoch=epoch))
 
-    def stopped(self, session_id: int, epoch: int, reason: StopReason) -> None:
-        """Report that a session has stopped under an epoch."""
-        self._add(Stopped(**self._origin, session_id=session_id, epoch=epoch, reason=reason))
+    def stopped(self, session_id: int, epoch: int, reason: StopReason, due: int = 0) -> None:
+        """Report that a session has stopped under an epoch; ``due`` as in the report."""
+        origin: dict[str, Any] = {**self._origin, "session_id": session_id, "epoch": epoch}
+        self._add(Stopped(**origin, reason=reason, due=due))
 
     def failed(self, session_id: int, epoch: int, reason: FailureReason, text: str) -> None:
         """Report that a session has ended by itself."""

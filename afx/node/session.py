@@ -158,6 +158,7 @@ class HostedSession:
         self.connection = Connection(self._client, self, env.clock, env.rng)
 
     def _take_updates(self, update: Any) -> None:
+        self._env.totals.arrivals += 1
         self.reader.on_updates(update)
 
     @property

@@ -99,6 +99,8 @@ class SessionRunner:
         """The work under way."""
         self.ended = 0
         """How many sessions have ended, or failed to start."""
+        self._due: dict[int, int] = {}
+        """session that is ending → when something of it is due."""
         self.catching_up: set[int] = set()
         """The sessions that were reported as running, and not yet as having caught up."""
 
@@ -120,7 +122,8 @@ class SessionRunner:
                 case ReportRunning(session_id, epoch):
                     self._report_running(session_id, epoch)
                 case ReportStopped(session_id, epoch, reason):
-                    self._reports.stopped(session_id, epoch, reason)
+                    due = self._due.pop(session_id, 0)
+                    self._reports.stopped(session_id, epoch, reason, due)
                 case ReportFailed(session_id, epoch, failure):
                     self._reports.failed(session_id, epoch, failure.reason, failure.text)
         if beginning:
@@ -264,7 +267,10 @@ class SessionRunner:
         await self._disconnect(session)
         await self._commit_last(session)
         self.ended += 1
+        if due := session.forwarder.later.next_due():
+            self._due[session.session_id] = due
         self.do(self._residents.ended(resident))
+        self._due.pop(session.session_id, None)
 
     async def _commit_last(self, session: HostedSession) -> None:
         """Commit what a session has settled; the next owner sends the rest again.

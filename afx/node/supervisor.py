@@ -300,6 +300,7 @@ class Supervisor:
                     last = self._take(answer, last, identity, host, resources)
             if last.desired_state != self.desired_state:
                 self.desired_state = last.desired_state
+                beat_due = now  # the next heartbeat acknowledges it: somebody waits for that
                 self._on_state()
             if last.desired_state == "stopping":
                 self._stopping = True

@@ -35,7 +35,7 @@ def note_settled(seen: SeenContents, routes: Routes, delivery: Delivery, outcome
 
 def note_change(seen: SeenContents, routes: Routes, later: Postponed, change: Change) -> None:
     """Forget the contents of messages that are deleted before they are due."""
-    if change.kind != "delete" or not later.is_waiting():
+    if change.kind != "delete" or not later.next_due():
         return
     for route in routes.get(change.chat, ()):
         for number in change.messages if route.options.dedupe else ():

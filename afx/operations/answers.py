@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from afx.errors import UsageError
 from afx.operations.context import Context
+from afx.operations.leader import wake_leader
 from models.base import transaction
 from models.storage import requests
 
@@ -41,7 +42,9 @@ def once(context: Context, token: int, key: str, digest: str, make: Callable[[],
         found = _claimed(token, key, digest)
         if found is not None:
             return _stored(found)
-        return _kept(token, key, make())
+        answer = _kept(token, key, make())
+    wake_leader(context)  # there may be a control or a task
+    return answer
 
 
 def next_step(
@@ -69,9 +72,11 @@ def next_step(
             return _stored(found)
         outcome = step(begin() if found is None else from_text(found["body"]))
         if isinstance(outcome, Answer):
-            return _kept(token, key, outcome)
-        requests.note_progress(token, key, to_text(outcome))
-        return None
+            _kept(token, key, outcome)
+        else:
+            requests.note_progress(token, key, to_text(outcome))
+    wake_leader(context)
+    return outcome if isinstance(outcome, Answer) else None
 
 
 def _claimed(token: int, key: str, digest: str) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from afx.operations.context import Context
 from afx.operations.leader import wake_leader
-from models.base import in_transaction, transaction
+from models.base import transaction
 from models.storage import audit
 
 _MOST_BYTES = 64 * 1024
@@ -24,10 +24,9 @@ def change(context: Context, action: str, target: str) -> Iterator[dict[str, Any
     hold the old and the new content. Whatever it raises undoes everything; so does what
     the context ``expects`` and is not so.
 
-    The leader is told at once of the ``control`` that it names. In a transaction of the
-    caller that would be too early: the caller tells it.
+    The leader is told at once of the ``control`` that they name, unless this is part of a
+    transaction of the caller, who tells it.
     """
-    is_part = in_transaction()
     # A dry run makes no key: its entry is undone with everything else.
     key = b"" if context.dry_run else context.servers.audit_keys()[0]
     details: dict[str, Any] = {}
@@ -39,7 +38,7 @@ def change(context: Context, action: str, target: str) -> Iterator[dict[str, Any
         if context.reason:
             details["reason"] = context.reason
         audit.append(context.actor.name, action, target[:255], bounded(details), key)
-    if details.get("control") and not is_part:
+    if details.get("control"):
         wake_leader(context)
 
 

@@ -122,9 +122,11 @@ def recent_events(context: Context, limit: int = 100) -> tuple[Mapping[str, Any]
 
 
 @operation("cluster:read", database=False)
-def events_after(context: Context, last_id: str) -> tuple[str, tuple[Mapping[str, Any], ...]]:
-    """Return (the last id, the events after ``last_id``)."""
-    last, found = events.watch(context.servers.redis(), last_id)
+def events_after(
+    context: Context, last_id: str, *, wait_seconds: float = 0.0
+) -> tuple[str, tuple[Mapping[str, Any], ...]]:
+    """Return (the last id, the events after ``last_id``); it waits so long for the first one."""
+    last, found = events.watch(context.servers.redis(), last_id, wait_seconds=wait_seconds)
     return last, tuple(found)
 
 

@@ -13,16 +13,19 @@ class Requested:
     target: str
     control: int | None
     note: str = ""
+    others: tuple[int, ...] = ()
+    """The controls of the other processes of a node."""
 
 
 def together(requested: Sequence[Requested]) -> Requested:
-    """Return one for all processes of a node, for an answer that has room for one control.
-
-    Its note names the controls of the others.
-    """
+    """Return one for all processes of a node; its note names the controls of the others."""
     chosen = next((it for it in requested if it.control is not None), requested[0])
-    others = [str(it.control) for it in requested if it.control not in (None, chosen.control)]
+    others = [it.control for it in requested if it.control is not None]
+    others = [it for it in others if it != chosen.control]
     if not others:
         return chosen
     word = "control" if len(others) == 1 else "controls"
-    return replace(chosen, note=f"see also {word} {', '.join(others)}, of its other processes")
+    named = ", ".join(map(str, others))
+    return replace(
+        chosen, note=f"see also {word} {named}, of its other processes", others=tuple(others)
+    )

@@ -11,12 +11,14 @@ from afx.errors import UsageError
 from afx.forwarding import graph, saved, trial
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import sentences
+from afx.forwarding.plugin_options import compile_plugins
 from afx.forwarding.rulefile import Change
 from afx.forwarding.saved import LARGEST_BYTES
 from afx.forwarding.trial import Part
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
 from afx.operations.rules import RuleRow, listing, show
+from afx.plugins.trial import PluginTrial
 from models.storage import rules, sessions
 
 __all__ = ["LARGEST_BYTES", "Part"]
@@ -64,7 +66,7 @@ def test(
     """Return what a rule, or each rule of a session or of all, does with a message.
 
     Give a ``text``, or a ``message`` as JSON. Nothing is sent. Raises UsageError for what
-    is no message.
+    is no message. Plug-ins are called only for one ``rule``, on this machine.
     """
     if (text is None) == (message is None):
         raise UsageError("Give a text or a saved message, and not both.")
@@ -74,7 +76,7 @@ def test(
         assert message is not None
         facts = saved.read(message)
     rows = [show(context, rule)] if rule else _rows(context, session)
-    return [_tried(it, facts) for it in rows]
+    return [_tried(it, facts, with_plugins=bool(rule)) for it in rows]
 
 
 @operation("rule:read", owned=True)
@@ -141,10 +143,15 @@ def _rows(context: Context, session: str | None) -> list[RuleRow]:
     return list(every(page))
 
 
-def _tried(row: RuleRow, facts: Facts) -> Tried:
+def _tried(row: RuleRow, facts: Facts, *, with_plugins: bool) -> Tried:
     problem, result = "", trial.Trial(False, "", False, "", ())
     try:
-        result = trial.tried(row.filter, row.transform, facts)
+        plugins = compile_plugins(row.options.get("plugins", ())) if row.mode == "copy" else ()
+        trying = PluginTrial(plugins, row.id, facts) if plugins and with_plugins else None
+        result = trial.tried(row.filter, row.transform, facts, trying)
+        problem = "; ".join(trying.problems) if trying else ""
+        if plugins and not with_plugins:
+            problem = "its plug-ins are called when it is tried by its name"
     except ValueError as error:
         problem = str(error)
     return Tried(

@@ -20,6 +20,7 @@ from afx.sandbox.fronts.mtproxy import MtProxy
 from afx.sandbox.fronts.socks import Socks5
 from afx.sandbox.mtproto.crypto import ServerKey
 from afx.sandbox.server import SandboxServer
+from afx.short_slices import ask_for_short_slices
 
 KEY_FILE = "sandbox-key.pem"
 PROXY_LOGIN = ("sandbox", "sandbox")
@@ -47,6 +48,8 @@ def run(
     """
     with home_lock(home, "sandbox", "afx sandbox start"):
         _raise_file_limit()
+        # It stands for another machine: what it waits for a core is no one's latency.
+        ask_for_short_slices(os.getpriority(os.PRIO_PROCESS, 0))
         try:
             import uvloop
         except ImportError:

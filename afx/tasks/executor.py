@@ -51,6 +51,7 @@ from afx.tasks.rq_records import (
 )
 from afx.tasks.run import Run
 from afx.tasks.slots import room_by_priority
+from afx.tasks.turns import Turns
 
 _IDLE_SECONDS = 5.0
 """How often queues are looked at without being woken."""
@@ -59,8 +60,6 @@ _RETRY_SECONDS = 0.2
 _GATHER_SECONDS = 0.005
 _AT_ONCE = 50
 """Jobs of one fetch: the loop turns to others after it."""
-_BEGUN_AT_ONCE = 2
-"""Jobs that are begun in one turn of the loop: forwarding waits no longer for its own."""
 log = structlog.get_logger()
 
 
@@ -107,12 +106,14 @@ class TaskExecutor:
         slots: int,
         exports: Path,
         wall_clock: Callable[[], float] = time.time,
+        arrivals: Callable[[], int] = lambda: 0,
         kinds: Iterable[Kind] = tuple(KINDS.values()),
     ) -> None:
         """``session`` returns a session that runs here, or None.
 
         ``may_take`` says whether tasks may be taken now; ``slots`` is how many run at once,
-        ``exports`` the directory of files that tasks write.
+        ``exports`` the directory of files that tasks write. ``arrivals`` counts the messages
+        that have arrived from Telegram: forwarding has the loop first.
         """
         self._redis = client
         self._origin = {"node": node, "incarnation": incarnation}
@@ -134,6 +135,7 @@ class TaskExecutor:
             kinds=dict.fromkeys(self._kinds, JobKind(dict, lambda _: None)),
             clock=wall_clock,
         )
+        self._turns = Turns(arrivals, time.monotonic)
         self._wake = asyncio.Event()
         self._running: dict[tuple[int, int], Run] = {}
         """(task, publication) → its run, also of those that wait for their session's others."""
@@ -144,6 +146,8 @@ class TaskExecutor:
         self._ended: list[EndedJob] = []
         self._something_ended = asyncio.Event()
         self._closing = False
+        self._beginning = False
+        """Jobs that were fetched are being begun."""
         self._done = 0
         self._failed = 0
 
@@ -172,6 +176,8 @@ class TaskExecutor:
     async def close(self) -> None:
         """Take no more, stop what runs, and note it all."""
         self._closing = True
+        while self._beginning:  # noqa: ASYNC110  what was fetched is given back, too
+            await asyncio.sleep(0)
         for run in list(self._running.values()):
             self._stop(run, TaskOutcome.MOVED)
         tasks = [it.task for it in self._running.values() if it.task]
@@ -226,14 +232,21 @@ class TaskExecutor:
                 break
             if not jobs:
                 break
-            await self._begin_all(jobs)
+            self._beginning = True
+            try:
+                await self._begin_all(jobs)
+            finally:
+                self._beginning = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._wake.wait()
 
     async def _begin_all(self, jobs: Sequence[FetchedJob]) -> None:
         refused: list[RefusedJob] = []
-        for number, it in enumerate(jobs, 1):
+        for it in jobs:
+            # What was begun runs in the next turn of the loop.
+            if not self._closing:
+                await self._turns.next()
             try:
                 self._begin(it)
             except RefusedJobError as error:
@@ -241,9 +254,6 @@ class TaskExecutor:
             except Exception as error:
                 text = f"The job cannot be read ({type(error).__name__})."
                 refused.append(self._refuse(it, RefusalReason.FORM, text))
-            # What was begun runs in the next turn of the loop, all of it at once.
-            if number % _BEGUN_AT_ONCE == 0:
-                await asyncio.sleep(0)
         if refused:
             await refused_jobs.record_async(self._redis, refused)
 

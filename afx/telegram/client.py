@@ -27,7 +27,7 @@ from telethon.tl.alltlobjects import LAYER
 
 from afx.devices import Device
 from afx.errors import AfxError
-from afx.telegram import lean_reading
+from afx.telegram import lean_reading, moves
 from afx.telegram.lazy import LOGGERS, Lazy
 from afx.telegram.mtproto import Sender
 from afx.telegram.proxied import answered_through
@@ -39,6 +39,8 @@ REQUEST_SECONDS = 30.0
 _BEAT_SECONDS = 30.0
 """A message is acknowledged after so long at most, as TDLib does, and every other time a
 ping goes with it."""
+_MOVE_PAUSE_SECONDS = 600.0
+"""Between two moves of an account to another data centre, at most; the first ones may be near."""
 _BEATS_AT_ONCE, _BEAT_PAUSE_SECONDS = 50, 0.01
 
 
@@ -109,6 +111,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     _last_request = 0.0
     _authorized: bool | None = None
     _pings_next = False
+    _move: moves.Move | None = None
+    """Where the next connection goes."""
+    _moves, _moves_from = 0, 0.0
+    """How many there were; the loop's time before which the account does not move again."""
     _updates_queue = _updates_error = _updates_handle = _keepalive_handle = None
     _message_box = None
     _entity_cache_limit = 5000
@@ -174,15 +180,40 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         self._pings.begin(self)
 
     async def _open(self) -> None:
-        """Connect, and tell the layer and the device (core.telegram.org/api/invoking)."""
-        session = self.session
+        """Connect; an account that has moved is signed in where it has moved to.
+
+        Unless that is done it stays where it was, with the key that it had.
+        """
+        session, key = self.session, self._sender.auth_key
         if session is None:
             raise AfxError("The account was logged out; sign it in again.")
+        move, self._move = self._move, None
+        if move is None:
+            await self._greet(functions.help.GetConfigRequest())
+            return
+        await self._sender.disconnect()
+        before, its_key = (session.dc_id, session.server_address, session.port), key.key
+        session.set_dc(move.data_centre, move.address, move.port)
+        key.key = None
+        try:
+            await self._greet(move.request)
+        except BaseException as error:
+            await self._sender.disconnect()
+            session.set_dc(*before)
+            key.key = its_key
+            if not isinstance(error, Exception):
+                raise
+            # Nothing that is said of the new key is about the login.
+            raise ConnectionError(f"it could not be signed in there: {error!r}") from error
+
+    async def _greet(self, query: Any) -> None:
+        """Connect, and tell the layer and the device (core.telegram.org/api/invoking)."""
+        session = self.session
         to = self._connection(session.server_address, session.port, session.dc_id)
         if await self._sender.connect(to):
             session.auth_key = self._sender.auth_key
             request = self._introduction()
-            request.query = functions.help.GetConfigRequest()
+            request.query = query
             answer = self._sender.send(functions.InvokeWithLayerRequest(LAYER, request))
             if to.through is None:
                 await answer
@@ -261,6 +292,11 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
                 # No one waits for these any more.
                 if not future.cancel() and not future.cancelled():
                     future.exception()
+        for answer in answers:
+            if isinstance(answer, UserMigrateError):
+                with contextlib.suppress(UserMigrateError):
+                    await self._switch_dc(answer.new_dc)
+                break
         return answers
 
     async def disconnect(self) -> None:
@@ -269,11 +305,25 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         await super().disconnect()
 
     async def _switch_dc(self, new_dc: int) -> None:
-        """Refuse to move to another data centre, where Telethon would throw the key away.
+        """End the connection; the next one is made to the data centre that the account is in.
 
-        The key is the login of the account. Raises UserMigrateError.
+        Telethon would throw the key away, which is the login of the account. Raises
+        ConnectionError, and UserMigrateError when the account cannot follow now, or has just
+        done so.
         """
-        raise UserMigrateError(None, new_dc)
+        now = asyncio.get_running_loop().time()
+        if self._move is None and now >= self._moves_from:
+            self._moves_from = now + min(_MOVE_PAUSE_SECONDS, 2.0 ** min(self._moves, 10))
+            self._moves += 1
+            try:
+                self._move = await moves.prepare(self, new_dc)
+            except (RPCError, OSError) as error:
+                raise UserMigrateError(None, new_dc) from error
+        if self._move is None:
+            raise UserMigrateError(None, new_dc)
+        moved = ConnectionError(f"the account has moved to data centre {new_dc}")
+        self._sender.lost(moved)
+        raise moved
 
     @staticmethod
     def _raise_if_cancelled() -> None:

@@ -183,8 +183,7 @@ async def _by_phone(client: Any, ask: Ask, phone: str) -> None:
         code = "".join((await ask("The code that Telegram has sent", False)).split())
         try:
             if not code:
-                # For an empty code Telethon would ask for another one.
-                raise ValueError("empty")
+                raise ValueError("empty")  # Telethon would ask for another one
             await client.sign_in(phone, code, phone_code_hash=sent.phone_code_hash)
             return
         except errors.SessionPasswordNeededError:

@@ -54,12 +54,14 @@ class _Row:
     is_reported: bool = False
 
 
-def note(items: Iterable[Undelivered]) -> None:
+def note(items: Iterable[Undelivered]) -> dict[int, int]:
     """Add dead letters, or remove them, in the given order; call it in a transaction.
 
     Those of a rule that the session does not have are left out. Each row is written once,
-    however many of the items are about it.
+    however many of the items are about it. Returns how many are new, by rule: what is
+    reported twice is not.
     """
+    fresh: dict[int, int] = defaultdict(int)
     blocks: dict[tuple[int, int, int, int, int], list[tuple[Undelivered, set[int]]]] = {}
     for it in items:
         parts: dict[int, set[int]] = defaultdict(set)
@@ -76,11 +78,13 @@ def note(items: Iterable[Undelivered]) -> None:
                     row.messages -= messages
             if it.reason:
                 row = rows.setdefault(it.reason, _Row(frozenset(), set()))
+                fresh[it.rule] += len(messages - row.messages)
                 row.messages |= messages
                 row.error, row.is_reported = it.error, True
                 row.attempts = max(row.attempts, it.attempts)
         for reason, row in rows.items():
             _write(key, reason, row)
+    return dict(fresh)
 
 
 def _rows(session: int, rule: int, source: int, destination: int, block: int) -> dict[str, _Row]:

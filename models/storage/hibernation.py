@@ -29,6 +29,8 @@ _WAKEABLE = (
     f" AND {_NO_RULE}))"
 )
 _SOON = timedelta(minutes=1)
+_EARLY, _LATEST = 10, 4_102_444_800
+"""Seconds by which a session wakes before something is due; and the end of this century."""
 
 
 def request(session: Session, wakes_at: datetime) -> None:
@@ -153,6 +155,19 @@ def wake(ids: Sequence[int], now: datetime) -> None:
             micros(now),
             *part,
         )
+
+
+def wake_by(rows: Sequence[tuple[int, int]]) -> None:
+    """Let sessions that sleep wake earlier, given as (session, when something of it is due).
+
+    In Unix seconds; they wake a little before. Those without an enabled rule sleep on.
+    """
+    wakes = [(it, (min(due, _LATEST) - _EARLY) * 1_000_000) for it, due in sorted(rows)]
+    execute_many(
+        f"UPDATE sessions SET wakes_at = ? WHERE id = ? AND {_ASLEEP} AND wakes_at > ?"
+        " AND hibernation <> 'no_rule'",
+        [(at, session, at) for session, at in wakes],
+    )
 
 
 def wake_for_tasks(ids: Sequence[int], now: datetime) -> None:

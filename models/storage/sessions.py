@@ -164,7 +164,7 @@ def listing(
     limit: int = 100,
     owner: str = "",
 ) -> Page:
-    """Return sessions with user, node and state, by name.
+    """Return sessions with user, node and state, by name; of a prefix, by code points.
 
     ``owner``, a user's full name, limits them to that user's.
     """
@@ -174,7 +174,7 @@ def listing(
         found = filtered(described(), chosen)
         return found.where(_owned_by(owner)) if owner else found
 
-    query = paging.Query(made, Session.name)
+    query = paging.Query(made, Session.name, by_code_points=bool(chosen.prefix))
     known = kept(chosen)
     if known is not None:
         shape, values = known
@@ -183,7 +183,13 @@ def listing(
         return paging.fetch_prepared(
             query, _prepared, (shape, bool(owner)), values, after=after, limit=limit
         )
-    return paging.fetch(query.make(), Session.name, after=after, limit=limit)
+    return paging.fetch(
+        query.make(),
+        Session.name,
+        after=after,
+        limit=limit,
+        by_code_points=query.by_code_points,
+    )
 
 
 def describe(session: Session) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--databases", default="sqlite,postgres")
     parser.add_argument("--nodes", type=int, default=100, help="that send heartbeats")
+    parser.add_argument("--only", default="", help="read what has this in its name, and no more")
     parser.add_argument("--streams", type=int, default=200, help="clients that follow events")
 
 
@@ -81,15 +82,22 @@ def _run(
     try:
         with _server(home, url, "-m", "cli.main", "api", "start", "--port", "{}") as server:
             found = _measure(*server, token, flags)
-        peer = str(Path(__file__).parent / "api_peer.py")
-        with _server(home, url, peer, url, "{}") as (port, process):
-            page = [request("GET", "/sessions?limit=20", token)]
-            row, _ = _fastest(port, process, page, flags.seconds)
-            found[0].append({**row, "what": "peer: the page as def + ORM + response_model"})
+        if not flags.only:
+            _measure_peer(home, url, token, flags, found[0])
     finally:
         nodes.close()
     rows += [{"what": it.pop("what"), "where": kind, **it} for it in found[0]]
     targets += [replace(it, name=f"{kind}: {it.name}") for it in found[1]]
+
+
+def _measure_peer(
+    home: Path, url: str, token: str, flags: argparse.Namespace, rows: list[dict[str, Any]]
+) -> None:
+    peer = str(Path(__file__).parent / "api_peer.py")
+    with _server(home, url, peer, url, "{}") as (port, process):
+        page = [request("GET", "/sessions?limit=20", token)]
+        row, _ = _fastest(port, process, page, flags.seconds)
+        rows.append({**row, "what": "peer: the page as def + ORM + response_model"})
 
 
 def _measure(
@@ -98,6 +106,8 @@ def _measure(
     rows: list[dict[str, Any]] = []
     targets: list[Target] = []
     for name, requests in _reads(token, flags.sessions).items():
+        if flags.only not in name:
+            continue
         asyncio.run(at_a_rate(port, requests, per_second=50, seconds=0.5))
         before = _used(process)
         taken = asyncio.run(at_a_rate(port, requests, per_second=_RATE, seconds=flags.seconds))
@@ -107,6 +117,8 @@ def _measure(
             Target(f"{name}: p99, ms", percentile(taken.times, 0.99), 25, "at most"),
             Target(f"{name}: errors", taken.wrong, 0, "at most"),
         ]
+    if flags.only:
+        return rows, targets
     page = [request("GET", "/api/v1/sessions?limit=20", token)]
     row, taken = _fastest(port, process, page, flags.seconds)
     rows.append(row)

@@ -16,6 +16,9 @@ from common import Target, percentile, report
 
 from afx.errors import AfxError
 from afx.lab.cluster import LabCluster, temporary_settings
+from afx.operations import controls as control_operations
+from afx.operations.context import Actor, Context
+from afx.servers import ProcessServers
 
 NAME = "clicks"
 _BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -57,9 +60,14 @@ def run(flags: argparse.Namespace) -> None:
         controls = other.new_page()
         controls.goto("/controls")
         took = [_click(page, controls, ("Pause", "Resume")[it % 2]) for it in range(flags.clicks)]
+        row = _steps(lab)
     took = [it * 1000 for it in took]
     p50 = percentile(took, 0.5)
-    row = {"clicks": len(took), "p50_ms": p50, "p99_ms": percentile(took, 0.99)}
+    row |= {"clicks": len(took), "p50_ms": p50, "p99_ms": percentile(took, 0.99)}
+    row |= {
+        f"{name}_p50_ms": percentile(took[first::2], 0.5)
+        for first, name in enumerate(("pause", "resume"))
+    }
     targets = [Target("click to acknowledged on the screen, p50 ms", p50, 300, "at most")]
     report(NAME, [row], targets, as_json=flags.json)
 
@@ -78,6 +86,24 @@ def _click(page: Any, controls: Any, action: str) -> float:
     row = controls.locator("tr", has=controls.locator(f'a[href="/controls/{number}"]'))
     row.filter(has_text=re.compile("acknowledged|done", re.IGNORECASE)).first.wait_for()
     return time.monotonic() - began
+
+
+def _steps(lab: LabCluster) -> dict[str, Any]:
+    """Return how long the leader took for controls, as it has stored it: to send, to end."""
+    context = Context(Actor("bench"), ProcessServers(lab.settings))
+    found = control_operations.listing(context, limit=1_000).rows
+    names = {"sent": "sent_at", "done": "finished_at"}
+    return {
+        f"request_to_{name}_p50_ms": percentile(
+            [
+                (at - it.created_at).total_seconds() * 1000
+                for it in found
+                if (at := getattr(it, column)) is not None
+            ],
+            0.5,
+        )
+        for name, column in names.items()
+    }
 
 
 def _said(lab: LabCluster, pattern: str) -> str:

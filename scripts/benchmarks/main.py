@@ -16,6 +16,7 @@ import drain
 import failover
 import fleet
 import forward
+import forward_rules
 import hibernate
 import leadership
 import links
@@ -31,6 +32,7 @@ BENCHMARKS = {
     it.NAME: it
     for it in (
         forward,
+        forward_rules,
         density,
         cores,
         failover,

@@ -9,8 +9,13 @@ from structlog.testing import capture_logs
 from support.api import TestedApi
 
 from afx.api.application import application
+from afx.api.routes.requested import Answer
 from afx.operations import audit_log, controls, users
+from afx.operations.waiting import Progress
+from models.base import transaction
 from models.storage import controls as stored_controls
+from models.storage import workers
+from models.storage.workers import Seen
 
 
 def test_pages_follow_each_other_to_the_end(api: TestedApi) -> None:
@@ -139,6 +144,34 @@ def test_a_request_for_a_control_says_where_to_follow_it(api: TestedApi) -> None
     assert "location" not in again.headers
     assert api.send("DELETE", answer.headers["location"]).json()["detail"]
     assert controls.show(api.context, control).state == "cancelled"
+
+
+def test_a_request_about_a_node_names_the_controls_of_all_its_processes(api: TestedApi) -> None:
+    with transaction():
+        workers.seen_many(Seen(it, "one", "host", "left") for it in ("many", "many.2", "many.3"))
+    answer = api.post("/api/v1/workers/many/cordon").json()
+    about = [answer["control"], *answer["others"]]
+    subjects = {controls.show(api.context, it).worker for it in about}
+    for it in about:
+        controls.cancel(api.context, it)
+    for name in ("many", "many.2", "many.3"):
+        workers.remove(name)
+    assert subjects == {"many", "many.2", "many.3"}
+
+
+@pytest.mark.parametrize(
+    ("states", "state"),
+    [
+        (["done", "done"], "done"),
+        (["done", "sent"], "sent"),
+        (["done", "failed"], "failed"),
+        (["failed", "acknowledged"], "acknowledged"),
+    ],
+)
+def test_a_request_is_done_when_all_of_its_controls_are(states: list[str], state: str) -> None:
+    parts = [Progress("many", number, it, it) for number, it in enumerate(states, 1)]
+    answer = Answer("many", 1, "requested", "", (2,)).after(parts)
+    assert (answer.control, answer.state, answer.note) == (1, state, state)
 
 
 def test_a_client_that_prefers_to_wait_gets_the_end(api: TestedApi) -> None:

@@ -15,7 +15,7 @@ from afx.cluster import events
 
 async def take(stream: AsyncIterator[bytes], count: int) -> list[bytes]:
     found = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for it in stream:
             found.append(it)
             if len(found) == count:
@@ -94,6 +94,21 @@ def test_what_happened_while_nobody_listened_is_no_news(api: TestedApi) -> None:
     api.run(run())
 
 
+def test_the_only_client_gets_what_it_missed_when_it_comes_back_soon(api: TestedApi) -> None:
+    async def run() -> None:
+        hub = Hub(api.api.system, api.api.threads, Kept(), interval=2.0)
+        hub.clients = 1
+        await hub.read()
+        hub.clients = 0
+        await hub._try(hub._hear)
+        events.announce(api.servers.redis(), "missed")
+        hub.clients = 1
+        await hub._try(hub._hear)
+        assert any(b"missed" in it.data for it in hub._frames)
+
+    api.run(run())
+
+
 def test_events_of_a_redis_whose_clock_has_gone_back_are_seen(api: TestedApi) -> None:
     async def run() -> None:
         hub = hub_of(api)
@@ -101,7 +116,7 @@ def test_events_of_a_redis_whose_clock_has_gone_back_are_seen(api: TestedApi) ->
         hub._last_event = f"{2**60}-0"  # read before a failover
         await hub.read()
         events.announce(api.servers.redis(), "node_lost")
-        await hub._look()
+        await hub._hear()
         assert any(b"node_lost" in it.data for it in hub._frames)
 
     api.run(run())

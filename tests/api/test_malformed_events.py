@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,17 +12,18 @@ from afx.api.hub import Hub
 
 
 class Readings:
-    """Threads whose reads answer at once: each look for announcements finds the event."""
+    """Threads whose reads answer at once: each one announces the event and another one."""
 
     def __init__(self, event: dict[str, Any]) -> None:
         self._events = (event, {"kind": "another", "at": 1})
         self.count = 0
 
-    async def read(self, function: object) -> Any:
-        if isinstance(function, partial):
-            self.count += 1
-            return "1-1", self._events
+    async def read(self, _: object) -> Any:
         return SimpleNamespace(at=0.0, status=1, sample=SimpleNamespace(nodes=()))
+
+    async def listen(self, _: object) -> Any:
+        self.count += 1
+        return "1-1", self._events
 
 
 @pytest.mark.parametrize("value", [10**30, "\ud800"])

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from support.api_process import Process
+from support.certificates import Authority
 from support.cli_runs import COMMAND, environment
 
 from afx.local import private_redis
@@ -33,6 +34,22 @@ def test_open_streams_do_not_hold_up_the_end(server: Process) -> None:
         for _ in range(8):
             stream = open_ones.enter_context(client.stream("GET", url))
             assert next(stream.iter_raw()).startswith(b"retry: 1000")
+        assert server.stop() < 10  # two seconds, on a machine that does nothing else
+
+
+def test_a_server_with_a_certificate_speaks_tls_only(home: Path, _redis_home: Path) -> None:
+    authority = Authority()
+    chain, key = authority.files(home, "127.0.0.1")
+    flags = ("--certificate", str(chain), "--key", str(key))
+    server = Process(home, private_redis.url_for(_redis_home), *flags)
+    try:
+        url = f"https://127.0.0.1:{server.port}/sign-in"
+        answer = httpx.get(url, verify=authority.trusting(), timeout=30)
+        assert answer.status_code == 200 and "Sign in" in answer.text
+        for it, verify in ((url, True), (url.replace("https", "http"), True)):
+            with pytest.raises(httpx.TransportError):
+                httpx.get(it, verify=verify, timeout=30)
+    finally:
         server.stop()
 
 

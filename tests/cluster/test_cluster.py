@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -101,15 +102,21 @@ def test_the_host_ends_when_its_supervisor_ends_or_hangs(
     host = lab.process_tree(node)[1]
     lab.events()
     os.kill(lab.processes.children[node].pid, how)
-    lab.wait_detected(node, 20)
+    lab.wait_detected(node)
     # The host ends before another node takes its sessions over, not only afterwards.
-    assert not host.is_running() or host.status() == psutil.STATUS_ZOMBIE
-    lab.wait_running(8, 20)
+    assert has_ended(host)
+    lab.wait_running(8)
     if how == signal.SIGSTOP:
         os.kill(lab.processes.children[node].pid, signal.SIGCONT)
-        lab.wait("it has restarted", lambda: len(lab.nodes()) == 2, 20)
-    verdict = lab.wait_delivered(40)
-    assert_clean(verdict)
+        lab.wait_nodes(2)
+    assert_clean(lab.wait_delivered())
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether a process does nothing more; nobody may have asked for its end yet."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def test_a_suspended_node_is_replaced_and_does_nothing_after_it_resumes(

@@ -33,7 +33,7 @@ SESSION = {"node": "w1", "incarnation": "one", "session_id": 7, "epoch": 5}
 TASK = {"node": "w1", "incarnation": "one", "task_id": 9, "publication": 2}
 EACH: list[Report] = [
     Running(**SESSION),
-    Stopped(**SESSION, reason=StopReason.REQUESTED),
+    Stopped(**SESSION, reason=StopReason.REQUESTED, due=1_800_000_000),
     Failed(**SESSION, reason=FailureReason.LOGIN_LOST, text="AuthKeyDuplicated"),
     Trouble(**SESSION, reason=TroubleReason.CONNECTION_LOST, text="reset"),
     Active(node="w1", incarnation="one", session_ids=(1, 2)),

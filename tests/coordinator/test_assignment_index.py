@@ -64,3 +64,16 @@ def test_a_new_state_expects_a_new_answer() -> None:
     index.note_ordered(1, 600.0)
     assert index.late({"w1-1"}, 600.0, 601.0) == []
     assert [it.state for it in index.late({"w1-1"}, 601.0, 611.0)] == ["stopping"]
+
+
+def test_nodes_that_have_started_or_ended_a_session_lately_are_answering() -> None:
+    index = AssignmentIndex(
+        [Active(it, f"w{it}", f"w{it}-1", it, "assigned", 0) for it in range(1, 5)]
+    )
+    index.set_state(1, "running")
+    index.remove(2)
+    index.set_state(3, "stopping")  # an order, no answer
+    assert index.answering(90.0, 100.0) == {"w1-1", "w2-1"}
+    index.set_state(1, "running")  # said once more
+    assert index.answering(100.0, 110.0) == {"w1-1", "w2-1"}
+    assert index.answering(100.5, 111.0) == set()

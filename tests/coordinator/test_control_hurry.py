@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from afx.app import ProcessServers
 from afx.cluster import report_stream
 from afx.config import load
 from afx.coordinator.interval import HurriedInterval
-from afx.operations import session_bulk, sessions
+from afx.operations import answers, session_bulk, sessions, tokens
+from afx.operations.answers import Answer
 from afx.operations.context import Actor, Context
 from afx.operations.session_bulk import BulkPlan
 from models.storage import controls
@@ -88,6 +90,26 @@ def test_many_sessions_are_stopped_by_the_pass_over_all_of_them(
     harness.until(lambda: not running() and not controls.open_ones())
 
 
+def test_the_leader_is_told_once_a_change_is_committed_and_not_before(
+    harness: TermHarness, context: Context
+) -> None:
+    add("alice", 1)
+    words = []
+
+    def make() -> Answer:
+        sessions.pause(context, "alice0")
+        words.append(harness.redis.xlen("afx:reports"))
+        return Answer(200)
+
+    token = tokens.create(context, "test", scopes=["*"]).id
+    before = harness.redis.xlen("afx:reports")
+    answers.once(context, token, "key", "digest", make)
+    assert words == [before]
+    assert harness.redis.xlen("afx:reports") == before + 1
+    sessions.resume(replace(context, dry_run=True), "alice0")
+    assert harness.redis.xlen("afx:reports") == before + 1
+
+
 def test_a_run_without_news_is_due_after_the_interval() -> None:
     made = HurriedInterval(0.2, 0.02)
     assert made.is_due(10.0, news=False)
@@ -109,3 +131,10 @@ def test_a_run_that_takes_long_is_not_hurried_again_for_as_long() -> None:
     made.finish(10.0, 11.0)
     assert not made.is_due(11.9, news=True)
     assert made.is_due(12.0, news=False)
+
+
+def test_a_run_is_due_after_the_interval_however_long_the_last_one_took() -> None:
+    made = HurriedInterval(0.2, 0.02)
+    assert made.is_due(10.0, news=True)
+    made.finish(10.0, 11.0)
+    assert made.is_due(11.0, news=True)

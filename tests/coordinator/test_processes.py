@@ -218,7 +218,9 @@ def test_what_is_under_way_for_one_process_alone_is_a_conflict(
 
 def test_an_answer_with_room_for_one_control_names_those_of_the_other_processes() -> None:
     parts = [Requested("w1", None, "is already ready"), Requested("w1.2", 5), Requested("w1.3", 6)]
-    assert together(parts) == Requested("w1.2", 5, "see also control 6, of its other processes")
+    assert together(parts) == Requested(
+        "w1.2", 5, "see also control 6, of its other processes", (6,)
+    )
     assert together(parts[:2]) == parts[1]
     assert together(parts[:1]) == parts[0]
 

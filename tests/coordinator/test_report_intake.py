@@ -21,6 +21,7 @@ from models.storage import (
     audit,
     cluster,
     dead_letters,
+    hibernation,
     placing,
     rule_analytics,
     rules,
@@ -262,6 +263,21 @@ def test_a_session_that_starts_says_anew_which_of_its_rules_do_not_work(
         troubles.note_rules([(session, rule.id, "of an earlier run")])
     harness.until(lambda: running() == {session})
     assert [it["trouble"] for it in rules.listing().rows] == [""]
+
+
+def test_a_session_that_falls_asleep_wakes_for_what_is_due(harness: TermHarness) -> None:
+    session = started(harness)
+    [before] = assignments.active()
+    with transaction():
+        hibernation.request(sessions.find(str(session)), utc_now() + timedelta(days=4))
+    due = int((utc_now() + timedelta(hours=2)).timestamp())
+    about = {"session_id": session, "epoch": before.epoch}
+    by = {"node": before.worker, "incarnation": before.incarnation}
+    stopped = reports.Stopped(**by, **about, reason=StopReason.REQUESTED, due=due)
+    report_stream.publish(harness.redis, [stopped])
+    harness.until(lambda: not assignments.active())
+    row = sessions.describe(sessions.find(str(session)))
+    assert int(row["wakes_at"].timestamp()) == due - 10
 
 
 def test_a_report_about_another_nodes_session_changes_nothing(harness: TermHarness) -> None:

@@ -73,6 +73,7 @@ options = st.sampled_from(
         {"dedupe": 90},
         {"dedupe": 86_400, "delay": 1, "auto_delete": 7_200},
         {"caps": {"per_hour": 5, "per_day": 50, "zone": "Asia/Kolkata"}},
+        {"plugins": [{"name": "a", "settings": {"to": "5"}, "timeout": 9, "on_error": "dead"}]},
         {"quiet_hours": {"hours": ["22:00-06:00", "12:00-13:00"], "zone": "Europe/Berlin"}},
     ]
 )
@@ -134,6 +135,9 @@ def test_what_cannot_be_followed_is_told_with_its_line(fields: str, message: str
         ("{caps: {zone: UTC}}", "there is neither 'per_hour' nor 'per_day'"),
         ("{caps: {per_hour: 0}}", "this is not from 1 to 1000000"),
         ("{caps: {per_hour: 9, per_day: 8}}", "'per_hour' is more than 'per_day'"),
+        ("{plugins: {timeout: 5s}}", "there is no 'name'"),
+        ("{plugins: [{name: a, timeout: 61s}]}", "this is not from 1s to 1m"),
+        ("{plugins: [{name: a, on_error: stop}]}", "is none of pass, drop, dead"),
         ("{}", "this has fields: dedupe"),
         ("[dedupe]", "this has fields: dedupe"),
     ],

@@ -161,6 +161,17 @@ def test_what_is_reported_together_ends_as_it_does_one_after_another(rule: Any) 
     assert sorted(together, key=str) == sorted(one_by_one, key=str)
 
 
+def test_what_is_reported_twice_is_no_new_dead_letter(rule: Any) -> None:
+    def noted(reason: str, *messages: int) -> Undelivered:
+        return Undelivered(rule.session_id, rule.id, SOURCE, TO, messages, reason)
+
+    dead, again = noted("message_gone", 1, 300), noted("", 1)
+    with transaction():
+        assert dead_letters.note([dead, dead]) == {rule.id: 2}
+        assert dead_letters.note([dead, again]) == {rule.id: 0}
+        assert dead_letters.note([noted("message_gone", 1, 2)]) == {rule.id: 2}
+
+
 def test_many_reports_of_one_rule_are_few_statements(
     rule: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,21 @@ def test_a_session_that_wakes_by_schedule_is_placed_and_sleeps_again(ids: list[i
     assert hibernation.awake() == []
 
 
+def test_a_session_wakes_for_what_is_due_earlier_and_not_later(ids: list[int]) -> None:
+    due = int(NOW.timestamp()) + 10
+    asleep(*ids, wakes_at=LATER)
+    Session.update(hibernation="no_rule").where(Session.id == ids[1]).execute()
+    with base.transaction():
+        hibernation.wake_by([(ids[0], due), (ids[1], due), (ids[2], 2**52)])
+        hibernation.wake_by([(ids[0], due + 300)])
+    assert [row(it)["wakes_at"] for it in ids[:3]] == [NOW, LATER, LATER]
+    rules.change(rules.find("s0/r"), enabled=True)
+    hibernation.wake([ids[0]], NOW)
+    with base.transaction():
+        hibernation.wake_by([(ids[0], due)])
+    assert row(ids[0])["wakes_at"] is None, "it is awake"
+
+
 def test_a_session_whose_rules_have_changed_or_that_an_operator_woke_does_not_sleep(
     ids: list[int],
 ) -> None:

@@ -225,10 +225,30 @@ def test_a_prefix_is_taken_literally(database: Any, ids: list[int]) -> None:
         assert set(sessions.names_beginning(prefix)) == set(found)
 
 
-def test_postgres_finds_a_prefix_by_an_index(database: Any) -> None:
+def test_pages_of_a_prefix_follow_each_other(database: Any, ids: list[int]) -> None:
+    made = ["ab", "aB", "a-b", "a b", "aé", "Ab", "a", "äb"]
+    sessions.create_many(users.find("alice"), [NewSession(it, it, it) for it in made])
+    for chosen in (SessionFilter(prefix="a"), SessionFilter(prefix="a", tier="free")):
+        found, after = [], None
+        while not found or after is not None:
+            page = sessions.listing(chosen, after=after, limit=2)
+            found += [it["name"] for it in page.rows]
+            after = page.next
+        assert found == sorted(it for it in made if it.startswith("a"))
+
+
+@pytest.mark.parametrize("after", [None, "ab"])
+def test_postgres_finds_a_prefix_by_an_index_in_its_order(database: Any, after: str | None) -> None:
+    """Otherwise it reads all names, in their order, when it takes the prefix for a common one."""
     if not base.is_postgres():
         return
-    base.execute("SET enable_seqscan = off")
-    plan = base.execute("EXPLAIN SELECT id FROM sessions WHERE name LIKE 'ab%%'").fetchall()
-    base.execute("RESET enable_seqscan")
-    assert "sessions_name_pattern" in str(plan)
+    chosen = SessionFilter(prefix="ab")
+    sessions.listing(chosen, after=after, limit=20)
+    known = sessions._prepared._known[("prefix", False), after is None, 20]
+    values = [*known.fixed, "ab%", *([] if after is None else [after])]
+    with base.transaction():
+        for it in ("seqscan", "sort", "bitmapscan"):
+            base.execute(f"SET LOCAL enable_{it} = off")
+        plan = base.proxy.execute_sql(f"EXPLAIN {known.text}", values).fetchall()
+    assert "Index Scan using sessions_name_pattern" in str(plan)
+    assert "Sort" not in str(plan)

@@ -95,7 +95,7 @@ def test_a_copy_is_due_its_delay_after_its_message_and_none_overtakes() -> None:
         assert it.turn(50) == [(1, "send")]
         assert it.turn(49) == []
         assert it.turn(1) == [(2, "send"), (3, "send")]
-        assert it.offer(4, age=500) == "now" and not it.later.is_waiting()
+        assert it.offer(4, age=500) == "now" and not it.later.next_due()
 
     in_loop(scenario)
 
@@ -164,7 +164,7 @@ def test_copies_are_deleted_later_in_quiet_hours_too() -> None:
         assert it.later.delete_later(delivery(1)) and it.later.delete_later(delivery(1))
         it.restart(route)
         assert it.turn(59) == [] and it.turn(1) == [(1, "delete")]
-        assert it.later.delete_later(delivery(2, rule=2)) and not it.later.is_waiting()
+        assert it.later.delete_later(delivery(2, rule=2)) and not it.later.next_due()
 
     in_loop(scenario)
 
@@ -211,7 +211,7 @@ def test_copies_stay_when_their_rule_deletes_none_any_more_and_go_earlier_when_i
         assert len(it.turn(30) + it.turn(0)) == 600 and it.turn(30) == [(601, "delete")]
         assert it.later.delete_later(delivery(602))
         it.restart(Route(1, TO, "copy", sync=("deletes",)))
-        assert it.turn(31 * 86_400) == [] and not it.later.is_waiting()
+        assert it.turn(31 * 86_400) == [] and not it.later.next_due()
         it.commit()
         assert set(it.stored) == {f"lfirst:d1:{TO}"}
 
@@ -226,6 +226,19 @@ def test_what_waits_for_a_chat_can_be_looked_through_by_the_guard_against_loops(
         assert it.later.delete_later(delivery(3))
         assert [ref.message for ref in it.later.waiting_for(TO)] == [1, 2]
         assert not list(it.later.waiting_for(SOURCE))
+
+    in_loop(scenario)
+
+
+def test_a_session_waits_for_what_is_due_soon_and_wakes_for_the_rest() -> None:
+    async def scenario() -> None:
+        it = Bench(DELAYED, replace(QUIET, rule=2), now=START + 3 * 3_600)
+        assert it.later.next_due() == 0 and not it.later.is_due_soon()
+        it.offer(1, rule=2)
+        seven_hours = START + 10 * 3_600
+        assert it.later.next_due() == seven_hours and not it.later.is_due_soon()
+        it.offer(2)
+        assert it.later.next_due() == it.now + 100 and it.later.is_due_soon()
 
     in_loop(scenario)
 

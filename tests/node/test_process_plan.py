@@ -156,6 +156,7 @@ def test_a_process_that_is_stopped_takes_its_successor_with_it() -> None:
     """The successor may have had no name yet when the node was to stop."""
     assert to_stop(pair("stopped", "running")) == [2]
     assert to_forget(pair("stopped", "running"), 100) == []
+    assert to_forget(pair("stopped", "failed"), 100) == [2]
     assert to_start([*pair("stopped", "failed"), running()], 100) == []
     assert to_stop(pair("running", "running")) == []
     assert to_stop(pair("recycled", "running")) == []

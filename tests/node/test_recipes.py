@@ -91,6 +91,7 @@ CASES: dict[str, list[Post]] = {
     "awake": [Post("Hello")],
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],
+    "plugged": [Post("Hello")],
     "capped": [Post("first"), Post("second"), Post("third", False)],
     "once": [
         Post("Hello"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -130,5 +132,41 @@ def test_a_message_of_a_topic_answers_nothing_unless_it_is_an_answer() -> None:
         await until(lambda: len(texts(to)) == 2)
         assert answered(to) == {"first": None, "second": "first"}
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_item_that_comes_while_a_parent_is_looked_for_settles_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        first = put(sandbox, source, "first")
+        await until(lambda: texts(to) == ["first"])
+        blocks = harness.links.blocks
+        asked = asyncio.Event()
+
+        async def slow(names: Sequence[str]) -> list[bytes | None]:
+            asked.set()
+            await until(lambda: len(session.forwarder.lanes[to.marked]) == 3)
+            return await blocks(names)
+
+        monkeypatch.setattr(harness.links, "blocks", slow)
+        put(sandbox, source, "a", media=photo(sandbox, "a"), grouped=7)
+        put(sandbox, source, "answer", reply_to=first)
+        await asked.wait()
+        put(sandbox, source, "b", media=photo(sandbox, "b"), grouped=7)
+        await until(lambda: len(texts(to)) == 4)
+        assert sorted(texts(to)) == ["a", "answer", "b", "first"]
+        await session.stop()
+        progress = session.collect_uncommitted()
+        by_copy = {it.copy: it.delivery.message for it in progress.links}
+        named = {it.id: it.text for it in to.box.messages.values()}
+        said = {it.id: it.text for it in source.box.messages.values()}
+        assert {named[copy]: said[it] for copy, it in by_copy.items()} == {
+            it: it for it in texts(to)
+        }
 
     run_scenario(scenario)

@@ -81,6 +81,7 @@ def test_every_public_function_that_takes_a_context_is_an_operation() -> None:
         "waiting.leader_known",
         "controls.check_owner",
         "leader.wake_leader",
+        "rule_options.check_life",
         "task_requests.prepare",
         "tasks.owner_id",
     }

@@ -58,3 +58,17 @@ def test_what_was_exported_signs_in_once() -> None:
             await other(request)
 
     run_scenario(scenario)
+
+
+def test_an_account_that_has_moved_is_answered_by_its_own_data_centre_alone() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account = sandbox.server.world.add_account()
+        client = await sandbox.client(sandbox.login(account))
+        account.data_centre = 4
+        with pytest.raises(errors.UserMigrateError) as refused:
+            await raw(client, functions.updates.GetStateRequest())
+        assert refused.value.new_dc == 4
+        assert (await raw(client, functions.auth.ExportAuthorizationRequest(4))).id == account.id
+        assert (await raw(client, functions.help.GetConfigRequest())).this_dc == 2
+
+    run_scenario(scenario)

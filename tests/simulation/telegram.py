@@ -103,7 +103,10 @@ class SimSession:
     telegram: Telegram
     """The one of the schedule that runs; a schedule sets it."""
 
-    def __init__(self, spec: Any, epoch: int, stored: Any, env: Environment) -> None:
+    def __init__(
+        self, spec: Any, epoch: int, stored: Any, env: Environment, *, proxy: Any = None
+    ) -> None:
+        assert proxy is None  # the simulation has none
         self.spec = spec
         self.epoch = epoch
         self.sent = 0

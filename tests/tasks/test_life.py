@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
@@ -11,14 +12,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.specs import SIGNING_KEYS
 from support.task_bench import TaskBench
 
 from afx.cluster import keys, queues
-from afx.cluster.task_jobs import node_queue
+from afx.cluster.job_envelope import SealedJob, open_envelope
+from afx.cluster.taken_jobs import TakenJobs
+from afx.cluster.task_jobs import job_id, node_queue
 from afx.coordinator import task_reconciler
 from afx.coordinator.task_publisher import TaskPublisher
 from models.base import utc_now
-from models.storage import sessions, tasks
+from models.storage import sessions, task_logs, tasks
 from models.storage.tasks import NewTask
 from models.tables import WorkerTask
 from models.transitions import TransitionError
@@ -120,6 +124,21 @@ def test_a_job_whose_queue_redis_has_lost_is_published_again(bench: TaskBench) -
     assert bench.redis.llen("rq:queue:default") == 5
 
 
+def test_a_job_that_a_node_may_have_taken_and_forgotten_is_signed_again(bench: TaskBench) -> None:
+    [number] = bench.probe()
+    bench.until(lambda: bench.state(number) == "published")
+    raw = bench.term.raw_redis.hgetall(f"rq:job:{job_id(number, 1)}")
+    issued = open_envelope(SIGNING_KEYS, SealedJob(raw[b"data"], raw[b"signature"])).issued
+    may_take: list[bool] = []
+    node = bench.add_node("w1", may_take=lambda: bool(may_take))
+    node.executor._gate._taken = taken = TakenJobs(1)
+    for name, second in (("one", issued), ("two", issued + 1)):
+        taken.claim(name, issued=second, expires=issued + 600, now=issued)
+    may_take.append(True)
+    bench.until_state(number, "succeeded")
+    assert tasks.get(number)["publication"] >= 2
+
+
 def test_a_low_task_runs_while_the_high_ones_keep_the_node_full(bench: TaskBench) -> None:
     bench.add_node("w1", slots=4)
     bench.probe(400, arguments='{"seconds":0.1}', priority=1)
@@ -137,6 +156,23 @@ def test_a_node_that_is_stopped_gives_its_tasks_back(bench: TaskBench) -> None:
     bench.until(lambda: bench.state(number) in ("queued", "published"))
     assert tasks.get(number)["attempts"] == 0
     assert not bench.redis.keys("rq:worker:*")
+
+
+def test_a_node_that_is_stopped_also_gives_back_what_it_has_fetched_and_not_begun(
+    bench: TaskBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afx.tasks.turns.MOST_SECONDS", 3600.0)
+    messages = itertools.count()
+    stops: list[bool] = []
+    node = bench.add_node("w1", arrivals=lambda: 0 if stops else next(messages))
+    numbers = bench.probe(5, arguments='{"seconds":30}')
+    bench.until(lambda: node.executor._beginning)
+    assert node.executor.running == 0  # a message arrives in each turn of the loop
+    stops.append(True)
+    node.leave()
+    bench.until(lambda: {tasks.get(it)["publication"] for it in numbers} == {2})
+    assert {tasks.get(it)["attempts"] for it in numbers} == {0}
+    assert not [it.text for it in task_logs.lines(numbers) if "died" in it.text]
 
 
 def test_a_node_that_is_killed_between_fetch_and_report_loses_nothing(bench: TaskBench) -> None:

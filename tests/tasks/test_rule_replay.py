@@ -8,8 +8,10 @@ from typing import Any
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
 
+from afx.forwarding.pipeline import Incoming
 from afx.node.session import HostedSession
 from afx.tasks.kinds import rule_replay
+from afx.tasks.kinds.once import Once
 
 
 def task_of(session: HostedSession) -> Any:
@@ -48,3 +50,34 @@ def test_old_messages_are_filtered_and_changed_and_none_is_doubled() -> None:
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_a_rule_that_forwards_each_content_once_gets_it_once_by_a_replay() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(account)
+        too = sandbox.channel(posters=(account,))
+        say(sandbox, source, "one", "two", "one")
+        say(sandbox, other, "two", "three")
+        more = {"options": {"dedupe": 3_600}}
+        session = harness.session(account, ((source, other), (to, too), "copy", more))
+        await session.start()
+        arguments = rule_replay.ReplayArguments(rule=1, first=1, last=100)
+        done = await rule_replay.run(task_of(session), arguments)
+        assert sorted(texts(to)) == sorted(texts(too)) == ["one", "three", "two"]
+        assert done.copied == 6
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_content_is_a_duplicate_for_its_window_however_sources_are_read() -> None:
+    once = Once(60)
+    assert once.takes(said(1, "a"), 1_000) and once.takes(said(1, "a"), 1_000)
+    assert not once.takes(said(2, "a"), 1_059) and not once.takes(said(3, "a"), 941)
+    assert once.takes(said(4, "a"), 1_060) and once.takes(said(5, "b"), 1_060)
+    assert Once(0).takes(said(1, "a"), 1_000) and Once(0).takes(said(2, "a"), 1_000)
+
+
+def said(number: int, text: str) -> Incoming:
+    return Incoming(-5, number, text, (), False)

@@ -61,7 +61,7 @@ def test_a_connection_that_ends_before_the_first_request_ends_the_connect() -> N
     assert [it.is_open for it in opened] == [False]
 
 
-def test_a_client_never_moves_to_another_data_centre() -> None:
+def test_a_client_that_cannot_follow_its_account_keeps_its_key() -> None:
     async def scenario() -> None:
         client = a_client()
         with pytest.raises(UserMigrateError) as caught:

@@ -12,7 +12,7 @@ from afx.operations.context import Context
 from afx.operations.session_bulk import Verb
 from afx.operations.sessions import SessionFilter
 
-FILTERS = ("user", "tier", "node", "state", "prefix", "label")
+FILTERS = ("user", "tier", "node", "state", "prefix", "label", "health")
 """What of a list's address is a filter, beside ``troubled``."""
 _LIMIT = Field("limit", "At most", flag="--limit", value="1000", hint="Sessions, by name.")
 

@@ -128,6 +128,7 @@ async def list_sessions(request: Request) -> Response:
         troubled=query.get("troubled") == "true",
         prefix=query.get("prefix", "")[:100],
         label=query.get("label", "")[:101] or None,
+        health=query.get("health") or None,
     )
     parts = [(name, query.get(name, "")) for name in (*FILTERS, "troubled")]
     filtered = urlencode([it for it in parts if it[1]]) if chosen != SessionFilter() else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,12 +27,33 @@ _WAIT = re.compile(r"(?:^|[,;]\s*)wait=(\d{1,4})(?:$|[,;\s])", re.ASCII)
 
 
 class RequestedModel(BaseModel):
-    """What came of a request; follow the control at its Location."""
+    """What came of a request; follow the control at its Location, and the others."""
+
+    target: str
+    control: int | None
+    state: str
+    """The state of the one that is finished last, or of one that is not done."""
+    note: str
+    others: list[int]
+    """The controls of the other processes of a node."""
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """How far a request is, with all of its controls."""
 
     target: str
     control: int | None
     state: str
     note: str
+    others: tuple[int, ...] = ()
+
+    def after(self, parts: Sequence[Progress]) -> Answer:
+        """Return it as its controls are: it is done when all are, else as one that is not."""
+        open_ones = [it for it in parts if not it.finished]
+        wrong = [it for it in parts if it.state != "done"]
+        chosen = next(iter([*open_ones, *wrong]), parts[0])
+        return replace(self, state=chosen.state, note=chosen.note)
 
 
 async def request_control(request: Request, make: Callable[[Context], Requested]) -> Response:
@@ -42,23 +64,19 @@ async def request_control(request: Request, make: Callable[[Context], Requested]
 
     def requested(context: Context) -> Any:
         found = make(context)
-        return Progress(
-            found.target,
-            found.control,
-            "requested" if found.control is not None else "done",
-            found.note,
-        )
+        state = "requested" if found.control is not None else "done"
+        return Answer(found.target, found.control, state, found.note, found.others)
 
     response = await change(request, requested, status=202, location=_location)
     if response.status_code != 202:
         return response
-    progress = _parsed(response)
-    if progress is None or progress.control is None:
+    answer = _parsed(response)
+    if answer is None or answer.control is None:
         return Response(response.body, status_code=200, media_type=replies.JSON)
     seconds = waits_for(request)
     if seconds is None:
         return response
-    return await _waited(request, response, progress, seconds)
+    return await _waited(request, response, answer, seconds)
 
 
 def waits_for(request: Request) -> float | None:
@@ -67,26 +85,25 @@ def waits_for(request: Request) -> float | None:
     return None if wanted is None else min(MOST_WAIT_SECONDS, float(wanted[1]))
 
 
-async def _waited(
-    request: Request, response: Response, progress: Progress, seconds: float
-) -> Response:
+async def _waited(request: Request, response: Response, answer: Answer, seconds: float) -> Response:
     until = time.monotonic() + seconds
     context = context_of(request)
-    subject = Requested(progress.target, progress.control)
+    subjects = [Requested(answer.target, it) for it in (answer.control, *answer.others)]
+    finished = False
 
-    def look() -> Progress:
+    def look() -> tuple[Progress, ...]:
         # A timeout of 0 yields once.
-        [found] = next(iter(waiting.watch(context, [subject], timeout=0)))
-        return found
+        return next(iter(waiting.watch(context, subjects, timeout=0)))
 
-    while not progress.finished and time.monotonic() < until and context.actor.may("control:read"):
-        progress = await api_of(request).threads.read(look)
-        if not progress.finished:
+    while not finished and time.monotonic() < until and context.actor.may("control:read"):
+        parts = await api_of(request).threads.read(look)
+        answer, finished = answer.after(parts), all(it.finished for it in parts)
+        if not finished:
             await asyncio.sleep(_POLL_SECONDS)
     headers = {"location": response.headers["location"], "preference-applied": "wait"}
     return Response(
-        dumps(progress),
-        status_code=200 if progress.finished else 202,
+        dumps(answer),
+        status_code=200 if finished else 202,
         headers=headers,
         media_type=replies.JSON,
     )
@@ -96,10 +113,10 @@ def _location(found: Any) -> str:
     return f"/api/v1/controls/{found.control}" if found.control is not None else ""
 
 
-def _parsed(response: Response) -> Progress | None:
+def _parsed(response: Response) -> Answer | None:
     import orjson
 
     try:
-        return Progress(**orjson.loads(response.body))
+        return Answer(**orjson.loads(response.body))
     except (ValueError, TypeError):
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Protocol
 
+from telethon.tl import functions
+
 from afx.sandbox.answers import Answer, Later, NoAnswer
 from afx.sandbox.errors import RpcError, TransportError
 from afx.sandbox.mischief import Dice
@@ -40,6 +42,7 @@ from afx.sandbox.telegram.methods.call import (
 from afx.sandbox.telegram.pushes import Client
 
 _log = logging.getLogger(__name__)
+_ANYWHERE = {functions.auth.ExportAuthorizationRequest, functions.auth.LogOutRequest}
 
 
 class Faults(Protocol):
@@ -68,6 +71,12 @@ class Api:
         account = self._telegram.world.accounts.get(key.account_id)
         if account is None and type(request) not in WITHOUT_LOGIN:
             raise RpcError(401, "AUTH_KEY_UNREGISTERED")
+        if (
+            account is not None
+            and account.data_centre != client.data_centre
+            and _is_at_home(request)
+        ):
+            raise RpcError(303, f"USER_MIGRATE_{account.data_centre}")
         if account is not None and account.is_bot and type(request) in NOT_FOR_BOTS:
             raise RpcError(400, "BOT_METHOD_INVALID")
         if account is not None and account.health == "banned":
@@ -97,6 +106,20 @@ class Api:
         if fault.kind is FaultKind.LOSE_SESSION:
             return NoAnswer.SESSION_LOST
         return NoAnswer.LOST
+
+
+def _is_at_home(request: Any) -> bool:
+    """Return whether a request is answered by the account's own data centre alone.
+
+    Source: core.telegram.org/api/datacenter: any gives files of its own, and what signs an
+    account in at another one.
+    """
+    kind = type(request)
+    return (
+        kind not in _ANYWHERE
+        and kind not in WITHOUT_LOGIN
+        and not kind.__module__.endswith(".upload")
+    )
 
 
 def _by_chance(dice: Dice, call: Call) -> ScriptedFault | None:

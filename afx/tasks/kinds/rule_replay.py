@@ -2,7 +2,8 @@
 
 It takes what the rule's filter accepts, and makes the copies that its transforms make. Each
 copy has the random_id that live forwarding gives it: while Telegram remembers that id,
-a message that was forwarded is not doubled.
+a message that was forwarded is not doubled. A rule with ``dedupe`` gets each content of the
+range once; its other options are about live messages: nothing is delayed, or deleted later.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import Field
 from afx.tasks.kinds.base import Arguments, Idempotence, Kind, TaskFailedError, TaskRun
 from afx.tasks.kinds.chat_fields import cursor_number
 from afx.tasks.kinds.copying import CopyResult, Prepare, copy_range
+from afx.tasks.kinds.once import Once
 from afx.tasks.kinds.rule_fields import rule_of
 
 
@@ -41,6 +43,7 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     targets = [await find_chat(task.call, it) for it in chats]
     counts = {it: cursor_number(task.cursor, it) for it in ("copied", "refused")}
     done = cursor_number(task.cursor, "sources")
+    once = Once(rule.options.get("dedupe", 0))
     for index, name in enumerate(rule.sources):
         if index < done:
             continue
@@ -49,7 +52,7 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
         await copy_range(
             task,
             source=source.peer,
-            prepare=_as_the_rule_does(rule, source, targets),
+            prepare=_as_the_rule_does(rule, source, targets, once),
             beyond=max(arguments.first - 1, beyond),
             to=arguments.last,
             counts=counts,
@@ -58,7 +61,7 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     return CopyResult(**counts)
 
 
-def _as_the_rule_does(rule: Any, source: Any, targets: list[Any]) -> Prepare:
+def _as_the_rule_does(rule: Any, source: Any, targets: list[Any], once: Once) -> Prepare:
     """Return what copies messages as live forwarding does: filter, transforms, random ids.
 
     Raises TaskFailedError for a rule that this node cannot use.
@@ -99,7 +102,7 @@ def _as_the_rule_does(rule: Any, source: Any, targets: list[Any]) -> Prepare:
                 taken = accepting(facts, (route,))
                 if taken and taken[0].unjudged:
                     raise TaskFailedError(f"Message {it.id} is not judged: {taken[0].unjudged}.")
-                if taken:
+                if taken and once.takes(it, facts.date):
                     chosen.append(it)
             batch = [deliveries(it, (route,), TelegramFacts)[0] for it in chosen]
             made += requests([it for it in batch if not it.error], peers.__getitem__)

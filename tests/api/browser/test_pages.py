@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browser import chromium
 from support.dead_letters import add_dead_letters
+from support.pages import SESSIONS, Dashboard, expect
 
-from afx.lab.cluster import LabCluster, temporary_settings
+from afx.cluster import events
 from afx.operations import (
     audit_log,
     rules,
-    schedules,
     session_bulk,
     sessions,
-    task_requests,
     users,
     webhooks,
 )
-from afx.operations.context import Actor, Context
 from afx.operations.sessions import SessionFilter
-from afx.operations.task_requests import TaskRequest
 from models.storage.sessions import NewSession, set_requires
 from models.storage.sessions import create_many as create_sessions
 from models.storage.sessions import find as find_session
@@ -63,105 +54,6 @@ VIEWS = (
     "/actions/dead.drop?target=1:message_gone",
     "/actions/session.remove?target=1",
 )
-SESSIONS = 6
-
-
-@dataclass(slots=True)
-class Dashboard:
-    """A cluster with an API, and a browser that is signed in."""
-
-    lab: LabCluster
-    browser: Any
-    address: str
-    token: str
-    context: Context
-    state: Any
-    complaints: list[str] = field(default_factory=list)
-
-    def page(self, *, width: int = 1280, theme: str = "light") -> Any:
-        """Return a page of its own context; what the console says is kept."""
-        context = self.browser.new_context(
-            viewport={"width": width, "height": 800},
-            color_scheme=theme,
-            storage_state=self.state,
-            base_url=self.address,
-        )
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        self.listen(page)
-        return page
-
-    def listen(self, page: Any) -> None:
-        page.on(
-            "console",
-            lambda it: (
-                self.complaints.append(f"{page.url}: {it.text}")
-                if it.type in ("error", "warning")
-                else None
-            ),
-        )
-        page.on("pageerror", lambda it: self.complaints.append(f"{page.url}: {it}"))
-        page.on(
-            "request",
-            lambda it: (
-                None
-                if it.url.startswith((self.address, "data:"))
-                else self.complaints.append(f"{page.url} asks {it.url}")
-            ),
-        )
-
-
-@pytest.fixture(scope="module")
-def dashboard() -> Iterator[Dashboard]:
-    home = Path(tempfile.mkdtemp(prefix="afx-t-"))
-    # The browser first: without one, nothing else is started.
-    with chromium() as browser, LabCluster(temporary_settings(home)) as lab:
-        lab.processes.start_coordinator()
-        lab.processes.start_nodes(2)
-        lab.processes.start_api(0)
-        lab.wait_nodes(2)
-        lab.add_sessions(SESSIONS)
-        lab.wait_running()
-
-        def said(pattern: str) -> str:
-            lab.wait(
-                "the API says where it is",
-                lambda: re.search(pattern, lab.log.read_text()) is not None,
-                30,
-            )
-            return re.findall(pattern, lab.log.read_text())[0]
-
-        address = said(r"dashboard is at (http://\S+)/")
-        token = said(r"shown once\): (\S+)")
-        page = browser.new_page()
-        page.goto(f"{address}/sessions?state=running")
-        page.fill("#token", token)
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"{address}/sessions?state=running")
-        from afx.servers import ProcessServers
-
-        context = Context(Actor("test"), ProcessServers(lab.settings))
-        fails = TaskRequest(kind="task.probe", arguments={"fails": True})
-        task_requests.submit(context, fails)
-        schedules.add(context, "nightly", "0 3 * * *", TaskRequest(kind="task.probe"))
-        webhooks.add(context, "hook", "https://example.invalid/a-long-path/that-goes-on/and-on")
-        webhooks.test(context, "hook")
-        add_dead_letters(1)
-        yield Dashboard(lab, browser, address, token, context, page.context.storage_state())
-    shutil.rmtree(home, ignore_errors=True)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_to_complain(dashboard: Dashboard) -> Iterator[None]:
-    dashboard.complaints.clear()
-    yield
-    assert dashboard.complaints == []
-
-
-def expect(it: Any) -> Any:
-    from playwright.sync_api import expect
-
-    return expect(it)
 
 
 @pytest.mark.parametrize(("width", "theme"), [(375, "light"), (1280, "dark"), (2560, "light")])
@@ -251,6 +143,70 @@ def test_a_node_is_drained_and_another_tab_sees_it(dashboard: Dashboard) -> None
     page.locator("#dialog [type=submit]").click()
     expect(page.locator("h1 .pill")).to_have_text("Ready")
     page.context.close()
+
+
+_SHIFTS = """
+window.shifts ??= [];
+new PerformanceObserver(list => {
+  for (const it of list.getEntries())
+    window.shifts.push([it.value, ...it.sources.map(source => {
+      const node = source.node?.parentElement && source.node;
+      return (node?.outerHTML || node?.textContent || "").slice(0, 120);
+    })]);
+}).observe({type: "layout-shift"});
+"""
+
+
+_WORDS = """
+[...document.querySelectorAll("#main")].map(it => it.textContent.replace(/[0-9.,:+-]+/g, ""))[0]
+"""
+"""What a page says, without its figures."""
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_nothing_moves_when_figures_of_a_live_view_change(dashboard: Dashboard, width: int) -> None:
+    """Nodes report new figures each half second; each announcement refreshes the page."""
+    page = dashboard.page(width=width)
+    for path in ("/", "/nodes", "/nodes/w1", "/sessions/3", "/queues", "/tasks", "/tasks/1"):
+        page.goto(path)
+        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        page.evaluate(_SHIFTS)
+        for _ in range(10):
+            before = page.evaluate(_WORDS)
+            shifts = [it for _ in range(3) for it in _refreshed(dashboard, page)]
+            if page.evaluate(_WORDS) == before:
+                break  # otherwise something has happened that the page has to tell
+        assert shifts == [], path
+    page.context.close()
+
+
+def _refreshed(dashboard: Dashboard, page: Any) -> list[Any]:
+    """Let a page be refreshed; returns what has moved."""
+    with page.expect_response(lambda it: it.url == page.url):
+        events.announce(dashboard.lab.redis, "controls", changed=1)
+    page.evaluate("new Promise(it => requestAnimationFrame(() => setTimeout(it, 20)))")
+    return list(page.evaluate("window.shifts.splice(0)"))
+
+
+def test_eight_tabs_are_live_and_say_when_they_are_not(dashboard: Dashboard) -> None:
+    """A browser opens six connections to a server at most: all tabs share one stream."""
+    context = dashboard.page().context
+    pages = [context.pages[0], *(context.new_page() for _ in range(7))]
+    for page in pages:
+        page.goto("/tokens")
+    for page in pages:
+        expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=15_000)
+    page = pages[0]
+    expect(page.locator("#stale")).to_be_hidden()
+    # At once: the stream lives, and what it says next is news.
+    said = page.evaluate(
+        "heard({state: 'stale', detail: 'Redis is away.'}),"
+        " ['#live', '#stale-text'].map(it => document.querySelector(it).innerText.trim())"
+    )
+    assert said == ["Stale", "Redis is away."]
+    expect(page.locator("#stale")).to_be_visible()
+    expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=15_000)
+    context.close()
 
 
 def test_many_sessions_are_chosen_and_paused(dashboard: Dashboard) -> None:

@@ -18,6 +18,10 @@ function showTimes() {
 }
 showTimes();
 setInterval(showTimes, 5000);
+// What a refresh brings is absolute, and wider: it is made relative before it is painted.
+new MutationObserver(showTimes).observe(document.body, {
+  childList: true, characterData: true, subtree: true,
+});
 
 // --- theme ---------------------------------------------------------------------------------
 function showTheme() {
@@ -50,7 +54,6 @@ async function refresh() {
     await htmx.ajax("GET", here.pathname + here.search, {
       target: "#main", select: "#main", swap: "outerMorph",
     });
-    showTimes();
   } catch { /* the stream says what is wrong */ } finally { busy = false; }
   if (wanted) refresh(); // something came meanwhile
 }

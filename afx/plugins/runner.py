@@ -1,0 +1,165 @@
+"""Runs plug-ins beside the loop of the sessions: with a time-out, a budget, and none that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from afx.forwarding.plugin_options import Plugin
+from afx.plugins import GROUP, Drop, Hook, Message
+
+_HOUR = 3_600.0
+_STUCK_SECONDS = 1.0
+_TOLD_SECONDS, _MOST_TOLD = 60.0, 100
+_MOST_STUCK = 4
+"""Threads that a hook never gives back; after that nothing is called any more."""
+_LONGEST = 16_384
+"""Characters that a hook may return; what Telegram does not take is cut later."""
+
+
+@dataclass(slots=True, frozen=True)
+class Failed:
+    """A plug-in gave no answer that can be used."""
+
+    reason: str
+
+
+Answer = Message | Drop | Failed
+
+
+def installed(name: str) -> Hook:
+    """Return a plug-in by its name; raises LookupError, and whatever its import raises."""
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        raise LookupError(f"the plug-in {name!r} is not installed here")
+    hook: Hook = found[0].load()
+    return hook
+
+
+class PluginRunner:
+    """The plug-ins of one process."""
+
+    def __init__(
+        self,
+        load: Callable[[str], Hook] = installed,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._monotonic = monotonic
+        self._hooks: dict[str, Hook | str] = {}
+        """By name; a text says why one cannot be used."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stuck = 0
+        self._told: dict[str, float] = {}
+        self._spent: dict[tuple[int, str], tuple[float, int]] = {}
+        """(rule, plug-in) → since when its hour runs, and its calls."""
+
+    async def apply(self, use: Plugin, message: Message) -> Answer:
+        """Return what a plug-in makes of a message; never raises, but when it is cancelled."""
+        if self._stuck >= _MOST_STUCK:
+            return Failed("plug-ins hang, and none is called until the node restarts")
+        if not self._spend(use, message.rule):
+            return Failed(f"its budget of {use.per_hour:,} calls an hour is spent")
+        loop = self._running()
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(self._call(use, message), loop)
+        try:
+            answer = await asyncio.wait_for(asyncio.wrap_future(future), use.timeout)
+        except TimeoutError:
+            future.cancel()
+            await self._replace_stuck(loop)
+            return Failed(f"no answer within {use.timeout:g} s")
+        except asyncio.CancelledError:
+            future.cancel()
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            return Failed("it was cancelled")
+        except Exception as error:
+            return Failed(f"it raised {type(error).__name__}")
+        if isinstance(answer, Failed):
+            return answer
+        return _checked(answer, message)
+
+    def may_tell(self, text: str) -> bool:
+        """Return whether a failure is to be told now: the same one once a minute."""
+        now = self._monotonic()
+        self._told = {it: at for it, at in self._told.items() if now - at < _TOLD_SECONDS}
+        if text in self._told or len(self._told) >= _MOST_TOLD:
+            return False
+        self._told[text] = now
+        return True
+
+    async def _call(self, use: Plugin, message: Message) -> Any:
+        """Call a plug-in; in its thread, where it is loaded too."""
+        hook = self._hook(use.name)
+        return Failed(hook) if isinstance(hook, str) else await hook(message, dict(use.settings))
+
+    def _hook(self, name: str) -> Hook | str:
+        if name not in self._hooks:
+            try:
+                hook = self._load(name)
+                good = inspect.iscoroutinefunction(hook)
+                self._hooks[name] = hook if good else f"the plug-in {name!r} is no async function"
+            except LookupError as error:
+                self._hooks[name] = str(error.args[0])
+            except Exception as error:
+                text = f"the plug-in {name!r} cannot be loaded: {type(error).__name__}"
+                self._hooks[name] = text
+        return self._hooks[name]
+
+    def _spend(self, use: Plugin, rule: int) -> bool:
+        if not use.per_hour:
+            return True
+        now = self._monotonic()
+        since, calls = self._spent.get((rule, use.name), (now, 0))
+        if now - since >= _HOUR:
+            since, calls = now, 0
+        if calls >= use.per_hour:
+            return False
+        self._spent[rule, use.name] = since, calls + 1
+        return True
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the plug-ins, in a thread that no exit waits for."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            thread = threading.Thread(
+                target=self._loop.run_forever, name="afx-plugins", daemon=True
+            )
+            thread.start()
+        return self._loop
+
+    async def _replace_stuck(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use another thread from now on if a hook does not give this one back."""
+        if self._loop is not loop:
+            return
+        pong: Future[None] = Future()
+        loop.call_soon_threadsafe(pong.set_result, None)
+        try:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(pong)), _STUCK_SECONDS)
+        except TimeoutError:
+            if self._loop is loop:
+                self._loop = None
+                self._stuck += 1
+
+
+def _checked(answer: Any, message: Message) -> Answer:
+    if answer is None:
+        return message
+    if isinstance(answer, Drop):
+        return answer
+    if (
+        isinstance(answer, Message)
+        and isinstance(answer.text, str)
+        and isinstance(answer.entities, tuple)
+        and len(answer.text) <= _LONGEST
+        and not any("\ud800" <= it <= "\udfff" for it in answer.text)
+    ):
+        return answer
+    return Failed("its answer is neither a message, nor Drop, nor None")
