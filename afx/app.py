@@ -353,16 +353,18 @@ def sign_in(
     bot: bool,
     sandbox: bool,
     proxy_url: str = "",
+    device: str = "",
 ) -> SignedIn:
     """Sign in to Telegram, or to the sandbox of this home, and return the login.
 
     ``ask`` gets a question and whether the answer is secret; ``show_qr`` gets each
     URL to be scanned, and None means by phone; a ``bot`` has a token. With ``proxy_url``
-    through this proxy alone.
+    through this proxy alone; ``device`` is what ``afx.devices`` writes.
     Raises ConfigError without API keys.
     """
     import asyncio
 
+    from afx.devices import parse_device
     from afx.telegram import login
 
     api_id, api_hash, server = _telegram_of(settings, sandbox=sandbox)
@@ -376,6 +378,7 @@ def sign_in(
             bot=bot,
             server=server,
             proxy=_proxy_of(proxy_url),
+            device=parse_device(device) if device else None,
         )
     )
     return SignedIn(signed.login, signed.account, signed.account_id, signed.bot)

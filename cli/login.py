@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def sign_in(
-    settings: Settings, *, phone: str, qr: bool, bot: bool, sandbox: bool, proxy_url: str = ""
+    settings: Settings,
+    *,
+    phone: str,
+    qr: bool,
+    bot: bool,
+    sandbox: bool,
+    proxy_url: str = "",
+    device: str = "",
 ) -> SignedIn:
     """Ask whatever is needed on the terminal and sign in; with ``proxy_url`` through it alone."""
     from afx import app
@@ -28,6 +35,7 @@ def sign_in(
         bot=bot,
         sandbox=sandbox,
         proxy_url=proxy_url,
+        device=device,
     )
 
 

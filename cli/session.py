@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import common, complete, groups, output, session_filter
 from cli.session_bulk import bulk
+from cli.session_import import import_
 from cli.session_set import Proxy, set_
 from cli.shared import Invocation, shared
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
 app = groups.group("Sessions: Telegram accounts' logins.")
 app.command()(bulk)
+app.command("import")(import_)
 app.command("set")(set_)
 Name = Annotated[
     str,
@@ -31,7 +30,6 @@ Names = Annotated[
     typer.Argument(help="Names, ids, or unique beginnings.", autocompletion=complete.sessions),
 ]
 Owner = Annotated[str, typer.Option("--user", help="Who owns it.", autocompletion=complete.users)]
-_LIST_SUFFIXES = (".csv", ".jsonl", ".ndjson")
 
 
 @app.command()
@@ -97,8 +95,15 @@ def login(
         # Telegram cannot undo a sign-in, so a dry run has none.
         invocation.say(f"session {name} can be added for user {owner}")
         return
+    number = sessions.reserve(context)
     signed = sign_in(
-        context.settings, phone=phone, qr=qr, bot=bot_token, sandbox=sandbox, proxy_url=url
+        context.settings,
+        phone=phone,
+        qr=qr,
+        bot=bot_token,
+        sandbox=sandbox,
+        proxy_url=url,
+        device=sessions.device_of(context, number),
     )
     with ended_unless_kept(context.settings, signed, sandbox=sandbox, proxy_url=url):
         session_id = sessions.add(
@@ -109,6 +114,7 @@ def login(
             account=signed.account_id,
             bot=signed.bot,
             proxy=proxy,
+            reserved=number,
         )
     _tell_twice(context, signed.account_id)
     invocation.say(f"session {name} added (id {session_id}): it is {signed.account}")
@@ -125,7 +131,7 @@ def _login_again(
     sandbox: bool,
 ) -> None:
     """Sign in, and give the login to a session that is there."""
-    from afx.operations import proxies, sign_ins
+    from afx.operations import proxies, sessions, sign_ins
     from cli.login import ended_unless_kept, sign_in
 
     context = invocation.context
@@ -135,7 +141,15 @@ def _login_again(
         return
     found = proxies.of_session(context, row.name)
     url = "" if found is None else found.url
-    signed = sign_in(context.settings, phone=phone, qr=qr, bot=bot, sandbox=sandbox, proxy_url=url)
+    signed = sign_in(
+        context.settings,
+        phone=phone,
+        qr=qr,
+        bot=bot,
+        sandbox=sandbox,
+        proxy_url=url,
+        device=sessions.device_of(context, row.id),
+    )
     with ended_unless_kept(context.settings, signed, sandbox=sandbox, proxy_url=url):
         done = sign_ins.replace_login(
             context,
@@ -157,58 +171,6 @@ def _tell_twice(context: Context, account: int) -> None:
     if len(names) > 1:
         text = f"warning: sessions {', '.join(names)} are of one account, {account}"
         typer.echo(f"{text}; with the same rules they post everything twice.", err=True)
-
-
-@app.command("import")
-@shared("database_url", "json", change=True)
-def import_(
-    invocation: Invocation,
-    name: Annotated[str | None, typer.Argument(help="The name of the one session.")] = None,
-    user: Annotated[
-        str, typer.Option("--user", help="Who owns it.", autocompletion=complete.users)
-    ] = "",
-    file: Annotated[
-        Path | None,
-        typer.Option("--file", "-f", help="A Telethon .session file, or a .csv or .jsonl list."),
-    ] = None,
-    result: Annotated[
-        Path | None, typer.Option("--result", help="Write what became of each line, as JSON lines.")
-    ] = None,
-    proxy: Proxy = "",
-) -> None:
-    """Add sessions: one from a Telethon string or .session file, or many from a list.
-
-    The string is a password: it is read from standard input, and asked for on a
-    terminal, so that no history and no process list shows it. A list has the columns
-    name, login or file, user and proxy; its files lie beside it. An import that was interrupted
-    is run again and goes on.
-
-    Example:  afx session import main --user alice < login.txt
-
-    Example:  afx session import -f accounts.csv --user alice --result done.jsonl
-    """
-    if file is not None and file.suffix.lower() in _LIST_SUFFIXES:
-        from afx.errors import UsageError
-        from cli.imports import import_list
-
-        if proxy:
-            raise UsageError("A list names the proxy of each session, in the column 'proxy'.")
-        import_list(invocation, file, user, result, alone=name is None)
-        return
-    from afx.errors import UsageError
-    from afx.operations import logins, sessions
-
-    if not name or not user:
-        raise UsageError("Give the session's NAME and --user; a list is given with -f FILE.csv.")
-    text = logins.from_file(file) if file else _read_login()
-    session_id = sessions.add(invocation.context, name, user, text, proxy=proxy)
-    invocation.say(f"session {name} added (id {session_id})")
-
-
-def _read_login() -> str:
-    if sys.stdin.isatty():
-        return getpass.getpass("Telethon session string: ", sys.stderr)
-    return sys.stdin.readline()
 
 
 @app.command("list")

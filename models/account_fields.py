@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import SQL, BigIntegerField, BooleanField, CharField
+from peewee import SQL, BigIntegerField, BooleanField, CharField, TextField
 
 from models.base import Table, UtcField, one_of
 from models.states import ACCOUNT_HEALTH
@@ -13,6 +13,8 @@ class AccountFields(Table):
 
     account = BigIntegerField(null=True)
     """Telegram's id of it; None when the login was imported, and nobody has asked."""
+    device = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    """What it says of itself if it was imported with that, sealed by the vault; else empty."""
     bot = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
     """Whether it is known to be a bot."""
     health = CharField(

@@ -24,6 +24,7 @@ BASICS = (
 """What every folder may import of ``afx``."""
 VALUES = (
     "afx.clock",
+    "afx.devices",
     "afx.empty",
     "afx.exposition",
     "afx.lease",
@@ -49,6 +50,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.forwarding",
         "afx.coordinator.decisions",
         "afx.config_text",
+        "afx.devices",
         "afx.proxies",
         "afx.plugins",
     ),
@@ -84,6 +86,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "afx/telegram": (
         "afx.telegram",
         "afx.forwarding",
+        "afx.devices",
         "afx.owned_tasks",
         "afx.proxies",
         "afx.reasons",

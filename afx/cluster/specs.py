@@ -27,6 +27,7 @@ _MODES = ("copy", "forward")
 _RULES_WITH_MORE = "rules_with_filters"
 _RULES_WITH_OPTIONS = "rules_with_options"
 _LOGIN_BEHIND_PROXY = "login_behind_proxy"
+_LOGIN_OF_DEVICE = "login_of_device"
 
 
 class RefusedSpecError(AfxError):
@@ -74,6 +75,8 @@ class SessionSpec:
     """The proxy through which alone it connects; 0: directly."""
     sealed_proxy: str = ""
     """The whole of it, sealed by the vault for this proxy."""
+    sealed_device: str = ""
+    """What it says of itself, sealed by the vault for this session; empty: as others do."""
 
 
 def seal_spec(keys_in_force: SigningKeys, spec: SessionSpec) -> str:
@@ -146,20 +149,22 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
         name = _RULES_WITH_OPTIONS
     elif any(it.filter or it.transform for it in spec.rules):
         name = _RULES_WITH_MORE
-    # Nor may one that knows no proxies connect without.
-    login: dict[str, Any] = {"login": spec.login}
+    # Nor may one that knows no proxies connect without, or as another device.
+    login: dict[str, Any] = {}
+    login_name = "login"
     if spec.proxy:
-        login = {
-            _LOGIN_BEHIND_PROXY: spec.login,
-            "proxy": spec.proxy,
-            "sealed_proxy": spec.sealed_proxy,
-        }
+        login_name = _LOGIN_BEHIND_PROXY
+        login = {"proxy": spec.proxy, "sealed_proxy": spec.sealed_proxy}
+    if spec.sealed_device:
+        login_name = _LOGIN_OF_DEVICE
+        login["sealed_device"] = spec.sealed_device
     return {
         "session": spec.session,
         "epoch": spec.epoch,
         "revision": spec.revision,
         "name": spec.name,
         "tier": spec.tier,
+        login_name: spec.login,
         **login,
         name: rules,
     }
@@ -175,14 +180,18 @@ def _parse(text: str) -> SessionSpec:
         raise ValueError("not a spec")
     numbers = {it: _number(fields[it]) for it in ("session", "epoch", "revision")}
     texts = {it: _text(fields[it]) for it in ("name", "tier")}
-    if _LOGIN_BEHIND_PROXY in fields:
-        texts["login"] = _text(fields[_LOGIN_BEHIND_PROXY])
+    names = (_LOGIN_OF_DEVICE, _LOGIN_BEHIND_PROXY, "login")
+    login_name = next((it for it in names if it in fields), "login")
+    texts["login"] = _text(fields[login_name])
+    if login_name == _LOGIN_OF_DEVICE:
+        texts["sealed_device"] = _text(fields["sealed_device"])
+        if not texts["sealed_device"]:
+            raise ValueError("no device")
+    if login_name == _LOGIN_BEHIND_PROXY or "proxy" in fields or "sealed_proxy" in fields:
         texts["sealed_proxy"] = _text(fields["sealed_proxy"])
         numbers["proxy"] = _number(fields["proxy"])
         if not (numbers["proxy"] and texts["sealed_proxy"]):
             raise ValueError("no proxy")
-    else:
-        texts["login"] = _text(fields["login"])
     return SessionSpec(rules=tuple(_rule(it) for it in rules), **numbers, **texts)
 
 

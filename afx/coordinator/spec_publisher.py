@@ -59,4 +59,5 @@ class SpecPublisher:
                 revision=it.revision,
                 proxy=it.proxy or 0,
                 sealed_proxy=it.sealed_proxy or "",
+                sealed_device=it.device,
             )

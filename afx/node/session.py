@@ -9,6 +9,7 @@ from typing import Any
 
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
+from afx.devices import Device, own_device
 from afx.node.account_signs import FreezeInquiry
 from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
@@ -94,10 +95,11 @@ class HostedSession:
         env: Environment,
         *,
         proxy: Proxy | None = None,
+        device: Device | None = None,
     ) -> None:
-        """``proxy``: it connects through this one only."""
+        """``proxy``: it connects through this one only; ``device``: it was imported as this."""
         # What is sealed is not needed any more; 5,000 of them would cost memory.
-        self.spec = replace(spec, login="", sealed_proxy="")
+        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="")
         self.epoch = epoch
         self.sent = 0
         self.changed = False
@@ -111,11 +113,11 @@ class HostedSession:
         is_local = stored.server_address in ("127.0.0.1", "::1", "localhost")
         self._client = AccountClient(
             stored,
-            api_id=env.api_id or int(is_local),
-            api_hash=env.api_hash or "sandbox",
+            api_id=(device and device.api_id) or env.api_id or int(is_local),
+            api_hash=(device and device.api_hash) or env.api_hash or "sandbox",
             connection=routed(env.connection, proxy),
             on_updates=self._take_updates,
-            device=f"afx {spec.session}",
+            device=device or own_device(spec.session),
             pings=env.pings,
         )
         outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None

@@ -17,6 +17,7 @@ import structlog
 from telethon.errors import RPCError
 
 from afx.cluster.specs import SessionSpec
+from afx.devices import Device, parse_device
 from afx.errors import SecretError, UsageError
 from afx.node.commit_loop import CommitLoop
 from afx.node.lease_watch import LeaseWatch
@@ -193,7 +194,10 @@ class SessionRunner:
             if not self._settings.login_servers.allows(stored.server_address, stored.port):
                 raise StartError(FailureReason.SERVER_NOT_ALLOWED, "see the setting test_networks")
             proxy = self._proxy_of(found.spec)
-            session = HostedSession(found.spec, epoch, stored, self._environment, proxy=proxy)
+            device = self._device_of(found.spec)
+            session = HostedSession(
+                found.spec, epoch, stored, self._environment, proxy=proxy, device=device
+            )
             if self._lease.paused:
                 session.pause()
             # From here on a stop finds it: a connection may exist.
@@ -211,6 +215,16 @@ class SessionRunner:
             return parse_proxy(self._vault.open_proxy(spec.sealed_proxy, proxy_id=spec.proxy))
         except (SecretError, UsageError) as error:
             raise StartError(FailureReason.PROXY_UNREADABLE, str(error)) from error
+
+    def _device_of(self, spec: SessionSpec) -> Device | None:
+        """Return what a session says of itself; None: as others do. Raises StartError."""
+        if not spec.sealed_device:
+            return None
+        try:
+            text = self._vault.open_device(spec.sealed_device, session_id=spec.session)
+            return parse_device(text)
+        except (SecretError, UsageError) as error:
+            raise StartError(FailureReason.LOGIN_UNREADABLE, str(error)) from error
 
     def _start_done(self, resident: Resident[HostedSession], task: asyncio.Task[None]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()

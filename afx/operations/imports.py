@@ -25,7 +25,7 @@ from models.storage import proxies, sessions, users
 from models.storage.sessions import NewSession
 from models.tables import User
 
-COLUMNS = ("name", "user", "login", "file", "proxy")
+COLUMNS = ("name", "user", "login", "file", "proxy", "device")
 _LONGEST_LINE = 64 * 1024
 _LONGEST_PROBLEM = 200
 _BATCH = 500
@@ -42,6 +42,8 @@ class Line:
     login: str = ""
     proxy: str = ""
     """Through which alone it connects, by name."""
+    device: str = ""
+    """What it says of itself, as ``afx.devices`` writes it."""
     problem: str = ""
 
 
@@ -60,7 +62,8 @@ def read(path: Path, default_user: str = "") -> Iterator[Line]:
 
     CSV has a header with ``name`` and ``login`` or ``file`` (a ``.session``
     file in the directory of the import file, or below it), and ``user`` unless one is
-    given; when one is given, no line may name another. ``proxy`` names a proxy.
+    given; when one is given, no line may name another. ``proxy`` names a proxy,
+    and ``device`` a JSON file of the device.
     Raises UsageError when the file or its header is wrong.
     """
     rows = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
@@ -167,6 +170,7 @@ def _sealed(
             mark,
             session_id,
             proxy=ways.get(line.proxy),
+            device=vault.seal_device(line.device, session_id=session_id) if line.device else "",
         )
         for session_id, (line, mark) in zip(sessions.reserve_ids(len(lines)), lines, strict=True)
     ]
@@ -218,7 +222,9 @@ def _line(number: int, row: dict[str, Any], path: Path, default_user: str) -> Li
             login = logins.check(row["login"])
         else:
             login = logins.from_file(_beside(path, row["file"]))
-        return Line(number, name, user, login, row.get("proxy") or "")
+        file = row.get("device")
+        device = logins.device_from_file(_beside(path, file)) if file else ""
+        return Line(number, name, user, login, row.get("proxy") or "", device)
     except UsageError as error:
         return Line(
             number,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from afx.devices import LONGEST_FILE, parse_device
 from afx.errors import UsageError
 from afx.security.login_servers import LoginServers
 
@@ -87,6 +88,16 @@ def from_file(path: Path) -> str:
     except (ValueError, TypeError, struct.error) as error:
         raise UsageError(f"{path} is damaged: its server or key makes no sense.") from error
     return check("1" + base64.urlsafe_b64encode(packed).decode())
+
+
+def device_from_file(path: Path) -> str:
+    """Return what a session is to say of itself, of a JSON file; raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(LONGEST_FILE + 1).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as text ({type(error).__name__}).") from error
+    return parse_device(text).text
 
 
 def _stored_login(database: sqlite3.Connection) -> tuple[Any, ...] | None:

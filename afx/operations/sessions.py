@@ -10,6 +10,7 @@ from typing import Any
 
 from afx.coordinator.decisions.account_health import ADVICE, Health
 from afx.coordinator.decisions.hibernation import Times, sleep_seconds
+from afx.devices import own_device
 from afx.errors import ConflictError, UsageError
 from afx.operations import logins
 from afx.operations.changes import change
@@ -168,11 +169,14 @@ def add(
     account: int | None = None,
     bot: bool = False,
     proxy: str = "",
+    device: str = "",
+    reserved: int | None = None,
 ) -> int:
     """Add a session by its login string; returns its id.
 
     ``account`` is Telegram's id of the account, where a sign-in has told it; through
-    ``proxy``, by its name, alone the session connects. Raises
+    ``proxy``, by its name, alone the session connects. ``device`` is what it says of itself,
+    as ``afx.devices`` writes it; ``reserved``: an id of ``reserve``. Raises
     UsageError for a bad string, a taken name, and a login that exists under another name.
     """
     text = logins.check(login)
@@ -184,12 +188,31 @@ def add(
         context.require("proxy:read")
     proxy_id = proxies.find(proxy).id if proxy else None
     with change(context, "session.add", f"session/{name}") as details:
-        [session_id] = sessions.reserve_ids(1)
+        [session_id] = [reserved] if reserved else sessions.reserve_ids(1)
         sealed = vault.seal(text, session_id=session_id)
-        new = NewSession(name, sealed, logins.fingerprint(text), session_id, account, bot, proxy_id)
+        of_device = vault.seal_device(device, session_id=session_id) if device else ""
+        mark = logins.fingerprint(text)
+        new = NewSession(name, sealed, mark, session_id, account, bot, proxy_id, of_device)
         session = sessions.create(owner, new)
         details["after"] = {"user": owner.name, "id": session.id}
     return int(session.id)
+
+
+@operation("session:write", owned=True)
+def reserve(context: Context) -> int:
+    """Return an id for a session that will be added: its device is called by it."""
+    del context
+    with transaction():
+        return sessions.reserve_ids(1)[0]
+
+
+@operation("session:write")
+def device_of(context: Context, session_id: int) -> str:
+    """Return what a session says of itself, as ``afx.devices`` writes it; secrets included."""
+    sealed = sessions.device(session_id)
+    if not sealed:
+        return own_device(session_id).text
+    return context.servers.vault().open_device(sealed, session_id=session_id)
 
 
 def check_vault(vault: Vault) -> None:

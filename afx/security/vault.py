@@ -28,6 +28,7 @@ _VERSION = "1"
 _NONCE_BYTES = 12
 _OF_WEBHOOKS = b"afx webhook"
 _OF_PROXIES = b"afx proxy\0"
+_OF_DEVICES = b"afx device\0"
 
 
 class Vault:
@@ -119,6 +120,18 @@ class Vault:
             "remove it and add it anew."
         )
         return self._opened(sealed, _OF_PROXIES + str(proxy_id).encode(), "proxy", changed)
+
+    def seal_device(self, text: str, *, session_id: int) -> str:
+        """Encrypt what a session says of itself: it has the hash of an application's id."""
+        return self._sealed(text, _OF_DEVICES + str(session_id).encode())
+
+    def open_device(self, sealed: str, *, session_id: int) -> str:
+        """Decrypt what a session says of itself; raises SecretError."""
+        changed = (
+            f"The stored device of session {session_id} was changed, or is another one's; "
+            "remove this session and import it again."
+        )
+        return self._opened(sealed, _OF_DEVICES + str(session_id).encode(), "device", changed)
 
     def _sealed(self, text: str, associated: bytes) -> str:
         nonce = os.urandom(_NONCE_BYTES)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +25,7 @@ from telethon.extensions import markdown
 from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
 
+from afx.devices import Device
 from afx.errors import AfxError
 from afx.telegram import lean_reading, moves
 from afx.telegram.lazy import LOGGERS, Lazy
@@ -43,7 +42,6 @@ ping goes with it."""
 _MOVE_PAUSE_SECONDS = 600.0
 """Between two moves of an account to another data centre, at most; the first ones may be near."""
 _BEATS_AT_ONCE, _BEAT_PAUSE_SECONDS = 50, 0.01
-_SYSTEM = re.sub("-.+", "", platform.release()) or "1.0"
 
 
 class NoAnswerError(ConnectionError):
@@ -142,7 +140,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         api_hash: str,
         connection: Callable[..., Any],
         on_updates: Callable[[Any], None],
-        device: str,
+        device: Device,
         pings: Pings,
     ) -> None:
         self.session = session
@@ -226,12 +224,12 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         """Return what the client says of itself at the beginning of a connection."""
         return functions.InitConnectionRequest(
             api_id=self.api_id,
-            device_model=self._device,
-            system_version=_SYSTEM,
-            app_version=self.__version__,
-            lang_code="en",
-            system_lang_code="en",
-            lang_pack="",
+            device_model=self._device.model,
+            system_version=self._device.system,
+            app_version=self._device.app or self.__version__,
+            lang_code=self._device.lang,
+            system_lang_code=self._device.system_lang,
+            lang_pack=self._device.lang_pack,
             query=None,
         )
 

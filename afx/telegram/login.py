@@ -14,6 +14,7 @@ from telethon.network import ConnectionTcpFull
 from telethon.sessions import StringSession
 from telethon.tl import functions
 
+from afx.devices import Device
 from afx.errors import AfxError, UnreachableError, UsageError
 from afx.proxies import Proxy
 from afx.telegram.errors import error_name
@@ -62,15 +63,19 @@ async def sign_in(
     bot: bool = False,
     server: Server | None = None,
     proxy: Proxy | None = None,
+    device: Device | None = None,
 ) -> Signed:
     """Sign in, and return the login; the connection is closed by then.
 
     With ``show_qr`` by QR code, as a ``bot`` by its token, which is asked for, else by phone
-    (asked for if it is empty) and code. With ``proxy`` through it alone. Raises UsageError for
-    what Telegram refuses, AfxError when it asks to wait, UnreachableError without an answer.
+    (asked for if it is empty) and code. With ``proxy`` through it alone; the account's list of
+    devices has ``device``. Raises UsageError for what Telegram refuses, AfxError when it asks
+    to wait, UnreachableError without an answer.
     """
     session = StringSession()
-    client = _client(session, api_id, api_hash, server, proxy)
+    if device is not None and device.api_id:
+        api_id, api_hash = device.api_id, device.api_hash
+    client = _client(session, api_id, api_hash, server, proxy, device)
     try:
         await _connect(client, proxy)
         with _refusals():
@@ -117,6 +122,7 @@ def _client(
     api_hash: str,
     server: Server | None,
     proxy: Proxy | None,
+    device: Device | None = None,
 ) -> Any:
     if server:
         from telethon.crypto import rsa
@@ -134,12 +140,24 @@ def _client(
         retry_delay=1,
         flood_sleep_threshold=0,
         receive_updates=True,
+        **_introduction(device or Device("afx")),
     )
     if proxy is not None:
         # Its own connections know fewer proxies.
         direct = guarded_connection(lambda: True, lambda _host, _port: True, _IN_FLIGHT_SECONDS)
         client._connection = routed(direct, proxy)  # noqa: SLF001
     return client
+
+
+def _introduction(device: Device) -> dict[str, str]:
+    """Return what Telethon says of a device, as its hosted session does later."""
+    return {
+        "device_model": device.model,
+        "system_version": device.system,
+        "app_version": device.app,
+        "lang_code": device.lang,
+        "system_lang_code": device.system_lang,
+    }
 
 
 async def _connect(client: Any, proxy: Proxy | None) -> None:

@@ -24,6 +24,8 @@ class Login:
     proxy: int | None
     sealed_proxy: str | None
     """The whole of it, sealed by the vault for this proxy; None: it has none."""
+    device: str
+    """What it says of itself, sealed by the vault for this session; empty: as others do."""
 
 
 def of_sessions(ids: Sequence[int]) -> list[Login]:
@@ -36,6 +38,7 @@ def of_sessions(ids: Sequence[int]) -> list[Login]:
         Session.revision,
         Proxy.id,
         Proxy.sealed,
+        Session.device,
     )
     query = query.join(User).switch(Session).join(Proxy, JOIN.LEFT_OUTER)
     return [Login(*row) for row in query.where(Session.id.in_(list(ids))).tuples()]

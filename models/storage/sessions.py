@@ -48,6 +48,8 @@ class NewSession:
     bot: bool = False
     proxy: int | None = None
     """Through which alone it connects."""
+    device: str = ""
+    """What it says of itself, sealed by the vault for the id; empty: as others do."""
 
 
 def create(user: User, new: NewSession) -> Session:
@@ -88,6 +90,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                     "account",
                     "bot",
                     "proxy_id",
+                    "device",
                 ),
                 [
                     (
@@ -105,6 +108,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                         it.account,
                         it.bot,
                         it.proxy,
+                        it.device,
                     )
                     for session_id, it in zip(ids, rows, strict=True)
                 ],
@@ -200,6 +204,12 @@ def newest_login() -> tuple[int, str] | None:
     """Return (session, its sealed login) of the session that was added last, or None."""
     session = Session.select(Session.id, Session.login).order_by(Session.id.desc()).first()
     return None if session is None else (int(session.id), str(session.login))
+
+
+def device(session_id: int) -> str:
+    """Return what a session says of itself, sealed; empty: as others do, or there is none."""
+    found = Session.select(Session.device).where(Session.id == session_id).tuples().first()
+    return str(found[0]) if found else ""
 
 
 def count_matching(chosen: SessionFilter, *, owner: str = "") -> int:

@@ -42,6 +42,7 @@ def run(flags: argparse.Namespace) -> None:
 async def _measure(
     lab: LabCluster, accounts: list[dict[str, Any]], channels: list[dict[str, Any]], flags: Any
 ) -> dict[str, Any]:
+    from afx.devices import Device
     from afx.telegram.client import AccountClient, Pings
     from afx.telegram.session import StoredSession
     from afx.telegram.transport import guarded_connection
@@ -61,7 +62,7 @@ async def _measure(
             api_hash="sandbox",
             connection=connection,
             on_updates=count,
-            device="bench",
+            device=Device("bench"),
             pings=pings,
         )
         for it in accounts

@@ -74,10 +74,11 @@ def test_a_list_of_sessions_names_the_proxy_of_each(home: Path, sandbox: dict[st
     logins = [it["login"] for it in json.loads(afx("sandbox", "account", "--count", "3").stdout)]
     lines = [
         {"name": "a", "login": logins[0], "proxy": "s"},
-        {"name": "b", "login": logins[1]},
+        {"name": "b", "login": logins[1], "device": "b.json"},
         {"name": "c", "login": logins[2], "proxy": "none"},
     ]
     (home / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (home / "b.json").write_text('{"device_model": "Pixel 6"}')
     done = afx("session", "import", "-f", "list.jsonl", "--user", "alice")
     assert "no proxy 'none'" in done.stdout + done.stderr
     rows = json.loads(afx("session", "list", "--json").stdout)

@@ -67,6 +67,21 @@ def test_a_proxy_is_read_as_it_was_signed_and_a_node_that_knows_none_refuses_the
     assert refusal(resigned(fields)) is FailureReason.SPEC_INVALID
 
 
+@pytest.mark.parametrize("proxy", [0, 3])
+def test_a_device_is_read_as_it_was_signed_and_a_node_that_knows_none_refuses_the_spec(
+    proxy: int,
+) -> None:
+    spec = replace(SPEC, sealed_device="sealed", proxy=proxy, sealed_proxy="x" if proxy else "")
+    stored = seal_spec(SIGNING_KEYS, spec)
+    assert open_spec(SIGNING_KEYS, stored, session_id=7, epoch=5) == spec
+    fields = json.loads(stored.partition(" ")[2])
+    assert not {"login", "login_behind_proxy"} & set(fields)
+    assert refusal(resigned({**fields, "sealed_device": ""})) is FailureReason.SPEC_INVALID
+    if proxy:
+        del fields["sealed_proxy"]
+        assert refusal(resigned(fields)) is FailureReason.SPEC_INVALID
+
+
 def test_a_destination_that_was_added_in_redis_is_refused() -> None:
     stored = seal_spec(SIGNING_KEYS, SPEC)
     changed = stored.replace('"@copies"', '"@copies","@mallory"')

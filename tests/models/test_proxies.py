@@ -7,6 +7,7 @@ import pytest
 from afx.errors import ConflictError, NotFoundError, QuotaError, UsageError
 from models.storage import logins, placing, proxies, sessions
 from models.storage.proxies import NewProxy
+from models.storage.sessions import NewSession
 from models.tables import Session
 
 
@@ -105,6 +106,17 @@ def test_what_a_session_shows_of_its_proxy_is_noted(ids: list[int]) -> None:
     assert proxies.note_of_sessions([(ids[1], "")]) == []
     assert proxies.describe(proxies.find("one"))["state"] == "works"
     assert proxies.note_of_sessions([]) == []
+
+
+def test_a_session_has_a_device_if_it_was_imported_with_one(ids: list[int]) -> None:
+    owner = session(ids[0]).user
+    [made] = sessions.create_many(owner, [NewSession("other", "sealed", device="sealed, too")])
+    assert (sessions.device(made), sessions.device(ids[0]), sessions.device(999)) == (
+        "sealed, too",
+        "",
+        "",
+    )
+    assert [it.device for it in logins.of_sessions([made])] == ["sealed, too"]
 
 
 def test_a_session_requires_what_its_proxy_requires(ids: list[int]) -> None:

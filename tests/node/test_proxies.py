@@ -11,10 +11,14 @@ from support.fronts import EXIT, front_of
 from support.hosts import SESSION, HostBench, host_on, settle
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import say, texts
+from support.specs import KEY
 
 from afx.cluster.reports import Failed, Trouble
+from afx.devices import Device
 from afx.proxies import ProxyKind
 from afx.reasons import FailureReason, TroubleReason
+from afx.security.vault import Vault
+from afx.telegram.client import AccountClient
 
 OTHER_EXIT = "127.0.0.78"
 
@@ -113,6 +117,48 @@ def test_a_session_whose_proxy_dies_waits_for_it_and_misses_nothing(run: Any) ->
             await bench.stop(5)
             await until(lambda: ("stopped", 5) in bench.reported())
             await settle(bench.host)
+
+    run(scenario)
+
+
+def test_a_session_is_one_device_on_every_host_and_an_imported_one_keeps_its_own(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(bench: HostBench) -> None:
+        said: list[Any] = []
+        introduction = AccountClient._introduction
+
+        def note(client: AccountClient) -> Any:
+            said.append(introduction(client))
+            return introduction(client)
+
+        monkeypatch.setattr(AccountClient, "_introduction", note)
+        own = Device("Pixel 6", "SDK 33", "10.1", "de", "de-DE", "android", 4, "0" * 32)
+        for epoch, sealed in (
+            (5, ""),
+            (6, Vault([KEY]).seal_device(own.text, session_id=SESSION)),
+        ):
+            bench.sealed_device = sealed
+            await bench.start(epoch)
+            await until(lambda: ("running", epoch) in bench.reported())  # noqa: B023
+        first, second = said
+        assert (first.device_model, first.system_version) == (f"afx {SESSION}", "Linux")
+        assert (second.api_id, second.device_model, second.system_version, second.app_version) == (
+            4,
+            "Pixel 6",
+            "SDK 33",
+            "10.1",
+        )
+        assert (second.lang_code, second.system_lang_code, second.lang_pack) == (
+            "de",
+            "de-DE",
+            "android",
+        )
+        bench.sealed_device = Vault([KEY]).seal_device(own.text, session_id=SESSION + 1)
+        await bench.start(7)
+        await until(lambda: failures(bench))
+        assert failures(bench)[0].reason is FailureReason.LOGIN_UNREADABLE
+        await settle(bench.host)
 
     run(scenario)
 

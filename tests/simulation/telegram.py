@@ -104,9 +104,9 @@ class SimSession:
     """The one of the schedule that runs; a schedule sets it."""
 
     def __init__(
-        self, spec: Any, epoch: int, stored: Any, env: Environment, *, proxy: Any = None
+        self, spec: Any, epoch: int, stored: Any, env: Environment, **how_to_connect: Any
     ) -> None:
-        assert proxy is None  # the simulation has none
+        assert not any(how_to_connect.values())  # the simulation has neither proxies nor devices
         self.spec = spec
         self.epoch = epoch
         self.sent = 0

@@ -71,6 +71,7 @@ class HostBench:
         self._login = Vault([KEY]).seal(sandbox.login(self.account), session_id=SESSION)
         self._rules: tuple[RuleSpec, ...] = ()
         self.sealed_proxy = ""
+        self.sealed_device = ""
 
     async def start(self, epoch: int) -> None:
         self.assign(epoch)
@@ -85,6 +86,7 @@ class HostBench:
             login=self._login,
             rules=self._rules,
             sealed_proxy=self.sealed_proxy,
+            sealed_device=self.sealed_device,
         )
         self.redis.set(keys.spec(SESSION), spec)
 

@@ -12,6 +12,7 @@ from telethon import events
 from telethon.errors import AuthKeyNotFound, UserMigrateError
 from telethon.sessions import StringSession
 
+from afx.devices import Device
 from afx.errors import AfxError
 from afx.telegram.client import AccountClient, Pings
 from afx.telegram.session import StoredSession
@@ -41,7 +42,7 @@ def a_client(connection: type = FakeConnection) -> AccountClient:
         api_hash="hash",
         connection=connection,
         on_updates=print,
-        device="afx",
+        device=Device("afx"),
         pings=Pings(),
     )
 

@@ -12,6 +12,7 @@ from support.fronts import EXIT, front_of
 from support.sandbox import SandboxHarness, running_sandbox
 from telethon.tl import functions, types
 
+from afx.devices import Device
 from afx.proxies import Proxy, ProxyKind
 from afx.reasons import FailureReason
 from afx.telegram.client import AccountClient, Pings
@@ -32,7 +33,7 @@ def account_client(sandbox: SandboxHarness, proxy: Proxy | None, login: str) -> 
         api_hash="sandbox",
         connection=routed(connection, proxy),
         on_updates=lambda _: None,
-        device="test",
+        device=Device("test"),
         pings=Pings(),
     )
     sandbox.own(client)

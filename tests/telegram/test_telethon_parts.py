@@ -16,6 +16,7 @@ from telethon.network.mtprotostate import MTProtoState
 from telethon.sessions import MemorySession, StringSession
 from telethon.tl import functions
 
+from afx.devices import Device
 from afx.telegram.client import AccountClient, Pings
 from afx.telegram.lazy import LOGGERS
 from afx.telegram.mtproto import Sender
@@ -45,7 +46,7 @@ def test_an_object_has_all_attributes_that_telethon_would_give_it(
             api_hash="hash",
             connection=FakeConnection,
             on_updates=print,
-            device="afx",
+            device=Device("afx"),
             pings=Pings(),
         )
         parts = {AccountClient: client, Sender: client._sender, None: client._sender._state}
@@ -85,7 +86,7 @@ def test_a_client_without_a_key_agrees_upon_one_and_makes_requests_with_it() -> 
             api_hash="sandbox",
             connection=guarded_connection(lambda: True, lambda _host, _port: True, 2.0),
             on_updates=print,
-            device="afx",
+            device=Device("afx"),
             pings=Pings(),
         )
         sandbox.own(client)
