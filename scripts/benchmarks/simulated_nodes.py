@@ -112,7 +112,10 @@ class SimulatedNodes:
                 self._report(self._carry_out(node, kind, envelope["arguments"]))
 
     def _carry_out(self, node: SimulatedNode, kind: str, order: Any) -> list[Report]:
-        common: dict[str, Any] = {"node": node.identity.name, "incarnation": node.identity.incarnation}
+        common: dict[str, Any] = {
+            "node": node.identity.name,
+            "incarnation": node.identity.incarnation,
+        }
         if kind == queues.INVENTORY:
             return _inventory(node, order["term"], common)
         answers: list[Report] = []
