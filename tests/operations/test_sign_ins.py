@@ -140,7 +140,7 @@ def test_a_login_that_could_not_be_stored_is_refused_before_a_person_signs_in(
 
 def test_a_login_that_is_not_stored_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[str] = []
-    monkeypatch.setattr(app, "sign_out", lambda _, text, *, sandbox: ended.append(text))
+    monkeypatch.setattr(app, "sign_out", lambda _, text, **_how: ended.append(text))
     signed = app.SignedIn("the login", "alice", 5, bot=False)
     with ended_unless_kept(load(), signed, sandbox=False):
         pass
