@@ -41,6 +41,8 @@ def on_a_terminal(home: Path, *arguments: str) -> Iterator[tuple[subprocess.Pope
         text=True,
         cwd=home,
         env=environment(home),
+        # What a shell has started in the background ignores it, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     try:
