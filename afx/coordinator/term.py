@@ -344,7 +344,7 @@ class Term:
            should be, tell webhooks of events, and check the audit log.
         """
         self._table.settle_doubts(self._monotonic())
-        all_reports_read = self._intake.take()
+        self._intake.take()
         self._scheduler.step(self._monotonic())
         self._publisher.step(self._monotonic())
         self._leadership.note_progress()
@@ -378,7 +378,7 @@ class Term:
         restart_due = controls_due and self._move(nodes, ready, now)
         self._end_part()
         self._answers.repeat_orders(now)
-        if controls_due and all_reports_read:
+        if controls_due and not self._intake.is_behind:
             self._restart_unresponsive(nodes, now)
         self._checkpoints.copy(now)
         self._link_copies.step(now)

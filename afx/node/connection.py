@@ -99,7 +99,16 @@ class Connection:
             raise RuntimeError(f"a connection that is {self.state.value} cannot be opened")
         self.state = State.CONNECTING
         await self._connect()
-        await prepare()
+        try:
+            await prepare()
+        except ConnectionError:
+            if not self._client.is_moving:
+                raise
+            # Telegram has just said where the account is now: only this client knows it.
+            await self._client.disconnect()
+            self._error = None
+            await self._connect()
+            await prepare()
         self._enter_live(State.CONNECTING)
 
     def lost(self, error: BaseException) -> None:

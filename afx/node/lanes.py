@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from afx.forwarding.outputs import is_output
 from afx.node.lane import Lane
 from afx.node.pause import Pause
 
@@ -46,5 +47,5 @@ class Lanes(dict[int, Lane]):
     def wait(self, destination: int | str, seconds: float, *, is_for_all: bool) -> None:
         """Send nothing to a destination, or to any, for a time."""
         for it, lane in self.items():
-            if is_for_all or it == destination:
+            if it == destination or (is_for_all and not is_output(it)):
                 lane.wait(seconds)

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from afx.empty import NOTHING
+from afx.forwarding.outputs import is_output
 from afx.node.budgets import Budgets
 
 ALL = 0
@@ -89,24 +90,26 @@ class Waits:
     def left(self, key: int | str) -> float:
         """Return for how many seconds nothing may be sent to a destination, or asked for."""
         until = self._until.get(key, 0.0)
-        if isinstance(key, int):
+        if _is_of_telegram(key):
             until = max(until, self._until.get(ALL, 0.0))
         return max(0.0, until - self._now())
 
     def held(self, key: int | str) -> float:
         """Return for how many seconds nothing is to be asked for, by its budget, too."""
         left = max(self.left(key), self.budgets.left(key))
-        return max(left, self.budgets.left(ALL)) if isinstance(key, int) else left
+        return max(left, self.budgets.left(ALL)) if _is_of_telegram(key) else left
 
     def room(self, destination: int, most: int) -> int:
         """Return how many sends to a destination its budgets allow at once, up to so many."""
-        if not self.budgets:
+        if not self.budgets or is_output(destination):
             return most
         most = self.budgets.room(ALL, most)
         return self.budgets.room(destination, most)
 
     def take(self, key: int | str, count: int = 1) -> None:
         """Count requests that are made: sends to a destination, or of a method."""
+        if isinstance(key, int) and is_output(key):
+            return
         self.budgets.take(key, count)
         if isinstance(key, int) and key != ALL:
             self.budgets.take(ALL, count)
@@ -127,3 +130,8 @@ class Waits:
         stored = {**dict.fromkeys(over, ""), **{it: f"{at:.0f}" for it, at in self._until.items()}}
         waits = [text for it, value in stored.items() for text in (f"wait:{it}", value)]
         return waits + budgets
+
+
+def _is_of_telegram(key: int | str) -> bool:
+    """Return whether sends to a destination are the account's; an output's are not."""
+    return isinstance(key, int) and not is_output(key)

@@ -304,6 +304,11 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         self._pings.end(self)
         await super().disconnect()
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether the next connection is to another data centre, where the account is now."""
+        return self._move is not None
+
     async def _switch_dc(self, new_dc: int) -> None:
         """End the connection; the next one is made to the data centre that the account is in.
 

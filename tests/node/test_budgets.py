@@ -20,6 +20,7 @@ from afx.cluster.budget_fields import (
     parse_budget,
     parse_joins,
 )
+from afx.forwarding.outputs import output_number
 from afx.node.budgets import JOINS_AT_ONCE, JOINS_PER_DAY, Budgets
 from afx.node.waits import ALL, Waits
 
@@ -268,3 +269,20 @@ def test_a_lane_and_tasks_share_a_budget_and_lose_nothing() -> None:
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_what_goes_to_a_webhook_or_a_file_is_no_send_of_the_account() -> None:
+    clock = Clock()
+    waits, to = Waits(clock, RNG), output_number("file:copies.jsonl")
+    for _ in range(2):
+        waits.take(-5, 40)
+        waits.note(-5, 30, "FLOOD_WAIT")
+        waits.note(ALL, 30, "FLOOD_WAIT")
+        clock.now += 31
+    clock.now += 60
+    room = waits.room(-5, 50)
+    assert 0 < room < 50 == waits.room(to, 50)
+    waits.take(to, 1_000)
+    assert waits.room(-5, 50) == room
+    waits.note(ALL, 300, "PEER_FLOOD")
+    assert waits.left(-5) > 0 == waits.left(to) == waits.held(to)

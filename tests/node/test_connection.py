@@ -18,6 +18,8 @@ from afx.reasons import TroubleReason
 class Client:
     """What a connection asks of a Telethon client; counts live connections."""
 
+    is_moving = False
+
     def __init__(self) -> None:
         self.live = 0
         self.connects = 0

@@ -49,6 +49,21 @@ def test_an_account_of_another_data_centre_signs_in_and_forwards_there() -> None
     run_scenario(scenario)
 
 
+def test_an_account_that_has_moved_before_its_session_starts_is_followed() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        account.data_centre = 4
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        assert data_centres(sandbox, account.id) == [4]
+        assert not harness.lost
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_a_running_session_fetches_a_file_of_another_data_centre(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -49,6 +49,8 @@ class Telegram:
 class Client:
     """One session's client: at most one connection, opened and closed by the real code."""
 
+    is_moving = False
+
     def __init__(self, session: SimSession, telegram: Telegram, process: Process) -> None:
         self._session = session
         self._telegram = telegram
