@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from afx.security.webhook_request import Result
 
 _THREADS = 8
+_END_SECONDS = 2.0
+"""For so long a cancelled lane waits for what its thread has begun."""
 _AT_ONCE_SECONDS = 2.0
 """A lane is asked anew after so long, whether it may still send."""
 _MOST_FAILURES = 8
@@ -40,8 +43,11 @@ _REFUSED = frozenset({400, 413, 415, 422})
 """What says that this message is refused, and another one may pass (RFC 9110)."""
 _NEXT = Outcome("again", reason="it is sent next")
 _NOT_OURS = Outcome("failed", reason="the node's lease is running out")
+_ENDED = Outcome("failed", reason="its lane was stopped")
 
 Post = Callable[..., "Result"]
+Ended = Callable[[], bool]
+"""Tells a thread whether it is to begin nothing more."""
 
 
 class Outputs:
@@ -78,11 +84,23 @@ class Outputs:
             self._post = post
         return self._post
 
-    async def run(self, work: Callable[[], list[Outcome]]) -> list[Outcome]:
-        """Do something in a thread."""
+    async def run(self, work: Callable[[Ended], list[Outcome]]) -> list[Outcome]:
+        """Do something in a thread.
+
+        When this is cancelled, the thread is told to begin nothing more. What it has begun is
+        waited for, but not for long.
+        """
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="output")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        ended = threading.Event()
+        running = self._threads.submit(work, ended.is_set)
+        try:
+            return await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            ended.set()
+            with suppress(Exception):
+                await asyncio.wait_for(asyncio.wrap_future(running), _END_SECONDS)
+            raise
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -141,17 +159,17 @@ class Output:
 
     async def send(self, batch: Sequence[Delivery]) -> list[Outcome]:
         """Send deliveries in order; what is behind one that failed is sent again."""
-        return await self._shared.run(lambda: self._send(batch))
+        return await self._shared.run(lambda ended: self._send(batch, ended))
 
-    def _send(self, batch: Sequence[Delivery]) -> list[Outcome]:
+    def _send(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
         with self._lock:
             if self._target.kind == "webhook":
-                return self._post_all(batch)
-            return self._write_all(batch)
+                return self._post_all(batch, ended)
+            return self._write_all(batch, ended)
 
-    def _write_all(self, batch: Sequence[Delivery]) -> list[Outcome]:
-        if not self._shared.may_write():
-            return [_NOT_OURS, *[_NEXT] * (len(batch) - 1)]
+    def _write_all(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
+        if ended() or not self._shared.may_write():
+            return [_ENDED if ended() else _NOT_OURS, *[_NEXT] * (len(batch) - 1)]
         told = [(it, content) for it in batch if (content := content_of(it)) is not None]
         contents = [content for _, content in told]
         try:
@@ -165,12 +183,15 @@ class Output:
         self._failures = 0
         return [_sent(it) for it in batch]
 
-    def _post_all(self, batch: Sequence[Delivery]) -> list[Outcome]:
+    def _post_all(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
         until = time.monotonic() + _AT_ONCE_SECONDS
         outcomes: list[Outcome] = []
         for it in batch:
             content = content_of(it)
             if outcomes and time.monotonic() > until:
+                break
+            if ended():
+                outcomes.append(_ENDED)
                 break
             outcomes.append(_sent(it) if content is None else self._post(it, content))
             if outcomes[-1].result not in ("sent", "known", "refused"):
