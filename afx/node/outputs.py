@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from afx.empty import NOTHING
 from afx.errors import UsageError
 from afx.forwarding.outputs import CLOSED_OUTPUT, Target, output_number, target_of
 from afx.forwarding.pipeline import Delivery
-from afx.node.output_messages import content_of
+from afx.node.output_messages import content_of, event_id
 from afx.security.login_servers import Network
 from afx.security.webhook_signature import signature
 from afx.telegram.sender import Outcome
@@ -209,7 +208,7 @@ class Output:
             "user-agent": "afx-output/1",
             "content-type": "application/json",
             "afx-event": content["event"],
-            "afx-delivery": _delivery_id(content),
+            "afx-delivery": event_id(content),
             "afx-timestamp": str(timestamp),
             "afx-signature": signature(secrets, timestamp, body),
         }
@@ -235,11 +234,3 @@ class Output:
 def _sent(delivery: Delivery) -> Outcome:
     # The number of a copy is that of its message: an output gives none.
     return Outcome("sent" if delivery.op == "send" else "known", delivery.message)
-
-
-def _delivery_id(content: dict[str, Any]) -> str:
-    """Return the id of an event: that of its message, and of an edit also by what it says."""
-    if content["event"] == "message":
-        return str(content["id"])
-    text = json.dumps(content, sort_keys=True).encode()
-    return f"{content['id']}-{blake2b(text, digest_size=8).hexdigest()}"
