@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from afx.security.webhook_request import Result
 
 _THREADS = 8
+_UNDER_WAY = 2
+"""Sends of one session at a time: its slow receivers leave threads to other sessions."""
 _END_SECONDS = 2.0
 """For so long a cancelled lane waits for what its thread has begun."""
 _AT_ONCE_SECONDS = 2.0
@@ -110,12 +112,13 @@ class Outputs:
 class SessionOutputs:
     """The outputs of one session, by their numbers."""
 
-    __slots__ = ("_outputs", "_session", "_shared")
+    __slots__ = ("_outputs", "_room", "_session", "_shared")
 
     def __init__(self, shared: Outputs, session: int) -> None:
         self._shared = shared
         self._session = session
         self._outputs: Mapping[int, Output] = NOTHING
+        self._room: asyncio.Semaphore | None = None
 
     def learn(self, text: str) -> int | None:
         """Return the number of an output; None when this node cannot use it."""
@@ -127,7 +130,8 @@ class SessionOutputs:
         if target.kind != "webhook" and not self._shared.directory:
             return None
         if number not in self._outputs:
-            made = Output(self._shared, self._session, target)
+            self._room = self._room or asyncio.Semaphore(_UNDER_WAY)
+            made = Output(self._shared, self._session, target, self._room)
             self._outputs = {**self._outputs, number: made}
         return number
 
@@ -139,8 +143,12 @@ class SessionOutputs:
 class Output:
     """One output of one session: takes what its lane sends, in order."""
 
-    def __init__(self, shared: Outputs, session: int, target: Target) -> None:
+    def __init__(
+        self, shared: Outputs, session: int, target: Target, room: asyncio.Semaphore
+    ) -> None:
+        """``room`` is that of the session in the threads."""
         self._shared = shared
+        self._room = room
         self._session = session
         self._target = target
         self._lock = threading.Lock()
@@ -158,7 +166,8 @@ class Output:
 
     async def send(self, batch: Sequence[Delivery]) -> list[Outcome]:
         """Send deliveries in order; what is behind one that failed is sent again."""
-        return await self._shared.run(lambda ended: self._send(batch, ended))
+        async with self._room:
+            return await self._shared.run(lambda ended: self._send(batch, ended))
 
     def _send(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
         with self._lock:

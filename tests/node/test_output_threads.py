@@ -115,3 +115,23 @@ def test_a_cancelled_lane_writes_nothing_that_its_thread_has_not_begun(tmp_path:
         outputs.close()
 
     asyncio.run(scenario())
+
+
+def test_slow_receivers_of_one_session_do_not_hold_up_another() -> None:
+    async def scenario() -> None:
+        hook = Hook()
+        outputs = shared(hook)
+        first, other = SessionOutputs(outputs, 1), SessionOutputs(outputs, 2)
+        slow = [output(first, f"webhook:https://slow.example/{it}") for it in range(9)]
+        sending = [asyncio.create_task(it.send([delivery(1)])) for it in slow]
+        await hook.until(2)
+        quick = output(other, "webhook:https://quick.example/")
+        async with asyncio.timeout(2):
+            await quick.send([delivery(1)])
+        assert len(hook.begun) == 3
+        hook.go.set()
+        await asyncio.gather(*sending)
+        assert len(hook.begun) == 10
+        outputs.close()
+
+    asyncio.run(scenario())
