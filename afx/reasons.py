@@ -70,6 +70,8 @@ class TroubleReason(StrEnum):
     """A source of a rule cannot be read by the account."""
     DESTINATION_CLOSED = "destination_closed"
     """A destination of a rule takes no messages of the account."""
+    OUTPUT_UNAVAILABLE = "output_unavailable"
+    """A rule sends to a file or a feed, and its node has no directory for them."""
     RULE_INVALID = "rule_invalid"
     """A node cannot use a rule's filter or transforms."""
     CAP_REACHED = "cap_reached"

@@ -40,6 +40,8 @@ _RULE_STOPPED = {
     TroubleReason.CHAT_UNKNOWN: "a chat is not known to the account",
     TroubleReason.SOURCE_UNREADABLE: "a source chat cannot be read by the account",
     TroubleReason.DESTINATION_CLOSED: "a destination takes no messages of the account",
+    TroubleReason.OUTPUT_UNAVAILABLE: "its node has no 'output_directory', so it writes no "
+    "files; set it in the settings of the nodes and restart them",
     TroubleReason.CAP_REACHED: "it has sent what its caps allow",
     TroubleReason.RULE_INVALID: "its node cannot use its filter or transforms",
 }

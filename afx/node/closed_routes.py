@@ -18,6 +18,7 @@ from afx.forwarding import conditions, transforms
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
+from afx.forwarding.outputs import is_output_text
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
 from afx.forwarding.sizes import LARGEST_OF_SESSION
 from afx.forwarding.transforms import Transform, compile_transform
@@ -219,7 +220,7 @@ class ClosedRoutes:
         if rule.id in self._invalid:
             return RuleTrouble(TroubleReason.RULE_INVALID, self._invalid[rule.id])
         chats = (*rule.sources, *rule.destinations)
-        wrong = [(TroubleReason.CHAT_UNKNOWN, it) for it in chats if it not in self._ids]
+        wrong = [(_why_unknown(it), it) for it in chats if it not in self._ids]
         sources = {self._ids[it]: it for it in rule.sources if it in self._ids}
         destinations = {self._ids[it]: it for it in rule.destinations if it in self._ids}
         wrong += [
@@ -240,6 +241,12 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _why_unknown(chat: str) -> TroubleReason:
+    if is_output_text(chat):
+        return TroubleReason.OUTPUT_UNAVAILABLE
+    return TroubleReason.CHAT_UNKNOWN
 
 
 def _unusable(reason: str) -> Test:

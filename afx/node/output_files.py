@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from afx.node.output_messages import event_id
+
 _TAIL = 256 * 1024
 """Bytes at a file's end in which ids are looked for that an earlier run has written."""
 _IDS = 4_096
@@ -92,9 +94,8 @@ class LineFile:
 
 
 def _key(content: dict[str, Any]) -> str:
-    """Return what tells an event from others; an edit by what it says."""
-    text = str(content.get("text")) if content["event"] == "edit" else ""
-    return f"{content['event']}:{content['id']}:{text}"
+    """Return what tells an event from others."""
+    return f"{content['event']}:{event_id(content)}"
 
 
 def _write_all(handle: int, data: bytes) -> None:

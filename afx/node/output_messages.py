@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from afx.forwarding.facts import kind_of
@@ -36,12 +38,31 @@ def content_of(delivery: Delivery) -> dict[str, Any] | None:
     return {
         **found,
         "date": posted.isoformat() if isinstance(posted, datetime) else None,
+        **({"edited": _edited(delivery.whole)} if event == "edit" else {}),
         "text": delivery.text,
         "entities": [_entity(it) for it in delivery.entities],
         "media": media_kind(delivery.whole) if delivery.whole is not None else "text",
         "album": int(getattr(delivery.whole, "grouped_id", None) or 0),
         "link": link_of(delivery),
     }
+
+
+def event_id(content: dict[str, Any]) -> str:
+    """Return what tells an event from others: a message's id, or with it all that is told.
+
+    An edit that says what an earlier one has said has another date.
+    """
+    if content["event"] == "message":
+        return str(content["id"])
+    text = json.dumps(content, sort_keys=True).encode()
+    return f"{content['id']}-{blake2b(text, digest_size=8).hexdigest()}"
+
+
+def _edited(message: Any) -> str | None:
+    """Return when the author has edited a message; reactions change that date, too."""
+    date = getattr(message, "edit_date", None)
+    is_hidden = getattr(message, "edit_hide", False)
+    return date.isoformat() if isinstance(date, datetime) and not is_hidden else None
 
 
 def link_of(delivery: Delivery) -> str:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from afx.empty import NOTHING
 from afx.errors import UsageError
 from afx.forwarding.outputs import CLOSED_OUTPUT, Target, output_number, target_of
 from afx.forwarding.pipeline import Delivery
-from afx.node.output_messages import content_of
+from afx.node.output_messages import content_of, event_id
 from afx.security.login_servers import Network
 from afx.security.webhook_signature import signature
 from afx.telegram.sender import Outcome
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from afx.security.webhook_request import Result
 
 _THREADS = 8
+_UNDER_WAY = 2
+"""Sends of one session at a time: its slow receivers leave threads to other sessions."""
+_END_SECONDS = 2.0
+"""For so long a cancelled lane waits for what its thread has begun."""
 _AT_ONCE_SECONDS = 2.0
 """A lane is asked anew after so long, whether it may still send."""
 _MOST_FAILURES = 8
@@ -40,8 +44,11 @@ _REFUSED = frozenset({400, 413, 415, 422})
 """What says that this message is refused, and another one may pass (RFC 9110)."""
 _NEXT = Outcome("again", reason="it is sent next")
 _NOT_OURS = Outcome("failed", reason="the node's lease is running out")
+_ENDED = Outcome("failed", reason="its lane was stopped")
 
 Post = Callable[..., "Result"]
+Ended = Callable[[], bool]
+"""Tells a thread whether it is to begin nothing more."""
 
 
 class Outputs:
@@ -78,11 +85,23 @@ class Outputs:
             self._post = post
         return self._post
 
-    async def run(self, work: Callable[[], list[Outcome]]) -> list[Outcome]:
-        """Do something in a thread."""
+    async def run(self, work: Callable[[Ended], list[Outcome]]) -> list[Outcome]:
+        """Do something in a thread.
+
+        When this is cancelled, the thread is told to begin nothing more. What it has begun is
+        waited for, but not for long.
+        """
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="output")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        ended = threading.Event()
+        running = self._threads.submit(work, ended.is_set)
+        try:
+            return await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            ended.set()
+            with suppress(Exception):
+                await asyncio.wait_for(asyncio.wrap_future(running), _END_SECONDS)
+            raise
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -93,12 +112,13 @@ class Outputs:
 class SessionOutputs:
     """The outputs of one session, by their numbers."""
 
-    __slots__ = ("_outputs", "_session", "_shared")
+    __slots__ = ("_outputs", "_room", "_session", "_shared")
 
     def __init__(self, shared: Outputs, session: int) -> None:
         self._shared = shared
         self._session = session
         self._outputs: Mapping[int, Output] = NOTHING
+        self._room: asyncio.Semaphore | None = None
 
     def learn(self, text: str) -> int | None:
         """Return the number of an output; None when this node cannot use it."""
@@ -110,7 +130,8 @@ class SessionOutputs:
         if target.kind != "webhook" and not self._shared.directory:
             return None
         if number not in self._outputs:
-            made = Output(self._shared, self._session, target)
+            self._room = self._room or asyncio.Semaphore(_UNDER_WAY)
+            made = Output(self._shared, self._session, target, self._room)
             self._outputs = {**self._outputs, number: made}
         return number
 
@@ -122,8 +143,12 @@ class SessionOutputs:
 class Output:
     """One output of one session: takes what its lane sends, in order."""
 
-    def __init__(self, shared: Outputs, session: int, target: Target) -> None:
+    def __init__(
+        self, shared: Outputs, session: int, target: Target, room: asyncio.Semaphore
+    ) -> None:
+        """``room`` is that of the session in the threads."""
         self._shared = shared
+        self._room = room
         self._session = session
         self._target = target
         self._lock = threading.Lock()
@@ -141,17 +166,18 @@ class Output:
 
     async def send(self, batch: Sequence[Delivery]) -> list[Outcome]:
         """Send deliveries in order; what is behind one that failed is sent again."""
-        return await self._shared.run(lambda: self._send(batch))
+        async with self._room:
+            return await self._shared.run(lambda ended: self._send(batch, ended))
 
-    def _send(self, batch: Sequence[Delivery]) -> list[Outcome]:
+    def _send(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
         with self._lock:
             if self._target.kind == "webhook":
-                return self._post_all(batch)
-            return self._write_all(batch)
+                return self._post_all(batch, ended)
+            return self._write_all(batch, ended)
 
-    def _write_all(self, batch: Sequence[Delivery]) -> list[Outcome]:
-        if not self._shared.may_write():
-            return [_NOT_OURS, *[_NEXT] * (len(batch) - 1)]
+    def _write_all(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
+        if ended() or not self._shared.may_write():
+            return [_ENDED if ended() else _NOT_OURS, *[_NEXT] * (len(batch) - 1)]
         told = [(it, content) for it in batch if (content := content_of(it)) is not None]
         contents = [content for _, content in told]
         try:
@@ -165,12 +191,15 @@ class Output:
         self._failures = 0
         return [_sent(it) for it in batch]
 
-    def _post_all(self, batch: Sequence[Delivery]) -> list[Outcome]:
+    def _post_all(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
         until = time.monotonic() + _AT_ONCE_SECONDS
         outcomes: list[Outcome] = []
         for it in batch:
             content = content_of(it)
             if outcomes and time.monotonic() > until:
+                break
+            if ended():
+                outcomes.append(_ENDED)
                 break
             outcomes.append(_sent(it) if content is None else self._post(it, content))
             if outcomes[-1].result not in ("sent", "known", "refused"):
@@ -188,7 +217,7 @@ class Output:
             "user-agent": "afx-output/1",
             "content-type": "application/json",
             "afx-event": content["event"],
-            "afx-delivery": _delivery_id(content),
+            "afx-delivery": event_id(content),
             "afx-timestamp": str(timestamp),
             "afx-signature": signature(secrets, timestamp, body),
         }
@@ -214,11 +243,3 @@ class Output:
 def _sent(delivery: Delivery) -> Outcome:
     # The number of a copy is that of its message: an output gives none.
     return Outcome("sent" if delivery.op == "send" else "known", delivery.message)
-
-
-def _delivery_id(content: dict[str, Any]) -> str:
-    """Return the id of an event: that of its message, and of an edit also by what it says."""
-    if content["event"] == "message":
-        return str(content["id"])
-    text = json.dumps(content, sort_keys=True).encode()
-    return f"{content['id']}-{blake2b(text, digest_size=8).hexdigest()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,8 +13,10 @@ import pytest
 
 from afx.errors import UsageError
 from afx.forwarding.outputs import is_output, output_number, target_of
+from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import chat_reference, destination_reference
 from afx.node.output_files import Feed, LineFile
+from afx.node.output_messages import content_of, event_id
 
 DATE = datetime(2026, 3, 6, 12, tzinfo=UTC)
 
@@ -40,6 +43,29 @@ def test_a_line_is_written_once_whoever_writes_it_again(tmp_path: Path) -> None:
     assert lines(path) == ["1", "2", "3", "4"]
     file.write([content(4, "new", "edit"), content(4, "newer", "edit"), content(4, "new", "edit")])
     assert lines(path)[4:] == ["4", "4"]
+
+
+def edited(text: str, minute: int, *, is_hidden: bool = False) -> dict[str, Any]:
+    date = DATE.replace(minute=minute)
+    whole = SimpleNamespace(edit_date=date, edit_hide=is_hidden, media=None)
+    it = Delivery(1, "copy", -1, 1, 5, 7, text, (), False, op="edit", whole=whole)
+    found = content_of(it)
+    assert found is not None
+    return found
+
+
+def test_an_edit_back_to_what_was_is_an_event_of_its_own(tmp_path: Path) -> None:
+    file, path = LineFile(tmp_path, "news.jsonl"), tmp_path / "news.jsonl"
+    edits = [edited(text, it) for it, text in enumerate(("one", "two", "one", "two"))]
+    for it in edits:
+        file.write([it])
+    LineFile(tmp_path, "news.jsonl").write([edits[3], edits[2]])
+    written = [json.loads(it) for it in path.read_text().splitlines()]
+    assert [it["text"] for it in written] == ["one", "two", "one", "two"]
+    assert written[1]["edited"] == "2026-03-06T12:01:00+00:00"
+    assert len({event_id(it) for it in edits}) == 4
+    # A reaction changes the date as well.
+    assert edited("x", 1, is_hidden=True) == edited("x", 2, is_hidden=True)
 
 
 @pytest.mark.parametrize("cut", [1, 20, 90])

@@ -13,6 +13,8 @@ from support.receiver import Receiver, receiver, reply
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import SessionHarness, one_rule, say, texts
 
+from afx.cluster.messages import rule_stopped
+from afx.cluster.reports import RuleStopped
 from afx.forwarding.outputs import output_number
 from afx.node import outputs as module
 from afx.node.outputs import Outputs
@@ -199,7 +201,13 @@ def test_without_a_directory_a_rule_with_a_file_says_so() -> None:
         use_outputs(harness)
         session = harness.session(account, (source, (to, "file:news.jsonl"), "copy"))
         await session.start()
-        assert "file:news.jsonl" in session.rule_troubles[1].text
+        trouble = session.rule_troubles[1]
+        assert trouble.reason is TroubleReason.OUTPUT_UNAVAILABLE
+        assert trouble.text == "file:news.jsonl"
+        report = RuleStopped(
+            node="n", incarnation="i", session_id=1, epoch=1, rule_id=1, reason=trouble.reason
+        )
+        assert "no 'output_directory'" in rule_stopped(report)
         say(sandbox, source, "one")
         await until(lambda: texts(to) == ["one"])
         await session.stop()
