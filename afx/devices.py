@@ -75,14 +75,21 @@ def parse_device(text: str) -> Device:
     if not isinstance(found, dict):
         raise UsageError("The description of the device is no JSON object.")
     names = Device.__dataclass_fields__
-    values = {_OTHER_NAMES.get(it, it): value for it, value in found.items()}
-    chosen = {it: value for it, value in values.items() if it in names and value is not None}
+    # Telegram refuses an empty system or language: what is empty is as if it were not there.
+    values = {
+        _OTHER_NAMES.get(it, it): value for it, value in found.items() if not _is_empty(value)
+    }
+    chosen = {it: value for it, value in values.items() if it in names}
     if "model" not in chosen:
         raise UsageError("The description of the device has no 'device_model'.")
     device = Device(**{it: _checked(it, value) for it, value in chosen.items()})
     if bool(device.api_id) != bool(device.api_hash):
         raise UsageError("The device has an api_id or an api_hash alone; give both, or neither.")
     return device
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip(" "))
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -94,8 +101,6 @@ def _checked(name: str, value: Any) -> Any:
         return value
     if not isinstance(value, str) or len(value) > _LONGEST or (value and not value.isprintable()):
         raise UsageError(f"The device's '{name}' is no text of at most {_LONGEST} characters.")
-    if name == "model" and not value.strip():
-        raise UsageError("The device's 'device_model' is empty.")
     if name == "api_hash" and value and not re.fullmatch("[0-9a-f]{32}", value):
         raise UsageError("The device's api_hash has not 32 hexadecimal digits.")
     return value

@@ -51,3 +51,11 @@ def test_what_is_no_device_is_refused_and_not_repeated(found: object) -> None:
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_device(text)
+
+
+def test_what_is_empty_is_as_if_it_were_not_there() -> None:
+    found = {"device_model": "x", "system_version": "", "lang_code": "", "system_lang_code": " "}
+    assert parse_device(json.dumps(found)) == Device("x")
+    assert parse_device(json.dumps({**found, "sdk": "SDK 33", "api_id": ""})).system == "SDK 33"
+    with pytest.raises(UsageError, match="device_model"):
+        parse_device(json.dumps({"device_model": " "}))

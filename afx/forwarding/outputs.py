@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from afx.errors import UsageError, printable
+from afx.security.webhook_targets import check_url
 
 _FIRST = 2**52
 """Ids of users have fewer than 41 bits, and SQL and Lua take all below 2**53."""
@@ -60,6 +61,13 @@ def target_of(text: str) -> Target:
     name, _, place = text.partition(":")
     shown = printable(text)
     if name == "webhook":
+        try:
+            check_url(place)
+        except ValueError as error:
+            # The URL is not repeated: it may contain a password.
+            raise UsageError(
+                f"A destination is no webhook: {error}; write webhook:https://HOST/PATH."
+            ) from None
         if len(text) > _LONGEST or not _URL.fullmatch(place):
             raise UsageError(f"'{shown}' is no webhook; write webhook:https://HOST/PATH.")
         return Target("webhook", place)

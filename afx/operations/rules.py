@@ -227,14 +227,17 @@ class OutputSecret:
 
 @operation("rule:write", owned=True)
 def output_secrets(context: Context, text: str) -> list[OutputSecret]:
-    """Return the secrets of the webhooks to which a rule sends."""
+    """Return the secrets of the webhooks to which a rule sends; the audit log has who asked."""
     rule = _find(context, text)
     vault = context.servers.vault()
     found = [it for it in rule.destinations if it.startswith("webhook:")]
-    return [
-        OutputSecret(it, vault.output_secrets(rule.session_id, target_of(it).place)[0])
-        for it in found
-    ]
+    path = f"{rule.session.name}/{rule.name}"
+    with change(context, "rule.secret", f"rule/{path}") as details:
+        details["destinations"] = found
+        return [
+            OutputSecret(it, vault.output_secrets(rule.session_id, target_of(it).place)[0])
+            for it in found
+        ]
 
 
 @operation("rule:write", owned=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import os
 import re
 import socket
 import struct
@@ -34,11 +35,14 @@ _SOCKS_REFUSALS = {
 
 
 class ProxyError(ConnectionError):
-    """Telegram cannot be reached through the session's proxy."""
+    """Telegram cannot be reached through the session's proxy.
 
-    def __init__(self, proxy: Proxy, reason: FailureReason, text: str) -> None:
+    Its text has no address: owners of sessions see it, and a proxy is the operator's.
+    """
+
+    def __init__(self, reason: FailureReason, text: str) -> None:
         """``reason`` is PROXY_UNREACHABLE or PROXY_REFUSED."""
-        super().__init__(f"the proxy {proxy} {text}")
+        super().__init__(f"its proxy {text}")
         self.reason = reason
 
 
@@ -63,7 +67,7 @@ async def answered_through(proxy: Proxy, answer: Awaitable[Any], seconds: float)
         text = "passes nothing on"
         if proxy.kind is ProxyKind.MTPROXY:
             text += "; its secret may be wrong"
-        raise ProxyError(proxy, FailureReason.PROXY_REFUSED, text) from error
+        raise ProxyError(FailureReason.PROXY_REFUSED, text) from error
 
 
 async def socket_to(proxy: Proxy) -> socket.socket:
@@ -91,9 +95,8 @@ async def socket_to(proxy: Proxy) -> socket.socket:
         else:
             return sock
     raise ProxyError(
-        proxy,
         FailureReason.PROXY_UNREACHABLE,
-        f"cannot be reached ({problem or 'it has no address'})",
+        f"cannot be reached ({_why(problem) if problem else 'it has no address'})",
     ) from problem
 
 
@@ -113,8 +116,8 @@ async def socket_through(proxy: Proxy, host: str, port: int) -> socket.socket:
         sock.close()
         if isinstance(error, ProxyError):
             raise
-        text = f"ended the connection ({error})"
-        raise ProxyError(proxy, FailureReason.PROXY_REFUSED, text) from error
+        text = f"ended the connection ({_why(error)})"
+        raise ProxyError(FailureReason.PROXY_REFUSED, text) from error
     except BaseException:
         sock.close()
         raise
@@ -130,28 +133,28 @@ async def _ask_socks(sock: socket.socket, proxy: Proxy, address: Address, port: 
     await loop.sock_sendall(sock, bytes((5, 1, method)))
     version, chosen = await _read(sock, 2)
     if version != 5:
-        raise _refused(proxy, "does not speak SOCKS5")
+        raise _refused("does not speak SOCKS5")
     if chosen != method:
         wanted = "a user and a password" if chosen == 2 or not proxy.user else "another login"
-        raise _refused(proxy, f"wants {wanted}")
+        raise _refused(f"wants {wanted}")
     if method == 2:
         user, password = proxy.user.encode(), proxy.password.encode()
         login = bytes((1, len(user))) + user + bytes((len(password),)) + password
         await loop.sock_sendall(sock, login)
         if (await _read(sock, 2))[1] != 0:
-            raise _refused(proxy, "does not accept its user and password")
+            raise _refused("does not accept its user and password")
     kind = 1 if address.version == 4 else 4
     await loop.sock_sendall(sock, bytes((5, 1, 0, kind)) + address.packed + struct.pack(">H", port))
     _version, answer, _reserved, kind = await _read(sock, 4)
     if answer != 0:
         why = _SOCKS_REFUSALS.get(answer, f"error {answer}")
-        raise _refused(proxy, f"does not connect to Telegram ({why})")
+        raise _refused(f"does not connect to Telegram ({why})")
     if kind == 3:
         size = (await _read(sock, 1))[0]
     elif kind in (1, 4):
         size = 4 if kind == 1 else 16
     else:
-        raise _refused(proxy, "does not speak SOCKS5")
+        raise _refused("does not speak SOCKS5")
     await _read(sock, size + 2)
 
 
@@ -167,20 +170,26 @@ async def _ask_http(sock: socket.socket, proxy: Proxy, address: Address, port: i
     # By the byte: what follows is of the tunnel.
     while not head.endswith(b"\r\n\r\n"):
         if len(head) >= _MOST_HEAD:
-            raise _refused(proxy, "does not speak HTTP")
+            raise _refused("does not speak HTTP")
         head += await _read(sock, 1)
     match = _STATUS.match(head)
     if match is None:
-        raise _refused(proxy, "does not speak HTTP")
+        raise _refused("does not speak HTTP")
     status = int(match[1])
     if status == 407:
-        raise _refused(proxy, "does not accept its user and password")
+        raise _refused("does not accept its user and password")
     if not 200 <= status < 300:
-        raise _refused(proxy, f"does not connect to Telegram (status {status})")
+        raise _refused(f"does not connect to Telegram (status {status})")
 
 
-def _refused(proxy: Proxy, text: str) -> ProxyError:
-    return ProxyError(proxy, FailureReason.PROXY_REFUSED, text)
+def _why(error: Exception) -> str:
+    """Return what an error says; asyncio's own texts have the address in them."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number and number > 0 else str(error)
+
+
+def _refused(text: str) -> ProxyError:
+    return ProxyError(FailureReason.PROXY_REFUSED, text)
 
 
 async def _read(sock: socket.socket, size: int) -> bytes:

@@ -64,7 +64,7 @@ async def check_proxy(
         asked = MTProtoPlainSender(connection, loggers=LOGGERS).send(question)
         answer = await answered_through(proxy, asked, seconds)
         if not isinstance(answer, types.ResPQ) or answer.nonce != nonce:
-            return Check(f"the proxy {proxy} leads to something else than Telegram", None)
+            return Check("its proxy leads to something else than Telegram", None)
     except Exception as error:
         # Whatever a stranger's server answers: it is no way to Telegram.
         found = proxy_error_in(error) or error

@@ -252,7 +252,7 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
                     raise
         except TimeoutError as error:
             reason = FailureReason.PROXY_UNREACHABLE
-            raise ProxyError(proxy, reason, "does not answer") from error
+            raise ProxyError(reason, "does not answer") from error
 
     def _take_obfuscated(self, stream: Obfuscated, data: bytes) -> None:
         """Take the packets that an MTProxy hands on."""
@@ -264,9 +264,8 @@ class _LeasedConnection(Connection, asyncio.Protocol):  # type: ignore[misc]
             self._deliver()
 
     def _unanswered(self) -> ProxyError:
-        assert self.through is not None
         text = "ends the connection without an answer; its secret may be wrong"
-        return ProxyError(self.through, FailureReason.PROXY_REFUSED, text)
+        return ProxyError(FailureReason.PROXY_REFUSED, text)
 
     def _abort(self, error: Exception) -> None:
         self._fail(error)

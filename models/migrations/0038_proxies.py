@@ -2,6 +2,8 @@
 
 from peewee import SQL, AutoField, BigIntegerField, CharField, Check, IntegerField, TextField
 
+from afx.errors import ConflictError
+
 
 def up(migrator, db):
     class Proxy(db.Model):
@@ -36,6 +38,12 @@ def up(migrator, db):
 
 
 def down(migrator, db):
+    query = "SELECT COUNT(*) FROM sessions WHERE proxy_id IS NOT NULL"
+    if count := db.execute_sql(query).fetchone()[0]:
+        raise ConflictError(
+            f"{count} session(s) have a proxy, and would connect directly without this migration; "
+            "give them none ('afx session set NAME --no-proxy'), then downgrade again."
+        )
     db.execute_sql("DROP INDEX sessions_proxy")
     db.execute_sql("ALTER TABLE sessions DROP COLUMN proxy_id")
     db.execute_sql("DROP TABLE proxies")

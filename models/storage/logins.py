@@ -36,7 +36,8 @@ def of_sessions(ids: Sequence[int]) -> list[Login]:
         User.tier,
         Session.login,
         Session.revision,
-        Proxy.id,
+        # As the session has it: of a proxy whose row is away, it must not become none.
+        Session.proxy,
         Proxy.sealed,
         Session.device,
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import peewee
 import pytest
 
 from afx.errors import ConflictError, NotFoundError, QuotaError, UsageError
+from models import schema
 from models.storage import logins, placing, proxies, sessions
 from models.storage.proxies import NewProxy
 from models.storage.sessions import NewSession
@@ -68,6 +72,9 @@ def test_a_session_that_gets_another_proxy_is_restarted_and_another_time_is_not(
     assert (login.proxy, login.sealed_proxy) == (one.id, one.sealed)
     with pytest.raises(ConflictError, match="is that of s0"):
         proxies.remove(one)
+    with pytest.raises(ConflictError, match="connect directly"):
+        schema.downgrade("0038_proxies")
+    schema.upgrade()
     assert proxies.assign(session(ids[0]), None)
     assert not proxies.assign(session(ids[0]), None)
     assert proxies.of_session(ids[0]) is None
@@ -108,6 +115,19 @@ def test_what_a_session_shows_of_its_proxy_is_noted(ids: list[int]) -> None:
     assert proxies.note_of_sessions([]) == []
 
 
+def test_a_proxy_whose_row_is_away_is_not_none_at_all(ids: list[int], database: Any) -> None:
+    if not isinstance(database, peewee.SqliteDatabase):
+        pytest.skip("Postgres lets no row of a proxy be away")
+    database.execute_sql("PRAGMA foreign_keys = 0")
+    try:
+        database.execute_sql("UPDATE sessions SET proxy_id = 77 WHERE id = ?", (ids[0],))
+        [login] = logins.of_sessions([ids[0]])
+        assert (login.proxy, login.sealed_proxy) == (77, None)
+    finally:
+        database.execute_sql("UPDATE sessions SET proxy_id = NULL")
+        database.execute_sql("PRAGMA foreign_keys = 1")
+
+
 def test_a_session_has_a_device_if_it_was_imported_with_one(ids: list[int]) -> None:
     owner = session(ids[0]).user
     [made] = sessions.create_many(owner, [NewSession("other", "sealed", device="sealed, too")])
@@ -117,6 +137,9 @@ def test_a_session_has_a_device_if_it_was_imported_with_one(ids: list[int]) -> N
         "",
     )
     assert [it.device for it in logins.of_sessions([made])] == ["sealed, too"]
+    with pytest.raises(ConflictError, match="as another one"):
+        schema.downgrade("0039_devices")
+    schema.upgrade()
 
 
 def test_a_session_requires_what_its_proxy_requires(ids: list[int]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from afx.app import ProcessServers
 from afx.config import load
 from afx.errors import AfxError, ForbiddenError, UsageError
-from afx.operations import controls, rule_files, rules, sessions, users
+from afx.operations import audit_log, controls, rule_files, rules, sessions, users
 from afx.operations.context import Actor, Context
 from afx.operations.rule_files import Change, RuleDoc
 from models import base, schema
@@ -101,5 +101,8 @@ def test_the_secrets_of_a_rules_webhooks_are_its_sessions_own(
     assert [it.destination for it in mine] == [hook, f"{hook}?b"]
     assert mine == rules.output_secrets(context_for(), "a-1/n"), "nothing of it is by chance"
     assert len({it.secret for it in (*mine, *theirs)}) == 4
+    entry = audit_log.listing(context_for()).rows[0]
+    assert (entry.action, entry.target) == ("rule.secret", "rule/a-1/n")
+    assert entry.details == {"destinations": [hook, f"{hook}?b"]}
     with pytest.raises(AfxError):
         rules.output_secrets(context_for("alice2"), "b-1/n")

@@ -95,6 +95,8 @@ def test_a_proxy_that_is_away_is_never_passed_by(kind: ProxyKind) -> None:
             found = proxy_error_in(caught.value)
             assert found is not None
             assert found.reason is FailureReason.PROXY_UNREACHABLE
+            assert str(found).startswith("its proxy cannot be reached (")
+            assert proxy.host not in str(found) and str(proxy.port) not in str(found)
             assert not sandbox.server.connections.exits
             assert not len(sandbox.server.connections)
 
