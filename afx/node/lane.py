@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -34,6 +35,9 @@ _MOST_HELD = 2_500
 in flight of one box: a burst of one source does not pass through outboxes."""
 _MOST_FOR_CLOSED = 100_000
 """References that wait for a destination that takes no messages; more are dead letters."""
+
+_GONE = replace(KNOWN, dead=DeadReason.MESSAGE_GONE)
+"""What was deleted before it was sent: the same content may be sent later."""
 
 log = structlog.get_logger()
 
@@ -102,8 +106,9 @@ class Lane:
         if delivery.op != "send" and not self._outbox:
             gone = self._queue.fold(delivery)
             if gone is not None:
-                for it, its_ticket in (*gone, (delivery, ticket)):
-                    self._owner.settled(it, its_ticket, KNOWN)
+                for it, its_ticket in gone:
+                    self._owner.settled(it, its_ticket, _GONE)
+                self._owner.settled(delivery, ticket, KNOWN)
                 return
         if not self._outbox and not self._must_park():
             if delivery.album or not self._queue:
@@ -147,13 +152,10 @@ class Lane:
         """
         if self._outbox or not self._queue:
             return
-        held = self._queue.take_all()
+        held = self._queue.entries()
         for delivery, _ticket in held:
             self._outbox.append(delivery)
-        tickets = self._outbox.begin(min(BATCH, len(held)))
-        self._queue.extend(
-            (delivery, ticket) for (delivery, _), ticket in zip(held, tickets, strict=False)
-        )
+        self._queue.keep_first(self._outbox.begin(min(BATCH, len(held))))
         for _delivery, ticket in held:
             self._owner.stored(ticket)
 
@@ -235,7 +237,8 @@ class Lane:
             return
         error = task.exception()
         if error is None:
-            self._start()
+            if not self._holds:  # what came meanwhile has ended the wait for an album
+                self._start()
         elif is_lost_login(error) or isinstance(error, OSError | EOFError):
             # The session pauses and resumes its lanes as it reconnects.
             self._owner.lost(error)

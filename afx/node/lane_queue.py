@@ -9,7 +9,7 @@ something else, its tenth item has come, or none has come for a second.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -68,10 +68,16 @@ class LaneQueue:
         if self._index is not None:
             self._note(self._index, held)
 
-    def extend(self, entries: Iterable[Entry]) -> None:
-        """Put deliveries at the end."""
-        for it in entries:
-            self.append(*it)
+    def keep_first(self, tickets: Sequence[Ticket]) -> None:
+        """Keep the first deliveries, in their order and begun as they are, with new tickets."""
+        kept = [it for it in self._held if not it.is_gone][: len(tickets)]
+        for it, ticket in zip(kept, tickets, strict=True):
+            it.ticket = ticket
+        self._held, self._count, self._index = deque(kept), len(kept), None
+
+    def entries(self) -> list[Entry]:
+        """Return all deliveries, in order."""
+        return [(it.delivery, it.ticket) for it in self._held if not it.is_gone]
 
     def first_alike(self, most: int) -> list[Entry]:
         """Return the first sends, or the first changes, up to so many."""
@@ -92,6 +98,11 @@ class LaneQueue:
         early: list[_Held] = []
         wait = inf
         for unit in units(batch, lambda it: it.delivery):
+            begun = [it for it in unit if it.is_begun]
+            if begun and len(begun) < len(unit):
+                # They may have been sent: with others they would be another request.
+                chosen += begun
+                break
             if (left := self._grows_for(unit, now)) > 0:
                 early += unit
                 wait = min(wait, left)
@@ -123,13 +134,6 @@ class LaneQueue:
         elif self._index is not None:
             self._forget(self._index, held)
         return held.delivery, held.ticket
-
-    def take_all(self) -> list[Entry]:
-        """Take out all deliveries."""
-        found = [(it.delivery, it.ticket) for it in self._held if not it.is_gone]
-        self._held.clear()
-        self._count, self._index = 0, None
-        return found
 
     def fold(self, change: Delivery) -> Sequence[Entry] | None:
         """Make a change in what is still to be sent; returns what is not to be sent any more.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from telethon import errors
 
-from afx.forwarding.outputs import CLOSED_OUTPUT
+from afx.forwarding.outputs import CLOSED_OUTPUT, is_output
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.whole_albums import MOST_IN_ALBUM, units
 from afx.node.intents import Intents
@@ -131,6 +131,8 @@ class LaneSender:
                     continue
             if any(delivery.answers for delivery, _ in batch):
                 batch = await self._answering(batch)
+            if not self._pace.may_send:
+                return  # something has come up while it waited
             self._owner.waits.take(self._outbox.destination, len(batch))
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
             if outcomes is None:
@@ -200,7 +202,11 @@ class LaneSender:
             self._pace.pause()
             return None
         destination = batch[0].destination
-        if output := self._peers.output(destination):
+        if is_output(destination):
+            output = self._peers.output(destination)
+            if output is None:  # such as a file, on a node that writes none
+                self._pace.close("this node has no such output")
+                return None
             return await output.send(batch)
         if batch[0].op != "send":
             return await send_changes(self._client, batch, peer, singly=singly)

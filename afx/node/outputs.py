@@ -11,7 +11,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -140,6 +140,11 @@ class SessionOutputs:
         return self._outputs.get(number)
 
 
+def _untold(change: Delivery) -> Outcome:
+    is_wrong = change.copy and change.error
+    return Outcome("refused", reason=change.error) if is_wrong else Outcome("known")
+
+
 class Output:
     """One output of one session: takes what its lane sends, in order."""
 
@@ -165,9 +170,17 @@ class Output:
                 self._feed = output_files.Feed(root, target.place)
 
     async def send(self, batch: Sequence[Delivery]) -> list[Outcome]:
-        """Send deliveries in order; what is behind one that failed is sent again."""
-        async with self._room:
-            return await self._shared.run(lambda ended: self._send(batch, ended))
+        """Send deliveries in order; what is behind one that failed is sent again.
+
+        A change of what was never sent is none, and one that its transforms failed on is not
+        told as it was before them.
+        """
+        told = [it for it in batch if it.op == "send" or (it.copy and not it.error)]
+        made: Iterator[Outcome] = iter(())
+        if told:
+            async with self._room:
+                made = iter(await self._shared.run(lambda ended: self._send(told, ended)))
+        return [next(made) if it in told else _untold(it) for it in batch]
 
     def _send(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
         with self._lock:

@@ -92,7 +92,16 @@ async def _change(it: Delivery, runner: PluginRunner) -> Iterable[str]:
         it.plugins = plugins  # the lane is stopped: it is asked again
         raise
     if message != before:
-        _take(it, message, media)
+        try:
+            for entity in message.entities:
+                bytes(entity)  # one that cannot be sent would stop the lane
+            _take(it, message, media)
+        except Exception as error:
+            reason = f"what the plug-ins of rule {it.rule} return cannot be sent: {error!r:.200}"
+            reasons.append(reason)
+            strict = [it.on_error for it in plugins if it.on_error != "pass"]
+            if strict:
+                it.verdict = _verdict("dead" if "dead" in strict else "drop", reason)
     return reasons
 
 

@@ -22,13 +22,14 @@ def change(message: int, op: Op = "send", text: str = "", rule: int = 1) -> Deli
 
 def queue(*deliveries: Delivery, begun: int = 0, pts: int = 5) -> LaneQueue:
     made = LaneQueue()
-    made.extend((it, Ticket(pts, 1, Box(0, 0, 0))) for it in deliveries)
+    for it in deliveries:
+        made.append(it, Ticket(pts, 1, Box(0, 0, 0)))
     made.begin(begun)
     return made
 
 
 def held(made: LaneQueue) -> list[Delivery]:
-    return [it for it, _ in made.take_all()]
+    return [it for it, _ in made.entries()]
 
 
 def test_an_edit_changes_what_is_to_be_sent_and_a_delete_takes_it_out() -> None:
@@ -95,6 +96,7 @@ def test_what_comes_and_leaves_after_the_first_change_is_found_as_well() -> None
     assert it.pop()[0].message == 1
     assert it.fold(change(1, "edit")) is None
     assert [sent.text for sent in held(it)] == ["", "new"]
+    it.keep_first([])
     assert it.fold(change(3, "edit")) is None
 
 

@@ -230,3 +230,22 @@ def test_a_node_without_its_lease_tells_nobody(hook: Receiver) -> None:
         assert not hook.requests
 
     run_scenario(scenario)
+
+
+def test_an_edit_of_a_message_that_was_left_out_is_told_to_nobody(hook: Receiver) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, _ = one_rule(sandbox)
+        use_outputs(harness)
+        more = {"sync": ("edits", "deletes"), "filter": {"contains": ["news"]}}
+        session = harness.session(account, (source, f"webhook:{hook.url}", "copy", more))
+        await session.start()
+        say(sandbox, source, "secret", "news")
+        await until(lambda: len(hook.requests) == 1)
+        edit(sandbox.server, source.marked, 0, 1, "more secret news")
+        delete(sandbox.server, source.marked, 0, [1])
+        say(sandbox, source, "other news")
+        await until(lambda: len(hook.requests) == 2)
+        await session.stop()
+        assert told(hook) == [("message", "news"), ("message", "other news")]
+
+    run_scenario(scenario)

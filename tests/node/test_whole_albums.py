@@ -10,6 +10,7 @@ from support.sessions import one_rule, say, texts
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.lane_queue import ALBUM_SECONDS, LaneQueue
+from afx.node.lane_sender import LaneSender
 from afx.node.outbox import Reference
 from afx.sandbox.telegram.peers import Channel
 from afx.telegram.boxes import Box, Ticket
@@ -81,7 +82,46 @@ def test_what_is_in_flight_is_joined_by_nothing() -> None:
     it.begin(1)
     it.append(send(7, source=OTHER), Ticket(5, 1, Box(0, 0, 0)), 200.0)
     it.append(send(2, 9), Ticket(5, 1, Box(0, 0, 0)), 200.0)
-    assert [each.message for each, _ in it.take_all()] == [1, 7, 2]
+    assert [each.message for each, _ in it.entries()] == [1, 7, 2]
+
+
+def test_a_lane_that_is_parked_in_mid_flight_keeps_its_order_and_what_has_begun() -> None:
+    it = queue(send(1, 9), send(7), now=100.0)
+    assert batch(it, 200.0)[0] == [1, 7]
+    it.begin(2)
+    it.append(send(2, 9), Ticket(5, 1, Box(0, 0, 0)), 200.0)
+    it.keep_first([Ticket(0, 1, Box(0, 0, 0)) for _ in range(3)])
+    assert [each.message for each, _ in it.entries()] == [1, 7, 2]
+    assert it.pop()[0].message == 1 and it.pop()[0].message == 7
+
+
+def test_an_item_is_not_sent_together_with_what_may_have_been_sent() -> None:
+    it = queue(send(1, 9), send(2, 9), now=100.0)
+    it.next_batch(50, 200.0)
+    it.begin(2)
+    it.append(send(3, 9), Ticket(5, 1, Box(0, 0, 0)), 200.0)
+    assert batch(it, 300.0)[0] == [1, 2]
+
+
+def test_a_lane_that_waits_for_an_album_is_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        runs: list[int] = []
+        run = LaneSender.run
+
+        async def counted(self: LaneSender) -> None:
+            runs.append(1)
+            await run(self)
+
+        monkeypatch.setattr(LaneSender, "run", counted)
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        put(sandbox, source, 5, "a")
+        await until(lambda: texts(to) == ["a"])
+        assert len(runs) <= 5
+        await session.stop()
+
+    run_scenario(scenario)
 
 
 def test_a_request_of_forwards_ends_before_an_album_that_it_cannot_hold() -> None:
