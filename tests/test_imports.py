@@ -91,7 +91,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "afx.proxies",
         "afx.reasons",
     ),
-    "afx/forwarding": ("afx.forwarding",),
+    # What a URL of a webhook is, is decided in one place.
+    "afx/forwarding": ("afx.forwarding", "afx.security.webhook_targets"),
     "afx/plugins": ("afx.plugins", "afx.forwarding"),
     "afx/cluster": ("afx.cluster", "afx.security", *VALUES),
     "afx/security": ("afx.security",),
