@@ -97,7 +97,8 @@ async def _change(it: Delivery, runner: PluginRunner) -> Iterable[str]:
                 bytes(entity)  # one that cannot be sent would stop the lane
             _take(it, message, media)
         except Exception as error:
-            reason = f"what the plug-ins of rule {it.rule} return cannot be sent: {error!r:.200}"
+            what = type(error).__name__  # its text may contain the message's
+            reason = f"what the plug-ins of rule {it.rule} return cannot be sent: {what}"
             reasons.append(reason)
             strict = [it.on_error for it in plugins if it.on_error != "pass"]
             if strict:
