@@ -10,6 +10,7 @@ from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
+from afx.forwarding.senders import SENDERS, compile_senders, senders_sentence
 
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
@@ -41,6 +42,7 @@ OPTIONS = Table(
         "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
         "caps": CAPS,
         "plugins": PLUGINS,
+        "senders": SENDERS,
     },
 )
 
@@ -63,6 +65,8 @@ class Options:
     """How many copies a destination gets in an hour and a day."""
     plugins: tuple[Plugin, ...] = ()
     """What changes its copies, after its transforms."""
+    senders: tuple[tuple[str, int], ...] = ()
+    """The sessions that post its copies, with their ids (0: it does not exist); none: its own."""
 
     @property
     def is_timed(self) -> bool:
@@ -100,6 +104,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _truth(options.get("replies", True)),
         compile_caps(caps) if caps else None,
         compile_plugins(options.get("plugins", ())),
+        compile_senders(options.get("senders", ())),
     )
 
 
@@ -145,4 +150,6 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))
+    if senders := options.get("senders"):
+        found.append(senders_sentence(senders))
     return found

@@ -26,6 +26,8 @@ from afx.reasons import TroubleReason
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
+_LONGEST = 300
+"""Characters of what is wrong with a rule's senders."""
 _SHOWN = 5
 """Chats that a rule's trouble names."""
 
@@ -53,8 +55,10 @@ class ClosedRoutes:
 
     __slots__ = (
         "_capped",
+        "_hindered",
         "_ids",
         "_invalid",
+        "_learned",
         "_options",
         "_refused",
         "_rules",
@@ -66,7 +70,10 @@ class ClosedRoutes:
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
         self._rules = rules
-        self._ids: dict[str, int] = {}
+        self._ids: Mapping[str, int] = NOTHING
+        """The marked ids of chats, as rules name them."""
+        self._learned: Mapping[str, int] = NOTHING
+        """Those that the account knows; the destinations of senders need not be."""
         self._unreadable: Mapping[int, str] = NOTHING
         self._refused: Mapping[int, _Refusal] = NOTHING
         self._tests: Mapping[int, Test] = NOTHING
@@ -74,9 +81,12 @@ class ClosedRoutes:
         self._options: Mapping[int, Options] = NOTHING
         self._capped: Mapping[int, str] = NOTHING
         """Rules of which messages wait because of caps, and until when."""
+        self._hindered: Mapping[int, str] = NOTHING
+        """Rules of which some senders cannot be used, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
         self._compile()
+        self._ids = self._given() or NOTHING
         self.routes: Mapping[int, tuple[Route, ...]] = {}
         """All routes whose chats are known, by source."""
 
@@ -121,8 +131,19 @@ class ClosedRoutes:
 
     def note_known(self, ids: Mapping[str, int]) -> None:
         """Note the marked ids of chats that the account knows."""
-        self._ids.update(ids)
+        self._learned = {**self._learned, **ids} or NOTHING
+        self._ids = {**self._given(), **self._learned} or NOTHING
         self.routes = compile_routes(map(self._resolved, self._rules))
+
+    def _given(self) -> dict[str, int]:
+        """Return the destinations to which only senders post, as far as rules tell their ids."""
+        return {
+            it: int(it)
+            for rule in self._rules
+            if rule.id in self._options and self._options[rule.id].senders
+            for it in rule.destinations
+            if it not in rule.sources and not it.startswith("@") and not is_output_text(it)
+        }
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
         """Note sources that cannot be read, and why."""
@@ -153,6 +174,11 @@ class ClosedRoutes:
         """Note until when messages of a rule wait because of its caps; "" for none."""
         capped = {**self._capped, rule: text}
         self._capped = {it: why for it, why in capped.items() if why} or NOTHING
+
+    def note_hindered(self, rule: int, text: str) -> None:
+        """Note what is wrong with a rule's senders; "" for nothing."""
+        hindered = {**self._hindered, rule: text}
+        self._hindered = {it: why for it, why in hindered.items() if why} or NOTHING
 
     def take_due(self, now: float) -> list[int]:
         """Return the closed destinations that are to be tried now, each once."""
@@ -198,7 +224,8 @@ class ClosedRoutes:
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        if not any((self._unreadable, self._refused, self._invalid, self._capped, self.unknown)):
+        wrong = self._unreadable, self._refused, self._invalid, self._capped, self._hindered
+        if not any((*wrong, self.unknown)):
             return {}
         return {it.id: found for it in self._rules if (found := self._trouble(it)) is not None}
 
@@ -234,6 +261,8 @@ class ClosedRoutes:
             if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
+        if not wrong and (text := self._hindered.get(rule.id, "")):
+            return RuleTrouble(TroubleReason.SENDER_UNAVAILABLE, text[:_LONGEST])
         if not wrong:
             text = self._capped.get(rule.id, "")
             return RuleTrouble(TroubleReason.CAP_REACHED, text) if text else None
