@@ -51,6 +51,10 @@ class PoolDesk:
             try:
                 answer = await call()
             except (redis.RedisError, LostOwnerError) as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    # A call that is cancelled may raise a timeout instead.
+                    raise asyncio.CancelledError from None
                 if isinstance(error, redis.RedisError):
                     self._trouble.failed(_WORK, error)
                 await asyncio.sleep(_RETRY_SECONDS)

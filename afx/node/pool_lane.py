@@ -19,7 +19,6 @@ from afx.node.pool_orders import (
     decode_answer,
     encode,
     order_of,
-    settled_ids,
 )
 from afx.telegram.sender import Outcome
 
@@ -237,15 +236,15 @@ class SenderLane:
     def _take(self, order: Order, text: str) -> list[Outcome] | Stopped:
         self._asked = None
         try:
-            outcomes = decode_answer(text, len(order.deliveries))
+            outcomes, doubts = decode_answer(text, len(order.deliveries))
         except MalformedOrderError as error:
             log.error("answer_malformed", lane=self._lane, error=str(error))
             self._doubts.update(dict.fromkeys(order.ids, order.sender))
             return Stopped(wait=_AWAY_SECONDS)
-        settled = settled_ids(order, outcomes, frozenset(self._doubts))
-        self._doubts.update(dict.fromkeys(order.ids, order.sender))
-        for it in settled:
+        # What its node had taken more than once, only that node knows.
+        for it in order.ids:
             self._doubts.pop(it, None)
+        self._doubts.update(dict.fromkeys(doubts, order.sender))
         self._held.pop(order.sender, None)
         for its in outcomes:
             if its.result == "wait":

@@ -189,23 +189,32 @@ def _entity(text: Any) -> TLObject:
 _ENTITIES = types.MessageEntityBold.SUBCLASS_OF_ID
 
 
-def encode_answer(outcomes: Sequence[Outcome]) -> str:
-    """Return the outcomes of an order's deliveries as text."""
+def encode_answer(outcomes: Sequence[Outcome], doubts: Sequence[int]) -> str:
+    """Return the outcomes of an order's deliveries as text.
+
+    ``doubts`` are the random_ids of those that may have been sent all the same.
+    """
     rows = [
         [it.result, it.copy, it.seconds, it.reason[:200], it.whole_account, it.dead, it.is_earlier]
         for it in outcomes
     ]
-    return json.dumps({"outcomes": rows}, separators=(",", ":"))
+    return json.dumps({"outcomes": rows, "doubts": list(doubts)}, separators=(",", ":"))
 
 
-def decode_answer(text: str, count: int) -> list[Outcome]:
-    """Return the outcomes of so many deliveries; raises MalformedOrderError."""
+def decode_answer(text: str, count: int) -> tuple[list[Outcome], list[int]]:
+    """Return the outcomes of so many deliveries, and the random_ids that are in doubt.
+
+    Raises MalformedOrderError.
+    """
     fields = _object(text)
     try:
         rows = fields["outcomes"]
         if not isinstance(rows, list) or len(rows) != count:
             raise ValueError("another number of outcomes")
-        return [_outcome(*it) for it in rows]
+        doubts = fields["doubts"]
+        if not isinstance(doubts, list) or len(doubts) > count:
+            raise ValueError("no doubts")
+        return [_outcome(*it) for it in rows], [_number(it) for it in doubts]
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise MalformedOrderError(f"{type(error).__name__}: {error}") from error
 

@@ -129,7 +129,7 @@ class PoolSenders:
                 holder,
                 fence=order.fence,
                 sequence=order.sequence,
-                answer=encode_answer(outcomes),
+                answer=encode_answer(outcomes, [it for it in order.ids if it not in settled]),
                 settled=settled,
                 links=links,
             )

@@ -84,12 +84,12 @@ def test_an_answer_is_the_same_when_it_is_read() -> None:
         Outcome("refused", reason="X", dead=DeadReason.MESSAGE_GONE),
         Outcome("wait", seconds=30.0, reason="FLOOD_WAIT", whole_account=True),
     ]
-    assert decode_answer(encode_answer(outcomes), 4) == outcomes
+    assert decode_answer(encode_answer(outcomes, [-7]), 4) == (outcomes, [-7])
     with pytest.raises(MalformedOrderError):
-        decode_answer(encode_answer(outcomes), 3)
+        decode_answer(encode_answer(outcomes, []), 3)
     for wrong in (["bought", 0, 0, "", False, None, False], ["sent", 5, 0, "", False, "x", False]):
         with pytest.raises(MalformedOrderError):
-            decode_answer(json.dumps({"outcomes": [wrong]}), 1)
+            decode_answer(json.dumps({"outcomes": [wrong], "doubts": []}), 1)
 
 
 def test_what_was_in_doubt_and_is_not_made_now_stays_in_doubt() -> None:
