@@ -208,6 +208,11 @@ class LaneSender:
                 self._pace.close("this node has no such output")
                 return None
             return await output.send(batch)
+        try:
+            peer(destination)
+        except ValueError:
+            self._pace.close("the account does not know this chat any more")
+            return None
         if batch[0].op != "send":
             return await send_changes(self._client, batch, peer, singly=singly)
         outcomes = await send(self._client, batch, peer, singly=singly)
