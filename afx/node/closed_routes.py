@@ -53,6 +53,7 @@ class ClosedRoutes:
 
     __slots__ = (
         "_capped",
+        "_hindered",
         "_ids",
         "_invalid",
         "_options",
@@ -74,6 +75,8 @@ class ClosedRoutes:
         self._options: Mapping[int, Options] = NOTHING
         self._capped: Mapping[int, str] = NOTHING
         """Rules of which messages wait because of caps, and until when."""
+        self._hindered: Mapping[int, str] = NOTHING
+        """Destinations to which sends keep failing, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
         self._compile()
@@ -154,6 +157,11 @@ class ClosedRoutes:
         capped = {**self._capped, rule: text}
         self._capped = {it: why for it, why in capped.items() if why} or NOTHING
 
+    def note_hindered(self, destination: int, text: str) -> None:
+        """Note why sends to a destination keep failing; "" when they do not any more."""
+        hindered = {**self._hindered, destination: text}
+        self._hindered = {it: why for it, why in hindered.items() if why} or NOTHING
+
     def take_due(self, now: float) -> list[int]:
         """Return the closed destinations that are to be tried now, each once."""
         due = [it for it, refusal in self._refused.items() if refusal.until <= now]
@@ -198,7 +206,8 @@ class ClosedRoutes:
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        if not any((self._unreadable, self._refused, self._invalid, self._capped, self.unknown)):
+        noted = (self._unreadable, self._refused, self._invalid, self._hindered, self._capped)
+        if not any((*noted, self.unknown)):
             return {}
         return {it.id: found for it in self._rules if (found := self._trouble(it)) is not None}
 
@@ -234,6 +243,11 @@ class ClosedRoutes:
             if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
+        wrong += [
+            (TroubleReason.SEND_FAILED, text)
+            for destination, text in self._hindered.items()
+            if destination in destinations
+        ]
         if not wrong:
             text = self._capped.get(rule.id, "")
             return RuleTrouble(TroubleReason.CAP_REACHED, text) if text else None

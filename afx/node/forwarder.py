@@ -299,6 +299,10 @@ class Forwarder:
         """A destination takes no messages; its lane waits until ``try_again``."""
         self._settler.destination_closed(destination, reason)
 
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+        self._owner.hindered(destination, text)
+
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
         self._owner.lost(error)

@@ -28,6 +28,8 @@ _DRAIN_SECONDS = 2.0
 _BACKOFF_MAX = 60.0
 _REPORTED_AFTER = 3
 """Failures in a row before a failing send is reported."""
+_HINDERED_AFTER = 6
+"""Failures in a row, of about a minute, after which the rules of a lane count as hindered."""
 _PARK_SECONDS = 30.0
 """A lane that has to wait for longer gives what it holds to its outbox."""
 _MOST_HELD = 2_500
@@ -248,7 +250,7 @@ class Lane:
             self._owner.trouble(
                 TroubleReason.INTERNAL_ERROR, f"a send failed: {type(error).__name__}: {error}"
             )
-            self.back_off()
+            self.back_off(text=f"an internal error: {type(error).__name__}")
             self._start()
 
     # --- what its sender reports ---------------------------------------------------------
@@ -261,6 +263,8 @@ class Lane:
 
     def passed(self) -> None:
         """A delivery has left for good."""
+        if self._failures >= _HINDERED_AFTER:
+            self._owner.hindered(self._outbox.destination, "")
         self._failures = 0
         self._since = asyncio.get_running_loop().time()
 
@@ -270,6 +274,8 @@ class Lane:
         self.wait(min(_BACKOFF_MAX, 2.0 ** min(self._failures - 1, 16)))
         if reason is not None and self._failures == _REPORTED_AFTER:
             self._owner.trouble(reason, text)
+        if text and self._failures == _HINDERED_AFTER:
+            self._owner.hindered(self._outbox.destination, text)
 
     def hold(self, seconds: float) -> None:
         """Wait for the rest of an album, unless something comes before."""

@@ -400,6 +400,10 @@ class HostedSession:
         """A message has arrived at a destination that was closed."""
         self._rules.destination_works(destination)
 
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+        self._rules.hindered(destination, text)
+
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
         self._rules.capped(rule, text)

@@ -85,6 +85,9 @@ class Settler:
             self._follower.settle(delivery, ticket, outcome)
             return
         self._later.gate.counts.settled(delivery.rule, delivery.destination)
+        if outcome.result == "refused" and (made := self.announced.pop(delivery.random_id)):
+            # An earlier call has made it, whose answer was an error of the server, or lost.
+            outcome = Outcome("known", made, is_earlier=True)
         copy = outcome.copy
         unforwarded.note_settled(self._seen, self._routes, delivery, outcome)
         if outcome.result == "known":
