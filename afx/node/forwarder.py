@@ -96,7 +96,7 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
         self.dead = DeadLetters(monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes: Routes = NOTHING
@@ -198,6 +198,8 @@ class Forwarder:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             elif delivery.unjudged:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))
+            elif self.outboxes.contains(delivery):
+                self.stored(ticket)  # it is replayed
             elif (when := self.later.offer(delivery, message)) == "now":
                 self._lane(delivery.destination).put(delivery, ticket)
             elif when == "later":
@@ -242,8 +244,14 @@ class Forwarder:
         await self._admission.stop()
         await self.lanes.drain()
 
-    def _put_behind(self, delivery: Delivery) -> None:
-        self._lane(delivery.destination).put_behind(delivery)
+    def _put_behind(self, delivery: Delivery) -> bool:
+        return self._lane(delivery.destination).put_behind(delivery)
+
+    def _waiting(self, rule: int, destination: int) -> int:
+        """Return how many messages of a rule a lane has still to send."""
+        lane = self.lanes.get(destination)
+        them = lane.waiting() if lane else self.outboxes.waiting_for(destination)
+        return sum(it.op == "send" and it.rule == rule for it in them)
 
     def _lane(self, destination: int) -> Lane:
         lane = self.lanes.get(destination)
@@ -347,9 +355,9 @@ class Forwarder:
         ``reason`` is why they are ones, where that tells what is to be done.
         """
         for it in retried(self._all_routes, rule, source, destination, messages, reason):
-            self._lane(destination).put_behind(it)
+            if self._put_behind(it):
+                self.later.gate.counts.revived(it)
             self.dead.revive(it)
-            self.later.gate.counts.revived(it)
         self._owner.progressed()
 
     # --- links ------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import LaneQueue
 from afx.node.lane_sender import BATCH, LaneSender
-from afx.node.outbox import Outbox
+from afx.node.outbox import Outbox, Reference
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.change_sender import KNOWN
@@ -126,13 +127,24 @@ class Lane:
             self._bound()
         self._start()
 
-    def put_behind(self, delivery: Delivery) -> None:
-        """Put a delivery behind all others, to be read again when it is sent."""
+    def put_behind(self, delivery: Delivery) -> bool:
+        """Put a delivery behind all others, to be read again when it is sent.
+
+        Returns False for one that waits already.
+        """
         self._park()
-        if not self._outbox.contains(delivery):
+        is_new = not self._outbox.contains(delivery)
+        if is_new:
             self._outbox.append(delivery)
             self._bound()
         self._start()
+        return is_new
+
+    def waiting(self) -> Iterable[Delivery | Reference]:
+        """Return all that has not left, with what is in flight."""
+        if self._outbox:
+            return self._outbox.references()
+        return (it for it, _ in self._queue.entries())
 
     def start(self) -> None:
         """Send what is in the outbox."""

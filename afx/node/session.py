@@ -297,8 +297,10 @@ class HostedSession:
         self.changed = False
         entities, self._stored.fresh = self._stored.fresh, {}
         links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
-        # Outboxes go first: a cursor that is stored without them would lose messages.
+        # Outboxes go before cursors: one that is stored without them would lose messages. Counts
+        # go before outboxes: what is in one counts.
         cursor = [
+            *self.forwarder.later.gate.counts.take_fields(),
             *self.forwarder.outboxes.take_fields(),
             *self.forwarder.later.take_fields(),
             *self.forwarder.seen.take_fields(),

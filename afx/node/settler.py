@@ -57,7 +57,7 @@ class Settler:
         later: Postponed,
         loops: Loops,
         counts: RuleCounts,
-        put_behind: Callable[[Delivery], None],
+        put_behind: Callable[[Delivery], bool],
     ) -> None:
         """``put_behind`` puts a delivery behind all others of its lane."""
         self._owner = owner
