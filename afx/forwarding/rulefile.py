@@ -30,6 +30,7 @@ from afx.forwarding.forms import Form, Place, Schema, node_of
 from afx.forwarding.options import OPTIONS, shown_options
 from afx.forwarding.rule_text import UNREADABLE, Node, Problems, read_toml, read_yaml
 from afx.forwarding.rules import chat_reference, destination_reference
+from afx.forwarding.topics import wrong_destinations
 from afx.forwarding.transforms import TRANSFORM, transform_schema
 
 LARGEST_BYTES = 4 * 1024 * 1024
@@ -229,7 +230,10 @@ def checked_options(options: Mapping[str, Any] | None, where: str) -> dict[str, 
 
 def schema() -> Schema:
     """Return the JSON Schema of a rule file, for editors."""
-    chat = {"type": ["string", "integer"], "description": "@name, a link of t.me, or an id."}
+    chat = {
+        "type": ["string", "integer"],
+        "description": "@name, link of t.me, or id; or CHAT/TOPIC.",
+    }
     chats = {"anyOf": [chat, {"type": "array", "items": chat, "minItems": 1}]}
     rule = {
         "type": "object",
@@ -379,7 +383,10 @@ class _Field:
         return self._chats(chat_reference)
 
     def destinations(self) -> tuple[str, ...] | None:
-        return self._chats(destination_reference)
+        found = self._chats(destination_reference)
+        if wrong := wrong_destinations(found or ()):
+            self.fail(wrong)
+        return found
 
     def _chats(self, reference: Callable[[str], str]) -> tuple[str, ...] | None:
         nodes = self.node.value if isinstance(self.node.value, list) else [self.node]

@@ -21,6 +21,7 @@ from afx.forwarding.options import NO_OPTIONS, Options, compile_options
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
 from afx.forwarding.sizes import LARGEST_OF_SESSION
+from afx.forwarding.topics import topic_of, twice_named
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
@@ -214,6 +215,8 @@ class ClosedRoutes:
             # A copy that is edited without the rule's transforms would be another one.
             rule.sync if wrong is None else (),
             self._options.get(rule.id, NO_OPTIONS),
+            source_topics=_source_topics(rule.sources, self._ids),
+            topics=_topics(rule.destinations, self._ids),
         )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
@@ -234,6 +237,9 @@ class ClosedRoutes:
             if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
+        if not wrong and (chat := twice_named(rule.destinations, self._ids)):
+            text = f"it names several destinations in {chat}; copies go to the first one"
+            return RuleTrouble(TroubleReason.RULE_INVALID, text)
         if not wrong:
             text = self._capped.get(rule.id, "")
             return RuleTrouble(TroubleReason.CAP_REACHED, text) if text else None
@@ -241,6 +247,24 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _source_topics(sources: Iterable[str], ids: Mapping[str, int]) -> dict[int, frozenset[int]]:
+    """Return the topics of which a rule takes messages; a source without one stands for all."""
+    found: dict[int, set[int]] = {}
+    for it in sources:
+        if it in ids:
+            found.setdefault(ids[it], set()).add(topic_of(it))
+    return {chat: frozenset(them) for chat, them in found.items() if 0 not in them}
+
+
+def _topics(destinations: Iterable[str], ids: Mapping[str, int]) -> dict[int, int]:
+    """Return the topic of each destination; the first one that a rule names in a chat counts."""
+    found: dict[int, int] = {}
+    for it in destinations:
+        if it in ids:
+            found.setdefault(ids[it], topic_of(it))
+    return {chat: topic for chat, topic in found.items() if topic}
 
 
 def _why_unknown(chat: str) -> TroubleReason:

@@ -10,7 +10,7 @@ from afx.cluster.links import CopyRoute
 from afx.empty import NONE, NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
-from afx.forwarding.rules import Route, Routes, leading_to, loops
+from afx.forwarding.rules import Route, Routes, leading_to, loops, routes_of
 from afx.node import unforwarded
 from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
@@ -184,7 +184,7 @@ class Forwarder:
             self._lane(delivery.destination).put(delivery, ticket)
 
     def _take_message(self, box: Box, pts: int, message: Incoming | None, own: bool) -> None:
-        routes = self._routes.get(message.chat, ()) if message and not own else ()
+        routes = routes_of(self._routes, message.chat, message.raw) if message and not own else ()
         if message and routes and self._guard is not None and self._guard.is_copy(message):
             routes = ()
         if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
