@@ -157,11 +157,6 @@ def in_topic(raw: Any, routes: Sequence[Route]) -> Sequence[Route]:
     return tuple(it for it in routes if not it.topics or topic in it.topics)
 
 
-def routes_of(routes: Routes, chat: int, raw: Any) -> Sequence[Route]:
-    """Return the routes that take one of Telegram's messages, before filters are asked."""
-    return in_topic(raw, routes.get(chat, ()))
-
-
 def filtered(routes: Routes) -> frozenset[int]:
     """Return the sources of which a route has a filter."""
     return frozenset(
