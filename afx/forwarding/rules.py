@@ -6,9 +6,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
-from afx.empty import NONE, NOTHING
 from afx.errors import UsageError, printable
 from afx.forwarding.conditions import Test
 from afx.forwarding.facts import Facts
@@ -18,6 +18,8 @@ from afx.forwarding.topics import message_topic, topic_reference
 from afx.forwarding.transforms import Transform
 
 Mode = Literal["copy", "forward"]
+_NO_TOPICS: frozenset[int] = frozenset()
+_NOTHING: Mapping[int, Any] = MappingProxyType({})
 
 
 class UnusableError(Exception):
@@ -42,7 +44,7 @@ class Route:
     """What else the rule does."""
     topic: int = field(default=0, compare=False)
     """The topic of the destination that copies go to; 0 for none."""
-    topics: frozenset[int] = field(default=NONE, compare=False)
+    topics: frozenset[int] = field(default=_NO_TOPICS, compare=False)
     """The topics of its source, of which it takes messages; none: it takes all."""
 
 
@@ -62,9 +64,9 @@ class ResolvedRule:
     transform: Transform | None = None
     sync: tuple[str, ...] = ()
     options: Options = NO_OPTIONS
-    source_topics: Mapping[int, frozenset[int]] = field(default_factory=lambda: NOTHING)
+    source_topics: Mapping[int, frozenset[int]] = field(default_factory=lambda: _NOTHING)
     """Source → the topics of which it takes messages; those of which it takes all are left out."""
-    topics: Mapping[int, int] = field(default_factory=lambda: NOTHING)
+    topics: Mapping[int, int] = field(default_factory=lambda: _NOTHING)
     """Destination → the topic that copies go to; those without are left out."""
 
     def route(self, destination: int, source: int = 0) -> Route:
@@ -78,7 +80,7 @@ class ResolvedRule:
             self.sync,
             options=self.options,
             topic=self.topics.get(destination, 0),
-            topics=self.source_topics.get(source, NONE),
+            topics=self.source_topics.get(source, _NO_TOPICS),
         )
 
     def leads(self, source: int, destination: int) -> bool:

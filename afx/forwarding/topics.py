@@ -11,15 +11,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from afx.empty import NOTHING
 from afx.errors import printable
 from afx.forwarding.outputs import is_output_text
 
 GENERAL = 1
 """The id of the topic that each forum has."""
-_TOPIC = re.compile(r"(@[A-Za-z][A-Za-z0-9_]{3,31}|-100[1-9]\d{0,15})/([1-9]\d{0,9})", re.ASCII)
+_TOPIC = re.compile(r"(@[A-Za-z][A-Za-z0-9_]{3,31}|-100\d{1,16})/([1-9]\d{0,9})", re.ASCII)
 _LINK = re.compile(r"(?:https?://)?t\.me/c/([1-9]\d{0,15})/([1-9]\d{0,9})", re.ASCII)
 _MOST = 2**31
+_CHANNELS = 10**12
+"""What the marked id of a channel adds to its id, before it becomes negative."""
 
 
 def topic_reference(text: str) -> str | None:
@@ -28,7 +29,7 @@ def topic_reference(text: str) -> str | None:
     Links such as ``t.me/c/1234567890/5`` are accepted.
     """
     if link := _LINK.fullmatch(text):
-        text = f"-100{link[1]}/{link[2]}"
+        text = f"{-(_CHANNELS + int(link[1]))}/{link[2]}"
     found = _TOPIC.fullmatch(text)
     return text if found and int(found[2]) < _MOST else None
 
@@ -53,7 +54,7 @@ def shown_topic(text: str) -> str:
     return f"{name} of {chat_of(text)}"
 
 
-def twice_named(destinations: Iterable[str], ids: Mapping[str, int] = NOTHING) -> str:
+def twice_named(destinations: Iterable[str], ids: Mapping[str, int] | None = None) -> str:
     """Return a forum in which a rule names several destinations; "" for none.
 
     A rule makes one copy of a message in a chat, so that edits, deletes and answers find it.
@@ -61,7 +62,7 @@ def twice_named(destinations: Iterable[str], ids: Mapping[str, int] = NOTHING) -
     """
     named: dict[str | int, str] = {}
     for it in dict.fromkeys(destinations):
-        chat = ids.get(it, chat_of(it).casefold())
+        chat = (ids or {}).get(it, chat_of(it).casefold())
         if chat in named and (topic_of(it) or topic_of(named[chat])):
             return chat_of(it)
         named[chat] = it

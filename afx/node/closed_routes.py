@@ -61,6 +61,7 @@ class ClosedRoutes:
         "_rules",
         "_tests",
         "_transforms",
+        "_twice",
         "_unreadable",
         "routes",
     )
@@ -77,6 +78,8 @@ class ClosedRoutes:
         """Rules of which messages wait because of caps, and until when."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
+        self._twice: Mapping[int, str] = NOTHING
+        """Rules with several destinations in one forum, and which."""
         self._compile()
         self.routes: Mapping[int, tuple[Route, ...]] = {}
         """All routes whose chats are known, by source."""
@@ -124,6 +127,8 @@ class ClosedRoutes:
         """Note the marked ids of chats that the account knows."""
         self._ids.update(ids)
         self.routes = compile_routes(map(self._resolved, self._rules))
+        named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
+        self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
         """Note sources that cannot be read, and why."""
@@ -199,7 +204,8 @@ class ClosedRoutes:
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        if not any((self._unreadable, self._refused, self._invalid, self._capped, self.unknown)):
+        wrong = (self._unreadable, self._refused, self._invalid, self._capped, self._twice)
+        if not any(wrong) and not self.unknown:
             return {}
         return {it.id: found for it in self._rules if (found := self._trouble(it)) is not None}
 
@@ -237,7 +243,7 @@ class ClosedRoutes:
             if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
-        if not wrong and (chat := twice_named(rule.destinations, self._ids)):
+        if not wrong and (chat := self._twice.get(rule.id)):
             text = f"it names several destinations in {chat}; copies go to the first one"
             return RuleTrouble(TroubleReason.RULE_INVALID, text)
         if not wrong:
