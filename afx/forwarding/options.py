@@ -14,6 +14,7 @@ from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plug
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
 LONGEST_DELAY = 7 * 86_400
+LONGEST_REREAD = 86_400
 LONGEST_LIFE = 30 * 86_400
 """Seconds after which a copy is deleted at the latest."""
 
@@ -30,6 +31,12 @@ OPTIONS = Table(
             "How long after its message a copy is sent; what is deleted before is not copied.",
             1,
             LONGEST_DELAY,
+        ),
+        "reread": Duration(
+            "How long after its message a copy is sent, of the message as it is then: the filter "
+            "and dedupe judge it by that.",
+            1,
+            LONGEST_REREAD,
         ),
         "quiet_hours": Table(
             "When nothing is sent; it waits until the hours are over.",
@@ -63,11 +70,18 @@ class Options:
     """How many copies a destination gets in an hour and a day."""
     plugins: tuple[Plugin, ...] = ()
     """What changes its copies, after its transforms."""
+    reread: int = 0
+    """How long after its message a copy is judged and sent, as the message is then."""
+
+    @property
+    def hold(self) -> int:
+        """How long after its message a copy is sent."""
+        return max(self.delay, self.reread)
 
     @property
     def is_timed(self) -> bool:
         """Whether anything is sent, or deleted, later than at once."""
-        return bool(self.delay or self.quiet_hours or self.auto_delete or self.caps)
+        return bool(self.hold or self.quiet_hours or self.auto_delete or self.caps)
 
     def quiet_until(self, now: float) -> float:
         """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
@@ -75,7 +89,7 @@ class Options:
 
     def held(self, posted: float) -> float:
         """Return for how many seconds a message is held back that was posted then."""
-        due = posted + self.delay
+        due = posted + self.hold
         return max(due, self.quiet_until(due)) - posted
 
 
@@ -100,6 +114,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _truth(options.get("replies", True)),
         compile_caps(caps) if caps else None,
         compile_plugins(options.get("plugins", ())),
+        _seconds(options.get("reread", 0)),
     )
 
 
@@ -132,6 +147,11 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append(
             f"A copy is sent {duration_text(delay)} after its message, as the message is then; "
             "what is deleted before is not copied."
+        )
+    if reread := options.get("reread"):
+        found.append(
+            f"A message is read anew {duration_text(reread)} after it was posted, and judged and "
+            "sent as it is then; what is deleted before is not copied."
         )
     if quiet := options.get("quiet_hours"):
         found.append(

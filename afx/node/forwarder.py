@@ -17,6 +17,7 @@ from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
+from afx.node.held import REREAD
 from afx.node.intake import Intake
 from afx.node.intents import Intents
 from afx.node.lane import Lane
@@ -196,11 +197,14 @@ class Forwarder:
         for delivery in deliveries(message, fresh, TelegramFacts):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
-            elif delivery.unjudged:
+            elif delivery.unjudged and delivery.unjudged is not REREAD:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))
             elif self.outboxes.contains(delivery):
                 self.stored(ticket)  # it is replayed
-            elif (when := self.later.offer(delivery, message)) == "now":
+            elif (when := self.later.offer(delivery, message)) == "now" and delivery.unjudged:
+                self._put_behind(delivery)
+                self.stored(ticket)
+            elif when == "now":
                 self._lane(delivery.destination).put(delivery, ticket)
             elif when == "later":
                 self.stored(ticket)

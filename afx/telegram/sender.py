@@ -11,6 +11,7 @@ from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
+from afx.forwarding.topics import GENERAL
 from afx.forwarding.whole_albums import units
 from afx.reasons import DeadReason
 from afx.telegram.building import NotBuiltError, build, unbuilt
@@ -201,13 +202,17 @@ def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
             last
             and is_forward(unit[0])
             and is_forward(last[-1])
-            and (last[-1].source, last[-1].mode) == (unit[0].source, unit[0].mode)
+            and _forwarded_as(last[-1]) == _forwarded_as(unit[0])
             and len(last) + len(unit) <= _MAX_FORWARDS
         ):
             last += unit
         else:
             groups.append(unit)
     return groups
+
+
+def _forwarded_as(it: Delivery) -> tuple[int, str, int]:
+    return it.source, it.mode, it.topic
 
 
 def is_forward(delivery: Delivery) -> bool:
@@ -224,9 +229,10 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             random_id=[it.random_id for it in group],
             to_peer=peer(first.destination),
             drop_author=first.mode == "copy" or None,
+            top_msg_id=_topic(first) or None,
         )
     to = peer(first.destination)
-    answers = types.InputReplyToMessage(first.parent) if first.parent else None
+    answers = _answers(first)
     if len(group) > 1:
         return functions.messages.SendMultiMediaRequest(
             to,
@@ -255,6 +261,22 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
         no_webpage=None,
         reply_to=answers,
     )
+
+
+def _topic(delivery: Delivery) -> int:
+    """Return the topic that a request names: General is the one without (api/forum)."""
+    return 0 if delivery.topic == GENERAL else delivery.topic
+
+
+def _answers(delivery: Delivery) -> Any:
+    """Return what a send answers, and where it lies; what answers nothing names its topic's start.
+
+    Source: core.telegram.org/constructor/inputReplyToMessage and api/forum.
+    """
+    topic = _topic(delivery)
+    if delivery.parent:
+        return types.InputReplyToMessage(delivery.parent, top_msg_id=topic or None)
+    return types.InputReplyToMessage(topic) if topic else None
 
 
 def input_media(message: Any) -> Any:
