@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -214,9 +214,11 @@ class Forwarder:
         if box.advance():
             self._owner.progressed()
 
-    def made(self) -> Mapping[tuple[CopyRoute, int], int]:
-        """Return the copies whose links are not stored yet, by route and source message."""
-        return self.links.by_message()
+    def made(
+        self, wanted: Collection[tuple[CopyRoute, int]]
+    ) -> Mapping[tuple[CopyRoute, int], int]:
+        """Return those of some copies that were made lately, by route and source message."""
+        return self.links.copies_of(wanted)
 
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
