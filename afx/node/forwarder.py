@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from afx.cluster.links import CopyRoute
@@ -177,9 +177,11 @@ class Forwarder:
         else:
             self._lane(delivery.destination).put(delivery, ticket)
 
-    def made(self) -> Mapping[tuple[CopyRoute, int], int]:
-        """Return the copies whose links are not stored yet, by route and source message."""
-        return self.links.by_message()
+    def made(
+        self, wanted: Collection[tuple[CopyRoute, int]]
+    ) -> Mapping[tuple[CopyRoute, int], int]:
+        """Return those of some copies that were made lately, by route and source message."""
+        return self.links.copies_of(wanted)
 
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""

@@ -136,6 +136,7 @@ class HostedSession:
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
+        self._client.follow(self.reader.channels)
         self._watch = ChatWatch(
             spec.session,
             env.chats,

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -151,6 +151,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         self._device = device
         self._sender = Sender(session.auth_key, on_updates)
         self._pings = pings
+
+    def follow(self, channels: Container[int]) -> None:
+        """Take new messages and edits of these channels only, by their bare ids."""
+        self._sender.followed = channels
 
     async def __call__(self, request: Any, ordered: bool = False, **options: Any) -> Any:
         """Make a request, and return its answer.
