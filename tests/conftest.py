@@ -38,6 +38,10 @@ def home() -> Iterator[Path]:
 def _redis_home() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="afx-r-"))
     private_redis.ensure(path)
+    client = connect(private_redis.url_for(path))
+    # How often a second it ends waits whose time is over: 10 by default, however short they are.
+    client.config_set("hz", 100)
+    client.close()
     yield path
     private_redis.stop(path)
     shutil.rmtree(path, ignore_errors=True)
