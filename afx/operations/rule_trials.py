@@ -12,7 +12,7 @@ from afx.forwarding import graph, saved, trial
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import sentences
 from afx.forwarding.plugin_options import compile_plugins
-from afx.forwarding.rulefile import Change
+from afx.forwarding.rule_docs import Change
 from afx.forwarding.saved import LARGEST_BYTES
 from afx.forwarding.trial import Part
 from afx.operations.context import Context, operation

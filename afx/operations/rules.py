@@ -9,7 +9,8 @@ from typing import Any
 
 from afx.errors import UsageError
 from afx.forwarding.outputs import target_of
-from afx.forwarding.rulefile import RuleDoc, checked, checked_options, checked_sync
+from afx.forwarding.rule_docs import RuleDoc
+from afx.forwarding.rulefile import checked, checked_options, checked_sync
 from afx.forwarding.rules import chat_reference, destination_reference
 from afx.operations.changes import change
 from afx.operations.context import Context, operation

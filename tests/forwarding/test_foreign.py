@@ -18,7 +18,8 @@ from afx.forwarding.foreign.documents import LARGEST_BYTES
 from afx.forwarding.foreign.drafts import MOST_RULES
 from afx.forwarding.foreign.parts import Effect
 from afx.forwarding.foreign.reading import Imported, Origin, read
-from afx.forwarding.rulefile import RuleDoc, dump, parse
+from afx.forwarding.rule_docs import RuleDoc, dump
+from afx.forwarding.rulefile import parse
 from afx.forwarding.transforms import compile_transform
 
 FORWARDS = [{"con_name": "news", "source": "@the_news", "dest": [-1001234567890]}]

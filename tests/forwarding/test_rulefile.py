@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afx.errors import FileProblem, InputFileError, UsageError
-from afx.forwarding.rulefile import RuleDoc, diff, dump, parse
+from afx.forwarding.rule_docs import RuleDoc, diff, dump
+from afx.forwarding.rulefile import parse
 from afx.forwarding.rules import chat_reference
 
 YAML = """\

@@ -13,7 +13,8 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import SessionHarness, one_rule, say, texts
 from telethon.tl import types
 
-from afx.forwarding.rulefile import RuleDoc, parse
+from afx.forwarding.rule_docs import RuleDoc
+from afx.forwarding.rulefile import parse
 from afx.sandbox.judge.flow import delete, edit
 
 PAGE = Path(__file__).parents[2] / "docs/forward.md"

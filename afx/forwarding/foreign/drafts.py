@@ -12,7 +12,8 @@ from typing import Any
 from afx.errors import InputFileError, UsageError, printable
 from afx.forwarding import patterns
 from afx.forwarding.foreign.parts import Effect, Part, Reader
-from afx.forwarding.rulefile import LARGEST_BYTES, RuleDoc, checked
+from afx.forwarding.rule_docs import RuleDoc
+from afx.forwarding.rulefile import LARGEST_BYTES, checked
 from afx.forwarding.rules import chat_reference
 
 MOST_RULES = 1_000
