@@ -6,6 +6,7 @@ from afx.api.dashboard import (
     action_routes,
     assets,
     dead_views,
+    proxy_views,
     record_views,
     rule_views,
     sign_in,
@@ -64,4 +65,5 @@ DASHBOARD = (
     record_views.router,
     task_views.router,
     webhook_views.router,
+    proxy_views.router,
 )
