@@ -70,7 +70,7 @@ class Action:
     """What the target is in the command."""
     place: Callable[[str], str] = lambda target: target
     """What of the target is in the path of the API."""
-    body: Callable[[str], Mapping[str, str]] = lambda _: {}
+    body: Callable[[str], Mapping[str, Any]] = lambda _: {}
     """What of the target is in the request's body."""
     preview: Callable[[Context, str], Preview] | None = None
     """Says what a target that is no name means."""
