@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
+from afx.node.held_messages import Approved, Seal
 from afx.node.login_limit import LoginInquiry
 from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
@@ -64,6 +65,8 @@ class Environment:
     outputs: Outputs | None = None
     """What destinations that are no chats need; None: rules cannot have any here."""
     pings: Pings = field(default_factory=Pings)
+    seal: Seal | None = None
+    """Encrypts what waits for an operator's approval; None: its content is not shown."""
 
 
 class HostedSession:
@@ -138,6 +141,7 @@ class HostedSession:
             now=env.clock.time,
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
+            seal=env.seal,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -211,6 +215,21 @@ class HostedSession:
         self.forwarder.dead.report_revived()
         self.progressed()
         return await self.store()
+
+    async def approve(
+        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
+    ) -> Approved | None:
+        """Send approved messages of a route (see ``HeldMessages.approve``).
+
+        They are reported as released once their outbox is stored, so none is lost between.
+        None when another node has the session by then.
+        """
+        found = await self.forwarder.approve(rule, source, destination, versions)
+        if not await self.store():
+            return None
+        self.forwarder.held.report_released()
+        self.progressed()
+        return found if await self.store() else None
 
     @property
     def has_caught_up(self) -> bool:
@@ -321,7 +340,8 @@ class HostedSession:
         ]
         self._stale_taken = self._stale
         cursor += [text for field in self._stale for text in (field, "")]
-        return Progress(cursor, links, entities, intents, self.forwarder.dead.take())
+        dead, held = self.forwarder.dead.take(), self.forwarder.held.take()
+        return Progress(cursor, links, entities, intents, dead, held)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -345,6 +365,7 @@ class HostedSession:
         self.forwarder.seen.mark_all()
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
+        self.forwarder.held.mark_all()
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
