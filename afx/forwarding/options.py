@@ -48,6 +48,10 @@ OPTIONS = Table(
         "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
         "caps": CAPS,
         "plugins": PLUGINS,
+        "snapshot": Truth(
+            "Whether messages are stored as they come, and sent also when they are deleted before; "
+            "they are not by default."
+        ),
     },
 )
 
@@ -72,6 +76,8 @@ class Options:
     """What changes its copies, after its transforms."""
     reread: int = 0
     """How long after its message a copy is judged and sent, as the message is then."""
+    snapshot: bool = False
+    """Whether messages are stored as they come, and sent also when they are deleted before."""
 
     @property
     def hold(self) -> int:
@@ -115,6 +121,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_caps(caps) if caps else None,
         compile_plugins(options.get("plugins", ())),
         _seconds(options.get("reread", 0)),
+        _truth(options.get("snapshot", False)),
     )
 
 
@@ -162,6 +169,11 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append(f"A copy is deleted {duration_text(life)} after it was made.")
     if options.get("replies") is False:
         found.append("The copy of an answer answers nothing.")
+    if options.get("snapshot"):
+        found.append(
+            "Messages are stored as they come, and copied also when they are deleted before; not "
+            "in mode forward, and not where the copies follow deletes."
+        )
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

@@ -131,6 +131,7 @@ class Host:
             rng=rng or random.Random(),
             totals=self._totals,
             outputs=self._outputs,
+            sealer=vault,
         )
         self._runner = SessionRunner(
             self._residents,

@@ -20,6 +20,7 @@ from afx.node.outputs import Outputs
 from afx.node.progress import Link, Totals
 from afx.node.rule_counts import RuleCounts
 from afx.node.session import Environment, HostedSession
+from afx.node.snapshots import Sealer
 from afx.reasons import TroubleReason
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
@@ -46,6 +47,7 @@ class SessionHarness:
         self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
         self.totals = Totals(RuleCounts(SYSTEM_CLOCK))
         self.outputs: Outputs | None = None
+        self.sealer: Sealer | None = None
 
     def _note(self, reason: TroubleReason, text: str) -> None:
         self.reasons.append(reason)
@@ -89,6 +91,7 @@ class SessionHarness:
             rng=random.Random(1),
             totals=self.totals,
             outputs=self.outputs,
+            sealer=self.sealer,
         )
         stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)
