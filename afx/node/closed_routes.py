@@ -54,6 +54,7 @@ class ClosedRoutes:
 
     __slots__ = (
         "_capped",
+        "_hindered",
         "_ids",
         "_invalid",
         "_options",
@@ -76,6 +77,8 @@ class ClosedRoutes:
         self._options: Mapping[int, Options] = NOTHING
         self._capped: Mapping[int, str] = NOTHING
         """Rules of which messages wait because of caps, and until when."""
+        self._hindered: Mapping[int, str] = NOTHING
+        """Destinations to which sends keep failing, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
         self._twice: Mapping[int, str] = NOTHING
@@ -160,6 +163,11 @@ class ClosedRoutes:
         capped = {**self._capped, rule: text}
         self._capped = {it: why for it, why in capped.items() if why} or NOTHING
 
+    def note_hindered(self, destination: int, text: str) -> None:
+        """Note why sends to a destination keep failing; "" when they do not any more."""
+        hindered = {**self._hindered, destination: text}
+        self._hindered = {it: why for it, why in hindered.items() if why} or NOTHING
+
     def take_due(self, now: float) -> list[int]:
         """Return the closed destinations that are to be tried now, each once."""
         due = [it for it, refusal in self._refused.items() if refusal.until <= now]
@@ -204,8 +212,8 @@ class ClosedRoutes:
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        wrong = (self._unreadable, self._refused, self._invalid, self._capped, self._twice)
-        if not any(wrong) and not self.unknown:
+        noted = (self._unreadable, self._refused, self._invalid, self._hindered, self._capped)
+        if not any((*noted, self._twice, self.unknown)):
             return {}
         return {it.id: found for it in self._rules if (found := self._trouble(it)) is not None}
 
@@ -243,6 +251,11 @@ class ClosedRoutes:
             if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
+        wrong += [
+            (TroubleReason.SEND_FAILED, text)
+            for destination, text in self._hindered.items()
+            if destination in destinations
+        ]
         if not wrong and (chat := self._twice.get(rule.id)):
             text = f"it names several destinations in {chat}; copies go to the first one"
             return RuleTrouble(TroubleReason.RULE_INVALID, text)

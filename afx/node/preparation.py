@@ -34,7 +34,6 @@ def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
         forwarder.outboxes.load(stored.cursors)
         forwarder.later.load(stored.cursors)
         forwarder.seen.load(stored.cursors)
-        forwarder.later.gate.note_outboxes(forwarder.outboxes)
         waiting = chain(forwarder.outboxes.waiting(), forwarder.later.waiting())
         forwarder.snapshots.load(stored.cursors, waiting)
     except MalformedPositionError as error:

@@ -61,7 +61,7 @@ class Settler:
         loops: Loops,
         counts: RuleCounts,
         snapshots: Snapshots,
-        put_behind: Callable[[Delivery], None],
+        put_behind: Callable[[Delivery], bool],
     ) -> None:
         """``put_behind`` puts a delivery behind all others of its lane."""
         self._owner = owner
@@ -91,6 +91,9 @@ class Settler:
             return
         self._snapshots.settled(delivery)
         self._later.settled(delivery, is_left_out=outcome in LEFT_OUT)
+        if outcome.result == "refused" and (made := self.announced.pop(delivery.random_id)):
+            # An earlier call has made it, whose answer was an error of the server, or lost.
+            outcome = Outcome("known", made, is_earlier=True)
         copy = outcome.copy
         unforwarded.note_settled(self._seen, self._routes, delivery, outcome)
         if outcome.result == "known":

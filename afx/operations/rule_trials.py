@@ -84,6 +84,11 @@ def test(
 def explain(context: Context, text: str) -> Explained:
     """Return a rule in words: what it forwards, what it changes, what is odd about it."""
     row = show(context, text)
+    return Explained(row.path, in_words(row), _warnings(context, {row.path}, {}))
+
+
+def in_words(row: RuleRow) -> list[str]:
+    """Return what a rule does, in sentences."""
     word = "all messages" if not row.filter else "messages"
     shows = "shows who wrote them" if row.mode == "forward" else "does not show who wrote them"
     found = [
@@ -105,7 +110,7 @@ def explain(context: Context, text: str) -> Explained:
     found += sentences(row.options)
     if row.trouble:
         found.append(f"Trouble: {row.trouble}")
-    return Explained(row.path, found, _warnings(context, {row.path}, {}))
+    return found
 
 
 @operation("rule:read", owned=True)
