@@ -24,6 +24,7 @@ from afx.node.pause import Pause
 from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
+from afx.node.snapshots import Sealer
 from afx.node.waits import Waits
 from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
@@ -64,6 +65,8 @@ class Environment:
     totals: Totals
     outputs: Outputs | None = None
     """What destinations that are no chats need; None: rules cannot have any here."""
+    sealer: Sealer | None = None
+    """Encrypts contents that are stored; None: none are."""
     pings: Pings = field(default_factory=Pings)
     seal: Seal | None = None
     """Encrypts what waits for an operator's approval; None: its content is not shown."""
@@ -142,6 +145,7 @@ class HostedSession:
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
             seal=env.seal,
+            sealer=env.sealer,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -335,6 +339,7 @@ class HostedSession:
             *self.forwarder.outboxes.take_fields(),
             *self.forwarder.later.take_fields(),
             *self.forwarder.seen.take_fields(),
+            *self.forwarder.snapshots.take_fields(),
             *cursor_fields(self.reader),
             *self.forwarder.waits.fields(),
         ]
@@ -363,6 +368,7 @@ class HostedSession:
         self.forwarder.outboxes.mark_all()
         self.forwarder.later.mark_all()
         self.forwarder.seen.mark_all()
+        self.forwarder.snapshots.mark_all()
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
         self.forwarder.held.mark_all()
