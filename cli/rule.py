@@ -199,7 +199,7 @@ def show(invocation: Invocation, rule: Which) -> None:
 
 
 @app.command()
-@shared("database_url", "json")
+@shared("database_url", "json", change=True)
 def secret(invocation: Invocation, rule: Which) -> None:
     """Show the secrets by which the requests to the webhooks in a rule's destinations are signed.
 

@@ -56,6 +56,7 @@ _LIMITS = {
     "waits": INT32_LIMIT,
     "waited_ms": INT32_LIMIT,
     "latencies": INT32_LIMIT,
+    "days": INT32_LIMIT,
 }
 """Of the integers that SQL stores in 32 bits, and of times; any other is exact in Lua."""
 RESULT_LIMIT = 32_000
@@ -244,6 +245,14 @@ class CaughtUp(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class LoginLimit(SessionReport):
+    """After how many days without use Telegram ends the logins of a session's account."""
+
+    kind: ClassVar[str] = "login_limit"
+    days: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Inventory(_NodeReport):
     """A part of the sessions that have not ended on a node, as the leader asked."""
 
@@ -336,6 +345,7 @@ Report = (
     | Active
     | RulesCounted
     | CaughtUp
+    | LoginLimit
     | Inventory
     | Died
     | TaskStarted

@@ -20,6 +20,7 @@ from afx.cluster.reports import (
     Died,
     Failed,
     Inventory,
+    LoginLimit,
     Report,
     RuleResumed,
     RuleStopped,
@@ -262,6 +263,13 @@ class ReportIntake:
             of_login = _of_present_login(failed, revisions)
             _write_failures(of_login, revisions)
             placing.note_active(active)
+            hibernation.note_login_days(
+                [
+                    (it.session_id, it.days)
+                    for it in batch.reports
+                    if isinstance(it, LoginLimit) and self._is_current(it)
+                ]
+            )
             health = self._accounts.write(
                 of_login, hindered, started=[it.session for it in started], active=active
             )

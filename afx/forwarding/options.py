@@ -15,6 +15,7 @@ from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
 LONGEST_DELAY = 7 * 86_400
+LONGEST_REREAD = 86_400
 LONGEST_LIFE = 30 * 86_400
 """Seconds after which a copy is deleted at the latest."""
 
@@ -31,6 +32,12 @@ OPTIONS = Table(
             "How long after its message a copy is sent; what is deleted before is not copied.",
             1,
             LONGEST_DELAY,
+        ),
+        "reread": Duration(
+            "How long after its message a copy is sent, of the message as it is then: the filter "
+            "and dedupe judge it by that.",
+            1,
+            LONGEST_REREAD,
         ),
         "quiet_hours": Table(
             "When nothing is sent; it waits until the hours are over.",
@@ -68,10 +75,18 @@ class Options:
     review: int = 0
     """How long a message waits for an operator's approval; 0: it needs none."""
 
+    reread: int = 0
+    """How long after its message a copy is judged and sent, as the message is then."""
+
+    @property
+    def hold(self) -> int:
+        """How long after its message a copy is sent."""
+        return max(self.delay, self.reread)
+
     @property
     def is_timed(self) -> bool:
         """Whether anything is sent, or deleted, later than at once, by the clock or a person."""
-        return bool(self.delay or self.quiet_hours or self.auto_delete or self.caps or self.review)
+        return bool(self.hold or self.quiet_hours or self.auto_delete or self.caps or self.review)
 
     def quiet_until(self, now: float) -> float:
         """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
@@ -79,7 +94,7 @@ class Options:
 
     def held(self, posted: float) -> float:
         """Return for how many seconds a message is held back that was posted then."""
-        due = posted + self.delay
+        due = posted + self.hold
         return max(due, self.quiet_until(due)) - posted
 
 
@@ -105,6 +120,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_caps(caps) if caps else None,
         compile_plugins(options.get("plugins", ())),
         review_seconds(options.get("review", False)),
+        _seconds(options.get("reread", 0)),
     )
 
 
@@ -138,6 +154,11 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append(
             f"A copy is sent {duration_text(delay)} after its message, as the message is then; "
             "what is deleted before is not copied."
+        )
+    if reread := options.get("reread"):
+        found.append(
+            f"A message is read anew {duration_text(reread)} after it was posted, and judged and "
+            "sent as it is then; what is deleted before is not copied."
         )
     if quiet := options.get("quiet_hours"):
         found.append(

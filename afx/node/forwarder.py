@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from afx.cluster.links import CopyRoute
@@ -17,6 +17,7 @@ from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
+from afx.node.held import REREAD
 from afx.node.held_messages import Approved, HeldMessages, Seal
 from afx.node.intake import Intake
 from afx.node.intents import Intents
@@ -99,7 +100,7 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, seal, now, monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
@@ -182,9 +183,11 @@ class Forwarder:
         else:
             self._lane(delivery.destination).put(delivery, ticket)
 
-    def made(self) -> Mapping[tuple[CopyRoute, int], int]:
-        """Return the copies whose links are not stored yet, by route and source message."""
-        return self.links.by_message()
+    def made(
+        self, wanted: Collection[tuple[CopyRoute, int]]
+    ) -> Mapping[tuple[CopyRoute, int], int]:
+        """Return those of some copies that were made lately, by route and source message."""
+        return self.links.copies_of(wanted)
 
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
@@ -202,11 +205,16 @@ class Forwarder:
         for delivery in deliveries(message, fresh, TelegramFacts):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
-            elif delivery.unjudged:
+            elif delivery.unjudged and delivery.unjudged is not REREAD:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))
+            elif self.outboxes.contains(delivery):
+                self.stored(ticket)  # it is replayed
             elif self.held.takes(delivery, message):
                 self.stored(ticket)
-            elif (when := self.later.offer(delivery, message)) == "now":
+            elif (when := self.later.offer(delivery, message)) == "now" and delivery.unjudged:
+                self._put_behind(delivery)
+                self.stored(ticket)
+            elif when == "now":
                 self._lane(delivery.destination).put(delivery, ticket)
             elif when == "later":
                 self.stored(ticket)
@@ -250,8 +258,14 @@ class Forwarder:
         await self._admission.stop()
         await self.lanes.drain()
 
-    def _put_behind(self, delivery: Delivery) -> None:
-        self._lane(delivery.destination).put_behind(delivery)
+    def _put_behind(self, delivery: Delivery) -> bool:
+        return self._lane(delivery.destination).put_behind(delivery)
+
+    def _waiting(self, rule: int, destination: int) -> int:
+        """Return how many messages of a rule a lane has still to send."""
+        lane = self.lanes.get(destination)
+        them = lane.waiting() if lane else self.outboxes.waiting_for(destination)
+        return sum(it.op == "send" and it.rule == rule for it in them)
 
     def _lane(self, destination: int) -> Lane:
         lane = self.lanes.get(destination)
@@ -307,6 +321,10 @@ class Forwarder:
         """A destination takes no messages; its lane waits until ``try_again``."""
         self._settler.destination_closed(destination, reason)
 
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+        self._owner.hindered(destination, text)
+
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
         self._owner.lost(error)
@@ -351,9 +369,9 @@ class Forwarder:
         ``reason`` is why they are ones, where that tells what is to be done.
         """
         for it in retried(self._all_routes, rule, source, destination, messages, reason):
-            self._lane(destination).put_behind(it)
+            if self._put_behind(it):
+                self.later.gate.counts.revived(it)
             self.dead.revive(it)
-            self.later.gate.counts.revived(it)
         self._owner.progressed()
 
     async def approve(
@@ -372,6 +390,8 @@ class Forwarder:
 
     def put_approved(self, delivery: Delivery, message: Incoming) -> bool:
         """Put an approved message behind all others; False where too many wait."""
+        if self.outboxes.contains(delivery):
+            return True
         when = self.later.offer(delivery, message)
         if when == "now":
             self._put_behind(delivery)

@@ -127,6 +127,7 @@ class Host:
             rule_changed=lambda it, rule, trouble: self.reports.rule(
                 it.session_id, it.epoch, rule, trouble
             ),
+            login_limit=lambda it, days: self.reports.login_limit(it.session_id, it.epoch, days),
             clock=clock,
             rng=rng or random.Random(),
             totals=self._totals,

@@ -10,7 +10,7 @@ from support.dead_letters import add_dead_letters
 from support.held_messages import add_held_messages
 
 from afx.api.application import application
-from afx.operations import controls, schedules, sessions, task_requests, tokens, webhooks
+from afx.operations import controls, proxies, schedules, sessions, task_requests, tokens, webhooks
 from afx.operations.task_requests import TaskRequest
 
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -46,6 +46,10 @@ BODIES: dict[str, Any] = {
     "drop_dead_letters": {"reason": "message_gone"},
     "approve_held_messages": {},
     "reject_held_messages": {},
+    "add_proxy": {"name": "new", "url": "socks5://ann:secret@192.0.2.1:1080"},
+    "check_proxies": {"names": ["p"]},
+    "set_session_proxy": {"direct": True},
+    "convert_rules": {"text": "directions:\n  - from: [1]\n    to: [2]\n", "session": "new"},
 }
 ALSO = {"retry_dead_letters": ("task:write",), "approve_held_messages": ("task:write",)}
 """Scopes that the operation needs besides, for what it calls."""
@@ -73,6 +77,8 @@ def things(api: TestedApi) -> dict[str, str]:
     [task] = task_requests.submit(api.context, check).ids
     schedules.add(api.context, "nightly", "0 3 * * *", check)
     webhooks.add(api.context, "hook", "https://example.org/", owner="bob")
+    # Nothing listens there: a check of it ends at once.
+    proxies.add(api.context, "p", "http://127.0.0.1:1", requires={})
     return {
         "/users/{name}": "bob",
         "/sessions/{name}": "b-1",
@@ -87,6 +93,7 @@ def things(api: TestedApi) -> dict[str, str]:
         "/queues/{name}": "default",
         "/task-kinds/{kind}": "session.check",
         "/webhooks/{name}": "hook",
+        "/proxies/{name}": "p",
         "/webhook-deliveries/{delivery_id}": str(webhooks.test(api.context, "hook")),
     }
 
@@ -161,6 +168,8 @@ def test_a_customers_token_reaches_nothing_of_others(
         "list_held_messages",
         "count_held_messages",
         "list_rule_figures",
+        "show_rule_schema",
+        "convert_rules",
     }
     if not OPERATIONS[name][2]["x-owned"]:
         assert answer.status_code == 403

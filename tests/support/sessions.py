@@ -49,6 +49,7 @@ class SessionHarness:
         self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
         self.totals = Totals(RuleCounts(SYSTEM_CLOCK))
         self.outputs: Outputs | None = None
+        self.login_limits: list[int] = []
 
     def _note(self, reason: TroubleReason, text: str) -> None:
         self.reasons.append(reason)
@@ -88,6 +89,7 @@ class SessionHarness:
             gave_up=lambda _, error: self.lost.append(error),
             trouble=lambda _, reason, text: self._note(reason, text),
             rule_changed=lambda _, rule, trouble: self.rules.update({rule: trouble}),
+            login_limit=lambda _, days: self.login_limits.append(days),
             clock=self.clock,
             rng=random.Random(1),
             totals=self.totals,
