@@ -406,6 +406,8 @@ class Forwarder:
 
     def put_approved(self, delivery: Delivery, message: Incoming) -> bool:
         """Put an approved message behind all others; False where too many wait."""
+        if self.outboxes.contains(delivery):
+            return True
         when = self.later.offer(delivery, message)
         if when == "now":
             self._put_behind(delivery)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
-from afx.node.held_messages import Approved, Seal
+from afx.node.held_messages import Seal
 from afx.node.login_limit import LoginInquiry
 from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
@@ -219,21 +219,6 @@ class HostedSession:
         self.forwarder.dead.report_revived()
         self.progressed()
         return await self.store()
-
-    async def approve(
-        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
-    ) -> Approved | None:
-        """Send approved messages of a route (see ``HeldMessages.approve``).
-
-        They are reported as released once their outbox is stored, so none is lost between.
-        None when another node has the session by then.
-        """
-        found = await self.forwarder.approve(rule, source, destination, versions)
-        if not await self.store():
-            return None
-        self.forwarder.held.report_released()
-        self.progressed()
-        return found if await self.store() else None
 
     @property
     def has_caught_up(self) -> bool:
