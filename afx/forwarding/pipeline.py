@@ -73,6 +73,8 @@ class Delivery:
     """The outcome of one that a plug-in does not let be sent."""
     look: Look = PLAIN
     """How its message is shown."""
+    topic: int = 0
+    """The topic of the destination that it goes to; 0 for none."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -117,6 +119,7 @@ def deliveries(
             plugins=route.options.plugins if route.mode == "copy" else (),
             posted=posted,
             look=look,
+            topic=route.topic,
         )
         for route in routes
     ]

@@ -17,6 +17,8 @@ from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
+from afx.node.held import REREAD
+from afx.node.held_messages import Approved, HeldMessages, Seal
 from afx.node.intake import Intake
 from afx.node.intents import Intents
 from afx.node.lane import Lane
@@ -61,6 +63,7 @@ class Forwarder:
         "_settler",
         "_source",
         "dead",
+        "held",
         "intents",
         "lanes",
         "later",
@@ -83,8 +86,9 @@ class Forwarder:
         now: Callable[[], float],
         monotonic: Callable[[], float],
         counts: RuleCounts,
+        seal: Seal | None = None,
     ) -> None:
-        """``now`` is the wall clock, for what is stored."""
+        """``now`` is the wall clock, for what is stored; ``seal`` see ``HeldMessages``."""
         self._client = client
         self._counts = counts
         self._admission = Admission(links, session, self)
@@ -96,8 +100,9 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
         self.dead = DeadLetters(monotonic)
+        self.held = HeldMessages(self, seal, now, monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
@@ -137,6 +142,7 @@ class Forwarder:
         self._settler.use_routes(routes)
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
+        self.held.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -165,6 +171,7 @@ class Forwarder:
             self._intake.take(box, pts, event, own)
             return
         unforwarded.note_change(self.seen, self._all_routes, self.later, event)
+        self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
             self._intake.advance(box)
@@ -198,9 +205,16 @@ class Forwarder:
         for delivery in deliveries(message, fresh, TelegramFacts):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
-            elif delivery.unjudged:
+            elif delivery.unjudged and delivery.unjudged is not REREAD:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))
-            elif (when := self.later.offer(delivery, message)) == "now":
+            elif self.outboxes.contains(delivery):
+                self.stored(ticket)  # it is replayed
+            elif self.held.takes(delivery, message):
+                self.stored(ticket)
+            elif (when := self.later.offer(delivery, message)) == "now" and delivery.unjudged:
+                self._put_behind(delivery)
+                self.stored(ticket)
+            elif when == "now":
                 self._lane(delivery.destination).put(delivery, ticket)
             elif when == "later":
                 self.stored(ticket)
@@ -244,8 +258,14 @@ class Forwarder:
         await self._admission.stop()
         await self.lanes.drain()
 
-    def _put_behind(self, delivery: Delivery) -> None:
-        self._lane(delivery.destination).put_behind(delivery)
+    def _put_behind(self, delivery: Delivery) -> bool:
+        return self._lane(delivery.destination).put_behind(delivery)
+
+    def _waiting(self, rule: int, destination: int) -> int:
+        """Return how many messages of a rule a lane has still to send."""
+        lane = self.lanes.get(destination)
+        them = lane.waiting() if lane else self.outboxes.waiting_for(destination)
+        return sum(it.op == "send" and it.rule == rule for it in them)
 
     def _lane(self, destination: int) -> Lane:
         lane = self.lanes.get(destination)
@@ -301,6 +321,10 @@ class Forwarder:
         """A destination takes no messages; its lane waits until ``try_again``."""
         self._settler.destination_closed(destination, reason)
 
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+        self._owner.hindered(destination, text)
+
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
         self._owner.lost(error)
@@ -345,22 +369,43 @@ class Forwarder:
         ``reason`` is why they are ones, where that tells what is to be done.
         """
         for it in retried(self._all_routes, rule, source, destination, messages, reason):
-            self._lane(destination).put_behind(it)
+            if self._put_behind(it):
+                self.later.gate.counts.revived(it)
             self.dead.revive(it)
-            self.later.gate.counts.revived(it)
         self._owner.progressed()
+
+    async def approve(
+        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
+    ) -> Approved:
+        """Send approved messages of a route (see ``HeldMessages.approve``)."""
+        return await self.held.approve(self._all_routes, rule, source, destination, versions)
+
+    async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
+        """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
+        return await self._source.fetch(chat, ids)
+
+    def progressed(self) -> None:
+        """There is something to commit."""
+        self._owner.progressed()
+
+    def put_approved(self, delivery: Delivery, message: Incoming) -> bool:
+        """Put an approved message behind all others; False where too many wait."""
+        when = self.later.offer(delivery, message)
+        if when == "now":
+            self._put_behind(delivery)
+        return when != "full"
 
     # --- links ------------------------------------------------------------------------
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (self.outboxes, self.seen, self.later, self.dead):
+        for it in (self.outboxes, self.seen, self.later, self.dead, self.held):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        for it in (self.seen, self.later.gate.counts, self.dead, self.links):
+        for it in (self.seen, self.later.gate.counts, self.dead, self.held, self.links):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)

@@ -16,6 +16,7 @@ from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.lanes import Lanes
 from afx.node.loops import Loops
 from afx.node.made_links import MadeLinks
+from afx.node.outbox_reader import LEFT_OUT
 from afx.node.pause import Pause
 from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
@@ -57,7 +58,7 @@ class Settler:
         later: Postponed,
         loops: Loops,
         counts: RuleCounts,
-        put_behind: Callable[[Delivery], None],
+        put_behind: Callable[[Delivery], bool],
     ) -> None:
         """``put_behind`` puts a delivery behind all others of its lane."""
         self._owner = owner
@@ -84,7 +85,10 @@ class Settler:
         if delivery.op != "send":
             self._follower.settle(delivery, ticket, outcome)
             return
-        self._later.gate.counts.settled(delivery.rule, delivery.destination)
+        self._later.settled(delivery, is_left_out=outcome in LEFT_OUT)
+        if outcome.result == "refused" and (made := self.announced.pop(delivery.random_id)):
+            # An earlier call has made it, whose answer was an error of the server, or lost.
+            outcome = Outcome("known", made, is_earlier=True)
         copy = outcome.copy
         unforwarded.note_settled(self._seen, self._routes, delivery, outcome)
         if outcome.result == "known":
