@@ -70,6 +70,8 @@ class Delivery:
     """What has still to change it, before it is sent."""
     verdict: Any = None
     """The outcome of one that a plug-in does not let be sent."""
+    topic: int = 0
+    """The topic of the destination that it goes to; 0 for none."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -112,6 +114,7 @@ def deliveries(
             whole=incoming.raw if is_output(route.destination) or route.options.plugins else None,
             plugins=route.options.plugins if route.mode == "copy" else (),
             posted=posted,
+            topic=route.topic,
         )
         for route in routes
     ]

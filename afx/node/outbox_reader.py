@@ -29,6 +29,12 @@ _GONE = Outcome(
 _LEFT = replace(KNOWN, dead=DeadReason.MESSAGE_GONE)
 """The same, where that is no dead letter."""
 
+NOT_TAKEN = Outcome("known", reason="its rule does not take it")
+"""What the rule's filter does not accept, or what is a duplicate."""
+
+LEFT_OUT = (NOT_TAKEN, _LEFT)
+"""The outcomes of messages of which no copy is made."""
+
 
 class Linked(Protocol):
     """Returns the copies of messages by routes; 0 for none (see ``Admission.linked``)."""
@@ -125,7 +131,7 @@ async def _send(
     it, route = item.reference, item.route
     if outcome is None and message is None:
         # Whoever follows deletes, or waits for them, wants no copy of what is gone.
-        outcome = _LEFT if "deletes" in route.sync or route.options.delay else _GONE
+        outcome = _LEFT if "deletes" in route.sync or route.options.hold else _GONE
     if it.judge and outcome is None and message is not None:
         outcome = await _verdict(judge, message, route)
     facts_of = TelegramFacts if outcome is None else None
@@ -163,7 +169,7 @@ async def _verdict(judge: Judge, message: Incoming, route: Route) -> Outcome | N
     """Return the outcome of a message that the filter does not take, or cannot judge."""
     taken = await judge(message, [route])
     if not taken:
-        return Outcome("known")
+        return NOT_TAKEN
     return not_judged(taken[0].unjudged) if taken[0].unjudged else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from afx.forwarding.pipeline import Delivery
 from afx.node.outbox import Outbox, Reference, load
 
 
@@ -38,6 +39,11 @@ class Outboxes:
     def has(self, destination: int) -> bool:
         """Return whether anything waits in a destination's outbox."""
         return bool(self._outboxes.get(destination))
+
+    def contains(self, delivery: Delivery) -> bool:
+        """Return whether a delivery that is replayed waits in its destination's outbox."""
+        outbox = self._outboxes.get(delivery.destination)
+        return outbox is not None and outbox.contains(delivery)
 
     def has_backlog(self, closed: Collection[int]) -> bool:
         """Return whether anything waits for a destination that is not one of these."""

@@ -33,7 +33,6 @@ def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
         forwarder.outboxes.load(stored.cursors)
         forwarder.later.load(stored.cursors)
         forwarder.seen.load(stored.cursors)
-        forwarder.later.gate.note_outboxes(forwarder.outboxes)
     except MalformedPositionError as error:
         raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error
 

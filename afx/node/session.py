@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
+from afx.node.held_messages import Approved, Seal
+from afx.node.login_limit import LoginInquiry
 from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
 from afx.node.progress import Progress, Totals
@@ -55,12 +57,16 @@ class Environment:
     trouble: Callable[[HostedSession, TroubleReason, str], None]
     rule_changed: Callable[[HostedSession, int, RuleTrouble | None], None]
     """Called when a rule does not forward all that it should, or does so again (None)."""
+    login_limit: Callable[[HostedSession, int], None]
+    """Called with the days without use after which a session's login ends."""
     clock: Clock
     rng: random.Random
     totals: Totals
     outputs: Outputs | None = None
     """What destinations that are no chats need; None: rules cannot have any here."""
     pings: Pings = field(default_factory=Pings)
+    seal: Seal | None = None
+    """Encrypts what waits for an operator's approval; None: its content is not shown."""
 
 
 class HostedSession:
@@ -70,6 +76,7 @@ class HostedSession:
         "_client",
         "_env",
         "_inquiry",
+        "_login_inquiry",
         "_rules",
         "_silence",
         "_stale",
@@ -106,6 +113,7 @@ class HostedSession:
         self.next_poll = 0.0
         self._env = env
         self._inquiry: FreezeInquiry | None = None
+        self._login_inquiry: LoginInquiry | None = None
         self._stale: Sequence[str] = ()
         self._stale_taken: Sequence[str] = ()
         self._silence = Silence(env.clock)
@@ -133,9 +141,11 @@ class HostedSession:
             now=env.clock.time,
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
+            seal=env.seal,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
+        self._client.follow(self.reader.channels)
         self._watch = ChatWatch(
             spec.session,
             env.chats,
@@ -206,6 +216,21 @@ class HostedSession:
         self.progressed()
         return await self.store()
 
+    async def approve(
+        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
+    ) -> Approved | None:
+        """Send approved messages of a route (see ``HeldMessages.approve``).
+
+        They are reported as released once their outbox is stored, so none is lost between.
+        None when another node has the session by then.
+        """
+        found = await self.forwarder.approve(rule, source, destination, versions)
+        if not await self.store():
+            return None
+        self.forwarder.held.report_released()
+        self.progressed()
+        return found if await self.store() else None
+
     @property
     def has_caught_up(self) -> bool:
         """Whether all that it missed is settled: accepted, refused, or for a closed destination.
@@ -214,6 +239,7 @@ class HostedSession:
         """
         return (
             self._client.is_connected()
+            and (self._login_inquiry is None or self._login_inquiry.is_over)
             and self.reader.is_idle
             and not any(it.syncing or it.tickets or it.waiting for it in self.reader.boxes())
             and not self.forwarder.has_backlog()
@@ -235,6 +261,11 @@ class HostedSession:
         """
         await self.connection.open(self._prepare)
         self.reader.start_catch_up()
+        if not self.spec.rules:
+            # It may sleep for as long as its login lasts: one with rules wakes much sooner.
+            self._login_inquiry = LoginInquiry(
+                self._client, lambda days: self._env.login_limit(self, days), self.lost
+            )
 
     async def stop(self) -> None:
         """Stop forwarding and disconnect; progress is left for the last commit.
@@ -297,8 +328,10 @@ class HostedSession:
         self.changed = False
         entities, self._stored.fresh = self._stored.fresh, {}
         links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
-        # Outboxes go first: a cursor that is stored without them would lose messages.
+        # Outboxes go before cursors: one that is stored without them would lose messages. Counts
+        # go before outboxes: what is in one counts.
         cursor = [
+            *self.forwarder.later.gate.counts.take_fields(),
             *self.forwarder.outboxes.take_fields(),
             *self.forwarder.later.take_fields(),
             *self.forwarder.seen.take_fields(),
@@ -307,7 +340,8 @@ class HostedSession:
         ]
         self._stale_taken = self._stale
         cursor += [text for field in self._stale for text in (field, "")]
-        return Progress(cursor, links, entities, intents, self.forwarder.dead.take())
+        dead, held = self.forwarder.dead.take(), self.forwarder.held.take()
+        return Progress(cursor, links, entities, intents, dead, held)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -331,6 +365,7 @@ class HostedSession:
         self.forwarder.seen.mark_all()
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
+        self.forwarder.held.mark_all()
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
@@ -385,6 +420,8 @@ class HostedSession:
         if self._inquiry is not None:
             inquiry, self._inquiry = self._inquiry, None
             await inquiry.stop()
+        if self._login_inquiry is not None:
+            await self._login_inquiry.stop()
 
     # --- what becomes of its rules ---------------------------------------------------------
 
@@ -399,6 +436,10 @@ class HostedSession:
     def destination_works(self, destination: int) -> None:
         """A message has arrived at a destination that was closed."""
         self._rules.destination_works(destination)
+
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+        self._rules.hindered(destination, text)
 
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""

@@ -29,6 +29,7 @@ _NONCE_BYTES = 12
 _OF_WEBHOOKS = b"afx webhook"
 _OF_PROXIES = b"afx proxy\0"
 _OF_DEVICES = b"afx device\0"
+_OF_HELD = b"afx held\0"
 
 
 class Vault:
@@ -132,6 +133,21 @@ class Vault:
             "remove this session and import it again."
         )
         return self._opened(sealed, _OF_DEVICES + str(session_id).encode(), "device", changed)
+
+    def seal_held(self, text: str, *, of: str) -> str:
+        """Encrypt what would be sent of a message that waits for an approval.
+
+        ``of`` names the message: its content opens for no other one.
+        """
+        return self._sealed(text, _OF_HELD + of.encode())
+
+    def open_held(self, sealed: str, *, of: str) -> str:
+        """Decrypt what would be sent of a message; raises SecretError."""
+        changed = (
+            "The stored content of a held message was changed, or is another one's; reject the "
+            "message, or approve it without its content."
+        )
+        return self._opened(sealed, _OF_HELD + of.encode(), "content", changed)
 
     def _sealed(self, text: str, associated: bytes) -> str:
         nonce = os.urandom(_NONCE_BYTES)

@@ -20,7 +20,7 @@ from afx.config import load
 from afx.operations import rules, tokens, users
 from afx.operations.context import Actor, Context
 from models.storage import workers
-from models.storage.sessions import NewSession
+from models.storage.sessions import NewSession, reserve_ids
 from models.storage.sessions import create as create_session
 from models.storage.users import find as find_user
 
@@ -93,8 +93,9 @@ class TestedApi:
         context = self.context
         for user, session in (("alice", "a-1"), ("bob", "b-1")):
             users.add(context, user, "free")
-            self.servers.vault()
-            create_session(find_user(user), NewSession(session, "sealed", session))
+            [number] = reserve_ids(1)
+            sealed = self.servers.vault().seal("login", session_id=number)
+            create_session(find_user(user), NewSession(session, sealed, session, number))
             rules.add(context, session, sources=["@news"], destinations=["@mine"], name="n")
         workers.seen_many([workers.Seen("w1", "i1", "host", "ready")])
 
