@@ -10,6 +10,7 @@ from typing import Any
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.devices import Device, own_device
+from afx.node import session_progress
 from afx.node.account_signs import FreezeInquiry
 from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
@@ -30,7 +31,7 @@ from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.client import AccountClient, Pings
 from afx.telegram.peers import Peers
-from afx.telegram.positions import cursor_fields, stale_fields
+from afx.telegram.positions import stale_fields
 from afx.telegram.session import StoredSession
 from afx.telegram.transport import routed
 from afx.telegram.updates import UpdateReader
@@ -315,23 +316,8 @@ class HostedSession:
     def collect_uncommitted(self) -> Progress:
         """Return what is to be committed since the last call."""
         self.changed = False
-        entities, self._stored.fresh = self._stored.fresh, {}
-        links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
-        # Outboxes go before cursors: one that is stored without them would lose messages. Counts
-        # go before outboxes: what is in one counts.
-        cursor = [
-            *self.forwarder.later.gate.counts.take_fields(),
-            *self.forwarder.outboxes.take_fields(),
-            *self.forwarder.later.take_fields(),
-            *self.forwarder.seen.take_fields(),
-            *self.forwarder.snapshots.take_fields(),
-            *cursor_fields(self.reader),
-            *self.forwarder.waits.fields(),
-        ]
         self._stale_taken = self._stale
-        cursor += [text for field in self._stale for text in (field, "")]
-        dead, held = self.forwarder.dead.take(), self.forwarder.held.take()
-        return Progress(cursor, links, entities, intents, dead, held)
+        return session_progress.collect(self.forwarder, self.reader, self._stored, self._stale)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -347,16 +333,7 @@ class HostedSession:
 
     def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
-        self._stored.fresh = dict(self._stored.hashes)
-        self.forwarder.waits.budgets.mark_all()
-        self.forwarder.intents.mark_all()
-        self.forwarder.outboxes.mark_all()
-        self.forwarder.later.mark_all()
-        self.forwarder.seen.mark_all()
-        self.forwarder.snapshots.mark_all()
-        self.forwarder.links.mark_all()
-        self.forwarder.dead.mark_all()
-        self.forwarder.held.mark_all()
+        session_progress.mark_all(self.forwarder, self._stored)
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
