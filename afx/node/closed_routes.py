@@ -21,6 +21,7 @@ from afx.forwarding.options import NO_OPTIONS, Options, compile_options
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
 from afx.forwarding.sizes import LARGEST_OF_SESSION
+from afx.forwarding.topics import chat_of, topic_of, twice_named
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
@@ -61,9 +62,11 @@ class ClosedRoutes:
         "_learned",
         "_options",
         "_refused",
+        "_senders",
         "_rules",
         "_tests",
         "_transforms",
+        "_twice",
         "_unreadable",
         "routes",
     )
@@ -82,9 +85,13 @@ class ClosedRoutes:
         self._capped: Mapping[int, str] = NOTHING
         """Rules of which messages wait because of caps, and until when."""
         self._hindered: Mapping[int, str] = NOTHING
+        """Destinations to which sends keep failing, and why."""
+        self._senders: Mapping[int, str] = NOTHING
         """Rules of which some senders cannot be used, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
+        self._twice: Mapping[int, str] = NOTHING
+        """Rules with several destinations in one forum, and which."""
         self._compile()
         self._ids = self._given() or NOTHING
         self.routes: Mapping[int, tuple[Route, ...]] = {}
@@ -134,11 +141,13 @@ class ClosedRoutes:
         self._learned = {**self._learned, **ids} or NOTHING
         self._ids = {**self._given(), **self._learned} or NOTHING
         self.routes = compile_routes(map(self._resolved, self._rules))
+        named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
+        self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
     def _given(self) -> dict[str, int]:
         """Return the destinations to which only senders post, as far as rules tell their ids."""
         return {
-            it: int(it)
+            it: int(chat_of(it))
             for rule in self._rules
             if rule.id in self._options and self._options[rule.id].senders
             for it in rule.destinations
@@ -175,9 +184,14 @@ class ClosedRoutes:
         capped = {**self._capped, rule: text}
         self._capped = {it: why for it, why in capped.items() if why} or NOTHING
 
-    def note_hindered(self, rule: int, text: str) -> None:
+    def note_senders(self, rule: int, text: str) -> None:
         """Note what is wrong with a rule's senders; "" for nothing."""
-        hindered = {**self._hindered, rule: text}
+        wrong = {**self._senders, rule: text}
+        self._senders = {it: why for it, why in wrong.items() if why} or NOTHING
+
+    def note_hindered(self, destination: int, text: str) -> None:
+        """Note why sends to a destination keep failing; "" when they do not any more."""
+        hindered = {**self._hindered, destination: text}
         self._hindered = {it: why for it, why in hindered.items() if why} or NOTHING
 
     def take_due(self, now: float) -> list[int]:
@@ -224,8 +238,8 @@ class ClosedRoutes:
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        wrong = self._unreadable, self._refused, self._invalid, self._capped, self._hindered
-        if not any((*wrong, self.unknown)):
+        noted = (self._unreadable, self._refused, self._invalid, self._hindered, self._capped)
+        if not any((*noted, self._twice, self._senders, self.unknown)):
             return {}
         return {it.id: found for it in self._rules if (found := self._trouble(it)) is not None}
 
@@ -241,6 +255,8 @@ class ClosedRoutes:
             # A copy that is edited without the rule's transforms would be another one.
             rule.sync if wrong is None else (),
             self._options.get(rule.id, NO_OPTIONS),
+            source_topics=_source_topics(rule.sources, self._ids),
+            topics=_topics(rule.destinations, self._ids),
         )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
@@ -261,7 +277,15 @@ class ClosedRoutes:
             if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
-        if not wrong and (text := self._hindered.get(rule.id, "")):
+        wrong += [
+            (TroubleReason.SEND_FAILED, text)
+            for destination, text in self._hindered.items()
+            if destination in destinations
+        ]
+        if not wrong and (chat := self._twice.get(rule.id)):
+            text = f"it names several destinations in {chat}; copies go to the first one"
+            return RuleTrouble(TroubleReason.RULE_INVALID, text)
+        if not wrong and (text := self._senders.get(rule.id, "")):
             return RuleTrouble(TroubleReason.SENDER_UNAVAILABLE, text[:_LONGEST])
         if not wrong:
             text = self._capped.get(rule.id, "")
@@ -270,6 +294,24 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _source_topics(sources: Iterable[str], ids: Mapping[str, int]) -> dict[int, frozenset[int]]:
+    """Return the topics of which a rule takes messages; a source without one stands for all."""
+    found: dict[int, set[int]] = {}
+    for it in sources:
+        if it in ids:
+            found.setdefault(ids[it], set()).add(topic_of(it))
+    return {chat: frozenset(them) for chat, them in found.items() if 0 not in them}
+
+
+def _topics(destinations: Iterable[str], ids: Mapping[str, int]) -> dict[int, int]:
+    """Return the topic of each destination; the first one that a rule names in a chat counts."""
+    found: dict[int, int] = {}
+    for it in destinations:
+        if it in ids:
+            found.setdefault(ids[it], topic_of(it))
+    return {chat: topic for chat, topic in found.items() if topic}
 
 
 def _why_unknown(chat: str) -> TroubleReason:

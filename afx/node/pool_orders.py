@@ -18,6 +18,7 @@ from telethon.tl import types
 from telethon.tl.tlobject import TLObject
 
 from afx.cluster.fields import INT32_LIMIT
+from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
 from afx.reasons import DeadReason
 from afx.telegram.change_sender import WITH_FILE
@@ -125,6 +126,8 @@ def _item(it: Delivery, has_file: bool) -> dict[str, Any]:
         "parent": it.parent,
         "copy": it.copy,
         "error": it.error,
+        "look": int(it.look),
+        "topic": it.topic,
         "file": has_file,
     }
 
@@ -172,6 +175,8 @@ def _delivery(fields: Mapping[str, Any], rule: int, destination: int) -> Deliver
         copy=_id(fields["copy"]),
         error=_text(fields["error"]),
         op=fields["op"],
+        look=Look(_number(fields["look"])),
+        topic=_id(fields["topic"]),
     )
 
 

@@ -153,6 +153,11 @@ class RuleWatch:
         self._closed.note_works(destination)
         self._apply()
 
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+        self._closed.note_hindered(destination, text)
+        self._apply()
+
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
         self._closed.note_capped(rule, text)
@@ -160,7 +165,7 @@ class RuleWatch:
 
     def senders_hindered(self, rule: int, text: str) -> None:
         """Something is wrong with the senders of a rule, or is no more ("")."""
-        self._closed.note_hindered(rule, text)
+        self._closed.note_senders(rule, text)
         self._apply()
 
     # --- trying again ---------------------------------------------------------------------
