@@ -102,7 +102,6 @@ class Options:
         """How long after its message a copy is sent."""
         return max(self.delay, self.reread)
 
-
     @property
     def is_timed(self) -> bool:
         """Whether anything is sent, or deleted, later than at once, by the clock or a person."""
