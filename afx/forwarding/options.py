@@ -11,6 +11,7 @@ from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
 from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown_review
+from afx.forwarding.senders import SENDERS, compile_senders, senders_sentence
 
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
@@ -58,6 +59,7 @@ OPTIONS = Table(
         "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
         "caps": CAPS,
         "plugins": PLUGINS,
+        "senders": SENDERS,
         "review": REVIEW,
         "snapshot": Truth(
             "Whether messages are stored as they come, and sent also when they are deleted before; "
@@ -92,11 +94,14 @@ class Options:
     """How long a message waits for an operator's approval; 0: it needs none."""
     snapshot: bool = False
     """Whether messages are stored as they come, and sent also when they are deleted before."""
+    senders: tuple[tuple[str, int], ...] = ()
+    """The sessions that post its copies, with their ids (0: it does not exist); none: its own."""
 
     @property
     def hold(self) -> int:
         """How long after its message a copy is sent."""
         return max(self.delay, self.reread)
+
 
     @property
     def is_timed(self) -> bool:
@@ -137,6 +142,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _seconds(options.get("reread", 0)),
         review_seconds(options.get("review", False)),
         _truth(options.get("snapshot", False)),
+        compile_senders(options.get("senders", ())),
     )
 
 
@@ -195,4 +201,6 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))
+    if senders := options.get("senders"):
+        found.append(senders_sentence(senders))
     return found

@@ -30,6 +30,8 @@ from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
+from afx.node.pool_desk import PoolDesk
+from afx.node.pools import Pools
 from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
 from afx.node.retries import retried
@@ -70,6 +72,7 @@ class Forwarder:
         "later",
         "links",
         "outboxes",
+        "pools",
         "seen",
         "snapshots",
         "waits",
@@ -88,6 +91,7 @@ class Forwarder:
         now: Callable[[], float],
         monotonic: Callable[[], float],
         counts: RuleCounts,
+        pools: PoolDesk | None = None,
         seal: Seal | None = None,
         sealer: Sealer | None = None,
     ) -> None:
@@ -101,7 +105,8 @@ class Forwarder:
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
         self._owner = owner
-        self.lanes = Lanes()
+        self.pools = Pools(pools, session, epoch, owner.senders_hindered)
+        self.lanes = Lanes(self.pools)
         self._loops = Loops()
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
@@ -150,6 +155,7 @@ class Forwarder:
         self._settler.use_routes(routes)
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
+        self.pools.use_routes(routes, incomplete)
         self.held.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
@@ -295,7 +301,7 @@ class Forwarder:
                 # The guard finds lost answers among what the cursor has not passed.
                 may_park=destination not in self._loops.chats,
             )
-            if left := self.waits.left(destination):
+            if destination not in self.pools.chats and (left := self.waits.left(destination)):
                 lane.wait(left)
             if self.lanes.pauses:
                 lane.pause()

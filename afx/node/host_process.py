@@ -72,7 +72,7 @@ async def _serve(settings: NodeSettings, orders: dict[str, Any]) -> None:
         incarnation=incarnation,
         keys=SigningKeys(vault.signing_keys()),
         trouble=host.redis_trouble,
-        on_wake=host.tasks.wake,
+        on_wake=host.wake,
     )
     loop = asyncio.get_running_loop()
 

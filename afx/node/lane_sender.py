@@ -22,6 +22,7 @@ from afx.node.outbox_reader import Found, refusal
 from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience, Step
 from afx.node.plugged import plugged
+from afx.node.pool_lane import Stopped
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
@@ -129,7 +130,9 @@ class LaneSender:
             if not batch:
                 self._pace.hold(seconds)
                 return
-            batch = self._within_budget(batch)
+            batch = self._alike(batch)
+            of_pool = self._owner.pools.has(batch[0][0])
+            batch = batch if of_pool else self._within_budget(batch)
             if not batch:
                 return
             # From now on nothing comes between: what is settled leaves the queue in order.
@@ -143,11 +146,21 @@ class LaneSender:
                 batch = await self._answering(batch)
             if not self._pace.may_send:
                 return  # something has come up while it waited
-            self._owner.waits.take(self._outbox.destination, len(batch))
+            if not of_pool:
+                self._owner.waits.take(self._outbox.destination, len(batch))
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
             if outcomes is None:
                 return
             singly = await self._judge(batch, outcomes) or self._vain.is_single
+
+    def _alike(self, batch: list[Entry]) -> list[Entry]:
+        """Return the first of a batch that senders of one rule make, or this session itself."""
+        pools, first = self._owner.pools, batch[0][0]
+        if not pools.chats:
+            return batch
+        if pools.has(first):
+            return list(takewhile(lambda it: it[0].rule == first.rule, batch))
+        return list(takewhile(lambda it: not pools.has(it[0]), batch))
 
     def _within_budget(self, batch: list[Entry]) -> list[Entry]:
         """Return the first of a batch, as many as may be sent now; waits when none may.
@@ -155,6 +168,9 @@ class LaneSender:
         An album is not split: it is sent when anything may be, and counts as all of its items.
         """
         waits, destination = self._owner.waits, self._outbox.destination
+        if destination in self._owner.pools.chats and (left := waits.left(destination)):
+            self._pace.wait(left)
+            return []
         room = waits.room(destination, len(batch))
         if room >= len(batch):
             return batch
@@ -218,6 +234,8 @@ class LaneSender:
                 self._pace.close("this node has no such output")
                 return None
             return await output.send(batch)
+        if self._owner.pools.has(batch[0]):
+            return await self._let_send(batch, singly)
         try:
             peer(destination)
         except ValueError:
@@ -229,6 +247,19 @@ class LaneSender:
         if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
             self._intents.end(destination)
         return outcomes
+
+    async def _let_send(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
+        """Let a sender of the rule's pool make a batch; None when none can now."""
+        made = await self._owner.pools.send(batch, singly=singly)
+        if isinstance(made, Stopped):
+            if made.is_foreign:
+                self._pace.pause()
+            else:
+                self._pace.wait(made.wait)
+            return None
+        if all(it.result != "failed" for it in made):
+            self._intents.end(batch[0].destination)
+        return made
 
     async def _fill(self) -> bool:
         """Fetch the next messages of the outbox; False when they cannot be read now."""

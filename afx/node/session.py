@@ -22,6 +22,7 @@ from afx.node.held_messages import Seal
 from afx.node.login_limit import LoginInquiry
 from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
+from afx.node.pool_desk import PoolDesk
 from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
@@ -66,6 +67,8 @@ class Environment:
     totals: Totals
     outputs: Outputs | None = None
     """What destinations that are no chats need; None: rules cannot have any here."""
+    pools: PoolDesk | None = None
+    """Where rules with senders ask for their sends; None: they cannot here."""
     sealer: Sealer | None = None
     """Encrypts contents that are stored; None: none are."""
     pings: Pings = field(default_factory=Pings)
@@ -145,6 +148,7 @@ class HostedSession:
             now=env.clock.time,
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
+            pools=env.pools,
             seal=env.seal,
             sealer=env.sealer,
         )
@@ -284,6 +288,11 @@ class HostedSession:
         """What is wrong with rules, by their ids."""
         return self._rules.troubles
 
+    @property
+    def known_chats(self) -> set[int]:
+        """All chats of its rules that the account knows."""
+        return self._rules.known
+
     def renew(self, rules: Sequence[RuleSpec]) -> None:
         """Use the filters and transforms of these rules from now on."""
         self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
@@ -412,6 +421,10 @@ class HostedSession:
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
         self._rules.capped(rule, text)
+
+    def senders_hindered(self, rule: int, text: str) -> None:
+        """Something is wrong with the senders of a rule, or is no more ("")."""
+        self._rules.senders_hindered(rule, text)
 
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""

@@ -181,7 +181,8 @@ CASES: dict[str, list[Post]] = {
 
 
 def test_each_recipe_has_a_case() -> None:
-    assert RECIPES.keys() == CASES.keys()
+    # That of a sender pool is run in test_pools.
+    assert RECIPES.keys() == {*CASES, "pooled"}
 
 
 @pytest.mark.parametrize("name", list(CASES))
