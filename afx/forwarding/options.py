@@ -10,6 +10,7 @@ from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
+from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown_review
 
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
@@ -17,6 +18,16 @@ LONGEST_DELAY = 7 * 86_400
 LONGEST_REREAD = 86_400
 LONGEST_LIFE = 30 * 86_400
 """Seconds after which a copy is deleted at the latest."""
+
+
+def _wrong_together(value: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with options that exclude each other."""
+    if value.get("review") and value.get("reread"):
+        return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
+    if value.get("review") and value.get("snapshot"):
+        return "'review' and 'snapshot' exclude each other: nobody approves what is deleted"
+    return None
+
 
 OPTIONS = Table(
     "What else the rule does.",
@@ -52,7 +63,9 @@ OPTIONS = Table(
             "Whether messages are stored as they come, and sent also when they are deleted before; "
             "they are not by default."
         ),
+        "review": REVIEW,
     },
+    whole=_wrong_together,
 )
 
 
@@ -78,6 +91,8 @@ class Options:
     """How long after its message a copy is judged and sent, as the message is then."""
     snapshot: bool = False
     """Whether messages are stored as they come, and sent also when they are deleted before."""
+    review: int = 0
+    """How long a message waits for an operator's approval; 0: it needs none."""
 
     @property
     def hold(self) -> int:
@@ -86,8 +101,8 @@ class Options:
 
     @property
     def is_timed(self) -> bool:
-        """Whether anything is sent, or deleted, later than at once."""
-        return bool(self.hold or self.quiet_hours or self.auto_delete or self.caps)
+        """Whether anything is sent, or deleted, later than at once, by the clock or a person."""
+        return bool(self.hold or self.quiet_hours or self.auto_delete or self.caps or self.review)
 
     def quiet_until(self, now: float) -> float:
         """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
@@ -122,6 +137,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_plugins(options.get("plugins", ())),
         _seconds(options.get("reread", 0)),
         _truth(options.get("snapshot", False)),
+        review_seconds(options.get("review", False)),
     )
 
 
@@ -139,7 +155,8 @@ def _truth(value: Any) -> bool:
 
 def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as people write them."""
-    return {name: duration_text(it) if type(it) is int else it for name, it in options.items()}
+    shown = {name: duration_text(it) if type(it) is int else it for name, it in options.items()}
+    return {**shown, **shown_review(options)}
 
 
 def sentences(options: Mapping[str, Any]) -> list[str]:
@@ -167,6 +184,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         )
     if life := options.get("auto_delete"):
         found.append(f"A copy is deleted {duration_text(life)} after it was made.")
+    if seconds := review_seconds(options.get("review", False)):
+        found.append(review_sentence(seconds))
     if options.get("replies") is False:
         found.append("The copy of an answer answers nothing.")
     if options.get("snapshot"):

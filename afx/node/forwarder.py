@@ -18,6 +18,7 @@ from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.held import REREAD
+from afx.node.held_messages import Approved, HeldMessages, Seal
 from afx.node.intake import Intake
 from afx.node.intents import Intents
 from afx.node.lane import Lane
@@ -63,6 +64,7 @@ class Forwarder:
         "_settler",
         "_source",
         "dead",
+        "held",
         "intents",
         "lanes",
         "later",
@@ -87,8 +89,9 @@ class Forwarder:
         monotonic: Callable[[], float],
         counts: RuleCounts,
         sealer: Sealer | None = None,
+        seal: Seal | None = None,
     ) -> None:
-        """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
+        """``now`` is the wall clock, for what is stored; ``seal`` see ``HeldMessages``."""
         self._client = client
         self._counts = counts
         self._admission = Admission(links, session, self)
@@ -103,6 +106,7 @@ class Forwarder:
         self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
         self.dead = DeadLetters(monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
+        self.held = HeldMessages(self, seal, now, monotonic)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
@@ -143,6 +147,7 @@ class Forwarder:
         self._settler.use_routes(routes)
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
+        self.held.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -171,6 +176,7 @@ class Forwarder:
             self._intake.take(box, pts, event, own)
             return
         unforwarded.note_change(self.seen, self._all_routes, self.later, event)
+        self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
             self._intake.advance(box)
@@ -209,6 +215,8 @@ class Forwarder:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))
             elif self.outboxes.contains(delivery):
                 self.stored(ticket)  # it is replayed
+            elif self.held.takes(delivery, message):
+                self.stored(ticket)
             else:
                 self._put_new(route, delivery, message, ticket)
 
@@ -379,17 +387,41 @@ class Forwarder:
             self.dead.revive(it)
         self._owner.progressed()
 
+    async def approve(
+        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
+    ) -> Approved:
+        """Send approved messages of a route (see ``HeldMessages.approve``)."""
+        return await self.held.approve(self._all_routes, rule, source, destination, versions)
+
+    async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
+        """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
+        return await self._source.fetch(chat, ids)
+
+    def progressed(self) -> None:
+        """There is something to commit."""
+        self._owner.progressed()
+
+    def put_approved(self, delivery: Delivery, message: Incoming) -> bool:
+        """Put an approved message behind all others; False where too many wait."""
+        when = self.later.offer(delivery, message)
+        if when == "now":
+            self._put_behind(delivery)
+        return when != "full"
+
     # --- links ------------------------------------------------------------------------
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (self.outboxes, self.seen, self.later, self.dead, self.snapshots):
+        for it in (
+            *(self.outboxes, self.seen, self.later),
+            *(self.dead, self.held, self.snapshots),
+        ):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        for it in (self.seen, self.later.gate.counts, self.dead, self.links):
+        for it in (self.seen, self.later.gate.counts, self.dead, self.held, self.links):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)

@@ -24,6 +24,7 @@ from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.connection import connect_async
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer
+from afx.node.environment import Environment
 from afx.node.guarded_chats import GuardedChats
 from afx.node.heap import Heap, give_back_memory
 from afx.node.lease_memory import LeaseMemory
@@ -35,7 +36,7 @@ from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
 from afx.node.rule_counts import RuleCounts
-from afx.node.session import Environment, HostedSession
+from afx.node.session import HostedSession
 from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.node_settings import NodeSettings
 from afx.reasons import TroubleReason
@@ -133,6 +134,7 @@ class Host:
             totals=self._totals,
             outputs=self._outputs,
             sealer=vault,
+            seal=lambda text, name: vault.seal_held(text, of=name),
         )
         self._runner = SessionRunner(
             self._residents,

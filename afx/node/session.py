@@ -2,71 +2,34 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.devices import Device, own_device
 from afx.node.account_signs import FreezeInquiry
-from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
+from afx.node.environment import Environment
 from afx.node.forwarder import Forwarder
-from afx.node.guarded_chats import GuardedChats
+from afx.node.held_messages import Approved
 from afx.node.login_limit import LoginInquiry
-from afx.node.outputs import Outputs, SessionOutputs
+from afx.node.outputs import SessionOutputs
 from afx.node.pause import Pause
-from afx.node.progress import Progress, Totals
+from afx.node.progress import Progress
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
-from afx.node.snapshots import Sealer
 from afx.node.waits import Waits
 from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
-from afx.telegram.client import AccountClient, Pings
+from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers
 from afx.telegram.positions import cursor_fields, stale_fields
 from afx.telegram.session import StoredSession
 from afx.telegram.transport import routed
 from afx.telegram.updates import UpdateReader
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Environment:
-    """What all sessions of a host share."""
-
-    api_id: int
-    api_hash: str
-    connection: type
-    """The class of Telethon connections; it checks the lease before each write."""
-    may_write: Callable[[], bool]
-    """Whether the node's lease still lasts."""
-    links: LinkSource
-    """Where the links of earlier runs are read."""
-    chats: GuardedChats
-    store: Callable[[HostedSession], Awaitable[bool]]
-    """Commits a session's progress until it is stored; False: another node has it by now."""
-    dirty: Callable[[HostedSession], None]
-    """Called when a session has progress to commit."""
-    gave_up: Callable[[HostedSession, BaseException], None]
-    """Called when a session's login no longer works."""
-    trouble: Callable[[HostedSession, TroubleReason, str], None]
-    rule_changed: Callable[[HostedSession, int, RuleTrouble | None], None]
-    """Called when a rule does not forward all that it should, or does so again (None)."""
-    login_limit: Callable[[HostedSession, int], None]
-    """Called with the days without use after which a session's login ends."""
-    clock: Clock
-    rng: random.Random
-    totals: Totals
-    outputs: Outputs | None = None
-    """What destinations that are no chats need; None: rules cannot have any here."""
-    sealer: Sealer | None = None
-    """Encrypts contents that are stored; None: none are."""
-    pings: Pings = field(default_factory=Pings)
 
 
 class HostedSession:
@@ -142,6 +105,7 @@ class HostedSession:
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
             sealer=env.sealer,
+            seal=env.seal,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -215,6 +179,21 @@ class HostedSession:
         self.forwarder.dead.report_revived()
         self.progressed()
         return await self.store()
+
+    async def approve(
+        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
+    ) -> Approved | None:
+        """Send approved messages of a route (see ``HeldMessages.approve``).
+
+        They are reported as released once their outbox is stored, so none is lost between.
+        None when another node has the session by then.
+        """
+        found = await self.forwarder.approve(rule, source, destination, versions)
+        if not await self.store():
+            return None
+        self.forwarder.held.report_released()
+        self.progressed()
+        return found if await self.store() else None
 
     @property
     def has_caught_up(self) -> bool:
@@ -326,7 +305,8 @@ class HostedSession:
         ]
         self._stale_taken = self._stale
         cursor += [text for field in self._stale for text in (field, "")]
-        return Progress(cursor, links, entities, intents, self.forwarder.dead.take())
+        dead, held = self.forwarder.dead.take(), self.forwarder.held.take()
+        return Progress(cursor, links, entities, intents, dead, held)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -351,6 +331,7 @@ class HostedSession:
         self.forwarder.snapshots.mark_all()
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
+        self.forwarder.held.mark_all()
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------

@@ -30,6 +30,7 @@ _OF_WEBHOOKS = b"afx webhook"
 _OF_PROXIES = b"afx proxy\0"
 _OF_DEVICES = b"afx device\0"
 _OF_SNAPSHOTS = b"afx snapshot\0"
+_OF_HELD = b"afx held\0"
 
 
 class Vault:
@@ -143,6 +144,21 @@ class Vault:
         changed = f"A stored content of session {session_id} was changed, or is another one's."
         associated = _OF_SNAPSHOTS + str(session_id).encode()
         return self._decrypted(sealed, associated, "content", changed)
+
+    def seal_held(self, text: str, *, of: str) -> str:
+        """Encrypt what would be sent of a message that waits for an approval.
+
+        ``of`` names the message: its content opens for no other one.
+        """
+        return self._sealed(text, _OF_HELD + of.encode())
+
+    def open_held(self, sealed: str, *, of: str) -> str:
+        """Decrypt what would be sent of a message; raises SecretError."""
+        changed = (
+            "The stored content of a held message was changed, or is another one's; reject the "
+            "message, or approve it without its content."
+        )
+        return self._opened(sealed, _OF_HELD + of.encode(), "content", changed)
 
     def _sealed(self, text: str, associated: bytes) -> str:
         return self._encrypted(text.encode(), associated)

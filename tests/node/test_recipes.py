@@ -102,6 +102,7 @@ CASES: dict[str, list[Post]] = {
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],
     "plugged": [Post("Hello")],
+    "reviewed": [Post("Hello", False)],
     "capped": [Post("first"), Post("second"), Post("third", False)],
     "once": [
         Post("Hello"),
