@@ -23,9 +23,10 @@ LONGEST_LIFE = 30 * 86_400
 
 def _wrong_together(value: Mapping[str, Any]) -> str | None:
     """Return what is wrong with options that exclude each other."""
-    for other in ("reread", "snapshot") if value.get("review") else ():
-        if value.get(other):
-            return f"'review' and {other!r} exclude each other: what is reviewed is what is sent"
+    if value.get("review") and value.get("reread"):
+        return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
+    if value.get("review") and value.get("snapshot"):
+        return "'review' and 'snapshot' exclude each other: nobody approves what is deleted"
     return None
 
 
@@ -101,7 +102,6 @@ class Options:
     def hold(self) -> int:
         """How long after its message a copy is sent."""
         return max(self.delay, self.reread)
-
 
     @property
     def is_timed(self) -> bool:

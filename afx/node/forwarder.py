@@ -424,12 +424,8 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         for it in (
-            self.outboxes,
-            self.seen,
-            self.later,
-            self.dead,
-            self.held,
-            self.snapshots,
+            *(self.outboxes, self.seen, self.later),
+            *(self.dead, self.held, self.snapshots),
         ):
             it.put_back()
         self.links.put_back(links)
