@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from afx.forwarding.alerts import ALERTS, Alert, alert_sentences, compile_alerts
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
@@ -50,6 +51,7 @@ OPTIONS = Table(
         "caps": CAPS,
         "plugins": PLUGINS,
         "review": REVIEW,
+        "alerts": ALERTS,
     },
 )
 
@@ -77,6 +79,9 @@ class Options:
 
     reread: int = 0
     """How long after its message a copy is judged and sent, as the message is then."""
+
+    alerts: Alert | None = None
+    """Which messages of its sources webhooks are told of."""
 
     @property
     def hold(self) -> int:
@@ -121,6 +126,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_plugins(options.get("plugins", ())),
         review_seconds(options.get("review", False)),
         _seconds(options.get("reread", 0)),
+        compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
     )
 
 
@@ -171,6 +177,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append(review_sentence(seconds))
     if options.get("replies") is False:
         found.append("The copy of an answer answers nothing.")
+    if alerts := options.get("alerts"):
+        found += alert_sentences(alerts)
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

@@ -326,7 +326,8 @@ class HostedSession:
         self._stale_taken = self._stale
         cursor += [text for field in self._stale for text in (field, "")]
         dead, held = self.forwarder.dead.take(), self.forwarder.held.take()
-        return Progress(cursor, links, entities, intents, dead, held)
+        alerts = self.forwarder.alerts.take()
+        return Progress(cursor, links, entities, intents, dead, held, alerts)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -351,6 +352,7 @@ class HostedSession:
         self.forwarder.links.mark_all()
         self.forwarder.dead.mark_all()
         self.forwarder.held.mark_all()
+        self.forwarder.alerts.mark_all()
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
