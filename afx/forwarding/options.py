@@ -20,6 +20,15 @@ LONGEST_REREAD = 86_400
 LONGEST_LIFE = 30 * 86_400
 """Seconds after which a copy is deleted at the latest."""
 
+
+def _wrong_together(value: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with options that exclude each other."""
+    for other in ("reread", "snapshot") if value.get("review") else ():
+        if value.get(other):
+            return f"'review' and {other!r} exclude each other: what is reviewed is what is sent"
+    return None
+
+
 OPTIONS = Table(
     "What else the rule does.",
     {
@@ -52,7 +61,12 @@ OPTIONS = Table(
         "plugins": PLUGINS,
         "review": REVIEW,
         "alerts": ALERTS,
+        "snapshot": Truth(
+            "Whether messages are stored as they come, and sent also when they are deleted before; "
+            "they are not by default."
+        ),
     },
+    whole=_wrong_together,
 )
 
 
@@ -74,12 +88,12 @@ class Options:
     """How many copies a destination gets in an hour and a day."""
     plugins: tuple[Plugin, ...] = ()
     """What changes its copies, after its transforms."""
-    review: int = 0
-    """How long a message waits for an operator's approval; 0: it needs none."""
-
     reread: int = 0
     """How long after its message a copy is judged and sent, as the message is then."""
-
+    review: int = 0
+    """How long a message waits for an operator's approval; 0: it needs none."""
+    snapshot: bool = False
+    """Whether messages are stored as they come, and sent also when they are deleted before."""
     alerts: Alert | None = None
     """Which messages of its sources webhooks are told of."""
 
@@ -124,8 +138,9 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _truth(options.get("replies", True)),
         compile_caps(caps) if caps else None,
         compile_plugins(options.get("plugins", ())),
-        review_seconds(options.get("review", False)),
         _seconds(options.get("reread", 0)),
+        review_seconds(options.get("review", False)),
+        _truth(options.get("snapshot", False)),
         compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
     )
 
@@ -179,6 +194,11 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append("The copy of an answer answers nothing.")
     if alerts := options.get("alerts"):
         found += alert_sentences(alerts)
+    if options.get("snapshot"):
+        found.append(
+            "Messages are stored as they come, and copied also when they are deleted before; not "
+            "in mode forward, and not where the copies follow deletes."
+        )
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

@@ -37,6 +37,7 @@ from afx.node.retries import retried
 from afx.node.rule_counts import RuleCounts
 from afx.node.seen_contents import SeenContents
 from afx.node.settler import Settler
+from afx.node.snapshots import Sealer, Snapshots, keeps_content
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -72,6 +73,7 @@ class Forwarder:
         "links",
         "outboxes",
         "seen",
+        "snapshots",
         "waits",
     )
 
@@ -89,8 +91,12 @@ class Forwarder:
         monotonic: Callable[[], float],
         counts: RuleCounts,
         seal: Seal | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
-        """``now`` is the wall clock, for what is stored; ``seal`` see ``HeldMessages``."""
+        """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents.
+
+        ``seal``: see ``HeldMessages``.
+        """
         self._client = client
         self._counts = counts
         self._admission = Admission(links, session, self)
@@ -105,6 +111,7 @@ class Forwarder:
         self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, seal, now, monotonic)
+        self.snapshots = Snapshots(session, sealer, owner)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
@@ -125,6 +132,7 @@ class Forwarder:
             later=self.later,
             loops=self._loops,
             counts=counts,
+            snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
 
@@ -208,7 +216,8 @@ class Forwarder:
         fresh = self.seen.fresh(message, routes)
         for _ in range(len(routes) - len(fresh)):
             self.left_out(ticket)
-        for delivery in deliveries(message, fresh, TelegramFacts):
+        made = deliveries(message, fresh, TelegramFacts)
+        for route, delivery in zip(fresh, made, strict=True):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             elif delivery.unjudged and delivery.unjudged is not REREAD:
@@ -217,15 +226,22 @@ class Forwarder:
                 self.stored(ticket)  # it is replayed
             elif self.held.takes(delivery, message):
                 self.stored(ticket)
-            elif (when := self.later.offer(delivery, message)) == "now" and delivery.unjudged:
-                self._put_behind(delivery)
-                self.stored(ticket)
-            elif when == "now":
-                self._lane(delivery.destination).put(delivery, ticket)
-            elif when == "later":
-                self.stored(ticket)
             else:
-                self.settled(delivery, ticket, TOO_MANY)
+                self._put_new(route, delivery, message, ticket)
+
+    def _put_new(self, route: Route, delivery: Delivery, message: Incoming, ticket: Ticket) -> None:
+        """Put a delivery into its lane, now or when it is due."""
+        if is_kept := keeps_content(route):
+            self.snapshots.keep(message, delivery)
+        when = self.later.offer(delivery, message)
+        if when == "full":
+            self.settled(delivery, ticket, TOO_MANY)
+        elif when == "now" and not is_kept and not delivery.unjudged:
+            self._lane(delivery.destination).put(delivery, ticket)
+        else:
+            if when == "now":
+                self._put_behind(delivery)
+            self.stored(ticket)
 
     def known(self, route: Route, copy: int, ticket: Ticket) -> None:
         """Settle a delivery whose copy is linked already."""
@@ -316,7 +332,7 @@ class Forwarder:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         return await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
-            *(self._judge_late, destination, references),
+            *(self._judge_late, self.snapshots.find, destination, references),
         )
 
     async def renew(self, source: int, message: int) -> Sequence[Any]:
@@ -407,7 +423,15 @@ class Forwarder:
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (self.outboxes, self.seen, self.later, self.dead, self.held, self.alerts):
+        for it in (
+            self.outboxes,
+            self.seen,
+            self.later,
+            self.dead,
+            self.held,
+            self.alerts,
+            self.snapshots,
+        ):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()

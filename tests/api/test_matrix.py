@@ -44,12 +44,12 @@ BODIES: dict[str, Any] = {
     "try_rules": {"text": "x", "session": "b-1"},
     "retry_dead_letters": {},
     "drop_dead_letters": {"reason": "message_gone"},
-    "approve_held_messages": {},
-    "reject_held_messages": {},
     "add_proxy": {"name": "new", "url": "socks5://ann:secret@192.0.2.1:1080"},
     "check_proxies": {"names": ["p"]},
     "set_session_proxy": {"direct": True},
     "convert_rules": {"text": "directions:\n  - from: [1]\n    to: [2]\n", "session": "new"},
+    "approve_held_messages": {},
+    "reject_held_messages": {},
 }
 ALSO = {"retry_dead_letters": ("task:write",), "approve_held_messages": ("task:write",)}
 """Scopes that the operation needs besides, for what it calls."""
