@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from afx.forwarding.alerts import ALERTS, Alert, alert_sentences, compile_alerts
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
@@ -62,6 +63,7 @@ OPTIONS = Table(
         "plugins": PLUGINS,
         "senders": SENDERS,
         "review": REVIEW,
+        "alerts": ALERTS,
         "snapshot": Truth(
             "Whether messages are stored as they come, and sent also when they are deleted before; "
             "they are not by default."
@@ -97,6 +99,8 @@ class Options:
     """Whether messages are stored as they come, and sent also when they are deleted before."""
     senders: tuple[tuple[str, int], ...] = ()
     """The sessions that post its copies, with their ids (0: it does not exist); none: its own."""
+    alerts: Alert | None = None
+    """Which messages of its sources webhooks are told of."""
 
     @property
     def hold(self) -> int:
@@ -143,6 +147,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         review_seconds(options.get("review", False)),
         _truth(options.get("snapshot", False)),
         compile_senders(options.get("senders", ())),
+        compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
     )
 
 
@@ -193,6 +198,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append(review_sentence(seconds))
     if options.get("replies") is False:
         found.append("The copy of an answer answers nothing.")
+    if alerts := options.get("alerts"):
+        found += alert_sentences(alerts)
     if options.get("snapshot"):
         found.append(
             "Messages are stored as they come, and copied also when they are deleted before; not "

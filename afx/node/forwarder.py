@@ -13,6 +13,7 @@ from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
 from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
+from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
@@ -65,6 +66,7 @@ class Forwarder:
         "_peers",
         "_settler",
         "_source",
+        "alerts",
         "dead",
         "held",
         "intents",
@@ -121,7 +123,10 @@ class Forwarder:
         self.waits = waits
         self._source = MessageSource(client, peers, waits, self.note_wait)
         filters = FilterJudge(self._source, self.trouble, monotonic)
-        self._intake = Intake(owner.progressed, self._admission, filters, self._loops, counts)
+        self.alerts = Alerts(now, owner.progressed)
+        self._intake = Intake(
+            owner.progressed, self._admission, filters, self._loops, counts, self.alerts
+        )
         self._settler = Settler(
             owner,
             self._follower,
@@ -157,6 +162,7 @@ class Forwarder:
         self.later.use_routes(routes, incomplete)
         self.pools.use_routes(routes, incomplete)
         self.held.use_routes(routes)
+        self.alerts.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -424,8 +430,8 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         for it in (
-            *(self.outboxes, self.seen, self.later),
-            *(self.dead, self.held, self.snapshots),
+            *(self.outboxes, self.seen, self.later, self.dead),
+            *(self.held, self.alerts, self.snapshots),
         ):
             it.put_back()
         self.links.put_back(links)
@@ -433,6 +439,7 @@ class Forwarder:
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        for it in (self.seen, self.later.gate.counts, self.dead, self.held, self.links):
+        reported = self.dead, self.held, self.alerts
+        for it in (self.seen, self.later.gate.counts, *reported, self.links):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)

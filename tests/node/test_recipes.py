@@ -102,6 +102,12 @@ CASES: dict[str, list[Post]] = {
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],
     "plugged": [Post("Hello")],
+    "watched": [Post("Acme is for sale"), Post("an #ad", False, tag(3, 3))],
+    "told": [
+        Post("Acme is for sale", "They write of us: {link}"),
+        Post("Acme is for sale", False),
+        Post("nothing of it", False),
+    ],
     "reviewed": [Post("Hello", False)],
     "capped": [Post("first"), Post("second"), Post("third", False)],
     "once": [
