@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -24,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # Postgres as root needs useradd, the tests of machines need ip.
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     config.pluginmanager.register(LeftOut(config), "left-out")
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", 0):
+        gc.disable()  # what is collected stays: see below
+
+
+def pytest_collection_finish() -> None:
+    """Leave out what was imported and collected from each later collection of garbage."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture
