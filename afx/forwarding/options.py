@@ -22,8 +22,9 @@ LONGEST_LIFE = 30 * 86_400
 
 def _wrong_together(value: Mapping[str, Any]) -> str | None:
     """Return what is wrong with options that exclude each other."""
-    if value.get("review") and value.get("reread"):
-        return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
+    for other in ("reread", "snapshot") if value.get("review") else ():
+        if value.get(other):
+            return f"'review' and {other!r} exclude each other: what is reviewed is what is sent"
     return None
 
 
@@ -58,6 +59,10 @@ OPTIONS = Table(
         "caps": CAPS,
         "plugins": PLUGINS,
         "review": REVIEW,
+        "snapshot": Truth(
+            "Whether messages are stored as they come, and sent also when they are deleted before; "
+            "they are not by default."
+        ),
     },
     whole=_wrong_together,
 )
@@ -85,6 +90,8 @@ class Options:
     """How long after its message a copy is judged and sent, as the message is then."""
     review: int = 0
     """How long a message waits for an operator's approval; 0: it needs none."""
+    snapshot: bool = False
+    """Whether messages are stored as they come, and sent also when they are deleted before."""
 
     @property
     def hold(self) -> int:
@@ -129,6 +136,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_plugins(options.get("plugins", ())),
         _seconds(options.get("reread", 0)),
         review_seconds(options.get("review", False)),
+        _truth(options.get("snapshot", False)),
     )
 
 
@@ -179,6 +187,11 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append(review_sentence(seconds))
     if options.get("replies") is False:
         found.append("The copy of an answer answers nothing.")
+    if options.get("snapshot"):
+        found.append(
+            "Messages are stored as they come, and copied also when they are deleted before; not "
+            "in mode forward, and not where the copies follow deletes."
+        )
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

@@ -36,6 +36,7 @@ from afx.node.retries import retried
 from afx.node.rule_counts import RuleCounts
 from afx.node.seen_contents import SeenContents
 from afx.node.settler import Settler
+from afx.node.snapshots import Sealer, Snapshots, keeps_content
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -70,6 +71,7 @@ class Forwarder:
         "links",
         "outboxes",
         "seen",
+        "snapshots",
         "waits",
     )
 
@@ -87,8 +89,12 @@ class Forwarder:
         monotonic: Callable[[], float],
         counts: RuleCounts,
         seal: Seal | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
-        """``now`` is the wall clock, for what is stored; ``seal`` see ``HeldMessages``."""
+        """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents.
+
+        ``seal``: see ``HeldMessages``.
+        """
         self._client = client
         self._counts = counts
         self._admission = Admission(links, session, self)
@@ -103,6 +109,7 @@ class Forwarder:
         self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, seal, now, monotonic)
+        self.snapshots = Snapshots(session, sealer, owner)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
@@ -120,6 +127,7 @@ class Forwarder:
             later=self.later,
             loops=self._loops,
             counts=counts,
+            snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
 
@@ -202,7 +210,8 @@ class Forwarder:
         fresh = self.seen.fresh(message, routes)
         for _ in range(len(routes) - len(fresh)):
             self.left_out(ticket)
-        for delivery in deliveries(message, fresh, TelegramFacts):
+        made = deliveries(message, fresh, TelegramFacts)
+        for route, delivery in zip(fresh, made, strict=True):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             elif delivery.unjudged and delivery.unjudged is not REREAD:
@@ -211,15 +220,22 @@ class Forwarder:
                 self.stored(ticket)  # it is replayed
             elif self.held.takes(delivery, message):
                 self.stored(ticket)
-            elif (when := self.later.offer(delivery, message)) == "now" and delivery.unjudged:
-                self._put_behind(delivery)
-                self.stored(ticket)
-            elif when == "now":
-                self._lane(delivery.destination).put(delivery, ticket)
-            elif when == "later":
-                self.stored(ticket)
             else:
-                self.settled(delivery, ticket, TOO_MANY)
+                self._put_new(route, delivery, message, ticket)
+
+    def _put_new(self, route: Route, delivery: Delivery, message: Incoming, ticket: Ticket) -> None:
+        """Put a delivery into its lane, now or when it is due."""
+        if is_kept := keeps_content(route):
+            self.snapshots.keep(message, delivery)
+        when = self.later.offer(delivery, message)
+        if when == "full":
+            self.settled(delivery, ticket, TOO_MANY)
+        elif when == "now" and not is_kept and not delivery.unjudged:
+            self._lane(delivery.destination).put(delivery, ticket)
+        else:
+            if when == "now":
+                self._put_behind(delivery)
+            self.stored(ticket)
 
     def known(self, route: Route, copy: int, ticket: Ticket) -> None:
         """Settle a delivery whose copy is linked already."""
@@ -310,7 +326,7 @@ class Forwarder:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         return await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
-            *(self._judge_late, destination, references),
+            *(self._judge_late, self.snapshots.find, destination, references),
         )
 
     async def renew(self, source: int, message: int) -> Sequence[Any]:
@@ -390,6 +406,8 @@ class Forwarder:
 
     def put_approved(self, delivery: Delivery, message: Incoming) -> bool:
         """Put an approved message behind all others; False where too many wait."""
+        if self.outboxes.contains(delivery):
+            return True
         when = self.later.offer(delivery, message)
         if when == "now":
             self._put_behind(delivery)
@@ -399,7 +417,14 @@ class Forwarder:
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (self.outboxes, self.seen, self.later, self.dead, self.held):
+        for it in (
+            self.outboxes,
+            self.seen,
+            self.later,
+            self.dead,
+            self.held,
+            self.snapshots,
+        ):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()

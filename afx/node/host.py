@@ -133,6 +133,7 @@ class Host:
             totals=self._totals,
             outputs=self._outputs,
             seal=lambda text, name: vault.seal_held(text, of=name),
+            sealer=vault,
         )
         self._runner = SessionRunner(
             self._residents,

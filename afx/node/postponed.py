@@ -238,6 +238,12 @@ class Postponed:
             if chat == destination and name[0] == "s":
                 yield from islice(waiting.references(), 2 * _AT_ONCE)
 
+    def waiting(self) -> Iterator[tuple[int, Reference]]:
+        """Yield all that is to be sent, with its destination."""
+        for (name, destination), waiting in self._queues.items():
+            if name[0] == "s":
+                yield from ((destination, it) for it in waiting.references())
+
     def _arm(self) -> None:
         self._stop_timer()
         if not self._is_running:

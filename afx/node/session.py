@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,13 +18,14 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
-from afx.node.held_messages import Approved, Seal
+from afx.node.held_messages import Seal
 from afx.node.login_limit import LoginInquiry
 from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
 from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
+from afx.node.snapshots import Sealer
 from afx.node.waits import Waits
 from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
@@ -65,6 +66,8 @@ class Environment:
     totals: Totals
     outputs: Outputs | None = None
     """What destinations that are no chats need; None: rules cannot have any here."""
+    sealer: Sealer | None = None
+    """Encrypts contents that are stored; None: none are."""
     pings: Pings = field(default_factory=Pings)
     seal: Seal | None = None
     """Encrypts what waits for an operator's approval; None: its content is not shown."""
@@ -143,6 +146,7 @@ class HostedSession:
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
             seal=env.seal,
+            sealer=env.sealer,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -216,21 +220,6 @@ class HostedSession:
         self.forwarder.dead.report_revived()
         self.progressed()
         return await self.store()
-
-    async def approve(
-        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
-    ) -> Approved | None:
-        """Send approved messages of a route (see ``HeldMessages.approve``).
-
-        They are reported as released once their outbox is stored, so none is lost between.
-        None when another node has the session by then.
-        """
-        found = await self.forwarder.approve(rule, source, destination, versions)
-        if not await self.store():
-            return None
-        self.forwarder.held.report_released()
-        self.progressed()
-        return found if await self.store() else None
 
     @property
     def has_caught_up(self) -> bool:

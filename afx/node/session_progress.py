@@ -21,8 +21,9 @@ def collect(
     entities, stored.fresh = stored.fresh, {}
     links, intents = forwarder.links.take(), forwarder.intents.take()
     # Outboxes go before cursors: one that is stored without them would lose messages. Counts
-    # go before outboxes: what is in one counts.
+    # and contents go before outboxes: what is in one counts, and has its content.
     cursor = [
+        *forwarder.snapshots.take_fields(),
         *forwarder.later.gate.counts.take_fields(),
         *forwarder.outboxes.take_fields(),
         *forwarder.later.take_fields(),
@@ -43,6 +44,7 @@ def mark_all(forwarder: Forwarder, stored: StoredSession) -> None:
     forwarder.outboxes.mark_all()
     forwarder.later.mark_all()
     forwarder.seen.mark_all()
+    forwarder.snapshots.mark_all()
     forwarder.links.mark_all()
     forwarder.dead.mark_all()
     forwarder.held.mark_all()

@@ -22,6 +22,7 @@ from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
 from afx.node.rule_counts import RuleCounts
 from afx.node.seen_contents import SeenContents
+from afx.node.snapshots import Snapshots
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.sender import Outcome
@@ -42,6 +43,7 @@ class Settler:
         "_put_behind",
         "_routes",
         "_seen",
+        "_snapshots",
         "announced",
         "closed",
     )
@@ -58,6 +60,7 @@ class Settler:
         later: Postponed,
         loops: Loops,
         counts: RuleCounts,
+        snapshots: Snapshots,
         put_behind: Callable[[Delivery], bool],
     ) -> None:
         """``put_behind`` puts a delivery behind all others of its lane."""
@@ -70,6 +73,7 @@ class Settler:
         self._later = later
         self._loops = loops
         self._counts = counts
+        self._snapshots = snapshots
         self._put_behind = put_behind
         self._routes: Routes = NOTHING
         self.announced = Announced()
@@ -85,6 +89,7 @@ class Settler:
         if delivery.op != "send":
             self._follower.settle(delivery, ticket, outcome)
             return
+        self._snapshots.settled(delivery)
         self._later.settled(delivery, is_left_out=outcome in LEFT_OUT)
         if outcome.result == "refused" and (made := self.announced.pop(delivery.random_id)):
             # An earlier call has made it, whose answer was an error of the server, or lost.

@@ -13,6 +13,7 @@ from typing import Any
 from telethon import errors
 
 from afx.cluster.task_jobs import CURSOR_LIMIT, TaskJob, parse_cursor
+from afx.node.approvals import approve
 from afx.node.message_source import ToldToWaitError, UnknownChatError
 from afx.node.waits import ALL
 from afx.reasons import DeadReason, TaskOutcome
@@ -181,7 +182,7 @@ class Run:
         if not session.client.is_connected():
             raise TryAgainError("The session is not connected to Telegram.")
         try:
-            found = await session.approve(rule, source, destination, versions)
+            found = await approve(session, rule, source, destination, versions)
         except ToldToWaitError as error:
             text = f"Telegram asks to wait ({error})."
             raise SnoozeError(error.seconds, text) from error

@@ -19,7 +19,14 @@ from afx.telegram.building import NotBuiltError, build, unbuilt
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_lost_login
 from afx.telegram.facts import media_kind
-from afx.telegram.sender import Outcome, failed, input_media, sendable
+from afx.telegram.sender import (
+    Outcome,
+    failed,
+    has_no_preview,
+    input_media,
+    is_above,
+    sendable,
+)
 
 KNOWN = Outcome("known")
 _DONE = frozenset({"MESSAGE_NOT_MODIFIED", "CHAT_NOT_MODIFIED", "MESSAGE_ID_INVALID"})
@@ -183,6 +190,8 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             message=first.text,
             media=input_media(first.whole) if file else None,
             entities=[it for it in first.entities if sendable(it)] or None,
+            no_webpage=has_no_preview(first),
+            invert_media=is_above(first),
         )
     unpin = first.op == "unpin"
     return functions.messages.UpdatePinnedMessageRequest(chat, first.copy, silent=True, unpin=unpin)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.look import PLAIN, Look
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.topics import GENERAL
 from afx.forwarding.whole_albums import units
@@ -211,8 +212,8 @@ def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
     return groups
 
 
-def _forwarded_as(it: Delivery) -> tuple[int, str, int]:
-    return it.source, it.mode, it.topic
+def _forwarded_as(it: Delivery) -> tuple[int, str, int, bool | None]:
+    return it.source, it.mode, it.topic, is_silent(it)
 
 
 def is_forward(delivery: Delivery) -> bool:
@@ -229,6 +230,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             random_id=[it.random_id for it in group],
             to_peer=peer(first.destination),
             drop_author=first.mode == "copy" or None,
+            silent=is_silent(first),
             top_msg_id=_topic(first) or None,
         )
     to = peer(first.destination)
@@ -243,6 +245,8 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
                 for it in group
             ],
             reply_to=answers,
+            silent=is_silent(first),
+            invert_media=is_above(first),
         )
     if first.raw is not None:
         return functions.messages.SendMediaRequest(
@@ -252,15 +256,34 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             random_id=first.random_id,
             entities=_entities(first),
             reply_to=answers,
+            silent=is_silent(first),
+            invert_media=is_above(first),
         )
     return functions.messages.SendMessageRequest(
         to,
         first.text,
         random_id=first.random_id,
         entities=_entities(first),
-        no_webpage=None,
+        no_webpage=has_no_preview(first),
         reply_to=answers,
+        silent=is_silent(first),
+        invert_media=is_above(first),
     )
+
+
+def is_silent(delivery: Delivery) -> bool | None:
+    """Return whether a copy makes no sound, as its message made none; None: it does."""
+    return (delivery.look is not PLAIN and Look.SILENT in delivery.look) or None
+
+
+def is_above(delivery: Delivery) -> bool | None:
+    """Return whether the text stands above what is shown with it; None: below."""
+    return (delivery.look is not PLAIN and Look.ABOVE in delivery.look) or None
+
+
+def has_no_preview(delivery: Delivery) -> bool | None:
+    """Return whether the message shows no preview of its link; None: Telegram decides."""
+    return (delivery.look is not PLAIN and Look.NO_PREVIEW in delivery.look) or None
 
 
 def _topic(delivery: Delivery) -> int:

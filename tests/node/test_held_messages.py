@@ -15,6 +15,7 @@ from telethon.tl import functions
 from afx.cluster.held_content import HeldContent, HeldPart, decode, encode
 from afx.cluster.reports import HeldEnded, MessageHeld
 from afx.cluster.specs import RuleSpec
+from afx.node.approvals import approve
 from afx.node.held_messages import HeldGone, HeldMessage
 from afx.node.held_reports import report_of
 from afx.node.session import HostedSession
@@ -64,7 +65,8 @@ class Desk:
 
     async def approve(self, *numbers: int, at: HostedSession | None = None) -> Any:
         first = self.held[numbers[0]]
-        found = await (at or self.session).approve(
+        found = await approve(
+            at or self.session,
             first.rule,
             first.source,
             first.destination,

@@ -97,6 +97,7 @@ CASES: dict[str, list[Post]] = {
     "mirrored": [Post("Hello")],
     "delayed": [Post("Hello", False)],
     "reread": [Post("Hello", False)],
+    "at-once": [Post("Hello")],
     "awake": [Post("Hello")],
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],
@@ -236,6 +237,7 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
                 )
         box = session.reader.channels[source.id]
         await until(lambda: box.cursor == source.box.pts)
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         assert [it.text for it in to.box.messages.values()] == wanted
         assert {it.topic for it in to.box.messages.values()} <= {topics[1]}
         named = {it.forwarded is not None for it in to.box.messages.values()}

@@ -21,6 +21,7 @@ from afx.node.outputs import Outputs
 from afx.node.progress import Link, Totals
 from afx.node.rule_counts import RuleCounts
 from afx.node.session import Environment, HostedSession
+from afx.node.snapshots import Sealer
 from afx.reasons import TroubleReason
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
@@ -49,6 +50,7 @@ class SessionHarness:
         self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
         self.totals = Totals(RuleCounts(SYSTEM_CLOCK))
         self.outputs: Outputs | None = None
+        self.sealer: Sealer | None = None
         self.login_limits: list[int] = []
 
     def _note(self, reason: TroubleReason, text: str) -> None:
@@ -95,6 +97,7 @@ class SessionHarness:
             totals=self.totals,
             outputs=self.outputs,
             seal=self.seal,
+            sealer=self.sealer,
         )
         stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)
