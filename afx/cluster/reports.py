@@ -16,10 +16,19 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from afx.cluster.fields import EXACT_LIMIT, INT32_LIMIT, is_storable
+from afx.cluster.held_content import SEALED_LIMIT
 from afx.cluster.quarantine import Refused
 from afx.cluster.quarantine import refused as refused_record
 from afx.cluster.task_jobs import CURSOR_LIMIT
-from afx.reasons import DeadReason, FailureReason, StopReason, TaskOutcome, TroubleReason
+from afx.reasons import (
+    DeadReason,
+    FailureReason,
+    HeldEnd,
+    HeldEvent,
+    StopReason,
+    TaskOutcome,
+    TroubleReason,
+)
 
 _TEXT_LIMIT = 1_000
 _LIST_LIMIT = 100_000
@@ -28,6 +37,9 @@ _LIMITS = {
     "session_id": INT32_LIMIT,
     "session_ids": INT32_LIMIT,
     "message_ids": INT32_LIMIT,
+    "message_id": INT32_LIMIT,
+    "album": INT32_LIMIT,
+    "expires_at": _LAST_MILLISECOND // 1000,
     "attempts": INT32_LIMIT,
     "rule_id": INT32_LIMIT,
     "remaining": INT32_LIMIT,
@@ -51,6 +63,7 @@ RESULT_LIMIT = 32_000
 _LENGTHS = {
     "result": RESULT_LIMIT,
     "cursor": CURSOR_LIMIT,
+    "content": SEALED_LIMIT,
     "node": 100,
     "error": 100,
     "witness": 100,
@@ -166,6 +179,36 @@ class DeadRevived(_DeadReport):
     """They wait in their outbox, to be tried again."""
 
     kind: ClassVar[str] = "dead_revived"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class MessageHeld(SessionReport):
+    """A message of a route waits for an operator's approval; both chats are marked ids.
+
+    It is appended by the call that moves the session's cursor past it, as a dead letter is.
+    """
+
+    kind: ClassVar[str] = "message_held"
+    event: HeldEvent
+    rule_id: int
+    source: int
+    destination: int
+    message_id: int
+    album: int
+    version: int
+    """Of its content."""
+    content: str
+    """What would be sent, sealed."""
+    expires_at: int
+    """In Unix seconds."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HeldEnded(_DeadReport):
+    """Messages of a route wait for no approval any more."""
+
+    kind: ClassVar[str] = "held_ended"
+    end: HeldEnd
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -297,6 +340,8 @@ Report = (
     | RuleResumed
     | DeadLettered
     | DeadRevived
+    | MessageHeld
+    | HeldEnded
     | Active
     | RulesCounted
     | CaughtUp

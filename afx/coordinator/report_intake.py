@@ -29,7 +29,7 @@ from afx.cluster.reports import (
     Stopped,
     Trouble,
 )
-from afx.coordinator import rule_figures, webhook_events
+from afx.coordinator import held_intake, rule_figures, webhook_events
 from afx.coordinator.account_watch import AccountWatch
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
@@ -282,6 +282,7 @@ class ReportIntake:
                 for it in batch.reports
                 if isinstance(it, DeadLettered | DeadRevived)
             )
+            held_intake.write(batch.reports)
             webhook_events.record_dead_letters(batch.reports)
             rule_figures.note(batch.reports, dead)
             cluster.set_reports_read(self._run_id, position)

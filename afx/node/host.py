@@ -132,6 +132,8 @@ class Host:
             rng=rng or random.Random(),
             totals=self._totals,
             outputs=self._outputs,
+            seal=lambda text, name: vault.seal_held(text, of=name),
+            sealer=vault,
         )
         self._runner = SessionRunner(
             self._residents,

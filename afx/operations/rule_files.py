@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from afx.errors import UsageError
@@ -93,6 +93,13 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
         )
         for kind in ("add", "change", "remove"):
             details[kind] = [_recorded(it) for it in changes if it.kind == kind]
+
+
+@operation("rule:read", owned=True, database=False)
+def show_schema(context: Context) -> Mapping[str, Any]:
+    """Return the JSON Schema of rule files."""
+    del context
+    return schema()
 
 
 @operation("rule:read", owned=True)

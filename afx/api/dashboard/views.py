@@ -23,6 +23,7 @@ from afx.operations import (
     controls,
     overflow,
     placing,
+    session_budgets,
     sessions,
     users,
     workers,
@@ -161,6 +162,18 @@ async def show_session(request: Request, name: str) -> Response:
         return {"detail": sessions.show(context, name)}
 
     return await page(request, "session.html", read)
+
+
+@router.get("/sessions/{name}/budgets")
+async def show_budgets(request: Request, name: str) -> Response:
+    """Show how many requests of each kind a session's account makes."""
+
+    def read(context: Context) -> dict[str, Any]:
+        row = sessions.show(context, name).session
+        budgets = session_budgets.budgets(context, str(row.id))
+        return {"name": row.name, "id": row.id, "budgets": budgets}
+
+    return await page(request, "budgets.html", read)
 
 
 @router.get("/sessions/{name}/placement")
