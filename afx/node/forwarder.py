@@ -164,7 +164,7 @@ class Forwarder:
         if not isinstance(event, Change):
             self._intake.take(box, pts, event, own)
             return
-        unforwarded.note_change(self.seen, self._all_routes, self.later, event)
+        unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
             self._intake.advance(box)
