@@ -299,9 +299,9 @@ class Forwarder:
             *(self._judge_late, destination, references),
         )
 
-    async def renew(self, source: int, message: int) -> Sequence[Any]:
-        """Read a message anew, and with it its file's reference; nothing when it is gone."""
-        return await self._source.fetch(source, [message])
+    async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
+        """Read messages anew, and with them their files' references, without what is gone."""
+        return await self._source.fetch(source, messages)
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
