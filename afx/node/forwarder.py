@@ -190,7 +190,7 @@ class Forwarder:
         if not isinstance(event, Change):
             self._intake.take(box, pts, event, own)
             return
-        unforwarded.note_change(self.seen, self._all_routes, self.later, event)
+        unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
         self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
@@ -341,9 +341,9 @@ class Forwarder:
             *(self._judge_late, self.snapshots.find, destination, references),
         )
 
-    async def renew(self, source: int, message: int) -> Sequence[Any]:
-        """Read a message anew, and with it its file's reference; nothing when it is gone."""
-        return await self._source.fetch(source, [message])
+    async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
+        """Read messages anew, and with them their files' references, without what is gone."""
+        return await self._source.fetch(source, messages)
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
