@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from afx.forwarding.buttons import BUTTONS, Buttons, buttons_sentence, compile_buttons
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
@@ -64,6 +65,7 @@ OPTIONS = Table(
             "they are not by default."
         ),
         "review": REVIEW,
+        "buttons": BUTTONS,
     },
     whole=_wrong_together,
 )
@@ -93,6 +95,8 @@ class Options:
     """Whether messages are stored as they come, and sent also when they are deleted before."""
     review: int = 0
     """How long a message waits for an operator's approval; 0: it needs none."""
+    buttons: Buttons = ""
+    """What becomes of inline buttons; "": what Telegram does."""
 
     @property
     def hold(self) -> int:
@@ -138,6 +142,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _seconds(options.get("reread", 0)),
         _truth(options.get("snapshot", False)),
         review_seconds(options.get("review", False)),
+        compile_buttons(options.get("buttons", "")),
     )
 
 
@@ -193,6 +198,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
             "Messages are stored as they come, and copied also when they are deleted before; not "
             "in mode forward, and not where the copies follow deletes."
         )
+    if buttons := options.get("buttons"):
+        found.append(buttons_sentence(buttons))
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from afx.forwarding.topics import GENERAL
 from afx.forwarding.whole_albums import units
 from afx.reasons import DeadReason
 from afx.telegram.building import NotBuiltError, build, unbuilt
+from afx.telegram.buttons import hindrance, markup_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_frozen, is_lost_login, is_passing, is_stale_reference
 
@@ -85,6 +86,8 @@ async def send(
     What no request can be made of is refused, and what is beside it is sent.
     """
     peer(batch[0].destination)  # one that is unknown says nothing about the deliveries
+    if (error := await hindrance(client, batch)) is not None:
+        return [passing(error)] * len(batch)
     try:
         return await _send(client, _group(batch, singly), peer)
     except NotBuiltError:
@@ -252,6 +255,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             random_id=first.random_id,
             entities=_entities(first),
             reply_to=answers,
+            reply_markup=markup_of(first),
         )
     return functions.messages.SendMessageRequest(
         to,
@@ -260,6 +264,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
         entities=_entities(first),
         no_webpage=None,
         reply_to=answers,
+        reply_markup=markup_of(first),
     )
 
 
@@ -295,6 +300,12 @@ def sendable(entity: Any) -> bool:
     """Return whether an entity may be sent."""
     # A mention by id needs an access hash that only its author's account has.
     return not isinstance(entity, types.MessageEntityMentionName)
+
+
+def passing(error: errors.RPCError) -> Outcome:
+    """Return the outcome of what an error holds up that says nothing about it."""
+    outcome = failed(error, 1)
+    return outcome if outcome.result == "wait" else replace(outcome, result="failed")
 
 
 def failed(error: errors.RPCError, size: int) -> Outcome:
