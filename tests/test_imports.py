@@ -17,6 +17,7 @@ BASICS = (
     "afx.bounded_toml",
     "afx.config",
     "afx.errors",
+    "afx.garbage",
     "afx.node_settings",
     "afx.process_names",
     "afx.urls",

@@ -35,7 +35,7 @@ _AFTER_A_FAILED = "a change before it was not made"
 _MOST_DELETED = 100
 _MOST_AT_ONCE = 10
 """Requests that are sent at once; each of them may be told to wait."""
-_WITH_FILE = frozenset({"photo", "video", "document", "audio", "animation"})
+WITH_FILE = frozenset({"photo", "video", "document", "audio", "animation"})
 """Kinds whose file an edit may replace; a voice note's it may not."""
 
 
@@ -183,7 +183,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             return functions.channels.DeleteMessagesRequest(chat, ids)
         return functions.messages.DeleteMessagesRequest(ids, revoke=True)
     if first.op == "edit":
-        file = media_kind(first.whole) in _WITH_FILE
+        file = media_kind(first.whole) in WITH_FILE
         return functions.messages.EditMessageRequest(
             chat,
             first.copy,

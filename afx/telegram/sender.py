@@ -132,6 +132,13 @@ async def _send(
                 raise answer
             is_orphan = group[0].parent and error_name(answer) in _NO_PARENT
             refused = Outcome("again", reason=PARENT_GONE) if is_orphan else None
+            if (
+                len(group) > 1
+                and not is_forward(group[0])
+                and is_stale_reference(error_name(answer))
+            ):
+                # Which of the album's files it is, is not told: all are named anew.
+                refused = Outcome("again", reason=error_name(answer))
             outcomes += [refused or failed(answer, len(group))] * len(group)
         else:
             outcomes += _sent(answer, group)

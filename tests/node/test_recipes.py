@@ -102,6 +102,12 @@ CASES: dict[str, list[Post]] = {
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],
     "plugged": [Post("Hello")],
+    "watched": [Post("Acme is for sale"), Post("an #ad", False, tag(3, 3))],
+    "told": [
+        Post("Acme is for sale", "They write of us: {link}"),
+        Post("Acme is for sale", False),
+        Post("nothing of it", False),
+    ],
     "reviewed": [Post("Hello", False)],
     "capped": [Post("first"), Post("second"), Post("third", False)],
     "once": [
@@ -181,7 +187,8 @@ CASES: dict[str, list[Post]] = {
 
 
 def test_each_recipe_has_a_case() -> None:
-    assert RECIPES.keys() == CASES.keys()
+    # That of a sender pool is run in test_pools.
+    assert RECIPES.keys() == {*CASES, "pooled"}
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -1,0 +1,49 @@
+"""The sessions that rules name as their senders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from models.tables import Rule, Session
+
+_PART = 500
+
+
+def ids_of(rules: Iterable[Rule]) -> dict[int, dict[str, int]]:
+    """Return the ids of senders by name, for each rule that has any.
+
+    A session of another user than the rule's is none.
+    """
+    having = [it for it in rules if it.options.get("senders")]
+    if not having:
+        return {}
+    users = _users_of(sorted({it.session_id for it in having}))
+    found = named(sorted({name for it in having for name in it.options["senders"]}))
+    return {
+        it.id: {
+            name: found[name].id
+            for name in it.options["senders"]
+            if name in found and found[name].user_id == users.get(it.session_id)
+        }
+        for it in having
+    }
+
+
+def named(names: Sequence[str]) -> dict[str, Session]:
+    """Return sessions by their names, with their users and desired states; without unknown ones."""
+    columns = Session.id, Session.name, Session.user, Session.desired_state, Session.removing
+    found: dict[str, Session] = {}
+    for start in range(0, len(names), _PART):
+        part = list(names[start : start + _PART])
+        found |= {it.name: it for it in Session.select(*columns).where(Session.name.in_(part))}
+    return found
+
+
+def _users_of(ids: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for start in range(0, len(ids), _PART):
+        query = Session.select(Session.id, Session.user).where(
+            Session.id.in_(list(ids[start : start + _PART]))
+        )
+        found |= dict(query.tuples())
+    return found
