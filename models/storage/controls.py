@@ -5,6 +5,7 @@ requested → sent → acknowledged → done, or failed, or cancelled on the way
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -174,6 +175,11 @@ def listing(
     if only_open:
         query = query.where(WorkerControl.state.in_(OPEN))
     return paging.fetch(query, WorkerControl.id, after=before, limit=limit, newest_first=True)
+
+
+def of_ids(ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the controls of these ids that there are, as ``listing`` does, in no order."""
+    return list(_described().where(WorkerControl.id.in_(list(ids))).dicts()) if ids else []
 
 
 def prune(before: datetime, most: int) -> int:
