@@ -118,6 +118,26 @@ class DeadReason(StrEnum):
     """It was copied, and its copy could not be pinned, or unpinned."""
 
 
+class HeldEvent(StrEnum):
+    """What has happened to a message that an operator has to approve."""
+
+    HELD = "held"
+    """It waits for an approval."""
+    EDITED = "edited"
+    """It was edited; what waits has this content now."""
+    AGAIN = "again"
+    """It was edited since it was approved, and waits once more."""
+
+
+class HeldEnd(StrEnum):
+    """Why a message waits for no approval any more."""
+
+    RELEASED = "released"
+    """It was approved, and is in its lane."""
+    DELETED = "deleted"
+    """Its source has deleted it."""
+
+
 class TaskOutcome(StrEnum):
     """How one run of a task ended on a node."""
 

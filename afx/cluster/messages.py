@@ -42,6 +42,8 @@ _RULE_STOPPED = {
     TroubleReason.DESTINATION_CLOSED: "a destination takes no messages of the account",
     TroubleReason.OUTPUT_UNAVAILABLE: "its node has no 'output_directory', so it writes no "
     "files; set it in the settings of the nodes and restart them",
+    TroubleReason.SEND_FAILED: "sends keep failing; they are tried again, and what fails for an "
+    "hour is a dead letter",
     TroubleReason.CAP_REACHED: "it has sent what its caps allow",
     TroubleReason.RULE_INVALID: "its node cannot use its filter or transforms",
 }

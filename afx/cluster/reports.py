@@ -16,10 +16,19 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from afx.cluster.fields import EXACT_LIMIT, INT32_LIMIT, is_storable
+from afx.cluster.held_content import SEALED_LIMIT
 from afx.cluster.quarantine import Refused
 from afx.cluster.quarantine import refused as refused_record
 from afx.cluster.task_jobs import CURSOR_LIMIT
-from afx.reasons import DeadReason, FailureReason, StopReason, TaskOutcome, TroubleReason
+from afx.reasons import (
+    DeadReason,
+    FailureReason,
+    HeldEnd,
+    HeldEvent,
+    StopReason,
+    TaskOutcome,
+    TroubleReason,
+)
 
 _TEXT_LIMIT = 1_000
 _LIST_LIMIT = 100_000
@@ -28,6 +37,9 @@ _LIMITS = {
     "session_id": INT32_LIMIT,
     "session_ids": INT32_LIMIT,
     "message_ids": INT32_LIMIT,
+    "message_id": INT32_LIMIT,
+    "album": INT32_LIMIT,
+    "expires_at": _LAST_MILLISECOND // 1000,
     "attempts": INT32_LIMIT,
     "rule_id": INT32_LIMIT,
     "remaining": INT32_LIMIT,
@@ -44,12 +56,14 @@ _LIMITS = {
     "waits": INT32_LIMIT,
     "waited_ms": INT32_LIMIT,
     "latencies": INT32_LIMIT,
+    "days": INT32_LIMIT,
 }
 """Of the integers that SQL stores in 32 bits, and of times; any other is exact in Lua."""
 RESULT_LIMIT = 32_000
 _LENGTHS = {
     "result": RESULT_LIMIT,
     "cursor": CURSOR_LIMIT,
+    "content": SEALED_LIMIT,
     "node": 100,
     "error": 100,
     "witness": 100,
@@ -168,6 +182,36 @@ class DeadRevived(_DeadReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class MessageHeld(SessionReport):
+    """A message of a route waits for an operator's approval; both chats are marked ids.
+
+    It is appended by the call that moves the session's cursor past it, as a dead letter is.
+    """
+
+    kind: ClassVar[str] = "message_held"
+    event: HeldEvent
+    rule_id: int
+    source: int
+    destination: int
+    message_id: int
+    album: int
+    version: int
+    """Of its content."""
+    content: str
+    """What would be sent, sealed."""
+    expires_at: int
+    """In Unix seconds."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HeldEnded(_DeadReport):
+    """Messages of a route wait for no approval any more."""
+
+    kind: ClassVar[str] = "held_ended"
+    end: HeldEnd
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Active(_NodeReport):
     """Which sessions have forwarded something lately."""
 
@@ -198,6 +242,14 @@ class CaughtUp(_NodeReport):
     session_ids: tuple[int, ...]
     epochs: tuple[int, ...]
     """Of each session, in the same order."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class LoginLimit(SessionReport):
+    """After how many days without use Telegram ends the logins of a session's account."""
+
+    kind: ClassVar[str] = "login_limit"
+    days: int
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -288,9 +340,12 @@ Report = (
     | RuleResumed
     | DeadLettered
     | DeadRevived
+    | MessageHeld
+    | HeldEnded
     | Active
     | RulesCounted
     | CaughtUp
+    | LoginLimit
     | Inventory
     | Died
     | TaskStarted

@@ -9,6 +9,7 @@ from struct import Struct
 from typing import Any, Literal
 
 from afx.forwarding.facts import CAPTIONED, Facts
+from afx.forwarding.look import PLAIN, Look, look_of
 from afx.forwarding.outputs import is_output
 from afx.forwarding.plugin_options import Plugin
 from afx.forwarding.replies import answered
@@ -70,6 +71,10 @@ class Delivery:
     """What has still to change it, before it is sent."""
     verdict: Any = None
     """The outcome of one that a plug-in does not let be sent."""
+    look: Look = PLAIN
+    """How its message is shown."""
+    topic: int = 0
+    """The topic of the destination that it goes to; 0 for none."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -95,6 +100,7 @@ def deliveries(
     posted = getattr(incoming.raw, "date", None)
     album = getattr(incoming.raw, "grouped_id", None) or 0
     answers = answered(incoming.raw)
+    look = look_of(incoming.raw, incoming.entities)
     made = [
         Delivery(
             route.rule,
@@ -112,6 +118,8 @@ def deliveries(
             whole=incoming.raw if is_output(route.destination) or route.options.plugins else None,
             plugins=route.options.plugins if route.mode == "copy" else (),
             posted=posted,
+            look=look,
+            topic=route.topic,
         )
         for route in routes
     ]

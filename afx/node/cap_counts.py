@@ -2,8 +2,9 @@
 
 A copy counts when it is given to its lane. The counts are stored with the cursor, and before
 what they count is sent: so neither a crash nor a move lets a rule send more than its caps. A
-message that a crash has cut between the two counts twice at worst. What one window has given to
-a lane that had to wait counts in the next one, too, in which it is sent.
+message that a crash has cut between the two counts twice at worst, and one that waits in an
+outbox already does not count again when it is replayed. What one window has given to a lane that
+had to wait counts in the next one, too, in which it is sent.
 """
 
 from __future__ import annotations
@@ -32,18 +33,21 @@ class _Count:
     in_hour: int
     day: int
     in_day: int
-    open: int = 0
-    """Copies that were given to the lane, and have not left it."""
 
 
 class CapCounts:
     """The counts of one session's rules that have caps."""
 
-    __slots__ = ("_caps", "_counts", "_dirty", "_now", "_sent")
+    __slots__ = ("_caps", "_counts", "_dirty", "_now", "_sent", "_waiting")
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        """``now`` is the wall clock: other nodes read what is stored."""
+    def __init__(self, now: Callable[[], float], waiting: Callable[[int, int], int]) -> None:
+        """``now`` is the wall clock: other nodes read what is stored.
+
+        ``waiting`` returns how many messages of a rule a destination's lane has still to send,
+        with those that are not answered yet.
+        """
         self._now = now
+        self._waiting = waiting
         self._caps: Mapping[int, Caps] = NOTHING
         self._counts: Mapping[Lane, _Count] = NOTHING
         self._dirty: frozenset[Lane] = NONE
@@ -74,11 +78,6 @@ class CapCounts:
             self._dirty |= gone
             self._counts = {it: of for it, of in self._counts.items() if it not in gone} or NOTHING
 
-    def note_waiting(self, rule: int, destination: int, copies: int) -> None:
-        """Note that earlier runs have left copies of a rule in an outbox."""
-        if count := self._counts.get((rule, destination)):
-            count.open = copies
-
     def closed_until(self, rule: int, destination: int) -> float:
         """Return when a destination may have its next copy, in Unix seconds; 0: at once."""
         if rule not in self._caps or (rule, destination) not in self._counts:
@@ -108,14 +107,13 @@ class CapCounts:
         )
 
     def count(self, rule: int, destination: int) -> None:
-        """Note that a copy is given to its lane."""
+        """Note that a copy is given to its lane, which did not have it yet."""
         caps = self._caps.get(rule)
         if caps is None:
             return
         count, _ = self._of((rule, destination), caps)
         count.in_hour += 1
         count.in_day += 1
-        count.open += 1
         self._dirty |= {(rule, destination)}
 
     def revived(self, delivery: Delivery) -> None:
@@ -124,13 +122,25 @@ class CapCounts:
             self.count(delivery.rule, delivery.destination)
 
     def settled(self, rule: int, destination: int) -> None:
-        """Note that a copy has left its lane."""
+        """Note that a message has left its lane: it was sent in the present window."""
         lane = (rule, destination)
         count = self._counts.get(lane)
-        if count is not None and count.open:
-            if rule in self._caps:
-                self._of(lane, self._caps[rule])  # it is sent in the present window
-            count.open -= 1
+        if count is None or rule not in self._caps:
+            return
+        hour, day = count.hour, count.day
+        self._of(lane, self._caps[rule])
+        count.in_hour += count.hour > hour
+        count.in_day += count.day > day
+
+    def give_back(self, rule: int, destination: int) -> bool:
+        """Count a copy no more that was not made; returns whether it was counted."""
+        caps, lane = self._caps.get(rule), (rule, destination)
+        if caps is None or lane not in self._counts:
+            return False
+        count, _ = self._of(lane, caps)
+        count.in_hour, count.in_day = max(0, count.in_hour - 1), max(0, count.in_day - 1)
+        self._dirty |= {lane}
+        return True
 
     def _of(self, lane: Lane, caps: Caps) -> tuple[_Count, Windows]:
         """Return a lane's count in the present windows, and these."""
@@ -144,13 +154,13 @@ class CapCounts:
         if found.hour > windows.hour:
             windows = windows._replace(hour=found.hour, hour_end=found.hour + 3_600)
         elif found.hour < windows.hour:
-            found.hour, found.in_hour = windows.hour, found.open
+            found.hour, found.in_hour = windows.hour, self._waiting(*lane)
             self._dirty |= {lane}
         if found.day > windows.day:
             later = caps.windows(found.day)
             windows = windows._replace(day=found.day, day_end=later.day_end)
         elif found.day < windows.day:
-            found.day, found.in_day = windows.day, found.open
+            found.day, found.in_day = windows.day, self._waiting(*lane)
         return found, windows
 
     # --- what is to be stored ----------------------------------------------------------
@@ -158,13 +168,13 @@ class CapCounts:
     def is_unstored(self, rules: Iterable[int]) -> bool:
         """Return whether counts of one of these rules are not stored yet; call it before a send.
 
-        What is open counts in the present windows from then on.
+        What waits in lanes counts in the present windows from then on.
         """
         if not self._counts:
             return False
         capped = {it: self._caps[it] for it in rules if it in self._caps}
-        for lane, count in list(self._counts.items()):
-            if count.open and lane[0] in capped:
+        for lane in list(self._counts):
+            if lane[0] in capped:
                 self._of(lane, capped[lane[0]])
         if not self._dirty and not self._sent:
             return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from afx.empty import NOTHING
@@ -10,7 +9,6 @@ from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Incoming
 from afx.node.cap_counts import CapCounts
 from afx.node.outbox import Outbox
-from afx.node.outboxes import Outboxes
 from afx.telegram.facts import TelegramFacts
 
 
@@ -19,37 +17,47 @@ class CapGate:
 
     __slots__ = ("_albums", "_held", "_now", "_tell", "counts")
 
-    def __init__(self, now: Callable[[], float], tell: Callable[[int, str], None]) -> None:
-        """``now`` is the wall clock; ``tell`` takes a rule, and until when it is held up."""
+    def __init__(
+        self,
+        now: Callable[[], float],
+        tell: Callable[[int, str], None],
+        waiting: Callable[[int, int], int],
+    ) -> None:
+        """``now`` is the wall clock; ``tell`` takes a rule, and until when it is held up.
+
+        ``waiting`` is that of ``CapCounts``.
+        """
         self._now = now
         self._tell = tell
-        self.counts = CapCounts(now)
+        self.counts = CapCounts(now, waiting)
         self._held: Mapping[int, str] = NOTHING
         """Rules of which messages wait because of caps, and until when."""
-        self._albums: Mapping[tuple[str, int], int] = NOTHING
-        """Queue → the album of the last message that came; only of rules with caps."""
+        self._albums: Mapping[tuple[str, int, int], tuple[int, bool]] = NOTHING
+        """Queue and source → the album of the last message, and whether it went to its lane at
+        once; only of rules with caps."""
 
     def use(self, options: Mapping[int, Options], incomplete: Iterable[int]) -> None:
         """Know the options of all rules; those of ``incomplete`` ones may not be known now."""
         caps = {rule: it.caps for rule, it in options.items() if it.caps}
         self.counts.use_caps(caps, incomplete)
 
-    def note_outboxes(self, outboxes: Outboxes) -> None:
-        """Know what earlier runs have given to lanes that have not sent it."""
-        for destination in outboxes.filled() if self.counts else ():
-            waiting = Counter(
-                it.rule for it in outboxes.waiting_for(destination) if it.op == "send"
-            )
-            for rule, count in waiting.items():
-                self.counts.note_waiting(rule, destination, count)
-
     def joins(self, queue: tuple[str, int], message: Incoming) -> bool:
-        """Return whether a message is of the album of the one before it in its queue."""
-        album = TelegramFacts(message).album
-        before = self._albums.get(queue, 0)
+        """Return whether a message is of the album of the one before it of its source."""
+        album, key = TelegramFacts(message).album, (*queue, message.chat)
+        before = self._albums.get(key, (0, False))[0]
         if album != before:
-            self._albums = {**self._albums, queue: album}
+            self._albums = {**self._albums, key: (album, False)}
         return album != 0 and album == before
+
+    def note_given(self, queue: tuple[str, int], message: Incoming) -> None:
+        """A message goes to its lane at once, and so the rest of its album is to follow."""
+        key = (*queue, message.chat)
+        if key in self._albums:
+            self._albums = {**self._albums, key: (self._albums[key][0], True)}
+
+    def follows(self, queue: tuple[str, int], message: Incoming) -> bool:
+        """Return whether the item before that of its album went to its lane at once."""
+        return self._albums.get((*queue, message.chat), (0, False))[1]
 
     def until(self, rule: int, waiting: Outbox) -> float:
         """Return when a rule's caps let its first delivery pass, in Unix seconds; 0: at once.

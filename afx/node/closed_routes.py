@@ -21,6 +21,7 @@ from afx.forwarding.options import NO_OPTIONS, Options, compile_options
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
 from afx.forwarding.sizes import LARGEST_OF_SESSION
+from afx.forwarding.topics import topic_of, twice_named
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
@@ -53,6 +54,7 @@ class ClosedRoutes:
 
     __slots__ = (
         "_capped",
+        "_hindered",
         "_ids",
         "_invalid",
         "_options",
@@ -60,6 +62,7 @@ class ClosedRoutes:
         "_rules",
         "_tests",
         "_transforms",
+        "_twice",
         "_unreadable",
         "routes",
     )
@@ -74,8 +77,12 @@ class ClosedRoutes:
         self._options: Mapping[int, Options] = NOTHING
         self._capped: Mapping[int, str] = NOTHING
         """Rules of which messages wait because of caps, and until when."""
+        self._hindered: Mapping[int, str] = NOTHING
+        """Destinations to which sends keep failing, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
+        self._twice: Mapping[int, str] = NOTHING
+        """Rules with several destinations in one forum, and which."""
         self._compile()
         self.routes: Mapping[int, tuple[Route, ...]] = {}
         """All routes whose chats are known, by source."""
@@ -123,6 +130,8 @@ class ClosedRoutes:
         """Note the marked ids of chats that the account knows."""
         self._ids.update(ids)
         self.routes = compile_routes(map(self._resolved, self._rules))
+        named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
+        self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
         """Note sources that cannot be read, and why."""
@@ -153,6 +162,11 @@ class ClosedRoutes:
         """Note until when messages of a rule wait because of its caps; "" for none."""
         capped = {**self._capped, rule: text}
         self._capped = {it: why for it, why in capped.items() if why} or NOTHING
+
+    def note_hindered(self, destination: int, text: str) -> None:
+        """Note why sends to a destination keep failing; "" when they do not any more."""
+        hindered = {**self._hindered, destination: text}
+        self._hindered = {it: why for it, why in hindered.items() if why} or NOTHING
 
     def take_due(self, now: float) -> list[int]:
         """Return the closed destinations that are to be tried now, each once."""
@@ -198,7 +212,8 @@ class ClosedRoutes:
 
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
-        if not any((self._unreadable, self._refused, self._invalid, self._capped, self.unknown)):
+        noted = (self._unreadable, self._refused, self._invalid, self._hindered, self._capped)
+        if not any((*noted, self._twice, self.unknown)):
             return {}
         return {it.id: found for it in self._rules if (found := self._trouble(it)) is not None}
 
@@ -214,6 +229,8 @@ class ClosedRoutes:
             # A copy that is edited without the rule's transforms would be another one.
             rule.sync if wrong is None else (),
             self._options.get(rule.id, NO_OPTIONS),
+            source_topics=_source_topics(rule.sources, self._ids),
+            topics=_topics(rule.destinations, self._ids),
         )
 
     def _trouble(self, rule: RuleSpec) -> RuleTrouble | None:
@@ -234,6 +251,14 @@ class ClosedRoutes:
             if destination in destinations
         }
         wrong += [(TroubleReason.DESTINATION_CLOSED, it) for it in sorted(refused)]
+        wrong += [
+            (TroubleReason.SEND_FAILED, text)
+            for destination, text in self._hindered.items()
+            if destination in destinations
+        ]
+        if not wrong and (chat := self._twice.get(rule.id)):
+            text = f"it names several destinations in {chat}; copies go to the first one"
+            return RuleTrouble(TroubleReason.RULE_INVALID, text)
         if not wrong:
             text = self._capped.get(rule.id, "")
             return RuleTrouble(TroubleReason.CAP_REACHED, text) if text else None
@@ -241,6 +266,24 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _source_topics(sources: Iterable[str], ids: Mapping[str, int]) -> dict[int, frozenset[int]]:
+    """Return the topics of which a rule takes messages; a source without one stands for all."""
+    found: dict[int, set[int]] = {}
+    for it in sources:
+        if it in ids:
+            found.setdefault(ids[it], set()).add(topic_of(it))
+    return {chat: frozenset(them) for chat, them in found.items() if 0 not in them}
+
+
+def _topics(destinations: Iterable[str], ids: Mapping[str, int]) -> dict[int, int]:
+    """Return the topic of each destination; the first one that a rule names in a chat counts."""
+    found: dict[int, int] = {}
+    for it in destinations:
+        if it in ids:
+            found.setdefault(ids[it], topic_of(it))
+    return {chat: topic for chat, topic in found.items() if topic}
 
 
 def _why_unknown(chat: str) -> TroubleReason:

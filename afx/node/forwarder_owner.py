@@ -28,6 +28,9 @@ class ForwarderOwner(Protocol):
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; what is for it waits until ``try_again``."""
 
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
 

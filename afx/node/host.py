@@ -127,10 +127,13 @@ class Host:
             rule_changed=lambda it, rule, trouble: self.reports.rule(
                 it.session_id, it.epoch, rule, trouble
             ),
+            login_limit=lambda it, days: self.reports.login_limit(it.session_id, it.epoch, days),
             clock=clock,
             rng=rng or random.Random(),
             totals=self._totals,
             outputs=self._outputs,
+            seal=lambda text, name: vault.seal_held(text, of=name),
+            sealer=vault,
         )
         self._runner = SessionRunner(
             self._residents,

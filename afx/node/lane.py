@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import LaneQueue
 from afx.node.lane_sender import BATCH, LaneSender
-from afx.node.outbox import Outbox
+from afx.node.outbox import Outbox, Reference
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.change_sender import KNOWN
@@ -28,6 +29,8 @@ _DRAIN_SECONDS = 2.0
 _BACKOFF_MAX = 60.0
 _REPORTED_AFTER = 3
 """Failures in a row before a failing send is reported."""
+_HINDERED_AFTER = 6
+"""Failures in a row, of about a minute, after which the rules of a lane count as hindered."""
 _PARK_SECONDS = 30.0
 """A lane that has to wait for longer gives what it holds to its outbox."""
 _MOST_HELD = 2_500
@@ -124,13 +127,24 @@ class Lane:
             self._bound()
         self._start()
 
-    def put_behind(self, delivery: Delivery) -> None:
-        """Put a delivery behind all others, to be read again when it is sent."""
+    def put_behind(self, delivery: Delivery) -> bool:
+        """Put a delivery behind all others, to be read again when it is sent.
+
+        Returns False for one that waits already.
+        """
         self._park()
-        if not self._outbox.contains(delivery):
+        is_new = not self._outbox.contains(delivery)
+        if is_new:
             self._outbox.append(delivery)
             self._bound()
         self._start()
+        return is_new
+
+    def waiting(self) -> Iterable[Delivery | Reference]:
+        """Return all that has not left, with what is in flight."""
+        if self._outbox:
+            return self._outbox.references()
+        return (it for it, _ in self._queue.entries())
 
     def start(self) -> None:
         """Send what is in the outbox."""
@@ -248,7 +262,7 @@ class Lane:
             self._owner.trouble(
                 TroubleReason.INTERNAL_ERROR, f"a send failed: {type(error).__name__}: {error}"
             )
-            self.back_off()
+            self.back_off(text=f"an internal error: {type(error).__name__}")
             self._start()
 
     # --- what its sender reports ---------------------------------------------------------
@@ -261,6 +275,8 @@ class Lane:
 
     def passed(self) -> None:
         """A delivery has left for good."""
+        if self._failures >= _HINDERED_AFTER:
+            self._owner.hindered(self._outbox.destination, "")
         self._failures = 0
         self._since = asyncio.get_running_loop().time()
 
@@ -270,6 +286,8 @@ class Lane:
         self.wait(min(_BACKOFF_MAX, 2.0 ** min(self._failures - 1, 16)))
         if reason is not None and self._failures == _REPORTED_AFTER:
             self._owner.trouble(reason, text)
+        if text and self._failures == _HINDERED_AFTER:
+            self._owner.hindered(self._outbox.destination, text)
 
     def hold(self, seconds: float) -> None:
         """Wait for the rest of an album, unless something comes before."""

@@ -53,5 +53,8 @@ class LaneOwner(Protocol):
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
 
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+
     def told_to_wait(self, destination: int, outcome: Outcome) -> None:
         """Telegram wants no sends for a time, to this destination or to any."""

@@ -16,15 +16,23 @@ from afx.forwarding.whole_albums import MOST_IN_ALBUM, units
 from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import ALBUM_SECONDS, Entry, LaneQueue
-from afx.node.message_source import ToldToWaitError
-from afx.node.outbox import Outbox
+from afx.node.message_source import ToldToWaitError, UnknownChatError
+from afx.node.outbox import Outbox, Reference
 from afx.node.outbox_reader import Found, refusal
 from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience, Step
 from afx.node.plugged import plugged
+from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
-from afx.telegram.errors import advice_on, closes_chat, is_stale_reference, refuses_chat
+from afx.telegram.errors import (
+    advice_on,
+    closes_chat,
+    error_name,
+    is_lost_login,
+    is_stale_reference,
+    refuses_chat,
+)
 from afx.telegram.sender import PARENT_GONE, SPLIT, Outcome, is_forward, send
 
 if TYPE_CHECKING:
@@ -78,6 +86,7 @@ class LaneSender:
         "_patience",
         "_peers",
         "_queue",
+        "_vain",
     )
 
     def __init__(
@@ -99,6 +108,7 @@ class LaneSender:
         self._queue = queue
         self._pace = pace
         self._patience = Patience()
+        self._vain = VainTries()
         self._fetches = 0
         """How often the first message was fetched anew."""
         self._last_album: tuple[int, int, float] | None = None
@@ -109,7 +119,7 @@ class LaneSender:
 
         Raises ConnectionError, and the error that says that the login is lost.
         """
-        singly = False
+        singly = self._vain.is_single
         while (self._queue or self._outbox) and self._pace.may_send:
             if not self._queue:
                 if not await self._fill():
@@ -137,7 +147,7 @@ class LaneSender:
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
             if outcomes is None:
                 return
-            singly = await self._judge(batch, outcomes)
+            singly = await self._judge(batch, outcomes) or self._vain.is_single
 
     def _within_budget(self, batch: list[Entry]) -> list[Entry]:
         """Return the first of a batch, as many as may be sent now; waits when none may.
@@ -174,7 +184,7 @@ class LaneSender:
                 self._owner.told_to_wait(destination, outcome)
                 return False
             if outcome.result == "failed":
-                self._note_failure(delivery, outcome.reason)
+                self._note_vain(delivery, outcome.reason, any(it.album for it, _ in batch))
                 return False
             if is_stale_reference(outcome.reason) and outcome.result == "again":
                 await self._fetch_first(delivery, outcome.reason)
@@ -185,7 +195,7 @@ class LaneSender:
             if outcome.result == "again":
                 if outcome.reason != SPLIT and index == 0:
                     # Nothing before it has failed: without a pause this would go on for ever.
-                    self._note_failure(delivery, outcome.reason)
+                    self._note_vain(delivery, outcome.reason, any(it.album for it, _ in batch))
                 return outcome.reason == SPLIT
             if outcome.result == "refused" and _closes_destination(delivery, outcome):
                 await self._note_closed(delivery, outcome.reason)
@@ -208,6 +218,11 @@ class LaneSender:
                 self._pace.close("this node has no such output")
                 return None
             return await output.send(batch)
+        try:
+            peer(destination)
+        except ValueError:
+            self._pace.close("the account does not know this chat any more")
+            return None
         if batch[0].op != "send":
             return await send_changes(self._client, batch, peer, singly=singly)
         outcomes = await send(self._client, batch, peer, singly=singly)
@@ -227,6 +242,10 @@ class LaneSender:
         except ToldToWaitError as error:
             self._pace.wait(error.seconds)
             return False
+        except errors.RPCError as error:
+            if is_lost_login(error):
+                raise
+            return self._note_unread(references, error_name(error))
         finally:
             self._outbox.reading = 0
         ready = list(takewhile(lambda it: not it[1] or it[1].result != "failed", found))
@@ -286,9 +305,32 @@ class LaneSender:
         given_up = takewhile(lambda it: it[0].source == first.source and it[1] == outcome, found)
         return step, [(delivery, dead) for delivery, _ in given_up]
 
+    def _note_unread(self, references: Sequence[Reference], reason: str) -> bool:
+        """Telegram errs on what waits; returns whether fewer are to be read at once, and now.
+
+        What it errs on for ever becomes a dead letter, once it is read by itself.
+        """
+        first = references[0]
+        if self._patience.narrow(len(references)):
+            return True
+        destination = self._outbox.destination
+        key = (first.rule, first.source, first.message, f"read {first.op}")
+        if self._vain.failed(key, _now(), has_album=False) == "later":
+            text = f"what waits of {first.source} cannot be read: {reason}"
+            self._pace.back_off(TroubleReason.SOURCE_UNREADABLE, text)
+            return False
+        dead = DeadReason.MESSAGE_UNREADABLE
+        outcome = Outcome("refused", reason=reason, dead=dead, attempts=self._vain.tries)
+        self._vain.passed()
+        self._pace.passed()
+        [ticket] = self._outbox.begin(1)
+        self._owner.settled(first.delivery(destination), ticket, outcome)
+        return True
+
     def settle(self, outcome: Outcome) -> None:
         """Take the first delivery out of the queue for good."""
         self._fetches = 0
+        self._vain.passed()
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.pop()
         self._pace.passed()
@@ -334,9 +376,14 @@ class LaneSender:
             return await self._owner.renew(delivery.source, delivery.message)
         except ToldToWaitError as error:
             self._pace.wait(error.seconds)
+        except UnknownChatError as error:
+            self._note_vain(delivery, str(error), bool(delivery.album))
         except errors.RPCError as error:
-            if not refuses_chat(error):
+            if is_lost_login(error):
                 raise
+            if not refuses_chat(error):
+                self._note_vain(delivery, error_name(error), bool(delivery.album))
+                return None
             refused = refusal(error)
             assert refused.dead is not None
             if self._patience.refused(delivery.source, refused.dead, 1) == "give up":
@@ -346,9 +393,23 @@ class LaneSender:
                 self._note_failure(delivery, refused.reason)
         return None
 
+    def _note_vain(self, delivery: Delivery, reason: str, has_album: bool) -> None:
+        """Telegram errs on the first delivery: it is tried again, but not for ever."""
+        key = (delivery.rule, delivery.source, delivery.message, delivery.op)
+        is_of_output = is_output(self._outbox.destination)  # it closes if its receiver fails
+        if is_of_output or self._vain.failed(key, _now(), has_album=has_album) == "later":
+            self._note_failure(delivery, reason)
+            return
+        tries = self._vain.tries
+        self.settle(Outcome("refused", reason=f"{reason}, {tries} times", attempts=tries))
+
     def _note_failure(self, delivery: Delivery, reason: str) -> None:
         text = f"sends to {delivery.destination} fail: {reason}"
         self._pace.back_off(TroubleReason.SEND_FAILED, text)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _closes_destination(delivery: Delivery, outcome: Outcome) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from afx.forwarding.pipeline import Delivery
 from afx.node.outbox import Outbox, Reference, load
 
 
@@ -35,9 +36,18 @@ class Outboxes:
         outbox = self._outboxes.get(destination)
         return outbox.references() if outbox else ()
 
+    def waiting(self) -> Iterator[tuple[int, Reference]]:
+        """Yield all that waits, with its destination."""
+        return ((it, one) for it in self.filled() for one in self._outboxes[it].references())
+
     def has(self, destination: int) -> bool:
         """Return whether anything waits in a destination's outbox."""
         return bool(self._outboxes.get(destination))
+
+    def contains(self, delivery: Delivery) -> bool:
+        """Return whether a delivery that is replayed waits in its destination's outbox."""
+        outbox = self._outboxes.get(delivery.destination)
+        return outbox is not None and outbox.contains(delivery)
 
     def has_backlog(self, closed: Collection[int]) -> bool:
         """Return whether anything waits for a destination that is not one of these."""

@@ -24,6 +24,7 @@ from afx.forwarding.pipeline import Delivery
 from afx.node.output_messages import content_of, event_id
 from afx.security.login_servers import Network
 from afx.security.webhook_signature import signature
+from afx.telegram.building import why
 from afx.telegram.sender import Outcome
 
 if TYPE_CHECKING:
@@ -191,7 +192,8 @@ class Output:
     def _write_all(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
         if ended() or not self._shared.may_write():
             return [_ENDED if ended() else _NOT_OURS, *[_NEXT] * (len(batch) - 1)]
-        told = [(it, content) for it in batch if (content := content_of(it)) is not None]
+        made = [_content(it) for it in batch]
+        told = [(it, of) for it, of in zip(batch, made, strict=True) if isinstance(of, dict)]
         contents = [content for _, content in told]
         try:
             if self._lines is not None:
@@ -202,18 +204,23 @@ class Output:
             failure = self._failed(f"the file cannot be written: {error.strerror or error}")
             return [failure, *[_NEXT] * (len(batch) - 1)]
         self._failures = 0
-        return [_sent(it) for it in batch]
+        return [
+            of if isinstance(of, Outcome) else _sent(it) for it, of in zip(batch, made, strict=True)
+        ]
 
     def _post_all(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
         until = time.monotonic() + _AT_ONCE_SECONDS
         outcomes: list[Outcome] = []
         for it in batch:
-            content = content_of(it)
+            content = _content(it)
             if outcomes and time.monotonic() > until:
                 break
             if ended():
                 outcomes.append(_ENDED)
                 break
+            if isinstance(content, Outcome):
+                outcomes.append(content)
+                continue
             outcomes.append(_sent(it) if content is None else self._post(it, content))
             if outcomes[-1].result not in ("sent", "known", "refused"):
                 break
@@ -251,6 +258,16 @@ class Output:
         if self._failures >= _MOST_FAILURES:
             return Outcome("refused", reason=f"{CLOSED_OUTPUT}{reason}")
         return Outcome("failed", reason=reason)
+
+
+def _content(delivery: Delivery) -> dict[str, Any] | Outcome | None:
+    """Return what is told of a delivery; an outcome where that cannot be put into words."""
+    try:
+        content = content_of(delivery)
+        json.dumps(content)
+    except Exception as error:
+        return Outcome("refused", reason=why(error))
+    return content
 
 
 def _sent(delivery: Delivery) -> Outcome:

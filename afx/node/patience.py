@@ -52,8 +52,7 @@ class Patience:
         """
         given_up = self._given_up.get(source, 0)
         of_message = reason is DeadReason.MESSAGE_UNREADABLE and given_up < _WHOLE_SOURCE
-        if of_message and count > 1:
-            self.size = count // 2
+        if of_message and self.narrow(count):
             return "narrow"
         self.tries += 1
         most = MOST_TRIES if given_up < (_IN_ROW if of_message else 1) else 1
@@ -63,6 +62,12 @@ class Patience:
         if not of_message:
             self.size = min(ROUND, self.size * 2)
         return "give up"
+
+    def narrow(self, count: int) -> bool:
+        """Ask for fewer at once; False where only one was asked for."""
+        if count > 1:
+            self.size = count // 2
+        return count > 1
 
     def settled(self, source: int, *, is_read: bool) -> None:
         """The first message has left for good."""

@@ -58,19 +58,21 @@ class Postponed:
     def __init__(
         self,
         now: Callable[[], float],
-        release: Callable[[Delivery], None],
+        release: Callable[[Delivery], bool],
         progressed: Callable[[], None],
         capped: Callable[[int, str], None],
+        waiting: Callable[[int, int], int],
     ) -> None:
         """``now`` is the wall clock; ``release`` takes what is due, in its order.
 
-        ``progressed`` is called when there is something to commit; ``capped`` is told of a rule
-        of which messages wait because of its caps, and until when: "" when none do any more.
+        It returns False for what its lane has already. ``progressed`` is called when there is
+        something to commit; ``capped`` is told of a rule of which messages wait because of its
+        caps, and until when: "" when none do any more. ``waiting`` is that of ``CapCounts``.
         """
         self._now = now
         self._release = release
         self._progressed = progressed
-        self.gate = CapGate(now, capped)
+        self.gate = CapGate(now, capped, waiting)
         self._options: Mapping[int, Options] = NOTHING
         """Of the rules that have any."""
         self._queues: Mapping[Queue, Outbox] = NOTHING
@@ -109,7 +111,7 @@ class Postponed:
         """Let a queue obey its rule's options; returns whether that has changed it."""
         now = ceil(self._now())
         if kind == "s":
-            return waiting.bring_forward(now + options.delay)
+            return waiting.bring_forward(now + options.hold)
         if options.auto_delete:
             return waiting.bring_forward(now + options.auto_delete)
         return waiting.clear()
@@ -129,15 +131,25 @@ class Postponed:
         joined = (
             options is not None and options.caps is not None and self.gate.joins(queue, message)
         )
-        due = min(TelegramFacts(message).date or now, now) + (options.delay if options else 0)
+        due = min(TelegramFacts(message).date or now, now) + (options.hold if options else 0)
         is_quiet = options is not None and options.quiet_until(now) > now
         is_capped = (
             not joined and self.gate.counts.closed_until(delivery.rule, delivery.destination) > now
         )
-        if not waiting and due <= now and not is_quiet and not is_capped:
+        is_now = not waiting and due <= now and not is_quiet and not is_capped
+        # What another source has put in between does not tear an album apart.
+        if is_now or (joined and self.gate.follows(queue, message)):
             self.gate.counts.count(delivery.rule, delivery.destination)
+            self.gate.note_given(queue, message)
             return "now"
         return self._append(queue, delivery, due, joined=joined)
+
+    def settled(self, delivery: Delivery, *, is_left_out: bool) -> None:
+        """Note that a message has left its lane; ``is_left_out``: no copy was made of it."""
+        counts = self.gate.counts
+        counts.settled(delivery.rule, delivery.destination)
+        if is_left_out and counts.give_back(delivery.rule, delivery.destination):
+            self._arm()
 
     def delete_later(self, sent: Delivery) -> bool:
         """Note that a copy was made; it is deleted later if its rule says so.
@@ -226,6 +238,12 @@ class Postponed:
             if chat == destination and name[0] == "s":
                 yield from islice(waiting.references(), 2 * _AT_ONCE)
 
+    def waiting(self) -> Iterator[tuple[int, Reference]]:
+        """Yield all that is to be sent, with its destination."""
+        for (name, destination), waiting in self._queues.items():
+            if name[0] == "s":
+                yield from ((destination, it) for it in waiting.references())
+
     def _arm(self) -> None:
         self._stop_timer()
         if not self._is_running:
@@ -264,9 +282,9 @@ class Postponed:
                 ticket.open = 0
                 waiting.advance()
                 left -= 1
-                if reference.op == "send":
+                is_new = self._release(reference.delivery(waiting.destination))
+                if is_new and reference.op == "send":
                     self.gate.counts.count(rule, waiting.destination)
-                self._release(reference.delivery(waiting.destination))
         self._progressed()
         self._arm()
 
@@ -274,8 +292,7 @@ class Postponed:
 
     def take_fields(self) -> list[str]:
         """Return what has changed since the last call, as field, value, …."""
-        queued = [text for it in self._queues.values() for text in it.take_fields()]
-        return [*queued, *self.gate.counts.take_fields()]
+        return [text for it in self._queues.values() for text in it.take_fields()]
 
     def put_back(self) -> None:
         """What was taken last could not be stored."""

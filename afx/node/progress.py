@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from afx.forwarding.pipeline import Delivery
 from afx.node.dead_letters import DeadGroup
+from afx.node.held_messages import HeldReport
 from afx.node.rule_counts import RuleCounts
 
 
@@ -31,6 +32,8 @@ class Progress:
     """Batches under way to guarded channels; "" for one that has ended."""
     dead: Sequence[DeadGroup] = ()
     """What has become dead letters, and what is none any more."""
+    held: Sequence[HeldReport] = ()
+    """What waits for an operator's approval, and what does so no more."""
 
 
 @dataclass(slots=True)

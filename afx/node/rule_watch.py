@@ -148,6 +148,11 @@ class RuleWatch:
         self._closed.note_works(destination)
         self._apply()
 
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+        self._closed.note_hindered(destination, text)
+        self._apply()
+
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
         self._closed.note_capped(rule, text)

@@ -10,6 +10,7 @@ from typing import Any
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.devices import Device, own_device
+from afx.node import session_progress
 from afx.node.account_signs import FreezeInquiry
 from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
@@ -17,17 +18,20 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
 from afx.node.forwarder import Forwarder
 from afx.node.guarded_chats import GuardedChats
+from afx.node.held_messages import Seal
+from afx.node.login_limit import LoginInquiry
 from afx.node.outputs import Outputs, SessionOutputs
 from afx.node.pause import Pause
 from afx.node.progress import Progress, Totals
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
+from afx.node.snapshots import Sealer
 from afx.node.waits import Waits
 from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.client import AccountClient, Pings
 from afx.telegram.peers import Peers
-from afx.telegram.positions import cursor_fields, stale_fields
+from afx.telegram.positions import stale_fields
 from afx.telegram.session import StoredSession
 from afx.telegram.transport import routed
 from afx.telegram.updates import UpdateReader
@@ -55,12 +59,18 @@ class Environment:
     trouble: Callable[[HostedSession, TroubleReason, str], None]
     rule_changed: Callable[[HostedSession, int, RuleTrouble | None], None]
     """Called when a rule does not forward all that it should, or does so again (None)."""
+    login_limit: Callable[[HostedSession, int], None]
+    """Called with the days without use after which a session's login ends."""
     clock: Clock
     rng: random.Random
     totals: Totals
     outputs: Outputs | None = None
     """What destinations that are no chats need; None: rules cannot have any here."""
+    sealer: Sealer | None = None
+    """Encrypts contents that are stored; None: none are."""
     pings: Pings = field(default_factory=Pings)
+    seal: Seal | None = None
+    """Encrypts what waits for an operator's approval; None: its content is not shown."""
 
 
 class HostedSession:
@@ -70,6 +80,7 @@ class HostedSession:
         "_client",
         "_env",
         "_inquiry",
+        "_login_inquiry",
         "_rules",
         "_silence",
         "_stale",
@@ -106,6 +117,7 @@ class HostedSession:
         self.next_poll = 0.0
         self._env = env
         self._inquiry: FreezeInquiry | None = None
+        self._login_inquiry: LoginInquiry | None = None
         self._stale: Sequence[str] = ()
         self._stale_taken: Sequence[str] = ()
         self._silence = Silence(env.clock)
@@ -133,9 +145,12 @@ class HostedSession:
             now=env.clock.time,
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
+            seal=env.seal,
+            sealer=env.sealer,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
+        self._client.follow(self.reader.channels)
         self._watch = ChatWatch(
             spec.session,
             env.chats,
@@ -214,6 +229,7 @@ class HostedSession:
         """
         return (
             self._client.is_connected()
+            and (self._login_inquiry is None or self._login_inquiry.is_over)
             and self.reader.is_idle
             and not any(it.syncing or it.tickets or it.waiting for it in self.reader.boxes())
             and not self.forwarder.has_backlog()
@@ -235,6 +251,11 @@ class HostedSession:
         """
         await self.connection.open(self._prepare)
         self.reader.start_catch_up()
+        if not self.spec.rules:
+            # It may sleep for as long as its login lasts: one with rules wakes much sooner.
+            self._login_inquiry = LoginInquiry(
+                self._client, lambda days: self._env.login_limit(self, days), self.lost
+            )
 
     async def stop(self) -> None:
         """Stop forwarding and disconnect; progress is left for the last commit.
@@ -295,19 +316,8 @@ class HostedSession:
     def collect_uncommitted(self) -> Progress:
         """Return what is to be committed since the last call."""
         self.changed = False
-        entities, self._stored.fresh = self._stored.fresh, {}
-        links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
-        # Outboxes go first: a cursor that is stored without them would lose messages.
-        cursor = [
-            *self.forwarder.outboxes.take_fields(),
-            *self.forwarder.later.take_fields(),
-            *self.forwarder.seen.take_fields(),
-            *cursor_fields(self.reader),
-            *self.forwarder.waits.fields(),
-        ]
         self._stale_taken = self._stale
-        cursor += [text for field in self._stale for text in (field, "")]
-        return Progress(cursor, links, entities, intents, self.forwarder.dead.take())
+        return session_progress.collect(self.forwarder, self.reader, self._stored, self._stale)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -323,14 +333,7 @@ class HostedSession:
 
     def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
-        self._stored.fresh = dict(self._stored.hashes)
-        self.forwarder.waits.budgets.mark_all()
-        self.forwarder.intents.mark_all()
-        self.forwarder.outboxes.mark_all()
-        self.forwarder.later.mark_all()
-        self.forwarder.seen.mark_all()
-        self.forwarder.links.mark_all()
-        self.forwarder.dead.mark_all()
+        session_progress.mark_all(self.forwarder, self._stored)
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
@@ -385,6 +388,8 @@ class HostedSession:
         if self._inquiry is not None:
             inquiry, self._inquiry = self._inquiry, None
             await inquiry.stop()
+        if self._login_inquiry is not None:
+            await self._login_inquiry.stop()
 
     # --- what becomes of its rules ---------------------------------------------------------
 
@@ -399,6 +404,10 @@ class HostedSession:
     def destination_works(self, destination: int) -> None:
         """A message has arrived at a destination that was closed."""
         self._rules.destination_works(destination)
+
+    def hindered(self, destination: int, text: str) -> None:
+        """What is sent to a destination keeps failing, and why; "" when it does not any more."""
+        self._rules.hindered(destination, text)
 
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""

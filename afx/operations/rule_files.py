@@ -6,15 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from afx.errors import UsageError
-from afx.forwarding import rulefile
-from afx.forwarding.rulefile import (
-    LARGEST_BYTES,
-    Change,
-    RuleDoc,
-    RuleFile,
-    read_part,
-    schema,
-)
+from afx.forwarding import rule_docs, rulefile
+from afx.forwarding.rule_docs import Change, RuleDoc
+from afx.forwarding.rulefile import LARGEST_BYTES, RuleFile, read_part, schema
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
@@ -48,7 +42,7 @@ def plan(context: Context, data: bytes, where: str, *, prune: bool) -> list[Chan
     for it in file.rules:
         if it.session not in owners:
             continue
-        doc = rulefile.renamed(it, owners[it.session].name)
+        doc = rule_docs.renamed(it, owners[it.session].name)
         line = file.lines[it.path]
         if doc.path in docs:
             file.problems.add(
@@ -58,7 +52,7 @@ def plan(context: Context, data: bytes, where: str, *, prune: bool) -> list[Chan
     file.problems.check()
     sessions_of_file = {it.id: it for it in owners.values()}
     before = _stored(list(sessions_of_file.values()))
-    found = rulefile.diff(list(docs.values()), before, prune=prune)
+    found = rule_docs.diff(list(docs.values()), before, prune=prune)
     _check(context, found)
     return found
 
@@ -115,13 +109,13 @@ def export(context: Context, session: str | None = None) -> Iterator[str]:
     def page(after: Any, limit: int) -> Page[RuleRow]:
         return listing(context, after=after, limit=limit, session=session)
 
-    return rulefile.dump(_doc(it) for it in every(page))
+    return rule_docs.dump(_doc(it) for it in every(page))
 
 
 @operation("rule:read", owned=True)
 def export_one(context: Context, text: str) -> str:
     """Return a file of one rule, by id or ``SESSION/NAME``."""
-    return "".join(rulefile.dump([_doc(show(context, text))]))
+    return "".join(rule_docs.dump([_doc(show(context, text))]))
 
 
 @operation("rule:read", owned=True)

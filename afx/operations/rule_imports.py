@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from afx.errors import ConflictError
-from afx.forwarding import rulefile
+from afx.forwarding import rule_docs
 from afx.forwarding.foreign.documents import LARGEST_BYTES
 from afx.forwarding.foreign.parts import Effect, Note
 from afx.forwarding.foreign.reading import ORIGINS, Imported, Origin, read
-from afx.forwarding.rulefile import Change
+from afx.forwarding.rule_docs import Change
 from afx.operations.context import Context, operation
 
 __all__ = ["LARGEST_BYTES", "ORIGINS", "Effect", "Imported", "Note", "Origin", "read"]
@@ -29,7 +29,7 @@ def convert(
 
 def rule_file(imported: Imported) -> str:
     """Return the rules as a file that ``afx rule apply`` takes."""
-    return "".join(rulefile.dump(imported.rules))
+    return "".join(rule_docs.dump(imported.rules))
 
 
 def check_replaced(changes: Sequence[Change]) -> None:

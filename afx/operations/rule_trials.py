@@ -12,8 +12,9 @@ from afx.forwarding import graph, saved, trial
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import sentences
 from afx.forwarding.plugin_options import compile_plugins
-from afx.forwarding.rulefile import Change
+from afx.forwarding.rule_docs import Change
 from afx.forwarding.saved import LARGEST_BYTES
+from afx.forwarding.topics import shown_topic
 from afx.forwarding.trial import Part
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
@@ -92,7 +93,8 @@ def in_words(row: RuleRow) -> list[str]:
     shows = "shows who wrote them" if row.mode == "forward" else "does not show who wrote them"
     found = [
         f"{'Forwards' if row.enabled else 'Is disabled; would forward'} {word} of "
-        f"{', '.join(row.sources)} to {', '.join(row.destinations)}, and {shows}."
+        f"{', '.join(map(shown_topic, row.sources))} to "
+        f"{', '.join(map(shown_topic, row.destinations))}, and {shows}."
     ]
     if row.filter:
         found += ["Only if all of this is true:", *trial.described(row.filter, 1)]

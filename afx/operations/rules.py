@@ -9,8 +9,10 @@ from typing import Any
 
 from afx.errors import UsageError
 from afx.forwarding.outputs import target_of
-from afx.forwarding.rulefile import RuleDoc, checked, checked_options, checked_sync
+from afx.forwarding.rule_docs import RuleDoc
+from afx.forwarding.rulefile import checked, checked_options, checked_sync
 from afx.forwarding.rules import chat_reference, destination_reference
+from afx.forwarding.topics import wrong_destinations
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
@@ -256,7 +258,10 @@ def _chats(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _destinations(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(destination_reference(it) for it in texts))
+    found = tuple(dict.fromkeys(destination_reference(it) for it in texts))
+    if wrong := wrong_destinations(found):
+        raise UsageError(f"In the rule {wrong}.")
+    return found
 
 
 def _find(context: Context, text: str) -> Rule:

@@ -15,10 +15,18 @@ from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
+from afx.telegram.building import NotBuiltError, build, unbuilt
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_lost_login
 from afx.telegram.facts import media_kind
-from afx.telegram.sender import Outcome, failed, input_media, sendable
+from afx.telegram.sender import (
+    Outcome,
+    failed,
+    has_no_preview,
+    input_media,
+    is_above,
+    sendable,
+)
 
 KNOWN = Outcome("known")
 _DONE = frozenset({"MESSAGE_NOT_MODIFIED", "CHAT_NOT_MODIFIED", "MESSAGE_ID_INVALID"})
@@ -47,8 +55,7 @@ async def send_changes(
     outcomes: list[Outcome] = []
     for groups in _rounds(_groups(batch, singly)):
         asked = [it for it in groups if _is_asked(it[0])]
-        requests = [_request(it, peer) for it in asked]
-        answers = iter(await client.run_in_order(requests, ordered=False) if requests else ())
+        answers = iter(await _answers(client, asked, lambda it: _request(it, peer)))
         for group in groups:
             answer = next(answers) if _is_asked(group[0]) else None
             outcomes += [_outcome(group, answer)] * len(group)
@@ -56,6 +63,25 @@ async def send_changes(
             break
     # What is behind one that failed is made when that has been.
     return outcomes + [Outcome("again", reason=_AFTER_A_FAILED)] * (len(batch) - len(outcomes))
+
+
+async def _answers(
+    client: AccountClient,
+    groups: Sequence[Sequence[Delivery]],
+    make: Callable[[Sequence[Delivery]], Any],
+) -> list[Any]:
+    """Return the answer to each group's request, or why none can be made."""
+    if not groups:
+        return []
+    try:
+        return await client.run_in_order(build(make, groups), ordered=False)
+    except NotBuiltError:
+        reasons = [unbuilt(make, it) for it in groups]
+        if not any(reasons):
+            raise
+    sound = [it for it, reason in zip(groups, reasons, strict=True) if not reason]
+    answers = iter(await _answers(client, sound, make))
+    return [NotBuiltError(reason) if reason else next(answers) for reason in reasons]
 
 
 async def _check_deletes(
@@ -96,6 +122,8 @@ def _outcome(group: Sequence[Delivery], answer: Any) -> Outcome:
     """Return the outcome of each change of a group; raises the error of a lost login."""
     if group[0].copy and group[0].error:
         return Outcome("refused", reason=group[0].error)
+    if isinstance(answer, NotBuiltError):
+        return Outcome("refused", reason=str(answer))
     if not isinstance(answer, errors.RPCError):
         return KNOWN
     if is_lost_login(answer):
@@ -162,6 +190,8 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             message=first.text,
             media=input_media(first.whole) if file else None,
             entities=[it for it in first.entities if sendable(it)] or None,
+            no_webpage=has_no_preview(first),
+            invert_media=is_above(first),
         )
     unpin = first.op == "unpin"
     return functions.messages.UpdatePinnedMessageRequest(chat, first.copy, silent=True, unpin=unpin)

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -28,6 +28,7 @@ from telethon.tl.alltlobjects import LAYER
 from afx.devices import Device
 from afx.errors import AfxError
 from afx.telegram import lean_reading, moves
+from afx.telegram.building import hand_over
 from afx.telegram.lazy import LOGGERS, Lazy
 from afx.telegram.mtproto import Sender
 from afx.telegram.proxied import answered_through
@@ -151,6 +152,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         self._sender = Sender(session.auth_key, on_updates)
         self._pings = pings
 
+    def follow(self, channels: Container[int]) -> None:
+        """Take new messages and edits of these channels only, by their bare ids."""
+        self._sender.followed = channels
+
     async def __call__(self, request: Any, ordered: bool = False, **options: Any) -> Any:
         """Make a request, and return its answer.
 
@@ -266,13 +271,14 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         one's answer, or the RPCError that it met. Their peers must be input peers.
         Telethon's own call is not used: it sleeps and repeats a request that was refused
         as a duplicate. Raises ConnectionError, also when the next answer does not come in
-        time. Users and chats of the updates in an answer are left out (``lean_reading``).
+        time, and NotBuiltError: then none was sent. Users and chats of the updates in an
+        answer are left out (``lean_reading``).
         """
         for request in requests:
             request.read_result = lean_reading.read_object
         answers: list[Any] = []
         loop = asyncio.get_running_loop()
-        futures = self._sender.send(requests, ordered=ordered)
+        futures = hand_over(lambda: self._sender.send(requests, ordered=ordered))
         try:
             async with asyncio.timeout(REQUEST_SECONDS) as deadline:
                 for future in futures:

@@ -78,9 +78,13 @@ class Service:
 def require_size(states: Iterable[Any]) -> None:
     """Raise ValueError for a request that no packet can carry."""
     for state in states:
-        if len(state.data) > _MOST_BYTES:
-            kind = type(state.request).__name__
-            raise ValueError(f"{kind} has {len(state.data)} bytes; {_MOST_BYTES} can be sent")
+        check_size(type(state.request).__name__, state.data)
+
+
+def check_size(kind: str, data: bytes) -> None:
+    """Raise ValueError for an encoded request that no packet can carry."""
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"{kind} has {len(data)} bytes; {_MOST_BYTES} can be sent")
 
 
 def wanted(states: list[Any]) -> list[Any]:

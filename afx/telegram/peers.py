@@ -10,6 +10,7 @@ from telethon.tl import functions, types
 
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.pipeline import Delivery
+from afx.forwarding.topics import chat_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import is_for_people, refuses_chat
 from afx.telegram.sender import Outcome
@@ -57,7 +58,7 @@ class Peers:
         return self._stored.get_input_entity(chat)
 
     async def resolve(self, chats: Iterable[str], known: Iterable[int] = ()) -> dict[str, int]:
-        """Return the marked id of each chat that the account knows.
+        """Return the marked id of each chat that the account knows; of a topic that of its forum.
 
         The account's dialogs are listed once, and only if a chat is unknown otherwise.
         Only these chats are remembered, and those ``known`` before.
@@ -65,11 +66,12 @@ class Peers:
         self._stored.keep_all()
         found: dict[str, int] = {}
         dialogs_listed = is_bot = False
-        for chat in dict.fromkeys(chats):
-            if is_output_text(chat):
-                number = self._outputs.learn(chat) if self._outputs else None
-                found.update({} if number is None else {chat: number})
+        for name in dict.fromkeys(chats):
+            if is_output_text(name):
+                number = self._outputs.learn(name) if self._outputs else None
+                found.update({} if number is None else {name: number})
                 continue
+            chat = chat_of(name)
             chat_id = await self._find(chat)
             if chat_id is None and not dialogs_listed:
                 dialogs_listed = True
@@ -79,7 +81,7 @@ class Peers:
                 await self._ask_as_bot(int(chat))
                 chat_id = await self._find(chat)
             if chat_id is not None:
-                found[chat] = chat_id
+                found[name] = chat_id
         self._stored.keep_only({*found.values(), *known})
         return found
 

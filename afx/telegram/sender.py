@@ -10,9 +10,12 @@ from typing import Any, Literal
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.look import PLAIN, Look
 from afx.forwarding.pipeline import Delivery
+from afx.forwarding.topics import GENERAL
 from afx.forwarding.whole_albums import units
 from afx.reasons import DeadReason
+from afx.telegram.building import NotBuiltError, build, unbuilt
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_frozen, is_lost_login, is_passing, is_stale_reference
 
@@ -80,9 +83,48 @@ async def send(
     (invokeAfterMsg), so order costs no round trips. With ``singly`` each
     forward is a request of its own. Raises ConnectionError when the connection
     is lost, and the error that says so when the login is (see ``is_lost_login``).
+    What no request can be made of is refused, and what is beside it is sent.
     """
-    groups = _group(batch, singly)
-    made = [_request(group, peer) for group in groups]
+    peer(batch[0].destination)  # one that is unknown says nothing about the deliveries
+    try:
+        return await _send(client, _group(batch, singly), peer)
+    except NotBuiltError:
+        hindered = _hindered(batch, peer)
+        if not hindered:
+            if singly:
+                raise
+            return [Outcome("again", reason=SPLIT)] * len(batch)
+    # What is behind one that is to be tried later waits for it.
+    held = [index for index, it in hindered.items() if it.result == "failed"]
+    cut = batch[: held[0]] if held else batch
+    sound = [it for index, it in enumerate(cut) if index not in hindered]
+    sent = iter(await send(client, sound, peer, singly=singly) if sound else ())
+    outcomes = [hindered.get(index) or next(sent) for index in range(len(cut))]
+    if held:
+        behind = Outcome("again", reason="one before it is not sent yet")
+        outcomes += [hindered[held[0]], *[behind] * (len(batch) - len(cut) - 1)]
+    return outcomes
+
+
+def _hindered(batch: Sequence[Delivery], peer: Callable[[int], Any]) -> dict[int, Outcome]:
+    """Return the outcomes of what cannot be sent as it is, by its place."""
+    found: dict[int, Outcome] = {}
+    for index, it in enumerate(batch):
+        if is_forward(it):
+            try:
+                peer(it.source)
+            except ValueError:
+                found[index] = Outcome("failed", reason=f"{it.source} is not known to the account")
+                continue
+        if reason := unbuilt(lambda its: _request([its], peer), it):
+            found[index] = Outcome("refused", reason=reason)
+    return found
+
+
+async def _send(
+    client: AccountClient, groups: Sequence[Sequence[Delivery]], peer: Callable[[int], Any]
+) -> list[Outcome]:
+    made = build(lambda group: _request(group, peer), groups)
     outcomes: list[Outcome] = []
     for group, answer in zip(groups, await client.run_in_order(made), strict=True):
         if isinstance(answer, errors.RPCError):
@@ -161,13 +203,17 @@ def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
             last
             and is_forward(unit[0])
             and is_forward(last[-1])
-            and (last[-1].source, last[-1].mode) == (unit[0].source, unit[0].mode)
+            and _forwarded_as(last[-1]) == _forwarded_as(unit[0])
             and len(last) + len(unit) <= _MAX_FORWARDS
         ):
             last += unit
         else:
             groups.append(unit)
     return groups
+
+
+def _forwarded_as(it: Delivery) -> tuple[int, str, int, bool | None]:
+    return it.source, it.mode, it.topic, is_silent(it)
 
 
 def is_forward(delivery: Delivery) -> bool:
@@ -184,9 +230,11 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             random_id=[it.random_id for it in group],
             to_peer=peer(first.destination),
             drop_author=first.mode == "copy" or None,
+            silent=is_silent(first),
+            top_msg_id=_topic(first) or None,
         )
     to = peer(first.destination)
-    answers = types.InputReplyToMessage(first.parent) if first.parent else None
+    answers = _answers(first)
     if len(group) > 1:
         return functions.messages.SendMultiMediaRequest(
             to,
@@ -197,6 +245,8 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
                 for it in group
             ],
             reply_to=answers,
+            silent=is_silent(first),
+            invert_media=is_above(first),
         )
     if first.raw is not None:
         return functions.messages.SendMediaRequest(
@@ -206,15 +256,50 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             random_id=first.random_id,
             entities=_entities(first),
             reply_to=answers,
+            silent=is_silent(first),
+            invert_media=is_above(first),
         )
     return functions.messages.SendMessageRequest(
         to,
         first.text,
         random_id=first.random_id,
         entities=_entities(first),
-        no_webpage=None,
+        no_webpage=has_no_preview(first),
         reply_to=answers,
+        silent=is_silent(first),
+        invert_media=is_above(first),
     )
+
+
+def is_silent(delivery: Delivery) -> bool | None:
+    """Return whether a copy makes no sound, as its message made none; None: it does."""
+    return (delivery.look is not PLAIN and Look.SILENT in delivery.look) or None
+
+
+def is_above(delivery: Delivery) -> bool | None:
+    """Return whether the text stands above what is shown with it; None: below."""
+    return (delivery.look is not PLAIN and Look.ABOVE in delivery.look) or None
+
+
+def has_no_preview(delivery: Delivery) -> bool | None:
+    """Return whether the message shows no preview of its link; None: Telegram decides."""
+    return (delivery.look is not PLAIN and Look.NO_PREVIEW in delivery.look) or None
+
+
+def _topic(delivery: Delivery) -> int:
+    """Return the topic that a request names: General is the one without (api/forum)."""
+    return 0 if delivery.topic == GENERAL else delivery.topic
+
+
+def _answers(delivery: Delivery) -> Any:
+    """Return what a send answers, and where it lies; what answers nothing names its topic's start.
+
+    Source: core.telegram.org/constructor/inputReplyToMessage and api/forum.
+    """
+    topic = _topic(delivery)
+    if delivery.parent:
+        return types.InputReplyToMessage(delivery.parent, top_msg_id=topic or None)
+    return types.InputReplyToMessage(topic) if topic else None
 
 
 def input_media(message: Any) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from common import Target, percentile, report
 
 from afx.app import context_for
@@ -241,8 +242,9 @@ def _beside_tasks(
 def _come_after_the_node(lab: LabCluster) -> None:
     """Let Redis, the leader and this process have a core when node and Telegram need none."""
     leader = lab.processes.children["coordinator"].pid
-    for pid in (int(lab.redis.info("server")["process_id"]), leader, 0):
-        os.setpriority(os.PRIO_PROCESS, pid, _AFTER_THE_NODE)
+    for pid in (int(lab.redis.info("server")["process_id"]), leader, os.getpid()):
+        for thread in psutil.Process(pid).threads():  # each has a niceness of its own (nice(2))
+            os.setpriority(os.PRIO_PROCESS, thread.id, _AFTER_THE_NODE)
 
 
 def _one(lab: LabCluster, **fields: Any) -> float:

@@ -13,6 +13,7 @@ import pytest
 from support.api import TestedApi
 from support.dashboard import SAME, act, said, seen, signed_in
 from support.dead_letters import add_dead_letters
+from support.held_messages import add_held_messages
 
 from afx.api.dashboard import pages
 from afx.api.dashboard.actions import ACTIONS
@@ -69,6 +70,8 @@ VIEWS = (
     "/dead-letters?reason=message_gone&rule=1",
     "/dead-letters?reason=rule_changed&rule=a-1/n",
     "/dead-letters?rule=2",
+    "/reviews",
+    "/reviews?state=rejected&rule=2",
 )
 
 
@@ -85,6 +88,7 @@ def browser(api: TestedApi) -> dict[str, str]:
     )
     for rule in (1, 2):
         add_dead_letters(rule)
+    add_held_messages(api.servers.vault(), 1, "hello")
     return signed_in(api, api.token("*"))
 
 
@@ -146,7 +150,7 @@ def test_each_action_has_a_dialog_with_its_command(
     api: TestedApi, browser: dict[str, str], name: str
 ) -> None:
     action = ACTIONS[name]
-    targets = {"sessions": "user=alice&state=running", "dead": "1:message_gone"}
+    targets = {"sessions": "user=alice&state=running", "dead": "1:message_gone", "review": "1"}
     target = targets.get(name.partition(".")[0], "a-1")
     params = {} if name.endswith((".add", ".create")) else {"target": target}
     for part in ({}, {"hx-request": "true"}):

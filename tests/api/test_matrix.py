@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.api import TestedApi
 from support.dead_letters import add_dead_letters
+from support.held_messages import add_held_messages
 
 from afx.api.application import application
 from afx.operations import controls, proxies, schedules, sessions, task_requests, tokens, webhooks
@@ -47,8 +48,10 @@ BODIES: dict[str, Any] = {
     "check_proxies": {"names": ["p"]},
     "set_session_proxy": {"direct": True},
     "convert_rules": {"text": "directions:\n  - from: [1]\n    to: [2]\n", "session": "new"},
+    "approve_held_messages": {},
+    "reject_held_messages": {},
 }
-ALSO = {"retry_dead_letters": ("task:write",)}
+ALSO = {"retry_dead_letters": ("task:write",), "approve_held_messages": ("task:write",)}
 """Scopes that the operation needs besides, for what it calls."""
 UNMET = {
     # With the scope these are refused for what they are about, not for who asks.
@@ -68,6 +71,7 @@ def things(api: TestedApi) -> dict[str, str]:
     assert found and control
     rule = api.get("/api/v1/rules", params={"session": "b-1"}).json()["items"][0]["id"]
     add_dead_letters(rule)
+    [held] = add_held_messages(api.servers.vault(), rule, "hello")
     api.token("user:read")
     check = TaskRequest(kind="session.check", user="bob")
     [task] = task_requests.submit(api.context, check).ids
@@ -81,6 +85,7 @@ def things(api: TestedApi) -> dict[str, str]:
         "/workers/{name}": "w1",
         "/tokens/{name}": "t0",
         "/rules/{rule_id}": str(rule),
+        "/held-messages/{held_id}": str(held),
         "/controls/{control_id}": str(control),
         "/tasks/{task_id}": str(task),
         "/batches/{batch}": str(task),
@@ -160,6 +165,8 @@ def test_a_customers_token_reaches_nothing_of_others(
         "explain_task_kind",
         "list_dead_letters",
         "count_dead_letters",
+        "list_held_messages",
+        "count_held_messages",
         "list_rule_figures",
         "show_rule_schema",
         "convert_rules",

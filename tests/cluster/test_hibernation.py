@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
+from functools import partial
 
 import pytest
 from support.labs import FlowingLab, assert_clean
@@ -11,7 +13,7 @@ from afx.lab.cluster import LabCluster
 from models.base import transaction, utc_now
 from models.storage import controls, hibernation, rules, sessions
 from models.storage.control_subjects import SessionSubject
-from models.tables import Session
+from models.tables import Session, SessionAssignment
 
 pytestmark = pytest.mark.faults
 VARIABLES = {"AFX_HIBERNATE_POLL_MINUTES": "0.05", "AFX_HIBERNATE_FRESH_HOURS": "0"}
@@ -40,6 +42,36 @@ def test_messages_to_sessions_that_wake_by_schedule_arrive_once(flowing_lab: Flo
     assert_clean(lab.wait_delivered(90))
     assert all(it.hibernation == "requested" for it in all_rows())
     wake_all(lab)
+
+
+def test_a_session_without_a_rule_wakes_before_telegram_ends_its_login(
+    flowing_lab: FlowingLab,
+) -> None:
+    often = {"AFX_HIBERNATE_WAKE_DAYS": "0.00003", "AFX_HIBERNATE_FRESH_HOURS": "0"}  # 2.6 s
+    lab = flowing_lab(1, 2, posts=0, variables=often)
+    it = lab.sessions[0]
+    lab.sandbox.call("login_days", account=it.account, days=1)
+    [rule] = list(Session.get_by_id(it.id).rules)
+    rules.change(rule, enabled=False)
+    with transaction():
+        revision = Session.get_by_id(it.id).revision
+        hibernation.begin([(it.id, revision, utc_now())], "no_rule")
+    for _ in range(4):
+        lab.sandbox.call("unused", account=it.account, days=0.4)
+        has_run = partial(has_run_since, it.id, utc_now())
+        lab.wait("it has run, and sleeps again", has_run, 60)
+    found = Session.get_by_id(it.id)
+    assert (found.login_days, found.trouble, found.hibernation) == (1, "", "no_rule")
+    # Without those requests its login would have ended, as this one does.
+    lab.sandbox.call("unused", account=it.account, days=1.1)
+    lab.wait("its login is lost", lambda: bool(Session.get_by_id(it.id).trouble), 60)
+
+
+def has_run_since(session: int, at: datetime) -> bool:
+    """Whether a session is asleep, and has run since."""
+    chosen = (SessionAssignment.session == session) & (SessionAssignment.running_at > at)
+    is_asleep = Session.get_by_id(session).desired_state == "hibernated"
+    return is_asleep and SessionAssignment.select().where(chosen).exists()
 
 
 def test_hibernation_that_races_moves_and_changes_of_rules_loses_nothing(

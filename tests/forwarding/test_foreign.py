@@ -18,7 +18,8 @@ from afx.forwarding.foreign.documents import LARGEST_BYTES
 from afx.forwarding.foreign.drafts import MOST_RULES
 from afx.forwarding.foreign.parts import Effect
 from afx.forwarding.foreign.reading import Imported, Origin, read
-from afx.forwarding.rulefile import RuleDoc, dump, parse
+from afx.forwarding.rule_docs import RuleDoc, dump
+from afx.forwarding.rulefile import parse
 from afx.forwarding.transforms import compile_transform
 
 FORWARDS = [{"con_name": "news", "source": "@the_news", "dest": [-1001234567890]}]
@@ -219,10 +220,10 @@ def test_directions_of_telemirror_become_rules() -> None:
     assert imported.origin == "telemirror"
 
 
-def test_topics_are_left_out_and_told() -> None:
-    imported = telemirror("directions: [{from: [-1001#3, -1002], to: [-1003]}]")
-    assert only(imported).sources == ("-1002",)
-    assert "topic" in told(imported, Effect.LEFT_OUT)
+def test_topics_are_kept() -> None:
+    imported = telemirror("directions: [{from: [-1001#3, -1002], to: [-1003#7]}]")
+    assert only(imported).sources == ("-1001/3", "-1002")
+    assert only(imported).destinations == ("-1003/7",)
 
 
 def test_the_chat_mapping_of_an_env_file_becomes_rules() -> None:

@@ -11,7 +11,7 @@ from afx.errors import InputFileError
 from afx.forwarding.foreign import drafts
 from afx.forwarding.foreign.parts import Effect
 from afx.forwarding.foreign.reading import Imported, read
-from afx.forwarding.rulefile import RuleDoc
+from afx.forwarding.rule_docs import RuleDoc
 
 
 def telemirror(text: str) -> Imported:

@@ -147,3 +147,45 @@ def test_a_clock_that_goes_back_gives_no_new_hour_and_a_wrong_one_is_forgotten()
         assert it.offer(3) == "now"
 
     in_loop(scenario)
+
+
+def test_an_album_stays_whole_when_another_source_posts_between_its_items() -> None:
+    async def scenario() -> None:
+        it = Bench(capped(1))
+        assert it.offer(1, album=9) == "now"
+        assert it.offer(1, chat=SOURCE - 1) == "later"
+        assert it.offer(2, album=9) == "now"
+        assert it.offer(3) == "later"
+
+    in_loop(scenario)
+
+
+def test_what_was_never_given_to_the_lane_leaves_no_room_in_the_next_hour() -> None:
+    async def scenario() -> None:
+        it = Bench(capped(3))
+        for number in range(1, 6):
+            it.offer(number)
+        it.later.gate.counts.settled(1, TO)  # such as a message that no transform can cope with
+        it.now += 50 * 60
+        it.later._turn()
+        assert it.sent == [1, 2, 3], "all three still wait, and fill this hour"
+
+    in_loop(scenario)
+
+
+def test_what_the_lane_has_already_counts_once() -> None:
+    async def scenario() -> None:
+        it = Bench(capped(2))
+        for number in range(1, 5):
+            it.offer(number)
+        it.settle(2)
+        it.lane.append(3)  # a crash has cut the commit that moved it
+        it.now += 50 * 60
+        it.sent = []
+        it.later._turn()
+        assert it.sent == [4] and it.lane == [3, 4]
+        it.settle(2)
+        it.sent = []
+        assert it.offer(5) == "later" and it.turn(HOUR) == [5]
+
+    in_loop(scenario)

@@ -43,12 +43,17 @@ class Bench:
         self.stored: dict[str, str] = {}
         self.later = self.made(*routes)
 
+    def release(self, given: Delivery) -> bool:
+        self.released.append((given.message, given.op))
+        return True
+
     def made(self, *routes: Route) -> Postponed:
         found = Postponed(
             lambda: self.now,
-            lambda it: self.released.append((it.message, it.op)),
+            self.release,
             lambda: None,
             lambda _rule, _text: None,
+            lambda _rule, _to: 0,
         )
         found.load(dict(self.stored))
         found.use_routes({SOURCE: routes}, {})

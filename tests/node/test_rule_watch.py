@@ -67,7 +67,7 @@ def test_a_connection_that_is_lost_while_a_chat_is_registered_does_not_lose_its_
                 f"nobody reads it; troubles {session.rule_troubles}"
             )
         else:
-            assert session.forwarder._routes, "nothing is ever forwarded there"
+            assert session.forwarder._intake.routes, "nothing is ever forwarded there"
         await session.stop()
 
     run_scenario(scenario)

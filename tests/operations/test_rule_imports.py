@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from afx.errors import ConflictError
-from afx.forwarding.rulefile import Change, RuleDoc
+from afx.forwarding.rule_docs import Change, RuleDoc
 from afx.operations.rule_imports import check_replaced
 
 NEWS = RuleDoc("main", "news", ("-1", "-2"), ("-3",))

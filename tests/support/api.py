@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from support.databases import prepare
 
 from afx.api.application import build
 from afx.api.gate import BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND
@@ -114,6 +115,7 @@ def tested_api(home: Path, redis_url: str, **settings: Any) -> Iterator[TestedAp
     """Run the application over an empty home."""
     # Its sessions were added just now, and hibernate all the same.
     flags = {"web_requests_per_second": 0, "hibernate_fresh_hours": 0.0, **settings}
+    prepare(home)
     with ProcessServers(load(home=home, redis_url=redis_url, **flags)) as servers:
         servers.open_database(create=True)
         with asyncio.Runner() as runner:

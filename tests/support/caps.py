@@ -31,6 +31,8 @@ class Bench:
     def __init__(self, *routes: Route) -> None:
         self.now = START
         self.sent: list[int] = []
+        self.lane: list[int] = []
+        """What the lane has still to send."""
         self.told: list[str] = []
         self.stored: dict[str, str] = {}
         self.routes = routes
@@ -39,22 +41,32 @@ class Bench:
     def made(self, outboxes: Outboxes | None = None) -> Postponed:
         found = Postponed(
             lambda: self.now,
-            lambda it: self.sent.append(it.message),
+            self.release,
             lambda: None,
             lambda _, text: self.told.append(text),
+            lambda rule, _: len(self.lane) if rule == 1 else 0,
         )
         found.load(dict(self.stored))
-        found.gate.note_outboxes(outboxes or Outboxes())
+        waiting = outboxes.waiting_for(TO) if outboxes else ()
+        self.lane = [it.message for it in waiting]
         found.use_routes({SOURCE: self.routes}, {})
         found.start()
         return found
 
-    def offer(self, message: int, album: int = 0, rule: int = 1) -> str:
+    def release(self, given: Delivery) -> bool:
+        if given.message in self.lane:
+            return False
+        self.sent.append(given.message)
+        self.lane.append(given.message)
+        return True
+
+    def offer(self, message: int, album: int = 0, rule: int = 1, chat: int = SOURCE) -> str:
         raw = SimpleNamespace(date=datetime.fromtimestamp(int(self.now), UTC), grouped_id=album)
-        source = Incoming(SOURCE, message, "text", (), False, raw)
+        source = Incoming(chat, message, "text", (), False, raw)
         when = self.later.offer(delivery(message, rule), source)
         if when == "now":
             self.sent.append(message)
+            self.lane += [message] if rule == 1 else []
         return when
 
     def turn(self, seconds: float) -> list[int]:
@@ -68,11 +80,12 @@ class Bench:
 
     def settle(self, copies: int) -> None:
         for _ in range(copies):
+            del self.lane[:1]
             self.later.gate.counts.settled(1, TO)
 
     def commit(self) -> None:
         self.later.gate.counts.is_unstored([1])  # as before each send
-        fields = self.later.take_fields()
+        fields = [*self.later.gate.counts.take_fields(), *self.later.take_fields()]
         self.stored.update(zip(fields[::2], fields[1::2], strict=True))
         self.stored = {it: text for it, text in self.stored.items() if text}
         assert all(_FIELD.fullmatch(f"{it}={text}") for it, text in self.stored.items())

@@ -129,6 +129,7 @@ class TermHarness:
     ) -> None:
         self.now = 1000.0
         self.redis = connect(redis_url)
+        self.redis.config_set("hz", 500)  # each round waits for a report for one millisecond
         self.raw_redis = connect(redis_url, decode=False)
         self.registry = Registry(self.redis, Quarantine(self.redis))
         self.orders = RecordedOrders()
@@ -267,6 +268,7 @@ class TermHarness:
         self.term.close()
         self.leadership.resign()
         self._election.close()
+        self.redis.config_set("hz", 100)
         self.redis.close()
         self.raw_redis.close()
 

@@ -9,6 +9,7 @@ from afx.api.dashboard.bulk_actions import BULK_ACTIONS
 from afx.api.dashboard.dead_actions import DEAD_ACTIONS
 from afx.api.dashboard.labels import labels_of
 from afx.api.dashboard.proxy_actions import PROXY_ACTIONS
+from afx.api.dashboard.review_actions import REVIEW_ACTIONS
 from afx.api.dashboard.rule_actions import RULE_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
 from afx.api.dashboard.user_actions import USER_ACTIONS
@@ -368,6 +369,7 @@ ACTIONS: Mapping[str, Action] = {
         *BULK_ACTIONS,
         *RULE_ACTIONS,
         *DEAD_ACTIONS,
+        *REVIEW_ACTIONS,
         *TASK_ACTIONS,
         *WEBHOOK_ACTIONS,
         *PROXY_ACTIONS,

@@ -12,7 +12,8 @@ from typing import Any
 from afx.errors import InputFileError, UsageError, printable
 from afx.forwarding import patterns
 from afx.forwarding.foreign.parts import Effect, Part, Reader
-from afx.forwarding.rulefile import LARGEST_BYTES, RuleDoc, checked
+from afx.forwarding.rule_docs import RuleDoc
+from afx.forwarding.rulefile import LARGEST_BYTES, checked
 from afx.forwarding.rules import chat_reference
 
 MOST_RULES = 1_000
@@ -141,9 +142,7 @@ def _chat(text: str) -> str:
     """Return a chat as rules have it; raises UsageError with what to do instead."""
     shown = printable(text, longest=40)
     if _TOPIC.fullmatch(text):
-        raise UsageError(
-            f"'{shown}' is a topic of a forum, and rules name whole chats; the chat was left out"
-        )
+        text = text.replace("#", "/")
     if found := _CHANNEL_LINK.fullmatch(text):
         return f"-100{int(found[1])}"
     if text == "me":

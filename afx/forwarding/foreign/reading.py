@@ -10,7 +10,7 @@ from afx.forwarding.foreign import telemirror, telemirror_env, tgcf
 from afx.forwarding.foreign.documents import decoded, read_json, read_yaml_text
 from afx.forwarding.foreign.drafts import finished
 from afx.forwarding.foreign.parts import Effect, Note, Part, Reader
-from afx.forwarding.rulefile import RuleDoc
+from afx.forwarding.rule_docs import RuleDoc
 
 Origin = Literal["tgcf", "telemirror"]
 ORIGINS: tuple[Origin, ...] = ("tgcf", "telemirror")

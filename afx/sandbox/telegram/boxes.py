@@ -61,6 +61,12 @@ class Message:
     pinned: bool = False
     noforwards: bool = False
     """This message alone may not be forwarded."""
+    silent: bool = False
+    """It was posted without a sound."""
+    above: bool = False
+    """Its text stands above its media, or above the preview of its link."""
+    no_preview: bool = False
+    """Its author wants no preview of its links."""
     action: Any = None
     """What a service message says, as TL."""
     media: Media | None = None
@@ -88,7 +94,8 @@ class Message:
     def is_short(self) -> bool:
         """Whether updateShortMessage can hold all of it."""
         others = (self.forwarded, self.reply_to, self.action, self.media)
-        return not self.noforwards and all(it is None for it in others)
+        flags = (self.noforwards, self.silent, self.above)
+        return not any(flags) and all(it is None for it in others)
 
 
 @dataclass(slots=True, frozen=True)

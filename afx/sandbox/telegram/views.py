@@ -155,6 +155,8 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         post=broadcast,
         pinned=it.pinned,
         noforwards=it.noforwards,
+        silent=it.silent,
+        invert_media=it.above,
         from_id=None if broadcast else types.PeerUser(it.sender),
         fwd_from=forwarded,
         reply_to=_reply_header(it),

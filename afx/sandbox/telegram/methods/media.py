@@ -74,6 +74,8 @@ def send_media(call: Call, request: Any) -> Any:
                 request.random_id,
                 entities=sending.entities_of(call, request.entities),
                 media=media,
+                silent=bool(request.silent),
+                above=bool(request.invert_media),
                 **place,
             )
         )
@@ -109,6 +111,8 @@ def send_album(call: Call, request: Any) -> Any:
             entities=sending.entities_of(call, it.entities),
             media=file,
             grouped=grouped,
+            silent=bool(request.silent),
+            above=bool(request.invert_media),
             **place,
         )
         done.append((*made, it.random_id))

@@ -94,6 +94,7 @@ def edit_message(call: Call, request: Any) -> Any:
     if same_text and not closed and media is None:
         raise RpcError(400, "MESSAGE_NOT_MODIFIED")
     content = Content(text, entities, media or message.media)
+    message.above, message.no_preview = bool(request.invert_media), bool(request.no_webpage)
     event = _place(call, peer).edit(message, content)
     channel = peer if isinstance(peer, Channel) else None
     users, chats = mentions.mentioned(call.world, [message], call.me.id)

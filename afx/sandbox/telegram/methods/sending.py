@@ -44,6 +44,9 @@ def send_message(call: Call, request: Any) -> Any:
         request.message,
         request.random_id,
         entities=entities_of(call, request.entities),
+        silent=bool(request.silent),
+        above=bool(request.invert_media),
+        no_preview=bool(request.no_webpage),
         **place,
     )
     if isinstance(peer, Account):
@@ -117,6 +120,9 @@ def forward_messages(call: Call, request: Any) -> Any:
             media=original.media,
             grouped=_new_album(original, albums),
             copied_from=(original.chat, original.id),
+            silent=bool(request.silent),
+            above=original.above,
+            no_preview=original.no_preview,
             **place,
         )
         done.append((message, event, random_id))
