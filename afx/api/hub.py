@@ -14,18 +14,18 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import orjson
 import structlog
 
+from afx.api.frames import Frame, Snapshot
 from afx.api.kept import Kept
 from afx.api.threads import Threads
 from afx.errors import AfxError, UnreachableError
 from afx.operations import cluster
-from afx.operations.cluster import ActivitySample, ClusterStatus
+from afx.operations.cluster import ActivitySample
 from afx.operations.context import Context
 
 TOPICS = ("events", "nodes", "status", "stale")
@@ -49,25 +49,6 @@ log = structlog.get_logger()
 
 async def _always() -> bool:
     return True
-
-
-@dataclass(slots=True, frozen=True)
-class Frame:
-    """One event as it is sent."""
-
-    number: int
-    topic: str
-    data: bytes
-
-
-@dataclass(slots=True, frozen=True)
-class Snapshot:
-    """The cluster when it was last read."""
-
-    at: float
-    """Unix seconds."""
-    status: ClusterStatus
-    sample: ActivitySample
 
 
 class Hub:

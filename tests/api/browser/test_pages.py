@@ -183,6 +183,7 @@ def test_new_controls_and_tasks_wait_for_a_click_and_push_nothing_away(
         page.goto(path)
         expect(page.locator("#live")).to_have_attribute("data-state", "live")
         expect(page.locator("#fresh")).to_be_hidden()
+        page.evaluate(SHIFTS)
         row = page.locator("tbody tr").first
         before, place = row.locator(".name").inner_text(), row.bounding_box()["y"]
         make()
