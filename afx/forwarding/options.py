@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from afx.forwarding.alerts import ALERTS, Alert, alert_sentences, compile_alerts
+from afx.forwarding.buttons import BUTTONS, Buttons, buttons_sentence, compile_buttons
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
@@ -68,6 +69,7 @@ OPTIONS = Table(
             "Whether messages are stored as they come, and sent also when they are deleted before; "
             "they are not by default."
         ),
+        "buttons": BUTTONS,
     },
     whole=_wrong_together,
 )
@@ -101,6 +103,8 @@ class Options:
     """The sessions that post its copies, with their ids (0: it does not exist); none: its own."""
     alerts: Alert | None = None
     """Which messages of its sources webhooks are told of."""
+    buttons: Buttons = ""
+    """What becomes of inline buttons; "": what Telegram does."""
 
     @property
     def hold(self) -> int:
@@ -148,6 +152,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _truth(options.get("snapshot", False)),
         compile_senders(options.get("senders", ())),
         compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
+        compile_buttons(options.get("buttons", "")),
     )
 
 
@@ -205,6 +210,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
             "Messages are stored as they come, and copied also when they are deleted before; not "
             "in mode forward, and not where the copies follow deletes."
         )
+    if buttons := options.get("buttons"):
+        found.append(buttons_sentence(buttons))
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

@@ -107,8 +107,7 @@ class LaneSender:
             if not batch:
                 self._pace.hold(seconds)
                 return
-            batch = self._alike(batch)
-            of_pool = self._owner.pools.has(batch[0][0])
+            of_pool, batch = self._owner.pools.first_alike(batch)
             batch = batch if of_pool else self._within_budget(batch)
             if not batch:
                 return
@@ -131,15 +130,6 @@ class LaneSender:
             if outcomes is None:
                 return
             singly = await self._judge(batch, outcomes, singly=singly) or self._vain.is_single
-
-    def _alike(self, batch: list[Entry]) -> list[Entry]:
-        """Return the first of a batch that senders of one rule make, or this session itself."""
-        pools, first = self._owner.pools, batch[0][0]
-        if not pools.chats:
-            return batch
-        if pools.has(first):
-            return list(takewhile(lambda it: it[0].rule == first.rule, batch))
-        return list(takewhile(lambda it: not pools.has(it[0]), batch))
 
     def _within_budget(self, batch: list[Entry]) -> list[Entry]:
         """Return the first of a batch, as many as may be sent now; waits when none may.

@@ -11,15 +11,10 @@ from afx.cluster.pools import Holder, Owned, PoolLane
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.senders import Held, choose
 from afx.forwarding.whole_albums import units
+from afx.node.pool_answers import decode_answer
 from afx.node.pool_desk import PoolDesk
-from afx.node.pool_orders import (
-    UNFIT,
-    MalformedOrderError,
-    Order,
-    decode_answer,
-    encode,
-    order_of,
-)
+from afx.node.pool_orders import UNFIT, Order, encode, order_of
+from afx.node.pool_texts import MalformedOrderError
 from afx.telegram.sender import Outcome
 
 _LOOK_SECONDS = 0.25

@@ -17,25 +17,18 @@ from telethon.extensions import BinaryReader
 from telethon.tl import types
 from telethon.tl.tlobject import TLObject
 
-from afx.cluster.fields import INT32_LIMIT
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
-from afx.reasons import DeadReason
+from afx.node.pool_texts import MalformedOrderError, fields_of, message_id, number, text
 from afx.telegram.change_sender import WITH_FILE
 from afx.telegram.facts import media_kind
-from afx.telegram.sender import Outcome, Result, is_forward
+from afx.telegram.sender import is_forward
 
-_LIMIT = 4 * 1024 * 1024
 _MOST_ITEMS = 200
 _MOST_ENTITIES = 1_000
 _OPS = frozenset(get_args(Op))
-_RESULTS = frozenset(get_args(Result))
 UNFIT = "UNFIT: "
 """How the reason of what another sender may be able to send begins."""
-
-
-class MalformedOrderError(Exception):
-    """A text is no order, or no answer."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,22 +67,6 @@ def order_of(
         tuple(batch),
         frozenset(place for place, it in enumerate(batch) if _has_file(it)),
     )
-
-
-def settled_ids(order: Order, outcomes: Sequence[Outcome], doubts: frozenset[int]) -> list[int]:
-    """Return the random_ids of an order that are in doubt no more.
-
-    One that was in doubt before stays so when it was not made now: it may have been before.
-    """
-    return [
-        it.random_id
-        for it, its in zip(order.deliveries, outcomes, strict=True)
-        if it.op == "send"
-        and (
-            its.result in ("sent", "known", "refused")
-            or (its.result in ("wait", "again") and it.random_id not in doubts)
-        )
-    ]
 
 
 def _has_file(it: Delivery) -> bool:
@@ -132,20 +109,20 @@ def _item(it: Delivery, has_file: bool) -> dict[str, Any]:
     }
 
 
-def decode(text: str) -> Order:
+def decode(order: str) -> Order:
     """Return the order in a text; raises MalformedOrderError."""
-    fields = _object(text)
+    fields = fields_of(order)
     try:
         items = fields["items"]
         if not isinstance(items, list) or not 0 < len(items) <= _MOST_ITEMS:
             raise ValueError("no items")
-        rule, destination = _number(fields["rule"]), _number(fields["destination"])
+        rule, destination = number(fields["rule"]), number(fields["destination"])
         return Order(
-            _number(fields["sender"]),
+            number(fields["sender"]),
             rule,
             destination,
-            _number(fields["fence"]),
-            _number(fields["sequence"]),
+            number(fields["fence"]),
+            number(fields["sequence"]),
             fields["singly"] is True,
             tuple(_delivery(it, rule, destination) for it in items),
             frozenset(place for place, it in enumerate(items) if it["file"] is True),
@@ -163,25 +140,25 @@ def _delivery(fields: Mapping[str, Any], rule: int, destination: int) -> Deliver
     return Delivery(
         rule,
         fields["mode"],
-        _number(fields["source"]),
-        _id(fields["message"]),
+        number(fields["source"]),
+        message_id(fields["message"]),
         destination,
-        _number(fields["id"]),
-        _text(fields["text"]),
+        number(fields["id"]),
+        text(fields["text"]),
         tuple(map(_entity, entities)),
         fields["native"] is True,
-        album=_number(fields["album"]),
-        parent=_id(fields["parent"]),
-        copy=_id(fields["copy"]),
-        error=_text(fields["error"]),
+        album=number(fields["album"]),
+        parent=message_id(fields["parent"]),
+        copy=message_id(fields["copy"]),
+        error=text(fields["error"]),
         op=fields["op"],
-        look=Look(_number(fields["look"])),
-        topic=_id(fields["topic"]),
+        look=Look(number(fields["look"])),
+        topic=message_id(fields["topic"]),
     )
 
 
-def _entity(text: Any) -> TLObject:
-    with BinaryReader(base64.b64decode(_text(text), validate=True)) as reader:
+def _entity(value: Any) -> TLObject:
+    with BinaryReader(base64.b64decode(text(value), validate=True)) as reader:
         try:
             entity = reader.tgread_object()
         except Exception as error:  # Telethon raises many kinds
@@ -192,80 +169,3 @@ def _entity(text: Any) -> TLObject:
 
 
 _ENTITIES = types.MessageEntityBold.SUBCLASS_OF_ID
-
-
-def encode_answer(outcomes: Sequence[Outcome], doubts: Sequence[int]) -> str:
-    """Return the outcomes of an order's deliveries as text.
-
-    ``doubts`` are the random_ids of those that may have been sent all the same.
-    """
-    rows = [
-        [it.result, it.copy, it.seconds, it.reason[:200], it.whole_account, it.dead, it.is_earlier]
-        for it in outcomes
-    ]
-    return json.dumps({"outcomes": rows, "doubts": list(doubts)}, separators=(",", ":"))
-
-
-def decode_answer(text: str, count: int) -> tuple[list[Outcome], list[int]]:
-    """Return the outcomes of so many deliveries, and the random_ids that are in doubt.
-
-    Raises MalformedOrderError.
-    """
-    fields = _object(text)
-    try:
-        rows = fields["outcomes"]
-        if not isinstance(rows, list) or len(rows) != count:
-            raise ValueError("another number of outcomes")
-        doubts = fields["doubts"]
-        if not isinstance(doubts, list) or len(doubts) > count:
-            raise ValueError("no doubts")
-        return [_outcome(*it) for it in rows], [_number(it) for it in doubts]
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise MalformedOrderError(f"{type(error).__name__}: {error}") from error
-
-
-def _outcome(
-    result: Any, copy: Any, seconds: Any, reason: Any, whole: Any, dead: Any, earlier: Any
-) -> Outcome:
-    if result not in _RESULTS or not 0 <= float(seconds) < 1e9:
-        raise ValueError("an unknown result")
-    return Outcome(
-        result,
-        _id(copy),
-        float(seconds),
-        _text(reason),
-        whole is True,
-        None if dead is None else DeadReason(dead),
-        is_earlier=earlier is True,
-    )
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    if len(text) > _LIMIT:
-        raise MalformedOrderError("it is too long")
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MalformedOrderError("it is no JSON") from error
-    if not isinstance(fields, dict):
-        raise MalformedOrderError("it is no object")
-    return fields
-
-
-def _number(value: Any) -> int:
-    if type(value) is not int or abs(value) > 2**63:
-        raise ValueError("no whole number")
-    return value
-
-
-def _id(value: Any) -> int:
-    number = _number(value)
-    if not 0 <= number < INT32_LIMIT:
-        raise ValueError("no id of a message")
-    return number
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("no text")
-    return value

@@ -12,9 +12,11 @@ import structlog
 from afx.cluster.links import CopyLink, CopyRoute
 from afx.cluster.pools import Entry, Holder, PoolLane, Taken
 from afx.errors import SecretError
+from afx.node.pool_answers import encode_answer, settled_ids
 from afx.node.pool_desk import PoolDesk
-from afx.node.pool_orders import MalformedOrderError, Order, decode, encode_answer, settled_ids
+from afx.node.pool_orders import Order, decode
 from afx.node.pool_requests import NOT_CONNECTED, carry_out
+from afx.node.pool_texts import MalformedOrderError
 from afx.node.session import HostedSession
 from afx.telegram.errors import is_lost_login
 from afx.telegram.sender import Outcome
@@ -117,6 +119,7 @@ class PoolSenders:
         outcomes = await self._outcomes(holder, session, order, taken.doubts)
         if outcomes is None:
             return
+        session.sent += sum(it.result == "sent" for it in outcomes)
         links = [
             CopyLink(CopyRoute(lane.rule, it.source, lane.destination), it.message, its.copy)
             for it, its in zip(order.deliveries, outcomes, strict=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, takewhile
 
 from afx.cluster.links import is_channel
 from afx.cluster.pools import Holder, PoolLane
 from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Routes
+from afx.node.lane_queue import Entry
 from afx.node.outbox_reader import Incomplete
 from afx.node.pool_desk import PoolDesk
 from afx.node.pool_lane import SenderLane, Stopped
@@ -57,6 +58,18 @@ class Pools:
     def has(self, delivery: Delivery) -> bool:
         """Return whether a delivery is made by a sender of its rule."""
         return delivery.rule in self._rules
+
+    def first_alike(self, batch: list[Entry]) -> tuple[bool, list[Entry]]:
+        """Return the first of a batch that senders of one rule make, or the session itself.
+
+        With it: whether senders do.
+        """
+        first = batch[0][0]
+        if not self.chats:
+            return False, batch
+        if self.has(first):
+            return True, list(takewhile(lambda it: it[0].rule == first.rule, batch))
+        return False, list(takewhile(lambda it: not self.has(it[0]), batch))
 
     async def send(self, batch: Sequence[Delivery], *, singly: bool) -> list[Outcome] | Stopped:
         """Let a sender make the first deliveries of a batch, which are of one rule."""

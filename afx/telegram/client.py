@@ -133,6 +133,9 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     _megagroup_cache = Lazy(dict)
     _mb_entity_cache = Lazy(EntityCache)
 
+    is_bot: bool | None = None
+    """None: nobody has asked Telegram yet."""
+
     def __init__(
         self,
         session: StoredSession,

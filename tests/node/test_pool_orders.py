@@ -10,15 +10,9 @@ import pytest
 from telethon.tl import types
 
 from afx.forwarding.pipeline import Delivery
-from afx.node.pool_orders import (
-    MalformedOrderError,
-    decode,
-    decode_answer,
-    encode,
-    encode_answer,
-    order_of,
-    settled_ids,
-)
+from afx.node.pool_answers import decode_answer, encode_answer, settled_ids
+from afx.node.pool_orders import decode, encode, order_of
+from afx.node.pool_texts import MalformedOrderError
 from afx.reasons import DeadReason
 from afx.telegram.sender import Outcome
 

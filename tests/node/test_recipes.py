@@ -64,6 +64,14 @@ def at(*moment: int) -> dict[str, Any]:
     return {"date": int(datetime(*moment, tzinfo=UTC).timestamp())}  # type: ignore[misc,arg-type]
 
 
+BUTTONS = types.ReplyInlineMarkup(
+    [
+        types.KeyboardInlineButtonRow(
+            [types.KeyboardInlineButton("More", types.InlineButtonTypeUrl("https://example.org/"))]
+        )
+    ]
+)
+
 CASES: dict[str, list[Post]] = {
     "crypto": [
         Post("Bitcoin falls"),
@@ -98,6 +106,10 @@ CASES: dict[str, list[Post]] = {
     "delayed": [Post("Hello", False)],
     "reread": [Post("Hello", False)],
     "at-once": [Post("Hello")],
+    "buttons": [
+        Post("Hello"),
+        Post("Hello", "Hello\n\nMore", {"markup": BUTTONS}),
+    ],
     "awake": [Post("Hello")],
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],

@@ -72,6 +72,7 @@ def send_media(call: Call, request: Any) -> Any:
                 peer,
                 request.message,
                 request.random_id,
+                markup=sending.markup_of(call, request.reply_markup),
                 entities=sending.entities_of(call, request.entities),
                 media=media,
                 silent=bool(request.silent),

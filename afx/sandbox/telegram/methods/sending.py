@@ -41,6 +41,7 @@ def send_message(call: Call, request: Any) -> Any:
         peer,
         request.message,
         request.random_id,
+        markup=markup_of(call, request.reply_markup),
         entities=entities_of(call, request.entities),
         silent=bool(request.silent),
         above=bool(request.invert_media),
@@ -117,6 +118,7 @@ def forward_messages(call: Call, request: Any) -> Any:
             forwarded=origin,
             media=original.media,
             grouped=_new_album(original, albums),
+            markup=None if request.drop_author else original.markup,
             copied_from=(original.chat, original.id),
             silent=bool(request.silent),
             above=original.above,
@@ -147,6 +149,21 @@ def entities_of(call: Call, entities: list[Any] | None) -> list[Any] | None:
         else it
         for it in entities
     ]
+
+
+def markup_of(call: Call, markup: Any) -> Any:
+    """Return the buttons of a send, which only bots have; with links that Telegram takes.
+
+    Source: core.telegram.org/api/bots/buttons. That a person's are refused is assumed.
+    """
+    if markup is None:
+        return None
+    if not call.me.is_bot or not isinstance(markup, types.ReplyInlineMarkup) or not markup.rows:
+        raise RpcError(400, "REPLY_MARKUP_INVALID")
+    for it in (it for row in markup.rows for it in row.buttons):
+        if isinstance(it.type, types.InlineButtonTypeUrl) and "://" not in it.type.url:
+            raise RpcError(400, "BUTTON_URL_INVALID")
+    return markup
 
 
 def reserve(call: Call, request: Any) -> Callable[[], None]:
