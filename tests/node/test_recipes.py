@@ -166,6 +166,11 @@ CASES: dict[str, list[Post]] = {
     "warned": [
         Post("Hello", "⚠️ Not checked ⚠️\n\nHello"),
     ],
+    "sport-named": [Post("Goal", "Sport\nGoal")],
+    "weather-named": [
+        Post("Rain", "Weather\nRain"),
+        Post("a map", "Weather\na map", {"media": "photo"}),
+    ],
     "credited": [
         Post("Hello", "News of 2026-03-06, 11:00\nHello\nSource: {link}", at(2026, 3, 6, 11, 0)),
     ],
