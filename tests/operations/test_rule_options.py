@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.databases import open_sqlite
 
 from afx.app import ProcessServers
 from afx.config import load
 from afx.errors import UsageError
 from afx.operations import rule_files, rules
 from afx.operations.context import Actor, Context
-from models import base, schema
+from models import base
 from models.storage import sessions, users
 from models.storage.sessions import NewSession
 
@@ -28,8 +29,7 @@ FILE = """rules:
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
     """Links are kept for seven days."""
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     servers = ProcessServers(load(home=home, link_days=7))
     servers.vault()
     sessions.create(users.create("ann"), NewSession("main", "sealed", "main"))
