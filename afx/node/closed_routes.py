@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from afx.cluster.specs import RuleSpec
 from afx.empty import NOTHING
 from afx.forwarding import conditions, transforms
+from afx.forwarding.alerts import alert_programs
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
@@ -106,8 +107,9 @@ class ClosedRoutes:
         room = LARGEST_OF_SESSION
         for it in self._rules:
             try:
-                if it.filter or it.transform:
+                if it.filter or it.transform or "alerts" in it.options:
                     room -= conditions.programs(it.filter) + transforms.programs(it.transform)
+                    room -= alert_programs(it.options)
                     if room < 0:
                         raise ValueError("the session's regular expressions are too large")
                 if it.options:

@@ -25,6 +25,7 @@ from afx.cluster.connection import connect_async
 from afx.cluster.pools import PoolStore
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer, link_seconds
+from afx.node.environment import Environment
 from afx.node.guarded_chats import GuardedChats
 from afx.node.heap import Heap, give_back_memory
 from afx.node.lease_memory import LeaseMemory
@@ -38,7 +39,7 @@ from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
 from afx.node.rule_counts import RuleCounts
-from afx.node.session import Environment, HostedSession
+from afx.node.session import HostedSession
 from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.node_settings import NodeSettings
 from afx.reasons import TroubleReason

@@ -50,8 +50,8 @@ class LaneOwner(Protocol):
         Sends learn which copies they answer.
         """
 
-    async def renew(self, source: int, message: int) -> Sequence[Any]:
-        """Read a message anew; nothing when it is gone. Raises ToldToWaitError."""
+    async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
+        """Read messages anew, without those that are gone. Raises ToldToWaitError."""
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis as redis_module
+from support.databases import open_sqlite
 
 from afx.app import ProcessServers
 from afx.cluster import keys
@@ -14,7 +15,7 @@ from afx.config import load
 from afx.errors import UsageError
 from afx.operations import rule_files, rule_trials, rules
 from afx.operations.context import Actor, Context
-from models import base, schema
+from models import base
 from models.storage import sessions, users
 from models.storage.sessions import NewSession
 
@@ -30,8 +31,7 @@ FILE = """rules:
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
     """Links are kept for seven days."""
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     servers = ProcessServers(load(home=home, link_days=7))
     servers.vault()
     sessions.create(users.create("ann"), NewSession("main", "sealed", "main"))
