@@ -108,13 +108,21 @@ class Client:
             cursor = {"cursor": found["next"]}
 
     def request(
-        self, path: str, body: Any = None, *, reason: str = "", wait: float = 0, **query: Any
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        reason: str = "",
+        wait: float = 0,
+        keyed: bool = True,
+        **query: Any,
     ) -> Reply:
         """POST; with ``wait`` the answer waits so many seconds for the end of a control.
 
-        An answer that is lost is asked for again, and the change is made once.
+        An answer that is lost is asked for again, and the change is made once; without that
+        where it is not ``keyed``, as what holds a secret is not: a token, a webhook, a proxy.
         """
-        headers = {"idempotency-key": secrets.token_hex(16)}
+        headers = {"idempotency-key": secrets.token_hex(16)} if keyed else {}
         if wait:
             headers["prefer"] = f"wait={wait:g}"
         return self._send("POST", path, {**query, "reason": reason}, body or {}, headers)

@@ -149,9 +149,9 @@ class Settings(BaseSettings):
     hibernate_poll_minutes: float = Field(15.0, gt=0)
     """A session that hibernates wakes at least this often, to catch up."""
     hibernate_wake_days: float = Field(5.0, gt=0, le=180)
-    """Any session wakes this often: Telegram ends unused logins, the soonest after a week."""
+    """Any session wakes this often, or sooner: Telegram ends logins that are not used."""
     hibernate_fresh_hours: float = Field(24.0, ge=0)
-    """A session that was added since does not hibernate."""
+    """A session that was added since, or signed in again, does not hibernate."""
     hibernate_unused_minutes: float = Field(60.0, ge=0)
     """A session without an enabled rule hibernates after so long; 0: never."""
     hibernate_after_minutes: float = Field(0.0, ge=0)

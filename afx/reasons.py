@@ -76,6 +76,8 @@ class TroubleReason(StrEnum):
     """A node cannot use a rule's filter or transforms."""
     CAP_REACHED = "cap_reached"
     """A rule has sent what its caps allow; what is more waits for the next hour, or day."""
+    SENDER_UNAVAILABLE = "sender_unavailable"
+    """A sender of a rule does not run, or cannot post; others send for it, if there are any."""
     ACCOUNT_LIMITED = "account_limited"
     """Telegram takes the account's sends for spam, for a time that it does not tell."""
     ACCOUNT_FROZEN = "account_frozen"
@@ -116,6 +118,26 @@ class DeadReason(StrEnum):
     """It was copied and then deleted, and its copy could not be deleted."""
     PIN_REFUSED = "pin_refused"
     """It was copied, and its copy could not be pinned, or unpinned."""
+
+
+class HeldEvent(StrEnum):
+    """What has happened to a message that an operator has to approve."""
+
+    HELD = "held"
+    """It waits for an approval."""
+    EDITED = "edited"
+    """It was edited; what waits has this content now."""
+    AGAIN = "again"
+    """It was edited since it was approved, and waits once more."""
+
+
+class HeldEnd(StrEnum):
+    """Why a message waits for no approval any more."""
+
+    RELEASED = "released"
+    """It was approved, and is in its lane."""
+    DELETED = "deleted"
+    """Its source has deleted it."""
 
 
 class TaskOutcome(StrEnum):

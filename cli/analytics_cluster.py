@@ -73,6 +73,7 @@ def add_to(app: typer.Typer) -> None:
                 say = {
                     "not rising": "it does not rise",
                     "unclear": "no clear trend: it goes up and down more than it rises",
+                    "no limit": "there are no nodes that could be full",
                     "too short": "there is too little history; look again in an hour",
                 }.get(it.trend, it.trend)
             print(f"{it.resource:<9} {used}; {say}")

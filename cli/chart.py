@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _PLAIN = " .:-=+*#@"
 _LABEL = 10
+_LEAST_COLUMNS = 20
 _WIDTH = 100
 
 
@@ -24,24 +25,27 @@ def draw(
     """Return the lines of a chart, the top one first; values that are not numbers are gaps.
 
     More values than columns are drawn by their highest of each column: no peak is hidden.
-    ``plain`` uses ASCII only.
+    ``plain`` uses ASCII only. In a narrow terminal the scale has a line of its own.
     """
-    columns = max(1, width - _LABEL - 2)
-    shown = _fitted([it if math.isfinite(it) else math.nan for it in values], columns)
-    known = [it for it in shown if not math.isnan(it)]
-    if not known:
+    numbers = [it if math.isfinite(it) else math.nan for it in values]
+    top = max([it for it in numbers if not math.isnan(it)] or [0.0])
+    top = top if top > 0 else 1.0
+    labelled = max(_LABEL, len(label(top)), len(label(0.0)))
+    is_narrow = width < labelled + _LEAST_COLUMNS
+    shown = _fitted(numbers, max(1, width - 1 if is_narrow else width - labelled - 2))
+    if all(math.isnan(it) for it in shown):
         return ["no data"]
-    top = max(*known, 0.0) or 1.0
     marks = _PLAIN if plain else _BLOCKS
     steps = len(marks) - 1
-    lines = []
+    lines = [f"0..{label(top)}"[: max(1, width)]] if is_narrow else []
     for row in range(height, 0, -1):
         text = ""
         for value in shown:
             filled = 0.0 if math.isnan(value) else max(0.0, value) / top * height - (row - 1)
             text += marks[min(steps, max(0, round(filled * steps)))]
         name = label(top) if row == height else label(0.0) if row == 1 else ""
-        lines.append(f"{name:>{_LABEL}} {'|' if plain else '┤'}{text}".rstrip())
+        scale = "" if is_narrow else f"{name:>{labelled}} "
+        lines.append(f"{scale}{'|' if plain else '┤'}{text}".rstrip())
     return lines
 
 

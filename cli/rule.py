@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, dead, groups, output, rule_content, rule_figures, rule_import
+from cli import complete, dead, groups, output, review, rule_content, rule_figures, rule_import
 from cli.rule_content import read_file, read_part, route, warn
 from cli.rule_diff import print_diff, say_counts
 from cli.shared import Invocation, shared
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
 app.add_typer(dead.app, name="dead")
+app.add_typer(review.app, name="review")
 Which = Annotated[
     str, typer.Argument(help="An id, or SESSION/NAME.", autocompletion=complete.rules)
 ]
@@ -198,7 +199,7 @@ def show(invocation: Invocation, rule: Which) -> None:
 
 
 @app.command()
-@shared("database_url", "json")
+@shared("database_url", "json", change=True)
 def secret(invocation: Invocation, rule: Which) -> None:
     """Show the secrets by which the requests to the webhooks in a rule's destinations are signed.
 

@@ -26,11 +26,11 @@ _LATE_SECONDS = 300.0
 def check(
     invocation: Invocation,
     command: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--exec", metavar="CMD", help="Run this for out and in, with SCALE_… variables."
         ),
-    ] = "",
+    ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", min=1, help="How long the command may take, in seconds.")
     ] = 300.0,
@@ -45,7 +45,8 @@ def check(
     from afx import app
     from afx.operations import scaling
 
-    words = app.split_command(command) if command else []
+    # An empty one is refused: a variable that is not set must not do nothing for ever.
+    words = [] if command is None else app.split_command(command)
     found = scaling.status(invocation.context)
     if invocation.json:
         output.print_json(asdict(found))

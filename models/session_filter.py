@@ -78,6 +78,8 @@ def described() -> Any:
             Session.created_at,
             Session.hibernation,
             Session.wakes_at,
+            Session.login_at,
+            Session.login_days,
             Session.account,
             Session.bot,
             Session.health,

@@ -26,6 +26,7 @@ from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
 from models.cluster_tables import Worker as Worker  # noqa: PLC0414
 from models.hibernation_fields import HibernationFields
 from models.proxy_tables import Proxy, ProxyFields
+from models.review_tables import HeldFields
 from models.states import (
     ASSIGNMENT_STATES,
     CONTROL_KINDS,
@@ -186,6 +187,29 @@ class DeadLetter(Table):
     class Meta:
         table_name = "dead_letters"
         indexes = ((("rule", "source", "destination", "block", "reason"), True),)
+
+
+class HeldMessage(HeldFields):
+    """A message of a route that waits until an operator approves it, or did so."""
+
+    rule = ForeignKeyField(Rule, backref="held", on_delete="CASCADE", index=False)
+
+    class Meta:
+        table_name = "held_messages"
+        indexes = (
+            (("rule", "source", "destination", "message"), True),
+            (("rule", "state"), False),
+        )
+
+
+HeldMessage.add_index(
+    HeldMessage.index(
+        HeldMessage.expires_at,
+        where=(HeldMessage.state == "held"),
+        name="held_messages_waiting",
+    )
+)
+HeldMessage.add_index(HeldMessage.index(HeldMessage.decided_at, name="held_messages_decided_at"))
 
 
 class RuleAnalytics(RuleSums):
@@ -395,6 +419,7 @@ ALL = (
     SessionCursor,
     RuleLink,
     DeadLetter,
+    HeldMessage,
     Worker,
     SessionAssignment,
     SessionQueue,

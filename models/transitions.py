@@ -14,12 +14,6 @@ from __future__ import annotations
 
 from afx.errors import ConflictError
 
-ASSIGNMENT = {
-    "assigned": {"running", "stopping", "ended"},
-    "running": {"stopping", "ended"},
-    "stopping": {"ended"},
-    "ended": set[str](),
-}
 TASK = {
     "waiting": {"queued", "cancelled", "failed"},
     "queued": {"waiting", "published", "cancelled", "failed"},

@@ -77,7 +77,9 @@ install_locked() {
   say "installing afx[$kind] into $venv (a minute the first time)"
   # The build tools come first and from the lock as well: pip fetches none by itself.
   pip_install "$venv" --require-hashes -r requirements/build.txt
-  pip_install "$venv" --require-hashes --no-build-isolation -r "requirements/$kind.txt"
+  pip_install "$venv" --require-hashes --no-build-isolation --no-compile -r "requirements/$kind.txt"
+  # On all cores, which pip does not; packages may hold files that are not for this Python.
+  "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null 2>&1 || true
   pip_install "$venv" --no-deps --no-build-isolation -e .
   printf '%s\n' "$want" >"$venv/.afx-$kind"
 }

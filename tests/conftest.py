@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 import redis as redis_module
+from support.databases import open_sqlite
 from support.left_out import LeftOut
-from support.postgres import postgres_server
+from support.postgres import PostgresServer, postgres_server
 
 from afx.cluster.connection import connect
 from afx.local import private_redis
@@ -23,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # Postgres as root needs useradd, the tests of machines need ip.
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     config.pluginmanager.register(LeftOut(config), "left-out")
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", 0):
+        gc.disable()  # what is collected stays: see below
+
+
+def pytest_collection_finish() -> None:
+    """Leave out what was imported and collected from each later collection of garbage."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -37,6 +47,10 @@ def home() -> Iterator[Path]:
 def _redis_home() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="afx-r-"))
     private_redis.ensure(path)
+    client = connect(private_redis.url_for(path))
+    # How often a second it ends waits whose time is over: 10 by default, however short they are.
+    client.config_set("hz", 100)
+    client.close()
     yield path
     private_redis.stop(path)
     shutil.rmtree(path, ignore_errors=True)
@@ -61,24 +75,25 @@ def redis(redis_url: str) -> Iterator[redis_module.Redis]:
 
 
 @pytest.fixture(scope="session")
-def _postgres() -> Iterator[str]:
+def _postgres_server() -> Iterator[PostgresServer]:
     with postgres_server() as server:
-        yield server.url
+        yield server
+
+
+@pytest.fixture
+def _postgres(_postgres_server: PostgresServer) -> str:
+    """The URL of a database that tests share: each of them clears it first."""
+    return _postgres_server.url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, home: Path) -> Iterator[Any]:
     """A fresh database with the schema, on SQLite and on Postgres."""
-    from models import base, schema
+    from models import base
 
     if request.param == "sqlite":
-        url = f"sqlite:///{home}/afx.db"
+        yield open_sqlite(home)
     else:
-        url = request.getfixturevalue("_postgres")
-    database = base.open_database(url)
-    if request.param == "postgres":
-        database.execute_sql("DROP SCHEMA public CASCADE")
-        database.execute_sql("CREATE SCHEMA public")
-    schema.upgrade()
-    yield database
+        server: PostgresServer = request.getfixturevalue("_postgres_server")
+        yield base.open_database(server.with_schema())
     base.close_database()

@@ -183,8 +183,8 @@ def key_of(
         return None
     if not keyed:
         raise UsageError(
-            "This request takes no Idempotency-Key: its answer holds a secret, which is not "
-            "stored. Its name makes it unique: a repetition is refused."
+            "This request takes no Idempotency-Key: it or its answer holds a secret, of which "
+            "nothing is stored. Its name makes it unique: a repetition is refused."
         )
     if not _KEY.fullmatch(key):
         raise UsageError("An Idempotency-Key has 1 to 100 ASCII characters, and no space.")

@@ -16,11 +16,33 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from afx.cluster.fields import EXACT_LIMIT, INT32_LIMIT, is_storable
+from afx.cluster.held_content import SEALED_LIMIT
+from afx.cluster.message_reports import (
+    AlertRaised,
+    DeadLettered,
+    DeadRevived,
+    HeldEnded,
+    MessageHeld,
+)
 from afx.cluster.quarantine import Refused
 from afx.cluster.quarantine import refused as refused_record
+from afx.cluster.report_base import NodeReport, SessionReport
 from afx.cluster.task_jobs import CURSOR_LIMIT
-from afx.reasons import DeadReason, FailureReason, StopReason, TaskOutcome, TroubleReason
+from afx.reasons import (
+    FailureReason,
+    StopReason,
+    TaskOutcome,
+    TroubleReason,
+)
 
+__all__ = [
+    "AlertRaised",
+    "DeadLettered",
+    "DeadRevived",
+    "HeldEnded",
+    "MessageHeld",
+    "SessionReport",
+]
 _TEXT_LIMIT = 1_000
 _LIST_LIMIT = 100_000
 _LAST_MILLISECOND = 4_102_444_800_000
@@ -28,6 +50,9 @@ _LIMITS = {
     "session_id": INT32_LIMIT,
     "session_ids": INT32_LIMIT,
     "message_ids": INT32_LIMIT,
+    "message_id": INT32_LIMIT,
+    "album": INT32_LIMIT,
+    "expires_at": _LAST_MILLISECOND // 1000,
     "attempts": INT32_LIMIT,
     "rule_id": INT32_LIMIT,
     "remaining": INT32_LIMIT,
@@ -44,12 +69,14 @@ _LIMITS = {
     "waits": INT32_LIMIT,
     "waited_ms": INT32_LIMIT,
     "latencies": INT32_LIMIT,
+    "days": INT32_LIMIT,
 }
 """Of the integers that SQL stores in 32 bits, and of times; any other is exact in Lua."""
 RESULT_LIMIT = 32_000
 _LENGTHS = {
     "result": RESULT_LIMIT,
     "cursor": CURSOR_LIMIT,
+    "content": SEALED_LIMIT,
     "node": 100,
     "error": 100,
     "witness": 100,
@@ -59,23 +86,6 @@ _LENGTHS = {
 """Of the texts that may be longer, and of those that SQL stores in columns of a length."""
 _SIGNED = frozenset({"source", "destination"})
 """Marked ids of chats."""
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class _NodeReport:
-    """The node that reports, and its incarnation."""
-
-    kind: ClassVar[str]
-    node: str
-    incarnation: str
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class SessionReport(_NodeReport):
-    """What a report about one session says: under which epoch."""
-
-    session_id: int
-    epoch: int
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -136,39 +146,7 @@ class RuleResumed(SessionReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class _DeadReport(SessionReport):
-    """Messages of one route, by their ids in its source; both chats are marked ids.
-
-    It is appended by the call that moves the session's cursor past them, so it counts under
-    whatever epoch the session is by the time that it is read.
-    """
-
-    rule_id: int
-    source: int
-    destination: int
-    message_ids: tuple[int, ...]
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class DeadLettered(_DeadReport):
-    """They cannot be delivered."""
-
-    kind: ClassVar[str] = "dead_lettered"
-    reason: DeadReason
-    error: str = ""
-    """Telegram's name of it."""
-    attempts: int = 1
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class DeadRevived(_DeadReport):
-    """They wait in their outbox, to be tried again."""
-
-    kind: ClassVar[str] = "dead_revived"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Active(_NodeReport):
+class Active(NodeReport):
     """Which sessions have forwarded something lately."""
 
     kind: ClassVar[str] = "active"
@@ -176,7 +154,7 @@ class Active(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class RulesCounted(_NodeReport):
+class RulesCounted(NodeReport):
     """What became of messages since the last such report, by rule (see ``rule_counts``)."""
 
     kind: ClassVar[str] = "rules_counted"
@@ -191,7 +169,7 @@ class RulesCounted(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class CaughtUp(_NodeReport):
+class CaughtUp(NodeReport):
     """Which sessions have worked off what they had missed when they started."""
 
     kind: ClassVar[str] = "caught_up"
@@ -201,7 +179,15 @@ class CaughtUp(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Inventory(_NodeReport):
+class LoginLimit(SessionReport):
+    """After how many days without use Telegram ends the logins of a session's account."""
+
+    kind: ClassVar[str] = "login_limit"
+    days: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Inventory(NodeReport):
     """A part of the sessions that have not ended on a node, as the leader asked."""
 
     kind: ClassVar[str] = "inventory"
@@ -215,7 +201,7 @@ class Inventory(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Died(_NodeReport):
+class Died(NodeReport):
     """A witness on the same machine saw all processes of a node's incarnation end.
 
     It is the one report of a node about another one.
@@ -228,7 +214,7 @@ class Died(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class _TaskReport(_NodeReport):
+class _TaskReport(NodeReport):
     task_id: int
     publication: int
     """An earlier publication's reports do not count."""
@@ -288,9 +274,13 @@ Report = (
     | RuleResumed
     | DeadLettered
     | DeadRevived
+    | MessageHeld
+    | HeldEnded
+    | AlertRaised
     | Active
     | RulesCounted
     | CaughtUp
+    | LoginLimit
     | Inventory
     | Died
     | TaskStarted

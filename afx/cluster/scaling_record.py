@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ MOST_NAMED = 50
 """Nodes that are named as those to drain."""
 _LONGEST = 64 * 1024
 _LONGEST_TEXT = 500
+_WORD = re.compile(r"\w[\w.-]*")
+"""A node's name, or a process's."""
 _COUNTS = ("current", "desired", "needed", "overflow", "min_nodes", "max_nodes")
 
 
@@ -106,7 +109,9 @@ def _parsed(found: Any) -> ScalingRecord:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    return tuple(_line(it, NAME_LIMIT) for it in value[:MOST_NAMED])
+    """Return the names of nodes; a command gets them as words, so what is none is left out."""
+    names = (_line(it, NAME_LIMIT) for it in value[:MOST_NAMED])
+    return tuple(it for it in names if _WORD.fullmatch(it))
 
 
 def _line(value: object, longest: int) -> str:

@@ -184,7 +184,7 @@ class Hibernation:
             return
         at = self._utc_now()
         rows = [
-            (it.session, it.revision, at + timedelta(seconds=self._sleep_seconds(it.reason)))
+            (it.session, it.revision, at + timedelta(seconds=self._sleep_seconds(it)))
             for it in done
             if it.session not in stay
         ]
@@ -230,5 +230,6 @@ class Hibernation:
     def _utc_now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def _sleep_seconds(self, reason: str) -> float:
-        return decisions.sleep_seconds(reason, self._times, self._rng.random())
+    def _sleep_seconds(self, it: Awake) -> float:
+        chance = self._rng.random()
+        return decisions.sleep_seconds(it.reason, self._times, chance, it.login_days)

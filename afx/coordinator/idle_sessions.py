@@ -114,14 +114,16 @@ class IdleSessions:
     def _begin(self, revisions: Mapping[int, int], reason: str) -> None:
         """Let sessions hibernate, given as session → the revision under which it was chosen."""
         if revisions:
-            now, times = self._utc_now(), self._times
+            now, days = self._utc_now(), hibernation.login_days(sorted(revisions))
             rows = [
-                (it, revision, now + timedelta(seconds=seconds))
+                (it, revision, now + timedelta(seconds=self._sleep_seconds(reason, days.get(it))))
                 for it, revision in sorted(revisions.items())
-                for seconds in (decisions.sleep_seconds(reason, times, self._rng.random()),)
             ]
             with fenced_transaction(self._leadership):
                 hibernation.begin(rows, reason)
+
+    def _sleep_seconds(self, reason: str, login_days: int | None) -> float:
+        return decisions.sleep_seconds(reason, self._times, self._rng.random(), login_days)
 
     def _utc_now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -17,7 +17,7 @@ from afx.cluster.writes import write
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from models.base import utc_now
-from models.storage import dead_letters, links
+from models.storage import dead_letters, held_messages, links
 from models.storage.links import Block
 
 _INTERVAL_SECONDS = 1.0
@@ -91,17 +91,25 @@ class LinkCopies:
             links.save_many(
                 Block(*route, number, b64encode(data).decode()) for (route, number), data in changed
             )
-            self._settle_dead_letters(changed)
+            self._settle_delivered(changed)
         self._stored.note_copied(self._leadership.term, changed)
 
-    def _settle_dead_letters(self, changed: Sequence[tuple[BlockName, bytes]]) -> None:
-        """A message that has a link was delivered: a replay may have met its dead letter."""
-        rules = dead_letters.rules_with_some({route.rule for (route, _), _ in changed})
+    def _settle_delivered(self, changed: Sequence[tuple[BlockName, bytes]]) -> None:
+        """A message that has a link was delivered: a replay may have met its dead letter.
+
+        Nor does it wait for an approval: what says that it was released may be lost.
+        """
+        of_blocks = {route.rule for (route, _), _ in changed}
+        dead = dead_letters.rules_with_some(of_blocks)
+        held = held_messages.rules_with_some(of_blocks)
         for (route, number), data in changed:
-            if route.rule in rules:
+            if route.rule in dead or route.rule in held:
                 first = number * layout(route.source).size
                 messages = [first + it for it in parse_block(route.source, data)]
-                dead_letters.settle(*route, messages)
+                if route.rule in dead:
+                    dead_letters.settle(*route, messages)
+                if route.rule in held:
+                    held_messages.settle(*route, messages)
 
     def _delete_of_removed_rules(self) -> None:
         rules = self._stored.rules(_RULES)

@@ -20,6 +20,7 @@ from afx.cluster.reports import (
     Died,
     Failed,
     Inventory,
+    LoginLimit,
     Report,
     RuleResumed,
     RuleStopped,
@@ -28,7 +29,7 @@ from afx.cluster.reports import (
     Stopped,
     Trouble,
 )
-from afx.coordinator import rule_figures, webhook_events
+from afx.coordinator import held_intake, rule_figures, webhook_events
 from afx.coordinator.account_watch import AccountWatch
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.capacity import Capacity
@@ -262,6 +263,13 @@ class ReportIntake:
             of_login = _of_present_login(failed, revisions)
             _write_failures(of_login, revisions)
             placing.note_active(active)
+            hibernation.note_login_days(
+                [
+                    (it.session_id, it.days)
+                    for it in batch.reports
+                    if isinstance(it, LoginLimit) and self._is_current(it)
+                ]
+            )
             health = self._accounts.write(
                 of_login, hindered, started=[it.session for it in started], active=active
             )
@@ -274,7 +282,9 @@ class ReportIntake:
                 for it in batch.reports
                 if isinstance(it, DeadLettered | DeadRevived)
             )
+            held_intake.write(batch.reports)
             webhook_events.record_dead_letters(batch.reports)
+            webhook_events.record_alerts(batch.reports)
             rule_figures.note(batch.reports, dead)
             cluster.set_reports_read(self._run_id, position)
         self._accounts.keep(health)

@@ -26,10 +26,10 @@ from afx.coordinator.cluster_history import ClusterHistory
 from afx.coordinator.controls import Controls
 from afx.coordinator.coordinator_restart import CoordinatorRestart
 from afx.coordinator.database_outage import SQL_ERRORS, DatabaseOutage
-from afx.coordinator.dead_letter_expiry import DeadLetterExpiry
 from afx.coordinator.dead_nodes import DeadNodes
 from afx.coordinator.decisions.epochs import EpochCounter
 from afx.coordinator.decisions.placement import Node
+from afx.coordinator.expiries import Expiries
 from afx.coordinator.failure_detector import FailureDetector
 from afx.coordinator.hibernation import Hibernation
 from afx.coordinator.history import History
@@ -270,7 +270,7 @@ class Term:
         audit_key = resources.audit_keys[0]
         self._job_refusals = JobRefusals(client, leadership, audit_key)
         days = settings.dead_letter_days
-        self._dead_letters = DeadLetterExpiry(client, leadership, audit_key, days=days)
+        self._expiries = Expiries(client, leadership, audit_key, days=days)
         self._control_readings = HurriedInterval(_CONTROL_SECONDS, _HURRIED_SECONDS)
         self._control_rounds = HurriedInterval(_CONTROL_SECONDS, _HURRIED_SECONDS)
         self._learner = SizeLearner(self._capacity)
@@ -392,7 +392,7 @@ class Term:
         self._webhooks.step(now)
         self._job_refusals.step([it.name for it in nodes], now)
         self._audit.check(now)
-        self._dead_letters.step(now)
+        self._expiries.step(now)
         return restart_due
 
     def _ready_nodes(self, nodes: Sequence[WorkerView], now: float) -> list[Node]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from afx.forwarding.forms import Choice, Many
-from afx.forwarding.pipeline import Incoming, Op
+from afx.forwarding.pipeline import Incoming
 
 ChangeKind = Literal["edit", "delete", "pin", "unpin"]
 EVENTS = ("edits", "deletes", "pins")
@@ -33,8 +33,3 @@ class Change:
     messages: tuple[int, ...]
     message: Incoming | None = None
     """The message as an edit has left it."""
-
-
-def is_followed(op: Op, events: tuple[str, ...]) -> bool:
-    """Return whether a rule that follows these events makes a change in its copies."""
-    return op == "send" or FOLLOWED[op] in events

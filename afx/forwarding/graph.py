@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from afx.forwarding.topics import chat_of
+
 MOST_SHOWN = 20
 _MOST_NAMES = 5
 
@@ -79,7 +81,7 @@ def _cycles(edges: Iterable[Edge], changed: Collection[str]) -> Iterator[str]:
         if way is None or frozenset(way) in seen:
             continue
         seen.add(frozenset(way))
-        rules = dict.fromkeys([rule, *(after[a][b] for a, b in pairwise(way))])
+        rules = dict.fromkeys([rule, *(_leading(after, a)[b] for a, b in pairwise(way))])
         chats = " → ".join([source, *way])
         yield f"{chats} is a way round ({_named(rules)}); each message goes it once"
 
@@ -91,17 +93,22 @@ def _way(after: Mapping[str, Mapping[str, str]], start: str, end: str) -> list[s
     while front:
         behind = []
         for at in front:
-            if at == end:
+            if end in (at, chat_of(at)):
                 way = [at]
                 while came[way[-1]]:
                     way.append(came[way[-1]])
                 return way[::-1]
-            for it in after.get(at, ()):
+            for it in _leading(after, at):
                 if it not in came:
                     came[it] = at
                     behind.append(it)
         front = behind
     return None
+
+
+def _leading(after: Mapping[str, Mapping[str, str]], chat: str) -> Mapping[str, str]:
+    """Return the chats that come after one, with a rule; what is in a topic is in its forum."""
+    return {**after.get(chat_of(chat), {}), **after.get(chat, {})}
 
 
 def _named(rules: Iterable[str]) -> str:

@@ -6,16 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from afx.forwarding.alerts import ALERTS, Alert, alert_sentences, compile_alerts
+from afx.forwarding.buttons import BUTTONS, Buttons, buttons_sentence, compile_buttons
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
+from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown_review
+from afx.forwarding.senders import SENDERS, compile_senders, senders_sentence
 
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
 LONGEST_DELAY = 7 * 86_400
+LONGEST_REREAD = 86_400
 LONGEST_LIFE = 30 * 86_400
 """Seconds after which a copy is deleted at the latest."""
+
+
+def _wrong_together(value: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with options that exclude each other."""
+    if value.get("review") and value.get("reread"):
+        return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
+    if value.get("review") and value.get("snapshot"):
+        return "'review' and 'snapshot' exclude each other: nobody approves what is deleted"
+    return None
+
 
 OPTIONS = Table(
     "What else the rule does.",
@@ -31,6 +46,12 @@ OPTIONS = Table(
             1,
             LONGEST_DELAY,
         ),
+        "reread": Duration(
+            "How long after its message a copy is sent, of the message as it is then: the filter "
+            "and dedupe judge it by that.",
+            1,
+            LONGEST_REREAD,
+        ),
         "quiet_hours": Table(
             "When nothing is sent; it waits until the hours are over.",
             {"hours": HOURS, "zone": ZONE},
@@ -41,7 +62,16 @@ OPTIONS = Table(
         "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
         "caps": CAPS,
         "plugins": PLUGINS,
+        "senders": SENDERS,
+        "review": REVIEW,
+        "alerts": ALERTS,
+        "snapshot": Truth(
+            "Whether messages are stored as they come, and sent also when they are deleted before; "
+            "they are not by default."
+        ),
+        "buttons": BUTTONS,
     },
+    whole=_wrong_together,
 )
 
 
@@ -63,11 +93,28 @@ class Options:
     """How many copies a destination gets in an hour and a day."""
     plugins: tuple[Plugin, ...] = ()
     """What changes its copies, after its transforms."""
+    reread: int = 0
+    """How long after its message a copy is judged and sent, as the message is then."""
+    review: int = 0
+    """How long a message waits for an operator's approval; 0: it needs none."""
+    snapshot: bool = False
+    """Whether messages are stored as they come, and sent also when they are deleted before."""
+    senders: tuple[tuple[str, int], ...] = ()
+    """The sessions that post its copies, with their ids (0: it does not exist); none: its own."""
+    alerts: Alert | None = None
+    """Which messages of its sources webhooks are told of."""
+    buttons: Buttons = ""
+    """What becomes of inline buttons; "": what Telegram does."""
+
+    @property
+    def hold(self) -> int:
+        """How long after its message a copy is sent."""
+        return max(self.delay, self.reread)
 
     @property
     def is_timed(self) -> bool:
-        """Whether anything is sent, or deleted, later than at once."""
-        return bool(self.delay or self.quiet_hours or self.auto_delete or self.caps)
+        """Whether anything is sent, or deleted, later than at once, by the clock or a person."""
+        return bool(self.hold or self.quiet_hours or self.auto_delete or self.caps or self.review)
 
     def quiet_until(self, now: float) -> float:
         """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
@@ -75,7 +122,7 @@ class Options:
 
     def held(self, posted: float) -> float:
         """Return for how many seconds a message is held back that was posted then."""
-        due = posted + self.delay
+        due = posted + self.hold
         return max(due, self.quiet_until(due)) - posted
 
 
@@ -100,6 +147,12 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _truth(options.get("replies", True)),
         compile_caps(caps) if caps else None,
         compile_plugins(options.get("plugins", ())),
+        _seconds(options.get("reread", 0)),
+        review_seconds(options.get("review", False)),
+        _truth(options.get("snapshot", False)),
+        compile_senders(options.get("senders", ())),
+        compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
+        compile_buttons(options.get("buttons", "")),
     )
 
 
@@ -117,7 +170,8 @@ def _truth(value: Any) -> bool:
 
 def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as people write them."""
-    return {name: duration_text(it) if type(it) is int else it for name, it in options.items()}
+    shown = {name: duration_text(it) if type(it) is int else it for name, it in options.items()}
+    return {**shown, **shown_review(options)}
 
 
 def sentences(options: Mapping[str, Any]) -> list[str]:
@@ -133,6 +187,11 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
             f"A copy is sent {duration_text(delay)} after its message, as the message is then; "
             "what is deleted before is not copied."
         )
+    if reread := options.get("reread"):
+        found.append(
+            f"A message is read anew {duration_text(reread)} after it was posted, and judged and "
+            "sent as it is then; what is deleted before is not copied."
+        )
     if quiet := options.get("quiet_hours"):
         found.append(
             f"Nothing is sent in the hours {', '.join(quiet['hours'])} "
@@ -140,9 +199,22 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         )
     if life := options.get("auto_delete"):
         found.append(f"A copy is deleted {duration_text(life)} after it was made.")
+    if seconds := review_seconds(options.get("review", False)):
+        found.append(review_sentence(seconds))
     if options.get("replies") is False:
         found.append("The copy of an answer answers nothing.")
+    if alerts := options.get("alerts"):
+        found += alert_sentences(alerts)
+    if options.get("snapshot"):
+        found.append(
+            "Messages are stored as they come, and copied also when they are deleted before; not "
+            "in mode forward, and not where the copies follow deletes."
+        )
+    if buttons := options.get("buttons"):
+        found.append(buttons_sentence(buttons))
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))
+    if senders := options.get("senders"):
+        found.append(senders_sentence(senders))
     return found

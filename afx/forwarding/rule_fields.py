@@ -14,6 +14,7 @@ from afx.forwarding.options import OPTIONS
 from afx.forwarding.rule_docs import RuleDoc
 from afx.forwarding.rule_text import UNREADABLE, Node, Problems
 from afx.forwarding.rules import chat_reference, destination_reference
+from afx.forwarding.topics import wrong_destinations
 from afx.forwarding.transforms import TRANSFORM
 
 REQUIRED = ("session", "name", "from", "to")
@@ -95,7 +96,10 @@ class _Field:
         return self._chats(chat_reference)
 
     def destinations(self) -> tuple[str, ...] | None:
-        return self._chats(destination_reference)
+        found = self._chats(destination_reference)
+        if wrong := wrong_destinations(found or ()):
+            self.fail(wrong)
+        return found
 
     def _chats(self, reference: Callable[[str], str]) -> tuple[str, ...] | None:
         nodes = self.node.value if isinstance(self.node.value, list) else [self.node]

@@ -140,7 +140,10 @@ def checked_options(options: Mapping[str, Any] | None, where: str) -> dict[str, 
 
 def schema() -> Schema:
     """Return the JSON Schema of a rule file, for editors."""
-    chat = {"type": ["string", "integer"], "description": "@name, a link of t.me, or an id."}
+    chat = {
+        "type": ["string", "integer"],
+        "description": "@name, t.me link, id, or CHAT/TOPIC.",
+    }
     chats = {"anyOf": [chat, {"type": "array", "items": chat, "minItems": 1}]}
     rule = {
         "type": "object",

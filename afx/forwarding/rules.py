@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from afx.errors import UsageError, printable
 from afx.forwarding.conditions import Test
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options
 from afx.forwarding.outputs import is_output_text, target_of
+from afx.forwarding.topics import message_topic, topic_reference
 from afx.forwarding.transforms import Transform
 
 Mode = Literal["copy", "forward"]
+_NO_TOPICS: frozenset[int] = frozenset()
+_NOTHING: Mapping[int, Any] = MappingProxyType({})
 
 
 class UnusableError(Exception):
@@ -38,6 +42,10 @@ class Route:
     """Why the filter could not judge the message that this route is of; empty when it could."""
     options: Options = field(default=NO_OPTIONS, compare=False)
     """What else the rule does."""
+    topic: int = field(default=0, compare=False)
+    """The topic of the destination that copies go to; 0 for none."""
+    topics: frozenset[int] = field(default=_NO_TOPICS, compare=False)
+    """The topics of its source, of which it takes messages; none: it takes all."""
 
 
 Routes = Mapping[int, tuple[Route, ...]]
@@ -56,9 +64,13 @@ class ResolvedRule:
     transform: Transform | None = None
     sync: tuple[str, ...] = ()
     options: Options = NO_OPTIONS
+    source_topics: Mapping[int, frozenset[int]] = field(default_factory=lambda: _NOTHING)
+    """Source → the topics of which it takes messages; those of which it takes all are left out."""
+    topics: Mapping[int, int] = field(default_factory=lambda: _NOTHING)
+    """Destination → the topic that copies go to; those without are left out."""
 
-    def route(self, destination: int) -> Route:
-        """Return its route to a destination."""
+    def route(self, destination: int, source: int = 0) -> Route:
+        """Return its route to a destination; without a ``source`` that from any topic."""
         return Route(
             self.id,
             destination,
@@ -67,14 +79,28 @@ class ResolvedRule:
             self.transform,
             self.sync,
             options=self.options,
+            topic=self.topics.get(destination, 0),
+            topics=self.source_topics.get(source, _NO_TOPICS),
         )
+
+    def leads(self, source: int, destination: int) -> bool:
+        """Return whether it copies from a source to a destination.
+
+        A chat is never copied to itself, but a topic to another topic of its forum is.
+        """
+        if source != destination:
+            return True
+        topic, topics = self.topics.get(destination, 0), self.source_topics.get(source)
+        return bool(topic and topics and topic not in topics)
 
 
 def chat_reference(text: str) -> str:
-    """Return a chat as rules store it: ``@name`` or a marked id.
+    """Return a chat as rules store it: ``@name`` or a marked id, with ``/TOPIC`` behind it or not.
 
     Links of t.me are accepted. Raises UsageError for a text that names no chat.
     """
+    if topic := topic_reference(re.sub(r"^(https?://)?t\.me/(?!c/)", "@", text.strip())):
+        return topic
     name = re.sub(r"^(https?://)?t\.me/", "@", text.strip(), flags=re.ASCII)
     if re.fullmatch(r"@[A-Za-z][A-Za-z0-9_]{3,31}", name, re.ASCII):
         return name
@@ -100,15 +126,15 @@ def compile_routes(rules: Iterable[ResolvedRule]) -> dict[int, tuple[Route, ...]
     """Return the routes of each source chat.
 
     A destination that several rules name gets a copy for each of them; a chat
-    is never forwarded to itself.
+    is never forwarded to itself, but to another topic of it.
     """
     table: dict[int, list[Route]] = defaultdict(list)
     for rule in rules:
         for chat in dict.fromkeys(rule.sources):
             table[chat] += [
-                rule.route(destination)
+                rule.route(destination, chat)
                 for destination in dict.fromkeys(rule.destinations)
-                if destination != chat
+                if rule.leads(chat, destination)
             ]
     return {chat: tuple(routes) for chat, routes in table.items() if routes}
 
@@ -123,6 +149,14 @@ def leading_to(routes: Routes, destination: int) -> set[int]:
     return {
         it.rule for them in routes.values() for it in them if destination in (0, it.destination)
     }
+
+
+def in_topic(raw: Any, routes: Sequence[Route]) -> Sequence[Route]:
+    """Return those of the routes of one of Telegram's messages whose topics it is in."""
+    if not any(it.topics for it in routes):
+        return routes
+    topic = message_topic(raw)
+    return tuple(it for it in routes if not it.topics or topic in it.topics)
 
 
 def filtered(routes: Routes) -> frozenset[int]:

@@ -65,6 +65,11 @@ def _value(name: str, facts: Facts) -> str:
     if name == "time":
         return f"{facts.moment:%H:%M}"
     if name == "link":
-        bare = _CHANNELS - facts.chat
-        return f"https://t.me/c/{bare}/{facts.id}" if bare > 0 else ""
+        return link_to(facts.chat, facts.id)
     return str(getattr(facts, "id" if name == "message" else name))
+
+
+def link_to(chat: int, message: int) -> str:
+    """Return a link to a message of a marked chat, "" outside channels: there is none."""
+    bare = _CHANNELS - chat
+    return f"https://t.me/c/{bare}/{message}" if bare > 0 else ""

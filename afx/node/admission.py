@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -65,8 +65,10 @@ class AdmissionOwner(Protocol):
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
 
-    def made(self) -> Mapping[tuple[CopyRoute, int], int]:
-        """Return the copies whose links are not stored yet, by route and source message."""
+    def made(
+        self, wanted: Collection[tuple[CopyRoute, int]]
+    ) -> Mapping[tuple[CopyRoute, int], int]:
+        """Return those of some copies that were made lately, by route and source message."""
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Report what hinders the session."""
@@ -256,24 +258,27 @@ class Admission:
     ) -> list[int]:
         """Return the copies that were made of messages by routes; 0 for none.
 
-        They are read anew: what waits in an outbox may have been copied since this run began,
-        by a message that was retried twice, and Telegram forgets random ids. With
-        ``complete`` it waits for a Redis that has lost its links to get them back.
+        Those that this run has not made lately are read anew: what waits in an outbox may have
+        been copied since it began, by a message that was retried twice, and Telegram forgets
+        random ids. With ``complete`` it waits for a Redis that has lost its links to get them
+        back.
         """
         names = [block_key(*it) for it in items]
-        distinct = list(dict.fromkeys(names))
         while True:
             # Before the question: a commit in between moves links from here to there.
-            made = self._owner.made()
+            made = self._owner.made(set(items))
+            missing = {it: name for it, name in zip(items, names, strict=True) if it not in made}
+            if not missing:
+                return [made[it] for it in items]
+            distinct = list(dict.fromkeys(missing.values()))
             flag, *blocks = await self._links.blocks([keys.LINKS_COMPLETE, *distinct])
             stored = dict(zip(distinct, blocks, strict=True))
             parsed = {
-                name: parse_block(key.source, stored[name])
-                for (key, _), name in zip(items, names, strict=True)
+                name: parse_block(key.source, stored[name]) for (key, _), name in missing.items()
             }
             found = [
-                made.get((key, message)) or parsed[name].get(message % layout(key.source).size, 0)
-                for (key, message), name in zip(items, names, strict=True)
+                made.get(it) or parsed[name].get(it[1] % layout(it[0].source).size, 0)
+                for it, name in zip(items, names, strict=True)
             ]
             if flag or not complete or all(found):
                 return found

@@ -132,6 +132,16 @@ class CapCounts:
         count.in_hour += count.hour > hour
         count.in_day += count.day > day
 
+    def give_back(self, rule: int, destination: int) -> bool:
+        """Count a copy no more that was not made; returns whether it was counted."""
+        caps, lane = self._caps.get(rule), (rule, destination)
+        if caps is None or lane not in self._counts:
+            return False
+        count, _ = self._of(lane, caps)
+        count.in_hour, count.in_day = max(0, count.in_hour - 1), max(0, count.in_day - 1)
+        self._dirty |= {lane}
+        return True
+
     def _of(self, lane: Lane, caps: Caps) -> tuple[_Count, Windows]:
         """Return a lane's count in the present windows, and these."""
         now = self._now()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from afx.cluster.links import CopyRoute
@@ -13,10 +13,13 @@ from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
 from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
+from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
+from afx.node.held import REREAD
+from afx.node.held_messages import Approved, HeldMessages, Seal
 from afx.node.intake import Intake
 from afx.node.intents import Intents
 from afx.node.lane import Lane
@@ -28,12 +31,15 @@ from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
+from afx.node.pool_desk import PoolDesk
+from afx.node.pools import Pools
 from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
 from afx.node.retries import retried
 from afx.node.rule_counts import RuleCounts
 from afx.node.seen_contents import SeenContents
 from afx.node.settler import Settler
+from afx.node.snapshots import Sealer, Snapshots, keeps_content
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -60,13 +66,17 @@ class Forwarder:
         "_peers",
         "_settler",
         "_source",
+        "alerts",
         "dead",
+        "held",
         "intents",
         "lanes",
         "later",
         "links",
         "outboxes",
+        "pools",
         "seen",
+        "snapshots",
         "waits",
     )
 
@@ -83,28 +93,40 @@ class Forwarder:
         now: Callable[[], float],
         monotonic: Callable[[], float],
         counts: RuleCounts,
+        pools: PoolDesk | None = None,
+        seal: Seal | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
-        """``now`` is the wall clock, for what is stored."""
+        """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents.
+
+        ``seal``: see ``HeldMessages``.
+        """
         self._client = client
         self._counts = counts
         self._admission = Admission(links, session, self)
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
         self._owner = owner
-        self.lanes = Lanes()
+        self.pools = Pools(pools, session, epoch, owner.senders_hindered)
+        self.lanes = Lanes(self.pools)
         self._loops = Loops()
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
         self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
         self.dead = DeadLetters(monotonic)
+        self.held = HeldMessages(self, seal, now, monotonic)
+        self.snapshots = Snapshots(session, sealer, owner)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self.waits = waits
         self._source = MessageSource(client, peers, waits, self.note_wait)
         filters = FilterJudge(self._source, self.trouble, monotonic)
-        self._intake = Intake(owner.progressed, self._admission, filters, self._loops, counts)
+        self.alerts = Alerts(now, owner.progressed)
+        self._intake = Intake(
+            owner.progressed, self._admission, filters, self._loops, counts, self.alerts
+        )
         self._settler = Settler(
             owner,
             self._follower,
@@ -115,6 +137,7 @@ class Forwarder:
             later=self.later,
             loops=self._loops,
             counts=counts,
+            snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
 
@@ -137,6 +160,9 @@ class Forwarder:
         self._settler.use_routes(routes)
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
+        self.pools.use_routes(routes, incomplete)
+        self.held.use_routes(routes)
+        self.alerts.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -165,6 +191,7 @@ class Forwarder:
             self._intake.take(box, pts, event, own)
             return
         unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
+        self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
             self._intake.advance(box)
@@ -176,9 +203,11 @@ class Forwarder:
         else:
             self._lane(delivery.destination).put(delivery, ticket)
 
-    def made(self) -> Mapping[tuple[CopyRoute, int], int]:
-        """Return the copies whose links are not stored yet, by route and source message."""
-        return self.links.by_message()
+    def made(
+        self, wanted: Collection[tuple[CopyRoute, int]]
+    ) -> Mapping[tuple[CopyRoute, int], int]:
+        """Return those of some copies that were made lately, by route and source message."""
+        return self.links.copies_of(wanted)
 
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
@@ -193,19 +222,32 @@ class Forwarder:
         fresh = self.seen.fresh(message, routes)
         for _ in range(len(routes) - len(fresh)):
             self.left_out(ticket)
-        for delivery in deliveries(message, fresh, TelegramFacts):
+        made = deliveries(message, fresh, TelegramFacts)
+        for route, delivery in zip(fresh, made, strict=True):
             if delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
-            elif delivery.unjudged:
+            elif delivery.unjudged and delivery.unjudged is not REREAD:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))
             elif self.outboxes.contains(delivery):
                 self.stored(ticket)  # it is replayed
-            elif (when := self.later.offer(delivery, message)) == "now":
-                self._lane(delivery.destination).put(delivery, ticket)
-            elif when == "later":
+            elif self.held.takes(delivery, message):
                 self.stored(ticket)
             else:
-                self.settled(delivery, ticket, TOO_MANY)
+                self._put_new(route, delivery, message, ticket)
+
+    def _put_new(self, route: Route, delivery: Delivery, message: Incoming, ticket: Ticket) -> None:
+        """Put a delivery into its lane, now or when it is due."""
+        if is_kept := keeps_content(route):
+            self.snapshots.keep(message, delivery)
+        when = self.later.offer(delivery, message)
+        if when == "full":
+            self.settled(delivery, ticket, TOO_MANY)
+        elif when == "now" and not is_kept and not delivery.unjudged:
+            self._lane(delivery.destination).put(delivery, ticket)
+        else:
+            if when == "now":
+                self._put_behind(delivery)
+            self.stored(ticket)
 
     def known(self, route: Route, copy: int, ticket: Ticket) -> None:
         """Settle a delivery whose copy is linked already."""
@@ -265,7 +307,7 @@ class Forwarder:
                 # The guard finds lost answers among what the cursor has not passed.
                 may_park=destination not in self._loops.chats,
             )
-            if left := self.waits.left(destination):
+            if destination not in self.pools.chats and (left := self.waits.left(destination)):
                 lane.wait(left)
             if self.lanes.pauses:
                 lane.pause()
@@ -296,7 +338,7 @@ class Forwarder:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         return await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
-            *(self._judge_late, destination, references),
+            *(self._judge_late, self.snapshots.find, destination, references),
         )
 
     async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
@@ -360,17 +402,44 @@ class Forwarder:
             self.dead.revive(it)
         self._owner.progressed()
 
+    async def approve(
+        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
+    ) -> Approved:
+        """Send approved messages of a route (see ``HeldMessages.approve``)."""
+        return await self.held.approve(self._all_routes, rule, source, destination, versions)
+
+    async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
+        """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
+        return await self._source.fetch(chat, ids)
+
+    def progressed(self) -> None:
+        """There is something to commit."""
+        self._owner.progressed()
+
+    def put_approved(self, delivery: Delivery, message: Incoming) -> bool:
+        """Put an approved message behind all others; False where too many wait."""
+        if self.outboxes.contains(delivery):
+            return True
+        when = self.later.offer(delivery, message)
+        if when == "now":
+            self._put_behind(delivery)
+        return when != "full"
+
     # --- links ------------------------------------------------------------------------
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (self.outboxes, self.seen, self.later, self.dead):
+        for it in (
+            *(self.outboxes, self.seen, self.later, self.dead),
+            *(self.held, self.alerts, self.snapshots),
+        ):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        for it in (self.seen, self.later.gate.counts, self.dead, self.links):
+        reported = self.dead, self.held, self.alerts
+        for it in (self.seen, self.later.gate.counts, *reported, self.links):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)

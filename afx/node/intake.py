@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from afx.empty import NOTHING
 from afx.forwarding.pipeline import Incoming
-from afx.forwarding.rules import Route, Routes
+from afx.forwarding.rules import Route, Routes, in_topic
 from afx.node.admission import Admission
+from afx.node.alerts import Alerts
 from afx.node.filter_judge import FilterJudge
+from afx.node.held import is_reread, to_be_reread
 from afx.node.loops import Loops
 from afx.node.rule_counts import RuleCounts
 from afx.telegram.boxes import Box, Settling
@@ -17,7 +19,16 @@ from afx.telegram.boxes import Box, Settling
 class Intake:
     """Takes the new messages of one session, box by box in their order."""
 
-    __slots__ = ("_admission", "_counts", "_filters", "_loops", "_progressed", "_skipped", "routes")
+    __slots__ = (
+        "_admission",
+        "_alerts",
+        "_counts",
+        "_filters",
+        "_loops",
+        "_progressed",
+        "_skipped",
+        "routes",
+    )
 
     def __init__(
         self,
@@ -26,6 +37,7 @@ class Intake:
         filters: FilterJudge,
         loops: Loops,
         counts: RuleCounts,
+        alerts: Alerts,
     ) -> None:
         """``progressed`` is told when there is something to commit."""
         self._progressed = progressed
@@ -33,6 +45,7 @@ class Intake:
         self._filters = filters
         self._loops = loops
         self._counts = counts
+        self._alerts = alerts
         self.routes: Routes = NOTHING
         """By which it forwards."""
         self._skipped: Mapping[int, int] = NOTHING
@@ -48,14 +61,19 @@ class Intake:
 
     def take(self, box: Box, pts: int, message: Incoming | None, own: bool) -> None:
         """Take the next update of a box; ``own`` is what the session itself has sent."""
-        routes = self.routes.get(message.chat, ()) if message and not own else ()
+        routes: Sequence[Route] = ()
+        if message and not own:
+            routes = self.routes.get(message.chat, ())
         if message and routes and self._loops.is_copy(message):
             routes = ()
         if message and self._skipped and message.id <= self._skipped.get(message.chat, 0):
             routes = ()
         judged: Sequence[Route] | None = routes
         if message and routes:
-            judged = self._filters.judge(message, routes)
+            self._alerts.note(message, routes)
+            routes = in_topic(message.raw, routes)
+            routes = to_be_reread(routes)
+            judged = self._judge(message, routes) if routes else ()
             if judged is not None and len(judged) < len(routes):
                 self._counts.skipped(routes, judged)
             if judged is not None and not judged:
@@ -78,9 +96,18 @@ class Intake:
         if box.advance():
             self._progressed()
 
+    def _judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route] | None:
+        """Return the routes that take a message now, or later; None: they are to be asked later."""
+        asked = [it for it in routes if not is_reread(it)]
+        if len(asked) == len(routes):
+            return self._filters.judge(message, routes)
+        taken = self._filters.judge(message, asked) if asked else ()
+        return None if taken is None else [*taken, *filter(is_reread, routes)]
+
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
-        taken = await self._filters.judge_later(message, routes)
+        asked, rest = [it for it in routes if not is_reread(it)], filter(is_reread, routes)
+        taken = [*(await self._filters.judge_later(message, asked) if asked else ()), *rest]
         if len(taken) < len(routes):
             self._counts.skipped(routes, taken)
         return taken

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from afx.forwarding.pipeline import Delivery
 from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found
+from afx.node.pools import Pools
 from afx.node.waits import Waits
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
@@ -19,6 +20,8 @@ class LaneOwner(Protocol):
 
     waits: Waits
     """Until when nothing is to be sent, and how much may be."""
+    pools: Pools
+    """What other sessions send."""
 
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery has left its lane for good."""

@@ -79,10 +79,6 @@ class LaneQueue:
         """Return all deliveries, in order."""
         return [(it.delivery, it.ticket) for it in self._held if not it.is_gone]
 
-    def first_alike(self, most: int) -> list[Entry]:
-        """Return the first sends, or the first changes, up to so many."""
-        return [(it.delivery, it.ticket) for it in self._first_alike(most)]
-
     def next_batch(self, most: int, now: float) -> tuple[list[Entry], float]:
         """Return the first sends, or changes, that may be sent, up to so many: whole albums.
 

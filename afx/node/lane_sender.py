@@ -23,6 +23,7 @@ from afx.node.pace import Pace
 from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience
 from afx.node.plugged import plugged
+from afx.node.pool_lane import Stopped
 from afx.node.queue_filler import QueueFiller
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
@@ -106,7 +107,8 @@ class LaneSender:
             if not batch:
                 self._pace.hold(seconds)
                 return
-            batch = self._within_budget(batch)
+            of_pool, batch = self._owner.pools.first_alike(batch)
+            batch = batch if of_pool else self._within_budget(batch)
             if not batch:
                 return
             # From now on nothing comes between: what is settled leaves the queue in order.
@@ -122,7 +124,8 @@ class LaneSender:
                 batch = await self._answering(batch)
             if not self._pace.may_send:
                 return  # something has come up while it waited
-            self._owner.waits.take(self._outbox.destination, len(batch))
+            if not of_pool:
+                self._owner.waits.take(self._outbox.destination, len(batch))
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
             if outcomes is None:
                 return
@@ -134,6 +137,9 @@ class LaneSender:
         An album is not split: it is sent when anything may be, and counts as all of its items.
         """
         waits, destination = self._owner.waits, self._outbox.destination
+        if destination in self._owner.pools.chats and (left := waits.left(destination)):
+            self._pace.wait(left)
+            return []
         room = waits.room(destination, len(batch))
         if room >= len(batch):
             return batch
@@ -206,6 +212,8 @@ class LaneSender:
                 self._pace.close("this node has no such output")
                 return None
             return await output.send(batch)
+        if self._owner.pools.has(batch[0]):
+            return await self._let_send(batch, singly)
         try:
             peer(destination)
         except ValueError:
@@ -217,6 +225,19 @@ class LaneSender:
         if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
             self._intents.end(destination)
         return outcomes
+
+    async def _let_send(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
+        """Let a sender of the rule's pool make a batch; None when none can now."""
+        made = await self._owner.pools.send(batch, singly=singly)
+        if isinstance(made, Stopped):
+            if made.is_foreign:
+                self._pace.pause()
+            else:
+                self._pace.wait(made.wait)
+            return None
+        if all(it.result != "failed" for it in made):
+            self._intents.end(batch[0].destination)
+        return made
 
     def settle(self, outcome: Outcome) -> None:
         """Take the first delivery out of the queue for good."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from afx.cluster.links import CopyRoute
 from afx.node.outbox import Reference
@@ -23,6 +23,8 @@ _TOGETHER_SECONDS, _TOGETHER = 10.0, 500
 """Links of so long, and so many, are kept as one entry: each costs more than its links."""
 _MOST_KEPT = 5_000
 _WIDTH = 5
+_NUMBER = array("q").itemsize
+_ENTRY = _WIDTH * _NUMBER
 
 
 class MadeLinks:
@@ -52,13 +54,40 @@ class MadeLinks:
             self._links = []
         self._links.append(link)
 
-    def by_message(self) -> dict[tuple[CopyRoute, int], int]:
-        """Return the copies by route and source message."""
-        return {
-            (CopyRoute(it.rule, it.source, it.destination), it.message): link.copy
-            for link in (*self._taken, *self._links)
-            for it in (link.delivery,)
-        }
+    def copies_of(
+        self, wanted: Collection[tuple[CopyRoute, int]]
+    ) -> dict[tuple[CopyRoute, int], int]:
+        """Return those of some copies that were linked lately, by route and source message.
+
+        What was stored some minutes ago is found as well, so that an edit, or an answer, soon
+        after its message asks no one.
+        """
+        found = {}
+        messages = {message for _, message in wanted}
+        for link in (*self._taken, *self._links):
+            it = link.delivery
+            if it.message in messages:
+                key = CopyRoute(it.rule, it.source, it.destination), it.message
+                if key in wanted:
+                    found[key] = link.copy  # the last one counts
+        for key in wanted:
+            if key not in found and (copy := self._stored(*key)):
+                found[key] = copy
+        return found
+
+    def _stored(self, route: CopyRoute, message: int) -> int:
+        """Return the copy that a kept link names; 0 for none."""
+        if not self._kept:
+            return 0
+        begin = array("q", (route.rule, route.source, message, route.destination)).tobytes()
+        for _, numbers in reversed(self._kept):
+            data = numbers.tobytes()
+            at = data.rfind(begin)
+            while at >= 0 and at % _ENTRY:  # numbers of two links that look like one
+                at = data.rfind(begin, 0, at + len(begin) - 1)
+            if at >= 0:
+                return numbers[at // _NUMBER + _WIDTH - 1]
+        return 0
 
     def take(self) -> Sequence[Link]:
         """Return the links made since the last call."""

@@ -13,8 +13,10 @@ from afx.forwarding.changes import FOLLOWED
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import ResolvedRule, Route
 from afx.node.followed import edit_of
+from afx.node.gone_messages import Sent, without_source
 from afx.node.message_source import UnknownChatError
 from afx.node.outbox import Reference
+from afx.node.snapshots import keeps_content
 from afx.reasons import DeadReason
 from afx.telegram.change_sender import KNOWN
 from afx.telegram.errors import closes_chat, error_name, refuses_chat
@@ -28,6 +30,12 @@ _GONE = Outcome(
 
 _LEFT = replace(KNOWN, dead=DeadReason.MESSAGE_GONE)
 """The same, where that is no dead letter."""
+
+NOT_TAKEN = Outcome("known", reason="its rule does not take it")
+"""What the rule's filter does not accept, or what is a duplicate."""
+
+LEFT_OUT = (NOT_TAKEN, _LEFT)
+"""The outcomes of messages of which no copy is made."""
 
 
 class Linked(Protocol):
@@ -43,6 +51,8 @@ Read = Callable[[int, Sequence[int]], Awaitable[list[Any]]]
 """Returns the messages of a chat by their ids (see ``MessageSource.fetch``)."""
 Judge = Callable[[Incoming, Sequence[Route]], Awaitable[Sequence[Route]]]
 """Returns the routes whose filters take a message."""
+Kept = Callable[[int, int], Incoming | None]
+"""Returns a message of a chat as it came, if that was stored (see ``snapshots``)."""
 Message = tuple[int, int, int]
 """A rule, a source, and a message of it."""
 Incomplete = Mapping[int, ResolvedRule | None]
@@ -56,6 +66,7 @@ async def fetch(
     incomplete: Incomplete,
     linked: Linked,
     judge: Judge,
+    kept: Kept,
     destination: int,
     references: Sequence[Reference],
 ) -> Found:
@@ -80,15 +91,24 @@ async def fetch(
     wanted = [it.reference for it in items if it.outcome is None and it.reference.op != "delete"]
     contents, refused = await _contents(read, wanted)
     found: Found = []
+    sends: list[Sent] = []
     for item in items:
         it, outcome = item.reference, item.outcome
         message = contents.get((it.source, it.message))
-        if outcome is None and it.source in refused and it.op != "delete":
+        is_gone = outcome is None and message is None and it.op == "send"
+        if is_gone and keeps_content(item.route):
+            message = kept(it.source, it.message)
+        if outcome is None and message is None and it.source in refused and it.op != "delete":
             outcome = refused[it.source]
         if it.op == "send":
             found.append(await _send(item, outcome, message, judge))
+            if message is not None and found[-1][1] is None:
+                sends.append(Sent(len(found) - 1, found[-1][0], message, is_gone))
         else:
             found.append(_change(item, outcome, message))
+    for place in without_source(sends):
+        delivery = found[place][0]
+        found[place] = (delivery, refused.get(delivery.source, _GONE))
     return found
 
 
@@ -125,7 +145,7 @@ async def _send(
     it, route = item.reference, item.route
     if outcome is None and message is None:
         # Whoever follows deletes, or waits for them, wants no copy of what is gone.
-        outcome = _LEFT if "deletes" in route.sync or route.options.delay else _GONE
+        outcome = _LEFT if "deletes" in route.sync or route.options.hold else _GONE
     if it.judge and outcome is None and message is not None:
         outcome = await _verdict(judge, message, route)
     facts_of = TelegramFacts if outcome is None else None
@@ -163,7 +183,7 @@ async def _verdict(judge: Judge, message: Incoming, route: Route) -> Outcome | N
     """Return the outcome of a message that the filter does not take, or cannot judge."""
     taken = await judge(message, [route])
     if not taken:
-        return Outcome("known")
+        return NOT_TAKEN
     return not_judged(taken[0].unjudged) if taken[0].unjudged else None
 
 

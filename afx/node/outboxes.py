@@ -36,6 +36,10 @@ class Outboxes:
         outbox = self._outboxes.get(destination)
         return outbox.references() if outbox else ()
 
+    def waiting(self) -> Iterator[tuple[int, Reference]]:
+        """Yield all that waits, with its destination."""
+        return ((it, one) for it in self.filled() for one in self._outboxes[it].references())
+
     def has(self, destination: int) -> bool:
         """Return whether anything waits in a destination's outbox."""
         return bool(self._outboxes.get(destination))

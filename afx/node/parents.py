@@ -29,7 +29,7 @@ def set_requests(batch: Sequence[Delivery]) -> None:
     for unit in units(batch, lambda it: it):
         if not unit[0].parent or not unit[0].needs_native_forward:
             continue
-        can_answer = all(_has_reference(it.raw) for it in unit)
+        can_answer = all(has_reference(it.raw) for it in unit)
         for it in unit:
             if can_answer:
                 it.needs_native_forward = False
@@ -43,7 +43,7 @@ def forget(batch: Sequence[Delivery]) -> None:
         it.answers = it.parent = 0
 
 
-def _has_reference(message: Any) -> bool:
+def has_reference(message: Any) -> bool:
     """Return whether a message has a file that is sent by reference (api/file-references)."""
     media = getattr(message, "media", None)
     if isinstance(media, types.MessageMediaPhoto):

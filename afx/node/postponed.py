@@ -111,7 +111,7 @@ class Postponed:
         """Let a queue obey its rule's options; returns whether that has changed it."""
         now = ceil(self._now())
         if kind == "s":
-            return waiting.bring_forward(now + options.delay)
+            return waiting.bring_forward(now + options.hold)
         if options.auto_delete:
             return waiting.bring_forward(now + options.auto_delete)
         return waiting.clear()
@@ -131,7 +131,7 @@ class Postponed:
         joined = (
             options is not None and options.caps is not None and self.gate.joins(queue, message)
         )
-        due = min(TelegramFacts(message).date or now, now) + (options.delay if options else 0)
+        due = min(TelegramFacts(message).date or now, now) + (options.hold if options else 0)
         is_quiet = options is not None and options.quiet_until(now) > now
         is_capped = (
             not joined and self.gate.counts.closed_until(delivery.rule, delivery.destination) > now
@@ -143,6 +143,13 @@ class Postponed:
             self.gate.note_given(queue, message)
             return "now"
         return self._append(queue, delivery, due, joined=joined)
+
+    def settled(self, delivery: Delivery, *, is_left_out: bool) -> None:
+        """Note that a message has left its lane; ``is_left_out``: no copy was made of it."""
+        counts = self.gate.counts
+        counts.settled(delivery.rule, delivery.destination)
+        if is_left_out and counts.give_back(delivery.rule, delivery.destination):
+            self._arm()
 
     def delete_later(self, sent: Delivery) -> bool:
         """Note that a copy was made; it is deleted later if its rule says so.
@@ -230,6 +237,12 @@ class Postponed:
         for (name, chat), waiting in self._queues.items():
             if chat == destination and name[0] == "s":
                 yield from islice(waiting.references(), 2 * _AT_ONCE)
+
+    def waiting(self) -> Iterator[tuple[int, Reference]]:
+        """Yield all that is to be sent, with its destination."""
+        for (name, destination), waiting in self._queues.items():
+            if name[0] == "s":
+                yield from ((destination, it) for it in waiting.references())
 
     def _arm(self) -> None:
         self._stop_timer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from afx.forwarding.rules import Route
 from afx.node.forwarder import Forwarder
@@ -25,7 +26,7 @@ class StartError(Exception):
 
 
 def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
-    """Give a forwarder the outboxes, and the seen contents, of earlier runs.
+    """Give a forwarder the outboxes, and the contents, of earlier runs.
 
     Raises StartError when what is stored is malformed.
     """
@@ -33,6 +34,8 @@ def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
         forwarder.outboxes.load(stored.cursors)
         forwarder.later.load(stored.cursors)
         forwarder.seen.load(stored.cursors)
+        waiting = chain(forwarder.outboxes.waiting(), forwarder.later.waiting())
+        forwarder.snapshots.load(stored.cursors, waiting)
     except MalformedPositionError as error:
         raise StartError(FailureReason.STATE_MALFORMED, str(error)) from error
 

@@ -13,6 +13,7 @@ from afx.cluster.reports import (
     CaughtUp,
     Failed,
     Inventory,
+    LoginLimit,
     Report,
     RuleResumed,
     RuleStopped,
@@ -119,6 +120,10 @@ class ReportSender:
         """Report which sessions have worked off what they had missed, as session → epoch."""
         self._caught_up.update(sessions)
         self._ready.set()
+
+    def login_limit(self, session_id: int, epoch: int, days: int) -> None:
+        """Report after how many days without use a session's login ends."""
+        self._add(LoginLimit(**self._origin, session_id=session_id, epoch=epoch, days=days))
 
     def task_started(self, report: TaskStarted) -> None:
         """Report that a task runs."""

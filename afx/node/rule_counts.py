@@ -38,7 +38,8 @@ class RuleCounts:
     def forwarded(self, delivery: Delivery, taken: float, options: Options = NO_OPTIONS) -> None:
         """Count a delivery that was sent; ``taken`` is when its message came, 0 if unknown.
 
-        The time for which its rule's ``options`` hold a message back does not count.
+        The time for which its rule's ``options`` hold a message back does not count; what
+        waits for an operator has no latency.
         """
         posted, age = delivery.posted, 0.0
         if isinstance(posted, datetime):
@@ -48,6 +49,8 @@ class RuleCounts:
             age = self._clock.monotonic() - taken
         it = self._of(delivery.rule)
         it.forwarded += 1
+        if options.review:
+            return
         bucket = bucket_of(age)
         it.latencies[bucket] = it.latencies.get(bucket, 0) + 1
 

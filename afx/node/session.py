@@ -2,65 +2,34 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.devices import Device, own_device
+from afx.node import session_progress
 from afx.node.account_signs import FreezeInquiry
-from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
+from afx.node.environment import Environment
 from afx.node.forwarder import Forwarder
-from afx.node.guarded_chats import GuardedChats
-from afx.node.outputs import Outputs, SessionOutputs
+from afx.node.login_limit import LoginInquiry
+from afx.node.outputs import SessionOutputs
 from afx.node.pause import Pause
-from afx.node.progress import Progress, Totals
+from afx.node.progress import Progress
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
 from afx.node.waits import Waits
 from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
-from afx.telegram.client import AccountClient, Pings
+from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers
-from afx.telegram.positions import cursor_fields, stale_fields
+from afx.telegram.positions import stale_fields
 from afx.telegram.session import StoredSession
 from afx.telegram.transport import routed
 from afx.telegram.updates import UpdateReader
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Environment:
-    """What all sessions of a host share."""
-
-    api_id: int
-    api_hash: str
-    connection: type
-    """The class of Telethon connections; it checks the lease before each write."""
-    may_write: Callable[[], bool]
-    """Whether the node's lease still lasts."""
-    links: LinkSource
-    """Where the links of earlier runs are read."""
-    chats: GuardedChats
-    store: Callable[[HostedSession], Awaitable[bool]]
-    """Commits a session's progress until it is stored; False: another node has it by now."""
-    dirty: Callable[[HostedSession], None]
-    """Called when a session has progress to commit."""
-    gave_up: Callable[[HostedSession, BaseException], None]
-    """Called when a session's login no longer works."""
-    trouble: Callable[[HostedSession, TroubleReason, str], None]
-    rule_changed: Callable[[HostedSession, int, RuleTrouble | None], None]
-    """Called when a rule does not forward all that it should, or does so again (None)."""
-    clock: Clock
-    rng: random.Random
-    totals: Totals
-    outputs: Outputs | None = None
-    """What destinations that are no chats need; None: rules cannot have any here."""
-    pings: Pings = field(default_factory=Pings)
 
 
 class HostedSession:
@@ -70,6 +39,7 @@ class HostedSession:
         "_client",
         "_env",
         "_inquiry",
+        "_login_inquiry",
         "_rules",
         "_silence",
         "_stale",
@@ -106,6 +76,7 @@ class HostedSession:
         self.next_poll = 0.0
         self._env = env
         self._inquiry: FreezeInquiry | None = None
+        self._login_inquiry: LoginInquiry | None = None
         self._stale: Sequence[str] = ()
         self._stale_taken: Sequence[str] = ()
         self._silence = Silence(env.clock)
@@ -133,9 +104,13 @@ class HostedSession:
             now=env.clock.time,
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
+            pools=env.pools,
+            seal=env.seal,
+            sealer=env.sealer,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
+        self._client.follow(self.reader.channels)
         self._watch = ChatWatch(
             spec.session,
             env.chats,
@@ -214,6 +189,7 @@ class HostedSession:
         """
         return (
             self._client.is_connected()
+            and (self._login_inquiry is None or self._login_inquiry.is_over)
             and self.reader.is_idle
             and not any(it.syncing or it.tickets or it.waiting for it in self.reader.boxes())
             and not self.forwarder.has_backlog()
@@ -235,6 +211,11 @@ class HostedSession:
         """
         await self.connection.open(self._prepare)
         self.reader.start_catch_up()
+        if not self.spec.rules:
+            # It may sleep for as long as its login lasts: one with rules wakes much sooner.
+            self._login_inquiry = LoginInquiry(
+                self._client, lambda days: self._env.login_limit(self, days), self.lost
+            )
 
     async def stop(self) -> None:
         """Stop forwarding and disconnect; progress is left for the last commit.
@@ -262,6 +243,11 @@ class HostedSession:
     def rule_troubles(self) -> dict[int, RuleTrouble]:
         """What is wrong with rules, by their ids."""
         return self._rules.troubles
+
+    @property
+    def known_chats(self) -> set[int]:
+        """All chats of its rules that the account knows."""
+        return self._rules.known
 
     def renew(self, rules: Sequence[RuleSpec]) -> None:
         """Use the filters and transforms of these rules from now on."""
@@ -295,21 +281,8 @@ class HostedSession:
     def collect_uncommitted(self) -> Progress:
         """Return what is to be committed since the last call."""
         self.changed = False
-        entities, self._stored.fresh = self._stored.fresh, {}
-        links, intents = self.forwarder.links.take(), self.forwarder.intents.take()
-        # Outboxes go before cursors: one that is stored without them would lose messages. Counts
-        # go before outboxes: what is in one counts.
-        cursor = [
-            *self.forwarder.later.gate.counts.take_fields(),
-            *self.forwarder.outboxes.take_fields(),
-            *self.forwarder.later.take_fields(),
-            *self.forwarder.seen.take_fields(),
-            *cursor_fields(self.reader),
-            *self.forwarder.waits.fields(),
-        ]
         self._stale_taken = self._stale
-        cursor += [text for field in self._stale for text in (field, "")]
-        return Progress(cursor, links, entities, intents, self.forwarder.dead.take())
+        return session_progress.collect(self.forwarder, self.reader, self._stored, self._stale)
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
@@ -325,14 +298,7 @@ class HostedSession:
 
     def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
-        self._stored.fresh = dict(self._stored.hashes)
-        self.forwarder.waits.budgets.mark_all()
-        self.forwarder.intents.mark_all()
-        self.forwarder.outboxes.mark_all()
-        self.forwarder.later.mark_all()
-        self.forwarder.seen.mark_all()
-        self.forwarder.links.mark_all()
-        self.forwarder.dead.mark_all()
+        session_progress.mark_all(self.forwarder, self._stored)
         self.progressed()
 
     # --- what its parts report ---------------------------------------------------------
@@ -387,6 +353,8 @@ class HostedSession:
         if self._inquiry is not None:
             inquiry, self._inquiry = self._inquiry, None
             await inquiry.stop()
+        if self._login_inquiry is not None:
+            await self._login_inquiry.stop()
 
     # --- what becomes of its rules ---------------------------------------------------------
 
@@ -409,6 +377,10 @@ class HostedSession:
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
         self._rules.capped(rule, text)
+
+    def senders_hindered(self, rule: int, text: str) -> None:
+        """Something is wrong with the senders of a rule, or is no more ("")."""
+        self._rules.senders_hindered(rule, text)
 
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""

@@ -16,11 +16,13 @@ from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.lanes import Lanes
 from afx.node.loops import Loops
 from afx.node.made_links import MadeLinks
+from afx.node.outbox_reader import LEFT_OUT
 from afx.node.pause import Pause
 from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
 from afx.node.rule_counts import RuleCounts
 from afx.node.seen_contents import SeenContents
+from afx.node.snapshots import Snapshots
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.sender import Outcome
@@ -41,6 +43,7 @@ class Settler:
         "_put_behind",
         "_routes",
         "_seen",
+        "_snapshots",
         "announced",
         "closed",
     )
@@ -57,6 +60,7 @@ class Settler:
         later: Postponed,
         loops: Loops,
         counts: RuleCounts,
+        snapshots: Snapshots,
         put_behind: Callable[[Delivery], bool],
     ) -> None:
         """``put_behind`` puts a delivery behind all others of its lane."""
@@ -69,6 +73,7 @@ class Settler:
         self._later = later
         self._loops = loops
         self._counts = counts
+        self._snapshots = snapshots
         self._put_behind = put_behind
         self._routes: Routes = NOTHING
         self.announced = Announced()
@@ -84,7 +89,8 @@ class Settler:
         if delivery.op != "send":
             self._follower.settle(delivery, ticket, outcome)
             return
-        self._later.gate.counts.settled(delivery.rule, delivery.destination)
+        self._snapshots.settled(delivery)
+        self._later.settled(delivery, is_left_out=outcome in LEFT_OUT)
         if outcome.result == "refused" and (made := self.announced.pop(delivery.random_id)):
             # An earlier call has made it, whose answer was an error of the server, or lost.
             outcome = Outcome("known", made, is_earlier=True)

@@ -47,7 +47,7 @@ class ForecastRow:
 
     resource: str
     trend: str
-    """rising, not rising, unclear, or too short."""
+    """rising, not rising, unclear, too short, or no limit."""
     used: float
     limit: float
     per_day: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from afx.errors import UsageError
@@ -12,7 +12,7 @@ from afx.forwarding.rulefile import LARGEST_BYTES, RuleFile, read_part, schema
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
-from afx.operations.rule_options import check_life
+from afx.operations.rule_options import check_life, check_senders
 from afx.operations.rule_sizes import bounded
 from afx.operations.rules import RuleRow, content, document, listing, show
 from models.names import check_name
@@ -95,6 +95,13 @@ def apply(context: Context, changes: Sequence[Change], where: str) -> None:
             details[kind] = [_recorded(it) for it in changes if it.kind == kind]
 
 
+@operation("rule:read", owned=True, database=False)
+def show_schema(context: Context) -> Mapping[str, Any]:
+    """Return the JSON Schema of rule files."""
+    del context
+    return schema()
+
+
 @operation("rule:read", owned=True)
 def export(context: Context, session: str | None = None) -> Iterator[str]:
     """Yield a file of the rules of a session, or of all, a rule at a time."""
@@ -136,6 +143,9 @@ def _check(context: Context, changes: Iterable[Change]) -> None:
     for it in changes:
         if it.after and not (it.before and it.before.options == it.after.options):
             check_life(context, it.after.options)
+        if it.after and it.after.options.get("senders"):
+            owner = sessions.find(it.after.session, owner=context.actor.owner)
+            check_senders(owner, it.after.options, it.after.destinations)
 
 
 def _replace(context: Context, before: RuleDoc, doc: RuleDoc | None) -> None:

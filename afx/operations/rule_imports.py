@@ -10,8 +10,21 @@ from afx.forwarding.foreign.documents import LARGEST_BYTES
 from afx.forwarding.foreign.parts import Effect, Note
 from afx.forwarding.foreign.reading import ORIGINS, Imported, Origin, read
 from afx.forwarding.rule_docs import Change
+from afx.operations.context import Context, operation
 
 __all__ = ["LARGEST_BYTES", "ORIGINS", "Effect", "Imported", "Note", "Origin", "read"]
+
+
+@operation("rule:read", owned=True, database=False)
+def convert(
+    context: Context, data: bytes, where: str, session: str, origin: Origin | None = None
+) -> Imported:
+    """Return what another forwarder's file means as rules of a session; it is read only.
+
+    Raises InputFileError with all errors of the file.
+    """
+    del context
+    return read(data, where, session, origin)
 
 
 def rule_file(imported: Imported) -> str:

@@ -14,6 +14,7 @@ from afx.forwarding.options import sentences
 from afx.forwarding.plugin_options import compile_plugins
 from afx.forwarding.rule_docs import Change
 from afx.forwarding.saved import LARGEST_BYTES
+from afx.forwarding.topics import shown_topic
 from afx.forwarding.trial import Part
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
@@ -83,11 +84,17 @@ def test(
 def explain(context: Context, text: str) -> Explained:
     """Return a rule in words: what it forwards, what it changes, what is odd about it."""
     row = show(context, text)
+    return Explained(row.path, in_words(row), _warnings(context, {row.path}, {}))
+
+
+def in_words(row: RuleRow) -> list[str]:
+    """Return what a rule does, in sentences."""
     word = "all messages" if not row.filter else "messages"
     shows = "shows who wrote them" if row.mode == "forward" else "does not show who wrote them"
     found = [
         f"{'Forwards' if row.enabled else 'Is disabled; would forward'} {word} of "
-        f"{', '.join(row.sources)} to {', '.join(row.destinations)}, and {shows}."
+        f"{', '.join(map(shown_topic, row.sources))} to "
+        f"{', '.join(map(shown_topic, row.destinations))}, and {shows}."
     ]
     if row.filter:
         found += ["Only if all of this is true:", *trial.described(row.filter, 1)]
@@ -103,7 +110,7 @@ def explain(context: Context, text: str) -> Explained:
     found += sentences(row.options)
     if row.trouble:
         found.append(f"Trouble: {row.trouble}")
-    return Explained(row.path, found, _warnings(context, {row.path}, {}))
+    return found
 
 
 @operation("rule:read", owned=True)

@@ -12,10 +12,11 @@ from afx.forwarding.outputs import target_of
 from afx.forwarding.rule_docs import RuleDoc
 from afx.forwarding.rulefile import checked, checked_options, checked_sync
 from afx.forwarding.rules import chat_reference, destination_reference
+from afx.forwarding.topics import wrong_destinations
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
-from afx.operations.rule_options import check_life
+from afx.operations.rule_options import check_life, check_senders
 from afx.operations.rule_sizes import bounded
 from models.storage import rules, sessions
 from models.tables import Rule
@@ -124,6 +125,7 @@ def add(
     check_life(context, more)
     origins, targets = list(_chats(sources)), list(_destinations(destinations))
     owner = sessions.find(session, owner=context.actor.owner)
+    check_senders(owner, more, targets)
     with change(context, "rule.add", f"session/{owner.name}") as details, bounded([owner]):
         rule = rules.create(
             owner,
@@ -188,6 +190,8 @@ def modify(
     )
     if after == before:
         return after, False
+    if options is not None or destinations:
+        check_senders(rule.session, more, after.destinations)
     with change(context, "rule.set", f"rule/{before.path}") as details, bounded([rule.session]):
         rules.change(
             rule,
@@ -257,7 +261,10 @@ def _chats(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _destinations(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(destination_reference(it) for it in texts))
+    found = tuple(dict.fromkeys(destination_reference(it) for it in texts))
+    if wrong := wrong_destinations(found):
+        raise UsageError(f"In the rule {wrong}.")
+    return found
 
 
 def _find(context: Context, text: str) -> Rule:

@@ -67,6 +67,10 @@ class SessionRow:
     """Why it hibernates, ``requested``, ``no_rule`` or ``quiet``; empty: it does not."""
     wakes_at: datetime | None
     """When it wakes by itself; None while it is awake."""
+    login_at: datetime | None
+    """When it got its present login; None: when it was added."""
+    login_days: int | None
+    """After how many days without use Telegram ends its login; None: nobody has asked."""
     account: int | None
     """Telegram's id of its account; None when that is not known."""
     bot: bool
@@ -255,13 +259,14 @@ def hibernate(context: Context, name: str, *, though_fresh: bool = False) -> Req
         note = "hibernates already" if is_asleep else "hibernates already, and is awake now"
         return Requested(session.name, None, note)
     times = Times.from_settings(context.settings)
-    age = (utc_now() - row.created_at).total_seconds()
+    age = (utc_now() - (row.login_at or row.created_at)).total_seconds()
     if age < times.fresh and not though_fresh:
+        how = "got a new login" if row.login_at else "was added"
         raise ConflictError(
-            f"Session '{session.name}' was added {age / 3600:.1f} h ago; a login hibernates after "
+            f"Session '{session.name}' {how} {age / 3600:.1f} h ago; a login hibernates after "
             f"{times.fresh / 3600:g} h (hibernate_fresh_hours)."
         )
-    seconds = sleep_seconds("requested", times, random.random())
+    seconds = sleep_seconds("requested", times, random.random(), row.login_days)
     with change(context, "session.hibernate", f"session/{session.name}") as details:
         hibernation.request(session, utc_now() + timedelta(seconds=seconds))
         hibernation.wake_until_run(session)

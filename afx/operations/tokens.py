@@ -30,6 +30,7 @@ NOUNS = (
     "proxy",
     "queue",
     "rebalance",
+    "review",
     "rule",
     "scaling",
     "schedule",

@@ -53,6 +53,7 @@ class SandboxServer:
                 presence=self.connections,
                 strictness=self.rules,
                 addresses=self.addresses,
+                logins=self.logins,
             ),
             self.faults,
         )
@@ -63,6 +64,10 @@ class SandboxServer:
     def addresses(self) -> dict[int, tuple[str, int]]:
         """Return where the data centres listen."""
         return {2: (self.host, self.port), 4: (self.host, self.second_port)}
+
+    def logins(self, account: int) -> list[AuthKey]:
+        """Return the logins of an account, by its id."""
+        return [it for it in self.keys.values() if it.account_id == account]
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; ``port`` 0 takes a free one, which is then in ``port``."""

@@ -28,7 +28,10 @@ _VERSION = "1"
 _NONCE_BYTES = 12
 _OF_WEBHOOKS = b"afx webhook"
 _OF_PROXIES = b"afx proxy\0"
+_OF_ORDERS = b"afx order\0"
 _OF_DEVICES = b"afx device\0"
+_OF_HELD = b"afx held\0"
+_OF_SNAPSHOTS = b"afx snapshot\0"
 
 
 class Vault:
@@ -133,13 +136,57 @@ class Vault:
         )
         return self._opened(sealed, _OF_DEVICES + str(session_id).encode(), "device", changed)
 
+    def seal_order(self, text: str, *, session_id: int) -> str:
+        """Encrypt what a sender of a pool is to send."""
+        return self._sealed(text, _OF_ORDERS + str(session_id).encode())
+
+    def open_order(self, sealed: str, *, session_id: int) -> str:
+        """Decrypt what a sender is to send; raises SecretError when no key fits."""
+        changed = f"What session {session_id} is to send was changed, or is another one's."
+        return self._opened(sealed, _OF_ORDERS + str(session_id).encode(), "order", changed)
+
+    def seal_held(self, text: str, *, of: str) -> str:
+        """Encrypt what would be sent of a message that waits for an approval.
+
+        ``of`` names the message: its content opens for no other one.
+        """
+        return self._sealed(text, _OF_HELD + of.encode())
+
+    def open_held(self, sealed: str, *, of: str) -> str:
+        """Decrypt what would be sent of a message; raises SecretError."""
+        changed = (
+            "The stored content of a held message was changed, or is another one's; reject the "
+            "message, or approve it without its content."
+        )
+        return self._opened(sealed, _OF_HELD + of.encode(), "content", changed)
+
+    def seal_snapshot(self, data: bytes, *, session_id: int) -> str:
+        """Encrypt the content of a message that a session is to send."""
+        return self._encrypted(data, _OF_SNAPSHOTS + str(session_id).encode())
+
+    def open_snapshot(self, sealed: str, *, session_id: int) -> bytes:
+        """Decrypt the content of a message; raises SecretError."""
+        changed = f"A stored content of session {session_id} was changed, or is another one's."
+        associated = _OF_SNAPSHOTS + str(session_id).encode()
+        return self._decrypted(sealed, associated, "content", changed)
+
     def _sealed(self, text: str, associated: bytes) -> str:
+        return self._encrypted(text.encode(), associated)
+
+    def _encrypted(self, data: bytes, associated: bytes) -> str:
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, text.encode(), associated)
+        sealed = self._ciphers[self._newest].encrypt(nonce, data, associated)
         encoded = base64.urlsafe_b64encode(nonce + sealed).decode()
         return f"{_VERSION}.{self._newest}.{encoded}"
 
     def _opened(self, sealed: str, associated: bytes, what: str, changed: str) -> str:
+        data = self._decrypted(sealed, associated, what, changed)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise SecretError(changed) from error
+
+    def _decrypted(self, sealed: str, associated: bytes, what: str, changed: str) -> bytes:
         """Decrypt what is stored; ``changed`` is said of what the key does not open."""
         version, _, rest = sealed.partition(".")
         key_id, _, encoded = rest.partition(".")
@@ -151,7 +198,7 @@ class Vault:
             )
         try:
             data = base64.b64decode(encoded, altchars=b"-_", validate=True)
-            return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated).decode()
+            return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated)
         except (InvalidTag, ValueError, binascii.Error) as error:
             raise SecretError(changed) from error
 

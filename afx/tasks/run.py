@@ -13,6 +13,8 @@ from typing import Any
 from telethon import errors
 
 from afx.cluster.task_jobs import CURSOR_LIMIT, TaskJob, parse_cursor
+from afx.node.approvals import approve
+from afx.node.message_source import ToldToWaitError, UnknownChatError
 from afx.node.waits import ALL
 from afx.reasons import DeadReason, TaskOutcome
 from afx.tasks.kinds.base import Kind, SnoozeError, TaskFailedError, TryAgainError
@@ -167,6 +169,28 @@ class Run:
         session = self._its_session
         if not await session.redeliver(rule, source, destination, messages, reason=reason):
             raise TryAgainError("The session moves to another node.")
+
+    async def approve(
+        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
+    ) -> Any:
+        """Send approved messages of a route; returns what became of them.
+
+        Raises TryAgainError when they cannot be read now, or when the session belongs to
+        another node by now, and SnoozeError for a wait that Telegram asks for.
+        """
+        session = self._its_session
+        if not session.client.is_connected():
+            raise TryAgainError("The session is not connected to Telegram.")
+        try:
+            found = await approve(session, rule, source, destination, versions)
+        except ToldToWaitError as error:
+            text = f"Telegram asks to wait ({error})."
+            raise SnoozeError(error.seconds, text) from error
+        except UnknownChatError as error:
+            raise TryAgainError(f"The messages cannot be read now: {error}.") from error
+        if found is None:
+            raise TryAgainError("The session moves to another node.")
+        return found
 
     async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:
         """Report how far the task is, 0 to 1, and where a next attempt goes on.

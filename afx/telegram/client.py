@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -137,6 +137,9 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     _megagroup_cache = Lazy(dict)
     _mb_entity_cache = Lazy(EntityCache)
 
+    is_bot: bool | None = None
+    """None: nobody has asked Telegram yet."""
+
     def __init__(
         self,
         session: StoredSession,
@@ -155,6 +158,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         self._device = device
         self._sender = Sender(session.auth_key, on_updates)
         self._pings = pings
+
+    def follow(self, channels: Container[int]) -> None:
+        """Take new messages and edits of these channels only, by their bare ids."""
+        self._sender.followed = channels
 
     async def __call__(self, request: Any, ordered: bool = False, **options: Any) -> Any:
         """Make a request, and return its answer.

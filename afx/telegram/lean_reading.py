@@ -3,10 +3,13 @@
 Each of these names, beside a message of some hundred bytes, the user and the channel that it
 is of, in full. Nothing here asks for them: peers are known by their ids, and access hashes
 come with the answers to other requests. To read them takes longer than to read the message.
+A message of a channel that is no source is not read at all: most of what a busy account is
+pushed is of such channels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import UTC, datetime, timedelta
 from struct import Struct
 from typing import Any
@@ -21,16 +24,54 @@ _TAIL = Struct("<ii")
 """The date and the number with which an ``updates`` ends."""
 _A_VECTOR = 0x1CB5C415
 _UPDATES = types.Updates.CONSTRUCTOR_ID
+_ONE_MESSAGE = Struct("<IIiIIIIi")
+"""An ``updates`` of one update about a message, as far as the message's id."""
+_ABOUT_CHANNELS = frozenset(
+    {types.UpdateNewChannelMessage.CONSTRUCTOR_ID, types.UpdateEditChannelMessage.CONSTRUCTOR_ID}
+)
+_MESSAGE = 0x7600B9D3
+_FROM, _BOOSTS, _RANK = 1 << 8, 1 << 29, 1 << 12
+"""Flags of a message for what stands between its id and its chat; the last is of ``flags2``."""
+_PEER = Struct("<Iq")
+_CHANNEL = types.PeerChannel.CONSTRUCTOR_ID
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def read(body: bytes) -> Any:
+def read(body: bytes, followed: Container[int] | None = None) -> Any:
     """Return the object that some bytes are; an ``updates`` has no users and chats.
 
+    ``followed``: the bare ids of the only channels whose messages are wanted; None for all.
     Raises what Telethon's reader raises for bytes that are no object.
     """
+    if followed is not None and (passed := _unfollowed(body, followed)) is not None:
+        return passed
     with BinaryReader(body) as reader:
         return read_object(reader)
+
+
+def _unfollowed(body: bytes, followed: Container[int]) -> Any:
+    """Return an ``updates`` without its message if that is of another channel; else None.
+
+    The layout is that of ``message#7600b9d3`` (core.telegram.org/constructor/message): two
+    integers of flags, its id, who sent it, the sender's boosts and rank, its chat. One of
+    another layer looks otherwise, and is read whole.
+    """
+    at = _ONE_MESSAGE.size
+    if len(body) < at + 2 * _PEER.size + _TAIL.size:
+        return None
+    kind, _, count, update, message, flags, flags2, _ = _ONE_MESSAGE.unpack_from(body)
+    if kind != _UPDATES or count != 1 or message != _MESSAGE or update not in _ABOUT_CHANNELS:
+        return None
+    if flags2 & _RANK:
+        return None
+    at += (_PEER.size if flags & _FROM else 0) + (4 if flags & _BOOSTS else 0)
+    if at + _PEER.size + _TAIL.size > len(body):
+        return None
+    peer, chat = _PEER.unpack_from(body, at)
+    date, seq = _TAIL.unpack_from(body, len(body) - _TAIL.size)
+    if peer != _CHANNEL or chat in followed or date <= 0:
+        return None
+    return types.Updates([], [], [], _EPOCH + timedelta(seconds=date), seq)
 
 
 def read_object(reader: BinaryReader) -> Any:

@@ -13,7 +13,7 @@ held by ``tests/telegram/test_mtproto.py``, for each version of Telethon.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -80,6 +80,8 @@ class Sender(MTProtoSender):  # type: ignore[misc]
     _flushing: asyncio.Handle | None = None
     _outgoing: list[Any] | None = None
     _unacknowledged: list[int] | None = None
+    followed: Container[int] | None = None
+    """The bare ids of the only channels of which new messages and edits are handed on."""
 
     def __init__(self, auth_key: Any, on_updates: Callable[[Any], None]) -> None:
         self.auth_key = auth_key or AuthKey(None)
@@ -337,7 +339,7 @@ class Sender(MTProtoSender):  # type: ignore[misc]
             body = unzipped(body)
             inner = inner_messages(body)
             if inner is None:
-                read = lean_reading.read(body)
+                read = lean_reading.read(body, self.followed)
         except Exception as error:
             # For example a constructor of another layer: it may have been an update.
             log.warning("message_unreadable", error=type(error).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from telethon.tl import functions, types
 
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.pipeline import Delivery
+from afx.forwarding.topics import chat_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import is_for_people, refuses_chat
 from afx.telegram.sender import Outcome
@@ -38,7 +40,7 @@ class OutputSource(Protocol):
 class Peers:
     """Resolves the chats of one session's rules, and gives their input peers."""
 
-    __slots__ = ("_client", "_outputs", "_stored")
+    __slots__ = ("_client", "_kept", "_lock", "_outputs", "_resolving", "_stored")
 
     def __init__(
         self, client: AccountClient, stored: StoredSession, outputs: OutputSource | None = None
@@ -47,6 +49,11 @@ class Peers:
         self._client = client
         self._stored = stored
         self._outputs = outputs
+        self._kept: frozenset[int] = frozenset()
+        """Chats of other sessions' rules, which this one posts to or reads for them."""
+        self._lock: asyncio.Lock | None = None
+        """Held while chats are looked up: what is found meanwhile must not be forgotten."""
+        self._resolving = 0
 
     def output(self, destination: int) -> Output | None:
         """Return the output that a destination is; None for a chat."""
@@ -57,19 +64,44 @@ class Peers:
         return self._stored.get_input_entity(chat)
 
     async def resolve(self, chats: Iterable[str], known: Iterable[int] = ()) -> dict[str, int]:
-        """Return the marked id of each chat that the account knows.
+        """Return the marked id of each chat that the account knows; of a topic that of its forum.
 
         The account's dialogs are listed once, and only if a chat is unknown otherwise.
         Only these chats are remembered, and those ``known`` before.
         """
+        lock = self._lock = self._lock or asyncio.Lock()
+        self._resolving += 1
+        try:
+            async with lock:
+                return await self._resolve(chats, known)
+        finally:
+            self._resolving -= 1
+            if not self._resolving:
+                self._lock = None
+
+    async def learn(self, chat: int, known: Iterable[int]) -> Any:
+        """Return the input peer of a chat that no rule of this session names.
+
+        ``known`` are the chats of its rules. Raises ValueError when the account does not know
+        the chat.
+        """
+        if chat not in self._kept:
+            found = await self.resolve([str(chat)], known)
+            if found:
+                self._kept |= {chat}
+                self._stored.keep_only({*known, *self._kept})
+        return self.input_peer(chat)
+
+    async def _resolve(self, chats: Iterable[str], known: Iterable[int]) -> dict[str, int]:
         self._stored.keep_all()
         found: dict[str, int] = {}
         dialogs_listed = is_bot = False
-        for chat in dict.fromkeys(chats):
-            if is_output_text(chat):
-                number = self._outputs.learn(chat) if self._outputs else None
-                found.update({} if number is None else {chat: number})
+        for name in dict.fromkeys(chats):
+            if is_output_text(name):
+                number = self._outputs.learn(name) if self._outputs else None
+                found.update({} if number is None else {name: number})
                 continue
+            chat = chat_of(name)
             chat_id = await self._find(chat)
             if chat_id is None and not dialogs_listed:
                 dialogs_listed = True
@@ -79,8 +111,8 @@ class Peers:
                 await self._ask_as_bot(int(chat))
                 chat_id = await self._find(chat)
             if chat_id is not None:
-                found[chat] = chat_id
-        self._stored.keep_only({*found.values(), *known})
+                found[name] = chat_id
+        self._stored.keep_only({*found.values(), *known, *self._kept})
         return found
 
     async def _find(self, chat: str) -> int | None:

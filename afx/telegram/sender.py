@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.look import PLAIN, Look
 from afx.forwarding.pipeline import Delivery
+from afx.forwarding.topics import GENERAL
 from afx.forwarding.whole_albums import units
 from afx.reasons import DeadReason
 from afx.telegram.building import NotBuiltError, build, unbuilt
+from afx.telegram.buttons import hindrance, markup_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_frozen, is_lost_login, is_passing, is_stale_reference
 
@@ -84,6 +87,8 @@ async def send(
     What no request can be made of is refused, and what is beside it is sent.
     """
     peer(batch[0].destination)  # one that is unknown says nothing about the deliveries
+    if (error := await hindrance(client, batch)) is not None:
+        return [passing(error)] * len(batch)
     try:
         return await _send(client, _group(batch, singly), peer)
     except NotBuiltError:
@@ -208,13 +213,17 @@ def _group(batch: Sequence[Delivery], singly: bool) -> list[list[Delivery]]:
             last
             and is_forward(unit[0])
             and is_forward(last[-1])
-            and (last[-1].source, last[-1].mode) == (unit[0].source, unit[0].mode)
+            and _forwarded_as(last[-1]) == _forwarded_as(unit[0])
             and len(last) + len(unit) <= _MAX_FORWARDS
         ):
             last += unit
         else:
             groups.append(unit)
     return groups
+
+
+def _forwarded_as(it: Delivery) -> tuple[int, str, int, bool | None]:
+    return it.source, it.mode, it.topic, is_silent(it)
 
 
 def is_forward(delivery: Delivery) -> bool:
@@ -231,9 +240,11 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             random_id=[it.random_id for it in group],
             to_peer=peer(first.destination),
             drop_author=first.mode == "copy" or None,
+            silent=is_silent(first),
+            top_msg_id=_topic(first) or None,
         )
     to = peer(first.destination)
-    answers = types.InputReplyToMessage(first.parent) if first.parent else None
+    answers = _answers(first)
     if len(group) > 1:
         return functions.messages.SendMultiMediaRequest(
             to,
@@ -244,6 +255,8 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
                 for it in group
             ],
             reply_to=answers,
+            silent=is_silent(first),
+            invert_media=is_above(first),
         )
     if first.raw is not None:
         return functions.messages.SendMediaRequest(
@@ -253,15 +266,52 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             random_id=first.random_id,
             entities=_entities(first),
             reply_to=answers,
+            silent=is_silent(first),
+            invert_media=is_above(first),
+            reply_markup=markup_of(first),
         )
     return functions.messages.SendMessageRequest(
         to,
         first.text,
         random_id=first.random_id,
         entities=_entities(first),
-        no_webpage=None,
+        no_webpage=has_no_preview(first),
         reply_to=answers,
+        silent=is_silent(first),
+        invert_media=is_above(first),
+        reply_markup=markup_of(first),
     )
+
+
+def is_silent(delivery: Delivery) -> bool | None:
+    """Return whether a copy makes no sound, as its message made none; None: it does."""
+    return (delivery.look is not PLAIN and Look.SILENT in delivery.look) or None
+
+
+def is_above(delivery: Delivery) -> bool | None:
+    """Return whether the text stands above what is shown with it; None: below."""
+    return (delivery.look is not PLAIN and Look.ABOVE in delivery.look) or None
+
+
+def has_no_preview(delivery: Delivery) -> bool | None:
+    """Return whether the message shows no preview of its link; None: Telegram decides."""
+    return (delivery.look is not PLAIN and Look.NO_PREVIEW in delivery.look) or None
+
+
+def _topic(delivery: Delivery) -> int:
+    """Return the topic that a request names: General is the one without (api/forum)."""
+    return 0 if delivery.topic == GENERAL else delivery.topic
+
+
+def _answers(delivery: Delivery) -> Any:
+    """Return what a send answers, and where it lies; what answers nothing names its topic's start.
+
+    Source: core.telegram.org/constructor/inputReplyToMessage and api/forum.
+    """
+    topic = _topic(delivery)
+    if delivery.parent:
+        return types.InputReplyToMessage(delivery.parent, top_msg_id=topic or None)
+    return types.InputReplyToMessage(topic) if topic else None
 
 
 def input_media(message: Any) -> Any:
@@ -280,6 +330,12 @@ def sendable(entity: Any) -> bool:
     """Return whether an entity may be sent."""
     # A mention by id needs an access hash that only its author's account has.
     return not isinstance(entity, types.MessageEntityMentionName)
+
+
+def passing(error: errors.RPCError) -> Outcome:
+    """Return the outcome of what an error holds up that says nothing about it."""
+    outcome = failed(error, 1)
+    return outcome if outcome.result == "wait" else replace(outcome, result="failed")
 
 
 def failed(error: errors.RPCError, size: int) -> Outcome:

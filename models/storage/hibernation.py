@@ -22,12 +22,16 @@ AWAKE = {"hibernation": "", "wakes_at": None, "awake_at": None}
 """The columns of a session that does not hibernate."""
 _PART = 500
 _ASLEEP = "desired_state = 'hibernated' AND NOT removing"
-_NO_RULE = "NOT EXISTS (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled)"
+_NO_RULE = (
+    "(sessions.sends = 0 AND NOT EXISTS"
+    " (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled))"
+)
 _WAKEABLE = (
     "NOT sessions.removing AND (sessions.desired_state = 'hibernated'"
     " OR (sessions.desired_state = 'running' AND sessions.hibernation = ''"
     f" AND {_NO_RULE}))"
 )
+_LOGIN_AT = "COALESCE(login_at, created_at)"
 _SOON = timedelta(minutes=1)
 _EARLY, _LATEST = 10, 4_102_444_800
 """Seconds by which a session wakes before something is due; and the end of this century."""
@@ -222,12 +226,13 @@ class Awake:
     active_at: datetime | None
     """When it last forwarded a message."""
     failures: int
+    login_days: int | None
 
 
 def awake() -> list[Awake]:
     """Return the sessions that are awake for a short time."""
     cursor = execute(
-        "SELECT id, hibernation, awake_at, revision, active_at, failures FROM sessions"
+        "SELECT id, hibernation, awake_at, revision, active_at, failures, login_days FROM sessions"
         " WHERE awake_at IS NOT NULL AND desired_state = 'running' AND NOT removing"
     )
     return [
@@ -238,6 +243,7 @@ def awake() -> list[Awake]:
             int(row[3]),
             None if row[4] is None else instant(row[4]),
             int(row[5]),
+            row[6],
         )
         for row in cursor.fetchall()
     ]
@@ -276,6 +282,28 @@ def sleep(rows: Sequence[tuple[int, int, datetime]]) -> None:
     )
 
 
+def note_login_days(rows: Sequence[tuple[int, int]]) -> None:
+    """Note after how many days without use Telegram ends logins, given as (session, days)."""
+    execute_many(
+        "UPDATE sessions SET login_days = ? WHERE id = ?",
+        [(days, session) for session, days in sorted(rows)],
+    )
+
+
+def login_days(ids: Sequence[int]) -> dict[int, int]:
+    """Return the same by session, of those of which it is known."""
+    found: dict[int, int] = {}
+    for start in range(0, len(ids), _PART):
+        part = ids[start : start + _PART]
+        cursor = execute(
+            f"SELECT id, login_days FROM sessions WHERE id IN ({', '.join('?' * len(part))})"
+            " AND login_days IS NOT NULL",
+            *part,
+        )
+        found |= {int(it): int(days) for it, days in cursor.fetchall()}
+    return found
+
+
 def end(ids: Sequence[int]) -> None:
     """Let sessions that are awake for a short time stay awake: their reason has ended."""
     execute_many(
@@ -298,7 +326,7 @@ def without_rule(beyond: int, to: int | None, before: datetime) -> dict[int, int
     cursor = execute(
         f"SELECT id, revision FROM sessions WHERE {condition}"
         " AND desired_state = 'running' AND hibernation = '' AND NOT removing"
-        f" AND created_at < ? AND {_NO_RULE}"
+        f" AND {_LOGIN_AT} < ? AND {_NO_RULE}"
         " AND NOT EXISTS (SELECT 1 FROM session_assignments AS a WHERE a.session_id = sessions.id"
         "  AND (a.ended_at IS NULL OR a.ended_at >= ?)) ORDER BY id",
         *values,
@@ -327,16 +355,16 @@ def _range(beyond: int, to: int | None) -> tuple[str, list[Any]]:
     return ("id > ?", [beyond]) if to is None else ("id > ? AND id <= ?", [beyond, to])
 
 
-def older_than(ids: Sequence[int], created: datetime) -> dict[int, int]:
-    """Return those sessions that were added before an instant, as session → revision."""
+def older_than(ids: Sequence[int], before: datetime) -> dict[int, int]:
+    """Return those sessions that got their login before an instant, as session → revision."""
     found: dict[int, int] = {}
     for start in range(0, len(ids), _PART):
         part = ids[start : start + _PART]
         cursor = execute(
             f"SELECT id, revision FROM sessions WHERE id IN ({', '.join('?' * len(part))})"
-            " AND created_at < ?",
+            f" AND {_LOGIN_AT} < ?",
             *part,
-            micros(created),
+            micros(before),
         )
         found |= {int(it): int(revision) for it, revision in cursor.fetchall()}
     return found

@@ -11,6 +11,7 @@ from models.storage import (
     assignments,
     cluster_analytics,
     controls,
+    held_messages,
     rule_analytics,
     tasks,
     webhook_deliveries,
@@ -26,7 +27,7 @@ class Kept:
 
     analytics: Retention
     history: timedelta
-    """Ended assignments, finished tasks and controls, deliveries of webhooks."""
+    """Ended assignments, finished tasks and controls, deliveries of webhooks, decided messages."""
 
 
 def maintain(kept: Kept, most: int = BATCH) -> int:
@@ -45,7 +46,13 @@ def maintain(kept: Kept, most: int = BATCH) -> int:
     with transaction():
         kept_hours = min(kept.analytics.minutes, rule_analytics.HOURS_KEPT)
         touched += rule_analytics.prune(kept_hours, kept.analytics.hours, most)
-    for prune in (assignments.prune, tasks.prune, controls.prune, webhook_deliveries.prune):
+    for prune in (
+        assignments.prune,
+        tasks.prune,
+        controls.prune,
+        webhook_deliveries.prune,
+        held_messages.prune,
+    ):
         with transaction():
             touched += prune(before, most)
     return touched

@@ -309,6 +309,7 @@ def replace_login(session: Session, new: NewSession) -> None:
                 fingerprint=new.fingerprint,
                 account=new.account,
                 bot=new.bot,
+                login_at=utc_now(),
                 revision=Session.revision + 1,
             )
             .where((Session.id == session.id) & ~Session.removing)

@@ -2,13 +2,18 @@
 
 One account each, on one sandbox, taking turns: twenty rules; many updates that concern no rule;
 one source to many destinations. The peer has a handler for each rule, as its users write it.
-Edits are measured without a peer: no such script follows them. tgcf is not run: its newest
-release (1.1.8) needs Telethon 1.26.0, which speaks a layer that the sandbox refuses.
+Edits are measured without a peer: no such script follows them.
+
+tgcf runs beside them with ``--tgcf PYTHON``, for plain copies and for the twenty rules. Its newest
+release (1.1.8) asks for Telethon 1.26.0, which speaks a layer that the sandbox refuses; with the
+Telethon of this project it runs unchanged: ``pip install --no-deps tgcf`` in an environment of its
+own, then what it imports.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
@@ -23,15 +28,24 @@ import psutil
 from common import Target, broken_target, percentile, report
 from forward_rules_plays import FANOUT, FOOTER, KINDS, Play, plain, replace_rules
 
+from afx.errors import AfxError
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.sandbox.judge.verdict import Verdict
 
 NAME = "forward-rules"
 _PEER = Path(__file__).with_name("forward_rules_peer.py")
+_TGCF = Path(__file__).with_name("forward_rules_tgcf.py")
+_FOR_TGCF = ("plain", "rules")
+"""Its plug-ins are the same for all rules, and it sends to one destination after another."""
 _MOST_SECONDS = 120.0
+_EDITS = "edits"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--part", action="append", choices=[*KINDS, _EDITS], help="measure this only; repeatable"
+    )
+    parser.add_argument("--tgcf", metavar="PYTHON", help="a Python that has tgcf, to run it, too")
     parser.add_argument("--messages", type=int, default=6000, help="posts of a burst")
     parser.add_argument("--rounds", type=int, default=2, help="rounds, the two taking turns")
     parser.add_argument("--rate", type=float, default=200, help="posts a second for latency")
@@ -45,13 +59,14 @@ def run(flags: argparse.Namespace) -> None:
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
         with LabCluster(temporary_settings(Path(home))) as lab:
-            *chosen, followed = lab.add_sessions(len(KINDS) + 1)
-            ours = dict(zip(KINDS, chosen, strict=True))
+            kinds = [it for it in KINDS if it in (flags.part or KINDS)]
+            *chosen, followed = lab.add_sessions(len(kinds) + 1)
+            ours = dict(zip(kinds, chosen, strict=True))
             plays = {kind: KINDS[kind](lab, it.account) for kind, it in ours.items()}
             for kind, it in ours.items():
                 replace_rules(it, plays[kind])
             edited = plain(lab, followed.account)
-            replace_rules(followed, edited, sync=["edits"])
+            replace_rules(followed, edited, sync=[_EDITS])
             lab.processes.start_coordinator()
             lab.processes.start_nodes(1)
             lab.wait_running()
@@ -61,25 +76,36 @@ def run(flags: argparse.Namespace) -> None:
                 for _ in range(flags.rounds):
                     tree = lab.process_tree("w1")
                     rows.append(_round(lab, "afx node", plays[kind], it.account, tree, flags))
-                    process = _start_peer(login, peer)
-                    try:
-                        tree = [psutil.Process(process.pid)]
+                    with _peer(sys.executable, _PEER, login, peer) as tree:
                         rows.append(_round(lab, "bare Telethon", peer, account, tree, flags))
-                    finally:
-                        process.terminate()
-                        process.wait()
-            verdicts += [it.pop("verdict") for it in rows]
-            rows.append(_edits(lab, edited, flags.edits))
-    targets = [
-        *_ratios(rows, "rules", "messages_per_s", 1.5, "at least"),
-        *_ratios(rows, "rules", "p99_ms", 1.5, "at most"),
-        *_ratios(rows, "unmatched", "messages_per_s", 4.0, "at least"),
-        *_ratios(rows, "fan-out", "copies_per_s", 1.5, "at least"),
-        Target("CPU seconds of 1,000 plain copies", _ours(rows, "plain", "cpu_s"), 0.12, "at most"),
-        Target("an edit follows, p50 in ms", rows[-1]["p50_ms"], 5.0, "at most"),
-        broken_target("messages lost, doubled, altered or out of order", *verdicts),
-    ]
-    report(NAME, rows, targets, as_json=flags.json)
+                verdicts += [it.pop("verdict") for it in rows if "verdict" in it]
+                if flags.tgcf and kind in _FOR_TGCF:
+                    login, account = _an_account(lab)
+                    peer = KINDS[kind](lab, account)
+                    with _peer(flags.tgcf, _TGCF, login, peer) as tree:
+                        rows.append(_round(lab, "tgcf", peer, account, tree, flags))
+                    del rows[-1]["verdict"]
+            if _EDITS in (flags.part or [_EDITS]):
+                rows.append(_edits(lab, edited, flags.edits))
+    report(NAME, rows, [*_targets(rows, verdicts)], as_json=flags.json)
+
+
+def _targets(rows: list[dict[str, Any]], verdicts: Sequence[Verdict]) -> Iterator[Target]:
+    """Return the targets of the parts that were measured."""
+    measured = {it["round"] for it in rows}
+    if "rules" in measured:
+        yield _ratio(rows, "rules", "messages_per_s", 1.5, "at least")
+        yield _ratio(rows, "rules", "p99_ms", 1.5, "at most")
+    if "unmatched" in measured:
+        yield _ratio(rows, "unmatched", "messages_per_s", 4.0, "at least")
+    if "fan-out" in measured:
+        yield _ratio(rows, "fan-out", "copies_per_s", 1.5, "at least")
+    if "plain" in measured:
+        cpu = _ours(rows, "plain", "cpu_s")
+        yield Target("CPU seconds of 1,000 plain copies", cpu, 0.12, "at most")
+    if _EDITS in measured:
+        yield Target("an edit follows, p50 in ms", rows[-1]["p50_ms"], 5.0, "at most")
+    yield broken_target("messages lost, doubled, altered or out of order", *verdicts)
 
 
 # --- rounds ------------------------------------------------------------------------------------
@@ -116,6 +142,7 @@ def _round(
         "cpu_s": round(cpu * 1000 / max(1, full.delivered), 4),
         "p50_ms": paced.latency_ms.p50,
         "p99_ms": paced.latency_ms.p99,
+        "damage": full.damage + paced.damage,
         "verdict": full if full.damage or client != "afx node" else paced,
     }
 
@@ -147,7 +174,7 @@ def _edits(lab: LabCluster, play: Play, count: int) -> dict[str, Any]:
     latencies = [1000 * (max(them) - min(them)) for them in at.values() if len(them) == 2]
     return {
         "client": "afx node",
-        "round": "edits",
+        "round": _EDITS,
         "edits": len(latencies),
         "p50_ms": round(percentile(latencies, 0.5) or 0, 2),
         "p99_ms": round(percentile(latencies, 0.99) or 0, 2),
@@ -174,13 +201,11 @@ def _ours(rows: list[dict[str, Any]], kind: str, figure: str) -> float:
     return statistics.median(_of(rows, kind, figure, "afx node"))
 
 
-def _ratios(
-    rows: list[dict[str, Any]], kind: str, figure: str, target: float, bound: Any
-) -> list[Target]:
+def _ratio(rows: list[dict[str, Any]], kind: str, figure: str, target: float, bound: Any) -> Target:
     """Return the target of a figure's ratio to the peer's, round by round."""
     ours, theirs = (_of(rows, kind, figure, it) for it in ("afx node", "bare Telethon"))
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-    return [Target(f"{kind}: {figure}, ratio to bare Telethon", round(ratio, 3), target, bound)]
+    return Target(f"{kind}: {figure}, ratio to bare Telethon", round(ratio, 3), target, bound)
 
 
 def _an_account(lab: LabCluster) -> tuple[str, int]:
@@ -188,9 +213,19 @@ def _an_account(lab: LabCluster) -> tuple[str, int]:
     return made["login"], made["account"]
 
 
-def _start_peer(login: str, play: Play) -> subprocess.Popen[str]:
-    arguments = [sys.executable, str(_PEER), login, json.dumps(play.rules)]
-    peer = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    assert peer.stdout is not None
-    peer.stdout.readline()
-    return peer
+@contextlib.contextmanager
+def _peer(python: str, script: Path, login: str, play: Play) -> Iterator[list[psutil.Process]]:
+    """Run a peer in a directory of its own, from when it is ready."""
+    arguments = [python, str(script), login, json.dumps(play.rules)]
+    with tempfile.TemporaryDirectory(prefix="afx-peer-") as home:
+        peer = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=home)
+        assert peer.stdout is not None
+        try:
+            while peer.stdout.readline().strip() != "ready":
+                if peer.poll() is not None:
+                    raise AfxError(f"{script.name} has ended with {peer.returncode}.")
+            yield [psutil.Process(peer.pid)]
+        finally:
+            peer.terminate()
+            peer.wait()
+            peer.stdout.close()

@@ -90,6 +90,8 @@ def test_where_nothing_listens_a_sentence_says_so() -> None:
         (("user", "list"), "/users"),
         (("session", "list"), "/sessions"),
         (("rule", "list"), "/rules"),
+        (("rule", "schema"), "/rule-schema"),
+        (("proxy", "list"), "/proxies"),
         (("rule", "explain", "1"), "/rules/1/explanation"),
         (("analytics", "rules"), "/analytics/rules"),
         (("rule", "show", "1"), "/rules/1"),
@@ -125,9 +127,14 @@ def test_the_command_line_and_the_api_agree_field_by_field(
         client.request("/tasks", {"kind": "task.probe"})
     if path == "/schedules":
         client.request("/schedules", {"name": "n", "cron": "0 3 * * *", "kind": "task.probe"})
+    if path == "/proxies":
+        client.request(
+            "/proxies", {"name": "p", "url": "http://ann:hunter2@192.0.2.1:1"}, keyed=False
+        )
     if path.startswith(("/dead-letters", "/rules/", "/analytics")):
         fill_dead_letters(server.home)
-    printed = json.loads(run(*command, "--json", **variables).stdout)
+    flags = () if path == "/rule-schema" else ("--json",)
+    printed = json.loads(run(*command, *flags, **variables).stdout)
     assert printed or not path.startswith("/dead-letters")
     found = client.get(path).data
     rows = found["items"] if isinstance(found, dict) and "items" in found else found

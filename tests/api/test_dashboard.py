@@ -13,14 +13,15 @@ import pytest
 from support.api import TestedApi
 from support.dashboard import SAME, act, said, seen, signed_in
 from support.dead_letters import add_dead_letters
+from support.held_messages import add_held_messages
 
 from afx.api.dashboard import pages
 from afx.api.dashboard.actions import ACTIONS
 from afx.api.dashboard.assets import ASSETS, url_of
-from afx.api.dashboard.verdict import judge
 from afx.operations import (
     audit_log,
     controls,
+    proxies,
     schedules,
     session_bulk,
     sessions,
@@ -30,7 +31,6 @@ from afx.operations import (
     users,
     webhooks,
 )
-from afx.operations.cluster import ClusterStatus
 from afx.operations.task_requests import TaskRequest
 
 VIEWS = (
@@ -42,6 +42,9 @@ VIEWS = (
     "/sessions?state=paused&prefix=a&user=alice",
     "/sessions/a-1",
     "/sessions/a-1/placement",
+    "/sessions/a-1/budgets",
+    "/proxies",
+    "/proxies?pool=eu",
     "/users",
     "/users/alice",
     "/rules",
@@ -67,6 +70,8 @@ VIEWS = (
     "/dead-letters?reason=message_gone&rule=1",
     "/dead-letters?reason=rule_changed&rule=a-1/n",
     "/dead-letters?rule=2",
+    "/reviews",
+    "/reviews?state=rejected&rule=2",
 )
 
 
@@ -78,8 +83,12 @@ def browser(api: TestedApi) -> dict[str, str]:
     schedules.add(api.context, "nightly", "0 3 * * *", check)
     webhooks.add(api.context, "hook", "https://example.org/")
     webhooks.test(api.context, "hook")
+    proxies.add(
+        api.context, "eu-1", "http://ann:hunter2@192.0.2.1:1", pool="eu", requires={"a": "b"}
+    )
     for rule in (1, 2):
         add_dead_letters(rule)
+    add_held_messages(api.servers.vault(), 1, "hello")
     return signed_in(api, api.token("*"))
 
 
@@ -141,7 +150,7 @@ def test_each_action_has_a_dialog_with_its_command(
     api: TestedApi, browser: dict[str, str], name: str
 ) -> None:
     action = ACTIONS[name]
-    targets = {"sessions": "user=alice&state=running", "dead": "1:message_gone"}
+    targets = {"sessions": "user=alice&state=running", "dead": "1:message_gone", "review": "1"}
     target = targets.get(name.partition(".")[0], "a-1")
     params = {} if name.endswith((".add", ".create")) else {"target": target}
     for part in ({}, {"hx-request": "true"}):
@@ -401,44 +410,6 @@ def test_the_files_of_others_are_those_that_their_packages_have() -> None:
     table = (place / "README.md").read_text()
     for path in place.glob("*.js"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() in table, path.name
-
-
-STATUS: dict[str, Any] = {
-    "leader": "c1:1",
-    "term": 3,
-    "nodes": 2,
-    "nodes_known": 2,
-    "not_ready": {},
-    "redis_faults": {},
-    "sessions": {"running": 5},
-    "waiting": 0,
-    "troubled": 0,
-    "forwarded": 0,
-    "controls": 0,
-    "reports_refused": 0,
-    "jobs_refused": 0,
-    "specs_refused": 0,
-    "audit_fault": "",
-    "sandbox": False,
-}
-
-
-@pytest.mark.parametrize(
-    ("changes", "tone", "says"),
-    [
-        ({}, "ok", "All messages flow"),
-        ({"leader": None, "waiting": 3}, "crit", "No coordinator leads"),
-        ({"nodes": 0}, "crit", "No node is alive; 5 sessions"),
-        ({"audit_fault": "entry 3 was changed"}, "crit", "entry 3"),
-        ({"waiting": 1}, "warn", "1 session waits"),
-        ({"troubled": 4}, "warn", "4 sessions need a person"),
-        ({"redis_faults": {"w1": "full"}}, "warn", "w1"),
-        ({"jobs_refused": 2}, "warn", "2 records"),
-    ],
-)
-def test_the_verdict_says_the_worst_thing(changes: dict[str, Any], tone: str, says: str) -> None:
-    found = judge(ClusterStatus(**{**STATUS, **changes}))
-    assert found.tone == tone and says in found.sentence
 
 
 def test_a_token_of_the_dashboard_shows_in_the_list_of_its_uses(

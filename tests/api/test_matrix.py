@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from support.api import TestedApi
 from support.dead_letters import add_dead_letters
+from support.held_messages import add_held_messages
 
 from afx.api.application import application
-from afx.operations import controls, schedules, sessions, task_requests, tokens, webhooks
+from afx.operations import controls, proxies, schedules, sessions, task_requests, tokens, webhooks
 from afx.operations.task_requests import TaskRequest
 
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -43,8 +44,14 @@ BODIES: dict[str, Any] = {
     "try_rules": {"text": "x", "session": "b-1"},
     "retry_dead_letters": {},
     "drop_dead_letters": {"reason": "message_gone"},
+    "add_proxy": {"name": "new", "url": "socks5://ann:secret@192.0.2.1:1080"},
+    "check_proxies": {"names": ["p"]},
+    "set_session_proxy": {"direct": True},
+    "convert_rules": {"text": "directions:\n  - from: [1]\n    to: [2]\n", "session": "new"},
+    "approve_held_messages": {},
+    "reject_held_messages": {},
 }
-ALSO = {"retry_dead_letters": ("task:write",)}
+ALSO = {"retry_dead_letters": ("task:write",), "approve_held_messages": ("task:write",)}
 """Scopes that the operation needs besides, for what it calls."""
 UNMET = {
     # With the scope these are refused for what they are about, not for who asks.
@@ -64,17 +71,21 @@ def things(api: TestedApi) -> dict[str, str]:
     assert found and control
     rule = api.get("/api/v1/rules", params={"session": "b-1"}).json()["items"][0]["id"]
     add_dead_letters(rule)
+    [held] = add_held_messages(api.servers.vault(), rule, "hello")
     api.token("user:read")
     check = TaskRequest(kind="session.check", user="bob")
     [task] = task_requests.submit(api.context, check).ids
     schedules.add(api.context, "nightly", "0 3 * * *", check)
     webhooks.add(api.context, "hook", "https://example.org/", owner="bob")
+    # Nothing listens there: a check of it ends at once.
+    proxies.add(api.context, "p", "http://127.0.0.1:1", requires={})
     return {
         "/users/{name}": "bob",
         "/sessions/{name}": "b-1",
         "/workers/{name}": "w1",
         "/tokens/{name}": "t0",
         "/rules/{rule_id}": str(rule),
+        "/held-messages/{held_id}": str(held),
         "/controls/{control_id}": str(control),
         "/tasks/{task_id}": str(task),
         "/batches/{batch}": str(task),
@@ -82,6 +93,7 @@ def things(api: TestedApi) -> dict[str, str]:
         "/queues/{name}": "default",
         "/task-kinds/{kind}": "session.check",
         "/webhooks/{name}": "hook",
+        "/proxies/{name}": "p",
         "/webhook-deliveries/{delivery_id}": str(webhooks.test(api.context, "hook")),
     }
 
@@ -153,7 +165,11 @@ def test_a_customers_token_reaches_nothing_of_others(
         "explain_task_kind",
         "list_dead_letters",
         "count_dead_letters",
+        "list_held_messages",
+        "count_held_messages",
         "list_rule_figures",
+        "show_rule_schema",
+        "convert_rules",
     }
     if not OPERATIONS[name][2]["x-owned"]:
         assert answer.status_code == 403

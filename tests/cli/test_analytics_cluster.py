@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from support.cli_runs import Run, runner
+from support.databases import open_sqlite
 
 from afx.operations.task_times import Percentiles, TimesRow
 from cli.analytics_cluster import print_csv
-from models import base, schema
+from models import base
 from models.base import utc_now
 from models.storage import analytics, cluster_analytics, scaling
 from models.storage.analytics import Sample
@@ -26,8 +27,7 @@ from models.storage.cluster_analytics import Moment
 def afx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A home with three hours of a cluster that fills."""
     home: Path = tmp_path_factory.mktemp("afx")
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     now = utc_now()
     for it in range(180):
         at = now - timedelta(minutes=180 - it)

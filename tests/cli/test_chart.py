@@ -23,18 +23,29 @@ def test_no_peak_is_hidden_and_no_line_is_too_long() -> None:
     assert all(len(it) <= 60 for it in lines)
 
 
+@pytest.mark.parametrize("width", [1, 2, 5, 12, 31, 32, 33, 40])
+def test_no_line_is_too_long_for_a_narrow_terminal(width: int) -> None:
+    lines = draw([1.0, 2e9, 3.0] * 40, width=width, height=4)
+    assert all(len(it) <= max(width, 2) for it in lines)
+    assert any("█" in it for it in lines)
+
+
 def test_gaps_nothing_and_zeros_are_drawn() -> None:
     assert draw([], width=40) == ["no data"]
     assert draw([math.nan], width=40) == ["no data"]
     assert "no data" not in draw([0.0, math.inf, 1.0], width=40)
-    assert len(draw([0.0, 0.0], width=5, height=2)) == 2
+    assert len(draw([0.0, 0.0], width=40, height=2)) == 2
+    assert draw([-1.0, -2.0], width=40, height=1) == ["         1 ┤"]
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
     assert all(it.isascii() for it in draw([1, 2, 3], width=40, plain=True))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =cmd|'!A0"])
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =cmd|'!A0", "＝1+1", "＠A"],
+)
 def test_a_text_that_could_be_a_formula_is_quoted(text: str) -> None:
     assert csv_cell(text) == f"'{text}"
 

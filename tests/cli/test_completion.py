@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from support.cli_runs import Run, runner
+from support.databases import open_sqlite
 
 from cli import shells
-from models import base, names, schema
+from models import base, names
 from models.storage import sessions, users
 from models.storage.sessions import NewSession
 from models.tables import User
@@ -26,8 +27,7 @@ NAMES = ("my first", "my second", "it's", "eu:west:1", 'say "hi"', "$HOME", "one
 
 
 def add_sessions(home: Path, given: tuple[str, ...]) -> None:
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     with base.transaction():
         owner = users.create("alice", "free")
         for it in given:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from support.cli_runs import Run, runner
+from support.databases import open_sqlite
 
 from cli import output
-from models import base, schema
+from models import base
 from models.paging import Page
 from models.storage import users
 
@@ -22,8 +23,7 @@ def afx(home: Path) -> Run:
 
 @pytest.fixture
 def many_users(home: Path) -> None:
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     with base.transaction():
         for number in range(1_050):
             users.create(f"user-{number:04}", "free")

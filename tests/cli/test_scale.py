@@ -72,6 +72,18 @@ def test_without_a_leader_the_figures_are_stale(afx: Run, redis: redis_module.Re
     assert afx("scale", "check").returncode == 3
 
 
+def test_a_command_that_is_empty_is_refused(home: Path) -> None:
+    done = runner(home)("scale", "check", "--exec", "")
+    complains(done, 2)
+    assert "is empty" in done.stderr
+
+
+def test_a_name_that_is_no_word_reaches_no_command(afx: Run, redis: redis_module.Redis) -> None:
+    publish(redis, replace(IN, removable=("w2 w3", "-rf", "w4;id", "w5.2", "é-1")))
+    found = json.loads(afx("scale", "check", "--json").stdout)
+    assert found["removable"] == ["w5.2", "é-1"]
+
+
 def test_a_redis_that_is_away_exits_3_and_runs_no_command(home: Path) -> None:
     command = f"touch {home}/ran"
     url = f"unix://{home}/none.sock"

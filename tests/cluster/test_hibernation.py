@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
+from functools import partial
 
 import pytest
 from support.labs import FlowingLab, assert_clean
@@ -11,7 +13,7 @@ from afx.lab.cluster import LabCluster
 from models.base import transaction, utc_now
 from models.storage import controls, hibernation, rules, sessions
 from models.storage.control_subjects import SessionSubject
-from models.tables import Session
+from models.tables import Session, SessionAssignment
 
 pytestmark = pytest.mark.faults
 VARIABLES = {"AFX_HIBERNATE_POLL_MINUTES": "0.05", "AFX_HIBERNATE_FRESH_HOURS": "0"}
@@ -35,11 +37,41 @@ def test_messages_to_sessions_that_wake_by_schedule_arrive_once(flowing_lab: Flo
     lab = flowing_lab(2, 8, posts=0, variables=VARIABLES)
     for it in all_rows():
         sleep(it)
-    lab.wait("all are asleep", lambda: lab.running() == 0, 30)
+    lab.wait("all are asleep", lambda: lab.running() == 0, 60)
     lab.post(400, 40)
     assert_clean(lab.wait_delivered(90))
     assert all(it.hibernation == "requested" for it in all_rows())
     wake_all(lab)
+
+
+def test_a_session_without_a_rule_wakes_before_telegram_ends_its_login(
+    flowing_lab: FlowingLab,
+) -> None:
+    often = {"AFX_HIBERNATE_WAKE_DAYS": "0.00003", "AFX_HIBERNATE_FRESH_HOURS": "0"}  # 2.6 s
+    lab = flowing_lab(1, 2, posts=0, variables=often)
+    it = lab.sessions[0]
+    lab.sandbox.call("login_days", account=it.account, days=1)
+    [rule] = list(Session.get_by_id(it.id).rules)
+    rules.change(rule, enabled=False)
+    with transaction():
+        revision = Session.get_by_id(it.id).revision
+        hibernation.begin([(it.id, revision, utc_now())], "no_rule")
+    for _ in range(4):
+        lab.sandbox.call("unused", account=it.account, days=0.4)
+        has_run = partial(has_run_since, it.id, utc_now())
+        lab.wait("it has run, and sleeps again", has_run, 60)
+    found = Session.get_by_id(it.id)
+    assert (found.login_days, found.trouble, found.hibernation) == (1, "", "no_rule")
+    # Without those requests its login would have ended, as this one does.
+    lab.sandbox.call("unused", account=it.account, days=1.1)
+    lab.wait("its login is lost", lambda: bool(Session.get_by_id(it.id).trouble), 60)
+
+
+def has_run_since(session: int, at: datetime) -> bool:
+    """Whether a session is asleep, and has run since."""
+    chosen = (SessionAssignment.session == session) & (SessionAssignment.running_at > at)
+    is_asleep = Session.get_by_id(session).desired_state == "hibernated"
+    return is_asleep and SessionAssignment.select().where(chosen).exists()
 
 
 def test_hibernation_that_races_moves_and_changes_of_rules_loses_nothing(
@@ -60,7 +92,7 @@ def test_hibernation_that_races_moves_and_changes_of_rules_loses_nothing(
             with transaction():  # as any change of an enabled rule
                 rules._revise([row.id])
                 hibernation.wake_for_rules([row.id])
-        lab.wait("a moment passes", lambda: chance.random() < 0.3, 10)
+        lab.wait("a moment passes", lambda: chance.random() < 0.3, 60)
     assert_clean(lab.wait_delivered(90))
     wake_all(lab)
 
@@ -74,6 +106,6 @@ def test_a_node_that_is_killed_while_its_sessions_hibernate_loses_nothing(
         sleep(row)
         if number == 6:
             lab.kill_node(node)
-    lab.wait("none runs that need not", lambda: lab.running() < 12, 30)
+    lab.wait("none runs that need not", lambda: lab.running() < 12, 60)
     assert_clean(lab.wait_delivered(120))
     wake_all(lab)

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.databases import open_sqlite
 from support.term_harness import TermHarness
 
-from models import base, schema
+from models import base
 
 
 @pytest.fixture
 def sql(home: Path) -> Iterator[None]:
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     yield
     base.close_database()
 

@@ -42,6 +42,18 @@ def test_what_falls_is_never_full_and_what_is_full_is_full_now() -> None:
     assert forecast(line(10), 150).days == 0
 
 
+def test_without_nodes_nothing_is_full() -> None:
+    for per_day in (-1, 0, 10):
+        found = forecast(line(per_day), 0)
+        assert (found.trend, found.days) == (Trend.NO_LIMIT, None)
+
+
+def test_noise_on_a_level_line_names_no_day_in_a_million_years() -> None:
+    points = [(at, 0.1 + it % 2 * 1e-12 + it * 1e-14) for it, (at, _) in enumerate(line(0))]
+    assert forecast(points, 500).days is None
+    assert forecast(line(1e-9), 500).trend is Trend.NOT_RISING
+
+
 def test_too_little_history_says_nothing() -> None:
     assert forecast([], 5).trend is Trend.TOO_SHORT
     assert forecast(line(10)[:9], 500).trend is Trend.TOO_SHORT

@@ -13,7 +13,7 @@ from support.hibernating import caught_up, session, sleep, state, ticks
 from support.term_harness import IDLE, MIB, TermHarness, add, placed, running
 
 from afx.cluster import report_stream
-from afx.cluster.reports import Active, TaskEnded
+from afx.cluster.reports import Active, LoginLimit, TaskEnded
 from afx.coordinator import hibernation as leaders_hibernation
 from afx.coordinator import idle_sessions
 from afx.coordinator.decisions import hibernation as decisions
@@ -378,11 +378,36 @@ def test_a_session_whose_rule_is_disabled_hibernates_and_one_with_a_rule_wakes_f
     thrifty.until(lambda: state(one) == "hibernated")
     found = sessions.describe(session(one))
     assert found["hibernation"] == "no_rule"
-    assert found["wakes_at"] - utc_now() > timedelta(days=4)
+    # Nobody knows yet how long its login lasts: it wakes soon, to ask.
+    assert found["wakes_at"] - utc_now() < timedelta(hours=12)
     [rule] = list(session(one).rules)
     rules.change(rule, enabled=True)
     thrifty.until(lambda: running() == {one})
     assert sessions.describe(session(one))["hibernation"] == ""
+
+
+def test_a_session_without_a_rule_sleeps_as_long_as_its_login_allows(thrifty: TermHarness) -> None:
+    thrifty.add_node("w1")
+    [one] = add("bob", 1)
+    thrifty.until(lambda: running() == {one})
+    [rule] = list(session(one).rules)
+    rules.change(rule, enabled=False)
+    thrifty.until(lambda: state(one) == "hibernated")
+    for days, slept in ((183, 5.0), (4, 2.0)):
+        with transaction():
+            hibernation.wake([one], utc_now())
+        thrifty.until(lambda: one in running())
+        [it] = assignments.active()
+        origin = {"node": it.worker, "incarnation": it.incarnation, "session_id": one}
+        reports = [LoginLimit(**origin, epoch=it.epoch, days=days)]
+        reports.append(LoginLimit(**origin, epoch=it.epoch - 1, days=9))  # outdated
+        report_stream.publish(thrifty.redis, reports)
+        caught_up(thrifty, one)
+        thrifty.until(lambda: state(one) == "hibernated")
+        found = sessions.describe(session(one))
+        assert found["login_days"] == days
+        left = (found["wakes_at"] - utc_now()) / timedelta(days=1)
+        assert slept * 0.89 < left <= slept
 
 
 def test_a_session_that_fell_asleep_although_it_has_a_rule_is_woken_for_good(

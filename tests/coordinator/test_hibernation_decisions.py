@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from afx.coordinator.decisions.hibernation import (
     needed_bytes,
     next_state,
     sleep_seconds,
+    unused_seconds,
 )
 from models.states import HIBERNATION_REASONS
 
@@ -24,6 +26,7 @@ seconds = st.floats(1.0, 1e7)
 times = st.builds(
     Times, poll=seconds, longest=seconds, fresh=seconds, unused=seconds, quiet=seconds
 )
+days = st.none() | st.integers(1, 366)
 reasons = st.sampled_from(HIBERNATION_REASONS)
 awake = st.builds(
     AwakeSession,
@@ -48,17 +51,28 @@ quiet = st.lists(
 )
 
 
-@given(reasons, times, st.floats(0, 1))
-def test_no_session_sleeps_longer_than_its_bound(reason: str, given: Times, chance: float) -> None:
-    slept = sleep_seconds(reason, given, chance)
-    assert 0 < slept <= given.longest
+@given(reasons, times, st.floats(0, 1), days)
+def test_no_session_sleeps_longer_than_its_bound(
+    reason: str, given: Times, chance: float, login_days: int | None
+) -> None:
+    slept = sleep_seconds(reason, given, chance, login_days)
+    assert 0 < slept <= min(given.longest, unused_seconds(login_days))
     if reason != "no_rule":
         assert slept <= given.poll
 
 
+@pytest.mark.parametrize(
+    ("login_days", "unused"), [(None, 0.5), (1, 0.5), (2, 1), (7, 5), (183, 181)]
+)
+def test_a_login_is_used_well_before_telegram_ends_it(
+    login_days: int | None, unused: float
+) -> None:
+    assert unused_seconds(login_days) == unused * 86_400
+
+
 @given(reasons, times)
 def test_sessions_that_fell_asleep_at_once_do_not_wake_at_once(reason: str, given: Times) -> None:
-    latest, soonest = (sleep_seconds(reason, given, it) for it in (0.0, 1.0))
+    latest, soonest = (sleep_seconds(reason, given, it, 7) for it in (0.0, 1.0))
     assert latest - soonest >= latest * SPREAD * 0.99
 
 

@@ -220,10 +220,10 @@ def test_directions_of_telemirror_become_rules() -> None:
     assert imported.origin == "telemirror"
 
 
-def test_topics_are_left_out_and_told() -> None:
-    imported = telemirror("directions: [{from: [-1001#3, -1002], to: [-1003]}]")
-    assert only(imported).sources == ("-1002",)
-    assert "topic" in told(imported, Effect.LEFT_OUT)
+def test_topics_are_kept() -> None:
+    imported = telemirror("directions: [{from: [-1001#3, -1002], to: [-1003#7]}]")
+    assert only(imported).sources == ("-1001/3", "-1002")
+    assert only(imported).destinations == ("-1003/7",)
 
 
 def test_the_chat_mapping_of_an_env_file_becomes_rules() -> None:

@@ -82,6 +82,29 @@ def test_old_logins_are_told_from_fresh_ones(ids: list[int]) -> None:
     assert hibernation.older_than(ids, before - timedelta(days=1)) == {}
 
 
+def test_a_new_login_of_an_old_session_is_a_fresh_one(ids: list[int]) -> None:
+    [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
+    Session.update(created_at=NOW - timedelta(days=4000)).execute()
+    before = base.utc_now()
+    assert len(hibernation.older_than([*ids, idle], before)) == 4
+    assert idle in hibernation.without_rule(0, None, before)
+    sessions.replace_login(session(idle), NewSession("idle", "another", "f"))
+    assert hibernation.older_than([idle], before) == {}
+    assert hibernation.without_rule(0, None, before) == {}
+
+
+def test_how_long_a_login_lasts_without_use_is_kept(ids: list[int]) -> None:
+    with base.transaction():
+        hibernation.note_login_days([(ids[0], 183), (ids[1], 7)])
+    assert hibernation.login_days(ids) == {ids[0]: 183, ids[1]: 7}
+    sessions.set_desired_state(session(ids[1]), "running")
+    with base.transaction():
+        hibernation.wake_for_tasks(ids[1:2], NOW)
+        hibernation.begin([(ids[1], 2, NOW)], "quiet")
+        hibernation.wake(ids[1:2], NOW)
+    assert [it.login_days for it in hibernation.awake()] == [7]
+
+
 def test_a_rule_that_is_added_after_a_session_was_chosen_keeps_it_awake(ids: list[int]) -> None:
     [idle] = sessions.create_many(users.find("alice"), [NewSession("idle", "sealed")])
     [(_, revision)] = hibernation.without_rule(ids[-1], None, NOW).items()

@@ -37,7 +37,7 @@ def test_an_edit_changes_what_is_to_be_sent_and_a_delete_takes_it_out() -> None:
     assert it.fold(change(2, "edit", "new")) == []
     gone = it.fold(change(2, "delete"))
     assert gone and [(sent.message, sent.text) for sent, _ in gone] == [(2, "new")]
-    assert len(it) == 2 and [(sent.message, sent.rule) for sent, _ in it.first_alike(9)] == [
+    assert len(it) == 2 and [(sent.message, sent.rule) for sent, _ in it.next_batch(9, 0.0)[0]] == [
         (1, 1),
         (2, 2),
     ]
@@ -81,11 +81,11 @@ def test_an_edit_that_its_transforms_refuse_changes_nothing_that_waits() -> None
 
 def test_a_batch_is_of_sends_or_of_changes() -> None:
     it = queue(change(1), change(2), change(1, "edit"), change(2, "pin"), change(3))
-    assert [sent.message for sent, _ in it.first_alike(9)] == [1, 2]
+    assert [sent.message for sent, _ in it.next_batch(9, 0.0)[0]] == [1, 2]
     it.pop()
     it.pop()
-    assert [sent.op for sent, _ in it.first_alike(9)] == ["edit", "pin"]
-    assert len(it.first_alike(1)) == 1
+    assert [sent.op for sent, _ in it.next_batch(9, 0.0)[0]] == ["edit", "pin"]
+    assert len(it.next_batch(1, 0.0)[0]) == 1
 
 
 def test_what_comes_and_leaves_after_the_first_change_is_found_as_well() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+from afx.cluster.links import CopyRoute
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committed
 from afx.node.made_links import MadeLinks
@@ -48,8 +49,8 @@ def test_links_that_were_stored_last_are_stored_again_and_older_ones_are_not() -
     it.now = 910.0
     it.links.mark_all()
     it.make(4)
-    [first, *_] = made = it.links.by_message()
-    assert (first[0], first[1], made[first]) == ((7, -5, -6), 2, 102)
+    wanted = CopyRoute(7, -5, -6), 2
+    assert it.links.copies_of({wanted}) == {wanted: 102}
     assert it.commit() == [(2, 102), (3, 103), (4, 104)]
     it.links.mark_all()
     assert it.commit() == [(2, 102), (3, 103), (4, 104)], "it may lose its data again"
@@ -121,3 +122,43 @@ def test_a_loss_is_marked_once_the_commit_under_way_is_answered() -> None:
         assert [it.delivery.message for it in bench.links.take()] == [1]
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+ROUTE = CopyRoute(7, -5, -6)
+
+
+def test_links_are_found_until_they_are_forgotten_and_the_last_one_counts() -> None:
+    it = Bench()
+    it.make(*range(1, 1_001))
+    it.commit()
+    it.make(2_000)
+    it.links.take()
+    it.make(3_000)
+    found = {(ROUTE, message): message + 100 for message in (1, 500, 1_000, 2_000, 3_000)}
+    others = {(ROUTE, 4_000), (ROUTE._replace(rule=8), 1), (ROUTE._replace(destination=-5), 1)}
+    assert it.links.copies_of({*found, *others}) == found
+    it.links.note_committed()
+    it.links.add(Link(Reference(7, "copy", -5, 500).delivery(-6), 9))
+    assert it.links.copies_of({(ROUTE, 500)}) == {(ROUTE, 500): 9}
+    it.commit()
+    assert it.links.copies_of({(ROUTE, 500), (ROUTE, 2_000)}) == {
+        (ROUTE, 500): 9,
+        (ROUTE, 2_000): 2_100,
+    }
+    it.now = 1_000.0
+    it.links.forget_old()
+    assert not it.links.copies_of({*found, *others})
+
+
+def test_numbers_of_two_links_are_not_taken_for_one() -> None:
+    it = Bench()
+    # (rule, source, message, destination, copy): the route's four numbers, one place later.
+    it.links.add(Link(Reference(1, "copy", 7, -5).delivery(3), -6))
+    it.links.add(Link(Reference(9, "copy", 1, 1).delivery(1), 1))
+    it.commit()
+    assert not it.links.copies_of({(CopyRoute(7, -5, -6), 3)})
+    it.make(3)
+    it.commit()
+    it.links.add(Link(Reference(1, "copy", 7, -5).delivery(3), -6))
+    it.commit()
+    assert it.links.copies_of({(ROUTE, 3)}) == {(ROUTE, 3): 103}

@@ -51,8 +51,8 @@ def test_each_report_is_listed_with_tests_that_exist() -> None:
         assert tests, names
         for it in tests:
             module, name = it.split("::")
-            [path] = TESTS.rglob(f"{module}.py")
-            assert f"def {name}(" in path.read_text(), it
+            found = [path.read_text() for path in TESTS.rglob(f"{module}.py")]
+            assert any(f"def {name}(" in text for text in found), it
 
 
 def test_a_hundred_messages_pass_flood_waits_whole_and_in_order() -> None:

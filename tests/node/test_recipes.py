@@ -15,7 +15,9 @@ from telethon.tl import types
 
 from afx.forwarding.rule_docs import RuleDoc
 from afx.forwarding.rulefile import parse
+from afx.forwarding.topics import topic_of
 from afx.sandbox.judge.flow import delete, edit
+from afx.sandbox.telegram.peers import Topic
 
 PAGE = Path(__file__).parents[2] / "docs/forward.md"
 
@@ -62,6 +64,14 @@ def at(*moment: int) -> dict[str, Any]:
     return {"date": int(datetime(*moment, tzinfo=UTC).timestamp())}  # type: ignore[misc,arg-type]
 
 
+BUTTONS = types.ReplyInlineMarkup(
+    [
+        types.KeyboardInlineButtonRow(
+            [types.KeyboardInlineButton("More", types.InlineButtonTypeUrl("https://example.org/"))]
+        )
+    ]
+)
+
 CASES: dict[str, list[Post]] = {
     "crypto": [
         Post("Bitcoin falls"),
@@ -87,12 +97,30 @@ CASES: dict[str, list[Post]] = {
         Post("from the secretary", True, {"sender": 2}),
     ],
     "everything": [Post("Hello")],
+    "topics": [
+        Post("Hello", True, {"topic": 4}),
+        Post("elsewhere", False, {"topic": 5}),
+        Post("in General", False),
+    ],
     "mirrored": [Post("Hello")],
     "delayed": [Post("Hello", False)],
+    "reread": [Post("Hello", False)],
+    "at-once": [Post("Hello")],
+    "buttons": [
+        Post("Hello"),
+        Post("Hello", "Hello\n\nMore", {"markup": BUTTONS}),
+    ],
     "awake": [Post("Hello")],
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],
     "plugged": [Post("Hello")],
+    "watched": [Post("Acme is for sale"), Post("an #ad", False, tag(3, 3))],
+    "told": [
+        Post("Acme is for sale", "They write of us: {link}"),
+        Post("Acme is for sale", False),
+        Post("nothing of it", False),
+    ],
+    "reviewed": [Post("Hello", False)],
     "capped": [Post("first"), Post("second"), Post("third", False)],
     "once": [
         Post("Hello"),
@@ -138,6 +166,11 @@ CASES: dict[str, list[Post]] = {
     "warned": [
         Post("Hello", "⚠️ Not checked ⚠️\n\nHello"),
     ],
+    "sport-named": [Post("Goal", "Sport\nGoal")],
+    "weather-named": [
+        Post("Rain", "Weather\nRain"),
+        Post("a map", "Weather\na map", {"media": "photo"}),
+    ],
     "credited": [
         Post("Hello", "News of 2026-03-06, 11:00\nHello\nSource: {link}", at(2026, 3, 6, 11, 0)),
     ],
@@ -171,7 +204,8 @@ CASES: dict[str, list[Post]] = {
 
 
 def test_each_recipe_has_a_case() -> None:
-    assert RECIPES.keys() == CASES.keys()
+    # That of a sender pool is run in test_pools.
+    assert RECIPES.keys() == {*CASES, "pooled"}
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -184,6 +218,13 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         members = [account.id, *(it.id for it in people)]
         source = world.add_channel("source", members=members, megagroup=name == "admins")
         to = sandbox.channel(posters=(account,))
+        topics = [topic_of(it[0]) for it in (rule.sources, rule.destinations)]
+        if any(topics):
+            source = world.add_channel("source", members=members, forum=True)
+            to = world.add_channel("to", members=members, forum=True)
+            for chat, topic in zip((source, to), topics, strict=True):
+                assert chat.topics is not None
+                chat.topics[topic] = Topic(topic, "News", 0, 0)
         filter_ = dict(rule.filter)
         if "sender" in filter_:
             filter_["sender"] = [people[0].id, people[2].id]
@@ -192,7 +233,11 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         harness = SessionHarness(sandbox)
         noon = datetime(2026, 3, 6, 12, 0, tzinfo=UTC).timestamp()
         harness.clock = replace(harness.clock, time=lambda: noon)
-        session = harness.session(account, (source, to, rule.mode, more))
+        chats = [
+            f"{it.marked}/{topic}" if topic else it
+            for it, topic in zip((source, to), topics, strict=True)
+        ]
+        session = harness.session(account, (*chats, rule.mode, more))
         await session.start()
         wanted = []
         again = [] if rule.options else CASES[name][:1]
@@ -216,7 +261,9 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
                 )
         box = session.reader.channels[source.id]
         await until(lambda: box.cursor == source.box.pts)
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
         assert [it.text for it in to.box.messages.values()] == wanted
+        assert {it.topic for it in to.box.messages.values()} <= {topics[1]}
         named = {it.forwarded is not None for it in to.box.messages.values()}
         assert named <= {rule.mode == "forward"}
         await session.stop()

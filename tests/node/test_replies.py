@@ -11,6 +11,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, SessionHarness, one_rule, texts
 from telethon.tl import functions
 
+from afx.node.made_links import MadeLinks
 from afx.sandbox.telegram.peers import Channel
 
 
@@ -153,6 +154,7 @@ def test_an_item_that_comes_while_a_parent_is_looked_for_settles_nothing_else(
             await until(lambda: len(session.forwarder.lanes[to.marked]) == 3)
             return await blocks(names)
 
+        monkeypatch.setattr(MadeLinks, "copies_of", lambda *_: {})
         monkeypatch.setattr(harness.links, "blocks", slow)
         put(sandbox, source, "a", media=photo(sandbox, "a"), grouped=7)
         put(sandbox, source, "answer", reply_to=first)

@@ -256,3 +256,26 @@ def test_changes_go_round_no_loop_and_along_each_chain() -> None:
         assert not harness.dead
 
     run_scenario(scenario)
+
+
+def test_an_edit_soon_after_its_message_asks_redis_for_no_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", {"sync": ("edits", "deletes")}))
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        asked = []
+        monkeypatch.setattr(harness.links, "blocks", asked.append)
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        await until(lambda: texts(to) == ["uno", "two"])
+        harness.commit(session)
+        session.note_committed()
+        delete(sandbox.server, source.marked, 0, [2])
+        await until(lambda: texts(to) == ["uno"])
+        assert not asked
+        await session.stop()
+
+    run_scenario(scenario)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import redis as redis_module
 from support.following import ALL, settled
@@ -13,6 +14,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
 
 from afx.cluster import keys
+from afx.node.made_links import MadeLinks
 from afx.sandbox.judge.flow import delete, edit
 
 
@@ -51,6 +53,7 @@ def test_a_redis_that_has_lost_its_links_gets_them_back_before_an_edit_is_judged
         await settled(session, source)
         harness.commit(session)
         session.note_committed()
+        session.forwarder.links = MadeLinks(harness.clock.monotonic)  # it was made long ago
         lost, harness.links.is_complete = harness.links._blocks, False
         harness.links._blocks = {}
         edit(sandbox.server, source.marked, 0, 1, "uno")
@@ -112,9 +115,10 @@ def test_a_move_and_a_flushed_redis_keep_the_way_from_a_message_to_its_copy(
             block = read_bytes(redis, name)
             assert block
             redis.delete(name, keys.LINKS_COMPLETE)
-            edit(sandbox.server, source.marked, 0, 1, "three")
             session = host._residents.session(SESSION)
             assert session is not None
+            session.forwarder.links = MadeLinks(monotonic)  # it was made long ago
+            edit(sandbox.server, source.marked, 0, 1, "three")
             box = session.reader.channels[source.id]
             await until(lambda: box.pts == source.box.pts and box.tickets)
             assert texts(to) == ["two"]

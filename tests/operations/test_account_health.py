@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.databases import prepare
 
 from afx.app import ProcessServers
 from afx.config import load
@@ -20,6 +21,7 @@ from models.storage.sessions import NewSession, SessionFilter
 
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
+    prepare(home)
     with ProcessServers(load(home=home)) as servers:
         servers.open_database(create=True)
         rows = [NewSession(it, "sealed", it) for it in ("well", "ill")]

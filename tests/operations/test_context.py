@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import open_sqlite
 
 import afx.operations
 from afx.app import ProcessServers
@@ -41,10 +42,9 @@ def context_of(home: Path, actor: Actor, **options: Any) -> Context:
 
 @pytest.fixture
 def sqlite(home: Path) -> Any:
-    from models import base, schema
+    from models import base
 
-    database = base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    database = open_sqlite(home)
     yield database
     base.close_database()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import prepare
 
 from afx.app import ProcessServers
 from afx.config import load
@@ -23,6 +24,7 @@ from models.tables import Session
 
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
+    prepare(home)
     with ProcessServers(load(home=home)) as servers:
         servers.open_database(create=True)
         servers.vault()

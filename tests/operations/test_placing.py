@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.databases import prepare
 from support.term_harness import IDLE, MIB
 
 from afx.app import ProcessServers
@@ -50,6 +51,7 @@ class Nodes:
 
 @pytest.fixture
 def context(home: Path, redis_url: str) -> Iterator[Context]:
+    prepare(home)
     with ProcessServers(load(home=home, redis_url=redis_url)) as servers:
         servers.open_database(create=True)
         for user, tier in (("alice", "free"), ("carol", "premium")):

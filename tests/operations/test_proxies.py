@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from support.databases import prepare
 
 from afx.app import ProcessServers
 from afx.config import load
@@ -24,6 +25,7 @@ URL = "socks5://ann:hunter2@h.example:1080"
 
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
+    prepare(home)
     with ProcessServers(load(home=home)) as servers:
         servers.open_database(create=True)
         vault = servers.vault()

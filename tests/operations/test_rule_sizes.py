@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import open_sqlite
 
 from afx.app import ProcessServers
 from afx.config import load
@@ -14,7 +15,7 @@ from afx.errors import UsageError
 from afx.forwarding.sizes import LARGEST_OF_SESSION, program_size
 from afx.operations import rule_files, rules
 from afx.operations.context import Actor, Context
-from models import base, schema
+from models import base
 from models.base import transaction
 from models.storage import rules as stored
 from models.storage import sessions, users
@@ -28,8 +29,7 @@ MOST = LARGEST_OF_SESSION // SIZE
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
     """A session has as many rules as its bound allows, each with its own source."""
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     servers = ProcessServers(load(home=home))
     servers.vault()
     owner = users.create("ann")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis as redis_module
+from support.databases import prepare
 
 from afx.app import ProcessServers
 from afx.cluster import keys
@@ -21,6 +22,7 @@ from models.storage.sessions import NewSession
 
 @pytest.fixture
 def context(home: Path, redis_url: str) -> Iterator[Context]:
+    prepare(home)
     with ProcessServers(load(home=home, redis_url=redis_url)) as servers:
         servers.open_database(create=True)
         sessions.create_many(users.create("alice"), [NewSession("main", "sealed")])

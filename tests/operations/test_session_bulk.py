@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import prepare
 
 from afx.app import ProcessServers
 from afx.config import load
@@ -22,6 +23,7 @@ ALICE = SessionFilter(user="alice")
 
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
+    prepare(home)
     with ProcessServers(load(home=home)) as servers:
         servers.open_database(create=True)
         servers.vault()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from support.databases import prepare
 from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 
@@ -33,6 +34,7 @@ def login(letter: bytes) -> str:
 
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
+    prepare(home)
     with ProcessServers(load(home=home)) as servers:
         servers.open_database(create=True)
         made = servers.context(Actor("test"))

@@ -14,8 +14,8 @@ from simulation.hub import Process
 from simulation.judge import Judge, Opened
 
 from afx.node.connection import Connection
+from afx.node.environment import Environment
 from afx.node.progress import Progress
-from afx.node.session import Environment
 from afx.reasons import TroubleReason
 
 _WRITE_SECONDS = (0.4, 1.2)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from support.databases import prepare
 
 from afx.api.application import build
 from afx.api.gate import BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND
@@ -19,7 +20,7 @@ from afx.config import load
 from afx.operations import rules, tokens, users
 from afx.operations.context import Actor, Context
 from models.storage import workers
-from models.storage.sessions import NewSession
+from models.storage.sessions import NewSession, reserve_ids
 from models.storage.sessions import create as create_session
 from models.storage.users import find as find_user
 
@@ -92,8 +93,9 @@ class TestedApi:
         context = self.context
         for user, session in (("alice", "a-1"), ("bob", "b-1")):
             users.add(context, user, "free")
-            self.servers.vault()
-            create_session(find_user(user), NewSession(session, "sealed", session))
+            [number] = reserve_ids(1)
+            sealed = self.servers.vault().seal("login", session_id=number)
+            create_session(find_user(user), NewSession(session, sealed, session, number))
             rules.add(context, session, sources=["@news"], destinations=["@mine"], name="n")
         workers.seen_many([workers.Seen("w1", "i1", "host", "ready")])
 
@@ -113,6 +115,7 @@ def tested_api(home: Path, redis_url: str, **settings: Any) -> Iterator[TestedAp
     """Run the application over an empty home."""
     # Its sessions were added just now, and hibernate all the same.
     flags = {"web_requests_per_second": 0, "hibernate_fresh_hours": 0.0, **settings}
+    prepare(home)
     with ProcessServers(load(home=home, redis_url=redis_url, **flags)) as servers:
         servers.open_database(create=True)
         with asyncio.Runner() as runner:

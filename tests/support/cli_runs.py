@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from support.command_server import CommandServer
+
 COMMAND = (sys.executable, "-m", "cli.main")
 Run = Callable[..., subprocess.CompletedProcess[str]]
+_TIMEOUT_SECONDS = 60
+_OF_PYTHON = ("PYTHON", "LC_", "LANG")
+"""Variables that Python reads when it starts, before it can be forked."""
 
 
 def runner(home: Path) -> Run:
@@ -18,18 +25,33 @@ def runner(home: Path) -> Run:
     def run(
         *arguments: str, stdin: str = "", prefix: Sequence[str] = (), **variables: str
     ) -> subprocess.CompletedProcess[str]:
+        if not prefix and not any(it.startswith(_OF_PYTHON) for it in variables):
+            return _server().run(
+                arguments,
+                stdin=stdin,
+                timeout=_TIMEOUT_SECONDS,
+                cwd=home,
+                variables=environment(home, **variables),
+            )
         return subprocess.run(
             [*prefix, *COMMAND, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_TIMEOUT_SECONDS,
             cwd=home,
             check=False,
             env=environment(home, **variables),
         )
 
     return run
+
+
+@functools.cache
+def _server() -> CommandServer:
+    server = CommandServer()
+    atexit.register(server.close)
+    return server
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:

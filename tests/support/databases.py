@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import peewee
 
-from models import base
+from models import base, schema
+
+
+def open_sqlite(home: Path) -> Any:
+    """Open the database of an empty home, with the schema and no rows."""
+    prepare(home)
+    return base.open_database(f"sqlite:///{home}/afx.db")
+
+
+def prepare(home: Path) -> None:
+    """Give an empty home a database with the schema: a copy of one that was migrated once."""
+    path = home / "afx.db"
+    path.write_bytes(_migrated())
+    path.chmod(0o600)
+
+
+@functools.cache
+def _migrated() -> bytes:
+    home = Path(tempfile.mkdtemp(prefix="afx-d-"))
+    base.open_database(f"sqlite:///{home}/afx.db")
+    schema.upgrade()
+    base.close_database()
+    data = (home / "afx.db").read_bytes()
+    shutil.rmtree(home)
+    return data
 
 
 def together(count: int, act: Callable[[int], None]) -> None:

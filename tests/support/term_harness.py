@@ -129,6 +129,7 @@ class TermHarness:
     ) -> None:
         self.now = 1000.0
         self.redis = connect(redis_url)
+        self.redis.config_set("hz", 500)  # each round waits for a report for one millisecond
         self.raw_redis = connect(redis_url, decode=False)
         self.registry = Registry(self.redis, Quarantine(self.redis))
         self.orders = RecordedOrders()
@@ -188,11 +189,12 @@ class TermHarness:
         pid_namespace: str = "",
         replaces: str = "",
         shares: int = 1,
+        empty_rss: int = 0,
         **labels: str,
     ) -> Identity:
         """Register a node that sends heartbeats from now on."""
         identity = Identity(name, f"{name}-1", "far", boot_id, pid_namespace, "1:1", most, labels)
-        identity = replace(identity, replaces=replaces, shares=shares)
+        identity = replace(identity, replaces=replaces, shares=shares, empty_rss=empty_rss)
         assert self.registry.register(identity, IDLE)
         self.nodes[name] = identity
         return identity
@@ -267,6 +269,7 @@ class TermHarness:
         self.term.close()
         self.leadership.resign()
         self._election.close()
+        self.redis.config_set("hz", 100)
         self.redis.close()
         self.raw_redis.close()
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.databases import open_sqlite
 from support.task_bench import TaskBench
 
-from models import base, schema
+from models import base
 
 
 @pytest.fixture
 def bench(home: Path, redis_url: str) -> Iterator[TaskBench]:
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     bench = TaskBench(home, redis_url)
     yield bench
     bench.close()

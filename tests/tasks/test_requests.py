@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import open_sqlite
 
 from afx.app import ProcessServers
 from afx.config import load
@@ -15,7 +16,7 @@ from afx.operations import queues, task_requests, task_times, users
 from afx.operations import tasks as acts
 from afx.operations.context import Actor, Context
 from afx.operations.task_requests import TaskRequest
-from models import base, schema
+from models import base
 from models.base import utc_now
 from models.storage import audit, task_queue, tasks
 from models.storage.sessions import NewSession, create_many
@@ -27,8 +28,7 @@ CHECK = "session.check"
 
 @pytest.fixture
 def contexts(home: Path) -> Any:
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     servers = ProcessServers(load(home=home))
     servers.vault()
     for name, tier, count in (("alice", "free", 2), ("bob", "premium", 1)):

@@ -10,7 +10,8 @@ from support.sessions import one_rule, say, texts
 
 from afx.forwarding.pipeline import Incoming
 from afx.node.session import HostedSession
-from afx.tasks.kinds import rule_replay
+from afx.sandbox.telegram.peers import Topic
+from afx.tasks.kinds import rule_replay, rule_test
 from afx.tasks.kinds.once import Once
 
 
@@ -66,6 +67,44 @@ def test_a_rule_that_forwards_each_content_once_gets_it_once_by_a_replay() -> No
         done = await rule_replay.run(task_of(session), arguments)
         assert sorted(texts(to)) == sorted(texts(too)) == ["one", "three", "two"]
         assert done.copied == 6
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_topic_is_replayed_into_a_topic_and_its_chats_are_checked() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        world = sandbox.server.world
+        forum = world.add_channel("forum", members=[account.id], forum=True)
+        assert forum.topics is not None
+        forum.topics |= {it: Topic(it, f"topic {it}", 0, 0) for it in (7, 8)}
+        forum.topics[8].closed = True
+        for number in (7, 8, 0):
+            world.post(forum, 0, f"in {number}", topic=number)
+        world.post(source, 0, "other")
+        session = harness.session(
+            account,
+            (f"{forum.marked}/7", to, "copy"),
+            ((f"{forum.marked}/1", source), f"{forum.marked}/7", "forward"),
+            ((f"{forum.marked}/8", f"{source.marked}/8"), f"{forum.marked}/9", "copy"),
+        )
+        await session.start()
+        task = task_of(session)
+        for rule in (1, 2):
+            await rule_replay.run(task, rule_replay.ReplayArguments(rule=rule, first=1, last=100))
+        assert texts(to) == ["in 7"]
+        copies = [(it.text, it.topic) for it in forum.box.messages.values()][3:]
+        assert copies == [("in 0", 7), ("other", 7)]
+        found = await rule_test.run(task, rule_test.TestArguments(rule=2))
+        assert found.works and found.chats[f"{forum.marked}/7"] == "forum / topic 7"
+        found = await rule_test.run(task, rule_test.TestArguments(rule=3))
+        assert not found.works
+        assert list(found.chats.values()) == [
+            "forum / topic 8 (closed)",
+            "topic 8 is not there: it is no forum",
+            "topic 9 is not there, or was deleted",
+        ]
         await session.stop()
 
     run_scenario(scenario)

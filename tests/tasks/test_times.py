@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.databases import open_sqlite
 
 from afx.app import ProcessServers
 from afx.config import load
 from afx.operations import task_times
 from afx.operations.context import Actor, Context
-from models import base, schema
+from models import base
 from models.base import utc_now
 from models.storage import tasks
 from models.storage.sessions import NewSession, create_many
@@ -23,8 +24,7 @@ from models.tables import WorkerTask
 
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     yield ProcessServers(load(home=home)).context(Actor("me"))
     base.close_database()
 

@@ -86,3 +86,74 @@ def test_bytes_that_are_no_object_are_refused() -> None:
 def test_updates_without_a_date_are_read_whole() -> None:
     body = bytes(types.Updates([NEW], [USER], [], datetime.fromtimestamp(0, UTC), 0))
     assert [it.id for it in read(body).users] == [8]
+
+
+PEERS = [None, types.PeerUser(8), types.PeerChat(9), types.PeerChannel(10)]
+
+
+@pytest.mark.parametrize("sender", PEERS, ids=lambda it: type(it).__name__)
+@pytest.mark.parametrize("boosts", [None, 3])
+@pytest.mark.parametrize("kind", [types.UpdateNewChannelMessage, types.UpdateEditChannelMessage])
+def test_a_message_of_a_channel_that_is_not_followed_is_left_out(
+    sender: Any, boosts: int | None, kind: Any
+) -> None:
+    message = types.Message(
+        1,
+        types.PeerChannel(7),
+        DATE,
+        "text",
+        from_id=sender,
+        from_boosts_applied=boosts,
+        reply_to=types.MessageReplyHeader(reply_to_msg_id=5),
+        media=types.MessageMediaGeo(types.GeoPoint(1.0, 2.0, 3)),
+    )
+    body = bytes(types.Updates([kind(message, 5, 1)], [USER], [CHANNEL], DATE, 9))
+    expected = whole(body)
+    expected.users, expected.chats = [], []
+    for followed in (None, {7}, {7: "box", 8: "box"}):
+        assert read(body, followed).to_dict() == expected.to_dict()
+    expected.updates = []
+    for unfollowed in ({8}, {8: "box"}, frozenset({1, 9, 10})):
+        assert read(body, unfollowed).to_dict() == expected.to_dict()
+
+
+@pytest.mark.parametrize(
+    "them",
+    [
+        [NEW, NEW],
+        [],
+        [types.UpdateMessageID(1, 2)],
+        [types.UpdateDeleteChannelMessages(7, [1], 5, 1)],
+        [types.UpdateNewMessage(types.Message(1, types.PeerUser(7), DATE, "text"), 5, 1)],
+        [types.UpdateNewMessage(MESSAGE, 5, 1)],
+        [types.UpdateNewChannelMessage(types.MessageEmpty(1, types.PeerChannel(7)), 5, 1)],
+        [
+            types.UpdateNewChannelMessage(
+                types.Message(1, types.PeerChannel(7), DATE, "x", from_rank="a rank"), 5, 1
+            )
+        ],
+        [
+            types.UpdateNewChannelMessage(
+                types.MessageService(
+                    1, types.PeerChannel(7), DATE, action=types.MessageActionPinMessage()
+                ),
+                5,
+                1,
+            )
+        ],
+    ],
+    ids=["two", "none", "id", "deletes", "private", "box", "empty", "rank", "service"],
+)
+def test_what_is_not_one_message_of_a_channel_is_never_left_out(them: list[Any]) -> None:
+    body = bytes(types.Updates(them, [], [], DATE, 9))
+    assert read(body, frozenset()).to_dict() == whole(body).to_dict()
+
+
+def test_cut_updates_of_an_unfollowed_channel_do_no_harm() -> None:
+    body = bytes(types.Updates([NEW], [], [], DATE, 0))
+    for cut in range(1, len(body)):
+        try:
+            found = read(body[:-cut], frozenset())
+        except (struct.error, BufferError, TypeNotFoundError, RuntimeError):
+            continue
+        assert not found.updates

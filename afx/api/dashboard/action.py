@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from afx.operations import rebalancing, tokens, webhooks
+from afx.errors import NotFoundError
+from afx.operations import rebalancing, rules, tokens, webhooks
 from afx.operations.context import OWNED, SCOPES, Actor, Context
 from afx.operations.requests import Requested
 
@@ -22,7 +23,9 @@ class Field:
 
     name: str
     label: str
-    kind: Literal["text", "lines", "yaml", "select", "check"] = "text"
+    kind: Literal["text", "lines", "pairs", "yaml", "file", "secret", "select", "check"] = "text"
+    """``lines``: words; ``pairs``: NAME=VALUE, one a line. The command reads a ``file`` and a
+    ``secret`` from standard input: neither is shown in it."""
     options: tuple[str, ...] = ()
     required: bool = True
     hint: str = ""
@@ -70,7 +73,7 @@ class Action:
     """What the target is in the command."""
     place: Callable[[str], str] = lambda target: target
     """What of the target is in the path of the API."""
-    body: Callable[[str], Mapping[str, str]] = lambda _: {}
+    body: Callable[[str], Mapping[str, Any]] = lambda _: {}
     """What of the target is in the request's body."""
     preview: Callable[[Context, str], Preview] | None = None
     """Says what a target that is no name means."""
@@ -89,6 +92,10 @@ class Action:
             value = form.get(it.name, it.value)
             if it.kind == "check":
                 words += [it.flag] if value else []
+            elif it.kind in ("file", "secret"):
+                words += [it.flag, "-"] if it.flag else []
+            elif it.kind == "pairs":
+                words += [part for line in lines_of(value) for part in (it.flag, line)]
             elif value or it.required:
                 for part in value.split() if it.kind == "lines" else [value]:
                     words += [it.flag, part] if it.flag else [part]
@@ -96,7 +103,9 @@ class Action:
             words.append("--yes")
         if reason:
             words += ["--reason", reason]
-        return " ".join(shlex.quote(it) for it in words)
+        text = " ".join(shlex.quote(it) for it in words)
+        reads = any(it.kind in ("file", "secret") for it in self.fields)
+        return f"{text} < FILE" if reads else text
 
     def as_curl(self, target: str) -> str:
         """Return the request of the API, without what the form adds to its body."""
@@ -110,6 +119,18 @@ class Action:
         )
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a field that have something in them."""
+    return [it.strip() for it in text.splitlines() if it.strip()]
+
+
+def number_of(text: str, what: str) -> int:
+    """Return the number that a target is; raises NotFoundError for what is none."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise NotFoundError(f"A {what} has a number; choose one of the list.")
+    return int(text)
+
+
 def outcome(result: Any) -> tuple[str, str]:
     """Return what an action did, for people: a sentence, and the secret that it made."""
     if isinstance(result, Requested):
@@ -120,6 +141,9 @@ def outcome(result: Any) -> tuple[str, str]:
         return "Copy it now: it is not shown again.", result.token
     if isinstance(result, webhooks.IssuedSecret):
         return "Copy its secret now: it is not shown again.", result.secret
+    if isinstance(result, list) and result and isinstance(result[0], rules.OutputSecret):
+        shown = "\n".join(f"{it.destination} {it.secret}" for it in result)
+        return "Copy them now; the audit log has that you saw them.", shown
     if isinstance(result, rebalancing.RebalancePlan):
         return f"{len(result.moves)} moves were requested.", ""
     return (f"{result[0].upper()}{result[1:]}." if isinstance(result, str) and result else ""), ""

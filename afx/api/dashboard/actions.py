@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from afx.api.dashboard.action import Action, Field, Preview
+from afx.api.dashboard.action import Action, Field, Form, Preview
 from afx.api.dashboard.bulk_actions import BULK_ACTIONS
 from afx.api.dashboard.dead_actions import DEAD_ACTIONS
+from afx.api.dashboard.labels import labels_of
+from afx.api.dashboard.proxy_actions import PROXY_ACTIONS
+from afx.api.dashboard.review_actions import REVIEW_ACTIONS
 from afx.api.dashboard.rule_actions import RULE_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
 from afx.api.dashboard.user_actions import USER_ACTIONS
@@ -24,16 +27,6 @@ from afx.operations import (
 )
 from afx.operations.context import Context
 from afx.operations.requests import together
-
-
-def _labels(text: str) -> dict[str, str]:
-    found = {}
-    for it in text.split():
-        key, mark, value = it.partition("=")
-        if not mark or not key or not value:
-            raise UsageError("Labels are KEY=VALUE, one a line; correct them.")
-        found[key] = value
-    return found
 
 
 def _days(text: str) -> float:
@@ -55,7 +48,39 @@ def _preview_drain(context: Context, target: str) -> Preview:
     return Preview(f"{text} {found.left} stay, for they find no room: {first}.")
 
 
+def _add_session(context: Context, form: Form) -> str:
+    name = form["name"]
+    proxy = form.get("proxy", "")
+    sessions.add(context, name, form["user"], form["login"].strip(), proxy=proxy)
+    return f"session {name} is added"
+
+
 _ALL = (
+    Action(
+        "session.add",
+        "Import a session",
+        "plus",
+        sessions.add,
+        lambda context, _, form: _add_session(context, form),
+        "Its login is stored encrypted, and shown to nobody again. It runs as soon as a node has "
+        "room.",
+        "session import",
+        "POST",
+        "/sessions",
+        (
+            Field("name", "Name"),
+            Field("user", "User", hint="Who owns it.", flag="--user"),
+            Field("login", "Login", "secret", hint="A session string of Telethon."),
+            Field(
+                "proxy",
+                "Proxy",
+                required=False,
+                hint="Through which alone it connects; empty: directly.",
+                flag="--proxy",
+            ),
+        ),
+        back="/sessions",
+    ),
     Action(
         "session.pause",
         "Pause",
@@ -118,7 +143,7 @@ _ALL = (
         "tag",
         sessions.require,
         lambda context, target, form: sessions.require(
-            context, target, _labels(form.get("labels", ""))
+            context, target, labels_of(form.get("labels", ""))
         ),
         "It runs only on nodes that have all of these labels.",
         "session require",
@@ -344,7 +369,9 @@ ACTIONS: Mapping[str, Action] = {
         *BULK_ACTIONS,
         *RULE_ACTIONS,
         *DEAD_ACTIONS,
+        *REVIEW_ACTIONS,
         *TASK_ACTIONS,
         *WEBHOOK_ACTIONS,
+        *PROXY_ACTIONS,
     )
 }

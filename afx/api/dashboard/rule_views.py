@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -74,6 +75,8 @@ def _shown(context: Context, rule_id: str, span: str) -> dict[str, Any]:
     history = rule_figures.history(context, str(found.id), since)
     return {
         "rule": found,
+        "has_webhook": any(it.startswith("webhook:") for it in found.destinations),
+        "words": rule_trials.in_words(replace(found, trouble="")),
         "dead": counts,
         "text": "",
         "tried": None,

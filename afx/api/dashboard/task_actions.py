@@ -2,18 +2,120 @@
 
 from __future__ import annotations
 
-from afx.api.dashboard.action import Action
-from afx.errors import NotFoundError
-from afx.operations import queues, schedules, tasks
+from afx.api.dashboard.action import Action, Field, Form, lines_of, number_of
+from afx.operations import queues, schedules, task_requests, tasks
+from afx.operations.context import Context
+from afx.operations.task_requests import TaskRequest
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise NotFoundError("A task has a number; choose one of the list.")
-    return int(text)
+    return number_of(text, "task")
 
+
+def _request(form: Form) -> TaskRequest:
+    kind = form["kind"]
+    return TaskRequest(
+        kind=kind,
+        arguments=task_requests.parse_pairs(kind, lines_of(form.get("arguments", ""))),
+        sessions=tuple(form.get("sessions", "").split()),
+        user=form.get("user", ""),
+        every_session=bool(form.get("every")),
+        priority=form.get("priority", ""),
+    )
+
+
+def _submit(context: Context, _: str, form: Form) -> str:
+    made = task_requests.submit(context, _request(form))
+    which = f"{len(made.ids)} tasks, batch {made.batch}" if made.batch else f"task {made.ids[0]}"
+    return f"{which}: {form['kind']} is queued"
+
+
+def _add_schedule(context: Context, _: str, form: Form) -> str:
+    first = schedules.add(
+        context,
+        form["name"],
+        form["cron"].strip(),
+        _request(form),
+        overlap=form.get("overlap", "skip"),
+    )
+    return f"schedule {form['name']} is added; its first time is {first:%Y-%m-%d %H:%M} UTC"
+
+
+_KIND = Field("kind", "Kind", "select", tasks.KIND_NAMES, value=tasks.KIND_NAMES[0])
+_FOR = (
+    Field(
+        "arguments",
+        "Arguments",
+        "pairs",
+        required=False,
+        hint="NAME=VALUE, one a line; 'afx task kinds' shows them.",
+        flag="--arg",
+    ),
+    Field(
+        "sessions",
+        "For sessions",
+        "lines",
+        required=False,
+        hint="Their names, one a line.",
+        flag="--session",
+    ),
+    Field("user", "Or all sessions of a user", required=False, flag="--user"),
+    Field("every", "Or all sessions", "check", required=False, flag="--all"),
+    Field(
+        "priority",
+        "Priority",
+        "select",
+        ("", "premium", "high", "default", "low"),
+        required=False,
+        hint="Empty: the kind's own.",
+        flag="--priority",
+    ),
+)
 
 TASK_ACTIONS = (
+    Action(
+        "task.submit",
+        "New task",
+        "plus",
+        task_requests.submit,
+        _submit,
+        "It is done once, for each session that is chosen.",
+        "task submit",
+        "POST",
+        "/tasks",
+        (_KIND, *_FOR),
+        back="/tasks",
+    ),
+    Action(
+        "schedule.add",
+        "New schedule",
+        "plus",
+        schedules.add,
+        _add_schedule,
+        "A task is submitted at the times of a cron expression.",
+        "task schedule add",
+        "POST",
+        "/schedules",
+        (
+            Field("name", "Name"),
+            Field(
+                "cron",
+                "Times",
+                hint="Minute, hour, day, month, weekday, in UTC, such as 0 3 * * *.",
+            ),
+            _KIND,
+            Field(
+                "overlap",
+                "While the last ones still run",
+                "select",
+                ("skip", "queue", "replace"),
+                flag="--overlap",
+                value="skip",
+            ),
+            *_FOR,
+        ),
+        back="/schedules",
+    ),
     Action(
         "task.retry",
         "Retry",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from afx.api.dashboard.action import Action, Field
-from afx.errors import NotFoundError
+from afx.api.dashboard.action import Action, Field, number_of
 from afx.operations import webhooks
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise NotFoundError("A delivery has a number; choose one of the list.")
-    return int(text)
+    return number_of(text, "delivery")
 
 
 WEBHOOK_ACTIONS = (

@@ -12,9 +12,10 @@ from starlette.responses import Response
 from afx.api.replies import change, one, page, plain, shown
 from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
 from afx.api.routes.requested import RequestedModel, request_control
-from afx.operations import placing, sessions
+from afx.operations import placing, session_budgets, sessions
 from afx.operations.context import Context
 from afx.operations.placing import Explanation
+from afx.operations.session_budgets import BudgetRow
 from afx.operations.sessions import AssignmentRow, SessionDetail, SessionFilter, SessionRow
 
 router = APIRouter(tags=["sessions"])
@@ -46,6 +47,9 @@ class NewSession(Body):
         max_length=1_000,
         description="A session string of Telethon.",
         json_schema_extra={"writeOnly": True, "format": "password"},
+    )
+    proxy: str = Field(
+        "", max_length=100, description="A proxy, through which alone it connects; empty: directly."
     )
 
 
@@ -106,7 +110,7 @@ async def add_session(request: Request, body: NewSession) -> Response:
     """Add a session by its login."""
 
     def make(context: Context) -> SessionDetail | None:
-        session_id = sessions.add(context, body.name, body.user, body.login)
+        session_id = sessions.add(context, body.name, body.user, body.login, proxy=body.proxy)
         return shown(context, "session:read", lambda it: sessions.show(it, str(session_id)))
 
     return await change(
@@ -127,6 +131,12 @@ async def show_session(request: Request, name: Name) -> Response:
 async def list_assignments(request: Request, name: Name) -> Response:
     """List the last nodes that a session was given to, the newest first."""
     return await plain(request, lambda context: sessions.show(context, name).history)
+
+
+@endpoint(router, "GET", "/sessions/{name}/budgets", session_budgets.budgets, model=list[BudgetRow])
+async def list_budgets(request: Request, name: Name) -> Response:
+    """List how many requests of each kind a session's account makes, as its node learnt it."""
+    return await plain(request, lambda context: session_budgets.budgets(context, name))
 
 
 @endpoint(router, "GET", "/sessions/{name}/placement", placing.explain, model=Explanation)

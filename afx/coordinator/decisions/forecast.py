@@ -11,6 +11,8 @@ _LEAST_SECONDS = 3600.0
 _CLEAR = 0.3
 """The least share of the variance that a trend explains (R²)."""
 _DAY = 86_400.0
+_FAR_DAYS = 3650
+"""What would be full later does not rise: noise makes a line that is not level."""
 
 
 class Trend(StrEnum):
@@ -21,6 +23,8 @@ class Trend(StrEnum):
     UNCLEAR = "unclear"
     """It goes up and down more than it rises."""
     TOO_SHORT = "too short"
+    NO_LIMIT = "no limit"
+    """There are no nodes that could be full."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,9 +58,11 @@ def forecast(points: Sequence[tuple[float, float]], limit: float) -> Forecast:
     used = mean + slope * (last[0] - mean_at)
     fit = min(1.0, slope * slope * spread / total) if total > 0 else 1.0
     per_day = slope * _DAY
+    if limit <= 0:
+        return Forecast(Trend.NO_LIMIT, used, limit, per_day, None, fit)
     if used >= limit:
         return Forecast(Trend.RISING, used, limit, per_day, 0.0, fit)
-    if per_day <= 0 or limit <= 0:
+    if per_day <= 0 or limit - used > per_day * _FAR_DAYS:
         return Forecast(Trend.NOT_RISING, used, limit, per_day, None, fit)
     if fit < _CLEAR:
         return Forecast(Trend.UNCLEAR, used, limit, per_day, None, fit)

@@ -13,6 +13,9 @@ SPREAD = 0.1
 """Sessions that fell asleep at once wake over this share of the time, so that none is late."""
 AWAKE_SECONDS = 600.0
 """A session that has run for so long sleeps, also when it has not caught up."""
+_DAY_SECONDS = 86_400
+_FEWEST_DAYS, _LEFT_DAYS = 1, 2
+"""An account may set 1 to 366 days without use (TDLib, setInactiveSessionTtl)."""
 LOW_SHARE = 0.05
 """A node that is short of RAM lets sessions hibernate until this share of its RAM is free."""
 
@@ -44,12 +47,24 @@ class Times:
         )
 
 
-def sleep_seconds(reason: str, times: Times, chance: float) -> float:
+def unused_seconds(login_days: int | None) -> float:
+    """Return for how long a login may be unused.
+
+    ``login_days`` is after how many days Telegram ends it, None when nobody has asked: then
+    as if they were the fewest. Two days are left for a cluster that is away, of few days half.
+    """
+    days = _FEWEST_DAYS if login_days is None else login_days
+    return max(days / 2, days - _LEFT_DAYS) * _DAY_SECONDS
+
+
+def sleep_seconds(reason: str, times: Times, chance: float, login_days: int | None) -> float:
     """Return for how long a session sleeps; ``chance`` is from 0 to 1.
 
-    A session without a rule has nothing to catch up: it wakes for its login only.
+    A session without a rule has nothing to catch up: it wakes for its login only, of which
+    ``login_days`` are as in ``unused_seconds``.
     """
-    most = times.longest if reason == "no_rule" else min(times.poll, times.longest)
+    longest = min(times.longest, unused_seconds(login_days))
+    most = longest if reason == "no_rule" else min(times.poll, longest)
     return most * (1.0 - SPREAD * chance)
 
 

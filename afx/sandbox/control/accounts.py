@@ -52,6 +52,22 @@ def premium_only(sandbox: Sandbox, account: int, on: bool = True) -> bool:
 
 
 @call
+def unused(sandbox: Sandbox, account: int, days: float) -> int:
+    """Let an account's logins be unused for so many days more; returns how many it has."""
+    found = sandbox.server.logins(account)
+    for key in found:
+        key.used_at -= days * 86_400
+    return len(found)
+
+
+@call
+def login_days(sandbox: Sandbox, account: int, days: int) -> int:
+    """Let an account's logins end after so many days without use."""
+    sandbox.server.world.accounts[account].login_days = days
+    return days
+
+
+@call
 def code(sandbox: Sandbox, phone: str) -> str:
     """Return the code of a sign-in under way."""
     return sandbox.server.sign_ins.code(phone.lstrip("+"))

@@ -6,6 +6,7 @@ Source: core.telegram.org/mtproto/description (authorization key).
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass, field
 from hashlib import sha1
 
@@ -22,6 +23,9 @@ class AuthKey:
     claims: int = 0
     """The account whose password is still to be given."""
     revoked: bool = False
+    made_at: float = field(default_factory=time.time)
+    used_at: float = field(default_factory=time.time)
+    """When a request last came with it."""
     layer: int = 0
     """The layer of the client's last initConnection; 0 before the first."""
     salts: Salts = field(default_factory=Salts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Protocol
 
 from telethon.tl import functions
@@ -18,6 +19,7 @@ from afx.sandbox.telegram.methods import (  # noqa: F401
     auth,
     chats,
     config,
+    logins,
     media,
     members,
     messages,
@@ -69,6 +71,8 @@ class Api:
         if handler is None:
             raise RpcError(400, "INPUT_METHOD_INVALID")
         account = self._telegram.world.accounts.get(key.account_id)
+        if account is not None:
+            logins.use(key, account, time.time())
         if account is None and type(request) not in WITHOUT_LOGIN:
             raise RpcError(401, "AUTH_KEY_UNREGISTERED")
         if (

@@ -61,6 +61,12 @@ class Message:
     pinned: bool = False
     noforwards: bool = False
     """This message alone may not be forwarded."""
+    silent: bool = False
+    """It was posted without a sound."""
+    above: bool = False
+    """Its text stands above its media, or above the preview of its link."""
+    no_preview: bool = False
+    """Its author wants no preview of its links."""
     action: Any = None
     """What a service message says, as TL."""
     media: Media | None = None
@@ -70,6 +76,8 @@ class Message:
     """(account, message id) of each participant's copy, outside channels."""
     copied_from: tuple[int, int] | None = None
     """(chat, message id) of what a forward took, whether or not it names the author."""
+    markup: Any = None
+    """Its buttons, as TL."""
     earlier: tuple[Content, ...] = ()
     """What it said before each of its edits, oldest first."""
 
@@ -87,8 +95,9 @@ class Message:
     @property
     def is_short(self) -> bool:
         """Whether updateShortMessage can hold all of it."""
-        others = (self.forwarded, self.reply_to, self.action, self.media)
-        return not self.noforwards and all(it is None for it in others)
+        others = (self.forwarded, self.reply_to, self.action, self.media, self.markup)
+        flags = (self.noforwards, self.silent, self.above)
+        return not any(flags) and all(it is None for it in others)
 
 
 @dataclass(slots=True, frozen=True)

@@ -9,7 +9,7 @@ import secrets
 import struct
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import md5
 from typing import Any
@@ -32,6 +32,8 @@ class File:
     mime_type: str
     attributes: list[Any]
     is_photo: bool
+    spoiler: bool = False
+    """It is covered until somebody taps it, in this message."""
     data_centre: int = 2
     """Where it is stored."""
     access_hash: int = field(default_factory=lambda: secrets.randbits(63))
@@ -40,7 +42,8 @@ class File:
     @property
     def key(self) -> Hashable:
         """What it is, whoever uploaded it: two files with equal keys are the same to a reader."""
-        return self.is_photo, self.mime_type, self.data, *map(bytes, self.attributes)
+        kind = (self.is_photo, self.mime_type, self.spoiler)
+        return *kind, self.data, *map(bytes, self.attributes)
 
     @property
     def reference(self) -> bytes:
@@ -53,12 +56,19 @@ class File:
         known = (self.id, self.access_hash, self.reference, date)
         if self.is_photo:
             size = types.PhotoSize("x", 100, 100, len(self.data))
-            return types.MessageMediaPhoto(photo=types.Photo(*known, [size], self.data_centre))
+            return types.MessageMediaPhoto(
+                photo=types.Photo(*known, [size], self.data_centre), spoiler=self.spoiler
+            )
         return types.MessageMediaDocument(
             document=types.Document(
                 *known, self.mime_type, len(self.data), self.data_centre, self.attributes
-            )
+            ),
+            spoiler=self.spoiler,
         )
+
+    def covered(self, by: bool | None) -> File:
+        """Return it as it is in a message that covers it, or does not."""
+        return self if self.spoiler is bool(by) else replace(self, spoiler=bool(by))
 
 
 class Files:

@@ -58,6 +58,8 @@ class Account:
     """Channels with events that were pushed to no live connection."""
     data_centre: int = 2
     """Where it signs in."""
+    login_days: int = 183
+    """After so many days without a request a login of it ends."""
     seq: int = 0
     """The number of the last push that was numbered (api/updates, seq)."""
     password: Verifier | None = None

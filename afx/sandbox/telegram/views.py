@@ -155,12 +155,15 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         post=broadcast,
         pinned=it.pinned,
         noforwards=it.noforwards,
+        silent=it.silent,
+        invert_media=it.above,
         from_id=None if broadcast else types.PeerUser(it.sender),
         fwd_from=forwarded,
         reply_to=_reply_header(it),
         entities=it.entities,
         media=it.media.view() if it.media else None,
         grouped_id=it.grouped,
+        reply_markup=it.markup,
         edit_date=datetime.fromtimestamp(it.edited, UTC) if it.edited else None,
     )
 

@@ -102,6 +102,14 @@ class TaskRun(Protocol):
         ``reason`` is why they are dead letters, where that tells what is to be done.
         """
 
+    async def approve(
+        self, rule: int, source: int, destination: int, versions: Mapping[int, int]
+    ) -> Any:
+        """Send approved messages of a route; returns what became of them.
+
+        ``versions`` are those of the contents that were looked at, by message.
+        """
+
     def log(self, text: str) -> None:
         """Say something to whoever follows the task; it holds no secret and no content."""
 

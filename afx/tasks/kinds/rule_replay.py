@@ -8,7 +8,7 @@ range once; its other options are about live messages: nothing is delayed, or de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,25 +34,26 @@ class ReplayArguments(Arguments):
 async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     """Replay each source, from the cursor on."""
     from afx.forwarding.outputs import is_output_text
+    from afx.forwarding.topics import chat_of, topic_of
     from afx.telegram.chats import find_chat
 
     rule = rule_of(task, arguments.rule)
     chats = [it for it in rule.destinations if not is_output_text(it)]
     if not chats:
         raise TaskFailedError("All destinations of the rule are outputs; only chats are replayed.")
-    targets = [await find_chat(task.call, it) for it in chats]
+    targets = {it: await find_chat(task.call, chat_of(it)) for it in chats}
     counts = {it: cursor_number(task.cursor, it) for it in ("copied", "refused")}
     done = cursor_number(task.cursor, "sources")
     once = Once(rule.options.get("dedupe", 0))
     for index, name in enumerate(rule.sources):
         if index < done:
             continue
-        source = await find_chat(task.call, name)
+        source = await find_chat(task.call, chat_of(name))
         beyond = cursor_number(task.cursor, "beyond") if index == done else 0
         await copy_range(
             task,
             source=source.peer,
-            prepare=_as_the_rule_does(rule, source, targets, once),
+            prepare=_as_the_rule_does(rule, (source, topic_of(name)), targets, once),
             beyond=max(arguments.first - 1, beyond),
             to=arguments.last,
             counts=counts,
@@ -61,16 +62,20 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     return CopyResult(**counts)
 
 
-def _as_the_rule_does(rule: Any, source: Any, targets: list[Any], once: Once) -> Prepare:
+def _as_the_rule_does(
+    rule: Any, of: tuple[Any, int], targets: Mapping[str, Any], once: Once
+) -> Prepare:
     """Return what copies messages as live forwarding does: filter, transforms, random ids.
 
+    ``of`` is the source, with its topic; ``targets`` are chats by what the rule calls them.
     Raises TaskFailedError for a rule that this node cannot use.
     """
     from afx.forwarding.albums import AlbumCaptions
     from afx.forwarding.conditions import compile_filter
     from afx.forwarding.facts import Facts
     from afx.forwarding.pipeline import deliveries
-    from afx.forwarding.rules import Mode, Route, accepting
+    from afx.forwarding.rules import Mode, Route, accepting, in_topic
+    from afx.forwarding.topics import topic_of
     from afx.forwarding.transforms import compile_transform
     from afx.telegram.facts import TelegramFacts
     from afx.telegram.messages import incoming
@@ -83,7 +88,14 @@ def _as_the_rule_does(rule: Any, source: Any, targets: list[Any], once: Once) ->
         raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
     mode: Mode = "forward" if rule.mode == "forward" else "copy"
     albums = AlbumCaptions()
-    peers = {it.marked: it.peer for it in (source, *targets)}
+    source, topic = of
+    topics = frozenset({topic} if topic else ())
+    routes = [
+        Route(rule.id, it.marked, mode, test, transform, topic=topic_of(name), topics=topics)
+        for name, it in targets.items()
+        if it.marked != source.marked or (topic and topic_of(name) not in (0, topic))
+    ]
+    peers = {it.marked: it.peer for it in (source, *targets.values())}
 
     def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
         # What was found by a private chat's name may say its own marked id.
@@ -95,11 +107,10 @@ def _as_the_rule_does(rule: Any, source: Any, targets: list[Any], once: Once) ->
                 albums.learn(facts, everything)
             seen.append(albums.judged(facts) or facts)
         made: list[tuple[int, Any]] = []
-        for target in targets:
-            route = Route(rule.id, target.marked, mode, test, transform)
+        for route in routes:
             chosen = []
             for it, facts in zip(found, seen, strict=True):
-                taken = accepting(facts, (route,))
+                taken = accepting(facts, in_topic(it.raw, (route,)))
                 if taken and taken[0].unjudged:
                     raise TaskFailedError(f"Message {it.id} is not judged: {taken[0].unjudged}.")
                 if taken and once.takes(it, facts.date):

@@ -29,9 +29,11 @@ async def run(task: TaskRun, arguments: TestArguments) -> TestResult:
     from telethon import errors
 
     from afx.forwarding.outputs import is_output_text
+    from afx.forwarding.topics import chat_of, topic_of
     from afx.telegram.chats import ChatNotFoundError, find_chat, title_of
     from afx.telegram.errors import error_name
     from afx.telegram.history import newest_id
+    from afx.telegram.topics import TopicNotFoundError, topic_title
 
     rule = rule_of(task, arguments.rule)
     chats: dict[str, str] = {}
@@ -41,11 +43,13 @@ async def run(task: TaskRun, arguments: TestArguments) -> TestResult:
             chats[name] = "an output"
             continue
         try:
-            found = await find_chat(task.call, name)
+            found = await find_chat(task.call, chat_of(name))
             if name in rule.sources:
                 await newest_id(task.call, found.peer)
             chats[name] = title_of(found.entity)
-        except ChatNotFoundError as error:
+            if topic := topic_of(name):
+                chats[name] += f" / {await topic_title(task.call, found.peer, topic)}"
+        except (ChatNotFoundError, TopicNotFoundError) as error:
             works, chats[name] = False, str(error)
         except (errors.BadRequestError, errors.ForbiddenError) as error:
             works, chats[name] = False, error_name(error)

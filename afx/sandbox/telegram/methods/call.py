@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,6 +34,9 @@ class Login(Protocol):
     """The account whose password is still to be given, or 0."""
     layer: int
     """The layer of its last initConnection, or 0."""
+    made_at: float
+    used_at: float
+    """When a request last came with it, in Unix seconds."""
 
 
 class Trouble(Protocol):
@@ -67,6 +70,8 @@ class Telegram:
     strictness: Strictness
     addresses: Callable[[], dict[int, tuple[str, int]]]
     """Returns the host and port of each data centre, by its number."""
+    logins: Callable[[int], Sequence[Login]]
+    """Returns the logins of an account."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -52,18 +52,20 @@ def media_of(call: Call, media: Any) -> Media:
 
 def _new_photo(call: Call, media: Any) -> Media:
     files = call.world.files
-    return files.add(files.assemble(call.me.id, media.file), is_photo=True)
+    file = files.add(files.assemble(call.me.id, media.file), is_photo=True)
+    return file.covered(media.spoiler)
 
 
 def _new_document(call: Call, media: Any) -> Media:
     """A file of any kind; one with the attribute of a sticker is a sticker (api/stickers)."""
     files = call.world.files
     data = files.assemble(call.me.id, media.file)
-    return files.add(data, mime_type=media.mime_type, attributes=media.attributes)
+    file = files.add(data, mime_type=media.mime_type, attributes=media.attributes)
+    return file.covered(media.spoiler)
 
 
 def _stored(call: Call, media: Any) -> Media:
-    return call.world.files.find(media.id)
+    return call.world.files.find(media.id).covered(media.spoiler)
 
 
 def _contact(call: Call, media: Any) -> Media:
