@@ -334,3 +334,30 @@ def test_what_is_being_sent_from_an_outbox_counts_as_sent() -> None:
         False,
         True,
     ]
+
+
+def test_what_is_deleted_before_its_lane_has_sent_it_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is taken out of the queue in memory, with its content."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, a, to = one_rule(sandbox)
+        session = harness.session(account, (a, to, "copy", {**OPTIONS, "sync": ("deletes",)}))
+        await session.start()
+        say(sandbox, a, "before")  # what the first difference brings may have been sent
+        await until(lambda: texts(to) == ["before"] and session.has_caught_up)
+        session.pause()
+        say(sandbox, a, "one")
+        await until(lambda: len(session.forwarder._lane(to.marked)) == 1)
+        delete(sandbox.server, a.marked, 0, [2])
+        await settled(session, a)
+        say(sandbox, a, "one")
+        await until(lambda: len(session.forwarder._lane(to.marked)) == 1)
+        session.resume()
+        await until(lambda: texts(to) == ["before", "one"])
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)
