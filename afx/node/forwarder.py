@@ -19,7 +19,8 @@ from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.held import REREAD
-from afx.node.held_messages import Approved, HeldMessages, Seal
+from afx.node.held_messages import HeldMessages, Seal
+from afx.node.held_reports import Approved
 from afx.node.intake import Intake
 from afx.node.intents import Intents
 from afx.node.lane import Lane
@@ -184,8 +185,8 @@ class Forwarder:
         if not isinstance(event, Change):
             self._intake.take(box, pts, event, own)
             return
-        unforwarded.note_change(self.seen, self._all_routes, self.later, event)
         self.held.note_change({} if own else self._all_routes, event)
+        unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
             self._intake.advance(box)

@@ -135,6 +135,8 @@ class LaneSender:
             # From now on nothing comes between: what is settled leaves the queue in order.
             self._queue.begin(len(batch))
             if any(delivery.plugins or delivery.verdict for delivery, _ in batch):
+                if batch[0][0].op != "send":
+                    await self._owner.find_copies([delivery for delivery, _ in batch])
                 batch, refused = await plugged(batch, self._owner.trouble)
                 if refused:
                     await self._judge(batch, refused)
