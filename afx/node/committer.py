@@ -54,8 +54,7 @@ class Committer:
         self._script = client.register_script(source("commit"))
         self._node = node
         self._incarnation = incarnation
-        # A day longer: what deletes a copy at the last moment looks for its link after it.
-        self._link_seconds = (link_days + 1) * _DAY_SECONDS
+        self._link_seconds = link_seconds(link_days)
 
     async def commit(self, sessions: Sequence[HostedSession]) -> Committed:
         """Commit all, in one round trip.
@@ -155,6 +154,12 @@ class Committer:
             result.complete = False
         else:
             session.note_committed()
+
+
+def link_seconds(link_days: int) -> int:
+    """Return for how long a link is stored in Redis."""
+    # A day longer: what deletes a copy at the last moment looks for its link after it.
+    return (link_days + 1) * _DAY_SECONDS
 
 
 def _chunks(values: list[str]) -> list[list[str]]:

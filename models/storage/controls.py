@@ -5,7 +5,8 @@ requested → sent → acknowledged → done, or failed, or cancelled on the way
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from peewee import JOIN, fn
@@ -76,6 +77,22 @@ def find_open(*, kind: str, subject: Subject) -> Control | None:
     """Return the unfinished control of a kind about a subject, if there is one."""
     row = WorkerControl.get_or_none(_matches(kind, _columns(subject)))
     return None if row is None else _control(row)
+
+
+def ages(node: str, *, kinds: Sequence[str], actor: str, within_seconds: float) -> list[float]:
+    """Return how many seconds ago controls of a node's processes were requested by an actor.
+
+    Those of the last ``within_seconds`` only, however they ended.
+    """
+    now = utc_now()
+    query = WorkerControl.select(WorkerControl.worker, WorkerControl.created_at).where(
+        (WorkerControl.subject == "node")
+        & WorkerControl.kind.in_(list(kinds))
+        & (WorkerControl.actor == actor)
+        & (WorkerControl.created_at > now - timedelta(seconds=within_seconds))
+    )
+    found = [at for worker, at in query.tuples() if node_of(worker) == node]
+    return [max(0.0, (now - at).total_seconds()) for at in found]
 
 
 def get(control_id: int) -> dict[str, Any]:
@@ -174,6 +191,11 @@ def listing(
     if only_open:
         query = query.where(WorkerControl.state.in_(OPEN))
     return paging.fetch(query, WorkerControl.id, after=before, limit=limit, newest_first=True)
+
+
+def of_ids(ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the controls of these ids that there are, as ``listing`` does, in no order."""
+    return list(_described().where(WorkerControl.id.in_(list(ids))).dicts()) if ids else []
 
 
 def prune(before: datetime, most: int) -> int:
