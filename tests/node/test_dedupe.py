@@ -12,6 +12,7 @@ from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions, types
 
 from afx.coordinator.checkpoints import _FIELD
+from afx.forwarding.dedupe import Dedupe
 from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
@@ -27,7 +28,7 @@ from afx.telegram.sender import Outcome
 from afx.telegram.session import MalformedPositionError
 
 A, B, TO = -1_000_000_000_005, -1_000_000_000_006, -1_000_000_000_007
-ROUTE = Route(1, TO, "copy", options=Options(dedupe=60))
+ROUTE = Route(1, TO, "copy", options=Options(dedupe=Dedupe(60)))
 OTHER = replace(ROUTE, destination=-9)
 OPTIONS = {"options": {"dedupe": 3_600}}
 
