@@ -79,6 +79,8 @@ class Registry:
                 identity.shares,
                 "replaces",
                 identity.replaces,
+                "empty_rss",
+                identity.empty_rss,
                 *_flat(metrics),
             ],
         )

@@ -96,6 +96,8 @@ class Identity:
     """How many host processes share the machine of its node."""
     replaces: str = ""
     """The incarnation on the same node of which it takes the sessions."""
+    empty_rss: int = 0
+    """Bytes that its processes used when it had no session; 0: not known."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -133,6 +135,8 @@ class WorkerView:
     """How many host processes share the machine of its node."""
     replaces: str = ""
     """The incarnation on the same node of which it takes the sessions."""
+    empty_rss: int = 0
+    """Bytes that its processes used when it had no session; 0: not known."""
 
 
 def parse_view(name: str, record: Mapping[str, str]) -> WorkerView:
@@ -178,6 +182,9 @@ def parse_view(name: str, record: Mapping[str, str]) -> WorkerView:
     shares = fields.integer(record.get("shares", "1"), least=least, limit=limit)
     if shares is None:
         faults.append("shares")
+    empty_rss = fields.integer(record.get("empty_rss", "0"))
+    if empty_rss is None:
+        faults.append("empty_rss")
     return WorkerView(
         name=name,
         incarnation=incarnation,
@@ -209,6 +216,7 @@ def parse_view(name: str, record: Mapping[str, str]) -> WorkerView:
         process=process_names.number_of(name),
         shares=shares or 1,
         replaces=texts["replaces"],
+        empty_rss=empty_rss or 0,
     )
 
 

@@ -90,7 +90,7 @@ class Capacity:
         base = 0.0
         for it in nodes:
             if it.state in LIVE_STATES:
-                empty = self._empty_rss.setdefault(it.incarnation, it.metrics.rss)
+                empty = self._empty_rss.setdefault(it.incarnation, it.empty_rss or it.metrics.rss)
                 base = max(base, float(empty))
                 samples.append((it.metrics.rss, counts.get(it.incarnation, {})))
         self._costs = session_size.fit(samples, self._settings.session_kib * 1024.0, base)
@@ -107,11 +107,15 @@ class Capacity:
         return self._seen_empty.get(incarnation, self._least_empty) or None
 
     def note_nodes(self, nodes: Sequence[WorkerView]) -> None:
-        """Remember the RSS of new nodes before they have any session."""
+        """Remember the RSS of new nodes before they have any session.
+
+        A leader that comes later takes what they had when they registered.
+        """
         for it in nodes:
-            if not it.metrics.sessions and not it.assigned:
-                self._empty_rss.setdefault(it.incarnation, it.metrics.rss)
-                self._seen_empty.setdefault(it.incarnation, it.metrics.rss)
+            is_empty = not it.metrics.sessions and not it.assigned
+            if empty := it.metrics.rss if is_empty else it.empty_rss:
+                self._empty_rss.setdefault(it.incarnation, empty)
+                self._seen_empty.setdefault(it.incarnation, empty)
         if len(self._seen_empty) > 2 * len(nodes):
             present = {it.incarnation for it in nodes}
             self._seen_empty = {k: v for k, v in self._seen_empty.items() if k in present}

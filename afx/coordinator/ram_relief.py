@@ -31,6 +31,7 @@ _REST_SECONDS = 60.0
 """A host's RAM is free only some time after its sessions have moved."""
 _REPLACED_REST_SECONDS = 24 * 3600.0
 """What sessions really need does not fall when their host is replaced."""
+_KINDS = tuple(str(it) for it in (Relief.REPLACE, Relief.RECYCLE))
 _BUSY = ("replacing", "recycling", "stopping")
 
 log = structlog.get_logger()
@@ -96,7 +97,11 @@ class RamRelief:
 
     def _rests(self, node: WorkerView, now: float) -> bool:
         """Return whether as many hosts of a node were replaced as it has, in one day."""
-        last = self._replaced_at.get(node.node, [])
+        last = self._replaced_at.get(node.node)
+        if last is None:  # what an earlier leader has requested counts, too
+            seconds = _REPLACED_REST_SECONDS
+            found = controls.ages(node.node, kinds=_KINDS, actor=_ACTOR, within_seconds=seconds)
+            last = [now - it for it in found]
         last = [it for it in last if now - it < _REPLACED_REST_SECONDS]
         self._replaced_at[node.node] = last
         return len(last) >= node.shares

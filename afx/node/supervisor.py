@@ -180,13 +180,14 @@ class Supervisor:
         )
         self._figures.note_begin(host.memory)
         try:
-            identity = self._identity(incarnation, host.pid)
             resources = Resources(
                 os.getpid(),
                 host.pid,
                 self._settings.ram_limit_mib * _MIB,
                 processes=self._processes,
             )
+            empty_rss = self._metrics(resources, host).rss
+            identity = self._identity(incarnation, host.pid, empty_rss)
             ending = self._register(identity, host, resources, until)
             if ending is None:
                 self._figures.note_registered()
@@ -200,7 +201,7 @@ class Supervisor:
             self._registry.leave(self._name, incarnation)
         return ending
 
-    def _identity(self, incarnation: str, host: int) -> Identity:
+    def _identity(self, incarnation: str, host: int, empty_rss: int) -> Identity:
         return Identity(
             name=self._name,
             incarnation=incarnation,
@@ -212,6 +213,7 @@ class Supervisor:
             labels=self._settings.labels,
             shares=self._processes,
             replaces=self._replaces,
+            empty_rss=empty_rss,
         )
 
     def _register(

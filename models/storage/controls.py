@@ -6,7 +6,7 @@ requested → sent → acknowledged → done, or failed, or cancelled on the way
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from peewee import JOIN, fn
@@ -77,6 +77,22 @@ def find_open(*, kind: str, subject: Subject) -> Control | None:
     """Return the unfinished control of a kind about a subject, if there is one."""
     row = WorkerControl.get_or_none(_matches(kind, _columns(subject)))
     return None if row is None else _control(row)
+
+
+def ages(node: str, *, kinds: Sequence[str], actor: str, within_seconds: float) -> list[float]:
+    """Return how many seconds ago controls of a node's processes were requested by an actor.
+
+    Those of the last ``within_seconds`` only, however they ended.
+    """
+    now = utc_now()
+    query = WorkerControl.select(WorkerControl.worker, WorkerControl.created_at).where(
+        (WorkerControl.subject == "node")
+        & WorkerControl.kind.in_(list(kinds))
+        & (WorkerControl.actor == actor)
+        & (WorkerControl.created_at > now - timedelta(seconds=within_seconds))
+    )
+    found = [at for worker, at in query.tuples() if node_of(worker) == node]
+    return [max(0.0, (now - at).total_seconds()) for at in found]
 
 
 def get(control_id: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from afx.coordinator.decisions.ram_relief import (
     noted,
     relief,
 )
+from models.base import utc_now
 from models.storage import controls, workers
+from models.tables import WorkerControl
 
 MIB = 1 << 20
 LIMITS = Limits(factor=1.5, hours=6.0)
@@ -97,12 +100,12 @@ def test_a_trend_is_of_the_last_hours() -> None:
 
 def filled(harness: TermHarness, *others: str) -> list[int]:
     """Return the running sessions of w1."""
-    harness.add_node("w1")
+    harness.add_node("w1", empty_rss=IDLE.rss)
     harness.tick()
     made: list[int] = add("alice", 6)
     harness.until(lambda: running() == set(made))
     for name in others:
-        harness.add_node(name)
+        harness.add_node(name, empty_rss=IDLE.rss)
     harness.tick(61.0)  # the leader counts the sessions of the nodes once a minute
     return made
 
@@ -134,9 +137,27 @@ def test_a_bloated_host_is_replaced_in_place_once_a_day(harness: TermHarness) ->
     harness.until(lambda: requested() == ["replace"])
     [row] = [it for it in controls.listing(worker="w1").rows if it["kind"] == "replace"]
     controls.cancel(row["id"], "a test")
+    # Neither does the next leader request another one before its time.
+    harness.change_leader()
+    harness.tick(61.0)
     for _ in range(30):
         harness.tick(1.0)
     assert requested() == ["replace"]
+    WorkerControl.update(created_at=utc_now() - timedelta(days=1)).execute()
+    harness.change_leader()
+    harness.tick(61.0)
+    harness.until(lambda: requested() == ["replace", "replace"])
+
+
+def test_a_leader_that_saw_no_node_empty_relieves_one_that_is_short_of_ram(
+    harness: TermHarness,
+) -> None:
+    made = filled(harness, "w2")
+    harness.change_leader()
+    harness.tick(61.0)
+    harness.metrics["w1"] = replace(IDLE, ram_free=511 * MIB, sessions=6)
+    harness.until(lambda: "w2" in placed().values())
+    harness.until(lambda: running() == set(made))
 
 
 def replaced(harness: TermHarness) -> list[str]:

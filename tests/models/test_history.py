@@ -191,3 +191,22 @@ def test_a_token_goes_with_the_user_who_owns_it(database: Any) -> None:
     assert [it["owner"] for it in tokens.valid()] == ["alice"]
     users.remove(user)
     assert tokens.valid() == []
+
+
+def test_what_was_requested_of_a_node_s_processes_in_the_last_day_is_found(database: Any) -> None:
+    made = {it: request("replace", it).id for it in ("w1", "w1.2", "W1", "w10", "w2")}
+    tables.WorkerControl.update(created_at=base.utc_now() - timedelta(hours=1)).where(
+        tables.WorkerControl.id == made["w1.2"]
+    ).execute()
+    request("recycle", "w1")
+
+    def ages(**changes: Any) -> list[float]:
+        values = {"kinds": ("replace",), "actor": "me", "within_seconds": 86_400.0} | changes
+        return sorted(controls.ages("w1", **values))
+
+    now, hour = ages()
+    assert 0 <= now < 600
+    assert 3600 <= hour < 4200
+    assert len(ages(within_seconds=3000)) == 1
+    assert len(ages(kinds=("replace", "recycle"))) == 3
+    assert ages(actor="coordinator") == []

@@ -189,11 +189,12 @@ class TermHarness:
         pid_namespace: str = "",
         replaces: str = "",
         shares: int = 1,
+        empty_rss: int = 0,
         **labels: str,
     ) -> Identity:
         """Register a node that sends heartbeats from now on."""
         identity = Identity(name, f"{name}-1", "far", boot_id, pid_namespace, "1:1", most, labels)
-        identity = replace(identity, replaces=replaces, shares=shares)
+        identity = replace(identity, replaces=replaces, shares=shares, empty_rss=empty_rss)
         assert self.registry.register(identity, IDLE)
         self.nodes[name] = identity
         return identity

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis as redis_module
 from support.cli_runs import COMMAND, complains, environment, runner
+from support.databases import open_sqlite
 
 from afx.app import context_for
 from afx.cluster import keys
@@ -23,7 +24,7 @@ from afx.lab.cluster import LabCluster, temporary_settings
 from afx.verify import nodes, outside, work
 from afx.verify.result import TITLES, Findings, Outcome, Target
 from afx.verify.run import CHECKS, run
-from models import base, schema
+from models import base
 from models.storage import assignments, queue, sessions, users
 
 
@@ -45,8 +46,7 @@ def test_there_are_nine_tests_and_each_has_a_title() -> None:
 @pytest.fixture
 def target(home: Path, redis_url: str) -> Iterator[Target]:
     """An empty cluster: a database and a Redis, and nothing that runs."""
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     settings = load(home=home, redis_url=redis_url)
     yield Target(context_for(settings, "test"), "http://127.0.0.1:9", seconds=0.2)
     base.close_database()
