@@ -76,6 +76,8 @@ class TroubleReason(StrEnum):
     """A node cannot use a rule's filter or transforms."""
     CAP_REACHED = "cap_reached"
     """A rule has sent what its caps allow; what is more waits for the next hour, or day."""
+    SENDER_UNAVAILABLE = "sender_unavailable"
+    """A sender of a rule does not run, or cannot post; others send for it, if there are any."""
     ACCOUNT_LIMITED = "account_limited"
     """Telegram takes the account's sends for spam, for a time that it does not tell."""
     ACCOUNT_FROZEN = "account_frozen"

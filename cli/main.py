@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from afx.errors import AfxError, OutputError, UnreachableError
+from afx.garbage import collect_rarely
 from cli import common, groups, shells, streams
 
 COMMANDS = {
@@ -115,6 +116,7 @@ def main() -> None:
 
 def run() -> None:
     """Run the command line; errors become one sentence and an exit code."""
+    collect_rarely()
     try:
         streams.guard()
         code = _command()

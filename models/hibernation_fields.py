@@ -25,3 +25,5 @@ class HibernationFields(Table):
     """After how many days without use Telegram ends its login; None: nobody has asked."""
     awake_at = UtcField(null=True)
     """Since when it is awake for a short time; None otherwise."""
+    sends = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    """1: an enabled rule names it as a sender, so that it has to run; 0 otherwise."""

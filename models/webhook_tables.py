@@ -34,6 +34,8 @@ class EventKind(StrEnum):
     """A rule does not forward all that it should."""
     RULE_CAPPED = "rule.capped"
     """A rule has sent what its caps allow, and goes on at the next hour, or day."""
+    RULE_ALERT = "rule.alert"
+    """A message of a rule's sources meets the condition of its alerts."""
     DEAD_LETTER = "message.dead_letter"
     """A message was given up."""
     WORKER_LOST = "worker.lost"

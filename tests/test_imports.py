@@ -17,6 +17,7 @@ BASICS = (
     "afx.bounded_toml",
     "afx.config",
     "afx.errors",
+    "afx.garbage",
     "afx.node_settings",
     "afx.process_names",
     "afx.urls",
@@ -124,8 +125,6 @@ PURE = [
     "afx/node/residents.py",
     "afx/telegram/boxes.py",
 ]
-MOST_LINES = 450
-USUAL_LINES = 250
 
 
 @cache
@@ -229,21 +228,3 @@ def test_decisions_and_forwarding_import_nothing_that_does_io(place: str) -> Non
 @pytest.mark.parametrize("name", ["afx", "cli", "jobs", "models"])
 def test_our_top_level_packages_belong_to_our_distribution_alone(name: str) -> None:
     assert set(packages_distributions().get(name, ["afx"])) == {"afx"}
-
-
-def lines() -> dict[str, int]:
-    places = (*OURS, "scripts")
-    return {
-        named(path): len(path.read_text().splitlines())
-        for place in places
-        for path in modules(place)
-    }
-
-
-def test_no_module_is_too_long_to_be_read_at_once() -> None:
-    assert not {name: count for name, count in lines().items() if count > MOST_LINES}
-
-
-def test_nine_modules_in_ten_are_short() -> None:
-    counts = [it for it in lines().values() if it]
-    assert sum(it < USUAL_LINES for it in counts) >= 0.9 * len(counts)

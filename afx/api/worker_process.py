@@ -9,11 +9,15 @@ import signal
 import socket
 import sys
 
-from afx.api.generations import SharedGeneration
-from afx.api.messages import MessagesInFiles
-from afx.api.server import serve_at
-from afx.api.worker_processes import Work
-from afx.app import ProcessServers, prepare_process
+from afx.garbage import collect_rarely
+
+collect_rarely()
+
+from afx.api.generations import SharedGeneration  # noqa: E402
+from afx.api.messages import MessagesInFiles  # noqa: E402
+from afx.api.server import serve_at  # noqa: E402
+from afx.api.worker_processes import Work  # noqa: E402
+from afx.app import ProcessServers, prepare_process  # noqa: E402
 
 
 def main() -> None:

@@ -118,3 +118,18 @@ def copies(chat: int | str) -> str:
 def intents(chat: int) -> str:
     """Hash: session → the batch that it may have sent to a channel, until its links are stored."""
     return f"afx:intents:{chat}"
+
+
+def pool(rule: int, destination: int) -> str:
+    """Hash: who sends for a pool's lane, and what was asked for (see ``pools``)."""
+    return f"afx:pool:{rule}:{destination}"
+
+
+def posters(rule: int, destination: int) -> str:
+    """Sorted set: ``copy:session`` → the copy from which on a pool's sender has made them."""
+    return f"{pool(rule, destination)}:posters"
+
+
+def inbox(incarnation: str) -> str:
+    """List: lanes of pools at which a node is to look (see ``pools``)."""
+    return f"afx:inbox:{incarnation}"

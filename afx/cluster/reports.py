@@ -17,19 +17,32 @@ from typing import Any, ClassVar
 
 from afx.cluster.fields import EXACT_LIMIT, INT32_LIMIT, is_storable
 from afx.cluster.held_content import SEALED_LIMIT
+from afx.cluster.message_reports import (
+    AlertRaised,
+    DeadLettered,
+    DeadRevived,
+    HeldEnded,
+    MessageHeld,
+)
 from afx.cluster.quarantine import Refused
 from afx.cluster.quarantine import refused as refused_record
+from afx.cluster.report_base import NodeReport, SessionReport
 from afx.cluster.task_jobs import CURSOR_LIMIT
 from afx.reasons import (
-    DeadReason,
     FailureReason,
-    HeldEnd,
-    HeldEvent,
     StopReason,
     TaskOutcome,
     TroubleReason,
 )
 
+__all__ = [
+    "AlertRaised",
+    "DeadLettered",
+    "DeadRevived",
+    "HeldEnded",
+    "MessageHeld",
+    "SessionReport",
+]
 _TEXT_LIMIT = 1_000
 _LIST_LIMIT = 100_000
 _LAST_MILLISECOND = 4_102_444_800_000
@@ -73,23 +86,6 @@ _LENGTHS = {
 """Of the texts that may be longer, and of those that SQL stores in columns of a length."""
 _SIGNED = frozenset({"source", "destination"})
 """Marked ids of chats."""
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class _NodeReport:
-    """The node that reports, and its incarnation."""
-
-    kind: ClassVar[str]
-    node: str
-    incarnation: str
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class SessionReport(_NodeReport):
-    """What a report about one session says: under which epoch."""
-
-    session_id: int
-    epoch: int
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -150,69 +146,7 @@ class RuleResumed(SessionReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class _DeadReport(SessionReport):
-    """Messages of one route, by their ids in its source; both chats are marked ids.
-
-    It is appended by the call that moves the session's cursor past them, so it counts under
-    whatever epoch the session is by the time that it is read.
-    """
-
-    rule_id: int
-    source: int
-    destination: int
-    message_ids: tuple[int, ...]
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class DeadLettered(_DeadReport):
-    """They cannot be delivered."""
-
-    kind: ClassVar[str] = "dead_lettered"
-    reason: DeadReason
-    error: str = ""
-    """Telegram's name of it."""
-    attempts: int = 1
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class DeadRevived(_DeadReport):
-    """They wait in their outbox, to be tried again."""
-
-    kind: ClassVar[str] = "dead_revived"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class MessageHeld(SessionReport):
-    """A message of a route waits for an operator's approval; both chats are marked ids.
-
-    It is appended by the call that moves the session's cursor past it, as a dead letter is.
-    """
-
-    kind: ClassVar[str] = "message_held"
-    event: HeldEvent
-    rule_id: int
-    source: int
-    destination: int
-    message_id: int
-    album: int
-    version: int
-    """Of its content."""
-    content: str
-    """What would be sent, sealed."""
-    expires_at: int
-    """In Unix seconds."""
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class HeldEnded(_DeadReport):
-    """Messages of a route wait for no approval any more."""
-
-    kind: ClassVar[str] = "held_ended"
-    end: HeldEnd
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Active(_NodeReport):
+class Active(NodeReport):
     """Which sessions have forwarded something lately."""
 
     kind: ClassVar[str] = "active"
@@ -220,7 +154,7 @@ class Active(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class RulesCounted(_NodeReport):
+class RulesCounted(NodeReport):
     """What became of messages since the last such report, by rule (see ``rule_counts``)."""
 
     kind: ClassVar[str] = "rules_counted"
@@ -235,7 +169,7 @@ class RulesCounted(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class CaughtUp(_NodeReport):
+class CaughtUp(NodeReport):
     """Which sessions have worked off what they had missed when they started."""
 
     kind: ClassVar[str] = "caught_up"
@@ -253,7 +187,7 @@ class LoginLimit(SessionReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Inventory(_NodeReport):
+class Inventory(NodeReport):
     """A part of the sessions that have not ended on a node, as the leader asked."""
 
     kind: ClassVar[str] = "inventory"
@@ -267,7 +201,7 @@ class Inventory(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Died(_NodeReport):
+class Died(NodeReport):
     """A witness on the same machine saw all processes of a node's incarnation end.
 
     It is the one report of a node about another one.
@@ -280,7 +214,7 @@ class Died(_NodeReport):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class _TaskReport(_NodeReport):
+class _TaskReport(NodeReport):
     task_id: int
     publication: int
     """An earlier publication's reports do not count."""
@@ -342,6 +276,7 @@ Report = (
     | DeadRevived
     | MessageHeld
     | HeldEnded
+    | AlertRaised
     | Active
     | RulesCounted
     | CaughtUp

@@ -284,6 +284,7 @@ class ReportIntake:
             )
             held_intake.write(batch.reports)
             webhook_events.record_dead_letters(batch.reports)
+            webhook_events.record_alerts(batch.reports)
             rule_figures.note(batch.reports, dead)
             cluster.set_reports_read(self._run_id, position)
         self._accounts.keep(health)

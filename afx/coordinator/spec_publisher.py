@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import redis
 
 from afx.cluster import specs
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.security.signing import SigningKeys
-from models.storage import logins, rules
+from models.storage import logins, rules, senders
 from models.storage.assignments import Active
 
 _SESSIONS_PER_QUERY = 500
@@ -36,6 +37,7 @@ class SpecPublisher:
         # of an older revision than its rules, and the session is placed again.
         rows = logins.of_sessions(sessions)
         rules_of = rules.for_sessions(sessions)
+        ids = senders.ids_of(it for them in rules_of.values() for it in them)
         for it in rows:
             yield SessionSpec(
                 it.id,
@@ -51,7 +53,7 @@ class SpecPublisher:
                         rule.filter,
                         tuple(rule.transform),
                         tuple(rule.sync),
-                        rule.options,
+                        _with_ids(rule.options, ids.get(rule.id)),
                     )
                     for rule in rules_of.get(it.id, ())
                 ),
@@ -61,3 +63,10 @@ class SpecPublisher:
                 sealed_proxy=it.sealed_proxy or "",
                 sealed_device=it.device,
             )
+
+
+def _with_ids(options: dict[str, Any], ids: Mapping[str, int] | None) -> dict[str, Any]:
+    """Return a rule's options with the ids of its senders; 0 for one that does not exist."""
+    if ids is None:
+        return options
+    return {**options, "senders": {it: ids.get(it, 0) for it in options["senders"]}}

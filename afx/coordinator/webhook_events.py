@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from afx.cluster import messages
-from afx.cluster.reports import DeadLettered, Failed, Report, RuleResumed, RuleStopped
+from afx.cluster.reports import AlertRaised, DeadLettered, Failed, Report, RuleResumed, RuleStopped
 from afx.reasons import FailureReason, TroubleReason
 from models.storage import webhooks
 from models.storage.sessions import QUARANTINE_FAILURES
@@ -62,3 +63,28 @@ def record_dead_letters(reports: Iterable[Report]) -> None:
         for (session, rule, reason, error), count in found.items()
     ]
     webhooks.record_events(webhooks.session_events(EventKind.DEAD_LETTER, rows))
+
+
+def record_alerts(reports: Iterable[Report]) -> None:
+    """Tell of messages that meet the condition of a rule's alerts, of each message once."""
+    raised = [it for it in reports if isinstance(it, AlertRaised)]
+    if not raised:
+        return
+    known = webhooks.sessions_of_rules([it.rule_id for it in raised])
+    events = []
+    for it in raised:
+        if known.get(it.rule_id) != it.session_id:
+            continue
+        details = {
+            "rule": it.rule_id,
+            "source": it.source,
+            "message": it.message_id,
+            "link": it.link,
+            "left_out": it.left_out,
+        }
+        key = f"alert:{it.rule_id}:{it.source}:{it.message_id}"
+        events += [
+            replace(event, unique_key=key)
+            for event in webhooks.session_events(EventKind.RULE_ALERT, [(it.session_id, details)])
+        ]
+    webhooks.record_events(events)

@@ -83,6 +83,8 @@ class Facts:
         self.forwarded = self.reply = self.edited = self.via_bot = False
         self.date = 0
         """When it was sent, in Unix seconds by Telegram's clock."""
+        self.buttons: tuple[tuple[tuple[str, str], ...], ...] = ()
+        """Rows of inline buttons with links: label and address."""
 
     @lazy
     def folded(self) -> str:
@@ -124,6 +126,10 @@ class Facts:
     def moment(self) -> datetime:
         """When it was sent, in UTC."""
         return datetime.fromtimestamp(self.date, UTC)
+
+    def text_link(self, offset: int, length: int, url: str) -> Any:
+        """Return an entity that lays a link on a part of a text."""
+        return Marked("TextUrl", offset, length, url)
 
     def _marked(self, kind: str) -> Iterator[str]:
         return (

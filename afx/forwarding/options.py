@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from afx.forwarding.alerts import ALERTS, Alert, alert_sentences, compile_alerts
+from afx.forwarding.buttons import BUTTONS, Buttons, buttons_sentence, compile_buttons
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
 from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown_review
+from afx.forwarding.senders import SENDERS, compile_senders, senders_sentence
 
 LONGEST_WINDOW = 7 * 86_400
 """Seconds; what was forwarded earlier is no duplicate any more."""
@@ -22,9 +25,10 @@ LONGEST_LIFE = 30 * 86_400
 
 def _wrong_together(value: Mapping[str, Any]) -> str | None:
     """Return what is wrong with options that exclude each other."""
-    for other in ("reread", "snapshot") if value.get("review") else ():
-        if value.get(other):
-            return f"'review' and {other!r} exclude each other: what is reviewed is what is sent"
+    if value.get("review") and value.get("reread"):
+        return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
+    if value.get("review") and value.get("snapshot"):
+        return "'review' and 'snapshot' exclude each other: nobody approves what is deleted"
     return None
 
 
@@ -58,11 +62,14 @@ OPTIONS = Table(
         "replies": Truth("Whether the copy of an answer answers the copy; it does by default."),
         "caps": CAPS,
         "plugins": PLUGINS,
+        "senders": SENDERS,
         "review": REVIEW,
+        "alerts": ALERTS,
         "snapshot": Truth(
             "Whether messages are stored as they come, and sent also when they are deleted before; "
             "they are not by default."
         ),
+        "buttons": BUTTONS,
     },
     whole=_wrong_together,
 )
@@ -92,6 +99,12 @@ class Options:
     """How long a message waits for an operator's approval; 0: it needs none."""
     snapshot: bool = False
     """Whether messages are stored as they come, and sent also when they are deleted before."""
+    senders: tuple[tuple[str, int], ...] = ()
+    """The sessions that post its copies, with their ids (0: it does not exist); none: its own."""
+    alerts: Alert | None = None
+    """Which messages of its sources webhooks are told of."""
+    buttons: Buttons = ""
+    """What becomes of inline buttons; "": what Telegram does."""
 
     @property
     def hold(self) -> int:
@@ -137,6 +150,9 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         _seconds(options.get("reread", 0)),
         review_seconds(options.get("review", False)),
         _truth(options.get("snapshot", False)),
+        compile_senders(options.get("senders", ())),
+        compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
+        compile_buttons(options.get("buttons", "")),
     )
 
 
@@ -187,12 +203,18 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append(review_sentence(seconds))
     if options.get("replies") is False:
         found.append("The copy of an answer answers nothing.")
+    if alerts := options.get("alerts"):
+        found += alert_sentences(alerts)
     if options.get("snapshot"):
         found.append(
             "Messages are stored as they come, and copied also when they are deleted before; not "
             "in mode forward, and not where the copies follow deletes."
         )
+    if buttons := options.get("buttons"):
+        found.append(buttons_sentence(buttons))
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))
+    if senders := options.get("senders"):
+        found.append(senders_sentence(senders))
     return found

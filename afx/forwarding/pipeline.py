@@ -8,12 +8,15 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, Literal
 
+from afx.forwarding.buttons import Buttons, Rows, with_links
+from afx.forwarding.entities import Styled
 from afx.forwarding.facts import CAPTIONED, Facts
 from afx.forwarding.look import PLAIN, Look, look_of
 from afx.forwarding.outputs import is_output
 from afx.forwarding.plugin_options import Plugin
 from afx.forwarding.replies import answered
 from afx.forwarding.rules import Mode, Route
+from afx.forwarding.transforms import LONGEST_CAPTION, LONGEST_TEXT
 
 Op = Literal["send", "edit", "delete", "pin", "unpin"]
 _KEY = Struct("<qqqq")
@@ -75,6 +78,8 @@ class Delivery:
     """How its message is shown."""
     topic: int = 0
     """The topic of the destination that it goes to; 0 for none."""
+    buttons: Rows = ()
+    """The rows of buttons that it brings, if the account is a bot."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -129,10 +134,15 @@ def deliveries(
             it.raw = incoming.raw if it.answers else None
     if facts_of is not None:
         for index, route in enumerate(routes):
-            is_changed = route.transform is not None or made[index].plugins
+            is_changed = route.transform is not None or made[index].plugins or _buttons(route)
             if is_changed and not route.unjudged:
                 _change(made[index], route, incoming, facts_of(incoming))
     return made
+
+
+def _buttons(route: Route) -> Buttons:
+    """Return what becomes of buttons; a forward shows its message as it is."""
+    return route.options.buttons if route.mode == "copy" else ""
 
 
 def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) -> None:
@@ -140,6 +150,11 @@ def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) 
     try:
         changed = route.transform.apply(facts) if route.transform is not None else None
         has_caption = facts.media in CAPTIONED
+        buttons = _buttons(route) if facts.buttons else ""
+        if buttons == "text" and (has_caption or facts.media == "text"):
+            most = LONGEST_CAPTION if has_caption else LONGEST_TEXT
+            styled = changed or Styled(facts.text, facts.entities)
+            changed = with_links(styled, facts.buttons, most, facts.text_link)
     except Exception as error:
         # One message that a rule cannot cope with must not hold up the others.
         delivery.error = f"its transforms failed: {type(error).__name__}"
@@ -149,7 +164,9 @@ def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) 
         delivery.needs_native_forward = False
         if not has_caption and not changed.text:
             delivery.error = "its transforms leave nothing of it"
-    if has_caption and (changed is not None or facts.album):
+    if buttons == "keep":
+        delivery.buttons = facts.buttons
+    if has_caption and (changed is not None or facts.album or buttons):
         # An album whose captions are changed is sent anew as a whole.
         delivery.needs_native_forward = False
         delivery.raw = incoming.raw

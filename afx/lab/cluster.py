@@ -1,7 +1,6 @@
 """A whole cluster with its own local Telegram, in one home on this machine.
 
-For ``afx demo``, soaks, benchmarks and tests: all parts are real processes, and
-the sandbox's ledger is the judge.
+For ``afx demo``, soaks, benchmarks and tests: all parts are real processes; a ledger judges.
 """
 
 from __future__ import annotations

@@ -15,18 +15,21 @@ from dataclasses import dataclass, replace
 from afx.cluster.specs import RuleSpec
 from afx.empty import NOTHING
 from afx.forwarding import conditions, transforms
+from afx.forwarding.alerts import alert_programs
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
 from afx.forwarding.sizes import LARGEST_OF_SESSION
-from afx.forwarding.topics import topic_of, twice_named
+from afx.forwarding.topics import chat_of, topic_of, twice_named
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
+_LONGEST = 300
+"""Characters of what is wrong with a rule's senders."""
 _SHOWN = 5
 """Chats that a rule's trouble names."""
 
@@ -57,9 +60,11 @@ class ClosedRoutes:
         "_hindered",
         "_ids",
         "_invalid",
+        "_learned",
         "_options",
         "_refused",
         "_rules",
+        "_senders",
         "_tests",
         "_transforms",
         "_twice",
@@ -69,7 +74,10 @@ class ClosedRoutes:
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
         self._rules = rules
-        self._ids: dict[str, int] = {}
+        self._ids: Mapping[str, int] = NOTHING
+        """The marked ids of chats, as rules name them."""
+        self._learned: Mapping[str, int] = NOTHING
+        """Those that the account knows; the destinations of senders need not be."""
         self._unreadable: Mapping[int, str] = NOTHING
         self._refused: Mapping[int, _Refusal] = NOTHING
         self._tests: Mapping[int, Test] = NOTHING
@@ -79,11 +87,14 @@ class ClosedRoutes:
         """Rules of which messages wait because of caps, and until when."""
         self._hindered: Mapping[int, str] = NOTHING
         """Destinations to which sends keep failing, and why."""
+        self._senders: Mapping[int, str] = NOTHING
+        """Rules of which some senders cannot be used, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
         self._twice: Mapping[int, str] = NOTHING
         """Rules with several destinations in one forum, and which."""
         self._compile()
+        self._ids = self._given() or NOTHING
         self.routes: Mapping[int, tuple[Route, ...]] = {}
         """All routes whose chats are known, by source."""
 
@@ -96,8 +107,9 @@ class ClosedRoutes:
         room = LARGEST_OF_SESSION
         for it in self._rules:
             try:
-                if it.filter or it.transform:
+                if it.filter or it.transform or "alerts" in it.options:
                     room -= conditions.programs(it.filter) + transforms.programs(it.transform)
+                    room -= alert_programs(it.options)
                     if room < 0:
                         raise ValueError("the session's regular expressions are too large")
                 if it.options:
@@ -128,10 +140,21 @@ class ClosedRoutes:
 
     def note_known(self, ids: Mapping[str, int]) -> None:
         """Note the marked ids of chats that the account knows."""
-        self._ids.update(ids)
+        self._learned = {**self._learned, **ids} or NOTHING
+        self._ids = {**self._given(), **self._learned} or NOTHING
         self.routes = compile_routes(map(self._resolved, self._rules))
         named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
         self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
+
+    def _given(self) -> dict[str, int]:
+        """Return the destinations to which only senders post, as far as rules tell their ids."""
+        return {
+            it: int(chat_of(it))
+            for rule in self._rules
+            if rule.id in self._options and self._options[rule.id].senders
+            for it in rule.destinations
+            if it not in rule.sources and not it.startswith("@") and not is_output_text(it)
+        }
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
         """Note sources that cannot be read, and why."""
@@ -162,6 +185,11 @@ class ClosedRoutes:
         """Note until when messages of a rule wait because of its caps; "" for none."""
         capped = {**self._capped, rule: text}
         self._capped = {it: why for it, why in capped.items() if why} or NOTHING
+
+    def note_senders(self, rule: int, text: str) -> None:
+        """Note what is wrong with a rule's senders; "" for nothing."""
+        wrong = {**self._senders, rule: text}
+        self._senders = {it: why for it, why in wrong.items() if why} or NOTHING
 
     def note_hindered(self, destination: int, text: str) -> None:
         """Note why sends to a destination keep failing; "" when they do not any more."""
@@ -213,7 +241,7 @@ class ClosedRoutes:
     def troubles(self) -> dict[int, RuleTrouble]:
         """Return what is wrong with rules, by their ids; nothing for those that work."""
         noted = (self._unreadable, self._refused, self._invalid, self._hindered, self._capped)
-        if not any((*noted, self._twice, self.unknown)):
+        if not any((*noted, self._twice, self._senders, self.unknown)):
             return {}
         return {it.id: found for it in self._rules if (found := self._trouble(it)) is not None}
 
@@ -259,6 +287,8 @@ class ClosedRoutes:
         if not wrong and (chat := self._twice.get(rule.id)):
             text = f"it names several destinations in {chat}; copies go to the first one"
             return RuleTrouble(TroubleReason.RULE_INVALID, text)
+        if not wrong and (text := self._senders.get(rule.id, "")):
+            return RuleTrouble(TroubleReason.SENDER_UNAVAILABLE, text[:_LONGEST])
         if not wrong:
             text = self._capped.get(rule.id, "")
             return RuleTrouble(TroubleReason.CAP_REACHED, text) if text else None

@@ -14,8 +14,8 @@ from afx.cluster import keys, report_stream
 from afx.cluster.links import CopyLink, CopyRoute, writes
 from afx.cluster.reports import DeadLettered, DeadRevived
 from afx.cluster.scripts import source
+from afx.node.commit_reports import report_of
 from afx.node.dead_letters import DeadGroup
-from afx.node.held_reports import report_of
 from afx.node.progress import Link, Progress
 from afx.node.session import HostedSession
 
@@ -54,8 +54,7 @@ class Committer:
         self._script = client.register_script(source("commit"))
         self._node = node
         self._incarnation = incarnation
-        # A day longer: what deletes a copy at the last moment looks for its link after it.
-        self._link_seconds = (link_days + 1) * _DAY_SECONDS
+        self._link_seconds = link_seconds(link_days)
 
     async def commit(self, sessions: Sequence[HostedSession]) -> Committed:
         """Commit all, in one round trip.
@@ -119,7 +118,7 @@ class Committer:
         return fenced, plain
 
     def _reports(self, session: HostedSession, progress: Progress) -> Iterator[_Block]:
-        """Return what appends reports to the nodes' stream: dead letters, and what is held."""
+        """Return what appends reports to the nodes' stream: dead letters, what is held, alerts."""
         origin: dict[str, Any] = {
             "node": self._node,
             "incarnation": self._incarnation,
@@ -127,8 +126,8 @@ class Committer:
             "epoch": session.epoch,
         }
         reports = [_dead_report(it, origin) for it in progress.dead]
-        held = [report_of(it, origin) for it in progress.held]
-        for some in (reports, held):
+        others = [report_of(it, origin) for it in (*progress.held, *progress.alerts)]
+        for some in (reports, others):
             for start in range(0, len(some), _GROUPS_IN_ENTRY):
                 yield report_stream.block(some[start : start + _GROUPS_IN_ENTRY])
 
@@ -155,6 +154,12 @@ class Committer:
             result.complete = False
         else:
             session.note_committed()
+
+
+def link_seconds(link_days: int) -> int:
+    """Return for how long a link is stored in Redis."""
+    # A day longer: what deletes a copy at the last moment looks for its link after it.
+    return (link_days + 1) * _DAY_SECONDS
 
 
 def _chunks(values: list[str]) -> list[list[str]]:

@@ -13,6 +13,7 @@ from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
 from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource
+from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
@@ -30,6 +31,8 @@ from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
+from afx.node.pool_desk import PoolDesk
+from afx.node.pools import Pools
 from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
 from afx.node.retries import retried
@@ -63,6 +66,7 @@ class Forwarder:
         "_peers",
         "_settler",
         "_source",
+        "alerts",
         "dead",
         "held",
         "intents",
@@ -70,6 +74,7 @@ class Forwarder:
         "later",
         "links",
         "outboxes",
+        "pools",
         "seen",
         "snapshots",
         "waits",
@@ -88,6 +93,7 @@ class Forwarder:
         now: Callable[[], float],
         monotonic: Callable[[], float],
         counts: RuleCounts,
+        pools: PoolDesk | None = None,
         seal: Seal | None = None,
         sealer: Sealer | None = None,
     ) -> None:
@@ -101,7 +107,8 @@ class Forwarder:
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
         self._owner = owner
-        self.lanes = Lanes()
+        self.pools = Pools(pools, session, epoch, owner.senders_hindered)
+        self.lanes = Lanes(self.pools)
         self._loops = Loops()
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
@@ -116,7 +123,10 @@ class Forwarder:
         self.waits = waits
         self._source = MessageSource(client, peers, waits, self.note_wait)
         filters = FilterJudge(self._source, self.trouble, monotonic)
-        self._intake = Intake(owner.progressed, self._admission, filters, self._loops, counts)
+        self.alerts = Alerts(now, owner.progressed)
+        self._intake = Intake(
+            owner.progressed, self._admission, filters, self._loops, counts, self.alerts
+        )
         self._settler = Settler(
             owner,
             self._follower,
@@ -150,7 +160,9 @@ class Forwarder:
         self._settler.use_routes(routes)
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
+        self.pools.use_routes(routes, incomplete)
         self.held.use_routes(routes)
+        self.alerts.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -178,7 +190,7 @@ class Forwarder:
         if not isinstance(event, Change):
             self._intake.take(box, pts, event, own)
             return
-        unforwarded.note_change(self.seen, self._all_routes, self.later, event)
+        unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
         self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
@@ -295,7 +307,7 @@ class Forwarder:
                 # The guard finds lost answers among what the cursor has not passed.
                 may_park=destination not in self._loops.chats,
             )
-            if left := self.waits.left(destination):
+            if destination not in self.pools.chats and (left := self.waits.left(destination)):
                 lane.wait(left)
             if self.lanes.pauses:
                 lane.pause()
@@ -329,9 +341,9 @@ class Forwarder:
             *(self._judge_late, self.snapshots.find, destination, references),
         )
 
-    async def renew(self, source: int, message: int) -> Sequence[Any]:
-        """Read a message anew, and with it its file's reference; nothing when it is gone."""
-        return await self._source.fetch(source, [message])
+    async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
+        """Read messages anew, and with them their files' references, without what is gone."""
+        return await self._source.fetch(source, messages)
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
@@ -418,12 +430,8 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         for it in (
-            self.outboxes,
-            self.seen,
-            self.later,
-            self.dead,
-            self.held,
-            self.snapshots,
+            *(self.outboxes, self.seen, self.later, self.dead),
+            *(self.held, self.alerts, self.snapshots),
         ):
             it.put_back()
         self.links.put_back(links)
@@ -431,6 +439,7 @@ class Forwarder:
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        for it in (self.seen, self.later.gate.counts, self.dead, self.held, self.links):
+        reported = self.dead, self.held, self.alerts
+        for it in (self.seen, self.later.gate.counts, *reported, self.links):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)

@@ -34,5 +34,8 @@ class ForwarderOwner(Protocol):
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
 
+    def senders_hindered(self, rule: int, text: str) -> None:
+        """Something is wrong with the senders of a rule, or is no more ("")."""
+
     def destination_works(self, destination: int) -> None:
         """A message has arrived at a destination that was closed."""

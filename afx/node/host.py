@@ -22,20 +22,24 @@ import structlog
 
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.connection import connect_async
+from afx.cluster.pools import PoolStore
 from afx.node.commit_loop import CommitLoop
-from afx.node.committer import Committer
+from afx.node.committer import Committer, link_seconds
+from afx.node.environment import Environment
 from afx.node.guarded_chats import GuardedChats
 from afx.node.heap import Heap, give_back_memory
 from afx.node.lease_memory import LeaseMemory
 from afx.node.lease_watch import LeaseWatch
 from afx.node.link_reader import LinkReader
 from afx.node.outputs import Outputs
+from afx.node.pool_desk import PoolDesk
+from afx.node.pool_senders import PoolSenders
 from afx.node.progress import Totals
 from afx.node.redis_trouble import RedisTrouble
 from afx.node.report_sender import ReportSender
 from afx.node.residents import Action, Residents
 from afx.node.rule_counts import RuleCounts
-from afx.node.session import Environment, HostedSession
+from afx.node.session import HostedSession
 from afx.node.session_runner import SessionRunner, why_it_failed
 from afx.node_settings import NodeSettings
 from afx.reasons import TroubleReason
@@ -111,6 +115,14 @@ class Host:
             secrets=vault.output_secrets,
             may_write=self._lease.may_write,
         )
+        self._pools = PoolDesk(
+            PoolStore(self._redis, link_seconds(settings.link_days)),
+            vault,
+            incarnation,
+            self.redis_trouble,
+            clock.monotonic,
+        )
+        self.senders = PoolSenders(self._pools, self._residents.session)
         environment = Environment(
             api_id=settings.api_id,
             api_hash=settings.api_hash,
@@ -132,6 +144,7 @@ class Host:
             rng=rng or random.Random(),
             totals=self._totals,
             outputs=self._outputs,
+            pools=self._pools,
             seal=lambda text, name: vault.seal_held(text, of=name),
             sealer=vault,
         )
@@ -147,7 +160,7 @@ class Host:
             trouble=self.redis_trouble,
             settled_pipe=settled_pipe,
             changed=self._note_changed,
-            ending=lambda session_id: self.tasks.release_session(session_id),  # noqa: PLW0108
+            ending=self._note_ending,
         )
         self.tasks = TaskExecutor(
             self._redis,
@@ -231,6 +244,15 @@ class Host:
     def _note_fenced(self, session: HostedSession) -> None:
         self._runner.do(self._residents.fenced(session.session_id, session.epoch))
 
+    def _note_ending(self, session_id: int) -> None:
+        self.tasks.release_session(session_id)
+        self.senders.release_session(session_id)
+
+    def wake(self) -> None:
+        """Look for tasks, and for orders of pools, now."""
+        self.tasks.wake()
+        self.senders.wake()
+
     def _note_changed(self) -> None:
         if self._closing.is_set() and not self._residents.alive:
             self._empty.set()
@@ -249,6 +271,7 @@ class Host:
             self._chats.run(),
             self.reports.run(),
             *self.tasks.loops(),
+            self.senders.run(),
             self._every(_POLL_SECONDS, self._poll),
             self._every(_ACTIVITY_SECONDS, self._report_activity),
             self._every(_CATCH_UP_SECONDS, self._report_caught_up),
@@ -263,6 +286,7 @@ class Host:
                 if task.done():
                     task.result()
             await self.tasks.close()
+            await self.senders.close()
             self._outputs.close()
             self._report_counts()
             # The supervisor bounds the time: it ends a host that takes too long to stop.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import gc
 import json
 import os
 import resource
@@ -12,9 +11,11 @@ import signal
 import sys
 from typing import Any
 
+from afx.garbage import collect_rarely
 from afx.node.unused import leave_out
 from afx.security.memory import protect_memory
 
+collect_rarely()
 leave_out()
 
 from afx.logs import configure  # noqa: E402
@@ -41,8 +42,6 @@ def main() -> None:
     _raise_file_limit()
     settings = NodeSettings.from_json(orders["settings"])
     configure(settings.log_level)
-    # A long-lived heap of small objects: full collections are rarer, and cost less CPU.
-    gc.set_threshold(50_000, 20, 50)
     ask_for_short_slices(os.getpriority(os.PRIO_PROCESS, 0))
     try:
         import uvloop
@@ -72,7 +71,7 @@ async def _serve(settings: NodeSettings, orders: dict[str, Any]) -> None:
         incarnation=incarnation,
         keys=SigningKeys(vault.signing_keys()),
         trouble=host.redis_trouble,
-        on_wake=host.tasks.wake,
+        on_wake=host.wake,
     )
     loop = asyncio.get_running_loop()
 

@@ -8,6 +8,7 @@ from afx.empty import NOTHING
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route, Routes, in_topic
 from afx.node.admission import Admission
+from afx.node.alerts import Alerts
 from afx.node.filter_judge import FilterJudge
 from afx.node.held import is_reread, to_be_reread
 from afx.node.loops import Loops
@@ -18,7 +19,16 @@ from afx.telegram.boxes import Box, Settling
 class Intake:
     """Takes the new messages of one session, box by box in their order."""
 
-    __slots__ = ("_admission", "_counts", "_filters", "_loops", "_progressed", "_skipped", "routes")
+    __slots__ = (
+        "_admission",
+        "_alerts",
+        "_counts",
+        "_filters",
+        "_loops",
+        "_progressed",
+        "_skipped",
+        "routes",
+    )
 
     def __init__(
         self,
@@ -27,6 +37,7 @@ class Intake:
         filters: FilterJudge,
         loops: Loops,
         counts: RuleCounts,
+        alerts: Alerts,
     ) -> None:
         """``progressed`` is told when there is something to commit."""
         self._progressed = progressed
@@ -34,6 +45,7 @@ class Intake:
         self._filters = filters
         self._loops = loops
         self._counts = counts
+        self._alerts = alerts
         self.routes: Routes = NOTHING
         """By which it forwards."""
         self._skipped: Mapping[int, int] = NOTHING
@@ -58,6 +70,7 @@ class Intake:
             routes = ()
         judged: Sequence[Route] | None = routes
         if message and routes:
+            self._alerts.note(message, routes)
             routes = in_topic(message.raw, routes)
             routes = to_be_reread(routes)
             judged = self._judge(message, routes) if routes else ()

@@ -162,14 +162,15 @@ class Lane:
     def _park(self) -> None:
         """Give all that is held to the outbox, unless it is from there.
 
-        What may be in flight stays here too, so that it is settled when it is answered.
+        What may be in flight stays here too, so that it is settled when it is answered; what
+        has not begun is read again, so that an album has all of its items.
         """
         if self._outbox or not self._queue:
             return
         held = self._queue.entries()
         for delivery, _ticket in held:
             self._outbox.append(delivery)
-        self._queue.keep_first(self._outbox.begin(min(BATCH, len(held))))
+        self._queue.keep_first(self._outbox.begin(self._queue.count_begun()))
         for _delivery, ticket in held:
             self._owner.stored(ticket)
 

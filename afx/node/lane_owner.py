@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from afx.forwarding.pipeline import Delivery
 from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found
+from afx.node.pools import Pools
 from afx.node.waits import Waits
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
@@ -19,6 +20,8 @@ class LaneOwner(Protocol):
 
     waits: Waits
     """Until when nothing is to be sent, and how much may be."""
+    pools: Pools
+    """What other sessions send."""
 
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery has left its lane for good."""
@@ -47,8 +50,8 @@ class LaneOwner(Protocol):
         Sends learn which copies they answer.
         """
 
-    async def renew(self, source: int, message: int) -> Sequence[Any]:
-        """Read a message anew; nothing when it is gone. Raises ToldToWaitError."""
+    async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
+        """Read messages anew, without those that are gone. Raises ToldToWaitError."""
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""

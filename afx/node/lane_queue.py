@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from math import inf
 
 from afx.forwarding.pipeline import Delivery
@@ -116,6 +116,11 @@ class LaneQueue:
         """Note that so many of the first deliveries may be sent from now on."""
         for it in self._first_alike(count):
             it.is_begun = True
+
+    def count_begun(self) -> int:
+        """Return how many of the first deliveries may have been sent."""
+        there = (it for it in self._held if not it.is_gone)
+        return sum(1 for _ in takewhile(lambda it: it.is_begun, there))
 
     def pop(self) -> Entry:
         """Take out the first delivery; raises IndexError when there is none."""

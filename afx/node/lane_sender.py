@@ -6,22 +6,25 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from telethon import errors
 
 from afx.forwarding.outputs import CLOSED_OUTPUT, is_output
 from afx.forwarding.pipeline import Delivery
-from afx.forwarding.whole_albums import MOST_IN_ALBUM, units
+from afx.forwarding.whole_albums import MOST_IN_ALBUM, is_same_album, units
 from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
-from afx.node.lane_queue import ALBUM_SECONDS, Entry, LaneQueue
+from afx.node.lane_queue import Entry, LaneQueue
 from afx.node.message_source import ToldToWaitError, UnknownChatError
-from afx.node.outbox import Outbox, Reference
-from afx.node.outbox_reader import Found, refusal
+from afx.node.outbox import Outbox
+from afx.node.outbox_reader import refusal
+from afx.node.pace import Pace
 from afx.node.parents import before_answers, forget, set_requests
-from afx.node.patience import Patience, Step
+from afx.node.patience import Patience
 from afx.node.plugged import plugged
+from afx.node.pool_lane import Stopped
+from afx.node.queue_filler import QueueFiller
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
@@ -46,40 +49,14 @@ _MOST_FETCHES = 3
 """Times that one message is fetched anew before it counts as refused."""
 
 
-class Pace(Protocol):
-    """The lane that is sent: it knows when."""
-
-    @property
-    def may_send(self) -> bool:
-        """Whether nothing holds up the next batch."""
-
-    def pause(self) -> None:
-        """Start no new batch: the session is ending here."""
-
-    def wait(self, seconds: float) -> None:
-        """Start no batch for a time."""
-
-    def hold(self, seconds: float) -> None:
-        """Wait for the rest of an album, unless something comes before."""
-
-    def back_off(self, reason: TroubleReason | None = None, text: str = "") -> None:
-        """Wait, longer each time; what keeps failing is reported."""
-
-    def passed(self) -> None:
-        """A delivery has left for good."""
-
-    def close(self, reason: str) -> None:
-        """The destination takes no messages."""
-
-
 class LaneSender:
     """The sending part of one lane."""
 
     __slots__ = (
         "_client",
         "_fetches",
+        "_filler",
         "_intents",
-        "_last_album",
         "_outbox",
         "_owner",
         "_pace",
@@ -111,8 +88,9 @@ class LaneSender:
         self._vain = VainTries()
         self._fetches = 0
         """How often the first message was fetched anew."""
-        self._last_album: tuple[int, int, float] | None = None
-        """Source and last item of an album that ends the outbox, and since when it does."""
+        self._filler = QueueFiller(
+            owner, outbox, queue, pace=pace, patience=self._patience, vain=self._vain
+        )
 
     async def run(self) -> None:
         """Send until nothing is left, or something holds it up.
@@ -122,19 +100,22 @@ class LaneSender:
         singly = self._vain.is_single
         while (self._queue or self._outbox) and self._pace.may_send:
             if not self._queue:
-                if not await self._fill():
+                if not await self._filler.fill():
                     return
                 continue
             batch, seconds = self._queue.next_batch(BATCH, asyncio.get_running_loop().time())
             if not batch:
                 self._pace.hold(seconds)
                 return
-            batch = self._within_budget(batch)
+            of_pool, batch = self._owner.pools.first_alike(batch)
+            batch = batch if of_pool else self._within_budget(batch)
             if not batch:
                 return
             # From now on nothing comes between: what is settled leaves the queue in order.
             self._queue.begin(len(batch))
             if any(delivery.plugins or delivery.verdict for delivery, _ in batch):
+                if batch[0][0].op != "send":
+                    await self._owner.find_copies([delivery for delivery, _ in batch])
                 batch, refused = await plugged(batch, self._owner.trouble)
                 if refused:
                     await self._judge(batch, refused)
@@ -143,11 +124,12 @@ class LaneSender:
                 batch = await self._answering(batch)
             if not self._pace.may_send:
                 return  # something has come up while it waited
-            self._owner.waits.take(self._outbox.destination, len(batch))
+            if not of_pool:
+                self._owner.waits.take(self._outbox.destination, len(batch))
             outcomes = await self._make([delivery for delivery, _ in batch], singly)
             if outcomes is None:
                 return
-            singly = await self._judge(batch, outcomes) or self._vain.is_single
+            singly = await self._judge(batch, outcomes, singly=singly) or self._vain.is_single
 
     def _within_budget(self, batch: list[Entry]) -> list[Entry]:
         """Return the first of a batch, as many as may be sent now; waits when none may.
@@ -155,6 +137,9 @@ class LaneSender:
         An album is not split: it is sent when anything may be, and counts as all of its items.
         """
         waits, destination = self._owner.waits, self._outbox.destination
+        if destination in self._owner.pools.chats and (left := waits.left(destination)):
+            self._pace.wait(left)
+            return []
         room = waits.room(destination, len(batch))
         if room >= len(batch):
             return batch
@@ -176,7 +161,9 @@ class LaneSender:
         set_requests(sends)
         return batch[: len(sends)]
 
-    async def _judge(self, batch: Sequence[Entry], outcomes: Sequence[Outcome]) -> bool:
+    async def _judge(
+        self, batch: Sequence[Entry], outcomes: Sequence[Outcome], *, singly: bool = False
+    ) -> bool:
         """Settle what can be; returns whether the rest is to be sent one by one."""
         destination = self._outbox.destination
         for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
@@ -187,6 +174,13 @@ class LaneSender:
                 self._note_vain(delivery, outcome.reason, any(it.album for it, _ in batch))
                 return False
             if is_stale_reference(outcome.reason) and outcome.result == "again":
+                album = _album_of(batch[index:])
+                if len(album) > 1 and not singly and self._fetches < _MOST_FETCHES:
+                    await self._fetch_album(album)
+                    return False
+                if len(album) > 1 and not singly:
+                    self._fetches = 0  # of its first item alone
+                    return True
                 await self._fetch_first(delivery, outcome.reason)
                 return True
             if outcome.reason == PARENT_GONE:
@@ -218,6 +212,8 @@ class LaneSender:
                 self._pace.close("this node has no such output")
                 return None
             return await output.send(batch)
+        if self._owner.pools.has(batch[0]):
+            return await self._let_send(batch, singly)
         try:
             peer(destination)
         except ValueError:
@@ -230,102 +226,18 @@ class LaneSender:
             self._intents.end(destination)
         return outcomes
 
-    async def _fill(self) -> bool:
-        """Fetch the next messages of the outbox; False when they cannot be read now."""
-        await asyncio.sleep(0)  # what needs no request must not hold up the other lanes
-        references = self._outbox.first(self._patience.size)
-        if not references:
-            self._pace.back_off()
-            return False
-        try:
-            found = await self._owner.contents(self._outbox.destination, references)
-        except ToldToWaitError as error:
-            self._pace.wait(error.seconds)
-            return False
-        except errors.RPCError as error:
-            if is_lost_login(error):
-                raise
-            return self._note_unread(references, error_name(error))
-        finally:
-            self._outbox.reading = 0
-        ready = list(takewhile(lambda it: not it[1] or it[1].result != "failed", found))
-        if len(ready) == len(found) and not (ready := self._whole(ready)):
-            return False
-        if ready:
-            self._patience.passed({it.source for it, _ in ready})
-        else:
-            step, ready = self._judge_unread(found)
-            if not ready:
-                return step == "narrow"
-        for (delivery, outcome), ticket in zip(ready, self._outbox.begin(len(ready)), strict=True):
-            if outcome is None:
-                self._queue.append(delivery, ticket)
+    async def _let_send(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
+        """Let a sender of the rule's pool make a batch; None when none can now."""
+        made = await self._owner.pools.send(batch, singly=singly)
+        if isinstance(made, Stopped):
+            if made.is_foreign:
+                self._pace.pause()
             else:
-                self._owner.settled(delivery, ticket, outcome)
-        return True
-
-    def _whole(self, ready: Found) -> Found:
-        """Return what is ready without an album at its end that may have more items.
-
-        Nothing: such an album is all that there is, and is waited for.
-        """
-        *before, last = units(ready, lambda it: it[0])
-        if not last[-1][0].album or len(last) >= MOST_IN_ALBUM:
-            return ready
-        if before:
-            return ready[: -len(last)]
-        it, now = last[-1][0], asyncio.get_running_loop().time()
-        if self._outbox.count > len(ready):
-            return ready  # what follows could not be read together with it
-        if self._last_album is None or self._last_album[:2] != (it.source, it.message):
-            self._last_album = it.source, it.message, now
-        left = self._last_album[2] + ALBUM_SECONDS - now
-        if left <= 0:
-            return ready
-        self._pace.hold(left)
-        return []
-
-    def _judge_unread(self, found: Found) -> tuple[Step, Found]:
-        """Return what to do about a first message that cannot be read now.
-
-        With it those that are given up, with their outcomes.
-        """
-        first, outcome = found[0]
-        assert outcome is not None and outcome.dead is not None
-        step = self._patience.refused(first.source, outcome.dead, len(found))
-        if step == "narrow":
-            return step, []
-        if step == "later":
-            text = f"what waits of {first.source} cannot be read: {outcome.reason}"
-            self._pace.back_off(TroubleReason.SOURCE_UNREADABLE, text)
-            return step, []
-        dead = replace(outcome, result="refused", attempts=self._patience.tries)
-        self._patience.settled(first.source, is_read=False)
-        self._pace.passed()
-        given_up = takewhile(lambda it: it[0].source == first.source and it[1] == outcome, found)
-        return step, [(delivery, dead) for delivery, _ in given_up]
-
-    def _note_unread(self, references: Sequence[Reference], reason: str) -> bool:
-        """Telegram errs on what waits; returns whether fewer are to be read at once, and now.
-
-        What it errs on for ever becomes a dead letter, once it is read by itself.
-        """
-        first = references[0]
-        if self._patience.narrow(len(references)):
-            return True
-        destination = self._outbox.destination
-        key = (first.rule, first.source, first.message, f"read {first.op}")
-        if self._vain.failed(key, _now(), has_album=False) == "later":
-            text = f"what waits of {first.source} cannot be read: {reason}"
-            self._pace.back_off(TroubleReason.SOURCE_UNREADABLE, text)
-            return False
-        dead = DeadReason.MESSAGE_UNREADABLE
-        outcome = Outcome("refused", reason=reason, dead=dead, attempts=self._vain.tries)
-        self._vain.passed()
-        self._pace.passed()
-        [ticket] = self._outbox.begin(1)
-        self._owner.settled(first.delivery(destination), ticket, outcome)
-        return True
+                self._pace.wait(made.wait)
+            return None
+        if all(it.result != "failed" for it in made):
+            self._intents.end(batch[0].destination)
+        return made
 
     def settle(self, outcome: Outcome) -> None:
         """Take the first delivery out of the queue for good."""
@@ -336,6 +248,17 @@ class LaneSender:
         self._pace.passed()
         self._patience.settled(delivery.source, is_read=outcome.copy != 0)
         self._owner.settled(delivery, ticket, outcome)
+
+    async def _fetch_album(self, album: Sequence[Delivery]) -> None:
+        """Fetch the items of an album anew, whose files have expired; some may be gone."""
+        found = await self._read_first(*album)
+        if found is None:
+            return
+        self._fetches += 1
+        fresh = {it.id: it for it in found}
+        for it in album:
+            if it.raw is not None and it.message in fresh:
+                it.raw = fresh[it.message]
 
     async def _fetch_first(self, delivery: Delivery, reason: str) -> None:
         """Fetch the first message anew, since its file has expired; refuse it if that is vain.
@@ -367,13 +290,16 @@ class LaneSender:
             advice = advice_on(reason)
             self._pace.close(f"{reason}: {advice}" if advice else reason)
 
-    async def _read_first(self, delivery: Delivery) -> Sequence[Any] | None:
+    async def _read_first(self, delivery: Delivery, *others: Delivery) -> Sequence[Any] | None:
         """Return the first message, nothing if it is gone; None when that cannot be told now.
+
+        With it ``others`` of its source.
 
         A source that cannot be read is tried again some times, and then it is given up.
         """
         try:
-            return await self._owner.renew(delivery.source, delivery.message)
+            numbers = [it.message for it in (delivery, *others)]
+            return await self._owner.renew(delivery.source, numbers)
         except ToldToWaitError as error:
             self._pace.wait(error.seconds)
         except UnknownChatError as error:
@@ -406,6 +332,13 @@ class LaneSender:
     def _note_failure(self, delivery: Delivery, reason: str) -> None:
         text = f"sends to {delivery.destination} fail: {reason}"
         self._pace.back_off(TroubleReason.SEND_FAILED, text)
+
+
+def _album_of(batch: Sequence[Entry]) -> list[Delivery]:
+    """Return what is sent together with the first one: the items of its album."""
+    first, _ = batch[0]
+    same = takewhile(lambda it: it is first or is_same_album(it, first), (it for it, _ in batch))
+    return list(same)[:MOST_IN_ALBUM]
 
 
 def _now() -> float:

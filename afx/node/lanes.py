@@ -7,15 +7,17 @@ import asyncio
 from afx.forwarding.outputs import is_output
 from afx.node.lane import Lane
 from afx.node.pause import Pause
+from afx.node.pools import Pools
 
 
 class Lanes(dict[int, Lane]):
     """One lane for each destination to which anything was sent."""
 
-    __slots__ = ("pauses",)
+    __slots__ = ("_pools", "pauses")
 
-    def __init__(self) -> None:
+    def __init__(self, pools: Pools) -> None:
         super().__init__()
+        self._pools = pools
         self.pauses = Pause(0)
         """Why nothing is sent; none when anything is."""
 
@@ -45,7 +47,9 @@ class Lanes(dict[int, Lane]):
         await asyncio.gather(*(lane.cancel() for lane in self.values()))
 
     def wait(self, destination: int | str, seconds: float, *, is_for_all: bool) -> None:
-        """Send nothing to a destination, or to any, for a time."""
+        """Send nothing to a destination, or to any, for a time; others may send for a pool."""
         for it, lane in self.items():
+            if it in self._pools.chats:
+                continue
             if it == destination or (is_for_all and not is_output(it)):
                 lane.wait(seconds)

@@ -218,6 +218,14 @@ class Outbox:
             return reference not in islice(self.references(), under_way)
         return is_here
 
+    def holds(self, send: Delivery) -> bool:
+        """Return whether a message waits here and is not under way: it was not sent."""
+        if not self.contains(send):
+            return False
+        under_way = islice(self.references(), max(len(self.open), self.reading))
+        wanted = (send.rule, send.source, send.message, send.op)
+        return wanted not in ((it.rule, it.source, it.message, it.op) for it in under_way)
+
     def _note(self, reference: Reference) -> None:
         key = (reference.group, reference.source)
         self._newest[key] = max(reference.message, self._newest.get(key, 0))

@@ -49,6 +49,11 @@ class Outboxes:
         outbox = self._outboxes.get(delivery.destination)
         return outbox is not None and outbox.contains(delivery)
 
+    def holds(self, send: Delivery) -> bool:
+        """Return whether a message waits in its destination's outbox, and is not under way."""
+        outbox = self._outboxes.get(send.destination)
+        return outbox is not None and outbox.holds(send)
+
     def has_backlog(self, closed: Collection[int]) -> bool:
         """Return whether anything waits for a destination that is not one of these."""
         return any(it not in closed for it in self.filled())

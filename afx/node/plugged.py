@@ -27,7 +27,8 @@ from afx.telegram.sender import Outcome
 _AT_ONCE = 8
 _RUNNER = PluginRunner()
 """That of this process: its thread begins with the first plug-in that is called."""
-_DROPPED = Outcome("known")
+_DROPPED = Outcome("known", dead=DeadReason.PLUGIN_FAILED)
+"""It is no dead letter, and its content was not sent: the same may come later."""
 _REPORT = TroubleReason.PLUGIN_FAILED
 Trouble = Callable[[TroubleReason, str], None]
 
@@ -37,10 +38,10 @@ async def plugged(
 ) -> tuple[list[Entry], list[Outcome]]:
     """Return the first of a batch that are sent, or the first that are not, with outcomes.
 
-    The batch has begun: no edit is folded into it meanwhile.
+    The batch has begun: no edit is folded into it meanwhile. Edits know their copies.
     """
     runner = runner or _RUNNER
-    wanted = [it for it, _ in batch if it.plugins and it.op in ("send", "edit")]
+    wanted = [it for it, _ in batch if it.plugins and (it.op == "send" or _is_edit(it))]
     reasons: dict[str, None] = {}
     limit = asyncio.Semaphore(_AT_ONCE)
 
@@ -62,6 +63,11 @@ async def plugged(
     if refused:
         return refused, [it.verdict for it, _ in refused]
     return list(takewhile(lambda it: it[0].verdict is None, batch)), []
+
+
+def _is_edit(it: Delivery) -> bool:
+    """Return whether an edit changes a copy: one of what was never copied changes none."""
+    return it.op == "edit" and bool(it.copy)
 
 
 async def _change(it: Delivery, runner: PluginRunner) -> Iterable[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from afx.forwarding.pipeline import Delivery
+from afx.node.alerts import AlertOf
 from afx.node.dead_letters import DeadGroup
 from afx.node.held_messages import HeldReport
 from afx.node.rule_counts import RuleCounts
@@ -34,6 +35,8 @@ class Progress:
     """What has become dead letters, and what is none any more."""
     held: Sequence[HeldReport] = ()
     """What waits for an operator's approval, and what does so no more."""
+    alerts: Sequence[AlertOf] = ()
+    """Messages that webhooks are told of."""
 
 
 @dataclass(slots=True)

@@ -124,6 +124,11 @@ class RuleWatch:
         self.troubles = closed.troubles()
         self._wait()
 
+    @property
+    def known(self) -> set[int]:
+        """All chats of the rules that the account knows."""
+        return self._closed.known
+
     # --- what happens ---------------------------------------------------------------------
 
     def source_closed(self, channel: int, name: str) -> None:
@@ -156,6 +161,11 @@ class RuleWatch:
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
         self._closed.note_capped(rule, text)
+        self._apply()
+
+    def senders_hindered(self, rule: int, text: str) -> None:
+        """Something is wrong with the senders of a rule, or is no more ("")."""
+        self._closed.note_senders(rule, text)
         self._apply()
 
     # --- trying again ---------------------------------------------------------------------

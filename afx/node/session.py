@@ -2,75 +2,34 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from afx.clock import Clock
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.devices import Device, own_device
 from afx.node import session_progress
 from afx.node.account_signs import FreezeInquiry
-from afx.node.admission import LinkSource
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
 from afx.node.connection import Connection
+from afx.node.environment import Environment
 from afx.node.forwarder import Forwarder
-from afx.node.guarded_chats import GuardedChats
-from afx.node.held_messages import Seal
 from afx.node.login_limit import LoginInquiry
-from afx.node.outputs import Outputs, SessionOutputs
+from afx.node.outputs import SessionOutputs
 from afx.node.pause import Pause
-from afx.node.progress import Progress, Totals
+from afx.node.progress import Progress
 from afx.node.rule_watch import RuleWatch
 from afx.node.silence import Silence
-from afx.node.snapshots import Sealer
 from afx.node.waits import Waits
 from afx.proxies import Proxy
 from afx.reasons import DeadReason, TroubleReason
-from afx.telegram.client import AccountClient, Pings
+from afx.telegram.client import AccountClient
 from afx.telegram.peers import Peers
 from afx.telegram.positions import stale_fields
 from afx.telegram.session import StoredSession
 from afx.telegram.transport import routed
 from afx.telegram.updates import UpdateReader
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Environment:
-    """What all sessions of a host share."""
-
-    api_id: int
-    api_hash: str
-    connection: type
-    """The class of Telethon connections; it checks the lease before each write."""
-    may_write: Callable[[], bool]
-    """Whether the node's lease still lasts."""
-    links: LinkSource
-    """Where the links of earlier runs are read."""
-    chats: GuardedChats
-    store: Callable[[HostedSession], Awaitable[bool]]
-    """Commits a session's progress until it is stored; False: another node has it by now."""
-    dirty: Callable[[HostedSession], None]
-    """Called when a session has progress to commit."""
-    gave_up: Callable[[HostedSession, BaseException], None]
-    """Called when a session's login no longer works."""
-    trouble: Callable[[HostedSession, TroubleReason, str], None]
-    rule_changed: Callable[[HostedSession, int, RuleTrouble | None], None]
-    """Called when a rule does not forward all that it should, or does so again (None)."""
-    login_limit: Callable[[HostedSession, int], None]
-    """Called with the days without use after which a session's login ends."""
-    clock: Clock
-    rng: random.Random
-    totals: Totals
-    outputs: Outputs | None = None
-    """What destinations that are no chats need; None: rules cannot have any here."""
-    sealer: Sealer | None = None
-    """Encrypts contents that are stored; None: none are."""
-    pings: Pings = field(default_factory=Pings)
-    seal: Seal | None = None
-    """Encrypts what waits for an operator's approval; None: its content is not shown."""
 
 
 class HostedSession:
@@ -145,6 +104,7 @@ class HostedSession:
             now=env.clock.time,
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
+            pools=env.pools,
             seal=env.seal,
             sealer=env.sealer,
         )
@@ -284,6 +244,11 @@ class HostedSession:
         """What is wrong with rules, by their ids."""
         return self._rules.troubles
 
+    @property
+    def known_chats(self) -> set[int]:
+        """All chats of its rules that the account knows."""
+        return self._rules.known
+
     def renew(self, rules: Sequence[RuleSpec]) -> None:
         """Use the filters and transforms of these rules from now on."""
         self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
@@ -412,6 +377,10 @@ class HostedSession:
     def capped(self, rule: int, text: str) -> None:
         """Messages of a rule wait because of its caps, or do so no more ("")."""
         self._rules.capped(rule, text)
+
+    def senders_hindered(self, rule: int, text: str) -> None:
+        """Something is wrong with the senders of a rule, or is no more ("")."""
+        self._rules.senders_hindered(rule, text)
 
     def rule_changed(self, rule: int, trouble: RuleTrouble | None) -> None:
         """A rule does not forward all that it should, or does so again."""

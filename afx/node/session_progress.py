@@ -33,7 +33,8 @@ def collect(
     ]
     cursor += [text for field in stale for text in (field, "")]
     dead, held = forwarder.dead.take(), forwarder.held.take()
-    return Progress(cursor, links, entities, intents, dead, held)
+    alerts = forwarder.alerts.take()
+    return Progress(cursor, links, entities, intents, dead, held, alerts)
 
 
 def mark_all(forwarder: Forwarder, stored: StoredSession) -> None:
@@ -48,3 +49,4 @@ def mark_all(forwarder: Forwarder, stored: StoredSession) -> None:
     forwarder.links.mark_all()
     forwarder.dead.mark_all()
     forwarder.held.mark_all()
+    forwarder.alerts.mark_all()

@@ -20,6 +20,7 @@ from afx.cluster.specs import SessionSpec
 from afx.devices import Device, parse_device
 from afx.errors import SecretError, UsageError
 from afx.node.commit_loop import CommitLoop
+from afx.node.environment import Environment
 from afx.node.lease_watch import LeaseWatch
 from afx.node.preparation import StartError
 from afx.node.redis_trouble import RedisTrouble
@@ -37,7 +38,7 @@ from afx.node.residents import (
     Resident,
     Residents,
 )
-from afx.node.session import Environment, HostedSession
+from afx.node.session import HostedSession
 from afx.node.session_loader import Loaded, load
 from afx.node.start_gate import StartGate
 from afx.node_settings import NodeSettings

@@ -10,9 +10,11 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from afx.garbage import collect_rarely
 from afx.node.unused import leave_out
 from afx.security.memory import protect_memory
 
+collect_rarely()
 leave_out()
 
 from afx.errors import AfxError  # noqa: E402

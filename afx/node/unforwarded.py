@@ -5,10 +5,14 @@ What another message has of them is no duplicate then (see ``seen_contents``).
 
 from __future__ import annotations
 
+from itertools import product
+
+from afx.cluster.links import is_channel
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Routes
 from afx.node.outbox import Reference
+from afx.node.outboxes import Outboxes
 from afx.node.postponed import Postponed
 from afx.node.seen_contents import SeenContents
 from afx.reasons import DeadReason
@@ -33,12 +37,24 @@ def note_settled(seen: SeenContents, routes: Routes, delivery: Delivery, outcome
         seen.forget(delivery.rule, delivery.source, delivery.message)
 
 
-def note_change(seen: SeenContents, routes: Routes, later: Postponed, change: Change) -> None:
-    """Forget the contents of messages that are deleted before they are due."""
-    if change.kind != "delete" or not later.next_due():
+def note_change(
+    seen: SeenContents, routes: Routes, later: Postponed, outboxes: Outboxes, change: Change
+) -> None:
+    """Forget the contents of messages that are deleted while they wait to be sent.
+
+    Where a rule has several destinations, a message waits for all of them, or one may have it.
+    """
+    if change.kind != "delete":
         return
-    for route in routes.get(change.chat, ()):
-        for number in change.messages if route.options.dedupe else ():
-            it = Reference(route.rule, route.mode, change.chat, number)
-            if later.has(it.delivery(route.destination)):
-                seen.forget(route.rule, change.chat, number)
+    # Telegram names no chat outside channels (api/updates, updateDeleteMessages).
+    chats = (change.chat,) if change.chat else [it for it in routes if not is_channel(it)]
+    for chat in chats:
+        deduped = [it for it in routes.get(chat, ()) if it.options.dedupe]
+        for number, rule in product(change.messages, dict.fromkeys(it.rule for it in deduped)):
+            sends = [
+                Reference(rule, it.mode, chat, number).delivery(it.destination)
+                for it in deduped
+                if it.rule == rule
+            ]
+            if all(later.has(it) or outboxes.holds(it) for it in sends):
+                seen.forget(rule, chat, number)

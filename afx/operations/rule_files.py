@@ -12,7 +12,7 @@ from afx.forwarding.rulefile import LARGEST_BYTES, RuleFile, read_part, schema
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
-from afx.operations.rule_options import check_life
+from afx.operations.rule_options import check_life, check_senders
 from afx.operations.rule_sizes import bounded
 from afx.operations.rules import RuleRow, content, document, listing, show
 from models.names import check_name
@@ -143,6 +143,9 @@ def _check(context: Context, changes: Iterable[Change]) -> None:
     for it in changes:
         if it.after and not (it.before and it.before.options == it.after.options):
             check_life(context, it.after.options)
+        if it.after and it.after.options.get("senders"):
+            owner = sessions.find(it.after.session, owner=context.actor.owner)
+            check_senders(owner, it.after.options, it.after.destinations)
 
 
 def _replace(context: Context, before: RuleDoc, doc: RuleDoc | None) -> None:

@@ -37,6 +37,6 @@ def bounded(sessions: Sequence[Session]) -> Iterator[None]:
 def _sizes(sessions: list[int]) -> dict[int, int]:
     found = rules.for_sessions(sessions)
     return {
-        session: sum(program_size(it.filter, it.transform) for it in rows)
+        session: sum(program_size(it.filter, it.transform, it.options) for it in rows)
         for session, rows in found.items()
     }

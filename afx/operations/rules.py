@@ -16,7 +16,7 @@ from afx.forwarding.topics import wrong_destinations
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
-from afx.operations.rule_options import check_life
+from afx.operations.rule_options import check_life, check_senders
 from afx.operations.rule_sizes import bounded
 from models.storage import rules, sessions
 from models.tables import Rule
@@ -125,6 +125,7 @@ def add(
     check_life(context, more)
     origins, targets = list(_chats(sources)), list(_destinations(destinations))
     owner = sessions.find(session, owner=context.actor.owner)
+    check_senders(owner, more, targets)
     with change(context, "rule.add", f"session/{owner.name}") as details, bounded([owner]):
         rule = rules.create(
             owner,
@@ -189,6 +190,8 @@ def modify(
     )
     if after == before:
         return after, False
+    if options is not None or destinations:
+        check_senders(rule.session, more, after.destinations)
     with change(context, "rule.set", f"rule/{before.path}") as details, bounded([rule.session]):
         rules.change(
             rule,

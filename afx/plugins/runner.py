@@ -19,7 +19,9 @@ _HOUR = 3_600.0
 _STUCK_SECONDS = 1.0
 _TOLD_SECONDS, _MOST_TOLD = 60.0, 100
 _MOST_STUCK = 4
-"""Threads that a hook never gives back; after that nothing is called any more."""
+"""Threads that hooks have not given back; with so many nothing is called."""
+_LEFT_SECONDS = 600.0
+"""For so long the other calls of a thread that was given back may go on."""
 _LONGEST = 16_384
 """Characters that a hook may return; what Telegram does not take is cut later."""
 
@@ -56,15 +58,18 @@ class PluginRunner:
         self._hooks: dict[str, Hook | str] = {}
         """By name; a text says why one cannot be used."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stuck = 0
+        self._thread: threading.Thread | None = None
+        self._stuck: list[threading.Thread] = []
+        """Those that were left to hooks which block them."""
         self._told: dict[str, float] = {}
         self._spent: dict[tuple[int, str], tuple[float, int]] = {}
         """(rule, plug-in) → since when its hour runs, and its calls."""
 
     async def apply(self, use: Plugin, message: Message) -> Answer:
         """Return what a plug-in makes of a message; never raises, but when it is cancelled."""
-        if self._stuck >= _MOST_STUCK:
-            return Failed("plug-ins hang, and none is called until the node restarts")
+        self._stuck = [it for it in self._stuck if it.is_alive()]
+        if len(self._stuck) >= _MOST_STUCK:
+            return Failed("plug-ins hang, and none is called until one returns")
         if not self._spend(use, message.rule):
             return Failed(f"its budget of {use.per_hour:,} calls an hour is spent")
         loop = self._running()
@@ -129,10 +134,10 @@ class PluginRunner:
         """Return the loop of the plug-ins, in a thread that no exit waits for."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            thread = threading.Thread(
-                target=self._loop.run_forever, name="afx-plugins", daemon=True
+            self._thread = threading.Thread(
+                target=_serve, args=(self._loop,), name="afx-plugins", daemon=True
             )
-            thread.start()
+            self._thread.start()
         return self._loop
 
     async def _replace_stuck(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -144,9 +149,21 @@ class PluginRunner:
         try:
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(pong)), _STUCK_SECONDS)
         except TimeoutError:
-            if self._loop is loop:
-                self._loop = None
-                self._stuck += 1
+            if self._loop is loop and self._thread is not None:
+                self._stuck.append(self._thread)
+                self._loop = self._thread = None
+                loop.call_soon_threadsafe(loop.stop)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped, and then what it has begun."""
+    loop.run_forever()
+    if left := asyncio.all_tasks(loop):
+        loop.run_until_complete(asyncio.wait(left, timeout=_LEFT_SECONDS))
+        for it in left:
+            it.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.close()
 
 
 def _checked(answer: Any, message: Message) -> Answer:

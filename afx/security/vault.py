@@ -28,6 +28,7 @@ _VERSION = "1"
 _NONCE_BYTES = 12
 _OF_WEBHOOKS = b"afx webhook"
 _OF_PROXIES = b"afx proxy\0"
+_OF_ORDERS = b"afx order\0"
 _OF_DEVICES = b"afx device\0"
 _OF_HELD = b"afx held\0"
 _OF_SNAPSHOTS = b"afx snapshot\0"
@@ -134,6 +135,15 @@ class Vault:
             "remove this session and import it again."
         )
         return self._opened(sealed, _OF_DEVICES + str(session_id).encode(), "device", changed)
+
+    def seal_order(self, text: str, *, session_id: int) -> str:
+        """Encrypt what a sender of a pool is to send."""
+        return self._sealed(text, _OF_ORDERS + str(session_id).encode())
+
+    def open_order(self, sealed: str, *, session_id: int) -> str:
+        """Decrypt what a sender is to send; raises SecretError when no key fits."""
+        changed = f"What session {session_id} is to send was changed, or is another one's."
+        return self._opened(sealed, _OF_ORDERS + str(session_id).encode(), "order", changed)
 
     def seal_held(self, text: str, *, of: str) -> str:
         """Encrypt what would be sent of a message that waits for an approval.

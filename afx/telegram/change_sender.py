@@ -16,6 +16,7 @@ from telethon.tl import functions, types
 
 from afx.forwarding.pipeline import Delivery
 from afx.telegram.building import NotBuiltError, build, unbuilt
+from afx.telegram.buttons import hindrance, markup_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_lost_login
 from afx.telegram.facts import media_kind
@@ -25,6 +26,7 @@ from afx.telegram.sender import (
     has_no_preview,
     input_media,
     is_above,
+    passing,
     sendable,
 )
 
@@ -35,7 +37,7 @@ _AFTER_A_FAILED = "a change before it was not made"
 _MOST_DELETED = 100
 _MOST_AT_ONCE = 10
 """Requests that are sent at once; each of them may be told to wait."""
-_WITH_FILE = frozenset({"photo", "video", "document", "audio", "animation"})
+WITH_FILE = frozenset({"photo", "video", "document", "audio", "animation"})
 """Kinds whose file an edit may replace; a voice note's it may not."""
 
 
@@ -50,8 +52,10 @@ async def send_changes(
 
     Those without a copy are done; an edit with an error is refused. Raises as ``sender.send`` does.
     """
-    if hindrance := await _check_deletes(client, batch, peer):
-        return [hindrance] * len(batch)
+    if hindered := await _check_deletes(client, batch, peer):
+        return [hindered] * len(batch)
+    if (error := await hindrance(client, batch)) is not None:
+        return [passing(error)] * len(batch)
     outcomes: list[Outcome] = []
     for groups in _rounds(_groups(batch, singly)):
         asked = [it for it in groups if _is_asked(it[0])]
@@ -183,7 +187,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             return functions.channels.DeleteMessagesRequest(chat, ids)
         return functions.messages.DeleteMessagesRequest(ids, revoke=True)
     if first.op == "edit":
-        file = media_kind(first.whole) in _WITH_FILE
+        file = media_kind(first.whole) in WITH_FILE
         return functions.messages.EditMessageRequest(
             chat,
             first.copy,
@@ -192,6 +196,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             entities=[it for it in first.entities if sendable(it)] or None,
             no_webpage=has_no_preview(first),
             invert_media=is_above(first),
+            reply_markup=markup_of(first),
         )
     unpin = first.op == "unpin"
     return functions.messages.UpdatePinnedMessageRequest(chat, first.copy, silent=True, unpin=unpin)

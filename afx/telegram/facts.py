@@ -7,6 +7,7 @@ from typing import Any
 from telethon import utils
 from telethon.tl import types
 
+from afx.forwarding.buttons import Rows
 from afx.forwarding.facts import Facts, lazy
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.replies import is_topic_only
@@ -91,6 +92,15 @@ class TelegramFacts(Facts):
         return getattr(raw, "edit_date", None) is not None and not getattr(raw, "edit_hide", False)
 
     @lazy
+    def buttons(self) -> Rows:
+        """The rows of its inline buttons with links."""
+        return rows_of(self._raw)
+
+    def text_link(self, offset: int, length: int, url: str) -> Any:
+        """Return an entity that lays a link on a part of a text."""
+        return types.MessageEntityTextUrl(offset, length, url)
+
+    @lazy
     def via_bot(self) -> bool:
         """Whether an inline bot has made it."""
         return bool(getattr(self._raw, "via_bot_id", None))
@@ -100,6 +110,22 @@ class TelegramFacts(Facts):
         """When it was sent, in Unix seconds."""
         date = getattr(self._raw, "date", None)
         return int(date.timestamp()) if date is not None else 0
+
+
+def rows_of(message: Any) -> Rows:
+    """Return the buttons with links of one of Telegram's messages."""
+    markup = getattr(message, "reply_markup", None)
+    if not isinstance(markup, types.ReplyInlineMarkup):
+        return ()
+    rows = (
+        tuple(
+            (it.text, it.type.url)
+            for it in row.buttons
+            if isinstance(it.type, types.InlineButtonTypeUrl | types.InlineButtonTypeUrlAuth)
+        )
+        for row in markup.rows
+    )
+    return tuple(it for it in rows if it)
 
 
 def media_kind(message: Any) -> str:

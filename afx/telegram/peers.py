@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class OutputSource(Protocol):
 class Peers:
     """Resolves the chats of one session's rules, and gives their input peers."""
 
-    __slots__ = ("_client", "_outputs", "_stored")
+    __slots__ = ("_client", "_kept", "_lock", "_outputs", "_resolving", "_stored")
 
     def __init__(
         self, client: AccountClient, stored: StoredSession, outputs: OutputSource | None = None
@@ -48,6 +49,11 @@ class Peers:
         self._client = client
         self._stored = stored
         self._outputs = outputs
+        self._kept: frozenset[int] = frozenset()
+        """Chats of other sessions' rules, which this one posts to or reads for them."""
+        self._lock: asyncio.Lock | None = None
+        """Held while chats are looked up: what is found meanwhile must not be forgotten."""
+        self._resolving = 0
 
     def output(self, destination: int) -> Output | None:
         """Return the output that a destination is; None for a chat."""
@@ -63,6 +69,30 @@ class Peers:
         The account's dialogs are listed once, and only if a chat is unknown otherwise.
         Only these chats are remembered, and those ``known`` before.
         """
+        lock = self._lock = self._lock or asyncio.Lock()
+        self._resolving += 1
+        try:
+            async with lock:
+                return await self._resolve(chats, known)
+        finally:
+            self._resolving -= 1
+            if not self._resolving:
+                self._lock = None
+
+    async def learn(self, chat: int, known: Iterable[int]) -> Any:
+        """Return the input peer of a chat that no rule of this session names.
+
+        ``known`` are the chats of its rules. Raises ValueError when the account does not know
+        the chat.
+        """
+        if chat not in self._kept:
+            found = await self.resolve([str(chat)], known)
+            if found:
+                self._kept |= {chat}
+                self._stored.keep_only({*known, *self._kept})
+        return self.input_peer(chat)
+
+    async def _resolve(self, chats: Iterable[str], known: Iterable[int]) -> dict[str, int]:
         self._stored.keep_all()
         found: dict[str, int] = {}
         dialogs_listed = is_bot = False
@@ -82,7 +112,7 @@ class Peers:
                 chat_id = await self._find(chat)
             if chat_id is not None:
                 found[name] = chat_id
-        self._stored.keep_only({*found.values(), *known})
+        self._stored.keep_only({*found.values(), *known, *self._kept})
         return found
 
     async def _find(self, chat: str) -> int | None:

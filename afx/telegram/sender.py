@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from afx.forwarding.topics import GENERAL
 from afx.forwarding.whole_albums import units
 from afx.reasons import DeadReason
 from afx.telegram.building import NotBuiltError, build, unbuilt
+from afx.telegram.buttons import hindrance, markup_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_frozen, is_lost_login, is_passing, is_stale_reference
 
@@ -86,6 +87,8 @@ async def send(
     What no request can be made of is refused, and what is beside it is sent.
     """
     peer(batch[0].destination)  # one that is unknown says nothing about the deliveries
+    if (error := await hindrance(client, batch)) is not None:
+        return [passing(error)] * len(batch)
     try:
         return await _send(client, _group(batch, singly), peer)
     except NotBuiltError:
@@ -132,6 +135,13 @@ async def _send(
                 raise answer
             is_orphan = group[0].parent and error_name(answer) in _NO_PARENT
             refused = Outcome("again", reason=PARENT_GONE) if is_orphan else None
+            if (
+                len(group) > 1
+                and not is_forward(group[0])
+                and is_stale_reference(error_name(answer))
+            ):
+                # Which of the album's files it is, is not told: all are named anew.
+                refused = Outcome("again", reason=error_name(answer))
             outcomes += [refused or failed(answer, len(group))] * len(group)
         else:
             outcomes += _sent(answer, group)
@@ -258,6 +268,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             reply_to=answers,
             silent=is_silent(first),
             invert_media=is_above(first),
+            reply_markup=markup_of(first),
         )
     return functions.messages.SendMessageRequest(
         to,
@@ -268,6 +279,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
         reply_to=answers,
         silent=is_silent(first),
         invert_media=is_above(first),
+        reply_markup=markup_of(first),
     )
 
 
@@ -318,6 +330,12 @@ def sendable(entity: Any) -> bool:
     """Return whether an entity may be sent."""
     # A mention by id needs an access hash that only its author's account has.
     return not isinstance(entity, types.MessageEntityMentionName)
+
+
+def passing(error: errors.RPCError) -> Outcome:
+    """Return the outcome of what an error holds up that says nothing about it."""
+    outcome = failed(error, 1)
+    return outcome if outcome.result == "wait" else replace(outcome, result="failed")
 
 
 def failed(error: errors.RPCError, size: int) -> Outcome:

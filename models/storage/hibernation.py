@@ -22,7 +22,10 @@ AWAKE = {"hibernation": "", "wakes_at": None, "awake_at": None}
 """The columns of a session that does not hibernate."""
 _PART = 500
 _ASLEEP = "desired_state = 'hibernated' AND NOT removing"
-_NO_RULE = "NOT EXISTS (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled)"
+_NO_RULE = (
+    "(sessions.sends = 0 AND NOT EXISTS"
+    " (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled))"
+)
 _WAKEABLE = (
     "NOT sessions.removing AND (sessions.desired_state = 'hibernated'"
     " OR (sessions.desired_state = 'running' AND sessions.hibernation = ''"

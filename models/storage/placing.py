@@ -92,7 +92,7 @@ def standing(ids: Sequence[int]) -> dict[int, Standing]:
                 Session.removing,
                 Session.trouble,
                 SessionQueue.reason,
-                fn.EXISTS(rules),
+                fn.EXISTS(rules) | (Session.sends == 1),
                 Session.hibernation,
             )
             .join(SessionQueue, JOIN.LEFT_OUTER, on=SessionQueue.session == Session.id)
@@ -109,7 +109,8 @@ def unplaced(limit: int, only: Sequence[int] | None = None) -> list[Unplaced]:
     """Return sessions that should run, have no node, and may be tried now.
 
     The longest waiting first, up to ``limit`` of each tier. A session without an
-    enabled rule has nothing to do and is not placed, unless it is awake for a task.
+    enabled rule has nothing to do and is not placed, unless it is awake for a task or rules
+    name it as a sender.
     ``only`` restricts the query to some sessions, which is fast however many there are.
     """
     now = utc_now()
@@ -182,7 +183,7 @@ def _unplaced(now: datetime) -> Any:
             Session.desired_state == "running",
             active.id.is_null(),
             Session.retry_at.is_null() | (Session.retry_at <= now),
-            fn.EXISTS(rules) | Session.awake_at.is_null(False),
+            fn.EXISTS(rules) | (Session.sends == 1) | Session.awake_at.is_null(False),
         )
         .tuples()
     )

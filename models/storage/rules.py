@@ -15,7 +15,7 @@ from models.base import execute, insert_many, is_postgres, micros, transaction, 
 from models.paging import Page
 from models.prepared import Prepared
 from models.states import MODES
-from models.storage import hibernation, sessions
+from models.storage import hibernation, senders, sessions
 from models.tables import Rule, Session, User
 
 _PART = 500
@@ -116,6 +116,8 @@ def create_many(rows: Sequence[NewRule]) -> None:
                     for at, it in enumerate(rows)
                 ],
             )
+            for it in rows:
+                senders.renew(it.session, it.options.get("senders", ()))
     except peewee.IntegrityError as error:
         raise ConflictError(
             "The session has a rule of that name already; nothing was added."
@@ -204,6 +206,9 @@ def change(
             if fields.get("enabled", rule.enabled):
                 hibernation.wake_for_rules([rule.session_id])
         Rule.update(**fields, trouble="").where(Rule.id == rule.id).execute()
+        after = options if options is not None else rule.options
+        names = {*rule.options.get("senders", ()), *after.get("senders", ())}
+        senders.renew(rule.session_id, names)
     return True
 
 
@@ -212,6 +217,7 @@ def remove(rule: Rule) -> None:
     with transaction():
         _revise([rule.session_id])
         rule.delete_instance()
+        senders.renew(rule.session_id, rule.options.get("senders", ()))
 
 
 def for_sessions(ids: Sequence[int], *, enabled: bool = True) -> dict[int, list[Rule]]:

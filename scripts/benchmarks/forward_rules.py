@@ -2,13 +2,18 @@
 
 One account each, on one sandbox, taking turns: twenty rules; many updates that concern no rule;
 one source to many destinations. The peer has a handler for each rule, as its users write it.
-Edits are measured without a peer: no such script follows them. tgcf is not run: its newest
-release (1.1.8) needs Telethon 1.26.0, which speaks a layer that the sandbox refuses.
+Edits are measured without a peer: no such script follows them.
+
+tgcf runs beside them with ``--tgcf PYTHON``, for plain copies and for the twenty rules. Its newest
+release (1.1.8) asks for Telethon 1.26.0, which speaks a layer that the sandbox refuses; with the
+Telethon of this project it runs unchanged: ``pip install --no-deps tgcf`` in an environment of its
+own, then what it imports.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
@@ -23,11 +28,15 @@ import psutil
 from common import Target, broken_target, percentile, report
 from forward_rules_plays import FANOUT, FOOTER, KINDS, Play, plain, replace_rules
 
+from afx.errors import AfxError
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.sandbox.judge.verdict import Verdict
 
 NAME = "forward-rules"
 _PEER = Path(__file__).with_name("forward_rules_peer.py")
+_TGCF = Path(__file__).with_name("forward_rules_tgcf.py")
+_FOR_TGCF = ("plain", "rules")
+"""Its plug-ins are the same for all rules, and it sends to one destination after another."""
 _MOST_SECONDS = 120.0
 _EDITS = "edits"
 
@@ -36,6 +45,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part", action="append", choices=[*KINDS, _EDITS], help="measure this only; repeatable"
     )
+    parser.add_argument("--tgcf", metavar="PYTHON", help="a Python that has tgcf, to run it, too")
     parser.add_argument("--messages", type=int, default=6000, help="posts of a burst")
     parser.add_argument("--rounds", type=int, default=2, help="rounds, the two taking turns")
     parser.add_argument("--rate", type=float, default=200, help="posts a second for latency")
@@ -66,14 +76,15 @@ def run(flags: argparse.Namespace) -> None:
                 for _ in range(flags.rounds):
                     tree = lab.process_tree("w1")
                     rows.append(_round(lab, "afx node", plays[kind], it.account, tree, flags))
-                    process = _start_peer(login, peer)
-                    try:
-                        tree = [psutil.Process(process.pid)]
+                    with _peer(sys.executable, _PEER, login, peer) as tree:
                         rows.append(_round(lab, "bare Telethon", peer, account, tree, flags))
-                    finally:
-                        process.terminate()
-                        process.wait()
-            verdicts += [it.pop("verdict") for it in rows]
+                verdicts += [it.pop("verdict") for it in rows if "verdict" in it]
+                if flags.tgcf and kind in _FOR_TGCF:
+                    login, account = _an_account(lab)
+                    peer = KINDS[kind](lab, account)
+                    with _peer(flags.tgcf, _TGCF, login, peer) as tree:
+                        rows.append(_round(lab, "tgcf", peer, account, tree, flags))
+                    del rows[-1]["verdict"]
             if _EDITS in (flags.part or [_EDITS]):
                 rows.append(_edits(lab, edited, flags.edits))
     report(NAME, rows, [*_targets(rows, verdicts)], as_json=flags.json)
@@ -131,6 +142,7 @@ def _round(
         "cpu_s": round(cpu * 1000 / max(1, full.delivered), 4),
         "p50_ms": paced.latency_ms.p50,
         "p99_ms": paced.latency_ms.p99,
+        "damage": full.damage + paced.damage,
         "verdict": full if full.damage or client != "afx node" else paced,
     }
 
@@ -201,9 +213,19 @@ def _an_account(lab: LabCluster) -> tuple[str, int]:
     return made["login"], made["account"]
 
 
-def _start_peer(login: str, play: Play) -> subprocess.Popen[str]:
-    arguments = [sys.executable, str(_PEER), login, json.dumps(play.rules)]
-    peer = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    assert peer.stdout is not None
-    peer.stdout.readline()
-    return peer
+@contextlib.contextmanager
+def _peer(python: str, script: Path, login: str, play: Play) -> Iterator[list[psutil.Process]]:
+    """Run a peer in a directory of its own, from when it is ready."""
+    arguments = [python, str(script), login, json.dumps(play.rules)]
+    with tempfile.TemporaryDirectory(prefix="afx-peer-") as home:
+        peer = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=home)
+        assert peer.stdout is not None
+        try:
+            while peer.stdout.readline().strip() != "ready":
+                if peer.poll() is not None:
+                    raise AfxError(f"{script.name} has ended with {peer.returncode}.")
+            yield [psutil.Process(peer.pid)]
+        finally:
+            peer.terminate()
+            peer.wait()
+            peer.stdout.close()

@@ -14,7 +14,7 @@ from support.receiver import Receiver, receiver, reply
 from support.term_harness import VAULT, TermHarness, add, placed, running
 
 from afx.cluster import report_stream
-from afx.cluster.reports import DeadLettered, RuleStopped
+from afx.cluster.reports import AlertRaised, DeadLettered, RuleStopped
 from afx.reasons import DeadReason, FailureReason, TroubleReason
 from afx.security import webhook_signature
 from models.base import utc_now
@@ -164,6 +164,32 @@ def test_dead_letters_are_told_with_their_count(harness: TermHarness, target: Re
     run_until(harness, hook, lambda _: sum(it["details"]["count"] for it in told()) >= 3)
     assert {it["kind"] for it in told()} == {"message.dead_letter"}
     assert sum(it["details"]["count"] for it in told()) == 3
+
+
+def test_an_alert_is_told_once_for_each_message_and_only_of_the_sessions_own_rule(
+    harness: TermHarness, target: Receiver
+) -> None:
+    [session, other] = add("alice", 2)
+    hook = subscribe(target.url)
+    rule = Rule.get(Rule.session == session).id
+    for of, message in ((session, 1), (session, 1), (other, 2), (session, 3)):
+        alert = AlertRaised(
+            node="w1",
+            incarnation="w1-1",
+            session_id=of,
+            epoch=1,
+            rule_id=rule,
+            source=-1001,
+            message_id=message,
+            link="https://t.me/c/1/1",
+            left_out=0,
+        )
+        report_stream.publish(harness.redis, [alert])
+    run_until(harness, hook, lambda _: len(target.requests) >= 2)
+    settle(harness, hook)
+    told = [json.loads(it.body) for it in target.requests]
+    assert {it["kind"] for it in told} == {"rule.alert"}
+    assert sorted(it["details"]["message"] for it in told) == [1, 3]
 
 
 def test_a_lost_node_is_told_once_also_by_two_leaders(

@@ -16,7 +16,8 @@ from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
 from afx.node import seen_contents
-from afx.node.outbox import Reference
+from afx.node.outbox import Outbox, Reference
+from afx.node.plugged import _DROPPED
 from afx.node.seen_contents import SeenContents
 from afx.node.unforwarded import note_settled
 from afx.reasons import DeadReason
@@ -174,6 +175,7 @@ def test_what_a_clock_that_was_ahead_has_noted_is_a_duplicate_for_its_window_onl
         (Outcome("refused", dead=DeadReason.SOURCE_UNREADABLE), (ROUTE, OTHER), True),
         (Outcome("refused", reason="CHAT_FORWARDS_RESTRICTED"), (ROUTE, OTHER), True),
         (Outcome("known", dead=DeadReason.MESSAGE_GONE), (ROUTE, OTHER), True),
+        (_DROPPED, (ROUTE,), True),
     ],
 )
 def test_the_content_of_what_no_destination_can_have_got_is_forgotten(
@@ -294,3 +296,41 @@ def test_a_refused_or_deleted_message_does_not_hide_the_next_one_of_the_same_con
         await session.stop()
 
     run_scenario(scenario)
+
+
+@pytest.mark.parametrize("destinations", [1, 2])
+def test_what_is_deleted_while_it_waits_in_an_outbox_does_not_hide_the_same_content(
+    destinations: int,
+) -> None:
+    """With two destinations, of which one has got it, the content was forwarded."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, a, to = one_rule(sandbox)
+        closed = sandbox.channel(posters=(account,))
+        session = harness.session(account, (a, (closed, to)[:destinations], "copy", OPTIONS))
+        await session.start()
+        session.forwarder._lane(closed.marked).close("it takes no messages")
+        say(sandbox, a, "one")
+        await settled(session, a)
+        if destinations == 2:
+            await until(lambda: texts(to) == ["one"])
+        delete(sandbox.server, a.marked, 0, [1])
+        await settled(session, a)
+        say(sandbox, a, "one")
+        await settled(session, a)
+        waiting = session.forwarder.outboxes.of(closed.marked).references()
+        assert [it.message for it in waiting] == ([1, 2] if destinations == 1 else [1])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_is_being_sent_from_an_outbox_counts_as_sent() -> None:
+    outbox = Outbox(TO)
+    for number in (1, 2):
+        outbox.append(Reference(1, "copy", A, number).delivery(TO))
+    outbox.first(1)
+    assert [outbox.holds(Reference(1, "copy", A, it).delivery(TO)) for it in (1, 2)] == [
+        False,
+        True,
+    ]

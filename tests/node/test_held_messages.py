@@ -16,8 +16,8 @@ from afx.cluster.held_content import HeldContent, HeldPart, decode, encode
 from afx.cluster.reports import HeldEnded, MessageHeld
 from afx.cluster.specs import RuleSpec
 from afx.node.approvals import approve
+from afx.node.commit_reports import report_of
 from afx.node.held_messages import HeldGone, HeldMessage
-from afx.node.held_reports import report_of
 from afx.node.session import HostedSession
 from afx.reasons import HeldEnd, HeldEvent
 from afx.sandbox.errors import RpcError

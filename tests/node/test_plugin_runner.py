@@ -97,11 +97,38 @@ def test_one_that_never_gives_its_thread_back_is_left_and_the_loop_goes_on(
             if number < 3:
                 assert await of.apply(plugin("upper"), Message("a")) == Message("A")
         assert ticks > 4, "the loop of the sessions was not held up"
-        assert "until the node restarts" in reason(await of.apply(plugin("upper"), Message("a")))
+        assert "until one returns" in reason(await of.apply(plugin("upper"), Message("a")))
         task.cancel()
+        hung = list(of._stuck)
+        free.set()
+        for it in hung:
+            it.join(60)
+        assert await of.apply(plugin("upper"), Message("a")) == Message("A"), "they have returned"
 
     asyncio.run(main())
-    free.set()
+
+
+def test_what_else_a_hung_thread_had_begun_is_ended_when_it_returns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("afx.plugins.runner._STUCK_SECONDS", 0.05)
+    free, begun = threading.Event(), threading.Event()
+
+    async def hangs(_message: Message, _: Settings) -> None:
+        begun.set()
+        free.wait(60)
+
+    of = runner(hangs=hangs)
+
+    async def main() -> None:
+        use = asyncio.create_task(of.apply(plugin("hangs", timeout=0.05), Message("a")))
+        await asyncio.to_thread(begun.wait, 60)
+        other = asyncio.create_task(of.apply(plugin("upper", timeout=60), Message("a")))
+        assert "no answer" in reason(await use)
+        free.set()
+        assert await other == Message("A")
+
+    asyncio.run(main())
 
 
 def test_a_budget_is_of_an_hour_and_a_rule() -> None:

@@ -135,3 +135,33 @@ def test_a_hook_that_hangs_holds_up_its_own_lane_only_for_its_time(
         free.set()
 
     run_scenario(scenario)
+
+
+def test_an_edit_of_what_was_never_copied_is_no_call_of_a_plugin(hooks: dict[str, Any]) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    async def notes(message: Message, _: Settings) -> Message | None:
+        asked.append((message.text, message.is_edit))
+        return None
+
+    hooks["notes"] = notes
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        more = {
+            **options({"name": "notes"}),
+            "sync": ("edits",),
+            "filter": {"contains": ["two"]},
+        }
+        session = harness.session(account, (source, to, "copy", more))
+        await session.start()
+        say(sandbox, source, "one", "two")
+        await settled(session, source)
+        edit(sandbox.server, source.marked, 0, 1, "uno")
+        edit(sandbox.server, source.marked, 0, 2, "zwei")
+        await until(lambda: texts(to) == ["zwei"])
+        await settled(session, source)
+        await session.stop()
+        assert asked == [("two", False), ("zwei", True)]
+
+    run_scenario(scenario)

@@ -64,6 +64,14 @@ def at(*moment: int) -> dict[str, Any]:
     return {"date": int(datetime(*moment, tzinfo=UTC).timestamp())}  # type: ignore[misc,arg-type]
 
 
+BUTTONS = types.ReplyInlineMarkup(
+    [
+        types.KeyboardInlineButtonRow(
+            [types.KeyboardInlineButton("More", types.InlineButtonTypeUrl("https://example.org/"))]
+        )
+    ]
+)
+
 CASES: dict[str, list[Post]] = {
     "crypto": [
         Post("Bitcoin falls"),
@@ -98,10 +106,20 @@ CASES: dict[str, list[Post]] = {
     "delayed": [Post("Hello", False)],
     "reread": [Post("Hello", False)],
     "at-once": [Post("Hello")],
+    "buttons": [
+        Post("Hello"),
+        Post("Hello", "Hello\n\nMore", {"markup": BUTTONS}),
+    ],
     "awake": [Post("Hello")],
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],
     "plugged": [Post("Hello")],
+    "watched": [Post("Acme is for sale"), Post("an #ad", False, tag(3, 3))],
+    "told": [
+        Post("Acme is for sale", "They write of us: {link}"),
+        Post("Acme is for sale", False),
+        Post("nothing of it", False),
+    ],
     "reviewed": [Post("Hello", False)],
     "capped": [Post("first"), Post("second"), Post("third", False)],
     "once": [
@@ -148,6 +166,11 @@ CASES: dict[str, list[Post]] = {
     "warned": [
         Post("Hello", "⚠️ Not checked ⚠️\n\nHello"),
     ],
+    "sport-named": [Post("Goal", "Sport\nGoal")],
+    "weather-named": [
+        Post("Rain", "Weather\nRain"),
+        Post("a map", "Weather\na map", {"media": "photo"}),
+    ],
     "credited": [
         Post("Hello", "News of 2026-03-06, 11:00\nHello\nSource: {link}", at(2026, 3, 6, 11, 0)),
     ],
@@ -181,7 +204,8 @@ CASES: dict[str, list[Post]] = {
 
 
 def test_each_recipe_has_a_case() -> None:
-    assert RECIPES.keys() == CASES.keys()
+    # That of a sender pool is run in test_pools.
+    assert RECIPES.keys() == {*CASES, "pooled"}
 
 
 @pytest.mark.parametrize("name", list(CASES))

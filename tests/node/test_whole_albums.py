@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
-from support.sessions import one_rule, say, texts
+from support.sessions import RefusingHandler, one_rule, say, texts
+from telethon.tl import functions
 
 from afx.forwarding.pipeline import Delivery
+from afx.node import lane_queue, queue_filler
 from afx.node.lane_queue import ALBUM_SECONDS, LaneQueue
 from afx.node.lane_sender import LaneSender
 from afx.node.outbox import Reference
@@ -182,6 +184,72 @@ def test_an_album_that_a_stop_finds_incomplete_arrives_whole_afterwards() -> Non
         await session.start()
         await until(lambda: len(texts(to)) == 3)
         assert albums(to) == [["a", "b", "c"]]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_album_whose_files_have_expired_is_sent_as_an_album(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    album = functions.messages.SendMultiMediaRequest
+    made = RefusingHandler(monkeypatch, album, *[(400, "FILE_REFERENCE_1_EXPIRED")] * 2)
+    read = RefusingHandler(monkeypatch, functions.channels.GetMessagesRequest)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", {"transform": [{"header": "h"}]}))
+        await session.start()
+        put(sandbox, source, 5, "a", "b", "c")
+        say(sandbox, source, "behind it")
+        await until(lambda: len(texts(to)) == 4)
+        assert [len(it) for it in albums(to)] == [3, 1] and len(made.requests) == 3
+        assert [len(it.id) for it in read.requests] == [3, 3], "all files are named anew"
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_album_with_a_file_that_stays_expired_loses_that_one_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expired = (400, "FILE_REFERENCE_EXPIRED")
+    RefusingHandler(monkeypatch, functions.messages.SendMultiMediaRequest, *[expired] * 4)
+    RefusingHandler(monkeypatch, functions.messages.SendMediaRequest, *[expired] * 4)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", {"transform": [{"header": "h"}]}))
+        await session.start()
+        put(sandbox, source, 5, "a", "b")
+        say(sandbox, source, "behind it")
+        await until(lambda: len(texts(to)) == 2)
+        assert texts(to) == ["h\nb", "h\nbehind it"]
+        await session.stop()
+        harness.commit(session)
+        assert [it.messages for it in harness.dead] == [(1,)]
+
+    run_scenario(scenario)
+
+
+def test_a_lane_that_is_parked_while_it_waits_for_an_album_sends_it_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lane_queue, "ALBUM_SECONDS", 60.0)
+    monkeypatch.setattr(queue_filler, "ALBUM_SECONDS", 60.0)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        put(sandbox, source, 5, "a", "b")
+        lane = session.forwarder._lane(to.marked)
+        await until(lambda: len(lane) == 2)
+        lane._park()
+        put(sandbox, source, 5, "c")
+        say(sandbox, source, "behind it")
+        await until(lambda: len(texts(to)) == 4)
+        assert albums(to) == [["a", "b", "c"], ["behind it"]]
         await session.stop()
 
     run_scenario(scenario)

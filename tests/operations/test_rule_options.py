@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.databases import open_sqlite
 
 from afx.app import ProcessServers
 from afx.config import load
 from afx.errors import UsageError
 from afx.operations import rule_files, rules
 from afx.operations.context import Actor, Context
-from models import base, schema
+from models import base
 from models.storage import sessions, users
 from models.storage.sessions import NewSession
 
@@ -28,8 +29,7 @@ FILE = """rules:
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
     """Links are kept for seven days."""
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     servers = ProcessServers(load(home=home, link_days=7))
     servers.vault()
     sessions.create(users.create("ann"), NewSession("main", "sealed", "main"))
@@ -57,3 +57,21 @@ def test_a_rule_of_earlier_settings_can_be_changed_otherwise(context: Context) -
     stored = rules.rules.find("main/r")
     rules.rules.change(stored, options={"auto_delete": 30 * 86_400})
     assert rules.modify(context, "main/r", enabled=False)[1]
+
+
+def test_the_senders_of_a_rule_are_sessions_of_its_user(context: Context) -> None:
+    sessions.create(users.find("ann"), NewSession("poster", "sealed", "poster"))
+    sessions.create(users.create("bob"), NewSession("strange", "sealed", "strange"))
+    chats = {"sources": ["-5"], "destinations": ["-1001234567890"], "name": "news"}
+    for name in ("strange", "none"):
+        with pytest.raises(UsageError, match=f"no session '{name}'"):
+            rules.add(context, "main", **chats, options={"senders": ["poster", name]})
+    rules.add(context, "main", **chats, options={"senders": ["poster", "main"]})
+    with pytest.raises(UsageError, match="no session 'strange'"):
+        rules.modify(context, "main/news", options={"senders": ["strange"]})
+    for to in ("-6", "webhook:https://example.org/x"):
+        with pytest.raises(UsageError, match="channels and supergroups only"):
+            rules.modify(context, "main/news", destinations=[to])
+    file = FILE.replace("{auto_delete: %s}", "{senders: strange}").replace("-6", "-1001234567890")
+    with pytest.raises(UsageError, match="no session 'strange'"):
+        rule_files.plan(context, file.encode(), "rules.yaml", prune=False)

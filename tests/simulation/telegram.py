@@ -14,8 +14,8 @@ from simulation.hub import Process
 from simulation.judge import Judge, Opened
 
 from afx.node.connection import Connection
+from afx.node.environment import Environment
 from afx.node.progress import Progress
-from afx.node.session import Environment
 from afx.reasons import TroubleReason
 
 _WRITE_SECONDS = (0.4, 1.2)
@@ -61,6 +61,10 @@ class Client:
     def is_connected(self) -> bool:
         """Return whether a connection exists."""
         return self._opened is not None
+
+    def go_back(self, _: BaseException) -> bool:
+        """Return whether a key that was made since the start is refused: there is none."""
+        return False
 
     async def connect(self) -> None:
         """Open the connection; it exists before this returns."""

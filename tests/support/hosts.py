@@ -101,7 +101,7 @@ class HostBench:
         return [
             (it.kind, it.epoch)  # type: ignore[union-attr]
             for it in self.host.reports.waiting
-            if it.kind != "trouble"
+            if it.kind not in ("trouble", "login_limit")
         ]
 
     def connections(self) -> int:

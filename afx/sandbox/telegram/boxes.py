@@ -76,6 +76,8 @@ class Message:
     """(account, message id) of each participant's copy, outside channels."""
     copied_from: tuple[int, int] | None = None
     """(chat, message id) of what a forward took, whether or not it names the author."""
+    markup: Any = None
+    """Its buttons, as TL."""
     earlier: tuple[Content, ...] = ()
     """What it said before each of its edits, oldest first."""
 
@@ -93,7 +95,7 @@ class Message:
     @property
     def is_short(self) -> bool:
         """Whether updateShortMessage can hold all of it."""
-        others = (self.forwarded, self.reply_to, self.action, self.media)
+        others = (self.forwarded, self.reply_to, self.action, self.media, self.markup)
         flags = (self.noforwards, self.silent, self.above)
         return not any(flags) and all(it is None for it in others)
 

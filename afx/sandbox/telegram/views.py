@@ -163,6 +163,7 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         entities=it.entities,
         media=it.media.view() if it.media else None,
         grouped_id=it.grouped,
+        reply_markup=it.markup,
         edit_date=datetime.fromtimestamp(it.edited, UTC) if it.edited else None,
     )
 

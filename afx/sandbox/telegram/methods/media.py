@@ -13,7 +13,7 @@ from telethon.tl import functions, types
 from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import polls, views
 from afx.sandbox.telegram.files import File
-from afx.sandbox.telegram.methods import sending, threads
+from afx.sandbox.telegram.methods import send_checks, sending, threads
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.methods.input_media import media_of
 from afx.sandbox.telegram.peers import Sent
@@ -57,11 +57,11 @@ def send_media(call: Call, request: Any) -> Any:
 
     Source: core.telegram.org/method/messages.sendMedia.
     """
-    sending.check_schedule(request.schedule_date)
+    send_checks.check_schedule(request.schedule_date)
     peer = call.peer(request.peer)
     _check_caption(request.message)
-    sending.check(call, peer, [request.random_id])
-    made = call.me.sent.get((sending.chat_of(peer), request.random_id))
+    send_checks.check(call, peer, [request.random_id])
+    made = call.me.sent.get((send_checks.chat_of(peer), request.random_id))
     if made is None:
         place = threads.place_of(call, peer, request.reply_to)
         media = media_of(call, request.media)
@@ -72,6 +72,7 @@ def send_media(call: Call, request: Any) -> Any:
                 peer,
                 request.message,
                 request.random_id,
+                markup=sending.markup_of(call, request.reply_markup),
                 entities=sending.entities_of(call, request.entities),
                 media=media,
                 silent=bool(request.silent),
@@ -85,18 +86,18 @@ def send_media(call: Call, request: Any) -> Any:
 @method(functions.messages.SendMultiMediaRequest, frozen=False)
 def send_album(call: Call, request: Any) -> Any:
     """Send an album; each of its messages has a random_id of its own."""
-    sending.check_schedule(request.schedule_date)
+    send_checks.check_schedule(request.schedule_date)
     peer = call.peer(request.peer)
     items = request.multi_media
     if not 0 < len(items) <= _MOST_IN_ALBUM:
         raise RpcError(400, "MULTI_MEDIA_TOO_LONG" if items else "MEDIA_EMPTY")
     for it in items:
         _check_caption(it.message)
-    sending.check(call, peer, [it.random_id for it in items])
+    send_checks.check(call, peer, [it.random_id for it in items])
     files = [media_of(call, it.media) for it in items]
     if not all(isinstance(it, File) for it in files):
         raise RpcError(400, "MEDIA_INVALID")
-    chat = sending.chat_of(peer)
+    chat = send_checks.chat_of(peer)
     place: dict[str, Any] = {}
     if any((chat, it.random_id) not in call.me.sent for it in items):
         place = threads.place_of(call, peer, request.reply_to)

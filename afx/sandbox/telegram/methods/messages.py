@@ -15,7 +15,7 @@ from afx.sandbox.telegram.changes import Place
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.methods.config import EDIT_SECONDS
 from afx.sandbox.telegram.methods.input_media import media_of
-from afx.sandbox.telegram.methods.sending import entities_of
+from afx.sandbox.telegram.methods.sending import entities_of, markup_of
 from afx.sandbox.telegram.peers import Channel, Group, Peer
 from afx.sandbox.telegram.polls import Poll
 
@@ -90,11 +90,18 @@ def edit_message(call: Call, request: Any) -> Any:
     text = request.message if request.message is not None else message.text
     entities = entities_of(call, request.entities) or []
     media, closed = _new_media(call, message, request.media)
-    same_text = text == message.text and [*map(bytes, entities)] == [*map(bytes, message.entities)]
+    markup = markup_of(call, request.reply_markup)
+    same_buttons = bytes(markup or b"") == bytes(message.markup or b"")
+    same_text = (
+        same_buttons
+        and text == message.text
+        and [*map(bytes, entities)] == [*map(bytes, message.entities)]
+    )
     if same_text and not closed and media is None:
         raise RpcError(400, "MESSAGE_NOT_MODIFIED")
     content = Content(text, entities, media or message.media)
     message.above, message.no_preview = bool(request.invert_media), bool(request.no_webpage)
+    message.markup = markup
     event = _place(call, peer).edit(message, content)
     channel = peer if isinstance(peer, Channel) else None
     users, chats = mentions.mentioned(call.world, [message], call.me.id)

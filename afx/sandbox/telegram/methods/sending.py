@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from telethon.tl import functions, types
@@ -14,12 +13,11 @@ from telethon.tl import functions, types
 from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import mentions, polls, views
 from afx.sandbox.telegram.boxes import Event, Message
-from afx.sandbox.telegram.methods import threads
+from afx.sandbox.telegram.methods import send_checks, threads
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.peers import Account, Channel, Peer, Sent
 
 _MAX_TEXT = 4096
-_SENT_AT_ONCE = timedelta(seconds=10)
 
 
 @method(functions.messages.SendMessageRequest, frozen=False)
@@ -28,14 +26,14 @@ def send_message(call: Call, request: Any) -> Any:
 
     Source: core.telegram.org/method/messages.sendMessage.
     """
-    check_schedule(request.schedule_date)
+    send_checks.check_schedule(request.schedule_date)
     peer = call.peer(request.peer)
     if not request.message.strip():
         raise RpcError(400, "MESSAGE_EMPTY")
     if len(request.message) > _MAX_TEXT:
         raise RpcError(400, "MESSAGE_TOO_LONG")
-    check(call, peer, [request.random_id])
-    if original := call.me.sent.get((chat_of(peer), request.random_id)):
+    send_checks.check(call, peer, [request.random_id])
+    if original := call.me.sent.get((send_checks.chat_of(peer), request.random_id)):
         return answer(call, peer, [(*original, request.random_id)])
     place = threads.place_of(call, peer, request.reply_to)
     message, event = deliver(
@@ -43,6 +41,7 @@ def send_message(call: Call, request: Any) -> Any:
         peer,
         request.message,
         request.random_id,
+        markup=markup_of(call, request.reply_markup),
         entities=entities_of(call, request.entities),
         silent=bool(request.silent),
         above=bool(request.invert_media),
@@ -67,7 +66,7 @@ def forward_messages(call: Call, request: Any) -> Any:
 
     Source: core.telegram.org/method/messages.forwardMessages.
     """
-    check_schedule(request.schedule_date)
+    send_checks.check_schedule(request.schedule_date)
     source = call.peer(request.from_peer)
     target = call.peer(request.to_peer)
     if isinstance(source, Channel):
@@ -90,16 +89,16 @@ def forward_messages(call: Call, request: Any) -> Any:
     free = [it for it in found if not it[0].noforwards]
     if not free:
         raise RpcError(400, "CHAT_FORWARDS_RESTRICTED")
-    check(call, target, request.random_id)
+    send_checks.check(call, target, request.random_id)
     place: dict[str, Any] = {}
-    if any((chat_of(target), it) not in call.me.sent for _, it in free):
+    if any((send_checks.chat_of(target), it) not in call.me.sent for _, it in free):
         place = threads.place_of(call, target, request.reply_to, request.top_msg_id)
         for original, _ in free:
             polls.check_place(original.media, target)
     done = []
     albums: dict[int, int] = {}
     for original, random_id in free:
-        if first := call.me.sent.get((chat_of(target), random_id)):
+        if first := call.me.sent.get((send_checks.chat_of(target), random_id)):
             done.append((*first, random_id))
             continue
         origin = None
@@ -119,6 +118,7 @@ def forward_messages(call: Call, request: Any) -> Any:
             forwarded=origin,
             media=original.media,
             grouped=_new_album(original, albums),
+            markup=None if request.drop_author else original.markup,
             copied_from=(original.chat, original.id),
             silent=bool(request.silent),
             above=original.above,
@@ -151,51 +151,19 @@ def entities_of(call: Call, entities: list[Any] | None) -> list[Any] | None:
     ]
 
 
-def check_schedule(date: datetime | None) -> None:
-    """Refuse what must be sent later: the sandbox has no schedule queue.
+def markup_of(call: Call, markup: Any) -> Any:
+    """Return the buttons of a send, which only bots have; with links that Telegram takes.
 
-    What is due within 10 s is sent at once (core.telegram.org/api/scheduled-messages).
+    Source: core.telegram.org/api/bots/buttons. That a person's are refused is assumed.
     """
-    if date is not None and date - datetime.now(UTC) >= _SENT_AT_ONCE:
-        raise RpcError(400, "SCHEDULE_DATE_INVALID")
-
-
-def check(call: Call, peer: Peer, random_ids: list[int]) -> None:
-    """Refuse a send that the account may not make now."""
-    me = call.me
-    if me.health == "limited":
-        raise RpcError(400, "PEER_FLOOD")
-    if isinstance(peer, Account) and peer.premium_only and peer is not me:
-        raise RpcError(406, "PRIVACY_PREMIUM_REQUIRED")
-    if isinstance(peer, Channel):
-        call.readable(peer)
-        if peer.stars and me.id != peer.creator:
-            raise RpcError(403, f"ALLOW_PAYMENT_REQUIRED_{peer.stars}")
-        if me.id not in peer.posters:
-            raise RpcError(403, "CHAT_WRITE_FORBIDDEN")
-        if me.id in peer.muted:
-            raise RpcError(400, "USER_BANNED_IN_CHANNEL")
-    chat = chat_of(peer)
-    if error := call.telegram.trouble.flood_error(me.id, chat):
-        raise RpcError(420, error)
-    if isinstance(peer, Channel) and peer.slow_mode_seconds:
-        _check_slow_mode(peer, me.id)
-    running = me.sending
-    if not call.telegram.strictness.repeats_return_original:
-        running = running | me.sent.keys()
-    if running and any((chat, random_id) in running for random_id in random_ids):
-        raise RpcError(500, "RANDOM_ID_DUPLICATE")
-
-
-def _check_slow_mode(channel: Channel, account: int) -> None:
-    """Refuse a send that comes too soon (core.telegram.org/method/channels.toggleSlowMode)."""
-    if account == channel.creator:
-        return
-    now = time.monotonic()
-    wait = channel.last_sends.get(account, -math.inf) + channel.slow_mode_seconds - now
-    if wait > 0:
-        raise RpcError(420, f"SLOWMODE_WAIT_{math.ceil(wait)}")
-    channel.last_sends[account] = now
+    if markup is None:
+        return None
+    if not call.me.is_bot or not isinstance(markup, types.ReplyInlineMarkup) or not markup.rows:
+        raise RpcError(400, "REPLY_MARKUP_INVALID")
+    for it in (it for row in markup.rows for it in row.buttons):
+        if isinstance(it.type, types.InlineButtonTypeUrl) and "://" not in it.type.url:
+            raise RpcError(400, "BUTTON_URL_INVALID")
+    return markup
 
 
 def reserve(call: Call, request: Any) -> Callable[[], None]:
@@ -215,11 +183,6 @@ def reserve(call: Call, request: Any) -> Callable[[], None]:
         sending.difference_update(keys)
 
     return release
-
-
-def chat_of(peer: Peer) -> int:
-    """Return the marked id of a peer."""
-    return peer.id if isinstance(peer, Account) else peer.marked
 
 
 def deliver(

@@ -16,7 +16,7 @@ from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram import mentions, views
 from afx.sandbox.telegram.boxes import Message
 from afx.sandbox.telegram.changes import Place
-from afx.sandbox.telegram.methods import sending
+from afx.sandbox.telegram.methods import send_checks, sending
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.peers import BLUE, GENERAL, Channel, Topic
 
@@ -57,7 +57,7 @@ def create_topic(call: Call, request: Any) -> Any:
     color = request.icon_color or BLUE
     if color not in _COLORS:
         raise RpcError(400, "TOPIC_ICON_COLOR_INVALID")
-    sending.check(call, forum, [request.random_id])
+    send_checks.check(call, forum, [request.random_id])
     made = call.me.sent.get((forum.marked, request.random_id))
     if made is None:
         action = types.MessageActionTopicCreate(title, color, icon_emoji_id=request.icon_emoji_id)

@@ -1,0 +1,45 @@
+-- Stores what a sender has made of the order of a pool's lane, with its links, and tells the owner.
+-- KEYS: assignment of the sender, lane, its posters
+-- ARGV: incarnation, epoch, seconds that links are stored, fence, sequence, answer, ids that are
+--   in doubt no more as "a,b,", what is told to the owner's node, the sender, the first and the
+--   last copy that it has made (0 for none), then eight for each block of links (see commit.lua)
+-- Answer: 1; 0 when another incarnation or epoch has the sender, or when the lane has another
+--   fence or sequence: the owner has made something else of it
+-- include: spoiled
+-- include: blocks
+-- include: pool
+if has_session(KEYS[1], ARGV[1], ARGV[2]) ~= 1 then
+  return 0
+end
+require_type(KEYS[2], 'hash')
+local lane = redis.call('HMGET', KEYS[2], 'fence', 'sequence', 'state', 'owner', 'epoch')
+if lane[1] ~= ARGV[4] or lane[2] ~= ARGV[5] or lane[3] ~= 'taken' or lane[5] ~= ARGV[2] then
+  return 0
+end
+for i = 12, #ARGV, 8 do
+  note_links(i, ARGV[3], false)
+end
+for id in string.gmatch(ARGV[7], '%-?%d+') do
+  redis.call('HDEL', KEYS[2], 'doubt:' .. id)
+end
+-- Copies of a lane rise: who has made one has made those behind it, up to the next entry.
+local first, last = tonumber(ARGV[10]), tonumber(ARGV[11])
+if first > 0 then
+  require_type(KEYS[3], 'zset')
+  local before = redis.call('ZREVRANGEBYSCORE', KEYS[3], first, 0, 'LIMIT', 0, 1)[1]
+  local who = before and string.match(before, ':(%d+)$')
+  local top = whole(redis.call('HGET', KEYS[2], 'top')) or 0
+  if who ~= ARGV[9] then
+    redis.call('ZADD', KEYS[3], first, ARGV[10] .. ':' .. ARGV[9])
+    if who and last < top then
+      redis.call('ZADD', KEYS[3], last + 1, string.format('%.0f', last + 1) .. ':' .. who)
+    end
+  end
+  redis.call('HSET', KEYS[2], 'top', string.format('%.0f', math.max(top, last)))
+  redis.call('EXPIRE', KEYS[3], ARGV[3])
+end
+redis.call('HSET', KEYS[2], 'state', 'answered', 'answer', ARGV[6])
+redis.call('HDEL', KEYS[2], 'order', 'ids')
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+tell(whole(lane[4]) and lane[4] or '0', ARGV[8])
+return 1

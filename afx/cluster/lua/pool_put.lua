@@ -1,0 +1,27 @@
+-- Puts an order for a sender into a pool's lane, and tells the sender's node. Another sender
+-- than the one before gets a fence of its own.
+-- KEYS: assignment of the owning session, lane
+-- ARGV: incarnation, epoch, fence, sender, sequence, order, ids of its sends as "a,b,",
+--   what is told to the sender's node, the fence that the order has
+-- Answer: 1; 0 when another incarnation or epoch owns the session; -1 when Redis has lost its
+--   owner; -2 when the fence is an old one, or an order is under way; -3 when no node has the
+--   sender
+-- include: spoiled
+-- include: pool
+local verdict = has_session(KEYS[1], ARGV[1], ARGV[2])
+if verdict ~= 1 then
+  return verdict
+end
+require_type(KEYS[2], 'hash')
+local lane = redis.call('HMGET', KEYS[2], 'fence', 'state')
+if lane[1] ~= ARGV[3] or lane[2] == 'put' or lane[2] == 'taken' then
+  return -2
+end
+if not tell(ARGV[4], ARGV[8]) then
+  return -3
+end
+redis.call('HSET', KEYS[2], 'sender', ARGV[4], 'fence', ARGV[9], 'sequence', ARGV[5],
+           'order', ARGV[6], 'ids', ARGV[7], 'state', 'put',
+           'run', this_process())
+redis.call('HDEL', KEYS[2], 'answer', 'epoch')
+return 1

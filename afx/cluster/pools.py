@@ -1,0 +1,217 @@
+"""What is in Redis of the lanes of sender pools: who sends, what was asked for, what became of it.
+
+The session whose rule it is owns the lane, and keeps its order: it asks one sender for one batch
+at a time (``pool_put.lua``). The node that has the sender takes the order (``pool_take.lua``) and
+answers it, with the links of what it has sent (``pool_answer.lua``). Each script compares the
+epoch of the session for which it runs, and the lane's fence, which rises with each owner and each
+change of the sender. What was taken and not answered is in doubt: only its sender may be asked
+for it again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, NamedTuple
+
+from afx.cluster import keys
+from afx.cluster.links import CopyLink, writes
+from afx.cluster.scripts import source
+
+_ENTRY = re.compile(r"([0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,19})", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_POSTER = re.compile(r"[0-9]{1,10}:([0-9]{1,19})", re.ASCII)
+_MOST_ENTRIES = 100
+
+
+class PoolLane(NamedTuple):
+    """The lane of a rule's pool to one destination (a marked id)."""
+
+    rule: int
+    destination: int
+
+
+class Entry(NamedTuple):
+    """A lane at which a node is to look, for its owner or its sender."""
+
+    lane: PoolLane
+    sender: int
+    """0: its order has an answer."""
+
+
+@dataclass(slots=True, frozen=True)
+class Holder:
+    """A session as a node has it: scripts refuse what another node asks in its name."""
+
+    session: int
+    incarnation: str
+    epoch: int
+
+
+@dataclass(slots=True, frozen=True)
+class Owned:
+    """A lane as its owner finds it."""
+
+    fence: int
+    sender: int
+    """Who sent last; 0 for none."""
+    sequence: int
+    doubts: Mapping[int, int] = field(default_factory=dict)
+    """random_id → who may have sent it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Taken:
+    """An order that a sender's node has taken."""
+
+    order: str
+    """Sealed (see ``Vault.open_order``)."""
+    doubts: frozenset[int]
+    """The random_ids that may have been sent before."""
+
+
+class PoolStore:
+    """The scripts of pools' lanes, over a host's own client. All raise redis.RedisError."""
+
+    def __init__(self, client: Any, link_seconds: int) -> None:
+        self._redis = client
+        self._seconds = link_seconds
+        names = ("own", "put", "look", "take", "answer")
+        self._scripts = {it: client.register_script(source(f"pool_{it}")) for it in names}
+
+    async def own(self, lane: PoolLane, owner: Holder) -> Owned | None:
+        """Become the owner of a lane; None when another node has the session by now.
+
+        Raises LostOwnerError.
+        """
+        answer = await self._run("own", lane, owner, owner.session, self._seconds)
+        if not answer or answer[0] == 0:
+            return None
+        if answer[0] == -1:
+            raise LostOwnerError
+        _, fence, sender, sequence, *rest = map(str, answer)
+        return Owned(
+            _number(fence),
+            _number(sender),
+            _number(sequence),
+            {_number(i): _number(who) for i, who in zip(rest[::2], rest[1::2], strict=False)},
+        )
+
+    async def put(
+        self,
+        lane: PoolLane,
+        owner: Holder,
+        *,
+        before: int,
+        fence: int,
+        sequence: int,
+        sender: int,
+        order: str,
+        ids: Iterable[int],
+    ) -> str:
+        """Ask a sender; ``before`` is the lane's fence, and ``fence`` the one that it gets.
+
+        Returns ``put``, ``foreign``, ``lost`` (another owner has it, or Redis has lost it),
+        or ``away`` (no node has the sender).
+        """
+        answer = await self._run(
+            *("put", lane, owner, before, sender, sequence, order, _joined(ids)),
+            *(_entry(lane, sender), fence),
+        )
+        if answer == -1:
+            raise LostOwnerError
+        return {1: "put", 0: "foreign", -3: "away"}.get(answer, "lost")
+
+    async def look(
+        self,
+        lane: PoolLane,
+        owner: Holder,
+        *,
+        fence: int,
+        sequence: int,
+        sender: int,
+        take_back: bool,
+    ) -> tuple[str, str]:
+        """Return what has become of an order, and its answer (see ``pool_look.lua``)."""
+        answer = await self._run(
+            *("look", lane, owner, fence, sequence, sender, _entry(lane, sender)),
+            int(take_back),
+        )
+        found = [str(it) for it in answer] if isinstance(answer, list) else []
+        return (found[0], found[1] if len(found) > 1 else "") if found else ("lost", "")
+
+    async def take(self, lane: PoolLane, sender: Holder) -> Taken | None:
+        """Take the order of a lane for a sender; None when there is none for it."""
+        answer = await self._run("take", lane, sender, sender.session)
+        if not isinstance(answer, list) or answer[0] != 1:
+            return None
+        return Taken(str(answer[1]), frozenset(map(_number, map(str, answer[2:]))))
+
+    async def answer(
+        self,
+        lane: PoolLane,
+        sender: Holder,
+        *,
+        fence: int,
+        sequence: int,
+        answer: str,
+        settled: Iterable[int],
+        links: Sequence[CopyLink],
+    ) -> bool:
+        """Answer an order; False when that is not wanted any more.
+
+        ``settled`` are the random_ids that are in doubt no more.
+        """
+        copies = [it.copy for it in links] or [0]
+        done = await self._run(
+            *("answer", lane, sender, self._seconds, fence, sequence, answer, _joined(settled)),
+            *(_entry(lane, 0), sender.session, min(copies), max(copies)),
+            *chain.from_iterable(writes(sender.session, links)),
+        )
+        return bool(done == 1)
+
+    async def entries(self, incarnation: str) -> list[Entry]:
+        """Take the lanes at which a node is to look; what is malformed is left out."""
+        found = await self._redis.lpop(keys.inbox(incarnation), _MOST_ENTRIES)
+        return [it for text in found or () if (it := parse_entry(str(text))) is not None]
+
+    async def posters(self, lane: PoolLane, copies: Sequence[int]) -> list[int]:
+        """Return who has made each copy; 0 where that is not known."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for copy in copies:
+                pipe.zrevrangebyscore(keys.posters(*lane), copy, 0, start=0, num=1)
+            answers = await pipe.execute(raise_on_error=False)
+        matches = [
+            _POSTER.fullmatch(it[0]) if isinstance(it, list) and it else None for it in answers
+        ]
+        return [int(it[1]) if it else 0 for it in matches]
+
+    async def _run(self, name: str, lane: PoolLane, holder: Holder, *args: Any) -> Any:
+        names = [keys.assignment(holder.session), keys.pool(*lane)]
+        if name == "answer":
+            names.append(keys.posters(*lane))
+        return await self._scripts[name](keys=names, args=[holder.incarnation, holder.epoch, *args])
+
+
+class LostOwnerError(Exception):
+    """Redis has lost who owns a session; the leader will write it again."""
+
+
+def parse_entry(text: str) -> Entry | None:
+    """Return the lane at which a node is to look; None for a malformed text."""
+    match = _ENTRY.fullmatch(text)
+    return Entry(PoolLane(int(match[1]), int(match[2])), int(match[3])) if match else None
+
+
+def _entry(lane: PoolLane, sender: int) -> str:
+    return f"{lane.rule}:{lane.destination}:{sender}"
+
+
+def _joined(ids: Iterable[int]) -> str:
+    return "".join(f"{it}," for it in ids)
+
+
+def _number(text: str) -> int:
+    return int(text) if _NUMBER.fullmatch(text) else 0

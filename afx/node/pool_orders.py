@@ -1,0 +1,171 @@
+"""What the owner of a pool's lane asks a sender for, and what the sender answers, as texts.
+
+An order has the text and the entities of each message. A file is named by its message only: the
+sender reads that itself, since references to files are the account's own
+(core.telegram.org/api/file-references).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from telethon.extensions import BinaryReader
+from telethon.tl import types
+from telethon.tl.tlobject import TLObject
+
+from afx.forwarding.look import Look
+from afx.forwarding.pipeline import Delivery, Op
+from afx.node.pool_texts import MalformedOrderError, fields_of, message_id, number, text
+from afx.telegram.change_sender import WITH_FILE
+from afx.telegram.facts import media_kind
+from afx.telegram.sender import is_forward
+
+_MOST_ITEMS = 200
+_MOST_ENTITIES = 1_000
+_OPS = frozenset(get_args(Op))
+UNFIT = "UNFIT: "
+"""How the reason of what another sender may be able to send begins."""
+
+
+@dataclass(slots=True, frozen=True)
+class Order:
+    """Deliveries of one rule to one destination, for one sender."""
+
+    sender: int
+    rule: int
+    destination: int
+    fence: int
+    sequence: int
+    singly: bool
+    """Each forward is to be a request of its own."""
+    deliveries: tuple[Delivery, ...]
+    files: frozenset[int]
+    """Places of deliveries whose message the sender has to read, for its file."""
+
+    @property
+    def ids(self) -> list[int]:
+        """The random_ids of its sends."""
+        return [it.random_id for it in self.deliveries if it.op == "send"]
+
+
+def order_of(
+    batch: Sequence[Delivery], sender: int, fence: int, sequence: int, *, singly: bool
+) -> Order:
+    """Return the order for a batch of one rule."""
+    first = batch[0]
+    return Order(
+        sender,
+        first.rule,
+        first.destination,
+        fence,
+        sequence,
+        singly,
+        tuple(batch),
+        frozenset(place for place, it in enumerate(batch) if _has_file(it)),
+    )
+
+
+def _has_file(it: Delivery) -> bool:
+    if it.op == "edit":
+        return media_kind(it.whole) in WITH_FILE
+    return it.op == "send" and it.raw is not None and not is_forward(it)
+
+
+def encode(order: Order) -> str:
+    """Return an order as text."""
+    items = [_item(it, place in order.files) for place, it in enumerate(order.deliveries)]
+    head = {
+        "sender": order.sender,
+        "rule": order.rule,
+        "destination": order.destination,
+        "fence": order.fence,
+        "sequence": order.sequence,
+        "singly": order.singly,
+    }
+    return json.dumps({**head, "items": items}, separators=(",", ":"))
+
+
+def _item(it: Delivery, has_file: bool) -> dict[str, Any]:
+    return {
+        "op": it.op,
+        "mode": it.mode,
+        "source": it.source,
+        "message": it.message,
+        "id": it.random_id,
+        "text": it.text,
+        "entities": [base64.b64encode(bytes(entity)).decode() for entity in it.entities],
+        "native": it.needs_native_forward,
+        "album": it.album,
+        "parent": it.parent,
+        "copy": it.copy,
+        "error": it.error,
+        "look": int(it.look),
+        "topic": it.topic,
+        "file": has_file,
+    }
+
+
+def decode(order: str) -> Order:
+    """Return the order in a text; raises MalformedOrderError."""
+    fields = fields_of(order)
+    try:
+        items = fields["items"]
+        if not isinstance(items, list) or not 0 < len(items) <= _MOST_ITEMS:
+            raise ValueError("no items")
+        rule, destination = number(fields["rule"]), number(fields["destination"])
+        return Order(
+            number(fields["sender"]),
+            rule,
+            destination,
+            number(fields["fence"]),
+            number(fields["sequence"]),
+            fields["singly"] is True,
+            tuple(_delivery(it, rule, destination) for it in items),
+            frozenset(place for place, it in enumerate(items) if it["file"] is True),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise MalformedOrderError(f"{type(error).__name__}: {error}") from error
+
+
+def _delivery(fields: Mapping[str, Any], rule: int, destination: int) -> Delivery:
+    if fields["op"] not in _OPS or fields["mode"] not in ("copy", "forward"):
+        raise ValueError("an unknown op or mode")
+    entities = fields["entities"]
+    if not isinstance(entities, list) or len(entities) > _MOST_ENTITIES:
+        raise ValueError("no entities")
+    return Delivery(
+        rule,
+        fields["mode"],
+        number(fields["source"]),
+        message_id(fields["message"]),
+        destination,
+        number(fields["id"]),
+        text(fields["text"]),
+        tuple(map(_entity, entities)),
+        fields["native"] is True,
+        album=number(fields["album"]),
+        parent=message_id(fields["parent"]),
+        copy=message_id(fields["copy"]),
+        error=text(fields["error"]),
+        op=fields["op"],
+        look=Look(number(fields["look"])),
+        topic=message_id(fields["topic"]),
+    )
+
+
+def _entity(value: Any) -> TLObject:
+    with BinaryReader(base64.b64decode(text(value), validate=True)) as reader:
+        try:
+            entity = reader.tgread_object()
+        except Exception as error:  # Telethon raises many kinds
+            raise ValueError("no entity") from error
+    if not isinstance(entity, TLObject) or entity.SUBCLASS_OF_ID != _ENTITIES:
+        raise ValueError("no entity")
+    return entity
+
+
+_ENTITIES = types.MessageEntityBold.SUBCLASS_OF_ID

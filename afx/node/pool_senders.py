@@ -1,0 +1,170 @@
+"""The senders of a host: takes the orders of pools' lanes, carries them out, and answers them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import redis
+import structlog
+
+from afx.cluster.links import CopyLink, CopyRoute
+from afx.cluster.pools import Entry, Holder, PoolLane, Taken
+from afx.errors import SecretError
+from afx.node.pool_answers import encode_answer, settled_ids
+from afx.node.pool_desk import PoolDesk
+from afx.node.pool_orders import Order, decode
+from afx.node.pool_requests import NOT_CONNECTED, carry_out
+from afx.node.pool_texts import MalformedOrderError
+from afx.node.session import HostedSession
+from afx.telegram.errors import is_lost_login
+from afx.telegram.sender import Outcome
+
+_RETRY_SECONDS = 0.1
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    sender: int
+    task: asyncio.Task[None] | None = None
+    again: bool = False
+    """It was told of once more: there may be another order."""
+
+
+class PoolSenders:
+    """Carries out what the owners of pools' lanes ask a host's sessions for."""
+
+    def __init__(self, desk: PoolDesk, session: Callable[[int], HostedSession | None]) -> None:
+        """``session`` returns one that runs here."""
+        self._desk = desk
+        self._session = session
+        self._wake = asyncio.Event()
+        self._under_way: dict[tuple[PoolLane, int], _Work] = {}
+
+    def wake(self) -> None:
+        """Look for orders and answers now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Take what comes, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                while entries := await self._desk.store.entries(self._desk.incarnation):
+                    for it in entries:
+                        self._look(it)
+            except redis.RedisError as error:
+                # Owners tell again.
+                log.warning("inbox_not_read", error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def release_session(self, session_id: int) -> None:
+        """Carry out nothing more for a session that ends here: its next node asks again."""
+        for work in [it for it in self._under_way.values() if it.sender == session_id]:
+            if work.task is not None:
+                work.task.cancel()
+
+    async def close(self) -> None:
+        """End all that is under way."""
+        tasks = [it.task for it in self._under_way.values() if it.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _look(self, entry: Entry) -> None:
+        if not entry.sender:
+            self._desk.answered(entry.lane)
+            return
+        key = entry.lane, entry.sender
+        if work := self._under_way.get(key):
+            work.again = True
+            return
+        work = self._under_way[key] = _Work(entry.sender)
+        work.task = asyncio.get_running_loop().create_task(self._run(entry, work))
+        work.task.add_done_callback(lambda task: self._ended(key, task))
+
+    def _ended(self, key: tuple[PoolLane, int], task: asyncio.Task[None]) -> None:
+        self._under_way.pop(key, None)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("order_failed", error=repr(error))
+
+    async def _run(self, entry: Entry, work: _Work) -> None:
+        while True:
+            work.again = False
+            session = self._session(entry.sender)
+            if session is None:
+                return
+            holder = Holder(entry.sender, self._desk.incarnation, session.epoch)
+            taken = await self._desk.ask(lambda: self._desk.store.take(entry.lane, holder))  # noqa: B023
+            if taken is not None:
+                await self._carry_out(entry.lane, holder, session, taken)
+            if not work.again:
+                return
+
+    async def _carry_out(
+        self, lane: PoolLane, holder: Holder, session: HostedSession, taken: Taken
+    ) -> None:
+        try:
+            order = decode(self._desk.open(taken.order, holder.session))
+            if (order.sender, order.rule, order.destination) != (holder.session, *lane):
+                raise MalformedOrderError("it is of another lane or sender")
+        except (SecretError, MalformedOrderError) as error:
+            # Its owner reports that nothing was made of it; what may have been sent stays so.
+            log.error("order_malformed", lane=lane, error=str(error))
+            return
+        outcomes = await self._outcomes(holder, session, order, taken.doubts)
+        if outcomes is None:
+            return
+        session.sent += sum(it.result == "sent" for it in outcomes)
+        links = [
+            CopyLink(CopyRoute(lane.rule, it.source, lane.destination), it.message, its.copy)
+            for it, its in zip(order.deliveries, outcomes, strict=True)
+            if it.op == "send" and its.copy and its.result in ("sent", "known")
+        ]
+        settled = settled_ids(order, outcomes, taken.doubts)
+        await self._desk.ask(
+            lambda: self._desk.store.answer(
+                lane,
+                holder,
+                fence=order.fence,
+                sequence=order.sequence,
+                answer=encode_answer(outcomes, [it for it in order.ids if it not in settled]),
+                settled=settled,
+                links=links,
+            )
+        )
+
+    async def _outcomes(
+        self, holder: Holder, session: HostedSession, order: Order, doubts: frozenset[int]
+    ) -> Sequence[Outcome] | None:
+        """Return what has become of an order; None when the session ends here.
+
+        What got no answer is asked for again by the same account, with the same random_ids.
+        """
+        has_asked = bool(doubts)
+        while self._session(holder.session) is session:
+            if session.forwarder.lanes.pauses or not session.client.is_connected():
+                if not has_asked:
+                    return [NOT_CONNECTED] * len(order.deliveries)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            has_asked = True
+            try:
+                return await carry_out(session, order)
+            except Exception as error:
+                if is_lost_login(error):
+                    session.lost(error)
+                    return None
+                if not isinstance(error, OSError | EOFError):
+                    log.error(
+                        "order_failed", lane=(order.rule, order.destination), error=repr(error)
+                    )
+                    failure = Outcome("failed", reason=f"a send failed: {type(error).__name__}")
+                    return [failure] * len(order.deliveries)
+                session.lost(error)
+            await asyncio.sleep(_RETRY_SECONDS)
+        return None

@@ -1,0 +1,79 @@
+"""The sessions that rules name as their senders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from models.base import execute
+from models.storage import hibernation
+from models.tables import Rule, Session
+
+_PART = 500
+_HAVING_SENDERS = '%"senders":%'
+"""What the stored options of a rule with senders are like."""
+
+
+def ids_of(rules: Iterable[Rule]) -> dict[int, dict[str, int]]:
+    """Return the ids of senders by name, for each rule that has any.
+
+    A session of another user than the rule's is none.
+    """
+    having = [it for it in rules if it.options.get("senders")]
+    if not having:
+        return {}
+    users = _users_of(sorted({it.session_id for it in having}))
+    found = named(sorted({name for it in having for name in it.options["senders"]}))
+    return {
+        it.id: {
+            name: found[name].id
+            for name in it.options["senders"]
+            if name in found and found[name].user_id == users.get(it.session_id)
+        }
+        for it in having
+    }
+
+
+def named(names: Sequence[str]) -> dict[str, Session]:
+    """Return sessions by their names, with their users and desired states; without unknown ones."""
+    columns = Session.id, Session.name, Session.user, Session.desired_state, Session.removing
+    found: dict[str, Session] = {}
+    for start in range(0, len(names), _PART):
+        part = list(names[start : start + _PART])
+        found |= {it.name: it for it in Session.select(*columns).where(Session.name.in_(part))}
+    return found
+
+
+def renew(session: int, names: Iterable[str]) -> None:
+    """Note whether enabled rules name sessions as their senders; wakes those that they do.
+
+    ``session`` is one of the user whose rules, and sessions, they are. Call it in the transaction
+    that changes rules.
+    """
+    chosen = sorted(set(names))
+    if not chosen:
+        return
+    (user,) = execute("SELECT user_id FROM sessions WHERE id = ?", session).fetchone()
+    cursor = execute(
+        "SELECT r.options FROM rules AS r JOIN sessions AS s ON s.id = r.session_id"
+        " WHERE s.user_id = ? AND r.enabled AND r.options LIKE ?",
+        user,
+        _HAVING_SENDERS,
+    )
+    wanted = {name for (it,) in cursor.fetchall() for name in json.loads(it).get("senders", ())}
+    found = [it for it in named(chosen).values() if it.user_id == user]
+    sending = [it.id for it in found if it.name in wanted]
+    resting = [it.id for it in found if it.name not in wanted]
+    for value, ids in ((1, sending), (0, resting)):
+        Session.update(sends=value).where(Session.id.in_(ids), Session.sends != value).execute()
+    hibernation.wake_for_rules(sending)
+
+
+def _users_of(ids: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for start in range(0, len(ids), _PART):
+        query = Session.select(Session.id, Session.user).where(
+            Session.id.in_(list(ids[start : start + _PART]))
+        )
+        found |= dict(query.tuples())
+    return found

@@ -1,0 +1,60 @@
+"""The sessions that rules name as their senders, in SQL."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from models.base import utc_now
+from models.storage import hibernation, placing, rules, senders, sessions, users
+from models.storage.sessions import NewSession
+
+
+def test_senders_are_sessions_of_the_rules_user_only(ids: list[int]) -> None:
+    owner = sessions.find("s0")
+    sessions.create(users.create("other"), NewSession("strange", "sealed", "strange"))
+    named = rules.create(owner, ["-1"], ["-2"], options={"senders": ["s2", "strange", "none"]})
+    plain = rules.create(owner, ["-1"], ["-2"])
+    assert senders.ids_of([named, plain]) == {named.id: {"s2": ids[2]}}
+    assert senders.ids_of([plain]) == {}
+    found = senders.named(["s1", "none", "strange"])
+    assert {name: it.id for name, it in found.items()} == {
+        "s1": ids[1],
+        "strange": sessions.find("strange").id,
+    }
+
+
+def test_a_session_that_a_rule_names_as_its_sender_is_placed_without_a_rule_of_its_own(
+    ids: list[int],
+) -> None:
+    def placed() -> set[str]:
+        return {it.name for it in placing.unplaced(10)}
+
+    for it in list(rules.for_sessions(ids).values()):
+        rules.remove(it[0])
+    assert not placed()
+    rule = rules.create(sessions.find("s0"), ["-1"], ["-2"], options={"senders": ["s2"]})
+    assert placed() == {"s0", "s2"}
+    assert placing.standing(ids)[ids[2]].has_rule
+    rules.change(rule, options={"senders": ["s1"]})
+    assert placed() == {"s0", "s1"}
+    rule = rules.find(str(rule.id))
+    rules.change(rule, enabled=False)
+    assert not placed()
+    rule = rules.find(str(rule.id))
+    rules.change(rule, enabled=True)
+    assert placed() == {"s0", "s1"}
+    rules.remove(rule)
+    assert not placed()
+
+
+def test_a_sender_that_hibernates_for_want_of_a_rule_wakes(ids: list[int]) -> None:
+    [rule] = rules.for_sessions(ids[2:])[ids[2]]
+    rules.remove(rule)
+    soon = utc_now() + timedelta(days=1)
+    hibernation.begin([(ids[2], sessions.find("s2").revision, soon)], "no_rule")
+    senders.renew(ids[0], [])
+    assert sessions.find("s2").hibernation == "no_rule"
+    rules.create(sessions.find("s0"), ["-1"], ["-2"], options={"senders": ["s2"]})
+    found = sessions.find("s2")
+    assert (found.hibernation, found.desired_state) == ("", "running")
+    assert not hibernation.without_rule(ids[1], None, utc_now() + timedelta(days=1))

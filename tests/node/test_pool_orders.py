@@ -1,0 +1,97 @@
+"""What owners of pools' lanes and senders say to each other, as texts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from telethon.tl import types
+
+from afx.forwarding.pipeline import Delivery
+from afx.node.pool_answers import decode_answer, encode_answer, settled_ids
+from afx.node.pool_orders import decode, encode, order_of
+from afx.node.pool_texts import MalformedOrderError
+from afx.reasons import DeadReason
+from afx.telegram.sender import Outcome
+
+TEXT = Delivery(
+    7, "copy", -5, 3, -6, -(2**63), "héllo 🙂", (types.MessageEntityBold(0, 5),), False, parent=4
+)
+FILE = replace(TEXT, message=4, random_id=2, raw=object(), album=2**62)
+FORWARD = replace(TEXT, mode="forward", needs_native_forward=True, raw=object())
+DELETE = replace(TEXT, op="delete", copy=9, error="wrong")
+
+
+def fields(it: Delivery) -> tuple[Any, ...]:
+    entities = [entity.to_dict() for entity in it.entities]
+    return (
+        *(it.rule, it.mode, it.source, it.message, it.destination, it.random_id, it.text),
+        *(entities, it.needs_native_forward, it.album, it.parent, it.op, it.copy, it.error),
+    )
+
+
+def test_an_order_is_the_same_when_it_is_read() -> None:
+    order = order_of([TEXT, FILE, FORWARD, DELETE], 11, 2, 3, singly=True)
+    found = decode(encode(order))
+    assert [fields(it) for it in found.deliveries] == [fields(it) for it in order.deliveries]
+    assert found.files == {1}, "only a file that is sent by reference is read"
+    assert (found.sender, found.fence, found.sequence, found.singly) == (11, 2, 3, True)
+    assert found.ids == order.ids == [-(2**63), 2, -(2**63)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("op", "buy"),
+        ("mode", "x"),
+        ("message", 2**31),
+        ("message", True),
+        ("id", "3"),
+        ("text", None),
+        ("entities", ["!"]),
+        ("entities", ["AAAA"]),
+        ("entities", ["xLnRbQ=="]),
+        ("copy", -1),
+    ],
+)
+def test_an_order_with_a_malformed_field_is_refused(name: str, value: Any) -> None:
+    text = json.loads(encode(order_of([TEXT], 11, 2, 3, singly=False)))
+    text["items"][0][name] = value
+    with pytest.raises(MalformedOrderError):
+        decode(json.dumps(text))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"items": []}', "[" * 100_000, "x" * 5_000_000])
+def test_a_text_that_is_no_order_is_refused(text: str) -> None:
+    with pytest.raises(MalformedOrderError):
+        decode(text)
+    with pytest.raises(MalformedOrderError):
+        decode_answer(text, 1)
+
+
+def test_an_answer_is_the_same_when_it_is_read() -> None:
+    outcomes = [
+        Outcome("sent", 5),
+        Outcome("known", 6, is_earlier=True),
+        Outcome("refused", reason="X", dead=DeadReason.MESSAGE_GONE),
+        Outcome("wait", seconds=30.0, reason="FLOOD_WAIT", whole_account=True),
+    ]
+    assert decode_answer(encode_answer(outcomes, [-7]), 4) == (outcomes, [-7])
+    with pytest.raises(MalformedOrderError):
+        decode_answer(encode_answer(outcomes, []), 3)
+    for wrong in (["bought", 0, 0, "", False, None, False], ["sent", 5, 0, "", False, "x", False]):
+        with pytest.raises(MalformedOrderError):
+            decode_answer(json.dumps({"outcomes": [wrong], "doubts": []}), 1)
+
+
+def test_what_was_in_doubt_and_is_not_made_now_stays_in_doubt() -> None:
+    sends = [replace(TEXT, random_id=it) for it in (1, 2, 3, 4, 5)]
+    order = order_of(sends, 11, 2, 3, singly=False)
+    outcomes = [
+        *(Outcome("sent", 5), Outcome("wait"), Outcome("again"), Outcome("failed")),
+        Outcome("refused"),
+    ]
+    assert settled_ids(order, outcomes, frozenset()) == [1, 2, 3, 5]
+    assert settled_ids(order, outcomes, frozenset({1, 2, 5})) == [1, 3, 5]

@@ -1,0 +1,93 @@
+"""Sender pools: one session reads and owns the lane, others of its user post."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import redis as redis_module
+from support.links import stored_links
+from support.pools import OWNER, A, B, C, Fleet, all_on, authors, doubts, pool, run
+from support.sandbox import until
+from support.sessions import say, texts
+
+from afx.cluster import keys
+from afx.cluster.links import CopyRoute
+from afx.sandbox.judge import flow
+
+
+def test_a_sender_posts_what_the_source_session_reads(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        await all_on(fleet, "w1")
+        say(fleet.sandbox, source, "one", "two", "three")
+        await until(lambda: texts(to) == ["one", "two", "three"])
+        route = CopyRoute(1, source.marked, to.marked)
+        await until(lambda: stored_links(redis, 1).get(route) == {1: 1, 2: 2, 3: 3})
+
+    run(redis, redis_url, home, scenario)
+
+
+def test_the_lane_flows_through_the_flood_wait_of_one_sender(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        await all_on(fleet, "w1")
+        say(fleet.sandbox, source, "0")
+        await until(lambda: texts(to) == ["0"])
+        fleet.sandbox.server.faults.add_flood(fleet.account(A).id, to.marked, 30)
+        said = [str(it) for it in range(1, 21)]
+        say(fleet.sandbox, source, *said)
+        await until(lambda: texts(to) == ["0", *said])
+        assert authors(fleet, to) == [A] + [B] * 20
+        lane: Any = redis.hgetall(keys.pool(1, to.marked))
+        assert (lane["sender"], lane["fence"]) == (str(B), "3")
+        await until(lambda: not doubts(fleet, to))
+
+    run(redis, redis_url, home, scenario)
+
+
+def test_senders_on_other_nodes_post_and_a_moved_one_doubles_nothing(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        for it, node in ((A, "w2"), (B, "w2"), (C, "w1"), (OWNER, "w1")):
+            await fleet.start(it, node)
+        say(fleet.sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        await fleet.stop(A)
+        say(fleet.sandbox, source, "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        await fleet.start(A, "w1")
+        await fleet.stop(B)
+        say(fleet.sandbox, source, "three")
+        await until(lambda: texts(to) == ["one", "two", "three"])
+        assert authors(fleet, to) == [A, B, C]
+
+    run(redis, redis_url, home, scenario, "w1", "w2")
+
+
+def test_edits_deletes_and_answers_go_through_the_sender_that_posted(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet, sync=("edits", "deletes"))
+        await all_on(fleet, "w1")
+        say(fleet.sandbox, source, "one", "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        server = fleet.sandbox.server
+        server.faults.add_flood(fleet.account(A).id, to.marked, 2)
+        flow.post(server, source.marked, 0, "three", reply_to=2)
+        await until(lambda: texts(to)[2:] == ["three"])
+        assert authors(fleet, to) == [A, A, B]
+        assert [it.reply_to for it in to.box.messages.values()] == [None, None, 2]
+        flow.edit(server, source.marked, 0, 1, "one, mended")
+        flow.delete(server, source.marked, 0, [2])
+        say(fleet.sandbox, source, "four")
+        await until(lambda: texts(to) == ["one, mended", "three", "four"])
+
+    run(redis, redis_url, home, scenario)
