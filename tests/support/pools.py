@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import redis as redis_module
-from support.sandbox import SandboxHarness, run_scenario, until
+from support.sandbox import SandboxHarness, running_sandbox, until
 from support.specs import KEY, stored_spec
 
 from afx import lease
@@ -156,11 +156,13 @@ Scenario = Callable[[Fleet], Coroutine[Any, Any, None]]
 
 
 def run(redis: redis_module.Redis, url: str, home: Path, scenario: Scenario, *nodes: str) -> None:
-    async def main(sandbox: SandboxHarness) -> None:
-        async with fleet_on(sandbox, redis, url, home, *(nodes or ("w1",))) as fleet:
-            await scenario(fleet)
+    async def main() -> None:
+        # A loaded machine has its time, too.
+        async with asyncio.timeout(120), running_sandbox() as sandbox:
+            async with fleet_on(sandbox, redis, url, home, *(nodes or ("w1",))) as fleet:
+                await scenario(fleet)
 
-    run_scenario(main)
+    asyncio.run(main())
 
 
 def pool(fleet: Fleet, mode: str = "copy", **more: Any) -> tuple[Channel, Channel]:
