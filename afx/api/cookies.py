@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NAME = "afx"
+_OF_THIS_HOST = "__Host-"
+"""A browser takes a cookie with this beginning by HTTPS only, and from no other host."""
 LIFE_SECONDS = 12 * 3600
 _FORM = re.compile(r"([0-9a-f]{12})\.([0-9]{1,12})\.([0-9a-f]{32})\.([0-9a-f]{64})", re.ASCII)
 
@@ -25,6 +27,11 @@ class SignIn:
     expires_at: int
     """Unix seconds."""
     nonce: str
+
+
+def name_of(scheme: str) -> str:
+    """Return what the cookie is called: by HTTPS, a name that no other host can give one."""
+    return f"{_OF_THIS_HOST}{NAME}" if scheme == "https" else NAME
 
 
 def seal(accessor: str, keys: Sequence[bytes], now: float) -> tuple[str, SignIn]:

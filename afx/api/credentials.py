@@ -66,6 +66,21 @@ class Credentials:
             return None
         return self._used(found), sign_in
 
+    async def hold(self, token: ValidToken, sign_in: SignIn | None) -> bool:
+        """Return whether a token that was valid still is, and the sign-in by which it came.
+
+        While the database is away nothing is known of it, and it holds.
+        """
+        try:
+            found = await self._find(token.accessor)
+        except UnreachableError:
+            return True
+        if found is None or found.digest != token.digest:
+            return False
+        if sign_in is None:
+            return True
+        return sign_in.nonce not in self._signed_out and sign_in.expires_at > self._now()
+
     async def sign_out(self, sign_in: SignIn) -> None:
         """End a browser's sign-in, here at once, and in other processes within two seconds."""
         until = datetime.fromtimestamp(sign_in.expires_at, UTC)

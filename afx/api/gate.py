@@ -153,7 +153,7 @@ class Gate:
         now = self._clock()
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         scheme, _, text = authorization.partition(" ")
-        cookie = _cookie(headers)
+        cookie = _cookie(headers, cookies.name_of(scope.get("scheme", "http")))
         if authorization:
             token = await self._credentials.bearer(text) if scheme.lower() == "bearer" else None
         elif cookie and (found := await self._credentials.signed_in(cookie)):
@@ -241,9 +241,9 @@ def _same_origin(headers: dict[bytes, bytes]) -> None:
         )
 
 
-def _cookie(headers: dict[bytes, bytes]) -> str:
+def _cookie(headers: dict[bytes, bytes], name: str) -> str:
     try:
-        found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(cookies.NAME)
+        found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(name)
     except CookieError:
         return ""
     return found.value if found else ""

@@ -14,18 +14,18 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import orjson
 import structlog
 
+from afx.api.frames import Frame, Snapshot
 from afx.api.kept import Kept
 from afx.api.threads import Threads
 from afx.errors import AfxError, UnreachableError
 from afx.operations import cluster
-from afx.operations.cluster import ActivitySample, ClusterStatus
+from afx.operations.cluster import ActivitySample
 from afx.operations.context import Context
 
 TOPICS = ("events", "nodes", "status", "stale")
@@ -41,26 +41,14 @@ _GAP_INTERVALS = 30
 _SILENCE_SECONDS = 15.0
 """After so long without an event a comment shows that the stream lives."""
 
+_ASK_SECONDS = 2.0
+"""How often a silent stream asks whether its client may still listen."""
+
 log = structlog.get_logger()
 
 
-@dataclass(slots=True, frozen=True)
-class Frame:
-    """One event as it is sent."""
-
-    number: int
-    topic: str
-    data: bytes
-
-
-@dataclass(slots=True, frozen=True)
-class Snapshot:
-    """The cluster when it was last read."""
-
-    at: float
-    """Unix seconds."""
-    status: ClusterStatus
-    sample: ActivitySample
+async def _always() -> bool:
+    return True
 
 
 class Hub:
@@ -189,15 +177,24 @@ class Hub:
         self._closed = True
         self._wake()
 
-    async def stream(self, topics: frozenset[str], last_id: str) -> AsyncIterator[bytes]:
-        """Yield the events of some topics, after the last id that the client has seen."""
+    async def stream(
+        self,
+        topics: frozenset[str],
+        last_id: str,
+        may_listen: Callable[[], Awaitable[bool]] = _always,
+    ) -> AsyncIterator[bytes]:
+        """Yield the events of some topics, after the last id that the client has seen.
+
+        It ends when the client ``may_listen`` no longer: its token was revoked, or has expired.
+        """
         self.clients += 1
         try:
             position, missed = self._position(last_id)
             yield b"retry: 1000\n\n"
             if missed:
                 yield f"id: {self._boot}-{position}\nevent: resync\ndata: {{}}\n\n".encode()
-            while not self._closed:
+            silent_since = time.monotonic()
+            while not self._closed and await may_listen():
                 changed = self._changed
                 if self._frames and position < self._frames[0].number - 1:
                     position = self._number
@@ -206,12 +203,14 @@ class Hub:
                 if fresh:
                     position = fresh[-1].number
                     if sent := b"".join(it.data for it in fresh if it.topic in topics):
+                        silent_since = time.monotonic()
                         yield sent
                         continue
-                try:
-                    async with asyncio.timeout(_SILENCE_SECONDS):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_ASK_SECONDS):
                         await changed.wait()
-                except TimeoutError:
+                if time.monotonic() - silent_since > _SILENCE_SECONDS:
+                    silent_since = time.monotonic()
                     yield b": alive\n\n"
         finally:
             self.clients -= 1

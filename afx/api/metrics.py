@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from afx.api.hub import Snapshot
+from afx.api.frames import Snapshot
 from afx.api.state import Api
 from afx.api.webhook_metrics import webhook_lines
 from afx.errors import AfxError

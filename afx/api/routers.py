@@ -5,6 +5,7 @@ from __future__ import annotations
 from afx.api.dashboard import (
     action_routes,
     assets,
+    control_views,
     dead_views,
     proxy_views,
     record_views,
@@ -63,6 +64,7 @@ DASHBOARD = (
     sign_in.router,
     action_routes.router,
     views.router,
+    control_views.router,
     dead_views.router,
     review_views.router,
     rule_views.router,

@@ -108,7 +108,12 @@ class Connection:
             await self._client.disconnect()
             self._error = None
             await self._connect()
-            await prepare()
+            try:
+                await prepare()
+            except Exception as error:
+                if is_lost_login(error) and self._client.go_back(error):
+                    raise ConnectionError("its new key is refused") from error
+                raise
         self._enter_live(State.CONNECTING)
 
     def lost(self, error: BaseException) -> None:
@@ -116,7 +121,7 @@ class Connection:
         match self.state:
             case State.CONNECTING | State.RECONNECTING:
                 self._error = error  # raised where the work under way ends
-            case State.LIVE if is_lost_login(error):
+            case State.LIVE if is_lost_login(error) and not self._client.go_back(error):
                 self._fail(error)
             case State.LIVE:
                 self._owner.trouble(
@@ -197,7 +202,7 @@ class Connection:
                 self._owner.start_catch_up()
             except Exception as error:
                 # Whatever it is: a session must not stay cut off.
-                if is_lost_login(error):
+                if is_lost_login(error) and not self._client.go_back(error):
                     if self.state is State.RECONNECTING:
                         self._fail(error)
                     return

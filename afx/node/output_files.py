@@ -82,6 +82,9 @@ class LineFile:
         start = max(0, size - _TAIL)
         data = os.pread(handle, size - start, start)
         end = data.rfind(b"\n") + 1
+        if not end and start:
+            # No line of ours is that long: nothing of another one's file is cut off.
+            raise OSError(f"{self._place} is no file of JSON lines; move it away")
         if end < len(data):
             os.ftruncate(handle, start + end)
         found: OrderedDict[str, None] = OrderedDict()

@@ -22,6 +22,7 @@ from afx.errors import UsageError
 from afx.forwarding.outputs import CLOSED_OUTPUT, Target, output_number, target_of
 from afx.forwarding.pipeline import Delivery
 from afx.node.output_messages import content_of, event_id
+from afx.security.cut_line import Line
 from afx.security.login_servers import Network
 from afx.security.webhook_signature import signature
 from afx.telegram.building import why
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
     from afx.node.output_files import Feed, LineFile
     from afx.security.webhook_request import Result
 
-_THREADS = 8
+_THREADS, _SLOW_THREADS = 8, 8
+"""Those of receivers that have answered quickly, and of others: these hold up each other only."""
+_SLOW_SECONDS = 1.0
+"""After an answer that took longer a receiver counts as slow, until one is quicker."""
 _UNDER_WAY = 2
 """Sends of one session at a time: its slow receivers leave threads to other sessions."""
 _END_SECONDS = 2.0
-"""For so long a cancelled lane waits for what its thread has begun."""
+"""For so long a cancelled lane waits for what its thread has begun; then that is cut."""
+_CUT_SECONDS = 0.5
 _AT_ONCE_SECONDS = 2.0
 """A lane is asked anew after so long, whether it may still send."""
 _MOST_FAILURES = 8
@@ -48,8 +53,6 @@ _NOT_OURS = Outcome("failed", reason="the node's lease is running out")
 _ENDED = Outcome("failed", reason="its lane was stopped")
 
 Post = Callable[..., "Result"]
-Ended = Callable[[], bool]
-"""Tells a thread whether it is to begin nothing more."""
 
 
 class Outputs:
@@ -76,7 +79,8 @@ class Outputs:
         self.may_write = may_write
         self.time_now = time_now
         self._post = post
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: Mapping[bool, ThreadPoolExecutor] = NOTHING
+        """Those of slow receivers, and of others."""
 
     def post_of(self) -> Post:
         """Return what sends a request; nodes without webhooks do not load it."""
@@ -86,28 +90,37 @@ class Outputs:
             self._post = post
         return self._post
 
-    async def run(self, work: Callable[[Ended], list[Outcome]]) -> list[Outcome]:
-        """Do something in a thread.
+    async def run(
+        self, work: Callable[[Line], list[Outcome]], *, is_slow: bool = False
+    ) -> list[Outcome]:
+        """Do something in a thread; ``is_slow``: it may take long.
 
         When this is cancelled, the thread is told to begin nothing more. What it has begun is
-        waited for, but not for long.
+        waited for, but not for long; then its connection is cut.
         """
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="output")
-        ended = threading.Event()
-        running = self._threads.submit(work, ended.is_set)
+        if is_slow not in self._threads:
+            count = _SLOW_THREADS if is_slow else _THREADS
+            made = ThreadPoolExecutor(count, thread_name_prefix="output")
+            self._threads = {**self._threads, is_slow: made}
+        line = Line()
+        running = self._threads[is_slow].submit(work, line)
         try:
             return await asyncio.wrap_future(running)
         except asyncio.CancelledError:
-            ended.set()
+            line.end()
+            try:
+                with suppress(Exception):
+                    await asyncio.wait_for(asyncio.wrap_future(running), _END_SECONDS)
+            finally:
+                line.cut()
             with suppress(Exception):
-                await asyncio.wait_for(asyncio.wrap_future(running), _END_SECONDS)
+                await asyncio.wait_for(asyncio.wrap_future(running), _CUT_SECONDS)
             raise
 
     def close(self) -> None:
         """Begin nothing more."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        for it in self._threads.values():
+            it.shutdown(wait=False, cancel_futures=True)
 
 
 class SessionOutputs:
@@ -159,6 +172,7 @@ class Output:
         self._target = target
         self._lock = threading.Lock()
         self._failures = 0
+        self._is_slow = False
         self._lines: LineFile | None = None
         self._feed: Feed | None = None
         if target.kind != "webhook":
@@ -180,18 +194,19 @@ class Output:
         made: Iterator[Outcome] = iter(())
         if told:
             async with self._room:
-                made = iter(await self._shared.run(lambda ended: self._send(told, ended)))
+                sent = self._shared.run(lambda line: self._send(told, line), is_slow=self._is_slow)
+                made = iter(await sent)
         return [next(made) if it in told else _untold(it) for it in batch]
 
-    def _send(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
+    def _send(self, batch: Sequence[Delivery], line: Line) -> list[Outcome]:
         with self._lock:
             if self._target.kind == "webhook":
-                return self._post_all(batch, ended)
-            return self._write_all(batch, ended)
+                return self._post_all(batch, line)
+            return self._write_all(batch, line)
 
-    def _write_all(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
-        if ended() or not self._shared.may_write():
-            return [_ENDED if ended() else _NOT_OURS, *[_NEXT] * (len(batch) - 1)]
+    def _write_all(self, batch: Sequence[Delivery], line: Line) -> list[Outcome]:
+        if line.is_ended or not self._shared.may_write():
+            return [_ENDED if line.is_ended else _NOT_OURS, *[_NEXT] * (len(batch) - 1)]
         made = [_content(it) for it in batch]
         told = [(it, of) for it, of in zip(batch, made, strict=True) if isinstance(of, dict)]
         contents = [content for _, content in told]
@@ -208,25 +223,25 @@ class Output:
             of if isinstance(of, Outcome) else _sent(it) for it, of in zip(batch, made, strict=True)
         ]
 
-    def _post_all(self, batch: Sequence[Delivery], ended: Ended) -> list[Outcome]:
+    def _post_all(self, batch: Sequence[Delivery], line: Line) -> list[Outcome]:
         until = time.monotonic() + _AT_ONCE_SECONDS
         outcomes: list[Outcome] = []
         for it in batch:
             content = _content(it)
             if outcomes and time.monotonic() > until:
                 break
-            if ended():
+            if line.is_ended:
                 outcomes.append(_ENDED)
                 break
             if isinstance(content, Outcome):
                 outcomes.append(content)
                 continue
-            outcomes.append(_sent(it) if content is None else self._post(it, content))
+            outcomes.append(_sent(it) if content is None else self._post(it, content, line))
             if outcomes[-1].result not in ("sent", "known", "refused"):
                 break
         return [*outcomes, *[_NEXT] * (len(batch) - len(outcomes))]
 
-    def _post(self, delivery: Delivery, content: dict[str, Any]) -> Outcome:
+    def _post(self, delivery: Delivery, content: dict[str, Any], line: Line) -> Outcome:
         if not self._shared.may_write():
             return _NOT_OURS
         body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
@@ -241,7 +256,12 @@ class Output:
             "afx-timestamp": str(timestamp),
             "afx-signature": signature(secrets, timestamp, body),
         }
-        result = self._shared.post_of()(url, body, headers, networks=self._shared.networks)
+        begun = time.monotonic()
+        networks = self._shared.networks
+        result = self._shared.post_of()(url, body, headers, networks=networks, line=line)
+        self._is_slow = time.monotonic() - begun > _SLOW_SECONDS
+        if result.error and result.status is None and line.is_ended:
+            return _ENDED  # it may have been cut
         if not result.error:
             self._failures = 0
             return _sent(delivery)

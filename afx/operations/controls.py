@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,6 +46,14 @@ def listing(
     del context
     found = controls.listing(before=after, limit=limit, worker=worker, only_open=only_open)
     return page_of(ControlRow, found)
+
+
+@operation("control:read")
+def some(context: Context, ids: Sequence[int]) -> tuple[ControlRow, ...]:
+    """Return the controls of these ids that there are, in the order of the ids."""
+    del context
+    found = {it["id"]: it for it in controls.of_ids(ids)}
+    return tuple(ControlRow(**found[it]) for it in ids if it in found)
 
 
 @operation("control:read", owned=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import h11
 
+from afx.security.cut_line import Line
 from afx.security.login_servers import Network
 from afx.security.webhook_targets import check_url, is_allowed
 
@@ -55,25 +56,29 @@ def post(
     seconds: float = DEADLINE_SECONDS,
     clock: Callable[[], float] = time.monotonic,
     tls: ssl.SSLContext | None = None,
+    line: Line | None = None,
 ) -> Result:
     """Send a request, and say whether it was taken: with a status of 200 to 299.
 
     The name is resolved once, every address that it has is checked, and one of those is
     connected to: what the name means a moment later does not count. Redirects are not
-    followed, and the body of the answer is not read.
+    followed, and the body of the answer is not read. Another thread may cut the ``line``.
     """
-    until = clock() + seconds
+    until, line = clock() + seconds, line or Line()
     try:
         scheme, host, port, path = check_url(url)
         shown = f"[{host}]" if ":" in host else host
         authority = shown if port in (80, 443) else f"{shown}:{port}"
         address = _resolve(host, port, networks)
-        with _connect(address, until, clock) as plain:
+        with _connect(address, until, clock, line) as plain:
             if scheme == "http":
                 return _exchange(plain, authority, path, body, headers, until, clock)
             context = tls or ssl.create_default_context()
             _bound(plain, until, clock)
-            with context.wrap_socket(plain, server_hostname=host) as sealed:
+            made = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+            with made as sealed:
+                line.use(sealed)
+                sealed.do_handshake()
                 return _exchange(sealed, authority, path, body, headers, until, clock)
     except _RefusedError as error:
         return Result(None, str(error))
@@ -107,10 +112,11 @@ def _resolve(host: str, port: int, networks: Sequence[Network]) -> tuple[int, tu
 
 
 def _connect(
-    address: tuple[int, tuple[str, int]], until: float, clock: Callable[[], float]
+    address: tuple[int, tuple[str, int]], until: float, clock: Callable[[], float], line: Line
 ) -> socket.socket:
     connection = socket.socket(address[0], socket.SOCK_STREAM)
     try:
+        line.use(connection)
         _bound(connection, until, clock)
         connection.connect(address[1])
     except BaseException:

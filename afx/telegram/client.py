@@ -29,6 +29,7 @@ from afx.devices import Device
 from afx.errors import AfxError
 from afx.telegram import lean_reading, moves
 from afx.telegram.building import hand_over
+from afx.telegram.errors import error_name
 from afx.telegram.lazy import LOGGERS, Lazy
 from afx.telegram.mtproto import Sender
 from afx.telegram.proxied import answered_through
@@ -114,6 +115,9 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     _pings_next = False
     _move: moves.Move | None = None
     """Where the next connection goes."""
+    _before: tuple[Any, Any] | None = None
+    """Where the stored login is, and its key, while the client is signed in elsewhere."""
+    _goes_back = False
     _moves, _moves_from = 0, 0.0
     """How many there were; the loop's time before which the account does not move again."""
     _updates_queue = _updates_error = _updates_handle = _keepalive_handle = None
@@ -195,6 +199,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
         session, key = self.session, self._sender.auth_key
         if session is None:
             raise AfxError("The account was logged out; sign it in again.")
+        if self._goes_back and self._before is not None:
+            stored, key.key = self._before
+            session.set_dc(*stored)
+            self._before, self._goes_back, self._move = None, False, None
         move, self._move = self._move, None
         if move is None:
             await self._greet(functions.help.GetConfigRequest())
@@ -213,6 +221,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
                 raise
             # Nothing that is said of the new key is about the login.
             raise ConnectionError(f"it could not be signed in there: {error!r}") from error
+        self._before = self._before or (before, its_key)
 
     async def _greet(self, query: Any) -> None:
         """Connect, and tell the layer and the device (core.telegram.org/api/invoking)."""
@@ -317,6 +326,16 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     def is_moving(self) -> bool:
         """Whether the next connection is to another data centre, where the account is now."""
         return self._move is not None
+
+    def go_back(self, error: BaseException) -> bool:
+        """Let the next connection use the stored login again: a key that was made since is refused.
+
+        False: it is the stored login that is refused, or the key is in use twice.
+        """
+        if self._before is None or error_name(error) == "AUTH_KEY_DUPLICATED":
+            return False
+        self._goes_back = True
+        return True
 
     async def _switch_dc(self, new_dc: int) -> None:
         """End the connection; the next one is made to the data centre that the account is in.

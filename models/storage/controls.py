@@ -193,6 +193,11 @@ def listing(
     return paging.fetch(query, WorkerControl.id, after=before, limit=limit, newest_first=True)
 
 
+def of_ids(ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the controls of these ids that there are, as ``listing`` does, in no order."""
+    return list(_described().where(WorkerControl.id.in_(list(ids))).dicts()) if ids else []
+
+
 def prune(before: datetime, most: int) -> int:
     """Remove controls that were finished before an instant; returns how many."""
     cursor = execute(

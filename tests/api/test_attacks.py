@@ -8,18 +8,14 @@ from typing import Any
 
 import pytest
 from support.api import TestedApi
+from support.dashboard import SAME, cookie_for
 
 from afx.api import cookies, gate
 from afx.operations import tokens
 
-SAME = {"sec-fetch-site": "same-origin"}
-
 
 def cookie_of(api: TestedApi) -> str:
-    accessor = tokens.accessor_of(api.token("*"))
-    assert accessor
-    text, _ = cookies.seal(accessor, api.api.credentials.keys, time.time())
-    return f"{cookies.NAME}={text}"
+    return f"{cookies.NAME}={cookie_for(api, api.token('*'))}"
 
 
 @pytest.mark.parametrize("site", [None, "cross-site", "same-site", "none", "same-origin "])

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from support.api import TestedApi
 
-from afx.api.hub import Snapshot
+from afx.api.frames import Snapshot
 from afx.api.metrics import rendered
 from afx.clock import SYSTEM_CLOCK
 from afx.cluster.redis_faults import RedisFault

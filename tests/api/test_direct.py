@@ -10,11 +10,12 @@ import httpx
 import pytest
 from support.api import TestedApi
 from support.dead_letters import add_dead_letters
+from support.held_messages import add_held_messages
 
 from afx.api.application import application
 from afx.api.direct import Direct, Get
 from afx.api.routes.endpoint import GETS
-from afx.operations import schedules, task_requests, users, webhooks
+from afx.operations import proxies, schedules, task_requests, users, webhooks
 from afx.operations.task_requests import TaskRequest
 
 VALUES = {
@@ -30,6 +31,8 @@ VALUES = {
     "/task-kinds/{kind}": "session.check",
     "/webhooks/{name}": "hook",
     "/webhook-deliveries/{delivery_id}": "1",
+    "/held-messages/{held_id}": "1",
+    "/proxies/{name}": "p",
 }
 SLOW = ("/doctor", "/events", "/audit/verification")
 PATHS = sorted({it.path for it in GETS if not it.path.endswith(SLOW)})
@@ -68,6 +71,8 @@ def filled(api: TestedApi) -> TestedApi:
     webhooks.test(api.context, "hook")
     api.post("/api/v1/sessions/a-1/pause")
     add_dead_letters(1)
+    add_held_messages(api.servers.vault(), 1, "hello")
+    proxies.add(api.context, "p", "http://127.0.0.1:1", requires={})
     return api
 
 

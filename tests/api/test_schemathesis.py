@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from support.api_process import Process
 
@@ -29,6 +30,8 @@ def server(home: Path, redis_url: str) -> Iterator[Process]:
 
 
 def run(server: Process, *flags: str, seconds: float) -> None:
+    # It is made when it is asked for first, and schemathesis waits ten seconds for it.
+    httpx.get(f"http://127.0.0.1:{server.port}/openapi.json", timeout=seconds)
     done = subprocess.run(
         [
             *COMMAND,

@@ -35,8 +35,8 @@ def test_what_was_refused_is_delivered_by_a_command_after_the_node_was_killed(
     lab.sandbox.call("fault", chat=one.destination, count=7, **refused)
     for text in SAID:
         lab.sandbox.call("post", chat=one.source, text=text)
-    lab.wait("the others arrive", lambda: len(texts(lab, one.destination)) == 53, 30)
-    lab.wait("SQL has the dead letters", lambda: dead_letters.count(rule.id) == 7, 30)
+    lab.wait("the others arrive", lambda: len(texts(lab, one.destination)) == 53, 60)
+    lab.wait("SQL has the dead letters", lambda: dead_letters.count(rule.id) == 7, 60)
 
     node = next(it.worker for it in assignments.active())
     lab.kill_node(node)
@@ -47,5 +47,5 @@ def test_what_was_refused_is_delivered_by_a_command_after_the_node_was_killed(
     tried = afx("rule", "dead", "retry", str(rule.id), "--yes", **variables)
     assert tried.returncode == 0, tried.stderr
     lab.wait("all arrive", lambda: len(texts(lab, one.destination)) >= 60, 90)
-    lab.wait("no dead letter is left", lambda: not dead_letters.count(rule.id), 30)
+    lab.wait("no dead letter is left", lambda: not dead_letters.count(rule.id), 60)
     assert sorted(texts(lab, one.destination)) == sorted(SAID)

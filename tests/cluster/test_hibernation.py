@@ -37,7 +37,7 @@ def test_messages_to_sessions_that_wake_by_schedule_arrive_once(flowing_lab: Flo
     lab = flowing_lab(2, 8, posts=0, variables=VARIABLES)
     for it in all_rows():
         sleep(it)
-    lab.wait("all are asleep", lambda: lab.running() == 0, 30)
+    lab.wait("all are asleep", lambda: lab.running() == 0, 60)
     lab.post(400, 40)
     assert_clean(lab.wait_delivered(90))
     assert all(it.hibernation == "requested" for it in all_rows())
@@ -92,7 +92,7 @@ def test_hibernation_that_races_moves_and_changes_of_rules_loses_nothing(
             with transaction():  # as any change of an enabled rule
                 rules._revise([row.id])
                 hibernation.wake_for_rules([row.id])
-        lab.wait("a moment passes", lambda: chance.random() < 0.3, 10)
+        lab.wait("a moment passes", lambda: chance.random() < 0.3, 60)
     assert_clean(lab.wait_delivered(90))
     wake_all(lab)
 
@@ -106,6 +106,6 @@ def test_a_node_that_is_killed_while_its_sessions_hibernate_loses_nothing(
         sleep(row)
         if number == 6:
             lab.kill_node(node)
-    lab.wait("none runs that need not", lambda: lab.running() < 12, 30)
+    lab.wait("none runs that need not", lambda: lab.running() < 12, 60)
     assert_clean(lab.wait_delivered(120))
     wake_all(lab)

@@ -87,11 +87,11 @@ def test_a_machine_cut_off_from_redis_alone_is_replaced_while_it_reaches_telegra
     node = lab.busiest_node()
     lab.events()
     remote.machines[node].unplug("redis")
-    lab.wait_detected(node, 30)
-    lab.wait("others run its sessions", lambda: node not in _owners(), 30)
+    lab.wait_detected(node)
+    lab.wait("others run its sessions", lambda: node not in _owners(), 60)
     lab.wait_running()
     remote.machines[node].plug_in("redis")
-    lab.wait("it is back as a new incarnation", lambda: len(lab.nodes()) == 3, 40)
+    lab.wait("it is back as a new incarnation", lambda: len(lab.nodes()) == 3, 60)
     verdict = lab.wait_delivered(60)
     assert_clean(verdict)
 
@@ -107,7 +107,7 @@ def test_a_machine_whose_power_fails_is_replaced_while_its_connections_stay_open
     lab.events()
     remote.machines[node].unplug()
     lab.processes.kill_tree(node)
-    lab.wait_detected(node, 30)
+    lab.wait_detected(node)
     lab.wait_running()
     verdict = lab.wait_delivered(60)
     assert_clean(verdict)
@@ -124,7 +124,7 @@ def test_a_machine_that_comes_back_from_a_partition_restarts(
     before = {it.incarnation for it in lab.nodes()}
     lab.events()
     remote.machines[node].unplug()
-    lab.wait_detected(node, 30)
+    lab.wait_detected(node)
     remote.machines[node].plug_in()
     lab.wait(
         "it is back", lambda: len(lab.nodes()) == 2 and _incarnation(lab, node) not in before, 40

@@ -33,7 +33,7 @@ def port_of(lab: LabCluster, metric: str, first: int, last: int) -> int:
         found[:] = [it for it in range(first, last + 1) if metric in ask(it, "/metrics")]
         return bool(found)
 
-    lab.wait(f"a process shows {metric}", listens, 30)
+    lab.wait(f"a process shows {metric}", listens, 60)
     return found[0]
 
 
@@ -54,7 +54,7 @@ def test_a_coordinator_and_a_node_show_what_they_do(new_lab: NewLab) -> None:
     supervisor, host, *_ = lab.process_tree("w1")
     host.kill()
     died = 'afx_node_ended_incarnations_total{node="w1",kind="host_died"} 1'
-    lab.wait("the node has counted it", lambda: died in ask(node, "/metrics"), 30)
+    lab.wait("the node has counted it", lambda: died in ask(node, "/metrics"), 60)
     lab.wait("it is ready again", lambda: "the lease has" in ask(node, "/readyz"), 60)
 
     # It stops, and its probes with it.

@@ -39,13 +39,13 @@ def test_a_flushed_redis_is_filled_again_and_no_session_even_stops(flowing_lab: 
     lab.redis.flushall()
     verdict = lab.wait_delivered(40)
     assert_clean(verdict)
-    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.LEADER)), 10)
+    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.LEADER)), 60)
     assert {it.session: it.epoch for it in assignments.active()} == before
     assert generation(lab) > before_loss
     lab.wait(
         "cursors are stored again",
         lambda: all(lab.redis.exists(keys.cursor(it.id)) for it in lab.sessions),
-        10,
+        60,
     )
     # The stored cursors are right: a node that dies now is replaced without a message lost.
     start_flow(lab, 300, 150)
@@ -57,7 +57,7 @@ def test_a_flushed_redis_is_filled_again_and_no_session_even_stops(flowing_lab: 
 def test_after_a_flush_while_sessions_start_all_of_them_run(new_lab: NewLab) -> None:
     lab = new_lab()
     start(lab, 2, 40)
-    lab.wait("some run", lambda: lab.running() > 3, 20)
+    lab.wait("some run", lambda: lab.running() > 3, 60)
     lab.redis.flushall()
     start_flow(lab, 80, 100)
     verdict = lab.wait_delivered(30)
@@ -73,12 +73,12 @@ def test_a_redis_that_restarts_begins_a_new_generation(flowing_lab: FlowingLab, 
         os.kill(int(lab.redis.info()["process_id"]), signal.SIGKILL)
     else:
         private_redis.stop(home)
-    lab.wait("it is gone", lambda: not private_redis.is_listening(home), 10)
+    lab.wait("it is gone", lambda: not private_redis.is_listening(home), 60)
     time.sleep(0.5)  # the nodes and the coordinator meet a Redis that is away
     private_redis.ensure(home)
     verdict = lab.wait_delivered(40)
     assert_clean(verdict)
-    lab.wait("a new generation", lambda: generation(lab) > before_loss, 20)
+    lab.wait("a new generation", lambda: generation(lab) > before_loss, 60)
 
 
 def test_a_leaders_term_never_falls_below_what_sql_knows(flowing_lab: FlowingLab) -> None:
@@ -86,8 +86,8 @@ def test_a_leaders_term_never_falls_below_what_sql_knows(flowing_lab: FlowingLab
     for _ in range(3):
         before = cluster.term()
         lab.redis.flushall()
-        lab.wait("a newer term writes", lambda before=before: cluster.term() > before, 20)
-        lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
+        lab.wait("a newer term writes", lambda before=before: cluster.term() > before, 60)
+        lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 60)
         assert int(lab.redis.get(keys.TERM) or 0) == cluster.term()
     verdict = lab.wait_delivered(30)
     assert_clean(verdict)
@@ -108,12 +108,12 @@ def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(
     assert_clean(verdict)
     session = sessions.find(lab.sessions[0].name)
     sessions.set_desired_state(session, "paused")
-    lab.wait("it has stopped", lambda: len(assignments.active()) == 1, 10)
+    lab.wait("it has stopped", lambda: len(assignments.active()) == 1, 60)
     lab.post(40, 200)
-    lab.wait("the other has copied", lambda: lab.judge().delivered == 60, 10)
-    lab.wait("its cursor is copied", lambda: copied(lab) >= 1, 10)
+    lab.wait("the other has copied", lambda: lab.judge().delivered == 60, 60)
+    lab.wait("its cursor is copied", lambda: copied(lab) >= 1, 60)
     lab.redis.flushall()
-    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_COMPLETE)), 20)
+    lab.wait("a leader leads", lambda: bool(lab.redis.exists(keys.CURSORS_COMPLETE)), 60)
     sessions.set_desired_state(session, "running")
     verdict = lab.wait_delivered(20)
     assert_clean(verdict)
@@ -121,7 +121,7 @@ def test_a_session_that_was_paused_when_redis_lost_all_misses_nothing(
 
 def test_a_node_that_dies_as_redis_loses_all_costs_no_message(flowing_lab: FlowingLab) -> None:
     lab = flowing_lab(3, 18, posts=900)
-    lab.wait("all cursors are known to SQL", lambda: saved() == len(lab.sessions), 20)
+    lab.wait("all cursors are known to SQL", lambda: saved() == len(lab.sessions), 60)
     node = lab.busiest_node()
     lab.redis.flushall()
     lab.kill_node(node)
@@ -184,7 +184,7 @@ def test_a_node_whose_registration_is_not_answered_tries_again_as_another(
     lab = new_lab()
     lab.add_sessions(2)
     lab.processes.start_coordinator()
-    lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 20)
+    lab.wait("it leads", lambda: bool(lab.redis.exists(keys.LEADER)), 60)
     lab.redis.client_pause(120_000, all=False)  # writes wait; reads are answered
     lab.processes.start_node("w1")
     lab.wait("it is unsure", lambda: '"work": "registration"' in lab.log.read_text(), 60)
@@ -200,8 +200,8 @@ def test_a_failover_to_a_replica_that_lags_loses_nothing(
 ) -> None:
     """What was written last is gone: beats, owners, cursors, fences, reports."""
     lab = flowing_lab(3, 18, posts=900, redis_url=pair.url)
-    lab.wait("the replica is in sync", pair.in_sync, 20)
-    lab.wait("some arrive", lambda: lab.judge().delivered > 50, 20)
+    lab.wait("the replica is in sync", pair.in_sync, 60)
+    lab.wait("some arrive", lambda: lab.judge().delivered > 50, 60)
     before_loss = generation(lab)
     pair.fall_behind()
     if what == "a node dies":
@@ -210,15 +210,15 @@ def test_a_failover_to_a_replica_that_lags_loses_nothing(
     elif what == "a session moves":
         control = acts.move(context_for(lab.settings, "test"), lab.sessions[0].name).control
         assert control is not None
-        lab.wait("it has moved", lambda: controls.get(control)["state"] == "done", 20)
+        lab.wait("it has moved", lambda: controls.get(control)["state"] == "done", 60)
     else:
         time.sleep(1.5)
     pair.fail_over()
     verdict = lab.wait_delivered(60)
     assert_clean(verdict)
-    lab.wait("a new generation", lambda: generation(lab) > before_loss, 20)
+    lab.wait("a new generation", lambda: generation(lab) > before_loss, 60)
     lab.wait_running()
-    lab.wait("the counts of all nodes are right", lambda: counted(lab), 20)
+    lab.wait("the counts of all nodes are right", lambda: counted(lab), 60)
 
 
 def counted(lab: LabCluster) -> bool:

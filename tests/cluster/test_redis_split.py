@@ -34,7 +34,7 @@ def new_pair() -> Iterator[NewPair]:
 
 
 def wait_in_sync(lab: LabCluster, pair: RedisPair) -> None:
-    lab.wait("the replica is in sync", pair.in_sync, 20)
+    lab.wait("the replica is in sync", pair.in_sync, 60)
 
 
 def owners(lab: LabCluster) -> set[str]:
@@ -63,7 +63,7 @@ def test_a_node_partitioned_with_the_old_primary_ends_before_its_sessions_start_
         lab.wait(
             "the old primary refuses writes",
             lambda: not pair.primary.info("replication")["min_slaves_good_slaves"],
-            20,
+            60,
         )
     pair.fail_over()
     lab.wait("its sessions have another node", lambda: owners(lab) == {"other"}, 60)

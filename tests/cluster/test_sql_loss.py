@@ -58,7 +58,7 @@ def test_sessions_whose_assignments_sql_has_lost_are_stopped_before_they_are_pla
     lab = flowing_lab(3, 18, posts=900)
     if standby:
         lab.processes.start_coordinator("second")
-        lab.wait("it stands by", lambda: "standing_by" in lab.log.read_text(), 20)
+        lab.wait("it stands by", lambda: "standing_by" in lab.log.read_text(), 60)
     before = epochs()
     kill_leader(lab)
     lost = lose_last_assignments()

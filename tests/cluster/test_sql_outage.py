@@ -44,11 +44,11 @@ def test_a_node_that_dies_while_postgres_is_down_is_replaced_when_it_is_back(
     victims = lab.owned_by(node)
     base.close_database()
     postgres.stop()
-    lab.wait("the outage is noticed", lambda: logged(lab, "database_unreachable"), 20)
+    lab.wait("the outage is noticed", lambda: logged(lab, "database_unreachable"), 60)
     delivered = lab.judge().delivered
     lab.processes.kill_tree(node)
-    lab.wait("the death is seen", lambda: node_states(lab).get(node) == "fenced", 20)
-    lab.wait("sessions run on", lambda: lab.judge().delivered > delivered + 60, 20)
+    lab.wait("the death is seen", lambda: node_states(lab).get(node) == "fenced", 60)
+    lab.wait("sessions run on", lambda: lab.judge().delivered > delivered + 60, 60)
     postgres.start()
     base.reopen_database()
     back_at = time.monotonic()
@@ -58,7 +58,7 @@ def test_a_node_that_dies_while_postgres_is_down_is_replaced_when_it_is_back(
             {it.id for it in victims}
             <= {it.session for it in assignments.active() if it.worker != node}
         ),
-        20,
+        60,
     )
     print(f"handled {time.monotonic() - back_at:.2f} s after Postgres was back")
     verdict = lab.wait_delivered(60)
@@ -76,7 +76,7 @@ def test_a_leader_whose_sql_is_blocked_by_a_lock_keeps_its_term(
     with psycopg.connect(postgres.url) as other:
         other.execute("LOCK TABLE cluster_state, session_assignments")
         lab.processes.kill_tree(node)
-        lab.wait("the lock is noticed", lambda: logged(lab, "database_unreachable"), 20)
+        lab.wait("the lock is noticed", lambda: logged(lab, "database_unreachable"), 60)
     lab.processes.start_node("w3")
     verdict = lab.wait_delivered(60)
     assert_clean(verdict)

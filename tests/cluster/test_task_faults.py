@@ -38,7 +38,7 @@ class Broadcast:
         self._ids = [*self._submit("message.broadcast", arguments, one.name)]
         for seconds in (0, 0.5, 4):
             self._ids += self._submit("task.probe", {"seconds": seconds})
-        lab.wait("it has begun", lambda: self.sent() >= 3, 20)
+        lab.wait("it has begun", lambda: self.sent() >= 3, 60)
 
     def _submit(self, kind: str, arguments: dict[str, object], *names: str) -> tuple[int, ...]:
         request = TaskRequest(kind=kind, arguments=arguments, sessions=names)
@@ -77,7 +77,7 @@ def test_a_redis_that_restarts_in_mid_task(new_lab: NewLab, how: str) -> None:
         os.kill(int(lab.redis.info()["process_id"]), signal.SIGKILL)
     else:
         private_redis.stop(home)
-    lab.wait("it is gone", lambda: not private_redis.is_listening(home), 10)
+    lab.wait("it is gone", lambda: not private_redis.is_listening(home), 60)
     time.sleep(0.5)  # the nodes and the coordinator meet a Redis that is away
     private_redis.ensure(home)
     broadcast.assert_ends_once()
@@ -97,7 +97,7 @@ def test_sql_is_away_while_a_task_runs_and_ends(postgres: PostgresServer, new_la
     base.close_database()
     postgres.stop()
     stopped = time.monotonic()
-    lab.wait("it goes on to its end", lambda: broadcast.sent() == ROOMS, 30)
+    lab.wait("it goes on to its end", lambda: broadcast.sent() == ROOMS, 60)
     time.sleep(60 - (time.monotonic() - stopped))  # its end is reported, and nobody can write it
     postgres.start()
     base.reopen_database()

@@ -30,7 +30,7 @@ def submit(lab: LabCluster, kind: str, *names: str, **fields: Any) -> tuple[int,
     return task_requests.submit(me(lab), request).ids
 
 
-def finished(lab: LabCluster, ids: tuple[int, ...], seconds: float = 20.0) -> list[dict[str, Any]]:
+def finished(lab: LabCluster, ids: tuple[int, ...], seconds: float = 60.0) -> list[dict[str, Any]]:
     """Wait until tasks have finished; returns them."""
     lab.wait(
         f"tasks {ids} finish",
@@ -106,7 +106,8 @@ def test_each_kind_does_its_work_on_the_node_of_its_session(lab: LabCluster) -> 
     for _ in submitted:
         [task] = finished(lab, submit(lab, "task.probe"))
         delays.append((task["started_at"] - task["created_at"]).total_seconds())
-    assert statistics.median(delays) < 0.1, delays
+    # They are woken: nodes that looked every 5 s would begin after 2.5.
+    assert statistics.median(delays) < 1.0, delays
 
 
 def assert_the_command_line_waits_and_follows(lab: LabCluster, session: str) -> None:
@@ -137,7 +138,7 @@ def test_old_messages_are_exported_copied_and_replayed(lab: LabCluster) -> None:
     said = [f"text {number}" for number in range(45)]
     for text in said:
         lab.sandbox.call("post", chat=one.source, text=text)
-    lab.wait("live copies", lambda: len(texts(lab, one.destination)) == 45, 20)
+    lab.wait("live copies", lambda: len(texts(lab, one.destination)) == 45, 60)
 
     exported = result(lab, "chat.export", one.name, chat=str(one.source), format="jsonl")
     lines = (lab.settings.home / exported["file"]).read_text().splitlines()
@@ -172,12 +173,12 @@ def test_a_broadcast_that_is_moved_and_killed_reaches_each_chat_once(lab: LabClu
     def sent() -> int:
         return sum(bool(texts(lab, it)) for it in rooms)
 
-    lab.wait("it has begun", lambda: sent() >= 3, 20)
+    lab.wait("it has begun", lambda: sent() >= 3, 60)
     first = node_of(one.id)
     session_acts.move(me(lab), one.name)
-    lab.wait("the session moves", lambda: node_of(one.id) not in (first, ""), 20)
+    lab.wait("the session moves", lambda: node_of(one.id) not in (first, ""), 60)
     so_far = sent()
-    lab.wait("it goes on", lambda: sent() >= so_far + 3, 20)
+    lab.wait("it goes on", lambda: sent() >= so_far + 3, 60)
     lab.kill_node(node_of(one.id))
     [task] = finished(lab, (number,), 60)
     assert task["state"] == "succeeded", task["error"]
@@ -191,7 +192,7 @@ def test_a_wait_that_telegram_asks_for_costs_no_attempt(lab: LabCluster) -> None
     lab.sandbox.call("flood", account=one.account, seconds=2)
     arguments = {"chats": [str(one.destination)], "text": "hello"}
     [number] = submit(lab, "message.broadcast", one.name, arguments=arguments)
-    lab.wait("it is snoozed", lambda: "asks to wait" in tasks.get(number)["error"], 10)
-    [task] = finished(lab, (number,), 30)
+    lab.wait("it is snoozed", lambda: "asks to wait" in tasks.get(number)["error"], 60)
+    [task] = finished(lab, (number,), 60)
     assert task["state"] == "succeeded", task["error"]
     assert (task["attempts"], texts(lab, one.destination)) == (1, ["hello"])

@@ -134,6 +134,8 @@ def test_controls_are_listed_by_node_and_by_whether_they_are_open(database: Any)
     assert controls.get(first)["note"] == ""
     assert [it["id"] for it in controls.listing(worker="w1").rows] == [second, first]
     assert [it["id"] for it in controls.listing(only_open=True).rows] == [other, second]
+    assert {it["id"] for it in controls.of_ids([first, other, 9_999])} == {first, other}
+    assert controls.of_ids([]) == []
     assert [it.id for it in controls.open_ones()] == [second, other]
     with base.transaction():
         assert controls.prune(base.utc_now(), 9) == 1

@@ -27,6 +27,9 @@ class Client:
         self.fail: BaseException | None = None
         self.disconnected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    def go_back(self, _: BaseException) -> bool:
+        return False
+
     async def connect(self) -> None:
         self.connects += 1
         self.live += 1

@@ -132,6 +132,37 @@ def test_a_session_that_cannot_sign_in_there_stays_with_its_key_where_it_was() -
     run_scenario(scenario)
 
 
+@pytest.mark.parametrize("is_stored_refused", [False, True])
+def test_a_new_key_that_is_refused_is_no_lost_login_unless_the_stored_one_is_refused_too(
+    is_stored_refused: bool,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        account.data_centre = 4
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        assert data_centres(sandbox, account.id) == [4]
+        if is_stored_refused:
+            for it in sandbox.server.keys.values():
+                it.revoked = True
+        refused = ScriptedFault(
+            FaultKind.REFUSE, 401, "AUTH_KEY_UNREGISTERED", method="messages.sendMessage"
+        )
+        sandbox.server.faults.script.add(refused)
+        say(sandbox, source, "two")
+        if is_stored_refused:
+            await until(lambda: bool(harness.lost))
+        else:
+            await until(lambda: texts(to) == ["one", "two"])
+            assert data_centres(sandbox, account.id) == [4] and not harness.lost
+        assert not sandbox.server.connections.overlaps
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 @pytest.mark.parametrize("name", ["USER_MIGRATE_4", "NETWORK_MIGRATE_4"])
 def test_a_send_that_is_answered_with_303_is_repeated_and_nothing_is_lost(name: str) -> None:
     async def scenario(sandbox: SandboxHarness) -> None:

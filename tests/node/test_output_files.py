@@ -160,3 +160,11 @@ def test_an_output_is_a_destination_and_no_source() -> None:
     assert not is_output(2**41) and not is_output(-1_000_000_000_005)
     with pytest.raises(UsageError):
         chat_reference(text)
+
+
+def test_a_long_file_without_lines_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "news.jsonl"
+    path.write_bytes(b"x" * 300_000)
+    with pytest.raises(OSError, match="no file of JSON lines"):
+        LineFile(tmp_path, "news.jsonl").write([content(1)])
+    assert path.stat().st_size == 300_000

@@ -12,7 +12,9 @@ import pytest
 from afx.forwarding.pipeline import Delivery
 from afx.node import outputs as module
 from afx.node.outputs import Output, Outputs, SessionOutputs
-from afx.security.webhook_request import Result
+from afx.security.cut_line import Line
+from afx.security.login_servers import parse_networks
+from afx.security.webhook_request import Result, post
 
 
 def delivery(number: int) -> Delivery:
@@ -135,3 +137,72 @@ def test_slow_receivers_of_one_session_do_not_hold_up_another() -> None:
         outputs.close()
 
     asyncio.run(scenario())
+
+
+def test_slow_receivers_of_many_sessions_do_not_hold_up_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        hook = Hook()
+        outputs = shared(hook)
+        slow = [
+            output(SessionOutputs(outputs, session), f"webhook:https://slow.example/{it}")
+            for session in range(9)
+            for it in range(2)
+        ]
+        hook.go.set()
+        monkeypatch.setattr(module, "_SLOW_SECONDS", -1.0)  # once each has been slow
+        await asyncio.gather(*(it.send([delivery(1)]) for it in slow))
+        monkeypatch.undo()
+        hook.go.clear()
+        sending = [asyncio.create_task(it.send([delivery(2)])) for it in slow]
+        await hook.until(len(slow) + 8)
+        quick = output(SessionOutputs(outputs, 99), "webhook:https://quick.example/")
+        assert [it.result for it in await quick.send([delivery(1)])] == ["sent"]
+        assert len(hook.begun) == len(slow) + 9, "the others wait for the slow ones' threads"
+        hook.go.set()
+        await asyncio.gather(*sending)
+        outputs.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_is_not_answered_is_cut_when_its_lane_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stopped session posts nothing more: its next owner may be sending already."""
+    monkeypatch.setattr(module, "_END_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_CUT_SECONDS", 60.0)
+
+    async def scenario() -> None:
+        begun: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        server = await asyncio.start_server(
+            lambda _, writer: begun.put_nowait(writer), "127.0.0.1", 0
+        )
+        port = server.sockets[0].getsockname()[1]
+        outputs = Outputs(
+            directory="",
+            networks=parse_networks("127.0.0.0/8"),
+            secrets=lambda _session, _url: ["key"],
+            may_write=lambda: True,
+        )
+        silent = output(SessionOutputs(outputs, 1), f"webhook:http://127.0.0.1:{port}/")
+        sending = asyncio.create_task(silent.send([delivery(1)]))
+        writer = await begun.get()
+        at = asyncio.get_running_loop().time()
+        sending.cancel()
+        await asyncio.wait({sending})
+        assert asyncio.get_running_loop().time() - at < 9, "before its deadline of ten seconds"
+        assert silent._failures == 0 and not silent._lock.locked()
+        writer.close()
+        server.close()
+        outputs.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_cut_before_it_connects_does_not_connect() -> None:
+    line = Line()
+    line.cut()
+    result = post("http://127.0.0.1:9/", b"", {}, networks=parse_networks("127.0.0.0/8"), line=line)
+    assert line.is_ended and result.status is None and "connection failed" in result.error

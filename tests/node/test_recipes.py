@@ -122,6 +122,12 @@ CASES: dict[str, list[Post]] = {
     ],
     "reviewed": [Post("Hello", False)],
     "capped": [Post("first"), Post("second"), Post("third", False)],
+    "nearly-once": [
+        Post("Bitcoin falls by five percent in one day"),
+        Post("BITCOIN falls by five percent, in one day!", False),
+        Post("Bitcoin falls by five percent in one day again", False),
+        Post("Bitcoin rises by nine percent in one day"),
+    ],
     "once": [
         Post("Hello"),
         Post("Hello", False),
@@ -165,6 +171,11 @@ CASES: dict[str, list[Post]] = {
     ],
     "warned": [
         Post("Hello", "⚠️ Not checked ⚠️\n\nHello"),
+    ],
+    "sport-named": [Post("Goal", "Sport\nGoal")],
+    "weather-named": [
+        Post("Rain", "Weather\nRain"),
+        Post("a map", "Weather\na map", {"media": "photo"}),
     ],
     "credited": [
         Post("Hello", "News of 2026-03-06, 11:00\nHello\nSource: {link}", at(2026, 3, 6, 11, 0)),

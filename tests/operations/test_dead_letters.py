@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from support.cli_runs import runner
+from support.databases import open_sqlite
 
 from afx.app import ProcessServers
 from afx.config import load
 from afx.errors import ForbiddenError, NotFoundError, UsageError
 from afx.operations import dead_letters
 from afx.operations.context import Actor, Context
-from models import base, schema
+from models import base
 from models.base import transaction
 from models.storage import dead_letters as stored
 from models.storage import rules, sessions, tasks
@@ -27,8 +28,7 @@ from models.storage.users import create as create_user
 @pytest.fixture
 def contexts(home: Path) -> Any:
     """Ann's rule has 300 dead letters; returns what makes contexts."""
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     servers = ProcessServers(load(home=home))
     servers.vault()
     session = create_session(create_user("ann"), NewSession("main", "sealed", "a"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import open_sqlite
 
 from afx.app import ProcessServers
 from afx.config import load
@@ -14,7 +15,7 @@ from afx.errors import AfxError, ForbiddenError, UsageError
 from afx.operations import audit_log, controls, rule_files, rules, sessions, users
 from afx.operations.context import Actor, Context
 from afx.operations.rule_files import Change, RuleDoc
-from models import base, schema
+from models import base
 from models.storage.sessions import NewSession
 from models.storage.sessions import create as create_session
 from models.storage.users import create as create_user
@@ -23,8 +24,7 @@ from models.storage.users import create as create_user
 @pytest.fixture
 def context_for(home: Path) -> Any:
     """Alice2 and Bob own a session each; returns what makes contexts, by owner."""
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     servers = ProcessServers(load(home=home))
     servers.vault()  # makes the secret key; for a database with logins none is made
     for name, session in (("alice2", "a-1"), ("bob", "b-1")):

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from support.cli_runs import runner
+from support.databases import open_sqlite
 from support.held_messages import add_held_messages
 
 from afx.app import ProcessServers
 from afx.config import load
 from afx.operations import reviews
 from afx.operations.context import Actor, Context
-from models import base, schema
+from models import base
 from models.storage import held_messages, rules, tasks
 from models.storage.sessions import NewSession
 from models.storage.sessions import create as create_session
@@ -24,8 +25,7 @@ from models.storage.users import create as create_user
 @pytest.fixture
 def context(home: Path) -> Any:
     """Ann has two rules, with three and one held messages."""
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     servers = ProcessServers(load(home=home))
     servers.vault()
     session = create_session(create_user("ann"), NewSession("main", "sealed", "a"))

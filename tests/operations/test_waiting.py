@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.databases import open_sqlite
 
 from afx.app import context_for
 from afx.config import load
@@ -31,10 +32,9 @@ class Clock:
 
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
-    from models import base, schema
+    from models import base
 
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     yield context_for(load(home=home), "test")
     base.close_database()
 

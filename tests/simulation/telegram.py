@@ -62,6 +62,10 @@ class Client:
         """Return whether a connection exists."""
         return self._opened is not None
 
+    def go_back(self, _: BaseException) -> bool:
+        """Return whether a key that was made since the start is refused: there is none."""
+        return False
+
     async def connect(self) -> None:
         """Open the connection; it exists before this returns."""
         telegram, hub = self._telegram, self._process.hub

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from html import unescape
 from typing import Any
 
 import httpx
 from support.api import TestedApi
+
+from afx.api import cookies
+from afx.operations import tokens
 
 SAME = {"sec-fetch-site": "same-origin"}
 
@@ -20,6 +24,13 @@ def signed_in(api: TestedApi, token: str) -> dict[str, str]:
     # The client keeps cookies: each request of a test brings its own.
     api._client.cookies.clear()
     return {"cookie": cookie.partition(";")[0], **SAME}
+
+
+def cookie_for(api: TestedApi, token: str) -> str:
+    """Return a cookie that a sign-in with a token would have."""
+    accessor = tokens.accessor_of(token)
+    assert accessor
+    return cookies.seal(accessor, api.api.credentials.keys, time.time())[0]
 
 
 def act(api: TestedApi, browser: dict[str, str], name: str, /, **form: Any) -> httpx.Response:

@@ -35,7 +35,7 @@ def start_flow(lab: LabCluster, posts: int, rate: float) -> None:
     lab.expect_copies()
     if posts:
         lab.post(posts, rate)
-        lab.wait("copies arrive", lambda: lab.judge().delivered > 0, 20)
+        lab.wait("copies arrive", lambda: lab.judge().delivered > 0, 60)
 
 
 def assert_clean(verdict: Verdict) -> None:

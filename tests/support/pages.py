@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from afx.cluster import events
 from afx.lab.cluster import LabCluster
 from afx.operations.context import Context
 
@@ -60,3 +61,51 @@ def expect(it: Any) -> Any:
     from playwright.sync_api import expect
 
     return expect(it)
+
+
+def serious(page: Any, options: dict[str, Any]) -> list[Any]:
+    """Return what axe finds that is serious, once the colours of the theme are there."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.evaluate(
+        "new Promise(requestAnimationFrame)"
+        ".then(() => Promise.allSettled(document.getAnimations()"
+        ".filter(it => it instanceof CSSTransition).map(it => it.finished)))"
+        ".then(() => true)"
+    )
+    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response
+    return [
+        (it["id"], [node["html"][:150] for node in it["nodes"][:3]])
+        for it in found["violations"]
+        if it["impact"] in ("serious", "critical")
+    ]
+
+
+SHIFTS = """
+window.shifts ??= [];
+new PerformanceObserver(list => {
+  for (const it of list.getEntries())
+    window.shifts.push([it.value, ...it.sources.map(source => {
+      const node = source.node?.parentElement && source.node;
+      return (node?.outerHTML || node?.textContent || "").slice(0, 120);
+    })]);
+}).observe({type: "layout-shift"});
+"""
+
+
+WORDS = """
+[...document.querySelectorAll("#main")].map(it => it.textContent.replace(/[0-9.,:+-]+/g, ""))[0]
+"""
+"""What a page says, without its figures."""
+
+
+_VISIBLE_SHIFT = 0.001
+
+
+def refreshed(dashboard: Dashboard, page: Any) -> list[Any]:
+    """Let a page be refreshed; returns what has moved."""
+    with page.expect_response(lambda it: it.url == page.url):
+        events.announce(dashboard.lab.redis, "controls", changed=1)
+    page.evaluate("new Promise(it => requestAnimationFrame(() => setTimeout(it, 20)))")
+    # A fraction of a pixel is no movement: widths of texts are rounded.
+    return [it for it in page.evaluate("window.shifts.splice(0)") if it[0] > _VISIBLE_SHIFT]

@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.databases import open_sqlite
 
 from afx.app import context_for
 from afx.config import load
 from afx.operations.context import Context
 from afx.verify import canary
-from models import base, schema
+from models import base
 from models.base import utc_now
 from models.storage import users
 from models.tables import User
@@ -20,8 +21,7 @@ from models.tables import User
 
 @pytest.fixture
 def context(home: Path) -> Iterator[Context]:
-    base.open_database(f"sqlite:///{home}/afx.db")
-    schema.upgrade()
+    open_sqlite(home)
     yield context_for(load(home=home), "test")
     base.close_database()
 

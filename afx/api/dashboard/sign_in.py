@@ -27,7 +27,10 @@ async def show_sign_in(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """Give a browser a cookie of its own for a valid token, and lead it where it wanted to go."""
     body: bytes = request.state.body[:_LONGEST]
-    form = dict(parse_qsl(body.decode("ascii", "replace"), max_num_fields=10))
+    try:
+        form = dict(parse_qsl(body.decode("ascii", "replace"), max_num_fields=10))
+    except ValueError:
+        return _form("/", "The form is not valid; enter the token again.", 422)
     place = inside(form.get("next", "/"))
     credentials = api_of(request).credentials
     token = await credentials.bearer(form.get("token", "").strip())
@@ -36,7 +39,7 @@ async def sign_in(request: Request) -> Response:
     text, _ = cookies.seal(token.accessor, credentials.keys, time.time())
     response = RedirectResponse(place, 303)
     response.set_cookie(
-        cookies.NAME,
+        cookies.name_of(request.url.scheme),
         text,
         max_age=cookies.LIFE_SECONDS,
         httponly=True,
@@ -54,7 +57,14 @@ async def sign_out(request: Request) -> Response:
     if found is not None:
         await api_of(request).credentials.sign_out(found)
     response = RedirectResponse("/sign-in", 303)
-    response.delete_cookie(cookies.NAME, path="/", httponly=True, samesite="lax")
+    scheme = request.url.scheme
+    response.delete_cookie(
+        cookies.name_of(scheme),
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=scheme == "https",
+    )
     return response
 
 

@@ -9,10 +9,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from afx.api.dashboard.action import number_of
+from afx.api.dashboard.fresh import rows_seen
 from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.views import rows_of
 from afx.api.state import api_of
-from afx.errors import NotFoundError
 from afx.operations import queues, schedules, task_times, tasks
 from afx.operations.context import Context
 from afx.operations.task_times import TimesRow
@@ -39,7 +40,7 @@ async def list_tasks(request: Request) -> Response:
                 batch=_number(query["batch"]) if query.get("batch") else None,
             )
 
-        return {**rows_of(request, some), "states": STATES, "kinds": tasks.KIND_NAMES}
+        return {**rows_seen(request, some), "states": STATES, "kinds": tasks.KIND_NAMES}
 
     return await page(request, "tasks.html", read)
 
@@ -90,9 +91,7 @@ async def list_schedules(request: Request) -> Response:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise NotFoundError("A task and a batch have a number; choose one of the list.")
-    return int(text)
+    return number_of(text, "task")
 
 
 def _shown(value: Any) -> str:

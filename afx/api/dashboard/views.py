@@ -16,7 +16,7 @@ from afx.api.dashboard.pages import MOST_ROWS, page, without
 from afx.api.dashboard.verdict import judge
 from afx.api.replies import list_of
 from afx.api.state import api_of
-from afx.errors import AfxError, UsageError
+from afx.errors import AfxError
 from afx.operations import (
     analytics,
     cluster,
@@ -36,6 +36,8 @@ router = APIRouter(include_in_schema=False)
 _EVENTS = 8
 _TROUBLED = 6
 _OF_A_NODE = 20
+_FULL = 0.85
+"""The load from which a node is shown as full."""
 
 
 def rows_of(
@@ -64,7 +66,7 @@ async def show_overview(request: Request) -> Response:
         context.require("cluster:read")
         kept = api_of(request).kept
         status = kept.get("status", lambda: cluster.status(context))
-        nodes = _nodes(request, context)
+        nodes = sorted(_nodes(request, context), key=_trouble_first)
         troubled = sessions.listing(context, SessionFilter(troubled=True), limit=_TROUBLED).rows
         return {
             "status": status,
@@ -218,33 +220,13 @@ async def list_overflow(request: Request) -> Response:
     return await page(request, "overflow.html", read)
 
 
-@router.get("/controls")
-async def list_controls(request: Request) -> Response:
-    """List controls: first those under way."""
-    query = request.query_params
-
-    def read(context: Context) -> dict[str, Any]:
-        def some(after: Any) -> Page[Any]:
-            return controls.listing(
-                context, after=after, limit=MOST_ROWS, worker=query.get("worker") or None
-            )
-
-        opened = controls.listing(context, only_open=True, limit=MOST_ROWS)
-        return {**rows_of(request, some), "opened": opened.rows}
-
-    return await page(request, "controls.html", read)
-
-
-@router.get("/controls/{control_id}")
-async def show_control(request: Request, control_id: str) -> Response:
-    """Show one control with its acknowledgement."""
-
-    def read(context: Context) -> dict[str, Any]:
-        if not control_id.isascii() or not control_id.isdecimal() or len(control_id) > 9:
-            raise UsageError("A control has a number; choose one of the list.")
-        return {"control": controls.show(context, int(control_id))}
-
-    return await page(request, "control.html", read)
+def _trouble_first(it: cluster.NodeActivity) -> tuple[int, str]:
+    """Return the order of the fleet: by names, so that none moves when its load changes a bit."""
+    if not it.live:
+        return 4, it.name
+    if it.state != "ready":
+        return 0 if it.state == "fenced" else 1, it.name
+    return 2 if it.load >= _FULL else 3, it.name
 
 
 def _nodes(request: Request, context: Context) -> tuple[cluster.NodeActivity, ...]:

@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from afx.api.hub import MOST_CLIENTS, TOPICS
 from afx.api.replies import change, page, plain
 from afx.api.routes.endpoint import Cursor, Hours, Limit, PageOf, endpoint
-from afx.api.state import api_of, context_of
+from afx.api.state import api_of, context_of, token_of
 from afx.api.threads import BusyError
 from afx.errors import UsageError
 from afx.operations import analytics, audit_log, cluster
@@ -142,8 +142,10 @@ async def watch_events(
     hub = api_of(request).hub
     if hub.clients >= MOST_CLIENTS:
         raise BusyError("Too many clients follow the events; try again later.")
+    token, sign_in = token_of(request), getattr(request.state, "sign_in", None)
+    holds = partial(api_of(request).credentials.hold, token, sign_in)
     return StreamingResponse(
-        hub.stream(chosen, request.headers.get("last-event-id", "")),
+        hub.stream(chosen, request.headers.get("last-event-id", ""), holds),
         media_type="text/event-stream",
         headers={"x-accel-buffering": "no"},
     )

@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 from support.dead_letters import add_dead_letters
-from support.pages import SESSIONS, Dashboard, expect
+from support.pages import SESSIONS, SHIFTS, WORDS, Dashboard, expect, refreshed, serious
 
-from afx.cluster import events
 from afx.operations import (
     audit_log,
+    controls,
     rules,
     session_bulk,
     sessions,
+    task_requests,
     users,
     webhooks,
 )
 from afx.operations.sessions import SessionFilter
+from afx.operations.task_requests import TaskRequest
 from models.storage.sessions import NewSession, set_requires
 from models.storage.sessions import create_many as create_sessions
 from models.storage.sessions import find as find_session
@@ -33,6 +35,8 @@ VIEWS = (
     "/sessions",
     "/sessions/1",
     "/sessions/1/placement",
+    "/sessions/1/budgets",
+    "/proxies",
     "/users",
     "/users/1",
     "/rules",
@@ -53,6 +57,8 @@ VIEWS = (
     "/dead-letters?reason=rule_changed",
     "/actions/dead.drop?target=1:message_gone",
     "/actions/session.remove?target=1",
+    "/actions/rule.apply",
+    "/actions/schedule.add",
 )
 
 
@@ -67,30 +73,12 @@ def test_no_view_is_wider_than_the_window_or_shuts_anybody_out(dashboard: Dashbo
             page.set_viewport_size({"width": width, "height": 800})
             wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wider <= 0, f"{path} is {wider} px wider than {width} px"
-        assert not _serious(page, {}), path
+        assert not serious(page, {}), path
         # The themes differ in their colours only.
         page.emulate_media(color_scheme="dark")
-        assert not _serious(page, {"runOnly": ["color-contrast"]}), f"{path}, dark"
+        assert not serious(page, {"runOnly": ["color-contrast"]}), f"{path}, dark"
         page.emulate_media(color_scheme="light")
     page.context.close()
-
-
-def _serious(page: Any, options: dict[str, Any]) -> list[Any]:
-    """Return what axe finds that is serious, once the colours of the theme are there."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    page.evaluate(
-        "new Promise(requestAnimationFrame)"
-        ".then(() => Promise.allSettled(document.getAnimations()"
-        ".filter(it => it instanceof CSSTransition).map(it => it.finished)))"
-        ".then(() => true)"
-    )
-    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response
-    return [
-        (it["id"], [node["html"][:150] for node in it["nodes"][:3]])
-        for it in found["violations"]
-        if it["impact"] in ("serious", "critical")
-    ]
 
 
 def test_the_first_view_is_there_within_a_second(dashboard: Dashboard) -> None:
@@ -154,24 +142,6 @@ def test_a_node_is_drained_and_another_tab_sees_it(dashboard: Dashboard) -> None
     page.context.close()
 
 
-_SHIFTS = """
-window.shifts ??= [];
-new PerformanceObserver(list => {
-  for (const it of list.getEntries())
-    window.shifts.push([it.value, ...it.sources.map(source => {
-      const node = source.node?.parentElement && source.node;
-      return (node?.outerHTML || node?.textContent || "").slice(0, 120);
-    })]);
-}).observe({type: "layout-shift"});
-"""
-
-
-_WORDS = """
-[...document.querySelectorAll("#main")].map(it => it.textContent.replace(/[0-9.,:+-]+/g, ""))[0]
-"""
-"""What a page says, without its figures."""
-
-
 @pytest.mark.parametrize("width", [375, 1280])
 def test_nothing_moves_when_figures_of_a_live_view_change(dashboard: Dashboard, width: int) -> None:
     """Nodes report new figures each half second; each announcement refreshes the page."""
@@ -179,26 +149,69 @@ def test_nothing_moves_when_figures_of_a_live_view_change(dashboard: Dashboard, 
     for path in ("/", "/nodes", "/nodes/w1", "/sessions/3", "/queues", "/tasks", "/tasks/1"):
         page.goto(path)
         expect(page.locator("#live")).to_have_attribute("data-state", "live")
-        page.evaluate(_SHIFTS)
+        page.evaluate(SHIFTS)
         for _ in range(10):
-            before = page.evaluate(_WORDS)
-            shifts = [it for _ in range(3) for it in _refreshed(dashboard, page)]
-            if not shifts and page.evaluate(_WORDS) == before:
+            before = page.evaluate(WORDS)
+            shifts = [it for _ in range(3) for it in refreshed(dashboard, page)]
+            if not shifts and page.evaluate(WORDS) == before:
                 break  # otherwise something may have happened that the page has to tell
         assert shifts == [], path
     page.context.close()
 
 
-_VISIBLE_SHIFT = 0.001
+@pytest.mark.parametrize("width", [375, 1280])
+def test_new_controls_and_tasks_wait_for_a_click_and_push_nothing_away(
+    dashboard: Dashboard, width: int
+) -> None:
+    page = dashboard.page(width=width)
+    probe = TaskRequest(kind="task.probe")
+
+    def request() -> None:
+        name = dashboard.lab.sessions[2].name
+        dashboard.lab.wait(
+            "no control is under way",
+            lambda: not controls.listing(dashboard.context, only_open=True).rows,
+            60,
+        )
+        runs = sessions.show(dashboard.context, name).session.desired_state == "running"
+        change = sessions.pause if runs else sessions.resume
+        assert change(dashboard.context, name).control
+
+    makes = {"/controls": request, "/tasks": lambda: task_requests.submit(dashboard.context, probe)}
+    for path, make in makes.items():
+        make()  # there is a row before
+        page.goto(path)
+        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        expect(page.locator("#fresh")).to_be_hidden()
+        page.evaluate(SHIFTS)
+        row = page.locator("tbody tr").first
+        before, place = row.locator(".name").inner_text(), row.bounding_box()["y"]
+        make()
+        refreshed(dashboard, page)
+        expect(page.locator("#fresh")).to_be_visible(timeout=30_000)
+        expect(page.locator("#fresh")).to_contain_text(re.compile("[0-9] new row"))
+        assert (row.locator(".name").inner_text(), row.bounding_box()["y"]) == (before, place)
+        page.locator("#fresh").click()
+        expect(page.locator("tbody tr .name").first).not_to_have_text(before)
+        expect(page.locator("#fresh")).to_be_hidden()
+    sessions.resume(dashboard.context, dashboard.lab.sessions[2].name)
+    page.context.close()
 
 
-def _refreshed(dashboard: Dashboard, page: Any) -> list[Any]:
-    """Let a page be refreshed; returns what has moved."""
-    with page.expect_response(lambda it: it.url == page.url):
-        events.announce(dashboard.lab.redis, "controls", changed=1)
-    page.evaluate("new Promise(it => requestAnimationFrame(() => setTimeout(it, 20)))")
-    # A fraction of a pixel is no movement: widths of texts are rounded.
-    return [it for it in page.evaluate("window.shifts.splice(0)") if it[0] > _VISIBLE_SHIFT]
+def test_the_progress_line_shows_what_takes_long_and_nothing_else(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    page.goto("/users")
+    line = page.locator(".progress-line")
+    expect(line).to_have_css("opacity", "0")
+    held: list[Any] = []
+    page.route("**/actions/user.add*", lambda it: held.append(it))
+    page.get_by_role("link", name="Add a user").click()
+    assert float(line.evaluate("it => getComputedStyle(it).opacity")) < 1  # not at once
+    expect(line).to_have_css("opacity", "1")
+    held.pop().continue_()
+    expect(page.locator("#dialog")).to_be_visible()
+    expect(line).to_have_css("opacity", "0")
+    page.context.close()
 
 
 def test_eight_tabs_are_live_and_say_when_they_are_not(dashboard: Dashboard) -> None:

@@ -51,8 +51,11 @@ async function refresh() {
   try {
     const here = new URL(location.href);
     here.searchParams.delete("said");
+    const { newest, shown } = main.dataset;
     await htmx.ajax("GET", here.pathname + here.search, {
       target: "#main", select: "#main", swap: "outerMorph",
+      // What came since the page was opened waits for a click, and pushes nothing away.
+      headers: { ...(newest && { "afx-seen": newest }), ...(shown && { "afx-shown": shown }) },
     });
   } catch { /* the stream says what is wrong */ } finally { busy = false; }
   if (wanted) refresh(); // something came meanwhile
@@ -77,7 +80,7 @@ function heard(message) {
     lastNews = Date.now();
     state = "live";
     wanted = true;
-    if (["events", "resync"].includes(message.topic) && $("#fresh")) $("#fresh").hidden = false;
+    if (["events", "resync"].includes(message.topic)) $("#changed")?.removeAttribute("data-none");
     if (message.topic === "status" || message.topic === "events") refresh();
   }
   showState();
@@ -91,11 +94,18 @@ if (live && "SharedWorker" in window) {
 }
 showState();
 
+// --- what takes its time -------------------------------------------------------------------
+const waits = (it) => $(".progress-line")?.classList.toggle("htmx-request", it);
+addEventListener("pageshow", () => waits(false));
+
 // --- dialogs -------------------------------------------------------------------------------
 const dialog = $("#dialog");
 async function openDialog(address) {
   // A source of its own: a request that waits behind a refresh is "done" before it has an answer.
-  await htmx.ajax("GET", address, { source: "#dialog", target: "#dialog", swap: "innerHTML" });
+  waits(true);
+  try {
+    await htmx.ajax("GET", address, { source: "#dialog", target: "#dialog", swap: "innerHTML" });
+  } finally { waits(false); }
   if (!$("form", dialog)) { location.assign(address); return; }
   dialog.showModal();
   checkTyped();
@@ -134,6 +144,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   const button = $("[type=submit]", event.target);
   if (event.target.method === "post" && button) button.setAttribute("aria-busy", "true");
+  waits(true);
 });
 if ($("#said") && new URL(location.href).searchParams.has("said")) {
   const here = new URL(location.href);
