@@ -17,6 +17,7 @@ from telethon.extensions import BinaryReader
 from telethon.tl import types
 from telethon.tl.tlobject import TLObject
 
+from afx.forwarding.buttons import Rows
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
 from afx.node.pool_texts import MalformedOrderError, fields_of, message_id, number, text
@@ -24,6 +25,7 @@ from afx.telegram.change_sender import WITH_FILE
 from afx.telegram.facts import media_kind
 from afx.telegram.sender import is_forward
 
+_MOST_BUTTONS = 100
 _MOST_ITEMS = 200
 _MOST_ENTITIES = 1_000
 _OPS = frozenset(get_args(Op))
@@ -105,6 +107,7 @@ def _item(it: Delivery, has_file: bool) -> dict[str, Any]:
         "error": it.error,
         "look": int(it.look),
         "topic": it.topic,
+        "buttons": it.buttons,
         "file": has_file,
     }
 
@@ -154,7 +157,19 @@ def _delivery(fields: Mapping[str, Any], rule: int, destination: int) -> Deliver
         op=fields["op"],
         look=Look(number(fields["look"])),
         topic=message_id(fields["topic"]),
+        buttons=_buttons(fields.get("buttons", [])),
     )
+
+
+def _buttons(rows: Any) -> Rows:
+    if not isinstance(rows, list) or len(rows) > _MOST_BUTTONS:
+        raise ValueError("no buttons")
+    found = []
+    for row in rows:
+        if not isinstance(row, list) or not 0 < len(row) <= _MOST_BUTTONS:
+            raise ValueError("no buttons")
+        found.append(tuple((text(label), text(url)) for label, url in row))
+    return tuple(found)
 
 
 def _entity(value: Any) -> TLObject:

@@ -20,6 +20,7 @@ TEXT = Delivery(
     7, "copy", -5, 3, -6, -(2**63), "héllo 🙂", (types.MessageEntityBold(0, 5),), False, parent=4
 )
 FILE = replace(TEXT, message=4, random_id=2, raw=object(), album=2**62)
+BUTTONS = replace(TEXT, topic=7, buttons=((("Buy 🛒", "https://a.example/"),),))
 FORWARD = replace(TEXT, mode="forward", needs_native_forward=True, raw=object())
 DELETE = replace(TEXT, op="delete", copy=9, error="wrong")
 
@@ -29,16 +30,17 @@ def fields(it: Delivery) -> tuple[Any, ...]:
     return (
         *(it.rule, it.mode, it.source, it.message, it.destination, it.random_id, it.text),
         *(entities, it.needs_native_forward, it.album, it.parent, it.op, it.copy, it.error),
+        *(it.topic, it.buttons),
     )
 
 
 def test_an_order_is_the_same_when_it_is_read() -> None:
-    order = order_of([TEXT, FILE, FORWARD, DELETE], 11, 2, 3, singly=True)
+    order = order_of([TEXT, FILE, FORWARD, DELETE, BUTTONS], 11, 2, 3, singly=True)
     found = decode(encode(order))
     assert [fields(it) for it in found.deliveries] == [fields(it) for it in order.deliveries]
     assert found.files == {1}, "only a file that is sent by reference is read"
     assert (found.sender, found.fence, found.sequence, found.singly) == (11, 2, 3, True)
-    assert found.ids == order.ids == [-(2**63), 2, -(2**63)]
+    assert found.ids == order.ids == [-(2**63), 2, -(2**63), -(2**63)]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,10 @@ def test_an_order_is_the_same_when_it_is_read() -> None:
         ("entities", ["AAAA"]),
         ("entities", ["xLnRbQ=="]),
         ("copy", -1),
+        ("buttons", [[["label", 5]]]),
+        ("buttons", [[]]),
+        ("buttons", ["label"]),
+        ("buttons", [[["label"]]]),
     ],
 )
 def test_an_order_with_a_malformed_field_is_refused(name: str, value: Any) -> None:
