@@ -45,7 +45,7 @@ def sketch_of(pairs: Iterable[str]) -> Sketch:
 
 def likeness(one: Sketch, other: Sketch) -> float:
     """Return how alike two texts are by their sketches: 0 to 1, 0 for what has no words."""
-    if not one or not other:
-        return 0.0
+    if one.isdisjoint(other):
+        return 0.0  # nearly all texts
     smallest = sorted(one | other)[:SKETCH]
     return sum(it in one and it in other for it in smallest) / len(smallest)

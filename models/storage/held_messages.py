@@ -19,6 +19,8 @@ from models.paging import Page
 from models.tables import HeldMessage, Rule, Session, User
 
 _MOST_IN_ALBUM = 10
+_AT_ONCE = 1_000
+"""Ids in one statement: databases take a bounded number of values."""
 MOST = 10_000
 """Messages of one rule that wait; the oldest of more expire."""
 
@@ -100,19 +102,19 @@ def _change(it: Held, now: int) -> None:
 
 
 def _settle(it: Settled, now: int) -> None:
-    if not it.messages:
-        return
     # What waits for an operator is not sent by a late report; what was approved is deleted, too.
     states = "('approved')" if it.state == "released" else "('held', 'approved')"
-    marks = ", ".join("?" * len(it.messages))
-    execute(
-        "UPDATE held_messages SET state = ?, content = '', decided_at = COALESCE(decided_at, ?)"
-        " WHERE rule_id = ? AND source = ? AND destination = ?"
-        f" AND message IN ({marks}) AND state IN {states}"
-        " AND rule_id IN (SELECT id FROM rules WHERE id = ? AND session_id = ?)",
-        *(it.state, now, it.rule, it.source, it.destination, *it.messages),
-        *(it.rule, it.session),
-    )
+    for start in range(0, len(it.messages), _AT_ONCE):
+        part = it.messages[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(part))
+        execute(
+            "UPDATE held_messages SET state = ?, content = '',"
+            " decided_at = COALESCE(decided_at, ?)"
+            " WHERE rule_id = ? AND source = ? AND destination = ?"
+            f" AND message IN ({marks}) AND state IN {states}"
+            " AND rule_id IN (SELECT id FROM rules WHERE id = ? AND session_id = ?)",
+            *(it.state, now, it.rule, it.source, it.destination, *part, it.rule, it.session),
+        )
 
 
 def rules_with_some(rules: Collection[int]) -> set[int]:
@@ -131,8 +133,8 @@ def rules_with_some(rules: Collection[int]) -> set[int]:
 def settle(rule: int, source: int, destination: int, messages: Sequence[int]) -> None:
     """Note that messages of a route were delivered; call it in a transaction."""
     now = micros(utc_now())
-    for start in range(0, len(messages), 1_000):
-        part = messages[start : start + 1_000]
+    for start in range(0, len(messages), _AT_ONCE):
+        part = messages[start : start + _AT_ONCE]
         marks = ", ".join("?" * len(part))
         execute(
             "UPDATE held_messages SET state = 'released', content = '',"
@@ -368,8 +370,8 @@ def expire(now: datetime, most: int) -> dict[str, int]:
         ]
     counts_: dict[int, int] = {}
     ids = list(dict.fromkeys(ids))
-    for start in range(0, len(ids), 1_000):
-        part = ids[start : start + 1_000]
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
         marks = ", ".join("?" * len(part))
         gone = execute(
             "UPDATE held_messages SET state = 'expired', content = '', decided_at = ?"
@@ -387,7 +389,7 @@ def prune(before: datetime, most: int) -> int:
     """Delete at most ``most`` rows that were decided before an instant; returns how many."""
     cursor = execute(
         "DELETE FROM held_messages WHERE id IN (SELECT id FROM held_messages"
-        " WHERE decided_at < ? AND state NOT IN ('held', 'approved') ORDER BY decided_at LIMIT ?)",
+        " WHERE decided_at < ? AND state <> 'held' ORDER BY decided_at LIMIT ?)",
         *(micros(before), most),
     )
     return int(cursor.rowcount)
