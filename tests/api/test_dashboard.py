@@ -177,6 +177,12 @@ def test_the_commands_of_actions_exist() -> None:
         assert not action.destroys or "--yes" in flags, action.name
 
 
+def test_each_action_has_an_icon_that_there_is(api: TestedApi, browser: dict[str, str]) -> None:
+    icons = set(re.findall(r'id="i-([\w-]+)"', api.get("/users", headers=browser, token="").text))
+    assert "plus" in icons
+    assert {it.icon for it in ACTIONS.values()} <= icons
+
+
 def test_the_requests_of_actions_are_in_the_schema() -> None:
     from afx.api.application import application
 

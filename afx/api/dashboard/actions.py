@@ -140,7 +140,7 @@ _ALL = (
     Action(
         "session.require",
         "Labels",
-        "tag",
+        "nodes",
         sessions.require,
         lambda context, target, form: sessions.require(
             context, target, labels_of(form.get("labels", ""))

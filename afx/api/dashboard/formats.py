@@ -58,9 +58,11 @@ def fields(value: Any) -> Markup:
             for name, it in value.items()
         ]
         return Markup(", ").join(parts)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and value:
         return Markup(", ").join(fields(it) for it in value)
-    return escape("" if value is None else str(value))
+    if isinstance(value, float):
+        return escape(number(value) if abs(value) >= 10 else f"{value:.3g}")
+    return escape("none" if value in (None, "", [], ()) else str(value))
 
 
 def event_text(event: Mapping[str, Any]) -> str:

@@ -108,7 +108,7 @@ PROXY_ACTIONS = (
     Action(
         "session.proxy",
         "Proxy",
-        "send",
+        "moving",
         proxies.assign,
         _assign,
         "It connects by this way only, wherever it runs. One that runs is restarted.",

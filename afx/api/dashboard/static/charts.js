@@ -23,7 +23,7 @@
       charts.push(new uPlot({
         width: plot.clientWidth, height: plot.clientHeight || 180,
         legend: { show: false }, cursor: { y: false },
-        scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
+        scales: { x: { range: (_, first, last) => (first < last ? [first, last] : [first - 1800, first + 1800]) }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
         axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((it) => `${it.toLocaleString("en")}${unit && ` ${unit}`}`) }],
         series: [{}, { stroke, width: 1.5, points: { show: data.at.length < 3 } }],
       }, [data.at, data[key]], plot));
