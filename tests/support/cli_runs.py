@@ -14,7 +14,7 @@ from support.command_server import CommandServer
 
 COMMAND = (sys.executable, "-m", "cli.main")
 Run = Callable[..., subprocess.CompletedProcess[str]]
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 120
 _OF_PYTHON = ("PYTHON", "LC_", "LANG")
 """Variables that Python reads when it starts, before it can be forked."""
 
