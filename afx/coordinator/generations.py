@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 import structlog
 
@@ -26,15 +28,33 @@ def begin(
     known = counters_in_redis.read_generation(client, in_sql=before)
     generation = cluster.begin_generation(leadership.term, known)
     leadership.commits = cluster.commits()
+    is_old = known < before or may_be_old(client, leadership)
     # Before the first generation nothing was ever started.
     most = round(takeover_seconds * 1000) if before else 0
     left = FencedScript(client, "begin_generation")(
         leadership.term,
         keys=[keys.GENERATION, keys.UNSETTLED],
         # A Redis that is back from an old file has lost data, too.
-        args=[generation, most, int(known < before)],
+        args=[generation, most, int(is_old)],
     )
     return generation, min(max(int(left), 0), most) / 1000
+
+
+def may_be_old(client: redis.Redis, leadership: Leadership) -> bool:
+    """Return whether Redis was started anew, and may be minutes old although its generation is not.
+
+    It stores snapshots alone, and what came after the last one is lost. With an append-only
+    file, or as a replica that became the primary, it has lost a second or two.
+    """
+    if not _is_another(leadership):
+        return False
+    info: Any = client.info("persistence")
+    return str(info.get("aof_enabled")) == "0"
+
+
+def _is_another(leadership: Leadership) -> bool:
+    """Return whether Redis is another process than the one that the last leader used."""
+    return cluster.last_run_id() not in ("", leadership.run_id)
 
 
 def split_seconds(client: redis.Redis, leadership: Leadership) -> float:
@@ -42,5 +62,4 @@ def split_seconds(client: redis.Redis, leadership: Leadership) -> float:
     found = replication.read(client)
     if found.fault:
         log.error("redis_may_split", fault=found.fault, remedy=found.remedy)
-    is_another = cluster.last_run_id() not in ("", leadership.run_id)
-    return found.split_seconds if is_another else 0.0
+    return found.split_seconds if _is_another(leadership) else 0.0

@@ -19,6 +19,7 @@ _WORDS = {"true": True, "false": False}
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,11})\s*(B|KiB|MiB|GiB|)", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(r"([1-9][0-9]{0,9})\s*(s|m|h|d|)", re.ASCII | re.IGNORECASE)
+_SHARE = re.compile(r"(0|1)?\.[0-9]{1,6}|[01]", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 MOST_ITEMS = 500
@@ -208,6 +209,49 @@ def duration_text(seconds: int) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+@dataclass(slots=True, frozen=True)
+class Share:
+    """A number up to 1, such as ``0.9``."""
+
+    about: str
+    least: float
+
+    def read(self, node: Node, place: Place) -> Any:
+        """Return the number."""
+        value = node.value
+        if value is UNREADABLE:
+            return UNREADABLE
+        if not isinstance(value, str) or not _SHARE.fullmatch(value):
+            return place.fail("this is not a number such as 0.9", node)
+        if not self.least <= float(value) <= 1:
+            return place.fail(f"this is not from {self.least} to 1", node)
+        return float(value)
+
+    def schema(self) -> Schema:
+        """Return its JSON Schema."""
+        return {"type": "number", "minimum": self.least, "maximum": 1, "description": self.about}
+
+
+@dataclass(slots=True, frozen=True)
+class DurationOr:
+    """A time span alone, or a table with one."""
+
+    plain: Duration
+    table: Table
+
+    def read(self, node: Node, place: Place) -> Any:
+        """Return the seconds, or the table's values."""
+        form: Form = self.table if isinstance(node.value, dict) else self.plain
+        return form.read(node, place)
+
+    def schema(self) -> Schema:
+        """Return its JSON Schema."""
+        return {
+            "anyOf": [self.plain.schema(), self.table.schema()],
+            "description": self.plain.about,
+        }
 
 
 @dataclass(slots=True, frozen=True)

@@ -9,14 +9,19 @@ from typing import Any
 from afx.forwarding.alerts import ALERTS, Alert, alert_sentences, compile_alerts
 from afx.forwarding.buttons import BUTTONS, Buttons, buttons_sentence, compile_buttons
 from afx.forwarding.caps import CAPS, Caps, caps_sentence, compile_caps
+from afx.forwarding.dedupe import (
+    DEDUPE,
+    Dedupe,
+    compile_dedupe,
+    dedupe_sentence,
+    shown_dedupe,
+)
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
 from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown_review
 from afx.forwarding.senders import SENDERS, compile_senders, senders_sentence
 
-LONGEST_WINDOW = 7 * 86_400
-"""Seconds; what was forwarded earlier is no duplicate any more."""
 LONGEST_DELAY = 7 * 86_400
 LONGEST_REREAD = 86_400
 LONGEST_LIFE = 30 * 86_400
@@ -35,12 +40,7 @@ def _wrong_together(value: Mapping[str, Any]) -> str | None:
 OPTIONS = Table(
     "What else the rule does.",
     {
-        "dedupe": Duration(
-            "How long the same text, or the same file, is not forwarded again, whichever source "
-            "of the rule it comes from.",
-            60,
-            LONGEST_WINDOW,
-        ),
+        "dedupe": DEDUPE,
         "delay": Duration(
             "How long after its message a copy is sent; what is deleted before is not copied.",
             1,
@@ -79,8 +79,8 @@ OPTIONS = Table(
 class Options:
     """A rule's options, as a node uses them; times are in seconds."""
 
-    dedupe: int = 0
-    """How long the same content is a duplicate; 0: never."""
+    dedupe: Dedupe | None = None
+    """How long the same content, or nearly the same, is a duplicate; None: never."""
     delay: int = 0
     """How long after its message a copy is sent."""
     quiet_hours: Hours | None = None
@@ -140,7 +140,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         raise ValueError(f"this node does not know the option {sorted(unknown)[0]!r}")
     quiet, caps = options.get("quiet_hours"), options.get("caps")
     return Options(
-        _seconds(options.get("dedupe", 0)),
+        compile_dedupe(options["dedupe"]) if options.get("dedupe") else None,
         _seconds(options.get("delay", 0)),
         compile_hours(quiet) if quiet else None,
         _seconds(options.get("auto_delete", 0)),
@@ -171,17 +171,14 @@ def _truth(value: Any) -> bool:
 def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as people write them."""
     shown = {name: duration_text(it) if type(it) is int else it for name, it in options.items()}
-    return {**shown, **shown_review(options)}
+    return {**shown, **shown_dedupe(options), **shown_review(options)}
 
 
 def sentences(options: Mapping[str, Any]) -> list[str]:
     """Return options in words."""
     found = []
-    if window := options.get("dedupe"):
-        found.append(
-            f"The same text or file is forwarded once in {duration_text(window)}, "
-            "whichever source it comes from."
-        )
+    if dedupe := options.get("dedupe"):
+        found.append(dedupe_sentence(dedupe))
     if delay := options.get("delay"):
         found.append(
             f"A copy is sent {duration_text(delay)} after its message, as the message is then; "

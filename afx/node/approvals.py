@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from afx.node.held_messages import Approved
+from afx.node.held_reports import Approved
 
 if TYPE_CHECKING:
     from afx.node.session import HostedSession

@@ -7,7 +7,7 @@ from typing import Any
 
 from afx.cluster.reports import AlertRaised, HeldEnded, MessageHeld
 from afx.node.alerts import AlertOf
-from afx.node.held_messages import HeldGone, HeldReport
+from afx.node.held_reports import HeldGone, HeldReport
 
 
 def report_of(

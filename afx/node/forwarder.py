@@ -19,7 +19,8 @@ from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.held import REREAD
-from afx.node.held_messages import Approved, HeldMessages, Seal
+from afx.node.held_messages import HeldMessages, Seal
+from afx.node.held_reports import Approved
 from afx.node.intake import Intake
 from afx.node.intents import Intents
 from afx.node.lane import Lane

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -24,6 +23,7 @@ from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.review import EXPIRES
 from afx.forwarding.rules import Route, Routes
 from afx.forwarding.templates import link_to
+from afx.node.held_reports import Approved, HeldGone, HeldMessage, HeldReport
 from afx.node.outbox import Reference
 from afx.reasons import HeldEnd, HeldEvent
 from afx.telegram.contents import content_digest
@@ -38,35 +38,6 @@ Seal = Callable[[str, str], str]
 """Encrypts a content for the message that a name means: (content, name)."""
 
 
-@dataclass(slots=True, frozen=True)
-class HeldMessage:
-    """A message of a route that waits for an approval."""
-
-    event: HeldEvent
-    rule: int
-    source: int
-    destination: int
-    message: int
-    album: int
-    version: int
-    content: str
-    expires_at: int
-
-
-@dataclass(slots=True, frozen=True)
-class HeldGone:
-    """Messages of a route that wait for no approval any more."""
-
-    end: HeldEnd
-    rule: int
-    source: int
-    destination: int
-    messages: tuple[int, ...]
-
-
-HeldReport = HeldMessage | HeldGone
-
-
 class HeldOwner(Protocol):
     """The forwarder whose messages wait."""
 
@@ -78,16 +49,6 @@ class HeldOwner(Protocol):
 
     def put_approved(self, delivery: Delivery, message: Incoming) -> bool:
         """Put an approved message behind all others; False where too many wait."""
-
-
-@dataclass(slots=True, frozen=True)
-class Approved:
-    """What became of messages that were approved."""
-
-    released: int
-    edited: int
-    """They were edited since, and wait again."""
-    deleted: int
 
 
 class HeldMessages:

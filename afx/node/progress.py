@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from afx.forwarding.pipeline import Delivery
 from afx.node.alerts import AlertOf
 from afx.node.dead_letters import DeadGroup
-from afx.node.held_messages import HeldReport
+from afx.node.held_reports import HeldReport
 from afx.node.rule_counts import RuleCounts
 
 

@@ -21,9 +21,12 @@ from struct import Struct
 from typing import NamedTuple
 
 from afx.empty import NONE, NOTHING
+from afx.forwarding.dedupe import Dedupe
+from afx.forwarding.likeness import sketch_of
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import ResolvedRule, Route
-from afx.telegram.contents import DIGEST_BYTES, content_digest
+from afx.node.near_contents import NearContents, NearText
+from afx.telegram.contents import DIGEST_BYTES, content_digest, file_number, words_of
 from afx.telegram.session import MalformedPositionError
 
 _CHUNK = 64
@@ -83,7 +86,7 @@ class _Contents:
 class SeenContents:
     """The contents that the rules of one session have taken."""
 
-    __slots__ = ("_dirty", "_doubled", "_now", "_rules", "_sent", "_windows")
+    __slots__ = ("_dirty", "_doubled", "_near", "_now", "_options", "_rules", "_sent")
 
     def __init__(
         self, now: Callable[[], float], doubled: Callable[[Collection[int]], None]
@@ -94,8 +97,9 @@ class SeenContents:
         """
         self._now = now
         self._doubled = doubled
-        self._windows: Mapping[int, int] = NOTHING
-        """rule → for how many seconds a content is a duplicate."""
+        self._near = NearContents()
+        self._options: Mapping[int, Dedupe] = NOTHING
+        """rule → what is a duplicate, and for how long."""
         self._rules: Mapping[int, _Contents] = NOTHING
         self._dirty: frozenset[tuple[int, int]] = NONE
         """(rule, chunk) that are to be stored."""
@@ -122,6 +126,7 @@ class SeenContents:
                 kept[-1],
             )
         self._rules = rules or NOTHING
+        self._near.load(fields)
 
     def use_routes(
         self,
@@ -129,20 +134,21 @@ class SeenContents:
         incomplete: Mapping[int, ResolvedRule | None],
     ) -> None:
         """Know the options of all rules; ``incomplete`` are those that lack routes now."""
-        windows = {
+        options = {
             it.rule: it.options.dedupe
             for them in routes.values()
             for it in them
             if it.options.dedupe
         }
-        self._windows = windows or NOTHING
-        for rule in set(self._rules) - set(self._windows) - set(incomplete):
+        self._options = options or NOTHING
+        self._near.keep_rules({*(it for it, of in options.items() if of.near), *incomplete})
+        for rule in set(self._rules) - set(self._options) - set(incomplete):
             self._dirty |= {(rule, number) for number in self._rules[rule].chunks}
             self._rules = {it: of for it, of in self._rules.items() if it != rule}
 
     def fresh(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes for which a message is no duplicate, and remember its content."""
-        if not self._windows or not any(it.options.dedupe for it in routes):
+        if not self._options or not any(it.options.dedupe for it in routes):
             return routes
         digest = content_digest(message)
         if digest is None:
@@ -153,21 +159,27 @@ class SeenContents:
         return fresh
 
     def _is_fresh(self, rule: int, digest: bytes, message: Incoming) -> bool:
-        window = self._windows.get(rule)
-        if window is None:
+        options = self._options.get(rule)
+        if options is None:
             return True
         now, owner = int(self._now()), _owner_of(message.chat, message.id)
         if rule not in self._rules:
             self._rules = {**self._rules, rule: _Contents()}
         contents = self._rules[rule]
         before = contents.entries.get(digest)
-        if before is not None and abs(now - before.at) < window:
+        if before is not None and abs(now - before.at) < options.window:
             return before.owner == owner
+        if options.near and (words := words_of(message)):
+            text = NearText(file_number(message), now, owner, sketch_of(words))
+            if self._near.has(rule, text, window=options.window, near=options.near):
+                return False
+            self._near.add(rule, text)
         self._dirty |= {(rule, it) for it in contents.add(_Entry(digest, now, owner))}
         return True
 
     def forget(self, rule: int, chat: int, number: int) -> None:
         """A message was not forwarded: what has the same content is no duplicate of it."""
+        self._near.forget(rule, _owner_of(chat, number))
         contents = self._rules.get(rule)
         if contents is not None:
             changed = contents.remove(_owner_of(chat, number))
@@ -177,18 +189,22 @@ class SeenContents:
 
     def is_unstored(self, rules: Iterable[int]) -> bool:
         """Return whether contents of one of these rules are not stored yet."""
+        wanted = set(rules)
+        if self._near.is_unstored(wanted):
+            return True
         if not self._dirty and not self._sent:
             return False
-        return not {rule for rule, _ in (*self._dirty, *self._sent)}.isdisjoint(rules)
+        return not {rule for rule, _ in (*self._dirty, *self._sent)}.isdisjoint(wanted)
 
     def take_fields(self) -> list[str]:
         """Return what has changed since the last call, as field, value, …; "" for none."""
         self._sent, self._dirty = self._dirty, NONE
-        return [
+        fields = [
             text
             for rule, number in sorted(self._sent)
             for text in (f"seen:{rule}:{number}", _encode(self._chunk(rule, number)))
         ]
+        return [*fields, *self._near.take_fields()]
 
     def _chunk(self, rule: int, number: int) -> Sequence[_Entry]:
         contents = self._rules.get(rule)
@@ -198,14 +214,17 @@ class SeenContents:
         """What was taken last could not be stored."""
         self._dirty |= self._sent
         self._sent = NONE
+        self._near.put_back()
 
     def note_committed(self) -> None:
         """What was taken last is stored."""
         self._sent = NONE
+        self._near.note_committed()
 
     def mark_all(self) -> None:
         """Let the next commit write all contents: Redis has lost its data."""
         self._dirty |= {(rule, it) for rule, of in self._rules.items() for it in of.chunks}
+        self._near.mark_all()
 
 
 def _came(entry: _Entry) -> int:

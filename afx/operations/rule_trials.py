@@ -18,6 +18,7 @@ from afx.forwarding.topics import shown_topic
 from afx.forwarding.trial import Part
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
+from afx.operations.rule_senders import posting
 from afx.operations.rules import RuleRow, listing, show
 from afx.plugins.trial import PluginTrial
 from models.storage import rules, sessions
@@ -84,7 +85,10 @@ def test(
 def explain(context: Context, text: str) -> Explained:
     """Return a rule in words: what it forwards, what it changes, what is odd about it."""
     row = show(context, text)
-    return Explained(row.path, in_words(row), _warnings(context, {row.path}, {}))
+    words = in_words(row)
+    if row.options.get("senders"):
+        words += posting(context.servers, row.id, row.destinations)
+    return Explained(row.path, words, _warnings(context, {row.path}, {}))
 
 
 def in_words(row: RuleRow) -> list[str]:

@@ -17,6 +17,7 @@ from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, page_of
 from afx.operations.rule_options import check_life, check_senders
+from afx.operations.rule_senders import with_troubles
 from afx.operations.rule_sizes import bounded
 from models.storage import rules, sessions
 from models.tables import Rule
@@ -69,14 +70,15 @@ def listing(
         enabled=enabled,
         owner=owner,
     )
-    return page_of(RuleRow, found)
+    page = page_of(RuleRow, found)
+    return Page(tuple(with_troubles(page.rows)), page.next)
 
 
 @operation("rule:read", owned=True)
 def show(context: Context, text: str) -> RuleRow:
     """Return the rule that an id or ``SESSION/NAME`` means."""
     rule = _find(context, text)
-    return RuleRow(
+    row = RuleRow(
         id=rule.id,
         name=rule.name,
         session=rule.session.name,
@@ -91,6 +93,7 @@ def show(context: Context, text: str) -> RuleRow:
         created_at=rule.created_at,
         trouble=rule.trouble,
     )
+    return with_troubles([row])[0]
 
 
 @operation("rule:read")

@@ -7,6 +7,7 @@ from typing import Any
 
 from telethon.tl import types
 
+from afx.forwarding.likeness import pairs_of
 from afx.forwarding.pipeline import Incoming
 
 DIGEST_BYTES = 6
@@ -25,6 +26,21 @@ def content_digest(message: Incoming) -> bytes | None:
     links = [it.url for it in message.entities if isinstance(it, types.MessageEntityTextUrl)]
     content = "\0".join((file, text, *links))
     return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+
+
+def words_of(message: Incoming) -> frozenset[str]:
+    """Return by what a text is compared with another one: pairs of words, and links behind it."""
+    links = [it.url for it in message.entities if isinstance(it, types.MessageEntityTextUrl)]
+    pairs = pairs_of(message.text)
+    return pairs_of(message.text, links) if pairs else pairs
+
+
+def file_number(message: Incoming) -> int:
+    """Return a number of the file to which a text is the caption; 0: of none."""
+    file = _file(getattr(message.raw, "media", None))
+    if not file:
+        return 0
+    return int.from_bytes(blake2b(file.encode(), digest_size=4).digest()) or 1
 
 
 def _file(media: Any) -> str | None:

@@ -44,6 +44,15 @@ def named(names: Sequence[str]) -> dict[str, Session]:
     return found
 
 
+def names_of(ids: Sequence[int]) -> dict[int, str]:
+    """Return the names of sessions, by id; without unknown ones."""
+    found: dict[int, str] = {}
+    for start in range(0, len(ids), _PART):
+        part = list(ids[start : start + _PART])
+        found |= dict(Session.select(Session.id, Session.name).where(Session.id.in_(part)).tuples())
+    return found
+
+
 def renew(session: int, names: Iterable[str]) -> None:
     """Note whether enabled rules name sessions as their senders; wakes those that they do.
 

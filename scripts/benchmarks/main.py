@@ -22,6 +22,7 @@ import leadership
 import links
 import memory
 import placement
+import pool
 import recycle
 import sandbox
 import scaling
@@ -41,6 +42,7 @@ BENCHMARKS = {
         recycle,
         hibernate,
         placement,
+        pool,
         leadership,
         links,
         memory,

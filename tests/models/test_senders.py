@@ -16,6 +16,7 @@ def test_senders_are_sessions_of_the_rules_user_only(ids: list[int]) -> None:
     plain = rules.create(owner, ["-1"], ["-2"])
     assert senders.ids_of([named, plain]) == {named.id: {"s2": ids[2]}}
     assert senders.ids_of([plain]) == {}
+    assert senders.names_of([ids[1], 999]) == {ids[1]: "s1"}
     found = senders.named(["s1", "none", "strange"])
     assert {name: it.id for name, it in found.items()} == {
         "s1": ids[1],

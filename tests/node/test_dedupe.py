@@ -12,6 +12,7 @@ from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions, types
 
 from afx.coordinator.checkpoints import _FIELD
+from afx.forwarding.dedupe import Dedupe
 from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
@@ -27,7 +28,7 @@ from afx.telegram.sender import Outcome
 from afx.telegram.session import MalformedPositionError
 
 A, B, TO = -1_000_000_000_005, -1_000_000_000_006, -1_000_000_000_007
-ROUTE = Route(1, TO, "copy", options=Options(dedupe=60))
+ROUTE = Route(1, TO, "copy", options=Options(dedupe=Dedupe(60)))
 OTHER = replace(ROUTE, destination=-9)
 OPTIONS = {"options": {"dedupe": 3_600}}
 
@@ -334,3 +335,30 @@ def test_what_is_being_sent_from_an_outbox_counts_as_sent() -> None:
         False,
         True,
     ]
+
+
+def test_what_is_deleted_before_its_lane_has_sent_it_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is taken out of the queue in memory, with its content."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, a, to = one_rule(sandbox)
+        session = harness.session(account, (a, to, "copy", {**OPTIONS, "sync": ("deletes",)}))
+        await session.start()
+        say(sandbox, a, "before")  # what the first difference brings may have been sent
+        await until(lambda: texts(to) == ["before"] and session.has_caught_up)
+        session.pause()
+        say(sandbox, a, "one")
+        await until(lambda: len(session.forwarder._lane(to.marked)) == 1)
+        delete(sandbox.server, a.marked, 0, [2])
+        await settled(session, a)
+        say(sandbox, a, "one")
+        await until(lambda: len(session.forwarder._lane(to.marked)) == 1)
+        session.resume()
+        await until(lambda: texts(to) == ["before", "one"])
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)

@@ -12,14 +12,12 @@ from support.sessions import SessionHarness, one_rule, say, texts
 from telethon import errors
 from telethon.tl import functions
 
-from afx.cluster.held_content import HeldContent, HeldPart, decode, encode
-from afx.cluster.reports import HeldEnded, MessageHeld
+from afx.cluster.held_content import HeldContent, decode
 from afx.cluster.specs import RuleSpec
 from afx.node.approvals import approve
-from afx.node.commit_reports import report_of
-from afx.node.held_messages import HeldGone, HeldMessage
+from afx.node.held_reports import HeldGone, HeldMessage
 from afx.node.session import HostedSession
-from afx.reasons import HeldEnd, HeldEvent
+from afx.reasons import HeldEnd
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import delete, edit
 from afx.sandbox.telegram.methods.call import HANDLERS
@@ -303,25 +301,3 @@ def test_what_could_not_be_stored_is_reported_by_the_next_commit_and_after_a_los
         await session.stop()
 
     run_scenario(scenario)
-
-
-def test_the_reports_are_of_a_form_that_the_leader_takes() -> None:
-    origin = {"node": "w1", "incarnation": "i", "session_id": 1, "epoch": 1}
-    held = HeldMessage(HeldEvent.HELD, 1, -5, -6, 7, 0, 3, "sealed", 1_000)
-    assert isinstance(report_of(held, origin), MessageHeld)
-    gone = HeldGone(HeldEnd.RELEASED, 1, -5, -6, (7, 8))
-    report = report_of(gone, origin)
-    assert isinstance(report, HeldEnded) and report.message_ids == (7, 8)
-
-
-def test_a_content_that_is_too_large_is_cut_and_one_that_is_none_is_refused() -> None:
-    content = HeldContent("é" * 20_000, [HeldPart("Bold", 0, 3)], "photo", "https://t.me/c/1/2")
-    read = decode(encode(content))
-    assert read.text == "é" * 10_000 and not read.parts and read.link == content.link
-    whole = HeldContent("a\ud800b", [HeldPart("TextUrl", 0, 1, "https://example.org")])
-    assert decode(encode(whole)).text == "a?b"
-    assert decode(encode(whole)).parts == tuple(whole.parts)
-    assert len(VAULT.seal_held(encode(content), of="x")) <= 32_000
-    for text in ("[]", "{}", '{"parts":[[1,2]]}', '{"parts":[],"text":1}', "?"):
-        with pytest.raises(ValueError):
-            decode(text)

@@ -22,6 +22,7 @@ from afx.reasons import DeadReason, TroubleReason
 from afx.sandbox.judge.flow import delete, edit
 from afx.security.login_servers import parse_networks
 from afx.security.webhook_signature import verify
+from afx.telegram.peers import Peers
 
 SECRET = "whsec_of_1"
 
@@ -247,5 +248,31 @@ def test_an_edit_of_a_message_that_was_left_out_is_told_to_nobody(hook: Receiver
         await until(lambda: len(hook.requests) == 2)
         await session.stop()
         assert told(hook) == [("message", "news"), ("message", "other news")]
+
+    run_scenario(scenario)
+
+
+def test_an_output_that_its_node_does_not_have_is_closed_and_what_is_for_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, _ = one_rule(sandbox)
+        use_outputs(harness, tmp_path)
+        number = output_number("file:news.jsonl")
+        session = harness.session(account, (source, "file:news.jsonl", "copy"))
+        await session.start()
+        monkeypatch.setattr(Peers, "output", lambda *_: None)
+        say(sandbox, source, "one", "two")
+        await settled(session, source)
+        trouble = harness.rules[1]
+        assert trouble is not None and "has no such output" in trouble.text
+        assert session.forwarder.outboxes.of(number).count == 2
+        monkeypatch.undo()
+        session.forwarder.try_again(number)
+        await until(lambda: not session.forwarder.outboxes.has(number))
+        assert in_file(tmp_path / "1/news.jsonl") == ["one", "two"]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
 
     run_scenario(scenario)

@@ -11,6 +11,7 @@ from support.following import settled
 from support.plugins import HOOKS, Settings, upper
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
+from telethon.tl import types
 
 from afx.node import plugged
 from afx.plugins import Message
@@ -163,5 +164,54 @@ def test_an_edit_of_what_was_never_copied_is_no_call_of_a_plugin(hooks: dict[str
         await settled(session, source)
         await session.stop()
         assert asked == [("two", False), ("zwei", True)]
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("on_error", ["dead", "drop", "pass"])
+def test_an_answer_that_cannot_be_sent_counts_as_none(hooks: dict[str, Any], on_error: str) -> None:
+    async def unsendable(message: Message, _: Settings) -> Message | None:
+        if message.text != "bad":
+            return None
+        return Message("bad", (types.MessageEntityTextUrl(0, 3, url=7),), rule=message.rule)
+
+    hooks["unsendable"] = unsendable
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        rule = (source, to, "copy", options({"name": "unsendable", "on_error": on_error}))
+        session = harness.session(account, rule)
+        await session.start()
+        say(sandbox, source, "a", "bad", "c")
+        await settled(session, source)
+        assert texts(to) == (["a", "bad", "c"] if on_error == "pass" else ["a", "c"])
+        assert TroubleReason.PLUGIN_FAILED in harness.reasons
+        await session.stop()
+        harness.commit(session)
+        dead = [(it.reason, it.messages) for it in harness.dead]
+        assert dead == ([(DeadReason.PLUGIN_FAILED, (2,))] if on_error == "dead" else [])
+
+    run_scenario(scenario)
+
+
+def test_what_comes_up_while_a_plugin_is_asked_holds_the_send_up(hooks: dict[str, Any]) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", options({"name": "pauses"})))
+        asked = asyncio.Event()
+
+        async def pauses(_message: Message, _: Settings) -> None:
+            loop.call_soon_threadsafe(session.pause)
+            loop.call_soon_threadsafe(asked.set)
+
+        loop, hooks["pauses"] = asyncio.get_running_loop(), pauses
+        await session.start()
+        say(sandbox, source, "one")
+        await asked.wait()
+        await until(lambda: session.forwarder.lanes[to.marked]._task is None)
+        assert texts(to) == [], "the lease is running out: another node may have the session"
+        session.resume()
+        await until(lambda: texts(to) == ["one"])
+        await session.stop()
 
     run_scenario(scenario)

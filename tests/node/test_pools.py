@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.sessions import say, texts
 
 from afx.cluster import keys
 from afx.cluster.links import CopyRoute
+from afx.reasons import TroubleReason
 from afx.sandbox.judge import flow
 
 
@@ -89,5 +91,53 @@ def test_edits_deletes_and_answers_go_through_the_sender_that_posted(
         flow.delete(server, source.marked, 0, [2])
         say(fleet.sandbox, source, "four")
         await until(lambda: texts(to) == ["one, mended", "three", "four"])
+
+    run(redis, redis_url, home, scenario)
+
+
+def test_files_and_forwards_go_through_senders_that_read_the_source(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        readers = tuple(fleet.account(it) for it in (B, C))
+        transform = ({"text": "{text}!"},)
+        source, to = pool(fleet, readers=readers, transform=transform)
+        forwards = fleet.sandbox.channel(posters=tuple(fleet.account(it) for it in (A, B, C)))
+        [rule] = fleet.rules[OWNER]
+        fleet.rules[OWNER] = (
+            rule,
+            replace(rule, id=2, destinations=(str(forwards.marked),), mode="forward", transform=()),
+        )
+        await all_on(fleet, "w1")
+        server = fleet.sandbox.server
+        photo = server.world.files.add(b"photo", is_photo=True)
+        flow.post(server, source.marked, 0, "one")
+        flow.post(server, source.marked, 0, "two", media=photo)
+        await until(lambda: texts(to) == ["one!", "two!"])
+        await until(lambda: texts(forwards) == ["one", "two"])
+        assert authors(fleet, to) == [A, B], "A cannot read the source's file"
+        assert authors(fleet, forwards) == [B, B]
+        assert all(it.forwarded for it in forwards.box.messages.values())
+        assert [it.media is not None for it in to.box.messages.values()] == [False, True]
+
+    run(redis, redis_url, home, scenario)
+
+
+def test_a_lane_whose_senders_cannot_post_waits_and_tells_of_it(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet, "forward")
+        await fleet.start(A, "w1")
+        await fleet.start(OWNER, "w1")
+        say(fleet.sandbox, source, "one")
+        owner = fleet.hosts["w1"]._residents.session(OWNER)
+        assert owner is not None
+        await until(lambda: owner.rule_troubles)
+        trouble = owner.rule_troubles[1]
+        assert trouble.reason is TroubleReason.SENDER_UNAVAILABLE
+        assert f"a: {source.marked} is not known to it" in trouble.text
+        assert "b: it is not running" in trouble.text
+        assert not texts(to)
 
     run(redis, redis_url, home, scenario)

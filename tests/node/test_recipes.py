@@ -122,6 +122,12 @@ CASES: dict[str, list[Post]] = {
     ],
     "reviewed": [Post("Hello", False)],
     "capped": [Post("first"), Post("second"), Post("third", False)],
+    "nearly-once": [
+        Post("Bitcoin falls by five percent in one day"),
+        Post("BITCOIN falls by five percent, in one day!", False),
+        Post("Bitcoin falls by five percent in one day again", False),
+        Post("Bitcoin rises by nine percent in one day"),
+    ],
     "once": [
         Post("Hello"),
         Post("Hello", False),

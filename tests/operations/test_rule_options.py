@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis as redis_module
 from support.databases import open_sqlite
 
 from afx.app import ProcessServers
+from afx.cluster import keys
 from afx.config import load
 from afx.errors import UsageError
-from afx.operations import rule_files, rules
+from afx.operations import rule_files, rule_trials, rules
 from afx.operations.context import Actor, Context
 from models import base
 from models.storage import sessions, users
@@ -75,3 +77,33 @@ def test_the_senders_of_a_rule_are_sessions_of_its_user(context: Context) -> Non
     file = FILE.replace("{auto_delete: %s}", "{senders: strange}").replace("-6", "-1001234567890")
     with pytest.raises(UsageError, match="no session 'strange'"):
         rule_files.plan(context, file.encode(), "rules.yaml", prune=False)
+
+
+def test_a_rule_says_which_of_its_senders_cannot_send(context: Context) -> None:
+    for name in ("a", "b", "c"):
+        sessions.create(users.find("ann"), NewSession(name, f"sealed {name}", name))
+    names = ["a", "b", "c"]
+    chats = {"sources": ["-5"], "destinations": ["-1001234567890"], "name": "news"}
+    rules.add(context, "main", **chats, options={"senders": names})
+    assert not rules.show(context, "main/news").trouble
+    sessions.set_desired_state(sessions.find("b"), "paused")
+    sessions.remove_many([sessions.find("c").id])
+    expected = "senders: b is paused, c does not exist"
+    assert rules.show(context, "main/news").trouble == expected
+    [row] = rules.listing(context).rows
+    assert row.trouble == expected
+    assert f"Trouble: {expected}" in rule_trials.explain(context, "main/news").sentences
+
+
+def test_a_rule_says_which_of_its_senders_posts(
+    context: Context, redis: redis_module.Redis, redis_url: str
+) -> None:
+    sender = sessions.create(users.find("ann"), NewSession("a", "sealed a", "a"))
+    chats = {"sources": ["-5"], "destinations": ["-1001234567890"], "name": "news"}
+    rules.add(context, "main", **chats, options={"senders": ["a"]})
+    rule = rules.show(context, "main/news").id
+    servers = ProcessServers(context.settings.model_copy(update={"redis_url": redis_url}))
+    asking = servers.context(Actor("test"))
+    assert not [it for it in rule_trials.explain(asking, "main/news").sentences if "Now" in it]
+    redis.hset(keys.pool(rule, -1_001_234_567_890), "sender", sender.id)
+    assert "Now a posts to -1001234567890." in rule_trials.explain(asking, "main/news").sentences

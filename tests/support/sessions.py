@@ -17,7 +17,8 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.dead_letters import DeadGroup
 from afx.node.environment import Environment
 from afx.node.guarded_chats import GuardedChats
-from afx.node.held_messages import HeldReport, Seal
+from afx.node.held_messages import Seal
+from afx.node.held_reports import HeldReport
 from afx.node.outputs import Outputs
 from afx.node.progress import Link, Totals
 from afx.node.rule_counts import RuleCounts

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,19 +12,16 @@ from pathlib import Path
 import pytest
 import redis as redis_module
 from support.cli_runs import COMMAND, complains, environment, runner
-from support.databases import open_sqlite
 
-from afx.app import context_for
 from afx.cluster import keys
 from afx.cluster.registry import Registry
-from afx.config import load
 from afx.errors import AfxError
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.verify import nodes, outside, work
 from afx.verify.result import TITLES, Findings, Outcome, Target
 from afx.verify.run import CHECKS, run
-from models import base
 from models.storage import assignments, queue, sessions, users
+from models.tables import WorkerTask
 
 
 def found(**lists: list[str]) -> Findings:
@@ -41,15 +37,6 @@ def test_what_is_missing_or_left_out_is_never_passed() -> None:
 
 def test_there_are_nine_tests_and_each_has_a_title() -> None:
     assert len(CHECKS) == len(TITLES) == len(set(CHECKS)) == 9
-
-
-@pytest.fixture
-def target(home: Path, redis_url: str) -> Iterator[Target]:
-    """An empty cluster: a database and a Redis, and nothing that runs."""
-    open_sqlite(home)
-    settings = load(home=home, redis_url=redis_url)
-    yield Target(context_for(settings, "test"), "http://127.0.0.1:9", seconds=0.2)
-    base.close_database()
 
 
 def check(target: Target, number: int) -> Findings:
@@ -127,7 +114,15 @@ def test_reservations_of_a_node_that_is_gone_are_found(
     assert check(target, 5).outcome is Outcome.FAILED
 
 
+def test_without_a_leader_no_task_is_left_behind(target: Target) -> None:
+    findings = check(target, 6)
+    assert findings.outcome is Outcome.FAILED
+    assert "none was submitted" in findings.problems[0]
+    assert not WorkerTask.select().exists()
+
+
 def test_tasks_that_no_node_runs_fail(target: Target) -> None:
+    target.context.servers.redis().set(keys.LEADER, "host:1:one")
     findings = check(target, 6)
     assert findings.outcome is Outcome.FAILED
     assert "of 5 probes" in findings.problems[0]

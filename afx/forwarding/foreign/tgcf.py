@@ -111,7 +111,7 @@ def _tell_settings(
     advice = {
         "mark": "there are no watermarks",
         "ocr": "there is no text recognition",
-        "sender": "a rule posts with the account that reads",
+        "sender": "another session posts only if the rule's option 'senders' names it",
     }
     for name, text in advice.items():
         plugin = reader.table(plugins.get(name))

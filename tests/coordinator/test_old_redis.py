@@ -1,0 +1,33 @@
+"""A Redis that is back from a snapshot of the present generation."""
+
+from __future__ import annotations
+
+import pytest
+from support.term_harness import TermHarness, add, placed, running
+
+from afx.cluster import keys
+from models.storage import cluster
+from models.tables import ClusterState, SessionAssignment
+
+
+@pytest.mark.parametrize(("appendonly", "waits"), [("no", True), ("yes", False)])
+def test_a_redis_that_stores_snapshots_alone_may_be_old_when_it_was_started_anew(
+    harness: TermHarness, appendonly: str, waits: bool
+) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    harness.kill_node("w1")  # it runs on, and reaches no one
+    ClusterState.update(reports_run_id="the process before").execute()
+    harness.redis.config_set("appendonly", appendonly)
+    SessionAssignment.delete().execute()  # SQL has lost its last commits, too
+    harness.redis.flushall()
+    harness.redis.set(keys.GENERATION, cluster.generation())
+    try:
+        harness.change_leader()
+    finally:
+        harness.redis.config_set("appendonly", "no")
+    harness.add_node("w2")
+    begun = harness.now
+    harness.until(lambda: placed() == {session: "w2"})
+    assert (harness.now - begun >= 4.9) is waits
