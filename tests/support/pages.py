@@ -10,6 +10,8 @@ from afx.lab.cluster import LabCluster
 from afx.operations.context import Context
 
 SESSIONS = 6
+HELD = "<img src=x onerror=alert(1)> " + "unbroken" * 20
+"""The text of a held message."""
 
 
 @dataclass(slots=True)

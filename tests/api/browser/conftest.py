@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from support.browser import chromium
 from support.dead_letters import add_dead_letters
-from support.pages import SESSIONS, Dashboard
+from support.held_messages import add_held_messages
+from support.pages import HELD, SESSIONS, Dashboard
 
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.operations import schedules, task_requests, webhooks
@@ -54,6 +55,7 @@ def dashboard() -> Iterator[Dashboard]:
         webhooks.add(context, "hook", "https://example.invalid/a-long-path/that-goes-on/and-on")
         webhooks.test(context, "hook")
         add_dead_letters(1)
+        add_held_messages(context.servers.vault(), 1, HELD)
         yield Dashboard(lab, browser, address, token, context, page.context.storage_state())
     shutil.rmtree(home, ignore_errors=True)
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from support.dead_letters import add_dead_letters
-from support.pages import SESSIONS, SHIFTS, WORDS, Dashboard, expect, refreshed, serious
+from support.held_messages import add_held_messages
+from support.pages import HELD, SESSIONS, SHIFTS, WORDS, Dashboard, expect, refreshed, serious
 
 from afx.operations import (
     audit_log,
     controls,
+    reviews,
     rules,
     session_bulk,
     sessions,
@@ -27,6 +29,7 @@ from models.storage.sessions import create_many as create_sessions
 from models.storage.sessions import find as find_session
 from models.storage.users import find as find_user
 
+WIDER = "document.documentElement.scrollWidth - innerWidth"
 VIEWS = (
     "/",
     "/nodes",
@@ -55,6 +58,8 @@ VIEWS = (
     "/webhooks/1",
     "/dead-letters",
     "/dead-letters?reason=rule_changed",
+    "/reviews",
+    "/reviews?state=rejected",
     "/actions/dead.drop?target=1:message_gone",
     "/actions/session.remove?target=1",
     "/actions/rule.apply",
@@ -71,7 +76,7 @@ def test_no_view_is_wider_than_the_window_or_shuts_anybody_out(dashboard: Dashbo
         expect(page.locator("h1, h2").first).to_be_visible()
         for width in (375, 2560, 1280):
             page.set_viewport_size({"width": width, "height": 800})
-            wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            wider = page.evaluate(WIDER)
             assert wider <= 0, f"{path} is {wider} px wider than {width} px"
         assert not serious(page, {}), path
         # The themes differ in their colours only.
@@ -362,7 +367,7 @@ def test_a_rule_is_tried_on_a_text_and_edited(dashboard: Dashboard) -> None:
     page.fill("#f-text", "hello https://example.org/" + "long" * 50)
     page.get_by_role("button", name="Try").click()
     expect(page.locator("#tried")).to_contain_text("It is forwarded")
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert page.evaluate(WIDER) <= 0
     page.locator("a[data-action]", has_text="Edit").click()
     expect(page.locator("#f-sources")).not_to_have_value("")
     page.fill("#f-filter", "contains: [good]")
@@ -386,6 +391,23 @@ def test_dead_letters_are_dropped_once_that_is_typed(dashboard: Dashboard) -> No
     page.locator("#dialog [type=submit]").click()
     expect(page.locator("#said")).to_contain_text("were dropped")
     add_dead_letters(1)
+    page.context.close()
+
+
+def test_held_messages_are_approved_and_rejected_on_a_phone(dashboard: Dashboard) -> None:
+    vault = dashboard.context.servers.vault()
+    approved, rejected = add_held_messages(vault, 2, f"approved {HELD}", f"rejected {HELD}")
+    page = dashboard.page(width=375)
+    decisions = ((approved, "Approve", "are sent"), (rejected, "Reject", "were rejected"))
+    for number, button, said in decisions:
+        page.goto("/reviews?rule=2")
+        page.locator(f"#held-{number} a[data-action]", has_text=button).click()
+        expect(page.locator("#dialog")).to_contain_text("<img src=x")
+        assert page.evaluate(WIDER) <= 0, button
+        page.locator("#dialog [type=submit]").click()
+        expect(page.locator("#said")).to_contain_text(said)
+        assert page.evaluate(WIDER) <= 0, button
+    assert reviews.show(dashboard.context, rejected).state == "rejected"
     page.context.close()
 
 
