@@ -28,6 +28,13 @@ Which = Annotated[
 ]
 Ids = Annotated[list[int] | None, typer.Option("--id", help="Only this message; may be repeated.")]
 All = Annotated[bool, typer.Option("--all", help="All that waits.")]
+Until = Annotated[
+    str,
+    typer.Option(
+        metavar="INSTANT",
+        help="Not what has changed after this; give the newest changed_at of list --json.",
+    ),
+]
 OfRule = Annotated[
     str | None, typer.Option("--rule", help="Only of this one.", autocompletion=complete.rules)
 ]
@@ -121,18 +128,23 @@ def count(invocation: Invocation, rule: OfRule = None) -> None:
 @app.command()
 @shared("yes", "database_url", "json", change=True)
 def approve(
-    invocation: Invocation, rule: Which = "", number: Ids = None, everything: All = False
+    invocation: Invocation,
+    rule: Which = "",
+    number: Ids = None,
+    everything: All = False,
+    until: Until = "",
 ) -> None:
     """Let held messages be sent, in the order in which they came.
 
-    They go behind what waits for their destinations. What was edited since it was
-    listed waits again.
+    They go behind what waits for their destinations. What is edited after that
+    and before they are sent waits again; what was edited before it was decided,
+    and since you saw it, is left out with --until.
 
     Example:  afx rule review approve main/news --id 12
     """
     from afx.operations import reviews
 
-    found = _decide(invocation, "Send", rule, number, everything, reviews.approve)
+    found = _decide(invocation, "Send", rule, number, everything, until, reviews.approve)
     if not invocation.json:
         for it in found:
             numbers = ", ".join(map(str, it.tasks))
@@ -142,7 +154,11 @@ def approve(
 @app.command()
 @shared("yes", "database_url", "json", change=True)
 def reject(
-    invocation: Invocation, rule: Which = "", number: Ids = None, everything: All = False
+    invocation: Invocation,
+    rule: Which = "",
+    number: Ids = None,
+    everything: All = False,
+    until: Until = "",
 ) -> None:
     """Let held messages never be sent.
 
@@ -150,7 +166,7 @@ def reject(
     """
     from afx.operations import reviews
 
-    found = _decide(invocation, "Reject", rule, number, everything, reviews.reject)
+    found = _decide(invocation, "Reject", rule, number, everything, until, reviews.reject)
     if not invocation.json:
         for it in found:
             invocation.say(f"{it.messages} messages of rule {it.rule} rejected")
@@ -162,6 +178,7 @@ def _decide(
     rule: str,
     ids: list[int] | None,
     everything: bool,
+    until: str,
     decide: Callable[..., Decision],
 ) -> list[Decision]:
     from afx.errors import NotFoundError, UsageError
@@ -171,10 +188,11 @@ def _decide(
         raise UsageError("Name messages by --id, or give --all: one of them.")
     if ids and not rule:
         raise UsageError("Name the rule whose messages these are, as SESSION/NAME.")
+    latest = _micros(until) if until else None
     context = invocation.context
     found: list[Decision] = []
     if ids:
-        found.append(decide(context, rule, ids=ids))
+        found.append(decide(context, rule, ids=ids, until=latest))
     else:
         waiting = reviews.waiting_for_change(context, rule or None)
         total = sum(it.count for it in waiting)
@@ -182,10 +200,27 @@ def _decide(
             raise NotFoundError("No message waits for an approval.")
         invocation.confirm(f"{verb} {total} messages of {len(waiting)} rules?")
         for it in waiting:
-            found += _of_rule(context, it.rule_id, it.until, decide)
+            seen = it.until if latest is None else min(it.until, latest)
+            found += _of_rule(context, it.rule_id, seen, decide)
     if invocation.json:
         output.print_json(found)
     return found
+
+
+def _micros(text: str) -> int:
+    """Return an instant in microseconds since 1970."""
+    from datetime import UTC, datetime, timedelta
+
+    from afx.errors import UsageError
+
+    try:
+        found = datetime.fromisoformat(text)
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return (found - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            "--until is an instant such as 2026-11-23T10:00:00.123456; correct it."
+        ) from error
 
 
 def _of_rule(

@@ -76,6 +76,22 @@ def test_mistakes_are_told(context: Context, home: Path) -> None:
         assert found.returncode != 0 and says in found.stderr, found.stderr
 
 
+def test_what_was_edited_since_it_was_listed_is_left_out_where_that_is_asked(
+    context: Context, home: Path
+) -> None:
+    afx = runner(home)
+    rows = json.loads(afx("rule", "review", "list", "--rule", "main/news", "--json").stdout)
+    seen = max(it["changed_at"] for it in rows)
+    vault = context.servers.vault()
+    add_held_messages(vault, 1, "one, edited", first=1, event="edited")
+    words = ("rule", "review", "approve", "main/news", "--until")
+    refused = afx(*words, seen, "--id", "1")
+    assert refused.returncode != 0 and "has changed since" in refused.stderr
+    assert "2 messages" in afx(*words, seen, "--all", "--yes").stdout
+    wrong = afx(*words, "yesterday", "--id", "1")
+    assert wrong.returncode != 0 and "--until is an instant" in wrong.stderr
+
+
 def test_many_are_decided_by_several_tasks_and_no_album_is_torn(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
