@@ -182,6 +182,23 @@ def test_a_delete_ends_the_wait_also_one_that_nobody_told_of() -> None:
     run_scenario(scenario)
 
 
+def test_what_is_deleted_while_it_waits_and_posted_again_is_no_duplicate() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        desk, source, to, _ = await begin(sandbox, dedupe=3_600)
+        say(sandbox, source, "one", "two", "two")
+        await desk.shows(1, 2)
+        delete(sandbox.server, source.marked, 0, [1])
+        say(sandbox, source, "one")
+        await desk.shows(4)
+        await settled(desk.session, source)
+        assert set(desk.held) == {1, 2, 4}, "the third is a duplicate"
+        await desk.approve(4)
+        await until(lambda: texts(to) == ["one"])
+        await desk.session.stop()
+
+    run_scenario(scenario)
+
+
 def test_nothing_is_lost_or_doubled_over_a_restart_and_a_move() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
