@@ -244,9 +244,9 @@ class Host:
     def _note_fenced(self, session: HostedSession) -> None:
         self._runner.do(self._residents.fenced(session.session_id, session.epoch))
 
-    def _note_ending(self, session_id: int) -> None:
+    async def _note_ending(self, session_id: int) -> None:
         self.tasks.release_session(session_id)
-        self.senders.release_session(session_id)
+        await self.senders.end_session(session_id)
 
     def wake(self) -> None:
         """Look for tasks, and for orders of pools, now."""

@@ -64,6 +64,8 @@ class SenderLane:
         self._doubts: dict[int, int] = {}
         """random_id → who may have sent it, and alone may be asked for it again."""
         self._asked: Order | None = None
+        self._made: Order | None = None
+        """The order that was answered last."""
         self._held: dict[int, Held] = {}
         self.trouble = ""
         """What somebody has to do something about; empty when all senders can be used."""
@@ -205,8 +207,11 @@ class SenderLane:
                 return None
             if found == "back":
                 self._asked = None
-                text = "its node does not answer"
-                self._hold(order.sender, _UNTAKEN_SECONDS, text, is_trouble=True)
+                if text == "away":
+                    self._hold(order.sender, _AWAY_SECONDS, "it is not running", is_trouble=True)
+                else:
+                    text = "its node does not answer"
+                    self._hold(order.sender, _UNTAKEN_SECONDS, text, is_trouble=True)
                 return None
             if found == "away":
                 self._hold(order.sender, 0.0, "it is not running", is_trouble=True)
@@ -247,12 +252,13 @@ class SenderLane:
             elif its.reason.startswith(UNFIT) and order.deliveries[0].op == "send":
                 reason = its.reason.removeprefix(UNFIT)
                 self._hold(order.sender, _UNFIT_SECONDS, reason, is_trouble=True)
-        self._last = order
+        self._made = order
         return outcomes
 
     def _matched(self, batch: Sequence[Delivery], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Return the outcomes of the first of a batch that were asked for, in its order."""
-        keys = [(it.op, it.source, it.message) for it in self._last.deliveries]
+        assert self._made is not None
+        keys = [(it.op, it.source, it.message) for it in self._made.deliveries]
         made: list[Outcome] = []
         for it, key, outcome in zip(batch, keys, outcomes, strict=False):
             if (it.op, it.source, it.message) != key:
@@ -262,19 +268,20 @@ class SenderLane:
 
     def _is_for_another(self, outcome: Outcome) -> bool:
         """Return whether another sender may make what is first."""
-        is_unfit = outcome.reason.startswith(UNFIT) and self._last_is_send
+        is_unfit = outcome.reason.startswith(UNFIT) and self._has_sent
         return outcome.result == "wait" or is_unfit
 
     @property
-    def _last_is_send(self) -> bool:
-        return self._last.deliveries[0].op == "send"
+    def _has_sent(self) -> bool:
+        """Whether the order that was answered last was to send."""
+        return self._made is not None and self._made.deliveries[0].op == "send"
 
     def _judged(self, outcome: Outcome) -> Outcome:
         """Return an outcome as the lane takes it: waits of senders are not the lane's."""
         if outcome.result == "wait":
             return replace(_NEXT, reason=outcome.reason)
         if outcome.reason.startswith(UNFIT):
-            if self._last_is_send:
+            if self._has_sent:
                 return _NEXT
             return replace(outcome, reason=outcome.reason.removeprefix(UNFIT))
         return outcome

@@ -22,6 +22,9 @@ from afx.telegram.errors import is_lost_login
 from afx.telegram.sender import Outcome
 
 _RETRY_SECONDS = 0.1
+_END_SECONDS = 2.0
+"""How long the stop of a session waits for what it was asked for."""
+_STOPPING = Outcome("wait", seconds=1.0, reason="it is stopping")
 
 log = structlog.get_logger()
 
@@ -62,11 +65,18 @@ class PoolSenders:
                 log.warning("inbox_not_read", error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    def release_session(self, session_id: int) -> None:
-        """Carry out nothing more for a session that ends here: its next node asks again."""
-        for work in [it for it in self._under_way.values() if it.sender == session_id]:
-            if work.task is not None:
-                work.task.cancel()
+    async def end_session(self, session_id: int) -> None:
+        """Carry out nothing more for a session that is stopping; call it before it disconnects.
+
+        What it has asked Telegram for is answered: it would stay in doubt otherwise, and its lane
+        would wait until the session runs again. What is not answered after a short time is asked
+        for again by the session's next node.
+        """
+        tasks = [it.task for it in self._under_way.values() if it.sender == session_id and it.task]
+        if tasks:
+            _, tasks_left = await asyncio.wait(tasks, timeout=_END_SECONDS)
+            for task in tasks_left:
+                task.cancel()
 
     async def close(self) -> None:
         """End all that is under way."""
@@ -141,7 +151,7 @@ class PoolSenders:
     async def _outcomes(
         self, holder: Holder, session: HostedSession, order: Order, doubts: frozenset[int]
     ) -> Sequence[Outcome] | None:
-        """Return what has become of an order; None when the session ends here.
+        """Return what has become of an order; None when the session ends here with some in doubt.
 
         What got no answer is asked for again by the same account, with the same random_ids.
         """
@@ -167,4 +177,4 @@ class PoolSenders:
                     return [failure] * len(order.deliveries)
                 session.lost(error)
             await asyncio.sleep(_RETRY_SECONDS)
-        return None
+        return None if has_asked else [_STOPPING] * len(order.deliveries)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -74,12 +74,12 @@ class SessionRunner:
         trouble: RedisTrouble,
         settled_pipe: int,
         changed: Callable[[], None],
-        ending: Callable[[int], None],
+        ending: Callable[[int], Awaitable[None]],
     ) -> None:
         """Make the runner of a host's sessions.
 
         ``settled_pipe`` takes the ids of started sessions; ``changed`` is called after
-        each change of the sessions' records, ``ending`` before a session stops.
+        each change of the sessions' records, ``ending`` before a session stops, which waits for it.
         """
         self._residents = residents
         self._redis = client
@@ -263,8 +263,8 @@ class SessionRunner:
         """Stop a session that has started, and commit what it has settled."""
         session = resident.session
         assert session is not None
-        self._ending(session.session_id)
         self.catching_up.discard(session.session_id)
+        await self._ending(session.session_id)
         await self._disconnect(session)
         await self._commit_last(session)
         self.ended += 1

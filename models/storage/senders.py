@@ -53,6 +53,22 @@ def names_of(ids: Sequence[int]) -> dict[int, str]:
     return found
 
 
+def named_by(ids: Sequence[int]) -> dict[int, set[str]]:
+    """Return the names of the senders of sessions' rules, by the ids of the users."""
+    found: dict[int, set[str]] = {}
+    for start in range(0, len(ids), _PART):
+        part = list(ids[start : start + _PART])
+        cursor = execute(
+            "SELECT s.user_id, r.options FROM rules AS r JOIN sessions AS s ON s.id = r.session_id"
+            f" WHERE s.id IN ({', '.join('?' * len(part))}) AND r.options LIKE ?",
+            *part,
+            _HAVING_SENDERS,
+        )
+        for user, options in cursor.fetchall():
+            found.setdefault(user, set()).update(json.loads(options).get("senders", ()))
+    return found
+
+
 def renew(session: int, names: Iterable[str]) -> None:
     """Note whether enabled rules name sessions as their senders; wakes those that they do.
 
@@ -63,6 +79,12 @@ def renew(session: int, names: Iterable[str]) -> None:
     if not chosen:
         return
     (user,) = execute("SELECT user_id FROM sessions WHERE id = ?", session).fetchone()
+    renew_of_user(user, chosen)
+
+
+def renew_of_user(user: int, names: Iterable[str]) -> None:
+    """Do as ``renew`` does for the rules and sessions of a user, by the user's id."""
+    chosen = sorted(set(names))
     cursor = execute(
         "SELECT r.options FROM rules AS r JOIN sessions AS s ON s.id = r.session_id"
         " WHERE s.user_id = ? AND r.enabled AND r.options LIKE ?",

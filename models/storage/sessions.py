@@ -25,7 +25,7 @@ from models.session_filter import QUARANTINE_FAILURES as QUARANTINE_FAILURES  # 
 from models.session_filter import STATES as STATES  # noqa: PLC0414
 from models.session_filter import SessionFilter as SessionFilter  # noqa: PLC0414
 from models.session_filter import described, filtered, kept, quarantined
-from models.storage import hibernation, task_owners
+from models.storage import hibernation, senders, task_owners
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
 _PART = 500
@@ -286,8 +286,7 @@ def remove_unused(session: Session) -> bool:
     with transaction():
         if SessionAssignment.select().where(SessionAssignment.session == session).exists():
             return False
-        session.delete_instance()
-        task_owners.forget_sessions([session.id])
+        remove_many([session.id])
         return True
 
 
@@ -355,7 +354,10 @@ def removable(limit: int) -> list[int]:
 def remove_many(ids: Sequence[int]) -> None:
     """Remove sessions with their rules, assignments and queue rows."""
     with transaction():
+        named = senders.named_by(ids)
         execute_many("DELETE FROM sessions WHERE id = ?", [(it,) for it in ids])
+        for user, names_of_user in named.items():
+            senders.renew_of_user(user, names_of_user)
         task_owners.forget_sessions(ids)
 
 

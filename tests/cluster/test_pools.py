@@ -186,6 +186,20 @@ def test_a_sender_without_a_node_is_not_asked(redis_url: str, redis: redis_modul
     run(redis_url, redis, work)
 
 
+def test_what_is_not_taken_and_has_a_sender_on_no_node_is_taken_back_at_once(
+    redis_url: str, redis: redis_module.Redis
+) -> None:
+    async def work(store: PoolStore) -> None:
+        await store.own(LANE, OWNER)
+        await put(store, 2, 2)
+        redis.hset(keys.assignment(2), mapping={"node": "", "incarnation": ""})
+        answered = await store.look(LANE, OWNER, fence=2, sequence=1, sender=2, take_back=False)
+        assert answered == ("back", "away")
+        assert not redis.hget(keys.pool(*LANE), "order")
+
+    run(redis_url, redis, work)
+
+
 def test_an_order_of_another_process_of_redis_may_have_been_taken(
     redis_url: str, redis: redis_module.Redis
 ) -> None:

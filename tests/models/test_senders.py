@@ -7,6 +7,7 @@ from datetime import timedelta
 from models.base import utc_now
 from models.storage import hibernation, placing, rules, senders, sessions, users
 from models.storage.sessions import NewSession
+from models.tables import Session
 
 
 def test_senders_are_sessions_of_the_rules_user_only(ids: list[int]) -> None:
@@ -46,6 +47,30 @@ def test_a_session_that_a_rule_names_as_its_sender_is_placed_without_a_rule_of_i
     assert placed() == {"s0", "s1"}
     rules.remove(rule)
     assert not placed()
+
+
+def test_a_session_that_is_removed_with_its_rules_needs_its_senders_no_more(
+    ids: list[int],
+) -> None:
+    for it in list(rules.for_sessions(ids).values()):
+        rules.remove(it[0])
+    rules.create(sessions.find("s0"), ["-1"], ["-2"], options={"senders": ["s1", "s2"]})
+    rules.create(sessions.find("s1"), ["-1"], ["-2"], options={"senders": ["s2"]})
+    user = sessions.find("s0").user_id
+    assert senders.named_by([ids[0]]) == {user: {"s1", "s2"}}
+    sessions.remove_many([ids[0]])
+    assert [sessions.find(it).sends for it in ("s1", "s2")] == [0, 1]
+    assert sessions.remove_unused(sessions.find("s1"))
+    assert not sessions.find("s2").sends
+    assert senders.named_by([]) == {}
+
+
+def test_the_senders_of_a_user_are_renewed_by_the_users_id(ids: list[int]) -> None:
+    owner = sessions.find("s0")
+    rules.create(owner, ["-1"], ["-2"], options={"senders": ["s2"]})
+    Session.update(sends=0).execute()
+    senders.renew_of_user(owner.user_id, ["s1", "s2"])
+    assert [sessions.find(it).sends for it in ("s1", "s2")] == [0, 1]
 
 
 def test_a_sender_that_hibernates_for_want_of_a_rule_wakes(ids: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from telethon.tl import types
 
+from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery
 from afx.node.pool_answers import decode_answer, encode_answer, settled_ids
 from afx.node.pool_orders import decode, encode, order_of
@@ -41,6 +43,41 @@ def test_an_order_is_the_same_when_it_is_read() -> None:
     assert found.files == {1}, "only a file that is sent by reference is read"
     assert (found.sender, found.fence, found.sequence, found.singly) == (11, 2, 3, True)
     assert found.ids == order.ids == [-(2**63), 2, -(2**63), -(2**63)]
+
+
+LEFT_OUT = {
+    "raw": "the sender reads the file itself",
+    "whole": "so it does for an edit",
+    "answers": "the owner has found the copy that it answers, its parent",
+    "unjudged": "the owner has judged it",
+    "posted": "the owner alone waits for a message's time",
+    "plugins": "the owner has run them",
+    "verdict": "so they have none any more",
+}
+"""Fields of a delivery that no order has, and why."""
+EXAMPLES: dict[str, Any] = {
+    "mode": "forward",
+    "entities": (types.MessageEntityBold(0, 5),),
+    "needs_native_forward": True,
+    "op": "pin",
+    "look": Look.SILENT,
+    "buttons": ((("Buy", "https://a.example/"),),),
+    **dict.fromkeys(("text", "error"), "some text"),
+    **dict.fromkeys(("rule", "source", "message", "destination", "random_id"), 71),
+    **dict.fromkeys(("album", "parent", "copy", "topic"), 72),
+}
+
+
+@pytest.mark.parametrize("name", [it.name for it in dataclasses.fields(Delivery)])
+def test_an_order_has_each_field_of_a_delivery_that_its_sender_needs(name: str) -> None:
+    if name in LEFT_OUT:
+        return
+    assert name in EXAMPLES, "put it into pool_orders.py, or say why it is left out"
+    plain = Delivery(1, "copy", 2, 3, 4, 5, "", (), False)
+    changed = replace(plain, **{name: EXAMPLES[name]})
+    assert getattr(changed, name) != getattr(plain, name)
+    [found] = decode(encode(order_of([changed], 11, 2, 3, singly=False))).deliveries
+    assert getattr(found, name) == getattr(changed, name)
 
 
 @pytest.mark.parametrize(

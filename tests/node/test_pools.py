@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from support.sessions import say, texts
 
 from afx.cluster import keys
 from afx.cluster.links import CopyRoute
-from afx.node import pool_lane
+from afx.cluster.pools import Holder, PoolLane, PoolStore
+from afx.node import pool_lane, pool_senders
 from afx.reasons import TroubleReason
 from afx.sandbox.judge import flow
 
@@ -146,5 +148,72 @@ def test_a_lane_whose_senders_cannot_post_waits_and_tells_of_it(
         assert f"a: {source.marked} is not known to it" in trouble.text
         assert "b: it is not running" in trouble.text
         assert not texts(to)
+
+    run(redis, redis_url, home, scenario)
+
+
+@pytest.mark.parametrize(
+    ("step", "sender"), [("take", B), ("answer", A)], ids=["not sent yet", "not answered yet"]
+)
+def test_a_sender_that_stops_in_the_middle_of_an_order_holds_up_nothing(
+    redis_url: str,
+    redis: redis_module.Redis,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    sender: int,
+) -> None:
+    made: Any = getattr(PoolStore, step)
+    is_reached, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def halted(*args: Any, **options: Any) -> Any:
+        if step == "answer":
+            is_reached.set()
+            await goes_on.wait()
+            return await made(*args, **options)
+        result = await made(*args, **options)
+        is_reached.set()
+        await goes_on.wait()
+        return result
+
+    monkeypatch.setattr(PoolStore, step, halted)
+    monkeypatch.setattr(pool_senders, "_END_SECONDS", 60.0)
+
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        await all_on(fleet, "w1")
+        say(fleet.sandbox, source, "one")
+        await is_reached.wait()
+        stopping = asyncio.create_task(fleet.stop(A))
+        await until(lambda: fleet.hosts["w1"]._residents.session(A) is None)
+        goes_on.set()
+        await stopping
+        say(fleet.sandbox, source, "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        assert authors(fleet, to) == [sender, B]
+        await until(lambda: not doubts(fleet, to))
+
+    run(redis, redis_url, home, scenario)
+
+
+def test_an_order_whose_sender_stops_before_it_is_taken_goes_to_another_one_at_once(
+    redis_url: str, redis: redis_module.Redis, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_lane, "_PATIENCE_SECONDS", 1_000.0)
+    take: Any = PoolStore.take
+
+    async def deaf(store: PoolStore, lane: PoolLane, holder: Holder) -> Any:
+        return None if holder.session == A else await take(store, lane, holder)
+
+    monkeypatch.setattr(PoolStore, "take", deaf)
+
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        await all_on(fleet, "w1")
+        say(fleet.sandbox, source, "one")
+        await until(lambda: redis.hget(keys.pool(1, to.marked), "state") == "put")
+        await fleet.stop(A)
+        await until(lambda: texts(to) == ["one"])
+        assert authors(fleet, to) == [B]
 
     run(redis, redis_url, home, scenario)

@@ -2,9 +2,10 @@
 -- has the sender by now is told again: it may have moved.
 -- KEYS: assignment of the owning session, lane
 -- ARGV: incarnation, epoch, fence, sequence, sender, what is told to its node,
---   1 to take the order back if the sender has not taken it
+--   1 to take the order back if the sender has not taken it; where no node has the sender, it is
+--   taken back without that, since nobody would take it
 -- Answer: {"answered", answer}, {"put"}, {"taken"}, {"away"} (no node has the sender, who may have taken it),
---   {"back"} (it was taken back), {"lost"} (the lane has another fence or sequence),
+--   {"back", "" or "away"} (it was taken back), {"lost"} (the lane has another fence or sequence),
 --   or {"foreign"} when another incarnation or epoch owns the session
 -- include: spoiled
 -- include: pool
@@ -19,11 +20,13 @@ end
 local state = lane[3]
 if state == 'answered' then
   return {state, lane[4] or ''}
-elseif state == 'put' and ARGV[7] == '1' and lane[5] == this_process() then
-  redis.call('HSET', KEYS[2], 'state', '')
-  redis.call('HDEL', KEYS[2], 'order', 'ids')
-  return {'back'}
 elseif state ~= 'put' and state ~= 'taken' then
   return {'lost'}
 end
-return {tell(ARGV[5], ARGV[6]) and state or 'away'}
+local is_told = tell(ARGV[5], ARGV[6])
+if state == 'put' and (ARGV[7] == '1' or not is_told) and lane[5] == this_process() then
+  redis.call('HSET', KEYS[2], 'state', '')
+  redis.call('HDEL', KEYS[2], 'order', 'ids')
+  return {'back', is_told and '' or 'away'}
+end
+return {is_told and state or 'away'}
