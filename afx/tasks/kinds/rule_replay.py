@@ -33,6 +33,7 @@ class ReplayArguments(Arguments):
 
 async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     """Replay each source, from the cursor on."""
+    from afx.forwarding.dedupe import compile_dedupe
     from afx.forwarding.outputs import is_output_text
     from afx.forwarding.topics import chat_of, topic_of
     from afx.telegram.chats import find_chat
@@ -44,7 +45,11 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     targets = {it: await find_chat(task.call, chat_of(it)) for it in chats}
     counts = {it: cursor_number(task.cursor, it) for it in ("copied", "refused")}
     done = cursor_number(task.cursor, "sources")
-    once = Once(rule.options.get("dedupe", 0))
+    try:
+        dedupe = compile_dedupe(rule.options.get("dedupe", 0))
+    except ValueError as error:
+        raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
+    once = Once(dedupe.window, dedupe.near)
     for index, name in enumerate(rule.sources):
         if index < done:
             continue
