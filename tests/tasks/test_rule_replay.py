@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
+from telethon.tl import types
 
 from afx.forwarding.pipeline import Incoming
 from afx.node.session import HostedSession
@@ -72,6 +73,22 @@ def test_a_rule_that_forwards_each_content_once_gets_it_once_by_a_replay(dedupe:
         done = await rule_replay.run(task_of(session), arguments)
         assert sorted(texts(to)) == sorted(texts(too)) == ["one", "three", "two"]
         assert done.copied == 6
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_buttons_become_links_below_the_text_as_they_do_live() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        button = types.KeyboardInlineButton("Buy", types.InlineButtonTypeUrl("https://a.example/"))
+        rows = types.ReplyInlineMarkup([types.KeyboardInlineButtonRow([button])])
+        sandbox.server.world.post(source, 0, "one", markup=rows)
+        session = harness.session(account, (source, to, "copy", {"options": {"buttons": "text"}}))
+        await session.start()
+        arguments = rule_replay.ReplayArguments(rule=1, first=1, last=100)
+        await rule_replay.run(task_of(session), arguments)
+        assert texts(to) == ["one\n\nBuy"]
         await session.stop()
 
     run_scenario(scenario)

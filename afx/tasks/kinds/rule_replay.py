@@ -3,7 +3,8 @@
 It takes what the rule's filter accepts, and makes the copies that its transforms make. Each
 copy has the random_id that live forwarding gives it: while Telegram remembers that id,
 a message that was forwarded is not doubled. A rule with ``dedupe`` gets each content of the
-range once; its other options are about live messages: nothing is delayed, or deleted later.
+range once, and ``buttons: text`` holds; other options are about live messages: nothing is
+delayed, or deleted later.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def _as_the_rule_does(
     from afx.forwarding.albums import AlbumCaptions
     from afx.forwarding.conditions import compile_filter
     from afx.forwarding.facts import Facts
+    from afx.forwarding.options import NO_OPTIONS, Options
     from afx.forwarding.pipeline import deliveries
     from afx.forwarding.rules import Mode, Route, accepting, in_topic
     from afx.forwarding.topics import topic_of
@@ -95,8 +97,15 @@ def _as_the_rule_does(
     albums = AlbumCaptions()
     source, topic = of
     topics = frozenset({topic} if topic else ())
+    # Nobody has asked whether the account is a bot, which alone may keep buttons.
+    options = Options(buttons="text") if rule.options.get("buttons") == "text" else NO_OPTIONS
     routes = [
-        Route(rule.id, it.marked, mode, test, transform, topic=topic_of(name), topics=topics)
+        Route(
+            *(rule.id, it.marked, mode, test, transform),
+            options=options,
+            topic=topic_of(name),
+            topics=topics,
+        )
         for name, it in targets.items()
         if it.marked != source.marked or (topic and topic_of(name) not in (0, topic))
     ]
