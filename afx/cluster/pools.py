@@ -158,16 +158,17 @@ class PoolStore:
         sequence: int,
         answer: str,
         settled: Iterable[int],
+        sent: Iterable[int],
         links: Sequence[CopyLink],
     ) -> bool:
         """Answer an order; False when that is not wanted any more.
 
-        ``settled`` are the random_ids that are in doubt no more.
+        ``settled`` are the random_ids that are in doubt no more, ``sent`` those that have copies.
         """
         copies = [it.copy for it in links] or [0]
         done = await self._run(
             *("answer", lane, sender, self._seconds, fence, sequence, answer, _joined(settled)),
-            *(_entry(lane, 0), sender.session, min(copies), max(copies)),
+            *(_entry(lane, 0), sender.session, min(copies), max(copies), _joined(sent)),
             *chain.from_iterable(writes(sender.session, links)),
         )
         return bool(done == 1)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from afx.node.pool_orders import Order
+from afx.node.pool_orders import UNFIT, Order
 from afx.node.pool_texts import MalformedOrderError, fields_of, message_id, number, text
 from afx.reasons import DeadReason
 from afx.telegram.sender import Outcome, Result
@@ -17,15 +17,17 @@ _RESULTS = frozenset(get_args(Result))
 def settled_ids(order: Order, outcomes: Sequence[Outcome], doubts: frozenset[int]) -> list[int]:
     """Return the random_ids of an order that are in doubt no more.
 
-    One that was in doubt before stays so when it was not made now: it may have been before.
+    One that was in doubt before stays so when it was not made now: it may have been before. That
+    the account may not post any more says nothing of it either.
     """
     return [
         it.random_id
         for it, its in zip(order.deliveries, outcomes, strict=True)
         if it.op == "send"
         and (
-            its.result in ("sent", "known", "refused")
-            or (its.result in ("wait", "again") and it.random_id not in doubts)
+            its.result in ("sent", "known")
+            or (its.result == "refused" and not its.reason.startswith(UNFIT))
+            or (its.result in ("wait", "again", "refused") and it.random_id not in doubts)
         )
     ]
 

@@ -130,10 +130,14 @@ class PoolSenders:
         if outcomes is None:
             return
         session.sent += sum(it.result == "sent" for it in outcomes)
-        links = [
-            CopyLink(CopyRoute(lane.rule, it.source, lane.destination), it.message, its.copy)
+        made = [
+            (it, its.copy)
             for it, its in zip(order.deliveries, outcomes, strict=True)
             if it.op == "send" and its.copy and its.result in ("sent", "known")
+        ]
+        links = [
+            CopyLink(CopyRoute(lane.rule, it.source, lane.destination), it.message, copy)
+            for it, copy in made
         ]
         settled = settled_ids(order, outcomes, taken.doubts)
         await self._desk.ask(
@@ -144,6 +148,7 @@ class PoolSenders:
                 sequence=order.sequence,
                 answer=encode_answer(outcomes, [it for it in order.ids if it not in settled]),
                 settled=settled,
+                sent=[it.random_id for it, _ in made],
                 links=links,
             )
         )
