@@ -68,8 +68,12 @@ class Taken:
 
     order: str
     """Sealed (see ``Vault.open_order``)."""
+    fence: int
+    sequence: int
+    ids: frozenset[int]
+    """The random_ids of its sends."""
     doubts: frozenset[int]
-    """The random_ids that may have been sent before."""
+    """Those that may have been sent before."""
 
 
 class PoolStore:
@@ -147,7 +151,14 @@ class PoolStore:
         answer = await self._run("take", lane, sender, sender.session)
         if not isinstance(answer, list) or answer[0] != 1:
             return None
-        return Taken(str(answer[1]), frozenset(map(_number, map(str, answer[2:]))))
+        _, order, fence, sequence, ids, *doubts = map(str, answer)
+        return Taken(
+            order,
+            _number(fence),
+            _number(sequence),
+            frozenset(map(int, _NUMBER.findall(ids))),
+            frozenset(map(_number, doubts)),
+        )
 
     async def answer(
         self,

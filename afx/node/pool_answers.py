@@ -12,6 +12,8 @@ from afx.reasons import DeadReason
 from afx.telegram.sender import Outcome, Result
 
 _RESULTS = frozenset(get_args(Result))
+_UNREAD = "unread"
+_UNREAD_ROW = ["wait", 0, 15.0, "its node cannot read what it was asked for", False, None, False]
 
 
 def settled_ids(order: Order, outcomes: Sequence[Outcome], doubts: frozenset[int]) -> list[int]:
@@ -44,6 +46,11 @@ def encode_answer(outcomes: Sequence[Outcome], doubts: Sequence[int]) -> str:
     return json.dumps({"outcomes": rows, "doubts": list(doubts)}, separators=(",", ":"))
 
 
+def encode_unread(doubts: Sequence[int]) -> str:
+    """Return the answer to an order that cannot be read, as text; ``doubts`` as above."""
+    return json.dumps({"outcomes": _UNREAD, "doubts": list(doubts)}, separators=(",", ":"))
+
+
 def decode_answer(answer: str, count: int) -> tuple[list[Outcome], list[int]]:
     """Return the outcomes of so many deliveries, and the random_ids that are in doubt.
 
@@ -52,6 +59,8 @@ def decode_answer(answer: str, count: int) -> tuple[list[Outcome], list[int]]:
     fields = fields_of(answer)
     try:
         rows = fields["outcomes"]
+        if rows == _UNREAD:
+            rows = [_UNREAD_ROW] * count
         if not isinstance(rows, list) or len(rows) != count:
             raise ValueError("another number of outcomes")
         doubts = fields["doubts"]
