@@ -10,6 +10,8 @@ from typing import Any
 SEALED_LIMIT = 32_000
 """Characters of a sealed content."""
 _MOST_BYTES = 20_000
+_MOST_ENCODED = 23_500
+"""Bytes that have at most ``SEALED_LIMIT`` characters when they are sealed."""
 _MOST_PARTS = 100
 
 
@@ -53,11 +55,20 @@ def encode(it: HeldContent) -> str:
         "link": it.link[:200],
         "problem": it.problem[:200],
     }
-    encoded = json.dumps(row, separators=(",", ":"), ensure_ascii=False)
-    if len(encoded.encode("utf-8", "replace")) > _MOST_BYTES:
+    encoded, size = _json(row)
+    if size > _MOST_BYTES:
         row["parts"] = []
-        encoded = json.dumps(row, separators=(",", ":"), ensure_ascii=False)
+        encoded, size = _json(row)
+    while size > _MOST_ENCODED:  # line feeds, quotes and the like take more than in the text
+        row["text"] = row["text"][: len(row["text"]) * _MOST_ENCODED // size]
+        encoded, size = _json(row)
     return encoded
+
+
+def _json(row: dict[str, Any]) -> tuple[str, int]:
+    """Return a content as JSON, and its bytes."""
+    encoded = json.dumps(row, separators=(",", ":"), ensure_ascii=False)
+    return encoded, len(encoded.encode("utf-8", "replace"))
 
 
 def decode(text: str) -> HeldContent:

@@ -73,7 +73,7 @@ class Alerts:
         self._known: OrderedDict[tuple[int, object], float] | None = None
         self._entries: list[AlertOf] = []
         self._sent: Sequence[AlertOf] = ()
-        self._kept: Sequence[AlertOf] = ()
+        self._kept: Sequence[tuple[float, AlertOf]] = ()
 
     def use_routes(self, routes: Routes) -> None:
         """Know which rules have alerts."""
@@ -146,9 +146,12 @@ class Alerts:
     def note_committed(self) -> None:
         """Keep the last ones: the leader may not have read them yet."""
         if self._sent:
-            self._kept = [*self._kept, *self._sent][-_KEPT:]
+            now = self._now()
+            self._kept = [*self._kept, *((now, it) for it in self._sent)][-_KEPT:]
         self._sent = ()
 
     def mark_all(self) -> None:
         """Let the next commit report the last ones once more: Redis has lost its data."""
-        self._entries, self._kept = [*self._kept, *self._entries], ()
+        since = self._now() - _HOUR
+        kept = [it for at, it in self._kept if at >= since]
+        self._entries, self._kept = [*kept, *self._entries], ()

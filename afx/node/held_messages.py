@@ -30,8 +30,9 @@ from afx.telegram.contents import content_digest
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 
-_KEPT, _KEPT_SECONDS = 64, 60.0
-"""Reports that are made once more when Redis has lost its data."""
+_KEPT, _KEPT_CHARACTERS, _KEPT_SECONDS = 2_000, 1024 * 1024, 60.0
+"""Reports that are made once more when Redis has lost its data: what a session that catches up
+holds at once has to be among them."""
 _ALBUM_BITS = 0x7FFFFFFF
 
 Seal = Callable[[str, str], str]
@@ -205,18 +206,35 @@ class HeldMessages:
 
     def note_committed(self) -> None:
         """Keep the last reports for a while: the leader may not have read them yet."""
-        for it in self._sent[-_KEPT:]:
+        for it in self._sent:
             if self._kept is None:
                 self._kept = deque(maxlen=_KEPT)
             self._kept.append((self._monotonic(), it))
         self._sent = ()
+        self.forget_old()
+
+    def forget_old(self) -> None:
+        """Forget what the leader has read long since; call it from time to time."""
+        kept = self._kept
+        if not kept:
+            return
+        since = self._monotonic() - _KEPT_SECONDS
+        size = sum(map(_size, kept))
+        while kept and (kept[0][0] < since or size > _KEPT_CHARACTERS):
+            size -= _size(kept.popleft())
+        self._kept = kept or None
 
     def mark_all(self) -> None:
         """Let the next commit report the last ones once more: Redis has lost its data."""
+        self.forget_old()
         if self._kept:
-            since = self._monotonic() - _KEPT_SECONDS
-            self._reports = [*(it for at, it in self._kept if at >= since), *self._reports]
+            self._reports = [*(it for _, it in self._kept), *self._reports]
             self._kept = None
+
+
+def _size(kept: tuple[float, HeldReport]) -> int:
+    """Return the characters of a report, about; of one that a message has gone 100."""
+    return 100 + (len(kept[1].content) if isinstance(kept[1], HeldMessage) else 0)
 
 
 def version_of(message: Incoming) -> int:

@@ -70,8 +70,8 @@ class Intake:
             routes = ()
         judged: Sequence[Route] | None = routes
         if message and routes:
-            self._alerts.note(message, routes)
             routes = in_topic(message.raw, routes)
+            self._alerts.note(message, routes)
             routes = to_be_reread(routes)
             judged = self._judge(message, routes) if routes else ()
             if judged is not None and len(judged) < len(routes):

@@ -231,6 +231,7 @@ def _replace(it: Delivery, edit: Delivery) -> None:
     """Give what waits the content of an edit: of several edits the last one counts."""
     it.text, it.entities, it.raw = edit.text, edit.entities, edit.raw
     it.needs_native_forward, it.album = edit.needs_native_forward, edit.album
+    it.look, it.buttons = edit.look, edit.buttons
     if it.op == "edit" or it.whole is not None:
         it.whole = edit.whole
     if it.op == "edit":

@@ -268,6 +268,7 @@ class HostedSession:
         after a long silence (api/updates, "Recovering gaps").
         """
         self.forwarder.links.forget_old()
+        self.forwarder.held.forget_old()
         if not self._client.is_connected():
             return
         self._rules.poll()

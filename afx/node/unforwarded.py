@@ -51,10 +51,12 @@ def note_change(
     for chat in chats:
         deduped = [it for it in routes.get(chat, ()) if it.options.dedupe]
         for number, rule in product(change.messages, dict.fromkeys(it.rule for it in deduped)):
+            # What may wait for an approval is not sent any more: if the same comes again, an
+            # operator decides about that.
             sends = [
                 Reference(rule, it.mode, chat, number).delivery(it.destination)
                 for it in deduped
-                if it.rule == rule
+                if it.rule == rule and not it.options.review
             ]
             if all(later.has(it) or outboxes.holds(it) for it in sends):
                 seen.forget(rule, chat, number)

@@ -20,6 +20,8 @@ from models.storage.held_messages import Decided
 
 _OF_TASK, _OF_ROUTE = 400, 100
 """Messages of one task, and of one route in it: arguments are bounded."""
+_TASK_BYTES, _ROUTE_BYTES, _MESSAGE_BYTES = 28_000, 95, 27
+"""Of the arguments of one task, but for an album's end; and of the longest route and message."""
 MOST = 1_000
 """Messages of a rule that one request decides about."""
 
@@ -299,19 +301,21 @@ def _parts(found: Sequence[Decided]) -> Iterator[list[dict[str, Any]]]:
     No album is torn apart.
     """
     routes: list[dict[str, Any]] = []
-    count = 0
+    count = size = 0
     before: Decided | None = None
     for it in found:
         is_with = before is not None and it.is_with(before)
-        if count >= _OF_TASK and not is_with:
+        if (count >= _OF_TASK or size >= _TASK_BYTES) and not is_with:
             yield routes
-            routes, count = [], 0
+            routes, count, size = [], 0, 0
         route = {"source": it.source, "destination": it.destination}
         last = routes[-1] if routes else {}
         is_full = len(last.get("messages", ())) >= _OF_ROUTE and not is_with
         if is_full or {name: last.get(name) for name in route} != route:
             last = {**route, "messages": [], "versions": []}
             routes.append(last)
+            size += _ROUTE_BYTES
+        size += _MESSAGE_BYTES
         last["messages"].append(it.message)
         last["versions"].append(it.version)
         count, before = count + 1, it

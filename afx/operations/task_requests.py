@@ -100,6 +100,8 @@ class Prepared:
 def prepare(context: Context, request: TaskRequest) -> Prepared:
     """Return what a request asks for; raises UsageError for what is wrong in it."""
     kind = _kind(request.kind)
+    if kind.scope:
+        context.require(kind.scope, owned=True)
     _check_priority(context, request.priority)
     text = _arguments(context, kind, request.arguments)
     return Prepared(kind, text, _targets(context, kind, request))

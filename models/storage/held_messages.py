@@ -335,14 +335,14 @@ def waits(rule: int, until: int | None = None) -> bool:
     return row is not None
 
 
-def _crowded() -> list[int]:
-    """Return the rules of which too many messages wait."""
+def _crowded() -> list[tuple[int, int]]:
+    """Return the rules of which too many messages wait, each with how many."""
     rows = execute(
-        "SELECT rule_id FROM held_messages WHERE state = 'held' GROUP BY rule_id"
+        "SELECT rule_id, COUNT(*) FROM held_messages WHERE state = 'held' GROUP BY rule_id"
         " HAVING COUNT(*) > ?",
         MOST,
     ).fetchall()
-    return [int(it) for (it,) in rows]
+    return [(int(rule), int(count) - MOST) for rule, count in rows]
 
 
 def expire(now: datetime, most: int) -> dict[str, int]:
@@ -358,14 +358,13 @@ def expire(now: datetime, most: int) -> dict[str, int]:
             *(micros(now), most),
         ).fetchall()
     ]
-    for rule in _crowded():
+    for rule, count in _crowded():
         ids += [
             int(it)
             for (it,) in execute(
                 "SELECT id FROM held_messages WHERE rule_id = ? AND state = 'held'"
-                " ORDER BY id LIMIT (SELECT COUNT(*) - CAST(? AS INTEGER) FROM held_messages"
-                " WHERE rule_id = ? AND state = 'held')",
-                *(rule, MOST, rule),
+                " ORDER BY id LIMIT ?",
+                *(rule, min(count, most)),
             ).fetchall()
         ]
     counts_: dict[int, int] = {}

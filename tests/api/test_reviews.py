@@ -99,6 +99,15 @@ def test_it_takes_the_scopes_of_reviews_and_of_tasks(api: TestedApi, ids: list[i
         assert api.post(f"{OF_ALICE}/approve", json={}, token=token).status_code == 403
         assert api.get(PATH, token=token).status_code == 403
     assert states() == ["held"] * 3
+    route = {"source": -5, "destination": -6, "messages": [1], "versions": [1]}
+    task = {
+        "kind": "rule.approve",
+        "sessions": ["a-1"],
+        "arguments": {"rule": 1, "routes": [route]},
+    }
+    for path, more in (("tasks", {}), ("schedules", {"name": "s", "cron": "* * * * *"})):
+        refused = api.post(f"/api/v1/{path}", json={**task, **more}, token=api.token("task:write"))
+        assert refused.status_code == 403 and "review:write" in refused.text, refused.text
     token = api.token("review:write")
     assert api.post(f"{OF_ALICE}/reject", json={}, token=token).status_code == 200
 

@@ -89,6 +89,15 @@ def test_what_could_not_be_stored_is_told_later_and_after_a_loss_once_more() -> 
     assert it.alerts.take() == first
 
 
+def test_a_loss_repeats_no_alerts_of_long_ago() -> None:
+    it = Bench()
+    assert it.raised(1, "acme 1")
+    it.now += 3_601
+    assert it.raised(2, "acme 2")
+    it.alerts.mark_all()
+    assert [alert.message for alert in it.alerts.take()] == [2]
+
+
 def test_a_condition_that_fails_holds_up_nothing() -> None:
     def fail(_: Any) -> bool:
         raise RuntimeError("broken")

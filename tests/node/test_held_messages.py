@@ -14,7 +14,11 @@ from telethon.tl import functions
 
 from afx.cluster.held_content import HeldContent, decode
 from afx.cluster.specs import RuleSpec
+from afx.forwarding.options import compile_options
+from afx.forwarding.pipeline import Incoming, deliveries
+from afx.forwarding.rules import Route
 from afx.node.approvals import approve
+from afx.node.held_messages import HeldMessages
 from afx.node.held_reports import HeldGone, HeldMessage
 from afx.node.session import HostedSession
 from afx.reasons import HeldEnd
@@ -182,6 +186,23 @@ def test_a_delete_ends_the_wait_also_one_that_nobody_told_of() -> None:
     run_scenario(scenario)
 
 
+def test_what_is_deleted_while_it_waits_and_posted_again_is_no_duplicate() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        desk, source, to, _ = await begin(sandbox, dedupe=3_600)
+        say(sandbox, source, "one", "two", "two")
+        await desk.shows(1, 2)
+        delete(sandbox.server, source.marked, 0, [1])
+        say(sandbox, source, "one")
+        await desk.shows(4)
+        await settled(desk.session, source)
+        assert set(desk.held) == {1, 2, 4}, "the third is a duplicate"
+        await desk.approve(4)
+        await until(lambda: texts(to) == ["one"])
+        await desk.session.stop()
+
+    run_scenario(scenario)
+
+
 def test_nothing_is_lost_or_doubled_over_a_restart_and_a_move() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
@@ -282,6 +303,46 @@ def test_an_approval_that_cannot_be_carried_out_now_releases_nothing(
         await desk.session.stop()
 
     run_scenario(scenario)
+
+
+class Owner:
+    def progressed(self) -> None:
+        pass
+
+    async def read(self, chat: int, ids: Any) -> list[Any]:
+        raise NotImplementedError
+
+    def put_approved(self, delivery: Any, message: Any) -> bool:
+        raise NotImplementedError
+
+
+def test_all_of_a_burst_is_reported_once_more_after_a_loss_and_memory_is_bounded() -> None:
+    now = [100.0]
+    route = Route(1, -9, "copy", options=compile_options(REVIEW["options"]))
+    it = HeldMessages(Owner(), lambda text, _: text, lambda: 0.0, lambda: now[0])
+    it.use_routes({-8: (route,)})
+
+    def hold(count: int, text: str) -> None:
+        for number in range(1, count + 1):
+            message = Incoming(-8, number, text, (), False)
+            [delivery] = deliveries(message, [route])
+            assert it.takes(delivery, message)
+        it.take()
+        it.note_committed()
+
+    hold(500, "text")
+    it.mark_all()
+    assert [report.message for report in it.take() if isinstance(report, HeldMessage)] == [
+        *range(1, 501)
+    ]
+    it.note_committed()
+    now[0] += 61.0
+    it.forget_old()
+    it.mark_all()
+    assert not it.take()
+    hold(1_000, "x" * 4_000)
+    it.mark_all()
+    assert 100 < len(it.take()) < 300
 
 
 def test_what_could_not_be_stored_is_reported_by_the_next_commit_and_after_a_loss() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afx.cluster.held_content import HeldContent, HeldPart, decode, encode
+from afx.cluster.held_content import SEALED_LIMIT, HeldContent, HeldPart, decode, encode
 from afx.cluster.reports import HeldEnded, MessageHeld
 from afx.node.commit_reports import report_of
 from afx.node.held_reports import HeldGone, HeldMessage
@@ -34,3 +34,10 @@ def test_a_content_that_is_too_large_is_cut_and_one_that_is_none_is_refused() ->
     for text in ("[]", "{}", '{"parts":[[1,2]]}', '{"parts":[],"text":1}', "?"):
         with pytest.raises(ValueError):
             decode(text)
+
+
+@pytest.mark.parametrize("text", ["\n" * 20_000, "\x01" * 20_000, 'é"' * 7_000])
+def test_a_content_of_which_json_takes_more_than_the_text_is_cut_too(text: str) -> None:
+    read = decode(encode(HeldContent(text)))
+    assert len(read.text) > 3_000 and text.startswith(read.text)
+    assert len(VAULT.seal_held(encode(HeldContent(text)), of="x")) <= SEALED_LIMIT

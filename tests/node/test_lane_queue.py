@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
 from afx.node.lane_queue import LaneQueue
 from afx.node.outbox import Reference
@@ -45,6 +46,25 @@ def test_an_edit_changes_what_is_to_be_sent_and_a_delete_takes_it_out() -> None:
     assert not it
     with pytest.raises(IndexError):
         it.pop()
+
+
+@pytest.mark.parametrize("op", ["send", "edit"])
+def test_an_edit_also_changes_how_what_waits_is_shown_and_its_buttons(op: Op) -> None:
+    waiting, new = change(2, op, "old"), change(2, "edit", "new")
+    waiting.buttons = ((("old", "https://example.org/old"),),)
+    new.look, new.buttons = Look.NO_PREVIEW, ((("new", "https://example.org/new"),),)
+    it = queue(change(1, op), waiting, begun=1)
+    assert it.fold(new) == []
+    found = held(it)[1]
+    assert (found.op, found.look, found.buttons) == (op, new.look, new.buttons)
+
+
+def test_a_folded_edit_leaves_a_silent_message_silent() -> None:
+    waiting, new = change(2), change(2, "edit", "new")
+    waiting.look = new.look = Look.SILENT
+    it = queue(change(1), waiting, begun=1)
+    it.fold(new)
+    assert held(it)[1].look is Look.SILENT
 
 
 def test_what_may_have_been_sent_is_not_touched() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -300,6 +301,23 @@ def test_a_content_of_another_session_or_key_or_one_that_is_changed_is_none() ->
     for fields in ({"snap:x:1": "1.a.b"}, {name: "ä"}, {name: ""}, {f"{name}:2": "1.a.b"}):
         with pytest.raises(MalformedPositionError):
             Snapshots(1, VAULT, Owner()).load(fields, [])
+
+
+@pytest.mark.parametrize("constructor", [b"\x01\x02\x03\x04", b"\x15\xc4\xb5\x1c", b""])
+def test_a_content_that_this_version_cannot_read_is_none_and_is_not_logged(
+    constructor: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed = VAULT.seal_snapshot(zlib.compress(constructor + b"secret text" * 9), session_id=1)
+    it = Snapshots(1, VAULT, Owner())
+    it.load({f"snap:{SOURCE}:1": sealed}, [(TO, reference(1))])
+    assert it.find(SOURCE, 1) is None
+    assert "secret" not in "".join(capsys.readouterr())
+
+
+def test_a_content_that_cannot_be_stored_is_not_kept_and_holds_up_nothing() -> None:
+    it = Snapshots(1, VAULT, Owner())
+    it.keep(Incoming(SOURCE, 1, "text", (), False, object()), reference(1).delivery(TO))
+    assert it.find(SOURCE, 1) is None and not it.take_fields()
 
 
 def test_the_number_of_contents_is_bounded_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:

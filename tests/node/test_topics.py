@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.following import settled
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import SessionHarness, one_rule, say, texts
 
 from afx.reasons import DeadReason, TroubleReason
 from afx.sandbox.judge.flow import delete, edit
 from afx.sandbox.telegram.peers import Account, Channel, Topic
+
+ALERTS = {"options": {"alerts": {"when": {"words": ["acme"]}}}}
 
 
 def forum(sandbox: SandboxHarness, *members: Account) -> tuple[Channel, int, int]:
@@ -233,6 +236,23 @@ def test_two_destinations_in_one_forum_are_told_and_the_first_one_counts() -> No
         say(sandbox, source, "one")
         await until(lambda: len(texts(to)) == 3)
         assert lying(to, (news, talk)) == {"one": (talk, "")}
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_alerts_of_a_topic_tell_of_messages_of_that_topic_only() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, _, to = one_rule(sandbox)
+        source, news, talk = forum(sandbox, account)
+        rule = (f"{source.marked}/{news}", to, "copy", ALERTS)
+        session = harness.session(account, rule)
+        await session.start()
+        put(sandbox, source, "acme, elsewhere", topic=talk)
+        told = put(sandbox, source, "news of acme", topic=news)
+        await until(lambda: texts(to) == ["news of acme"])
+        await settled(session, source)
+        assert [it.message for it in session.collect_uncommitted().alerts] == [told]
         await session.stop()
 
     run_scenario(scenario)

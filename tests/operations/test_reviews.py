@@ -17,6 +17,7 @@ from afx.operations import reviews
 from afx.operations.context import Actor, Context
 from models import base
 from models.storage import held_messages, rules, tasks
+from models.storage.held_messages import Decided
 from models.storage.sessions import NewSession
 from models.storage.sessions import create as create_session
 from models.storage.users import create as create_user
@@ -90,3 +91,17 @@ def test_many_are_decided_by_several_tasks_and_no_album_is_torn(
     assert reviews.approve(context, "main/news").left
     assert not reviews.approve(context, "main/news").left
     assert {it["state"] for it in held_messages.counts(rule=1)} == {"approved"}
+
+
+def test_messages_for_several_chats_by_turns_fit_into_their_tasks(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [
+        Decided(2**30 + it, -(10**12) - 2**40, -(10**12) - 2**40 - it % 3, 2**30 + it, 2**48 - 1, 0)
+        for it in range(900)
+    ]
+    monkeypatch.setattr(held_messages, "decide", lambda *_, **__: found)
+    decided = reviews.approve(context, "main/news")
+    arguments = [json.loads(tasks.get(it)["arguments"]) for it in decided.tasks]
+    sent = [it for each in arguments for route in each["routes"] for it in route["messages"]]
+    assert sent == [it.message for it in found]

@@ -137,6 +137,8 @@ class Kind:
     timeout_seconds: int = 60
     is_sealed: bool = False
     """The arguments hold content: SQL and Redis have them encrypted."""
+    scope: str = ""
+    """What it takes to submit one, besides ``task:write``."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a kind of which a replay would do harm.

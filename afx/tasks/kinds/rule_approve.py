@@ -76,4 +76,5 @@ KIND = Kind(
     idempotence=Idempotence.KEYED,
     max_attempts=10,
     timeout_seconds=600,
+    scope="review:write",
 )
