@@ -68,8 +68,12 @@ class Taken:
 
     order: str
     """Sealed (see ``Vault.open_order``)."""
+    fence: int
+    sequence: int
+    ids: frozenset[int]
+    """The random_ids of its sends."""
     doubts: frozenset[int]
-    """The random_ids that may have been sent before."""
+    """Those that may have been sent before."""
 
 
 class PoolStore:
@@ -147,7 +151,14 @@ class PoolStore:
         answer = await self._run("take", lane, sender, sender.session)
         if not isinstance(answer, list) or answer[0] != 1:
             return None
-        return Taken(str(answer[1]), frozenset(map(_number, map(str, answer[2:]))))
+        _, order, fence, sequence, ids, *doubts = map(str, answer)
+        return Taken(
+            order,
+            _number(fence),
+            _number(sequence),
+            frozenset(map(int, _NUMBER.findall(ids))),
+            frozenset(map(_number, doubts)),
+        )
 
     async def answer(
         self,
@@ -158,16 +169,17 @@ class PoolStore:
         sequence: int,
         answer: str,
         settled: Iterable[int],
+        sent: Iterable[int],
         links: Sequence[CopyLink],
     ) -> bool:
         """Answer an order; False when that is not wanted any more.
 
-        ``settled`` are the random_ids that are in doubt no more.
+        ``settled`` are the random_ids that are in doubt no more, ``sent`` those that have copies.
         """
         copies = [it.copy for it in links] or [0]
         done = await self._run(
             *("answer", lane, sender, self._seconds, fence, sequence, answer, _joined(settled)),
-            *(_entry(lane, 0), sender.session, min(copies), max(copies)),
+            *(_entry(lane, 0), sender.session, min(copies), max(copies), _joined(sent)),
             *chain.from_iterable(writes(sender.session, links)),
         )
         return bool(done == 1)

@@ -6,26 +6,30 @@ import json
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from afx.node.pool_orders import Order
+from afx.node.pool_orders import UNFIT, Order
 from afx.node.pool_texts import MalformedOrderError, fields_of, message_id, number, text
 from afx.reasons import DeadReason
 from afx.telegram.sender import Outcome, Result
 
 _RESULTS = frozenset(get_args(Result))
+_UNREAD = "unread"
+_UNREAD_ROW = ["wait", 0, 15.0, "its node cannot read what it was asked for", False, None, False]
 
 
 def settled_ids(order: Order, outcomes: Sequence[Outcome], doubts: frozenset[int]) -> list[int]:
     """Return the random_ids of an order that are in doubt no more.
 
-    One that was in doubt before stays so when it was not made now: it may have been before.
+    One that was in doubt before stays so when it was not made now: it may have been before. That
+    the account may not post any more says nothing of it either.
     """
     return [
         it.random_id
         for it, its in zip(order.deliveries, outcomes, strict=True)
         if it.op == "send"
         and (
-            its.result in ("sent", "known", "refused")
-            or (its.result in ("wait", "again") and it.random_id not in doubts)
+            its.result in ("sent", "known")
+            or (its.result == "refused" and not its.reason.startswith(UNFIT))
+            or (its.result in ("wait", "again", "refused") and it.random_id not in doubts)
         )
     ]
 
@@ -42,6 +46,11 @@ def encode_answer(outcomes: Sequence[Outcome], doubts: Sequence[int]) -> str:
     return json.dumps({"outcomes": rows, "doubts": list(doubts)}, separators=(",", ":"))
 
 
+def encode_unread(doubts: Sequence[int]) -> str:
+    """Return the answer to an order that cannot be read, as text; ``doubts`` as above."""
+    return json.dumps({"outcomes": _UNREAD, "doubts": list(doubts)}, separators=(",", ":"))
+
+
 def decode_answer(answer: str, count: int) -> tuple[list[Outcome], list[int]]:
     """Return the outcomes of so many deliveries, and the random_ids that are in doubt.
 
@@ -50,6 +59,8 @@ def decode_answer(answer: str, count: int) -> tuple[list[Outcome], list[int]]:
     fields = fields_of(answer)
     try:
         rows = fields["outcomes"]
+        if rows == _UNREAD:
+            rows = [_UNREAD_ROW] * count
         if not isinstance(rows, list) or len(rows) != count:
             raise ValueError("another number of outcomes")
         doubts = fields["doubts"]

@@ -13,8 +13,9 @@ from afx.forwarding.senders import Held, choose
 from afx.forwarding.whole_albums import units
 from afx.node.pool_answers import decode_answer
 from afx.node.pool_desk import PoolDesk
-from afx.node.pool_orders import UNFIT, Order, encode, order_of
+from afx.node.pool_orders import UNFIT, Order, encode, first_unencoded, order_of
 from afx.node.pool_texts import MalformedOrderError
+from afx.telegram.building import NotBuiltError, build
 from afx.telegram.sender import Outcome
 
 _LOOK_SECONDS = 0.25
@@ -97,7 +98,7 @@ class SenderLane:
 
     async def _ask(
         self, batch: Sequence[Delivery], senders: Mapping[int, str], *, singly: bool
-    ) -> Stopped | None:
+    ) -> list[Outcome] | Stopped | None:
         """Put an order for the first of a batch; returns why that cannot be, None once it is."""
         store, lane, owner = self._desk.store, self._lane, self._owner
         if self._owned is None:
@@ -113,7 +114,16 @@ class SenderLane:
             return Stopped(wait=min(_MOST_WAIT_SECONDS, max(0.05, choice.wait)))
         fence = self._fence + (choice.sender != self._sender)
         order = order_of(part, choice.sender, fence, self._sequence + 1, singly=singly)
-        sealed = self._desk.seal(encode(order), choice.sender)
+        try:
+            [text] = build(encode, [order])
+        except NotBuiltError:
+            place, reason = first_unencoded(batch)
+            if place < 0:
+                raise
+            if not place:
+                return [Outcome("refused", reason=reason), *[_NEXT] * (len(batch) - 1)]
+            return await self._ask(batch[:place], senders, singly=singly)
+        sealed = self._desk.seal(text, choice.sender)
         # From here on it may be there, whatever is answered.
         self._asked = order
         answer = await self._desk.ask(

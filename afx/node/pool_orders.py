@@ -21,6 +21,7 @@ from afx.forwarding.buttons import Rows
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
 from afx.node.pool_texts import MalformedOrderError, fields_of, message_id, number, text
+from afx.telegram.building import NotBuiltError, build
 from afx.telegram.change_sender import WITH_FILE
 from afx.telegram.facts import media_kind
 from afx.telegram.sender import is_forward
@@ -89,6 +90,16 @@ def encode(order: Order) -> str:
         "singly": order.singly,
     }
     return json.dumps({**head, "items": items}, separators=(",", ":"))
+
+
+def first_unencoded(batch: Sequence[Delivery]) -> tuple[int, str]:
+    """Return the place of the first delivery that no order can name, and why; -1 for none."""
+    for place, it in enumerate(batch):
+        try:
+            build(lambda its: json.dumps(_item(its, False)), [it])
+        except NotBuiltError as error:
+            return place, str(error)
+    return -1, ""
 
 
 def _item(it: Delivery, has_file: bool) -> dict[str, Any]:

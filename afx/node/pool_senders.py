@@ -12,7 +12,7 @@ import structlog
 from afx.cluster.links import CopyLink, CopyRoute
 from afx.cluster.pools import Entry, Holder, PoolLane, Taken
 from afx.errors import SecretError
-from afx.node.pool_answers import encode_answer, settled_ids
+from afx.node.pool_answers import encode_answer, encode_unread, settled_ids
 from afx.node.pool_desk import PoolDesk
 from afx.node.pool_orders import Order, decode
 from afx.node.pool_requests import NOT_CONNECTED, carry_out
@@ -123,17 +123,33 @@ class PoolSenders:
             if (order.sender, order.rule, order.destination) != (holder.session, *lane):
                 raise MalformedOrderError("it is of another lane or sender")
         except (SecretError, MalformedOrderError) as error:
-            # Its owner reports that nothing was made of it; what may have been sent stays so.
+            # Such as one of a newer version: the nodes of others may be able to read it.
             log.error("order_malformed", lane=lane, error=str(error))
+            await self._desk.ask(
+                lambda: self._desk.store.answer(
+                    lane,
+                    holder,
+                    fence=taken.fence,
+                    sequence=taken.sequence,
+                    answer=encode_unread(sorted(taken.doubts)),
+                    settled=sorted(taken.ids - taken.doubts),
+                    sent=(),
+                    links=(),
+                )
+            )
             return
         outcomes = await self._outcomes(holder, session, order, taken.doubts)
         if outcomes is None:
             return
         session.sent += sum(it.result == "sent" for it in outcomes)
-        links = [
-            CopyLink(CopyRoute(lane.rule, it.source, lane.destination), it.message, its.copy)
+        made = [
+            (it, its.copy)
             for it, its in zip(order.deliveries, outcomes, strict=True)
             if it.op == "send" and its.copy and its.result in ("sent", "known")
+        ]
+        links = [
+            CopyLink(CopyRoute(lane.rule, it.source, lane.destination), it.message, copy)
+            for it, copy in made
         ]
         settled = settled_ids(order, outcomes, taken.doubts)
         await self._desk.ask(
@@ -144,6 +160,7 @@ class PoolSenders:
                 sequence=order.sequence,
                 answer=encode_answer(outcomes, [it for it in order.ids if it not in settled]),
                 settled=settled,
+                sent=[it.random_id for it, _ in made],
                 links=links,
             )
         )

@@ -90,7 +90,7 @@ class Settler:
             self._follower.settle(delivery, ticket, outcome)
             return
         self._snapshots.settled(delivery)
-        self._later.settled(delivery, is_left_out=outcome in LEFT_OUT)
+        is_left_out = outcome in LEFT_OUT
         if outcome.result == "refused" and (made := self.announced.pop(delivery.random_id)):
             # An earlier call has made it, whose answer was an error of the server, or lost.
             outcome = Outcome("known", made, is_earlier=True)
@@ -120,6 +120,8 @@ class Settler:
         if outcome.is_earlier and (edit := edit_again(self._routes, delivery)):
             self._put_behind(edit)
         self.stored(ticket)
+        # Not before: until then it is among what its lane has still to send.
+        self._later.settled(delivery, is_left_out=is_left_out)
 
     def stored(self, ticket: Ticket) -> None:
         """A delivery is settled, or in an outbox: its message need not wait for it."""

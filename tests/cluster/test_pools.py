@@ -70,7 +70,13 @@ async def look(store: PoolStore, *, fence: int = 2, sender: int = 2, back: bool 
 async def answer(store: PoolStore, sender: Holder, fence: int, settled: tuple[int, ...]) -> bool:
     links = [CopyLink(CopyRoute(7, SOURCE, TO), it - 90, it - 80) for it in settled]
     return await store.answer(
-        LANE, sender, fence=fence, sequence=1, answer="done", settled=settled, links=links
+        *(LANE, sender),
+        fence=fence,
+        sequence=1,
+        answer="done",
+        settled=settled,
+        sent=settled[:1],
+        links=links,
     )
 
 
@@ -168,7 +174,7 @@ def test_a_sender_that_has_moved_takes_the_order_again_and_its_old_node_answers_
         taken = await store.take(LANE, moved)
         assert taken and taken.doubts == {100, 101}
         assert await answer(store, moved, 2, (100,))
-        assert (await store.own(LANE, OWNER)) == Owned(3, 2, 1, {101: 2})
+        assert (await store.own(LANE, OWNER)) == Owned(3, 2, 1, {100: 2, 101: 2})
 
     run(redis_url, redis, work)
 
@@ -196,6 +202,22 @@ def test_what_is_not_taken_and_has_a_sender_on_no_node_is_taken_back_at_once(
         answered = await store.look(LANE, OWNER, fence=2, sequence=1, sender=2, take_back=False)
         assert answered == ("back", "away")
         assert not redis.hget(keys.pool(*LANE), "order")
+
+    run(redis_url, redis, work)
+
+
+def test_a_new_owner_is_told_what_was_sent_just_before_it_came(
+    redis_url: str, redis: redis_module.Redis
+) -> None:
+    async def work(store: PoolStore) -> None:
+        await store.own(LANE, OWNER)
+        await put(store, 2, 2)
+        await store.take(LANE, FIRST)
+        await answer(store, FIRST, 2, (100, 101))
+        for fence in (3, 4):
+            assert await store.own(LANE, OWNER) == Owned(fence, 2, 1, {100: 2})
+        await store.put(*(LANE, OWNER), before=4, fence=4, sequence=2, sender=2, order="x", ids=[7])
+        assert await store.own(LANE, OWNER) == Owned(5, 2, 2, {}), "its links are known by then"
 
     run(redis_url, redis, work)
 
@@ -241,7 +263,9 @@ def test_a_sender_is_known_by_the_copies_that_it_has_made(
             mapping={"fence": 1, "sequence": 1, "state": "taken", "epoch": by.epoch},
         )
         links = [CopyLink(CopyRoute(7, SOURCE, TO), it, it) for it in copies]
-        assert await store.answer(LANE, by, fence=1, sequence=1, answer="", settled=[], links=links)
+        assert await store.answer(
+            *(LANE, by), fence=1, sequence=1, answer="", settled=[], sent=[], links=links
+        )
 
     async def work(store: PoolStore) -> None:
         await sent(store, FIRST, 10, 11)

@@ -14,6 +14,7 @@ from afx.forwarding.caps import compile_caps
 from afx.node.cap_counts import CapCounts
 from afx.node.outbox import Reference, decode, encode
 from afx.reasons import TroubleReason
+from afx.sandbox.judge.flow import delete
 from afx.telegram.session import MalformedPositionError
 
 HOUR = 3_600.0
@@ -104,5 +105,35 @@ def test_what_is_replayed_while_it_waits_in_an_outbox_counts_once() -> None:
             harness.commit(session)
             stored.update(harness.progress)
         assert stored[f"cap:1:{to.marked}"].split(":")[1::2] == ["2", "2"]
+
+    run_scenario(scenario)
+
+
+def test_what_is_deleted_in_its_lane_takes_no_room_in_the_next_hour() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        now = [SEVEN]
+        harness.clock = replace(harness.clock, time=lambda: now[0])
+        more = {"options": {"caps": {"per_hour": 1}}, "sync": ("deletes",)}
+        session = harness.session(account, (source, to, "copy", more))
+        await session.start()
+        to.posters.clear()
+        say(sandbox, source, "one")
+        await until(
+            lambda: bool(session.rule_troubles) and session.forwarder.outboxes.has(to.marked)
+        )
+        await session.stop()
+        stored, now[0] = harness.commit(session), SEVEN + HOUR
+        delete(sandbox.server, source.marked, 0, [1])
+        to.posters.add(account.id)
+        session = harness.session(account, (source, to, "copy", more), cursors=stored)
+        await session.start()
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
+        say(sandbox, source, "two")
+        await settled(session, source)
+        await until(lambda: bool(texts(to)) or bool(session.forwarder.later.next_due()))
+        assert texts(to) == ["two"], "it need not wait for another hour"
+        await session.stop()
+        assert not harness.dead
 
     run_scenario(scenario)

@@ -12,8 +12,8 @@ from telethon.tl import types
 
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery
-from afx.node.pool_answers import decode_answer, encode_answer, settled_ids
-from afx.node.pool_orders import decode, encode, order_of
+from afx.node.pool_answers import decode_answer, encode_answer, encode_unread, settled_ids
+from afx.node.pool_orders import UNFIT, decode, encode, order_of
 from afx.node.pool_texts import MalformedOrderError
 from afx.reasons import DeadReason
 from afx.telegram.sender import Outcome
@@ -138,3 +138,17 @@ def test_what_was_in_doubt_and_is_not_made_now_stays_in_doubt() -> None:
     ]
     assert settled_ids(order, outcomes, frozenset()) == [1, 2, 3, 5]
     assert settled_ids(order, outcomes, frozenset({1, 2, 5})) == [1, 3, 5]
+
+
+def test_the_owner_of_an_order_that_cannot_be_read_asks_another_one() -> None:
+    outcomes, doubts = decode_answer(encode_unread([3]), 2)
+    assert [(it.result, it.seconds) for it in outcomes] == [("wait", 15.0)] * 2
+    assert doubts == [3]
+
+
+def test_what_was_in_doubt_stays_so_when_its_sender_may_not_post_any_more() -> None:
+    sends = [replace(TEXT, random_id=it) for it in (1, 2)]
+    order = order_of(sends, 11, 2, 3, singly=False)
+    outcomes = [Outcome("refused", reason=f"{UNFIT}CHAT_WRITE_FORBIDDEN")] * 2
+    assert settled_ids(order, outcomes, frozenset()) == [1, 2]
+    assert settled_ids(order, outcomes, frozenset({1})) == [2], "another one would double it"

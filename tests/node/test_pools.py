@@ -17,7 +17,9 @@ from support.sessions import say, texts
 from afx.cluster import keys
 from afx.cluster.links import CopyRoute
 from afx.cluster.pools import Holder, PoolLane, PoolStore
-from afx.node import pool_lane, pool_senders
+from afx.forwarding.pipeline import Delivery
+from afx.node import pool_lane, pool_orders, pool_senders
+from afx.node.pool_desk import PoolDesk
 from afx.reasons import TroubleReason
 from afx.sandbox.judge import flow
 
@@ -215,5 +217,50 @@ def test_an_order_whose_sender_stops_before_it_is_taken_goes_to_another_one_at_o
         await fleet.stop(A)
         await until(lambda: texts(to) == ["one"])
         assert authors(fleet, to) == [B]
+
+    run(redis, redis_url, home, scenario)
+
+
+def test_an_order_that_a_senders_node_cannot_read_goes_to_another_one(
+    redis_url: str, redis: redis_module.Redis, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Any = PoolDesk.open
+
+    def unreadable(desk: PoolDesk, sealed: str, sender: int) -> str:
+        return "of a newer version" if sender == A else str(opened(desk, sealed, sender))
+
+    monkeypatch.setattr(PoolDesk, "open", unreadable)
+
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        await all_on(fleet, "w1")
+        say(fleet.sandbox, source, "one", "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        assert authors(fleet, to) == [B, B]
+        await until(lambda: not doubts(fleet, to))
+
+    run(redis, redis_url, home, scenario)
+
+
+def test_what_no_order_can_name_holds_up_nothing_beside_it(
+    redis_url: str, redis: redis_module.Redis, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item: Any = pool_orders._item
+
+    def strict(it: Delivery, has_file: bool) -> Any:
+        if it.text == "two":
+            raise ValueError("no such entity")
+        return item(it, has_file)
+
+    monkeypatch.setattr(pool_orders, "_item", strict)
+
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        await all_on(fleet, "w1")
+        say(fleet.sandbox, source, "one", "two", "three", "four")
+        await until(lambda: texts(to) == ["one", "three", "four"])
+        owner = fleet.hosts["w1"]._residents.session(OWNER)
+        assert owner is not None
+        await until(lambda: not owner.forwarder.has_backlog())
 
     run(redis, redis_url, home, scenario)

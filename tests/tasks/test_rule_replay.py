@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
+from telethon.tl import types
 
 from afx.forwarding.pipeline import Incoming
 from afx.node.session import HostedSession
@@ -53,20 +55,40 @@ def test_old_messages_are_filtered_and_changed_and_none_is_doubled() -> None:
     run_scenario(scenario)
 
 
-def test_a_rule_that_forwards_each_content_once_gets_it_once_by_a_replay() -> None:
+NEAR = {"window": 3_600, "near": 0.8}
+
+
+@pytest.mark.parametrize("dedupe", [3_600, NEAR])
+def test_a_rule_that_forwards_each_content_once_gets_it_once_by_a_replay(dedupe: Any) -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
         other = sandbox.channel(account)
         too = sandbox.channel(posters=(account,))
         say(sandbox, source, "one", "two", "one")
         say(sandbox, other, "two", "three")
-        more = {"options": {"dedupe": 3_600}}
+        more = {"options": {"dedupe": dedupe}}
         session = harness.session(account, ((source, other), (to, too), "copy", more))
         await session.start()
         arguments = rule_replay.ReplayArguments(rule=1, first=1, last=100)
         done = await rule_replay.run(task_of(session), arguments)
         assert sorted(texts(to)) == sorted(texts(too)) == ["one", "three", "two"]
         assert done.copied == 6
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_buttons_become_links_below_the_text_as_they_do_live() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        button = types.KeyboardInlineButton("Buy", types.InlineButtonTypeUrl("https://a.example/"))
+        rows = types.ReplyInlineMarkup([types.KeyboardInlineButtonRow([button])])
+        sandbox.server.world.post(source, 0, "one", markup=rows)
+        session = harness.session(account, (source, to, "copy", {"options": {"buttons": "text"}}))
+        await session.start()
+        arguments = rule_replay.ReplayArguments(rule=1, first=1, last=100)
+        await rule_replay.run(task_of(session), arguments)
+        assert texts(to) == ["one\n\nBuy"]
         await session.stop()
 
     run_scenario(scenario)
@@ -116,6 +138,17 @@ def test_a_content_is_a_duplicate_for_its_window_however_sources_are_read() -> N
     assert not once.takes(said(2, "a"), 1_059) and not once.takes(said(3, "a"), 941)
     assert once.takes(said(4, "a"), 1_060) and once.takes(said(5, "b"), 1_060)
     assert Once(0).takes(said(1, "a"), 1_000) and Once(0).takes(said(2, "a"), 1_000)
+
+
+def test_what_is_nearly_the_same_is_a_duplicate_where_the_rule_says_so() -> None:
+    text = "one two three four five six seven eight nine ten eleven twelve"
+    once = Once(60, 0.8)
+    assert once.takes(said(1, text), 1_000) and once.takes(said(1, text), 1_000)
+    for _ in range(2):
+        assert not once.takes(said(2, f"{text} more"), 1_010)
+    assert once.takes(said(3, "something else"), 1_010)
+    assert once.takes(said(4, f"{text} more"), 1_060)
+    assert Once(60).takes(said(5, f"{text} more"), 1_010)
 
 
 def said(number: int, text: str) -> Incoming:

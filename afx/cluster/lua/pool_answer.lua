@@ -2,7 +2,8 @@
 -- KEYS: assignment of the sender, lane, its posters
 -- ARGV: incarnation, epoch, seconds that links are stored, fence, sequence, answer, ids that are
 --   in doubt no more as "a,b,", what is told to the owner's node, the sender, the first and the
---   last copy that it has made (0 for none), then eight for each block of links (see commit.lua)
+--   last copy that it has made (0 for none), the ids that were sent as "a,b,", then eight for each
+--   block of links (see commit.lua)
 -- Answer: 1; 0 when another incarnation or epoch has the sender, or when the lane has another
 --   fence or sequence: the owner has made something else of it
 -- include: spoiled
@@ -16,7 +17,7 @@ local lane = redis.call('HMGET', KEYS[2], 'fence', 'sequence', 'state', 'owner',
 if lane[1] ~= ARGV[4] or lane[2] ~= ARGV[5] or lane[3] ~= 'taken' or lane[5] ~= ARGV[2] then
   return 0
 end
-for i = 12, #ARGV, 8 do
+for i = 13, #ARGV, 8 do
   note_links(i, ARGV[3], false)
 end
 for id in string.gmatch(ARGV[7], '%-?%d+') do
@@ -38,7 +39,7 @@ if first > 0 then
   redis.call('HSET', KEYS[2], 'top', string.format('%.0f', math.max(top, last)))
   redis.call('EXPIRE', KEYS[3], ARGV[3])
 end
-redis.call('HSET', KEYS[2], 'state', 'answered', 'answer', ARGV[6])
+redis.call('HSET', KEYS[2], 'state', 'answered', 'answer', ARGV[6], 'sent', ARGV[12])
 redis.call('HDEL', KEYS[2], 'order', 'ids')
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 tell(whole(lane[4]) and lane[4] or '0', ARGV[8])

@@ -3,7 +3,8 @@
 -- KEYS: assignment of the owning session, lane
 -- ARGV: incarnation, epoch, session, seconds that the lane is stored
 -- Answer: {1, fence, sender, sequence, then id, sender of each send that is in doubt}; {0} when
---   another incarnation or epoch owns the session, {-1} when Redis has lost its owner
+--   another incarnation or epoch owns the session, {-1} when Redis has lost its owner. With them
+--   what was sent by the last order: a new owner may have looked for its links before it was
 -- include: spoiled
 -- include: pool
 local verdict = has_session(KEYS[1], ARGV[1], ARGV[2])
@@ -21,8 +22,12 @@ end
 redis.call('HSET', KEYS[2], 'owner', ARGV[3], 'fence', fence, 'state', '')
 redis.call('HDEL', KEYS[2], 'order', 'ids', 'answer')
 redis.call('EXPIRE', KEYS[2], ARGV[4])
-local kept = redis.call('HMGET', KEYS[2], 'sender', 'sequence')
+local kept = redis.call('HMGET', KEYS[2], 'sender', 'sequence', 'sent')
 local found = {1, fence, kept[1] or '', kept[2] or '0'}
+for id in string.gmatch(kept[3] or '', '%-?%d+') do
+  found[#found + 1] = id
+  found[#found + 1] = kept[1] or '0'
+end
 local fields = redis.call('HGETALL', KEYS[2])
 for i = 1, #fields, 2 do
   local id = string.match(fields[i], '^doubt:(%-?%d+)$')

@@ -23,5 +23,5 @@ end
 redis.call('HSET', KEYS[2], 'sender', ARGV[4], 'fence', ARGV[9], 'sequence', ARGV[5],
            'order', ARGV[6], 'ids', ARGV[7], 'state', 'put',
            'run', this_process())
-redis.call('HDEL', KEYS[2], 'answer', 'epoch')
+redis.call('HDEL', KEYS[2], 'answer', 'epoch', 'sent')
 return 1

@@ -2,18 +2,19 @@
 -- are answered. What was taken under an older epoch is taken again: the same account asks again.
 -- KEYS: assignment of the sender, lane
 -- ARGV: incarnation, epoch, sender
--- Answer: {1, order, then the ids that were in doubt before}; {0} when there is nothing for it
+-- Answer: {1, order, fence, sequence, the ids of its sends as "a,b,", then those of them that were
+--   in doubt before}; {0} when there is nothing for it
 -- include: spoiled
 -- include: pool
 if has_session(KEYS[1], ARGV[1], ARGV[2]) ~= 1 then
   return {0}
 end
 require_type(KEYS[2], 'hash')
-local lane = redis.call('HMGET', KEYS[2], 'sender', 'state', 'order', 'ids')
+local lane = redis.call('HMGET', KEYS[2], 'sender', 'state', 'order', 'ids', 'fence', 'sequence')
 if lane[1] ~= ARGV[3] or (lane[2] ~= 'put' and lane[2] ~= 'taken') or not lane[3] then
   return {0}
 end
-local found = {1, lane[3]}
+local found = {1, lane[3], lane[5] or '', lane[6] or '', lane[4] or ''}
 for id in string.gmatch(lane[4] or '', '%-?%d+') do
   if redis.call('HSETNX', KEYS[2], 'doubt:' .. id, ARGV[3]) == 0 then
     found[#found + 1] = id

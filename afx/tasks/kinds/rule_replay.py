@@ -3,7 +3,8 @@
 It takes what the rule's filter accepts, and makes the copies that its transforms make. Each
 copy has the random_id that live forwarding gives it: while Telegram remembers that id,
 a message that was forwarded is not doubled. A rule with ``dedupe`` gets each content of the
-range once; its other options are about live messages: nothing is delayed, or deleted later.
+range once, and ``buttons: text`` holds; other options are about live messages: nothing is
+delayed, or deleted later.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class ReplayArguments(Arguments):
 
 async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     """Replay each source, from the cursor on."""
+    from afx.forwarding.dedupe import compile_dedupe
     from afx.forwarding.outputs import is_output_text
     from afx.forwarding.topics import chat_of, topic_of
     from afx.telegram.chats import find_chat
@@ -44,7 +46,11 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     targets = {it: await find_chat(task.call, chat_of(it)) for it in chats}
     counts = {it: cursor_number(task.cursor, it) for it in ("copied", "refused")}
     done = cursor_number(task.cursor, "sources")
-    once = Once(rule.options.get("dedupe", 0))
+    try:
+        dedupe = compile_dedupe(rule.options.get("dedupe", 0))
+    except ValueError as error:
+        raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
+    once = Once(dedupe.window, dedupe.near)
     for index, name in enumerate(rule.sources):
         if index < done:
             continue
@@ -73,6 +79,7 @@ def _as_the_rule_does(
     from afx.forwarding.albums import AlbumCaptions
     from afx.forwarding.conditions import compile_filter
     from afx.forwarding.facts import Facts
+    from afx.forwarding.options import NO_OPTIONS, Options
     from afx.forwarding.pipeline import deliveries
     from afx.forwarding.rules import Mode, Route, accepting, in_topic
     from afx.forwarding.topics import topic_of
@@ -90,8 +97,15 @@ def _as_the_rule_does(
     albums = AlbumCaptions()
     source, topic = of
     topics = frozenset({topic} if topic else ())
+    # Nobody has asked whether the account is a bot, which alone may keep buttons.
+    options = Options(buttons="text") if rule.options.get("buttons") == "text" else NO_OPTIONS
     routes = [
-        Route(rule.id, it.marked, mode, test, transform, topic=topic_of(name), topics=topics)
+        Route(
+            *(rule.id, it.marked, mode, test, transform),
+            options=options,
+            topic=topic_of(name),
+            topics=topics,
+        )
         for name, it in targets.items()
         if it.marked != source.marked or (topic and topic_of(name) not in (0, topic))
     ]
