@@ -30,6 +30,7 @@ from afx.node.copy_judge import CopyJudge, OriginSource, Passed
 from afx.owned_tasks import OwnedTasks
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
+from afx.telegram.errors import logged
 
 _AT_ONCE = 256
 """Messages for which Redis is asked in one round trip."""
@@ -192,7 +193,7 @@ class Admission:
                 else:
                     await self._ask_filters(first, queue)
             except Exception as error:
-                log.error("admission_failed", error=repr(error))
+                log.error("admission_failed", error=logged(error))
                 self._owner.trouble(
                     TroubleReason.INTERNAL_ERROR,
                     f"the links of {chat} cannot be judged: {type(error).__name__}",
@@ -205,7 +206,7 @@ class Admission:
             await self._read_heads()
         except Exception as error:
             # The first message asks again.
-            log.error("admission_failed", error=repr(error))
+            log.error("admission_failed", error=logged(error))
             self._owner.trouble(
                 TroubleReason.INTERNAL_ERROR, f"links cannot be judged: {type(error).__name__}"
             )

@@ -18,7 +18,7 @@ from afx.node.outbox import Outbox, Reference
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.change_sender import KNOWN
-from afx.telegram.errors import is_lost_login
+from afx.telegram.errors import is_lost_login, logged
 from afx.telegram.sender import Outcome
 
 if TYPE_CHECKING:
@@ -259,10 +259,8 @@ class Lane:
             self._owner.lost(error)
         else:
             # Neither the connection nor Telegram is at fault: a reconnect would not help.
-            log.error("lane_failed", error=repr(error))
-            self._owner.trouble(
-                TroubleReason.INTERNAL_ERROR, f"a send failed: {type(error).__name__}: {error}"
-            )
+            log.error("lane_failed", error=logged(error))
+            self._owner.trouble(TroubleReason.INTERNAL_ERROR, f"a send failed: {logged(error)}")
             self.back_off(text=f"an internal error: {type(error).__name__}")
             self._start()
 

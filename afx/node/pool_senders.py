@@ -18,7 +18,7 @@ from afx.node.pool_orders import Order, decode
 from afx.node.pool_requests import NOT_CONNECTED, carry_out
 from afx.node.pool_texts import MalformedOrderError
 from afx.node.session import HostedSession
-from afx.telegram.errors import is_lost_login
+from afx.telegram.errors import is_lost_login, logged
 from afx.telegram.sender import Outcome
 
 _RETRY_SECONDS = 0.1
@@ -100,7 +100,7 @@ class PoolSenders:
     def _ended(self, key: tuple[PoolLane, int], task: asyncio.Task[None]) -> None:
         self._under_way.pop(key, None)
         if not task.cancelled() and (error := task.exception()):
-            log.error("order_failed", error=repr(error))
+            log.error("order_failed", error=logged(error))
 
     async def _run(self, entry: Entry, work: _Work) -> None:
         while True:
@@ -188,7 +188,7 @@ class PoolSenders:
                     return None
                 if not isinstance(error, OSError | EOFError):
                     log.error(
-                        "order_failed", lane=(order.rule, order.destination), error=repr(error)
+                        "order_failed", lane=(order.rule, order.destination), error=logged(error)
                     )
                     failure = Outcome("failed", reason=f"a send failed: {type(error).__name__}")
                     return [failure] * len(order.deliveries)

@@ -28,7 +28,7 @@ from afx.telegram.differences import (
     marked_channel,
     messages_after,
 )
-from afx.telegram.errors import error_name, is_for_people, is_lost_login
+from afx.telegram.errors import error_name, is_for_people, is_lost_login, logged
 from afx.telegram.messages import incoming
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Owner, Sink
@@ -184,7 +184,7 @@ class DifferenceReader:
                 return _Outcome.LOST
             self._owner.trouble(TroubleReason.DIFFERENCE_REFUSED, error_name(error))
         except Exception as error:
-            log.error("difference_failed", channel=box.channel, error=repr(error))
+            log.error("difference_failed", channel=box.channel, error=logged(error))
             self._owner.trouble(
                 TroubleReason.INTERNAL_ERROR, f"a difference failed: {type(error).__name__}"
             )

@@ -39,6 +39,16 @@ _PASSING = frozenset({"CONNECTION_NOT_INITED", "CONNECTION_LAYER_INVALID"})
 """About the connection, not about the request, though their code is 400."""
 
 
+def logged(error: BaseException) -> str:
+    """Return an error as it may be logged: without the content of messages.
+
+    Telethon puts what it could not read into the text of some of its errors.
+    """
+    if isinstance(error, errors.TypeNotFoundError):
+        return f"{type(error).__name__}: constructor {error.invalid_constructor_id:#x}"
+    return repr(error)
+
+
 def error_name(error: BaseException) -> str:
     """Return Telegram's name of an error, for example ``CHAT_WRITE_FORBIDDEN``.
 

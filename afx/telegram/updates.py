@@ -20,6 +20,7 @@ from afx.telegram.boxes import Box
 from afx.telegram.changes import change_of
 from afx.telegram.client import AccountClient
 from afx.telegram.difference_reader import MOST_OPEN, DifferenceReader
+from afx.telegram.errors import logged
 from afx.telegram.messages import incoming, incoming_short
 from afx.telegram.mtproto_state import UpdatesMissed
 from afx.telegram.peers import Peers
@@ -108,7 +109,7 @@ class UpdateReader:
             self._dispatch(update)
         except Exception as error:
             kind = type(update).__name__
-            log.error("update_failed", kind=kind, error=repr(error))
+            log.error("update_failed", kind=kind, error=logged(error))
             self._owner.trouble(
                 TroubleReason.INTERNAL_ERROR, f"{kind} failed: {type(error).__name__}"
             )

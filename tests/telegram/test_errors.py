@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from telethon import errors
 
-from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.errors import error_name, is_lost_login, logged
 
 
 @dataclass
@@ -58,3 +58,9 @@ def test_an_unknown_auth_key_is_a_lost_login_and_a_lost_connection_is_not() -> N
 @pytest.mark.parametrize("name", ["TOPIC_CLOSED", "CHAT_WRITE_FORBIDDEN", "SESSION_REVOKED"])
 def test_an_error_has_the_name_that_telegram_gave_it(name: str) -> None:
     assert error_name(telethon_error(406 if name == "TOPIC_CLOSED" else 400, name)) == name
+
+
+def test_what_is_logged_of_an_unreadable_answer_has_no_content_of_it() -> None:
+    text = logged(errors.TypeNotFoundError(0x1234, b"a secret text"))
+    assert "secret" not in text
+    assert "0x1234" in text
