@@ -152,7 +152,7 @@ def test_a_host_that_ends_keeps_its_reports_until_redis_takes_them(
             running = asyncio.create_task(host.run())
             bench = HostBench(sandbox, host, server.client)
             await bench.start(5)
-            await until(lambda: bench.redis.xlen(keys.REPORTS))
+            await until(lambda: [it.kind for it in reports_but_of_catch_up(bench)] == ["running"])
             mend = redis_troubles.run_out_of_memory(server.client)
             host.close()
             await until(lambda: host.redis_trouble.fault_in("report"))
