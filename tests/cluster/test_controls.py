@@ -215,7 +215,7 @@ def test_the_command_line_waits_for_the_nodes(controlled_lab: ControlledLab) -> 
     assert '"state": "done"' in drained.stdout
     assert on("w1") == 0
     assert afx("status").returncode == 0
-    assert "cordoned" in afx("status").stdout
+    lab.wait("its node says so", lambda: "cordoned" in afx("status").stdout, 60)
     assert afx("worker", "cordon", "w1").stdout == "cordon w1: done (is already cordoned)\n"
     top = afx("top", "--once", "--json")
     assert '"nodes": [{' in top.stdout
