@@ -11,11 +11,10 @@ from afx.clock import Clock
 from afx.node.admission import LinkSource
 from afx.node.closed_routes import RuleTrouble
 from afx.node.guarded_chats import GuardedChats
-from afx.node.held_messages import Seal
 from afx.node.outputs import Outputs
 from afx.node.pool_desk import PoolDesk
 from afx.node.progress import Totals
-from afx.node.snapshots import Sealer
+from afx.node.sealer import Sealer
 from afx.reasons import TroubleReason
 from afx.telegram.client import Pings
 
@@ -55,7 +54,5 @@ class Environment:
     pools: PoolDesk | None = None
     """Where rules with senders ask for their sends; None: they cannot here."""
     sealer: Sealer | None = None
-    """Encrypts contents that are stored; None: none are."""
+    """Encrypts contents that are stored; None: none are stored, or shown."""
     pings: Pings = field(default_factory=Pings)
-    seal: Seal | None = None
-    """Encrypts what waits for an operator's approval; None: its content is not shown."""

@@ -19,7 +19,7 @@ from afx.node.dead_letters import DeadLetters
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.held import REREAD
-from afx.node.held_messages import HeldMessages, Seal
+from afx.node.held_messages import HeldMessages
 from afx.node.held_reports import Approved
 from afx.node.intake import Intake
 from afx.node.intents import Intents
@@ -38,9 +38,10 @@ from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
 from afx.node.retries import retried
 from afx.node.rule_counts import RuleCounts
+from afx.node.sealer import Sealer
 from afx.node.seen_contents import SeenContents
 from afx.node.settler import Settler
-from afx.node.snapshots import Sealer, Snapshots, keeps_content
+from afx.node.snapshots import Snapshots, keeps_content
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -95,13 +96,9 @@ class Forwarder:
         monotonic: Callable[[], float],
         counts: RuleCounts,
         pools: PoolDesk | None = None,
-        seal: Seal | None = None,
         sealer: Sealer | None = None,
     ) -> None:
-        """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents.
-
-        ``seal``: see ``HeldMessages``.
-        """
+        """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
         self._client = client
         self._counts = counts
         self._admission = Admission(links, session, self)
@@ -116,7 +113,7 @@ class Forwarder:
         self.seen = SeenContents(now, counts.doubled)
         self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
         self.dead = DeadLetters(monotonic)
-        self.held = HeldMessages(self, seal, now, monotonic)
+        self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
         self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes: Routes = NOTHING

@@ -25,6 +25,7 @@ from afx.forwarding.rules import Route, Routes
 from afx.forwarding.templates import link_to
 from afx.node.held_reports import Approved, HeldGone, HeldMessage, HeldReport
 from afx.node.outbox import Reference
+from afx.node.sealer import Sealer
 from afx.reasons import HeldEnd, HeldEvent
 from afx.telegram.contents import content_digest
 from afx.telegram.facts import TelegramFacts
@@ -34,9 +35,6 @@ _KEPT, _KEPT_CHARACTERS, _KEPT_SECONDS = 2_000, 1024 * 1024, 60.0
 """Reports that are made once more when Redis has lost its data: what a session that catches up
 holds at once has to be among them."""
 _ALBUM_BITS = 0x7FFFFFFF
-
-Seal = Callable[[str, str], str]
-"""Encrypts a content for the message that a name means: (content, name)."""
 
 
 class HeldOwner(Protocol):
@@ -64,20 +62,20 @@ class HeldMessages:
         "_released",
         "_reports",
         "_rules",
-        "_seal",
+        "_sealer",
         "_sent",
     )
 
     def __init__(
         self,
         owner: HeldOwner,
-        seal: Seal | None,
+        sealer: Sealer | None,
         now: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        """``seal`` encrypts contents; without it none are shown. ``now`` is the wall clock."""
+        """``sealer`` encrypts contents; without it none are shown. ``now`` is the wall clock."""
         self._owner = owner
-        self._seal = seal
+        self._sealer = sealer
         self._now = now
         self._monotonic = monotonic
         self._rules: Mapping[int, int] = NOTHING
@@ -126,7 +124,9 @@ class HeldMessages:
 
     def _hold(self, event: HeldEvent, delivery: Delivery, message: Incoming) -> None:
         name = name_of(delivery.rule, delivery.source, delivery.destination, delivery.message)
-        content = self._seal(encode(_content(delivery, message)), name) if self._seal else ""
+        content = ""
+        if self._sealer is not None:
+            content = self._sealer.seal_held(encode(_content(delivery, message)), of=name)
         grouped = getattr(message.raw, "grouped_id", None) or 0
         seconds = self._rules.get(delivery.rule, EXPIRES)
         self._reports.append(

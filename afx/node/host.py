@@ -145,7 +145,6 @@ class Host:
             totals=self._totals,
             outputs=self._outputs,
             pools=self._pools,
-            seal=lambda text, name: vault.seal_held(text, of=name),
             sealer=vault,
         )
         self._runner = SessionRunner(

@@ -105,7 +105,6 @@ class HostedSession:
             monotonic=env.clock.monotonic,
             counts=env.totals.rules,
             pools=env.pools,
-            seal=env.seal,
             sealer=env.sealer,
         )
         self.forwarder.waits.load(stored.cursors)

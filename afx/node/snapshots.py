@@ -22,6 +22,7 @@ from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import Route
 from afx.node.outbox import Reference
+from afx.node.sealer import Sealer
 from afx.reasons import TroubleReason
 from afx.telegram.messages import incoming, incoming_short
 from afx.telegram.session import MalformedPositionError
@@ -50,16 +51,6 @@ def keeps_content(route: Route) -> bool:
     """
     is_asked = route.options.snapshot and route.mode == "copy"
     return is_asked and "deletes" not in route.sync
-
-
-class Sealer(Protocol):
-    """Encrypts what is stored (see ``Vault``)."""
-
-    def seal_snapshot(self, data: bytes, *, session_id: int) -> str:
-        """Encrypt a content."""
-
-    def open_snapshot(self, sealed: str, *, session_id: int) -> bytes:
-        """Decrypt a content; raises SecretError."""
 
 
 class Trouble(Protocol):

@@ -82,7 +82,7 @@ async def begin(
     sandbox: SandboxHarness, **options: Any
 ) -> tuple[Desk, Channel, Channel, SessionHarness]:
     harness, account, source, to = one_rule(sandbox)
-    harness.seal = lambda text, name: VAULT.seal_held(text, of=name)
+    harness.sealer = VAULT
     more = {"options": {"review": True, **options}}
     session = harness.session(account, (source, to, "copy", more))
     await session.start()
@@ -132,7 +132,7 @@ def test_what_two_operators_approve_at_once_is_sent_once() -> None:
 def test_the_content_is_what_the_rule_makes_of_the_message() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
-        harness.seal = lambda text, name: VAULT.seal_held(text, of=name)
+        harness.sealer = VAULT
         more = {**REVIEW, "transform": ({"footer": "see {link}"},)}
         session = harness.session(account, (source, to, "copy", more))
         await session.start()
@@ -319,7 +319,7 @@ class Owner:
 def test_all_of_a_burst_is_reported_once_more_after_a_loss_and_memory_is_bounded() -> None:
     now = [100.0]
     route = Route(1, -9, "copy", options=compile_options(REVIEW["options"]))
-    it = HeldMessages(Owner(), lambda text, _: text, lambda: 0.0, lambda: now[0])
+    it = HeldMessages(Owner(), VAULT, lambda: 0.0, lambda: now[0])
     it.use_routes({-8: (route,)})
 
     def hold(count: int, text: str) -> None:

@@ -17,13 +17,12 @@ from afx.node.closed_routes import RuleTrouble
 from afx.node.dead_letters import DeadGroup
 from afx.node.environment import Environment
 from afx.node.guarded_chats import GuardedChats
-from afx.node.held_messages import Seal
 from afx.node.held_reports import HeldReport
 from afx.node.outputs import Outputs
 from afx.node.progress import Link, Totals
 from afx.node.rule_counts import RuleCounts
+from afx.node.sealer import Sealer
 from afx.node.session import HostedSession
-from afx.node.snapshots import Sealer
 from afx.reasons import TroubleReason
 from afx.sandbox.errors import RpcError
 from afx.sandbox.judge.flow import post
@@ -45,7 +44,6 @@ class SessionHarness:
         self.progress: dict[str, str] = {}
         self.dead: list[DeadGroup] = []
         self.held: list[HeldReport] = []
-        self.seal: Seal | None = None
         self.links = StoredLinks()
         self.rules: dict[int, RuleTrouble | None] = {}
         self.clock: Clock = SYSTEM_CLOCK
@@ -98,7 +96,6 @@ class SessionHarness:
             rng=random.Random(1),
             totals=self.totals,
             outputs=self.outputs,
-            seal=self.seal,
             sealer=self.sealer,
         )
         stored = StoredSession(self.sandbox.login(account, login), cursors or {}, {})
