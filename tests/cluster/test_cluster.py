@@ -292,14 +292,17 @@ def test_a_new_filter_reaches_a_running_session_without_a_restart(flowing_lab: F
 def test_filtered_and_changed_copies_survive_killed_nodes(new_lab: NewLab) -> None:
     """Each is made once and says what it must; what is refused is never forwarded."""
     lab = new_lab()
-    start(lab, 2, 4)
+    lab.processes.start_coordinator()
+    lab.add_sessions(4)
+    # Before there are nodes: a rule that changes later is used within a second, not at once.
     wanted: dict[str, Any] = {"filter": {"contains": ["3"]}}
     for it in lab.sessions:
         [rule] = rules.for_sessions([it.id])[it.id]
         rules.change(rule, mode="copy", transform=[{"footer": "end"}], **wanted)
+    lab.processes.start_nodes(2)
+    lab.wait_nodes(2)
     lab.wait_running()
     routes = [[it.source, it.destination, it.account] for it in lab.sessions]
-    lab.wait("the rules are known", lambda: not sessions.renewing(10), 60)
     lab.sandbox.call("expect", routes=routes, only="3", wrapped="{}\nend")
     lab.post(600, 150)
     lab.wait("copies arrive", lambda: lab.judge().delivered > 20, 60)
