@@ -10,6 +10,7 @@ from typing import Any
 from afx.errors import NotFoundError, UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
+from afx.operations.of_rule import OfRule
 from afx.operations.pages import Page, every, page_of
 from afx.operations.task_requests import TaskRequest, submit
 from afx.reasons import DeadReason
@@ -33,7 +34,7 @@ _TELLING = frozenset(
 
 
 @dataclass(slots=True, frozen=True)
-class DeadRow:
+class DeadRow(OfRule):
     """Messages of one route that could not be delivered, up to 256 with neighbouring ids."""
 
     id: int
@@ -52,11 +53,6 @@ class DeadRow:
     """The most that one of them was tried."""
     first_at: datetime
     last_at: datetime
-
-    @property
-    def rule(self) -> str:
-        """``SESSION/NAME`` of the rule."""
-        return f"{self.session}/{self.name}"
 
 
 @dataclass(slots=True, frozen=True)
@@ -99,7 +95,7 @@ def listing(
 
 
 @dataclass(slots=True, frozen=True)
-class DeadCount:
+class DeadCount(OfRule):
     """How many messages of a rule could not be delivered, for one reason."""
 
     rule_id: int
@@ -107,11 +103,6 @@ class DeadCount:
     name: str
     reason: str
     count: int
-
-    @property
-    def rule(self) -> str:
-        """``SESSION/NAME`` of the rule."""
-        return f"{self.session}/{self.name}"
 
 
 @operation("rule:read", owned=True)

@@ -11,6 +11,7 @@ from afx.cluster.held_content import HeldPart, decode, name_of
 from afx.errors import NotFoundError, SecretError, UsageError
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
+from afx.operations.of_rule import OfRule
 from afx.operations.pages import Page, page_of
 from afx.operations.task_requests import TaskRequest, submit
 from models.base import micros
@@ -27,7 +28,7 @@ MOST = 1_000
 
 
 @dataclass(slots=True, frozen=True)
-class HeldRow:
+class HeldRow(OfRule):
     """A message of a route that waits for an approval, or did so."""
 
     id: int
@@ -59,14 +60,9 @@ class HeldRow:
     actor: str
     """Who has decided; empty: nobody."""
 
-    @property
-    def rule(self) -> str:
-        """``SESSION/NAME`` of the rule."""
-        return f"{self.session}/{self.name}"
-
 
 @dataclass(slots=True, frozen=True)
-class HeldCount:
+class HeldCount(OfRule):
     """How many messages of a rule are in a state."""
 
     rule_id: int
@@ -75,14 +71,9 @@ class HeldCount:
     state: str
     count: int
 
-    @property
-    def rule(self) -> str:
-        """``SESSION/NAME`` of the rule."""
-        return f"{self.session}/{self.name}"
-
 
 @dataclass(slots=True, frozen=True)
-class Waiting:
+class Waiting(OfRule):
     """How many messages of a rule wait for an approval."""
 
     rule_id: int
@@ -91,11 +82,6 @@ class Waiting:
     count: int
     until: int
     """When the newest has changed, in microseconds since 1970: later ones were not seen."""
-
-    @property
-    def rule(self) -> str:
-        """``SESSION/NAME`` of the rule."""
-        return f"{self.session}/{self.name}"
 
 
 @dataclass(slots=True, frozen=True)
