@@ -9,6 +9,7 @@ import redis
 import structlog
 
 from afx.cluster import events, messages, quarantine, report_stream
+from afx.cluster.generation_proof import proved
 from afx.cluster.quarantine import Refused
 from afx.cluster.registry import Registry
 from afx.cluster.report_stream import Batch
@@ -44,6 +45,7 @@ from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
+from afx.security.signing import SigningKeys
 from models.base import REFUSED_DATA_ERRORS
 from models.storage import cluster, dead_letters, hibernation, placing, troubles
 from models.storage.dead_letters import Undelivered
@@ -69,6 +71,8 @@ class ReportIntake:
         *,
         run_id: str,
         generation: int,
+        keys: SigningKeys,
+        proof: str,
         registry: Registry,
         table: AssignmentTable,
         detector: FailureDetector,
@@ -85,8 +89,8 @@ class ReportIntake:
         """Begin after the last report read; at the first one if Redis is another process.
 
         ``run_id`` is the Redis process's, ``generation`` the term's, of which the newest
-        epochs are, ``block_seconds`` how long ``take`` waits for
-        a report at most.
+        epochs are, ``proof`` is that of the generation, ``keys`` check another's,
+        ``block_seconds`` is how long ``take`` waits for a report at most.
         """
         self._redis = client
         self._table = table
@@ -103,6 +107,8 @@ class ReportIntake:
         self._proxies = ProxyWatch()
         self._run_id = run_id
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
+        self._keys = keys
+        self._proof = proof
         self._registry = registry
         self._last = report_stream.position(client, cluster.reports_read(run_id))
         self.is_behind = False
@@ -128,7 +134,7 @@ class ReportIntake:
             self._last = batch.last
             return False
         batch = self._without_jumps(batch)
-        self._check_generation(batch)
+        batch = self._check_generation(batch)
         deaths, hearsay = self._deaths(batch)
         quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
         self._write_all(batch, position="0" if exhausted else batch.last)
@@ -152,38 +158,40 @@ class ReportIntake:
         jump it would start the session under none of those that follow.
         """
         jumps = [it for it in batch.reports if _newest_epoch(it) >= self._epoch_limit]
-        if not jumps:
-            return batch
-        for it in jumps:
-            log.error("epoch_refused", node=it.node, epoch=_newest_epoch(it))
-        refused = [report_stream.not_credible(batch.last, it) for it in jumps]
-        return replace(
-            batch,
-            reports=tuple(it for it in batch.reports if it not in jumps),
-            refused=(*batch.refused, *refused),
-        )
+        return _without(batch, jumps) if jumps else batch
 
-    def _check_generation(self, batch: Batch) -> None:
+    def _check_generation(self, batch: Batch) -> Batch:
         """End the term when a node knows an epoch that is above all of this term.
 
         SQL and Redis have both lost the generation in which it was given out. Nodes refuse
         the epochs below it, so that the next term begins above it. It takes the reports.
-        Raises FencedError.
+        Only a coordinator's own proof shows that (``generation_proof``): each other report
+        of such an epoch is refused, since whoever writes to Redis could make it. The node
+        is asked for its inventory in each term, which has the proof. Raises FencedError.
         """
         above = [it for it in batch.reports if _newest_epoch(it) > self._table.newest_epoch]
         if not above:
-            return
+            return batch
         # A report of nobody would end one term after another.
         nodes = {it.incarnation for it in self._registry.all()}
-        newest = max((_newest_epoch(it) for it in above if it.incarnation in nodes), default=0)
+        newest = max(
+            (_newest_epoch(it) for it in above if it.incarnation in nodes and self._is_proved(it)),
+            default=0,
+        )
         if not newest:
-            return
+            return _without(batch, above)
         with self._table.change(self._monotonic()):
             cluster.note_generation(newest >> COUNTER_BITS)
         raise FencedError(
             f"A node knows epoch {newest}, which is above all of this term; the next term "
             "begins above it."
         )
+
+    def _is_proved(self, report: Report) -> bool:
+        """Return whether another term than this one has given out the epochs of a report."""
+        if not isinstance(report, Inventory) or report.proof == self._proof:
+            return False
+        return proved(self._keys, report.proof) >= _newest_epoch(report) >> COUNTER_BITS
 
     def _deaths(self, batch: Batch) -> tuple[list[Died], list[Refused]]:
         """Return the deaths that a witness saw, and the reports that are not believed.
@@ -314,6 +322,17 @@ class ReportIntake:
     def _announce(self, report: Trouble | RuleStopped) -> None:
         log.warning("session_trouble", **_fields(report))
         events.announce(self._redis, "trouble", **_fields(report))
+
+
+def _without(batch: Batch, refused: Sequence[Report]) -> Batch:
+    """Quarantine reports of epochs that are not credible."""
+    for it in refused:
+        log.error("epoch_refused", node=it.node, epoch=_newest_epoch(it))
+    return replace(
+        batch,
+        reports=tuple(it for it in batch.reports if it not in refused),
+        refused=(*batch.refused, *(report_stream.not_credible(batch.last, it) for it in refused)),
+    )
 
 
 def _newest_epoch(report: Report) -> int:

@@ -10,7 +10,7 @@ import redis
 import structlog
 
 from afx.clock import Clock
-from afx.cluster import key_repair, scripts
+from afx.cluster import generation_proof, key_repair, scripts
 from afx.cluster.leadership import Leadership
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import WorkerView
@@ -122,6 +122,7 @@ class Term:
         scripts.load(client)
         key_repair.repair(client)
         self.generation, unsettled = generations.begin(client, leadership, settings.lease.takeover)
+        proof = generation_proof.prove(resources.signing_keys, self.generation)
         leadership.note_progress()
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
@@ -140,7 +141,7 @@ class Term:
             ownership=ownership,
             registry=resources.registry,
             orders=resources.orders,
-            specs=SpecPublisher(client, leadership.term, resources.signing_keys),
+            specs=SpecPublisher(client, leadership.term, resources.signing_keys, proof=proof),
             checkpoints=self._checkpoints,
             schedule=schedule,
             epochs=EpochCounter(self.generation),
@@ -191,6 +192,8 @@ class Term:
             client,
             run_id=leadership.run_id,
             generation=self.generation,
+            keys=resources.signing_keys,
+            proof=proof,
             registry=resources.registry,
             table=self._table,
             detector=self._detector,

@@ -69,7 +69,7 @@ class HostedSession:
     ) -> None:
         """``proxy``: it connects through this one only; ``device``: it was imported as this."""
         # What is sealed is not needed any more; 5,000 of them would cost memory.
-        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="")
+        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="", proof="")
         self.epoch = epoch
         self.sent = 0
         self.changed = False
