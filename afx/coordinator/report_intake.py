@@ -70,6 +70,7 @@ class ReportIntake:
         client: redis.Redis,
         *,
         run_id: str,
+        settled_at: float,
         generation: int,
         keys: SigningKeys,
         proof: str,
@@ -88,9 +89,10 @@ class ReportIntake:
     ) -> None:
         """Begin after the last report read; at the first one if Redis is another process.
 
-        ``run_id`` is the Redis process's, ``generation`` the term's, of which the newest
-        epochs are, ``proof`` is that of the generation, ``keys`` check another's,
-        ``block_seconds`` is how long ``take`` waits for a report at most.
+        ``run_id`` is the Redis process's, ``settled_at`` when no earlier primary of it can
+        renew a lease any more, ``generation`` the term's, of which the newest epochs are,
+        ``proof`` that of the generation, ``keys`` check another's, and ``block_seconds`` is
+        how long ``take`` waits for a report at most.
         """
         self._redis = client
         self._table = table
@@ -106,6 +108,9 @@ class ReportIntake:
         self._accounts = accounts
         self._proxies = ProxyWatch()
         self._run_id = run_id
+        self._settled_at = settled_at
+        self._is_noted = cluster.last_run_id() == run_id
+        """SQL knows this Redis process: one that takes its place is recognised."""
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
         self._keys = keys
         self._proof = proof
@@ -127,6 +132,7 @@ class ReportIntake:
             it.session_id for it in batch.reports if isinstance(it, Running | Stopped | Failed)
         )
         if batch.last == self._last:
+            self._note_redis()
             return True
         exhausted = report_stream.is_exhausted(batch.last)
         if not (batch.reports or batch.refused or exhausted):
@@ -150,6 +156,23 @@ class ReportIntake:
             if isinstance(it, Trouble | RuleStopped) and self._is_current(it):
                 self._announce(it)
         return False
+
+    def _note_redis(self) -> None:
+        """Let SQL know this Redis process although it has no report yet."""
+        now = self._monotonic()
+        if self._is_noted or now < self._settled_at:
+            return
+        with self._table.change(now):
+            self._note_read(self._last, now)
+
+    def _note_read(self, position: str, now: float) -> None:
+        """Note the last report read, unless the next leader has still to see that Redis changed.
+
+        It waits for leases of an earlier primary, as this one does; it may read reports again.
+        """
+        if now >= self._settled_at:
+            cluster.set_reports_read(self._run_id, position)
+            self._is_noted = True
 
     def _without_jumps(self, batch: Batch) -> Batch:
         """Refuse the reports of epochs that no leader can have given out.
@@ -294,7 +317,7 @@ class ReportIntake:
             webhook_events.record_dead_letters(batch.reports)
             webhook_events.record_alerts(batch.reports)
             rule_figures.note(batch.reports, dead)
-            cluster.set_reports_read(self._run_id, position)
+            self._note_read(position, now)
         self._accounts.keep(health)
         self._proxies.keep(failing)
         self._spec_refusals.announce(failed)

@@ -167,11 +167,9 @@ class Term:
         self._brake = LossBrake(
             client, hold_seconds=settings.brake_hold_seconds, note_event=self._webhooks.note
         )
+        settled_at = now + generations.split_seconds(client, leadership)
         self._detector = FailureDetector(
-            resources.registry,
-            settings.lease,
-            leadership,
-            settled_at=now + generations.split_seconds(client, leadership),
+            resources.registry, settings.lease, leadership, settled_at=settled_at
         )
         self._hibernation = Hibernation(
             settings,
@@ -191,6 +189,7 @@ class Term:
         self._intake = ReportIntake(
             client,
             run_id=leadership.run_id,
+            settled_at=settled_at,
             generation=self.generation,
             keys=resources.signing_keys,
             proof=proof,
