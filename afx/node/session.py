@@ -249,7 +249,7 @@ class HostedSession:
         return self._rules.known
 
     def renew(self, rules: Sequence[RuleSpec]) -> None:
-        """Use the filters and transforms of these rules from now on."""
+        """Use the filters and transforms of these rules from now on, and what is new of them."""
         self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
 
     def pause(self) -> None:
@@ -336,6 +336,7 @@ class HostedSession:
     def start_catch_up(self) -> None:
         """The connection is back: fetch what was missed, and go on sending."""
         self.reader.start_catch_up()
+        self._rules.poll()
 
     def give_up(self, error: BaseException) -> None:
         """Telegram no longer accepts the login."""

@@ -283,7 +283,7 @@ class TermHarness:
         answers: list[Report] = []
         for it in fresh:
             node = self.nodes.get(it.node)
-            if node and node.incarnation == it.incarnation:
+            if node and node.incarnation == it.incarnation and it.kind != "renew":
                 self._carry_out(it)
                 answers.append(_answer(it))
         answers += [self._inventory(*it) for it in asked if it[1] in self.nodes]
