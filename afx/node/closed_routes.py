@@ -126,7 +126,8 @@ class ClosedRoutes:
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
         """Take what these rules judge by, change and do; returns the rules as they are used.
 
-        A rule whose chats or mode have changed stays as it is: its session is restarted.
+        A rule whose chats or mode have changed stays as it is: its session is restarted, or
+        the rule is added (``added``).
         """
         given = {(it.id, it.sources, it.destinations, it.mode): it for it in rules}
         self._rules = [
@@ -135,6 +136,21 @@ class ClosedRoutes:
         self._compile()
         self.note_known({})
         return self._rules
+
+    def added(self, rules: Iterable[RuleSpec]) -> tuple[RuleSpec, ...]:
+        """Return those of some rules that are new here, or name more chats than before."""
+        before = {it.id: it for it in self._rules}
+        return tuple(it for it in rules if it.id not in before or _has_grown(before[it.id], it))
+
+    def add(self, rules: Iterable[RuleSpec]) -> None:
+        """Use these rules as well, or instead of those that named fewer chats."""
+        self._rules = merged(self._rules, rules)
+        self._compile()
+
+    def unnamed(self, rules: Iterable[RuleSpec]) -> list[str]:
+        """Return the chats of some rules that the account is not known to know."""
+        chats = (it for rule in rules for it in (*rule.sources, *_looked_up(rule)))
+        return [it for it in dict.fromkeys(chats) if it not in self._learned]
 
     # --- what is known -------------------------------------------------------------------
 
@@ -153,7 +169,7 @@ class ClosedRoutes:
             for rule in self._rules
             if rule.id in self._options and self._options[rule.id].senders
             for it in rule.destinations
-            if it not in rule.sources and not it.startswith("@") and not is_output_text(it)
+            if it not in (*rule.sources, *_looked_up(rule))
         }
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -296,6 +312,31 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _looked_up(rule: RuleSpec) -> list[str]:
+    """Return the destinations that the account has to know: those of senders it need not."""
+    return [
+        it
+        for it in rule.destinations
+        if "senders" not in rule.options or it.startswith("@") or is_output_text(it)
+    ]
+
+
+def merged(rules: Iterable[RuleSpec], others: Iterable[RuleSpec]) -> list[RuleSpec]:
+    """Return two lists of rules as one, in the order of their ids; ``others`` count more."""
+    by_id = {it.id: it for it in (*rules, *others)}
+    return [by_id[it] for it in sorted(by_id)]
+
+
+def _has_grown(before: RuleSpec, rule: RuleSpec) -> bool:
+    """Return whether a rule differs from what it was by more, or reordered, chats."""
+    chats = (before.sources, before.destinations)
+    return (
+        before.mode == rule.mode
+        and (rule.sources, rule.destinations) != chats
+        and all(map(set.issubset, map(set, chats), (rule.sources, rule.destinations)))
+    )
 
 
 def _source_topics(sources: Iterable[str], ids: Mapping[str, int]) -> dict[int, frozenset[int]]:

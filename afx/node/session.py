@@ -69,7 +69,7 @@ class HostedSession:
     ) -> None:
         """``proxy``: it connects through this one only; ``device``: it was imported as this."""
         # What is sealed is not needed any more; 5,000 of them would cost memory.
-        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="")
+        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="", proof="")
         self.epoch = epoch
         self.sent = 0
         self.changed = False
@@ -249,7 +249,7 @@ class HostedSession:
         return self._rules.known
 
     def renew(self, rules: Sequence[RuleSpec]) -> None:
-        """Use the filters and transforms of these rules from now on."""
+        """Use the filters and transforms of these rules from now on, and what is new of them."""
         self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
 
     def pause(self) -> None:
@@ -336,6 +336,7 @@ class HostedSession:
     def start_catch_up(self) -> None:
         """The connection is back: fetch what was missed, and go on sending."""
         self.reader.start_catch_up()
+        self._rules.poll()
 
     def give_up(self, error: BaseException) -> None:
         """Telegram no longer accepts the login."""
