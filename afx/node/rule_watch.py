@@ -116,6 +116,7 @@ class RuleWatch:
         closed = self._closed
         closed.note_known(await self._peers.resolve(closed.unknown))
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
+        await self._forwarder.pools.check()
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
@@ -178,6 +179,8 @@ class RuleWatch:
         used = self._closed.renew(rules)
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
         self._apply()
+        if self._closed.unlearned:
+            self._due = self._clock.monotonic()
         for rule, trouble in self.troubles.items():
             self._owner.rule_changed(rule, trouble)
         return used
@@ -187,8 +190,9 @@ class RuleWatch:
         now = self._clock.monotonic()
         for destination in self._closed.take_due(now):
             self._forwarder.try_again(destination)
-        is_open = self._closed.unknown or self._closed.unreadable or self._is_unregistered
-        if is_open and now >= self._due:
+        closed = self._closed
+        unknown = closed.unknown or closed.unlearned
+        if (unknown or closed.unreadable or self._is_unregistered) and now >= self._due:
             self._wait()
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._run())
@@ -218,7 +222,7 @@ class RuleWatch:
         """Look up unknown chats, and read closed sources, again; True if that helped."""
         closed = self._closed
         found: dict[str, int] = {}
-        if unknown := closed.unknown:
+        if unknown := [*closed.unknown, *closed.unlearned]:
             before = set(closed.routes)
             found = await self._peers.resolve(unknown, closed.known)
             if found:
@@ -228,8 +232,11 @@ class RuleWatch:
                 closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
         if self._is_unregistered:
             self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
+            await self._forwarder.pools.check()
             await self._chats.register(closed.routes)
             self._is_unregistered = False
+            for chat in found.values():
+                self._forwarder.try_again(chat)
         self._forget_expired()
         wanted = closed.unreadable
         opened: list[int] = []
