@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
-from afx.empty import NOTHING
+from afx.empty import NONE, NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.alerts import alert_programs
 from afx.forwarding.conditions import Test, compile_filter
@@ -62,6 +62,7 @@ class ClosedRoutes:
         "_invalid",
         "_learned",
         "_options",
+        "_pooled",
         "_refused",
         "_rules",
         "_senders",
@@ -91,6 +92,8 @@ class ClosedRoutes:
         """Rules of which some senders cannot be used, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
+        self._pooled: frozenset[int] = NONE
+        """Rules that have senders, or had some."""
         self._twice: Mapping[int, str] = NOTHING
         """Rules with several destinations in one forum, and which."""
         self._compile()
@@ -122,6 +125,7 @@ class ClosedRoutes:
                 invalid[it.id] = str(error)
         self._tests, self._transforms = tests or NOTHING, changes or NOTHING
         self._options, self._invalid = options or NOTHING, invalid or NOTHING
+        self._pooled |= {it for it, its in options.items() if its.senders}
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
         """Take what these rules judge by, change and do; returns the rules as they are used.
@@ -163,11 +167,14 @@ class ClosedRoutes:
         self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
     def _given(self) -> dict[str, int]:
-        """Return the destinations to which only senders post, as far as rules tell their ids."""
+        """Return the destinations to which only senders post, as far as rules tell their ids.
+
+        With those to which only senders have posted: what is forwarded meanwhile waits for them.
+        """
         return {
             it: int(chat_of(it))
             for rule in self._rules
-            if rule.id in self._options and self._options[rule.id].senders
+            if rule.id in self._pooled
             for it in rule.destinations
             if it not in (*rule.sources, *_looked_up(rule))
         }
@@ -231,6 +238,17 @@ class ClosedRoutes:
         """The chats that the account does not know, as rules name them."""
         chats = (it for rule in self._rules for it in (*rule.sources, *rule.destinations))
         return [it for it in dict.fromkeys(chats) if it not in self._ids]
+
+    @property
+    def unlearned(self) -> list[str]:
+        """The destinations to which only senders have posted, and the account is to post now."""
+        return [
+            it
+            for rule in self._rules
+            if rule.id in self._pooled and not self._options.get(rule.id, NO_OPTIONS).senders
+            for it in rule.destinations
+            if it in self._ids and it not in self._learned and not is_output_text(it)
+        ]
 
     @property
     def unreadable(self) -> set[int]:

@@ -158,7 +158,7 @@ class Forwarder:
         self._settler.use_routes(routes)
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
-        self.pools.use_routes(routes, incomplete)
+        self.pools.use_routes(routes, incomplete, self.lanes.begun())
         self.held.use_routes(routes)
         self.alerts.use_routes(routes)
 

@@ -119,6 +119,7 @@ class RuleWatch:
         closed = self._closed
         closed.note_known(await self._peers.resolve(closed.unknown))
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
+        await self._forwarder.pools.check()
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
@@ -182,6 +183,8 @@ class RuleWatch:
         used = self._closed.renew(rules)
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
         self._apply()
+        if self._closed.unlearned:
+            self._due = self._clock.monotonic()
         for rule, trouble in self.troubles.items():
             self._owner.rule_changed(rule, trouble)
         self._added = self._closed.added(rules)
@@ -197,7 +200,13 @@ class RuleWatch:
         for destination in self._closed.take_due(now):
             self._forwarder.try_again(destination)
         closed = self._closed
-        is_open = self._added or closed.unknown or closed.unreadable or self._is_unregistered
+        is_open = (
+            self._added
+            or closed.unknown
+            or closed.unlearned
+            or closed.unreadable
+            or self._is_unregistered
+        )
         if is_open and now >= self._due:
             self._wait()
             if self._task is None or self._task.done():
@@ -233,7 +242,8 @@ class RuleWatch:
         closed = self._closed
         has_more = await self._add()
         found: dict[str, int] = {}
-        if not has_more and (unknown := closed.unknown):
+        unknown = [*closed.unknown, *closed.unlearned]
+        if not has_more and unknown:
             before = set(closed.routes)
             found = await self._peers.resolve(unknown, closed.known)
             if found:
@@ -243,8 +253,11 @@ class RuleWatch:
                 closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
         if self._is_unregistered:
             self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
+            await self._forwarder.pools.check()
             await self._chats.register(closed.routes)
             self._is_unregistered = False
+            for chat in found.values():
+                self._forwarder.try_again(chat)
         self._forget_expired()
         wanted = closed.unreadable
         opened: list[int] = []

@@ -251,6 +251,8 @@ class HostedSession:
     def renew(self, rules: Sequence[RuleSpec]) -> None:
         """Use the filters and transforms of these rules from now on, and what is new of them."""
         self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
+        if self._client.is_connected():
+            self._rules.poll()
 
     def pause(self) -> None:
         """Send nothing new: the node's lease is running out."""
