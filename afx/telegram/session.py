@@ -158,7 +158,10 @@ class StoredSession(Session):  # type: ignore[misc]
             self.remember(entity)
 
     def remember(self, entity: Any) -> None:
-        """Store one chat's or user's access hash, and its name."""
+        """Store one chat's or user's access hash, and its names.
+
+        One with several has no ``username`` (constructor/channel, flag usernames).
+        """
         if getattr(entity, "min", False):
             return
         try:
@@ -166,8 +169,10 @@ class StoredSession(Session):  # type: ignore[misc]
         except TypeError:
             return
         self._store(str(chat), str(getattr(entity, "access_hash", None) or 0))
-        if name := getattr(entity, "username", None):
-            self._store(f"@{name.lower()}", str(chat))
+        several = [it.username for it in getattr(entity, "usernames", None) or () if it.active]
+        for name in (getattr(entity, "username", None), *several):
+            if name:
+                self._store(f"@{name.lower()}", str(chat))
 
     def get_input_entity(self, key: Any) -> Any:
         """Return an input peer by marked id, ``@name`` or peer; ValueError if unknown."""
