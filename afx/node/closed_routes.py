@@ -18,6 +18,7 @@ from afx.forwarding import conditions, transforms
 from afx.forwarding.alerts import alert_programs
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
+from afx.forwarding.invites import has_id
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes
@@ -68,6 +69,7 @@ class ClosedRoutes:
         "_tests",
         "_transforms",
         "_twice",
+        "_unknown",
         "_unreadable",
         "routes",
     )
@@ -78,6 +80,8 @@ class ClosedRoutes:
         """The marked ids of chats, as rules name them."""
         self._learned: Mapping[str, int] = NOTHING
         """Those that the account knows; the destinations of senders need not be."""
+        self._unknown: Mapping[str, str] = NOTHING
+        """Chats that the account does not know, and why, where that is known."""
         self._unreadable: Mapping[int, str] = NOTHING
         self._refused: Mapping[int, _Refusal] = NOTHING
         self._tests: Mapping[int, Test] = NOTHING
@@ -146,6 +150,10 @@ class ClosedRoutes:
         named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
         self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
+    def note_unknown(self, why: Mapping[str, str]) -> None:
+        """Note why the account does not know some chats."""
+        self._unknown = dict(why) or NOTHING
+
     def _given(self) -> dict[str, int]:
         """Return the destinations to which only senders post, as far as rules tell their ids."""
         return {
@@ -153,7 +161,7 @@ class ClosedRoutes:
             for rule in self._rules
             if rule.id in self._options and self._options[rule.id].senders
             for it in rule.destinations
-            if it not in rule.sources and not it.startswith("@") and not is_output_text(it)
+            if it not in rule.sources and has_id(it) and not is_output_text(it)
         }
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -217,6 +225,13 @@ class ClosedRoutes:
         return [it for it in dict.fromkeys(chats) if it not in self._ids]
 
     @property
+    def joins(self) -> set[str]:
+        """The chats that the account may join, as rules name them."""
+        allowed = {it for it, options in self._options.items() if options.join}
+        rules = (it for it in self._rules if it.id in allowed)
+        return {chat for it in rules for chat in (*it.sources, *it.destinations)}
+
+    @property
     def unreadable(self) -> set[int]:
         """The sources that cannot be read."""
         return set(self._unreadable)
@@ -265,7 +280,11 @@ class ClosedRoutes:
         if rule.id in self._invalid:
             return RuleTrouble(TroubleReason.RULE_INVALID, self._invalid[rule.id])
         chats = (*rule.sources, *rule.destinations)
-        wrong = [(_why_unknown(it), it) for it in chats if it not in self._ids]
+        wrong = [
+            (_why_unknown(it), f"{it}: {self._unknown[it]}" if it in self._unknown else it)
+            for it in chats
+            if it not in self._ids
+        ]
         sources = {self._ids[it]: it for it in rule.sources if it in self._ids}
         destinations = {self._ids[it]: it for it in rule.destinations if it in self._ids}
         wrong += [

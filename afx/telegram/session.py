@@ -19,6 +19,8 @@ from telethon.sessions import StringSession
 from telethon.sessions.abstract import Session
 from telethon.tl import types
 
+from afx.forwarding.invites import has_id
+
 _ACCOUNT = "account"
 
 
@@ -174,6 +176,10 @@ class StoredSession(Session):  # type: ignore[misc]
             if name:
                 self._store(f"@{name.lower()}", str(chat))
 
+    def name(self, name: str, chat: int) -> None:
+        """Store another name of a chat, such as an invite link; it is as it is written."""
+        self._store(name, str(chat))
+
     def get_input_entity(self, key: Any) -> Any:
         """Return an input peer by marked id, ``@name`` or peer; ValueError if unknown."""
         if isinstance(key, str):
@@ -212,7 +218,7 @@ class StoredSession(Session):  # type: ignore[misc]
 
     def _is_chosen(self, name: str, value: str) -> bool:
         """Return whether an access hash, or a name of a chat, is to be remembered."""
-        chat = value if name.startswith("@") else name
+        chat = name if has_id(name) else value
         return self._chosen is None or int(chat) in self._chosen
 
     def _store(self, name: str, value: str) -> None:

@@ -95,6 +95,7 @@ def test_each_rule_has_a_name_of_its_own() -> None:
         ("the_news", "@the_news"),
         ("https://t.me/the_news", "@the_news"),
         ("https://t.me/c/1234567890/17", "-1001234567890"),
+        ("https://t.me/joinchat/AbCdEfGhIj", "+AbCdEfGhIj"),
     ],
 )
 def test_chats_are_named_as_rules_name_them(source: Any, chat: str) -> None:

@@ -97,6 +97,7 @@ CASES: dict[str, list[Post]] = {
         Post("from the secretary", True, {"sender": 2}),
     ],
     "everything": [Post("Hello")],
+    "invited": [Post("Hello")],
     "topics": [
         Post("Hello", True, {"topic": 4}),
         Post("elsewhere", False, {"topic": 5}),
