@@ -16,9 +16,9 @@ from afx.cluster.specs import RuleSpec
 from afx.empty import NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.alerts import alert_programs
+from afx.forwarding.chat_names import has_id
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
-from afx.forwarding.invites import has_id
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.rules import ResolvedRule, Route, UnusableError, compile_routes

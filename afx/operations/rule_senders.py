@@ -10,7 +10,7 @@ import redis
 
 from afx.cluster import keys
 from afx.errors import AfxError
-from afx.forwarding.invites import has_id
+from afx.forwarding.chat_names import has_id
 from afx.forwarding.topics import chat_of
 from afx.operations.context import Servers
 from models.storage import senders

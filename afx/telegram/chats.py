@@ -9,7 +9,7 @@ from typing import Any
 from telethon import errors, utils
 from telethon.tl import functions, types
 
-from afx.forwarding.invites import has_id, is_invite
+from afx.forwarding.chat_names import ME, has_id, is_invite
 
 _PAGE = 100
 _MOST_PAGES = 100
@@ -47,11 +47,14 @@ class Dialogs:
 
 
 async def find_chat(call: Call, chat: str, dialogs: Dialogs | None = None) -> FoundChat:
-    """Return a chat by ``@name``, by its marked id among the account's dialogs, or by an invite
-    link (``+HASH``) to one of which the account is a member.
+    """Return a chat by ``@name``, by its marked id among the account's dialogs, by an invite
+    link (``+HASH``) to one of which the account is a member, or the account's own (``me``).
 
     Raises ChatNotFoundError when there is none.
     """
+    if chat == ME:
+        [user] = await call(functions.users.GetUsersRequest([types.InputUserSelf()]))
+        return found_chat(user)
     if is_invite(chat):
         return await _invited(call, chat)
     if chat.startswith("@"):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from telethon import errors, utils
 from telethon.tl import functions, types
 
-from afx.forwarding.invites import has_id, is_invite
+from afx.forwarding.chat_names import ME, has_id, is_invite
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.topics import chat_of
@@ -20,6 +20,7 @@ from afx.telegram.sender import Outcome
 from afx.telegram.session import StoredSession
 
 _PAGE = 100
+_MYSELF = types.InputUserSelf()
 
 
 class Output(Protocol):
@@ -140,6 +141,8 @@ class Peers:
 
     async def _find(self, chat: str) -> int | None:
         """Return a chat's marked id, None if it is unknown."""
+        if chat == ME:
+            return await self._find_myself()
         if has_id(chat):
             return int(chat) if str(int(chat)) in self._stored.hashes else None
         known = self._stored.hashes.get(chat.lower())
@@ -153,6 +156,14 @@ class Peers:
                 raise
             known = self._stored.hashes.get(chat.lower())
         return int(known) if known else None
+
+    async def _find_myself(self) -> int | None:
+        """Return the account's own id: as a chat it is the Saved Messages."""
+        if ME not in self._stored.hashes:
+            for user in await self._client(functions.users.GetUsersRequest([_MYSELF])):
+                self._stored.remember(user)
+                self._stored.name(ME, utils.get_peer_id(user))
+        return int(self._stored.hashes[ME]) if ME in self._stored.hashes else None
 
     async def _ask_as_bot(self, chat: int) -> None:
         """Learn the access hash of a chat that a bot is a part of: it asks with a hash of 0."""

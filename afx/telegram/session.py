@@ -19,7 +19,7 @@ from telethon.sessions import StringSession
 from telethon.sessions.abstract import Session
 from telethon.tl import types
 
-from afx.forwarding.invites import has_id
+from afx.forwarding.chat_names import has_id
 
 _ACCOUNT = "account"
 

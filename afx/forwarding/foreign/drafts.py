@@ -145,8 +145,6 @@ def _chat(text: str) -> str:
         text = text.replace("#", "/")
     if found := _CHANNEL_LINK.fullmatch(text):
         return f"-100{int(found[1])}"
-    if text == "me":
-        raise UsageError("'me' was left out; name the Saved Messages by the account's own id")
     try:
         return chat_reference(f"@{text}" if _BARE_NAME.fullmatch(text) else text)
     except UsageError:

@@ -1,4 +1,4 @@
-"""How tasks name chats: ``@name``, a chat's marked id, or an invite link."""
+"""How tasks name chats: ``@name``, a chat's marked id, an invite link, or ``me``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, StringConstraints
 
-from afx.forwarding.invites import invite_reference
+from afx.forwarding.chat_names import invite_reference
 from afx.tasks.kinds.base import Result
 
-_PATTERN = r"^(@[A-Za-z0-9_]{3,32}|-?[0-9]{1,18}|\+[A-Za-z0-9_-]{10,64})$"
+_PATTERN = r"^(me|@[A-Za-z0-9_]{3,32}|-?[0-9]{1,18}|\+[A-Za-z0-9_-]{10,64})$"
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ async def run(task: TaskRun, arguments: JoinArguments) -> ChatResult:
     from telethon import errors
     from telethon.tl import functions, types
 
-    from afx.forwarding.invites import is_invite
+    from afx.forwarding.chat_names import is_invite
     from afx.telegram.chats import find_chat, title_of
 
     if is_invite(arguments.chat):

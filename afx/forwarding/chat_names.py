@@ -1,6 +1,6 @@
-"""Invite links, as rules name the chats behind them: ``+HASH``.
+"""What rules call chats that have no name: ``+HASH`` of an invite link, and ``me``.
 
-Source: core.telegram.org/api/links, "Chat invite links".
+Source: core.telegram.org/api/links, "Chat invite links"; /api/saved-messages.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 SIGN = "+"
+ME = "me"
+"""The account's own chat, the Saved Messages."""
 _LINK = re.compile(
     r"(?:(?:https?://)?t\.me/(?:joinchat/|\+)|tg://join\?invite=|\+)([A-Za-z0-9_-]{10,64})/?",
     re.ASCII,
@@ -30,4 +32,4 @@ def is_invite(chat: str) -> bool:
 
 def has_id(chat: str) -> bool:
     """Return whether a rule names a chat by its id, not by a name or an invite link."""
-    return not chat.startswith(("@", SIGN))
+    return chat != ME and not chat.startswith(("@", SIGN))
