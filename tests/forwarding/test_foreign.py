@@ -170,7 +170,10 @@ def test_texts_are_replaced_in_order_and_framed() -> None:
             caption={"header": "**From** [us](https://example.org)\n", "footer": " {end}"},
         )
     )
-    assert copy_of(rule, "Acme") == "From us (https://example.org)\nBest {x} {end}"
+    assert copy_of(rule, "Acme") == "From us\nBest {x} {end}"
+    assert rule.transform[-1] == {
+        "text": {"markdown": "**From** [us](https://example.org)\n{text} {{end}}"}
+    }
 
 
 def test_replacements_of_patterns_keep_their_groups() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from afx.errors import InputFileError, UsageError, printable
-from afx.forwarding import patterns
+from afx.forwarding import markup, patterns
 from afx.forwarding.foreign.parts import Effect, Part, Reader
 from afx.forwarding.rule_docs import RuleDoc
 from afx.forwarding.rulefile import LARGEST_BYTES, checked
@@ -233,6 +233,17 @@ def unmarked(text: str) -> tuple[str, bool]:
     for _ in range(_NESTED_MARKS):
         plain = _MARKED.sub(r"\2", plain)
     return plain, plain != text
+
+
+def template(part: Part, text: str, reader: Reader, rule: str = "") -> Any:
+    """Return a text with fields as a template, with its Markdown if it has any."""
+    plain, is_marked = unmarked(text)
+    if not is_marked:
+        return plain
+    if len(text) <= _LONGEST_MARKED and markup.wrong_with(text) is None:
+        return {"markdown": text}
+    reader.note(part, "its Markdown cannot be a template's; its marks were removed", rule=rule)
+    return plain
 
 
 def literal(text: str) -> str:
