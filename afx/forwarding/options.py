@@ -70,6 +70,10 @@ OPTIONS = Table(
             "they are not by default."
         ),
         "buttons": BUTTONS,
+        "join": Truth(
+            "Whether the account joins the chats that the rule names by invite links; it does not "
+            "by default."
+        ),
     },
     whole=_wrong_together,
 )
@@ -105,6 +109,8 @@ class Options:
     """Which messages of its sources webhooks are told of."""
     buttons: Buttons = ""
     """What becomes of inline buttons; "": what Telegram does."""
+    join: bool = False
+    """Whether the account joins the chats that are named by invite links."""
 
     @property
     def hold(self) -> int:
@@ -153,6 +159,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_senders(options.get("senders", ())),
         compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
         compile_buttons(options.get("buttons", "")),
+        _truth(options.get("join", False)),
     )
 
 
@@ -207,6 +214,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
             "Messages are stored as they come, and copied also when they are deleted before; not "
             "in mode forward, and not where the copies follow deletes."
         )
+    if options.get("join"):
+        found.append("The account joins the chats that are named by invite links, a few a day.")
     if buttons := options.get("buttons"):
         found.append(buttons_sentence(buttons))
     if caps := options.get("caps"):

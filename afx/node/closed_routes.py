@@ -16,6 +16,7 @@ from afx.cluster.specs import RuleSpec
 from afx.empty import NONE, NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.alerts import alert_programs
+from afx.forwarding.chat_names import has_id
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
@@ -69,6 +70,7 @@ class ClosedRoutes:
         "_tests",
         "_transforms",
         "_twice",
+        "_unknown",
         "_unreadable",
         "routes",
     )
@@ -79,6 +81,8 @@ class ClosedRoutes:
         """The marked ids of chats, as rules name them."""
         self._learned: Mapping[str, int] = NOTHING
         """Those that the account knows; the destinations of senders need not be."""
+        self._unknown: Mapping[str, str] = NOTHING
+        """Chats that the account does not know, and why, where that is known."""
         self._unreadable: Mapping[int, str] = NOTHING
         self._refused: Mapping[int, _Refusal] = NOTHING
         self._tests: Mapping[int, Test] = NOTHING
@@ -166,6 +170,10 @@ class ClosedRoutes:
         named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
         self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
+    def note_unknown(self, why: Mapping[str, str]) -> None:
+        """Note why the account does not know some chats."""
+        self._unknown = dict(why) or NOTHING
+
     def _given(self) -> dict[str, int]:
         """Return the destinations to which only senders post, as far as rules tell their ids.
 
@@ -176,7 +184,7 @@ class ClosedRoutes:
             for rule in self._rules
             if rule.id in self._pooled
             for it in rule.destinations
-            if it not in (*rule.sources, *_looked_up(rule))
+            if it not in rule.sources and has_id(it) and not is_output_text(it)
         }
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -249,6 +257,11 @@ class ClosedRoutes:
             for it in rule.destinations
             if it in self._ids and it not in self._learned and not is_output_text(it)
         ]
+    def joins(self) -> set[str]:
+        """The chats that the account may join, as rules name them."""
+        allowed = {it for it, options in self._options.items() if options.join}
+        rules = (it for it in self._rules if it.id in allowed)
+        return {chat for it in rules for chat in (*it.sources, *it.destinations)}
 
     @property
     def unreadable(self) -> set[int]:
@@ -299,7 +312,11 @@ class ClosedRoutes:
         if rule.id in self._invalid:
             return RuleTrouble(TroubleReason.RULE_INVALID, self._invalid[rule.id])
         chats = (*rule.sources, *rule.destinations)
-        wrong = [(_why_unknown(it), it) for it in chats if it not in self._ids]
+        wrong = [
+            (_why_unknown(it), f"{it}: {self._unknown[it]}" if it in self._unknown else it)
+            for it in chats
+            if it not in self._ids
+        ]
         sources = {self._ids[it]: it for it in rule.sources if it in self._ids}
         destinations = {self._ids[it]: it for it in rule.destinations if it in self._ids}
         wrong += [
@@ -337,7 +354,7 @@ def _looked_up(rule: RuleSpec) -> list[str]:
     return [
         it
         for it in rule.destinations
-        if "senders" not in rule.options or it.startswith("@") or is_output_text(it)
+        if "senders" not in rule.options or not has_id(it) or is_output_text(it)
     ]
 
 

@@ -117,7 +117,8 @@ class RuleWatch:
         """Resolve the rules' chats, and set where each source begins; raises StartError."""
         load_outboxes(self._forwarder, stored)
         closed = self._closed
-        closed.note_known(await self._peers.resolve(closed.unknown))
+        closed.note_known(await self._peers.resolve(closed.unknown, joins=closed.joins))
+        closed.note_unknown(self._peers.why_unknown)
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         await self._forwarder.pools.check()
         closed.note_unreadable(
@@ -181,6 +182,8 @@ class RuleWatch:
         are used as soon as their chats are looked up. Returns the rules as they are used then.
         """
         used = self._closed.renew(rules)
+        if self._closed.joins.intersection(self._closed.unknown):
+            self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
         self._apply()
         if self._closed.unlearned:
@@ -245,7 +248,8 @@ class RuleWatch:
         unknown = [*closed.unknown, *closed.unlearned]
         if not has_more and unknown:
             before = set(closed.routes)
-            found = await self._peers.resolve(unknown, closed.known)
+            found = await self._peers.resolve(unknown, closed.known, closed.joins)
+            closed.note_unknown(self._peers.why_unknown)
             if found:
                 self._is_unregistered = True
                 closed.note_known(found)

@@ -92,7 +92,7 @@ class HostedSession:
             pings=env.pings,
         )
         outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None
-        self.peers = Peers(self._client, stored, outputs)
+        self.peers = Peers(self._client, stored, outputs, self)
         self.forwarder = Forwarder(
             self._client,
             self.peers,
