@@ -73,13 +73,11 @@ class _Upload:
     is_big: bool
     total: int = 0
     """The parts that a big file is to have."""
+    is_digested: bool = False
+    """Digests of its parts are kept: they would be too large."""
     parts: dict[int, bytes] = field(default_factory=dict)
-    """Their bytes; or their digests, if so many would be too large."""
+    """Their bytes, or their digests."""
     sizes: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def is_digested(self) -> bool:
-        return self.total * PART_BYTES > _KEPT_BYTES
 
 
 class Uploads:
@@ -108,7 +106,8 @@ class Uploads:
         key = (account, request.file_id)
         upload = self._uploads.get(key)
         if upload is None:
-            upload = self._uploads[key] = _Upload(total is not None, total or 0)
+            is_large = (total or 0) * len(data) > _KEPT_BYTES
+            upload = self._uploads[key] = _Upload(total is not None, total or 0, is_large)
         if upload.is_big is not (total is not None) or (total and total != upload.total):
             raise RpcError(400, "FILE_PARTS_INVALID")
         if total and part < total - 1:
