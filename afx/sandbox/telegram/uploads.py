@@ -68,6 +68,13 @@ class Digests:
 Contents = bytes | Formula | Digests
 
 
+def is_same(found: Contents, wanted: Formula) -> bool:
+    """Return whether contents are the bytes of a formula."""
+    if isinstance(found, Digests):
+        return found.is_of(wanted)
+    return len(found) == len(wanted) and found[0 : len(found)] == wanted[0 : len(wanted)]
+
+
 @dataclass(slots=True, eq=False)
 class _Upload:
     is_big: bool
