@@ -19,6 +19,7 @@ from afx.forwarding.dedupe import (
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
+from afx.forwarding.protected import PROTECTED, compile_protected, protected_sentence
 from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown_review
 from afx.forwarding.senders import SENDERS, compile_senders, senders_sentence
 
@@ -32,6 +33,8 @@ def _wrong_together(value: Mapping[str, Any]) -> str | None:
     """Return what is wrong with options that exclude each other."""
     if value.get("review") and value.get("reread"):
         return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
+    if value.get("senders") and value.get("protected") == "reupload":
+        return "'senders' and 'protected: reupload' exclude each other: who reads a file uploads it"
     if value.get("review") and value.get("snapshot"):
         return "'review' and 'snapshot' exclude each other: nobody approves what is deleted"
     return None
@@ -74,6 +77,7 @@ OPTIONS = Table(
             "Whether the account joins the chats that the rule names by invite links; it does not "
             "by default."
         ),
+        "protected": PROTECTED,
     },
     whole=_wrong_together,
 )
@@ -111,6 +115,8 @@ class Options:
     """What becomes of inline buttons; "": what Telegram does."""
     join: bool = False
     """Whether the account joins the chats that are named by invite links."""
+    reupload: bool = False
+    """Whether files that may not be forwarded are downloaded, and uploaded anew."""
 
     @property
     def hold(self) -> int:
@@ -160,6 +166,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
         compile_buttons(options.get("buttons", "")),
         _truth(options.get("join", False)),
+        compile_protected(options.get("protected", "")),
     )
 
 
@@ -218,6 +225,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         found.append("The account joins the chats that are named by invite links, a few a day.")
     if buttons := options.get("buttons"):
         found.append(buttons_sentence(buttons))
+    if protected := options.get("protected"):
+        found.append(protected_sentence(protected))
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

@@ -257,6 +257,8 @@ class ClosedRoutes:
             for it in rule.destinations
             if it in self._ids and it not in self._learned and not is_output_text(it)
         ]
+
+    @property
     def joins(self) -> set[str]:
         """The chats that the account may join, as rules name them."""
         allowed = {it for it, options in self._options.items() if options.join}

@@ -50,6 +50,7 @@ from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Event
 from afx.telegram.sender import Outcome
+from afx.telegram.transfers import Parts, Transfers
 
 
 class Forwarder:
@@ -79,6 +80,7 @@ class Forwarder:
         "pools",
         "seen",
         "snapshots",
+        "transfers",
         "waits",
     )
 
@@ -97,6 +99,7 @@ class Forwarder:
         counts: RuleCounts,
         pools: PoolDesk | None = None,
         sealer: Sealer | None = None,
+        parts: Parts | None = None,
     ) -> None:
         """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
         self._client = client
@@ -119,6 +122,7 @@ class Forwarder:
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self.waits = waits
+        self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
         filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
@@ -283,6 +287,7 @@ class Forwarder:
         self.later.end()
         await self._admission.stop()
         await self.lanes.drain()
+        await self.transfers.stop()
 
     def _put_behind(self, delivery: Delivery) -> bool:
         return self._lane(delivery.destination).put_behind(delivery)

@@ -106,6 +106,7 @@ class HostedSession:
             counts=env.totals.rules,
             pools=env.pools,
             sealer=env.sealer,
+            parts=env.file_parts,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -270,6 +271,7 @@ class HostedSession:
         """
         self.forwarder.links.forget_old()
         self.forwarder.held.forget_old()
+        self.forwarder.transfers.end_idle()
         if not self._client.is_connected():
             return
         self._rules.poll()
