@@ -50,6 +50,8 @@ VIEWS = (
     "/audit?verify=true",
     "/tokens",
     "/scaling",
+    "/analytics/cluster",
+    "/rule-schema",
     "/tasks",
     "/tasks/1",
     "/queues",
