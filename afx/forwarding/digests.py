@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
+from hashlib import blake2b
+from struct import Struct
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +20,10 @@ _SHORTEST_LENGTH, _LONGEST_LENGTH = 20, 1_000
 _DAY = 86_400
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _MOST_TIMES = 24
+_LATE = 2
+"""Seconds after its time at which a digest is sent: what was posted just before is in it, too."""
+_RANDOM_ID = Struct("<q")
+_KEY = Struct("<qq")
 
 
 def _wrong_time(text: str) -> str | None:
@@ -58,8 +64,12 @@ class Digest:
     length: int = LENGTH
     """UTF-16 units of an entry's text."""
 
-    def next_due(self, after: float) -> int:
-        """Return when the first digest after a time is due; both are in Unix seconds."""
+    def due(self, posted: float) -> int:
+        """Return when a message is sent that was posted then, in Unix seconds."""
+        return self.next_time(posted) + _LATE
+
+    def next_time(self, after: float) -> int:
+        """Return the time of the first digest after a time; both are in Unix seconds."""
         local = datetime.fromtimestamp(after, UTC).astimezone(self.zone)
         days = [local.date() + timedelta(days=it) for it in range(3)]
         if self.at:
@@ -87,6 +97,17 @@ def compile_digest(value: Any) -> Digest:
         raise ValueError("the option 'digest' has times that are none")
     times = tuple(sorted(time.fromisoformat(it) for it in at))
     return Digest(every, times, ZoneInfo(value.get("zone", "UTC")), length)
+
+
+def digest_id(rule: int, destination: int, messages: Iterable[tuple[int, int]]) -> int:
+    """Return the id by which Telegram recognises a repeated send of a digest's message.
+
+    It is derived from all that is in it, as sources and messages (see ``random_id``).
+    """
+    made = blake2b(b"digest" + _KEY.pack(rule, destination), digest_size=8)
+    for it in messages:
+        made.update(_KEY.pack(*it))
+    return int(_RANDOM_ID.unpack(made.digest())[0]) or 1
 
 
 def shown_digest(options: Mapping[str, Any]) -> dict[str, Any]:

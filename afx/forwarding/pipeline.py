@@ -19,6 +19,9 @@ from afx.forwarding.rules import Mode, Route
 from afx.forwarding.transforms import LONGEST_CAPTION, LONGEST_TEXT
 
 Op = Literal["send", "edit", "delete", "pin", "unpin"]
+Part = Literal["", "entry", "first", "rest"]
+"""What a message is of a digest: nothing, collected for one, or laid out in one as its first or
+one of the rest."""
 _KEY = Struct("<qqqq")
 _RANDOM_ID = Struct("<q")
 
@@ -80,6 +83,10 @@ class Delivery:
     """The topic of the destination that it goes to; 0 for none."""
     buttons: Rows = ()
     """The rows of buttons that it brings, if the account is a bot."""
+    part: Part = ""
+    """What it is of a digest; it is sent in that, and not by itself."""
+    parts: tuple[Delivery, ...] = ()
+    """Of a digest its entries, the first of which gives it its source and message."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:

@@ -57,7 +57,7 @@ class Pools:
 
     def has(self, delivery: Delivery) -> bool:
         """Return whether a delivery is made by a sender of its rule."""
-        return delivery.rule in self._rules
+        return delivery.rule in self._rules and not delivery.parts
 
     def first_alike(self, batch: list[Entry]) -> tuple[bool, list[Entry]]:
         """Return the first of a batch that senders of one rule make, or the session itself.

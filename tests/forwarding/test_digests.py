@@ -86,7 +86,7 @@ def test_a_node_refuses_what_it_does_not_understand(value: Any) -> None:
     ],
 )
 def test_the_next_one_is_due_by_the_clock_of_its_zone(digest: Digest, after: str, due: str) -> None:
-    assert digest.next_due(at(after)) == at(due)
+    assert digest.next_time(at(after)) == at(due)
 
 
 zones = st.sampled_from([UTC, BERLIN, ZoneInfo("Asia/Kolkata"), ZoneInfo("America/Sao_Paulo")])
@@ -97,9 +97,9 @@ times = st.lists(st.times().map(lambda it: it.replace(second=0, microsecond=0)),
 def test_a_digest_is_due_later_and_within_a_day_and_an_hour_or_two(
     after: float, every: int, at: list[time], zone: Any
 ) -> None:
-    due = Digest(every, tuple(at), zone).next_due(after)
+    due = Digest(every, tuple(at), zone).next_time(after)
     assert after < due <= after + 86_400 + 2 * 3_600
-    assert Digest(every, tuple(at), zone).next_due(due) > due
+    assert Digest(every, tuple(at), zone).next_time(due) > due
 
 
 @given(st.floats(0, 4e9), st.floats(0, 200_000), times, zones)
@@ -107,4 +107,4 @@ def test_what_comes_later_is_not_due_earlier(
     first: float, later: float, at: list[time], zone: Any
 ) -> None:
     digest = Digest(3_600, tuple(at), zone)
-    assert digest.next_due(first) <= digest.next_due(first + later)
+    assert digest.next_time(first) <= digest.next_time(first + later)
