@@ -151,7 +151,7 @@ class LaneQueue:
                 self._note(self._index, held)
         for held in reversed(self._index.get(_key_of(change), ())):
             it = held.delivery
-            if held.is_begun:
+            if held.is_begun or it.parts:
                 return None
             if (it.op, change.op) == ("edit", "delete"):
                 continue
