@@ -161,12 +161,11 @@ class Forwarder:
     def renew_routes(self, routes: Routes, incomplete: Incomplete) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
-        self._settler.use_routes(routes)
-        self.seen.use_routes(routes, incomplete)
-        self.later.use_routes(routes, incomplete)
+        for it in (self._settler, self.held, self.alerts):
+            it.use_routes(routes)
+        for part in (self.seen, self.later):
+            part.use_routes(routes, incomplete)
         self.pools.use_routes(routes, incomplete, self.lanes.begun())
-        self.held.use_routes(routes)
-        self.alerts.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -178,8 +177,7 @@ class Forwarder:
 
     def try_again(self, destination: int) -> None:
         """Send to a destination that has refused to take messages."""
-        lane = self.lanes.get(destination)
-        if lane is not None:
+        if (lane := self.lanes.get(destination)) is not None:
             lane.try_again()
 
     def note_guarded(self, chats: frozenset[int]) -> None:
@@ -326,9 +324,9 @@ class Forwarder:
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
         rules, parts = {it.rule for it in batch}, (self.seen, self.later.gate.counts)
-        is_unstored = any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts)
-        if is_unstored and not await self._owner.store():
-            return False
+        if any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts):
+            if not await self._owner.store():
+                return False
         return await self.intents.store(batch[0].destination)
 
     async def find_copies(self, batch: Sequence[Delivery]) -> None:
@@ -430,8 +428,7 @@ class Forwarder:
         """Put an approved message behind all others; False where too many wait."""
         if self.outboxes.contains(delivery):
             return True
-        when = self.later.offer(delivery, message)
-        if when == "now":
+        if (when := self.later.offer(delivery, message)) == "now":
             self._put_behind(delivery)
         return when != "full"
 
@@ -439,17 +436,15 @@ class Forwarder:
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (
-            *(self.outboxes, self.seen, self.later, self.dead),
-            *(self.held, self.alerts, self.snapshots),
-        ):
+        stored = self.outboxes, self.seen, self.later, self.dead
+        for it in (*stored, self.held, self.alerts, self.snapshots):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        reported = self.dead, self.held, self.alerts
-        for it in (self.seen, self.later.gate.counts, *reported, self.links):
+        reported = self.dead, self.held, self.alerts, self.links
+        for it in (self.seen, self.later.gate.counts, *reported):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)
