@@ -60,6 +60,7 @@ class Forwarder:
         "_all_routes",
         "_client",
         "_counts",
+        "_filters",
         "_follower",
         "_incomplete",
         "_intake",
@@ -120,7 +121,7 @@ class Forwarder:
         self._incomplete: Incomplete = NOTHING
         self.waits = waits
         self._source = MessageSource(client, peers, waits, self.note_wait)
-        filters = FilterJudge(self._source, self.trouble, monotonic)
+        self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
@@ -334,6 +335,7 @@ class Forwarder:
 
     async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
+        self._filters.forget_albums({it.source for it in references if it.judge})
         return await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
