@@ -80,6 +80,8 @@ class Delivery:
     """The topic of the destination that it goes to; 0 for none."""
     buttons: Rows = ()
     """The rows of buttons that it brings, if the account is a bot."""
+    version: int = 0
+    """What tells an edit from one of the same second that says the same; 0: nothing does."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
