@@ -92,6 +92,8 @@ class Delivery:
     """What it is of a digest; it is sent in that, and not by itself."""
     parts: tuple[Delivery, ...] = ()
     """Of a digest its entries, the first of which gives it its source and message."""
+    version: int = 0
+    """What tells an edit from one of the same second that says the same; 0: nothing does."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:

@@ -36,7 +36,7 @@ def followed(routes: Mapping[int, tuple[Route, ...]], change: Change) -> dict[in
 
 def _of_route(change: Change, chat: int, route: Route) -> list[Delivery]:
     if change.message is not None:
-        made = edit_of(change.message, route)
+        made = edit_of(change.message, route, change.version)
         return [made] if made else []
     return [
         Reference(route.rule, route.mode, chat, it, op=change.kind).delivery(route.destination)
@@ -44,10 +44,10 @@ def _of_route(change: Change, chat: int, route: Route) -> list[Delivery]:
     ]
 
 
-def edit_of(message: Incoming, route: Route) -> Delivery | None:
+def edit_of(message: Incoming, route: Route, version: int = 0) -> Delivery | None:
     """Return the edit of a message's copy; None for a kind that no edit changes."""
     facts = TelegramFacts(message)
     if facts.media != "text" and facts.media not in CAPTIONED:
         return None
     [made] = deliveries(message, [replace(route, unjudged="")], TelegramFacts)
-    return replace(made, op="edit", whole=message.raw)
+    return replace(made, op="edit", whole=message.raw, version=version)

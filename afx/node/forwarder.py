@@ -12,7 +12,7 @@ from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
 from afx.node.account_signs import account_trouble
-from afx.node.admission import Admission, LinkSource
+from afx.node.admission import Admission, LinkSource, Made
 from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
@@ -63,6 +63,7 @@ class Forwarder:
         "_client",
         "_counts",
         "_digests",
+        "_filters",
         "_follower",
         "_incomplete",
         "_intake",
@@ -126,7 +127,7 @@ class Forwarder:
         self.waits = waits
         self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
-        filters = FilterJudge(self._source, self.trouble, monotonic)
+        self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
@@ -206,9 +207,7 @@ class Forwarder:
         else:
             self._lane(delivery.destination).put(delivery, ticket)
 
-    def made(
-        self, wanted: Collection[tuple[CopyRoute, int]]
-    ) -> Mapping[tuple[CopyRoute, int], int]:
+    def made(self, wanted: Collection[tuple[CopyRoute, int]]) -> Made:
         """Return those of some copies that were made lately, by route and source message."""
         return self.links.copies_of(wanted)
 
@@ -343,6 +342,7 @@ class Forwarder:
 
     async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
+        self._filters.forget_albums({it.source for it in references if it.judge})
         found = await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),

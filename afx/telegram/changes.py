@@ -24,7 +24,7 @@ def change_of(update: Any) -> Change | None:
         message = incoming(update.message)
         if message is None or getattr(update.message, "edit_hide", False):
             return None
-        return Change("edit", message.chat, (message.id,), message)
+        return Change("edit", message.chat, (message.id,), message, update.pts)
     if isinstance(update, types.UpdateDeleteChannelMessages):
         return Change("delete", _marked(update.channel_id), tuple(update.messages))
     if isinstance(update, types.UpdateDeleteMessages):

@@ -56,6 +56,7 @@ LEFT_OUT = {
     "reupload": "a rule with senders uploads no files anew",
     "uploaded": "so there is none",
     "part": "a rule with senders has no digests",
+    "version": "outputs alone tell by it",
     "parts": "so there is none; what is left of an earlier one the owner sends",
 }
 """Fields of a delivery that no order has, and why."""
