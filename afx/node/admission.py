@@ -294,9 +294,14 @@ class Admission:
         if not guarded and chat not in self._looping:
             return {}
         messages = [it.message.id for it in batch]
+        return await self.judge_of_copies.copies(chat, messages, self._rules, guarded=guarded)
+
+    @property
+    def judge_of_copies(self) -> CopyJudge:
+        """Who tells which messages are copies."""
         if self._judge_of_copies is None:
             self._judge_of_copies = CopyJudge(self._links, self._session)
-        return await self._judge_of_copies.copies(chat, messages, self._rules, guarded=guarded)
+        return self._judge_of_copies
 
     async def _read(self, batch: Sequence[_Waiting]) -> dict[str, dict[int, int]]:
         """Return the blocks in which links of these messages may be, by their keys."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from afx.cluster.links import CopyRoute
+from afx.cluster.links import CopyRoute, Origin
 from afx.empty import NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
@@ -419,6 +419,10 @@ class Forwarder:
     async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
         return await self._source.fetch(chat, ids)
+
+    async def origins_of(self, chat: int, copies: Sequence[int]) -> Mapping[int, Origin]:
+        """Return of which messages posts of a chat are copies, without those that are none."""
+        return await self._admission.judge_of_copies.origins_of(chat, copies)
 
     def progressed(self) -> None:
         """There is something to commit."""
