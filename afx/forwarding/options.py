@@ -74,6 +74,10 @@ OPTIONS = Table(
             "Whether the account joins the chats that the rule names by invite links; it does not "
             "by default."
         ),
+        "strangers": Truth(
+            "Whether it sends to users who are no contacts and have no conversation with the "
+            "account; it does not by default."
+        ),
     },
     whole=_wrong_together,
 )
@@ -111,6 +115,8 @@ class Options:
     """What becomes of inline buttons; "": what Telegram does."""
     join: bool = False
     """Whether the account joins the chats that are named by invite links."""
+    strangers: bool = False
+    """Whether it sends to users who do not know the account."""
 
     @property
     def hold(self) -> int:
@@ -160,6 +166,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
         compile_buttons(options.get("buttons", "")),
         _truth(options.get("join", False)),
+        _truth(options.get("strangers", False)),
     )
 
 
@@ -216,6 +223,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         )
     if options.get("join"):
         found.append("The account joins the chats that are named by invite links, a few a day.")
+    if options.get("strangers"):
+        found.append("It sends to users who do not know the account, too.")
     if buttons := options.get("buttons"):
         found.append(buttons_sentence(buttons))
     if caps := options.get("caps"):

@@ -26,6 +26,7 @@ from afx.forwarding.sizes import LARGEST_OF_SESSION
 from afx.forwarding.topics import chat_of, topic_of, twice_named
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
+from afx.telegram.leave import Leave
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
@@ -225,11 +226,16 @@ class ClosedRoutes:
         return [it for it in dict.fromkeys(chats) if it not in self._ids]
 
     @property
-    def joins(self) -> set[str]:
-        """The chats that the account may join, as rules name them."""
-        allowed = {it for it, options in self._options.items() if options.join}
-        rules = (it for it in self._rules if it.id in allowed)
-        return {chat for it in rules for chat in (*it.sources, *it.destinations)}
+    def leave(self) -> Leave:
+        """What the rules let the account do for their chats."""
+        joins: set[str] = set()
+        wary: set[str] = set()
+        strangers: set[str] = set()
+        for it in self._rules:
+            options = self._options.get(it.id, NO_OPTIONS)
+            joins.update((*it.sources, *it.destinations) if options.join else ())
+            (strangers if options.strangers else wary).update(it.destinations)
+        return Leave(frozenset(joins), frozenset(wary - strangers))
 
     @property
     def unreadable(self) -> set[int]:

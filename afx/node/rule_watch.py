@@ -114,7 +114,7 @@ class RuleWatch:
         """Resolve the rules' chats, and set where each source begins; raises StartError."""
         load_outboxes(self._forwarder, stored)
         closed = self._closed
-        closed.note_known(await self._peers.resolve(closed.unknown, joins=closed.joins))
+        closed.note_known(await self._peers.resolve(closed.unknown, leave=closed.leave))
         closed.note_unknown(self._peers.why_unknown)
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         closed.note_unreadable(
@@ -176,8 +176,9 @@ class RuleWatch:
 
         What has been judged already keeps its verdict. Returns the rules as they are used.
         """
+        before = self._closed.leave
         used = self._closed.renew(rules)
-        if self._closed.joins.intersection(self._closed.unknown):
+        if self._closed.leave != before:
             self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
         self._apply()
@@ -223,7 +224,7 @@ class RuleWatch:
         found: dict[str, int] = {}
         if unknown := closed.unknown:
             before = set(closed.routes)
-            found = await self._peers.resolve(unknown, closed.known, closed.joins)
+            found = await self._peers.resolve(unknown, closed.known, closed.leave)
             closed.note_unknown(self._peers.why_unknown)
             if found:
                 self._is_unregistered = True
