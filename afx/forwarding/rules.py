@@ -78,7 +78,7 @@ class ResolvedRule:
             self.mode,
             self.test,
             self.transform,
-            self.sync,
+            () if self.options.digest else self.sync,  # sent digests are not changed
             options=self.options,
             topic=self.topics.get(destination, 0),
             topics=self.source_topics.get(source, _NO_TOPICS),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
-from afx.empty import NOTHING
+from afx.empty import NONE, NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.alerts import alert_programs
 from afx.forwarding.chat_names import has_id
@@ -64,6 +64,7 @@ class ClosedRoutes:
         "_invalid",
         "_learned",
         "_options",
+        "_pooled",
         "_refused",
         "_rules",
         "_senders",
@@ -96,6 +97,8 @@ class ClosedRoutes:
         """Rules of which some senders cannot be used, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
+        self._pooled: frozenset[int] = NONE
+        """Rules that have senders, or had some."""
         self._twice: Mapping[int, str] = NOTHING
         """Rules with several destinations in one forum, and which."""
         self._compile()
@@ -127,11 +130,13 @@ class ClosedRoutes:
                 invalid[it.id] = str(error)
         self._tests, self._transforms = tests or NOTHING, changes or NOTHING
         self._options, self._invalid = options or NOTHING, invalid or NOTHING
+        self._pooled |= {it for it, its in options.items() if its.senders}
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
         """Take what these rules judge by, change and do; returns the rules as they are used.
 
-        A rule whose chats or mode have changed stays as it is: its session is restarted.
+        A rule whose chats or mode have changed stays as it is: its session is restarted, or
+        the rule is added (``added``).
         """
         given = {(it.id, it.sources, it.destinations, it.mode): it for it in rules}
         self._rules = [
@@ -140,6 +145,21 @@ class ClosedRoutes:
         self._compile()
         self.note_known({})
         return self._rules
+
+    def added(self, rules: Iterable[RuleSpec]) -> tuple[RuleSpec, ...]:
+        """Return those of some rules that are new here, or name more chats than before."""
+        before = {it.id: it for it in self._rules}
+        return tuple(it for it in rules if it.id not in before or _has_grown(before[it.id], it))
+
+    def add(self, rules: Iterable[RuleSpec]) -> None:
+        """Use these rules as well, or instead of those that named fewer chats."""
+        self._rules = merged(self._rules, rules)
+        self._compile()
+
+    def unnamed(self, rules: Iterable[RuleSpec]) -> list[str]:
+        """Return the chats of some rules that the account is not known to know."""
+        chats = (it for rule in rules for it in (*rule.sources, *_looked_up(rule)))
+        return [it for it in dict.fromkeys(chats) if it not in self._learned]
 
     # --- what is known -------------------------------------------------------------------
 
@@ -156,11 +176,14 @@ class ClosedRoutes:
         self._unknown = dict(why) or NOTHING
 
     def _given(self) -> dict[str, int]:
-        """Return the destinations to which only senders post, as far as rules tell their ids."""
+        """Return the destinations to which only senders post, as far as rules tell their ids.
+
+        With those to which only senders have posted: what is forwarded meanwhile waits for them.
+        """
         return {
             it: int(chat_of(it))
             for rule in self._rules
-            if rule.id in self._options and self._options[rule.id].senders
+            if rule.id in self._pooled
             for it in rule.destinations
             if it not in rule.sources and has_id(it) and not is_output_text(it)
         }
@@ -225,17 +248,27 @@ class ClosedRoutes:
         chats = (it for rule in self._rules for it in (*rule.sources, *rule.destinations))
         return [it for it in dict.fromkeys(chats) if it not in self._ids]
 
-    @property
-    def leave(self) -> Leave:
-        """What the rules let the account do for their chats."""
+    def leave(self, added: Iterable[RuleSpec] = ()) -> Leave:
+        """Return what these rules, and some more, let the account do for their chats."""
         joins: set[str] = set()
         wary: set[str] = set()
         strangers: set[str] = set()
-        for it in self._rules:
-            options = self._options.get(it.id, NO_OPTIONS)
-            joins.update((*it.sources, *it.destinations) if options.join else ())
-            (strangers if options.strangers else wary).update(it.destinations)
+        for it in (*self._rules, *added):
+            joins.update((*it.sources, *it.destinations) if it.options.get("join") is True else ())
+            allowed = it.options.get("strangers") is True
+            (strangers if allowed else wary).update(it.destinations)
         return Leave(frozenset(joins), frozenset(wary - strangers))
+
+    @property
+    def unlearned(self) -> list[str]:
+        """The destinations to which only senders have posted, and the account is to post now."""
+        return [
+            it
+            for rule in self._rules
+            if rule.id in self._pooled and not self._options.get(rule.id, NO_OPTIONS).senders
+            for it in rule.destinations
+            if it in self._ids and it not in self._learned and not is_output_text(it)
+        ]
 
     @property
     def unreadable(self) -> set[int]:
@@ -321,6 +354,31 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _looked_up(rule: RuleSpec) -> list[str]:
+    """Return the destinations that the account has to know: those of senders it need not."""
+    return [
+        it
+        for it in rule.destinations
+        if "senders" not in rule.options or not has_id(it) or is_output_text(it)
+    ]
+
+
+def merged(rules: Iterable[RuleSpec], others: Iterable[RuleSpec]) -> list[RuleSpec]:
+    """Return two lists of rules as one, in the order of their ids; ``others`` count more."""
+    by_id = {it.id: it for it in (*rules, *others)}
+    return [by_id[it] for it in sorted(by_id)]
+
+
+def _has_grown(before: RuleSpec, rule: RuleSpec) -> bool:
+    """Return whether a rule differs from what it was by more, or reordered, chats."""
+    chats = (before.sources, before.destinations)
+    return (
+        before.mode == rule.mode
+        and (rule.sources, rule.destinations) != chats
+        and all(map(set.issubset, map(set, chats), (rule.sources, rule.destinations)))
+    )
 
 
 def _source_topics(sources: Iterable[str], ids: Mapping[str, int]) -> dict[int, frozenset[int]]:

@@ -134,6 +134,8 @@ def test_what_cannot_be_followed_is_told_with_its_line(fields: str, message: str
         ("{auto_delete: 31d}", "this is not from 1s to 30d"),
         ("{quiet_hours: {zone: UTC}}", "there is no 'hours'"),
         ("{review: true, reread: 5m}", "exclude each other"),
+        ("{protected: copy}", "is none of skip, reupload"),
+        ("{protected: reupload, senders: [a, b]}", "exclude each other"),
         ("{quiet_hours: {hours: '8-9'}}", "write hours as 08:00-18:30"),
         ("{quiet_hours: {hours: '08:00-09:00', zone: Mars}}", "there is no such time zone"),
         ("{quiet_hours: {hours: '09:00-09:00'}}", "this is the whole day"),

@@ -110,6 +110,10 @@ CASES: dict[str, list[Post]] = {
     "delayed": [Post("Hello", False)],
     "reread": [Post("Hello", False)],
     "at-once": [Post("Hello")],
+    "guarded": [
+        Post("the sea", True, {"media": "photo", "noforwards": True}),
+        Post("a text", True),
+    ],
     "buttons": [
         Post("Hello"),
         Post("Hello", "Hello\n\nMore", {"markup": BUTTONS}),

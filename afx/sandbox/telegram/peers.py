@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.srp import Verifier
+from afx.sandbox.telegram.uploads import MOST_PARTS, MOST_PARTS_PREMIUM
 
 CHANNEL_BASE = 1_000_000_000_000
 GENERAL = 1
@@ -69,6 +70,8 @@ class Account:
     """What it may do: a limited one sends nothing, a frozen one does nothing that others see."""
     premium_only: bool = False
     """It takes messages of premium accounts only: of none here (api/privacy)."""
+    premium: bool = False
+    """It may upload files of twice the size (api/premium)."""
     bot_token: str = ""
     """What a bot signs in with; empty for a person (core.telegram.org/api/bots)."""
 
@@ -76,6 +79,11 @@ class Account:
     def is_bot(self) -> bool:
         """Whether it is a bot: some methods are for people only."""
         return bool(self.bot_token)
+
+    @property
+    def most_parts(self) -> int:
+        """Parts of a file that it may upload (api/config, upload_max_fileparts_default)."""
+        return MOST_PARTS_PREMIUM if self.premium else MOST_PARTS
 
     def hash_for(self, viewer: int) -> int:
         """Return the access hash by which an account names this one."""
