@@ -21,6 +21,9 @@ from afx.forwarding.transforms import LONGEST_CAPTION, LONGEST_TEXT
 
 Reupload = Literal["", "may", "must"]
 Op = Literal["send", "edit", "delete", "pin", "unpin"]
+Part = Literal["", "entry", "first", "rest"]
+"""What a message is of a digest: nothing, collected for one, or laid out in one as its first or
+one of the rest."""
 _KEY = Struct("<qqqq")
 _RANDOM_ID = Struct("<q")
 
@@ -86,6 +89,10 @@ class Delivery:
     """Whether its file is downloaded, and uploaded anew: "may" is where it may not be forwarded."""
     uploaded: Any = None
     """What it is sent by after that, as TL."""
+    part: Part = ""
+    """What it is of a digest; it is sent in that, and not by itself."""
+    parts: tuple[Delivery, ...] = ()
+    """Of a digest its entries, the first of which gives it its source and message."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:

@@ -106,11 +106,15 @@ class LaneSender:
                 if not await self._filler.fill():
                     return
                 continue
+            pools = self._owner.pools
+            if pools.is_unchecked:
+                await pools.check()
+            version = pools.version
             batch, seconds = self._queue.next_batch(BATCH, asyncio.get_running_loop().time())
             if not batch:
                 self._pace.hold(seconds)
                 return
-            of_pool, batch = self._owner.pools.first_alike(batch)
+            of_pool, batch = pools.first_alike(batch)
             batch = batch if of_pool else self._within_budget(batch)
             if not batch:
                 return
@@ -136,7 +140,7 @@ class LaneSender:
                 return  # something has come up while it waited
             if not of_pool:
                 self._owner.waits.take(self._outbox.destination, len(batch))
-            outcomes = await self._make([delivery for delivery, _ in batch], singly)
+            outcomes = await self._make([delivery for delivery, _ in batch], singly, version)
             if outcomes is None:
                 return
             singly = await self._judge(batch, outcomes, singly=singly) or self._vain.is_single
@@ -215,8 +219,13 @@ class LaneSender:
             self.settle(outcome)
         return False
 
-    async def _make(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
-        """Send, or change, what is first; None when the session is ending here."""
+    async def _make(
+        self, batch: Sequence[Delivery], singly: bool, version: int
+    ) -> list[Outcome] | None:
+        """Send, or change, what is first; None when that cannot be now.
+
+        ``version`` is that of the pools by which it was chosen.
+        """
         peer = self._peers.input_peer
         if batch[0].op != "send":
             await self._owner.find_copies(batch)
@@ -230,6 +239,8 @@ class LaneSender:
                 self._pace.close("this node has no such output")
                 return None
             return await output.send(batch)
+        if self._owner.pools.version != version:
+            return None  # a rule has got, or lost, senders
         if self._owner.pools.has(batch[0]):
             return await self._let_send(batch, singly)
         try:
@@ -256,7 +267,8 @@ class LaneSender:
             else:
                 self._pace.wait(made.wait)
             return None
-        if all(it.result != "failed" for it in made):
+        # What is tried again, be it behind these, may have been sent before.
+        if not any(map(self._owner.pools.is_in_doubt, self._queue.begun())):
             self._intents.end(batch[0].destination)
         return made
 

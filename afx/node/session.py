@@ -69,7 +69,7 @@ class HostedSession:
     ) -> None:
         """``proxy``: it connects through this one only; ``device``: it was imported as this."""
         # What is sealed is not needed any more; 5,000 of them would cost memory.
-        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="")
+        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="", proof="")
         self.epoch = epoch
         self.sent = 0
         self.changed = False
@@ -92,7 +92,7 @@ class HostedSession:
             pings=env.pings,
         )
         outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None
-        self.peers = Peers(self._client, stored, outputs)
+        self.peers = Peers(self._client, stored, outputs, self)
         self.forwarder = Forwarder(
             self._client,
             self.peers,
@@ -250,8 +250,10 @@ class HostedSession:
         return self._rules.known
 
     def renew(self, rules: Sequence[RuleSpec]) -> None:
-        """Use the filters and transforms of these rules from now on."""
+        """Use the filters and transforms of these rules from now on, and what is new of them."""
         self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
+        if self._client.is_connected():
+            self._rules.poll()
 
     def pause(self) -> None:
         """Send nothing new: the node's lease is running out."""
@@ -338,6 +340,7 @@ class HostedSession:
     def start_catch_up(self) -> None:
         """The connection is back: fetch what was missed, and go on sending."""
         self.reader.start_catch_up()
+        self._rules.poll()
 
     def give_up(self, error: BaseException) -> None:
         """Telegram no longer accepts the login."""

@@ -97,6 +97,10 @@ CASES: dict[str, list[Post]] = {
         Post("from the secretary", True, {"sender": 2}),
     ],
     "everything": [Post("Hello")],
+    "promoted": [
+        Post("Hello", "News of 2026-03-06\nHello\nSource · Join us", at(2026, 3, 6, 12, 0)),
+    ],
+    "invited": [Post("Hello")],
     "topics": [
         Post("Hello", True, {"topic": 4}),
         Post("elsewhere", False, {"topic": 5}),

@@ -7,6 +7,7 @@ minus its id, a channel by ``-(10**12 + id)``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal, NamedTuple
@@ -156,6 +157,20 @@ class Channel:
     def marked(self) -> int:
         """The marked id by which clients know this channel."""
         return -(CHANNEL_BASE + self.id)
+
+
+@dataclass(slots=True, eq=False)
+class Invite:
+    """A link by which accounts join a channel or supergroup (api/invites)."""
+
+    hash: str
+    channel: Channel
+    asks: bool
+    """An admin lets them in."""
+    date: datetime
+    requests: set[int] = field(default_factory=set)
+    """Accounts that have asked."""
+    expired: bool = False
 
 
 @dataclass(slots=True, eq=False)
