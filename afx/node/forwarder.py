@@ -11,7 +11,6 @@ from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
-from afx.node.account_signs import account_trouble
 from afx.node.admission import Admission, LinkSource, Made
 from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
@@ -29,6 +28,7 @@ from afx.node.lanes import Lanes
 from afx.node.loops import Loops
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
+from afx.node.noted_waits import note_wait
 from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
@@ -373,13 +373,7 @@ class Forwarder:
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
         """Note a wait of a lane or a task (see ``Waits.note``); one for all is reported once."""
-        was_waiting = self.waits.left(ALL) > 0
-        self._owner.progressed()
-        is_for_all = self.waits.note(key, seconds, reason)
-        self.lanes.wait(key, seconds, is_for_all=is_for_all)
-        if is_for_all and not was_waiting:
-            text = f"Telegram takes no sends of this account for now: {reason}"
-            self._owner.trouble(account_trouble(reason), text)
+        note_wait(self.waits, self.lanes, self._owner, key, seconds, reason)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Something of it is hindered."""
