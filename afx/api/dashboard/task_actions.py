@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afx.api.dashboard.action import Action, Field, Form, lines_of, number_of
+from afx.api.dashboard.action import Action, Field, Form, lines_of, number_of, whole_of
 from afx.operations import queues, schedules, task_requests, tasks
 from afx.operations.context import Context
 from afx.operations.task_requests import TaskRequest
@@ -21,6 +21,10 @@ def _request(form: Form) -> TaskRequest:
         user=form.get("user", ""),
         every_session=bool(form.get("every")),
         priority=form.get("priority", ""),
+        unique_key=form.get("unique_key", "").strip(),
+        keep_newest=bool(form.get("keep_newest")),
+        delay_seconds=whole_of(form.get("delay_seconds", ""), "The delay"),
+        start_within_seconds=whole_of(form.get("start_within_seconds", ""), "The time to start"),
     )
 
 
@@ -37,8 +41,15 @@ def _add_schedule(context: Context, _: str, form: Form) -> str:
         form["cron"].strip(),
         _request(form),
         overlap=form.get("overlap", "skip"),
+        catch_up=form.get("catch_up", "skip"),
+        pause_after=whole_of(form.get("pause_after", ""), "The number of failures"),
     )
     return f"schedule {form['name']} is added; its first time is {first:%Y-%m-%d %H:%M} UTC"
+
+
+def _cancelled(context: Context, target: str) -> str:
+    count = tasks.cancel_batch(context, number_of(target, "batch"))
+    return f"{count} tasks of batch {target} are cancelled"
 
 
 _KIND = Field("kind", "Kind", "select", tasks.KIND_NAMES, value=tasks.KIND_NAMES[0])
@@ -67,8 +78,32 @@ _FOR = (
         "select",
         ("", "premium", "high", "default", "low"),
         required=False,
-        hint="Empty: the kind's own.",
+        hint="Automatic: the kind's own.",
         flag="--priority",
+    ),
+)
+_ONCE = (
+    Field(
+        "unique_key",
+        "Unique key",
+        required=False,
+        hint="While a task of it has not finished, no other one is queued for the session.",
+        flag="--unique",
+    ),
+    Field(
+        "keep_newest",
+        "One of this key that no node has yet is replaced",
+        "check",
+        required=False,
+        flag="--newest",
+    ),
+    Field("delay_seconds", "Begin after, seconds", required=False, flag="--delay"),
+    Field(
+        "start_within_seconds",
+        "Cancel it if it has not started after, seconds",
+        required=False,
+        hint="Empty: it may wait.",
+        flag="--within",
     ),
 )
 
@@ -83,7 +118,7 @@ TASK_ACTIONS = (
         "task submit",
         "POST",
         "/tasks",
-        (_KIND, *_FOR),
+        (_KIND, *_FOR, *_ONCE),
         back="/tasks",
     ),
     Action(
@@ -112,6 +147,21 @@ TASK_ACTIONS = (
                 flag="--overlap",
                 value="skip",
             ),
+            Field(
+                "catch_up",
+                "After an outage",
+                "select",
+                ("skip", "once"),
+                flag="--catch-up",
+                value="skip",
+            ),
+            Field(
+                "pause_after",
+                "Pause after so many failures in a row",
+                required=False,
+                hint="Empty: never.",
+                flag="--pause-after",
+            ),
             *_FOR,
         ),
         back="/schedules",
@@ -137,6 +187,18 @@ TASK_ACTIONS = (
         "task cancel",
         "DELETE",
         "/tasks/{}",
+    ),
+    Action(
+        "batch.cancel",
+        "Cancel the batch",
+        "x",
+        tasks.cancel_batch,
+        lambda context, target, _: _cancelled(context, target),
+        "Those of its tasks that have not finished end; what they have done stays.",
+        "task cancel",
+        "DELETE",
+        "/batches/{}",
+        words=lambda target: ["--batch", target],
     ),
     Action(
         "queue.requeue",
