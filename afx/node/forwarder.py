@@ -16,6 +16,7 @@ from afx.node.admission import Admission, LinkSource
 from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
+from afx.node.digests import Digests
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.held import REREAD
@@ -50,6 +51,7 @@ from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Event
 from afx.telegram.sender import Outcome
+from afx.telegram.transfers import Parts, Transfers
 
 
 class Forwarder:
@@ -60,6 +62,7 @@ class Forwarder:
         "_all_routes",
         "_client",
         "_counts",
+        "_digests",
         "_follower",
         "_incomplete",
         "_intake",
@@ -79,6 +82,7 @@ class Forwarder:
         "pools",
         "seen",
         "snapshots",
+        "transfers",
         "waits",
     )
 
@@ -97,6 +101,7 @@ class Forwarder:
         counts: RuleCounts,
         pools: PoolDesk | None = None,
         sealer: Sealer | None = None,
+        parts: Parts | None = None,
     ) -> None:
         """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
         self._client = client
@@ -119,16 +124,17 @@ class Forwarder:
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self.waits = waits
+        self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
         filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
         )
+        self._digests = Digests(self.later.options_of, self._source.names)
         self._settler = Settler(
-            owner,
-            self._follower,
-            self.lanes,
+            *(owner, self._follower, self.lanes),
+            digests=self._digests,
             dead=self.dead,
             links=self.links,
             seen=self.seen,
@@ -158,7 +164,7 @@ class Forwarder:
         self._settler.use_routes(routes)
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
-        self.pools.use_routes(routes, incomplete)
+        self.pools.use_routes(routes, incomplete, self.lanes.begun())
         self.held.use_routes(routes)
         self.alerts.use_routes(routes)
 
@@ -189,6 +195,7 @@ class Forwarder:
             self._intake.take(box, pts, event, own)
             return
         unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
+        self._digests.note_change(self._all_routes, event)
         self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
@@ -283,8 +290,11 @@ class Forwarder:
         self.later.end()
         await self._admission.stop()
         await self.lanes.drain()
+        await self.transfers.stop()
 
     def _put_behind(self, delivery: Delivery) -> bool:
+        if delivery.op == "send" and self.later.collects(delivery):
+            delivery.part = "entry"
         return self._lane(delivery.destination).put_behind(delivery)
 
     def _waiting(self, rule: int, destination: int) -> int:
@@ -316,7 +326,8 @@ class Forwarder:
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
         rules, parts = {it.rule for it in batch}, (self.seen, self.later.gate.counts)
-        if any(it.is_unstored(rules) for it in parts) and not await self._owner.store():
+        is_unstored = any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts)
+        if is_unstored and not await self._owner.store():
             return False
         return await self.intents.store(batch[0].destination)
 
@@ -334,10 +345,11 @@ class Forwarder:
 
     async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
-        return await fetch(
+        found = await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
         )
+        return self._digests.laid_out(found, references, self.outboxes.of(destination))
 
     async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
         """Read messages anew, and with them their files' references, without what is gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from afx.forwarding.outputs import is_output
+from afx.forwarding.pipeline import Delivery
 from afx.node.lane import Lane
 from afx.node.pause import Pause
 from afx.node.pools import Pools
@@ -35,6 +36,10 @@ class Lanes(dict[int, Lane]):
         if not self.pauses:
             for lane in self.values():
                 lane.resume()
+
+    def begun(self) -> list[Delivery]:
+        """Return what may have been sent, and is not settled."""
+        return [it for lane in self.values() for it in lane.begun()]
 
     async def drain(self) -> None:
         """Start no new sends, and wait a short time for those in flight."""
