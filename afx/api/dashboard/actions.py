@@ -12,6 +12,7 @@ from afx.api.dashboard.labels import labels_of
 from afx.api.dashboard.proxy_actions import PROXY_ACTIONS
 from afx.api.dashboard.review_actions import REVIEW_ACTIONS
 from afx.api.dashboard.rule_actions import RULE_ACTIONS
+from afx.api.dashboard.schedule_actions import SCHEDULE_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
 from afx.api.dashboard.user_actions import USER_ACTIONS
 from afx.api.dashboard.webhook_actions import WEBHOOK_ACTIONS
@@ -385,6 +386,7 @@ ACTIONS: Mapping[str, Action] = {
         *DEAD_ACTIONS,
         *REVIEW_ACTIONS,
         *TASK_ACTIONS,
+        *SCHEDULE_ACTIONS,
         *WEBHOOK_ACTIONS,
         *PROXY_ACTIONS,
     )

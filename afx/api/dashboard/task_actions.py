@@ -1,9 +1,9 @@
-"""What a person may do from a page to tasks, queues and schedules."""
+"""What a person may do from a page to tasks and queues."""
 
 from __future__ import annotations
 
 from afx.api.dashboard.action import Action, Field, Form, lines_of, number_of, whole_of
-from afx.operations import queues, schedules, task_requests, tasks
+from afx.operations import queues, task_requests, tasks
 from afx.operations.context import Context
 from afx.operations.task_requests import TaskRequest
 
@@ -12,7 +12,8 @@ def _number(text: str) -> int:
     return number_of(text, "task")
 
 
-def _request(form: Form) -> TaskRequest:
+def request_of(form: Form) -> TaskRequest:
+    """Return what a form asks for; raises UsageError."""
     kind = form["kind"]
     return TaskRequest(
         kind=kind,
@@ -29,22 +30,9 @@ def _request(form: Form) -> TaskRequest:
 
 
 def _submit(context: Context, _: str, form: Form) -> str:
-    made = task_requests.submit(context, _request(form))
+    made = task_requests.submit(context, request_of(form))
     which = f"{len(made.ids)} tasks, batch {made.batch}" if made.batch else f"task {made.ids[0]}"
     return f"{which}: {form['kind']} is queued"
-
-
-def _add_schedule(context: Context, _: str, form: Form) -> str:
-    first = schedules.add(
-        context,
-        form["name"],
-        form["cron"].strip(),
-        _request(form),
-        overlap=form.get("overlap", "skip"),
-        catch_up=form.get("catch_up", "skip"),
-        pause_after=whole_of(form.get("pause_after", ""), "The number of failures"),
-    )
-    return f"schedule {form['name']} is added; its first time is {first:%Y-%m-%d %H:%M} UTC"
 
 
 def _cancelled(context: Context, target: str) -> str:
@@ -52,8 +40,8 @@ def _cancelled(context: Context, target: str) -> str:
     return f"{count} tasks of batch {target} are cancelled"
 
 
-_KIND = Field("kind", "Kind", "select", tasks.KIND_NAMES, value=tasks.KIND_NAMES[0])
-_FOR = (
+KIND = Field("kind", "Kind", "select", tasks.KIND_NAMES, value=tasks.KIND_NAMES[0])
+FOR_SESSIONS = (
     Field(
         "arguments",
         "Arguments",
@@ -118,53 +106,8 @@ TASK_ACTIONS = (
         "task submit",
         "POST",
         "/tasks",
-        (_KIND, *_FOR, *_ONCE),
+        (KIND, *FOR_SESSIONS, *_ONCE),
         back="/tasks",
-    ),
-    Action(
-        "schedule.add",
-        "New schedule",
-        "plus",
-        schedules.add,
-        _add_schedule,
-        "A task is submitted at the times of a cron expression.",
-        "task schedule add",
-        "POST",
-        "/schedules",
-        (
-            Field("name", "Name"),
-            Field(
-                "cron",
-                "Times",
-                hint="Minute, hour, day, month, weekday, in UTC, such as 0 3 * * *.",
-            ),
-            _KIND,
-            Field(
-                "overlap",
-                "While the last ones still run",
-                "select",
-                ("skip", "queue", "replace"),
-                flag="--overlap",
-                value="skip",
-            ),
-            Field(
-                "catch_up",
-                "After an outage",
-                "select",
-                ("skip", "once"),
-                flag="--catch-up",
-                value="skip",
-            ),
-            Field(
-                "pause_after",
-                "Pause after so many failures in a row",
-                required=False,
-                hint="Empty: never.",
-                flag="--pause-after",
-            ),
-            *_FOR,
-        ),
-        back="/schedules",
     ),
     Action(
         "task.retry",
@@ -226,42 +169,5 @@ TASK_ACTIONS = (
         "POST",
         "/queues/{}/purge",
         destroys=True,
-    ),
-    Action(
-        "schedule.pause",
-        "Pause",
-        "paused",
-        schedules.set_paused,
-        lambda context, target, _: (
-            f"schedule {schedules.set_paused(context, target, True)} is paused"
-        ),
-        "It submits nothing until it is resumed.",
-        "task schedule pause",
-        "POST",
-        "/schedules/{}/pause",
-    ),
-    Action(
-        "schedule.resume",
-        "Resume",
-        "running",
-        schedules.set_paused,
-        lambda context, target, _: (
-            f"schedule {schedules.set_paused(context, target, False)} goes on"
-        ),
-        "It goes on at its next time.",
-        "task schedule resume",
-        "POST",
-        "/schedules/{}/resume",
-    ),
-    Action(
-        "schedule.remove",
-        "Remove",
-        "x",
-        schedules.remove,
-        lambda context, target, _: f"schedule {schedules.remove(context, target)} is removed",
-        "It submits nothing any more; the tasks that it has submitted stay.",
-        "task schedule remove",
-        "DELETE",
-        "/schedules/{}",
     ),
 )
