@@ -71,7 +71,7 @@ def add(
 ) -> None:
     """Add a rule to a session; chats are @names or ids (channels: -100…).
 
-    A running session restarts with it, and misses nothing. docs/forward.md
+    A running session uses it within a second, without a restart. docs/forward.md
     has the conditions of filters, and the transforms.
 
     Example:  afx rule add main --from @news --to @copies --filter 'contains: [bitcoin, ether]'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from afx.api.dashboard import (
     action_routes,
     assets,
+    cluster_views,
     control_views,
     dead_views,
     proxy_views,
@@ -69,6 +70,7 @@ DASHBOARD = (
     review_views.router,
     rule_views.router,
     record_views.router,
+    cluster_views.router,
     task_views.router,
     webhook_views.router,
     proxy_views.router,

@@ -184,6 +184,17 @@ class PoolStore:
         )
         return bool(done == 1)
 
+    async def existing(self, lanes: Sequence[PoolLane]) -> list[PoolLane]:
+        """Return those of some lanes that senders have had."""
+        names = [keys.pool(*it) for it in lanes]
+        if not await self._redis.exists(*names):
+            return []
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(name)
+            answers = await pipe.execute()
+        return [it for it, found in zip(lanes, answers, strict=True) if found]
+
     async def entries(self, incarnation: str) -> list[Entry]:
         """Take the lanes at which a node is to look; what is malformed is left out."""
         found = await self._redis.lpop(keys.inbox(incarnation), _MOST_ENTRIES)

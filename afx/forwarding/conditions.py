@@ -44,6 +44,7 @@ LARGEST_BYTES = 64 * 1024
 LARGEST_PROGRAMS = 6_000
 """Instructions of all regular expressions of a filter together."""
 _LARGEST_ID = 2**53
+_ENDS = {"min": "At least so much.", "max": "At most so much."}
 
 
 @dataclass(slots=True, frozen=True)
@@ -168,7 +169,7 @@ def _id() -> Whole:
 
 
 def _bounds(about: str, most: int, *, is_size: bool = False) -> Table:
-    ends = {it: Whole(f"The {it}.", 0, most, is_size) for it in ("min", "max")}
+    ends = {it: Whole(said, 0, most, is_size) for it, said in _ENDS.items()}
     return Table(about, ends, whole=_wrong_bounds)
 
 
@@ -310,7 +311,7 @@ def condition_schema() -> Schema:
     properties = {
         "all": {**parts, "description": "Each of them."},
         "any": {**parts, "description": "At least one of them."},
-        "not": FILTER.schema(),
+        "not": {**FILTER.schema(), "description": "None of them."},
     }
     known = {name: kind.form.schema() for name, kind in CONDITIONS.items()}
     return {

@@ -26,6 +26,7 @@ from afx.forwarding.digests import (
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
+from afx.forwarding.protected import PROTECTED, compile_protected, protected_sentence
 from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown_review
 from afx.forwarding.senders import SENDERS, compile_senders, senders_sentence
 
@@ -40,6 +41,8 @@ def _wrong_together(value: Mapping[str, Any]) -> str | None:
     """Return what is wrong with options that exclude each other."""
     if value.get("review") and value.get("reread"):
         return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
+    if value.get("senders") and value.get("protected") == "reupload":
+        return "'senders' and 'protected: reupload' exclude each other: who reads a file uploads it"
     if value.get("digest"):
         for name in _NOT_WITH_DIGEST:
             if value.get(name):
@@ -83,6 +86,11 @@ OPTIONS = Table(
             "they are not by default."
         ),
         "buttons": BUTTONS,
+        "join": Truth(
+            "Whether the account joins the chats that the rule names by invite links; it does not "
+            "by default."
+        ),
+        "protected": PROTECTED,
     },
     whole=_wrong_together,
 )
@@ -118,6 +126,10 @@ class Options:
     """Which messages of its sources webhooks are told of."""
     buttons: Buttons = ""
     """What becomes of inline buttons; "": what Telegram does."""
+    join: bool = False
+    """Whether the account joins the chats that are named by invite links."""
+    reupload: bool = False
+    """Whether files that may not be forwarded are downloaded, and uploaded anew."""
     digest: Digest | None = None
     """When its messages are sent together; None: each is sent by itself."""
 
@@ -173,6 +185,8 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_senders(options.get("senders", ())),
         compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
         compile_buttons(options.get("buttons", "")),
+        _truth(options.get("join", False)),
+        compile_protected(options.get("protected", "")),
         compile_digest(options["digest"]) if options.get("digest") is not None else None,
     )
 
@@ -230,8 +244,12 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
             "Messages are stored as they come, and copied also when they are deleted before; not "
             "in mode forward, and not where the copies follow deletes."
         )
+    if options.get("join"):
+        found.append("The account joins the chats that are named by invite links, a few a day.")
     if buttons := options.get("buttons"):
         found.append(buttons_sentence(buttons))
+    if protected := options.get("protected"):
+        found.append(protected_sentence(protected))
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

@@ -18,6 +18,7 @@ from afx.forwarding.replies import answered
 from afx.forwarding.rules import Mode, Route
 from afx.forwarding.transforms import LONGEST_CAPTION, LONGEST_TEXT
 
+Reupload = Literal["", "may", "must"]
 Op = Literal["send", "edit", "delete", "pin", "unpin"]
 Part = Literal["", "entry", "first", "rest"]
 """What a message is of a digest: nothing, collected for one, or laid out in one as its first or
@@ -83,6 +84,10 @@ class Delivery:
     """The topic of the destination that it goes to; 0 for none."""
     buttons: Rows = ()
     """The rows of buttons that it brings, if the account is a bot."""
+    reupload: Reupload = ""
+    """Whether its file is downloaded, and uploaded anew: "may" is where it may not be forwarded."""
+    uploaded: Any = None
+    """What it is sent by after that, as TL."""
     part: Part = ""
     """What it is of a digest; it is sent in that, and not by itself."""
     parts: tuple[Delivery, ...] = ()
@@ -112,6 +117,7 @@ def deliveries(
     posted = getattr(incoming.raw, "date", None)
     album = getattr(incoming.raw, "grouped_id", None) or 0
     answers = answered(incoming.raw)
+    reupload: Reupload = "must" if getattr(incoming.raw, "noforwards", False) else "may"
     look = look_of(incoming.raw, incoming.entities)
     made = [
         Delivery(
@@ -132,6 +138,7 @@ def deliveries(
             posted=posted,
             look=look,
             topic=route.topic,
+            reupload=reupload if route.options.reupload and route.mode == "copy" else "",
         )
         for route in routes
     ]

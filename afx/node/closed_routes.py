@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
-from afx.empty import NOTHING
+from afx.empty import NONE, NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.alerts import alert_programs
+from afx.forwarding.chat_names import has_id
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
@@ -62,12 +63,14 @@ class ClosedRoutes:
         "_invalid",
         "_learned",
         "_options",
+        "_pooled",
         "_refused",
         "_rules",
         "_senders",
         "_tests",
         "_transforms",
         "_twice",
+        "_unknown",
         "_unreadable",
         "routes",
     )
@@ -78,6 +81,8 @@ class ClosedRoutes:
         """The marked ids of chats, as rules name them."""
         self._learned: Mapping[str, int] = NOTHING
         """Those that the account knows; the destinations of senders need not be."""
+        self._unknown: Mapping[str, str] = NOTHING
+        """Chats that the account does not know, and why, where that is known."""
         self._unreadable: Mapping[int, str] = NOTHING
         self._refused: Mapping[int, _Refusal] = NOTHING
         self._tests: Mapping[int, Test] = NOTHING
@@ -91,6 +96,8 @@ class ClosedRoutes:
         """Rules of which some senders cannot be used, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
+        self._pooled: frozenset[int] = NONE
+        """Rules that have senders, or had some."""
         self._twice: Mapping[int, str] = NOTHING
         """Rules with several destinations in one forum, and which."""
         self._compile()
@@ -122,11 +129,13 @@ class ClosedRoutes:
                 invalid[it.id] = str(error)
         self._tests, self._transforms = tests or NOTHING, changes or NOTHING
         self._options, self._invalid = options or NOTHING, invalid or NOTHING
+        self._pooled |= {it for it, its in options.items() if its.senders}
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
         """Take what these rules judge by, change and do; returns the rules as they are used.
 
-        A rule whose chats or mode have changed stays as it is: its session is restarted.
+        A rule whose chats or mode have changed stays as it is: its session is restarted, or
+        the rule is added (``added``).
         """
         given = {(it.id, it.sources, it.destinations, it.mode): it for it in rules}
         self._rules = [
@@ -135,6 +144,21 @@ class ClosedRoutes:
         self._compile()
         self.note_known({})
         return self._rules
+
+    def added(self, rules: Iterable[RuleSpec]) -> tuple[RuleSpec, ...]:
+        """Return those of some rules that are new here, or name more chats than before."""
+        before = {it.id: it for it in self._rules}
+        return tuple(it for it in rules if it.id not in before or _has_grown(before[it.id], it))
+
+    def add(self, rules: Iterable[RuleSpec]) -> None:
+        """Use these rules as well, or instead of those that named fewer chats."""
+        self._rules = merged(self._rules, rules)
+        self._compile()
+
+    def unnamed(self, rules: Iterable[RuleSpec]) -> list[str]:
+        """Return the chats of some rules that the account is not known to know."""
+        chats = (it for rule in rules for it in (*rule.sources, *_looked_up(rule)))
+        return [it for it in dict.fromkeys(chats) if it not in self._learned]
 
     # --- what is known -------------------------------------------------------------------
 
@@ -146,14 +170,21 @@ class ClosedRoutes:
         named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
         self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
+    def note_unknown(self, why: Mapping[str, str]) -> None:
+        """Note why the account does not know some chats."""
+        self._unknown = dict(why) or NOTHING
+
     def _given(self) -> dict[str, int]:
-        """Return the destinations to which only senders post, as far as rules tell their ids."""
+        """Return the destinations to which only senders post, as far as rules tell their ids.
+
+        With those to which only senders have posted: what is forwarded meanwhile waits for them.
+        """
         return {
             it: int(chat_of(it))
             for rule in self._rules
-            if rule.id in self._options and self._options[rule.id].senders
+            if rule.id in self._pooled
             for it in rule.destinations
-            if it not in rule.sources and not it.startswith("@") and not is_output_text(it)
+            if it not in rule.sources and has_id(it) and not is_output_text(it)
         }
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -217,6 +248,24 @@ class ClosedRoutes:
         return [it for it in dict.fromkeys(chats) if it not in self._ids]
 
     @property
+    def unlearned(self) -> list[str]:
+        """The destinations to which only senders have posted, and the account is to post now."""
+        return [
+            it
+            for rule in self._rules
+            if rule.id in self._pooled and not self._options.get(rule.id, NO_OPTIONS).senders
+            for it in rule.destinations
+            if it in self._ids and it not in self._learned and not is_output_text(it)
+        ]
+
+    @property
+    def joins(self) -> set[str]:
+        """The chats that the account may join, as rules name them."""
+        allowed = {it for it, options in self._options.items() if options.join}
+        rules = (it for it in self._rules if it.id in allowed)
+        return {chat for it in rules for chat in (*it.sources, *it.destinations)}
+
+    @property
     def unreadable(self) -> set[int]:
         """The sources that cannot be read."""
         return set(self._unreadable)
@@ -265,7 +314,11 @@ class ClosedRoutes:
         if rule.id in self._invalid:
             return RuleTrouble(TroubleReason.RULE_INVALID, self._invalid[rule.id])
         chats = (*rule.sources, *rule.destinations)
-        wrong = [(_why_unknown(it), it) for it in chats if it not in self._ids]
+        wrong = [
+            (_why_unknown(it), f"{it}: {self._unknown[it]}" if it in self._unknown else it)
+            for it in chats
+            if it not in self._ids
+        ]
         sources = {self._ids[it]: it for it in rule.sources if it in self._ids}
         destinations = {self._ids[it]: it for it in rule.destinations if it in self._ids}
         wrong += [
@@ -296,6 +349,31 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _looked_up(rule: RuleSpec) -> list[str]:
+    """Return the destinations that the account has to know: those of senders it need not."""
+    return [
+        it
+        for it in rule.destinations
+        if "senders" not in rule.options or not has_id(it) or is_output_text(it)
+    ]
+
+
+def merged(rules: Iterable[RuleSpec], others: Iterable[RuleSpec]) -> list[RuleSpec]:
+    """Return two lists of rules as one, in the order of their ids; ``others`` count more."""
+    by_id = {it.id: it for it in (*rules, *others)}
+    return [by_id[it] for it in sorted(by_id)]
+
+
+def _has_grown(before: RuleSpec, rule: RuleSpec) -> bool:
+    """Return whether a rule differs from what it was by more, or reordered, chats."""
+    chats = (before.sources, before.destinations)
+    return (
+        before.mode == rule.mode
+        and (rule.sources, rule.destinations) != chats
+        and all(map(set.issubset, map(set, chats), (rule.sources, rule.destinations)))
+    )
 
 
 def _source_topics(sources: Iterable[str], ids: Mapping[str, int]) -> dict[int, frozenset[int]]:

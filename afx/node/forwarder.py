@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from afx.cluster.links import CopyRoute
@@ -51,6 +52,7 @@ from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Event
 from afx.telegram.sender import Outcome
+from afx.telegram.transfers import Parts, Transfers
 
 
 class Forwarder:
@@ -81,6 +83,7 @@ class Forwarder:
         "pools",
         "seen",
         "snapshots",
+        "transfers",
         "waits",
     )
 
@@ -99,6 +102,7 @@ class Forwarder:
         counts: RuleCounts,
         pools: PoolDesk | None = None,
         sealer: Sealer | None = None,
+        parts: Parts | None = None,
     ) -> None:
         """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
         self._client = client
@@ -113,7 +117,8 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
+        left = partial(self.lanes.sends, self.outboxes)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, left)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
@@ -121,6 +126,7 @@ class Forwarder:
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self.waits = waits
+        self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
         filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
@@ -160,7 +166,7 @@ class Forwarder:
         self._settler.use_routes(routes)
         self.seen.use_routes(routes, incomplete)
         self.later.use_routes(routes, incomplete)
-        self.pools.use_routes(routes, incomplete)
+        self.pools.use_routes(routes, incomplete, self.lanes.begun())
         self.held.use_routes(routes)
         self.alerts.use_routes(routes)
 
@@ -286,17 +292,12 @@ class Forwarder:
         self.later.end()
         await self._admission.stop()
         await self.lanes.drain()
+        await self.transfers.stop()
 
     def _put_behind(self, delivery: Delivery) -> bool:
         if delivery.op == "send" and self.later.collects(delivery):
             delivery.part = "entry"
         return self._lane(delivery.destination).put_behind(delivery)
-
-    def _waiting(self, rule: int, destination: int) -> int:
-        """Return how many messages of a rule a lane has still to send."""
-        lane = self.lanes.get(destination)
-        them = lane.waiting() if lane else self.outboxes.waiting_for(destination)
-        return sum(it.op == "send" and it.rule == rule for it in them)
 
     def _lane(self, destination: int) -> Lane:
         lane = self.lanes.get(destination)
@@ -434,10 +435,8 @@ class Forwarder:
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (
-            *(self.outboxes, self.seen, self.later, self.dead),
-            *(self.held, self.alerts, self.snapshots),
-        ):
+        stored = self.outboxes, self.seen, self.later, self.snapshots
+        for it in (*stored, self.dead, self.held, self.alerts):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()

@@ -68,8 +68,21 @@ class SenderLane:
         self._made: Order | None = None
         """The order that was answered last."""
         self._held: dict[int, Held] = {}
+        self._names: dict[int, str] = {}
+        """Those of all senders that it has had."""
         self.trouble = ""
         """What somebody has to do something about; empty when all senders can be used."""
+
+    def may_have_sent(self, delivery: Delivery) -> bool:
+        """Return whether a sender may have sent, or changed, a delivery that is not settled.
+
+        It may be any as long as nobody has looked at what is in Redis.
+        """
+        asked = self._asked.deliveries if self._asked is not None else ()
+        if any(_key(it) == _key(delivery) for it in asked):
+            return True
+        is_open = self._owned is None or delivery.random_id in self._doubts
+        return is_open and delivery.op == "send"
 
     async def send(
         self, batch: Sequence[Delivery], senders: Mapping[int, str], *, singly: bool
@@ -78,6 +91,7 @@ class SenderLane:
 
         ``senders`` are the pool's sessions, in order, with their names.
         """
+        self._names.update(senders)
         while True:
             if self._asked is None:
                 stopped = await self._ask(batch, senders, singly=singly)
@@ -255,6 +269,7 @@ class SenderLane:
         for it in order.ids:
             self._doubts.pop(it, None)
         self._doubts.update(dict.fromkeys(doubts, order.sender))
+        self._doubts.update(dict.fromkeys(_sent_behind(order, outcomes), order.sender))
         self._held.pop(order.sender, None)
         for its in outcomes:
             if its.result == "wait":
@@ -268,10 +283,9 @@ class SenderLane:
     def _matched(self, batch: Sequence[Delivery], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Return the outcomes of the first of a batch that were asked for, in its order."""
         assert self._made is not None
-        keys = [(it.op, it.source, it.message) for it in self._made.deliveries]
         made: list[Outcome] = []
-        for it, key, outcome in zip(batch, keys, outcomes, strict=False):
-            if (it.op, it.source, it.message) != key:
+        for it, asked, outcome in zip(batch, self._made.deliveries, outcomes, strict=False):
+            if _key(it) != _key(asked):
                 break
             made.append(outcome)
         return made
@@ -316,8 +330,26 @@ class SenderLane:
             and (held.until > now or it == required)
         ]
         if required and is_waiting:
-            name = senders.get(required, f"session {required}")
+            name = self._names.get(required, f"session {required}")
             parts.append(f"{name} may have sent some messages, and alone is asked for them again")
         before, self.trouble = self.trouble, "; ".join(parts)
         if self.trouble != before:
             self._changed()
+
+
+def _key(it: Delivery) -> tuple[str, int, int]:
+    return it.op, it.source, it.message
+
+
+def _sent_behind(order: Order, outcomes: Sequence[Outcome]) -> list[int]:
+    """Return the random_ids of what was sent behind something that was not.
+
+    The lane takes nothing behind that, and asks for it again: only the same account may be.
+    """
+    is_behind = False
+    found: list[int] = []
+    for it, its in zip(order.deliveries, outcomes, strict=True):
+        if is_behind and it.op == "send" and its.result in ("sent", "known"):
+            found.append(it.random_id)
+        is_behind = is_behind or its.result not in ("sent", "known", "refused")
+    return found

@@ -13,6 +13,12 @@ from afx.operations.rule_figures import MOST_BUSIEST, RuleTotal
 from models.storage import cluster_analytics, rules, scaling
 
 _MOST_EVENTS = 10_000
+_WITHOUT_END = {
+    "not rising": "it does not rise",
+    "unclear": "no clear trend: it goes up and down more than it rises",
+    "no limit": "there are no nodes that could be full",
+    "too short": "there is too little history; look again in an hour",
+}
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +61,12 @@ class ForecastRow:
     """Until it is full; None when that is not to be seen."""
     fit: float
     """How well a straight line fits, 0 to 1."""
+
+    def in_words(self) -> str:
+        """Return when it is full, or why that is not to be seen."""
+        if self.days is not None:
+            return f"full in {self.days:,.1f} days at this trend"
+        return _WITHOUT_END.get(self.trend, self.trend)
 
 
 @dataclass(slots=True, frozen=True)

@@ -21,11 +21,13 @@ from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_lost_login
 from afx.telegram.facts import media_kind
 from afx.telegram.sender import (
+    PROTECTED,
     Outcome,
     failed,
     has_no_preview,
     input_media,
     is_above,
+    may_upload,
     passing,
     sendable,
 )
@@ -132,6 +134,8 @@ def _outcome(group: Sequence[Delivery], answer: Any) -> Outcome:
         return KNOWN
     if is_lost_login(answer):
         raise answer
+    if group[0].op == "edit" and may_upload(group[0], error_name(answer)):
+        return Outcome("again", reason=PROTECTED)
     if error_name(answer) in _DONE and len(group) == 1:
         return KNOWN
     return failed(answer, len(group))
@@ -187,12 +191,16 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             return functions.channels.DeleteMessagesRequest(chat, ids)
         return functions.messages.DeleteMessagesRequest(ids, revoke=True)
     if first.op == "edit":
-        file = media_kind(first.whole) in WITH_FILE
+        media = None
+        if media_kind(first.whole) in WITH_FILE and not isinstance(
+            first.uploaded, types.InputMediaEmpty
+        ):
+            media = first.uploaded or input_media(first.whole)
         return functions.messages.EditMessageRequest(
             chat,
             first.copy,
             message=first.text,
-            media=input_media(first.whole) if file else None,
+            media=media,
             entities=[it for it in first.entities if sendable(it)] or None,
             no_webpage=has_no_preview(first),
             invert_media=is_above(first),

@@ -37,6 +37,9 @@ _NO_PARENT = frozenset({"REPLY_MESSAGE_ID_INVALID", "REPLY_TO_INVALID", "MESSAGE
 PARENT_GONE = "the message that it answers is gone"
 """The reason to send what answers a message that is gone again without that."""
 
+PROTECTED = "CHAT_FORWARDS_RESTRICTED"
+"""The reason to upload a file anew, where its rule says so, and to send it then."""
+
 # Only the destination's owner or the customer can do something about these. A 406 that
 # is no lost login refuses one request (TOPIC_CLOSED, PRIVACY_PREMIUM_REQUIRED).
 _REFUSED = (
@@ -135,6 +138,8 @@ async def _send(
                 raise answer
             is_orphan = group[0].parent and error_name(answer) in _NO_PARENT
             refused = Outcome("again", reason=PARENT_GONE) if is_orphan else None
+            if may_upload(group[0], error_name(answer)):
+                refused = Outcome("again", reason=PROTECTED)
             if (
                 len(group) > 1
                 and not is_forward(group[0])
@@ -250,7 +255,10 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             to,
             [
                 types.InputSingleMedia(
-                    input_media(it.raw), it.text, random_id=it.random_id, entities=_entities(it)
+                    it.uploaded or input_media(it.raw),
+                    it.text,
+                    random_id=it.random_id,
+                    entities=_entities(it),
                 )
                 for it in group
             ],
@@ -261,7 +269,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
     if first.raw is not None:
         return functions.messages.SendMediaRequest(
             to,
-            input_media(first.raw),
+            first.uploaded or input_media(first.raw),
             first.text,
             random_id=first.random_id,
             entities=_entities(first),
@@ -281,6 +289,11 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
         invert_media=is_above(first),
         reply_markup=markup_of(first),
     )
+
+
+def may_upload(delivery: Delivery, name: str) -> bool:
+    """Return whether a refusal, by its name, says that a file is to be uploaded anew."""
+    return name == PROTECTED and delivery.reupload == "may" and delivery.uploaded is None
 
 
 def is_silent(delivery: Delivery) -> bool | None:

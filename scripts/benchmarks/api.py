@@ -1,4 +1,4 @@
-"""The REST API over 100,000 sessions: answers at a rate, throughput, changes, event streams."""
+"""The REST API over 100,000 sessions: answers at a rate, throughput, changes, streams, a page."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import chromium
+import first_view
 import psutil
 from common import Target, percentile, report
 from http_load import Connection, Taken, as_fast_as_possible, at_a_rate, request
@@ -41,7 +43,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--databases", default="sqlite,postgres")
     parser.add_argument("--nodes", type=int, default=100, help="that send heartbeats")
-    parser.add_argument("--only", default="", help="read what has this in its name, and no more")
+    parser.add_argument("--only", default="", help="parts with this in their names, and no more")
+    parser.add_argument("--visits", type=int, default=10, help="to each page of the dashboard")
     parser.add_argument("--streams", type=int, default=200, help="clients that follow events")
 
 
@@ -49,6 +52,8 @@ def run(flags: argparse.Namespace) -> None:
     """Fill databases, and measure one API process on each beside nodes that send heartbeats."""
     rows: list[dict[str, Any]] = []
     targets: list[Target] = []
+    if flags.only in first_view.NAME:
+        chromium.program()  # it is missed before databases are filled
     for kind in flags.databases.split(","):
         home = Path(tempfile.mkdtemp(prefix="afx-bench-"))
         try:
@@ -117,6 +122,10 @@ def _measure(
             Target(f"{name}: p99, ms", percentile(taken.times, 0.99), 25, "at most"),
             Target(f"{name}: errors", taken.wrong, 0, "at most"),
         ]
+    if flags.only in first_view.NAME:
+        seen, wanted = first_view.measure(port, token, flags.visits)
+        rows += seen
+        targets += wanted
     if flags.only:
         return rows, targets
     page = [request("GET", "/api/v1/sessions?limit=20", token)]

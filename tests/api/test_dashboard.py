@@ -58,6 +58,8 @@ VIEWS = (
     "/audit?verify=true",
     "/tokens",
     "/scaling",
+    "/analytics/cluster",
+    "/rule-schema",
     "/tasks",
     "/tasks?state=queued&kind=session.check&session=a-1&batch=1",
     "/tasks/1",

@@ -184,24 +184,6 @@ def test_cursors_are_kept_and_replaced_and_go_with_their_session(ids: list[int])
     assert list(cursors.page(0, 10)) == [second]
 
 
-def test_rules_with_digests_are_found_with_the_cursors_of_their_sessions(ids: list[int]) -> None:
-    sought = {"digest": {"every": 60}}
-    numbers = [
-        rules.create(sessions.find(name), ["@a"], ["@b"], name="digest", options=options).id
-        for name, options in (("s0", sought), ("s1", {"delay": 5}), ("s2", sought))
-    ]
-    with base.transaction():
-        cursors.save_many({ids[0]: {"later:s1:-5:0": "x"}})
-    found = cursors.of_digests()
-    assert [(it["rule_id"], it["session"], it["name"], it["fields"]) for it in found] == [
-        (numbers[0], "s0", "digest", {"later:s1:-5:0": "x"}),
-        (numbers[2], "s2", "digest", {}),
-    ]
-    assert [it["session"] for it in cursors.of_digests(session="s2")] == ["s2"]
-    assert [it["session"] for it in cursors.of_digests("alice", numbers[0])] == ["s0"]
-    assert not cursors.of_digests("nobody")
-
-
 @pytest.mark.parametrize("owner", ["", "alice", "nobody"])
 @pytest.mark.parametrize(
     "chosen",

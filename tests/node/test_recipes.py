@@ -97,6 +97,10 @@ CASES: dict[str, list[Post]] = {
         Post("from the secretary", True, {"sender": 2}),
     ],
     "everything": [Post("Hello")],
+    "promoted": [
+        Post("Hello", "News of 2026-03-06\nHello\nSource · Join us", at(2026, 3, 6, 12, 0)),
+    ],
+    "invited": [Post("Hello")],
     "topics": [
         Post("Hello", True, {"topic": 4}),
         Post("elsewhere", False, {"topic": 5}),
@@ -107,6 +111,10 @@ CASES: dict[str, list[Post]] = {
     "digests": [Post("Hello", False)],
     "reread": [Post("Hello", False)],
     "at-once": [Post("Hello")],
+    "guarded": [
+        Post("the sea", True, {"media": "photo", "noforwards": True}),
+        Post("a text", True),
+    ],
     "buttons": [
         Post("Hello"),
         Post("Hello", "Hello\n\nMore", {"markup": BUTTONS}),

@@ -49,6 +49,28 @@ def test_copies_say_what_the_transforms_make_of_their_sources() -> None:
     run_scenario(scenario)
 
 
+def test_a_line_with_a_link_behind_its_words_arrives_with_it() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+
+        def expected(it: Content) -> Content:
+            link = f"https://t.me/c/{source.id}/1"
+            entities = [types.MessageEntityBold(0, 2), types.MessageEntityTextUrl(6, 4, link)]
+            return it._replace(text=f"😀 {it.text}\nMore", entities=entities)
+
+        sandbox.server.ledger.expect(source.marked, to.marked, account.id, expected)
+        transform = ({"text": {"markdown": "**😀** {text}\n[More]({link})"}},)
+        session = harness.session(account, (source, to, "copy", {"transform": transform}))
+        await session.start()
+        publish(sandbox, source, "ab")
+        await until(lambda: texts(to) == ["😀 ab\nMore"])
+        verdict = sandbox.server.ledger.judge()
+        assert verdict.is_clean and verdict.strange == 0, sandbox.server.ledger.altered(1)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_a_replay_makes_the_same_copies_and_doubles_none() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
@@ -221,7 +243,7 @@ def test_a_message_that_transforms_fail_on_holds_up_no_other(
         session = harness.session(account, (source, to, "copy", FOOTER), (source, other, "copy"))
         await session.start()
         with monkeypatch.context() as patch:
-            patch.setattr("afx.forwarding.templates._value", fail)
+            patch.setattr("afx.forwarding.templates.value", fail)
             say(sandbox, source, "one")
             await until(lambda: texts(other) == ["one"])
         number = publish(sandbox, source, "two")

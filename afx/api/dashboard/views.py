@@ -16,7 +16,7 @@ from afx.api.dashboard.pages import MOST_ROWS, page, without
 from afx.api.dashboard.verdict import judge
 from afx.api.replies import list_of
 from afx.api.state import api_of
-from afx.errors import AfxError
+from afx.errors import AfxError, UsageError
 from afx.operations import (
     analytics,
     cluster,
@@ -43,15 +43,22 @@ _FULL = 0.85
 def rows_of(
     request: Request, read: Callable[[Any], Page[Any]], *, rows: str = "rows"
 ) -> dict[str, Any]:
-    """Return a page of a list for a template, with the address of the next one."""
+    """Return a page of a list for a template, with the address of the next one.
+
+    A filter, or a cursor, that names nothing leaves the page without rows: ``wrong`` says why.
+    """
     cursors, subject = api_of(request).cursors, list_of(request)
     cursor = request.query_params.get("cursor", "")
-    found = read(cursors.open(cursor, subject) if cursor else None)
+    try:
+        found = read(cursors.open(cursor, subject) if cursor else None)
+    except UsageError as error:
+        return {rows: (), "more": "", "first": "", "wrong": str(error)}
     more = "" if found.next is None else without(request, cursor=cursors.seal(found.next, subject))
     return {
         rows: found.rows,
         "more": more,
         "first": without(request, "cursor") if cursor else "",
+        "wrong": "",
     }
 
 
