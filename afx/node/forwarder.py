@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from afx.cluster.links import CopyRoute, Origin
@@ -117,7 +118,8 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
+        left = partial(self.lanes.sends, self.outboxes)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, left)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
@@ -294,12 +296,6 @@ class Forwarder:
             delivery.part = "entry"
         return self._lane(delivery.destination).put_behind(delivery)
 
-    def _waiting(self, rule: int, destination: int) -> int:
-        """Return how many messages of a rule a lane has still to send."""
-        lane = self.lanes.get(destination)
-        them = lane.waiting() if lane else self.outboxes.waiting_for(destination)
-        return sum(it.op == "send" and it.rule == rule for it in them)
-
     def _lane(self, destination: int) -> Lane:
         lane = self.lanes.get(destination)
         if lane is None:
@@ -434,8 +430,8 @@ class Forwarder:
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        stored = self.outboxes, self.seen, self.later, self.dead
-        for it in (*stored, self.held, self.alerts, self.snapshots):
+        stored = self.outboxes, self.seen, self.later, self.snapshots
+        for it in (*stored, self.dead, self.held, self.alerts):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()
