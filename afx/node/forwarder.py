@@ -14,6 +14,7 @@ from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
 from afx.node.admission import Admission, LinkSource, Made
 from afx.node.alerts import Alerts
+from afx.node.backfill_reader import BackfillReader
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.digests import Digests
@@ -74,6 +75,7 @@ class Forwarder:
         "_settler",
         "_source",
         "alerts",
+        "backfiller",
         "dead",
         "held",
         "intents",
@@ -124,11 +126,13 @@ class Forwarder:
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
         self._follower = ChangeFollower(self._admission, self.dead, self)
-        self._all_routes: Routes = NOTHING
-        self._incomplete: Incomplete = NOTHING
+        self._all_routes, self._incomplete = NOTHING, NOTHING
         self.waits = waits
         self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
+        self.backfiller = BackfillReader(
+            *(self.later, self.outboxes, self._source, owner, self._lane, now, monotonic)
+        )
         self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
@@ -166,7 +170,7 @@ class Forwarder:
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
         for it in (self._settler, self.held, self.alerts):
             it.use_routes(routes)
-        for part in (self.seen, self.later):
+        for part in (self.seen, self.later, self.backfiller):
             part.use_routes(routes, incomplete)
         self.pools.use_routes(routes, incomplete, self.lanes.begun())
 
@@ -278,6 +282,7 @@ class Forwarder:
         """Send again: the announced sends are known by now, or the memory is full."""
         self.lanes.resume(Pause.CONNECTION)
         self.later.start()
+        self.backfiller.start()
         for destination in list(self.outboxes.filled()):
             if destination not in self.lanes:
                 self._lane(destination).start()  # it was left by an earlier run
@@ -287,6 +292,7 @@ class Forwarder:
     async def drain(self) -> None:
         """Start no new sends, and wait a short time for those in flight."""
         self.later.end()
+        await self.backfiller.stop()
         await self._admission.stop()
         await self.lanes.drain()
         await self.transfers.stop()

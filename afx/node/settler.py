@@ -139,7 +139,7 @@ class Settler:
         self.stored(ticket)
         # Not before: until then it is among what its lane has still to send.
         for it in entries:
-            self._later.settled(it, is_left_out=is_left_out)
+            self._later.settled(it, outcome, is_left_out=is_left_out)
 
     def stored(self, ticket: Ticket) -> None:
         """A delivery is settled, or in an outbox: its message need not wait for it."""
