@@ -110,7 +110,7 @@ class BackfillReader:
     def end(self, it: Backfill) -> None:
         """Read no more of one, and let go what waits behind it."""
         self._backfills.remove(it)
-        self._later.rearm()
+        self._later.let_go(it)
 
     # --- while the session is connected --------------------------------------------------
 
@@ -172,7 +172,7 @@ class BackfillReader:
     def _give_up(self, it: Backfill, reason: str) -> None:
         it.stage, it.reason = Stage.GIVEN_UP, reason
         self._backfills.note_changed(it)
-        self._later.rearm()
+        self._later.let_go(it)
 
     async def _advance(self, it: Backfill) -> float:
         now = self._monotonic()
@@ -191,7 +191,7 @@ class BackfillReader:
         if span is None:
             it.stage = Stage.SENDS
             self._backfills.note_changed(it)
-            self._later.rearm()
+            self._later.let_go(it)
             return 0.0
         if self.route(it.rule, span.source, it.destination) is None:
             if it.rule not in self._incomplete:
@@ -248,6 +248,8 @@ class BackfillReader:
         reference = Reference(it.rule, route.mode, source, message.id, judge=True)
         delivery = reference.delivery(it.destination)
         # Not as the entry of a digest: each is sent by itself.
+        if self._later.has(delivery):
+            it.doubles.add((source, message.id))
         if self._lane(it.destination).put_behind(delivery):
             self._later.gate.counts.revived(delivery)
         assert it.waiting is not None

@@ -70,6 +70,9 @@ class Backfill:
     """When its task has asked for it last, on the monotonic clock; None: not since the start."""
     tries: int = 0
     """Reads in a row that have failed."""
+    doubles: set[tuple[int, int]] = field(default_factory=set, repr=False)
+    """(source, message) that were new when they were put into the outbox: they wait twice. After
+    a restart it is not known which ones do; then their links settle the second."""
     not_before: float = 0.0
     """When the next message is old enough for its rule's delay, in Unix seconds."""
 

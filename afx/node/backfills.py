@@ -54,13 +54,18 @@ class Backfills:
         it = self._all.get((rule, destination))
         return it is not None and it.stage is Stage.READS
 
+    def has_put(self, delivery: Delivery) -> bool:
+        """Return whether a message that waits behind old ones is one of them, and was put."""
+        it = self._all.get((delivery.rule, delivery.destination))
+        return it is not None and (delivery.source, delivery.message) in it.doubles
+
     def add(self, it: Backfill) -> None:
         """Begin one."""
         self._all = {**self._all, (it.rule, it.destination): it}
         self.note_changed(it)
 
     def remove(self, it: Backfill) -> None:
-        """Forget one; what waits behind it is let go by ``Postponed.rearm``."""
+        """Forget one; what waits behind it is let go by ``Postponed.let_go``."""
         key = (it.rule, it.destination)
         if self._all.get(key) is it:
             self._all = {name: of for name, of in self._all.items() if name != key} or NOTHING

@@ -25,6 +25,7 @@ from afx.forwarding.options import NO_OPTIONS, Options
 from afx.forwarding.outputs import is_output
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
+from afx.node.backfill_state import Backfill
 from afx.node.backfills import Backfills
 from afx.node.cap_gate import CapGate
 from afx.node.outbox import Outbox, Reference
@@ -192,6 +193,8 @@ class Postponed:
         waiting = self._queues.get((f"s{change.rule}", change.destination))
         if not waiting or not waiting.contains(replace(change, op="send")):
             return False
+        if self.backfills.has_put(change):
+            return False  # it is in its lane as an old message
         if change.op in ("pin", "unpin"):
             waiting.append(change, waiting.last_due)
             self._progressed()
@@ -265,8 +268,12 @@ class Postponed:
             if name[0] == "s":
                 yield from ((destination, it) for it in waiting.references())
 
-    def rearm(self) -> None:
-        """Look again at what is due: nothing may hold it back any more."""
+    def let_go(self, it: Backfill) -> None:
+        """Let what waits behind old messages follow, without what is one of those."""
+        waiting = self._queues.get((f"s{it.rule}", it.destination))
+        if waiting and it.doubles:
+            waiting.drop(lambda one: one.op == "send" and (one.source, one.message) in it.doubles)
+            it.doubles.clear()
         self._arm()
 
     def _arm(self) -> None:

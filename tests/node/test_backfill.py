@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.following import settled
 from support.replays import ReplayRun
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import SessionHarness, one_rule, say, texts
@@ -312,3 +313,83 @@ def test_a_page_has_whole_albums(
     found = [SimpleNamespace(id=number, grouped_id=album or None) for number, album in ids]
     page, last = wanted(found, to)
     assert ([it.id for it in page], last) == (taken, is_last)
+
+
+def test_what_is_new_and_in_the_range_is_sent_once_and_its_edits_count() -> None:
+    """The session has seen it before the replay began to read, as one that was away does."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, *old(5))
+        session = harness.session(account, (source, to, "copy", {"sync": ("edits",)}))
+        await session.start()
+        gate = asyncio.Event()
+        page = session.forwarder._source.page
+
+        async def later(*arguments: Any) -> Any:
+            await gate.wait()
+            return await page(*arguments)
+
+        session.forwarder.backfiller._source = SimpleNamespace(page=later)  # type: ignore[assignment]
+        order = backfilling.Order(1, 1, [to.marked], [backfilling.Wanted(source.marked, 1, 0, 7)])
+        await backfilling.backfill(session, order)
+        queue = session.forwarder.later
+        say(sandbox, source, "new 6", "new 7", "new 8")
+        await until(lambda: len(list(queue.waiting())) == 3)
+        hold(sandbox, account, to, 0.5)
+        gate.set()
+        await until(lambda: session.forwarder.outboxes.of(to.marked).count == 8)
+        flow.edit(sandbox.server, source.marked, 0, 7, "edited 7")
+        await until(lambda: texts(to) == [*old(5), "new 6", "edited 7", "new 8"])
+        flow.edit(sandbox.server, source.marked, 0, 6, "edited 6")
+        await until(lambda: texts(to) == [*old(5), "edited 6", "edited 7", "new 8"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_a_commit_that_is_cut_anywhere_loses_doubles_and_reorders_nothing(cut: int) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, *old(8))
+        rule = (source, to, "copy")
+        session = harness.session(account, rule)
+        await session.start()
+        gate = asyncio.Event()
+        page = session.forwarder._source.page
+
+        async def later(*arguments: Any) -> Any:
+            await gate.wait()
+            return await page(*arguments)
+
+        session.forwarder.backfiller._source = SimpleNamespace(page=later)  # type: ignore[assignment]
+        hold(sandbox, account, to, 0.3)
+        order = backfilling.Order(1, 1, [to.marked], [backfilling.Wanted(source.marked, 1, 0, 8)])
+        await backfilling.backfill(session, order)
+        say(sandbox, source, "new 1", "new 2")
+        await until(lambda: len(list(session.forwarder.later.waiting())) == 2)
+        harness.commit(session)
+        gate.set()
+        await until(lambda: session.forwarder.outboxes.of(to.marked).count >= 9)
+        fields = session.collect_uncommitted().cursor
+        pairs = list(zip(fields[::2], fields[1::2], strict=True))
+        names = [name for name, _ in pairs]
+        first = [at for at, name in enumerate(names) if name.startswith(("outbox", "first"))]
+        last = names.index(f"backfill:1:{to.marked}")
+        assert max(first) < last, "the outbox is stored before the position"
+        harness.progress.update(pairs[:cut])
+        harness.progress = {it: of for it, of in harness.progress.items() if of}
+        await session.forwarder.backfiller.stop()
+        await session.forwarder.lanes.cancel()
+        await session.connection.close()
+        await session.stop()
+        session = harness.session(account, rule, cursors=harness.progress)
+        await session.start()
+        await until(lambda: len(texts(to)) >= 10)
+        await settled(session, source)
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
+        assert texts(to) == [*old(8), "new 1", "new 2"]
+        await session.stop()
+
+    run_scenario(scenario)
