@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afx.cluster.specs import RuleSpec
-from afx.empty import NOTHING
+from afx.empty import NONE, NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.alerts import alert_programs
+from afx.forwarding.chat_names import has_id
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
@@ -25,6 +26,7 @@ from afx.forwarding.sizes import LARGEST_OF_SESSION
 from afx.forwarding.topics import chat_of, topic_of, twice_named
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
+from afx.telegram.leave import Leave
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
@@ -62,12 +64,14 @@ class ClosedRoutes:
         "_invalid",
         "_learned",
         "_options",
+        "_pooled",
         "_refused",
         "_rules",
         "_senders",
         "_tests",
         "_transforms",
         "_twice",
+        "_unknown",
         "_unreadable",
         "routes",
     )
@@ -78,6 +82,8 @@ class ClosedRoutes:
         """The marked ids of chats, as rules name them."""
         self._learned: Mapping[str, int] = NOTHING
         """Those that the account knows; the destinations of senders need not be."""
+        self._unknown: Mapping[str, str] = NOTHING
+        """Chats that the account does not know, and why, where that is known."""
         self._unreadable: Mapping[int, str] = NOTHING
         self._refused: Mapping[int, _Refusal] = NOTHING
         self._tests: Mapping[int, Test] = NOTHING
@@ -91,6 +97,8 @@ class ClosedRoutes:
         """Rules of which some senders cannot be used, and why."""
         self._invalid: Mapping[int, str] = NOTHING
         """Rules that this node cannot use, and why."""
+        self._pooled: frozenset[int] = NONE
+        """Rules that have senders, or had some."""
         self._twice: Mapping[int, str] = NOTHING
         """Rules with several destinations in one forum, and which."""
         self._compile()
@@ -122,6 +130,7 @@ class ClosedRoutes:
                 invalid[it.id] = str(error)
         self._tests, self._transforms = tests or NOTHING, changes or NOTHING
         self._options, self._invalid = options or NOTHING, invalid or NOTHING
+        self._pooled |= {it for it, its in options.items() if its.senders}
 
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
         """Take what these rules judge by, change and do; returns the rules as they are used.
@@ -162,14 +171,21 @@ class ClosedRoutes:
         named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
         self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
+    def note_unknown(self, why: Mapping[str, str]) -> None:
+        """Note why the account does not know some chats."""
+        self._unknown = dict(why) or NOTHING
+
     def _given(self) -> dict[str, int]:
-        """Return the destinations to which only senders post, as far as rules tell their ids."""
+        """Return the destinations to which only senders post, as far as rules tell their ids.
+
+        With those to which only senders have posted: what is forwarded meanwhile waits for them.
+        """
         return {
             it: int(chat_of(it))
             for rule in self._rules
-            if rule.id in self._options and self._options[rule.id].senders
+            if rule.id in self._pooled
             for it in rule.destinations
-            if it not in (*rule.sources, *_looked_up(rule))
+            if it not in rule.sources and has_id(it) and not is_output_text(it)
         }
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -232,6 +248,28 @@ class ClosedRoutes:
         chats = (it for rule in self._rules for it in (*rule.sources, *rule.destinations))
         return [it for it in dict.fromkeys(chats) if it not in self._ids]
 
+    def leave(self, added: Iterable[RuleSpec] = ()) -> Leave:
+        """Return what these rules, and some more, let the account do for their chats."""
+        joins: set[str] = set()
+        wary: set[str] = set()
+        strangers: set[str] = set()
+        for it in (*self._rules, *added):
+            joins.update((*it.sources, *it.destinations) if it.options.get("join") is True else ())
+            allowed = it.options.get("strangers") is True
+            (strangers if allowed else wary).update(it.destinations)
+        return Leave(frozenset(joins), frozenset(wary - strangers))
+
+    @property
+    def unlearned(self) -> list[str]:
+        """The destinations to which only senders have posted, and the account is to post now."""
+        return [
+            it
+            for rule in self._rules
+            if rule.id in self._pooled and not self._options.get(rule.id, NO_OPTIONS).senders
+            for it in rule.destinations
+            if it in self._ids and it not in self._learned and not is_output_text(it)
+        ]
+
     @property
     def unreadable(self) -> set[int]:
         """The sources that cannot be read."""
@@ -281,7 +319,11 @@ class ClosedRoutes:
         if rule.id in self._invalid:
             return RuleTrouble(TroubleReason.RULE_INVALID, self._invalid[rule.id])
         chats = (*rule.sources, *rule.destinations)
-        wrong = [(_why_unknown(it), it) for it in chats if it not in self._ids]
+        wrong = [
+            (_why_unknown(it), f"{it}: {self._unknown[it]}" if it in self._unknown else it)
+            for it in chats
+            if it not in self._ids
+        ]
         sources = {self._ids[it]: it for it in rule.sources if it in self._ids}
         destinations = {self._ids[it]: it for it in rule.destinations if it in self._ids}
         wrong += [
@@ -319,7 +361,7 @@ def _looked_up(rule: RuleSpec) -> list[str]:
     return [
         it
         for it in rule.destinations
-        if "senders" not in rule.options or it.startswith("@") or is_output_text(it)
+        if "senders" not in rule.options or not has_id(it) or is_output_text(it)
     ]
 
 

@@ -146,6 +146,10 @@ class Lane:
             return self._outbox.references()
         return (it for it, _ in self._queue.entries())
 
+    def begun(self) -> list[Delivery]:
+        """Return what may have been sent, and is not settled."""
+        return self._queue.begun()
+
     def start(self) -> None:
         """Send what is in the outbox."""
         self._start()
@@ -170,7 +174,7 @@ class Lane:
         held = self._queue.entries()
         for delivery, _ticket in held:
             self._outbox.append(delivery)
-        self._queue.keep_first(self._outbox.begin(self._queue.count_begun()))
+        self._queue.keep_first(self._outbox.begin(len(self._queue.begun())))
         for _delivery, ticket in held:
             self._owner.stored(ticket)
 
@@ -271,6 +275,11 @@ class Lane:
         """Whether nothing holds up the next batch."""
         now = asyncio.get_running_loop().time()
         return not self._paused and not self._is_closed and self._not_before <= now
+
+    def park(self) -> None:
+        """Give what is held to the outbox: what is first takes long."""
+        if self._may_park:
+            self._park()
 
     def passed(self) -> None:
         """A delivery has left for good."""

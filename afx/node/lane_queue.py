@@ -117,10 +117,10 @@ class LaneQueue:
         for it in self._first_alike(count):
             it.is_begun = True
 
-    def count_begun(self) -> int:
-        """Return how many of the first deliveries may have been sent."""
+    def begun(self) -> list[Delivery]:
+        """Return those of the first deliveries that may have been sent."""
         there = (it for it in self._held if not it.is_gone)
-        return sum(1 for _ in takewhile(lambda it: it.is_begun, there))
+        return [it.delivery for it in takewhile(lambda it: it.is_begun, there)]
 
     def pop(self) -> Entry:
         """Take out the first delivery; raises IndexError when there is none."""
@@ -151,7 +151,7 @@ class LaneQueue:
                 self._note(self._index, held)
         for held in reversed(self._index.get(_key_of(change), ())):
             it = held.delivery
-            if held.is_begun:
+            if held.is_begun or it.parts:
                 return None
             if (it.op, change.op) == ("edit", "delete"):
                 continue

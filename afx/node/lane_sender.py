@@ -25,6 +25,7 @@ from afx.node.patience import Patience
 from afx.node.plugged import plugged
 from afx.node.pool_lane import Stopped
 from afx.node.queue_filler import QueueFiller
+from afx.node.reuploads import Reuploads, is_gone, with_gone
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
@@ -36,7 +37,7 @@ from afx.telegram.errors import (
     is_stale_reference,
     refuses_chat,
 )
-from afx.telegram.sender import PARENT_GONE, SPLIT, Outcome, is_forward, send
+from afx.telegram.sender import PARENT_GONE, PROTECTED, SPLIT, Outcome, is_forward, send
 
 if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
@@ -63,6 +64,7 @@ class LaneSender:
         "_patience",
         "_peers",
         "_queue",
+        "_reuploads",
         "_vain",
     )
 
@@ -88,6 +90,7 @@ class LaneSender:
         self._vain = VainTries()
         self._fetches = 0
         """How often the first message was fetched anew."""
+        self._reuploads = Reuploads(owner, pace, peers)
         self._filler = QueueFiller(
             owner, outbox, queue, pace=pace, patience=self._patience, vain=self._vain
         )
@@ -103,11 +106,15 @@ class LaneSender:
                 if not await self._filler.fill():
                     return
                 continue
+            pools = self._owner.pools
+            if pools.is_unchecked:
+                await pools.check()
+            version = pools.version
             batch, seconds = self._queue.next_batch(BATCH, asyncio.get_running_loop().time())
             if not batch:
                 self._pace.hold(seconds)
                 return
-            of_pool, batch = self._owner.pools.first_alike(batch)
+            of_pool, batch = pools.first_alike(batch)
             batch = batch if of_pool else self._within_budget(batch)
             if not batch:
                 return
@@ -122,11 +129,18 @@ class LaneSender:
                     continue
             if any(delivery.answers for delivery, _ in batch):
                 batch = await self._answering(batch)
+            if any(delivery.reupload for delivery, _ in batch):
+                chosen, refused = await self._reuploads.prepare(batch, self._read_first)
+                if refused:
+                    await self._judge(chosen, refused)
+                if refused or not chosen:
+                    continue
+                batch = list(chosen)
             if not self._pace.may_send:
                 return  # something has come up while it waited
             if not of_pool:
                 self._owner.waits.take(self._outbox.destination, len(batch))
-            outcomes = await self._make([delivery for delivery, _ in batch], singly)
+            outcomes = await self._make([delivery for delivery, _ in batch], singly, version)
             if outcomes is None:
                 return
             singly = await self._judge(batch, outcomes, singly=singly) or self._vain.is_single
@@ -173,7 +187,15 @@ class LaneSender:
             if outcome.result == "failed":
                 self._note_vain(delivery, outcome.reason, any(it.album for it, _ in batch))
                 return False
+            if outcome.reason == PROTECTED and outcome.result == "again":
+                self._reuploads.refused(delivery)
+                return False
             if is_stale_reference(outcome.reason) and outcome.result == "again":
+                if self._fetches < _MOST_FETCHES and self._reuploads.expired(
+                    [it for it, _ in batch[index:]]
+                ):
+                    self._fetches += 1
+                    return False
                 album = _album_of(batch[index:])
                 if len(album) > 1 and not singly and self._fetches < _MOST_FETCHES:
                     await self._fetch_album(album)
@@ -197,8 +219,13 @@ class LaneSender:
             self.settle(outcome)
         return False
 
-    async def _make(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
-        """Send, or change, what is first; None when the session is ending here."""
+    async def _make(
+        self, batch: Sequence[Delivery], singly: bool, version: int
+    ) -> list[Outcome] | None:
+        """Send, or change, what is first; None when that cannot be now.
+
+        ``version`` is that of the pools by which it was chosen.
+        """
         peer = self._peers.input_peer
         if batch[0].op != "send":
             await self._owner.find_copies(batch)
@@ -212,6 +239,8 @@ class LaneSender:
                 self._pace.close("this node has no such output")
                 return None
             return await output.send(batch)
+        if self._owner.pools.version != version:
+            return None  # a rule has got, or lost, senders
         if self._owner.pools.has(batch[0]):
             return await self._let_send(batch, singly)
         try:
@@ -221,7 +250,10 @@ class LaneSender:
             return None
         if batch[0].op != "send":
             return await send_changes(self._client, batch, peer, singly=singly)
-        outcomes = await send(self._client, batch, peer, singly=singly)
+        present = [it for it in batch if not is_gone(it)]
+        outcomes = await send(self._client, present, peer, singly=singly) if present else []
+        if len(present) < len(batch):
+            outcomes = with_gone(batch, outcomes)
         if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
             self._intents.end(destination)
         return outcomes
@@ -235,7 +267,8 @@ class LaneSender:
             else:
                 self._pace.wait(made.wait)
             return None
-        if all(it.result != "failed" for it in made):
+        # What is tried again, be it behind these, may have been sent before.
+        if not any(map(self._owner.pools.is_in_doubt, self._queue.begun())):
             self._intents.end(batch[0].destination)
         return made
 
@@ -245,6 +278,8 @@ class LaneSender:
         self._vain.passed()
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.pop()
+        if delivery.reupload:
+            self._reuploads.left(delivery)
         self._pace.passed()
         self._patience.settled(delivery.source, is_read=outcome.copy != 0)
         self._owner.settled(delivery, ticket, outcome)

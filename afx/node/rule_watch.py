@@ -117,8 +117,10 @@ class RuleWatch:
         """Resolve the rules' chats, and set where each source begins; raises StartError."""
         load_outboxes(self._forwarder, stored)
         closed = self._closed
-        closed.note_known(await self._peers.resolve(closed.unknown))
+        closed.note_known(await self._peers.resolve(closed.unknown, leave=closed.leave()))
+        closed.note_unknown(self._peers.why_unknown)
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
+        await self._forwarder.pools.check()
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
@@ -179,9 +181,14 @@ class RuleWatch:
         What has been judged already keeps its verdict. New rules, and such as name more chats,
         are used as soon as their chats are looked up. Returns the rules as they are used then.
         """
+        before = self._closed.leave()
         used = self._closed.renew(rules)
+        if self._closed.leave() != before:
+            self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
         self._apply()
+        if self._closed.unlearned:
+            self._due = self._clock.monotonic()
         for rule, trouble in self.troubles.items():
             self._owner.rule_changed(rule, trouble)
         self._added = self._closed.added(rules)
@@ -197,7 +204,13 @@ class RuleWatch:
         for destination in self._closed.take_due(now):
             self._forwarder.try_again(destination)
         closed = self._closed
-        is_open = self._added or closed.unknown or closed.unreadable or self._is_unregistered
+        is_open = (
+            self._added
+            or closed.unknown
+            or closed.unlearned
+            or closed.unreadable
+            or self._is_unregistered
+        )
         if is_open and now >= self._due:
             self._wait()
             if self._task is None or self._task.done():
@@ -233,9 +246,11 @@ class RuleWatch:
         closed = self._closed
         has_more = await self._add()
         found: dict[str, int] = {}
-        if not has_more and (unknown := closed.unknown):
+        unknown = [*closed.unknown, *closed.unlearned]
+        if not has_more and unknown:
             before = set(closed.routes)
-            found = await self._peers.resolve(unknown, closed.known)
+            found = await self._peers.resolve(unknown, closed.known, closed.leave())
+            closed.note_unknown(self._peers.why_unknown)
             if found:
                 self._is_unregistered = True
                 closed.note_known(found)
@@ -243,8 +258,11 @@ class RuleWatch:
                 closed.note_unreadable(dict.fromkeys(fresh, "not read yet"))
         if self._is_unregistered:
             self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
+            await self._forwarder.pools.check()
             await self._chats.register(closed.routes)
             self._is_unregistered = False
+            for chat in found.values():
+                self._forwarder.try_again(chat)
         self._forget_expired()
         wanted = closed.unreadable
         opened: list[int] = []
@@ -271,7 +289,9 @@ class RuleWatch:
         closed, added = self._closed, self._added
         if not added:
             return False
-        found = await self._peers.resolve(closed.unnamed(added), closed.known)
+        leave = closed.leave(added)
+        found = await self._peers.resolve(closed.unnamed(added), closed.known, leave)
+        closed.note_unknown(self._peers.why_unknown)
         if self._added is not added:
             return False  # they have changed meanwhile
         self._added = ()

@@ -92,7 +92,7 @@ class HostedSession:
             pings=env.pings,
         )
         outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None
-        self.peers = Peers(self._client, stored, outputs)
+        self.peers = Peers(self._client, stored, outputs, self)
         self.forwarder = Forwarder(
             self._client,
             self.peers,
@@ -106,6 +106,7 @@ class HostedSession:
             counts=env.totals.rules,
             pools=env.pools,
             sealer=env.sealer,
+            parts=env.file_parts,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -251,6 +252,8 @@ class HostedSession:
     def renew(self, rules: Sequence[RuleSpec]) -> None:
         """Use the filters and transforms of these rules from now on, and what is new of them."""
         self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
+        if self._client.is_connected():
+            self._rules.poll()
 
     def pause(self) -> None:
         """Send nothing new: the node's lease is running out."""
@@ -268,6 +271,7 @@ class HostedSession:
         """
         self.forwarder.links.forget_old()
         self.forwarder.held.forget_old()
+        self.forwarder.transfers.end_idle()
         if not self._client.is_connected():
             return
         self._rules.poll()

@@ -44,6 +44,17 @@ def named(names: Sequence[str]) -> dict[str, Session]:
     return found
 
 
+def by_user(ids: Sequence[int]) -> dict[int, list[str]]:
+    """Return the names of sessions by the ids of their users."""
+    found: dict[int, list[str]] = {}
+    for start in range(0, len(ids), _PART):
+        part = list(ids[start : start + _PART])
+        rows = Session.select(Session.user, Session.name).where(Session.id.in_(part)).tuples()
+        for user, name in rows:
+            found.setdefault(user, []).append(name)
+    return found
+
+
 def names_of(ids: Sequence[int]) -> dict[int, str]:
     """Return the names of sessions, by id; without unknown ones."""
     found: dict[int, str] = {}
@@ -98,6 +109,32 @@ def renew_of_user(user: int, names: Iterable[str]) -> None:
     for value, ids in ((1, sending), (0, resting)):
         Session.update(sends=value).where(Session.id.in_(ids), Session.sends != value).execute()
     hibernation.wake_for_rules(sending)
+
+
+def appeared_or_left(user: int, names: Iterable[str]) -> None:
+    """Let the rules of a user that name some sessions as senders use those that are there now.
+
+    Call it in the transaction that adds or removes them. It reaches running sessions without a
+    restart.
+    """
+    chosen = set(names)
+    cursor = execute(
+        "SELECT r.session_id, r.options FROM rules AS r JOIN sessions AS s ON s.id = r.session_id"
+        " WHERE s.user_id = ? AND r.enabled AND r.options LIKE ?",
+        user,
+        _HAVING_SENDERS,
+    )
+    owners = set()
+    for session, options in cursor.fetchall():
+        if chosen.intersection(json.loads(options).get("senders", ())):
+            owners.add(session)
+    if not owners:
+        return
+    found = sorted(owners)
+    for start in range(0, len(found), _PART):
+        part = found[start : start + _PART]
+        Session.update(content=Session.content + 1).where(Session.id.in_(part)).execute()
+    renew_of_user(user, chosen)
 
 
 def _users_of(ids: Sequence[int]) -> dict[int, int]:

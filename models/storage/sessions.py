@@ -113,6 +113,7 @@ def create_many(user: User, rows: Sequence[NewSession]) -> list[int]:
                     for session_id, it in zip(ids, rows, strict=True)
                 ],
             )
+            senders.appeared_or_left(user.id, [it.name for it in rows])
             return ids
     except peewee.IntegrityError as error:
         raise ConflictError(
@@ -355,7 +356,10 @@ def remove_many(ids: Sequence[int]) -> None:
     """Remove sessions with their rules, assignments and queue rows."""
     with transaction():
         named = senders.named_by(ids)
+        gone = senders.by_user(ids)
         execute_many("DELETE FROM sessions WHERE id = ?", [(it,) for it in ids])
+        for user, names_of_gone in gone.items():
+            senders.appeared_or_left(user, names_of_gone)
         for user, names_of_user in named.items():
             senders.renew_of_user(user, names_of_user)
         task_owners.forget_sessions(ids)

@@ -84,3 +84,30 @@ def test_a_sender_that_hibernates_for_want_of_a_rule_wakes(ids: list[int]) -> No
     found = sessions.find("s2")
     assert (found.hibernation, found.desired_state) == ("", "running")
     assert not hibernation.without_rule(ids[1], None, utc_now() + timedelta(days=1))
+
+
+def content_of(session: int) -> int:
+    content: int = Session.get_by_id(session).content
+    return content
+
+
+def test_a_rule_uses_a_sender_that_is_removed_and_added_again(ids: list[int]) -> None:
+    owner = sessions.find("s0")
+    rule = rules.create(owner, ["-1"], ["-2"], options={"senders": ["s1", "s2"]})
+    before = content_of(ids[0])
+    assert senders.by_user([ids[1], ids[2]]) == {owner.user_id: ["s1", "s2"]}
+    sessions.remove_many([ids[1]])
+    assert content_of(ids[0]) == before + 1, "its node is told without a restart"
+    again = sessions.create(owner.user, sessions.NewSession("s1", "login", "again"))
+    assert content_of(ids[0]) == before + 2
+    assert senders.ids_of([rule])[rule.id] == {"s1": again.id, "s2": ids[2]}
+    assert Session.get_by_id(again.id).sends == 1
+
+
+def test_sessions_that_no_rule_names_change_nothing_when_they_come_and_go(ids: list[int]) -> None:
+    owner = sessions.find("s0")
+    rules.create(owner, ["-1"], ["-2"], options={"senders": ["s2"]})
+    before = content_of(ids[0])
+    sessions.remove_many([ids[1]])
+    senders.appeared_or_left(owner.user_id, ["s1"])
+    assert content_of(ids[0]) == before

@@ -158,7 +158,7 @@ Scenario = Callable[[Fleet], Coroutine[Any, Any, None]]
 def run(redis: redis_module.Redis, url: str, home: Path, scenario: Scenario, *nodes: str) -> None:
     async def main() -> None:
         # A loaded machine has its time, too.
-        async with asyncio.timeout(120), running_sandbox() as sandbox:
+        async with asyncio.timeout(60), running_sandbox() as sandbox:
             async with fleet_on(sandbox, redis, url, home, *(nodes or ("w1",))) as fleet:
                 await scenario(fleet)
 
@@ -167,9 +167,12 @@ def run(redis: redis_module.Redis, url: str, home: Path, scenario: Scenario, *no
 
 def pool(fleet: Fleet, mode: str = "copy", **more: Any) -> tuple[Channel, Channel]:
     """Give the owner a rule with three senders; returns its source and its destination."""
-    accounts = [fleet.account(it) for it in (A, B, C)]
+    accounts = [fleet.account(it) for it in (A, B, C, *more.pop("posting", ()))]
     source = fleet.sandbox.channel(fleet.account(OWNER), *more.pop("readers", ()))
-    to = fleet.sandbox.channel(posters=tuple(accounts))
+    ids = [it.id for it in accounts]
+    to = fleet.sandbox.server.world.add_channel(
+        "to", posters=ids, megagroup=more.pop("group", False)
+    )
     options = {"senders": {"a": A, "b": B, "c": C}, **more.pop("options", {})}
     rule = RuleSpec(1, (str(source.marked),), (str(to.marked),), mode, options=options, **more)
     fleet.rules[OWNER] = (rule,)

@@ -41,6 +41,7 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     from afx.forwarding.outputs import is_output_text
     from afx.forwarding.topics import chat_of, topic_of
     from afx.telegram.chats import find_chat
+    from afx.telegram.strangers import STRANGER, is_stranger
 
     rule = rule_of(task, arguments.rule)
     chats = [it for it in rule.destinations if not is_output_text(it)]
@@ -60,6 +61,9 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
             "A bot cannot read old messages, which Telegram lets people alone do. Nothing was sent."
         )
     targets = {it: await find_chat(task.call, chat_of(it)) for it in chats}
+    for name, it in targets.items():
+        if not rule.options.get("strangers") and await is_stranger(task.call, it.peer, it.entity):
+            raise TaskFailedError(f"{name}: {STRANGER}.")
     counts = {it: cursor_number(task.cursor, it) for it in ("copied", "refused")}
     done = cursor_number(task.cursor, "sources")
     once = Once(options.dedupe.window, options.dedupe.near) if options.dedupe else Once(0)
