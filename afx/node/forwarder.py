@@ -356,6 +356,7 @@ class Forwarder:
     def hindered(self, destination: int, text: str) -> None:
         """What is sent to a destination keeps failing, and why; "" when it does not any more."""
         self._owner.hindered(destination, text)
+        self._owner.progressed()  # since when is stored
 
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""

@@ -87,7 +87,7 @@ class LaneSender:
         self._queue = queue
         self._pace = pace
         self._patience = Patience()
-        self._vain = VainTries()
+        self._vain = VainTries(owner.waits.stuck, outbox.destination)
         self._fetches = 0
         """How often the first message was fetched anew."""
         self._reuploads = Reuploads(owner, pace, peers)
