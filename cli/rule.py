@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, dead, groups, output, review, rule_content, rule_figures, rule_import
+from cli import (
+    complete,
+    dead,
+    doubt,
+    groups,
+    output,
+    review,
+    rule_content,
+    rule_figures,
+    rule_import,
+)
 from cli.rule_content import read_file, read_part, route, warn
 from cli.rule_diff import print_diff, say_counts
 from cli.shared import Invocation, shared
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
 app.add_typer(dead.app, name="dead")
+app.add_typer(doubt.app, name="doubt")
 app.add_typer(review.app, name="review")
 Which = Annotated[
     str, typer.Argument(help="An id, or SESSION/NAME.", autocompletion=complete.rules)

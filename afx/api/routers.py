@@ -19,6 +19,7 @@ from afx.api.dashboard import (
 from afx.api.routes import (
     controls,
     dead_letters,
+    doubts,
     proxies,
     queues,
     records,
@@ -47,6 +48,7 @@ ROUTERS = (
     rule_texts.router,
     rule_trials.router,
     dead_letters.router,
+    doubts.router,
     reviews.router,
     workers.router,
     controls.router,
