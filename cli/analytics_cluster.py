@@ -67,16 +67,8 @@ def add_to(app: typer.Typer) -> None:
         for it in found:
             size = output.mib if it.resource == "ram" else lambda value: f"{value:,.0f}"
             used = f"{size(it.used)} of {size(it.limit)}"
-            if it.days is not None:
-                say = f"full in {it.days:,.1f} days at this trend ({size(it.per_day)} a day)"
-            else:
-                say = {
-                    "not rising": "it does not rise",
-                    "unclear": "no clear trend: it goes up and down more than it rises",
-                    "no limit": "there are no nodes that could be full",
-                    "too short": "there is too little history; look again in an hour",
-                }.get(it.trend, it.trend)
-            print(f"{it.resource:<9} {used}; {say}")
+            rate = "" if it.days is None else f" ({size(it.per_day)} a day)"
+            print(f"{it.resource:<9} {used}; {it.in_words()}{rate}")
 
     @app.command()
     @shared("database_url", "json")
@@ -98,6 +90,7 @@ def add_to(app: typer.Typer) -> None:
             print_csv(found.busiest)
             return
         del counts["busiest"]
+        counts |= counts.pop("figures")
         output.print_fields(counts, as_json=False)
         print()
         rule_figures.print_totals(found.busiest)

@@ -16,6 +16,7 @@ from cli import (
     output,
     review,
     rule_content,
+    rule_digest,
     rule_figures,
     rule_import,
 )
@@ -72,7 +73,7 @@ def add(
 ) -> None:
     """Add a rule to a session; chats are @names or ids (channels: -100…).
 
-    A running session restarts with it, and misses nothing. docs/forward.md
+    A running session uses it within a second, without a restart. docs/forward.md
     has the conditions of filters, and the transforms.
 
     Example:  afx rule add main --from @news --to @copies --filter 'contains: [bitcoin, ether]'
@@ -163,20 +164,19 @@ def list_(
     if figures:
         rule_figures.list_(invocation, session, enabled)
         return
+    collected = rule_digest.by_rule(invocation, session=session)
     invocation.print_list(
         lambda after, limit: rules.listing(
             invocation.context, after=after, limit=limit, session=session, enabled=enabled
         ),
-        ("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED", "TROUBLE"),
+        (
+            *("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED", "TROUBLE"),
+            *(["DIGEST"] if collected else []),
+        ),
         lambda it: (
-            it.id,
-            it.session,
-            it.name,
-            it.sources,
-            it.destinations,
-            it.mode,
-            it.enabled,
-            it.trouble,
+            *(it.id, it.session, it.name, it.sources, it.destinations),
+            *(it.mode, it.enabled, it.trouble),
+            *([rule_digest.cell(collected.get(it.id))] if collected else []),
         ),
         empty=output.no(
             "rules",
@@ -200,7 +200,10 @@ def show(invocation: Invocation, rule: Which) -> None:
     from afx.operations import rules
 
     found = rules.show(invocation.context, rule)
-    output.print_fields(asdict(found), as_json=invocation.json)
+    fields = asdict(found)
+    if it := rule_digest.by_rule(invocation, rule=str(found.id)).get(found.id):
+        fields["digest"] = {"waiting": it.waiting, "due_at": it.due_at}
+    output.print_fields(fields, as_json=invocation.json)
     if not invocation.json:
         since = datetime.now(UTC) - timedelta(days=1)
         figures = operation.history(invocation.context, str(found.id), since).figures

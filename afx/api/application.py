@@ -32,7 +32,7 @@ from afx.api.rq_view import PREFIX, RqView
 from afx.api.state import Api
 from afx.api.threads import Threads
 from afx.api.traffic import Traffic
-from afx.errors import AfxError
+from afx.errors import AfxError, NotFoundError
 from afx.operations import tokens as token_operations
 from afx.operations.context import Actor, Context, Servers
 
@@ -149,7 +149,7 @@ def _problem(
 
 async def _afx_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AfxError)
-    if not request.url.path.startswith(API_PATHS):
+    if not _is_api(request):
         return action_routes.error_page(request, error)
     kind = getattr(error, "kind", None) or problems.kind_of(error)
     if kind.status >= 500:
@@ -180,9 +180,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
         allowed = ", ".join(sorted(_allowed(request)))
         return _problem(request, problems.NO_METHOD, f"This path takes {allowed}.", allow=allowed)
     if error.status_code == 404:
+        if "text/html" in request.headers.get("accept", "") and not _is_api(request):
+            return action_routes.error_page(request, NotFoundError("There is no such page."))
         return _problem(request, problems.NOT_FOUND, "There is nothing at this path.")
     kind = Kind("bad-request", error.status_code, "The request makes no sense")
     return _problem(request, kind, str(error.detail))
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith(API_PATHS)
 
 
 def _allowed(request: Request) -> set[str]:

@@ -198,6 +198,8 @@ class Inventory(NodeReport):
     """Of each session, in the same order."""
     remaining: int
     """How many parts follow."""
+    proof: str = ""
+    """Of the newest generation of which the node has a spec (``generation_proof``)."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -77,6 +77,8 @@ class SessionSpec:
     """The whole of it, sealed by the vault for this proxy."""
     sealed_device: str = ""
     """What it says of itself, sealed by the vault for this session; empty: as others do."""
+    proof: str = ""
+    """That the generation of the term that wrote it has begun (``generation_proof``)."""
 
 
 def seal_spec(keys_in_force: SigningKeys, spec: SessionSpec) -> str:
@@ -166,6 +168,7 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
         "tier": spec.tier,
         login_name: spec.login,
         **login,
+        **({"proof": spec.proof} if spec.proof else {}),
         name: rules,
     }
 
@@ -180,6 +183,7 @@ def _parse(text: str) -> SessionSpec:
         raise ValueError("not a spec")
     numbers = {it: _number(fields[it]) for it in ("session", "epoch", "revision")}
     texts = {it: _text(fields[it]) for it in ("name", "tier")}
+    texts["proof"] = _text(fields.get("proof", ""))
     names = (_LOGIN_OF_DEVICE, _LOGIN_BEHIND_PROXY, "login")
     login_name = next((it for it in names if it in fields), "login")
     texts["login"] = _text(fields[login_name])

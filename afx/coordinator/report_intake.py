@@ -9,6 +9,7 @@ import redis
 import structlog
 
 from afx.cluster import events, messages, quarantine, report_stream
+from afx.cluster.generation_proof import proved
 from afx.cluster.quarantine import Refused
 from afx.cluster.registry import Registry
 from afx.cluster.report_stream import Batch
@@ -44,6 +45,7 @@ from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.unknown_sessions import UnknownSessions
 from afx.errors import FencedError
 from afx.reasons import FailureReason
+from afx.security.signing import SigningKeys
 from models.base import REFUSED_DATA_ERRORS
 from models.storage import cluster, dead_letters, hibernation, placing, troubles
 from models.storage.dead_letters import Undelivered
@@ -68,7 +70,10 @@ class ReportIntake:
         client: redis.Redis,
         *,
         run_id: str,
+        settled_at: float,
         generation: int,
+        keys: SigningKeys,
+        proof: str,
         registry: Registry,
         table: AssignmentTable,
         detector: FailureDetector,
@@ -84,9 +89,10 @@ class ReportIntake:
     ) -> None:
         """Begin after the last report read; at the first one if Redis is another process.
 
-        ``run_id`` is the Redis process's, ``generation`` the term's, of which the newest
-        epochs are, ``block_seconds`` how long ``take`` waits for
-        a report at most.
+        ``run_id`` is the Redis process's, ``settled_at`` when no earlier primary of it can
+        renew a lease any more, ``generation`` the term's, of which the newest epochs are,
+        ``proof`` that of the generation, ``keys`` check another's, and ``block_seconds`` is
+        how long ``take`` waits for a report at most.
         """
         self._redis = client
         self._table = table
@@ -102,7 +108,12 @@ class ReportIntake:
         self._accounts = accounts
         self._proxies = ProxyWatch()
         self._run_id = run_id
+        self._settled_at = settled_at
+        self._is_noted = cluster.last_run_id() == run_id
+        """SQL knows this Redis process: one that takes its place is recognised."""
         self._epoch_limit = counters.epoch_limit((generation + 1) << COUNTER_BITS)
+        self._keys = keys
+        self._proof = proof
         self._registry = registry
         self._last = report_stream.position(client, cluster.reports_read(run_id))
         self.is_behind = False
@@ -121,6 +132,7 @@ class ReportIntake:
             it.session_id for it in batch.reports if isinstance(it, Running | Stopped | Failed)
         )
         if batch.last == self._last:
+            self._note_redis()
             return True
         exhausted = report_stream.is_exhausted(batch.last)
         if not (batch.reports or batch.refused or exhausted):
@@ -128,7 +140,7 @@ class ReportIntake:
             self._last = batch.last
             return False
         batch = self._without_jumps(batch)
-        self._check_generation(batch)
+        batch = self._check_generation(batch)
         deaths, hearsay = self._deaths(batch)
         quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
         self._write_all(batch, position="0" if exhausted else batch.last)
@@ -145,6 +157,23 @@ class ReportIntake:
                 self._announce(it)
         return False
 
+    def _note_redis(self) -> None:
+        """Let SQL know this Redis process although it has no report yet."""
+        now = self._monotonic()
+        if self._is_noted or now < self._settled_at:
+            return
+        with self._table.change(now):
+            self._note_read(self._last, now)
+
+    def _note_read(self, position: str, now: float) -> None:
+        """Note the last report read, unless the next leader has still to see that Redis changed.
+
+        It waits for leases of an earlier primary, as this one does; it may read reports again.
+        """
+        if now >= self._settled_at:
+            cluster.set_reports_read(self._run_id, position)
+            self._is_noted = True
+
     def _without_jumps(self, batch: Batch) -> Batch:
         """Refuse the reports of epochs that no leader can have given out.
 
@@ -152,38 +181,40 @@ class ReportIntake:
         jump it would start the session under none of those that follow.
         """
         jumps = [it for it in batch.reports if _newest_epoch(it) >= self._epoch_limit]
-        if not jumps:
-            return batch
-        for it in jumps:
-            log.error("epoch_refused", node=it.node, epoch=_newest_epoch(it))
-        refused = [report_stream.not_credible(batch.last, it) for it in jumps]
-        return replace(
-            batch,
-            reports=tuple(it for it in batch.reports if it not in jumps),
-            refused=(*batch.refused, *refused),
-        )
+        return _without(batch, jumps) if jumps else batch
 
-    def _check_generation(self, batch: Batch) -> None:
+    def _check_generation(self, batch: Batch) -> Batch:
         """End the term when a node knows an epoch that is above all of this term.
 
         SQL and Redis have both lost the generation in which it was given out. Nodes refuse
         the epochs below it, so that the next term begins above it. It takes the reports.
-        Raises FencedError.
+        Only a coordinator's own proof shows that (``generation_proof``): each other report
+        of such an epoch is refused, since whoever writes to Redis could make it. The node
+        is asked for its inventory in each term, which has the proof. Raises FencedError.
         """
         above = [it for it in batch.reports if _newest_epoch(it) > self._table.newest_epoch]
         if not above:
-            return
+            return batch
         # A report of nobody would end one term after another.
         nodes = {it.incarnation for it in self._registry.all()}
-        newest = max((_newest_epoch(it) for it in above if it.incarnation in nodes), default=0)
+        newest = max(
+            (_newest_epoch(it) for it in above if it.incarnation in nodes and self._is_proved(it)),
+            default=0,
+        )
         if not newest:
-            return
+            return _without(batch, above)
         with self._table.change(self._monotonic()):
             cluster.note_generation(newest >> COUNTER_BITS)
         raise FencedError(
             f"A node knows epoch {newest}, which is above all of this term; the next term "
             "begins above it."
         )
+
+    def _is_proved(self, report: Report) -> bool:
+        """Return whether another term than this one has given out the epochs of a report."""
+        if not isinstance(report, Inventory) or report.proof == self._proof:
+            return False
+        return proved(self._keys, report.proof) >= _newest_epoch(report) >> COUNTER_BITS
 
     def _deaths(self, batch: Batch) -> tuple[list[Died], list[Refused]]:
         """Return the deaths that a witness saw, and the reports that are not believed.
@@ -286,7 +317,7 @@ class ReportIntake:
             webhook_events.record_dead_letters(batch.reports)
             webhook_events.record_alerts(batch.reports)
             rule_figures.note(batch.reports, dead)
-            cluster.set_reports_read(self._run_id, position)
+            self._note_read(position, now)
         self._accounts.keep(health)
         self._proxies.keep(failing)
         self._spec_refusals.announce(failed)
@@ -314,6 +345,17 @@ class ReportIntake:
     def _announce(self, report: Trouble | RuleStopped) -> None:
         log.warning("session_trouble", **_fields(report))
         events.announce(self._redis, "trouble", **_fields(report))
+
+
+def _without(batch: Batch, refused: Sequence[Report]) -> Batch:
+    """Quarantine reports of epochs that are not credible."""
+    for it in refused:
+        log.error("epoch_refused", node=it.node, epoch=_newest_epoch(it))
+    return replace(
+        batch,
+        reports=tuple(it for it in batch.reports if it not in refused),
+        refused=(*batch.refused, *(report_stream.not_credible(batch.last, it) for it in refused)),
+    )
 
 
 def _newest_epoch(report: Report) -> int:

@@ -19,7 +19,11 @@ _SESSIONS_PER_QUERY = 500
 class SpecPublisher:
     """Signs and writes specs in one term of leadership."""
 
-    def __init__(self, client: redis.Redis, term: int, keys: SigningKeys) -> None:
+    def __init__(
+        self, client: redis.Redis, term: int, keys: SigningKeys, *, proof: str = ""
+    ) -> None:
+        """``proof`` is that of the term's generation (``generation_proof``)."""
+        self._proof = proof
         self._redis = client
         self._term = term
         self._keys = keys
@@ -62,6 +66,7 @@ class SpecPublisher:
                 proxy=it.proxy or 0,
                 sealed_proxy=it.sealed_proxy or "",
                 sealed_device=it.device,
+                proof=self._proof,
             )
 
 

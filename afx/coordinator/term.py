@@ -10,7 +10,7 @@ import redis
 import structlog
 
 from afx.clock import Clock
-from afx.cluster import key_repair, scripts
+from afx.cluster import generation_proof, key_repair, scripts
 from afx.cluster.leadership import Leadership
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import WorkerView
@@ -122,6 +122,7 @@ class Term:
         scripts.load(client)
         key_repair.repair(client)
         self.generation, unsettled = generations.begin(client, leadership, settings.lease.takeover)
+        proof = generation_proof.prove(resources.signing_keys, self.generation)
         leadership.note_progress()
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
@@ -140,7 +141,7 @@ class Term:
             ownership=ownership,
             registry=resources.registry,
             orders=resources.orders,
-            specs=SpecPublisher(client, leadership.term, resources.signing_keys),
+            specs=SpecPublisher(client, leadership.term, resources.signing_keys, proof=proof),
             checkpoints=self._checkpoints,
             schedule=schedule,
             epochs=EpochCounter(self.generation),
@@ -166,11 +167,9 @@ class Term:
         self._brake = LossBrake(
             client, hold_seconds=settings.brake_hold_seconds, note_event=self._webhooks.note
         )
+        settled_at = now + generations.split_seconds(client, leadership)
         self._detector = FailureDetector(
-            resources.registry,
-            settings.lease,
-            leadership,
-            settled_at=now + generations.split_seconds(client, leadership),
+            resources.registry, settings.lease, leadership, settled_at=settled_at
         )
         self._hibernation = Hibernation(
             settings,
@@ -190,7 +189,10 @@ class Term:
         self._intake = ReportIntake(
             client,
             run_id=leadership.run_id,
+            settled_at=settled_at,
             generation=self.generation,
+            keys=resources.signing_keys,
+            proof=proof,
             registry=resources.registry,
             table=self._table,
             detector=self._detector,

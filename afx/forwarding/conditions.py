@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from afx.forwarding import patterns
+from afx.forwarding import languages, patterns
 from afx.forwarding.facts import MEDIA, SENDER_KINDS, Facts, host_of, spaced
 from afx.forwarding.forms import (
     Choice,
@@ -44,6 +44,7 @@ LARGEST_BYTES = 64 * 1024
 LARGEST_PROGRAMS = 6_000
 """Instructions of all regular expressions of a filter together."""
 _LARGEST_ID = 2**53
+_ENDS = {"min": "At least so much.", "max": "At most so much."}
 
 
 @dataclass(slots=True, frozen=True)
@@ -125,6 +126,12 @@ def _truth(field: str) -> Callable[[bool], Test]:
     return lambda value: lambda it: bool(getattr(it, field)) is value
 
 
+def _language(values: list[str]) -> Test:
+    languages.check_installed()
+    wanted = frozenset(values)
+    return lambda it: languages.language_of(it) in wanted
+
+
 def _size(value: Mapping[str, int]) -> Test:
     least, most = value.get("min", 0), value.get("max", _LARGEST_ID)
     return lambda it: least <= it.size <= most
@@ -168,7 +175,7 @@ def _id() -> Whole:
 
 
 def _bounds(about: str, most: int, *, is_size: bool = False) -> Table:
-    ends = {it: Whole(f"The {it}.", 0, most, is_size) for it in ("min", "max")}
+    ends = {it: Whole(said, 0, most, is_size) for it, said in _ENDS.items()}
     return Table(about, ends, whole=_wrong_bounds)
 
 
@@ -224,6 +231,16 @@ CONDITIONS: Mapping[str, Kind] = {
         ),
         _tags("mentions"),
         5,
+    ),
+    "language": Kind(
+        Many(
+            Choice(
+                "The language of its text, by its code; 'unknown' where it cannot be told.",
+                languages.LANGUAGES,
+            )
+        ),
+        _language,
+        40,
     ),
     "forwarded": Kind(Truth("Whether it was forwarded there itself."), _truth("forwarded"), 1),
     "reply": Kind(Truth("Whether it replies to a message."), _truth("reply"), 1),
@@ -310,7 +327,7 @@ def condition_schema() -> Schema:
     properties = {
         "all": {**parts, "description": "Each of them."},
         "any": {**parts, "description": "At least one of them."},
-        "not": FILTER.schema(),
+        "not": {**FILTER.schema(), "description": "None of them."},
     }
     known = {name: kind.form.schema() for name, kind in CONDITIONS.items()}
     return {

@@ -127,9 +127,13 @@ class Facts:
         """When it was sent, in UTC."""
         return datetime.fromtimestamp(self.date, UTC)
 
+    def entity(self, kind: str, offset: int, length: int, url: str = "") -> Any:
+        """Return an entity, of a kind such as ``Bold``; only a ``TextUrl`` has an address."""
+        return Marked(kind, offset, length, url)
+
     def text_link(self, offset: int, length: int, url: str) -> Any:
         """Return an entity that lays a link on a part of a text."""
-        return Marked("TextUrl", offset, length, url)
+        return self.entity("TextUrl", offset, length, url)
 
     def _marked(self, kind: str) -> Iterator[str]:
         return (

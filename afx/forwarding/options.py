@@ -16,9 +16,17 @@ from afx.forwarding.dedupe import (
     dedupe_sentence,
     shown_dedupe,
 )
+from afx.forwarding.digests import (
+    DIGEST,
+    Digest,
+    compile_digest,
+    digest_sentence,
+    shown_digest,
+)
 from afx.forwarding.forms import Duration, Table, Truth, duration_text
 from afx.forwarding.hours import HOURS, ZONE, Hours, compile_hours, wrong_quiet
 from afx.forwarding.plugin_options import PLUGINS, Plugin, compile_plugins, plugin_sentences
+from afx.forwarding.protected import PROTECTED, compile_protected, protected_sentence
 from afx.forwarding.review import REVIEW, review_seconds, review_sentence, shown_review
 from afx.forwarding.senders import SENDERS, compile_senders, senders_sentence
 
@@ -26,12 +34,19 @@ LONGEST_DELAY = 7 * 86_400
 LONGEST_REREAD = 86_400
 LONGEST_LIFE = 30 * 86_400
 """Seconds after which a copy is deleted at the latest."""
+_NOT_WITH_DIGEST = ("delay", "reread", "caps", "plugins", "senders", "review")
 
 
 def _wrong_together(value: Mapping[str, Any]) -> str | None:
     """Return what is wrong with options that exclude each other."""
     if value.get("review") and value.get("reread"):
         return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
+    if value.get("senders") and value.get("protected") == "reupload":
+        return "'senders' and 'protected: reupload' exclude each other: who reads a file uploads it"
+    if value.get("digest"):
+        for name in _NOT_WITH_DIGEST:
+            if value.get(name):
+                return f"'digest' and '{name}' exclude each other"
     if value.get("review") and value.get("snapshot"):
         return "'review' and 'snapshot' exclude each other: nobody approves what is deleted"
     return None
@@ -52,6 +67,7 @@ OPTIONS = Table(
             1,
             LONGEST_REREAD,
         ),
+        "digest": DIGEST,
         "quiet_hours": Table(
             "When nothing is sent; it waits until the hours are over.",
             {"hours": HOURS, "zone": ZONE},
@@ -70,6 +86,15 @@ OPTIONS = Table(
             "they are not by default."
         ),
         "buttons": BUTTONS,
+        "join": Truth(
+            "Whether the account joins the chats that the rule names by invite links; it does not "
+            "by default."
+        ),
+        "strangers": Truth(
+            "Whether it sends to users who are no contacts and have no conversation with the "
+            "account; it does not by default."
+        ),
+        "protected": PROTECTED,
     },
     whole=_wrong_together,
 )
@@ -105,6 +130,14 @@ class Options:
     """Which messages of its sources webhooks are told of."""
     buttons: Buttons = ""
     """What becomes of inline buttons; "": what Telegram does."""
+    join: bool = False
+    """Whether the account joins the chats that are named by invite links."""
+    strangers: bool = False
+    """Whether it sends to users who do not know the account."""
+    reupload: bool = False
+    """Whether files that may not be forwarded are downloaded, and uploaded anew."""
+    digest: Digest | None = None
+    """When its messages are sent together; None: each is sent by itself."""
 
     @property
     def hold(self) -> int:
@@ -114,7 +147,12 @@ class Options:
     @property
     def is_timed(self) -> bool:
         """Whether anything is sent, or deleted, later than at once, by the clock or a person."""
-        return bool(self.hold or self.quiet_hours or self.auto_delete or self.caps or self.review)
+        waits = self.hold or self.quiet_hours or self.caps or self.review or self.digest
+        return bool(waits or self.auto_delete)
+
+    def due(self, posted: float) -> float:
+        """Return when a message is sent that was posted then, but for quiet hours and caps."""
+        return float(self.digest.due(posted)) if self.digest else posted + self.hold
 
     def quiet_until(self, now: float) -> float:
         """Return until when nothing is sent, ``now`` outside quiet hours; in Unix seconds."""
@@ -122,7 +160,7 @@ class Options:
 
     def held(self, posted: float) -> float:
         """Return for how many seconds a message is held back that was posted then."""
-        due = posted + self.hold
+        due = self.due(posted)
         return max(due, self.quiet_until(due)) - posted
 
 
@@ -153,6 +191,10 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_senders(options.get("senders", ())),
         compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
         compile_buttons(options.get("buttons", "")),
+        _truth(options.get("join", False)),
+        _truth(options.get("strangers", False)),
+        compile_protected(options.get("protected", "")),
+        compile_digest(options["digest"]) if options.get("digest") is not None else None,
     )
 
 
@@ -171,7 +213,7 @@ def _truth(value: Any) -> bool:
 def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as people write them."""
     shown = {name: duration_text(it) if type(it) is int else it for name, it in options.items()}
-    return {**shown, **shown_dedupe(options), **shown_review(options)}
+    return {**shown, **shown_dedupe(options), **shown_review(options), **shown_digest(options)}
 
 
 def sentences(options: Mapping[str, Any]) -> list[str]:
@@ -189,6 +231,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
             f"A message is read anew {duration_text(reread)} after it was posted, and judged and "
             "sent as it is then; what is deleted before is not copied."
         )
+    if digest := options.get("digest"):
+        found.append(digest_sentence(digest))
     if quiet := options.get("quiet_hours"):
         found.append(
             f"Nothing is sent in the hours {', '.join(quiet['hours'])} "
@@ -207,8 +251,14 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
             "Messages are stored as they come, and copied also when they are deleted before; not "
             "in mode forward, and not where the copies follow deletes."
         )
+    if options.get("join"):
+        found.append("The account joins the chats that are named by invite links, a few a day.")
+    if options.get("strangers"):
+        found.append("It sends to users who do not know the account, too.")
     if buttons := options.get("buttons"):
         found.append(buttons_sentence(buttons))
+    if protected := options.get("protected"):
+        found.append(protected_sentence(protected))
     if caps := options.get("caps"):
         found.append(caps_sentence(caps))
     found += plugin_sentences(options.get("plugins", ()))

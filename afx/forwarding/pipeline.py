@@ -11,6 +11,7 @@ from typing import Any, Literal
 from afx.forwarding.buttons import Buttons, Rows, with_links
 from afx.forwarding.entities import Styled
 from afx.forwarding.facts import CAPTIONED, Facts
+from afx.forwarding.live import is_live, is_over
 from afx.forwarding.look import PLAIN, Look, look_of
 from afx.forwarding.outputs import is_output
 from afx.forwarding.plugin_options import Plugin
@@ -18,7 +19,11 @@ from afx.forwarding.replies import answered
 from afx.forwarding.rules import Mode, Route
 from afx.forwarding.transforms import LONGEST_CAPTION, LONGEST_TEXT
 
+Reupload = Literal["", "may", "must"]
 Op = Literal["send", "edit", "delete", "pin", "unpin"]
+Part = Literal["", "entry", "first", "rest"]
+"""What a message is of a digest: nothing, collected for one, or laid out in one as its first or
+one of the rest."""
 _KEY = Struct("<qqqq")
 _RANDOM_ID = Struct("<q")
 
@@ -80,6 +85,16 @@ class Delivery:
     """The topic of the destination that it goes to; 0 for none."""
     buttons: Rows = ()
     """The rows of buttons that it brings, if the account is a bot."""
+    reupload: Reupload = ""
+    """Whether its file is downloaded, and uploaded anew: "may" is where it may not be forwarded."""
+    uploaded: Any = None
+    """What it is sent by after that, as TL."""
+    part: Part = ""
+    """What it is of a digest; it is sent in that, and not by itself."""
+    parts: tuple[Delivery, ...] = ()
+    """Of a digest its entries, the first of which gives it its source and message."""
+    version: int = 0
+    """What tells an edit from one of the same second that says the same; 0: nothing does."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -105,6 +120,7 @@ def deliveries(
     posted = getattr(incoming.raw, "date", None)
     album = getattr(incoming.raw, "grouped_id", None) or 0
     answers = answered(incoming.raw)
+    reupload: Reupload = "must" if getattr(incoming.raw, "noforwards", False) else "may"
     look = look_of(incoming.raw, incoming.entities)
     made = [
         Delivery(
@@ -125,10 +141,16 @@ def deliveries(
             posted=posted,
             look=look,
             topic=route.topic,
+            reupload=reupload if route.options.reupload and route.mode == "copy" else "",
         )
         for route in routes
     ]
-    if answers and incoming.has_media:
+    if incoming.has_media and is_live(incoming.raw) and not is_over(incoming.raw):
+        for route, it in zip(routes, made, strict=True):
+            if it.mode == "copy" and "edits" in route.sync:
+                # Only who has sent one may move it.
+                it.needs_native_forward, it.raw = False, incoming.raw
+    elif answers and incoming.has_media:
         for it in made:
             # A forward answers nothing: the file is sent by reference, see ``sender``.
             it.raw = incoming.raw if it.answers else None

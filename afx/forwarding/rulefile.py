@@ -142,7 +142,7 @@ def schema() -> Schema:
     """Return the JSON Schema of a rule file, for editors."""
     chat = {
         "type": ["string", "integer"],
-        "description": "@name, t.me link, id, or CHAT/TOPIC.",
+        "description": "@name, t.me link, id, invite link, me, or CHAT/TOPIC.",
     }
     chats = {"anyOf": [chat, {"type": "array", "items": chat, "minItems": 1}]}
     rule = {

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from afx.errors import UsageError, printable
+from afx.forwarding.chat_names import ME, invite_reference
 from afx.forwarding.conditions import Test
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options
@@ -77,7 +78,7 @@ class ResolvedRule:
             self.mode,
             self.test,
             self.transform,
-            self.sync,
+            () if self.options.digest else self.sync,  # sent digests are not changed
             options=self.options,
             topic=self.topics.get(destination, 0),
             topics=self.source_topics.get(source, _NO_TOPICS),
@@ -95,10 +96,15 @@ class ResolvedRule:
 
 
 def chat_reference(text: str) -> str:
-    """Return a chat as rules store it: ``@name`` or a marked id, with ``/TOPIC`` behind it or not.
+    """Return a chat as rules store it: ``@name`` or a marked id, with ``/TOPIC`` behind it or not,
+    or ``+HASH`` of an invite link, or ``me``.
 
     Links of t.me are accepted. Raises UsageError for a text that names no chat.
     """
+    if invite := invite_reference(text):
+        return invite
+    if text.strip().casefold() == ME:
+        return ME
     if topic := topic_reference(re.sub(r"^(https?://)?t\.me/(?!c/)", "@", text.strip())):
         return topic
     name = re.sub(r"^(https?://)?t\.me/", "@", text.strip(), flags=re.ASCII)
@@ -107,7 +113,8 @@ def chat_reference(text: str) -> str:
     if re.fullmatch(r"-?[1-9]\d{0,18}", name, re.ASCII):
         return name
     raise UsageError(
-        f"'{printable(text)}' names no chat; give an @name or an id such as -1001234567890."
+        f"'{printable(text)}' names no chat; give an @name, an invite link, an id such as "
+        "-1001234567890, or me."
     )
 
 

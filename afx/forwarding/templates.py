@@ -55,11 +55,12 @@ def filled(parts: Parts, facts: Facts, text: Styled) -> Styled:
         if name == "text":
             pieces.append(text)
         elif name:
-            pieces.append(Styled(_value(name, facts)))
+            pieces.append(Styled(value(name, facts)))
     return joined(pieces)
 
 
-def _value(name: str, facts: Facts) -> str:
+def value(name: str, facts: Facts) -> str:
+    """Return what a field other than ``text`` has of a message."""
     if name == "date":
         return f"{facts.moment:%Y-%m-%d}"
     if name == "time":

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from afx.forwarding import patterns, templates
+from afx.forwarding import patterns, utf16
 from afx.forwarding.entities import (
     LARGEST,
     Edit,
@@ -33,6 +33,7 @@ from afx.forwarding.entities import (
 from afx.forwarding.facts import CAPTIONED, Facts, kind_of
 from afx.forwarding.forms import Choice, Form, Many, Pairs, Place, Schema, Table, Text, Truth, Whole
 from afx.forwarding.links import rewriter
+from afx.forwarding.markup import Template, filler
 from afx.forwarding.rule_text import UNREADABLE, Node
 
 LONGEST_TEXT, LONGEST_CAPTION = 4_096, 1_024
@@ -44,6 +45,15 @@ _MOST_EDITS = LONGEST_TEXT
 FORMATTING = frozenset(
     {"Blockquote", "Bold", "Code", "CustomEmoji", "Italic", "Pre", "Spoiler", "Strike", "Underline"}
 )
+_STYLES = {
+    "bold": "Bold",
+    "italic": "Italic",
+    "underline": "Underline",
+    "strike": "Strike",
+    "spoiler": "Spoiler",
+    "code": "Code",
+    "quote": "Blockquote",
+}
 _DELETED = {
     "links": frozenset({"Url", "Email"}),
     "mentions": frozenset({"Mention"}),
@@ -224,11 +234,11 @@ def _rewrite_usernames(value: Mapping[str, str]) -> Change:
 
 
 def _around(is_header: bool) -> Callable[[str], Change]:
-    def compile_around(value: str) -> Change:
-        parts = templates.parse(value)
+    def compile_around(value: str | Mapping[str, str]) -> Change:
+        fill = filler(value)
 
         def change(styled: Styled, facts: Facts) -> Styled:
-            own = templates.filled(parts, facts, styled)
+            own = fill(facts, styled)
             if not styled.text:
                 return own
             pieces = (own, Styled("\n"), styled)
@@ -239,17 +249,25 @@ def _around(is_header: bool) -> Callable[[str], Change]:
     return compile_around
 
 
-def _text(value: str) -> Change:
-    parts = templates.parse(value)
-    return lambda styled, facts: templates.filled(parts, facts, styled)
+def _text(value: str | Mapping[str, str]) -> Change:
+    fill = filler(value)
+    return lambda styled, facts: fill(facts, styled)
+
+
+def _style(value: list[str]) -> Change:
+    kinds = [_STYLES[it] for it in value]
+
+    def change(styled: Styled, facts: Facts) -> Styled:
+        size = utf16.length(styled.text)
+        own = tuple(facts.entity(it, 0, size) for it in kinds) if size else ()
+        same = (it for it in styled.entities if kind_of(it) not in kinds)
+        return Styled(styled.text, (*own, *same)) if own else styled
+
+    return change
 
 
 def _truncate(value: int) -> Change:
     return lambda styled, _: shortened(styled, value)
-
-
-def _template(about: str) -> Text:
-    return Text(about, 4_000, templates.wrong_with)
 
 
 _NEW = Text("What it is replaced by; nothing deletes it.", 4_000, may_be_empty=True)
@@ -285,9 +303,10 @@ TRANSFORMS: Mapping[str, Kind] = {
     "rewrite_usernames": Kind(
         Pairs("The old name of a user or chat, and the new one.", 40), _rewrite_usernames
     ),
-    "header": Kind(_template("A line above the text."), _around(True)),
-    "footer": Kind(_template("A line below the text."), _around(False)),
-    "text": Kind(_template("The text in the place of the message's own."), _text),
+    "header": Kind(Template("A line above the text."), _around(True)),
+    "footer": Kind(Template("A line below the text."), _around(False)),
+    "text": Kind(Template("The text in the place of the message's own."), _text),
+    "style": Kind(Many(Choice("How all of the text looks.", tuple(_STYLES))), _style),
     "truncate": Kind(
         Whole("Characters that are left, as Telegram counts them.", 1, LONGEST_TEXT), _truncate
     ),

@@ -41,6 +41,10 @@ _INCOMPLETE_SECONDS = 0.5
 log = structlog.get_logger()
 
 
+Made = Mapping[tuple[CopyRoute, int], int]
+"""(route, source message) → its copy."""
+
+
 class LinkSource(OriginSource, Protocol):
     """Where links are read; waits while it does not answer."""
 
@@ -66,9 +70,7 @@ class AdmissionOwner(Protocol):
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
 
-    def made(
-        self, wanted: Collection[tuple[CopyRoute, int]]
-    ) -> Mapping[tuple[CopyRoute, int], int]:
+    def made(self, wanted: Collection[tuple[CopyRoute, int]]) -> Made:
         """Return those of some copies that were made lately, by route and source message."""
 
     def trouble(self, reason: TroubleReason, text: str) -> None:

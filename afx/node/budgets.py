@@ -29,7 +29,7 @@ from afx.empty import NOTHING
 JOINS_PER_DAY = 10
 JOINS_AT_ONCE = 3
 _JOIN_PAUSE_SECONDS = (60.0, 300.0)
-_JOIN_METHODS = frozenset({"channels.JoinChannel", "messages.ImportChatInvite"})
+JOIN_METHODS = frozenset({"channels.JoinChannel", "messages.ImportChatInvite"})
 _SHORTEST = 5.0
 """Shorter waits are the pace of a burst, and cost less than a budget would."""
 _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
@@ -125,7 +125,7 @@ class Budgets:
 
     def left(self, key: int | str) -> float:
         """Return for how many seconds a budget allows no request."""
-        if key in _JOIN_METHODS:
+        if key in JOIN_METHODS:
             return self._join_left()
         it = self._watched.get(key)
         if it is None:
@@ -144,7 +144,7 @@ class Budgets:
 
     def take(self, key: int | str, count: int = 1) -> None:
         """Count requests that are made."""
-        if key in _JOIN_METHODS:
+        if key in JOIN_METHODS:
             self._take_join()
         it = self._watched.get(key)
         if it is None:

@@ -16,6 +16,7 @@ from afx.cluster.specs import RuleSpec
 from afx.empty import NONE, NOTHING
 from afx.forwarding import conditions, transforms
 from afx.forwarding.alerts import alert_programs
+from afx.forwarding.chat_names import has_id
 from afx.forwarding.conditions import Test, compile_filter
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import NO_OPTIONS, Options, compile_options
@@ -25,6 +26,7 @@ from afx.forwarding.sizes import LARGEST_OF_SESSION
 from afx.forwarding.topics import chat_of, topic_of, twice_named
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
+from afx.telegram.leave import Leave
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
@@ -69,6 +71,7 @@ class ClosedRoutes:
         "_tests",
         "_transforms",
         "_twice",
+        "_unknown",
         "_unreadable",
         "routes",
     )
@@ -79,6 +82,8 @@ class ClosedRoutes:
         """The marked ids of chats, as rules name them."""
         self._learned: Mapping[str, int] = NOTHING
         """Those that the account knows; the destinations of senders need not be."""
+        self._unknown: Mapping[str, str] = NOTHING
+        """Chats that the account does not know, and why, where that is known."""
         self._unreadable: Mapping[int, str] = NOTHING
         self._refused: Mapping[int, _Refusal] = NOTHING
         self._tests: Mapping[int, Test] = NOTHING
@@ -130,7 +135,8 @@ class ClosedRoutes:
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
         """Take what these rules judge by, change and do; returns the rules as they are used.
 
-        A rule whose chats or mode have changed stays as it is: its session is restarted.
+        A rule whose chats or mode have changed stays as it is: its session is restarted, or
+        the rule is added (``added``).
         """
         given = {(it.id, it.sources, it.destinations, it.mode): it for it in rules}
         self._rules = [
@@ -139,6 +145,21 @@ class ClosedRoutes:
         self._compile()
         self.note_known({})
         return self._rules
+
+    def added(self, rules: Iterable[RuleSpec]) -> tuple[RuleSpec, ...]:
+        """Return those of some rules that are new here, or name more chats than before."""
+        before = {it.id: it for it in self._rules}
+        return tuple(it for it in rules if it.id not in before or _has_grown(before[it.id], it))
+
+    def add(self, rules: Iterable[RuleSpec]) -> None:
+        """Use these rules as well, or instead of those that named fewer chats."""
+        self._rules = merged(self._rules, rules)
+        self._compile()
+
+    def unnamed(self, rules: Iterable[RuleSpec]) -> list[str]:
+        """Return the chats of some rules that the account is not known to know."""
+        chats = (it for rule in rules for it in (*rule.sources, *_looked_up(rule)))
+        return [it for it in dict.fromkeys(chats) if it not in self._learned]
 
     # --- what is known -------------------------------------------------------------------
 
@@ -150,6 +171,10 @@ class ClosedRoutes:
         named = ((it.id, twice_named(it.destinations, self._ids)) for it in self._rules)
         self._twice = {rule: chat for rule, chat in named if chat} or NOTHING
 
+    def note_unknown(self, why: Mapping[str, str]) -> None:
+        """Note why the account does not know some chats."""
+        self._unknown = dict(why) or NOTHING
+
     def _given(self) -> dict[str, int]:
         """Return the destinations to which only senders post, as far as rules tell their ids.
 
@@ -160,7 +185,7 @@ class ClosedRoutes:
             for rule in self._rules
             if rule.id in self._pooled
             for it in rule.destinations
-            if it not in rule.sources and not it.startswith("@") and not is_output_text(it)
+            if it not in rule.sources and has_id(it) and not is_output_text(it)
         }
 
     def note_unreadable(self, sources: Mapping[int, str]) -> None:
@@ -223,6 +248,17 @@ class ClosedRoutes:
         chats = (it for rule in self._rules for it in (*rule.sources, *rule.destinations))
         return [it for it in dict.fromkeys(chats) if it not in self._ids]
 
+    def leave(self, added: Iterable[RuleSpec] = ()) -> Leave:
+        """Return what these rules, and some more, let the account do for their chats."""
+        joins: set[str] = set()
+        wary: set[str] = set()
+        strangers: set[str] = set()
+        for it in (*self._rules, *added):
+            joins.update((*it.sources, *it.destinations) if it.options.get("join") is True else ())
+            allowed = it.options.get("strangers") is True
+            (strangers if allowed else wary).update(it.destinations)
+        return Leave(frozenset(joins), frozenset(wary - strangers))
+
     @property
     def unlearned(self) -> list[str]:
         """The destinations to which only senders have posted, and the account is to post now."""
@@ -283,7 +319,11 @@ class ClosedRoutes:
         if rule.id in self._invalid:
             return RuleTrouble(TroubleReason.RULE_INVALID, self._invalid[rule.id])
         chats = (*rule.sources, *rule.destinations)
-        wrong = [(_why_unknown(it), it) for it in chats if it not in self._ids]
+        wrong = [
+            (_why_unknown(it), f"{it}: {self._unknown[it]}" if it in self._unknown else it)
+            for it in chats
+            if it not in self._ids
+        ]
         sources = {self._ids[it]: it for it in rule.sources if it in self._ids}
         destinations = {self._ids[it]: it for it in rule.destinations if it in self._ids}
         wrong += [
@@ -314,6 +354,31 @@ class ClosedRoutes:
         names = list(dict.fromkeys(text for its, text in wrong if its is reason))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RuleTrouble(reason, ", ".join(names[:_SHOWN]) + more)
+
+
+def _looked_up(rule: RuleSpec) -> list[str]:
+    """Return the destinations that the account has to know: those of senders it need not."""
+    return [
+        it
+        for it in rule.destinations
+        if "senders" not in rule.options or not has_id(it) or is_output_text(it)
+    ]
+
+
+def merged(rules: Iterable[RuleSpec], others: Iterable[RuleSpec]) -> list[RuleSpec]:
+    """Return two lists of rules as one, in the order of their ids; ``others`` count more."""
+    by_id = {it.id: it for it in (*rules, *others)}
+    return [by_id[it] for it in sorted(by_id)]
+
+
+def _has_grown(before: RuleSpec, rule: RuleSpec) -> bool:
+    """Return whether a rule differs from what it was by more, or reordered, chats."""
+    chats = (before.sources, before.destinations)
+    return (
+        before.mode == rule.mode
+        and (rule.sources, rule.destinations) != chats
+        and all(map(set.issubset, map(set, chats), (rule.sources, rule.destinations)))
+    )
 
 
 def _source_topics(sources: Iterable[str], ids: Mapping[str, int]) -> dict[int, frozenset[int]]:

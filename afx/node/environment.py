@@ -17,6 +17,7 @@ from afx.node.progress import Totals
 from afx.node.sealer import Sealer
 from afx.reasons import TroubleReason
 from afx.telegram.client import Pings
+from afx.telegram.transfers import PARTS_AT_ONCE, Parts
 
 HostedSession = Any
 """A session, which has one of these (see ``session``)."""
@@ -56,3 +57,5 @@ class Environment:
     sealer: Sealer | None = None
     """Encrypts contents that are stored; None: none are stored, or shown."""
     pings: Pings = field(default_factory=Pings)
+    file_parts: Parts = field(default_factory=lambda: Parts(PARTS_AT_ONCE))
+    """Parts of files that may be in memory at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from afx.cluster.links import CopyRoute, Origin
@@ -11,11 +12,11 @@ from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
-from afx.node.account_signs import account_trouble
-from afx.node.admission import Admission, LinkSource
+from afx.node.admission import Admission, LinkSource, Made
 from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
+from afx.node.digests import Digests
 from afx.node.filter_judge import FilterJudge
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.held import REREAD
@@ -28,6 +29,7 @@ from afx.node.lanes import Lanes
 from afx.node.loops import Loops
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
+from afx.node.noted_waits import note_wait
 from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
@@ -50,6 +52,7 @@ from afx.telegram.facts import TelegramFacts
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Event
 from afx.telegram.sender import Outcome
+from afx.telegram.transfers import Parts, Transfers
 
 
 class Forwarder:
@@ -60,6 +63,8 @@ class Forwarder:
         "_all_routes",
         "_client",
         "_counts",
+        "_digests",
+        "_filters",
         "_follower",
         "_incomplete",
         "_intake",
@@ -79,6 +84,7 @@ class Forwarder:
         "pools",
         "seen",
         "snapshots",
+        "transfers",
         "waits",
     )
 
@@ -97,6 +103,7 @@ class Forwarder:
         counts: RuleCounts,
         pools: PoolDesk | None = None,
         sealer: Sealer | None = None,
+        parts: Parts | None = None,
     ) -> None:
         """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
         self._client = client
@@ -111,7 +118,8 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
+        left = partial(self.lanes.sends, self.outboxes)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, left)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
@@ -119,16 +127,17 @@ class Forwarder:
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self.waits = waits
+        self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
-        filters = FilterJudge(self._source, self.trouble, monotonic)
+        self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
         )
+        self._digests = Digests(self.later.options_of, self._source.names)
         self._settler = Settler(
-            owner,
-            self._follower,
-            self.lanes,
+            *(owner, self._follower, self.lanes),
+            digests=self._digests,
             dead=self.dead,
             links=self.links,
             seen=self.seen,
@@ -155,12 +164,11 @@ class Forwarder:
     def renew_routes(self, routes: Routes, incomplete: Incomplete) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
-        self._settler.use_routes(routes)
-        self.seen.use_routes(routes, incomplete)
-        self.later.use_routes(routes, incomplete)
+        for it in (self._settler, self.held, self.alerts):
+            it.use_routes(routes)
+        for part in (self.seen, self.later):
+            part.use_routes(routes, incomplete)
         self.pools.use_routes(routes, incomplete, self.lanes.begun())
-        self.held.use_routes(routes)
-        self.alerts.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -172,8 +180,7 @@ class Forwarder:
 
     def try_again(self, destination: int) -> None:
         """Send to a destination that has refused to take messages."""
-        lane = self.lanes.get(destination)
-        if lane is not None:
+        if (lane := self.lanes.get(destination)) is not None:
             lane.try_again()
 
     def note_guarded(self, chats: frozenset[int]) -> None:
@@ -189,6 +196,7 @@ class Forwarder:
             self._intake.take(box, pts, event, own)
             return
         unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
+        self._digests.note_change(self._all_routes, event)
         self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
@@ -201,9 +209,7 @@ class Forwarder:
         else:
             self._lane(delivery.destination).put(delivery, ticket)
 
-    def made(
-        self, wanted: Collection[tuple[CopyRoute, int]]
-    ) -> Mapping[tuple[CopyRoute, int], int]:
+    def made(self, wanted: Collection[tuple[CopyRoute, int]]) -> Made:
         """Return those of some copies that were made lately, by route and source message."""
         return self.links.copies_of(wanted)
 
@@ -283,15 +289,12 @@ class Forwarder:
         self.later.end()
         await self._admission.stop()
         await self.lanes.drain()
+        await self.transfers.stop()
 
     def _put_behind(self, delivery: Delivery) -> bool:
+        if delivery.op == "send" and self.later.collects(delivery):
+            delivery.part = "entry"
         return self._lane(delivery.destination).put_behind(delivery)
-
-    def _waiting(self, rule: int, destination: int) -> int:
-        """Return how many messages of a rule a lane has still to send."""
-        lane = self.lanes.get(destination)
-        them = lane.waiting() if lane else self.outboxes.waiting_for(destination)
-        return sum(it.op == "send" and it.rule == rule for it in them)
 
     def _lane(self, destination: int) -> Lane:
         lane = self.lanes.get(destination)
@@ -316,8 +319,9 @@ class Forwarder:
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
         rules, parts = {it.rule for it in batch}, (self.seen, self.later.gate.counts)
-        if any(it.is_unstored(rules) for it in parts) and not await self._owner.store():
-            return False
+        if any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts):
+            if not await self._owner.store():
+                return False
         return await self.intents.store(batch[0].destination)
 
     async def find_copies(self, batch: Sequence[Delivery]) -> None:
@@ -334,10 +338,12 @@ class Forwarder:
 
     async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
-        return await fetch(
+        self._filters.forget_albums({it.source for it in references if it.judge})
+        found = await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
         )
+        return self._digests.laid_out(found, references, self.outboxes.of(destination))
 
     async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
         """Read messages anew, and with them their files' references, without what is gone."""
@@ -363,13 +369,7 @@ class Forwarder:
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
         """Note a wait of a lane or a task (see ``Waits.note``); one for all is reported once."""
-        was_waiting = self.waits.left(ALL) > 0
-        self._owner.progressed()
-        is_for_all = self.waits.note(key, seconds, reason)
-        self.lanes.wait(key, seconds, is_for_all=is_for_all)
-        if is_for_all and not was_waiting:
-            text = f"Telegram takes no sends of this account for now: {reason}"
-            self._owner.trouble(account_trouble(reason), text)
+        note_wait(self.waits, self.lanes, self._owner, key, seconds, reason)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Something of it is hindered."""
@@ -422,8 +422,7 @@ class Forwarder:
         """Put an approved message behind all others; False where too many wait."""
         if self.outboxes.contains(delivery):
             return True
-        when = self.later.offer(delivery, message)
-        if when == "now":
+        if (when := self.later.offer(delivery, message)) == "now":
             self._put_behind(delivery)
         return when != "full"
 
@@ -431,17 +430,15 @@ class Forwarder:
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (
-            *(self.outboxes, self.seen, self.later, self.dead),
-            *(self.held, self.alerts, self.snapshots),
-        ):
+        stored = self.outboxes, self.seen, self.later, self.snapshots
+        for it in (*stored, self.dead, self.held, self.alerts):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        reported = self.dead, self.held, self.alerts
-        for it in (self.seen, self.later.gate.counts, *reported, self.links):
+        reported = self.dead, self.held, self.alerts, self.links
+        for it in (self.seen, self.later.gate.counts, *reported):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)

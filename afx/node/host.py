@@ -218,7 +218,8 @@ class Host:
         """Report all sessions that have not ended: SQL may not know them."""
         if term >= self._term:
             self._term = term
-            self.reports.inventory(term, self._residents.inventory())
+            running = self._residents.inventory()
+            self.reports.inventory(term, running, proof=self._runner.generation_proof)
         return {"accepted": [], "refused": []}
 
     async def order_cancel(self, tasks: list[tuple[int, int]]) -> dict[str, list[int]]:

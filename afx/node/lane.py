@@ -276,6 +276,11 @@ class Lane:
         now = asyncio.get_running_loop().time()
         return not self._paused and not self._is_closed and self._not_before <= now
 
+    def park(self) -> None:
+        """Give what is held to the outbox: what is first takes long."""
+        if self._may_park:
+            self._park()
+
     def passed(self) -> None:
         """A delivery has left for good."""
         if self._failures >= _HINDERED_AFTER:

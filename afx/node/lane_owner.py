@@ -13,6 +13,7 @@ from afx.node.waits import Waits
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.sender import Outcome
+from afx.telegram.transfers import Transfers
 
 
 class LaneOwner(Protocol):
@@ -22,6 +23,8 @@ class LaneOwner(Protocol):
     """Until when nothing is to be sent, and how much may be."""
     pools: Pools
     """What other sessions send."""
+    transfers: Transfers
+    """The files that are uploaded anew."""
 
     def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
         """A delivery has left its lane for good."""

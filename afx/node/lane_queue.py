@@ -151,7 +151,7 @@ class LaneQueue:
                 self._note(self._index, held)
         for held in reversed(self._index.get(_key_of(change), ())):
             it = held.delivery
-            if held.is_begun:
+            if held.is_begun or it.parts:
                 return None
             if (it.op, change.op) == ("edit", "delete"):
                 continue
@@ -235,4 +235,4 @@ def _replace(it: Delivery, edit: Delivery) -> None:
     if it.op == "edit" or it.whole is not None:
         it.whole = edit.whole
     if it.op == "edit":
-        it.error = ""
+        it.error, it.version = "", edit.version

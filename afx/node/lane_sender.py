@@ -25,6 +25,7 @@ from afx.node.patience import Patience
 from afx.node.plugged import plugged
 from afx.node.pool_lane import Stopped
 from afx.node.queue_filler import QueueFiller
+from afx.node.reuploads import Reuploads, is_gone, with_gone
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
@@ -36,7 +37,7 @@ from afx.telegram.errors import (
     is_stale_reference,
     refuses_chat,
 )
-from afx.telegram.sender import PARENT_GONE, SPLIT, Outcome, is_forward, send
+from afx.telegram.sender import PARENT_GONE, PROTECTED, SPLIT, Outcome, is_forward, send
 
 if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
@@ -63,6 +64,7 @@ class LaneSender:
         "_patience",
         "_peers",
         "_queue",
+        "_reuploads",
         "_vain",
     )
 
@@ -88,6 +90,7 @@ class LaneSender:
         self._vain = VainTries()
         self._fetches = 0
         """How often the first message was fetched anew."""
+        self._reuploads = Reuploads(owner, pace, peers)
         self._filler = QueueFiller(
             owner, outbox, queue, pace=pace, patience=self._patience, vain=self._vain
         )
@@ -126,6 +129,13 @@ class LaneSender:
                     continue
             if any(delivery.answers for delivery, _ in batch):
                 batch = await self._answering(batch)
+            if any(delivery.reupload for delivery, _ in batch):
+                chosen, refused = await self._reuploads.prepare(batch, self._read_first)
+                if refused:
+                    await self._judge(chosen, refused)
+                if refused or not chosen:
+                    continue
+                batch = list(chosen)
             if not self._pace.may_send:
                 return  # something has come up while it waited
             if not of_pool:
@@ -177,7 +187,15 @@ class LaneSender:
             if outcome.result == "failed":
                 self._note_vain(delivery, outcome.reason, any(it.album for it, _ in batch))
                 return False
+            if outcome.reason == PROTECTED and outcome.result == "again":
+                self._reuploads.refused(delivery)
+                return False
             if is_stale_reference(outcome.reason) and outcome.result == "again":
+                if self._fetches < _MOST_FETCHES and self._reuploads.expired(
+                    [it for it, _ in batch[index:]]
+                ):
+                    self._fetches += 1
+                    return False
                 album = _album_of(batch[index:])
                 if len(album) > 1 and not singly and self._fetches < _MOST_FETCHES:
                     await self._fetch_album(album)
@@ -232,7 +250,10 @@ class LaneSender:
             return None
         if batch[0].op != "send":
             return await send_changes(self._client, batch, peer, singly=singly)
-        outcomes = await send(self._client, batch, peer, singly=singly)
+        present = [it for it in batch if not is_gone(it)]
+        outcomes = await send(self._client, present, peer, singly=singly) if present else []
+        if len(present) < len(batch):
+            outcomes = with_gone(batch, outcomes)
         if all(it.result != "failed" for it in outcomes):  # what is not settled was not sent
             self._intents.end(destination)
         return outcomes
@@ -257,6 +278,8 @@ class LaneSender:
         self._vain.passed()
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.pop()
+        if delivery.reupload:
+            self._reuploads.left(delivery)
         self._pace.passed()
         self._patience.settled(delivery.source, is_read=outcome.copy != 0)
         self._owner.settled(delivery, ticket, outcome)

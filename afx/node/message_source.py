@@ -34,7 +34,7 @@ class UnknownChatError(Exception):
 class MessageSource:
     """Reads over one session's client."""
 
-    __slots__ = ("_client", "_note_wait", "_peers", "_waits")
+    __slots__ = ("_client", "_note_wait", "_peers", "_waits", "names")
 
     def __init__(
         self,
@@ -48,6 +48,8 @@ class MessageSource:
         self._peers = peers
         self._waits = waits
         self._note_wait = note_wait
+        self.names: dict[int, str] = {}
+        """The names of the chats that were read, by their marked ids."""
 
     async def fetch(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a marked chat that still exist, up to 200 ids at once.
@@ -69,7 +71,7 @@ class MessageSource:
             raise ToldToWaitError(left)
         self._waits.take(method)
         try:
-            return await fetch_messages(self._client, chat, peer, ids)
+            return await fetch_messages(self._client, chat, peer, ids, self.names)
         except errors.FloodError as error:
             seconds = max(1.0, float(getattr(error, "seconds", None) or _UNKNOWN_SECONDS))
             self._note_wait(method, seconds, error_name(error))

@@ -14,6 +14,8 @@ letter stands for messages that the rule's filter has not judged yet; ``e``, ``d
 when on it is to be done, in Unix seconds, and a ``+`` stands behind the letter of what is of the
 album of the one before it: only queues of what is postponed have that, under the
 fields ``later:QUEUE:DESTINATION:NUMBER`` and ``lfirst:QUEUE:DESTINATION`` (see ``postponed``).
+An ``n`` is collected for a digest; ``g``, and each ``h`` behind it, are one message of a digest:
+what is in that is stored before it is sent (see ``digests``).
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from afx.cluster.fields import INT32_LIMIT
-from afx.forwarding.pipeline import Delivery, Op, random_id
+from afx.forwarding.pipeline import Delivery, Op, Part, random_id
 from afx.forwarding.rules import Mode
 from afx.node.known_references import KnownReferences
 from afx.telegram.boxes import Ticket
@@ -35,16 +37,15 @@ from afx.telegram.session import MalformedPositionError
 _CHUNK = 256
 _MOST_REMOVED = 2_000
 """Chunks that have left of which a commit says so again: half a million messages."""
-_FIRST = re.compile(r"first:(-?[0-9]{1,19})", re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
-_FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
 _RUN = re.compile(
-    r"([0-9]{1,10}):([cfCFedpu]\+?):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
+    r"([0-9]{1,10}):([cfCFedpunghNGH]\+?):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
 )
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
 _MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
 _OPS: Mapping[str, Op] = {"e": "edit", "d": "delete", "p": "pin", "u": "unpin"}
 _LETTERS: Mapping[Op, str] = {op: letter for letter, op in _OPS.items()}
+_PARTS: Mapping[str, Part] = {"n": "entry", "g": "first", "h": "rest"}
+_PART_LETTERS: Mapping[Part, str] = {part: letter for letter, part in _PARTS.items()}
 _CODES: Mapping[Op, int] = {"send": 0, "edit": 1, "delete": 2, "pin": 3, "unpin": 4}
 _RETRIED = "it is retried"
 _NAMES = ("outbox:", "first:")
@@ -65,6 +66,8 @@ class Reference(NamedTuple):
     """Not before that, in Unix seconds."""
     joined: bool = False
     """It is of the album of the one before it, and is released together with that."""
+    part: Part = ""
+    """What it is of a digest."""
 
     @property
     def group(self) -> int:
@@ -86,6 +89,7 @@ class Reference(NamedTuple):
             False,
             unjudged=_RETRIED if self.judge else "",
             op=self.op,
+            part=self.part and "entry",
         )
 
 
@@ -251,8 +255,30 @@ class Outbox:
         if not self._chunks or self.open:
             return ()
         found = list(islice(self.references(), most))
+        if found and found[-1].part in ("first", "rest"):  # a digest is read as a whole
+            rest = islice(self.references(), most, None)
+            found += takewhile(lambda it: it.part == "rest", rest)
         self.reading = len(found)
         return found
+
+    def lay_out(self, start: int, count: int) -> None:
+        """Let so many references from a place on be one message of a digest."""
+        at = 0
+        for chunk in self._chunks:
+            them = list(decode(chunk.text) if chunk.references is None else chunk.references)
+            places = range(max(start - at, 0), min(start + count - at, len(them)))
+            for place in places:
+                part: Part = "first" if at + place == start else "rest"
+                them[place] = them[place]._replace(part=part)
+            if places:
+                if chunk.references is None:
+                    chunk.text = encode(them)
+                else:
+                    chunk.references = deque(them)
+                self._mark(chunk.number)
+            at += len(them)
+            if at >= start + count:
+                break
 
     def references(self) -> Iterator[Reference]:
         """Yield all that is in it, in order; nothing may change meanwhile."""
@@ -357,30 +383,12 @@ class Outbox:
             self._dirty.append(number)
 
 
-def load(fields: dict[str, str]) -> dict[int, Outbox]:
-    """Take stored outboxes out of a cursor's fields; returns them by destination.
-
-    Raises MalformedPositionError.
-    """
-    found: dict[int, dict[int, str]] = {}
-    first: dict[int, int] = {}
-    for name in [it for it in fields if it.startswith(("outbox:", "first:"))]:
-        text = fields.pop(name)
-        if match := _FIELD.fullmatch(name):
-            found.setdefault(int(match[1]), {})[int(match[2])] = text
-        elif (match := _FIRST.fullmatch(name)) and _NUMBER.fullmatch(text):
-            first[int(match[1])] = int(text)
-        else:
-            raise MalformedPositionError(f"an outbox is stored as {name[:40]!r}")
-    return {it: Outbox(it, found.get(it), first.get(it, 0)) for it in {*found, *first}}
-
-
 def encode(references: Iterable[Reference]) -> str:
     """Return references as they are stored."""
     runs: list[tuple[tuple[int, str, int, int], list[tuple[int, int]]]] = []
-    for rule, mode, source, message, judge, op, due, joined in references:
-        letter = _LETTERS.get(op) or (mode[0].upper() if judge else mode[0])
-        letter += "+" if joined else ""
+    for rule, mode, source, message, judge, op, due, joined, part in references:
+        letter = _PART_LETTERS.get(part) or _LETTERS.get(op) or mode[0]
+        letter = (letter.upper() if judge and op == "send" else letter) + ("+" if joined else "")
         key = (rule, letter, source, due)
         if not runs or runs[-1][0] != key:
             runs.append((key, [(message, message)]))
@@ -414,13 +422,17 @@ def decode(text: str) -> list[Reference]:
                 raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
             rule, letter, source = int(run[1]), run[2][0], int(run[3])
             mode, op = _MODES.get(letter.lower(), "copy"), _OPS.get(letter, "send")
-            due = int(run[5] or 0)
+            of_digest = _PARTS.get(letter.lower(), "")
+            due, is_joined = int(run[5] or 0), len(run[2]) > 1
             found += [
-                Reference(rule, mode, source, it, letter.isupper(), op, due, len(run[2]) > 1)
+                Reference(rule, mode, source, it, letter.isupper(), op, due, is_joined, of_digest)
                 for it in range(first, last + 1)
             ]
     return found
 
 
 def _reference(it: Delivery, due: int = 0) -> Reference:
-    return Reference(it.rule, it.mode, it.source, it.message, bool(it.unjudged), it.op, due)
+    part: Part = "entry" if it.part and it.op == "send" else ""
+    mode: Mode = "copy" if part else it.mode  # a digest is written anew
+    judge = bool(it.unjudged)
+    return Reference(it.rule, mode, it.source, it.message, judge, it.op, due, part=part)

@@ -102,7 +102,7 @@ async def fetch(
             outcome = refused[it.source]
         if it.op == "send":
             found.append(await _send(item, outcome, message, judge))
-            if message is not None and found[-1][1] is None:
+            if message is not None and found[-1][1] is None and not it.part:
                 sends.append(Sent(len(found) - 1, found[-1][0], message, is_gone))
         else:
             found.append(_change(item, outcome, message))
@@ -145,12 +145,16 @@ async def _send(
     it, route = item.reference, item.route
     if outcome is None and message is None:
         # Whoever follows deletes, or waits for them, wants no copy of what is gone.
-        outcome = _LEFT if "deletes" in route.sync or route.options.hold else _GONE
+        waits = bool(route.options.hold or it.part)
+        outcome = _LEFT if "deletes" in route.sync or waits else _GONE
     if it.judge and outcome is None and message is not None:
         outcome = await _verdict(judge, message, route)
     facts_of = TelegramFacts if outcome is None else None
     stub = Incoming(it.source, it.message, "", (), False)
     [delivery] = deliveries(message or stub, [route], facts_of)
+    if it.part:
+        delivery.part = "entry"
+        delivery.whole = message.raw if message is not None else None
     return delivery, Outcome("refused", reason=delivery.error) if delivery.error else outcome
 
 

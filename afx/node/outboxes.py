@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 
 from afx.forwarding.pipeline import Delivery
-from afx.node.outbox import Outbox, Reference, load
+from afx.node.outbox import Outbox, Reference
+from afx.telegram.session import MalformedPositionError
+
+_FIRST = re.compile(r"first:(-?[0-9]{1,19})", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
+_FIELD = re.compile(r"outbox:(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
 
 
 class Outboxes:
@@ -71,3 +77,21 @@ class Outboxes:
         """Let the next commit write all outboxes."""
         for it in self._outboxes.values():
             it.mark_all()
+
+
+def load(fields: dict[str, str]) -> dict[int, Outbox]:
+    """Take stored outboxes out of a cursor's fields; returns them by destination.
+
+    Raises MalformedPositionError.
+    """
+    found: dict[int, dict[int, str]] = {}
+    first: dict[int, int] = {}
+    for name in [it for it in fields if it.startswith(("outbox:", "first:"))]:
+        text = fields.pop(name)
+        if match := _FIELD.fullmatch(name):
+            found.setdefault(int(match[1]), {})[int(match[2])] = text
+        elif (match := _FIRST.fullmatch(name)) and _NUMBER.fullmatch(text):
+            first[int(match[1])] = int(text)
+        else:
+            raise MalformedPositionError(f"an outbox is stored as {name[:40]!r}")
+    return {it: Outbox(it, found.get(it), first.get(it, 0)) for it in {*found, *first}}

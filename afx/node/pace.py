@@ -20,6 +20,9 @@ class Pace(Protocol):
     def wait(self, seconds: float) -> None:
         """Start no batch for a time."""
 
+    def park(self) -> None:
+        """Give what is held to the outbox: what is first takes long."""
+
     def hold(self, seconds: float) -> None:
         """Wait for the rest of an album, unless something comes before."""
 

@@ -18,6 +18,7 @@ from telethon.tl import types
 from telethon.tl.tlobject import TLObject
 
 from afx.forwarding.buttons import Rows
+from afx.forwarding.live import is_live
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
 from afx.node.pool_sought import Sought, parse_sought
@@ -97,7 +98,7 @@ def search_of(
 
 def _has_file(it: Delivery) -> bool:
     if it.op == "edit":
-        return media_kind(it.whole) in WITH_FILE
+        return media_kind(it.whole) in WITH_FILE or is_live(it.whole)
     return it.op == "send" and it.raw is not None and not is_forward(it)
 
 

@@ -120,6 +120,8 @@ class Pools:
 
     def has(self, delivery: Delivery) -> bool:
         """Return whether a delivery is made by a sender of its rule."""
+        if delivery.parts:
+            return False  # a digest is sent by the account itself
         if delivery.rule in self._rules:
             return delivery.random_id not in self._begun or delivery.op != "send"
         if not self._lanes:

@@ -22,6 +22,7 @@ from typing import Literal
 
 from afx.empty import NOTHING
 from afx.forwarding.options import NO_OPTIONS, Options
+from afx.forwarding.outputs import is_output
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
 from afx.node.cap_gate import CapGate
@@ -111,7 +112,7 @@ class Postponed:
         """Let a queue obey its rule's options; returns whether that has changed it."""
         now = ceil(self._now())
         if kind == "s":
-            return waiting.bring_forward(now + options.hold)
+            return waiting.bring_forward(ceil(options.due(now)))
         if options.auto_delete:
             return waiting.bring_forward(now + options.auto_delete)
         return waiting.clear()
@@ -131,7 +132,11 @@ class Postponed:
         joined = (
             options is not None and options.caps is not None and self.gate.joins(queue, message)
         )
-        due = min(TelegramFacts(message).date or now, now) + (options.hold if options else 0)
+        posted = min(TelegramFacts(message).date or now, now)
+        if self.collects(delivery):
+            delivery.part = "entry"
+            return self._append(queue, delivery, options.due(posted) if options else posted)
+        due = posted + (options.hold if options else 0)
         is_quiet = options is not None and options.quiet_until(now) > now
         is_capped = (
             not joined and self.gate.counts.closed_until(delivery.rule, delivery.destination) > now
@@ -143,6 +148,11 @@ class Postponed:
             self.gate.note_given(queue, message)
             return "now"
         return self._append(queue, delivery, due, joined=joined)
+
+    def collects(self, send: Delivery) -> bool:
+        """Return whether a message is sent in a digest; outputs get each by itself."""
+        options = self._options.get(send.rule)
+        return bool(options and options.digest) and not is_output(send.destination)
 
     def settled(self, delivery: Delivery, *, is_left_out: bool) -> None:
         """Note that a message has left its lane; ``is_left_out``: no copy was made of it."""

@@ -10,6 +10,7 @@ from itertools import takewhile
 from telethon import errors
 
 from afx.forwarding.whole_albums import MOST_IN_ALBUM, units
+from afx.node.digests import IN_DIGEST
 from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import ALBUM_SECONDS, LaneQueue
 from afx.node.message_source import ToldToWaitError
@@ -78,6 +79,8 @@ class QueueFiller:
         for (delivery, outcome), ticket in zip(ready, self._outbox.begin(len(ready)), strict=True):
             if outcome is None:
                 self._queue.append(delivery, ticket)
+            elif outcome is IN_DIGEST:
+                ticket.open = 0  # it leaves with the first one, which is before it
             else:
                 self._owner.settled(delivery, ticket, outcome)
         return True
@@ -88,7 +91,7 @@ class QueueFiller:
         Nothing: such an album is all that there is, and is waited for.
         """
         *before, last = units(ready, lambda it: it[0])
-        if not last[-1][0].album or len(last) >= MOST_IN_ALBUM:
+        if not last[-1][0].album or last[-1][0].part or len(last) >= MOST_IN_ALBUM:
             return ready
         if before:
             return ready[: -len(last)]
@@ -129,8 +132,10 @@ class QueueFiller:
         What it errs on for ever becomes a dead letter, once it is read by itself.
         """
         first = references[0]
-        if self._patience.narrow(len(references)):
+        # A digest is read as a whole, of however many it is.
+        if self._patience.narrow(min(len(references), self._patience.size)):
             return True
+        count = 1 + sum(1 for _ in takewhile(lambda it: it.part == "rest", references[1:]))
         destination = self._outbox.destination
         key = (first.rule, first.source, first.message, f"read {first.op}")
         if self._vain.failed(key, asyncio.get_running_loop().time(), has_album=False) == "later":
@@ -141,6 +146,6 @@ class QueueFiller:
         outcome = Outcome("refused", reason=reason, dead=dead, attempts=self._vain.tries)
         self._vain.passed()
         self._pace.passed()
-        [ticket] = self._outbox.begin(1)
-        self._owner.settled(first.delivery(destination), ticket, outcome)
+        for it, ticket in zip(references, self._outbox.begin(count), strict=False):
+            self._owner.settled(it.delivery(destination), ticket, outcome)
         return True

@@ -148,8 +148,11 @@ class ReportSender:
             self._required.append(progress)  # its next attempt needs the cursor
         self._add(report)
 
-    def inventory(self, term: int, sessions: Sequence[tuple[int, int]]) -> None:
-        """Report all sessions that have not ended, as (session, epoch); asked in a term."""
+    def inventory(self, term: int, sessions: Sequence[tuple[int, int]], *, proof: str = "") -> None:
+        """Report all sessions that have not ended, as (session, epoch); asked in a term.
+
+        ``proof`` is that of the newest generation that is known (``generation_proof``).
+        """
         # An older one is superseded: the leader counts the parts of its own term only.
         self._required = [it for it in self._required if not isinstance(it, Inventory)]
         parts = [sessions[it : it + _LISTED] for it in range(0, len(sessions), _LISTED)] or [()]
@@ -161,6 +164,7 @@ class ReportSender:
                     session_ids=tuple(session_id for session_id, _ in part),
                     epochs=tuple(epoch for _, epoch in part),
                     remaining=len(parts) - index,
+                    proof=proof,
                 )
             )
 

@@ -18,7 +18,7 @@ from telethon.tl import types
 from afx.clock import Clock
 from afx.cluster.specs import RuleSpec
 from afx.node.chat_watch import ChatWatch
-from afx.node.closed_routes import RETRY_MAX, RETRY_SECONDS, ClosedRoutes, RuleTrouble
+from afx.node.closed_routes import RETRY_MAX, RETRY_SECONDS, ClosedRoutes, RuleTrouble, merged
 from afx.node.forwarder import Forwarder
 from afx.node.kept_boxes import KeptBoxes
 from afx.node.preparation import load_outboxes, position
@@ -62,6 +62,7 @@ class RuleWatch:
     """The rules of one session, and the chats that are closed to them."""
 
     __slots__ = (
+        "_added",
         "_chats",
         "_client",
         "_clock",
@@ -93,6 +94,8 @@ class RuleWatch:
         rng: random.Random,
     ) -> None:
         self._closed = ClosedRoutes(rules)
+        self._added: Sequence[RuleSpec] = ()
+        """New rules, and such as name more chats than before, until these are looked up."""
         self._client = client
         self._peers = peers
         self._reader = reader
@@ -114,7 +117,8 @@ class RuleWatch:
         """Resolve the rules' chats, and set where each source begins; raises StartError."""
         load_outboxes(self._forwarder, stored)
         closed = self._closed
-        closed.note_known(await self._peers.resolve(closed.unknown))
+        closed.note_known(await self._peers.resolve(closed.unknown, leave=closed.leave()))
+        closed.note_unknown(self._peers.why_unknown)
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         await self._forwarder.pools.check()
         closed.note_unreadable(
@@ -174,16 +178,25 @@ class RuleWatch:
     def renew(self, rules: Sequence[RuleSpec]) -> Sequence[RuleSpec]:
         """Use the filters and transforms of these rules from now on, and tell what is wrong.
 
-        What has been judged already keeps its verdict. Returns the rules as they are used.
+        What has been judged already keeps its verdict. New rules, and such as name more chats,
+        are used as soon as their chats are looked up. Returns the rules as they are used then.
         """
+        before = self._closed.leave()
         used = self._closed.renew(rules)
+        if self._closed.leave() != before:
+            self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
         self._apply()
         if self._closed.unlearned:
             self._due = self._clock.monotonic()
         for rule, trouble in self.troubles.items():
             self._owner.rule_changed(rule, trouble)
-        return used
+        self._added = self._closed.added(rules)
+        if self._added:
+            self._due = self._clock.monotonic()
+            if self._client.is_connected():
+                self.poll()
+        return merged(used, self._added)
 
     def poll(self) -> None:
         """Try what is due, in the background."""
@@ -191,8 +204,14 @@ class RuleWatch:
         for destination in self._closed.take_due(now):
             self._forwarder.try_again(destination)
         closed = self._closed
-        unknown = closed.unknown or closed.unlearned
-        if (unknown or closed.unreadable or self._is_unregistered) and now >= self._due:
+        is_open = (
+            self._added
+            or closed.unknown
+            or closed.unlearned
+            or closed.unreadable
+            or self._is_unregistered
+        )
+        if is_open and now >= self._due:
             self._wait()
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._run())
@@ -202,6 +221,8 @@ class RuleWatch:
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
+        if self._added:
+            self._due = self._clock.monotonic()
 
     def _wait(self) -> None:
         self._due = self._clock.monotonic() + self._pause * self._random.uniform(*_JITTER)
@@ -209,6 +230,8 @@ class RuleWatch:
     async def _run(self) -> None:
         try:
             opened = await self._try_again()
+            while self._added:  # more have come meanwhile
+                opened = await self._try_again() or opened
         except Exception as error:
             if is_lost_login(error) or isinstance(error, OSError | EOFError):
                 self._owner.lost(error)
@@ -221,10 +244,13 @@ class RuleWatch:
     async def _try_again(self) -> bool:
         """Look up unknown chats, and read closed sources, again; True if that helped."""
         closed = self._closed
+        has_more = await self._add()
         found: dict[str, int] = {}
-        if unknown := [*closed.unknown, *closed.unlearned]:
+        unknown = [*closed.unknown, *closed.unlearned]
+        if not has_more and unknown:
             before = set(closed.routes)
-            found = await self._peers.resolve(unknown, closed.known)
+            found = await self._peers.resolve(unknown, closed.known, closed.leave())
+            closed.note_unknown(self._peers.why_unknown)
             if found:
                 self._is_unregistered = True
                 closed.note_known(found)
@@ -252,7 +278,29 @@ class RuleWatch:
             closed.note_unreadable(refused)
             closed.note_readable(opened)
         self._open(opened)
-        return bool(found or opened)
+        return bool(has_more or found or opened)
+
+    async def _add(self) -> bool:
+        """Look up the chats of new rules, and take those rules; False when there are none.
+
+        Their routes are used once other hosts know of their chats, and those of new sources
+        once these are read.
+        """
+        closed, added = self._closed, self._added
+        if not added:
+            return False
+        leave = closed.leave(added)
+        found = await self._peers.resolve(closed.unnamed(added), closed.known, leave)
+        closed.note_unknown(self._peers.why_unknown)
+        if self._added is not added:
+            return False  # they have changed meanwhile
+        self._added = ()
+        before = set(closed.routes)
+        closed.add(added)
+        closed.note_known(found)
+        closed.note_unreadable(dict.fromkeys(set(closed.routes) - before, "not read yet"))
+        self._is_unregistered = True
+        return True
 
     def _forget_expired(self) -> None:
         """Sources that could not be read for long begin at now, when they can again."""

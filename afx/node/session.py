@@ -69,7 +69,7 @@ class HostedSession:
     ) -> None:
         """``proxy``: it connects through this one only; ``device``: it was imported as this."""
         # What is sealed is not needed any more; 5,000 of them would cost memory.
-        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="")
+        self.spec = replace(spec, login="", sealed_proxy="", sealed_device="", proof="")
         self.epoch = epoch
         self.sent = 0
         self.changed = False
@@ -92,7 +92,7 @@ class HostedSession:
             pings=env.pings,
         )
         outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None
-        self.peers = Peers(self._client, stored, outputs)
+        self.peers = Peers(self._client, stored, outputs, self)
         self.forwarder = Forwarder(
             self._client,
             self.peers,
@@ -106,6 +106,7 @@ class HostedSession:
             counts=env.totals.rules,
             pools=env.pools,
             sealer=env.sealer,
+            parts=env.file_parts,
         )
         self.forwarder.waits.load(stored.cursors)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
@@ -249,7 +250,7 @@ class HostedSession:
         return self._rules.known
 
     def renew(self, rules: Sequence[RuleSpec]) -> None:
-        """Use the filters and transforms of these rules from now on."""
+        """Use the filters and transforms of these rules from now on, and what is new of them."""
         self.spec = replace(self.spec, rules=tuple(self._rules.renew(rules)))
         if self._client.is_connected():
             self._rules.poll()
@@ -270,6 +271,7 @@ class HostedSession:
         """
         self.forwarder.links.forget_old()
         self.forwarder.held.forget_old()
+        self.forwarder.transfers.end_idle()
         if not self._client.is_connected():
             return
         self._rules.poll()
@@ -338,6 +340,7 @@ class HostedSession:
     def start_catch_up(self) -> None:
         """The connection is back: fetch what was missed, and go on sending."""
         self.reader.start_catch_up()
+        self._rules.poll()
 
     def give_up(self, error: BaseException) -> None:
         """Telegram no longer accepts the login."""

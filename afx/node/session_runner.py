@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from telethon.errors import RPCError
 
+from afx.cluster.generation_proof import claimed
 from afx.cluster.specs import SessionSpec
 from afx.devices import Device, parse_device
 from afx.errors import SecretError, UsageError
@@ -98,6 +99,8 @@ class SessionRunner:
         self._gate = StartGate(_STARTS_AT_ONCE, _GATE_SECONDS)
         self.tasks: set[asyncio.Task[Any]] = set()
         """The work under way."""
+        self.generation_proof = ""
+        """Of the newest generation of which a spec was read (see the module of that name)."""
         self.ended = 0
         """How many sessions have ended, or failed to start."""
         self._due: dict[int, int] = {}
@@ -147,7 +150,7 @@ class SessionRunner:
     async def _renew(self, items: list[tuple[int, int]]) -> None:
         # One after another: a spec that was read earlier must not follow a newer one.
         async with self._renewing:
-            found = await load(self._redis, self._signing_keys, items, self._trouble)
+            found = await self._read(items)
             for (session_id, epoch), it in zip(items, found, strict=True):
                 session = self._residents.session(session_id)
                 if it.spec is not None and session is not None and session.epoch == epoch:
@@ -167,7 +170,7 @@ class SessionRunner:
     ) -> None:
         """Read what the sessions of one order need, in one round trip."""
         try:
-            found = await load(self._redis, self._signing_keys, items, self._trouble)
+            found = await self._read(items)
         except Exception as error:
             # Each of the starts must end, and be answered.
             loaded.set_exception(error)
@@ -177,6 +180,12 @@ class SessionRunner:
             loaded.cancel()
             raise
         loaded.set_result(found)
+
+    async def _read(self, items: list[tuple[int, int]]) -> list[Loaded]:
+        found = await load(self._redis, self._signing_keys, items, self._trouble)
+        proofs = (it.spec.proof for it in found if it.spec is not None)
+        self.generation_proof = max((self.generation_proof, *proofs), key=claimed)
+        return found
 
     async def _open(
         self,

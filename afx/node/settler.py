@@ -12,6 +12,7 @@ from afx.node import unforwarded
 from afx.node.announced import Announced
 from afx.node.change_follower import ChangeFollower, edit_again
 from afx.node.dead_letters import DeadLetters
+from afx.node.digests import Digests
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.lanes import Lanes
 from afx.node.loops import Loops
@@ -34,6 +35,7 @@ class Settler:
     __slots__ = (
         "_counts",
         "_dead",
+        "_digests",
         "_follower",
         "_lanes",
         "_later",
@@ -55,6 +57,7 @@ class Settler:
         lanes: Lanes,
         *,
         dead: DeadLetters,
+        digests: Digests,
         links: MadeLinks,
         seen: SeenContents,
         later: Postponed,
@@ -68,6 +71,7 @@ class Settler:
         self._follower = follower
         self._lanes = lanes
         self._dead = dead
+        self._digests = digests
         self._links = links
         self._seen = seen
         self._later = later
@@ -89,13 +93,19 @@ class Settler:
         if delivery.op != "send":
             self._follower.settle(delivery, ticket, outcome)
             return
-        self._snapshots.settled(delivery)
+        # A digest is settled as all of its entries are.
+        entries = delivery.parts or (delivery,)
+        if delivery.parts:
+            self._digests.settled(delivery)
+        for it in entries:
+            self._snapshots.settled(it)
         is_left_out = outcome in LEFT_OUT
         if outcome.result == "refused" and (made := self.announced.pop(delivery.random_id)):
             # An earlier call has made it, whose answer was an error of the server, or lost.
             outcome = Outcome("known", made, is_earlier=True)
         copy = outcome.copy
-        unforwarded.note_settled(self._seen, self._routes, delivery, outcome)
+        for it in entries:
+            unforwarded.note_settled(self._seen, self._routes, it, outcome)
         if outcome.result == "known":
             copy = copy or self.announced.pop(delivery.random_id)
         if outcome.result == "refused":
@@ -105,23 +115,31 @@ class Settler:
                 f"{delivery.destination}: {outcome.reason}",
             )
             reason = outcome.dead or DeadReason.MESSAGE_REFUSED
-            self._dead.add(delivery, reason, outcome.reason, outcome.attempts)
+            for it in entries:
+                self._dead.add(it, reason, outcome.reason, outcome.attempts)
         elif copy:
-            self._links.add(Link(delivery, copy))
+            for it in entries:
+                self._links.add(Link(it, copy))
             self.check_links()
             self.delete_later(delivery)
             self._loops.note_copy(delivery.destination, copy)
         if outcome.result == "sent":
             self._owner.forwarded()
-            self._counts.forwarded(delivery, ticket.taken, self._later.options_of(delivery.rule))
+            for it in entries:
+                self._counts.forwarded(it, ticket.taken, self._later.options_of(it.rule))
             if delivery.destination in self.closed:
                 self.closed -= {delivery.destination}
                 self._owner.destination_works(delivery.destination)
-        if outcome.is_earlier and (edit := edit_again(self._routes, delivery)):
+        if (
+            outcome.is_earlier
+            and not delivery.part
+            and (edit := edit_again(self._routes, delivery))
+        ):
             self._put_behind(edit)
         self.stored(ticket)
         # Not before: until then it is among what its lane has still to send.
-        self._later.settled(delivery, is_left_out=is_left_out)
+        for it in entries:
+            self._later.settled(it, is_left_out=is_left_out)
 
     def stored(self, ticket: Ticket) -> None:
         """A delivery is settled, or in an outbox: its message need not wait for it."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 
 from afx.empty import NOTHING
 from afx.forwarding.outputs import is_output
-from afx.node.budgets import Budgets
+from afx.node.budgets import JOIN_METHODS, Budgets
 
 ALL = 0
 """Stands for every destination; no chat has this id."""
@@ -90,7 +90,8 @@ class Waits:
     def left(self, key: int | str) -> float:
         """Return for how many seconds nothing may be sent to a destination, or asked for."""
         until = self._until.get(key, 0.0)
-        if _is_of_telegram(key):
+        # An account that is limited joins nothing, either.
+        if _is_of_telegram(key) or key in JOIN_METHODS:
             until = max(until, self._until.get(ALL, 0.0))
         return max(0.0, until - self._now())
 

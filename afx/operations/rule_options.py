@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afx.errors import UsageError, printable
+from afx.forwarding.chat_names import ME, has_id
 from afx.forwarding.forms import duration_text
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.topics import chat_of
@@ -48,7 +49,7 @@ def check_senders(owner: Session, options: Mapping[str, Any], destinations: Sequ
                 "be a sender of the rule; nothing was changed. 'afx session list' shows the names."
             )
     for it in destinations:
-        if is_output_text(it) or (not it.startswith("@") and int(chat_of(it)) > _LAST_CHANNEL):
+        if is_output_text(it) or it == ME or (has_id(it) and int(chat_of(it)) > _LAST_CHANNEL):
             raise UsageError(
                 f"A rule with senders posts to channels and supergroups only, and "
                 f"'{printable(it)}' is none; nothing was changed."

@@ -10,6 +10,7 @@ import redis
 
 from afx.cluster import keys
 from afx.errors import AfxError
+from afx.forwarding.chat_names import has_id
 from afx.forwarding.topics import chat_of
 from afx.operations.context import Servers
 from models.storage import senders
@@ -71,9 +72,7 @@ def posting(servers: Servers, rule: int, destinations: Iterable[str]) -> list[st
             return []
         for it in destinations:
             chat = chat_of(it)
-            stored = (
-                None if chat.startswith("@") else client.hget(keys.pool(rule, int(chat)), "sender")
-            )
+            stored = client.hget(keys.pool(rule, int(chat)), "sender") if has_id(chat) else None
             if isinstance(stored, str) and stored.isascii() and stored.isdecimal():
                 numbers[it] = int(stored[:18])
     except (redis.RedisError, AfxError):

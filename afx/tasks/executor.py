@@ -58,8 +58,8 @@ _IDLE_SECONDS = 5.0
 _BEAT_SECONDS = 10.0
 _RETRY_SECONDS = 0.2
 _GATHER_SECONDS = 0.005
-_AT_ONCE = 50
-"""Jobs of one fetch: the loop turns to others after it."""
+_AT_ONCE = 20
+"""Jobs of one fetch: an answer of 50 takes the loop for long enough to delay a message."""
 log = structlog.get_logger()
 
 

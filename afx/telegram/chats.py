@@ -9,6 +9,8 @@ from typing import Any
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.chat_names import ME, has_id, is_invite
+
 _PAGE = 100
 _MOST_PAGES = 100
 
@@ -33,7 +35,7 @@ class Dialogs:
 
     def __init__(self, wanted: Iterable[str]) -> None:
         """``wanted`` are the chats that will be looked for; names do not matter."""
-        self.unknown = {int(it) for it in wanted if not it.startswith("@")}
+        self.unknown = {int(it) for it in wanted if has_id(it)}
         self.found: dict[int, FoundChat] = {}
 
     def note(self, page: Any) -> None:
@@ -45,10 +47,16 @@ class Dialogs:
 
 
 async def find_chat(call: Call, chat: str, dialogs: Dialogs | None = None) -> FoundChat:
-    """Return a chat by ``@name``, or by its marked id among the account's dialogs.
+    """Return a chat by ``@name``, by its marked id among the account's dialogs, by an invite
+    link (``+HASH``) to one of which the account is a member, or the account's own (``me``).
 
     Raises ChatNotFoundError when there is none.
     """
+    if chat == ME:
+        [user] = await call(functions.users.GetUsersRequest([types.InputUserSelf()]))
+        return found_chat(user)
+    if is_invite(chat):
+        return await _invited(call, chat)
     if chat.startswith("@"):
         try:
             answer = await call(functions.contacts.ResolveUsernameRequest(chat[1:]))
@@ -60,6 +68,26 @@ async def find_chat(call: Call, chat: str, dialogs: Dialogs | None = None) -> Fo
     if found is None:
         raise ChatNotFoundError(f"The account knows no chat {chat}.")
     return found
+
+
+async def _invited(call: Call, link: str) -> FoundChat:
+    try:
+        answer = await call(functions.messages.CheckChatInviteRequest(link[1:]))
+    except (
+        errors.InviteHashExpiredError,
+        errors.InviteHashInvalidError,
+        errors.InviteHashEmptyError,
+    ) as error:
+        raise ChatNotFoundError(f"The invite link {link} leads nowhere.") from error
+    if not isinstance(answer, types.ChatInviteAlready):
+        raise ChatNotFoundError(f"The account is no member of the chat of {link}.")
+    return found_chat(answer.chat)
+
+
+def found_chat(entity: Any) -> FoundChat:
+    """Return a chat that an answer has named."""
+    marked = int(utils.get_peer_id(entity))
+    return FoundChat(marked, utils.get_input_peer(entity, check_hash=False), entity)
 
 
 def title_of(entity: Any) -> str:
@@ -74,7 +102,7 @@ def _entities(answer: Any) -> tuple[Any, ...]:
 def _by_id(answer: Any, marked: int) -> FoundChat | None:
     for entity in _entities(answer):
         if utils.get_peer_id(entity) == marked:
-            return FoundChat(marked, utils.get_input_peer(entity, check_hash=False), entity)
+            return found_chat(entity)
     return None
 
 

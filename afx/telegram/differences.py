@@ -165,17 +165,26 @@ async def channel_messages(
 
 
 async def fetch_messages(
-    client: AccountClient, chat: int, peer: Any, ids: Sequence[int]
+    client: AccountClient,
+    chat: int,
+    peer: Any,
+    ids: Sequence[int],
+    names: dict[int, str] | None = None,
 ) -> list[Any]:
     """Return the messages of a marked chat that still exist, up to 200 ids at once.
 
-    Telegram renews the references of their files with them (api/file-references).
+    Telegram renews the references of their files with them (api/file-references). It tells the
+    chat's name, too, which is put into ``names``.
     """
     wanted = [types.InputMessageID(it) for it in ids]
     if isinstance(peer, types.InputPeerChannel):
         page = await client(functions.channels.GetMessagesRequest(peer, wanted))
     else:
         page = await client(functions.messages.GetMessagesRequest(wanted))
+    if names is not None:
+        for it in (*page.chats, *page.users):
+            if utils.get_peer_id(it) == chat:
+                names[chat] = utils.get_display_name(it)
     return [
         it
         for it in page.messages

@@ -96,9 +96,11 @@ class TelegramFacts(Facts):
         """The rows of its inline buttons with links."""
         return rows_of(self._raw)
 
-    def text_link(self, offset: int, length: int, url: str) -> Any:
-        """Return an entity that lays a link on a part of a text."""
-        return types.MessageEntityTextUrl(offset, length, url)
+    def entity(self, kind: str, offset: int, length: int, url: str = "") -> Any:
+        """Return an entity, of a kind such as ``Bold``; only a ``TextUrl`` has an address."""
+        if kind == "TextUrl":
+            return types.MessageEntityTextUrl(offset, length, url)
+        return getattr(types, f"MessageEntity{kind}")(offset, length)
 
     @lazy
     def via_bot(self) -> bool:

@@ -35,6 +35,7 @@ _HEAD = struct.Struct("<qqqii")
 """Salt, session, id, sequence number and length of a message."""
 _INNER_HEAD = struct.Struct("<qii")
 """The same of a message in a container: id, sequence number and length."""
+_NOT_ZIPPED = 100 * 1024
 _ENCRYPTED_AT = 24
 _BLOCK = 16
 _CORRECTIONS = frozenset(
@@ -85,6 +86,17 @@ class State(MTProtoState):  # type: ignore[misc]
         self.auth_key = auth_key
         self._recent_remote_ids = RecentIds()
         self.reset()
+
+    def write_data_as_message(
+        self, buffer: Any, data: bytes, content_related: bool, *, after_id: int | None = None
+    ) -> Any:
+        """Write a message, zipped as Telethon does: a part of a file would only take time."""
+        if after_id is not None or len(data) < _NOT_ZIPPED:
+            return super().write_data_as_message(buffer, data, content_related, after_id=after_id)
+        message_id = self._get_new_msg_id()
+        buffer.write(_INNER_HEAD.pack(message_id, self._get_seq_no(content_related), len(data)))
+        buffer.write(data)
+        return message_id
 
     def opened(self, packet: bytes) -> tuple[int, bytes]:
         """Return the id and the body of the message in a packet.

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.chat_names import ME, has_id, is_invite
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.topics import chat_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import is_for_people, refuses_chat
+from afx.telegram.invites import Gate, Invites
+from afx.telegram.leave import NO_LEAVE, Leave
 from afx.telegram.sender import Outcome
 from afx.telegram.session import StoredSession
+from afx.telegram.strangers import Strangers
 
 _PAGE = 100
+_MYSELF = types.InputUserSelf()
 
 
 class Output(Protocol):
@@ -40,15 +45,32 @@ class OutputSource(Protocol):
 class Peers:
     """Resolves the chats of one session's rules, and gives their input peers."""
 
-    __slots__ = ("_client", "_kept", "_lock", "_outputs", "_resolving", "_stored")
+    __slots__ = (
+        "_client",
+        "_invites",
+        "_kept",
+        "_lock",
+        "_outputs",
+        "_resolving",
+        "_stored",
+        "_strangers",
+    )
 
     def __init__(
-        self, client: AccountClient, stored: StoredSession, outputs: OutputSource | None = None
+        self,
+        client: AccountClient,
+        stored: StoredSession,
+        outputs: OutputSource | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        """``outputs`` are the destinations that are no chats."""
+        """``outputs`` are the destinations that are no chats; without a ``gate`` no invite link
+        is looked up.
+        """
         self._client = client
         self._stored = stored
         self._outputs = outputs
+        self._strangers = Strangers(client, stored)
+        self._invites = Invites(client, stored, gate) if gate else None
         self._kept: frozenset[int] = frozenset()
         """Chats of other sessions' rules, which this one posts to or reads for them."""
         self._lock: asyncio.Lock | None = None
@@ -63,17 +85,25 @@ class Peers:
         """Return the input peer of a marked id; ValueError when it is unknown."""
         return self._stored.get_input_entity(chat)
 
-    async def resolve(self, chats: Iterable[str], known: Iterable[int] = ()) -> dict[str, int]:
+    @property
+    def why_unknown(self) -> Mapping[str, str]:
+        """Why chats were not found, as rules name them, where that is known."""
+        return {**(self._invites.why if self._invites else {}), **self._strangers.why}
+
+    async def resolve(
+        self, chats: Iterable[str], known: Iterable[int] = (), leave: Leave = NO_LEAVE
+    ) -> dict[str, int]:
         """Return the marked id of each chat that the account knows; of a topic that of its forum.
 
         The account's dialogs are listed once, and only if a chat is unknown otherwise.
-        Only these chats are remembered, and those ``known`` before.
+        Only these chats are remembered, and those ``known`` before. ``leave`` says
+        what is joined, and which strangers are not found.
         """
         lock = self._lock = self._lock or asyncio.Lock()
         self._resolving += 1
         try:
             async with lock:
-                return await self._resolve(chats, known)
+                return await self._resolve(chats, known, leave)
         finally:
             self._resolving -= 1
             if not self._resolving:
@@ -92,7 +122,9 @@ class Peers:
                 self._stored.keep_only({*known, *self._kept})
         return self.input_peer(chat)
 
-    async def _resolve(self, chats: Iterable[str], known: Iterable[int]) -> dict[str, int]:
+    async def _resolve(
+        self, chats: Iterable[str], known: Iterable[int], leave: Leave
+    ) -> dict[str, int]:
         self._stored.keep_all()
         found: dict[str, int] = {}
         dialogs_listed = is_bot = False
@@ -101,23 +133,30 @@ class Peers:
                 number = self._outputs.learn(name) if self._outputs else None
                 found.update({} if number is None else {name: number})
                 continue
+            if is_invite(name):
+                chat_id = await self._invites.find(name, leave.joins) if self._invites else None
+                found.update({} if chat_id is None else {name: chat_id})
+                continue
             chat = chat_of(name)
             chat_id = await self._find(chat)
             if chat_id is None and not dialogs_listed:
                 dialogs_listed = True
                 is_bot = not await self._list_dialogs()
                 chat_id = await self._find(chat)
-            if chat_id is None and is_bot and not chat.startswith("@"):
+            if chat_id is None and is_bot and has_id(chat):
                 await self._ask_as_bot(int(chat))
                 chat_id = await self._find(chat)
             if chat_id is not None:
                 found[name] = chat_id
+        found = await self._strangers.without(found, leave.wary)
         self._stored.keep_only({*found.values(), *known, *self._kept})
         return found
 
     async def _find(self, chat: str) -> int | None:
         """Return a chat's marked id, None if it is unknown."""
-        if not chat.startswith("@"):
+        if chat == ME:
+            return await self._find_myself()
+        if has_id(chat):
             return int(chat) if str(int(chat)) in self._stored.hashes else None
         known = self._stored.hashes.get(chat.lower())
         if known is None:
@@ -130,6 +169,14 @@ class Peers:
                 raise
             known = self._stored.hashes.get(chat.lower())
         return int(known) if known else None
+
+    async def _find_myself(self) -> int | None:
+        """Return the account's own id: as a chat it is the Saved Messages."""
+        if ME not in self._stored.hashes:
+            for user in await self._client(functions.users.GetUsersRequest([_MYSELF])):
+                self._stored.remember(user)
+                self._stored.name(ME, utils.get_peer_id(user))
+        return int(self._stored.hashes[ME]) if ME in self._stored.hashes else None
 
     async def _ask_as_bot(self, chat: int) -> None:
         """Learn the access hash of a chat that a bot is a part of: it asks with a hash of 0."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.live import is_live
 from afx.forwarding.look import PLAIN, Look
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.topics import GENERAL
@@ -19,6 +20,7 @@ from afx.telegram.building import NotBuiltError, build, unbuilt
 from afx.telegram.buttons import hindrance, markup_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_frozen, is_lost_login, is_passing, is_stale_reference
+from afx.telegram.source_files import made_anew
 
 Result = Literal["sent", "known", "wait", "failed", "again", "refused"]
 _MAX_FORWARDS = 100
@@ -36,6 +38,9 @@ SPLIT = "split"
 _NO_PARENT = frozenset({"REPLY_MESSAGE_ID_INVALID", "REPLY_TO_INVALID", "MESSAGE_ID_INVALID"})
 PARENT_GONE = "the message that it answers is gone"
 """The reason to send what answers a message that is gone again without that."""
+
+PROTECTED = "CHAT_FORWARDS_RESTRICTED"
+"""The reason to upload a file anew, where its rule says so, and to send it then."""
 
 # Only the destination's owner or the customer can do something about these. A 406 that
 # is no lost login refuses one request (TOPIC_CLOSED, PRIVACY_PREMIUM_REQUIRED).
@@ -135,6 +140,8 @@ async def _send(
                 raise answer
             is_orphan = group[0].parent and error_name(answer) in _NO_PARENT
             refused = Outcome("again", reason=PARENT_GONE) if is_orphan else None
+            if may_upload(group[0], error_name(answer)):
+                refused = Outcome("again", reason=PROTECTED)
             if (
                 len(group) > 1
                 and not is_forward(group[0])
@@ -250,7 +257,10 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
             to,
             [
                 types.InputSingleMedia(
-                    input_media(it.raw), it.text, random_id=it.random_id, entities=_entities(it)
+                    it.uploaded or input_media(it.raw),
+                    it.text,
+                    random_id=it.random_id,
+                    entities=_entities(it),
                 )
                 for it in group
             ],
@@ -261,7 +271,7 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
     if first.raw is not None:
         return functions.messages.SendMediaRequest(
             to,
-            input_media(first.raw),
+            first.uploaded or input_media(first.raw),
             first.text,
             random_id=first.random_id,
             entities=_entities(first),
@@ -281,6 +291,11 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
         invert_media=is_above(first),
         reply_markup=markup_of(first),
     )
+
+
+def may_upload(delivery: Delivery, name: str) -> bool:
+    """Return whether a refusal, by its name, says that a file is to be uploaded anew."""
+    return name == PROTECTED and delivery.reupload == "may" and delivery.uploaded is None
 
 
 def is_silent(delivery: Delivery) -> bool | None:
@@ -315,8 +330,13 @@ def _answers(delivery: Delivery) -> Any:
 
 
 def input_media(message: Any) -> Any:
-    """Return a message's file by reference (core.telegram.org/api/file-references)."""
+    """Return a message's file by reference (core.telegram.org/api/file-references).
+
+    A live location is made anew.
+    """
     media = message.media
+    if is_live(message):
+        return made_anew(message)
     if isinstance(media, types.MessageMediaPhoto):
         return types.InputMediaPhoto(utils.get_input_photo(media.photo), spoiler=media.spoiler)
     return types.InputMediaDocument(utils.get_input_document(media.document), spoiler=media.spoiler)

@@ -19,6 +19,8 @@ from telethon.sessions import StringSession
 from telethon.sessions.abstract import Session
 from telethon.tl import types
 
+from afx.forwarding.chat_names import has_id
+
 _ACCOUNT = "account"
 
 
@@ -158,7 +160,10 @@ class StoredSession(Session):  # type: ignore[misc]
             self.remember(entity)
 
     def remember(self, entity: Any) -> None:
-        """Store one chat's or user's access hash, and its name."""
+        """Store one chat's or user's access hash, and its names.
+
+        One with several has no ``username`` (constructor/channel, flag usernames).
+        """
         if getattr(entity, "min", False):
             return
         try:
@@ -166,8 +171,14 @@ class StoredSession(Session):  # type: ignore[misc]
         except TypeError:
             return
         self._store(str(chat), str(getattr(entity, "access_hash", None) or 0))
-        if name := getattr(entity, "username", None):
-            self._store(f"@{name.lower()}", str(chat))
+        several = [it.username for it in getattr(entity, "usernames", None) or () if it.active]
+        for name in (getattr(entity, "username", None), *several):
+            if name:
+                self._store(f"@{name.lower()}", str(chat))
+
+    def name(self, name: str, chat: int) -> None:
+        """Store another name of a chat, such as an invite link; it is as it is written."""
+        self._store(name, str(chat))
 
     def get_input_entity(self, key: Any) -> Any:
         """Return an input peer by marked id, ``@name`` or peer; ValueError if unknown."""
@@ -207,7 +218,7 @@ class StoredSession(Session):  # type: ignore[misc]
 
     def _is_chosen(self, name: str, value: str) -> bool:
         """Return whether an access hash, or a name of a chat, is to be remembered."""
-        chat = value if name.startswith("@") else name
+        chat = name if has_id(name) else value
         return self._chosen is None or int(chat) in self._chosen
 
     def _store(self, name: str, value: str) -> None:

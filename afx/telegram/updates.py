@@ -128,7 +128,7 @@ class UpdateReader:
             self._on_update(update.update, own)
         elif isinstance(update, types.UpdateShortMessage | types.UpdateShortChatMessage):
             message = incoming_short(update)
-            self._offer(self.account, update.pts, update.pts_count, message, own or update.out)
+            self._offer(self.account, update.pts, update.pts_count, message, own)
         elif isinstance(update, types.UpdateShortSentMessage):
             self._offer(self.account, update.pts, update.pts_count, None, True)
         elif isinstance(update, types.UpdatesTooLong):

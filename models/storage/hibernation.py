@@ -26,6 +26,11 @@ _NO_RULE = (
     "(sessions.sends = 0 AND NOT EXISTS"
     " (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled))"
 )
+WIDE_AWAKE = (
+    "desired_state = 'running' AND hibernation = '' AND awake_at IS NULL AND NOT removing"
+    " AND EXISTS (SELECT 1 FROM rules AS r WHERE r.session_id = sessions.id AND r.enabled)"
+)
+"""Of sessions that run for more than a short time, and have something to forward."""
 _WAKEABLE = (
     "NOT sessions.removing AND (sessions.desired_state = 'hibernated'"
     " OR (sessions.desired_state = 'running' AND sessions.hibernation = ''"
@@ -72,8 +77,9 @@ def wake_until_run(session: Session) -> None:
     execute(
         "UPDATE sessions SET desired_state = 'running', wakes_at = NULL, awake_at = ?"
         f" WHERE id = ? AND {_ASLEEP} AND NOT {_NO_RULE}"
-        " AND NOT EXISTS (SELECT 1 FROM session_assignments AS a WHERE a.session_id = sessions.id"
-        "  AND a.revision >= sessions.revision AND a.running_at IS NOT NULL)",
+        " AND (content > renewed OR"
+        "  NOT EXISTS (SELECT 1 FROM session_assignments AS a WHERE a.session_id = sessions.id"
+        "  AND a.revision >= sessions.revision AND a.running_at IS NOT NULL))",
         micros(utc_now()),
         session.id,
     )
@@ -87,7 +93,7 @@ def begin(rows: Sequence[tuple[int, int, datetime]], reason: str) -> None:
     """
     execute_many(
         "UPDATE sessions SET desired_state = 'hibernated', hibernation = ?, wakes_at = ?"
-        " WHERE id = ? AND revision = ?"
+        " WHERE id = ? AND revision = ? AND content <= renewed"
         " AND desired_state = 'running' AND hibernation = '' AND NOT removing",
         [(reason, micros(at), session, revision) for session, revision, at in sorted(rows)],
     )

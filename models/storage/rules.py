@@ -20,6 +20,7 @@ from models.tables import Rule, Session, User
 
 _PART = 500
 _WITHOUT_RESTART = {"filter", "transform", "sync", "options"}
+_ADDING = {*_WITHOUT_RESTART, "sources", "destinations", "enabled"}
 _prepared = Prepared()
 
 
@@ -53,7 +54,7 @@ def create(
     sync: list[str] | None = None,
     options: dict[str, Any] | None = None,
 ) -> Rule:
-    """Add a rule to a session; a running session is restarted.
+    """Add a rule to a session; see ``create_many``.
 
     Without a name the rule is called ``rule-N``. Raises UsageError when the session has
     a rule of that name, and for an unknown mode.
@@ -68,7 +69,7 @@ def create(
 
 
 def create_many(rows: Sequence[NewRule]) -> None:
-    """Add rules, all or none; running sessions are restarted.
+    """Add rules, all or none; a session that runs with a rule takes them without a restart.
 
     Raises UsageError for a name that is taken and for an unknown mode.
     """
@@ -79,7 +80,7 @@ def create_many(rows: Sequence[NewRule]) -> None:
         _check_mode(it.mode)
     try:
         with transaction():
-            _revise(it.session for it in rows)
+            _renew_or_revise(it.session for it in rows)
             hibernation.wake_for_rules(it.session for it in rows if it.enabled)
             ids = _fresh_ids(len(rows))
             insert_many(
@@ -178,8 +179,8 @@ def change(
     """Change the given fields of a rule; returns False when nothing differs.
 
     A running session is restarted, and tells anew whether the rule works; a change of
-    ``filter``, ``transform``, ``sync`` and ``options`` alone reaches it without a restart.
-    Raises UsageError for an unknown mode.
+    ``filter``, ``transform``, ``sync`` and ``options`` alone reaches it without a restart, and so
+    do more chats, and a rule that is enabled. Raises UsageError for an unknown mode.
     """
     wanted = {
         "sources": sources,
@@ -202,7 +203,10 @@ def change(
                 Session.id == rule.session_id
             ).execute()
         else:
-            _revise([rule.session_id])
+            if _only_adds(rule, fields):
+                _renew_or_revise([rule.session_id])
+            else:
+                _revise([rule.session_id])
             if fields.get("enabled", rule.enabled):
                 hibernation.wake_for_rules([rule.session_id])
         Rule.update(**fields, trouble="").where(Rule.id == rule.id).execute()
@@ -327,6 +331,35 @@ def _free_name(session: Session) -> str:
 def _check_mode(mode: str) -> None:
     if mode not in MODES:
         raise UsageError(f"There is no mode '{printable(mode)}'; use copy or forward.")
+
+
+def _only_adds(rule: Rule, fields: dict[str, Any]) -> bool:
+    """Return whether a change takes nothing away of what a session does, nor another way of it."""
+    if not fields.get("enabled", rule.enabled):
+        return not rule.enabled
+    chats = {it: fields[it] for it in ("sources", "destinations") if it in fields}
+    return fields.keys() <= _ADDING and (
+        not rule.enabled or all(set(getattr(rule, it)) <= set(new) for it, new in chats.items())
+    )
+
+
+def _renew_or_revise(ids: Iterable[int]) -> None:
+    """Let sessions take rules that have come.
+
+    One that runs for as long as it should, and has rules, is told of them. Any other one gets
+    a new revision: it is not left to sleep before it has run with them.
+    """
+    session_ids = set(ids)
+    told: set[int] = set()
+    for start in range(0, len(session_ids), _PART):
+        part = sorted(session_ids)[start : start + _PART]
+        changed = execute(
+            f"UPDATE sessions SET content = content + 1 WHERE id IN ({', '.join('?' * len(part))})"
+            f" AND {hibernation.WIDE_AWAKE} RETURNING id",
+            *part,
+        )
+        told |= {int(it) for (it,) in changed.fetchall()}
+    _revise(session_ids - told)
 
 
 def _revise(ids: Iterable[int]) -> None:

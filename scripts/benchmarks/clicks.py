@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from chromium import browser
 from common import Target, percentile, report
 
-from afx.errors import AfxError
 from afx.lab.cluster import LabCluster, temporary_settings
 from afx.operations import controls as control_operations
 from afx.operations.context import Actor, Context
 from afx.servers import ProcessServers
 
 NAME = "clicks"
-_BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _PAUSE_SECONDS = 3.0
 """A person does not click at once again."""
 _SECONDS = 30_000
@@ -37,7 +33,7 @@ def run(flags: argparse.Namespace) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="afx-bench-") as home,
         LabCluster(temporary_settings(Path(home))) as lab,
-        _browser() as browser,
+        browser() as started,
     ):
         lab.processes.start_coordinator()
         lab.processes.start_nodes(2)
@@ -47,7 +43,7 @@ def run(flags: argparse.Namespace) -> None:
         lab.wait_running()
         address = _said(lab, r"dashboard is at (http://\S+)/")
         token = _said(lab, r"shown once\): (\S+)")
-        context = browser.new_context(base_url=address)
+        context = started.new_context(base_url=address)
         context.set_default_timeout(_SECONDS)
         page = context.new_page()
         page.goto("/sessions/1")
@@ -55,7 +51,7 @@ def run(flags: argparse.Namespace) -> None:
         page.keyboard.press("Enter")
         page.wait_for_url(f"{address}/sessions/1")
         # A window of its own: a tab behind another one is hidden, and not refreshed.
-        other = browser.new_context(base_url=address, storage_state=context.storage_state())
+        other = started.new_context(base_url=address, storage_state=context.storage_state())
         other.set_default_timeout(_SECONDS)
         controls = other.new_page()
         # With a row already: those that come later wait for a click.
@@ -122,18 +118,3 @@ def _steps(lab: LabCluster) -> dict[str, Any]:
 def _said(lab: LabCluster, pattern: str) -> str:
     lab.wait("the API says it", lambda: bool(re.search(pattern, lab.log.read_text())), 30)
     return str(re.findall(pattern, lab.log.read_text())[0])
-
-
-@contextmanager
-def _browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    path = next((found for it in _BROWSERS if (found := shutil.which(it))), None)
-    if path is None:
-        raise AfxError("No headless Chromium is installed; see CONTRIBUTING.md.")
-    with sync_playwright() as playwright:
-        # It runs as root, in a small /dev/shm.
-        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        browser.close()

@@ -12,7 +12,7 @@ from models.storage import rules, sessions
 from models.storage.rules import NewRule
 
 FOOTER = "end"
-_ACCEPTED, _REFUSED = "message", "never said"
+ACCEPTED, REFUSED = "message", "never said"
 """What filters ask for: all posts have the first in their text, and none the second."""
 FANOUT = 50
 
@@ -55,7 +55,7 @@ def _twenty(lab: LabCluster, account: int) -> Play:
     sources = _channels(lab, account, 20, posts=False)
     to = _channels(lab, account, 20, posts=True)
     routes = list(zip(sources, to, strict=True))
-    made = [_rule([one], [other], _ACCEPTED) for one, other in routes]
+    made = [_rule([one], [other], ACCEPTED) for one, other in routes]
     return Play("rules", sources, routes, made)
 
 
@@ -64,8 +64,8 @@ def _unmatched(lab: LabCluster, account: int) -> Play:
     sources = _channels(lab, account, 10, posts=False)
     to = _channels(lab, account, 6, posts=True)
     pairs = list(zip(sources, to, strict=False))
-    made = [_rule([one], [other], _ACCEPTED) for one, other in pairs[:2]]
-    made += [_rule([one], [other], _REFUSED) for one, other in pairs[2:]]
+    made = [_rule([one], [other], ACCEPTED) for one, other in pairs[:2]]
+    made += [_rule([one], [other], REFUSED) for one, other in pairs[2:]]
     return Play("unmatched", sources, pairs[:2], made)
 
 
@@ -89,8 +89,8 @@ def replace_rules(session: LabSession, play: Play, *, sync: Sequence[str] = ()) 
                 f"{play.kind}-{number}",
                 [str(chat) for chat in it["from"]],
                 [str(chat) for chat in it["to"]],
-                filter=_filter(it["asks"]),
-                transform=_transform(it["asks"]),
+                filter=filter_of(it["asks"]),
+                transform=transform_of(it["asks"]),
                 sync=list(sync),
             )
             for number, it in enumerate(play.rules)
@@ -98,13 +98,13 @@ def replace_rules(session: LabSession, play: Play, *, sync: Sequence[str] = ()) 
     )
 
 
-def _filter(asks: str) -> dict[str, Any]:
+def filter_of(asks: str) -> dict[str, Any]:
     if not asks:
         return {}
     return {"all": [{"contains": [asks]}, {"not": {"contains": ["spam"]}}, {"length": {"min": 5}}]}
 
 
-def _transform(asks: str) -> list[Any]:
+def transform_of(asks: str) -> list[Any]:
     if not asks:
         return []
     return [{"replace": {"text": ["Acme Corp", "ACME"], "with": "Emca"}}, {"footer": FOOTER}]

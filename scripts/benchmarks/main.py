@@ -14,6 +14,7 @@ import cores
 import density
 import drain
 import failover
+import files
 import fleet
 import forward
 import forward_rules
@@ -37,6 +38,7 @@ BENCHMARKS = {
         density,
         cores,
         failover,
+        files,
         fleet,
         drain,
         recycle,

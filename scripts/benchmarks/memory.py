@@ -6,7 +6,8 @@ destination, is 40,000 messages that wait: so many come here, at the rate of the
 while it tells to wait for a minute again and again. Two other sessions forward each other's
 sources, and must not go round. In each part of the messages all destinations flood at first, so
 that as much as may be is in flight. The memory is that of the node's host process, some seconds
-after each part was delivered; during the outage, after all but the waiting was.
+after each part was delivered; during the outage, after all but the waiting was. With ``--rules``
+each copy passes a filter and transforms, and filters of other rules refuse each message.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-from common import Target, broken_target, report
+from common import Target, broken_target, peak_mib, report
+from forward_rules_plays import ACCEPTED, FOOTER, REFUSED, filter_of, transform_of
 
 from afx.lab.accounts import LabSession
 from afx.lab.cluster import LabCluster, temporary_settings
 from models.storage import rules, sessions
+from models.storage.rules import NewRule
 
 NAME = "memory"
 _SETTLE_SECONDS = 5.0
@@ -51,6 +53,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="after how many posts the outage begins and ends; both are of --messages",
     )
 
+    parser.add_argument(
+        "--rules",
+        type=int,
+        default=0,
+        help="rules of each copying session, with filters and transforms; 0: plain copies",
+    )
+
 
 def run(flags: argparse.Namespace) -> None:
     """Post, wait until all is delivered, measure, and go on."""
@@ -61,13 +70,17 @@ def run(flags: argparse.Namespace) -> None:
             plain, ring = lab.add_sessions(2), lab.add_sessions(2)
             slow = _add_slow(lab, plain[0])
             left, right = _close_ring(lab, *ring)
+            for it in plain if flags.rules else ():
+                _add_rules(lab, it, flags.rules)
             lab.processes.start_coordinator()
             lab.processes.start_nodes(1)
             lab.wait_running()
             host = max(lab.process_tree("w1"), key=lambda it: it.memory_info().rss)
             chats = [[it, 0] for it in (*(plain[0].source, plain[1].source) * 4, left, right)]
-            lab.expect_copies(plain)
-            lab.sandbox.call("expect", routes=[[plain[0].source, slow, plain[0].account]])
+            routes = [[it.source, it.destination, it.account] for it in plain]
+            routes.append([plain[0].source, slow, plain[0].account])
+            wrapped = f"{{}}\n{FOOTER}" if flags.rules else ""
+            lab.sandbox.call("expect", routes=routes, wrapped=wrapped)
             posted = 0
             for wanted in flags.messages:
                 for chat in (*(it.destination for it in plain), left, right):
@@ -87,7 +100,7 @@ def run(flags: argparse.Namespace) -> None:
                     {
                         "messages": wanted,
                         "rss_mib": round(host.memory_info().rss / _MIB, 1),
-                        "peak_mib": _peak_mib(host),
+                        "peak_mib": peak_mib(host),
                         "seconds": round(seconds),
                         "waiting": 4 * each - _count(lab, slow),
                         "beyond_ring": _newest(lab, left, right) - 2 * each,
@@ -141,6 +154,28 @@ def _add_slow(lab: LabCluster, session: LabSession) -> int:
     return int(slow["id"])
 
 
+def _add_rules(lab: LabCluster, session: LabSession, count: int) -> None:
+    """Let a session's copies pass a filter and transforms, and other filters refuse them."""
+    owner = sessions.find(session.name)
+    for it in rules.for_sessions([owner.id])[owner.id]:
+        rules.change(it, filter=filter_of(ACCEPTED), transform=transform_of(ACCEPTED))
+    channel = {"title": "of refusing rules", "posters": [session.account]}
+    [other] = lab.sandbox.call("channels", channels=[channel])
+    rules.create_many(
+        [
+            NewRule(
+                owner.id,
+                f"refuses-{number}",
+                [str(session.source)],
+                [str(other["id"])],
+                filter=filter_of(REFUSED),
+                transform=transform_of(REFUSED),
+            )
+            for number in range(1, count)
+        ]
+    )
+
+
 def _close_ring(lab: LabCluster, one: LabSession, other: LabSession) -> tuple[int, int]:
     """Let each of two sessions copy from one channel to another and back; returns both."""
     left, right = (
@@ -165,11 +200,3 @@ def _newest(lab: LabCluster, *chats: int) -> int:
 
 def _count(lab: LabCluster, chat: int) -> int:
     return int(lab.sandbox.call("count", chat=chat))
-
-
-def _peak_mib(process: psutil.Process) -> float:
-    """Return the largest RSS that a process has ever had."""
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    return 0.0

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,12 @@ from models.storage.tasks import NewTask
 
 NAME = "tasks"
 _PROBE = "task.probe"
-_CORES_OF_TWO_NODES = 6
+_CORES_OF_ALL = 6
 """For two nodes, the leader, Redis, its clients and the rest of the machine."""
 _AFTER_THE_NODE = 10
 """Niceness of what would run on other machines."""
+_ROUNDS = 3
+"""Of forwarding without and with tasks."""
 _FULL_RATE = 1_000
 """Tasks a second beside forwarding, below which its latency says nothing."""
 _PEER = Path(__file__).parent / "task_peers.py"
@@ -43,7 +45,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--behind", type=int, default=50_000, help="tasks of the fairness part")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument(
-        "--forwarding", type=float, default=10, help="seconds of forwarding without and with tasks"
+        "--forwarding", type=float, default=20, help="seconds of forwarding without and with tasks"
     )
     parser.add_argument("--no-peers", action="store_true", help="leave out other queues")
     parser.add_argument(
@@ -150,7 +152,7 @@ def _second_node(
     more = _throughput(lab, flags.count, found, [])
     cores = os.cpu_count() or 1
     rows.append({**found[0], "part": f"throughput, a node more, {cores} cores"})
-    if cores >= _CORES_OF_TWO_NODES:
+    if cores >= _CORES_OF_ALL:
         targets.append(
             Target("times the throughput with a node more", more / rate, 1.7, "at least")
         )
@@ -183,8 +185,10 @@ def _behind(lab: LabCluster, count: int, rows: list[Any], targets: list[Target])
 def _forwarding(seconds: float, rows: list[Any], targets: list[Target]) -> None:
     """The latency of forwarding on a node that runs as many tasks as it can.
 
-    At first all processes are equal, which share this machine's cores; then those that would
-    have machines of their own come after the node and Telegram.
+    At first all processes are equal, which share this machine's cores: that tells of the node
+    only where each has a core. Then node and Telegram have a core whenever they need one, as if
+    the others had machines of their own. A 99th percentile is ten messages of a thousand: the
+    middle of some rounds counts.
     """
     with tempfile.TemporaryDirectory(prefix="afx-bench-") as home:
         with LabCluster(temporary_settings(Path(home))) as lab:
@@ -193,15 +197,21 @@ def _forwarding(seconds: float, rows: list[Any], targets: list[Target]) -> None:
             lab.wait_nodes(1)
             chosen = lab.add_sessions(50)
             lab.wait_running()
-            equal = _beside_tasks(lab, chosen, seconds, "", rows)
-            lab.wait("no task is left", lambda: not _unfinished(), 300)
-            _come_after_the_node(lab)
-            first = _beside_tasks(lab, chosen, seconds, ", node first", rows)
-    name = "times the p99 of forwarding alone"
-    targets += [
-        Target(f"{name}, all processes equal", equal, 1.2, "at most"),
-        Target(f"{name}, the node first", first, 1.2, "at most"),
-    ]
+            ratios: dict[str, list[float | None]] = {}
+            for how in ("all processes equal", "the node first"):
+                if how == "the node first":
+                    _put_first(lab)
+                for _ in range(_ROUNDS):
+                    lab.wait("no task is left", lambda: not _unfinished(), 300)
+                    ratio = _beside_tasks(lab, chosen, seconds, f", {how}", rows)
+                    ratios.setdefault(how, []).append(ratio)
+    for how, found in ratios.items():
+        middle = None if None in found else statistics.median(it for it in found if it)
+        name = f"times the p99 of forwarding alone, {how}"
+        if how == "the node first" or (os.cpu_count() or 1) >= _CORES_OF_ALL:
+            targets.append(Target(name, middle, 1.2, "at most"))
+        else:
+            rows.append({"part": name, "p99": _ms(middle)})
 
 
 def _beside_tasks(
@@ -239,12 +249,25 @@ def _beside_tasks(
     return found["beside tasks"] / found["alone"] if found["alone"] and is_full else None
 
 
-def _come_after_the_node(lab: LabCluster) -> None:
-    """Let Redis, the leader and this process have a core when node and Telegram need none."""
+def _put_first(lab: LabCluster) -> None:
+    """Let the node and Telegram have a core as soon as they need one, whoever else has it.
+
+    Linux gives real-time priority to root alone; elsewhere the others are nice, and may keep a
+    core for some milliseconds. Each thread has a policy and a niceness of its own (nice(2)).
+    """
     leader = lab.processes.children["coordinator"].pid
-    for pid in (int(lab.redis.info("server")["process_id"]), leader, os.getpid()):
-        for thread in psutil.Process(pid).threads():  # each has a niceness of its own (nice(2))
-            os.setpriority(os.PRIO_PROCESS, thread.id, _AFTER_THE_NODE)
+    others = {int(lab.redis.info("server")["process_id"]), leader, os.getpid()}
+    first = {it.pid for it in psutil.Process().children(recursive=True)} - others
+    try:
+        for thread in _threads(first):
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(1))
+    except (AttributeError, PermissionError):
+        for thread in _threads(others):
+            os.setpriority(os.PRIO_PROCESS, thread, _AFTER_THE_NODE)
+
+
+def _threads(processes: Iterable[int]) -> list[int]:
+    return [thread.id for pid in processes for thread in psutil.Process(pid).threads()]
 
 
 def _one(lab: LabCluster, **fields: Any) -> float:

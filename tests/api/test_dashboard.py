@@ -18,7 +18,6 @@ from support.held_messages import add_held_messages
 from afx.api.dashboard import pages
 from afx.api.dashboard.actions import ACTIONS
 from afx.api.dashboard.assets import ASSETS, url_of
-from afx.cluster import keys
 from afx.operations import (
     audit_log,
     controls,
@@ -33,7 +32,6 @@ from afx.operations import (
     webhooks,
 )
 from afx.operations.task_requests import TaskRequest
-from models.base import execute
 
 VIEWS = (
     "/",
@@ -60,6 +58,8 @@ VIEWS = (
     "/audit?verify=true",
     "/tokens",
     "/scaling",
+    "/analytics/cluster",
+    "/rule-schema",
     "/tasks",
     "/tasks?state=queued&kind=session.check&session=a-1&batch=1",
     "/tasks/1",
@@ -179,7 +179,7 @@ def test_the_commands_of_actions_exist() -> None:
             group = group.commands[it]
         command = group.commands[verb]
         flags = {flag for it in command.params for flag in it.opts}
-        assert {it.flag for it in action.fields if it.flag} <= flags, action.name
+        assert {it.flag for it in action.fields if it.flag not in ("", "-")} <= flags, action.name
         assert "--reason" in flags
         assert not action.destroys or "--yes" in flags, action.name
 
@@ -354,36 +354,6 @@ def test_dead_letters_are_tried_again_and_dropped(api: TestedApi, browser: dict[
     assert "destination closed" in page and "message gone" not in page
     page = api.get("/dead-letters?rule=1&reason=message_gone", headers=browser, token="").text
     assert "No dead letter matches" in page
-
-
-def test_the_doubts_of_a_rule_are_shown_and_decided_one_by_one(
-    api: TestedApi, browser: dict[str, str]
-) -> None:
-    rule, to, source = 1, -1_001_000_000_002, -1_001_000_000_001
-    client = api.servers.redis()
-    lane = {"doubt:5": 999, "of:5": f"{source}:12:7:1700000000"}
-    client.hset(keys.pool(rule, to), mapping=lane)
-    client.sadd(keys.pool_lanes(rule), to)
-    execute("UPDATE rules SET trouble = 'session 999 may have sent' WHERE id = ?", rule)
-    try:
-        page = unescape(api.get(f"/rules/{rule}", headers=browser, token="").text)
-        assert "session 999" in page and "/actions/doubt.not_sent" in page
-        target = f"{rule}:{to}:{source}:12"
-        form = {"target": target, "back": f"/rules/{rule}"}
-        wrong = act(api, browser, "doubt.sent", sent="x", **form)
-        assert "is not a number" in said(api, browser, wrong)
-        done = act(api, browser, "doubt.sent", sent="345", **form)
-        assert "Message 12 of rule" in said(api, browser, done)
-        assert client.hget(keys.pool(rule, to), "verdict:5") == "sent:345"
-        done = act(api, browser, "doubt.not_sent", **form)
-        assert "is decided" in said(api, browser, done)
-        assert client.hget(keys.pool(rule, to), "verdict:5") == "not-sent"
-        assert "choose one" in said(
-            api, browser, act(api, browser, "doubt.sent", target="x", sent="1")
-        )
-    finally:
-        client.delete(keys.pool(rule, to), keys.pool_lanes(rule))
-        execute("UPDATE rules SET trouble = '' WHERE id = ?", rule)
 
 
 def test_a_schedule_is_paused_resumed_and_removed(api: TestedApi, browser: dict[str, str]) -> None:

@@ -45,7 +45,7 @@ def rows(text: str) -> list[int]:
 
 
 def fresh(text: str) -> str:
-    found = re.search(r'id="fresh"[^>]*>.*?</svg>(.*?)</a>', text)
+    found = re.search(r'id="fresh"[^>]*>.*?</svg><span>(.*?)</span></a>', text)
     assert found
     return "" if "data-none" in found[0] else found[1]
 

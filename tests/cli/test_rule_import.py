@@ -13,7 +13,7 @@ from telethon.sessions import StringSession
 CONFIG = {
     "forwards": [
         {"con_name": "news", "source": "@the_news", "dest": ["@copies"]},
-        {"con_name": "own", "source": "me", "dest": ["@copies"]},
+        {"con_name": "own", "source": "+15551234567", "dest": ["@copies"]},
     ],
     "plugins": {"filter": {"check": True, "text": {"blacklist": ["casino"]}}},
 }
@@ -37,7 +37,7 @@ def test_a_rule_file_is_printed_and_what_is_left_out_is_told(afx: Run) -> None:
     done = afx("rule", "import", "tgcf.config.json", "--session", "main", "--dry-run")
     assert done.returncode == 4
     assert done.stdout.startswith("rules:\n- session: main\n  name: news\n")
-    assert "forwards[1].source (rule 'own'): 'me' was left out" in done.stderr
+    assert "forwards[1].source (rule 'own'): '+15551234567' was left out" in done.stderr
     complains(afx("rule", "import", "tgcf.config.json", "--from", "other"), 2, "tgcf or telemirror")
     complains(afx("rule", "import", "tgcf.config.json", "--apply"), 2, "Give --session")
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.specs import SIGNING_KEYS
 
+from afx.cluster.generation_proof import claimed, prove, proved
 from afx.cluster.specs import RefusedSpecError, RuleSpec, SessionSpec, open_spec, seal_spec
 from afx.reasons import FailureReason
 from afx.security.signing import SigningKeys
@@ -36,6 +37,18 @@ def resigned(fields: object) -> str:
 def test_a_spec_is_read_as_it_was_signed() -> None:
     stored = seal_spec(SIGNING_KEYS, SPEC)
     assert open_spec(SIGNING_KEYS, stored, session_id=7, epoch=5) == SPEC
+
+
+def test_what_proves_a_generation_is_read_as_it_was_signed_and_is_of_no_other_one() -> None:
+    proof = prove(SIGNING_KEYS, 12)
+    assert (claimed(proof), proved(SIGNING_KEYS, proof)) == (12, 12)
+    assert proof != prove(SIGNING_KEYS, 12), "two terms may have begun one generation"
+    stored = seal_spec(SIGNING_KEYS, replace(SPEC, proof=proof))
+    assert open_spec(SIGNING_KEYS, stored, session_id=7, epoch=5).proof == proof
+    number, _, rest = proof.partition(" ")
+    for forged in (f"13 {rest}", f"{number}  {rest}", proof[:-1], f"{proof}é", "12", "", "é 1 2"):
+        assert proved(SIGNING_KEYS, forged) == 0
+    assert proved(SigningKeys([b"another"]), proof) == 0
 
 
 def test_filters_and_transforms_are_read_as_they_were_signed() -> None:

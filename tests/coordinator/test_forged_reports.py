@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.postgres import postgres_server
+from support.specs import SIGNING_KEYS
 from support.term_harness import TermHarness, add, running
 
-from afx.cluster import report_stream
-from afx.cluster.reports import Running, TaskEnded, TaskStarted, Trouble
+from afx.cluster import keys, quarantine, report_stream, reports
+from afx.cluster.generation_proof import proved
+from afx.cluster.reports import Inventory, Running, TaskEnded, TaskStarted, Trouble
 from afx.coordinator.decisions.counters import GENERATION_JUMP
 from afx.coordinator.decisions.epochs import COUNTER_BITS
 from afx.errors import FencedError
@@ -75,6 +78,49 @@ def test_one_entry_of_the_stream_does_not_end_one_term_after_another(
             ended += 1
             harness.change_leader()
     assert ended <= 1, f"{ended} terms ended, generation {cluster.generation()}"
+
+
+def forged(harness: TermHarness, session: int, **changes: object) -> reports.Report:
+    """Return a report of a node that is registered, of an epoch that nobody has given out."""
+    origin: dict[str, object] = {"node": "w1", "incarnation": harness.nodes["w1"].incarnation}
+    epoch = cluster.generation() + 5 << COUNTER_BITS
+    fields = {"term": harness.leadership.term, "remaining": 0, "proof": "", **changes}
+    epoch = fields.pop("epoch", epoch)
+    if fields.pop("kind", "") == "running":
+        return Running(**origin, session_id=session, epoch=epoch)  # type: ignore[arg-type]
+    return Inventory(**origin, session_ids=(session,), epochs=(epoch,), **fields)  # type: ignore[arg-type]
+
+
+def proof_of_redis(harness: TermHarness, session: int) -> str:
+    """Return the one proof that whoever reads Redis finds."""
+    return str(json.loads(str(harness.redis.get(keys.spec(session))).partition(" ")[2])["proof"])
+
+
+@pytest.mark.parametrize(
+    "kind", ["running", "inventory", "own proof", "raised proof", "own epochs"]
+)
+def test_a_forged_report_of_a_registered_node_raises_no_generation_and_ends_no_term(
+    harness: TermHarness, kind: str
+) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    before, own = cluster.generation(), proof_of_redis(harness, session)
+    assert proved(SIGNING_KEYS, own) == before
+    changes: dict[str, object] = {
+        "running": {"kind": "running"},
+        "inventory": {},
+        "own proof": {"proof": own},
+        "raised proof": {"proof": own.replace(str(before), str(before + 5), 1)},
+        "own epochs": {"proof": own, "epoch": (before << COUNTER_BITS) + 1_000},
+    }[kind]
+    report_stream.publish(harness.redis, [forged(harness, session, **changes)])
+    for _ in range(5):
+        harness.tick()
+    assert cluster.generation() == before
+    assert running() == {session}
+    assert not harness.sent("stop", session)
+    assert quarantine.refused_count(harness.redis) == 1
 
 
 def test_a_running_report_of_an_unknown_incarnation_does_not_keep_a_session_from_its_node(

@@ -6,6 +6,7 @@ import pytest
 from support.term_harness import TermHarness, add, placed, running
 
 from afx.cluster import keys
+from afx.coordinator import generations
 from models.storage import cluster
 from models.tables import ClusterState, SessionAssignment
 
@@ -31,3 +32,34 @@ def test_a_redis_that_stores_snapshots_alone_may_be_old_when_it_was_started_anew
     begun = harness.now
     harness.until(lambda: placed() == {session: "w2"})
     assert (harness.now - begun >= 4.9) is waits
+
+
+def test_a_leader_that_has_read_no_report_yet_knows_a_redis_that_was_replaced(
+    harness: TermHarness,
+) -> None:
+    run_id = harness.leadership.run_id
+    harness.until(lambda: cluster.last_run_id() == run_id)
+    ClusterState.update(reports_run_id="the process before").execute()
+    harness.change_leader()
+    harness.until(lambda: cluster.last_run_id() == run_id)
+
+
+def test_the_next_leader_waits_for_an_earlier_primary_as_long_as_one_that_dies_early(
+    harness: TermHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "split_seconds", lambda *_: 8.0)
+    ClusterState.update(reports_run_id="the primary before").execute()
+    harness.change_leader()
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    begun = harness.now
+    harness.until(lambda: running() == {session})
+    assert harness.now - begun < 7.9, "reports were read"
+    assert cluster.last_run_id() == "the primary before"
+    run_id = harness.leadership.run_id
+    harness.until(lambda: cluster.last_run_id() == run_id)
+    assert harness.now - begun >= 7.9
+    assert (
+        cluster.reports_read(run_id)
+        == harness.redis.xinfo_stream(keys.REPORTS)["last-generated-id"]
+    )

@@ -10,7 +10,7 @@ from support.term_harness import IDLE, TermHarness, add, placed, running
 from afx.cluster import keys
 from afx.errors import FencedError
 from models.base import transaction
-from models.storage import assignments, cluster, controls, queue, sessions, workers
+from models.storage import assignments, cluster, controls, queue, rules, sessions, workers
 from models.storage.control_subjects import SessionSubject
 
 
@@ -214,3 +214,21 @@ def test_a_move_that_is_requested_during_another_one_ends_with_it(harness: TermH
     harness.until(lambda: [it.state for it in controls.open_ones()] == ["sent"])
     harness.obeying = True
     harness.until(lambda: running() == {session} and not controls.open_ones())
+
+
+def test_a_new_rule_reaches_a_running_session_by_an_order_and_without_a_restart(
+    harness: TermHarness,
+) -> None:
+    harness.add_node("w1")
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    before = assignments.active()
+    rules.create(sessions.find(str(session)), ["@a"], ["@b"], name="more")
+    begun = harness.now
+    harness.until(lambda: bool(harness.sent("renew", session)))
+    assert harness.now - begun < 1.0
+    assert len(harness.sent("start", session)) == 1 and not harness.sent("stop", session)
+    assert assignments.active() == before
+    spec = str(harness.redis.get(keys.spec(session)))
+    assert '"@a"' in spec, "the node reads the spec with the rule"
+    assert sessions.renewing(10) == {}

@@ -93,15 +93,17 @@ def test_each_rule_has_a_name_of_its_own() -> None:
     [
         (-1001234567890, "-1001234567890"),
         ("the_news", "@the_news"),
+        ("me", "me"),
         ("https://t.me/the_news", "@the_news"),
         ("https://t.me/c/1234567890/17", "-1001234567890"),
+        ("https://t.me/joinchat/AbCdEfGhIj", "+AbCdEfGhIj"),
     ],
 )
 def test_chats_are_named_as_rules_name_them(source: Any, chat: str) -> None:
     assert only(tgcf(forwards=[{**FORWARDS[0], "source": source}])).sources == (chat,)
 
 
-@pytest.mark.parametrize("source", ["me", "+15551234567", "https://t.me/+AbCdEf", "", 0])
+@pytest.mark.parametrize("source", ["+15551234567", "https://t.me/+AbCdEf", "", 0])
 def test_an_entry_without_a_usable_source_is_left_out_and_told(source: Any) -> None:
     imported = tgcf(forwards=[*FORWARDS, {**FORWARDS[0], "con_name": "other", "source": source}])
     assert [it.name for it in imported.rules] == ["news"]
@@ -109,8 +111,8 @@ def test_an_entry_without_a_usable_source_is_left_out_and_told(source: Any) -> N
 
 
 def test_a_file_of_which_no_rule_can_be_made_says_why() -> None:
-    data = json.dumps({"forwards": [{"source": "me", "dest": []}]}).encode()
-    assert "Saved Messages" in errors(data)
+    data = json.dumps({"forwards": [{"source": "+15551234567", "dest": []}]}).encode()
+    assert "was left out" in errors(data)
     assert "no destination" in errors(data)
 
 
@@ -168,7 +170,10 @@ def test_texts_are_replaced_in_order_and_framed() -> None:
             caption={"header": "**From** [us](https://example.org)\n", "footer": " {end}"},
         )
     )
-    assert copy_of(rule, "Acme") == "From us (https://example.org)\nBest {x} {end}"
+    assert copy_of(rule, "Acme") == "From us\nBest {x} {end}"
+    assert rule.transform[-1] == {
+        "text": {"markdown": "**From** [us](https://example.org)\n{text} {{end}}"}
+    }
 
 
 def test_replacements_of_patterns_keep_their_groups() -> None:

@@ -47,9 +47,12 @@ WANTED = [
 names = st.text(
     st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=20
 ).filter(str.isprintable)
-chats = st.from_regex(r"@[a-z][a-z0-9_]{3,20}", fullmatch=True) | st.integers(
-    -(10**17), 10**17
-).filter(bool).map(str)
+invites = st.from_regex(r"\A\+[A-Za-z0-9_-]{10,40}\Z").filter(lambda it: not it[1:].isdecimal())
+chats = (
+    st.from_regex(r"@[a-z][a-z0-9_]{3,20}", fullmatch=True)
+    | st.integers(-(10**17), 10**17).filter(bool).map(str)
+    | invites
+)
 filters = st.sampled_from(
     [
         {},
@@ -131,6 +134,8 @@ def test_what_cannot_be_followed_is_told_with_its_line(fields: str, message: str
         ("{auto_delete: 31d}", "this is not from 1s to 30d"),
         ("{quiet_hours: {zone: UTC}}", "there is no 'hours'"),
         ("{review: true, reread: 5m}", "exclude each other"),
+        ("{protected: copy}", "is none of skip, reupload"),
+        ("{protected: reupload, senders: [a, b]}", "exclude each other"),
         ("{quiet_hours: {hours: '8-9'}}", "write hours as 08:00-18:30"),
         ("{quiet_hours: {hours: '08:00-09:00', zone: Mars}}", "there is no such time zone"),
         ("{quiet_hours: {hours: '09:00-09:00'}}", "this is the whole day"),
@@ -382,3 +387,22 @@ def test_a_file_of_a_megabyte_is_read() -> None:
     data = "".join(dump(rules)).encode()
     assert len(data) > 1_000_000
     assert parse(data, "r.yaml") == rules
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://t.me/+AbCd_efgh-12",
+        "t.me/joinchat/AbCd_efgh-12/",
+        "tg://join?invite=AbCd_efgh-12",
+        " +AbCd_efgh-12 ",
+    ],
+)
+def test_an_invite_link_is_stored_by_its_hash_as_it_is_written(text: str) -> None:
+    assert chat_reference(text) == "+AbCd_efgh-12"
+
+
+@pytest.mark.parametrize("text", ["+15551234567", "t.me/+15551234567", "+short", "+a b c d e f g"])
+def test_a_phone_number_is_no_invite_link(text: str) -> None:
+    with pytest.raises(UsageError, match="names no chat"):
+        chat_reference(text)

@@ -129,6 +129,15 @@ CASES: list[tuple[Any, str, str | None]] = [
         "cc",
     ),
     ({"header": "  "}, "x", "x"),
+    ({"style": "bold"}, "<b:a> 😀 <u:b.c>", "<b:a 😀 <u:b.c>>"),
+    ({"style": "bold"}, "", None),
+    ({"header": {"markdown": "**{chat}** \\**"}}, "x", "<b:-1000000000005> **\nx"),
+    ({"footer": {"markdown": "[More]({link})"}}, "😀<b:x>", "😀<b:x>\n<t:More>"),
+    (
+        {"text": {"markdown": "**😀 {text}** [{date}](t.me/a)"}},
+        "<b:x>",
+        "<b:😀 <b:x>> <t:2026-03-06>",
+    ),
     ({"replace": {"text": "x"}}, " x ", ""),
 ]
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from afx.errors import UsageError
+from models.base import utc_now
 from models.storage import (
+    hibernation,
     rules,
     sessions,
 )
@@ -93,3 +97,56 @@ def test_a_page_of_rules_has_values_of_pythons_types(ids: list[int]) -> None:
         assert row["enabled"] is True
         assert (row["filter"], row["transform"], row["sources"]) == ({}, [], ["-1"])
         assert (row["sync"], row["options"]) == ([], {})
+
+
+def told(name: str) -> tuple[int, int]:
+    """Return a session's revision, and how often its node was to be told of its rules."""
+    session = sessions.find(name)
+    return session.revision, session.content
+
+
+def test_more_rules_and_more_chats_restart_no_session_that_runs(ids: list[int]) -> None:
+    revision, content = told("s0")
+    rule = rules.create(sessions.find("s0"), ["-5"], ["-6"], name="new")
+    assert told("s0") == (revision, content + 1)
+    assert rules.change(rule, sources=["-7", "-5"], destinations=["-6", "-8"], sync=["edits"])
+    assert told("s0") == (revision, content + 2)
+    rules.change(rules.find("s0/new"), enabled=False)
+    assert told("s0") == (revision + 1, content + 2)
+    rules.change(rules.find("s0/new"), sources=["-9"])
+    assert told("s0") == (revision + 1, content + 3), "it does nothing, before and after"
+    rules.change(rules.find("s0/new"), enabled=True, sources=["-1"], destinations=["-2"])
+    assert told("s0") == (revision + 1, content + 4)
+    for number, change in enumerate(({"sources": ["-7"]}, {"mode": "forward"}), 2):
+        rules.change(rules.find("s0/new"), **change)  # type: ignore[arg-type]
+        assert told("s0") == (revision + number, content + 4)
+    rules.remove(rules.find("s0/new"))
+    assert told("s0") == (revision + 4, content + 4)
+
+
+@pytest.mark.parametrize("state", ["no rule", "paused", "hibernated", "awake for a short time"])
+def test_a_session_that_may_sleep_gets_a_new_revision_with_a_rule(
+    ids: list[int], state: str
+) -> None:
+    """Else it could fall asleep before it has run with the rule, whose chats begin only then."""
+    session = sessions.find("s0")
+    if state == "no rule":
+        rules.remove(rules.find("s0/r"))
+    elif state == "paused":
+        sessions.set_desired_state(session, "paused")
+    else:
+        hibernation.request(session, utc_now() + timedelta(hours=1))
+        if state != "hibernated":
+            hibernation.wake_for_rules([session.id])
+    revision, content = told("s0")
+    rules.create(sessions.find("s0"), ["-5"], ["-6"], name="new")
+    assert told("s0") == (revision + 1, content)
+
+
+def test_a_session_that_has_still_to_be_told_of_rules_is_not_put_to_sleep(ids: list[int]) -> None:
+    rules.create(sessions.find("s0"), ["-5"], ["-6"], name="new")
+    revision, content = told("s0")
+    for awaited in ("running", "hibernated"):
+        hibernation.begin([(ids[0], revision, utc_now())], "quiet")
+        assert sessions.find("s0").desired_state == awaited
+        sessions.note_renewed({ids[0]: content})

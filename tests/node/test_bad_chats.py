@@ -18,6 +18,7 @@ from afx.node.closed_routes import RETRY_SECONDS, ClosedRoutes
 from afx.node.kept_boxes import KEPT_SECONDS
 from afx.node.session import HostedSession
 from afx.reasons import DeadReason, TroubleReason
+from afx.sandbox.telegram import membership
 
 
 class Later:
@@ -36,6 +37,21 @@ class Later:
 def reason(session: HostedSession, rule: int) -> TroubleReason | None:
     trouble = session.rule_troubles.get(rule)
     return trouble.reason if trouble else None
+
+
+@pytest.mark.parametrize("name", ["@first_name", "@second_name"])
+def test_a_chat_is_found_by_any_of_its_usernames(name: str) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        membership.rename(sandbox.server.world, source, ["first_name", "second_name"])
+        session = harness.session(account, (name, to, "copy"))
+        await session.start()
+        assert not session.rule_troubles
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        await session.stop()
+
+    run_scenario(scenario)
 
 
 def test_an_unknown_chat_stops_its_rule_alone_until_the_account_knows_it() -> None:

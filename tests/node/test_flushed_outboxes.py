@@ -7,7 +7,8 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import StoredLinks, one_rule, say, texts
 
 from afx.forwarding.pipeline import Delivery
-from afx.node.outbox import Outbox, load
+from afx.node.outbox import Outbox
+from afx.node.outboxes import load
 from afx.telegram.session import MalformedPositionError
 
 

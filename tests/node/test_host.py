@@ -11,9 +11,12 @@ import redis as redis_module
 from support.hosts import SESSION, HostBench, host_on, settle
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import say, texts
+from support.specs import SIGNING_KEYS
 from telethon.tl import functions
 
 from afx.cluster import keys
+from afx.cluster.generation_proof import prove
+from afx.cluster.reports import Inventory
 from afx.sandbox.telegram.methods.call import HANDLERS
 
 Scenario = Callable[[HostBench], Coroutine[Any, Any, None]]
@@ -265,5 +268,20 @@ def test_a_session_has_caught_up_when_what_it_missed_is_delivered_and_says_so_on
         await bench.stop(6)
         await settle(host)
         assert not host._runner.catching_up
+
+    run(scenario)
+
+
+def test_a_host_proves_with_what_it_runs_which_generation_it_knows_of(run: Any) -> None:
+    """A leader whose SQL and Redis have lost it believes nothing else."""
+
+    async def scenario(bench: HostBench) -> None:
+        older, newest = (prove(SIGNING_KEYS, it) for it in (1, 2))
+        for epoch, bench.proof in ((5, older), (6, newest), (7, older)):
+            await bench.start(epoch)
+            await settle(bench.host)
+        await bench.host.order_inventory(1)
+        [report] = [it for it in bench.host.reports.waiting if isinstance(it, Inventory)]
+        assert (report.epochs, report.proof) == ((7,), newest)
 
     run(scenario)

@@ -1,4 +1,4 @@
-"""A file of two gigabytes is sent by reference: nothing of it passes through the node."""
+"""A file of two gigabytes costs hardly any memory, by reference or uploaded anew."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions, types
 
 from afx.sandbox.judge.flow import edit, post
+from afx.sandbox.telegram import uploads
 from afx.sandbox.telegram.peers import Channel
+from afx.sandbox.telegram.uploads import Formula, is_same
 
 LARGEST = 4_000 * 512 * 1024
 """Bytes of the largest file that an ordinary account may upload (core.telegram.org/api/files)."""
 _MOST_MORE = 128 * 1024
+_MOST_MORE_ANEW = 8 * 1024 * 1024
 
 
 class Sparse(bytes):
@@ -74,6 +77,40 @@ def test_a_file_of_two_gigabytes_costs_no_more_memory_than_a_text(
         await session.stop()
 
     run_scenario(scenario)
+
+
+@pytest.mark.parametrize(
+    "size", [40_000_000, pytest.param(LARGEST, marks=pytest.mark.faults, id="2 GB")]
+)
+def test_a_file_that_is_uploaded_anew_costs_little_more_memory_than_a_text(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the sandbox holds of it counts, too: it lies in the same process."""
+    monkeypatch.setattr(uploads, "_KEPT_BYTES", 16 * 1024 * 1024)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        source.noforwards = True
+        reupload = {"options": {"protected": "reupload"}}
+        session = harness.session(account, (source, to, "copy", reupload))
+        await session.start()
+        files = sandbox.server.world.files
+
+        def post_file(of: int) -> None:
+            file = files.add(Formula(1, of), mime_type="a/b")
+            post(sandbox.server, source.marked, 0, "a film", media=file)
+
+        say(sandbox, source, *(f"text {it}" for it in range(20)))
+        post_file(200_000)
+        await until(lambda: len(texts(to)) == 21)
+        before = await _peak(lambda: say(sandbox, source, "a text"), 22, to)
+        peak = await _peak(lambda: post_file(size), 23, to)
+        assert peak < before + _MOST_MORE_ANEW, (peak, before)
+        assert is_same(to.box.messages[23].media.data, Formula(1, size))
+        assert not harness.troubles and not harness.dead
+        await session.stop()
+
+    run_scenario(scenario, seconds=600)
 
 
 async def _peak(act: Callable[[], None], count: int, to: Channel) -> int:

@@ -17,8 +17,9 @@ from afx.cluster import keys
 from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.pipeline import Delivery, Op
 from afx.forwarding.rules import Mode
-from afx.node import lane, lane_sender, outbox
+from afx.node import lane, lane_sender
 from afx.node.outbox import Outbox, Reference, decode, encode
+from afx.node.outboxes import load
 from afx.node.preparation import StartError
 from afx.node.session import HostedSession
 from afx.sandbox.telegram.peers import Channel
@@ -309,7 +310,7 @@ def test_a_loaded_outbox_goes_on_where_the_stored_one_ended() -> None:
     made.append(delivery(4, rule=2))
     fields = dict(zip(*[iter(made.take_fields())] * 2, strict=True))
     fields["channel:5"] = "7"
-    loaded = outbox.load(fields)[3]
+    loaded = load(fields)[3]
     assert fields == {"channel:5": "7"}
     assert [it.message for it in loaded.first(200)] == [1, 2, 5, 9, 4]
     assert loaded.contains(delivery(5))

@@ -72,6 +72,11 @@ LEFT_OUT = {
     "posted": "the owner alone waits for a message's time",
     "plugins": "the owner has run them",
     "verdict": "so they have none any more",
+    "reupload": "a rule with senders uploads no files anew",
+    "uploaded": "so there is none",
+    "part": "a rule with senders has no digests",
+    "version": "outputs alone tell by it",
+    "parts": "so there is none; what is left of an earlier one the owner sends",
 }
 """Fields of a delivery that no order has, and why."""
 EXAMPLES: dict[str, Any] = {

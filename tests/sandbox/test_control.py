@@ -196,3 +196,18 @@ def test_what_clients_have_sent_and_what_a_channel_has_is_counted() -> None:
         assert "error" in unknown
 
     run_scenario(scenario)
+
+
+def test_a_file_made_by_formula_is_posted_and_recognised() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        channel = sandbox.channel(sandbox.server.world.add_account())
+        found = await answers(
+            sandbox,
+            call("post_file", chat=channel.marked, text="", size=2_000_000_000),
+            call("post_file", chat=channel.marked, text="", size=5_000, seed=2),
+            call("same_files", chat=channel.marked, size=5_000, seed=2),
+            call("same_files", chat=channel.marked, size=5_000, seed=3),
+        )
+        assert [it["ok"] for it in found] == [1, 2, 1, 0]
+
+    run_scenario(scenario)

@@ -72,6 +72,7 @@ class HostBench:
         self._rules: tuple[RuleSpec, ...] = ()
         self.sealed_proxy = ""
         self.sealed_device = ""
+        self.proof = ""
 
     async def start(self, epoch: int) -> None:
         self.assign(epoch)
@@ -87,6 +88,7 @@ class HostBench:
             rules=self._rules,
             sealed_proxy=self.sealed_proxy,
             sealed_device=self.sealed_device,
+            proof=self.proof,
         )
         self.redis.set(keys.spec(SESSION), spec)
 

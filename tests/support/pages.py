@@ -12,6 +12,44 @@ from afx.operations.context import Context
 SESSIONS = 6
 HELD = "<img src=x onerror=alert(1)> " + "unbroken" * 20
 """The text of a held message."""
+WIDER = "document.documentElement.scrollWidth - innerWidth"
+VIEWS = (
+    "/",
+    "/nodes",
+    "/nodes/w1",
+    "/rebalance",
+    "/sessions",
+    "/sessions/1",
+    "/sessions/1/placement",
+    "/sessions/1/budgets",
+    "/proxies",
+    "/users",
+    "/users/1",
+    "/rules",
+    "/rules/1",
+    "/overflow",
+    "/controls",
+    "/analytics",
+    "/audit?verify=true",
+    "/tokens",
+    "/scaling",
+    "/analytics/cluster",
+    "/rule-schema",
+    "/tasks",
+    "/tasks/1",
+    "/queues",
+    "/schedules",
+    "/webhooks",
+    "/webhooks/1",
+    "/dead-letters",
+    "/dead-letters?reason=rule_changed",
+    "/reviews",
+    "/reviews?state=rejected",
+    "/actions/dead.drop?target=1:message_gone",
+    "/actions/session.remove?target=1",
+    "/actions/rule.apply",
+    "/actions/schedule.add",
+)
 
 
 @dataclass(slots=True)
@@ -25,6 +63,8 @@ class Dashboard:
     context: Context
     state: Any
     complaints: list[str] = field(default_factory=list)
+    opened: list[Any] = field(default_factory=list)
+    """Contexts of pages, to be closed after the test."""
 
     def page(self, *, width: int = 1280, theme: str = "light") -> Any:
         """Return a page of its own context; what the console says is kept."""
@@ -34,6 +74,7 @@ class Dashboard:
             storage_state=self.state,
             base_url=self.address,
         )
+        self.opened.append(context)
         page = context.new_page()
         page.set_default_timeout(15_000)
         self.listen(page)
@@ -63,6 +104,18 @@ def expect(it: Any) -> Any:
     from playwright.sync_api import expect
 
     return expect(it)
+
+
+def act(page: Any, label: str) -> None:
+    """Choose an action of a page, and confirm its dialog."""
+    page.locator("a[data-action]", has_text=label).click()
+    page.locator("#dialog [type=submit]").click()
+
+
+def follow(page: Any, path: str) -> None:
+    """Open a page, and wait until it is live."""
+    page.goto(path)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
 
 
 def serious(page: Any, options: dict[str, Any]) -> list[Any]:

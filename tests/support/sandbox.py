@@ -80,12 +80,14 @@ async def running_sandbox(**options: Any) -> AsyncIterator[SandboxHarness]:
 
 
 def run_scenario(
-    scenario: Callable[[SandboxHarness], Coroutine[Any, Any, None]], **options: Any
+    scenario: Callable[[SandboxHarness], Coroutine[Any, Any, None]],
+    seconds: float = 30,
+    **options: Any,
 ) -> None:
-    """Run a test's coroutine in a fresh sandbox."""
+    """Run a test's coroutine in a fresh sandbox, for so many seconds at most."""
 
     async def main() -> None:
-        async with asyncio.timeout(30), running_sandbox(**options) as sandbox:
+        async with asyncio.timeout(seconds), running_sandbox(**options) as sandbox:
             await scenario(sandbox)
 
     asyncio.run(main())

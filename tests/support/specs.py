@@ -20,10 +20,11 @@ def stored_spec(
     rules: tuple[RuleSpec, ...] = (),
     sealed_proxy: str = "",
     sealed_device: str = "",
+    proof: str = "",
 ) -> str:
     """Return a session's spec as Redis has it; ``sealed_proxy`` is sealed for proxy 1."""
     spec = SessionSpec(session_id, "s", "free", login, rules, epoch=epoch, revision=1)
-    spec = replace(spec, sealed_device=sealed_device)
+    spec = replace(spec, sealed_device=sealed_device, proof=proof)
     if sealed_proxy:
         spec = replace(spec, proxy=1, sealed_proxy=sealed_proxy)
     return seal_spec(SIGNING_KEYS, spec)

@@ -20,6 +20,7 @@ from support.specs import SIGNING_KEYS
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster import report_stream
 from afx.cluster.connection import connect
+from afx.cluster.generation_proof import prove
 from afx.cluster.leadership import LeaderElection, Leadership
 from afx.cluster.quarantine import Quarantine
 from afx.cluster.registry import MissingError, Registry
@@ -27,6 +28,7 @@ from afx.cluster.reports import Failed, Inventory, Report, Running, Stopped
 from afx.cluster.worker_records import Identity, Metrics
 from afx.config import load
 from afx.coordinator.coordinator_restart import CoordinatorRestart
+from afx.coordinator.decisions.epochs import COUNTER_BITS
 from afx.coordinator.orders import Orders
 from afx.coordinator.term import Resources, Term
 from afx.errors import FencedError
@@ -281,7 +283,7 @@ class TermHarness:
         answers: list[Report] = []
         for it in fresh:
             node = self.nodes.get(it.node)
-            if node and node.incarnation == it.incarnation:
+            if node and node.incarnation == it.incarnation and it.kind != "renew":
                 self._carry_out(it)
                 answers.append(_answer(it))
         answers += [self._inventory(*it) for it in asked if it[1] in self.nodes]
@@ -300,6 +302,7 @@ class TermHarness:
 
     def _inventory(self, term: int, node: str, incarnation: str) -> Inventory:
         found = [(it, e) for it, live in self.live.items() for name, e in live if name == node]
+        newest = max((epoch for _, epoch in found), default=0)
         return Inventory(
             node=node,
             incarnation=incarnation,
@@ -307,6 +310,7 @@ class TermHarness:
             session_ids=tuple(it for it, _ in found),
             epochs=tuple(epoch for _, epoch in found),
             remaining=0,
+            proof=prove(SIGNING_KEYS, newest >> COUNTER_BITS) if newest else "",
         )
 
 

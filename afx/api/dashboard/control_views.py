@@ -35,7 +35,7 @@ async def list_controls(request: Request) -> Response:
             opened = controls.some(context, shown)
         elif not request.query_params.get("cursor"):
             opened = controls.listing(context, only_open=True, limit=_MOST_OPEN).rows
-        return {**rows_seen(request, some), "opened": opened}
+        return {**rows_seen(request, some), "opened": opened, "worker": worker}
 
     return await page(request, "controls.html", read)
 

@@ -32,14 +32,15 @@ async def list_dead_letters(request: Request) -> Response:
                 context, after=after, limit=MOST_ROWS, rule=rule, reason=reason
             )
 
+        found = rows_of(request, some)
         counts = [
             it
-            for it in dead_letters.counts(context, rule=rule)
+            for it in (() if found["wrong"] else dead_letters.counts(context, rule=rule))
             if reason is None or it.reason == reason
         ]
         counts.sort(key=lambda it: -it.count)
         return {
-            **rows_of(request, some),
+            **found,
             "counts": counts[:_MOST_COUNTS],
             "rules": len({it.rule_id for it in counts}),
             "total": sum(it.count for it in counts),

@@ -73,7 +73,6 @@ DOUBT_ACTIONS = (
         "rule doubt decide",
         "POST",
         "/rules/{}/doubts/decide",
-        destroys=True,
         words=lambda target: [*_words(target), "--not-sent"],
         place=_path,
         body=lambda target: {**_body(target), "sent": 0},

@@ -1,4 +1,4 @@
-"""The views of records and of this installation: analytics, audit, tokens, scaling, doctor."""
+"""The views of records and of this installation: analytics, audit, tokens, doctor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from afx.operations import (
     installation,
     rebalancing,
     rule_figures,
-    scaling,
     tokens,
 )
 from afx.operations.analytics import MetricsRow
@@ -90,18 +89,6 @@ async def list_tokens(request: Request) -> Response:
         return {**found, "now": datetime.now(UTC)}
 
     return await page(request, "tokens.html", read)
-
-
-@router.get("/scaling")
-async def list_scaling(request: Request) -> Response:
-    """List how many nodes the cluster needed, and why."""
-
-    def read(context: Context) -> dict[str, Any]:
-        return rows_of(
-            request, lambda after: scaling.listing(context, after=after, limit=MOST_ROWS)
-        )
-
-    return await page(request, "scaling.html", read)
 
 
 @router.get("/rebalance")

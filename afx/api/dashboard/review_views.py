@@ -30,10 +30,11 @@ async def list_held_messages(request: Request) -> Response:
         def some(after: Any) -> Any:
             return reviews.listing(context, after=after, limit=MOST_ROWS, rule=rule, state=state)
 
-        waiting = reviews.waiting(context, rule=rule)
+        found = rows_of(request, some)
+        waiting = [] if found["wrong"] else reviews.waiting(context, rule=rule)
         waiting.sort(key=lambda it: -it.count)
         return {
-            **rows_of(request, some),
+            **found,
             "waiting": waiting[:_MOST_RULES],
             "rules": len(waiting),
             "total": sum(it.count for it in waiting),

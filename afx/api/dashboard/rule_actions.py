@@ -146,7 +146,7 @@ RULE_ACTIONS = (
         "rules",
         rules.modify,
         _set,
-        "A running session uses it within a second; with other chats it restarts, and misses "
+        "A running session uses it within a second; with fewer chats it restarts, and misses "
         "nothing.",
         "rule set",
         "PATCH",

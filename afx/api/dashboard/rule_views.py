@@ -13,10 +13,19 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from afx.api.dashboard import rule_reference
 from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.views import rows_of
 from afx.errors import UsageError
-from afx.operations import dead_letters, doubts, rule_figures, rule_trials, rules
+from afx.operations import (
+    dead_letters,
+    doubts,
+    rule_digests,
+    rule_figures,
+    rule_files,
+    rule_trials,
+    rules,
+)
 from afx.operations.context import Context
 from afx.operations.pages import Page
 from afx.operations.rule_figures import RuleSpan
@@ -68,6 +77,16 @@ async def try_rule(request: Request, rule_id: str) -> Response:
     return await page(request, "rule.html", read)
 
 
+@router.get("/rule-schema")
+async def show_schema(request: Request) -> Response:
+    """Show what a file of rules may have, field by field."""
+
+    def read(context: Context) -> dict[str, Any]:
+        return {"sections": rule_reference.reference(rule_files.show_schema(context))}
+
+    return await page(request, "rule_schema.html", read)
+
+
 def _shown(context: Context, rule_id: str, span: str) -> dict[str, Any]:
     found = rules.show(context, rule_id)
     counts = dead_letters.counts(context, rule=str(found.id))
@@ -85,6 +104,7 @@ def _shown(context: Context, rule_id: str, span: str) -> dict[str, Any]:
         "tried": None,
         "spans": tuple(SPANS),
         "span": span,
+        "digests": rule_digests.listing(context, rule=str(found.id)),
         "figures": history.figures,
         "rows": history.rows,
         "data": orjson.dumps(_charts(history.rows)).decode(),

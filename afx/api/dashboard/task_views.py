@@ -37,7 +37,7 @@ async def list_tasks(request: Request) -> Response:
                 kind=query.get("kind") or None,
                 state=query.get("state") or None,
                 session=query.get("session") or None,
-                batch=_number(query["batch"]) if query.get("batch") else None,
+                batch=number_of(query["batch"], "batch") if query.get("batch") else None,
             )
 
         return {**rows_seen(request, some), "states": STATES, "kinds": tasks.KIND_NAMES}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from afx.errors import InputFileError, UsageError, printable
-from afx.forwarding import patterns
+from afx.forwarding import markup, patterns
 from afx.forwarding.foreign.parts import Effect, Part, Reader
 from afx.forwarding.rule_docs import RuleDoc
 from afx.forwarding.rulefile import LARGEST_BYTES, checked
@@ -145,15 +145,11 @@ def _chat(text: str) -> str:
         text = text.replace("#", "/")
     if found := _CHANNEL_LINK.fullmatch(text):
         return f"-100{int(found[1])}"
-    if text == "me":
-        raise UsageError("'me' was left out; name the Saved Messages by the account's own id")
     try:
         return chat_reference(f"@{text}" if _BARE_NAME.fullmatch(text) else text)
     except UsageError:
-        raise UsageError(
-            f"'{shown}' was left out, since rules name chats by @name or id; let the account join "
-            "the chat, and give its id"
-        ) from None
+        what = "rules name chats by @name or id; let the account join the chat, and give its id"
+        raise UsageError(f"'{shown}' was left out, since {what}") from None
 
 
 def any_of(name: str, values: Sequence[str]) -> Any:
@@ -235,6 +231,17 @@ def unmarked(text: str) -> tuple[str, bool]:
     for _ in range(_NESTED_MARKS):
         plain = _MARKED.sub(r"\2", plain)
     return plain, plain != text
+
+
+def template(part: Part, text: str, reader: Reader, rule: str = "") -> Any:
+    """Return a text with fields as a template, with its Markdown if it has any."""
+    plain, is_marked = unmarked(text)
+    if not is_marked:
+        return plain
+    if len(text) <= _LONGEST_MARKED and markup.wrong_with(text) is None:
+        return {"markdown": text}
+    reader.note(part, "its Markdown cannot be a template's; its marks were removed", rule=rule)
+    return plain
 
 
 def literal(text: str) -> str:

@@ -7,12 +7,14 @@ from string import Formatter
 from typing import Any
 
 from afx.errors import printable
+from afx.forwarding import markup
 from afx.forwarding.foreign.drafts import (
     Draft,
     any_of,
     literal,
     quoted,
     replacement,
+    template,
     unmarked,
     usable_pattern,
 )
@@ -113,12 +115,15 @@ class _Filter:
         """Put the text into a template."""
         part = self._arguments.get("format") or self._part
         given = self._arguments.get("format")
-        text, is_marked = unmarked(
-            (self._reader.text(given) or "") if given is not None else _DEFAULT_FORMAT
-        )
+        text = (self._reader.text(given) or "") if given is not None else _DEFAULT_FORMAT
         names = self._reader.table(self._arguments.get("mapped"))
         chat = self._draft.sources[0] if len(self._draft.sources) == 1 else ""
         name = self._reader.text(names.get(chat))
+        if not name or markup.escaped(name) != name:
+            # A link with unknown words, or with marks among them, becomes its address.
+            text, is_marked = unmarked(text)
+            if is_marked:
+                self._reader.note(part, "its Markdown was removed", rule=self._draft.name)
         pieces: list[str] = []
         lost: list[str] = []
         try:
@@ -144,11 +149,8 @@ class _Filter:
                 "the rule's 'text'",
                 rule=self._draft.name,
             )
-        if is_marked:
-            self._reader.note(
-                part, "templates have no Markdown; its marks were removed", rule=self._draft.name
-            )
-        self._draft.transform.append({"text": made})
+        found = template(part, made, self._reader, self._draft.name)
+        self._draft.transform.append({"text": found})
 
     def replace(self) -> None:
         """Replace words, and what regular expressions match."""

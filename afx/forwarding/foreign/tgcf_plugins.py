@@ -11,6 +11,7 @@ from afx.forwarding.foreign.drafts import (
     literal,
     quoted,
     replacement,
+    template,
     unmarked,
     usable_pattern,
 )
@@ -109,18 +110,17 @@ def transforms(plugins: dict[str, Part], reader: Reader) -> list[Any]:
         if word == "plain":
             found.append({"strip": ["formatting"]})
         elif word != "preserve":
-            reader.note(plugins["fmt"], f"no transform makes a text {word}; it stays as it is")
+            found.append({"style": ["italic" if word == "italics" else word]})
     replace = reader.table(plugins.get("replace"))
     if reader.truth(replace.get("check")):
         found += _replacements(replace, reader)
     caption = reader.table(plugins.get("caption"))
     if reader.truth(caption.get("check")):
-        texts = [reader.text(caption.get(it)) or "" for it in ("header", "footer")]
-        (header, is_header_marked), (footer, is_footer_marked) = map(unmarked, texts)
-        if is_header_marked or is_footer_marked:
-            reader.note(plugins["caption"], "templates have no Markdown; its marks were removed")
+        texts = (reader.text(caption.get(it)) or "" for it in ("header", "footer"))
+        header, footer = map(literal, texts)
         if header or footer:
-            found.append({"text": f"{literal(header)}{{text}}{literal(footer)}"})
+            part = plugins["caption"]
+            found.append({"text": template(part, f"{header}{{text}}{footer}", reader)})
     return found
 
 

@@ -27,6 +27,15 @@ def group(sandbox: Sandbox, title: str, creator: int, members: list[int]) -> dic
 
 
 @call
+def invite(sandbox: Sandbox, chat: int, asks: bool = False) -> str:
+    """Make an invite link to a channel or supergroup; where it ``asks``, nobody is let in."""
+    peer = sandbox.server.world.find(chat)
+    if not isinstance(peer, Channel):
+        raise KeyError(chat)
+    return f"https://t.me/+{sandbox.server.world.invite(peer.id, asks=asks).hash}"
+
+
+@call
 def topic(sandbox: Sandbox, chat: int, title: str) -> int:
     """Create a topic in a forum as its creator; returns its id."""
     forum, topics = _forum(sandbox, chat)

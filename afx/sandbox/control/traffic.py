@@ -7,7 +7,9 @@ from typing import Any
 
 from afx.sandbox.control.calls import Sandbox, call
 from afx.sandbox.judge import flow as flows
+from afx.sandbox.telegram.files import File
 from afx.sandbox.telegram.peers import Channel
+from afx.sandbox.telegram.uploads import Formula, is_same
 
 
 @call
@@ -79,3 +81,21 @@ def messages(
 ) -> list[dict[str, Any]]:
     """Return a chat's messages after an id, oldest first."""
     return sandbox.server.ledger.rows(chat, account, after, most)
+
+
+@call
+def post_file(sandbox: Sandbox, chat: int, text: str, size: int, seed: int = 1) -> int:
+    """Post a file of so many bytes, which are made by a formula; returns the message's id."""
+    file = sandbox.server.world.files.add(Formula(seed, size), mime_type="a/b")
+    return flows.post(sandbox.server, chat, 0, text, media=file)
+
+
+@call
+def same_files(sandbox: Sandbox, chat: int, size: int, seed: int = 1) -> int:
+    """Return how many messages of a channel have the file that ``post_file`` makes so."""
+    channel = sandbox.server.world.find(chat)
+    if not isinstance(channel, Channel):
+        raise KeyError(chat)
+    wanted = Formula(seed, size)
+    files = [it.media for it in channel.box.messages.values() if isinstance(it.media, File)]
+    return sum(is_same(it.data, wanted) for it in files)

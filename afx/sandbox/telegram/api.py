@@ -19,6 +19,7 @@ from afx.sandbox.telegram.methods import (  # noqa: F401
     auth,
     chats,
     config,
+    invites,
     logins,
     media,
     members,

@@ -7,12 +7,14 @@ minus its id, a channel by ``-(10**12 + id)``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 from afx.sandbox.telegram.boxes import Box, Event, Message
 from afx.sandbox.telegram.srp import Verifier
+from afx.sandbox.telegram.uploads import MOST_PARTS, MOST_PARTS_PREMIUM
 
 CHANNEL_BASE = 1_000_000_000_000
 GENERAL = 1
@@ -68,6 +70,8 @@ class Account:
     """What it may do: a limited one sends nothing, a frozen one does nothing that others see."""
     premium_only: bool = False
     """It takes messages of premium accounts only: of none here (api/privacy)."""
+    premium: bool = False
+    """It may upload files of twice the size (api/premium)."""
     bot_token: str = ""
     """What a bot signs in with; empty for a person (core.telegram.org/api/bots)."""
 
@@ -75,6 +79,11 @@ class Account:
     def is_bot(self) -> bool:
         """Whether it is a bot: some methods are for people only."""
         return bool(self.bot_token)
+
+    @property
+    def most_parts(self) -> int:
+        """Parts of a file that it may upload (api/config, upload_max_fileparts_default)."""
+        return MOST_PARTS_PREMIUM if self.premium else MOST_PARTS
 
     def hash_for(self, viewer: int) -> int:
         """Return the access hash by which an account names this one."""
@@ -148,6 +157,20 @@ class Channel:
     def marked(self) -> int:
         """The marked id by which clients know this channel."""
         return -(CHANNEL_BASE + self.id)
+
+
+@dataclass(slots=True, eq=False)
+class Invite:
+    """A link by which accounts join a channel or supergroup (api/invites)."""
+
+    hash: str
+    channel: Channel
+    asks: bool
+    """An admin lets them in."""
+    date: datetime
+    requests: set[int] = field(default_factory=set)
+    """Accounts that have asked."""
+    expired: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 from telethon.tl import TLObject, types
 
 from afx.sandbox.telegram.boxes import Box, Event, Message
+from afx.sandbox.telegram.files import File
 from afx.sandbox.telegram.peers import (
     CHANNEL_BASE,
     Account,
@@ -66,6 +67,7 @@ def user(account: Account, viewer: int = 0) -> Any:
         username=account.username if not account.usernames else None,
         phone=account.phone if own and not account.is_bot else None,
         bot=account.is_bot,
+        premium=account.premium,
         bot_info_version=1 if account.is_bot else None,
         usernames=_usernames(account),
     )
@@ -161,11 +163,25 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         fwd_from=forwarded,
         reply_to=_reply_header(it),
         entities=it.entities,
-        media=it.media.view() if it.media else None,
+        media=_media(it, channel),
         grouped_id=it.grouped,
         reply_markup=it.markup,
+        edit_hide=bool(it.edited) and _is_live(it),
         edit_date=datetime.fromtimestamp(it.edited, UTC) if it.edited else None,
     )
+
+
+def _media(it: Message, channel: Channel | None) -> Any:
+    if it.media is None:
+        return None
+    if isinstance(it.media, File) and (it.noforwards or (channel and channel.noforwards)):
+        return it.media.view(is_protected=True)
+    return it.media.view()
+
+
+def _is_live(it: Message) -> bool:
+    """Return whether its edits are not shown as ones; it is assumed of live locations."""
+    return isinstance(getattr(it.media, "media", None), types.MessageMediaGeoLive)
 
 
 def _reply_header(it: Message) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from afx.sandbox.telegram.boxes import Box, Change, Event, Media, Message
 from afx.sandbox.telegram.files import Files
-from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Peer
+from afx.sandbox.telegram.peers import CHANNEL_BASE, Account, Channel, Group, Invite, Peer
 
 CHANNEL_LOG, COMMON_LOG = 100_000, 5_000_000
 """Events that a channel's box and an account's box usually hold (api/updates)."""
@@ -29,6 +30,8 @@ class World:
         self.phones: dict[str, Account] = {}
         self.bots: dict[str, Account] = {}
         """By their tokens."""
+        self.invites: dict[str, Invite] = {}
+        """By their hashes."""
         self.files = Files()
         self.posted = 0
         """Messages without a random_id: the control channel wrote them, not a client."""
@@ -112,6 +115,15 @@ class World:
         if channel.megagroup:
             channel.posters.add(account.id)
         account.dialogs[channel.marked] = None
+
+    def invite(self, channel: int, *, asks: bool = False) -> Invite:
+        """Make a link to a channel, by its bare id; where it ``asks``, an admin lets members in."""
+        hash_ = secrets.token_urlsafe(12)
+        while hash_.isdecimal():
+            hash_ = secrets.token_urlsafe(12)
+        made = Invite(hash_, self.channels[channel], asks, datetime.now(UTC))
+        self.invites[made.hash] = made
+        return made
 
     def find(self, chat: int) -> Peer | None:
         """Return what a marked id names, or None."""

@@ -1,15 +1,24 @@
-"""How tasks name chats: ``@name``, or a chat's marked id."""
+"""How tasks name chats: ``@name``, a chat's marked id, an invite link, or ``me``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
 
+from afx.forwarding.chat_names import invite_reference
 from afx.tasks.kinds.base import Result
 
-ChatName = Annotated[str, StringConstraints(pattern=r"^(@[A-Za-z0-9_]{3,32}|-?[0-9]{1,18})$")]
+_PATTERN = r"^(me|@[A-Za-z0-9_]{3,32}|-?[0-9]{1,18}|\+[A-Za-z0-9_-]{10,64})$"
+
+
+def _plain(value: Any) -> Any:
+    """Return an invite link as ``+HASH``, anything else as it is."""
+    return (isinstance(value, str) and invite_reference(value)) or value
+
+
+ChatName = Annotated[str, BeforeValidator(_plain), StringConstraints(pattern=_PATTERN)]
 
 
 class ChatResult(Result):

@@ -1,4 +1,4 @@
-"""chat.join: makes the account a member of a public channel or supergroup."""
+"""chat.join: makes the account a member of a public chat, or of one behind an invite link."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ async def run(task: TaskRun, arguments: JoinArguments) -> ChatResult:
     from telethon import errors
     from telethon.tl import functions, types
 
+    from afx.forwarding.chat_names import is_invite
     from afx.telegram.chats import find_chat, title_of
 
+    if is_invite(arguments.chat):
+        return await _join_by_link(task, arguments.chat)
     found = await find_chat(task.call, arguments.chat)
     if not isinstance(found.peer, types.InputPeerChannel):
         raise TaskFailedError(f"{arguments.chat} is no channel or supergroup.")
@@ -30,9 +33,30 @@ async def run(task: TaskRun, arguments: JoinArguments) -> ChatResult:
     return ChatResult(chat=found.marked, title=title_of(found.entity))
 
 
+async def _join_by_link(task: TaskRun, link: str) -> ChatResult:
+    from telethon import errors
+    from telethon.tl import functions
+
+    from afx.telegram.chats import find_chat, found_chat, title_of
+    from afx.telegram.invites import CHECKED, REQUESTED, joined_chats
+
+    try:
+        answer = await task.call(functions.messages.ImportChatInviteRequest(link[1:]))
+    except errors.UserAlreadyParticipantError:
+        found = await find_chat(task.call, link)
+    except errors.InviteRequestSentError as error:
+        raise TaskFailedError(f"{link}: {REQUESTED}.") from error
+    else:
+        chats = joined_chats(answer)
+        if not chats:
+            raise TaskFailedError(f"{link}: {CHECKED}.")
+        found = found_chat(chats[0])
+    return ChatResult(chat=found.marked, title=title_of(found.entity))
+
+
 KIND = Kind(
     name="chat.join",
-    summary="Join a public channel or supergroup.",
+    summary="Join a public channel or supergroup, or what an invite link leads to.",
     arguments=JoinArguments,
     result=ChatResult,
     run=run,

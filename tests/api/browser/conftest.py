@@ -64,4 +64,6 @@ def dashboard() -> Iterator[Dashboard]:
 def _nothing_to_complain(dashboard: Dashboard) -> Iterator[None]:
     dashboard.complaints.clear()
     yield
+    while dashboard.opened:
+        dashboard.opened.pop().close()
     assert dashboard.complaints == []

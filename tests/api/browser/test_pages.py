@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 from support.dead_letters import add_dead_letters
 from support.held_messages import add_held_messages
-from support.pages import HELD, SESSIONS, SHIFTS, WORDS, Dashboard, expect, refreshed, serious
+from support.pages import (
+    HELD,
+    SESSIONS,
+    SHIFTS,
+    VIEWS,
+    WIDER,
+    WORDS,
+    Dashboard,
+    act,
+    expect,
+    follow,
+    refreshed,
+    serious,
+)
 
 from afx.operations import (
     audit_log,
@@ -21,6 +34,7 @@ from afx.operations import (
     task_requests,
     users,
     webhooks,
+    workers,
 )
 from afx.operations.sessions import SessionFilter
 from afx.operations.task_requests import TaskRequest
@@ -28,43 +42,6 @@ from models.storage.sessions import NewSession, set_requires
 from models.storage.sessions import create_many as create_sessions
 from models.storage.sessions import find as find_session
 from models.storage.users import find as find_user
-
-WIDER = "document.documentElement.scrollWidth - innerWidth"
-VIEWS = (
-    "/",
-    "/nodes",
-    "/nodes/w1",
-    "/rebalance",
-    "/sessions",
-    "/sessions/1",
-    "/sessions/1/placement",
-    "/sessions/1/budgets",
-    "/proxies",
-    "/users",
-    "/users/1",
-    "/rules",
-    "/rules/1",
-    "/overflow",
-    "/controls",
-    "/analytics",
-    "/audit?verify=true",
-    "/tokens",
-    "/scaling",
-    "/tasks",
-    "/tasks/1",
-    "/queues",
-    "/schedules",
-    "/webhooks",
-    "/webhooks/1",
-    "/dead-letters",
-    "/dead-letters?reason=rule_changed",
-    "/reviews",
-    "/reviews?state=rejected",
-    "/actions/dead.drop?target=1:message_gone",
-    "/actions/session.remove?target=1",
-    "/actions/rule.apply",
-    "/actions/schedule.add",
-)
 
 
 def test_no_view_is_wider_than_the_window_or_shuts_anybody_out(dashboard: Dashboard) -> None:
@@ -83,7 +60,6 @@ def test_no_view_is_wider_than_the_window_or_shuts_anybody_out(dashboard: Dashbo
         page.emulate_media(color_scheme="dark")
         assert not serious(page, {"runOnly": ["color-contrast"]}), f"{path}, dark"
         page.emulate_media(color_scheme="light")
-    page.context.close()
 
 
 def test_the_first_view_is_there_within_a_second(dashboard: Dashboard) -> None:
@@ -99,7 +75,6 @@ def test_the_first_view_is_there_within_a_second(dashboard: Dashboard) -> None:
     )
     assert sent < 150_000
     assert timing < 3_000  # on a machine that runs a cluster and other tests meanwhile
-    page.context.close()
 
 
 def test_a_session_is_found_by_keyboard_alone_and_paused(dashboard: Dashboard) -> None:
@@ -122,7 +97,6 @@ def test_a_session_is_found_by_keyboard_alone_and_paused(dashboard: Dashboard) -
     expect(page.locator("h1 .pill")).to_have_text("Paused")
     entry = audit_log.listing(dashboard.context, target=f"session/{name}").rows[0]
     assert (entry.actor, entry.details["reason"]) == ("token:first", "holiday")
-    page.context.close()
 
 
 def test_a_node_is_drained_and_another_tab_sees_it(dashboard: Dashboard) -> None:
@@ -141,10 +115,8 @@ def test_a_node_is_drained_and_another_tab_sees_it(dashboard: Dashboard) -> None
     page.goto("/controls")
     expect(page.locator("td", has_text="Done").first).to_be_visible()
     page.goto("/nodes/w2")
-    page.locator("a[data-action]", has_text="Uncordon").click()
-    page.locator("#dialog [type=submit]").click()
+    act(page, "Uncordon")
     expect(page.locator("h1 .pill")).to_have_text("Ready")
-    page.context.close()
 
 
 @pytest.mark.parametrize("width", [375, 1280])
@@ -152,8 +124,7 @@ def test_nothing_moves_when_figures_of_a_live_view_change(dashboard: Dashboard, 
     """Nodes report new figures each half second; each announcement refreshes the page."""
     page = dashboard.page(width=width)
     for path in ("/", "/nodes", "/nodes/w1", "/sessions/3", "/queues", "/tasks", "/tasks/1"):
-        page.goto(path)
-        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        follow(page, path)
         page.evaluate(SHIFTS)
         for _ in range(10):
             before = page.evaluate(WORDS)
@@ -161,7 +132,6 @@ def test_nothing_moves_when_figures_of_a_live_view_change(dashboard: Dashboard, 
             if not shifts and page.evaluate(WORDS) == before:
                 break  # otherwise something may have happened that the page has to tell
         assert shifts == [], path
-    page.context.close()
 
 
 @pytest.mark.parametrize("width", [375, 1280])
@@ -185,8 +155,7 @@ def test_new_controls_and_tasks_wait_for_a_click_and_push_nothing_away(
     makes = {"/controls": request, "/tasks": lambda: task_requests.submit(dashboard.context, probe)}
     for path, make in makes.items():
         make()  # there is a row before
-        page.goto(path)
-        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        follow(page, path)
         expect(page.locator("#fresh")).to_be_hidden()
         page.evaluate(SHIFTS)
         row = page.locator("tbody tr").first
@@ -200,7 +169,50 @@ def test_new_controls_and_tasks_wait_for_a_click_and_push_nothing_away(
         expect(page.locator("tbody tr .name").first).not_to_have_text(before)
         expect(page.locator("#fresh")).to_be_hidden()
     sessions.resume(dashboard.context, dashboard.lab.sessions[2].name)
-    page.context.close()
+
+
+@pytest.mark.parametrize(("width", "rule"), [(375, 3), (1280, 4)])
+def test_rows_that_leave_a_live_list_stay_marked_and_rows_that_come_wait(
+    dashboard: Dashboard, width: int, rule: int
+) -> None:
+    """Whoever is about to click on a row must not hit another one."""
+    vault = dashboard.context.servers.vault()
+    [first] = add_held_messages(vault, rule, "leaves the list")
+    page = dashboard.page(width=width)
+    follow(page, f"/reviews?rule={rule}")
+    page.evaluate(SHIFTS)
+    row = page.locator(f"#held-{first}")
+    place = row.bounding_box()
+    reviews.reject(dashboard.context, str(rule), ids=[first])
+    [second] = add_held_messages(vault, rule, "comes into the list", first=2)
+    refreshed(dashboard, page)
+    expect(row).to_have_attribute("data-left", "")
+    expect(row).to_contain_text("has left this list")
+    expect(row.locator("a[data-action]").first).to_be_hidden()
+    expect(page.locator("#fresh")).to_have_text("1 new row")
+    refreshed(dashboard, page)  # it stays so
+    expect(row).to_have_attribute("data-left", "")
+    assert row.bounding_box() == place
+    assert row.inner_text().count("has left this list") == 1
+    expect(page.locator(f"#held-{second}")).to_have_count(0)
+    assert not serious(page, {})
+    page.locator("#fresh").click()
+    expect(page.locator(f"#held-{second}")).to_be_visible()
+    expect(row).to_have_count(0)
+    reviews.reject(dashboard.context, str(rule), ids=[second])
+
+
+def test_a_node_that_leaves_a_filter_and_comes_back_keeps_its_place(dashboard: Dashboard) -> None:
+    page = dashboard.page()
+    follow(page, "/nodes?state=ready")
+    names = page.locator("#kept-nodes tbody .name")
+    before = names.all_inner_texts()
+    workers.cordon(dashboard.context, ["w1"])
+    expect(page.locator("#node-w1")).to_have_attribute("data-left", "", timeout=60_000)
+    assert names.all_inner_texts() == before
+    workers.uncordon(dashboard.context, ["w1"])
+    expect(page.locator("#node-w1:not([data-left])")).to_have_count(1, timeout=60_000)
+    assert names.all_inner_texts() == before
 
 
 def test_the_progress_line_shows_what_takes_long_and_nothing_else(dashboard: Dashboard) -> None:
@@ -216,7 +228,6 @@ def test_the_progress_line_shows_what_takes_long_and_nothing_else(dashboard: Das
     held.pop().continue_()
     expect(page.locator("#dialog")).to_be_visible()
     expect(line).to_have_css("opacity", "0")
-    page.context.close()
 
 
 def test_eight_tabs_are_live_and_say_when_they_are_not(dashboard: Dashboard) -> None:
@@ -250,7 +261,6 @@ def test_many_sessions_are_chosen_and_paused(dashboard: Dashboard) -> None:
     page.locator("#dialog [type=submit]").click()
     expect(page.locator("#said")).to_contain_text(f"{SESSIONS} sessions")
     dashboard.lab.wait_running()
-    page.context.close()
 
 
 def test_fifty_sessions_are_paused_by_filter(dashboard: Dashboard) -> None:
@@ -274,7 +284,6 @@ def test_fifty_sessions_are_paused_by_filter(dashboard: Dashboard) -> None:
         lambda: session_bulk.preview(dashboard.context, chosen).matched == 50,
         60,
     )
-    page.context.close()
 
 
 def test_a_webhook_is_added_and_tried(dashboard: Dashboard) -> None:
@@ -287,12 +296,10 @@ def test_a_webhook_is_added_and_tried(dashboard: Dashboard) -> None:
     page.locator("#dialog [type=submit]").click()
     expect(page.locator("#secret")).to_contain_text("whsec_")
     page.get_by_role("link", name="pager", exact=True).click()
-    page.locator("a[data-action]", has_text="Test").click()
-    page.locator("#dialog [type=submit]").click()
+    act(page, "Test")
     expect(page.locator("#said")).to_contain_text("waits to be sent")
     expect(page.locator("h1")).to_contain_text("pager")
     webhooks.remove(dashboard.context, "pager")
-    page.context.close()
 
 
 def test_what_destroys_waits_for_the_typed_name(dashboard: Dashboard) -> None:
@@ -311,14 +318,12 @@ def test_what_destroys_waits_for_the_typed_name(dashboard: Dashboard) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("#dialog")).to_be_hidden()
     assert sessions.show(dashboard.context, name)
-    page.context.close()
 
 
 def test_a_rule_is_disabled_a_token_made_and_the_chain_verified(dashboard: Dashboard) -> None:
     page = dashboard.page()
     page.goto("/rules/1")
-    page.locator("a[data-action]", has_text="Disable").click()
-    page.locator("#dialog [type=submit]").click()
+    act(page, "Disable")
     expect(page.locator("h1 .pill")).to_have_text("Disabled")
     page.goto("/tokens")
     page.locator("a[data-action]", has_text="New token").click()
@@ -330,7 +335,6 @@ def test_a_rule_is_disabled_a_token_made_and_the_chain_verified(dashboard: Dashb
     page.goto("/audit")
     page.get_by_text("Verify now").click()
     expect(page.locator("#verified")).to_contain_text("Chain verified")
-    page.context.close()
 
 
 def test_a_task_is_tried_again_and_a_schedule_paused(dashboard: Dashboard) -> None:
@@ -377,7 +381,6 @@ def test_a_rule_is_tried_on_a_text_and_edited(dashboard: Dashboard) -> None:
     page.get_by_role("button", name="Try").click()
     expect(page.locator("#tried")).to_contain_text("It is not forwarded")
     rules.modify(dashboard.context, "1", filter={})
-    page.context.close()
 
 
 def test_dead_letters_are_dropped_once_that_is_typed(dashboard: Dashboard) -> None:
@@ -391,7 +394,6 @@ def test_dead_letters_are_dropped_once_that_is_typed(dashboard: Dashboard) -> No
     page.locator("#dialog [type=submit]").click()
     expect(page.locator("#said")).to_contain_text("were dropped")
     add_dead_letters(1)
-    page.context.close()
 
 
 def test_held_messages_are_approved_and_rejected_on_a_phone(dashboard: Dashboard) -> None:
@@ -408,7 +410,6 @@ def test_held_messages_are_approved_and_rejected_on_a_phone(dashboard: Dashboard
         expect(page.locator("#said")).to_contain_text(said)
         assert page.evaluate(WIDER) <= 0, button
     assert reviews.show(dashboard.context, rejected).state == "rejected"
-    page.context.close()
 
 
 def test_charts_are_drawn(dashboard: Dashboard) -> None:
@@ -420,7 +421,6 @@ def test_charts_are_drawn(dashboard: Dashboard) -> None:
         page.wait_for_timeout(500)
         page.reload()
     expect(page.locator("#charts canvas")).to_have_count(4)
-    page.context.close()
 
 
 def test_the_theme_that_is_chosen_stays(dashboard: Dashboard) -> None:
@@ -430,7 +430,6 @@ def test_the_theme_that_is_chosen_stays(dashboard: Dashboard) -> None:
     page.get_by_role("button", name="Dark").click()
     page.goto("/users")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    page.context.close()
 
 
 def test_signing_out_ends_it(dashboard: Dashboard) -> None:

@@ -60,6 +60,44 @@ async function refresh() {
   } catch { /* the stream says what is wrong */ } finally { busy = false; }
   if (wanted) refresh(); // something came meanwhile
 }
+// --- rows that leave a list, and rows that come ----------------------------------------------
+// Who is about to click must not hit another row: what left stays, marked; what came is counted.
+document.addEventListener("htmx:before:swap", ({ detail }) => {
+  for (const it of detail.tasks) if (it.fragment && $("#main", it.fragment)) keepRows(it.fragment);
+});
+function keepRows(fresh) {
+  for (const old of all("#main [data-kept]")) {
+    const rows = all("tbody tr[id]", old), next = fresh.querySelector(`#${CSS.escape(old.id)}`);
+    if (!next || !rows.length) continue;
+    const came = new Map(all("tbody tr[id]", next).map((it) => [it.id, it]));
+    const last = rows.findLastIndex((it) => came.has(it.id)); // below it: perhaps on the next page
+    const full = $("[rel=next]", next);
+    if (!came.size) next.replaceChildren(...[...old.children].map((it) => it.cloneNode(true)));
+    const kept = rows.map((row, index) => {
+      const found = came.get(row.id);
+      came.delete(row.id);
+      return found || (full && index > last ? row.cloneNode(true) : left(row));
+    });
+    const append = old.dataset.kept === "append";
+    $("tbody", next).replaceChildren(...kept, ...(append ? came.values() : []));
+    const link = fresh.querySelector(`[data-of~="${CSS.escape(old.id)}"]`);
+    if (append || !came.size || !link) continue;
+    const count = link.dataset.fresh = `${parseInt(link.dataset.fresh || 0, 10) + came.size}${link.dataset.fresh.endsWith("+") ? "+" : ""}`;
+    $("span", link).textContent = `${count} new row${count === "1" ? "" : "s"}`;
+    link.removeAttribute("data-none");
+  }
+}
+function left(row) {
+  const it = row.cloneNode(true);
+  if ("left" in it.dataset) return it;
+  it.dataset.left = "";
+  it.title = "It has left this list; open the list again to be without it.";
+  const said = document.createElement("span");
+  said.className = "sr";
+  said.textContent = " (has left this list)";
+  it.cells[0].append(said);
+  return it;
+}
 function showState() {
   if (!live) return;
   live.dataset.state = state === "live" ? "live" : "stale";

@@ -14,19 +14,37 @@
     probe.remove();
     return found || colour(name);
   }
+  // Hours of 24, and the day below the first of its ticks.
+  const two = (it) => String(it).padStart(2, "0");
+  function times(_, ticks) {
+    let day = "";
+    return ticks.map((it) => {
+      const at = new Date(it * 1000), date = `${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+      const hour = `${two(at.getHours())}:${two(at.getMinutes())}`;
+      if (date === day) return hour;
+      day = date;
+      return hour === "00:00" ? date : `${hour}\n${date}`;
+    });
+  }
   function draw() {
     for (const it of charts.splice(0)) it.destroy();
-    const ink = resolved("--ink-3"), line = resolved("--line"), stroke = resolved("--data-1");
+    const ink = resolved("--ink-3"), line = resolved("--line");
     for (const plot of place.querySelectorAll(".plot")) {
-      const key = plot.dataset.series, unit = plot.dataset.unit;
+      const names = plot.dataset.series.split(","), unit = plot.dataset.unit;
       const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+      const paths = "stepped" in plot.dataset ? uPlot.paths.stepped({ align: 1 }) : undefined;
+      const lines = names.map((_, index) => ({
+        stroke: resolved(`--data-${index + 1}`), width: 1.5, paths, points: { show: data.at.length < 3 },
+        // A line is told from another one without its colour, too.
+        dash: index ? [5, 3] : undefined,
+      }));
       charts.push(new uPlot({
         width: plot.clientWidth, height: plot.clientHeight || 180,
         legend: { show: false }, cursor: { y: false },
         scales: { x: { range: (_, first, last) => (first < last ? [first, last] : [first - 1800, first + 1800]) }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
-        axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((it) => `${it.toLocaleString("en")}${unit && ` ${unit}`}`) }],
-        series: [{}, { stroke, width: 1.5, points: { show: data.at.length < 3 } }],
-      }, [data.at, data[key]], plot));
+        axes: [{ ...axis, values: times }, { ...axis, size: 56, values: (_, ticks) => ticks.map((it) => `${it.toLocaleString("en")}${unit && ` ${unit}`}`) }],
+        series: [{}, ...lines],
+      }, [data.at, ...names.map((it) => data[it])], plot));
     }
   }
   draw();

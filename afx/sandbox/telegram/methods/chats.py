@@ -124,7 +124,7 @@ def join_channel(call: Call, request: Any) -> Any:
     """Become a member."""
     channel = call.channel(request.channel)
     call.world.join(channel, call.me)
-    return _with_chat(channel, call)
+    return types.messages.ChatInviteJoinResultOk(_with_chat(channel, call))
 
 
 @method(functions.channels.LeaveChannelRequest)

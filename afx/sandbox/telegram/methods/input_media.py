@@ -16,6 +16,7 @@ from afx.sandbox.errors import RpcError
 from afx.sandbox.telegram.boxes import Media
 from afx.sandbox.telegram.methods.call import Call
 from afx.sandbox.telegram.polls import poll_of
+from afx.sandbox.telegram.uploads import Contents
 
 _DICE = {"🎲": 6, "🎯": 6, "🎳": 6, "🏀": 5, "⚽": 5, "🎰": 64}
 """Emoji → its greatest value (core.telegram.org/api/dice)."""
@@ -51,21 +52,42 @@ def media_of(call: Call, media: Any) -> Media:
 
 
 def _new_photo(call: Call, media: Any) -> Media:
-    files = call.world.files
-    file = files.add(files.assemble(call.me.id, media.file), is_photo=True)
+    file = call.world.files.add(_uploaded(call, media.file), is_photo=True)
     return file.covered(media.spoiler)
 
 
 def _new_document(call: Call, media: Any) -> Media:
-    """A file of any kind; one with the attribute of a sticker is a sticker (api/stickers)."""
-    files = call.world.files
-    data = files.assemble(call.me.id, media.file)
-    file = files.add(data, mime_type=media.mime_type, attributes=media.attributes)
+    """A file of any kind; one with the attribute of a sticker is a sticker (api/stickers).
+
+    A video without sound becomes an animation unless its sender says that it is a video
+    (constructor/inputMediaUploadedDocument, nosound_video); those here have no sound.
+    """
+    attributes = list(media.attributes)
+    kinds = {type(it) for it in attributes}
+    if (
+        media.mime_type == "video/mp4"
+        and types.DocumentAttributeVideo in kinds
+        and not (media.nosound_video or media.force_file)
+        and types.DocumentAttributeAnimated not in kinds
+    ):
+        attributes.append(types.DocumentAttributeAnimated())
+    data = _uploaded(call, media.file)
+    thumb = _uploaded(call, media.thumb) if media.thumb else b""
+    file = call.world.files.add(
+        data,
+        mime_type=media.mime_type,
+        attributes=attributes,
+        thumb=thumb if isinstance(thumb, bytes) else b"",
+    )
     return file.covered(media.spoiler)
 
 
+def _uploaded(call: Call, file: Any) -> Contents:
+    return call.world.files.uploads.assemble(call.me.id, file, call.me.most_parts)
+
+
 def _stored(call: Call, media: Any) -> Media:
-    return call.world.files.find(media.id).covered(media.spoiler)
+    return call.world.files.find_to_send(media.id).covered(media.spoiler)
 
 
 def _contact(call: Call, media: Any) -> Media:
@@ -92,6 +114,10 @@ def _location(_call: Call, media: Any) -> Media:
 
 
 def _live_location(_call: Call, media: Any) -> Media:
+    return live_location(media)
+
+
+def live_location(media: Any) -> Media:
     """A location that may move, for so many seconds (core.telegram.org/api/live-location)."""
     period = media.period or 0
     if period not in _LIVE_SECONDS and period != _FOR_EVER:

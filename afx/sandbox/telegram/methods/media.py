@@ -20,28 +20,39 @@ from afx.sandbox.telegram.peers import Sent
 
 _MOST_CAPTION = 1024
 _MOST_IN_ALBUM = 10
-_MOST_BYTES = 1024 * 1024
+_MEGABYTE = 1024 * 1024
 
 
 @method(functions.upload.SaveFilePartRequest, functions.upload.SaveBigFilePartRequest)
 def save_part(call: Call, request: Any) -> Any:
-    """Store one part of an upload."""
-    call.world.files.save_part(call.me.id, request.file_id, request.file_part, request.bytes)
+    """Store one part of an upload.
+
+    Source: core.telegram.org/method/upload.saveFilePart and /method/upload.saveBigFilePart.
+    """
+    call.world.files.uploads.save(call.me.id, request, call.me.most_parts)
     return views.TRUE
 
 
 @method(functions.upload.GetFileRequest)
 def get_file(call: Call, request: Any) -> Any:
-    """A piece of a file; the reference must be of now."""
-    if not 0 < request.limit <= _MOST_BYTES:
+    """A piece of a file; the reference must be of now.
+
+    Source: core.telegram.org/api/files, "Downloading files": which pieces may be asked for.
+    """
+    step = 1024 if request.precise else 4096
+    size = request.limit
+    if size <= 0 or size % step or size > _MEGABYTE:
         raise RpcError(400, "LIMIT_INVALID")
-    if request.offset < 0:
+    if not request.precise and _MEGABYTE % size:
+        raise RpcError(400, "LIMIT_INVALID")
+    first = request.offset
+    if first < 0 or first % step or first // _MEGABYTE != (first + size - 1) // _MEGABYTE:
         raise RpcError(400, "OFFSET_INVALID")
     file = call.world.files.find(request.location)
     if file.data_centre != call.client.data_centre:
         raise RpcError(303, f"FILE_MIGRATE_{file.data_centre}")
-    piece = file.data[request.offset : request.offset + request.limit]
-    return types.upload.File(types.storage.FileUnknown(), file.date, piece)
+    data = file.piece(getattr(request.location, "thumb_size", ""))
+    return types.upload.File(types.storage.FileUnknown(), file.date, data[first : first + size])
 
 
 @method(functions.messages.UploadMediaRequest)

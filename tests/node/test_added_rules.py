@@ -1,0 +1,178 @@
+"""Rules that come, or name more chats, while their session runs: it does not restart."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import RefusingHandler, one_rule, say, texts
+from telethon.tl import functions
+
+from afx.cluster.specs import RuleSpec
+from afx.node.session import HostedSession
+from afx.reasons import TroubleReason
+from afx.sandbox.telegram.peers import Channel
+
+
+def rule_of(number: int, source: Channel | str, to: Channel, **more: Any) -> RuleSpec:
+    source_name = source if isinstance(source, str) else str(source.marked)
+    return RuleSpec(number, (source_name,), (str(to.marked),), "copy", **more)
+
+
+async def used(session: HostedSession) -> None:
+    """Wait until the session has taken the rules that came."""
+    await until(lambda: session._rules._task is not None and session._rules._task.done())
+
+
+def test_a_rule_that_names_new_chats_is_used_from_now_on_in_the_running_session() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        fresh, other = sandbox.channel(account), sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        connections = set(sandbox.server.connections)
+        say(sandbox, fresh, "before")
+        session.renew([*session.spec.rules, rule_of(2, fresh, other)])
+        assert [it.id for it in session.spec.rules] == [1, 2], "tasks see it at once"
+        await used(session)
+        say(sandbox, fresh, "after")
+        say(sandbox, source, "still")
+        await until(lambda: texts(other) == ["after"] and texts(to) == ["still"])
+        assert set(sandbox.server.connections) == connections
+        assert not session.rule_troubles
+        await session.stop()
+        # Its position is stored like any other one.
+        say(sandbox, fresh, "while it was away")
+        rules = (source, to, "copy"), (fresh, other, "copy")
+        session = harness.session(account, *rules, cursors=harness.commit(session))
+        await session.start()
+        await until(lambda: texts(other) == ["after", "while it was away"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_rule_that_names_more_chats_reads_the_new_ones_and_loses_nothing_of_the_old() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        fresh, other = sandbox.channel(account), sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        [rule] = session.spec.rules
+        say(sandbox, source, "1", "2", "3")
+        grown = replace(
+            rule,
+            sources=(str(fresh.marked), *rule.sources),
+            destinations=(*rule.destinations, str(other.marked)),
+            filter={"not": {"contains": ["no"]}},
+        )
+        session.renew([grown])
+        say(sandbox, source, "4")
+        await used(session)
+        say(sandbox, source, "5", "no")
+        say(sandbox, fresh, "6")
+        await until(lambda: len(texts(to)) == 6 and texts(other)[-2:] == ["5", "6"])
+        assert sorted(texts(to)) == ["1", "2", "3", "4", "5", "6"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_a_rule_no_longer_does_stays_until_its_session_restarts() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        [rule] = session.spec.rules
+        session.renew([replace(rule, destinations=(str(other.marked),))])
+        session.renew([])
+        say(sandbox, source, "1")
+        await until(lambda: texts(to) == ["1"])
+        assert not texts(other)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_new_rule_with_a_chat_that_the_account_does_not_know_says_so_and_hinders_no_other() -> (
+    None
+):
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        hidden = sandbox.channel()
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        session.renew([*session.spec.rules, rule_of(2, hidden, to), rule_of(3, "@nobody", to)])
+        await until(lambda: 2 in harness.rules and 3 in harness.rules)
+        found = {it: trouble and trouble.reason for it, trouble in harness.rules.items()}
+        assert found == {2: TroubleReason.CHAT_UNKNOWN, 3: TroubleReason.CHAT_UNKNOWN}
+        say(sandbox, source, "1")
+        await until(lambda: texts(to) == ["1"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_rules_that_come_one_after_another_are_all_used() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        fresh = [sandbox.channel(account) for _ in range(3)]
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        sandbox.server.faults.delay_seconds = 0.05
+        for number, chat in enumerate(fresh, 2):
+            session.renew([*session.spec.rules, rule_of(number, chat, to)])
+            await asyncio.sleep(0)
+        await used(session)
+        sandbox.server.faults.delay_seconds = 0.0
+        for chat in fresh:
+            say(sandbox, chat, str(chat.id))
+        await until(lambda: sorted(texts(to)) == sorted(str(it.id) for it in fresh))
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_connection_that_is_lost_while_a_new_rule_is_looked_up_does_not_lose_it() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        fresh = sandbox.channel(account)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        sandbox.server.faults.delay_seconds = 3600.0
+        session.renew([*session.spec.rules, rule_of(2, fresh, to)])
+        await asyncio.sleep(0)
+        session.lost(ConnectionError("cut"))
+        sandbox.server.faults.delay_seconds = 0.0
+        await until(lambda: fresh.id in session.reader.channels)
+        await used(session)
+        say(sandbox, fresh, "1")
+        await until(lambda: texts(to) == ["1"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_the_chats_to_which_only_senders_post_are_not_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists = RefusingHandler(monkeypatch, functions.messages.GetDialogsRequest)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        hidden = sandbox.channel()
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        rule = rule_of(2, source, hidden, options={"senders": {"two": 2}})
+        asked = len(lists.requests)
+        session.renew([*session.spec.rules, rule])
+        await used(session)
+        assert len(lists.requests) == asked
+        assert harness.rules.get(2) is None
+        await session.stop()
+
+    run_scenario(scenario)
