@@ -113,6 +113,7 @@ CASES: dict[str, list[Post]] = {
     ],
     "mirrored": [Post("Hello")],
     "delayed": [Post("Hello", False)],
+    "digests": [Post("Hello", False)],
     "reread": [Post("Hello", False)],
     "at-once": [Post("Hello")],
     "guarded": [
@@ -288,6 +289,31 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         assert {it.topic for it in to.box.messages.values()} <= {topics[1]}
         named = {it.forwarded is not None for it in to.box.messages.values()}
         assert named <= {rule.mode == "forward"}
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_the_digest_has_what_has_come_at_its_time() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        now = [datetime(2026, 3, 6, 12, 0, tzinfo=UTC).timestamp()]
+        harness.clock = replace(harness.clock, time=lambda: now[0])
+        options = {"options": RECIPES["digests"].options}
+        session = harness.session(account, (source, to, "copy", options))
+        await session.start()
+        for text, minute in (("Hello", 0), ("bye", 30), ("too late", 7 * 60)):
+            message, event = sandbox.server.world.post(source, 0, text)
+            message.date = int(now[0]) + minute * 60
+            now[0] = message.date
+            sandbox.server.pushes.channel_event(source, event, message)
+            box = session.reader.channels[source.id]
+            await until(lambda box=box: box.cursor == source.box.pts)
+        session.forwarder.later._turn()
+        await until(lambda: bool(texts(to)))
+        [text] = texts(to)
+        assert "2 messages, 2026-03-06 13:00 – 13:30 (Europe/Berlin)" in text
+        assert "Hello" in text and "bye" in text
         await session.stop()
 
     run_scenario(scenario)
