@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from afx.cluster.links import CopyRoute
@@ -43,6 +44,7 @@ from afx.node.sealer import Sealer
 from afx.node.seen_contents import SeenContents
 from afx.node.settler import Settler
 from afx.node.snapshots import Snapshots, keeps_content
+from afx.node.topic_links import TopicLinks
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -82,6 +84,7 @@ class Forwarder:
         "pools",
         "seen",
         "snapshots",
+        "topics",
         "transfers",
         "waits",
     )
@@ -116,7 +119,8 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
+        count = partial(self.lanes.count_sends, self.outboxes)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, count)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
@@ -144,6 +148,7 @@ class Forwarder:
             snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
+        self.topics = TopicLinks(self._admission, self._settler.link)
 
     def set_routes(
         self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
@@ -296,12 +301,6 @@ class Forwarder:
         if delivery.op == "send" and self.later.collects(delivery):
             delivery.part = "entry"
         return self._lane(delivery.destination).put_behind(delivery)
-
-    def _waiting(self, rule: int, destination: int) -> int:
-        """Return how many messages of a rule a lane has still to send."""
-        lane = self.lanes.get(destination)
-        them = lane.waiting() if lane else self.outboxes.waiting_for(destination)
-        return sum(it.op == "send" and it.rule == rule for it in them)
 
     def _lane(self, destination: int) -> Lane:
         lane = self.lanes.get(destination)
