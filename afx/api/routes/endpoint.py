@@ -113,6 +113,12 @@ def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+class DryRun(BaseModel):
+    """What a change answers that was checked, and not made."""
+
+    dry_run: bool
+
+
 def endpoint(
     router: APIRouter,
     method: str,
@@ -152,11 +158,19 @@ def endpoint(
         responses[304] = {"description": "The client has this version."}
     if waits:
         responses[202] = {"description": "It was requested; see the control.", "model": model}
-    if method != "GET" and status != 200:
-        text = "A dry run: it would be done."
+    if method != "GET":
+        text = "It is done; or it would be, in a dry run." if status == 200 else _DRY
         responses[200] = {"description": f"{text} Or it was waited for." if waits else text}
+        shown = None if status in (201, 204) else model
+        responses[200]["model"] = DryRun if shown is None else shown | DryRun
+        if not waits:
+            unread = "" if status == 204 else " The token may not read it."
+            responses[204] = {"description": f"It is done.{unread}"}
     if media != "application/json":
         responses[status] = {"description": "The file.", "content": {media: {}}}
+    elif model is not None and not responses.get(status, {}).get("model"):
+        # Of a class of responses without a media type the framework describes no content.
+        responses[status] = {"description": "The answer.", "model": model}
 
     async def permit(request: Request) -> None:
         context_of(request).require(scope, owned=owned)
@@ -169,7 +183,6 @@ def endpoint(
             function,
             methods=[method],
             response_class=Response,
-            response_model=model if media == "application/json" else None,
             status_code=status,
             dependencies=[Depends(permit)],
             responses=responses,
@@ -181,5 +194,6 @@ def endpoint(
     return declare
 
 
+_DRY = "A dry run: it would be done."
 _PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 PROBLEM_SCHEMA = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
