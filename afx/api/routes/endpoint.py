@@ -77,8 +77,11 @@ def _header(
     }
 
 
-PRINTABLE = r"^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$"
-"""What ``str.isprintable`` accepts, as a pattern of JSON Schema."""
+PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+"""What is in no text that ``str.isprintable`` accepts, as a pattern of JSON Schema.
+
+It refuses more, such as separators of lines; classes of Unicode differ by implementation.
+"""
 _CHANGE_PARAMETERS = [
     {
         "name": "reason",
