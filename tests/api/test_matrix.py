@@ -39,6 +39,7 @@ BODIES: dict[str, Any] = {
     "try_rules": {"text": "x", "session": "b-1"},
     "retry_dead_letters": {},
     "drop_dead_letters": {"reason": "message_gone"},
+    "decide_doubts": {"sent": 0},
     "add_proxy": {"name": "new", "url": "socks5://ann:secret@192.0.2.1:1080"},
     "check_proxies": {"names": ["p"]},
     "set_session_proxy": {"direct": True},
@@ -55,6 +56,7 @@ UNMET = {
     "accept_audit": 422,
     "retry_task": 409,
     "cancel_batch": 404,
+    "decide_doubts": 404,
 }
 
 

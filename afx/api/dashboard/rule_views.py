@@ -17,7 +17,15 @@ from afx.api.dashboard import rule_reference
 from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.views import rows_of
 from afx.errors import UsageError
-from afx.operations import dead_letters, rule_digests, rule_figures, rule_files, rule_trials, rules
+from afx.operations import (
+    dead_letters,
+    doubts,
+    rule_digests,
+    rule_figures,
+    rule_files,
+    rule_trials,
+    rules,
+)
 from afx.operations.context import Context
 from afx.operations.pages import Page
 from afx.operations.rule_figures import RuleSpan
@@ -91,11 +99,14 @@ def _shown(context: Context, rule_id: str, span: str) -> dict[str, Any]:
     counts = dead_letters.counts(context, rule=str(found.id))
     since = datetime.now(UTC) - timedelta(hours=SPANS[span])
     history = rule_figures.history(context, str(found.id), since)
+    # One that has lost its senders has a trouble while there are doubts.
+    is_pool = found.options.get("senders") or found.trouble
     return {
         "rule": found,
         "has_webhook": any(it.startswith("webhook:") for it in found.destinations),
         "words": rule_trials.in_words(replace(found, trouble="")),
         "dead": counts,
+        "doubts": doubts.listing_if_running(context, str(found.id)) if is_pool else [],
         "text": "",
         "message": "",
         "tried": None,
