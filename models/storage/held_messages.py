@@ -187,6 +187,18 @@ def listing(
     return paging.fetch(query, HeldMessage.id, after=after, limit=limit)
 
 
+def rules_of(ids: Sequence[int], owner: str = "") -> dict[int, int]:
+    """Return the rules of some rows, by their ids; ``owner`` limits them to a user's."""
+    query = HeldMessage.select(HeldMessage.id, HeldMessage.rule).join(Rule).join(Session)
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    found: dict[int, int] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        part = list(ids[start : start + _AT_ONCE])
+        found |= dict(query.where(HeldMessage.id.in_(part)).tuples())
+    return found
+
+
 def counts(owner: str = "", rule: int | None = None) -> list[dict[str, Any]]:
     """Return how many messages each rule, or one, has by state."""
     query = (
