@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from afx.cluster.reports import MessageHeld
-from afx.coordinator import held_intake
-from afx.reasons import HeldEvent
-from models import base
-from models.base import execute, is_postgres, transaction, utc_now
-from models.storage import audit, held_messages, retention, rules, sessions, users
+from models.base import transaction, utc_now
+from models.storage import held_messages, retention, rules, sessions, users
 from models.storage.analytics import Retention
 from models.storage.held_messages import Held, Settled
 from models.storage.sessions import NewSession
@@ -169,56 +163,6 @@ def test_what_has_a_link_was_delivered(rule: Any) -> None:
     with transaction():
         held_messages.settle(rule.id, SOURCE, TO, [1, 3])
     assert states() == {1: ("released", ""), 2: ("held", "sealed 2")}
-
-
-def test_an_approval_and_edits_that_come_in_another_order_do_not_block_each_other(
-    rule: Any,
-) -> None:
-    note(held(rule, 1), held(rule, 2))
-    edits = [_edited(rule, 2), _edited(rule, 1)]
-    begun = threading.Event()
-
-    def edit() -> None:
-        with base.proxy.connection_context(), transaction():
-            begun.set()
-            held_intake.lock(edits)
-            held_intake.write(edits)
-
-    thread = threading.Thread(target=edit)
-    with transaction():
-        audit.lock_head()
-        if is_postgres():
-            execute("SELECT 1 FROM held_messages WHERE message = 1 FOR UPDATE")
-            thread.start()
-            begun.wait(60)
-            blocked = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted"
-            deadline = time.monotonic() + 60
-            while not execute(blocked).fetchone()[0] and time.monotonic() < deadline:
-                pass
-        found = held_messages.decide(rule.id, "approved", actor="ann")
-    if not is_postgres():  # it has one writer at a time
-        thread.start()
-    thread.join(60)
-    assert [it.message for it in found] == [1, 2]
-    assert {it: state for it, (state, _) in states().items()} == {1: "approved", 2: "approved"}
-
-
-def _edited(rule: Any, message: int) -> MessageHeld:
-    return MessageHeld(
-        node="w1",
-        incarnation="w1-0",
-        session_id=rule.session_id,
-        epoch=1,
-        source=SOURCE,
-        destination=TO,
-        rule_id=rule.id,
-        message_id=message,
-        event=HeldEvent.EDITED,
-        album=0,
-        version=5,
-        content="edited",
-        expires_at=int(utc_now().timestamp()) + 600,
-    )
 
 
 def test_rows_have_rules_of_users(rule: Any) -> None:
