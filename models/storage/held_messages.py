@@ -94,10 +94,10 @@ def _change(it: Held, now: int) -> None:
         "UPDATE held_messages SET version = ?, content = ?, changed_at = ?, state = 'held',"
         " decided_at = NULL, actor = '', expires_at = CASE WHEN state = 'held' THEN expires_at"
         " ELSE CAST(? AS BIGINT) END WHERE rule_id = ? AND source = ? AND destination = ?"
-        f" AND message = ? AND state IN {states}"
+        f" AND message = ? AND state IN {states} AND version <> ?"  # it may be told once more
         " AND rule_id IN (SELECT id FROM rules WHERE id = ? AND session_id = ?)",
-        *(it.version, it.content, now, micros(it.expires_at)),
-        *(it.rule, it.source, it.destination, it.message, it.rule, it.session),
+        *(it.version, it.content, now, micros(it.expires_at), it.rule, it.source),
+        *(it.destination, it.message, it.version, it.rule, it.session),
     )
 
 
