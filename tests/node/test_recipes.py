@@ -97,6 +97,11 @@ CASES: dict[str, list[Post]] = {
         Post("from the secretary", True, {"sender": 2}),
     ],
     "everything": [Post("Hello")],
+    "english": [
+        Post("The central bank raises interest rates by half a point"),
+        Post("Die Zentralbank erhöht heute die Zinsen um einen halben Punkt", False),
+        Post("ok"),
+    ],
     "promoted": [
         Post("Hello", "News of 2026-03-06\nHello\nSource · Join us", at(2026, 3, 6, 12, 0)),
     ],
@@ -225,6 +230,9 @@ def test_each_recipe_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_recipe_does_what_it_says(name: str) -> None:
+    if "language" in RECIPES[name].filter:
+        pytest.importorskip("gcld3")
+
     async def scenario(sandbox: SandboxHarness) -> None:
         rule = RECIPES[name]
         world, pushes = sandbox.server.world, sandbox.server.pushes
