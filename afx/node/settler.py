@@ -140,6 +140,8 @@ class Settler:
         # Not before: until then it is among what its lane has still to send.
         for it in entries:
             self._later.settled(it, is_left_out=is_left_out)
+        for it, its_outcome in delivery.beside:
+            self.settle(it, replace(ticket, open=1), its_outcome)
 
     def stored(self, ticket: Ticket) -> None:
         """A delivery is settled, or in an outbox: its message need not wait for it."""
