@@ -97,6 +97,8 @@ class Delivery:
     """What it is of a digest; it is sent in that, and not by itself."""
     parts: tuple[Delivery, ...] = ()
     """Of a digest its entries, the first of which gives it its source and message."""
+    beside: tuple[tuple[Delivery, Any], ...] = ()
+    """What was collected for it and is not in it, with the outcomes; settled with it."""
     version: int = 0
     """What tells an edit from one of the same second that says the same; 0: nothing does."""
 

@@ -407,7 +407,8 @@ class Forwarder:
         self, rule: int, source: int, destination: int, versions: Mapping[int, int]
     ) -> Approved:
         """Send approved messages of a route (see ``HeldMessages.approve``)."""
-        return await self.held.approve(self._all_routes, rule, source, destination, versions)
+        known = self._all_routes, self._incomplete
+        return await self.held.approve(*known, rule, source, destination, versions)
 
     async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""

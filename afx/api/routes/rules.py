@@ -201,7 +201,7 @@ async def list_rule_digests(
     request: Request,
     session: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
 ) -> Response:
-    """List the rules with digests, with what waits for the next one; some seconds old."""
+    """List the rules with digests, with what waits for the next one."""
     return await plain(request, lambda context: rule_digests.listing(context, session=session))
 
 
