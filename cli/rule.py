@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, dead, groups, output, review, rule_content, rule_figures, rule_import
+from cli import (
+    complete,
+    dead,
+    groups,
+    output,
+    review,
+    rule_content,
+    rule_digest,
+    rule_figures,
+    rule_import,
+)
 from cli.rule_content import read_file, read_part, route, warn
 from cli.rule_diff import print_diff, say_counts
 from cli.shared import Invocation, shared
@@ -152,20 +162,19 @@ def list_(
     if figures:
         rule_figures.list_(invocation, session, enabled)
         return
+    collected = rule_digest.by_rule(invocation, session=session)
     invocation.print_list(
         lambda after, limit: rules.listing(
             invocation.context, after=after, limit=limit, session=session, enabled=enabled
         ),
-        ("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED", "TROUBLE"),
+        (
+            *("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED", "TROUBLE"),
+            *(["DIGEST"] if collected else []),
+        ),
         lambda it: (
-            it.id,
-            it.session,
-            it.name,
-            it.sources,
-            it.destinations,
-            it.mode,
-            it.enabled,
-            it.trouble,
+            *(it.id, it.session, it.name, it.sources, it.destinations),
+            *(it.mode, it.enabled, it.trouble),
+            *([rule_digest.cell(collected.get(it.id))] if collected else []),
         ),
         empty=output.no(
             "rules",
@@ -189,7 +198,10 @@ def show(invocation: Invocation, rule: Which) -> None:
     from afx.operations import rules
 
     found = rules.show(invocation.context, rule)
-    output.print_fields(asdict(found), as_json=invocation.json)
+    fields = asdict(found)
+    if it := rule_digest.by_rule(invocation, rule=str(found.id)).get(found.id):
+        fields["digest"] = {"waiting": it.waiting, "due_at": it.due_at}
+    output.print_fields(fields, as_json=invocation.json)
     if not invocation.json:
         since = datetime.now(UTC) - timedelta(days=1)
         figures = operation.history(invocation.context, str(found.id), since).figures

@@ -125,6 +125,11 @@ def pool(rule: int, destination: int) -> str:
     return f"afx:pool:{rule}:{destination}"
 
 
+def pool_lanes(rule: int) -> str:
+    """Set of the destinations to which a rule's senders post, or have posted."""
+    return f"afx:pool:{rule}"
+
+
 def posters(rule: int, destination: int) -> str:
     """Sorted set: ``copy:session`` → the copy from which on a pool's sender has made them."""
     return f"{pool(rule, destination)}:posters"

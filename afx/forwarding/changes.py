@@ -33,3 +33,5 @@ class Change:
     messages: tuple[int, ...]
     message: Incoming | None = None
     """The message as an edit has left it."""
+    version: int = 0
+    """The position of its update (pts), which no other one of its box has; 0 for none."""

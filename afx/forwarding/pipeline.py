@@ -11,6 +11,7 @@ from typing import Any, Literal
 from afx.forwarding.buttons import Buttons, Rows, with_links
 from afx.forwarding.entities import Styled
 from afx.forwarding.facts import CAPTIONED, Facts
+from afx.forwarding.live import is_live, is_over
 from afx.forwarding.look import PLAIN, Look, look_of
 from afx.forwarding.outputs import is_output
 from afx.forwarding.plugin_options import Plugin
@@ -92,6 +93,8 @@ class Delivery:
     """What it is of a digest; it is sent in that, and not by itself."""
     parts: tuple[Delivery, ...] = ()
     """Of a digest its entries, the first of which gives it its source and message."""
+    version: int = 0
+    """What tells an edit from one of the same second that says the same; 0: nothing does."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -142,7 +145,12 @@ def deliveries(
         )
         for route in routes
     ]
-    if answers and incoming.has_media:
+    if incoming.has_media and is_live(incoming.raw) and not is_over(incoming.raw):
+        for route, it in zip(routes, made, strict=True):
+            if it.mode == "copy" and "edits" in route.sync:
+                # Only who has sent one may move it.
+                it.needs_native_forward, it.raw = False, incoming.raw
+    elif answers and incoming.has_media:
         for it in made:
             # A forward answers nothing: the file is sent by reference, see ``sender``.
             it.raw = incoming.raw if it.answers else None

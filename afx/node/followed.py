@@ -8,6 +8,7 @@ from dataclasses import replace
 from afx.cluster.links import is_channel
 from afx.forwarding.changes import FOLLOWED, Change
 from afx.forwarding.facts import CAPTIONED
+from afx.forwarding.live import is_live
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route
 from afx.node.outbox import Reference
@@ -36,7 +37,7 @@ def followed(routes: Mapping[int, tuple[Route, ...]], change: Change) -> dict[in
 
 def _of_route(change: Change, chat: int, route: Route) -> list[Delivery]:
     if change.message is not None:
-        made = edit_of(change.message, route)
+        made = edit_of(change.message, route, change.version)
         return [made] if made else []
     return [
         Reference(route.rule, route.mode, chat, it, op=change.kind).delivery(route.destination)
@@ -44,10 +45,10 @@ def _of_route(change: Change, chat: int, route: Route) -> list[Delivery]:
     ]
 
 
-def edit_of(message: Incoming, route: Route) -> Delivery | None:
+def edit_of(message: Incoming, route: Route, version: int = 0) -> Delivery | None:
     """Return the edit of a message's copy; None for a kind that no edit changes."""
     facts = TelegramFacts(message)
-    if facts.media != "text" and facts.media not in CAPTIONED:
+    if facts.media != "text" and facts.media not in CAPTIONED and not is_live(message.raw):
         return None
     [made] = deliveries(message, [replace(route, unjudged="")], TelegramFacts)
-    return replace(made, op="edit", whole=message.raw)
+    return replace(made, op="edit", whole=message.raw, version=version)

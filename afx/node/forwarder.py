@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from afx.cluster.links import CopyRoute
+from afx.cluster.links import CopyRoute, Origin
 from afx.empty import NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
-from afx.node.account_signs import account_trouble
-from afx.node.admission import Admission, LinkSource
+from afx.node.admission import Admission, LinkSource, Made
 from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
@@ -29,6 +29,7 @@ from afx.node.lanes import Lanes
 from afx.node.loops import Loops
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
+from afx.node.noted_waits import note_wait
 from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
@@ -63,6 +64,7 @@ class Forwarder:
         "_client",
         "_counts",
         "_digests",
+        "_filters",
         "_follower",
         "_incomplete",
         "_intake",
@@ -116,7 +118,8 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, self._waiting)
+        left = partial(self.lanes.sends, self.outboxes)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, left)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
@@ -126,7 +129,7 @@ class Forwarder:
         self.waits = waits
         self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
-        filters = FilterJudge(self._source, self.trouble, monotonic)
+        self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
@@ -161,12 +164,11 @@ class Forwarder:
     def renew_routes(self, routes: Routes, incomplete: Incomplete) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
-        self._settler.use_routes(routes)
-        self.seen.use_routes(routes, incomplete)
-        self.later.use_routes(routes, incomplete)
+        for it in (self._settler, self.held, self.alerts):
+            it.use_routes(routes)
+        for part in (self.seen, self.later):
+            part.use_routes(routes, incomplete)
         self.pools.use_routes(routes, incomplete, self.lanes.begun())
-        self.held.use_routes(routes)
-        self.alerts.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -178,8 +180,7 @@ class Forwarder:
 
     def try_again(self, destination: int) -> None:
         """Send to a destination that has refused to take messages."""
-        lane = self.lanes.get(destination)
-        if lane is not None:
+        if (lane := self.lanes.get(destination)) is not None:
             lane.try_again()
 
     def note_guarded(self, chats: frozenset[int]) -> None:
@@ -208,9 +209,7 @@ class Forwarder:
         else:
             self._lane(delivery.destination).put(delivery, ticket)
 
-    def made(
-        self, wanted: Collection[tuple[CopyRoute, int]]
-    ) -> Mapping[tuple[CopyRoute, int], int]:
+    def made(self, wanted: Collection[tuple[CopyRoute, int]]) -> Made:
         """Return those of some copies that were made lately, by route and source message."""
         return self.links.copies_of(wanted)
 
@@ -297,12 +296,6 @@ class Forwarder:
             delivery.part = "entry"
         return self._lane(delivery.destination).put_behind(delivery)
 
-    def _waiting(self, rule: int, destination: int) -> int:
-        """Return how many messages of a rule a lane has still to send."""
-        lane = self.lanes.get(destination)
-        them = lane.waiting() if lane else self.outboxes.waiting_for(destination)
-        return sum(it.op == "send" and it.rule == rule for it in them)
-
     def _lane(self, destination: int) -> Lane:
         lane = self.lanes.get(destination)
         if lane is None:
@@ -326,9 +319,9 @@ class Forwarder:
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
         rules, parts = {it.rule for it in batch}, (self.seen, self.later.gate.counts)
-        is_unstored = any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts)
-        if is_unstored and not await self._owner.store():
-            return False
+        if any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts):
+            if not await self._owner.store():
+                return False
         return await self.intents.store(batch[0].destination)
 
     async def find_copies(self, batch: Sequence[Delivery]) -> None:
@@ -345,6 +338,7 @@ class Forwarder:
 
     async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
+        self._filters.forget_albums({it.source for it in references if it.judge})
         found = await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
@@ -375,13 +369,7 @@ class Forwarder:
 
     def note_wait(self, key: int | str, seconds: float, reason: str) -> None:
         """Note a wait of a lane or a task (see ``Waits.note``); one for all is reported once."""
-        was_waiting = self.waits.left(ALL) > 0
-        self._owner.progressed()
-        is_for_all = self.waits.note(key, seconds, reason)
-        self.lanes.wait(key, seconds, is_for_all=is_for_all)
-        if is_for_all and not was_waiting:
-            text = f"Telegram takes no sends of this account for now: {reason}"
-            self._owner.trouble(account_trouble(reason), text)
+        note_wait(self.waits, self.lanes, self._owner, key, seconds, reason)
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
         """Something of it is hindered."""
@@ -422,6 +410,10 @@ class Forwarder:
         """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
         return await self._source.fetch(chat, ids)
 
+    async def origins_of(self, chat: int, copies: Sequence[int]) -> Mapping[int, Origin]:
+        """Return of which messages posts of a chat are copies, without those that are none."""
+        return await self._admission.judge_of_copies.origins_of(chat, copies)
+
     def progressed(self) -> None:
         """There is something to commit."""
         self._owner.progressed()
@@ -430,8 +422,7 @@ class Forwarder:
         """Put an approved message behind all others; False where too many wait."""
         if self.outboxes.contains(delivery):
             return True
-        when = self.later.offer(delivery, message)
-        if when == "now":
+        if (when := self.later.offer(delivery, message)) == "now":
             self._put_behind(delivery)
         return when != "full"
 
@@ -439,17 +430,15 @@ class Forwarder:
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (
-            *(self.outboxes, self.seen, self.later, self.dead),
-            *(self.held, self.alerts, self.snapshots),
-        ):
+        stored = self.outboxes, self.seen, self.later, self.snapshots
+        for it in (*stored, self.dead, self.held, self.alerts):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        reported = self.dead, self.held, self.alerts
-        for it in (self.seen, self.later.gate.counts, *reported, self.links):
+        reported = self.dead, self.held, self.alerts, self.links
+        for it in (self.seen, self.later.gate.counts, *reported):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)

@@ -7,6 +7,7 @@ import asyncio
 from afx.forwarding.outputs import is_output
 from afx.forwarding.pipeline import Delivery
 from afx.node.lane import Lane
+from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
 from afx.node.pools import Pools
 
@@ -40,6 +41,12 @@ class Lanes(dict[int, Lane]):
     def begun(self) -> list[Delivery]:
         """Return what may have been sent, and is not settled."""
         return [it for lane in self.values() for it in lane.begun()]
+
+    def sends(self, outboxes: Outboxes, rule: int, destination: int) -> int:
+        """Return how many messages of a rule are still to be sent to a destination."""
+        lane = self.get(destination)
+        them = lane.waiting() if lane else outboxes.waiting_for(destination)
+        return sum(it.op == "send" and it.rule == rule for it in them)
 
     async def drain(self) -> None:
         """Start no new sends, and wait a short time for those in flight."""

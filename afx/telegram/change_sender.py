@@ -14,11 +14,12 @@ from typing import Any
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.live import is_live, is_over
 from afx.forwarding.pipeline import Delivery
 from afx.telegram.building import NotBuiltError, build, unbuilt
 from afx.telegram.buttons import hindrance, markup_of
 from afx.telegram.client import AccountClient
-from afx.telegram.errors import error_name, is_lost_login
+from afx.telegram.errors import error_name, is_about_request, is_lost_login
 from afx.telegram.facts import media_kind
 from afx.telegram.sender import (
     PROTECTED,
@@ -31,6 +32,7 @@ from afx.telegram.sender import (
     passing,
     sendable,
 )
+from afx.telegram.source_files import moved
 
 KNOWN = Outcome("known")
 _DONE = frozenset({"MESSAGE_NOT_MODIFIED", "CHAT_NOT_MODIFIED", "MESSAGE_ID_INVALID"})
@@ -136,6 +138,8 @@ def _outcome(group: Sequence[Delivery], answer: Any) -> Outcome:
         raise answer
     if group[0].op == "edit" and may_upload(group[0], error_name(answer)):
         return Outcome("again", reason=PROTECTED)
+    if is_live(group[0].whole) and is_over(group[0].whole) and is_about_request(answer):
+        return KNOWN  # the copy has stopped by itself, or has never moved
     if error_name(answer) in _DONE and len(group) == 1:
         return KNOWN
     return failed(answer, len(group))
@@ -190,6 +194,8 @@ def _request(group: Sequence[Delivery], peer: Callable[[int], Any]) -> Any:
         if isinstance(chat, types.InputPeerChannel):
             return functions.channels.DeleteMessagesRequest(chat, ids)
         return functions.messages.DeleteMessagesRequest(ids, revoke=True)
+    if first.op == "edit" and is_live(first.whole):
+        return functions.messages.EditMessageRequest(chat, first.copy, media=moved(first.whole))
     if first.op == "edit":
         media = None
         if media_kind(first.whole) in WITH_FILE and not isinstance(

@@ -12,19 +12,23 @@ from telethon import utils
 from telethon.tl import types
 
 from afx.forwarding.changes import Change
+from afx.forwarding.live import is_live
 from afx.telegram.messages import incoming
 
 
 def change_of(update: Any) -> Change | None:
     """Return the change that an update tells of; None for all others.
 
-    An edit that is not shown as one (``edit_hide``) is a reaction, a button or the like.
+    An edit that is not shown as one (``edit_hide``) is a reaction, a button or the like,
+    or a live location that has moved.
     """
     if isinstance(update, types.UpdateEditChannelMessage | types.UpdateEditMessage):
         message = incoming(update.message)
-        if message is None or getattr(update.message, "edit_hide", False):
+        if message is None or (
+            getattr(update.message, "edit_hide", False) and not is_live(update.message)
+        ):
             return None
-        return Change("edit", message.chat, (message.id,), message)
+        return Change("edit", message.chat, (message.id,), message, update.pts)
     if isinstance(update, types.UpdateDeleteChannelMessages):
         return Change("delete", _marked(update.channel_id), tuple(update.messages))
     if isinstance(update, types.UpdateDeleteMessages):

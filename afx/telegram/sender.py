@@ -10,6 +10,7 @@ from typing import Any, Literal
 from telethon import errors, utils
 from telethon.tl import functions, types
 
+from afx.forwarding.live import is_live
 from afx.forwarding.look import PLAIN, Look
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.topics import GENERAL
@@ -19,6 +20,7 @@ from afx.telegram.building import NotBuiltError, build, unbuilt
 from afx.telegram.buttons import hindrance, markup_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_frozen, is_lost_login, is_passing, is_stale_reference
+from afx.telegram.source_files import made_anew
 
 Result = Literal["sent", "known", "wait", "failed", "again", "refused"]
 _MAX_FORWARDS = 100
@@ -328,8 +330,13 @@ def _answers(delivery: Delivery) -> Any:
 
 
 def input_media(message: Any) -> Any:
-    """Return a message's file by reference (core.telegram.org/api/file-references)."""
+    """Return a message's file by reference (core.telegram.org/api/file-references).
+
+    A live location is made anew.
+    """
     media = message.media
+    if is_live(message):
+        return made_anew(message)
     if isinstance(media, types.MessageMediaPhoto):
         return types.InputMediaPhoto(utils.get_input_photo(media.photo), spoiler=media.spoiler)
     return types.InputMediaDocument(utils.get_input_document(media.document), spoiler=media.spoiler)

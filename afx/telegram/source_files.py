@@ -10,6 +10,7 @@ from typing import Any
 
 from telethon.tl import types
 
+from afx.forwarding.live import is_over
 from afx.telegram.facts import document_kind, media_kind
 
 _MOST_THUMB_BYTES, _MOST_THUMB_SIDE = 200 * 1024, 320
@@ -142,6 +143,16 @@ def made_anew(message: Any) -> Any:
     if isinstance(media, types.MessageMediaDice):
         raise NotMadeAnewError("a throw of dice cannot be repeated")
     raise NotMadeAnewError(f"nobody but its author can make what it is ({media_kind(message)})")
+
+
+def moved(message: Any) -> Any:
+    """Return what a live location is by now, as an edit of its copy brings it.
+
+    Source: core.telegram.org/api/live-location.
+    """
+    if is_over(message) or not isinstance(message.media.geo, types.GeoPoint):
+        return types.InputMediaGeoLive(types.InputGeoPointEmpty(), stopped=True)
+    return made_anew(message)
 
 
 def _poll(media: Any) -> Any:

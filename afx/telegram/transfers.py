@@ -92,8 +92,8 @@ class Transfers:
         ``peer`` is the chat that it is for. Raises StaleFileError, TransferError, the error
         of a lost login, and ConnectionError. What was done is not done again.
         """
-        transfer = self._transfers.pop(file.id, None)
-        transfer = transfer or Transfer(self._rng.getrandbits(63), file.data_centre)
+        new = Transfer(self._rng.getrandbits(63), file.data_centre)
+        transfer = self._transfers.pop(file.id, new)
         self._transfers[file.id] = transfer
         self._forget_some()
         async with transfer.lock:
@@ -125,7 +125,7 @@ class Transfers:
 
     def end_idle(self) -> None:
         """Let connections end that nobody has used for a while."""
-        if self._requests is not None:
+        if self._requests:
             self._requests.end_idle()
 
     async def stop(self) -> None:
@@ -241,11 +241,8 @@ class Transfers:
         name = error_name(error)
         if is_stale_reference(name):
             raise StaleFileError(name) from error
-        is_of_parts = isinstance(error, errors.FilePartMissingError) or name.startswith("FILE_PART")
-        if is_of_parts and transfer.tries < _MOST_TRIES:
+        if name.upper().replace("_", "").startswith("FILEPART") and transfer.tries < _MOST_TRIES:
             # Telegram keeps parts for some minutes at least, and for some hours at most.
-            transfer.number, transfer.done = self._rng.getrandbits(63), 0
-            transfer.digest = transfer.thumb = None
-            transfer.tries += 1
+            transfer.begin_anew(self._rng.getrandbits(63))
             return
         raise TransferError(name, is_final=is_about_request(error)) from error

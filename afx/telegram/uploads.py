@@ -66,6 +66,11 @@ class Transfer:
     """What it is sent by; None until it is uploaded."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def begin_anew(self, number: int) -> None:
+        """Forget what was saved, and use another number for the upload."""
+        self.number, self.done, self.tries = number, 0, self.tries + 1
+        self.digest = self.thumb = None
+
 
 def save_request(total: int) -> Any:
     """Return the request that saves a part of a big file, or of a small one."""

@@ -174,7 +174,7 @@ def test_the_commands_of_actions_exist() -> None:
             group = group.commands[it]
         command = group.commands[verb]
         flags = {flag for it in command.params for flag in it.opts}
-        assert {it.flag for it in action.fields if it.flag} <= flags, action.name
+        assert {it.flag for it in action.fields if it.flag not in ("", "-")} <= flags, action.name
         assert "--reason" in flags
         assert not action.destroys or "--yes" in flags, action.name
 

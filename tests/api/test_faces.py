@@ -44,7 +44,6 @@ VIEWED = {
     "rule edit": ("change_rule", "/rules/1"),
     "rule test": ("try_rules", "/rules/1"),
     "rule explain": ("explain_rule", "/rules/1"),
-    "rule import": ("convert_rules", ""),
     "rule figures": ("show_rule_figures", "/rules/1"),
     "rule dead list": ("list_dead_letters", "/dead-letters"),
     "rule dead count": ("count_dead_letters", "/dead-letters"),

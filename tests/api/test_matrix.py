@@ -168,6 +168,7 @@ def test_a_customers_token_reaches_nothing_of_others(
         "list_held_messages",
         "count_held_messages",
         "list_rule_figures",
+        "list_rule_digests",
         "show_rule_schema",
         "convert_rules",
     }

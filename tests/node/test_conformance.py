@@ -17,6 +17,7 @@ from telethon.tl import types
 from afx.sandbox.judge.flow import delete, edit, post
 from afx.sandbox.telegram import views
 from afx.sandbox.telegram.boxes import Message
+from afx.sandbox.telegram.changes import Place
 from afx.sandbox.telegram.peers import Channel
 
 PAGE = Path(__file__).parents[2] / "docs/forward.md"
@@ -101,7 +102,7 @@ async def _fill(sandbox: SandboxHarness) -> Matrix:
         made.posts[kind.name] = Posts(
             new, answered, say("an answer", reply_to=new), say(kind.text, **fields), 0
         )
-        if kind.has_text:
+        if kind.has_text or kind.moved:
             made.posts[kind.name].edited = say(kind.text, **fields)
     photos = [sandbox.server.world.files.add(it.encode(), is_photo=True) for it in "abc"]
     made.album = [say(it, media=photo, grouped=5) for it, photo in zip(ALBUM, photos, strict=True)]
@@ -109,8 +110,13 @@ async def _fill(sandbox: SandboxHarness) -> Matrix:
     made.service = say("", action=action)
     say("last")
     await settled()
-    for it in made.posts.values():
-        if it.edited:
+    place = Place(sandbox.server.world, sandbox.server.pushes, made.source, 0)
+    for kind in KINDS:
+        it = made.posts[kind.name]
+        if kind.moved:
+            message = made.source.box.messages[it.edited]
+            place.edit(message, message.content._replace(media=kind.moved(sandbox)))
+        elif it.edited:
             edit(sandbox.server, made.source.marked, 0, it.edited, "edited, with 👩‍👩‍👧")
         pin(sandbox, made.source, it.new)
         delete(sandbox.server, made.source.marked, 0, [it.gone])
@@ -169,7 +175,7 @@ def test_a_copy_is_as_its_message_and_follows_it(matrix: Matrix, kind: Kind, mod
         assert edited is not None
         its = source.box.messages[posts.edited]
         if mode == "forward":
-            assert edited.text == kind.text
+            assert edited.content == its.earlier[0]
         else:
             assert _shown(edited, to) == _wanted(its, source, kind, mode)
 
@@ -200,7 +206,7 @@ def test_service_messages_are_not_copied_and_nothing_is_in_trouble(
 
 
 def _row(kind: Kind) -> str:
-    changes = "edits, deletes, pins" if kind.has_text else "deletes, pins"
+    changes = "edits, deletes, pins" if kind.has_text or kind.moved else "deletes, pins"
     answers = "yes" if kind.answers else "no"
     transforms = "yes" if kind.has_text else "no"
     return f"| {kind.name} | {answers} | {transforms} | {changes} |"

@@ -2,58 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from support.reuploads import (
+    MIB,
+    PART,
+    REUPLOAD,
+    SMALL,
+    VIDEO,
+    copies,
+    document,
+    photo,
+    protected,
+    publish,
+)
 from support.sandbox import SandboxHarness, run_scenario, until
-from support.sessions import RefusingHandler, SessionHarness, one_rule, say, texts
-from telethon.tl import functions, types
+from support.sessions import RefusingHandler, one_rule, say, texts
+from telethon.tl import types
 
-from afx.node import lane, reuploads
-from afx.reasons import DeadReason
-from afx.sandbox.judge.flow import edit, post
-from afx.sandbox.scripted import FaultKind, ScriptedFault
+from afx.sandbox.judge.flow import edit
 from afx.sandbox.telegram.changes import Place
-from afx.sandbox.telegram.files import File
 from afx.sandbox.telegram.methods.input_media import Fixed
-from afx.sandbox.telegram.peers import Account, Channel
 from afx.sandbox.telegram.polls import Poll
-from afx.sandbox.telegram.uploads import Digests, Formula
-from afx.telegram.client import AccountClient
-
-REUPLOAD: dict[str, Any] = {"options": {"protected": "reupload"}}
-MIB = 1024 * 1024
-PART = 128 * 1024
-VIDEO = types.DocumentAttributeVideo(2.0, 640, 480)
-GET, SMALL = functions.upload.GetFileRequest, functions.upload.SaveFilePartRequest
-BIG = functions.upload.SaveBigFilePartRequest
-
-
-def protected(
-    sandbox: SandboxHarness,
-) -> tuple[SessionHarness, Account, Channel, Channel]:
-    harness, account, source, to = one_rule(sandbox)
-    source.noforwards = True
-    return harness, account, source, to
-
-
-def publish(sandbox: SandboxHarness, source: Channel, text: str, media: Any, **more: Any) -> int:
-    return post(sandbox.server, source.marked, 0, text, media=media, **more)
-
-
-def photo(sandbox: SandboxHarness, data: bytes = b"photo") -> File:
-    return sandbox.server.world.files.add(data, is_photo=True)
-
-
-def document(sandbox: SandboxHarness, size: int, **more: Any) -> File:
-    name = [types.DocumentAttributeFilename("a.bin")]
-    return sandbox.server.world.files.add(
-        Formula(7, size), mime_type="a/b", attributes=name, **more
-    )
-
-
-def copies(to: Channel) -> list[Any]:
-    return [it.media for it in to.box.messages.values()]
+from afx.sandbox.telegram.uploads import Digests
 
 
 def test_a_file_arrives_with_all_that_it_is_shown_by() -> None:
@@ -147,93 +117,6 @@ def test_a_large_file_passes_in_parts_while_other_lanes_go_on() -> None:
     run_scenario(scenario)
 
 
-@pytest.mark.parametrize(
-    ("method", "code", "name"),
-    [
-        ("upload.saveBigFilePart", 420, "FLOOD_WAIT_1"),
-        ("upload.getFile", 420, "FLOOD_PREMIUM_WAIT_1"),
-        ("upload.saveBigFilePart", 500, "INTERNAL"),
-    ],
-)
-def test_what_holds_up_a_transfer_costs_no_part_twice(
-    monkeypatch: pytest.MonkeyPatch, method: str, code: int, name: str
-) -> None:
-    asked = [RefusingHandler(monkeypatch, it) for it in (GET, BIG)]
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        sandbox.server.faults.script.add(
-            ScriptedFault(FaultKind.REFUSE, code, name, method=method, skip=40)
-        )
-        publish(sandbox, source, "", document(sandbox, 12 * MIB))
-        await until(lambda: copies(to))
-        got, saved = (it.requests for it in asked)
-        assert not sandbox.server.faults.script
-        assert len(saved) == 96 and len(got) <= 97
-        assert copies(to)[0].data == Formula(7, 12 * MIB)[0 : 12 * MIB]
-        await session.stop()
-
-    run_scenario(scenario)
-
-
-def test_a_lost_connection_and_an_expired_reference_are_got_over() -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        film = document(sandbox, 30 * MIB)
-        publish(sandbox, source, "", film)
-        uploads = sandbox.server.world.files.uploads._uploads
-        await until(lambda: uploads)
-        sandbox.server.world.files.expire()
-        [upload] = uploads.values()
-        await until(lambda: len(upload.parts) > 60)
-        sandbox.server.connections.drop(account.id)
-        await until(lambda: copies(to))
-        assert copies(to)[0].data == Formula(7, 30 * MIB)[0 : 30 * MIB]
-        assert not harness.dead and not harness.lost
-        await session.stop()
-
-    run_scenario(scenario)
-
-
-def test_parts_that_telegram_has_forgotten_are_uploaded_again() -> None:
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        publish(sandbox, source, "", document(sandbox, 6 * MIB))
-        uploads = sandbox.server.world.files.uploads
-        await until(lambda: uploads._uploads)
-        uploads.forget()
-        await until(lambda: copies(to))
-        assert copies(to)[0].data == Formula(7, 6 * MIB)[0 : 6 * MIB]
-        await session.stop()
-
-    run_scenario(scenario)
-
-
-def test_a_file_of_another_data_centre_is_fetched_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AccountClient, "_config", None)
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        far = document(sandbox, 3 * MIB)
-        far.data_centre = 4
-        publish(sandbox, source, "far", far)
-        await until(lambda: texts(to) == ["far"])
-        assert copies(to)[0].data == Formula(7, 3 * MIB)[0 : 3 * MIB]
-        assert not sandbox.server.connections.overlaps and not harness.lost
-        await session.stop()
-        await until(lambda: not len(sandbox.server.connections))
-
-    run_scenario(scenario)
-
-
 def test_a_file_that_goes_to_several_chats_is_transferred_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -247,32 +130,6 @@ def test_a_file_that_goes_to_several_chats_is_transferred_once(
         publish(sandbox, source, "", document(sandbox, 4 * PART))
         await until(lambda: all(copies(it) for it in (to, *others)))
         assert len(saved.requests) == 4
-        await session.stop()
-
-    run_scenario(scenario)
-
-
-def test_a_file_that_is_too_large_is_a_dead_letter_that_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    got = RefusingHandler(monkeypatch, GET)
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        for size in (4_001 * 512 * 1024, 8_001 * 512 * 1024):
-            publish(sandbox, source, "", document(sandbox, size))
-        say(sandbox, source, "a text")
-        await until(lambda: texts(to) == ["a text"])
-        await until(lambda: harness.commit(session) and len(harness.dead) == 2)
-        assert {it.reason for it in harness.dead} == {DeadReason.MESSAGE_REFUSED}
-        assert [it.error for it in harness.dead] == [
-            "its file has 2.1 GB; this account may upload 2.1 GB",
-            "its file has 4.2 GB; this account may upload 2.1 GB",
-        ]
-        assert not got.requests
-        account.premium = True
         await session.stop()
 
     run_scenario(scenario)
@@ -362,89 +219,5 @@ def test_a_dead_letter_is_uploaded_once_its_rule_says_so() -> None:
         await until(lambda: texts(to) == ["a photo"])
         assert copies(to)[0].data == b"photo"
         await session.stop()
-
-    run_scenario(scenario)
-
-
-def test_a_lane_that_uploads_for_long_holds_up_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reuploads, "_PARK_SECONDS", 0.0)
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        gate = ScriptedFault(
-            FaultKind.REFUSE, 420, "FLOOD_WAIT_1", method="upload.saveFilePart", count=1
-        )
-        sandbox.server.faults.script.add(gate)
-        publish(sandbox, source, "a photo", photo(sandbox))
-        say(sandbox, source, "a text")
-        box = session.reader.channels[source.id]
-        await until(lambda: box.cursor == source.box.pts)
-        assert not texts(to)
-        await until(lambda: texts(to) == ["a photo", "a text"])
-        await until(lambda: not session.forwarder.outboxes.has(to.marked))
-        await session.stop()
-
-    run_scenario(scenario)
-
-
-@pytest.mark.parametrize(
-    "method",
-    ["upload.getFile", "upload.saveFilePart", "messages.uploadMedia", "messages.sendMultiMedia"],
-)
-def test_a_node_that_dies_on_the_way_loses_and_doubles_nothing(
-    monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    monkeypatch.setattr(lane, "_DRAIN_SECONDS", 0.01)
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        rule = (source, to, "copy", REUPLOAD)
-        first = harness.session(account, rule)
-        await first.start()
-        say(sandbox, source, "one")
-        await until(lambda: texts(to) == ["one"])
-        harness.commit(first)
-        first.note_committed()
-        sandbox.server.faults.script.add(ScriptedFault(FaultKind.NO_ANSWER, method=method, skip=1))
-        if method == "messages.sendMultiMedia":
-            sandbox.server.faults.script.take(method, 0, 0)
-        for number in (2, 3):
-            publish(sandbox, source, f"{number}", photo(sandbox, bytes([number])), grouped=5)
-        say(sandbox, source, "four")
-        await until(lambda: not sandbox.server.faults.script)
-        harness.may_write = False  # not a byte reaches Telegram any more
-        await first.stop()
-        harness.may_write = True
-        later = harness.session(account, rule, cursors=dict(harness.progress))
-        await later.start()
-        await until(lambda: texts(to)[-1:] == ["four"])
-        assert texts(to) == ["one", "2", "3", "four"]
-        album = list(to.box.messages.values())[1:3]
-        assert len({it.grouped for it in album}) == 1
-        assert [it.media.data for it in album] == [b"\2", b"\3"]
-        assert not harness.dead and not harness.lost
-        await later.stop()
-
-    run_scenario(scenario)
-
-
-def test_a_session_that_stops_in_mid_transfer_leaves_nothing_running(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lane, "_DRAIN_SECONDS", 0.01)
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        publish(sandbox, source, "", document(sandbox, 70 * MIB))
-        uploads = sandbox.server.world.files.uploads._uploads
-        await until(lambda: uploads)
-        await session.stop()
-        [upload] = uploads.values()
-        assert len(upload.parts) < 560 and not copies(to)
-        await until(lambda: not len(sandbox.server.connections))
 
     run_scenario(scenario)

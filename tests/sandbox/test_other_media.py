@@ -198,3 +198,31 @@ def test_an_album_has_files_alone() -> None:
             await raw(chat.client, request)
 
     run_scenario(scenario)
+
+
+def test_a_live_location_is_moved_and_stopped_by_edits() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        chat = await Chat(sandbox).open()
+        number = await chat.send(types.InputMediaGeoLive(HERE, period=600))
+
+        async def edit(channel: Channel, media: Any) -> Any:
+            request = functions.messages.EditMessageRequest(
+                input_peer(chat.account, channel), number, media=media
+            )
+            await raw(chat.client, request)
+            return await chat.media(channel, number)
+
+        there = types.InputGeoPoint(10.0, 20.0)
+        moved = await edit(chat.channel, types.InputMediaGeoLive(there, heading=90))
+        assert (moved.geo.lat, moved.geo.long, moved.heading, moved.period) == (10, 20, 90, 600)
+        page = await raw(chat.client, messages_of(chat.account, chat.channel, [number]))
+        assert page.messages[0].edit_hide
+        to = sandbox.channel(posters=(chat.account,))
+        await raw(chat.client, forward(chat.account, chat.channel, to, [number], [9]))
+        with pytest.raises(errors.MediaPrevInvalidError):
+            await edit(to, types.InputMediaGeoLive(HERE))
+        stop = types.InputMediaGeoLive(types.InputGeoPointEmpty(), stopped=True)
+        stopped = await edit(chat.channel, stop)
+        assert stopped.period < 60 and stopped.geo.lat == 10
+
+    run_scenario(scenario)

@@ -27,6 +27,8 @@ class Kind:
     fields: dict[str, Any] = field(default_factory=dict)
     answers: bool = True
     """Its copy can answer a message."""
+    moved: Callable[[SandboxHarness], Media] | None = None
+    """What an edit makes of its media."""
 
     @property
     def has_text(self) -> bool:
@@ -76,6 +78,8 @@ _STICKER = types.DocumentAttributeSticker("🙂", types.InputStickerSetEmpty())
 _LINK = "Read example.org/news"
 _URL = types.MessageEntityUrl(5, 16)
 _PAGE = types.WebPage(5, "https://example.org/news", "example.org/news", 0, type="article")
+_LIVE = types.MessageMediaGeoLive(_POINT, 900, heading=90)
+_MOVED = types.MessageMediaGeoLive(types.GeoPoint(13.5, 52.6, 0), 1800, heading=180)
 _GAME = types.Game(7, 8, "chess", "Chess", "Play", types.PhotoEmpty(9))
 
 KINDS = (
@@ -95,7 +99,7 @@ KINDS = (
     Kind("sticker", _file("image/webp", _STICKER)),
     _plain("contact", types.MessageMediaContact("4930", "Ada", "Lovelace", "", 0)),
     _plain("location", types.MessageMediaGeo(_POINT)),
-    _plain("live location", types.MessageMediaGeoLive(_POINT, 900, heading=90)),
+    Kind("live location", _fixed(_LIVE), moved=_fixed(_MOVED)),
     _plain("venue", types.MessageMediaVenue(_POINT, "Café", "Street 1", "", "", "")),
     Kind("poll", _poll(), answers=False),
     Kind("quiz", _poll(quiz=True, correct=frozenset({b"tea"}), solution="tea"), answers=False),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from afx.errors import NotFoundError
+from afx.errors import NotFoundError, UsageError
 from afx.operations import rebalancing, rules, tokens, webhooks
 from afx.operations.context import OWNED, SCOPES, Actor, Context
 from afx.operations.requests import Requested
@@ -30,7 +30,7 @@ class Field:
     required: bool = True
     hint: str = ""
     flag: str = ""
-    """The option of the command; empty: an argument."""
+    """The option of the command; empty: an argument; ``-``: one that is read from there."""
     value: str = ""
 
 
@@ -93,7 +93,7 @@ class Action:
             if it.kind == "check":
                 words += [it.flag] if value else []
             elif it.kind in ("file", "secret"):
-                words += [it.flag, "-"] if it.flag else []
+                words += ["-"] if it.flag == "-" else [it.flag, "-"] if it.flag else []
             elif it.kind == "pairs":
                 words += [part for line in lines_of(value) for part in (it.flag, line)]
             elif value or it.required:
@@ -122,6 +122,15 @@ class Action:
 def lines_of(text: str) -> list[str]:
     """Return the lines of a field that have something in them."""
     return [it.strip() for it in text.splitlines() if it.strip()]
+
+
+def whole_of(text: str, what: str) -> int:
+    """Return the whole number of a field, 0 for an empty one; raises UsageError."""
+    if not text.strip():
+        return 0
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise UsageError(f"{what} is no whole number; correct it.")
+    return int(text)
 
 
 def number_of(text: str, what: str) -> int:

@@ -17,7 +17,7 @@ from afx.api.dashboard import rule_reference
 from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.views import rows_of
 from afx.errors import UsageError
-from afx.operations import dead_letters, rule_figures, rule_files, rule_trials, rules
+from afx.operations import dead_letters, rule_digests, rule_figures, rule_files, rule_trials, rules
 from afx.operations.context import Context
 from afx.operations.pages import Page
 from afx.operations.rule_figures import RuleSpan
@@ -93,6 +93,7 @@ def _shown(context: Context, rule_id: str, span: str) -> dict[str, Any]:
         "tried": None,
         "spans": tuple(SPANS),
         "span": span,
+        "digests": rule_digests.listing(context, rule=str(found.id)),
         "figures": history.figures,
         "rows": history.rows,
         "data": orjson.dumps(_charts(history.rows)).decode(),

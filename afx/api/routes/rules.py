@@ -14,8 +14,9 @@ from starlette.responses import Response
 from afx.api.replies import change, one, page, plain, shown
 from afx.api.routes.endpoint import Body, Cursor, Hours, Limit, Number, PageOf, endpoint
 from afx.api.state import api_of, context_of
-from afx.operations import rule_figures, rule_files, rules
+from afx.operations import rule_digests, rule_figures, rule_files, rules
 from afx.operations.context import Context
+from afx.operations.rule_digests import Collected
 from afx.operations.rule_figures import RuleHistory, RuleTotal
 from afx.operations.rules import RuleRow
 
@@ -189,6 +190,15 @@ async def list_rule_figures(
         lambda context: rule_figures.busiest(context, since, session=session, most=limit),
         takes_long=session is None,
     )
+
+
+@endpoint(router, "GET", "/rule-digests", rule_digests.listing, model=list[Collected])
+async def list_rule_digests(
+    request: Request,
+    session: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+) -> Response:
+    """List the rules with digests, with what waits for the next one; some seconds old."""
+    return await plain(request, lambda context: rule_digests.listing(context, session=session))
 
 
 @endpoint(

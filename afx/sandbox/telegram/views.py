@@ -166,6 +166,7 @@ def message(it: Message, channel: Channel | None = None, *, out: bool | None = N
         media=_media(it, channel),
         grouped_id=it.grouped,
         reply_markup=it.markup,
+        edit_hide=bool(it.edited) and _is_live(it),
         edit_date=datetime.fromtimestamp(it.edited, UTC) if it.edited else None,
     )
 
@@ -176,6 +177,11 @@ def _media(it: Message, channel: Channel | None) -> Any:
     if isinstance(it.media, File) and (it.noforwards or (channel and channel.noforwards)):
         return it.media.view(is_protected=True)
     return it.media.view()
+
+
+def _is_live(it: Message) -> bool:
+    """Return whether its edits are not shown as ones; it is assumed of live locations."""
+    return isinstance(getattr(it.media, "media", None), types.MessageMediaGeoLive)
 
 
 def _reply_header(it: Message) -> Any:

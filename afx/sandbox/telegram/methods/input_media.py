@@ -114,6 +114,10 @@ def _location(_call: Call, media: Any) -> Media:
 
 
 def _live_location(_call: Call, media: Any) -> Media:
+    return live_location(media)
+
+
+def live_location(media: Any) -> Media:
     """A location that may move, for so many seconds (core.telegram.org/api/live-location)."""
     period = media.period or 0
     if period not in _LIVE_SECONDS and period != _FOR_EVER:

@@ -15,6 +15,7 @@ from afx.sandbox.telegram.changes import Place
 from afx.sandbox.telegram.methods.call import Call, method
 from afx.sandbox.telegram.methods.config import EDIT_SECONDS
 from afx.sandbox.telegram.methods.input_media import media_of
+from afx.sandbox.telegram.methods.live import moved
 from afx.sandbox.telegram.methods.sending import entities_of, markup_of
 from afx.sandbox.telegram.peers import Channel, Group, Peer
 from afx.sandbox.telegram.polls import Poll
@@ -118,6 +119,8 @@ def _new_media(call: Call, message: Message, wanted: Any) -> tuple[Media | None,
             raise RpcError(400, "MESSAGE_NOT_MODIFIED")
         was_closed, message.media.closed = message.media.closed, True
         return None, not was_closed
+    if isinstance(wanted, types.InputMediaGeoLive):
+        return moved(message, wanted), False
     media = media_of(call, wanted)
     same = message.media is not None and media.key == message.media.key
     return (None if same else media), False
