@@ -33,6 +33,7 @@ class NewProxy(Body):
         max_length=1_000,
         description="socks5://USER:PASSWORD@HOST:PORT, http://… (CONNECT), mtproxy://SECRET@…, "
         "or a link of Telegram for one.",
+        examples=["socks5://USER:PASSWORD@192.0.2.1:1080"],
         json_schema_extra={"writeOnly": True, "format": "password"},
     )
     pool: Text = Field("", description="Sessions may get any proxy of a pool.")
