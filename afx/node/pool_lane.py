@@ -146,7 +146,9 @@ class SenderLane:
         if not choice.sender and required and part[0].op == "send":
             return await self._decide(batch, part, required, senders)
         if not choice.sender:
-            self._note_trouble(senders, is_waiting=True, required=required)
+            # What waits for who has made its copy holds up nothing else.
+            is_waiting = not required or part[0].op == "send"
+            self._note_trouble(senders, is_waiting=is_waiting)
             return Stopped(wait=min(_MOST_WAIT_SECONDS, max(0.05, choice.wait)))
         fence = self._fence + (choice.sender != self._sender)
         order = order_of(part, choice.sender, fence, self._sequence + 1, singly=singly)
