@@ -152,7 +152,12 @@ def test_each_action_has_a_dialog_with_its_command(
     api: TestedApi, browser: dict[str, str], name: str
 ) -> None:
     action = ACTIONS[name]
-    targets = {"sessions": "user=alice&state=running", "dead": "1:message_gone", "review": "1"}
+    targets = {
+        "sessions": "user=alice&state=running",
+        "dead": "1:message_gone",
+        "review": "1",
+        "doubt": "1:-1001:-1002:7",
+    }
     target = targets.get(name.partition(".")[0], "a-1")
     params = {} if name.endswith((".add", ".create")) else {"target": target}
     for part in ({}, {"hx-request": "true"}):

@@ -13,7 +13,7 @@ from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.verdict import judge
 from afx.api.dashboard.views import activity
 from afx.api.state import api_of
-from afx.operations import cluster, cluster_analytics, sessions
+from afx.operations import cluster, cluster_analytics, coordinators, sessions
 from afx.operations.context import Context
 from afx.operations.sessions import SessionFilter
 
@@ -45,6 +45,9 @@ async def show_overview(request: Request) -> Response:
             "troubled": troubled if context.actor.may("session:read") else (),
             "events": cluster.recent_events(context, _EVENTS),
             **_messages(request, context),
+            "standbys": kept.get("coordinators", lambda: coordinators.status(context)).standbys
+            if context.actor.may("coordinator:read")
+            else None,
             "rate": sum(it.per_second for it in nodes if it.live),
         }
 
