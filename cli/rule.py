@@ -71,7 +71,7 @@ def add(
         typer.Option("--options", help="What else, as a rule file has it.", metavar="YAML"),
     ] = None,
 ) -> None:
-    """Add a rule to a session; chats are @names or ids (channels: -100…).
+    """Add a rule to a session; chats are @names, links, ids (channels: -100…) or me.
 
     A running session uses it within a second, without a restart. docs/forward.md
     has the conditions of filters, and the transforms.

@@ -25,6 +25,8 @@ class Needed:
     session: str
     reads: dict[str, None] = field(default_factory=dict)
     posts: dict[str, None] = field(default_factory=dict)
+    strangers: dict[str, None] = field(default_factory=dict)
+    """Those that it posts to though they may not know it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,6 +56,8 @@ def needed(changes: Sequence[Change]) -> list[Needed]:
         of(it.after.session).reads.update(_chats(it.after.sources))
         for session in it.after.options.get("senders") or [it.after.session]:
             of(session).posts.update(_chats(it.after.destinations))
+            if it.after.options.get("strangers"):
+                of(session).strangers.update(_chats(it.after.destinations))
     return list(found.values())
 
 
@@ -105,4 +109,7 @@ def _parts(it: Needed) -> Iterator[dict[str, list[str]]]:
     """Yield the chats as arguments of tasks, of a bounded size."""
     reads, posts = list(it.reads), list(it.posts)
     for at in range(0, max(len(reads), len(posts)), _MOST_CHATS):
-        yield {"reads": reads[at : at + _MOST_CHATS], "posts": posts[at : at + _MOST_CHATS]}
+        part = {"reads": reads[at : at + _MOST_CHATS], "posts": posts[at : at + _MOST_CHATS]}
+        if allowed := [chat for chat in part["posts"] if chat in it.strangers]:
+            part["to_strangers"] = allowed
+        yield part

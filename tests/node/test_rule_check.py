@@ -9,6 +9,7 @@ from support.sessions import one_rule
 
 from afx.tasks.kinds import KINDS
 from afx.tasks.kinds.rule_check import RuleCheckArguments, RuleCheckResult
+from afx.telegram.strangers import STRANGER
 
 
 def test_what_an_account_cannot_do_is_told_for_each_chat() -> None:
@@ -34,5 +35,19 @@ def test_what_an_account_cannot_do_is_told_for_each_chat() -> None:
             "post to @nobody_knows: it does not know this chat",
         )
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_stranger_is_told_unless_the_rule_may_write_to_one() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        account, person = (sandbox.server.world.add_account() for _ in range(2))
+        task = SimpleNamespace(call=await sandbox.client(sandbox.login(account)))
+        name = f"@{person.username}"
+        for allowed, wanted in (((), (f"post to {name}: {STRANGER}",)), ((name,), ())):
+            arguments = RuleCheckArguments(posts=(name,), to_strangers=allowed)
+            found = await KINDS["rule.check"].run(task, arguments)  # type: ignore[arg-type]
+            assert isinstance(found, RuleCheckResult)
+            assert found.problems == wanted
 
     run_scenario(scenario)

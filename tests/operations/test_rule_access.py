@@ -57,6 +57,13 @@ def test_a_rule_s_session_reads_and_posts_and_its_senders_post_in_its_place() ->
     }
 
 
+def test_a_rule_that_may_write_to_strangers_says_so() -> None:
+    [plain] = needed([added(DOC)])
+    [allowed] = needed([added(replace(DOC, options={"strangers": True}))])
+    assert [list(it.strangers) for it in (plain, allowed)] == [[], ["-1002"]]
+    assert [len(part) for it in (plain, allowed) for part in rule_access._parts(it)] == [2, 3]
+
+
 def test_rules_that_are_removed_or_disabled_ask_nothing() -> None:
     assert asked(Change("remove", DOC, None), added(replace(DOC, enabled=False))) == {}
 

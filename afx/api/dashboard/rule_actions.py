@@ -131,7 +131,11 @@ RULE_ACTIONS = (
         (
             Field("session", "Session"),
             Field(
-                "sources", "From", "lines", hint="Chats, one a line: @name or an id.", flag="--from"
+                "sources",
+                "From",
+                "lines",
+                hint="Chats, one a line: @name, link, id or me.",
+                flag="--from",
             ),
             _TO,
             Field("mode", "Mode", "select", ("copy", "forward"), flag="--mode", value="copy"),

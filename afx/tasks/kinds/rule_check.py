@@ -19,6 +19,8 @@ class RuleCheckArguments(Arguments):
     """The chats that it is to read."""
     posts: tuple[ChatName, ...] = Field(default=(), max_length=_MOST)
     """The chats that it is to post to."""
+    to_strangers: tuple[ChatName, ...] = Field(default=(), max_length=_MOST)
+    """Those of them that may be people who do not know the account."""
 
 
 class RuleCheckResult(Result):
@@ -32,15 +34,23 @@ async def run(task: TaskRun, arguments: RuleCheckArguments) -> RuleCheckResult:
     """Look at each chat as Telegram tells of it; chats with ids are looked for together."""
     from afx.telegram.access import why_mute, why_unread
     from afx.telegram.chats import ChatNotFoundError, Dialogs, find_chat
+    from afx.telegram.strangers import STRANGER, is_stranger
 
     chats = dict.fromkeys((*arguments.reads, *arguments.posts))
     dialogs = Dialogs(chats)
     found: dict[str, Any] = {}
+    strangers: set[str] = set()
+    # Who is found by an id is among the account's conversations.
+    wary = {it for it in arguments.posts if it.startswith("@")} - {*arguments.to_strangers}
     for it in chats:
         try:
-            found[it] = (await find_chat(task.call, it, dialogs)).entity
+            chat = await find_chat(task.call, it, dialogs)
         except ChatNotFoundError:
             found[it] = None
+            continue
+        found[it] = chat.entity
+        if it in wary and await is_stranger(task.call, chat.peer, chat.entity):
+            strangers.add(it)
     problems = []
     for verb, names, why in (
         ("read", arguments.reads, why_unread),
@@ -50,6 +60,7 @@ async def run(task: TaskRun, arguments: RuleCheckArguments) -> RuleCheckResult:
             reason = "it does not know this chat" if found[it] is None else why(found[it])
             if reason:
                 problems.append(f"{verb} {it}: {reason}")
+    problems += [f"post to {it}: {STRANGER}" for it in arguments.posts if it in strangers]
     return RuleCheckResult(problems=tuple(problems))
 
 
