@@ -219,3 +219,67 @@ def test_a_file_that_is_too_large_is_a_dead_letter_that_says_so(
         await session.stop()
 
     run_scenario(scenario)
+
+
+def test_a_reference_of_an_upload_that_has_expired_lets_it_be_uploaded_once_more() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = protected(sandbox)
+        late = sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, (to, late), "copy", REUPLOAD))
+        await session.start()
+        sandbox.server.faults.add_flood(account.id, late.marked, 1.0)
+        for number in range(3):
+            publish(sandbox, source, f"{number}", photo(sandbox, bytes([number])), grouped=5)
+        publish(sandbox, source, "alone", photo(sandbox, b"alone"))
+        await until(lambda: len(copies(to)) == 4)
+        sandbox.server.world.files.expire()
+        await until(lambda: len(copies(late)) == 4)
+        assert [it.data for it in copies(late)] == [b"\0", b"\1", b"\2", b"alone"]
+        assert len({it.grouped for it in list(late.box.messages.values())[:3]}) == 1
+        assert not harness.dead and not harness.troubles
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_another_data_centre_that_refuses_its_key_is_no_lost_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(AccountClient, "_config", None)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = protected(sandbox)
+        session = harness.session(account, (source, to, "copy", REUPLOAD))
+        await session.start()
+        sandbox.server.faults.script.add(
+            ScriptedFault(
+                FaultKind.REFUSE, 401, "AUTH_KEY_UNREGISTERED", method="upload.getFile", skip=3
+            )
+        )
+        far = document(sandbox, 2 * MIB)
+        far.data_centre = 4
+        publish(sandbox, source, "far", far)
+        await until(lambda: texts(to) == ["far"])
+        assert not sandbox.server.faults.script and not harness.lost and not harness.dead
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_speed_limit_makes_no_budget_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = protected(sandbox)
+        session = harness.session(account, (source, to, "copy", REUPLOAD))
+        await session.start()
+        sandbox.server.faults.script.add(
+            ScriptedFault(
+                FaultKind.REFUSE, 420, "FLOOD_PREMIUM_WAIT_9", method="upload.saveFilePart"
+            )
+        )
+        publish(sandbox, source, "", photo(sandbox))
+        waits = session.forwarder.waits
+        await until(lambda: waits.left("upload.SaveFilePart") > 5)
+        assert not waits.budgets
+        await session.stop()
+
+    run_scenario(scenario)
