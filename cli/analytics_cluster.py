@@ -90,6 +90,7 @@ def add_to(app: typer.Typer) -> None:
             print_csv(found.busiest)
             return
         del counts["busiest"]
+        counts |= counts.pop("figures")
         output.print_fields(counts, as_json=False)
         print()
         rule_figures.print_totals(found.busiest)

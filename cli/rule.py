@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, dead, groups, output, review, rule_content, rule_figures, rule_import
+from cli import (
+    complete,
+    dead,
+    doubt,
+    groups,
+    output,
+    review,
+    rule_content,
+    rule_digest,
+    rule_figures,
+    rule_import,
+)
 from cli.rule_content import read_file, read_part, route, warn
-from cli.rule_diff import print_diff, say_counts
+from cli.rule_diff import check_access, print_diff, say_counts
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
 app.add_typer(dead.app, name="dead")
+app.add_typer(doubt.app, name="doubt")
 app.add_typer(review.app, name="review")
 Which = Annotated[
     str, typer.Argument(help="An id, or SESSION/NAME.", autocompletion=complete.rules)
@@ -93,8 +105,14 @@ def apply(
         bool,
         typer.Option("--prune", help="Remove rules of the file's sessions that it does not name."),
     ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask the accounts whether they can.")
+    ] = False,
 ) -> None:
     """Make the rules those of a file; shows the differences first.
+
+    In a running cluster it asks each account first whether it can read its
+    sources and post to its destinations; one that cannot changes no rule.
 
     Rules of the file are added or changed, others are left alone (--prune
     removes them). All or nothing: a mistake anywhere changes no rule.
@@ -114,6 +132,8 @@ def apply(
     warn(invocation, [it.path for it in changes if it.kind != "remove"], changes)
     if removed := sum(it.kind == "remove" for it in changes):
         invocation.confirm(f"{removed} rules will be removed. Go on?")
+    if not offline:
+        check_access(invocation, changes)
     if changes:
         rule_files.apply(invocation.context, changes, where)
     if not invocation.json:
@@ -152,20 +172,19 @@ def list_(
     if figures:
         rule_figures.list_(invocation, session, enabled)
         return
+    collected = rule_digest.by_rule(invocation, session=session)
     invocation.print_list(
         lambda after, limit: rules.listing(
             invocation.context, after=after, limit=limit, session=session, enabled=enabled
         ),
-        ("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED", "TROUBLE"),
+        (
+            *("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED", "TROUBLE"),
+            *(["DIGEST"] if collected else []),
+        ),
         lambda it: (
-            it.id,
-            it.session,
-            it.name,
-            it.sources,
-            it.destinations,
-            it.mode,
-            it.enabled,
-            it.trouble,
+            *(it.id, it.session, it.name, it.sources, it.destinations),
+            *(it.mode, it.enabled, it.trouble),
+            *([rule_digest.cell(collected.get(it.id))] if collected else []),
         ),
         empty=output.no(
             "rules",
@@ -189,7 +208,10 @@ def show(invocation: Invocation, rule: Which) -> None:
     from afx.operations import rules
 
     found = rules.show(invocation.context, rule)
-    output.print_fields(asdict(found), as_json=invocation.json)
+    fields = asdict(found)
+    if it := rule_digest.by_rule(invocation, rule=str(found.id)).get(found.id):
+        fields["digest"] = {"waiting": it.waiting, "due_at": it.due_at}
+    output.print_fields(fields, as_json=invocation.json)
     if not invocation.json:
         since = datetime.now(UTC) - timedelta(days=1)
         figures = operation.history(invocation.context, str(found.id), since).figures

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 LEADER = "afx:leader"
 TERM = "afx:term"
+STANDBYS = "afx:standbys"
+"""Sorted set of the coordinators that stand by, by when each has said so last; it expires."""
 WORKERS = "afx:workers"
 """Set of the names of all known worker nodes."""
 LOAD = "afx:workers:load"
@@ -123,6 +125,11 @@ def intents(chat: int) -> str:
 def pool(rule: int, destination: int) -> str:
     """Hash: who sends for a pool's lane, and what was asked for (see ``pools``)."""
     return f"afx:pool:{rule}:{destination}"
+
+
+def pool_lanes(rule: int) -> str:
+    """Set of the destinations to which a rule's senders post, or have posted."""
+    return f"afx:pool:{rule}"
 
 
 def posters(rule: int, destination: int) -> str:

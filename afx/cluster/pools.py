@@ -12,68 +12,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from afx.cluster import keys
 from afx.cluster.links import CopyLink, writes
+from afx.cluster.pool_doubts import Doubt, parse_doubts, taken_at
+from afx.cluster.pool_parts import (
+    Entry,
+    Holder,
+    LostOwnerError,
+    Owned,
+    PoolLane,
+    Taken,
+    parse_entry,
+)
 from afx.cluster.scripts import source
 
-_ENTRY = re.compile(r"([0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,19})", re.ASCII)
+__all__ = ["Entry", "Holder", "LostOwnerError", "Owned", "PoolLane", "Taken", "parse_entry"]
+
 _NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _POSTER = re.compile(r"[0-9]{1,10}:([0-9]{1,19})", re.ASCII)
 _MOST_ENTRIES = 100
-
-
-class PoolLane(NamedTuple):
-    """The lane of a rule's pool to one destination (a marked id)."""
-
-    rule: int
-    destination: int
-
-
-class Entry(NamedTuple):
-    """A lane at which a node is to look, for its owner or its sender."""
-
-    lane: PoolLane
-    sender: int
-    """0: its order has an answer."""
-
-
-@dataclass(slots=True, frozen=True)
-class Holder:
-    """A session as a node has it: scripts refuse what another node asks in its name."""
-
-    session: int
-    incarnation: str
-    epoch: int
-
-
-@dataclass(slots=True, frozen=True)
-class Owned:
-    """A lane as its owner finds it."""
-
-    fence: int
-    sender: int
-    """Who sent last; 0 for none."""
-    sequence: int
-    doubts: Mapping[int, int] = field(default_factory=dict)
-    """random_id → who may have sent it."""
-
-
-@dataclass(slots=True, frozen=True)
-class Taken:
-    """An order that a sender's node has taken."""
-
-    order: str
-    """Sealed (see ``Vault.open_order``)."""
-    fence: int
-    sequence: int
-    ids: frozenset[int]
-    """The random_ids of its sends."""
-    doubts: frozenset[int]
-    """Those that may have been sent before."""
 
 
 class PoolStore:
@@ -82,7 +42,7 @@ class PoolStore:
     def __init__(self, client: Any, link_seconds: int) -> None:
         self._redis = client
         self._seconds = link_seconds
-        names = ("own", "put", "look", "take", "answer")
+        names = ("own", "put", "look", "take", "answer", "settle")
         self._scripts = {it: client.register_script(source(f"pool_{it}")) for it in names}
 
     async def own(self, lane: PoolLane, owner: Holder) -> Owned | None:
@@ -113,16 +73,18 @@ class PoolStore:
         sequence: int,
         sender: int,
         order: str,
-        ids: Iterable[int],
+        ids: Mapping[int, tuple[int, int]],
     ) -> str:
         """Ask a sender; ``before`` is the lane's fence, and ``fence`` the one that it gets.
 
+        ``ids`` are the random_ids of its sends, with the source and the message of each.
         Returns ``put``, ``foreign``, ``lost`` (another owner has it, or Redis has lost it),
         or ``away`` (no node has the sender).
         """
         answer = await self._run(
             *("put", lane, owner, before, sender, sequence, order, _joined(ids)),
             *(_entry(lane, sender), fence),
+            "".join(f"{it}:{source}:{message}," for it, (source, message) in ids.items()),
         )
         if answer == -1:
             raise LostOwnerError
@@ -171,18 +133,52 @@ class PoolStore:
         settled: Iterable[int],
         sent: Iterable[int],
         links: Sequence[CopyLink],
+        poster: int = 0,
     ) -> bool:
         """Answer an order; False when that is not wanted any more.
 
+        ``poster`` is who has made the copies, if that is another session than the sender.
         ``settled`` are the random_ids that are in doubt no more, ``sent`` those that have copies.
         """
         copies = [it.copy for it in links] or [0]
         done = await self._run(
             *("answer", lane, sender, self._seconds, fence, sequence, answer, _joined(settled)),
-            *(_entry(lane, 0), sender.session, min(copies), max(copies), _joined(sent)),
+            *(_entry(lane, 0), poster or sender.session, min(copies), max(copies), _joined(sent)),
             *chain.from_iterable(writes(sender.session, links)),
         )
         return bool(done == 1)
+
+    async def settle(
+        self,
+        lane: PoolLane,
+        owner: Holder,
+        *,
+        fence: int,
+        ids: Iterable[int],
+        links: Sequence[CopyLink],
+    ) -> str:
+        """End doubts, with the links of those that have copies; returns as ``put`` does."""
+        answer = await self._run(
+            *("settle", lane, owner, self._seconds, fence, _joined(ids)),
+            *chain.from_iterable(writes(owner.session, links)),
+        )
+        if answer == -1:
+            raise LostOwnerError
+        return {1: "put", 0: "foreign"}.get(answer, "lost")
+
+    async def doubts(self, lane: PoolLane) -> tuple[list[Doubt], float]:
+        """Return a lane's doubts, and for how many seconds nobody was asked to send."""
+        fields = await self._redis.hgetall(keys.pool(*lane))
+        seconds, _ = await self._redis.time()
+        return parse_doubts(fields), max(0.0, float(seconds) - taken_at(fields))
+
+    async def copy_by(self, lane: PoolLane, sender: int) -> int:
+        """Return the newest copy that a sender is known to have made; 0 for none."""
+        for text in await self._redis.zrevrange(keys.posters(*lane), 0, _MOST_ENTRIES - 1):
+            copy, _, who = str(text).partition(":")
+            if who == str(sender) and _POSTER.fullmatch(str(text)):
+                return int(copy)
+        return 0
 
     async def existing(self, lanes: Sequence[PoolLane]) -> list[PoolLane]:
         """Return those of some lanes that senders have had."""
@@ -215,17 +211,9 @@ class PoolStore:
         names = [keys.assignment(holder.session), keys.pool(*lane)]
         if name == "answer":
             names.append(keys.posters(*lane))
+        elif name == "own":
+            names.append(keys.pool_lanes(lane.rule))
         return await self._scripts[name](keys=names, args=[holder.incarnation, holder.epoch, *args])
-
-
-class LostOwnerError(Exception):
-    """Redis has lost who owns a session; the leader will write it again."""
-
-
-def parse_entry(text: str) -> Entry | None:
-    """Return the lane at which a node is to look; None for a malformed text."""
-    match = _ENTRY.fullmatch(text)
-    return Entry(PoolLane(int(match[1]), int(match[2])), int(match[3])) if match else None
 
 
 def _entry(lane: PoolLane, sender: int) -> str:

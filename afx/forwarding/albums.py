@@ -44,6 +44,11 @@ class AlbumCaptions:
         facts.text, facts.entities = text, entities
         return facts
 
+    def forget(self, chat: int) -> None:
+        """Know nothing of a chat's albums: what is judged next was read anew."""
+        if self._captions is not None:
+            self._captions.pop(chat, None)
+
     def learn(self, facts: Facts, others: Iterable[Facts]) -> None:
         """Learn the album of a message from its neighbours, in whichever order they are."""
         captioned = sorted(

@@ -35,3 +35,5 @@ class Change:
     """Their ids; of topics those of the messages that have made them."""
     message: Incoming | None = None
     """The message as an edit has left it."""
+    version: int = 0
+    """The position of its update (pts), which no other one of its box has; 0 for none."""

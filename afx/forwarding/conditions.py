@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from afx.forwarding import patterns
+from afx.forwarding import languages, patterns
 from afx.forwarding.facts import MEDIA, SENDER_KINDS, Facts, host_of, spaced
 from afx.forwarding.forms import (
     Choice,
@@ -126,6 +126,12 @@ def _truth(field: str) -> Callable[[bool], Test]:
     return lambda value: lambda it: bool(getattr(it, field)) is value
 
 
+def _language(values: list[str]) -> Test:
+    languages.check_installed()
+    wanted = frozenset(values)
+    return lambda it: languages.language_of(it) in wanted
+
+
 def _size(value: Mapping[str, int]) -> Test:
     least, most = value.get("min", 0), value.get("max", _LARGEST_ID)
     return lambda it: least <= it.size <= most
@@ -225,6 +231,16 @@ CONDITIONS: Mapping[str, Kind] = {
         ),
         _tags("mentions"),
         5,
+    ),
+    "language": Kind(
+        Many(
+            Choice(
+                "The language of its text, by its code; 'unknown' where it cannot be told.",
+                languages.LANGUAGES,
+            )
+        ),
+        _language,
+        40,
     ),
     "forwarded": Kind(Truth("Whether it was forwarded there itself."), _truth("forwarded"), 1),
     "reply": Kind(Truth("Whether it replies to a message."), _truth("reply"), 1),

@@ -90,6 +90,10 @@ OPTIONS = Table(
             "Whether the account joins the chats that the rule names by invite links; it does not "
             "by default."
         ),
+        "strangers": Truth(
+            "Whether it sends to users who are no contacts and have no conversation with the "
+            "account; it does not by default."
+        ),
         "protected": PROTECTED,
     },
     whole=_wrong_together,
@@ -128,6 +132,8 @@ class Options:
     """What becomes of inline buttons; "": what Telegram does."""
     join: bool = False
     """Whether the account joins the chats that are named by invite links."""
+    strangers: bool = False
+    """Whether it sends to users who do not know the account."""
     reupload: bool = False
     """Whether files that may not be forwarded are downloaded, and uploaded anew."""
     digest: Digest | None = None
@@ -186,6 +192,7 @@ def compile_options(options: Mapping[str, Any]) -> Options:
         compile_alerts(options["alerts"]) if options.get("alerts") is not None else None,
         compile_buttons(options.get("buttons", "")),
         _truth(options.get("join", False)),
+        _truth(options.get("strangers", False)),
         compile_protected(options.get("protected", "")),
         compile_digest(options["digest"]) if options.get("digest") is not None else None,
     )
@@ -246,6 +253,8 @@ def sentences(options: Mapping[str, Any]) -> list[str]:
         )
     if options.get("join"):
         found.append("The account joins the chats that are named by invite links, a few a day.")
+    if options.get("strangers"):
+        found.append("It sends to users who do not know the account, too.")
     if buttons := options.get("buttons"):
         found.append(buttons_sentence(buttons))
     if protected := options.get("protected"):

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, Literal
 
-from afx.forwarding.buttons import Buttons, Rows, with_links
+from afx.forwarding.buttons import Buttons, Rows, with_buttons
 from afx.forwarding.entities import Styled
 from afx.forwarding.facts import CAPTIONED, Facts
 from afx.forwarding.live import is_live, is_over
@@ -18,7 +18,6 @@ from afx.forwarding.plugin_options import Plugin
 from afx.forwarding.replies import answered
 from afx.forwarding.rules import Mode, Route
 from afx.forwarding.topics import GENERAL, message_topic
-from afx.forwarding.transforms import LONGEST_CAPTION, LONGEST_TEXT
 
 Reupload = Literal["", "may", "must"]
 Op = Literal["send", "edit", "delete", "pin", "unpin", "topic"]
@@ -98,6 +97,10 @@ class Delivery:
     """What it is of a digest; it is sent in that, and not by itself."""
     parts: tuple[Delivery, ...] = ()
     """Of a digest its entries, the first of which gives it its source and message."""
+    beside: tuple[tuple[Delivery, Any], ...] = ()
+    """What was collected for it and is not in it, with the outcomes; settled with it."""
+    version: int = 0
+    """What tells an edit from one of the same second that says the same; 0: nothing does."""
 
 
 def random_id(rule: int, source: int, message: int, destination: int) -> int:
@@ -185,10 +188,9 @@ def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) 
         changed = route.transform.apply(facts) if route.transform is not None else None
         has_caption = facts.media in CAPTIONED
         buttons = _buttons(route) if facts.buttons else ""
-        if buttons == "text" and (has_caption or facts.media == "text"):
-            most = LONGEST_CAPTION if has_caption else LONGEST_TEXT
+        if buttons == "text":
             styled = changed or Styled(facts.text, facts.entities)
-            changed = with_links(styled, facts.buttons, most, facts.text_link)
+            changed = with_buttons(styled, facts) or changed
     except Exception as error:
         # One message that a rule cannot cope with must not hold up the others.
         delivery.error = f"its transforms failed: {type(error).__name__}"

@@ -41,6 +41,10 @@ _INCOMPLETE_SECONDS = 0.5
 log = structlog.get_logger()
 
 
+Made = Mapping[tuple[CopyRoute, int], int]
+"""(route, source message) → its copy."""
+
+
 class LinkSource(OriginSource, Protocol):
     """Where links are read; waits while it does not answer."""
 
@@ -66,9 +70,7 @@ class AdmissionOwner(Protocol):
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
 
-    def made(
-        self, wanted: Collection[tuple[CopyRoute, int]]
-    ) -> Mapping[tuple[CopyRoute, int], int]:
+    def made(self, wanted: Collection[tuple[CopyRoute, int]]) -> Made:
         """Return those of some copies that were made lately, by route and source message."""
 
     def trouble(self, reason: TroubleReason, text: str) -> None:
@@ -293,9 +295,14 @@ class Admission:
         guarded = chat in self._guarded
         if not guarded and chat not in self._looping:
             return {}
+        return await self.judge_of_copies.copies(chat, messages, self._rules, guarded=guarded)
+
+    @property
+    def judge_of_copies(self) -> CopyJudge:
+        """Who tells which messages are copies."""
         if self._judge_of_copies is None:
             self._judge_of_copies = CopyJudge(self._links, self._session)
-        return await self._judge_of_copies.copies(chat, messages, self._rules, guarded=guarded)
+        return self._judge_of_copies
 
     async def _read(self, batch: Sequence[_Waiting]) -> dict[str, dict[int, int]]:
         """Return the blocks in which links of these messages may be, by their keys."""

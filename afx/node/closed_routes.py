@@ -26,6 +26,7 @@ from afx.forwarding.sizes import LARGEST_OF_SESSION
 from afx.forwarding.topics import chat_of, topic_of, twice_named
 from afx.forwarding.transforms import Transform, compile_transform
 from afx.reasons import TroubleReason
+from afx.telegram.leave import Leave
 
 RETRY_SECONDS, RETRY_MAX = 300.0, 1_800.0
 """Until a closed chat is tried again; longer each time that it is in vain."""
@@ -247,6 +248,17 @@ class ClosedRoutes:
         chats = (it for rule in self._rules for it in (*rule.sources, *rule.destinations))
         return [it for it in dict.fromkeys(chats) if it not in self._ids]
 
+    def leave(self, added: Iterable[RuleSpec] = ()) -> Leave:
+        """Return what these rules, and some more, let the account do for their chats."""
+        joins: set[str] = set()
+        wary: set[str] = set()
+        strangers: set[str] = set()
+        for it in (*self._rules, *added):
+            joins.update((*it.sources, *it.destinations) if it.options.get("join") is True else ())
+            allowed = it.options.get("strangers") is True
+            (strangers if allowed else wary).update(it.destinations)
+        return Leave(frozenset(joins), frozenset(wary - strangers))
+
     @property
     def unlearned(self) -> list[str]:
         """The destinations to which only senders have posted, and the account is to post now."""
@@ -257,13 +269,6 @@ class ClosedRoutes:
             for it in rule.destinations
             if it in self._ids and it not in self._learned and not is_output_text(it)
         ]
-
-    @property
-    def joins(self) -> set[str]:
-        """The chats that the account may join, as rules name them."""
-        allowed = {it for it, options in self._options.items() if options.join}
-        rules = (it for it in self._rules if it.id in allowed)
-        return {chat for it in rules for chat in (*it.sources, *it.destinations)}
 
     @property
     def unreadable(self) -> set[int]:

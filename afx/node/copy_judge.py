@@ -77,11 +77,11 @@ class CopyJudge:
         """
         # In this order: a batch ends only when its links are stored.
         is_open = await self._links.intents(chat) if guarded else {}
-        found = await self._look_up(chat, messages)
+        found = await self.origins_of(chat, messages)
         unknown = [it for it in messages if it not in found]
         if unknown and is_open:
             await self._wait(chat, is_open)
-            found |= await self._look_up(chat, unknown)
+            found |= await self.origins_of(chat, unknown)
         return await self._follow(found, rules)
 
     async def _wait(self, chat: int, is_open: dict[str, str]) -> None:
@@ -112,7 +112,9 @@ class CopyJudge:
                 by_chat[origin.source].add(origin.message)
             if not by_chat:
                 break
-            before = {chat: await self._look_up(chat, sorted(ids)) for chat, ids in by_chat.items()}
+            before = {
+                chat: await self.origins_of(chat, sorted(ids)) for chat, ids in by_chat.items()
+            }
             earlier: dict[int, Origin] = {}
             for it, origin in ends.items():
                 step = before[origin.source].get(origin.message)
@@ -126,7 +128,7 @@ class CopyJudge:
             it: Passed(origin.rule in rules, frozenset(chats[it])) for it, origin in found.items()
         }
 
-    async def _look_up(self, chat: int, messages: Iterable[int]) -> dict[int, Origin]:
+    async def origins_of(self, chat: int, messages: Iterable[int]) -> dict[int, Origin]:
         """Return the origins of those messages of a chat that are copies."""
         by_block: dict[str, list[int]] = defaultdict(list)
         for it in messages:

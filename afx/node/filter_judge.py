@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from telethon import errors
@@ -83,6 +83,11 @@ class FilterJudge:
     def use_routes(self, routes: Mapping[int, tuple[Route, ...]]) -> None:
         """Judge by these from now on."""
         self._filtered = filtered(routes) or NONE
+
+    def forget_albums(self, chats: Iterable[int]) -> None:
+        """Judge what comes next of these chats by captions as they are now, not as they came."""
+        for it in chats:
+            self._albums.forget(it)
 
     def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route] | None:
         """Return the routes that take a message; call it in the order of the messages.

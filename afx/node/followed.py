@@ -36,7 +36,7 @@ def followed(routes: Mapping[int, tuple[Route, ...]], change: Change) -> dict[in
 
 def _of_route(change: Change, chat: int, route: Route) -> list[Delivery]:
     if change.message is not None:
-        edited = edit_of(change.message, route)
+        edited = edit_of(change.message, route, change.version)
         return [edited] if edited else []
     keeps_topics = "topics" in route.sync and may_follow(route)
     # What is deleted may be a topic; whoever does not follow that is told of it all the same.
@@ -56,10 +56,10 @@ def _follows(route: Route, change: Change) -> bool:
     return change.kind == "delete" and "topics" in route.sync and may_follow(route)
 
 
-def edit_of(message: Incoming, route: Route) -> Delivery | None:
+def edit_of(message: Incoming, route: Route, version: int = 0) -> Delivery | None:
     """Return the edit of a message's copy; None for a kind that no edit changes."""
     facts = TelegramFacts(message)
     if facts.media != "text" and facts.media not in CAPTIONED and not is_live(message.raw):
         return None
     [made] = deliveries(message, [replace(route, unjudged="")], TelegramFacts)
-    return replace(made, op="edit", whole=message.raw)
+    return replace(made, op="edit", whole=message.raw, version=version)

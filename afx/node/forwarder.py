@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from afx.cluster.links import CopyRoute
+from afx.cluster.links import CopyRoute, Origin
 from afx.empty import NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
-from afx.node.admission import Admission, LinkSource
+from afx.node.admission import Admission, LinkSource, Made
 from afx.node.alerts import Alerts
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
@@ -65,6 +65,7 @@ class Forwarder:
         "_client",
         "_counts",
         "_digests",
+        "_filters",
         "_follower",
         "_incomplete",
         "_intake",
@@ -119,8 +120,8 @@ class Forwarder:
         self.outboxes = Outboxes()
         self.links = MadeLinks(monotonic)
         self.seen = SeenContents(now, counts.doubled)
-        count = partial(self.lanes.count_sends, self.outboxes)
-        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, count)
+        left = partial(self.lanes.sends, self.outboxes)
+        self.later = Postponed(now, self._put_behind, owner.progressed, owner.capped, left)
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
@@ -130,7 +131,7 @@ class Forwarder:
         self.waits = waits
         self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
-        filters = FilterJudge(self._source, self.trouble, monotonic)
+        self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
@@ -166,12 +167,11 @@ class Forwarder:
     def renew_routes(self, routes: Routes, incomplete: Incomplete) -> None:
         """Know the routes with other filters and the like; the chats are the same."""
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
-        self._settler.use_routes(routes)
-        self.seen.use_routes(routes, incomplete)
-        self.later.use_routes(routes, incomplete)
+        for it in (self._settler, self.held, self.alerts):
+            it.use_routes(routes)
+        for part in (self.seen, self.later):
+            part.use_routes(routes, incomplete)
         self.pools.use_routes(routes, incomplete, self.lanes.begun())
-        self.held.use_routes(routes)
-        self.alerts.use_routes(routes)
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
@@ -183,8 +183,7 @@ class Forwarder:
 
     def try_again(self, destination: int) -> None:
         """Send to a destination that has refused to take messages."""
-        lane = self.lanes.get(destination)
-        if lane is not None:
+        if (lane := self.lanes.get(destination)) is not None:
             lane.try_again()
 
     def note_guarded(self, chats: frozenset[int]) -> None:
@@ -213,9 +212,7 @@ class Forwarder:
         else:
             self._lane(delivery.destination).put(delivery, ticket)
 
-    def made(
-        self, wanted: Collection[tuple[CopyRoute, int]]
-    ) -> Mapping[tuple[CopyRoute, int], int]:
+    def made(self, wanted: Collection[tuple[CopyRoute, int]]) -> Made:
         """Return those of some copies that were made lately, by route and source message."""
         return self.links.copies_of(wanted)
 
@@ -325,9 +322,9 @@ class Forwarder:
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
         rules, parts = {it.rule for it in batch}, (self.seen, self.later.gate.counts)
-        is_unstored = any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts)
-        if is_unstored and not await self._owner.store():
-            return False
+        if any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts):
+            if not await self._owner.store():
+                return False
         return await self.intents.store(batch[0].destination)
 
     async def find_copies(self, batch: Sequence[Delivery]) -> None:
@@ -344,6 +341,7 @@ class Forwarder:
 
     async def contents(self, destination: int, references: Sequence[Reference]) -> Found:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
+        self._filters.forget_albums({it.source for it in references if it.judge})
         found = await fetch(
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
@@ -409,11 +407,16 @@ class Forwarder:
         self, rule: int, source: int, destination: int, versions: Mapping[int, int]
     ) -> Approved:
         """Send approved messages of a route (see ``HeldMessages.approve``)."""
-        return await self.held.approve(self._all_routes, rule, source, destination, versions)
+        known = self._all_routes, self._incomplete
+        return await self.held.approve(*known, rule, source, destination, versions)
 
     async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
         return await self._source.fetch(chat, ids)
+
+    async def origins_of(self, chat: int, copies: Sequence[int]) -> Mapping[int, Origin]:
+        """Return of which messages posts of a chat are copies, without those that are none."""
+        return await self._admission.judge_of_copies.origins_of(chat, copies)
 
     def progressed(self) -> None:
         """There is something to commit."""
@@ -423,8 +426,7 @@ class Forwarder:
         """Put an approved message behind all others; False where too many wait."""
         if self.outboxes.contains(delivery):
             return True
-        when = self.later.offer(delivery, message)
-        if when == "now":
+        if (when := self.later.offer(delivery, message)) == "now":
             self._put_behind(delivery)
         return when != "full"
 
@@ -432,17 +434,15 @@ class Forwarder:
 
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
-        for it in (
-            *(self.outboxes, self.seen, self.later, self.dead),
-            *(self.held, self.alerts, self.snapshots),
-        ):
+        stored = self.outboxes, self.seen, self.later, self.snapshots
+        for it in (*stored, self.dead, self.held, self.alerts):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()
 
     def note_committed(self) -> None:
         """What was taken is stored: go on sending if too much of it had waited."""
-        reported = self.dead, self.held, self.alerts
-        for it in (self.seen, self.later.gate.counts, *reported, self.links):
+        reported = self.dead, self.held, self.alerts, self.links
+        for it in (self.seen, self.later.gate.counts, *reported):
             it.note_committed()
         self.lanes.resume(Pause.STORAGE)

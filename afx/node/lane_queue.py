@@ -235,4 +235,4 @@ def _replace(it: Delivery, edit: Delivery) -> None:
     if it.op == "edit" or it.whole is not None:
         it.whole = edit.whole
     if it.op == "edit":
-        it.error = ""
+        it.error, it.version = "", edit.version

@@ -42,8 +42,8 @@ class Lanes(dict[int, Lane]):
         """Return what may have been sent, and is not settled."""
         return [it for lane in self.values() for it in lane.begun()]
 
-    def count_sends(self, outboxes: Outboxes, rule: int, destination: int) -> int:
-        """Return how many messages of a rule a lane has still to send."""
+    def sends(self, outboxes: Outboxes, rule: int, destination: int) -> int:
+        """Return how many messages of a rule are still to be sent to a destination."""
         lane = self.get(destination)
         them = lane.waiting() if lane else outboxes.waiting_for(destination)
         return sum(it.op == "send" and it.rule == rule for it in them)

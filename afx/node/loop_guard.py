@@ -7,9 +7,10 @@ Redis is to become the guard of the whole cluster.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, product
 
+from afx.forwarding.digests import digest_id
 from afx.forwarding.pipeline import Incoming, random_id
 from afx.forwarding.rules import Route, loops
 from afx.node.outbox import Reference
@@ -80,8 +81,7 @@ class LoopGuard:
         """
         announced, self._announced = self._announced, {}
         for destination, waiting in product(self._looping, self._waiting):
-            for it in islice(waiting(destination), _WINDOW):
-                made = random_id(it.rule, it.source, it.message, destination)
+            for made in _random_ids(islice(waiting(destination), _WINDOW), destination):
                 if made in announced:
                     self.note_copy(destination, announced.pop(made))
             if not announced:
@@ -94,3 +94,22 @@ class LoopGuard:
                     self.note_copy(route.destination, announced.pop(made))
             if not announced:
                 return
+
+
+def _random_ids(waiting: Iterable[Reference], destination: int) -> Iterator[int]:
+    """Yield the random ids of what waits for a destination, and of the digests in it."""
+    laid_out: list[Reference] = []
+    for it in waiting:
+        yield random_id(it.rule, it.source, it.message, destination)
+        if it.part != "rest":
+            yield from _of_digest(laid_out, destination)
+            laid_out = []
+        if it.part in ("first", "rest"):
+            laid_out.append(it)
+    yield from _of_digest(laid_out, destination)
+
+
+def _of_digest(references: list[Reference], destination: int) -> Iterator[int]:
+    if references:
+        messages = ((it.source, it.message) for it in references)
+        yield digest_id(references[0].rule, destination, messages)

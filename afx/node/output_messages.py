@@ -38,7 +38,7 @@ def content_of(delivery: Delivery) -> dict[str, Any] | None:
     return {
         **found,
         "date": posted.isoformat() if isinstance(posted, datetime) else None,
-        **({"edited": _edited(delivery.whole)} if event == "edit" else {}),
+        **(_of_edit(delivery) if event == "edit" else {}),
         "text": delivery.text,
         "entities": [_entity(it) for it in delivery.entities],
         "media": media_kind(delivery.whole) if delivery.whole is not None else "text",
@@ -50,12 +50,18 @@ def content_of(delivery: Delivery) -> dict[str, Any] | None:
 def event_id(content: dict[str, Any]) -> str:
     """Return what tells an event from others: a message's id, or with it all that is told.
 
-    An edit that says what an earlier one has said has another date.
+    An edit that says what an earlier one has said has another version, or date.
     """
     if content["event"] == "message":
         return str(content["id"])
     text = json.dumps(content, sort_keys=True).encode()
     return f"{content['id']}-{blake2b(text, digest_size=8).hexdigest()}"
+
+
+def _of_edit(delivery: Delivery) -> dict[str, Any]:
+    """Return what is told of an edit alone; one that has waited in an outbox has no version."""
+    edited = {"edited": _edited(delivery.whole)}
+    return {**edited, "version": delivery.version} if delivery.version else edited
 
 
 def _edited(message: Any) -> str | None:

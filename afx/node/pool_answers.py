@@ -11,6 +11,10 @@ from afx.node.pool_texts import MalformedOrderError, fields_of, message_id, numb
 from afx.reasons import DeadReason
 from afx.telegram.sender import Outcome, Result
 
+ABSENT = "it was not sent"
+"""The reason of what is surely not there."""
+UNCLEAR = "UNCLEAR: "
+"""How the reason of what cannot be told begins."""
 _RESULTS = frozenset(get_args(Result))
 _UNREAD = "unread"
 _UNREAD_ROW = ["wait", 0, 15.0, "its node cannot read what it was asked for", False, None, False]
@@ -31,6 +35,15 @@ def settled_ids(order: Order, outcomes: Sequence[Outcome], doubts: frozenset[int
             or (its.result == "refused" and not its.reason.startswith(UNFIT))
             or (its.result in ("wait", "again", "refused") and it.random_id not in doubts)
         )
+    ]
+
+
+def found_ids(order: Order, outcomes: Sequence[Outcome]) -> list[int]:
+    """Return the random_ids of what is in doubt no more after a search."""
+    return [
+        it.random_id
+        for it, its in zip(order.deliveries, outcomes, strict=True)
+        if its.result == "known" or its.reason == ABSENT
     ]
 
 

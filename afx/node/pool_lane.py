@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import structlog
 
@@ -11,9 +12,10 @@ from afx.cluster.pools import Holder, Owned, PoolLane
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.senders import Held, choose
 from afx.forwarding.whole_albums import units
+from afx.node.lane_doubts import LaneDoubts
 from afx.node.pool_answers import decode_answer
 from afx.node.pool_desk import PoolDesk
-from afx.node.pool_orders import UNFIT, Order, encode, first_unencoded, order_of
+from afx.node.pool_orders import UNFIT, Order, encode, first_unencoded, order_of, search_of
 from afx.node.pool_texts import MalformedOrderError
 from afx.telegram.building import NotBuiltError, build
 from afx.telegram.sender import Outcome
@@ -31,6 +33,11 @@ _UNFIT_SECONDS = 300.0
 _REPORT_SECONDS = 10.0
 """An order that was taken and not answered by then is reported."""
 _MOST_WAIT_SECONDS = 60.0
+_DEAD_SECONDS = 60.0
+"""An order of a sender that no node has is given up after that: its sends are in doubt."""
+_DOUBT_SECONDS = 5.0
+"""How often a lane looks whether a doubt is decided."""
+_ALONE = "alone is asked for them again"
 _NEXT = Outcome("again", reason="it is sent next")
 
 log = structlog.get_logger()
@@ -68,6 +75,10 @@ class SenderLane:
         self._made: Order | None = None
         """The order that was answered last."""
         self._held: dict[int, Held] = {}
+        self._found: dict[int, Outcome] = {}
+        """random_id → the outcome of what was made, and the lane has not taken: as what is behind
+        something that is tried again."""
+        self._about = LaneDoubts(desk, owner, lane)
         self._names: dict[int, str] = {}
         """Those of all senders that it has had."""
         self.trouble = ""
@@ -81,7 +92,11 @@ class SenderLane:
         asked = self._asked.deliveries if self._asked is not None else ()
         if any(_key(it) == _key(delivery) for it in asked):
             return True
-        is_open = self._owned is None or delivery.random_id in self._doubts
+        is_open = (
+            self._owned is None
+            or delivery.random_id in self._doubts
+            or delivery.random_id in self._found
+        )
         return is_open and delivery.op == "send"
 
     async def send(
@@ -106,6 +121,8 @@ class SenderLane:
             made = self._matched(batch, outcomes)
             if made and not self._is_for_another(made[0]):
                 self._note_trouble(senders)
+                for it, _ in takewhile(_is_taken, zip(batch, made, strict=False)):
+                    self._found.pop(it.random_id, None)
                 return [*map(self._judged, made), *[_NEXT] * (len(batch) - len(made))]
 
     # --- asking ---------------------------------------------------------------------------
@@ -120,9 +137,14 @@ class SenderLane:
             if owned is None:
                 return Stopped(is_foreign=True)
             self._take_over(owned)
+        known = takewhile(lambda it: it.op == "send" and it.random_id in self._found, batch)
+        if made := [self._found.pop(it.random_id) for it in known]:
+            return [*made, *[_NEXT] * (len(batch) - len(made))]
         part, required = await self._part(batch, senders)
         now = self._desk.monotonic()
         choice = choose(list(senders), self._sender, self._held, now, required=required)
+        if not choice.sender and required and part[0].op == "send":
+            return await self._decide(batch, part, required, senders)
         if not choice.sender:
             self._note_trouble(senders, is_waiting=True, required=required)
             return Stopped(wait=min(_MOST_WAIT_SECONDS, max(0.05, choice.wait)))
@@ -137,28 +159,75 @@ class SenderLane:
             if not place:
                 return [Outcome("refused", reason=reason), *[_NEXT] * (len(batch) - 1)]
             return await self._ask(batch[:place], senders, singly=singly)
-        sealed = self._desk.seal(text, choice.sender)
-        # From here on it may be there, whatever is answered.
-        self._asked = order
-        answer = await self._desk.ask(
-            lambda: store.put(
-                lane,
-                owner,
-                before=self._fence,
-                fence=fence,
-                sequence=order.sequence,
-                sender=order.sender,
-                order=sealed,
-                ids=order.ids,
-            )
-        )
+        answer = await self._put(order, text)
         if answer == "foreign":
             return Stopped(is_foreign=True)
         if answer == "away":
-            self._asked = None
-            self._hold(order.sender, _AWAY_SECONDS, "it is not running", is_trouble=True)
             return await self._ask(batch, senders, singly=singly)
         return None
+
+    async def _put(self, order: Order, text: str) -> str:
+        sealed = self._desk.seal(text, order.sender)
+        # From here on it may be there, whatever is answered.
+        self._asked = order
+        answer = await self._desk.ask(
+            lambda: self._desk.store.put(
+                self._lane,
+                self._owner,
+                before=self._fence,
+                fence=order.fence,
+                sequence=order.sequence,
+                sender=order.sender,
+                order=sealed,
+                ids=order.messages,
+            )
+        )
+        if answer == "away":
+            self._asked = None
+            self._note_away(order)
+        return answer
+
+    async def _decide(
+        self,
+        batch: Sequence[Delivery],
+        part: Sequence[Delivery],
+        required: int,
+        senders: Mapping[int, str],
+    ) -> list[Outcome] | Stopped | None:
+        """Do what can be done about sends that one sender alone may be asked for, and cannot be.
+
+        Returns what ``_ask`` does.
+        """
+        found, idle = await self._desk.ask(lambda: self._desk.store.doubts(self._lane))
+        doubts = {it.random_id: it for it in found if self._doubts.get(it.random_id) == it.sender}
+        answer, ids, made = await self._about.decided(part, doubts, idle, required, self._fence)
+        if answer == "foreign":
+            return Stopped(is_foreign=True)
+        if answer == "lost":
+            self._owned = None
+            return Stopped()
+        if answer == "put":
+            for it in ids:
+                self._doubts.pop(it, None)
+            return [*made, *[_NEXT] * (len(batch) - len(made))] if made else Stopped()
+        search = await self._about.search(part, doubts, idle, required, list(senders))
+        self._note_trouble(senders, is_waiting=True, required=required, part=part)
+        if search is None:
+            return Stopped(wait=_DOUBT_SECONDS)
+        place = self._fence + 1, self._sequence + 1
+        order = search_of(search.part, search.reader, *place, search.sought)
+        answer = await self._put(order, encode(order))
+        if answer == "foreign":
+            return Stopped(is_foreign=True)
+        return Stopped(wait=_DOUBT_SECONDS) if answer == "away" else None
+
+    def _note_away(self, order: Order) -> None:
+        """Note that no node has who was asked."""
+        if order.sought is not None:
+            self._about.note_unable(order.sender)
+            return
+        self._about.note_contact(order.sender, "away")
+        self._hold(order.sender, _AWAY_SECONDS, "it is not running", is_trouble=True)
 
     def _take_over(self, owned: Owned) -> None:
         # A fence that has not risen: Redis has lost the lane, and what was in doubt with it.
@@ -166,6 +235,7 @@ class SenderLane:
             self._doubts = dict(owned.doubts)
         else:
             self._doubts = {**self._doubts, **owned.doubts}
+        self._about.forget_contacts()
         self._owned, self._fence = owned, owned.fence
         self._sender = owned.sender or self._sender
         self._sequence = max(owned.sequence, self._sequence)
@@ -212,6 +282,7 @@ class SenderLane:
         """Wait for the answer to what was asked; None when nothing was made of it."""
         order, started, may_take_back = self._asked, self._desk.monotonic(), True
         assert order is not None
+        is_away, seen = False, started  # ``seen``: since when it is away, or when it was not
         while True:
             await self._desk.wait(self._lane, _LOOK_SECONDS)
             waited = self._desk.monotonic() - started
@@ -224,17 +295,24 @@ class SenderLane:
                 return self._take(order, text)
             if found == "foreign":
                 return Stopped(is_foreign=True)
-            if found == "lost":
-                # It was not put, or Redis has lost it: whoever was asked may have sent it.
+            now = self._desk.monotonic()
+            seen, is_away = (seen if is_away else now), found == "away"
+            patience = _UNTAKEN_SECONDS if order.sought is not None else _DEAD_SECONDS
+            if found == "lost" or (is_away and now - seen >= patience):
+                # It was not put, or Redis has lost it, or it will not be answered: whoever was
+                # asked may have sent it.
                 self._asked, self._owned = None, None
                 self._doubts.update(dict.fromkeys(order.ids, order.sender))
                 return None
             if found == "back":
                 self._asked = None
                 if text == "away":
-                    self._hold(order.sender, _AWAY_SECONDS, "it is not running", is_trouble=True)
+                    self._note_away(order)
+                elif order.sought is not None:
+                    self._about.note_unable(order.sender)
                 else:
                     text = "its node does not answer"
+                    self._about.note_contact(order.sender, "silent")
                     self._hold(order.sender, _UNTAKEN_SECONDS, text, is_trouble=True)
                 return None
             if found == "away":
@@ -243,9 +321,11 @@ class SenderLane:
                 self._note_trouble(senders, is_waiting=True, required=order.sender)
 
     def _note_put(self, order: Order) -> None:
-        if order.sender != self._sender and self._sender:
+        if order.sender != self._sender and self._sender and order.sought is None:
             log.info("pool_handed_over", lane=self._lane, to=order.sender, fence=order.fence)
-        self._sender, self._fence, self._sequence = order.sender, order.fence, order.sequence
+        if order.sought is None:
+            self._sender = order.sender
+        self._fence, self._sequence = order.fence, order.sequence
 
     async def _look(self, order: Order, *, take_back: bool) -> tuple[str, str]:
         return await self._desk.store.look(
@@ -265,11 +345,23 @@ class SenderLane:
             log.error("answer_malformed", lane=self._lane, error=str(error))
             self._doubts.update(dict.fromkeys(order.ids, order.sender))
             return Stopped(wait=_AWAY_SECONDS)
+        self._made = order
+        self._found.update(
+            {
+                it.random_id: its
+                for it, its in zip(order.deliveries, outcomes, strict=True)
+                if it.op == "send" and its.result in ("sent", "known")
+            }
+        )
+        if order.sought is not None:
+            for it in self._about.judge(order, outcomes):
+                self._doubts.pop(it, None)
+            return outcomes
+        self._about.note_contact(order.sender, "answered")
         # What its node had taken more than once, only that node knows.
         for it in order.ids:
             self._doubts.pop(it, None)
         self._doubts.update(dict.fromkeys(doubts, order.sender))
-        self._doubts.update(dict.fromkeys(_sent_behind(order, outcomes), order.sender))
         self._held.pop(order.sender, None)
         for its in outcomes:
             if its.result == "wait":
@@ -277,7 +369,6 @@ class SenderLane:
             elif its.reason.startswith(UNFIT) and order.deliveries[0].op == "send":
                 reason = its.reason.removeprefix(UNFIT)
                 self._hold(order.sender, _UNFIT_SECONDS, reason, is_trouble=True)
-        self._made = order
         return outcomes
 
     def _matched(self, batch: Sequence[Delivery], outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -292,6 +383,9 @@ class SenderLane:
 
     def _is_for_another(self, outcome: Outcome) -> bool:
         """Return whether another sender may make what is first."""
+        assert self._made is not None
+        if self._made.sought is not None:
+            return outcome.result != "known"
         is_unfit = outcome.reason.startswith(UNFIT) and self._has_sent
         return outcome.result == "wait" or is_unfit
 
@@ -319,7 +413,12 @@ class SenderLane:
             self._held[sender] = Held(until, reason, is_trouble)
 
     def _note_trouble(
-        self, senders: Mapping[int, str], *, is_waiting: bool = False, required: int = 0
+        self,
+        senders: Mapping[int, str],
+        *,
+        is_waiting: bool = False,
+        required: int = 0,
+        part: Sequence[Delivery] = (),
     ) -> None:
         now = self._desk.monotonic()
         parts = [
@@ -331,7 +430,9 @@ class SenderLane:
         ]
         if required and is_waiting:
             name = self._names.get(required, f"session {required}")
-            parts.append(f"{name} may have sent some messages, and alone is asked for them again")
+            unclear = self._about.reason(part)
+            then = f"that is unclear: {unclear}; see 'afx rule doubt'" if unclear else _ALONE
+            parts.append(f"{name} may have sent some messages, and {then}")
         before, self.trouble = self.trouble, "; ".join(parts)
         if self.trouble != before:
             self._changed()
@@ -341,15 +442,6 @@ def _key(it: Delivery) -> tuple[str, int, int]:
     return it.op, it.source, it.message
 
 
-def _sent_behind(order: Order, outcomes: Sequence[Outcome]) -> list[int]:
-    """Return the random_ids of what was sent behind something that was not.
-
-    The lane takes nothing behind that, and asks for it again: only the same account may be.
-    """
-    is_behind = False
-    found: list[int] = []
-    for it, its in zip(order.deliveries, outcomes, strict=True):
-        if is_behind and it.op == "send" and its.result in ("sent", "known"):
-            found.append(it.random_id)
-        is_behind = is_behind or its.result not in ("sent", "known", "refused")
-    return found
+def _is_taken(made: tuple[Delivery, Outcome]) -> bool:
+    """Return whether the lane goes on behind an outcome."""
+    return made[1].result in ("sent", "known", "refused")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from telethon.extensions import BinaryReader
@@ -21,6 +21,7 @@ from afx.forwarding.buttons import Rows
 from afx.forwarding.live import is_live
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
+from afx.node.pool_sought import Sought, parse_sought
 from afx.node.pool_texts import MalformedOrderError, fields_of, message_id, number, text
 from afx.telegram.building import NotBuiltError, build
 from afx.telegram.change_sender import WITH_FILE
@@ -33,6 +34,8 @@ _MOST_ENTITIES = 1_000
 _OPS = frozenset(get_args(Op))
 UNFIT = "UNFIT: "
 """How the reason of what another sender may be able to send begins."""
+_FIND = "find"
+"""The op of what is to be found, and not to be sent: nodes that do not know it refuse it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,11 +52,21 @@ class Order:
     deliveries: tuple[Delivery, ...]
     files: frozenset[int]
     """Places of deliveries whose message the sender has to read, for its file."""
+    sought: Sought | None = None
+    """They are to be looked for, and nothing is to be sent."""
 
     @property
     def ids(self) -> list[int]:
         """The random_ids of its sends."""
+        if self.sought is not None:
+            return []
         return [it.random_id for it in self.deliveries if it.op == "send"]
+
+    @property
+    def messages(self) -> dict[int, tuple[int, int]]:
+        """The random_ids of its sends, with the source and the message of each."""
+        sends = () if self.sought is not None else self.deliveries
+        return {it.random_id: (it.source, it.message) for it in sends if it.op == "send"}
 
 
 def order_of(
@@ -73,6 +86,16 @@ def order_of(
     )
 
 
+def search_of(
+    batch: Sequence[Delivery], reader: int, fence: int, sequence: int, sought: Sought
+) -> Order:
+    """Return the order to look for a batch of one rule."""
+    first = batch[0]
+    nothing: frozenset[int] = frozenset()
+    place = first.rule, first.destination
+    return Order(reader, *place, fence, sequence, False, tuple(batch), nothing, sought)
+
+
 def _has_file(it: Delivery) -> bool:
     if it.op == "edit":
         return media_kind(it.whole) in WITH_FILE or is_live(it.whole)
@@ -82,6 +105,9 @@ def _has_file(it: Delivery) -> bool:
 def encode(order: Order) -> str:
     """Return an order as text."""
     items = [_item(it, place in order.files) for place, it in enumerate(order.deliveries)]
+    sought = order.sought
+    if sought is not None:
+        items = [{**it, "op": _FIND} for it in items]
     head = {
         "sender": order.sender,
         "rule": order.rule,
@@ -89,6 +115,7 @@ def encode(order: Order) -> str:
         "fence": order.fence,
         "sequence": order.sequence,
         "singly": order.singly,
+        **({"sought": asdict(sought)} if sought is not None else {}),
     }
     return json.dumps({**head, "items": items}, separators=(",", ":"))
 
@@ -132,6 +159,9 @@ def decode(order: str) -> Order:
         if not isinstance(items, list) or not 0 < len(items) <= _MOST_ITEMS:
             raise ValueError("no items")
         rule, destination = number(fields["rule"]), number(fields["destination"])
+        sought = parse_sought(fields["sought"], len(items)) if "sought" in fields else None
+        if any((it["op"] == _FIND) is not (sought is not None) for it in items):
+            raise ValueError("it is to find, and to send")
         return Order(
             number(fields["sender"]),
             rule,
@@ -141,13 +171,15 @@ def decode(order: str) -> Order:
             fields["singly"] is True,
             tuple(_delivery(it, rule, destination) for it in items),
             frozenset(place for place, it in enumerate(items) if it["file"] is True),
+            sought,
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise MalformedOrderError(f"{type(error).__name__}: {error}") from error
 
 
 def _delivery(fields: Mapping[str, Any], rule: int, destination: int) -> Delivery:
-    if fields["op"] not in _OPS or fields["mode"] not in ("copy", "forward"):
+    op: Any = "send" if fields["op"] == _FIND else fields["op"]
+    if op not in _OPS or fields["mode"] not in ("copy", "forward"):
         raise ValueError("an unknown op or mode")
     entities = fields["entities"]
     if not isinstance(entities, list) or len(entities) > _MOST_ENTITIES:
@@ -166,7 +198,7 @@ def _delivery(fields: Mapping[str, Any], rule: int, destination: int) -> Deliver
         parent=message_id(fields["parent"]),
         copy=message_id(fields["copy"]),
         error=text(fields["error"]),
-        op=fields["op"],
+        op=op,
         look=Look(number(fields["look"])),
         topic=message_id(fields["topic"]),
         buttons=_buttons(fields.get("buttons", [])),

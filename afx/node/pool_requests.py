@@ -39,7 +39,7 @@ async def carry_out(session: HostedSession, order: Order) -> list[Outcome]:
     if not batch:
         return [Outcome("wait", seconds=1.0, reason="its budget is used up")] * count
     for chat in _chats(batch):
-        if not await _knows(session, chat):
+        if not await knows(session, chat):
             return [Outcome("refused", reason=f"{UNFIT}{chat} is not known to it")] * count
     refused: Outcome | None = None
     if order.files:
@@ -88,7 +88,8 @@ def _chats(batch: Sequence[Delivery]) -> list[int]:
     return list(dict.fromkeys((batch[0].destination, *sources)))
 
 
-async def _knows(session: HostedSession, chat: int) -> bool:
+async def knows(session: HostedSession, chat: int) -> bool:
+    """Return whether an account knows a chat; it looks for one that it does not know yet."""
     try:
         session.peers.input_peer(chat)
     except ValueError:
@@ -117,7 +118,7 @@ async def _with_files(
     refused: dict[int, Outcome] = {}
     for chat, ids in wanted.items():
         try:
-            if await _knows(session, chat):
+            if await knows(session, chat):
                 found |= {(chat, it.id): it for it in await source.fetch(chat, ids)}
             else:
                 refused[chat] = Outcome("refused", reason=f"{UNFIT}{chat} is not known to it")

@@ -12,10 +12,11 @@ import structlog
 from afx.cluster.links import CopyLink, CopyRoute
 from afx.cluster.pools import Entry, Holder, PoolLane, Taken
 from afx.errors import SecretError
-from afx.node.pool_answers import encode_answer, encode_unread, settled_ids
+from afx.node.pool_answers import encode_answer, encode_unread, found_ids, settled_ids
 from afx.node.pool_desk import PoolDesk
 from afx.node.pool_orders import Order, decode
 from afx.node.pool_requests import NOT_CONNECTED, carry_out
+from afx.node.pool_search import search
 from afx.node.pool_texts import MalformedOrderError
 from afx.node.session import HostedSession
 from afx.telegram.errors import is_lost_login, logged
@@ -142,6 +143,7 @@ class PoolSenders:
         if outcomes is None:
             return
         session.sent += sum(it.result == "sent" for it in outcomes)
+        sought = order.sought
         made = [
             (it, its.copy)
             for it, its in zip(order.deliveries, outcomes, strict=True)
@@ -151,7 +153,10 @@ class PoolSenders:
             CopyLink(CopyRoute(lane.rule, it.source, lane.destination), it.message, copy)
             for it, copy in made
         ]
-        settled = settled_ids(order, outcomes, taken.doubts)
+        if sought is None:
+            settled = settled_ids(order, outcomes, taken.doubts)
+        else:
+            settled = found_ids(order, outcomes)
         await self._desk.ask(
             lambda: self._desk.store.answer(
                 lane,
@@ -162,6 +167,7 @@ class PoolSenders:
                 settled=settled,
                 sent=[it.random_id for it, _ in made],
                 links=links,
+                poster=sought.session if sought is not None else 0,
             )
         )
 
@@ -181,6 +187,8 @@ class PoolSenders:
                 continue
             has_asked = True
             try:
+                if order.sought is not None:
+                    return await search(session, order)
                 return await carry_out(session, order)
             except Exception as error:
                 if is_lost_login(error):

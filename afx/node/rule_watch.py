@@ -117,7 +117,7 @@ class RuleWatch:
         """Resolve the rules' chats, and set where each source begins; raises StartError."""
         load_outboxes(self._forwarder, stored)
         closed = self._closed
-        closed.note_known(await self._peers.resolve(closed.unknown, joins=closed.joins))
+        closed.note_known(await self._peers.resolve(closed.unknown, leave=closed.leave()))
         closed.note_unknown(self._peers.why_unknown)
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         await self._forwarder.pools.check()
@@ -181,8 +181,9 @@ class RuleWatch:
         What has been judged already keeps its verdict. New rules, and such as name more chats,
         are used as soon as their chats are looked up. Returns the rules as they are used then.
         """
+        before = self._closed.leave()
         used = self._closed.renew(rules)
-        if self._closed.joins.intersection(self._closed.unknown):
+        if self._closed.leave() != before:
             self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
         self._apply()
@@ -248,7 +249,7 @@ class RuleWatch:
         unknown = [*closed.unknown, *closed.unlearned]
         if not has_more and unknown:
             before = set(closed.routes)
-            found = await self._peers.resolve(unknown, closed.known, closed.joins)
+            found = await self._peers.resolve(unknown, closed.known, closed.leave())
             closed.note_unknown(self._peers.why_unknown)
             if found:
                 self._is_unregistered = True
@@ -288,7 +289,9 @@ class RuleWatch:
         closed, added = self._closed, self._added
         if not added:
             return False
-        found = await self._peers.resolve(closed.unnamed(added), closed.known)
+        leave = closed.leave(added)
+        found = await self._peers.resolve(closed.unnamed(added), closed.known, leave)
+        closed.note_unknown(self._peers.why_unknown)
         if self._added is not added:
             return False  # they have changed meanwhile
         self._added = ()

@@ -109,6 +109,8 @@ class HostedSession:
             parts=env.file_parts,
         )
         self.forwarder.waits.load(stored.cursors)
+        if spec.new_since and not is_local:
+            self.forwarder.waits.budgets.begin_slowly(spec.new_since, spec.new_seconds)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
         self._client.follow(self.reader.channels)
         self._watch = ChatWatch(

@@ -9,7 +9,7 @@ from datetime import datetime
 from afx.coordinator.decisions import forecast
 from afx.operations import rule_figures
 from afx.operations.context import Context, operation
-from afx.operations.rule_figures import MOST_BUSIEST, RuleTotal
+from afx.operations.rule_figures import MOST_BUSIEST, RuleFigures, RuleTotal
 from models.storage import cluster_analytics, rules, scaling
 
 _MOST_EVENTS = 10_000
@@ -86,7 +86,7 @@ class ScalingSummary:
 
 @dataclass(slots=True, frozen=True)
 class RuleSummary:
-    """How many rules there are, and which forwarded most."""
+    """How many rules there are, what became of messages, and which forwarded most."""
 
     rules: int
     enabled: int
@@ -94,6 +94,8 @@ class RuleSummary:
     copy: int
     """Rules that copy."""
     forward: int
+    figures: RuleFigures
+    """Of all rules together."""
     busiest: Sequence[RuleTotal]
 
 
@@ -153,9 +155,13 @@ def scaling_summary(context: Context, since: datetime) -> ScalingSummary:
 
 @operation("analytics:read")
 def rule_summary(context: Context, since: datetime) -> RuleSummary:
-    """Count rules, and return those that forwarded most since an instant."""
+    """Count rules; return what became of messages since an instant, and which forwarded most."""
     del context
-    return RuleSummary(**rules.counts(), busiest=rule_figures.totals(since, most=MOST_BUSIEST))
+    return RuleSummary(
+        **rules.counts(),
+        figures=rule_figures.total(since),
+        busiest=rule_figures.totals(since, most=MOST_BUSIEST),
+    )
 
 
 _DECISIONS = ("hold", "out", "in")

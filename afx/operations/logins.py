@@ -97,6 +97,11 @@ def device_from_file(path: Path) -> str:
             text = file.read(LONGEST_FILE + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as text ({type(error).__name__}).") from error
+    return device_from_text(text)
+
+
+def device_from_text(text: str) -> str:
+    """Return what a session is to say of itself, of a JSON object; raises UsageError."""
     return parse_device(text).text
 
 

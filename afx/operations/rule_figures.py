@@ -102,6 +102,11 @@ def of_rules(context: Context, ids: Sequence[int], since: datetime) -> dict[int,
     return {it: _figures(found.get(it, RuleCount(it))) for it in ids}
 
 
+def total(since: datetime) -> RuleFigures:
+    """Return the figures of all rules together, for operations that have checked who asks."""
+    return _figures(rule_analytics.total(since))
+
+
 def totals(
     since: datetime, *, owner: str = "", session: int | None = None, most: int = MOST_BUSIEST
 ) -> list[RuleTotal]:

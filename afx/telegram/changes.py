@@ -30,7 +30,7 @@ def change_of(update: Any) -> Change | None:
             getattr(update.message, "edit_hide", False) and not is_live(update.message)
         ):
             return None
-        return Change("edit", message.chat, (message.id,), message)
+        return Change("edit", message.chat, (message.id,), message, update.pts)
     if isinstance(update, types.UpdateDeleteChannelMessages):
         return Change("delete", _marked(update.channel_id), tuple(update.messages))
     if isinstance(update, types.UpdateDeleteMessages):

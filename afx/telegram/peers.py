@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from telethon import errors, utils
@@ -16,8 +16,10 @@ from afx.forwarding.topics import chat_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import is_for_people, refuses_chat
 from afx.telegram.invites import Gate, Invites
+from afx.telegram.leave import NO_LEAVE, Leave
 from afx.telegram.sender import Outcome
 from afx.telegram.session import StoredSession
+from afx.telegram.strangers import Strangers
 
 _PAGE = 100
 _MYSELF = types.InputUserSelf()
@@ -43,7 +45,16 @@ class OutputSource(Protocol):
 class Peers:
     """Resolves the chats of one session's rules, and gives their input peers."""
 
-    __slots__ = ("_client", "_invites", "_kept", "_lock", "_outputs", "_resolving", "_stored")
+    __slots__ = (
+        "_client",
+        "_invites",
+        "_kept",
+        "_lock",
+        "_outputs",
+        "_resolving",
+        "_stored",
+        "_strangers",
+    )
 
     def __init__(
         self,
@@ -58,6 +69,7 @@ class Peers:
         self._client = client
         self._stored = stored
         self._outputs = outputs
+        self._strangers = Strangers(client, stored)
         self._invites = Invites(client, stored, gate) if gate else None
         self._kept: frozenset[int] = frozenset()
         """Chats of other sessions' rules, which this one posts to or reads for them."""
@@ -76,22 +88,22 @@ class Peers:
     @property
     def why_unknown(self) -> Mapping[str, str]:
         """Why chats were not found, as rules name them, where that is known."""
-        return self._invites.why if self._invites else {}
+        return {**(self._invites.why if self._invites else {}), **self._strangers.why}
 
     async def resolve(
-        self, chats: Iterable[str], known: Iterable[int] = (), joins: Container[str] = ()
+        self, chats: Iterable[str], known: Iterable[int] = (), leave: Leave = NO_LEAVE
     ) -> dict[str, int]:
         """Return the marked id of each chat that the account knows; of a topic that of its forum.
 
         The account's dialogs are listed once, and only if a chat is unknown otherwise.
-        Only these chats are remembered, and those ``known`` before. Those of ``joins`` that are
-        invite links are joined.
+        Only these chats are remembered, and those ``known`` before. ``leave`` says
+        what is joined, and which strangers are not found.
         """
         lock = self._lock = self._lock or asyncio.Lock()
         self._resolving += 1
         try:
             async with lock:
-                return await self._resolve(chats, known, joins)
+                return await self._resolve(chats, known, leave)
         finally:
             self._resolving -= 1
             if not self._resolving:
@@ -111,7 +123,7 @@ class Peers:
         return self.input_peer(chat)
 
     async def _resolve(
-        self, chats: Iterable[str], known: Iterable[int], joins: Container[str]
+        self, chats: Iterable[str], known: Iterable[int], leave: Leave
     ) -> dict[str, int]:
         self._stored.keep_all()
         found: dict[str, int] = {}
@@ -122,7 +134,7 @@ class Peers:
                 found.update({} if number is None else {name: number})
                 continue
             if is_invite(name):
-                chat_id = await self._invites.find(name, joins) if self._invites else None
+                chat_id = await self._invites.find(name, leave.joins) if self._invites else None
                 found.update({} if chat_id is None else {name: chat_id})
                 continue
             chat = chat_of(name)
@@ -136,6 +148,7 @@ class Peers:
                 chat_id = await self._find(chat)
             if chat_id is not None:
                 found[name] = chat_id
+        found = await self._strangers.without(found, leave.wary)
         self._stored.keep_only({*found.values(), *known, *self._kept})
         return found
 

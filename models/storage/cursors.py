@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from models.base import execute, execute_many, micros, utc_now
+
+_PART = 500
 
 
 def save_many(cursors: Mapping[int, Mapping[str, str]]) -> None:
@@ -35,3 +37,17 @@ def page(beyond: int, limit: int) -> dict[int, dict[str, str]]:
         limit,
     ).fetchall()
     return {session: json.loads(fields) for session, fields in rows}
+
+
+def of_sessions(ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Return the stored cursors of some sessions; those without one are left out."""
+    found: dict[int, dict[str, str]] = {}
+    for start in range(0, len(ids), _PART):
+        part = ids[start : start + _PART]
+        rows = execute(
+            "SELECT session_id, fields FROM session_cursors"
+            f" WHERE session_id IN ({', '.join('?' * len(part))})",
+            *part,
+        ).fetchall()
+        found |= {session: json.loads(fields) for session, fields in rows}
+    return found

@@ -18,6 +18,8 @@ HOUR, DAY = 3600, 86_400
 HOURS_KEPT = timedelta(days=3)
 _SECOND = 1_000_000
 _PART = 500
+_MOST_MERGED = 2_000
+"""Rows whose latencies are merged for the sum of all rules."""
 _COUNTS = ("forwarded", "skipped", "dead", "waits", "waited_ms")
 
 
@@ -99,6 +101,28 @@ def totals(
         for row in rows
         if row[0] in found
     ]
+
+
+def total(since: datetime) -> RuleCount:
+    """Return the sum of all rules since an instant, as ``totals`` counts it; its rule is 0.
+
+    Latencies are those of the hours of rules in which most was forwarded: there may be
+    hundreds of thousands.
+    """
+    span, begin = _span(since)
+    sums = ", ".join(f"SUM({it})" for it in _COUNTS)
+    counts = execute(
+        f"SELECT {sums} FROM rule_analytics WHERE span = ? AND at >= ?", span, begin
+    ).fetchone()
+    found = _read(0, [int(it or 0) for it in counts], "")
+    texts = execute(
+        "SELECT latencies FROM rule_analytics WHERE span = ? AND at >= ?"
+        " ORDER BY forwarded DESC LIMIT ?",
+        *(span, begin, _MOST_MERGED),
+    ).fetchall()
+    for [text] in texts:
+        found.add(RuleCount(0, latencies=decode(text)))
+    return found
 
 
 def of_rules(rules: Sequence[int], since: datetime, *, owner: str = "") -> dict[int, RuleCount]:

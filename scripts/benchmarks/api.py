@@ -53,7 +53,7 @@ def run(flags: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
     targets: list[Target] = []
     if flags.only in first_view.NAME:
-        chromium.program()  # it is missed before databases are filled
+        chromium.program()  # fails before databases are filled
     for kind in flags.databases.split(","):
         home = Path(tempfile.mkdtemp(prefix="afx-bench-"))
         try:
@@ -124,8 +124,7 @@ def _measure(
         ]
     if flags.only in first_view.NAME:
         seen, wanted = first_view.measure(port, token, flags.visits)
-        rows += seen
-        targets += wanted
+        rows, targets = [*rows, *seen], [*targets, *wanted]
     if flags.only:
         return rows, targets
     page = [request("GET", "/api/v1/sessions?limit=20", token)]
@@ -139,8 +138,8 @@ def _measure(
     before = _used(process)
     taken = asyncio.run(as_fast_as_possible(port, changes, connections=1, seconds=flags.seconds))
     rows.append(_row("change of a user", taken, _used(process) - before))
-    targets.append(Target("change: median, ms", percentile(taken.times, 0.5), 10, "at most"))
-    targets.append(Target("change: errors", taken.wrong, 0, "at most"))
+    median = Target("change: median, ms", percentile(taken.times, 0.5), 10, "at most")
+    targets += [median, Target("change: errors", taken.wrong, 0, "at most")]
     share = asyncio.run(_streams(port, process, token, flags))
     rows.append({"what": f"{flags.streams} event streams", "core_share": round(share, 3)})
     targets.append(Target("event streams, share of a core", share, 0.05, "at most"))
@@ -155,9 +154,9 @@ def _fastest(
     return _row("page of 20, as fast as possible", taken, _used(process) - before), taken
 
 
-def _used(process: psutil.Process) -> float:
+def _used(it: psutil.Process) -> float:
     """Return the seconds of a core that a process has taken."""
-    return float(sum(process.cpu_times()[:2]))
+    return float(sum(it.cpu_times()[:2]))
 
 
 def _reads(token: str, sessions: int) -> dict[str, list[bytes]]:
@@ -203,14 +202,14 @@ async def _streams(
 
     dropping = [asyncio.ensure_future(drop(it)) for it in opened]
     await asyncio.sleep(2)
-    before, began = sum(process.cpu_times()[:2]), time.perf_counter()
+    before, began = _used(process), time.perf_counter()
     await asyncio.sleep(flags.seconds * 2)
-    share = (sum(process.cpu_times()[:2]) - before) / (time.perf_counter() - began)
+    share = (_used(process) - before) / (time.perf_counter() - began)
     for it in dropping:
         it.cancel()
     for connection in opened:
         connection.close()
-    return float(share)
+    return share
 
 
 def _row(what: str, taken: Taken, used: float) -> dict[str, Any]:

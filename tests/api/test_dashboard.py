@@ -152,7 +152,12 @@ def test_each_action_has_a_dialog_with_its_command(
     api: TestedApi, browser: dict[str, str], name: str
 ) -> None:
     action = ACTIONS[name]
-    targets = {"sessions": "user=alice&state=running", "dead": "1:message_gone", "review": "1"}
+    targets = {
+        "sessions": "user=alice&state=running",
+        "dead": "1:message_gone",
+        "review": "1",
+        "doubt": "1:-1001:-1002:7",
+    }
     target = targets.get(name.partition(".")[0], "a-1")
     params = {} if name.endswith((".add", ".create")) else {"target": target}
     for part in ({}, {"hx-request": "true"}):
@@ -174,7 +179,7 @@ def test_the_commands_of_actions_exist() -> None:
             group = group.commands[it]
         command = group.commands[verb]
         flags = {flag for it in command.params for flag in it.opts}
-        assert {it.flag for it in action.fields if it.flag} <= flags, action.name
+        assert {it.flag for it in action.fields if it.flag not in ("", "-")} <= flags, action.name
         assert "--reason" in flags
         assert not action.destroys or "--yes" in flags, action.name
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 
 import pytest
 from support.api import TestedApi
 from support.dashboard import act, said, signed_in
+from telethon.crypto import AuthKey
+from telethon.sessions import StringSession
 
 from afx.api.dashboard.actions import ACTIONS
 from afx.operations import audit_log, proxies, proxy_checks, rules, schedules, sessions, tasks
@@ -15,6 +18,13 @@ from afx.operations.context import Context
 from afx.operations.proxy_checks import CheckedProxy
 
 URL = "socks5://ann:hunter2@192.0.2.1:1080"
+
+
+def _login(letter: str) -> str:
+    session = StringSession()
+    session.set_dc(2, "149.154.167.51", 443)
+    session.auth_key = AuthKey(letter.encode() * 256)
+    return str(session.save())
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +161,64 @@ def test_a_rule_is_made_and_its_page_says_what_it_does(
     assert entry.action == "rule.secret"
     page = api.get("/rules/1", headers=browser, token="").text
     assert "rule.secret" not in page
+
+
+def test_a_session_is_added_with_its_device_which_is_shown_to_nobody(
+    api: TestedApi, browser: dict[str, str]
+) -> None:
+    device = {"device_model": "Desk", "app_id": 7, "app_hash": "ab" * 16, "x": [1]}
+    body = {"name": "d-1", "user": "alice", "login": _login("a"), "device": device}
+    added = api.post("/api/v1/sessions", json=body)
+    assert added.status_code == 201, added.text
+    assert "abab" not in added.text and "Desk" not in added.text
+    stored = json.loads(sessions.device_of(api.context, added.json()["session"]["id"]))
+    assert (stored["model"], stored["api_id"], stored["api_hash"]) == ("Desk", 7, "ab" * 16)
+    for wrong in ({}, {"device_model": 1}, {"device_model": "x", "app_id": 7}):
+        refused = api.post("/api/v1/sessions", json={**body, "name": "d-2", "device": wrong})
+        assert refused.status_code == 422 and "device" in refused.json()["detail"]
+    form = {"name": "d-2", "user": "alice", "login": _login("b"), "device": json.dumps(device)}
+    assert "d-2 is added" in said(api, browser, act(api, browser, "session.add", **form)).lower()
+    number = sessions.show(api.context, "d-2").session.id
+    assert json.loads(sessions.device_of(api.context, number)) == stored
+    wrong_form = {**form, "name": "d-3", "login": _login("c"), "device": "{"}
+    assert "no JSON" in said(api, browser, act(api, browser, "session.add", **wrong_form))
+
+
+def test_rules_are_made_of_what_another_forwarder_had(
+    api: TestedApi, browser: dict[str, str]
+) -> None:
+    route = {"con_name": "of-tgcf", "source": -1001000000001, "dest": [-1001000000002]}
+    text = json.dumps({"forwards": [route]})
+    form = {"text": text, "session": "a-1", "origin": ""}
+    told = said(api, browser, act(api, browser, "rule.import", **form))
+    assert "nothing was changed; 1 rule of tgcf: 1 to add" in told.lower()
+    before = len(rules.listing(api.context, session="a-1").rows)
+    told = said(api, browser, act(api, browser, "rule.import", **form, apply="yes"))
+    assert "done; 1 rule of" in told.lower()
+    found = rules.listing(api.context, session="a-1").rows
+    assert len(found) == before + 1
+    other = {**form, "text": text.replace("00002]", "00003]"), "apply": "yes"}
+    refused = said(api, browser, act(api, browser, "rule.import", **other))
+    assert refused.startswith("crit") and "would get other chats" in refused
+    assert said(api, browser, act(api, browser, "rule.import", **other, replace="yes"))[:2] == "ok"
+    wrong = said(api, browser, act(api, browser, "rule.import", **form | {"text": "x: 1"}))
+    assert wrong.startswith("crit")
+    for it in found[before:]:
+        rules.remove(api.context, str(it.id))
+
+
+def test_a_batch_is_cancelled_from_its_list(api: TestedApi, browser: dict[str, str]) -> None:
+    form = {"kind": "session.check", "sessions": "a-1\r\nb-1", "delay_seconds": "600"}
+    told = said(api, browser, act(api, browser, "task.submit", **form, start_within_seconds="900"))
+    [batch] = re.findall(r"batch (\d+)", told)
+    page = api.get(f"/tasks?batch={batch}", headers=browser, token="").text
+    assert f"/actions/batch.cancel?target={batch}" in page
+    told = said(api, browser, act(api, browser, "batch.cancel", target=batch))
+    assert f"2 tasks of batch {batch} are cancelled" in told.lower()
+    assert {it.state for it in tasks.listing(api.context, batch=int(batch)).rows} == {"cancelled"}
+    for field in ("delay_seconds", "start_within_seconds"):
+        wrong = act(api, browser, "task.submit", **{**form, field: "-1"})
+        assert "no whole number" in said(api, browser, wrong)
 
 
 def test_no_command_of_an_action_has_what_is_secret() -> None:

@@ -58,7 +58,7 @@ async def put(store: PoolStore, sender: int, fence: int, sequence: int = 1, ids:
         sequence=sequence,
         sender=sender,
         order=f"order {sequence}",
-        ids=range(100, 100 + ids),
+        ids={it: (SOURCE, it - 90) for it in range(100, 100 + ids)},
     )
 
 
@@ -111,7 +111,7 @@ def test_what_is_not_taken_can_be_taken_back_and_given_to_another(
         assert await store.take(LANE, FIRST) is None, "its sender comes too late"
         assert (
             await store.put(
-                *(LANE, OWNER), before=2, fence=3, sequence=2, sender=3, order="x", ids=[]
+                *(LANE, OWNER), before=2, fence=3, sequence=2, sender=3, order="x", ids={}
             )
             == "put"
         )
@@ -216,7 +216,9 @@ def test_a_new_owner_is_told_what_was_sent_just_before_it_came(
         await answer(store, FIRST, 2, (100, 101))
         for fence in (3, 4):
             assert await store.own(LANE, OWNER) == Owned(fence, 2, 1, {100: 2})
-        await store.put(*(LANE, OWNER), before=4, fence=4, sequence=2, sender=2, order="x", ids=[7])
+        await store.put(
+            *(LANE, OWNER), before=4, fence=4, sequence=2, sender=2, order="x", ids={7: (SOURCE, 1)}
+        )
         assert await store.own(LANE, OWNER) == Owned(5, 2, 2, {}), "its links are known by then"
 
     run(redis_url, redis, work)

@@ -36,7 +36,7 @@ def test_a_session_whose_rules_changed_is_restarted(ids: list[int]) -> None:
             [Active(ids[0], "w1", "one", 1, "assigned", revision=placed.revision)]
         )
     assert assignments.undesired() == []
-    rules.create(sessions.find("s0"), ["@more"], ["-2"], "copy")
+    rules.change(rules.find("s0/r"), sources=["@more"])
     assert [it.session for it in assignments.undesired()] == [ids[0]]
 
 

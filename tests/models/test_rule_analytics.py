@@ -72,6 +72,19 @@ def test_the_rules_that_forwarded_most_come_first_and_owners_see_their_own(
     assert set(rule_analytics.of_rules([alice.id, bob.id], NOW - TODAY, owner="bob")) == {bob.id}
 
 
+def test_all_rules_together_have_sums_and_the_latencies_of_the_busiest(
+    made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rule_analytics.total(NOW - TODAY) == RuleCount(0)
+    alice, bob = made
+    note(RuleCount(alice.id, 1, 2, 3, latencies={9: 1}), RuleCount(bob.id, 7, latencies={1: 7}))
+    whole = RuleCount(0, 8, 2, 3, latencies={1: 7, 9: 1})
+    assert rule_analytics.total(NOW - TODAY) == whole
+    assert rule_analytics.total(NOW - timedelta(days=9)) == whole
+    monkeypatch.setattr(rule_analytics, "_MOST_MERGED", 1)
+    assert rule_analytics.total(NOW - TODAY) == RuleCount(0, 8, 2, 3, latencies={1: 7})
+
+
 def test_old_hours_and_days_are_removed_a_few_at_a_time(made: list[Any]) -> None:
     rule = made[0].id
     for age in range(4):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from afx.forwarding.pipeline import Incoming, random_id
+from afx.forwarding.digests import digest_id
+from afx.forwarding.pipeline import Incoming, Part, random_id
 from afx.forwarding.rules import ResolvedRule, compile_routes
 from afx.node.loop_guard import LoopGuard
 from afx.node.outbox import Reference
@@ -65,6 +66,16 @@ def test_an_unanswered_send_is_found_among_what_is_not_due_yet() -> None:
     it = guard(settled=9_000, later=later)
     it.announce(random_id(1, A, 8, B), 33)
     assert it.is_copy(message(B, 33))
+
+
+def test_an_unanswered_digest_is_found_by_all_of_its_messages() -> None:
+    parts: list[Part] = ["first", "rest", "rest", "first", "entry"]
+    waiting = [Reference(1, "copy", A, 7 + it, part=part) for it, part in enumerate(parts)]
+    it = guard(settled=9_000, waiting=waiting)
+    it.announce(digest_id(1, B, [(A, 7), (A, 8), (A, 9)]), 33)
+    it.announce(digest_id(1, B, [(A, 10)]), 34)
+    it.announce(digest_id(1, B, [(A, 11)]), 35)
+    assert [it.is_copy(message(B, number)) for number in (33, 34, 35)] == [True, True, False]
 
 
 def test_an_announced_send_of_no_rule_marks_nothing() -> None:

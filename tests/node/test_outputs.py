@@ -83,6 +83,41 @@ def test_a_webhook_gets_signed_messages_edits_and_deletes_in_order(hook: Receive
     run_scenario(scenario)
 
 
+def test_each_edit_is_an_event_also_when_it_says_in_the_same_second_what_one_before_it_said(
+    hook: Receiver, tmp_path: Path
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, _ = one_rule(sandbox)
+        use_outputs(harness, str(tmp_path))
+        to = (f"webhook:{hook.url}", "file:news.jsonl")
+        rule = (source, to, "copy", {"sync": ("edits",)})
+        session = harness.session(account, rule)
+        await session.start()
+        say(sandbox, source, "a")
+        await until(lambda: len(hook.requests) == 1)
+        await settled(session, source)
+        stored = harness.commit(session)
+        written = tmp_path / "1" / "news.jsonl"
+        for number, text in enumerate("bab", 2):
+            edit(sandbox.server, source.marked, 0, 1, text)
+            await until(lambda: len(hook.requests) == number)  # noqa: B023
+            await until(lambda: len(written.read_text().splitlines()) == number)  # noqa: B023
+        assert [it for _, it in told(hook)] == ["a", "b", "a", "b"]
+        assert len({it.headers["afx-delivery"] for it in hook.requests}) == 4
+        await session.stop()
+        # Its difference brings the last edit again: it is the same event.
+        session = harness.session(account, rule, cursors=stored)
+        await session.start()
+        await settled(session, source)
+        say(sandbox, source, "end")
+        await until(lambda: told(hook)[-1] == ("message", "end"))
+        assert len({it.headers["afx-delivery"] for it in hook.requests}) == 5
+        await until(lambda: len(written.read_text().splitlines()) == 5)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_what_was_sent_before_a_crash_is_sent_again_under_the_same_id(hook: Receiver) -> None:
     """The node dies between the receiver's answer and the stored link."""
 

@@ -13,7 +13,8 @@ from telethon.tl import types
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery
 from afx.node.pool_answers import decode_answer, encode_answer, encode_unread, settled_ids
-from afx.node.pool_orders import UNFIT, decode, encode, order_of
+from afx.node.pool_orders import UNFIT, decode, encode, order_of, search_of
+from afx.node.pool_sought import Sought
 from afx.node.pool_texts import MalformedOrderError
 from afx.reasons import DeadReason
 from afx.telegram.sender import Outcome
@@ -45,6 +46,24 @@ def test_an_order_is_the_same_when_it_is_read() -> None:
     assert found.ids == order.ids == [-(2**63), 2, -(2**63), -(2**63)]
 
 
+def test_what_is_to_be_found_is_no_send_also_for_nodes_that_do_not_know_it() -> None:
+    sought = Sought(12, 4, 1_700_000_000, 3, ("text", "photo"))
+    order = search_of([TEXT, FILE], 11, 2, 3, sought)
+    found = decode(encode(order))
+    assert (found.sought, found.sender, found.ids, found.messages) == (sought, 11, [], {})
+    assert [fields(it) for it in found.deliveries] == [fields(it) for it in order.deliveries]
+    items = json.loads(encode(order))["items"]
+    assert {it["op"] for it in items} == {"find"}, "an older node refuses the op"
+    broken = json.loads(encode(order))
+    del broken["sought"]
+    with pytest.raises(MalformedOrderError):
+        decode(json.dumps(broken))
+    mixed = json.loads(encode(order))
+    mixed["items"][0]["op"] = "send"
+    with pytest.raises(MalformedOrderError):
+        decode(json.dumps(mixed))
+
+
 LEFT_OUT = {
     "raw": "the sender reads the file itself",
     "whole": "so it does for an edit",
@@ -53,6 +72,11 @@ LEFT_OUT = {
     "posted": "the owner alone waits for a message's time",
     "plugins": "the owner has run them",
     "verdict": "so they have none any more",
+    "reupload": "a rule with senders uploads no files anew",
+    "uploaded": "so there is none",
+    "part": "a rule with senders has no digests",
+    "version": "outputs alone tell by it",
+    "parts": "so there is none; what is left of an earlier one the owner sends",
 }
 """Fields of a delivery that no order has, and why."""
 EXAMPLES: dict[str, Any] = {

@@ -97,6 +97,11 @@ CASES: dict[str, list[Post]] = {
         Post("from the secretary", True, {"sender": 2}),
     ],
     "everything": [Post("Hello")],
+    "english": [
+        Post("The central bank raises interest rates by half a point"),
+        Post("Die Zentralbank erhöht heute die Zinsen um einen halben Punkt", False),
+        Post("ok"),
+    ],
     "promoted": [
         Post("Hello", "News of 2026-03-06\nHello\nSource · Join us", at(2026, 3, 6, 12, 0)),
     ],
@@ -108,6 +113,7 @@ CASES: dict[str, list[Post]] = {
     ],
     "mirrored": [Post("Hello")],
     "delayed": [Post("Hello", False)],
+    "digests": [Post("Hello", False)],
     "reread": [Post("Hello", False)],
     "at-once": [Post("Hello")],
     "forum": [Post("Hello", True)],
@@ -225,6 +231,9 @@ def test_each_recipe_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_recipe_does_what_it_says(name: str) -> None:
+    if "language" in RECIPES[name].filter:
+        pytest.importorskip("gcld3")
+
     async def scenario(sandbox: SandboxHarness) -> None:
         rule = RECIPES[name]
         world, pushes = sandbox.server.world, sandbox.server.pushes
@@ -281,6 +290,31 @@ def test_a_recipe_does_what_it_says(name: str) -> None:
         assert {it.topic for it in to.box.messages.values()} <= {topics[1]}
         named = {it.forwarded is not None for it in to.box.messages.values()}
         assert named <= {rule.mode == "forward"}
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_the_digest_has_what_has_come_at_its_time() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        now = [datetime(2026, 3, 6, 12, 0, tzinfo=UTC).timestamp()]
+        harness.clock = replace(harness.clock, time=lambda: now[0])
+        options = {"options": RECIPES["digests"].options}
+        session = harness.session(account, (source, to, "copy", options))
+        await session.start()
+        for text, minute in (("Hello", 0), ("bye", 30), ("too late", 7 * 60)):
+            message, event = sandbox.server.world.post(source, 0, text)
+            message.date = int(now[0]) + minute * 60
+            now[0] = message.date
+            sandbox.server.pushes.channel_event(source, event, message)
+            box = session.reader.channels[source.id]
+            await until(lambda box=box: box.cursor == source.box.pts)
+        session.forwarder.later._turn()
+        await until(lambda: bool(texts(to)))
+        [text] = texts(to)
+        assert "2 messages, 2026-03-06 13:00 – 13:30 (Europe/Berlin)" in text
+        assert "Hello" in text and "bye" in text
         await session.stop()
 
     run_scenario(scenario)

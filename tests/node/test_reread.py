@@ -212,3 +212,34 @@ def test_the_option_is_a_time_and_is_said_in_words() -> None:
     assert compile_options(HOUR).hold == 3_600
     assert compile_options({"reread": 60, "delay": 300}).hold == 300
     assert "read anew 1h after it was posted" in sentences(HOUR)[0]
+
+
+def test_an_album_is_judged_by_the_caption_that_it_has_when_it_is_read_anew() -> None:
+    """Another rule has judged it by the one that it came with."""
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        later = sandbox.channel(posters=(account,))
+        times = Times(harness)
+        good = {"filter": {"contains": ["good"]}}
+        rules = (source, to, "copy", good), (source, later, "copy", {**good, "options": HOUR})
+        session = harness.session(account, *rules)
+        await session.start()
+        files = sandbox.server.world.files
+        for caption in ("good album", "", ""):
+            photo = files.add(b"photo", is_photo=True)
+            put(sandbox, source, caption, media=photo, grouped=5)
+        put(sandbox, source, "good 3")
+        await until(lambda: len(texts(to)) == 4)
+        await settled(session, source)
+        edit(sandbox.server, source.marked, 0, 1, "")
+        await settled(session, source)
+        times.pass_an_hour(session)
+        await sent(session, later)
+        await until(lambda: texts(later)[-1:] == ["good 3"])
+        assert texts(later) == ["good 3"]
+        await session.stop()
+        harness.commit(session)
+        assert not harness.dead
+
+    run_scenario(scenario)

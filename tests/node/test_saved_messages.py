@@ -51,7 +51,8 @@ def test_what_a_person_writes_in_a_private_chat_is_copied_as_what_the_other_one_
         to = sandbox.channel(posters=(person,))
         harness = SessionHarness(sandbox)
         # The copies of the way back are no messages of that person's.
-        rules = (f"@{other.username}", to, "copy"), (to, f"@{other.username}", "copy")
+        known = {"options": {"strangers": True}}
+        rules = (f"@{other.username}", to, "copy"), (to, f"@{other.username}", "copy", known)
         session = harness.session(person, *rules)
         await session.start()
         phone = await sandbox.client(sandbox.login(person, 2))

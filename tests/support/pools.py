@@ -169,7 +169,10 @@ def pool(fleet: Fleet, mode: str = "copy", **more: Any) -> tuple[Channel, Channe
     """Give the owner a rule with three senders; returns its source and its destination."""
     accounts = [fleet.account(it) for it in (A, B, C, *more.pop("posting", ()))]
     source = fleet.sandbox.channel(fleet.account(OWNER), *more.pop("readers", ()))
-    to = fleet.sandbox.channel(posters=tuple(accounts))
+    ids = [it.id for it in accounts]
+    to = fleet.sandbox.server.world.add_channel(
+        "to", posters=ids, megagroup=more.pop("group", False)
+    )
     options = {"senders": {"a": A, "b": B, "c": C}, **more.pop("options", {})}
     rule = RuleSpec(1, (str(source.marked),), (str(to.marked),), mode, options=options, **more)
     fleet.rules[OWNER] = (rule,)

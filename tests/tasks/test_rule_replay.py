@@ -6,14 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.plugins import HOOKS
 from support.sandbox import SandboxHarness, run_scenario, until
-from support.sessions import one_rule, say, texts
+from support.sessions import SessionHarness, one_rule, say, texts
 from telethon.tl import types
 
 from afx.forwarding.pipeline import Incoming
+from afx.node import plugged
 from afx.node.session import HostedSession
+from afx.plugins.runner import PluginRunner
 from afx.sandbox.telegram.peers import Topic
 from afx.tasks.kinds import rule_replay, rule_test
+from afx.tasks.kinds.base import TaskFailedError
 from afx.tasks.kinds.once import Once
 
 
@@ -46,8 +50,7 @@ def test_old_messages_are_filtered_and_changed_and_none_is_doubled() -> None:
         sandbox.server.pushes.channel_event(source, event, message)
         say(sandbox, source, "good live")
         await until(lambda: texts(to) == ["good photo\nx", "good live\nx"])
-        arguments = rule_replay.ReplayArguments(rule=1, first=1, last=100)
-        done = await rule_replay.run(task_of(session), arguments)
+        done = await rule_replay.run(task_of(session), REPLAY)
         assert (done.copied, done.refused) == (4, 0)
         assert texts(to) == ["good photo\nx", "good live\nx", "good 1\nx", "good 3\nx"]
         await session.stop()
@@ -55,6 +58,7 @@ def test_old_messages_are_filtered_and_changed_and_none_is_doubled() -> None:
     run_scenario(scenario)
 
 
+REPLAY = rule_replay.ReplayArguments(rule=1, first=1, last=100)
 NEAR = {"window": 3_600, "near": 0.8}
 
 
@@ -69,8 +73,7 @@ def test_a_rule_that_forwards_each_content_once_gets_it_once_by_a_replay(dedupe:
         more = {"options": {"dedupe": dedupe}}
         session = harness.session(account, ((source, other), (to, too), "copy", more))
         await session.start()
-        arguments = rule_replay.ReplayArguments(rule=1, first=1, last=100)
-        done = await rule_replay.run(task_of(session), arguments)
+        done = await rule_replay.run(task_of(session), REPLAY)
         assert sorted(texts(to)) == sorted(texts(too)) == ["one", "three", "two"]
         assert done.copied == 6
         await session.stop()
@@ -86,9 +89,82 @@ def test_buttons_become_links_below_the_text_as_they_do_live() -> None:
         sandbox.server.world.post(source, 0, "one", markup=rows)
         session = harness.session(account, (source, to, "copy", {"options": {"buttons": "text"}}))
         await session.start()
-        arguments = rule_replay.ReplayArguments(rule=1, first=1, last=100)
-        await rule_replay.run(task_of(session), arguments)
+        await rule_replay.run(task_of(session), REPLAY)
         assert texts(to) == ["one\n\nBuy"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_buttons_that_a_bot_would_keep_are_left_out_by_people_as_they_are_live() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        button = types.KeyboardInlineButton("Buy", types.InlineButtonTypeUrl("https://a.example/"))
+        rows = types.ReplyInlineMarkup([types.KeyboardInlineButtonRow([button])])
+        world = sandbox.server.world
+        photo = world.files.add(b"photo", is_photo=True)
+        world.post(source, 0, "one", markup=rows, media=photo)
+        rule = (source, to, "copy", {"options": {"buttons": "keep"}})
+        session = harness.session(account, rule)
+        await session.start()
+        message, event = world.post(source, 0, "live", markup=rows, media=photo)
+        sandbox.server.pushes.channel_event(source, event, message)
+        await until(lambda: texts(to) == ["live"])
+        await rule_replay.run(task_of(session), REPLAY)
+        live, replayed = to.box.messages.values()
+        assert (replayed.text, replayed.markup) == ("one", live.markup)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_bot_is_told_that_it_cannot_read_old_messages() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        bot = sandbox.server.world.add_bot()
+        source, to = sandbox.channel(bot), sandbox.channel(bot, posters=(bot,))
+        session = SessionHarness(sandbox).session(bot, (source, to, "copy"))
+        await session.start()
+        with pytest.raises(TaskFailedError, match="bot"):
+            await rule_replay.run(task_of(session), REPLAY)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_the_rules_plug_ins_change_drop_and_refuse_what_is_replayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plugged, "_RUNNER", PluginRunner(lambda name: HOOKS[name]))
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, "one", "b two", "bad three", "four")
+        used = [{"name": "no_b"}, {"name": "upper"}]
+        wrong = [{"name": "fails", "on_error": "dead"}]
+        rules = [(source, to, "copy", {"options": {"plugins": it}}) for it in (used, wrong)]
+        session = harness.session(account, *rules)
+        await session.start()
+        done = await rule_replay.run(task_of(session), REPLAY)
+        assert (texts(to), done.copied, done.refused) == (["ONE", "FOUR"], 2, 0)
+        done = await rule_replay.run(
+            task_of(session), rule_replay.ReplayArguments(rule=2, first=1, last=100)
+        )
+        assert (texts(to)[2:], done.refused) == (["one!", "b two!", "four!"], 1)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_rule_with_senders_is_not_replayed_by_another_account() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, "one")
+        more = {"options": {"senders": {"two": 2}}}
+        session = harness.session(account, (source, to, "copy", more))
+        await session.start()
+        with pytest.raises(TaskFailedError, match="senders"):
+            await rule_replay.run(task_of(session), REPLAY)
+        assert not texts(to)
         await session.stop()
 
     run_scenario(scenario)

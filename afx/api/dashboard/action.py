@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from afx.errors import NotFoundError
+from afx.errors import NotFoundError, UsageError
 from afx.operations import rebalancing, rules, tokens, webhooks
 from afx.operations.context import OWNED, SCOPES, Actor, Context
 from afx.operations.requests import Requested
@@ -30,7 +30,7 @@ class Field:
     required: bool = True
     hint: str = ""
     flag: str = ""
-    """The option of the command; empty: an argument."""
+    """The option of the command; empty: an argument; ``-``: one that is read from there."""
     value: str = ""
 
 
@@ -67,6 +67,8 @@ class Action:
     """It cannot be undone: the target's name is to be typed."""
     takes_long: bool = False
     """It is made in several transactions: other changes do not wait for its end."""
+    asks_strangers: bool = False
+    """It waits for servers of others: nothing else waits for its end."""
     back: str = ""
     """The page to go to afterwards; empty: where the action was chosen."""
     words: Callable[[str], list[str]] = lambda target: [target]
@@ -77,6 +79,8 @@ class Action:
     """What of the target is in the request's body."""
     preview: Callable[[Context, str], Preview] | None = None
     """Says what a target that is no name means."""
+    named: Callable[[Context, str], str] = lambda _, target: target
+    """How people know a target."""
 
     def allowed(self, actor: Actor) -> bool:
         """Return whether an actor may do it."""
@@ -93,7 +97,7 @@ class Action:
             if it.kind == "check":
                 words += [it.flag] if value else []
             elif it.kind in ("file", "secret"):
-                words += [it.flag, "-"] if it.flag else []
+                words += ["-"] if it.flag == "-" else [it.flag, "-"] if it.flag else []
             elif it.kind == "pairs":
                 words += [part for line in lines_of(value) for part in (it.flag, line)]
             elif value or it.required:
@@ -122,6 +126,15 @@ class Action:
 def lines_of(text: str) -> list[str]:
     """Return the lines of a field that have something in them."""
     return [it.strip() for it in text.splitlines() if it.strip()]
+
+
+def whole_of(text: str, what: str) -> int:
+    """Return the whole number of a field, 0 for an empty one; raises UsageError."""
+    if not text.strip():
+        return 0
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise UsageError(f"{what} is no whole number; correct it.")
+    return int(text)
 
 
 def number_of(text: str, what: str) -> int:

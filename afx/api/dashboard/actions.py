@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from afx.api.dashboard.action import Action, Field, Form, Preview
 from afx.api.dashboard.bulk_actions import BULK_ACTIONS
 from afx.api.dashboard.dead_actions import DEAD_ACTIONS
+from afx.api.dashboard.doubt_actions import DOUBT_ACTIONS
+from afx.api.dashboard.import_actions import IMPORT_ACTIONS
 from afx.api.dashboard.labels import labels_of
 from afx.api.dashboard.proxy_actions import PROXY_ACTIONS
 from afx.api.dashboard.review_actions import REVIEW_ACTIONS
 from afx.api.dashboard.rule_actions import RULE_ACTIONS
+from afx.api.dashboard.schedule_actions import SCHEDULE_ACTIONS
 from afx.api.dashboard.task_actions import TASK_ACTIONS
 from afx.api.dashboard.user_actions import USER_ACTIONS
 from afx.api.dashboard.webhook_actions import WEBHOOK_ACTIONS
@@ -19,6 +22,7 @@ from afx.operations import (
     audit_log,
     controls,
     coordinators,
+    logins,
     placing,
     rebalancing,
     sessions,
@@ -51,7 +55,10 @@ def _preview_drain(context: Context, target: str) -> Preview:
 def _add_session(context: Context, form: Form) -> str:
     name = form["name"]
     proxy = form.get("proxy", "")
-    sessions.add(context, name, form["user"], form["login"].strip(), proxy=proxy)
+    described = form.get("device", "").strip()
+    device = logins.device_from_text(described) if described else ""
+    login = form["login"].strip()
+    sessions.add(context, name, form["user"], login, proxy=proxy, device=device)
     return f"session {name} is added"
 
 
@@ -77,6 +84,14 @@ _ALL = (
                 required=False,
                 hint="Through which alone it connects; empty: directly.",
                 flag="--proxy",
+            ),
+            Field(
+                "device",
+                "Device",
+                "file",
+                required=False,
+                hint="What it was signed in with: the JSON file beside the login, if there is one; "
+                "--device FILE in a shell.",
             ),
         ),
         back="/sessions",
@@ -368,9 +383,12 @@ ACTIONS: Mapping[str, Action] = {
         *USER_ACTIONS,
         *BULK_ACTIONS,
         *RULE_ACTIONS,
+        *IMPORT_ACTIONS,
         *DEAD_ACTIONS,
+        *DOUBT_ACTIONS,
         *REVIEW_ACTIONS,
         *TASK_ACTIONS,
+        *SCHEDULE_ACTIONS,
         *WEBHOOK_ACTIONS,
         *PROXY_ACTIONS,
     )

@@ -1,9 +1,9 @@
-"""What a person may do from a page to tasks, queues and schedules."""
+"""What a person may do from a page to tasks and queues."""
 
 from __future__ import annotations
 
-from afx.api.dashboard.action import Action, Field, Form, lines_of, number_of
-from afx.operations import queues, schedules, task_requests, tasks
+from afx.api.dashboard.action import Action, Field, Form, lines_of, number_of, whole_of
+from afx.operations import queues, task_requests, tasks
 from afx.operations.context import Context
 from afx.operations.task_requests import TaskRequest
 
@@ -12,7 +12,8 @@ def _number(text: str) -> int:
     return number_of(text, "task")
 
 
-def _request(form: Form) -> TaskRequest:
+def request_of(form: Form) -> TaskRequest:
+    """Return what a form asks for; raises UsageError."""
     kind = form["kind"]
     return TaskRequest(
         kind=kind,
@@ -21,28 +22,26 @@ def _request(form: Form) -> TaskRequest:
         user=form.get("user", ""),
         every_session=bool(form.get("every")),
         priority=form.get("priority", ""),
+        unique_key=form.get("unique_key", "").strip(),
+        keep_newest=bool(form.get("keep_newest")),
+        delay_seconds=whole_of(form.get("delay_seconds", ""), "The delay"),
+        start_within_seconds=whole_of(form.get("start_within_seconds", ""), "The time to start"),
     )
 
 
 def _submit(context: Context, _: str, form: Form) -> str:
-    made = task_requests.submit(context, _request(form))
+    made = task_requests.submit(context, request_of(form))
     which = f"{len(made.ids)} tasks, batch {made.batch}" if made.batch else f"task {made.ids[0]}"
     return f"{which}: {form['kind']} is queued"
 
 
-def _add_schedule(context: Context, _: str, form: Form) -> str:
-    first = schedules.add(
-        context,
-        form["name"],
-        form["cron"].strip(),
-        _request(form),
-        overlap=form.get("overlap", "skip"),
-    )
-    return f"schedule {form['name']} is added; its first time is {first:%Y-%m-%d %H:%M} UTC"
+def _cancelled(context: Context, target: str) -> str:
+    count = tasks.cancel_batch(context, number_of(target, "batch"))
+    return f"{count} tasks of batch {target} are cancelled"
 
 
-_KIND = Field("kind", "Kind", "select", tasks.KIND_NAMES, value=tasks.KIND_NAMES[0])
-_FOR = (
+KIND = Field("kind", "Kind", "select", tasks.KIND_NAMES, value=tasks.KIND_NAMES[0])
+FOR_SESSIONS = (
     Field(
         "arguments",
         "Arguments",
@@ -67,8 +66,32 @@ _FOR = (
         "select",
         ("", "premium", "high", "default", "low"),
         required=False,
-        hint="Empty: the kind's own.",
+        hint="Automatic: the kind's own.",
         flag="--priority",
+    ),
+)
+_ONCE = (
+    Field(
+        "unique_key",
+        "Unique key",
+        required=False,
+        hint="While a task of it has not finished, no other one is queued for the session.",
+        flag="--unique",
+    ),
+    Field(
+        "keep_newest",
+        "One of this key that no node has yet is replaced",
+        "check",
+        required=False,
+        flag="--newest",
+    ),
+    Field("delay_seconds", "Begin after, seconds", required=False, flag="--delay"),
+    Field(
+        "start_within_seconds",
+        "Cancel it if it has not started after, seconds",
+        required=False,
+        hint="Empty: it may wait.",
+        flag="--within",
     ),
 )
 
@@ -83,38 +106,8 @@ TASK_ACTIONS = (
         "task submit",
         "POST",
         "/tasks",
-        (_KIND, *_FOR),
+        (KIND, *FOR_SESSIONS, *_ONCE),
         back="/tasks",
-    ),
-    Action(
-        "schedule.add",
-        "New schedule",
-        "plus",
-        schedules.add,
-        _add_schedule,
-        "A task is submitted at the times of a cron expression.",
-        "task schedule add",
-        "POST",
-        "/schedules",
-        (
-            Field("name", "Name"),
-            Field(
-                "cron",
-                "Times",
-                hint="Minute, hour, day, month, weekday, in UTC, such as 0 3 * * *.",
-            ),
-            _KIND,
-            Field(
-                "overlap",
-                "While the last ones still run",
-                "select",
-                ("skip", "queue", "replace"),
-                flag="--overlap",
-                value="skip",
-            ),
-            *_FOR,
-        ),
-        back="/schedules",
     ),
     Action(
         "task.retry",
@@ -137,6 +130,18 @@ TASK_ACTIONS = (
         "task cancel",
         "DELETE",
         "/tasks/{}",
+    ),
+    Action(
+        "batch.cancel",
+        "Cancel the batch",
+        "x",
+        tasks.cancel_batch,
+        lambda context, target, _: _cancelled(context, target),
+        "Those of its tasks that have not finished end; what they have done stays.",
+        "task cancel",
+        "DELETE",
+        "/batches/{}",
+        words=lambda target: ["--batch", target],
     ),
     Action(
         "queue.requeue",
@@ -164,42 +169,5 @@ TASK_ACTIONS = (
         "POST",
         "/queues/{}/purge",
         destroys=True,
-    ),
-    Action(
-        "schedule.pause",
-        "Pause",
-        "paused",
-        schedules.set_paused,
-        lambda context, target, _: (
-            f"schedule {schedules.set_paused(context, target, True)} is paused"
-        ),
-        "It submits nothing until it is resumed.",
-        "task schedule pause",
-        "POST",
-        "/schedules/{}/pause",
-    ),
-    Action(
-        "schedule.resume",
-        "Resume",
-        "running",
-        schedules.set_paused,
-        lambda context, target, _: (
-            f"schedule {schedules.set_paused(context, target, False)} goes on"
-        ),
-        "It goes on at its next time.",
-        "task schedule resume",
-        "POST",
-        "/schedules/{}/resume",
-    ),
-    Action(
-        "schedule.remove",
-        "Remove",
-        "x",
-        schedules.remove,
-        lambda context, target, _: f"schedule {schedules.remove(context, target)} is removed",
-        "It submits nothing any more; the tasks that it has submitted stay.",
-        "task schedule remove",
-        "DELETE",
-        "/schedules/{}",
     ),
 )

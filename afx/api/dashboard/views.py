@@ -1,4 +1,4 @@
-"""The views of what there is now: overview, nodes, sessions, users, rules, overflow."""
+"""The views of what there is now: nodes, sessions, users, overflow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from starlette.responses import Response
 
 from afx.api.dashboard.bulk_actions import FILTERS
 from afx.api.dashboard.pages import MOST_ROWS, page, without
-from afx.api.dashboard.verdict import judge
 from afx.api.replies import list_of
 from afx.api.state import api_of
 from afx.errors import AfxError, UsageError
@@ -33,11 +32,7 @@ from afx.operations.pages import Page
 from afx.operations.sessions import SessionFilter
 
 router = APIRouter(include_in_schema=False)
-_EVENTS = 8
-_TROUBLED = 6
 _OF_A_NODE = 20
-_FULL = 0.85
-"""The load from which a node is shown as full."""
 
 
 def rows_of(
@@ -62,39 +57,14 @@ def rows_of(
     }
 
 
-@router.get("/")
-async def show_overview(request: Request) -> Response:
-    """Show the cluster: a sentence first, then figures, nodes, what needs a person."""
-
-    def read(context: Context) -> dict[str, Any]:
-        if context.actor.owner:
-            rows = sessions.listing(context, limit=MOST_ROWS).rows
-            return {"status": None, "mine": rows}
-        context.require("cluster:read")
-        kept = api_of(request).kept
-        status = kept.get("status", lambda: cluster.status(context))
-        nodes = sorted(_nodes(request, context), key=_trouble_first)
-        troubled = sessions.listing(context, SessionFilter(troubled=True), limit=_TROUBLED).rows
-        return {
-            "status": status,
-            "verdict": judge(status),
-            "nodes": nodes,
-            "troubled": troubled if context.actor.may("session:read") else (),
-            "events": cluster.recent_events(context, _EVENTS),
-            "rate": sum(it.per_second for it in nodes if it.live),
-        }
-
-    return await page(request, "overview.html", read)
-
-
 @router.get("/nodes")
-async def list_nodes(request: Request) -> Response:
+async def listactivity(request: Request) -> Response:
     """List the nodes; those in trouble first."""
 
     def read(context: Context) -> dict[str, Any]:
         views = workers.listing(context)
         wanted = request.query_params.get("state", "")
-        rates = {it.name: it.per_second for it in _nodes(request, context)}
+        rates = {it.name: it.per_second for it in activity(request, context)}
         counts: dict[str, int] = {}
         for it in views:
             counts[it.state] = counts.get(it.state, 0) + 1
@@ -227,16 +197,7 @@ async def list_overflow(request: Request) -> Response:
     return await page(request, "overflow.html", read)
 
 
-def _trouble_first(it: cluster.NodeActivity) -> tuple[int, str]:
-    """Return the order of the fleet: by names, so that none moves when its load changes a bit."""
-    if not it.live:
-        return 4, it.name
-    if it.state != "ready":
-        return 0 if it.state == "fenced" else 1, it.name
-    return 2 if it.load >= _FULL else 3, it.name
-
-
-def _nodes(request: Request, context: Context) -> tuple[cluster.NodeActivity, ...]:
+def activity(request: Request, context: Context) -> tuple[cluster.NodeActivity, ...]:
     """Return the nodes with their rates: of the stream of events, or without rates now."""
     snapshot = api_of(request).hub.snapshot
     if snapshot is not None and not api_of(request).hub.fault:

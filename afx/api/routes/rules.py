@@ -14,8 +14,9 @@ from starlette.responses import Response
 from afx.api.replies import change, one, page, plain, shown
 from afx.api.routes.endpoint import Body, Cursor, Hours, Limit, Number, PageOf, endpoint
 from afx.api.state import api_of, context_of
-from afx.operations import rule_figures, rule_files, rules
+from afx.operations import rule_digests, rule_figures, rule_files, rules
 from afx.operations.context import Context
+from afx.operations.rule_digests import Collected
 from afx.operations.rule_figures import RuleHistory, RuleTotal
 from afx.operations.rules import RuleRow
 
@@ -27,7 +28,7 @@ Chats = Annotated[list[Chat], Field(min_length=1, max_length=100)]
 class NewRule(Body):
     """A rule to be added."""
 
-    session: str = Field(min_length=1, max_length=100)
+    session: str = Field(min_length=1, max_length=100, examples=["main"])
     sources: Chats = Field(examples=[["@news"]])
     destinations: Chats = Field(examples=[["-1001234567890"]])
     mode: Literal["copy", "forward"] = "copy"
@@ -66,7 +67,11 @@ class RuleChange(Body):
 class RuleText(Body):
     """A file of rules, in YAML or JSON."""
 
-    text: str = Field(max_length=rule_files.LARGEST_BYTES)
+    text: str = Field(
+        max_length=rule_files.LARGEST_BYTES,
+        description="A file of rules, as YAML or JSON.",
+        examples=["rules:\n- session: main\n  name: news\n  from: '@news'\n  to: -1001234567890\n"],
+    )
     prune: bool = Field(False, description="Remove what the file does not name.")
 
 
@@ -189,6 +194,15 @@ async def list_rule_figures(
         lambda context: rule_figures.busiest(context, since, session=session, most=limit),
         takes_long=session is None,
     )
+
+
+@endpoint(router, "GET", "/rule-digests", rule_digests.listing, model=list[Collected])
+async def list_rule_digests(
+    request: Request,
+    session: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+) -> Response:
+    """List the rules with digests, with what waits for the next one."""
+    return await plain(request, lambda context: rule_digests.listing(context, session=session))
 
 
 @endpoint(

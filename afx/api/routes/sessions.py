@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from afx.api.replies import change, one, page, plain, shown
 from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
 from afx.api.routes.requested import RequestedModel, request_control
-from afx.operations import placing, session_budgets, sessions
+from afx.operations import logins, placing, session_budgets, sessions
 from afx.operations.context import Context
 from afx.operations.placing import Explanation
 from afx.operations.session_budgets import BudgetRow
@@ -46,10 +47,19 @@ class NewSession(Body):
         min_length=1,
         max_length=1_000,
         description="A session string of Telethon.",
+        examples=["1AZWarz…"],
         json_schema_extra={"writeOnly": True, "format": "password"},
     )
     proxy: str = Field(
         "", max_length=100, description="A proxy, through which alone it connects; empty: directly."
+    )
+    device: dict[str, Any] | None = Field(
+        None,
+        description="The device that it was signed in with, as the JSON file beside a login "
+        "describes it: device_model, and system_version, app_version, lang_code, app_id and "
+        "app_hash if they are known; absent: a device of its own.",
+        examples=[{"device_model": "Desktop", "system_version": "Windows 11"}],
+        json_schema_extra={"writeOnly": True},
     )
 
 
@@ -110,7 +120,10 @@ async def add_session(request: Request, body: NewSession) -> Response:
     """Add a session by its login."""
 
     def make(context: Context) -> SessionDetail | None:
-        session_id = sessions.add(context, body.name, body.user, body.login, proxy=body.proxy)
+        device = "" if body.device is None else logins.device_from_text(json.dumps(body.device))
+        session_id = sessions.add(
+            context, body.name, body.user, body.login, proxy=body.proxy, device=device
+        )
         return shown(context, "session:read", lambda it: sessions.show(it, str(session_id)))
 
     return await change(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +20,7 @@ from afx.operations.rebalancing import RebalancePlan
 from afx.operations.requests import together
 
 router = APIRouter(tags=["workers"])
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}=[A-Za-z0-9_.-]{1,60}$")]
 
 
 class Recycle(Body):
@@ -30,9 +33,18 @@ class Recycle(Body):
 
 
 @endpoint(router, "GET", "/workers", workers.listing, model=list[workers.WorkerView])
-async def list_workers(request: Request) -> Response:
+async def list_workers(
+    request: Request,
+    label: Annotated[
+        list[Label] | None,
+        Query(max_length=20, description="KEY=VALUE that a node has; several: all of them."),
+    ] = None,
+) -> Response:
     """List the nodes that the cluster knows, by name."""
     kept = api_of(request).kept
+    if label:
+        labels = dict(it.split("=", 1) for it in label)
+        return await plain(request, lambda context: workers.listing(context, labels))
     return await plain(request, lambda it: kept.get("workers", lambda: workers.listing(it)))
 
 

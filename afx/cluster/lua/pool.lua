@@ -39,3 +39,20 @@ end
 local function this_process()
   return redis.call('INFO', 'server'):match('run_id:(%w+)')
 end
+
+-- Notes that a sender may have made a send, and where to look for it: "source:message:the last
+-- copy before it:Unix seconds". False if it was in doubt before.
+local function doubt(lane, id, sender, names)
+  if redis.call('HSETNX', lane, 'doubt:' .. id, sender) == 0 then
+    return false
+  end
+  local of = string.match(',' .. (names or ''), ',' .. string.gsub(id, '%-', '%%-') .. ':([^,]*)')
+  redis.call('HSET', lane, 'of:' .. id, (of or ':') .. ':' .. (redis.call('HGET', lane, 'top') or '0')
+             .. ':' .. redis.call('TIME')[1])
+  return true
+end
+
+-- Notes that a send is in doubt no more.
+local function settle(lane, id)
+  redis.call('HDEL', lane, 'doubt:' .. id, 'of:' .. id, 'verdict:' .. id)
+end

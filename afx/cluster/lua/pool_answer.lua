@@ -1,8 +1,8 @@
 -- Stores what a sender has made of the order of a pool's lane, with its links, and tells the owner.
 -- KEYS: assignment of the sender, lane, its posters
 -- ARGV: incarnation, epoch, seconds that links are stored, fence, sequence, answer, ids that are
---   in doubt no more as "a,b,", what is told to the owner's node, the sender, the first and the
---   last copy that it has made (0 for none), the ids that were sent as "a,b,", then eight for each
+--   in doubt no more as "a,b,", what is told to the owner's node, who has made the copies, the first
+--   and the last copy that it has made (0 for none), the ids that were sent as "a,b,", then eight for each
 --   block of links (see commit.lua)
 -- Answer: 1; 0 when another incarnation or epoch has the sender, or when the lane has another
 --   fence or sequence: the owner has made something else of it
@@ -21,7 +21,7 @@ for i = 13, #ARGV, 8 do
   note_links(i, ARGV[3], false)
 end
 for id in string.gmatch(ARGV[7], '%-?%d+') do
-  redis.call('HDEL', KEYS[2], 'doubt:' .. id)
+  settle(KEYS[2], id)
 end
 -- Copies of a lane rise: who has made one has made those behind it, up to the next entry.
 local first, last = tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -39,8 +39,9 @@ if first > 0 then
   redis.call('HSET', KEYS[2], 'top', string.format('%.0f', math.max(top, last)))
   redis.call('EXPIRE', KEYS[3], ARGV[3])
 end
-redis.call('HSET', KEYS[2], 'state', 'answered', 'answer', ARGV[6], 'sent', ARGV[12])
-redis.call('HDEL', KEYS[2], 'order', 'ids')
+redis.call('HSET', KEYS[2], 'state', 'answered', 'answer', ARGV[6], 'sent', ARGV[12],
+           'poster', ARGV[9])
+redis.call('HDEL', KEYS[2], 'order', 'ids', 'names')
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 tell(whole(lane[4]) and lane[4] or '0', ARGV[8])
 return 1

@@ -26,7 +26,7 @@ end
 local is_told = tell(ARGV[5], ARGV[6])
 if state == 'put' and (ARGV[7] == '1' or not is_told) and lane[5] == this_process() then
   redis.call('HSET', KEYS[2], 'state', '')
-  redis.call('HDEL', KEYS[2], 'order', 'ids')
+  redis.call('HDEL', KEYS[2], 'order', 'ids', 'names')
   return {'back', is_told and '' or 'away'}
 end
 return {is_told and state or 'away'}

@@ -10,15 +10,19 @@ if has_session(KEYS[1], ARGV[1], ARGV[2]) ~= 1 then
   return {0}
 end
 require_type(KEYS[2], 'hash')
-local lane = redis.call('HMGET', KEYS[2], 'sender', 'state', 'order', 'ids', 'fence', 'sequence')
+local lane = redis.call('HMGET', KEYS[2], 'sender', 'state', 'order', 'ids', 'fence', 'sequence',
+                        'names')
 if lane[1] ~= ARGV[3] or (lane[2] ~= 'put' and lane[2] ~= 'taken') or not lane[3] then
   return {0}
 end
 local found = {1, lane[3], lane[5] or '', lane[6] or '', lane[4] or ''}
 for id in string.gmatch(lane[4] or '', '%-?%d+') do
-  if redis.call('HSETNX', KEYS[2], 'doubt:' .. id, ARGV[3]) == 0 then
+  if not doubt(KEYS[2], id, ARGV[3], lane[7]) then
     found[#found + 1] = id
   end
+end
+if lane[4] and lane[4] ~= '' then
+  redis.call('HSET', KEYS[2], 'taken', redis.call('TIME')[1])
 end
 redis.call('HSET', KEYS[2], 'state', 'taken', 'epoch', ARGV[2])
 return found

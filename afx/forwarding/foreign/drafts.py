@@ -148,10 +148,8 @@ def _chat(text: str) -> str:
     try:
         return chat_reference(f"@{text}" if _BARE_NAME.fullmatch(text) else text)
     except UsageError:
-        raise UsageError(
-            f"'{shown}' was left out, since rules name chats by @name or id; let the account join "
-            "the chat, and give its id"
-        ) from None
+        what = "rules name chats by @name or id; let the account join the chat, and give its id"
+        raise UsageError(f"'{shown}' was left out, since {what}") from None
 
 
 def any_of(name: str, values: Sequence[str]) -> Any:

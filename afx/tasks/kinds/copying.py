@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from afx.tasks.kinds.base import Result, TaskRun
@@ -19,7 +19,7 @@ class CopyResult(Result):
     """Messages that Telegram would not copy."""
 
 
-Prepare = Callable[[Sequence[Any]], list[tuple[int, Any]]]
+Prepare = Callable[[Sequence[Any]], Awaitable[list[tuple[int, Any]]]]
 """Returns the requests that copy a page of messages, each with how many it copies."""
 
 
@@ -29,7 +29,7 @@ def forwards(source: Any, destinations: list[tuple[Any, Callable[[int], int], bo
     """
     from telethon.tl import functions
 
-    def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
+    async def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
         ids = [it.id for it in messages]
         return [
             (
@@ -68,7 +68,7 @@ async def copy_range(
     first = beyond
     async for messages in pages(task.call, source, beyond=beyond, to=to, size=_AT_ONCE):
         ids = [it.id for it in messages]
-        for count, request in prepare(messages):
+        for count, request in await prepare(messages):
             try:
                 await task.call(request)
                 counts["copied"] += count

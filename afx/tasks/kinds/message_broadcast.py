@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskRun
 from afx.tasks.kinds.chat_fields import ChatName
 
-_NOT_FOUND = "CHAT_NOT_FOUND"
+_NOT_FOUND, _STRANGER = "CHAT_NOT_FOUND", "STRANGER"
 _MOST_LISTED = 20_000
 """Bytes of the chats that a result names."""
 
@@ -23,6 +23,8 @@ class BroadcastArguments(Arguments):
     text: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
     pause_seconds: float = Field(1.0, ge=0, le=3600)
     """Between two chats."""
+    to_strangers: bool = False
+    """Whether to send to users who are no contacts and have no conversation with the account."""
 
 
 class BroadcastResult(Result):
@@ -30,7 +32,7 @@ class BroadcastResult(Result):
 
     sent: int
     refused: dict[str, str]
-    """Chat → why the message is not there: Telegram's name of the error, or CHAT_NOT_FOUND."""
+    """Chat → why it is not there: Telegram's name of the error, CHAT_NOT_FOUND, or STRANGER."""
     left_out: int = 0
     """How many more were refused, and found no room in the list."""
 
@@ -46,6 +48,7 @@ async def run(task: TaskRun, arguments: BroadcastArguments) -> BroadcastResult:
 
     from afx.telegram.chats import ChatNotFoundError, Dialogs, find_chat
     from afx.telegram.errors import error_name, is_lost_login
+    from afx.telegram.strangers import is_stranger
 
     begin = _whole(task.cursor.get("next"))
     sent = _whole(task.cursor.get("sent"))
@@ -57,12 +60,17 @@ async def run(task: TaskRun, arguments: BroadcastArguments) -> BroadcastResult:
         why = ""
         try:
             found = await find_chat(task.call, chat, dialogs)
-            await task.call(
-                functions.messages.SendMessageRequest(
-                    found.peer, arguments.text, random_id=task.random_id(f"{index}:{chat}")
+            # What is found by its id is among the account's conversations.
+            may_be_stranger = chat.startswith("@") and not arguments.to_strangers
+            if may_be_stranger and await is_stranger(task.call, found.peer, found.entity):
+                why = _STRANGER
+            else:
+                await task.call(
+                    functions.messages.SendMessageRequest(
+                        found.peer, arguments.text, random_id=task.random_id(f"{index}:{chat}")
+                    )
                 )
-            )
-            sent += 1
+                sent += 1
         except ChatNotFoundError:
             why = _NOT_FOUND
         except errors.RandomIdDuplicateError:

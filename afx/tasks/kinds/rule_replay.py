@@ -3,8 +3,10 @@
 It takes what the rule's filter accepts, and makes the copies that its transforms make. Each
 copy has the random_id that live forwarding gives it: while Telegram remembers that id,
 a message that was forwarded is not doubled. A rule with ``dedupe`` gets each content of the
-range once, and ``buttons: text`` holds; other options are about live messages: nothing is
-delayed, or deleted later.
+range once; ``buttons`` and ``plugins`` hold. Other options are about live messages: nothing is
+delayed, or deleted later. A rule with ``senders`` is refused: their accounts have ids of their
+own, so that this one would post once more what they have posted. So is a bot, which cannot read
+old messages (method/messages.getHistory is for people).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from afx.tasks.kinds.base import Arguments, Idempotence, Kind, TaskFailedError, 
 from afx.tasks.kinds.chat_fields import cursor_number
 from afx.tasks.kinds.copying import CopyResult, Prepare, copy_range
 from afx.tasks.kinds.once import Once
+from afx.tasks.kinds.plugged import Plugged
 from afx.tasks.kinds.rule_fields import rule_of
 
 
@@ -34,23 +37,37 @@ class ReplayArguments(Arguments):
 
 async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     """Replay each source, from the cursor on."""
-    from afx.forwarding.dedupe import compile_dedupe
+    from afx.forwarding.options import compile_options
     from afx.forwarding.outputs import is_output_text
     from afx.forwarding.topics import chat_of, topic_of
     from afx.telegram.chats import find_chat
+    from afx.telegram.strangers import STRANGER, is_stranger
 
     rule = rule_of(task, arguments.rule)
     chats = [it for it in rule.destinations if not is_output_text(it)]
     if not chats:
         raise TaskFailedError("All destinations of the rule are outputs; only chats are replayed.")
+    try:
+        options = compile_options(rule.options)
+    except (ValueError, LookupError, TypeError) as error:
+        raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
+    if options.senders:
+        raise TaskFailedError(
+            "The rule has senders, which alone post its copies: a replay by its own session would "
+            "post once more what they have posted. Nothing was sent."
+        )
+    if await _is_bot(task):
+        raise TaskFailedError(
+            "A bot cannot read old messages, which Telegram lets people alone do. Nothing was sent."
+        )
     targets = {it: await find_chat(task.call, chat_of(it)) for it in chats}
+    for name, it in targets.items():
+        if not rule.options.get("strangers") and await is_stranger(task.call, it.peer, it.entity):
+            raise TaskFailedError(f"{name}: {STRANGER}.")
     counts = {it: cursor_number(task.cursor, it) for it in ("copied", "refused")}
     done = cursor_number(task.cursor, "sources")
-    try:
-        dedupe = compile_dedupe(rule.options.get("dedupe", 0))
-    except ValueError as error:
-        raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
-    once = Once(dedupe.window, dedupe.near)
+    once = Once(options.dedupe.window, options.dedupe.near) if options.dedupe else Once(0)
+    finish = Plugged(task, counts)
     for index, name in enumerate(rule.sources):
         if index < done:
             continue
@@ -59,7 +76,9 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
         await copy_range(
             task,
             source=source.peer,
-            prepare=_as_the_rule_does(rule, (source, topic_of(name)), targets, once),
+            prepare=_as_the_rule_does(
+                rule, options, (source, topic_of(name)), targets, once, finish
+            ),
             beyond=max(arguments.first - 1, beyond),
             to=arguments.last,
             counts=counts,
@@ -69,17 +88,23 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
 
 
 def _as_the_rule_does(
-    rule: Any, of: tuple[Any, int], targets: Mapping[str, Any], once: Once
+    rule: Any,
+    its: Any,
+    of: tuple[Any, int],
+    targets: Mapping[str, Any],
+    once: Once,
+    finish: Plugged,
 ) -> Prepare:
     """Return what copies messages as live forwarding does: filter, transforms, random ids.
 
-    ``of`` is the source, with its topic; ``targets`` are chats by what the rule calls them.
+    ``its`` are the rule's options; ``of`` is the source, with its topic; ``targets`` are chats
+    by what the rule calls them; ``finish`` asks plug-ins.
     Raises TaskFailedError for a rule that this node cannot use.
     """
     from afx.forwarding.albums import AlbumCaptions
     from afx.forwarding.conditions import compile_filter
     from afx.forwarding.facts import Facts
-    from afx.forwarding.options import NO_OPTIONS, Options
+    from afx.forwarding.options import Options
     from afx.forwarding.pipeline import deliveries
     from afx.forwarding.rules import Mode, Route, accepting, in_topic
     from afx.forwarding.topics import topic_of
@@ -97,8 +122,7 @@ def _as_the_rule_does(
     albums = AlbumCaptions()
     source, topic = of
     topics = frozenset({topic} if topic else ())
-    # Nobody has asked whether the account is a bot, which alone may keep buttons.
-    options = Options(buttons="text") if rule.options.get("buttons") == "text" else NO_OPTIONS
+    options = Options(buttons=its.buttons, plugins=its.plugins, replies=its.replies)
     routes = [
         Route(
             *(rule.id, it.marked, mode, test, transform),
@@ -111,7 +135,7 @@ def _as_the_rule_does(
     ]
     peers = {it.marked: it.peer for it in (source, *targets.values())}
 
-    def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
+    async def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
         # What was found by a private chat's name may say its own marked id.
         found = [replace(it, chat=source.marked) for it in map(incoming, messages) if it]
         everything: list[Facts] = [TelegramFacts(it) for it in found]
@@ -130,10 +154,19 @@ def _as_the_rule_does(
                 if taken and once.takes(it, facts.date):
                     chosen.append(it)
             batch = [deliveries(it, (route,), TelegramFacts)[0] for it in chosen]
-            made += requests([it for it in batch if not it.error], peers.__getitem__)
+            ready = await finish.ready([it for it in batch if not it.error])
+            made += requests(ready, peers.__getitem__)
         return made
 
     return prepare
+
+
+async def _is_bot(task: TaskRun) -> bool:
+    """Return whether the account is a bot."""
+    from telethon.tl import functions, types
+
+    [me] = await task.call(functions.users.GetUsersRequest([types.InputUserSelf()]))
+    return bool(me.bot)
 
 
 KIND = Kind(

@@ -1,0 +1,96 @@
+"""What is in Redis of the doubts of pools' lanes: what a sender may have sent, without an answer.
+
+Their owners read them to look for the copies, and operators to decide what only they know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from afx.cluster import keys
+from afx.cluster.scripts import source
+
+NOT_SENT = "not-sent"
+_FIELD = re.compile(r"doubt:(-?[0-9]{1,19})", re.ASCII)
+_OF = re.compile(r"(-?[0-9]{1,19}):([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,11})", re.ASCII)
+_SENDER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_SENT = re.compile(r"sent:([0-9]{1,10})", re.ASCII)
+_DESTINATION = re.compile(r"-[0-9]{1,19}", re.ASCII)
+_TIME = re.compile(r"[0-9]{1,11}", re.ASCII)
+
+
+@dataclass(slots=True, frozen=True)
+class Doubt:
+    """A send that may have been made, and was not answered."""
+
+    random_id: int
+    sender: int
+    """The id of the session that may have made it."""
+    source: int = 0
+    """Of which message it is; both 0 where that is not known."""
+    message: int = 0
+    after: int = 0
+    """The last copy of the lane that was made before; 0 where that is not known."""
+    since: int = 0
+    """When its sender was asked first, in Unix seconds of Redis; 0 where that is not known."""
+    verdict: str = ""
+    """What an operator has decided: ``NOT_SENT``, or ``sent:`` with the copy's id."""
+
+    @property
+    def copy(self) -> int:
+        """The copy that an operator has named; 0 for none."""
+        match = _SENT.fullmatch(self.verdict)
+        return int(match[1]) if match else 0
+
+
+def sent_verdict(copy: int) -> str:
+    """Return the verdict that a copy was made."""
+    return f"sent:{copy}"
+
+
+def parse_doubts(fields: Mapping[str, str]) -> list[Doubt]:
+    """Return the doubts among the fields of a lane, the oldest first; malformed ones are none."""
+    found = []
+    for name, sender in fields.items():
+        match = _FIELD.fullmatch(name)
+        if not match or not _SENDER.fullmatch(sender):
+            continue
+        of = _OF.fullmatch(fields.get(f"of:{match[1]}", ""))
+        of_source, message, after, since = map(int, of.groups()) if of else (0, 0, 0, 0)
+        verdict = fields.get(f"verdict:{match[1]}", "")
+        is_known = verdict == NOT_SENT or _SENT.fullmatch(verdict)
+        verdict = verdict if is_known else ""
+        doubt = Doubt(int(match[1]), int(sender), of_source, message, after, since, verdict)
+        found.append(doubt)
+    return sorted(found, key=lambda it: (it.since, it.source, it.message))
+
+
+def taken_at(fields: Mapping[str, str]) -> int:
+    """Return when a lane's sends were asked for last, in Unix seconds of Redis; 0: not known."""
+    text = fields.get("taken", "")
+    return int(text) if _TIME.fullmatch(text) else 0
+
+
+def lanes_of(client: redis.Redis, rule: int) -> list[int]:
+    """Return the destinations, as marked ids, to which a rule's senders post, or have posted."""
+    stored = client.smembers(keys.pool_lanes(rule))
+    texts = stored if isinstance(stored, set) else ()
+    return sorted(int(it) for it in texts if isinstance(it, str) and _DESTINATION.fullmatch(it))
+
+
+def doubts_of(client: redis.Redis, rule: int, destination: int) -> list[Doubt]:
+    """Return the doubts of a lane, the oldest first."""
+    fields: Any = client.hgetall(keys.pool(rule, destination))
+    return parse_doubts(fields) if isinstance(fields, dict) else []
+
+
+def decide(client: redis.Redis, rule: int, destination: int, doubt: Doubt, verdict: str) -> bool:
+    """Store what an operator has decided of a doubt; False when it is none any more."""
+    script = client.register_script(source("pool_verdict"))
+    name = keys.pool(rule, destination)
+    return bool(script(keys=[name], args=[doubt.random_id, doubt.sender, verdict]) == 1)
