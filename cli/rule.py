@@ -64,7 +64,7 @@ def add(
     ] = None,
     sync: Annotated[
         str | None,
-        typer.Option("--sync", help="Followed in copies: edits, deletes, pins.", metavar="YAML"),
+        typer.Option("--sync", help="Followed: edits, deletes, pins, topics.", metavar="YAML"),
     ] = None,
     options: Annotated[
         str | None,

@@ -44,6 +44,7 @@ from afx.node.sealer import Sealer
 from afx.node.seen_contents import SeenContents
 from afx.node.settler import Settler
 from afx.node.snapshots import Snapshots, keeps_content
+from afx.node.topic_links import TopicLinks
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -84,6 +85,7 @@ class Forwarder:
         "pools",
         "seen",
         "snapshots",
+        "topics",
         "transfers",
         "waits",
     )
@@ -147,6 +149,7 @@ class Forwarder:
             snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
+        self.topics = TopicLinks(self._admission, self._settler.link)
 
     def set_routes(
         self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
@@ -404,7 +407,8 @@ class Forwarder:
         self, rule: int, source: int, destination: int, versions: Mapping[int, int]
     ) -> Approved:
         """Send approved messages of a route (see ``HeldMessages.approve``)."""
-        return await self.held.approve(self._all_routes, rule, source, destination, versions)
+        known = self._all_routes, self._incomplete
+        return await self.held.approve(*known, rule, source, destination, versions)
 
     async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""

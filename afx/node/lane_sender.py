@@ -26,6 +26,7 @@ from afx.node.plugged import plugged
 from afx.node.pool_lane import Stopped
 from afx.node.queue_filler import QueueFiller
 from afx.node.reuploads import Reuploads, is_gone, with_gone
+from afx.node.topic_sync import TopicSync
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
@@ -65,6 +66,7 @@ class LaneSender:
         "_peers",
         "_queue",
         "_reuploads",
+        "_topics",
         "_vain",
     )
 
@@ -91,6 +93,7 @@ class LaneSender:
         self._fetches = 0
         """How often the first message was fetched anew."""
         self._reuploads = Reuploads(owner, pace, peers)
+        self._topics = TopicSync(client, peers, intents, owner, pace)
         self._filler = QueueFiller(
             owner, outbox, queue, pace=pace, patience=self._patience, vain=self._vain
         )
@@ -129,13 +132,9 @@ class LaneSender:
                     continue
             if any(delivery.answers for delivery, _ in batch):
                 batch = await self._answering(batch)
-            if any(delivery.reupload for delivery, _ in batch):
-                chosen, refused = await self._reuploads.prepare(batch, self._read_first)
-                if refused:
-                    await self._judge(chosen, refused)
-                if refused or not chosen:
-                    continue
-                batch = list(chosen)
+            batch = await self._prepared(batch)
+            if not batch:
+                continue
             if not self._pace.may_send:
                 return  # something has come up while it waited
             if not of_pool:
@@ -166,6 +165,20 @@ class LaneSender:
                 break
             kept += unit
         return kept
+
+    async def _prepared(self, batch: Sequence[Entry]) -> list[Entry]:
+        """Let topics be made, and files be uploaded, that a batch needs; returns its first part.
+
+        None of it: something else has become of what is first, or it is to be tried again.
+        """
+        refused: list[Outcome] = []
+        if any(it.topics for it, _ in batch):
+            batch, refused = await self._topics.prepare(batch)
+        if batch and not refused and any(it.reupload for it, _ in batch):
+            batch, refused = await self._reuploads.prepare(batch, self._read_first)
+        if refused:
+            await self._judge(batch, refused)
+        return [] if refused else list(batch)
 
     async def _answering(self, batch: list[Entry]) -> list[Entry]:
         """Find what sends are to answer; returns those that can be sent before the others."""

@@ -76,6 +76,9 @@ LEFT_OUT = {
     "uploaded": "so there is none",
     "part": "a rule with senders has no digests",
     "version": "outputs alone tell by it",
+    "topics": "the owner has found the topic that it goes to",
+    "source_topic": "so it has",
+    "beside": "a rule with senders has no digests",
     "parts": "so there is none; what is left of an earlier one the owner sends",
 }
 """Fields of a delivery that no order has, and why."""

@@ -79,6 +79,8 @@ class Action:
     """What of the target is in the request's body."""
     preview: Callable[[Context, str], Preview] | None = None
     """Says what a target that is no name means."""
+    named: Callable[[Context, str], str] = lambda _, target: target
+    """How people know a target."""
 
     def allowed(self, actor: Actor) -> bool:
         """Return whether an actor may do it."""

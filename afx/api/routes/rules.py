@@ -39,7 +39,7 @@ class NewRule(Body):
     transform: list[dict[str, Any]] = Field(
         [], description="What is changed of copies.", examples=[[{"footer": "from {link}"}]]
     )
-    sync: list[Literal["edits", "deletes", "pins"]] = Field(
+    sync: list[Literal["edits", "deletes", "pins", "topics"]] = Field(
         [], description="What is followed in copies.", examples=[["edits"]]
     )
     options: dict[str, Any] = Field(
@@ -58,7 +58,7 @@ class RuleChange(Body):
     mode: Literal["copy", "forward"] | None = None
     filter: dict[str, Any] | None = Field(None, description="Empty: all messages.")
     transform: list[dict[str, Any]] | None = Field(None, description="Empty: nothing is changed.")
-    sync: list[Literal["edits", "deletes", "pins"]] | None = Field(
+    sync: list[Literal["edits", "deletes", "pins", "topics"]] | None = Field(
         None, description="Empty: nothing is followed."
     )
     options: dict[str, Any] | None = Field(None, description="Empty: none.")
@@ -201,7 +201,7 @@ async def list_rule_digests(
     request: Request,
     session: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
 ) -> Response:
-    """List the rules with digests, with what waits for the next one; some seconds old."""
+    """List the rules with digests, with what waits for the next one."""
     return await plain(request, lambda context: rule_digests.listing(context, session=session))
 
 
