@@ -22,7 +22,7 @@ Which = Annotated[
     str,
     typer.Argument(
         metavar="[RULE]",
-        help="An id, or SESSION/NAME; none with --all: each rule.",
+        help="An id, or SESSION/NAME; none with --all: each rule, with --id: that of the message.",
         autocompletion=complete.rules,
     ),
 ]
@@ -140,7 +140,7 @@ def approve(
     and before they are sent waits again; what was edited before it was decided,
     and since you saw it, is left out with --until.
 
-    Example:  afx rule review approve main/news --id 12
+    Example:  afx rule review approve --id 12
     """
     from afx.operations import reviews
 
@@ -186,13 +186,12 @@ def _decide(
 
     if bool(ids) == everything:
         raise UsageError("Name messages by --id, or give --all: one of them.")
-    if ids and not rule:
-        raise UsageError("Name the rule whose messages these are, as SESSION/NAME.")
     latest = _micros(until) if until else None
     context = invocation.context
     found: list[Decision] = []
     if ids:
-        found.append(decide(context, rule, ids=ids, until=latest))
+        of_rules = {rule: ids} if rule else reviews.by_rule(context, ids)
+        found += [decide(context, it, ids=them, until=latest) for it, them in of_rules.items()]
     else:
         waiting = reviews.waiting_for_change(context, rule or None)
         total = sum(it.count for it in waiting)

@@ -6,8 +6,18 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from afx.cluster.reports import HeldEnded, MessageHeld, Report
-from models.storage import held_messages
+from models.storage import audit, held_messages
 from models.storage.held_messages import Held, Settled
+
+
+def lock(reports: Iterable[Report]) -> None:
+    """Call it first in a transaction that writes reports: what decides about messages waits.
+
+    It has the lock of the audit log before those of the rows, which it locks in their order;
+    the reports come in another one.
+    """
+    if any(isinstance(it, MessageHeld | HeldEnded) for it in reports):
+        audit.lock_head()
 
 
 def write(reports: Iterable[Report]) -> None:

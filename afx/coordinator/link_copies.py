@@ -17,7 +17,7 @@ from afx.cluster.writes import write
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from models.base import utc_now
-from models.storage import dead_letters, held_messages, links
+from models.storage import audit, dead_letters, held_messages, links
 from models.storage.links import Block
 
 _INTERVAL_SECONDS = 1.0
@@ -88,6 +88,8 @@ class LinkCopies:
         if not changed:
             return
         with fenced_transaction(self._leadership):
+            if held_messages.rules_with_some({route.rule for (route, _), _ in changed}):
+                audit.lock_head()  # see ``held_intake.lock``
             links.save_many(
                 Block(*route, number, b64encode(data).decode()) for (route, number), data in changed
             )

@@ -276,6 +276,7 @@ class ReportIntake:
         ]
         with self._table.change(now) as change:
             # First: what writes to the audit log has its lock before those of other rows.
+            held_intake.lock(batch.reports)
             self._spec_refusals.write(failed)
             started = [self._table.active[it.session_id] for it in running]
             change.run(started)

@@ -26,6 +26,7 @@ from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Delivery, deliveries
 from afx.forwarding.rules import Routes
 from afx.forwarding.templates import link_to
+from afx.node.digested import Digested
 from afx.node.outbox import Outbox, Reference
 from afx.node.outbox_reader import Found
 from afx.reasons import DeadReason
@@ -40,12 +41,13 @@ _MARKS = Marks(types.MessageEntityBold, types.MessageEntityTextUrl)
 class Digests:
     """What one session lays out."""
 
-    __slots__ = ("_made", "_names", "_options")
+    __slots__ = ("_made", "_names", "_options", "digested")
 
     def __init__(self, options: Callable[[int], Options], names: Mapping[int, str]) -> None:
         """``options`` are those of a rule, ``names`` those of the chats that were read."""
         self._options = options
         self._names = names
+        self.digested = Digested()
         self._made: Mapping[int, Delivery] = NOTHING
         """Destination → the digest that was laid out last, and is not settled."""
 
@@ -58,26 +60,29 @@ class Digests:
         if start is None:
             return found
         if references[start].part == "entry":
-            end = self._end_of_next(found, references, start)
-            if end == start:
-                return found  # the first one cannot be read now
+            before, (start, end) = start, self._next(found, references, start)
+            if start == end:
+                # What is not sent; or nothing, where the first one cannot be read now.
+                return found[:end] if end > before else found
+            outbox.lay_out(start, end - start)
         else:
             end = start + 1
             while end < len(references) and references[end].part == "rest":
                 end += 1
             found[start:end] = _of_one_message(found[start:end])
-        places = [it for it in range(start, end) if found[it][1] is None]
-        if places:
-            if references[start].part == "entry":
-                outbox.lay_out(start, end - start)
-            made = self._digest([found[it][0] for it in places], references[start:end])
-            for it in places:
-                found[it] = (found[it][0], IN_DIGEST)
-            found[places[0]] = (made, None)
+        group = found[start:end]
+        if parts := [it for it, outcome in group if outcome is None]:
+            made = self._digest(parts, references[start:end])
+            made.beside = tuple((it, outcome) for it, outcome in group if outcome is not None)
+            # All of them leave the outbox together: what is laid out stays what it is until then.
+            found[start:end] = [(made, None), *((it, IN_DIGEST) for it, _ in group[1:])]
         return found[:end]
 
-    def _end_of_next(self, found: Found, references: Sequence[Reference], start: int) -> int:
-        """Return where the entries end that fit into the next message."""
+    def _next(self, found: Found, references: Sequence[Reference], start: int) -> tuple[int, int]:
+        """Return where the entries of the next message begin and end: as many as fit.
+
+        Both are the same where there are none; what is before that is not sent.
+        """
         rule = references[start].rule
         places: list[int] = []
         end = start
@@ -90,11 +95,11 @@ class Digests:
             if outcome is None:
                 places.append(at)
         if not places:
-            return end
+            return end, end
         option = self._option(rule)
         entries = [self._entry(found[it][0]) for it in places]
         count = fitting(entries, option.length, option.zone, _MARKS)
-        return end if count == len(places) else places[count]
+        return places[0], (end if count == len(places) else places[count])
 
     def _digest(self, parts: Sequence[Delivery], references: Sequence[Reference]) -> Delivery:
         first = parts[0]

@@ -45,6 +45,7 @@ from afx.node.sealer import Sealer
 from afx.node.seen_contents import SeenContents
 from afx.node.settler import Settler
 from afx.node.snapshots import Snapshots, keeps_content
+from afx.node.topic_links import TopicLinks
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -64,7 +65,6 @@ class Forwarder:
         "_all_routes",
         "_client",
         "_counts",
-        "_digests",
         "_filters",
         "_follower",
         "_incomplete",
@@ -77,6 +77,7 @@ class Forwarder:
         "alerts",
         "backfiller",
         "dead",
+        "digests",
         "held",
         "intents",
         "lanes",
@@ -86,6 +87,7 @@ class Forwarder:
         "pools",
         "seen",
         "snapshots",
+        "topics",
         "transfers",
         "waits",
     )
@@ -125,7 +127,6 @@ class Forwarder:
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
-        self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes, self._incomplete = NOTHING, NOTHING
         self.waits = waits
         self.transfers = Transfers(client, waits, self.note_wait, parts)
@@ -138,10 +139,11 @@ class Forwarder:
         self._intake = Intake(
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
         )
-        self._digests = Digests(self.later.options_of, self._source.names)
+        self.digests = Digests(self.later.options_of, self._source.names)
+        self._follower = ChangeFollower(self._admission, self.dead, self.digests.digested, self)
         self._settler = Settler(
             *(owner, self._follower, self.lanes),
-            digests=self._digests,
+            digests=self.digests,
             dead=self.dead,
             links=self.links,
             seen=self.seen,
@@ -151,6 +153,7 @@ class Forwarder:
             snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
+        self.topics = TopicLinks(self._admission, self._settler.link)
 
     def set_routes(
         self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
@@ -200,7 +203,7 @@ class Forwarder:
             self._intake.take(box, pts, event, own)
             return
         unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
-        self._digests.note_change(self._all_routes, event)
+        self.digests.note_change(self._all_routes, event)
         self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
@@ -303,8 +306,7 @@ class Forwarder:
         return self._lane(delivery.destination).put_behind(delivery)
 
     def _lane(self, destination: int) -> Lane:
-        lane = self.lanes.get(destination)
-        if lane is None:
+        if (lane := self.lanes.get(destination)) is None:
             lane = self.lanes[destination] = Lane(
                 self._client,
                 self._peers,
@@ -349,11 +351,7 @@ class Forwarder:
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
         )
-        return self._digests.laid_out(found, references, self.outboxes.of(destination))
-
-    async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
-        """Read messages anew, and with them their files' references, without what is gone."""
-        return await self._source.fetch(source, messages)
+        return self.digests.laid_out(found, references, self.outboxes.of(destination))
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
@@ -362,6 +360,7 @@ class Forwarder:
     def hindered(self, destination: int, text: str) -> None:
         """What is sent to a destination keeps failing, and why; "" when it does not any more."""
         self._owner.hindered(destination, text)
+        self._owner.progressed()  # since when is stored
 
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
@@ -410,7 +409,8 @@ class Forwarder:
         self, rule: int, source: int, destination: int, versions: Mapping[int, int]
     ) -> Approved:
         """Send approved messages of a route (see ``HeldMessages.approve``)."""
-        return await self.held.approve(self._all_routes, rule, source, destination, versions)
+        known = self._all_routes, self._incomplete
+        return await self.held.approve(*known, rule, source, destination, versions)
 
     async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
@@ -437,7 +437,7 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         stored = self.outboxes, self.seen, self.later, self.snapshots
-        for it in (*stored, self.dead, self.held, self.alerts):
+        for it in (*stored, self.dead, self.held, self.alerts, self.digests.digested):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()

@@ -31,9 +31,10 @@ from afx.telegram.contents import content_digest
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 
-_KEPT, _KEPT_CHARACTERS, _KEPT_SECONDS = 2_000, 1024 * 1024, 60.0
+_KEPT, _KEPT_CHARACTERS, _KEPT_SECONDS = 5_000, 2 * 1024 * 1024, 900.0
 """Reports that are made once more when Redis has lost its data: what a session that catches up
-holds at once has to be among them."""
+holds at once has to be among them, and what has come while SQL was away, as with links. What the
+leader has read is known to it."""
 _ALBUM_BITS = 0x7FFFFFFF
 
 
@@ -148,6 +149,7 @@ class HeldMessages:
     async def approve(
         self,
         routes: Routes,
+        incomplete: Mapping[int, Any],
         rule: int,
         source: int,
         destination: int,
@@ -155,9 +157,16 @@ class HeldMessages:
     ) -> Approved:
         """Put approved messages of a route behind what waits for their destination.
 
-        ``versions`` are those of the contents that were looked at, by message. Approvals that
-        come together take their turns. Raises what reading the messages raises.
+        ``versions`` are those of the contents that were looked at, by message. Nothing is sent
+        where the rule does not lead any more; that of an ``incomplete`` one may not be known
+        now. Approvals that come together take their turns. Raises what reading the messages
+        raises.
         """
+        leads = any(
+            (it.rule, it.destination) == (rule, destination) for it in routes.get(source, ())
+        )
+        if not leads and rule not in incomplete:
+            return Approved(0, 0, 0, unsent=len(versions))
         if self._lock is None:
             self._lock = asyncio.Lock()
         async with self._lock:
@@ -245,7 +254,7 @@ def version_of(message: Incoming) -> int:
 
 
 def _route(routes: Routes, rule: int, source: int, destination: int) -> Route:
-    """Return a route; a bare one where its rule does not lead there now: it is not sent then."""
+    """Return a route; a bare one where not all chats of its rule are known now."""
     for it in routes.get(source, ()):
         if (it.rule, it.destination) == (rule, destination):
             return it

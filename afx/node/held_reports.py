@@ -44,3 +44,5 @@ class Approved:
     edited: int
     """They were edited since, and wait again."""
     deleted: int
+    unsent: int = 0
+    """Their rule does not lead there any more."""

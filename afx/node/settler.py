@@ -120,6 +120,8 @@ class Settler:
         elif copy:
             for it in entries:
                 self._links.add(Link(it, copy))
+                if it.part:
+                    self._digests.digested.note(it)
             self.check_links()
             self.delete_later(delivery)
             self._loops.note_copy(delivery.destination, copy)
@@ -140,6 +142,15 @@ class Settler:
         # Not before: until then it is among what its lane has still to send.
         for it in entries:
             self._later.settled(it, outcome, is_left_out=is_left_out)
+        for it, its_outcome in delivery.beside:
+            self.settle(it, replace(ticket, open=1), its_outcome)
+
+    def link(self, made: Delivery, copy: int) -> None:
+        """Something was made that is no message, and is found as a copy is: a topic."""
+        self._links.add(Link(made, copy))
+        self.check_links()
+        self._loops.note_copy(made.destination, copy)
+        self._owner.progressed()
 
     def stored(self, ticket: Ticket) -> None:
         """A delivery is settled, or in an outbox: its message need not wait for it."""

@@ -163,6 +163,27 @@ def shown_for_change(context: Context, number: int) -> Seen:
     )
 
 
+@operation("review:write", owned=True)
+def rule_for_change(context: Context, text: str) -> str:
+    """Return ``SESSION/NAME`` of a rule, for an actor that decides about its messages."""
+    found = rules.find(text, owner=context.actor.owner)
+    return f"{found.session.name}/{found.name}"
+
+
+@operation("review:write", owned=True)
+def by_rule(context: Context, ids: Sequence[int]) -> dict[str, list[int]]:
+    """Return held messages by the ids of their rules; raises NotFoundError for one of none."""
+    found: dict[str, list[int]] = {}
+    of_rules = held_messages.rules_of(ids, context.actor.owner)
+    for it in ids:
+        if it not in of_rules:
+            raise NotFoundError(
+                f"There is no held message {it}; 'afx rule review list' shows them."
+            )
+        found.setdefault(str(of_rules[it]), []).append(it)
+    return found
+
+
 @operation("review:read", owned=True)
 def counts(context: Context, *, rule: str | None = None) -> list[HeldCount]:
     """Return how many messages each rule, or one, has held, approved, rejected and so on."""

@@ -94,10 +94,10 @@ def _change(it: Held, now: int) -> None:
         "UPDATE held_messages SET version = ?, content = ?, changed_at = ?, state = 'held',"
         " decided_at = NULL, actor = '', expires_at = CASE WHEN state = 'held' THEN expires_at"
         " ELSE CAST(? AS BIGINT) END WHERE rule_id = ? AND source = ? AND destination = ?"
-        f" AND message = ? AND state IN {states}"
+        f" AND message = ? AND state IN {states} AND version <> ?"  # it may be told once more
         " AND rule_id IN (SELECT id FROM rules WHERE id = ? AND session_id = ?)",
-        *(it.version, it.content, now, micros(it.expires_at)),
-        *(it.rule, it.source, it.destination, it.message, it.rule, it.session),
+        *(it.version, it.content, now, micros(it.expires_at), it.rule, it.source),
+        *(it.destination, it.message, it.version, it.rule, it.session),
     )
 
 
@@ -185,6 +185,18 @@ def listing(
     if ids:
         query = query.where(HeldMessage.id.in_(list(ids)))
     return paging.fetch(query, HeldMessage.id, after=after, limit=limit)
+
+
+def rules_of(ids: Sequence[int], owner: str = "") -> dict[int, int]:
+    """Return the rules of some rows, by their ids; ``owner`` limits them to a user's."""
+    query = HeldMessage.select(HeldMessage.id, HeldMessage.rule).join(Rule).join(Session)
+    if owner:
+        query = query.join(User).where(User.name == owner)
+    found: dict[int, int] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        part = list(ids[start : start + _AT_ONCE])
+        found |= dict(query.where(HeldMessage.id.in_(part)).tuples())
+    return found
 
 
 def counts(owner: str = "", rule: int | None = None) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -259,6 +260,26 @@ def listing(
     shape = (bool(owner), session is not None)
     query = paging.Query(made, Rule.id)
     return paging.fetch_prepared(query, _prepared, shape, values, after=after, limit=limit)
+
+
+def with_digests(owner: str = "", rule: int | None = None, session: str = "") -> list[Any]:
+    """Return (id, session's id, session's name, name) of the rules that have digests.
+
+    ``owner`` and ``session`` limit them to a user's and a session's.
+    """
+    limits, values = "", ['%"digest"%']
+    for column, value in (("u.name", owner), ("s.name", session)):
+        if value:
+            limits, values = f"{limits} AND {column} = ?", [*values, value]
+    if rule is not None:
+        limits += f" AND r.id = {int(rule)}"
+    rows = execute(
+        "SELECT r.id, s.id, s.name, r.name, r.options FROM rules AS r"
+        " JOIN sessions AS s ON s.id = r.session_id JOIN users AS u ON u.id = s.user_id"
+        f" WHERE r.options LIKE ?{limits} ORDER BY s.name, r.name",
+        *values,
+    ).fetchall()
+    return [it[:4] for it in rows if json.loads(it[4]).get("digest")]
 
 
 def _described() -> Any:

@@ -142,6 +142,7 @@ def test_the_page_shows_texts_and_its_dialogs_decide(
     target = f"1:{ids[1]}"
     text, seen = dialog(api, browser, "review.approve", target)
     assert "Message 2 of rule a-1/n: two" in text
+    assert "Approve message 2 of a-1/n</h2>" in text
     assert f"afx rule review approve 1 --id {ids[1]}" in text
     assert f'{{"ids": [{ids[1]}]}}' in text
     unseen = act(api, browser, "review.approve", target=target)
@@ -150,6 +151,7 @@ def test_the_page_shows_texts_and_its_dialogs_decide(
     assert "1 messages of rule a-1/n are sent (task" in said(api, browser, approved)
     text, seen = dialog(api, browser, "review.reject", "1")
     assert "2 messages of rule a-1/n wait for an approval." in text
+    assert "Reject a-1/n</h2>" in text
     add_held_messages(api.servers.vault(), 1, "late", first=9)
     answer = act(api, browser, "review.reject", target="1", seen=seen)
     assert "2 messages of rule a-1/n were rejected" in said(api, browser, answer)

@@ -19,11 +19,12 @@ def test_rules_with_digests_are_found_with_the_cursors_of_their_sessions(databas
     ]
     with base.transaction():
         cursors.save_many({made[0].id: {"later:s1:-5:0": "x"}})
-    found = cursors.of_digests()
-    assert [(it["rule_id"], it["session"], it["name"], it["fields"]) for it in found] == [
-        (numbers[0], "s0", "digest", {"later:s1:-5:0": "x"}),
-        (numbers[2], "s2", "digest", {}),
+    assert cursors.of_sessions([it.id for it in made]) == {made[0].id: {"later:s1:-5:0": "x"}}
+    found = [tuple(it) for it in rules.with_digests()]
+    assert found == [
+        (numbers[0], made[0].id, "s0", "digest"),
+        (numbers[2], made[2].id, "s2", "digest"),
     ]
-    assert [it["session"] for it in cursors.of_digests(session="s2")] == ["s2"]
-    assert [it["session"] for it in cursors.of_digests("alice", numbers[0])] == ["s0"]
-    assert not cursors.of_digests("nobody")
+    assert [tuple(it) for it in rules.with_digests(session="s2")] == found[1:]
+    assert [tuple(it) for it in rules.with_digests("alice", numbers[0])] == found[:1]
+    assert not rules.with_digests("nobody")

@@ -165,6 +165,25 @@ def test_what_has_a_link_was_delivered(rule: Any) -> None:
     assert states() == {1: ("released", ""), 2: ("held", "sealed 2")}
 
 
+def test_what_is_told_once_more_changes_no_decision(rule: Any) -> None:
+    note(held(rule, 1), held(rule, 1, event="edited", version=2, content="new"))
+    decide(rule, "approved", 1)
+    again = held(rule, 1, event="again", version=3, content="newer")
+    note(again)
+    assert states() == {1: ("held", "newer")}
+    decide(rule, "approved", 1)
+    note(held(rule, 1), again)
+    assert states() == {1: ("approved", "newer")}
+
+
+def test_rows_have_rules_of_users(rule: Any) -> None:
+    note(held(rule, 1), held(rule, 2))
+    first, second = (it["id"] for it in held_messages.listing().rows)
+    assert held_messages.rules_of([first, second, 99]) == {first: rule.id, second: rule.id}
+    assert held_messages.rules_of([first], "alice") == {first: rule.id}
+    assert not held_messages.rules_of([first], "bob")
+
+
 def test_rows_are_listed_by_rule_state_and_owner(rule: Any) -> None:
     note(held(rule, 1), held(rule, 2))
     decide(rule, "rejected", 2)

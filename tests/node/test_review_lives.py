@@ -17,7 +17,7 @@ from afx.node.session import HostedSession
 from afx.reasons import HeldEnd, HeldEvent
 from afx.sandbox.judge.flow import delete, edit
 from afx.tasks.kinds import KINDS
-from afx.tasks.kinds.base import TryAgainError
+from afx.tasks.kinds.base import TaskFailedError, TryAgainError
 from afx.tasks.kinds.rule_approve import ApproveArguments, ApproveResult
 from afx.tasks.run import Run
 
@@ -135,6 +135,27 @@ def run_of(session: HostedSession) -> Run:
     for name, value in (("job", job), ("kind", KINDS["rule.approve"]), ("_session", session)):
         object.__setattr__(run, name, value)
     return run
+
+
+def test_what_is_approved_for_a_chat_that_its_rule_left_is_not_sent_and_the_task_says_so() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        it = Life(sandbox, 1)
+        await it.begin()
+        say(sandbox, it.source, "1.")
+        await settled(it.session, it.source)
+        it.commit(it.session)
+        it.states[1] = "approved"
+        route = {"source": it.source.marked, "messages": [1], "versions": [it.versions[1]]}
+        routes = [{**route, "destination": to} for to in (-999, it.to.marked)]
+        arguments = ApproveArguments.model_validate({"rule": 1, "routes": routes})
+        with pytest.raises(TaskFailedError, match=r"does not forward from .* to -999 any more"):
+            await KINDS["rule.approve"].run(run_of(it.session), arguments)
+        await until(lambda: texts(it.to) == ["1."])
+        await until(lambda: it.commit(it.session) or it.states == {1: "released"})
+        assert not it.harness.dead
+        await it.session.stop()
+
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("seed", range(3))

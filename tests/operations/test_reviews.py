@@ -47,7 +47,7 @@ def test_the_commands_list_show_approve_reject_and_count(context: Context, home:
     kept = afx("rule", "review", "approve", "main/news", "--id", "2", "--dry-run")
     assert "1 messages of rule main/news" in kept.stdout
     assert not tasks.listing().rows
-    sent = afx("rule", "review", "approve", "main/news", "--id", "2")
+    sent = afx("rule", "review", "approve", "--id", "2")
     assert "1 messages of rule main/news approved (task 1)" in sent.stdout
     gone = json.loads(afx("rule", "review", "reject", "--all", "--yes", "--json").stdout)
     assert [(it["rule"], it["messages"]) for it in gone] == [("main/more", 1), ("main/news", 2)]
@@ -67,7 +67,7 @@ def test_mistakes_are_told(context: Context, home: Path) -> None:
     for words, says in (
         (("approve", "main/news"), "--id"),
         (("approve", "main/news", "--id", "1", "--all"), "--id"),
-        (("approve", "--id", "1"), "Name the rule"),
+        (("approve", "--id", "99"), "no held message 99"),
         (("approve", "main/news", "--id", "4"), "waits for no approval"),
         (("show", "99"), "no held message"),
         (("list", "--state", "bored"), "A state is one of"),

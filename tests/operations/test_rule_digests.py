@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_module
 from support.cli_runs import runner
 from support.databases import open_sqlite
 
 from afx.app import ProcessServers
+from afx.cluster import keys
 from afx.config import load
 from afx.operations import rule_digests, rule_trials, rules
 from afx.operations.context import Actor, Context
@@ -66,6 +68,23 @@ def test_it_is_told_how_many_messages_wait_and_when_they_are_due(
     [found] = rule_digests.listing(context)
     assert (found.waiting, found.due_at) == (0, None)
     assert "nothing waits" in afx("rule", "list").stdout
+
+
+def test_redis_knows_better_than_the_copy_unless_it_is_malformed(
+    context: Context, home: Path, redis_url: str, redis: redis_module.Redis
+) -> None:
+    del context
+    key = keys.cursor(1)
+    redis.hset(key, mapping={"later:s1:-5:7": f"1:n:-7:8@{DUE + 5}", "later:s2:-5:0": "x"})
+    with ProcessServers(load(home=home, redis_url=redis_url)) as servers:
+        asked = servers.context(Actor("test"))
+        [found] = rule_digests.listing(asked, session="main")
+        assert (found.waiting, found.due_at) == (1, datetime.fromtimestamp(DUE + 5, UTC))
+        redis.delete(key)
+        redis.set(key, "x")
+        [found] = rule_digests.listing(asked, rule="main/news")
+        assert found.waiting == 6
+        assert not rule_digests.listing(asked, session="other")
 
 
 def test_the_option_is_set_removed_explained_and_shown_as_it_is_written(

@@ -42,6 +42,7 @@ async def show_dialog(request: Request, name: str) -> Response:
             with suppress(UnreachableError, NotFoundError):  # what is done does not need it
                 preview = action.preview(context, targets[0])
                 found.update(preview=preview.text, seen=preview.seen, values=preview.values)
+                found["name"] = action.named(context, targets[0])
                 found["command"] = action.as_command(targets[0], preview.values, "")
         return found
 
@@ -63,6 +64,7 @@ async def run_action(request: Request, name: str) -> Response:
     def work() -> Said:
         done: list[str] = []
         secret = ""
+        names = [_name(action, context, it) for it in targets[:3]]
         for target in targets or [""]:
             try:
                 text, secret = outcome(action.run(context, target, form))
@@ -74,13 +76,13 @@ async def run_action(request: Request, name: str) -> Response:
         said = done[0] if len(done) == 1 else f"{len(done)} sessions. {done[-1]}"
         return Said(
             "ok",
-            f"{action.label}: {', '.join(targets[:3]) or form.get('name', 'done')}",
+            f"{action.label}: {', '.join(names) or form.get('name', 'done')}",
             said,
             secret,
         )
 
     run = api.threads.long if action.takes_long else api.threads.change
-    said = await run(work)
+    said = await (api.threads.ask_strangers if action.asks_strangers else run)(work)
     api.credentials.forget()
     api.kept.forget()
     log.info(
@@ -108,6 +110,14 @@ def _check_allowed(context: Context, action: Action) -> None:
         raise ForbiddenError(f"{context.actor.name} may not do this; use a token with the scope.")
 
 
+def _name(action: Action, context: Context, target: str) -> str:
+    """Return how people know a target; what is not found has no other name."""
+    try:
+        return action.named(context, target)
+    except AfxError:
+        return target
+
+
 def _dialog(action: Action, targets: list[str], place: str) -> dict[str, object]:
     target = targets[0] if targets else ""
     return {
@@ -115,6 +125,7 @@ def _dialog(action: Action, targets: list[str], place: str) -> dict[str, object]
         "targets": targets,
         "back": place,
         "typed": _to_type(action, targets),
+        "name": target,
         "preview": "",
         "seen": "",
         "values": {},

@@ -34,6 +34,10 @@ def _preview(context: Context, target: str) -> Preview:
     return Preview(text, str(found.until))
 
 
+def _named(context: Context, target: str) -> str:
+    return _chosen(context, target).rule
+
+
 def _retry(context: Context, target: str, form: Form) -> str:
     found = _chosen(context, target, form.get("seen", ""))
     tasks = ", ".join(map(str, dead_letters.retry(context, found)))
@@ -73,6 +77,7 @@ DEAD_ACTIONS = (
         place=_path,
         body=_body,
         preview=_preview,
+        named=_named,
     ),
     Action(
         "dead.drop",
@@ -89,5 +94,6 @@ DEAD_ACTIONS = (
         place=_path,
         body=_body,
         preview=_preview,
+        named=_named,
     ),
 )

@@ -42,6 +42,15 @@ def _preview(context: Context, target: str) -> Preview:
     return Preview(f"Message {it.message} of rule {it.rule}{kind}: {text}", str(it.until))
 
 
+def _named(context: Context, target: str) -> str:
+    """Return how people know a held message, or a rule of which all is meant."""
+    rule, number = _parts(target)
+    if number is None:
+        return reviews.rule_for_change(context, rule)
+    it = reviews.shown_for_change(context, number)
+    return f"message {it.message} of {it.rule}"
+
+
 def _decide(decide: Any, context: Context, target: str, form: Form) -> Decision:
     rule, number = _parts(target)
     seen = form.get("seen", "")
@@ -89,6 +98,7 @@ REVIEW_ACTIONS = (
         place=_path,
         body=_body,
         preview=_preview,
+        named=_named,
     ),
     Action(
         "review.reject",
@@ -104,5 +114,6 @@ REVIEW_ACTIONS = (
         place=_path,
         body=_body,
         preview=_preview,
+        named=_named,
     ),
 )

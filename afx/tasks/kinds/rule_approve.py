@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from afx.tasks.kinds.base import Arguments, Idempotence, Kind, Result, TaskRun
+from afx.tasks.kinds.base import (
+    Arguments,
+    Idempotence,
+    Kind,
+    Result,
+    TaskFailedError,
+    TaskRun,
+)
 from afx.tasks.kinds.rule_fields import rule_of
 
 MOST_MESSAGES = 110
@@ -55,15 +62,28 @@ class ApproveResult(Result):
 
 
 async def run(task: TaskRun, arguments: ApproveArguments) -> ApproveResult:
-    """Release one route's messages after another's."""
+    """Release one route's messages after another's.
+
+    Raises TaskFailedError when the rule does not lead to all destinations any more.
+    """
     rule_of(task, arguments.rule)
     released = edited = deleted = 0
+    unsent: dict[str, int] = {}
     for it in arguments.routes:
         versions = dict(zip(it.messages, it.versions, strict=True))
         found = await task.approve(arguments.rule, it.source, it.destination, versions)
         released += found.released
         edited += found.edited
         deleted += found.deleted
+        if found.unsent:
+            unsent[f"from {it.source} to {it.destination}"] = found.unsent
+    if unsent:
+        where = ", nor ".join(unsent)
+        raise TaskFailedError(
+            f"{sum(unsent.values())} approved messages were not sent, for their rule does not "
+            f"forward {where} any more. Change the rule and approve them once more, or reject "
+            f"what waits; {released} others were sent."
+        )
     return ApproveResult(released=released, edited=edited, deleted=deleted)
 
 
