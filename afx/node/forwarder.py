@@ -132,7 +132,7 @@ class Forwarder:
         self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
         self.backfiller = BackfillReader(
-            *(self.later, self.outboxes, self._source, owner, self._lane, now, monotonic)
+            self.later, self.outboxes, self._source, self._admission, owner, self._lane, monotonic
         )
         self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
