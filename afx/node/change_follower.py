@@ -18,6 +18,7 @@ from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Route
 from afx.node.admission import Admission
 from afx.node.dead_letters import REFUSED, DeadLetters
+from afx.node.digested import Digested
 from afx.node.followed import followed
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -40,18 +41,22 @@ class FollowerOwner(Protocol):
 class ChangeFollower:
     """Finds what a change causes, and settles it."""
 
-    __slots__ = ("_admission", "_dead", "_owner")
+    __slots__ = ("_admission", "_dead", "_digested", "_owner")
 
-    def __init__(self, admission: Admission, dead: DeadLetters, owner: FollowerOwner) -> None:
+    def __init__(
+        self, admission: Admission, dead: DeadLetters, digested: Digested, owner: FollowerOwner
+    ) -> None:
         self._admission = admission
         self._dead = dead
+        self._digested = digested
         self._owner = owner
 
     def follow(
         self, routes: Mapping[int, tuple[Route, ...]], box: Box, pts: int, change: Change
     ) -> Ticket:
         """Take the next update of a box: its changes go behind the messages of their sources."""
-        made = followed(routes, change)
+        found = followed(routes, change).items()
+        made = {chat: [it for it in them if not self._digested.covers(it)] for chat, them in found}
         ticket = box.admit(pts, sum(map(len, made.values())))
         for chat, them in made.items():
             self._admission.behind(chat, partial(self._put, them, ticket))

@@ -26,6 +26,7 @@ from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Delivery, deliveries
 from afx.forwarding.rules import Routes
 from afx.forwarding.templates import link_to
+from afx.node.digested import Digested
 from afx.node.outbox import Outbox, Reference
 from afx.node.outbox_reader import Found
 from afx.reasons import DeadReason
@@ -40,12 +41,13 @@ _MARKS = Marks(types.MessageEntityBold, types.MessageEntityTextUrl)
 class Digests:
     """What one session lays out."""
 
-    __slots__ = ("_made", "_names", "_options")
+    __slots__ = ("_made", "_names", "_options", "digested")
 
     def __init__(self, options: Callable[[int], Options], names: Mapping[int, str]) -> None:
         """``options`` are those of a rule, ``names`` those of the chats that were read."""
         self._options = options
         self._names = names
+        self.digested = Digested()
         self._made: Mapping[int, Delivery] = NOTHING
         """Destination → the digest that was laid out last, and is not settled."""
 

@@ -64,7 +64,6 @@ class Forwarder:
         "_all_routes",
         "_client",
         "_counts",
-        "_digests",
         "_filters",
         "_follower",
         "_incomplete",
@@ -76,6 +75,7 @@ class Forwarder:
         "_source",
         "alerts",
         "dead",
+        "digests",
         "held",
         "intents",
         "lanes",
@@ -125,7 +125,6 @@ class Forwarder:
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
-        self._follower = ChangeFollower(self._admission, self.dead, self)
         self._all_routes: Routes = NOTHING
         self._incomplete: Incomplete = NOTHING
         self.waits = waits
@@ -136,10 +135,12 @@ class Forwarder:
         self._intake = Intake(
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
         )
-        self._digests = Digests(self.later.options_of, self._source.names)
+        self.digests = Digests(self.later.options_of, self._source.names)
+        digested = self.digests.digested
+        self._follower = ChangeFollower(self._admission, self.dead, digested, self)
         self._settler = Settler(
             *(owner, self._follower, self.lanes),
-            digests=self._digests,
+            digests=self.digests,
             dead=self.dead,
             links=self.links,
             seen=self.seen,
@@ -199,7 +200,7 @@ class Forwarder:
             self._intake.take(box, pts, event, own)
             return
         unforwarded.note_change(self.seen, self._all_routes, self.later, self.outboxes, event)
-        self._digests.note_change(self._all_routes, event)
+        self.digests.note_change(self._all_routes, event)
         self.held.note_change({} if own else self._all_routes, event)
         # A source that cannot be read just now has copies all the same.
         if not self._follower.follow({} if own else self._all_routes, box, pts, event).open:
@@ -346,7 +347,7 @@ class Forwarder:
             *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
         )
-        return self._digests.laid_out(found, references, self.outboxes.of(destination))
+        return self.digests.laid_out(found, references, self.outboxes.of(destination))
 
     async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
         """Read messages anew, and with them their files' references, without what is gone."""
@@ -359,6 +360,7 @@ class Forwarder:
     def hindered(self, destination: int, text: str) -> None:
         """What is sent to a destination keeps failing, and why; "" when it does not any more."""
         self._owner.hindered(destination, text)
+        self._owner.progressed()  # since when is stored
 
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""
@@ -435,7 +437,7 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         stored = self.outboxes, self.seen, self.later, self.snapshots
-        for it in (*stored, self.dead, self.held, self.alerts):
+        for it in (*stored, self.dead, self.held, self.alerts, self.digests.digested):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()

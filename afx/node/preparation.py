@@ -34,6 +34,7 @@ def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
         forwarder.outboxes.load(stored.cursors)
         forwarder.later.load(stored.cursors)
         forwarder.seen.load(stored.cursors)
+        forwarder.digests.digested.load(stored.cursors)
         waiting = chain(forwarder.outboxes.waiting(), forwarder.later.waiting())
         forwarder.snapshots.load(stored.cursors, waiting)
     except MalformedPositionError as error:

@@ -28,6 +28,7 @@ def collect(
         *forwarder.outboxes.take_fields(),
         *forwarder.later.take_fields(),
         *forwarder.seen.take_fields(),
+        *forwarder.digests.digested.take_fields(),
         *cursor_fields(reader),
         *forwarder.waits.fields(),
     ]
@@ -45,6 +46,7 @@ def mark_all(forwarder: Forwarder, stored: StoredSession) -> None:
     forwarder.outboxes.mark_all()
     forwarder.later.mark_all()
     forwarder.seen.mark_all()
+    forwarder.digests.digested.mark_all()
     forwarder.snapshots.mark_all()
     forwarder.links.mark_all()
     forwarder.dead.mark_all()

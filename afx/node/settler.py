@@ -120,6 +120,8 @@ class Settler:
         elif copy:
             for it in entries:
                 self._links.add(Link(it, copy))
+                if it.part:
+                    self._digests.digested.note(it)
             self.check_links()
             self.delete_later(delivery)
             self._loops.note_copy(delivery.destination, copy)

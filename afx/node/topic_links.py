@@ -23,13 +23,14 @@ class TopicLinks:
         self.made = made
         """Takes a topic that was made, and its id at the destination."""
 
-    async def find(self, topics: Sequence[Delivery]) -> list[int]:
+    async def find(self, topics: Sequence[Delivery], *, complete: bool) -> list[int]:
         """Return the topic that each topic of a source has become; 0 for none.
 
-        Waits while Redis has lost links that SQL has: a topic would be made twice.
+        ``complete``: wait while Redis has lost links that SQL has. Without it a topic may be
+        asked for once more, under its random id, and Telegram names the one that there is.
         """
         wanted = [(CopyRoute(it.rule, it.source, it.destination), it.message) for it in topics]
-        return await self._admission.linked(wanted, complete=True)
+        return await self._admission.linked(wanted, complete=complete)
 
     async def is_copy(self, topic: Delivery) -> bool:
         """Return whether a source's topic was made for another topic, by any rule."""

@@ -104,7 +104,7 @@ class TopicSync:
     async def _place(self, delivery: Delivery) -> tuple[int, Outcome | None]:
         """Return the topic of the destination that a send goes to; it is made if there is none."""
         stub = _topic(delivery, delivery.source_topic)
-        [copy] = await self._find([stub])
+        [copy] = await self._find([stub], complete=False)
         if copy:
             return copy, None
         if self._owner.pools.has(delivery):
@@ -188,10 +188,11 @@ class TopicSync:
             return {}
         return await topics_of(self._client, self._peer(destination), wanted)
 
-    async def _find(self, topics: Sequence[Delivery]) -> list[int]:
+    async def _find(self, topics: Sequence[Delivery], *, complete: bool = True) -> list[int]:
         unknown = [it for it in topics if _key(it) not in self._known]
         if unknown:
-            for it, copy in zip(unknown, await self._owner.topics.find(unknown), strict=True):
+            found = await self._owner.topics.find(unknown, complete=complete)
+            for it, copy in zip(unknown, found, strict=True):
                 if copy:
                     self._remember(it, copy)
         return [self._known.get(_key(it), 0) for it in topics]

@@ -364,6 +364,18 @@ def test_a_schedule_is_paused_resumed_and_removed(api: TestedApi, browser: dict[
     assert "hourly" not in [it.name for it in schedules.listing(api.context).rows]
 
 
+def test_what_a_small_window_hides_of_actions_is_in_a_menu(
+    api: TestedApi, browser: dict[str, str]
+) -> None:
+    for path in ("/sessions/a-1", "/rules", "/nodes"):
+        page = api.get(path, headers=browser, token="").text
+        hidden = set(re.findall(r'class="btn md" href="/actions/([\w.]+)', page))
+        [menu] = re.findall(r'id="more" popover>(.*?)</div>', page, re.S)
+        assert hidden and hidden == set(re.findall(r"/actions/([\w.]+)", menu)), path
+    reader = signed_in(api, api.token("*:read"))
+    assert 'id="more"' not in api.get("/nodes", headers=reader, token="").text
+
+
 def test_a_refused_action_says_why(api: TestedApi, browser: dict[str, str]) -> None:
     answer = act(api, browser, "user.remove", target="bob", typed="bob", back="/users/bob")
     assert "owns sessions" in said(api, browser, answer)

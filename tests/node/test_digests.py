@@ -167,7 +167,7 @@ def test_a_digest_that_waits_in_its_lane_follows_edits_and_deletes() -> None:
         await settled(session, it.source)
         sandbox.server.faults.add_flood(it.account.id, it.to.marked, 1.0)
         it.pass_a_day(session)
-        await until(lambda: bool(session.forwarder._digests._made))
+        await until(lambda: bool(session.forwarder.digests._made))
         await until(lambda: session.forwarder.waits.left(it.to.marked) > 0)
         edit(sandbox.server, it.source.marked, 0, 1, "uno")
         delete(sandbox.server, it.source.marked, 0, [2])

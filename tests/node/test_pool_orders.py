@@ -47,7 +47,7 @@ def test_an_order_is_the_same_when_it_is_read() -> None:
 
 
 def test_what_is_to_be_found_is_no_send_also_for_nodes_that_do_not_know_it() -> None:
-    sought = Sought(12, 4, 1_700_000_000, 3, ("text", "photo"))
+    sought = Sought(12, 4, 1_700_000_000, 1_700_000_009, 3, ("text", "photo"))
     order = search_of([TEXT, FILE], 11, 2, 3, sought)
     found = decode(encode(order))
     assert (found.sought, found.sender, found.ids, found.messages) == (sought, 11, [], {})

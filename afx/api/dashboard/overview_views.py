@@ -21,6 +21,7 @@ router = APIRouter(include_in_schema=False)
 _EVENTS = 8
 _TROUBLED = 6
 _LATELY = timedelta(hours=1)
+_KEPT_SECONDS = 10.0
 _FULL = 0.85
 """The load from which a node is shown as full."""
 
@@ -62,10 +63,11 @@ def _messages(request: Request, context: Context) -> dict[str, Any]:
 
     def read() -> tuple[Any, int]:
         rows = cluster_analytics.series(context, since)
-        figures = cluster_analytics.rule_summary(context, since).figures
-        return figures, sum(it.tasks_failed for it in rows)
+        failed = sum(it.tasks_failed for it in rows)
+        return cluster_analytics.messages(context, since), failed
 
-    figures, failed = kept.get("lately", read)
+    # They are sums of hours: who has just changed something does not look for it here.
+    figures, failed = kept.get("lately", read, least=_KEPT_SECONDS, until_changed=False)
     return {"figures": figures, "failed_tasks": failed}
 
 
