@@ -6,7 +6,7 @@ FOUND = {
     "no node is asked for its inventory": 147,
     "a leader goes on when SQL has lost commits of its term": 0,
     "Redis accepts writes without a replica": 15,
-    "a witness that cannot judge says that a node is dead": 823,
+    "a witness that cannot judge says that a node is dead": 1276,
     "the position in the reports outlives a flush": 3,
     "a report of a death is believed whoever sent it": 2,
     "STOP does not cancel a start": 39,
