@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     """Any session wakes this often, or sooner: Telegram ends logins that are not used."""
     hibernate_fresh_hours: float = Field(24.0, ge=0)
     """A session that was added since, or signed in again, does not hibernate."""
+    new_account_days: float = Field(7.0, ge=0, le=60)
+    """An account that was signed in sends and joins less for so long; 0: never."""
     hibernate_unused_minutes: float = Field(60.0, ge=0)
     """A session without an enabled rule hibernates after so long; 0: never."""
     hibernate_after_minutes: float = Field(0.0, ge=0)

@@ -118,6 +118,8 @@ class DeadReason(StrEnum):
     """It was copied and then deleted, and its copy could not be deleted."""
     PIN_REFUSED = "pin_refused"
     """It was copied, and its copy could not be pinned, or unpinned."""
+    TOPIC_REFUSED = "topic_refused"
+    """A topic could not be made, changed or deleted as that of the source was."""
 
 
 class HeldEvent(StrEnum):

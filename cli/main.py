@@ -118,6 +118,16 @@ def run() -> None:
     """Run the command line; errors become one sentence and an exit code."""
     collect_rarely()
     try:
+        code = _guarded()
+    except KeyboardInterrupt:
+        # It came while the command ended, or told what went wrong.
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+def _guarded() -> int:
+    """Run the command line with standard streams that it can rely on; returns the exit code."""
+    try:
         streams.guard()
         code = _command()
         sys.stdout.flush()
@@ -127,7 +137,7 @@ def run() -> None:
         code = error.exit_code
         if not isinstance(error, streams.ReaderGoneError):
             common.fail(error)
-    sys.exit(code)
+    return code
 
 
 def _command() -> int:
@@ -141,7 +151,7 @@ def _command() -> int:
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(bool(ending.code))
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except OutputError:
         raise
     except Exception as error:
@@ -151,6 +161,8 @@ def _command() -> int:
     return 0
 
 
+_INTERRUPTED = 130
+"""The exit code of a shell's command that SIGINT has ended."""
 _ADVICE = {
     errno.ENOSPC: "; make room on the disk of AFX_HOME, and try again",
     errno.EROFS: "; set AFX_HOME to a directory that can be written",

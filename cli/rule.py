@@ -11,6 +11,7 @@ import typer
 from cli import (
     complete,
     dead,
+    doubt,
     groups,
     output,
     review,
@@ -20,7 +21,7 @@ from cli import (
     rule_import,
 )
 from cli.rule_content import read_file, read_part, route, warn
-from cli.rule_diff import print_diff, say_counts
+from cli.rule_diff import check_access, print_diff, say_counts
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 app = groups.group("Rules: which chats are forwarded, and where to.")
 app.add_typer(dead.app, name="dead")
+app.add_typer(doubt.app, name="doubt")
 app.add_typer(review.app, name="review")
 Which = Annotated[
     str, typer.Argument(help="An id, or SESSION/NAME.", autocompletion=complete.rules)
@@ -62,14 +64,14 @@ def add(
     ] = None,
     sync: Annotated[
         str | None,
-        typer.Option("--sync", help="Followed in copies: edits, deletes, pins.", metavar="YAML"),
+        typer.Option("--sync", help="Followed: edits, deletes, pins, topics.", metavar="YAML"),
     ] = None,
     options: Annotated[
         str | None,
         typer.Option("--options", help="What else, as a rule file has it.", metavar="YAML"),
     ] = None,
 ) -> None:
-    """Add a rule to a session; chats are @names or ids (channels: -100…).
+    """Add a rule to a session; chats are @names, links, ids (channels: -100…) or me.
 
     A running session uses it within a second, without a restart. docs/forward.md
     has the conditions of filters, and the transforms.
@@ -103,8 +105,14 @@ def apply(
         bool,
         typer.Option("--prune", help="Remove rules of the file's sessions that it does not name."),
     ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask the accounts whether they can.")
+    ] = False,
 ) -> None:
     """Make the rules those of a file; shows the differences first.
+
+    In a running cluster it asks each account first whether it can read its
+    sources and post to its destinations; one that cannot changes no rule.
 
     Rules of the file are added or changed, others are left alone (--prune
     removes them). All or nothing: a mistake anywhere changes no rule.
@@ -124,6 +132,8 @@ def apply(
     warn(invocation, [it.path for it in changes if it.kind != "remove"], changes)
     if removed := sum(it.kind == "remove" for it in changes):
         invocation.confirm(f"{removed} rules will be removed. Go on?")
+    if not offline:
+        check_access(invocation, changes)
     if changes:
         rule_files.apply(invocation.context, changes, where)
     if not invocation.json:

@@ -196,6 +196,10 @@ def lines(it: Tried) -> list[str]:
             f"{output.cell(each.text)}{f' → {output.cell(each.url)}' if each.url else ''}"
             for each in it.entities
         ]
+        found += [
+            f"    ▢ {output.cell(each.label)} → {output.cell(each.url)} (a bot sends it)"
+            for each in it.buttons
+        ]
     return found
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import typer
+
+from afx.errors import UsageError
 from cli.rule_content import route, warn
 from cli.shared import Invocation
 
@@ -11,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from afx.operations.rule_files import Change
+
+_ACCESS_SECONDS = 15.0
+"""How long accounts are waited for that are asked."""
 
 
 def print_changes(invocation: Invocation, changes: Sequence[Change]) -> None:
@@ -31,6 +37,24 @@ def say_counts(invocation: Invocation, changes: Sequence[Change]) -> None:
     words = {"add": "added", "change": "changed", "remove": "removed"}
     counts = [f"{sum(it.kind == kind for it in changes)} {word}" for kind, word in words.items()]
     invocation.say(", ".join(counts) if changes else "the rules are those of the file already")
+
+
+def check_access(invocation: Invocation, changes: Sequence[Change]) -> None:
+    """Ask accounts whether they can do what rules ask of them; raises UsageError if one cannot.
+
+    What could not be asked is a note.
+    """
+    from afx.operations import rule_access
+
+    access = rule_access.check(invocation.context, changes, timeout=_ACCESS_SECONDS)
+    for it in access.unknown:
+        typer.echo(f"note: {it}", err=True)
+    if access.missing:
+        raise UsageError(
+            "Accounts cannot do what the rules ask of them; nothing was changed:\n"
+            + "\n".join(f"  {it}" for it in access.missing)
+            + "\nGive them the rights, or apply the file with --offline."
+        )
 
 
 def _lines(it: Change) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,12 @@ def applied() -> list[str]:
 
 
 def status() -> list[dict[str, Any]]:
-    """Return every migration with the time at which it was applied, or None."""
-    return [{"name": it.name, "applied_at": it.applied} for it in _runner().status()]
+    """Return every migration with the instant at which it was applied, or None."""
+    # The library stores the local time of the process that applied it.
+    return [
+        {"name": it.name, "applied_at": it.applied and it.applied.astimezone(UTC)}
+        for it in _runner().status()
+    ]
 
 
 def check() -> None:

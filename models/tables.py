@@ -121,7 +121,7 @@ class Rule(Table):
     transform = JsonField(default=list, constraints=[SQL("DEFAULT '[]'")])
     """What it changes of its copies."""
     sync = JsonField(default=list, constraints=[SQL("DEFAULT '[]'")])
-    """What it follows in its copies: edits, deletes, pins."""
+    """What it follows in its copies: edits, deletes, pins, topics."""
     options = JsonField(default=dict, constraints=[SQL("DEFAULT '{}'")])
     """What else it does, such as ``dedupe``; times are in seconds."""
     trouble = TextField(default="", constraints=[SQL("DEFAULT ''")])

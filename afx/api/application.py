@@ -19,6 +19,7 @@ from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
 from afx.api.dashboard import action_routes
 from afx.api.direct import Direct
+from afx.api.examples import add_examples
 from afx.api.gate import API_PATHS, BAD_TOKENS_AT_ONCE, BAD_TOKENS_PER_SECOND, Gate
 from afx.api.generations import Generation
 from afx.api.hub import Hub
@@ -213,5 +214,6 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         found["security"] = [{"token": []}]
         for path in ("/healthz", "/readyz"):
             found["paths"][path]["get"]["security"] = []
+        add_examples(found)
         app.openapi_schema = found
     return app.openapi_schema

@@ -41,11 +41,19 @@ class Kept:
         self._locks: dict[str, threading.Lock] = {}
         self._values: dict[str, _Value] = {}
 
-    def get(self, name: str, make: Callable[[], T]) -> T:
-        """Return a value that is as old as 25 times what it takes to make it, 0.5 s at least.
+    def get(
+        self,
+        name: str,
+        make: Callable[[], T],
+        *,
+        least: float = _LEAST_SECONDS,
+        until_changed: bool = True,
+    ) -> T:
+        """Return a value that is as old as 25 times what it takes to make it, ``least`` at least.
 
         It may be twice as old while another thread makes it again, and nothing was changed.
-        Only for what is the same for every actor that may see it.
+        Only for what is the same for every actor that may see it. With ``until_changed`` off it
+        is kept though something was changed.
         """
         with self._lock:
             if len(self._locks) > _MOST:
@@ -54,26 +62,26 @@ class Kept:
             lock = self._locks.setdefault(name, threading.Lock())
         if not lock.acquire(blocking=False):
             # Another thread makes it again: of requests that come meanwhile, none waits.
-            if (known := self._known(name, overdue=2.0)) is not None:
+            if (known := self._known(name, 2.0, until_changed)) is not None:
                 return cast("T", known.value)
             lock.acquire()
         try:
-            if (known := self._known(name, overdue=1.0)) is not None:
+            if (known := self._known(name, 1.0, until_changed)) is not None:
                 return cast("T", known.value)
             began, generation = self._clock(), self._generation.current()
             made = make()
             ended = self._clock()
-            age = max(_LEAST_SECONDS, (ended - began) / _SHARE)
+            age = max(least, (ended - began) / _SHARE)
             # If something is changed meanwhile, its generation is an old one.
             self._values[name] = _Value(ended, age, generation, made)
             return made
         finally:
             lock.release()
 
-    def _known(self, name: str, *, overdue: float) -> _Value | None:
+    def _known(self, name: str, overdue: float, until_changed: bool) -> _Value | None:
         """Return a value that is at most ``overdue`` times as old as it may get; None without."""
         it = self._values.get(name)
-        if it is None or it.generation != self._generation.current():
+        if it is None or (until_changed and it.generation != self._generation.current()):
             return None
         return it if self._clock() - it.made_at < overdue * it.age else None
 

@@ -21,6 +21,7 @@ from afx.api.dashboard import (
 from afx.api.routes import (
     controls,
     dead_letters,
+    doubts,
     proxies,
     queues,
     records,
@@ -49,6 +50,7 @@ ROUTERS = (
     rule_texts.router,
     rule_trials.router,
     dead_letters.router,
+    doubts.router,
     reviews.router,
     workers.router,
     controls.router,

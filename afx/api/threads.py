@@ -18,6 +18,8 @@ _MOST_WAITING = 256
 """Calls that may wait for a thread; a server that is slower than its clients says so."""
 DEADLINE_SECONDS = 30.0
 _LONG_SECONDS = 120.0
+_MOST_ASKING = 3
+"""Calls that wait for strangers, of which one is under way."""
 _CLOSE_SECONDS = 0.5
 
 
@@ -26,7 +28,7 @@ class BusyError(UnreachableError):
 
 
 class Threads:
-    """Two threads for reads, one for changes, one for what takes long, one that listens."""
+    """Two threads for reads; one each for changes, what takes long, strangers, and listening."""
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
@@ -35,6 +37,9 @@ class Threads:
         self._changes = ThreadPoolExecutor(1, "api-change")
         self._long = ThreadPoolExecutor(1, "api-long")
         self._listens = ThreadPoolExecutor(1, "api-listen")
+        self._strangers = ThreadPoolExecutor(1, "api-strangers")
+        self._asking = 0
+        """Calls that wait for strangers, or for their turn to do so."""
         self._waiting = 0
 
     async def read(self, function: Callable[[], R]) -> R:
@@ -49,6 +54,19 @@ class Threads:
         """Return the result of something that takes seconds, one at a time."""
         return await self._run(self._long, function, _LONG_SECONDS)
 
+    async def ask_strangers(self, function: Callable[[], R]) -> R:
+        """Return what servers of others answer, one call at a time; raises BusyError for many.
+
+        They may take as long as they like: that keeps nothing but such calls waiting.
+        """
+        if self._asking >= _MOST_ASKING:
+            raise BusyError("Proxies are being checked already; try again in a moment.")
+        self._asking += 1
+        try:
+            return await self._run(self._strangers, function, _LONG_SECONDS)
+        finally:
+            self._asking -= 1
+
     async def listen(self, function: Callable[[], R]) -> R:
         """Return what something waits for; that keeps no thread from anything else."""
         return await self._run(self._listens, function, DEADLINE_SECONDS)
@@ -57,7 +75,7 @@ class Threads:
         """End the threads and their connections; what takes longer is left behind."""
         loop = asyncio.get_running_loop()
         closing = []
-        single = (self._changes, self._long, self._listens)
+        single = (self._changes, self._long, self._listens, self._strangers)
         for pool, count in ((self._reads, READ_THREADS), *((it, 1) for it in single)):
             # Each thread waits for the others: so none of them takes two turns.
             together = Barrier(count)

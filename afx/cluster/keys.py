@@ -4,6 +4,8 @@ from __future__ import annotations
 
 LEADER = "afx:leader"
 TERM = "afx:term"
+STANDBYS = "afx:standbys"
+"""Sorted set of the coordinators that stand by, by when each has said so last; it expires."""
 WORKERS = "afx:workers"
 """Set of the names of all known worker nodes."""
 LOAD = "afx:workers:load"

@@ -67,6 +67,9 @@ class LeaderElection:
 
         A leader that notes no progress for ``tick_limit_seconds`` is not renewed any more.
         """
+        hostname, pid = _parse_holder(holder)
+        self.name = LeaderRecord(hostname, pid, 0).name
+        """``hostname:pid``."""
         self._redis = connect(redis_url, timeout_seconds=2.0)
         self._lease = _LeaderLease(self._redis, holder, int(ttl_seconds * 1000))
         self._stop_seconds = stop_seconds

@@ -166,11 +166,15 @@ class PoolStore:
             raise LostOwnerError
         return {1: "put", 0: "foreign"}.get(answer, "lost")
 
-    async def doubts(self, lane: PoolLane) -> tuple[list[Doubt], float]:
-        """Return a lane's doubts, and for how many seconds nobody was asked to send."""
+    async def doubts(self, lane: PoolLane) -> tuple[list[Doubt], int, float]:
+        """Return a lane's doubts, when somebody was asked to send last, and how long ago.
+
+        Both in seconds of Redis's clock.
+        """
         fields = await self._redis.hgetall(keys.pool(*lane))
         seconds, _ = await self._redis.time()
-        return parse_doubts(fields), max(0.0, float(seconds) - taken_at(fields))
+        taken = taken_at(fields)
+        return parse_doubts(fields), taken, max(0.0, float(seconds) - taken)
 
     async def copy_by(self, lane: PoolLane, sender: int) -> int:
         """Return the newest copy that a sender is known to have made; 0 for none."""

@@ -79,6 +79,10 @@ class SessionSpec:
     """What it says of itself, sealed by the vault for this session; empty: as others do."""
     proof: str = ""
     """That the generation of the term that wrote it has begun (``generation_proof``)."""
+    new_since: int = 0
+    """When the account was signed in, in Unix seconds, if it is new; else 0."""
+    new_seconds: int = 0
+    """For so long it is new."""
 
 
 def seal_spec(keys_in_force: SigningKeys, spec: SessionSpec) -> str:
@@ -169,6 +173,8 @@ def _fields(spec: SessionSpec) -> dict[str, Any]:
         login_name: spec.login,
         **login,
         **({"proof": spec.proof} if spec.proof else {}),
+        # A node that knows no new accounts lets them send as others do.
+        **({"new": [spec.new_since, spec.new_seconds]} if spec.new_since else {}),
         name: rules,
     }
 
@@ -196,6 +202,8 @@ def _parse(text: str) -> SessionSpec:
         numbers["proxy"] = _number(fields["proxy"])
         if not (numbers["proxy"] and texts["sealed_proxy"]):
             raise ValueError("no proxy")
+    if "new" in fields:
+        numbers["new_since"], numbers["new_seconds"] = (_number(it) for it in fields["new"])
     return SessionSpec(rules=tuple(_rule(it) for it in rules), **numbers, **texts)
 
 

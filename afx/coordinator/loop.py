@@ -10,7 +10,7 @@ import redis
 import structlog
 
 from afx.clock import SYSTEM_CLOCK, Clock
-from afx.cluster import events
+from afx.cluster import events, standbys
 from afx.cluster.connection import connect
 from afx.cluster.leadership import LeaderElection, Leadership, new_holder
 from afx.cluster.quarantine import Quarantine
@@ -87,6 +87,8 @@ class Coordinator:
                 while not self._stop.is_set():
                     self._run_once()
         finally:
+            with contextlib.suppress(redis.RedisError):
+                standbys.leave(self._resources.client, self._election.name)
             self._election.close()
             self._resources.client.close()
             self._resources.raw_client.close()
@@ -159,6 +161,7 @@ class Coordinator:
         now = self._resources.clock.monotonic()
         if self._resources.restart.is_due(controls.open_ones(), now, leads=False):
             self._restart()
+        standbys.note(self._resources.client, self._election.name)
         self._stop.wait(_STAND_BY_SECONDS)
 
     def _lead(self, leadership: Leadership) -> None:
@@ -166,6 +169,7 @@ class Coordinator:
         try:
             with closing(Term(self._resources, leadership)) as term:
                 leadership.note_progress()
+                standbys.leave(self._resources.client, self._election.name)
                 self._figures.note_lead(leadership.term)
                 log.info("leading", term=leadership.term, generation=term.generation)
                 events.announce(self._resources.client, "leading", term=leadership.term)

@@ -12,6 +12,7 @@ from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.security.signing import SigningKeys
 from models.storage import logins, rules, senders
 from models.storage.assignments import Active
+from models.storage.logins import Login
 
 _SESSIONS_PER_QUERY = 500
 
@@ -20,9 +21,18 @@ class SpecPublisher:
     """Signs and writes specs in one term of leadership."""
 
     def __init__(
-        self, client: redis.Redis, term: int, keys: SigningKeys, *, proof: str = ""
+        self,
+        client: redis.Redis,
+        term: int,
+        keys: SigningKeys,
+        *,
+        proof: str = "",
+        new_seconds: float = 0.0,
     ) -> None:
-        """``proof`` is that of the term's generation (``generation_proof``)."""
+        """``proof`` is that of the term's generation (``generation_proof``); for ``new_seconds``
+        an account that was signed in is new.
+        """
+        self._new_seconds = round(new_seconds)
         self._proof = proof
         self._redis = client
         self._term = term
@@ -67,7 +77,17 @@ class SpecPublisher:
                 sealed_proxy=it.sealed_proxy or "",
                 sealed_device=it.device,
                 proof=self._proof,
+                new_since=self._new_since(it),
+                new_seconds=self._new_seconds if self._new_since(it) else 0,
             )
+
+    def _new_since(self, it: Login) -> int:
+        """Return since when an account is new; 0 if it is not.
+
+        Of an imported login nobody knows for how long it has been used.
+        """
+        is_new = self._new_seconds and it.account is not None and not it.bot
+        return int(it.created_at.timestamp()) if is_new else 0
 
 
 def _with_ids(options: dict[str, Any], ids: Mapping[str, int] | None) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from afx.forwarding.entities import Styled
+from afx.forwarding.facts import CAPTIONED, Facts
 from afx.forwarding.forms import Choice
+from afx.forwarding.transforms import LONGEST_CAPTION, LONGEST_TEXT
 from afx.forwarding.utf16 import length
 
 Buttons = Literal["", "keep", "text", "drop"]
@@ -36,6 +38,15 @@ def compile_buttons(value: Any) -> Buttons:
 def buttons_sentence(value: str) -> str:
     """Return the option in words."""
     return _SENTENCES[value]
+
+
+def with_buttons(styled: Styled, facts: Facts) -> Styled | None:
+    """Return a message's text with the links of its buttons below; None where it has no text."""
+    has_caption = facts.media in CAPTIONED
+    if not (has_caption or facts.media == "text"):
+        return None
+    most = LONGEST_CAPTION if has_caption else LONGEST_TEXT
+    return with_links(styled, facts.buttons, most, facts.text_link)
 
 
 def with_links(

@@ -9,14 +9,15 @@ from typing import Literal
 from afx.forwarding.forms import Choice, Many
 from afx.forwarding.pipeline import Incoming
 
-ChangeKind = Literal["edit", "delete", "pin", "unpin"]
-EVENTS = ("edits", "deletes", "pins")
+ChangeKind = Literal["edit", "delete", "pin", "unpin", "topic"]
+EVENTS = ("edits", "deletes", "pins", "topics")
 """What the option ``sync`` of a rule may name."""
 FOLLOWED: Mapping[ChangeKind, str] = {
     "edit": "edits",
     "delete": "deletes",
     "pin": "pins",
     "unpin": "pins",
+    "topic": "topics",
 }
 """By which of them a change is followed."""
 SYNC = Many(Choice("What of the sources is followed in the copies.", EVENTS))
@@ -31,6 +32,7 @@ class Change:
     chat: int
     """The chat's marked id; 0: one of those outside channels, Telegram does not say which."""
     messages: tuple[int, ...]
+    """Their ids; of topics those of the messages that have made them."""
     message: Incoming | None = None
     """The message as an edit has left it."""
     version: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from afx.forwarding.chat_names import ME, is_invite
 from afx.forwarding.topics import chat_of
 
 MOST_SHOWN = 20
@@ -27,11 +28,18 @@ def edges_of(
     rule: str, sources: Iterable[str], destinations: Iterable[str], filter: Mapping[str, Any]
 ) -> Iterator[Edge]:
     """Yield the edges of a rule; a chat is never forwarded to itself."""
-    to = [it.casefold() for it in destinations]
-    for source in (it.casefold() for it in sources):
+    to = [_known_as(it, rule) for it in destinations]
+    for source in (_known_as(it, rule) for it in sources):
         for destination in to:
             if source != destination:
                 yield Edge(source, destination, rule, filter)
+
+
+def _known_as(chat: str, rule: str) -> str:
+    """Return a chat by what is one chat for all sessions: each has Saved Messages of its own."""
+    if chat == ME:
+        return f"{ME} of {rule.partition('/')[0]}"
+    return chat if is_invite(chat) else chat.casefold()
 
 
 def warnings(edges: Iterable[Edge], changed: Collection[str]) -> list[str]:

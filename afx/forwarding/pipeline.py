@@ -8,7 +8,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, Literal
 
-from afx.forwarding.buttons import Buttons, Rows, with_links
+from afx.forwarding.buttons import Buttons, Rows, with_buttons
 from afx.forwarding.entities import Styled
 from afx.forwarding.facts import CAPTIONED, Facts
 from afx.forwarding.live import is_live, is_over
@@ -17,10 +17,10 @@ from afx.forwarding.outputs import is_output
 from afx.forwarding.plugin_options import Plugin
 from afx.forwarding.replies import answered
 from afx.forwarding.rules import Mode, Route
-from afx.forwarding.transforms import LONGEST_CAPTION, LONGEST_TEXT
+from afx.forwarding.topics import GENERAL, message_topic
 
 Reupload = Literal["", "may", "must"]
-Op = Literal["send", "edit", "delete", "pin", "unpin"]
+Op = Literal["send", "edit", "delete", "pin", "unpin", "topic"]
 Part = Literal["", "entry", "first", "rest"]
 """What a message is of a digest: nothing, collected for one, or laid out in one as its first or
 one of the rest."""
@@ -85,6 +85,10 @@ class Delivery:
     """The topic of the destination that it goes to; 0 for none."""
     buttons: Rows = ()
     """The rows of buttons that it brings, if the account is a bot."""
+    topics: bool = False
+    """Topics of its source are topics of its destination."""
+    source_topic: int = 0
+    """The topic of the source that it lies in, if that counts; 0 for General."""
     reupload: Reupload = ""
     """Whether its file is downloaded, and uploaded anew: "may" is where it may not be forwarded."""
     uploaded: Any = None
@@ -156,12 +160,21 @@ def deliveries(
         for it in made:
             # A forward answers nothing: the file is sent by reference, see ``sender``.
             it.raw = incoming.raw if it.answers else None
+    for route, it in zip(routes, made, strict=True):
+        if "topics" in route.sync and may_follow(route):
+            topic = message_topic(incoming.raw)
+            it.topics, it.source_topic = True, 0 if topic == GENERAL else topic
     if facts_of is not None:
         for index, route in enumerate(routes):
             is_changed = route.transform is not None or made[index].plugins or _buttons(route)
             if is_changed and not route.unjudged:
                 _change(made[index], route, incoming, facts_of(incoming))
     return made
+
+
+def may_follow(route: Route) -> bool:
+    """Return whether topics can be followed: from a whole forum to a whole forum."""
+    return not (route.topic or route.topics or is_output(route.destination))
 
 
 def _buttons(route: Route) -> Buttons:
@@ -175,10 +188,9 @@ def _change(delivery: Delivery, route: Route, incoming: Incoming, facts: Facts) 
         changed = route.transform.apply(facts) if route.transform is not None else None
         has_caption = facts.media in CAPTIONED
         buttons = _buttons(route) if facts.buttons else ""
-        if buttons == "text" and (has_caption or facts.media == "text"):
-            most = LONGEST_CAPTION if has_caption else LONGEST_TEXT
+        if buttons == "text":
             styled = changed or Styled(facts.text, facts.entities)
-            changed = with_links(styled, facts.buttons, most, facts.text_link)
+            changed = with_buttons(styled, facts) or changed
     except Exception as error:
         # One message that a rule cannot cope with must not hold up the others.
         delivery.error = f"its transforms failed: {type(error).__name__}"

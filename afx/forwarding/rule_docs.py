@@ -29,7 +29,7 @@ class RuleDoc:
     transform: Sequence[Mapping[str, Any]] = ()
     """What it changes of its copies, one after another."""
     sync: tuple[str, ...] = ()
-    """What it follows in its copies: edits, deletes, pins."""
+    """What it follows in its copies: edits, deletes, pins, topics."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What else it does; times are in seconds."""
 

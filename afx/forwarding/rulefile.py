@@ -9,7 +9,7 @@
         enabled: true
         filter: {contains: [bitcoin, ether]}     # see conditions.py
         transform: {footer: "from {link}"}       # see transforms.py
-        sync: [edits, deletes, pins]             # see changes.py
+        sync: [edits, deletes, pins, topics]     # see changes.py
         options: {dedupe: 6h}                    # see options.py
 
 All errors of a file are found in one pass; each names its line, and the field if it has one.

@@ -77,7 +77,26 @@ def _message(fields: Mapping[str, Any]) -> Facts:
     made.media, size = _media(fields.get("media"))
     made.size = made.size or size
     made.date = _date(fields.get("date"))
+    made.buttons = _buttons(fields)
     return made
+
+
+def _buttons(fields: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """Return the rows of buttons with links: ``buttons`` as [[label, address], …] in rows.
+
+    Or Telethon's ``reply_markup``, of whichever layer.
+    """
+    given = fields.get("buttons")
+    if given is None:
+        rows = (fields.get("reply_markup") or {}).get("rows") or ()
+        given = [[(it["text"], _url(it)) for it in row["buttons"]] for row in rows]
+    found = (tuple((str(label), str(url)) for label, url in row if url) for row in given)
+    return tuple(row for row in found if row)
+
+
+def _url(button: Mapping[str, Any]) -> Any:
+    kind = button.get("type")
+    return button.get("url") or (kind.get("url") if isinstance(kind, dict) else "")
 
 
 def _entity(fields: Any) -> Marked:

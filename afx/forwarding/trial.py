@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from afx.forwarding.buttons import Buttons, with_buttons
 from afx.forwarding.conditions import Condition, compile_filter
 from afx.forwarding.entities import Styled
 from afx.forwarding.facts import Facts, kind_of
@@ -28,6 +29,14 @@ class Part:
 
 
 @dataclass(slots=True, frozen=True)
+class Button:
+    """One inline button of a copy."""
+
+    label: str
+    url: str
+
+
+@dataclass(slots=True, frozen=True)
 class Trial:
     """What a rule does with a message."""
 
@@ -38,6 +47,8 @@ class Trial:
     """Whether the copy's text or formatting is not that of the message."""
     text: str
     entities: tuple[Part, ...]
+    buttons: tuple[Button, ...] = ()
+    """Those with links that a bot sends on."""
 
 
 def tried(
@@ -45,10 +56,12 @@ def tried(
     transform: Sequence[Any],
     facts: Facts,
     further: Callable[[Styled], Styled | None] | None = None,
+    *,
+    buttons: Buttons = "",
 ) -> Trial:
     """Try a rule's filter and transforms; raises ValueError for what cannot be compiled.
 
-    ``further`` is what plug-ins do: None for what they drop.
+    ``further`` is what plug-ins do: None for what they drop; ``buttons`` is the rule's option.
     """
     forwards, decided = True, ""
     if filter:
@@ -59,6 +72,9 @@ def tried(
     if forwards and transform:
         changed = compile_transform(list(transform)).apply(facts)
     made = changed or Styled(facts.text, facts.entities)
+    if forwards and buttons == "text" and facts.buttons:
+        changed = with_buttons(made, facts) or changed
+        made = changed or made
     if forwards and further is not None:
         plugged = further(made)
         if plugged is None:
@@ -75,7 +91,9 @@ def tried(
         )
         for it in made.entities
     )
-    return Trial(forwards, decided, changed is not None, made.text, parts)
+    kept = facts.buttons if forwards and buttons == "keep" else ()
+    shown_buttons = tuple(Button(*it) for row in kept for it in row)
+    return Trial(forwards, decided, changed is not None, made.text, parts, shown_buttons)
 
 
 def decisive(condition: Condition, facts: Facts) -> str:

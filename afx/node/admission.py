@@ -288,12 +288,13 @@ class Admission:
             await asyncio.sleep(_INCOMPLETE_SECONDS)
 
     async def _copies(self, batch: Sequence[_Waiting]) -> dict[int, Passed]:
+        return await self.copies(batch[0].message.chat, [it.message.id for it in batch])
+
+    async def copies(self, chat: int, messages: Sequence[int]) -> dict[int, Passed]:
         """Return which of a chat's messages are copies."""
-        chat = batch[0].message.chat
         guarded = chat in self._guarded
         if not guarded and chat not in self._looping:
             return {}
-        messages = [it.message.id for it in batch]
         return await self.judge_of_copies.copies(chat, messages, self._rules, guarded=guarded)
 
     @property

@@ -25,7 +25,10 @@ from afx.cluster.budget_fields import (
     parse_joins,
 )
 from afx.empty import NOTHING
+from afx.node.ramp import Ramp
 
+_ALL = 0
+"""Stands for every destination."""
 JOINS_PER_DAY = 10
 JOINS_AT_ONCE = 3
 _JOIN_PAUSE_SECONDS = (60.0, 300.0)
@@ -68,7 +71,7 @@ class _Watched:
 class Budgets:
     """The budgets of one account; times are in Unix seconds."""
 
-    __slots__ = ("_changed", "_joins", "_now", "_random", "_watched")
+    __slots__ = ("_changed", "_joins", "_now", "_ramp", "_random", "_watched")
 
     def __init__(self, now: Callable[[], float], rng: random.Random) -> None:
         self._now = now
@@ -76,9 +79,15 @@ class Budgets:
         self._watched: Mapping[int | str, _Watched] = NOTHING
         self._joins: StoredJoins | None = None
         self._changed: tuple[int | str, ...] = ()
+        self._ramp: Ramp | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._watched)
+        return bool(self._watched or self._ramp)
+
+    def begin_slowly(self, since: float, seconds: float) -> None:
+        """Let an account that was signed in then do little for so long (see ``ramp``)."""
+        ramp = Ramp(since, seconds)
+        self._ramp = None if ramp.is_over(self._now()) else ramp
 
     def load(self, fields: Mapping[str, str]) -> None:
         """Take over what is stored among the fields of a cursor; malformed ones are none.
@@ -127,16 +136,17 @@ class Budgets:
         """Return for how many seconds a budget allows no request."""
         if key in JOIN_METHODS:
             return self._join_left()
-        it = self._watched.get(key)
-        if it is None:
-            return 0.0
         now = self._now()
-        if not self._refilled(key, it, now) or it.tokens >= 1:
-            return 0.0
-        return (1 - it.tokens) * _MINUTE / it.per_minute + max(0.0, it.at - now)
+        slowly = ramp.left(now) if key == _ALL and (ramp := self._ramp_now()) else 0.0
+        it = self._watched.get(key)
+        if it is None or not self._refilled(key, it, now) or it.tokens >= 1:
+            return slowly
+        return max(slowly, (1 - it.tokens) * _MINUTE / it.per_minute + max(0.0, it.at - now))
 
     def room(self, key: int | str, most: int) -> int:
         """Return how many requests are allowed at once, up to so many."""
+        if key == _ALL and (ramp := self._ramp_now()):
+            most = ramp.room(self._now(), most)
         it = self._watched.get(key)
         if it is None or not self._refilled(key, it, self._now()):
             return most
@@ -146,6 +156,8 @@ class Budgets:
         """Count requests that are made."""
         if key in JOIN_METHODS:
             self._take_join()
+        if key == _ALL and (ramp := self._ramp_now()):
+            ramp.take(self._now(), count)
         it = self._watched.get(key)
         if it is None:
             return
@@ -201,23 +213,33 @@ class Budgets:
         it.grown = hours
         return True
 
+    def _ramp_now(self) -> Ramp | None:
+        """Return the ramp of an account that is new."""
+        if self._ramp and self._ramp.is_over(self._now()):
+            self._ramp = None
+        return self._ramp
+
     def _forget(self, key: int | str) -> None:
         self._watched = {k: v for k, v in self._watched.items() if k != key} or NOTHING
         self._changed = (*self._changed, key)
 
     # --- joins ------------------------------------------------------------------------
 
+    def _joins_per_day(self) -> int:
+        ramp = self._ramp_now()
+        return min(JOINS_PER_DAY, ramp.joins_per_day(self._now())) if ramp else JOINS_PER_DAY
+
     def _joins_now(self) -> StoredJoins:
-        now = self._now()
+        now, most = self._now(), 1 if self._ramp_now() else JOINS_AT_ONCE
         it = self._joins
         if it is None:
-            return StoredJoins(JOINS_AT_ONCE, now, 0.0)
-        gained = max(0.0, now - it.at) * JOINS_PER_DAY / _DAY
-        return StoredJoins(min(JOINS_AT_ONCE, it.left + gained), max(now, it.at), it.next)
+            return StoredJoins(most, now, 0.0)
+        gained = max(0.0, now - it.at) * self._joins_per_day() / _DAY
+        return StoredJoins(min(most, it.left + gained), max(now, it.at), it.next)
 
     def _join_left(self) -> float:
         it = self._joins_now()
-        for_token = max(0.0, 1 - it.left) * _DAY / JOINS_PER_DAY
+        for_token = max(0.0, 1 - it.left) * _DAY / self._joins_per_day()
         return max(for_token, it.next - self._now(), 0.0)
 
     def _take_join(self) -> None:

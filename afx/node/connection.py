@@ -26,6 +26,8 @@ from afx.telegram.errors import is_lost_login
 from afx.telegram.proxied import proxy_error_in
 
 _CONNECT_SECONDS = 60.0
+_OPENINGS = 3
+"""With the key of an earlier move, with the stored one, and where that says the account is."""
 _BACKOFF_SECONDS, _BACKOFF_MAX = 0.1, 10.0
 _STABLE_SECONDS = 30.0
 """A connection that has lasted so long reconnects without a longer wait."""
@@ -98,22 +100,22 @@ class Connection:
         if self.state is not State.NEW:
             raise RuntimeError(f"a connection that is {self.state.value} cannot be opened")
         self.state = State.CONNECTING
-        await self._connect()
-        try:
-            await prepare()
-        except ConnectionError:
-            if not self._client.is_moving:
-                raise
-            # Telegram has just said where the account is now: only this client knows it.
-            await self._client.disconnect()
-            self._error = None
-            await self._connect()
+        for tries in range(_OPENINGS, 0, -1):
             try:
+                await self._connect()
                 await prepare()
+                break
             except Exception as error:
-                if is_lost_login(error) and self._client.go_back(error):
+                is_moving = isinstance(error, ConnectionError) and self._client.is_moving
+                is_refused = is_lost_login(error) and self._client.go_back(error)
+                if is_refused and tries == 1:
                     raise ConnectionError("its new key is refused") from error
-                raise
+                if not (is_moving or is_refused) or tries == 1:
+                    raise
+                # Telegram has just said where the account is now: only this client knows it.
+                # Or it refuses the key of a move, which says nothing of the stored login.
+                await self._client.disconnect()
+                self._error = None
         self._enter_live(State.CONNECTING)
 
     def lost(self, error: BaseException) -> None:

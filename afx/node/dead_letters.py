@@ -26,12 +26,14 @@ REFUSED: Mapping[Op, DeadReason] = {
     "delete": DeadReason.DELETE_REFUSED,
     "pin": DeadReason.PIN_REFUSED,
     "unpin": DeadReason.PIN_REFUSED,
+    "topic": DeadReason.TOPIC_REFUSED,
 }
 """What the dead letter of a change is called."""
 _RETRIED: Mapping[DeadReason, Op] = {
     DeadReason.EDIT_REFUSED: "edit",
     DeadReason.DELETE_REFUSED: "delete",
     DeadReason.PIN_REFUSED: "pin",
+    DeadReason.TOPIC_REFUSED: "topic",
 }
 
 

@@ -9,7 +9,7 @@ from afx.cluster.links import is_channel
 from afx.forwarding.changes import FOLLOWED, Change
 from afx.forwarding.facts import CAPTIONED
 from afx.forwarding.live import is_live
-from afx.forwarding.pipeline import Delivery, Incoming, deliveries
+from afx.forwarding.pipeline import Delivery, Incoming, deliveries, may_follow
 from afx.forwarding.rules import Route
 from afx.node.outbox import Reference
 from afx.telegram.facts import TelegramFacts
@@ -25,10 +25,9 @@ def followed(routes: Mapping[int, tuple[Route, ...]], change: Change) -> dict[in
         chats: Iterable[int] = (change.chat,)
     else:
         chats = [it for it in routes if not is_channel(it)]
-    event = FOLLOWED[change.kind]
     found = {}
     for chat in chats:
-        wanted = [it for it in routes.get(chat, ()) if event in it.sync]
+        wanted = [it for it in routes.get(chat, ()) if _follows(it, change)]
         made = [it for route in wanted for it in _of_route(change, chat, route)]
         if made:
             found[chat] = made
@@ -37,12 +36,24 @@ def followed(routes: Mapping[int, tuple[Route, ...]], change: Change) -> dict[in
 
 def _of_route(change: Change, chat: int, route: Route) -> list[Delivery]:
     if change.message is not None:
-        made = edit_of(change.message, route, change.version)
-        return [made] if made else []
-    return [
-        Reference(route.rule, route.mode, chat, it, op=change.kind).delivery(route.destination)
+        edited = edit_of(change.message, route, change.version)
+        return [edited] if edited else []
+    keeps_topics = "topics" in route.sync and may_follow(route)
+    # What is deleted may be a topic; whoever does not follow that is told of it all the same.
+    op = change.kind if FOLLOWED[change.kind] in route.sync else "topic"
+    made = [
+        Reference(route.rule, route.mode, chat, it, op=op).delivery(route.destination)
         for it in change.messages
     ]
+    for it in made:
+        it.topics = keeps_topics
+    return made
+
+
+def _follows(route: Route, change: Change) -> bool:
+    if FOLLOWED[change.kind] in route.sync:
+        return change.kind != "topic" or may_follow(route)
+    return change.kind == "delete" and "topics" in route.sync and may_follow(route)
 
 
 def edit_of(message: Incoming, route: Route, version: int = 0) -> Delivery | None:

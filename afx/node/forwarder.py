@@ -44,6 +44,7 @@ from afx.node.sealer import Sealer
 from afx.node.seen_contents import SeenContents
 from afx.node.settler import Settler
 from afx.node.snapshots import Snapshots, keeps_content
+from afx.node.topic_links import TopicLinks
 from afx.node.waits import ALL, Waits
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Box, Ticket
@@ -84,6 +85,7 @@ class Forwarder:
         "pools",
         "seen",
         "snapshots",
+        "topics",
         "transfers",
         "waits",
     )
@@ -148,6 +150,7 @@ class Forwarder:
             snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
+        self.topics = TopicLinks(self._admission, self._settler.link)
 
     def set_routes(
         self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
@@ -357,6 +360,7 @@ class Forwarder:
     def hindered(self, destination: int, text: str) -> None:
         """What is sent to a destination keeps failing, and why; "" when it does not any more."""
         self._owner.hindered(destination, text)
+        self._owner.progressed()  # since when is stored
 
     def lost(self, error: BaseException) -> None:
         """A lane has lost the connection, or the login."""

@@ -134,13 +134,15 @@ class LaneDoubts:
         self,
         part: Sequence[Delivery],
         doubts: Mapping[int, Doubt],
+        taken: int,
         idle: float,
         required: int,
         senders: Sequence[int],
     ) -> Search | None:
         """Return what is to be looked for, and by whom; None for nothing now.
 
-        ``idle`` is for how many seconds no sender of the lane was asked to send.
+        ``taken`` is when a sender of the lane was asked to send last, in Unix seconds of Redis, and
+        ``idle`` for how many seconds none was.
         """
         if not self._is_sure(required, idle):
             return None
@@ -165,6 +167,7 @@ class LaneDoubts:
             required,
             min(it.after for it in its),
             min(it.since for it in its),
+            taken,
             sample,
             tuple(map(media_of, known)),
         )

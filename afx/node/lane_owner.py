@@ -9,6 +9,7 @@ from afx.forwarding.pipeline import Delivery
 from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found
 from afx.node.pools import Pools
+from afx.node.topic_links import TopicLinks
 from afx.node.waits import Waits
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
@@ -23,6 +24,8 @@ class LaneOwner(Protocol):
     """Until when nothing is to be sent, and how much may be."""
     pools: Pools
     """What other sessions send."""
+    topics: TopicLinks
+    """What topics of sources have become."""
     transfers: Transfers
     """The files that are uploaded anew."""
 

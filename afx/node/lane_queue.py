@@ -210,7 +210,7 @@ class LaneQueue:
 
     @staticmethod
     def _note(index: dict[_Key, list[_Held]], held: _Held) -> None:
-        if held.delivery.op not in ("pin", "unpin") and not held.is_gone:
+        if held.delivery.op not in ("pin", "unpin", "topic") and not held.is_gone:
             index.setdefault(_key_of(held.delivery), []).append(held)
 
     @staticmethod

@@ -26,6 +26,7 @@ from afx.node.plugged import plugged
 from afx.node.pool_lane import Stopped
 from afx.node.queue_filler import QueueFiller
 from afx.node.reuploads import Reuploads, is_gone, with_gone
+from afx.node.topic_sync import TopicSync
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.change_sender import send_changes
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 BATCH = 50
 """Deliveries that are sent at once."""
 _LEAST_PAUSE = 0.01
+_SHORT_WAIT = 1.0
+"""Seconds for which a change is waited for that nobody else can make."""
 _MOST_FETCHES = 3
 """Times that one message is fetched anew before it counts as refused."""
 
@@ -65,6 +68,7 @@ class LaneSender:
         "_peers",
         "_queue",
         "_reuploads",
+        "_topics",
         "_vain",
     )
 
@@ -87,10 +91,11 @@ class LaneSender:
         self._queue = queue
         self._pace = pace
         self._patience = Patience()
-        self._vain = VainTries()
+        self._vain = VainTries(owner.waits.stuck, outbox.destination)
         self._fetches = 0
         """How often the first message was fetched anew."""
         self._reuploads = Reuploads(owner, pace, peers)
+        self._topics = TopicSync(client, peers, intents, owner, pace)
         self._filler = QueueFiller(
             owner, outbox, queue, pace=pace, patience=self._patience, vain=self._vain
         )
@@ -101,6 +106,7 @@ class LaneSender:
         Raises ConnectionError, and the error that says that the login is lost.
         """
         singly = self._vain.is_single
+        put_off = 0
         while (self._queue or self._outbox) and self._pace.may_send:
             if not self._queue:
                 if not await self._filler.fill():
@@ -129,13 +135,9 @@ class LaneSender:
                     continue
             if any(delivery.answers for delivery, _ in batch):
                 batch = await self._answering(batch)
-            if any(delivery.reupload for delivery, _ in batch):
-                chosen, refused = await self._reuploads.prepare(batch, self._read_first)
-                if refused:
-                    await self._judge(chosen, refused)
-                if refused or not chosen:
-                    continue
-                batch = list(chosen)
+            batch = await self._prepared(batch)
+            if not batch:
+                continue
             if not self._pace.may_send:
                 return  # something has come up while it waited
             if not of_pool:
@@ -143,6 +145,16 @@ class LaneSender:
             outcomes = await self._make([delivery for delivery, _ in batch], singly, version)
             if outcomes is None:
                 return
+            if isinstance(outcomes, Stopped):
+                # An edit or a delete that one sender alone can make: others pass it. Once all
+                # that waits has been tried, what comes next is waited for.
+                is_alone = self._outbox.count == 1 or put_off >= self._outbox.count > 0
+                if is_alone or not self._put_off():
+                    self._pace.hold(outcomes.wait)
+                    return
+                put_off += 1
+                continue
+            put_off = 0
             singly = await self._judge(batch, outcomes, singly=singly) or self._vain.is_single
 
     def _within_budget(self, batch: list[Entry]) -> list[Entry]:
@@ -166,6 +178,20 @@ class LaneSender:
                 break
             kept += unit
         return kept
+
+    async def _prepared(self, batch: Sequence[Entry]) -> list[Entry]:
+        """Let topics be made, and files be uploaded, that a batch needs; returns its first part.
+
+        None of it: something else has become of what is first, or it is to be tried again.
+        """
+        refused: list[Outcome] = []
+        if any(it.topics for it, _ in batch):
+            batch, refused = await self._topics.prepare(batch)
+        if batch and not refused and any(it.reupload for it, _ in batch):
+            batch, refused = await self._reuploads.prepare(batch, self._read_first)
+        if refused:
+            await self._judge(batch, refused)
+        return [] if refused else list(batch)
 
     async def _answering(self, batch: list[Entry]) -> list[Entry]:
         """Find what sends are to answer; returns those that can be sent before the others."""
@@ -221,8 +247,10 @@ class LaneSender:
 
     async def _make(
         self, batch: Sequence[Delivery], singly: bool, version: int
-    ) -> list[Outcome] | None:
-        """Send, or change, what is first; None when that cannot be now.
+    ) -> list[Outcome] | Stopped | None:
+        """Send, or change, what is first; None when nothing can be done now.
+
+        Stopped: the first change cannot be made now, and others may be.
 
         ``version`` is that of the pools by which it was chosen.
         """
@@ -258,12 +286,16 @@ class LaneSender:
             self._intents.end(destination)
         return outcomes
 
-    async def _let_send(self, batch: Sequence[Delivery], singly: bool) -> list[Outcome] | None:
-        """Let a sender of the rule's pool make a batch; None when none can now."""
+    async def _let_send(
+        self, batch: Sequence[Delivery], singly: bool
+    ) -> list[Outcome] | Stopped | None:
+        """Let a sender of the rule's pool make a batch; returns what ``_make`` does."""
         made = await self._owner.pools.send(batch, singly=singly)
         if isinstance(made, Stopped):
             if made.is_foreign:
                 self._pace.pause()
+            elif batch[0].op in ("edit", "delete") and made.wait > _SHORT_WAIT:
+                return made
             else:
                 self._pace.wait(made.wait)
             return None
@@ -271,6 +303,20 @@ class LaneSender:
         if not any(map(self._owner.pools.is_in_doubt, self._queue.begun())):
             self._intents.end(batch[0].destination)
         return made
+
+    def _put_off(self) -> bool:
+        """Put the first change behind all that waits; False where nothing may be stored.
+
+        Of what waits of its message only changes may pass it, and each makes the copy what its
+        message is then.
+        """
+        self._pace.park()
+        if not self._outbox:
+            return False
+        delivery, ticket = self._queue.pop()
+        self._outbox.append(delivery)
+        self._owner.stored(ticket)
+        return True
 
     def settle(self, outcome: Outcome) -> None:
         """Take the first delivery out of the queue for good."""

@@ -38,15 +38,15 @@ _CHUNK = 256
 _MOST_REMOVED = 2_000
 """Chunks that have left of which a commit says so again: half a million messages."""
 _RUN = re.compile(
-    r"([0-9]{1,10}):([cfCFedpunghNGH]\+?):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
+    r"([0-9]{1,10}):([cfCFedputnghNGH]\+?):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
 )
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
 _MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
-_OPS: Mapping[str, Op] = {"e": "edit", "d": "delete", "p": "pin", "u": "unpin"}
+_OPS: Mapping[str, Op] = {"e": "edit", "d": "delete", "p": "pin", "u": "unpin", "t": "topic"}
 _LETTERS: Mapping[Op, str] = {op: letter for letter, op in _OPS.items()}
 _PARTS: Mapping[str, Part] = {"n": "entry", "g": "first", "h": "rest"}
 _PART_LETTERS: Mapping[Part, str] = {part: letter for letter, part in _PARTS.items()}
-_CODES: Mapping[Op, int] = {"send": 0, "edit": 1, "delete": 2, "pin": 3, "unpin": 4}
+_CODES: Mapping[Op, int] = {"send": 0, "edit": 1, "delete": 2, "pin": 3, "unpin": 4, "topic": 5}
 _RETRIED = "it is retried"
 _NAMES = ("outbox:", "first:")
 """How the names of an outbox's fields begin."""

@@ -10,7 +10,7 @@ from telethon import errors
 
 from afx.cluster.links import CopyRoute
 from afx.forwarding.changes import FOLLOWED
-from afx.forwarding.pipeline import Delivery, Incoming, deliveries
+from afx.forwarding.pipeline import Delivery, Incoming, deliveries, may_follow
 from afx.forwarding.rules import ResolvedRule, Route
 from afx.node.followed import edit_of
 from afx.node.gone_messages import Sent, without_source
@@ -28,6 +28,8 @@ _GONE = Outcome(
     "refused", reason="it was deleted before it could be sent", dead=DeadReason.MESSAGE_GONE
 )
 
+_UNREAD = ("delete", "topic")
+"""What is made without reading its message."""
 _LEFT = replace(KNOWN, dead=DeadReason.MESSAGE_GONE)
 """The same, where that is no dead letter."""
 
@@ -88,7 +90,7 @@ async def fetch(
         _Item(it, route, _before(it, route, unsent, copy, sent), copy)
         for it, (route, unsent), copy in zip(references, chosen, copies, strict=True)
     ]
-    wanted = [it.reference for it in items if it.outcome is None and it.reference.op != "delete"]
+    wanted = [it.reference for it in items if it.outcome is None and it.reference.op not in _UNREAD]
     contents, refused = await _contents(read, wanted)
     found: Found = []
     sends: list[Sent] = []
@@ -98,7 +100,7 @@ async def fetch(
         is_gone = outcome is None and message is None and it.op == "send"
         if is_gone and keeps_content(item.route):
             message = kept(it.source, it.message)
-        if outcome is None and message is None and it.source in refused and it.op != "delete":
+        if outcome is None and message is None and it.source in refused and it.op not in _UNREAD:
             outcome = refused[it.source]
         if it.op == "send":
             found.append(await _send(item, outcome, message, judge))
@@ -131,6 +133,8 @@ def _before(
         return Outcome("known", copy) if copy else unsent
     if unsent is not None and unsent.result == "failed":
         return unsent
+    if it.op == "topic":  # it may have none yet
+        return None if unsent is None and "topics" in route.sync else KNOWN
     # Without a copy there is nothing to change.
     if unsent is not None:
         return unsent if copy else KNOWN
@@ -163,8 +167,10 @@ def _change(
 ) -> tuple[Delivery, Outcome | None]:
     """Return a change as its message is now: what is gone is deleted by a change of its own."""
     it, route = item.reference, item.route
-    delivery: Delivery | None = it.delivery(route.destination)
-    if outcome is None and it.op != "delete":
+    made = it.delivery(route.destination)
+    made.topics = "topics" in route.sync and may_follow(route)
+    delivery: Delivery | None = made
+    if outcome is None and it.op not in _UNREAD:
         if message is None:
             outcome = KNOWN
         elif it.op == "edit":

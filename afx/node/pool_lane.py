@@ -146,7 +146,9 @@ class SenderLane:
         if not choice.sender and required and part[0].op == "send":
             return await self._decide(batch, part, required, senders)
         if not choice.sender:
-            self._note_trouble(senders, is_waiting=True, required=required)
+            # What waits for who has made its copy holds up nothing else.
+            is_waiting = not required or part[0].op == "send"
+            self._note_trouble(senders, is_waiting=is_waiting)
             return Stopped(wait=min(_MOST_WAIT_SECONDS, max(0.05, choice.wait)))
         fence = self._fence + (choice.sender != self._sender)
         order = order_of(part, choice.sender, fence, self._sequence + 1, singly=singly)
@@ -198,7 +200,7 @@ class SenderLane:
 
         Returns what ``_ask`` does.
         """
-        found, idle = await self._desk.ask(lambda: self._desk.store.doubts(self._lane))
+        found, taken, idle = await self._desk.ask(lambda: self._desk.store.doubts(self._lane))
         doubts = {it.random_id: it for it in found if self._doubts.get(it.random_id) == it.sender}
         answer, ids, made = await self._about.decided(part, doubts, idle, required, self._fence)
         if answer == "foreign":
@@ -210,7 +212,7 @@ class SenderLane:
             for it in ids:
                 self._doubts.pop(it, None)
             return [*made, *[_NEXT] * (len(batch) - len(made))] if made else Stopped()
-        search = await self._about.search(part, doubts, idle, required, list(senders))
+        search = await self._about.search(part, doubts, taken, idle, required, list(senders))
         self._note_trouble(senders, is_waiting=True, required=required, part=part)
         if search is None:
             return Stopped(wait=_DOUBT_SECONDS)

@@ -22,6 +22,8 @@ class Sought:
     """The last copy of the lane before them; 0 where that is not known."""
     since: int
     """When it was asked for them first, in Unix seconds."""
+    until: int
+    """When it was asked for them last: later posts are not theirs."""
     sample: int
     """A copy that it has made; 0 where none is known."""
     kinds: tuple[str, ...]
@@ -41,5 +43,6 @@ def parse_sought(fields: Mapping[str, Any], count: int) -> Sought:
     if len(kinds) != count:
         raise ValueError("another number of kinds")
     since = number(fields["since"])
+    until = number(fields["until"])
     after, sample = message_id(fields["after"]), message_id(fields["sample"])
-    return Sought(number(fields["session"]), after, since, sample, kinds)
+    return Sought(number(fields["session"]), after, since, until, sample, kinds)

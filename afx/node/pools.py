@@ -83,8 +83,13 @@ class Pools:
         if rules.keys() - self._rules.keys():
             self._begun = frozenset(mine) or NONE
         self.is_unchecked = self.is_unchecked or bool(self._rules.keys() - rules.keys())
+        without = self._rules.keys() - rules.keys()
         self._rules, self._routes = rules or NOTHING, routes
         self._note_chats()
+        for rule in without:
+            for lane in (its for key, its in self._lanes.items() if key.rule == rule):
+                lane.trouble = ""
+            self._report(rule)
 
     async def check(self) -> None:
         """Find the rules without senders that had some: what these may have sent, they send.

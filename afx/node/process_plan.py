@@ -52,7 +52,14 @@ class ProcessState:
 _NEWS_SECONDS = 3.0
 """All processes of a node learn within so long what was requested of the node."""
 _TOGETHER_SECONDS = 10.0
-"""Processes that are recycled together begin to be emptied within so long of each other."""
+"""Processes that are recycled together begin to be emptied within so long of each other.
+
+The leader tells all of them in one tick, and each learns of it by its next heartbeat, half a
+second later. A leader that dies between two of them is followed by another within
+``leader_ttl_seconds`` (5) and a tick. No setting is longer by intent: what comes later was
+requested by itself, a second ``recycle`` for instance. A node that judges it wrongly loses
+nothing: its processes restart one by one, with the program that is running, not the one on disk.
+"""
 _MOST_WAIT_SECONDS = 900.0
 """A process that was recycled waits no longer for the others of its node."""
 

@@ -1,4 +1,4 @@
-"""What encrypts the contents of messages that a session stores."""
+"""What encrypts the contents of messages, and the logins, that a session stores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import Protocol
 
 class Sealer(Protocol):
     """Encrypts what is stored (see ``Vault``)."""
+
+    def seal(self, text: str, *, session_id: int) -> str:
+        """Encrypt a login of a session."""
+
+    def open(self, sealed: str, *, session_id: int) -> str:
+        """Decrypt a login of a session; raises SecretError."""
 
     def seal_held(self, text: str, *, of: str) -> str:
         """Encrypt the content of a message that waits for an approval; ``of`` names it."""

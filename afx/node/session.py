@@ -8,7 +8,7 @@ from typing import Any
 
 from afx.cluster.specs import RuleSpec, SessionSpec
 from afx.devices import Device, own_device
-from afx.node import session_progress
+from afx.node import moved_login, session_progress
 from afx.node.account_signs import FreezeInquiry
 from afx.node.chat_watch import ChatWatch
 from afx.node.closed_routes import RuleTrouble
@@ -40,6 +40,7 @@ class HostedSession:
         "_env",
         "_inquiry",
         "_login_inquiry",
+        "_moved",
         "_rules",
         "_silence",
         "_stale",
@@ -91,6 +92,7 @@ class HostedSession:
             device=device or own_device(spec.session),
             pings=env.pings,
         )
+        self._moved = moved_login.resume(self._client, stored, env.sealer, spec.session)
         outputs = SessionOutputs(env.outputs, spec.session) if env.outputs else None
         self.peers = Peers(self._client, stored, outputs, self)
         self.forwarder = Forwarder(
@@ -109,6 +111,8 @@ class HostedSession:
             parts=env.file_parts,
         )
         self.forwarder.waits.load(stored.cursors)
+        if spec.new_since and not is_local:
+            self.forwarder.waits.budgets.begin_slowly(spec.new_since, spec.new_seconds)
         self.reader = UpdateReader(self._client, self.peers, self.forwarder, self)
         self._client.follow(self.reader.channels)
         self._watch = ChatWatch(
@@ -286,10 +290,15 @@ class HostedSession:
         """Return what is to be committed since the last call."""
         self.changed = False
         self._stale_taken = self._stale
-        return session_progress.collect(self.forwarder, self.reader, self._stored, self._stale)
+        made = session_progress.collect(self.forwarder, self.reader, self._stored, self._stale)
+        sealer, moved = self._env.sealer, self._moved
+        fields, self._moved = moved_login.fields(self._client, sealer, self.spec.session, moved)
+        made.cursor.extend(fields)
+        return made
 
     def put_back(self, progress: Progress) -> None:
         """Take back progress that could not be committed."""
+        self._moved = None
         self.forwarder.put_back(progress.links)
         self.forwarder.intents.put_back(progress.intents)
         self._stored.fresh = {**progress.entities, **self._stored.fresh}
@@ -302,6 +311,7 @@ class HostedSession:
 
     def mark_all_dirty(self) -> None:
         """Let the next commit write all that is known, not only what is new."""
+        self._moved = None
         session_progress.mark_all(self.forwarder, self._stored)
         self.progressed()
 
@@ -341,6 +351,8 @@ class HostedSession:
         """The connection is back: fetch what was missed, and go on sending."""
         self.reader.start_catch_up()
         self._rules.poll()
+        if self._client.elsewhere != self._moved:
+            self.progressed()
 
     def give_up(self, error: BaseException) -> None:
         """Telegram no longer accepts the login."""

@@ -145,6 +145,13 @@ class Settler:
         for it, its_outcome in delivery.beside:
             self.settle(it, replace(ticket, open=1), its_outcome)
 
+    def link(self, made: Delivery, copy: int) -> None:
+        """Something was made that is no message, and is found as a copy is: a topic."""
+        self._links.add(Link(made, copy))
+        self.check_links()
+        self._loops.note_copy(made.destination, copy)
+        self._owner.progressed()
+
     def stored(self, ticket: Ticket) -> None:
         """A delivery is settled, or in an outbox: its message need not wait for it."""
         ticket.open -= 1

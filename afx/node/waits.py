@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from afx.empty import NOTHING
 from afx.forwarding.outputs import is_output
 from afx.node.budgets import JOIN_METHODS, Budgets
+from afx.node.stuck import Stuck
 
 ALL = 0
 """Stands for every destination; no chat has this id."""
@@ -33,12 +34,14 @@ _RANDOM = random.Random()
 class Waits:
     """The waits of one account; times are in Unix seconds."""
 
-    __slots__ = ("_now", "_over", "_shared", "_until", "budgets")
+    __slots__ = ("_now", "_over", "_shared", "_until", "budgets", "stuck")
 
     def __init__(self, now: Callable[[], float], rng: random.Random = _RANDOM) -> None:
         """``now`` is the wall clock: other nodes read what is stored."""
         self._now = now
         self.budgets = Budgets(now, rng)
+        self.stuck = Stuck(now)
+        """Since when lanes send their first message in vain."""
         self._until: Mapping[int | str, float] = NOTHING
         """destination, or the name of a method → until when."""
         self._shared: Mapping[int, float] = NOTHING
@@ -49,6 +52,7 @@ class Waits:
     def load(self, fields: Mapping[str, str]) -> None:
         """Take over what is stored among the fields of a cursor; malformed waits are none."""
         self.budgets.load(fields)
+        self.stuck.load(fields)
         now = self._now()
         for name, text in fields.items():
             match = _FIELD.fullmatch(name)
@@ -121,7 +125,7 @@ class Waits:
         The value of a field that goes is empty; one that stays by mistake is no wait to
         its readers.
         """
-        budgets = self.budgets.fields()
+        budgets = [*self.budgets.fields(), *self.stuck.fields()]
         if not (self._until or self._over):
             return budgets
         now = self._now()

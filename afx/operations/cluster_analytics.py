@@ -154,6 +154,13 @@ def scaling_summary(context: Context, since: datetime) -> ScalingSummary:
 
 
 @operation("analytics:read")
+def messages(context: Context, since: datetime) -> RuleFigures:
+    """Return what became of messages of all rules since an instant."""
+    del context
+    return rule_figures.total(since)
+
+
+@operation("analytics:read")
 def rule_summary(context: Context, since: datetime) -> RuleSummary:
     """Count rules; return what became of messages since an instant, and which forwarded most."""
     del context

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import redis
 
-from afx.cluster import fields, keys
+from afx.cluster import fields, keys, standbys
 from afx.cluster.leadership import read_leader
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -17,18 +17,20 @@ from models.storage.control_subjects import CoordinatorsSubject
 
 @dataclass(slots=True, frozen=True)
 class CoordinatorStatus:
-    """Which coordinator leads, and since when."""
+    """Which coordinator leads, and since when; which ones stand by."""
 
     leader: str | None
     """``host:pid``; None: no leader."""
     term: int
     term_in_sql: int
     generation: int
+    standbys: tuple[str, ...] = ()
+    """Those that would lead next, as ``host:pid``, by name; one that died counts for 10 s."""
 
 
 @operation("coordinator:read")
 def status(context: Context) -> CoordinatorStatus:
-    """Return which coordinator leads, and since which term."""
+    """Return which coordinator leads, and since which term, and which ones stand by."""
     client = context.servers.redis()
     leader = read_leader(client)
     return CoordinatorStatus(
@@ -36,6 +38,7 @@ def status(context: Context) -> CoordinatorStatus:
         term=read_number(client, keys.TERM),
         term_in_sql=cluster.term(),
         generation=read_number(client, keys.GENERATION),
+        standbys=standbys.read(client),
     )
 
 

@@ -28,6 +28,7 @@ _TELLING = frozenset(
         DeadReason.EDIT_REFUSED,
         DeadReason.DELETE_REFUSED,
         DeadReason.PIN_REFUSED,
+        DeadReason.TOPIC_REFUSED,
     }
 )
 """Reasons that tell what a retry does: ask the filter, or change the copy that exists."""

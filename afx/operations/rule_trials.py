@@ -9,13 +9,14 @@ from typing import Any
 
 from afx.errors import UsageError
 from afx.forwarding import graph, saved, trial
+from afx.forwarding.buttons import compile_buttons
 from afx.forwarding.facts import Facts
 from afx.forwarding.options import sentences
 from afx.forwarding.plugin_options import compile_plugins
 from afx.forwarding.rule_docs import Change
 from afx.forwarding.saved import LARGEST_BYTES
 from afx.forwarding.topics import shown_topic
-from afx.forwarding.trial import Part
+from afx.forwarding.trial import Button, Part
 from afx.operations.context import Context, operation
 from afx.operations.pages import Page, every
 from afx.operations.rule_senders import posting
@@ -23,7 +24,7 @@ from afx.operations.rules import RuleRow, listing, show
 from afx.plugins.trial import PluginTrial
 from models.storage import rules, sessions
 
-__all__ = ["LARGEST_BYTES", "Part"]
+__all__ = ["LARGEST_BYTES", "Button", "Part"]
 
 _BOT = (
     "is a bot: it sees a channel as an admin only, in a group all messages only as an admin or "
@@ -43,6 +44,8 @@ class Tried:
     changed: bool
     text: str
     entities: Sequence[Part]
+    buttons: Sequence[Button]
+    """Those with links that a bot sends on; people cannot."""
     problem: str
     """Why it cannot be tried here; empty when it was."""
 
@@ -159,7 +162,8 @@ def _tried(row: RuleRow, facts: Facts, *, with_plugins: bool) -> Tried:
     try:
         plugins = compile_plugins(row.options.get("plugins", ())) if row.mode == "copy" else ()
         trying = PluginTrial(plugins, row.id, facts) if plugins and with_plugins else None
-        result = trial.tried(row.filter, row.transform, facts, trying)
+        buttons = compile_buttons(row.options.get("buttons", "")) if row.mode == "copy" else ""
+        result = trial.tried(row.filter, row.transform, facts, trying, buttons=buttons)
         problem = "; ".join(trying.problems) if trying else ""
         if plugins and not with_plugins:
             problem = "its plug-ins are called when it is tried by its name"
@@ -174,5 +178,6 @@ def _tried(row: RuleRow, facts: Facts, *, with_plugins: bool) -> Tried:
         result.changed,
         result.text if result.forwards else "",
         result.entities if result.forwards else (),
+        result.buttons,
         problem,
     )

@@ -39,7 +39,7 @@ class RuleRow:
     transform: Sequence[Mapping[str, Any]]
     """What it changes of its copies."""
     sync: Sequence[str]
-    """What it follows in its copies: edits, deletes, pins."""
+    """What it follows in its copies: edits, deletes, pins, topics."""
     options: Mapping[str, Any]
     """What else it does; times are in seconds."""
     created_at: datetime

@@ -16,6 +16,8 @@ from afx.operations import logins
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
 from afx.operations.leader import wake_leader
+from afx.operations.new_accounts import NEW, new_until
+from afx.operations.new_accounts import advice as new_advice
 from afx.operations.pages import Page, page_of
 from afx.operations.requests import Requested
 from afx.operations.rules import RuleRow
@@ -76,7 +78,7 @@ class SessionRow:
     bot: bool
     """Whether the account is known to be a bot."""
     health: str
-    """What Telegram lets the account do: one of ``HEALTH``."""
+    """What Telegram lets the account do: one of ``HEALTH``; ``new`` in the view of one alone."""
     health_since: datetime | None
     health_error: str
     """What Telegram answered when it was last shown."""
@@ -134,11 +136,21 @@ def show(context: Context, name: str) -> SessionDetail:
     """Return one session, its rules, and where it ran before."""
     session = _find(context, name)
     row = _row(session)
+    advice = ADVICE[Health(row.health)]
+    until = new_until(
+        created_at=row.created_at,
+        account=row.account,
+        bot=row.bot,
+        days=context.settings.new_account_days,
+        now=utc_now(),
+    )
+    if until and row.health == Health.HEALTHY:
+        row, advice = replace(row, health=NEW, health_since=row.created_at), new_advice(until)
     return SessionDetail(
         row,
         page_of(RuleRow, rules.listing(session=session, limit=_RULES_SHOWN)).rows,
         page_of(AssignmentRow, assignments.history(session, limit=_ASSIGNMENTS_SHOWN)).rows,
-        ADVICE[Health(row.health)],
+        advice,
     )
 
 

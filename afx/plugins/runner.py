@@ -73,14 +73,18 @@ class PluginRunner:
         if not self._spend(use, message.rule):
             return Failed(f"its budget of {use.per_hour:,} calls an hour is spent")
         loop = self._running()
-        future: Future[Any] = asyncio.run_coroutine_threadsafe(self._call(use, message), loop)
+        left = threading.Event()
+        call = self._call(use, message, left)
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(call, loop)
         try:
             answer = await asyncio.wait_for(asyncio.wrap_future(future), use.timeout)
         except TimeoutError:
+            left.set()
             future.cancel()
             await self._replace_stuck(loop)
             return Failed(f"no answer within {use.timeout:g} s")
         except asyncio.CancelledError:
+            left.set()
             future.cancel()
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
@@ -100,8 +104,14 @@ class PluginRunner:
         self._told[text] = now
         return True
 
-    async def _call(self, use: Plugin, message: Message) -> Any:
-        """Call a plug-in; in its thread, where it is loaded too."""
+    async def _call(self, use: Plugin, message: Message, left: threading.Event) -> Any:
+        """Call a plug-in; in its thread, where it is loaded too.
+
+        Not if its caller has left before its turn came: a hook that begins behind the
+        question whether the thread is stuck would hang it unseen, for the next caller.
+        """
+        if left.is_set():
+            return Failed("its caller has left")
         hook = self._hook(use.name)
         return Failed(hook) if isinstance(hook, str) else await hook(message, dict(use.settings))
 

@@ -13,7 +13,9 @@ from telethon.tl import types
 
 from afx.forwarding.changes import Change
 from afx.forwarding.live import is_live
+from afx.forwarding.topics import message_topic
 from afx.telegram.messages import incoming
+from afx.telegram.reading import Event
 
 
 def change_of(update: Any) -> Change | None:
@@ -40,6 +42,20 @@ def change_of(update: Any) -> Change | None:
         chat = int(utils.get_peer_id(update.peer))
         return Change("pin" if update.pinned else "unpin", chat, tuple(update.messages))
     return None
+
+
+def event_of(message: Any) -> Event:
+    """Return what a new message tells: that it was posted, or that a topic was made or changed.
+
+    A topic has the id of the message that made it; one that was changed has a service message
+    in it that says so (core.telegram.org/api/forum).
+    """
+    action = getattr(message, "action", None)
+    if isinstance(action, types.MessageActionTopicCreate):
+        return Change("topic", int(utils.get_peer_id(message.peer_id)), (message.id,))
+    if isinstance(action, types.MessageActionTopicEdit):
+        return Change("topic", int(utils.get_peer_id(message.peer_id)), (message_topic(message),))
+    return incoming(message)
 
 
 def changes_of(updates: Iterable[Any]) -> list[Change]:

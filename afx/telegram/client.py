@@ -22,6 +22,7 @@ from telethon import TelegramClient
 from telethon._updates import EntityCache
 from telethon.errors import RPCError, UserMigrateError
 from telethon.extensions import markdown
+from telethon.sessions import StringSession
 from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
 
@@ -326,6 +327,31 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     def is_moving(self) -> bool:
         """Whether the next connection is to another data centre, where the account is now."""
         return self._move is not None
+
+    @property
+    def stored_key(self) -> bytes:
+        """The key of the stored login, also while the client is signed in elsewhere."""
+        key: bytes = self._before[1] if self._before is not None else self._sender.auth_key.key
+        return key
+
+    @property
+    def elsewhere(self) -> str:
+        """The login where the account has moved to, as a session string; "": it has not moved."""
+        if self._before is None:
+            return ""
+        found = StringSession()
+        found.set_dc(self.session.dc_id, self.session.server_address, self.session.port)
+        found.auth_key = self._sender.auth_key
+        return str(found.save())
+
+    def resume(self, login: str) -> None:
+        """Begin where an earlier client has moved to; raises ValueError for no session string."""
+        found, session, key = StringSession(login), self.session, self._sender.auth_key
+        if not found.auth_key:
+            raise ValueError("it has no key")
+        self._before = (session.dc_id, session.server_address, session.port), key.key
+        session.set_dc(found.dc_id, found.server_address, found.port)
+        key.key = found.auth_key.key
 
     def go_back(self, error: BaseException) -> bool:
         """Let the next connection use the stored login again: a key that was made since is refused.

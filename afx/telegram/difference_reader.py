@@ -18,6 +18,7 @@ from telethon import errors
 from afx.owned_tasks import OwnedTasks
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box
+from afx.telegram.changes import event_of
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import (
     ID_RANGE,
@@ -29,7 +30,6 @@ from afx.telegram.differences import (
     messages_after,
 )
 from afx.telegram.errors import error_name, is_for_people, is_lost_login, logged
-from afx.telegram.messages import incoming
 from afx.telegram.peers import Peers
 from afx.telegram.reading import Owner, Sink
 
@@ -241,7 +241,7 @@ class DifferenceReader:
                 for chat in list(box.last_ids):
                     await self._read_history(box, chat)
         for message in part.messages:
-            self._sink.take(box, 0, incoming(message), False)
+            self._sink.take(box, 0, event_of(message), False)
         for change in part.changes:
             self._sink.take(box, 0, change, False)
         if part.pts:
@@ -262,7 +262,7 @@ class DifferenceReader:
             await self._room(box)
             last = min(newest + ID_RANGE, top)
             for message in await channel_messages(self._client, peer, newest + 1, last):
-                self._sink.take(box, 0, incoming(message), False)
+                self._sink.take(box, 0, event_of(message), False)
             newest = last
 
     async def _read_history(self, box: Box, chat: int) -> None:
@@ -285,7 +285,7 @@ class DifferenceReader:
             if not found:
                 return
             for message in found:
-                self._sink.take(box, 0, incoming(message), False)
+                self._sink.take(box, 0, event_of(message), False)
             newest = found[-1].id
 
     async def _room(self, box: Box) -> None:

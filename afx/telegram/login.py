@@ -166,7 +166,8 @@ async def _connect(client: Any, proxy: Proxy | None) -> None:
     except (OSError, TimeoutError) as error:
         if proxy is not None:
             raise UnreachableError(
-                f"Telegram does not answer through the proxy {proxy}; see 'afx proxy check'."
+                "Telegram does not answer through the session's proxy, and nothing was sent "
+                "another way; see 'afx proxy check'."
             ) from error
         raise UnreachableError(
             f"Telegram does not answer ({error or 'it took too long'}); check the network."

@@ -3,7 +3,11 @@
 Source: core.telegram.org/api/datacenter ("User Migration") and the pages of
 auth.exportAuthorization and auth.importAuthorization. The client asks its old data centre for
 what signs it in at the new one, once, and takes a key of its own there. The stored login stays
-as it is: a session that starts again is sent on again.
+as it is; what the account is signed in with there is kept beside it (``afx.node.moved_login``).
+
+Of the other 303 (api/errors): FILE_MIGRATE is followed for that file, PHONE_MIGRATE and
+NETWORK_MIGRATE are about who has not signed in yet, and sign-ins follow them. A session that
+gets one of these all the same repeats its request where it is: a key is valid there alone.
 """
 
 from __future__ import annotations

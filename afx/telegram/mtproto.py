@@ -172,7 +172,8 @@ class Sender(MTProtoSender):  # type: ignore[misc]
             except (OSError, TimeoutError) as error:
                 if not tries_left:
                     raise ConnectionError(f"Telegram cannot be reached: {error!r}") from error
-        if not self.auth_key and not await self._try_gen_auth_key(0):
+        made = bool(self.auth_key) or await self._try_gen_auth_key(0)
+        if not (made or await self._try_gen_auth_key(1)):  # seldom one fails by chance
             raise ConnectionError("no key could be agreed upon")
         self._MTProtoSender__disconnected = asyncio.get_running_loop().create_future()
 

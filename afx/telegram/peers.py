@@ -14,7 +14,7 @@ from afx.forwarding.outputs import is_output_text
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.topics import chat_of
 from afx.telegram.client import AccountClient
-from afx.telegram.errors import is_for_people, refuses_chat
+from afx.telegram.errors import error_name, is_for_people, refuses_chat
 from afx.telegram.invites import Gate, Invites
 from afx.telegram.leave import NO_LEAVE, Leave
 from afx.telegram.sender import Outcome
@@ -23,6 +23,9 @@ from afx.telegram.strangers import Strangers
 
 _PAGE = 100
 _MYSELF = types.InputUserSelf()
+_RESOLVE = "contacts.ResolveUsername"
+_NOTHING: Mapping[str, str] = {}
+_WAITS = "Telegram wants a wait before names are looked up"
 
 
 class Output(Protocol):
@@ -47,6 +50,7 @@ class Peers:
 
     __slots__ = (
         "_client",
+        "_gate",
         "_invites",
         "_kept",
         "_lock",
@@ -54,6 +58,7 @@ class Peers:
         "_resolving",
         "_stored",
         "_strangers",
+        "_why",
     )
 
     def __init__(
@@ -63,14 +68,15 @@ class Peers:
         outputs: OutputSource | None = None,
         gate: Gate | None = None,
     ) -> None:
-        """``outputs`` are the destinations that are no chats; without a ``gate`` no invite link
-        is looked up.
-        """
+        """``outputs`` are no chats; without a ``gate`` no invite link is looked up."""
         self._client = client
         self._stored = stored
         self._outputs = outputs
-        self._strangers = Strangers(client, stored)
-        self._invites = Invites(client, stored, gate) if gate else None
+        self._gate = gate
+        # Most sessions have no such chats: 5,000 of them would cost memory.
+        self._strangers: Strangers | None = None
+        self._invites: Invites | None = None
+        self._why: Mapping[str, str] = _NOTHING
         self._kept: frozenset[int] = frozenset()
         """Chats of other sessions' rules, which this one posts to or reads for them."""
         self._lock: asyncio.Lock | None = None
@@ -88,7 +94,8 @@ class Peers:
     @property
     def why_unknown(self) -> Mapping[str, str]:
         """Why chats were not found, as rules name them, where that is known."""
-        return {**(self._invites.why if self._invites else {}), **self._strangers.why}
+        invites = self._invites.why if self._invites else {}
+        return {**invites, **(self._strangers.why if self._strangers else {}), **self._why}
 
     async def resolve(
         self, chats: Iterable[str], known: Iterable[int] = (), leave: Leave = NO_LEAVE
@@ -96,8 +103,7 @@ class Peers:
         """Return the marked id of each chat that the account knows; of a topic that of its forum.
 
         The account's dialogs are listed once, and only if a chat is unknown otherwise.
-        Only these chats are remembered, and those ``known`` before. ``leave`` says
-        what is joined, and which strangers are not found.
+        Only these are remembered, and those ``known`` before; ``leave`` says which are joined.
         """
         lock = self._lock = self._lock or asyncio.Lock()
         self._resolving += 1
@@ -134,7 +140,7 @@ class Peers:
                 found.update({} if number is None else {name: number})
                 continue
             if is_invite(name):
-                chat_id = await self._invites.find(name, leave.joins) if self._invites else None
+                chat_id = await self._join(name, leave)
                 found.update({} if chat_id is None else {name: chat_id})
                 continue
             chat = chat_of(name)
@@ -148,7 +154,9 @@ class Peers:
                 chat_id = await self._find(chat)
             if chat_id is not None:
                 found[name] = chat_id
-        found = await self._strangers.without(found, leave.wary)
+        if self._strangers or any(it > 0 and name in leave.wary for name, it in found.items()):
+            strangers = self._strangers = self._strangers or Strangers(self._client, self._stored)
+            found = await strangers.without(found, leave.wary)
         self._stored.keep_only({*found.values(), *known, *self._kept})
         return found
 
@@ -158,17 +166,33 @@ class Peers:
             return await self._find_myself()
         if has_id(chat):
             return int(chat) if str(int(chat)) in self._stored.hashes else None
-        known = self._stored.hashes.get(chat.lower())
-        if known is None:
-            try:
-                await self._client(functions.contacts.ResolveUsernameRequest(chat[1:]))
-            except errors.RPCError as error:
-                # Such a wait lasts for hours: it must not keep the other chats from being read.
-                if refuses_chat(error) or isinstance(error, errors.FloodError):
-                    return None
-                raise
-            known = self._stored.hashes.get(chat.lower())
+        known = self._stored.hashes.get(chat.lower()) or await self._ask(chat)
         return int(known) if known else None
+
+    async def _ask(self, name: str) -> str | None:
+        """Return the id of what Telegram knows by a name; None for nothing, and during a wait.
+
+        Such a wait may last for hours: it must not keep the other chats from being read.
+        """
+        self._why = {it: why for it, why in self._why.items() if it != name} or _NOTHING
+        if self._gate and self._gate.wait_left(_RESOLVE):
+            self._why = {**self._why, name: _WAITS}
+            return None
+        try:
+            await self._client(functions.contacts.ResolveUsernameRequest(name[1:]))
+        except errors.FloodError as error:
+            self._why = {**self._why, name: _WAITS}
+            if self._gate and (seconds := getattr(error, "seconds", 0)):
+                self._gate.note_wait(_RESOLVE, float(seconds), error_name(error))
+        except errors.RPCError as error:
+            if not refuses_chat(error):
+                raise
+        return self._stored.hashes.get(name.lower())
+
+    async def _join(self, link: str, leave: Leave) -> int | None:
+        if self._invites is None and self._gate:
+            self._invites = Invites(self._client, self._stored, self._gate)
+        return await self._invites.find(link, leave.joins) if self._invites else None
 
     async def _find_myself(self) -> int | None:
         """Return the account's own id: as a chat it is the Saved Messages."""

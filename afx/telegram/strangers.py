@@ -13,7 +13,7 @@ from typing import Any
 from telethon import errors, utils
 from telethon.tl import functions, types
 
-from afx.telegram.errors import is_for_people
+from afx.telegram.errors import is_for_people, refuses_chat
 from afx.telegram.session import StoredSession
 
 STRANGER = "it does not know the account; write to it first, or give the rule 'strangers: true'"
@@ -67,7 +67,14 @@ async def strangers(call: Call, peers: Collection[Any]) -> set[int]:
     users = [it for it in peers if isinstance(it, types.InputPeerUser)]
     found: set[int] = set()
     for page in _pages(users):
-        found |= await _unknown(call, page)
+        try:
+            found |= await _unknown(call, page)
+        except errors.RPCError as error:
+            if not refuses_chat(error):
+                raise
+            # One of them is not there any more: what is sent to them will say so.
+            for it in page if len(page) > 1 else ():
+                found |= await strangers(call, [it])
     return found
 
 

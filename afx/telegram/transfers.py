@@ -133,8 +133,6 @@ class Transfers:
         if self._requests is not None:
             await self._requests.stop()
 
-    # --- steps ----------------------------------------------------------------------------
-
     def _forget_some(self) -> None:
         idle = [it for it, transfer in self._transfers.items() if not transfer.lock.locked()]
         for it in idle[: max(0, len(self._transfers) - _KEPT)]:
@@ -218,7 +216,10 @@ class Transfers:
             return await self._requests.ask(request, data_centre)
         except errors.FloodError as error:
             seconds = max(1.0, float(getattr(error, "seconds", None) or _UNKNOWN_SECONDS))
-            raise FileWaitError(method, seconds, error_name(error)) from error
+            name = error_name(error)
+            if isinstance(error, errors.FloodPremiumWaitError):
+                name = f"speed limit: {name}"  # it makes no budget smaller
+            raise FileWaitError(method, seconds, name) from error
 
     async def _wait_for(self, method: str) -> None:
         while (left := self._waits.held(method)) > 0:  # noqa: ASYNC110

@@ -15,9 +15,10 @@ import structlog
 from telethon import utils
 from telethon.tl import types
 
+from afx.forwarding.pipeline import Incoming
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Box
-from afx.telegram.changes import change_of
+from afx.telegram.changes import change_of, event_of
 from afx.telegram.client import AccountClient
 from afx.telegram.difference_reader import MOST_OPEN, DifferenceReader
 from afx.telegram.errors import logged
@@ -149,10 +150,10 @@ class UpdateReader:
             channel = getattr(update.message.peer_id, "channel_id", 0)
             box = self.channels.get(channel)
             if box:
-                message = incoming(update.message)
-                if own and message:
-                    self._sink.note_own(message)
-                self._offer(box, update.pts, update.pts_count, message, own)
+                event = event_of(update.message)
+                if own and isinstance(event, Incoming):
+                    self._sink.note_own(event)
+                self._offer(box, update.pts, update.pts_count, event, own)
         elif isinstance(update, types.UpdateNewMessage):
             message = incoming(update.message)
             if own and message:

@@ -21,9 +21,9 @@ from models.paging import Page
 from models.tables import DeadLetter, Rule, Session, User
 
 BLOCK = 256
-_CHANGES = "'edit_refused', 'delete_refused', 'pin_refused'"
+_CHANGES = "'edit_refused', 'delete_refused', 'pin_refused', 'topic_refused'"
 """Reasons of messages that were delivered, and whose copies could not be changed."""
-_BESIDE = frozenset({"edit_refused", "pin_refused"})
+_BESIDE = frozenset({"edit_refused", "pin_refused", "topic_refused"})
 """Reasons that leave each other as they are; a delete leaves nothing to be edited or pinned."""
 
 

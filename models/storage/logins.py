@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from peewee import JOIN
 
@@ -26,6 +27,10 @@ class Login:
     """The whole of it, sealed by the vault for this proxy; None: it has none."""
     device: str
     """What it says of itself, sealed by the vault for this session; empty: as others do."""
+    created_at: datetime
+    account: int | None
+    """Telegram's id of it; None: its login was imported."""
+    bot: bool
 
 
 def of_sessions(ids: Sequence[int]) -> list[Login]:
@@ -40,6 +45,9 @@ def of_sessions(ids: Sequence[int]) -> list[Login]:
         Session.proxy,
         Proxy.sealed,
         Session.device,
+        Session.created_at,
+        Session.account,
+        Session.bot,
     )
     query = query.join(User).switch(Session).join(Proxy, JOIN.LEFT_OUTER)
     return [Login(*row) for row in query.where(Session.id.in_(list(ids))).tuples()]

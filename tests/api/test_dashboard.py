@@ -152,7 +152,12 @@ def test_each_action_has_a_dialog_with_its_command(
     api: TestedApi, browser: dict[str, str], name: str
 ) -> None:
     action = ACTIONS[name]
-    targets = {"sessions": "user=alice&state=running", "dead": "1:message_gone", "review": "1"}
+    targets = {
+        "sessions": "user=alice&state=running",
+        "dead": "1:message_gone",
+        "review": "1",
+        "doubt": "1:-1001:-1002:7",
+    }
     target = targets.get(name.partition(".")[0], "a-1")
     params = {} if name.endswith((".add", ".create")) else {"target": target}
     for part in ({}, {"hx-request": "true"}):
@@ -357,6 +362,18 @@ def test_a_schedule_is_paused_resumed_and_removed(api: TestedApi, browser: dict[
         answer = act(api, browser, f"schedule.{verb}", target="hourly")
         assert says in said(api, browser, answer)
     assert "hourly" not in [it.name for it in schedules.listing(api.context).rows]
+
+
+def test_what_a_small_window_hides_of_actions_is_in_a_menu(
+    api: TestedApi, browser: dict[str, str]
+) -> None:
+    for path in ("/sessions/a-1", "/rules", "/nodes"):
+        page = api.get(path, headers=browser, token="").text
+        hidden = set(re.findall(r'class="btn md" href="/actions/([\w.]+)', page))
+        [menu] = re.findall(r'id="more" popover>(.*?)</div>', page, re.S)
+        assert hidden and hidden == set(re.findall(r"/actions/([\w.]+)", menu)), path
+    reader = signed_in(api, api.token("*:read"))
+    assert 'id="more"' not in api.get("/nodes", headers=reader, token="").text
 
 
 def test_a_refused_action_says_why(api: TestedApi, browser: dict[str, str]) -> None:

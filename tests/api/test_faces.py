@@ -47,6 +47,7 @@ VIEWED = {
     "rule figures": ("show_rule_figures", "/rules/1"),
     "rule dead list": ("list_dead_letters", "/dead-letters"),
     "rule dead count": ("count_dead_letters", "/dead-letters"),
+    "rule doubt list": ("list_doubts", "/rules/1"),
     "rule review list": ("list_held_messages", "/reviews"),
     "rule review show": ("show_held_message", "/reviews"),
     "rule review count": ("count_held_messages", "/reviews"),

@@ -11,6 +11,21 @@ from afx.api.generations import SharedGeneration, size_of
 from afx.api.kept import Kept
 
 
+def test_what_need_not_be_new_is_kept_though_something_was_changed() -> None:
+    now, made = [0.0], []
+    kept = Kept(lambda: now[0])
+
+    def get() -> int:
+        return kept.get("x", lambda: made.append(1) or len(made), least=10.0, until_changed=False)
+
+    assert get() == 1
+    kept.forget()
+    now[0] = 9.9
+    assert get() == 1
+    now[0] = 10.1
+    assert get() == 2
+
+
 def test_a_figure_is_made_again_after_a_time_that_depends_on_its_cost() -> None:
     now = [0.0]
     kept = Kept(lambda: now[0])

@@ -6,18 +6,13 @@ from typing import Any
 
 import pytest
 from support.api import TestedApi
+from support.conformance import OPERATIONS, check
 from support.dead_letters import add_dead_letters
 from support.held_messages import add_held_messages
 
-from afx.api.application import application
 from afx.operations import controls, proxies, schedules, sessions, task_requests, tokens, webhooks
 from afx.operations.task_requests import TaskRequest
 
-OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    it["operationId"]: (method.upper(), path, it)
-    for path, methods in application().openapi()["paths"].items()
-    for method, it in methods.items()
-}
 SCOPED = sorted(name for name, (_, _, it) in OPERATIONS.items() if "x-scope" in it)
 UNSCOPED = {"show_own_token", "search", "show_health", "show_readiness", "show_metrics"}
 BODIES: dict[str, Any] = {
@@ -44,6 +39,7 @@ BODIES: dict[str, Any] = {
     "try_rules": {"text": "x", "session": "b-1"},
     "retry_dead_letters": {},
     "drop_dead_letters": {"reason": "message_gone"},
+    "decide_doubts": {"sent": 0},
     "add_proxy": {"name": "new", "url": "socks5://ann:secret@192.0.2.1:1080"},
     "check_proxies": {"names": ["p"]},
     "set_session_proxy": {"direct": True},
@@ -60,6 +56,7 @@ UNMET = {
     "accept_audit": 422,
     "retry_task": 409,
     "cancel_batch": 404,
+    "decide_doubts": 404,
 }
 
 
@@ -107,7 +104,9 @@ def call(api: TestedApi, things: dict[str, str], name: str, token: str) -> Any:
     assert "{" not in path, f"say in the test what {path} is to name"
     body = {"json": BODIES[name]} if name in BODIES else {}
     dry = {} if method == "GET" else {"dry_run": "true"}
-    return api.send(method, path, token=token, params=dry, headers={"if-match": "*"}, **body)
+    answer = api.send(method, path, token=token, params=dry, headers={"if-match": "*"}, **body)
+    check(name, answer)
+    return answer
 
 
 def test_every_endpoint_needs_a_scope_except_those_that_check_by_themselves() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 
@@ -74,3 +75,23 @@ def test_what_became_of_its_messages_is_on_the_page_of_a_rule(
     assert "by the day" in page and "uplot" in page
     page = api.get("/analytics", headers=browser, token="").text
     assert "Rules that forwarded most" in page and "1,234" in page
+
+
+def test_a_rule_is_tried_on_a_message_as_json(api: TestedApi, browser: dict[str, str]) -> None:
+    rules.modify(api.context, "2", filter={"media": ["photo"]})
+
+    def tried(**fields: str) -> str:
+        return unescape(api.post("/rules/2", data=fields, headers=browser, token="").text)
+
+    photo = json.dumps({"id": 7, "text": "see <b>", "media": "photo"})
+    page = tried(text="unused", message=photo)
+    assert "It is forwarded" in page and photo in page and "<details" in page
+    assert "It is not forwarded" in tried(message=json.dumps({"id": 7, "text": "x"}))
+    assert "It is not forwarded" in tried(text="a text alone")
+    for wrong in ("{", "[]", "7", "[" * 9_000):
+        page = tried(message=wrong)
+        assert "This is no message." in page and page.count("<h1") == 1, wrong
+        assert wrong in page  # it is there to be corrected
+    answer = api.post("/rules/2", data={"message": "x" * 10_001}, headers=browser, token="")
+    assert answer.status_code == 422
+    rules.modify(api.context, "2", filter={})

@@ -65,11 +65,11 @@ def read_until(terminal: int, text: str) -> str:
 
 
 def test_ctrl_c_ends_the_wait_and_names_the_control_that_goes_on(afx: Run, home: Path) -> None:
-    with on_a_terminal(home, "session", "move", "main", "--timeout", "60") as (process, terminal):
+    with on_a_terminal(home, "session", "move", "main", "--timeout", "600") as (process, terminal):
         assert "requested" in read_until(terminal, "requested")
         process.send_signal(signal.SIGINT)
         shown = read_until(terminal, "cancel with")
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=60) == 130
     [control] = json.loads(afx("control", "list", "--json", "--open").stdout)
     assert f"'afx control show {control['id']}'" in shown
     assert "Traceback" not in shown

@@ -154,3 +154,10 @@ def test_signed_content_of_an_unknown_form_is_refused(value: object, field: str 
 )
 def test_no_text_in_redis_is_taken_for_a_spec(stored: str) -> None:
     assert refusal(stored) is FailureReason.SPEC_INVALID
+
+
+def test_since_when_an_account_is_new_is_read_as_it_was_signed() -> None:
+    spec = replace(SPEC, new_since=1_700_000_000, new_seconds=604_800)
+    stored = seal_spec(SIGNING_KEYS, spec)
+    assert open_spec(SIGNING_KEYS, stored, session_id=7, epoch=5) == spec
+    assert '"new"' not in seal_spec(SIGNING_KEYS, SPEC)

@@ -12,6 +12,7 @@ import peewee
 import pytest
 from support.term_harness import add
 
+from afx.cluster import keys, standbys
 from afx.cluster.connection import connect
 from afx.cluster.leadership import read_leader
 from afx.config import load
@@ -109,6 +110,26 @@ def test_a_standby_takes_over_from_a_leader_whose_tick_hangs(
     leader = read_leader(client)
     assert leader is not None and leader.term == cluster.term() == first_term + 1
     assert not assignments.active()
+    client.close()
+
+
+def test_one_that_stands_by_says_so_whatever_others_have_written(
+    start: Callable[[str], RunningCoordinator], redis_url: str
+) -> None:
+    client = connect(redis_url)
+    first = start("one")
+    wait(lambda: read_leader(client) is not None)
+    assert standbys.read(client) == ()
+    second = start("two")
+    wait(lambda: len(standbys.read(client)) == 1)
+    client.set(keys.STANDBYS, "not ours")
+    assert standbys.read(client) == ()
+    wait(lambda: len(standbys.read(client)) == 1)
+    leader = read_leader(client)
+    assert leader is not None and standbys.read(client) == (leader.name,)  # of one process here
+    second.stop()
+    wait(lambda: standbys.read(client) == ())
+    first.stop()
     client.close()
 
 

@@ -48,10 +48,14 @@ def locked_sqlite(home: Path) -> Iterator[Database]:
 @contextlib.contextmanager
 def read_only_postgres(url: str) -> Iterator[Database]:
     """The server takes no writes, as after a failover to a replica: it raises InternalError."""
-    database = base.open_database(url, SHORT)
-    database.execute_sql("DROP SCHEMA public CASCADE")
-    database.execute_sql("CREATE SCHEMA public")
-    schema.upgrade()
+    database = base.open_database(url)
+    try:
+        database.execute_sql("DROP SCHEMA public CASCADE")
+        database.execute_sql("CREATE SCHEMA public")
+        schema.upgrade()
+    finally:
+        base.close_database()
+    base.open_database(url, SHORT)
 
     def set_read_only(value: str) -> None:
         with psycopg.connect(url, autocommit=True) as connection:

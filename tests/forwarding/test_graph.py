@@ -67,3 +67,12 @@ def test_many_rules_take_no_time() -> None:
     edges = list(rules(*((f"s/{it}", f"@c{it}", f"@c{(it + 1) % 30_000}") for it in range(30_000))))
     assert len(warnings(edges, {"s/5"})) == 1
     assert time.process_time() - begin < 5
+
+
+def test_each_session_has_saved_messages_of_its_own() -> None:
+    edges = list(rules(("a/in", "@x", "me"), ("b/out", "me", "@x"), ("a/one", "+AbCdEfGhIj", "@y")))
+    assert warnings(edges, {"a/in"}) == []
+    assert edges[2].source == "+AbCdEfGhIj"
+    edges += rules(("b/in", "@x", "me"))
+    [found] = warnings(edges, {"b/in"})
+    assert "b/in" in found and "a/in" not in found

@@ -52,6 +52,48 @@ def test_a_trial_shows_the_exact_copy() -> None:
     ]
 
 
+OWN = {"text": "now", "buttons": [[["Buy", "https://a.example/"], ["Start", ""]], [["?", ""]]]}
+TELETHON = {
+    "message": "now",
+    "reply_markup": {
+        "_": "ReplyInlineMarkup",
+        "rows": [
+            {
+                "buttons": [
+                    {"text": "Buy", "type": {"_": "Url", "url": "https://a.example/"}},
+                    {"text": "Start", "type": {"_": "Callback", "data": "x"}},
+                ]
+            }
+        ],
+    },
+}
+OLDER = {
+    "message": "now",
+    "reply_markup": {"rows": [{"buttons": [{"text": "Buy", "url": "https://a.example/"}]}]},
+}
+
+
+@pytest.mark.parametrize("message", [OWN, TELETHON, OLDER])
+def test_a_trial_shows_what_becomes_of_buttons(message: Any) -> None:
+    facts = read(json.dumps(message).encode())
+    below = tried({}, [{"footer": "bye"}], facts, buttons="text")
+    assert below.text == "now\nbye\n\nBuy" and below.changed and not below.buttons
+    assert [(it.kind, it.text, it.url) for it in below.entities] == [
+        ("TextUrl", "Buy", "https://a.example/")
+    ]
+    kept = tried({}, [], facts, buttons="keep")
+    assert [(it.label, it.url) for it in kept.buttons] == [("Buy", "https://a.example/")]
+    assert (kept.text, kept.changed) == ("now", False)
+    for none in (tried({}, [], facts, buttons="drop"), tried({}, [], facts)):
+        assert (none.text, none.buttons) == ("now", ())
+
+
+@pytest.mark.parametrize("wrong", [{"buttons": 5}, {"buttons": [5]}, {"reply_markup": {"rows": 1}}])
+def test_malformed_buttons_are_refused(wrong: Any) -> None:
+    with pytest.raises(UsageError):
+        read(json.dumps({"text": "x", **wrong}).encode())
+
+
 def test_a_message_of_an_export_is_read() -> None:
     line = {"id": 5, "date": "2026-03-06T12:00:00+00:00", "author": 77, "text": "#news"}
     made = read(json.dumps({**line, "media": "photo", "size": 9, "reply_to": 3}).encode())

@@ -54,6 +54,38 @@ def test_a_chat_is_found_by_any_of_its_usernames(name: str) -> None:
     run_scenario(scenario)
 
 
+def test_a_wait_for_names_is_obeyed_and_told_and_holds_up_no_other_rule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve = functions.contacts.ResolveUsernameRequest
+    asked = RefusingHandler(monkeypatch, resolve, (420, "FLOOD_WAIT_7200"))
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        later = Later(harness)
+        sandbox.server.world.add_channel("named", username="a_name")
+        session = harness.session(account, ("@a_name", to, "copy"), (source, to, "copy"))
+        await session.start()
+        trouble = session.rule_troubles[1]
+        assert trouble.reason is TroubleReason.CHAT_UNKNOWN
+        assert trouble.text == "@a_name: Telegram wants a wait before names are looked up"
+        assert session.wait_left("contacts.ResolveUsername") > 7_000
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        later.try_again(session)
+        await until(lambda: session._rules._task and session._rules._task.done())
+        assert len(asked.requests) == 1, "nothing is asked before the wait is over"
+        session.forwarder.waits._until = {}
+        session.client._flood_waited_requests.clear()  # Telethon's memory, of one run
+        later._offset += 3_600
+        session.poll()
+        await until(lambda: not session.rule_troubles)
+        assert len(asked.requests) == 2
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_an_unknown_chat_stops_its_rule_alone_until_the_account_knows_it() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)

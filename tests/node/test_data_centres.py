@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.sandbox import SandboxHarness, run_scenario
 from support.sessions import SessionHarness, one_rule, say, texts
+from support.specs import KEY
+from telethon.errors import SecurityError
+from telethon.network import authenticator
+from telethon.sessions import StringSession
 
 from afx.sandbox.scripted import FaultKind, ScriptedFault
+from afx.security.vault import Vault
 from afx.telegram.client import AccountClient
 from afx.telegram.login import Server, sign_in
 
 PHONE = "99966123"
+VAULT = Vault([KEY])
+OTHER = base64.urlsafe_b64encode(b"o" * 32).decode()
 
 
 async def until(done: Callable[[], bool]) -> None:
@@ -60,6 +69,111 @@ def test_an_account_that_has_moved_before_its_session_starts_is_followed() -> No
         assert data_centres(sandbox, account.id) == [4]
         assert not harness.lost
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def keys_of(sandbox: SandboxHarness, account: int) -> int:
+    """Return how many keys the account is signed in with."""
+    return sum(it.account_id == account for it in sandbox.server.keys.values())
+
+
+async def run_moved(sandbox: SandboxHarness, harness: SessionHarness, rule: Any) -> dict[str, str]:
+    """Let a session start and follow its account to data centre 4; returns what is stored."""
+    account = rule[2]
+    account.data_centre = 4
+    session = harness.session(account, (*rule[:2], "copy"))
+    await session.start()
+    assert data_centres(sandbox, account.id) == [4]
+    await session.stop()
+    return harness.commit(session)
+
+
+def test_a_session_that_starts_again_begins_where_its_account_has_moved_to() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        harness.sealer = VAULT
+        stored = await run_moved(sandbox, harness, (source, to, account))
+        assert "moved" in stored and account.id and "moved" not in stored["moved"]
+        keys = keys_of(sandbox, account.id)
+        say(sandbox, source, "missed")
+        for _ in range(2):
+            session = harness.session(account, (source, to, "copy"), cursors=stored)
+            await session.start()
+            assert data_centres(sandbox, account.id) == [4]
+            await until(lambda: texts(to) == ["missed"])
+            await session.stop()
+            assert "moved" not in session.collect_uncommitted().cursor[::2]
+        assert keys_of(sandbox, account.id) == keys, "it was signed in once more"
+        assert not sandbox.server.connections.overlaps
+        # A Redis that has lost it gets it again.
+        session.mark_all_dirty()
+        assert "moved" in session.collect_uncommitted().cursor
+
+    run_scenario(scenario)
+
+
+def test_an_exchange_of_keys_that_fails_by_chance_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exchange, failures = authenticator.do_authentication, [SecurityError("by chance")]
+
+    async def sometimes(sender: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await exchange(sender)
+
+    monkeypatch.setattr(authenticator, "do_authentication", sometimes)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        await run_moved(sandbox, harness, (source, to, account))
+        assert not failures
+
+    run_scenario(scenario)
+
+
+def test_the_stored_login_is_used_where_the_key_of_a_move_is_refused() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        harness.sealer = VAULT
+        stored = await run_moved(sandbox, harness, (source, to, account))
+        first = StringSession(sandbox.login(account)).auth_key.key
+        for it in sandbox.server.keys.values():
+            if it.data != first:
+                it.account_id = 0  # somebody has ended it in the list of devices
+        session = harness.session(account, (source, to, "copy"), cursors=stored)
+        await session.start()
+        say(sandbox, source, "one")
+        await until(lambda: texts(to) == ["one"])
+        assert data_centres(sandbox, account.id) == [4] and not harness.lost
+        await session.stop()
+        fresh = harness.commit(session)["moved"]
+        assert fresh != stored["moved"]
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("what", ["another login", "another session", "nonsense", "another vault"])
+def test_what_is_stored_of_a_move_is_of_no_use_to_another_login_or_session(what: str) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        harness.sealer = VAULT
+        stored = await run_moved(sandbox, harness, (source, to, account))
+        account.data_centre = 2
+        if what == "another session":
+            text = VAULT.open(stored["moved"], session_id=1)
+            stored["moved"] = VAULT.seal(text, session_id=2)
+        elif what == "nonsense":
+            stored["moved"] = VAULT.seal("nonsense", session_id=1)
+        elif what == "another vault":
+            harness.sealer = Vault([OTHER])
+        login = 2 if what == "another login" else 1
+        session = harness.session(account, (source, to, "copy"), cursors=stored, login=login)
+        await session.start()
+        assert data_centres(sandbox, account.id) == [2]
+        await session.stop()
+        assert "moved" not in harness.commit(session), "it is removed"
 
     run_scenario(scenario)
 

@@ -42,6 +42,27 @@ def test_a_long_outbox_of_a_removed_rule_does_not_hold_up_the_loop() -> None:
     run_scenario(scenario)
 
 
+@pytest.mark.parametrize("kind", ["FLOOD_WAIT", "FLOOD_PREMIUM_WAIT", "SLOWMODE_WAIT"])
+def test_each_kind_of_wait_is_obeyed_and_costs_one_request(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        sandbox.server.faults.add_flood(account.id, to.marked, 2, kind)
+        asked = RefusingHandler(monkeypatch, functions.messages.SendMessageRequest)
+        say(sandbox, source, "one")
+        await until(lambda: session.wait_left(to.marked) > 0)
+        assert f"wait:{to.marked}" in harness.commit(session)
+        await until(lambda: texts(to) == ["one"])
+        assert len(asked.requests) == 2, "nothing was asked before the wait was over"
+        assert not session.rule_troubles
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_a_wait_of_reading_an_outbox_is_the_methods_and_is_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

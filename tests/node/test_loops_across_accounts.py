@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis as redis_module
+from support.forums import change, make, put, shown, titles, topics
 from support.hosts import INCARNATION, NODE, host_on
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import say, texts
@@ -39,8 +40,8 @@ class Cluster:
         self.accounts: list[Account] = []
         self._rules: list[RuleSpec] = []
 
-    def add(self, source: Channel, to: Channel) -> int:
-        """Add a session of a new account; returns its id."""
+    def add(self, source: Channel, to: Channel, **rule: Any) -> int:
+        """Add a session of a new account; returns its id. ``rule``: fields of its rule."""
         account = self.sandbox.server.world.add_account()
         source.members.add(account.id)
         to.members.add(account.id)
@@ -49,7 +50,9 @@ class Cluster:
             account.dialogs[it.marked] = None
         self.accounts.append(account)
         number = len(self.accounts)
-        self._rules.append(RuleSpec(number, (str(source.marked),), (str(to.marked),), "copy"))
+        self._rules.append(
+            RuleSpec(number, (str(source.marked),), (str(to.marked),), "copy", **rule)
+        )
         return number
 
     @contextlib.asynccontextmanager
@@ -126,6 +129,36 @@ def test_two_accounts_that_forward_to_each_other_multiply_nothing(
             assert await settled(one, two) == [wanted, wanted]
         assert not cluster.redis.hgetall(keys.intents(one.marked))
         assert not cluster.redis.hgetall(keys.intents(two.marked))
+
+    run_scenario(scenario)
+
+
+def test_forums_of_two_accounts_that_follow_each_other_make_no_topic_twice(
+    make_cluster: MakeCluster,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        cluster = make_cluster(sandbox)
+        world = sandbox.server.world
+        one, two = (world.add_channel(it, forum=True) for it in ("one", "two"))
+        cluster.add(one, two, sync=("topics",))
+        cluster.add(two, one, sync=("topics",))
+        cluster.redis.set(keys.LINKS_COMPLETE, "1")
+        two.creator, one.creator = (it.id for it in cluster.accounts)
+        async with cluster.running(1, 5), cluster.running(2, 5):
+            for number in range(5):
+                for name, it in (("one", one), ("two", two)):
+                    topic = make(sandbox, it, f"{number} of {name}")
+                    put(sandbox, it, f"message of {topics(it)[topic].title}", topic)
+            wanted = sorted(f"{number} of {it}" for it in ("one", "two") for number in range(5))
+            await until(lambda: len(shown(one)) >= 10 and len(shown(two)) >= 10)
+            change(sandbox, one, min(it for it in topics(one) if it > 1), title="renamed")
+            await until(lambda: ("renamed", False) in titles(two))
+            await settled(one, two)
+            for it in (one, two):
+                assert len(shown(it)) == 10
+                named = {(title, text.removeprefix("message of ")) for title, text in shown(it)}
+                assert [pair for pair in named if len(set(pair)) > 1] == [("renamed", wanted[0])]
+                assert sorted(title for title, _ in titles(it)) == [*wanted[1:], "renamed"]
 
     run_scenario(scenario)
 

@@ -108,6 +108,36 @@ def test_one_that_never_gives_its_thread_back_is_left_and_the_loop_goes_on(
     asyncio.run(main())
 
 
+def test_one_whose_time_ended_before_its_turn_is_not_called_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("afx.plugins.runner._STUCK_SECONDS", 0.01)
+    begun, free = threading.Event(), threading.Event()
+    called: list[str] = []
+
+    async def blocks(_message: Message, _: Settings) -> None:
+        begun.set()
+        free.wait(60)
+
+    async def late(message: Message, _: Settings) -> None:
+        called.append(message.text)
+
+    of = runner(blocks=blocks, late=late)
+
+    async def main() -> None:
+        first = asyncio.create_task(of.apply(plugin("blocks"), Message("a")))
+        await asyncio.to_thread(begun.wait, 60)
+        assert "no answer" in reason(await of.apply(plugin("late", timeout=0.01), Message("b")))
+        [thread] = of._stuck
+        free.set()
+        assert await first == Message("a")
+        await asyncio.to_thread(thread.join, 60)
+        assert not thread.is_alive()
+
+    asyncio.run(main())
+    assert not called
+
+
 def test_what_else_a_hung_thread_had_begun_is_ended_when_it_returns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

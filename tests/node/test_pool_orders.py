@@ -47,7 +47,7 @@ def test_an_order_is_the_same_when_it_is_read() -> None:
 
 
 def test_what_is_to_be_found_is_no_send_also_for_nodes_that_do_not_know_it() -> None:
-    sought = Sought(12, 4, 1_700_000_000, 3, ("text", "photo"))
+    sought = Sought(12, 4, 1_700_000_000, 1_700_000_009, 3, ("text", "photo"))
     order = search_of([TEXT, FILE], 11, 2, 3, sought)
     found = decode(encode(order))
     assert (found.sought, found.sender, found.ids, found.messages) == (sought, 11, [], {})
@@ -76,6 +76,9 @@ LEFT_OUT = {
     "uploaded": "so there is none",
     "part": "a rule with senders has no digests",
     "version": "outputs alone tell by it",
+    "topics": "the owner has found the topic that it goes to",
+    "source_topic": "so it has",
+    "beside": "a rule with senders has no digests",
     "parts": "so there is none; what is left of an earlier one the owner sends",
 }
 """Fields of a delivery that no order has, and why."""

@@ -106,6 +106,35 @@ def test_edits_deletes_and_answers_go_through_the_sender_that_posted(
     run(redis, redis_url, home, scenario)
 
 
+def test_an_edit_that_one_sender_alone_can_make_holds_up_no_message(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet, sync=("edits", "deletes"))
+        await all_on(fleet, "w1")
+        say(fleet.sandbox, source, "one", "two")
+        await until(lambda: texts(to) == ["one", "two"])
+        server = fleet.sandbox.server
+        server.faults.add_flood(fleet.account(A).id, to.marked, 600)
+        say(fleet.sandbox, source, "three")
+        await until(lambda: texts(to)[2:] == ["three"])
+        flow.edit(server, source.marked, 0, 1, "one, mended")
+        flow.delete(server, source.marked, 0, [2])
+        said = [str(it) for it in range(5)]
+        for it in said:
+            say(fleet.sandbox, source, it)
+        flow.edit(server, source.marked, 0, 1, "one, mended again")
+        await until(lambda: texts(to)[3:] == said)
+        assert texts(to)[:2] == ["one", "two"], "they wait for A"
+        assert authors(fleet, to) == [A, A, *[B] * 6]
+        owner = fleet.hosts["w1"]._residents.session(OWNER)
+        assert owner is not None
+        assert owner.forwarder.has_backlog()
+        assert not owner.rule_troubles
+
+    run(redis, redis_url, home, scenario)
+
+
 def test_files_and_forwards_go_through_senders_that_read_the_source(
     redis_url: str, redis: redis_module.Redis, home: Path
 ) -> None:

@@ -116,6 +116,7 @@ CASES: dict[str, list[Post]] = {
     "digests": [Post("Hello", False)],
     "reread": [Post("Hello", False)],
     "at-once": [Post("Hello")],
+    "forum": [Post("Hello", True)],
     "guarded": [
         Post("the sea", True, {"media": "photo", "noforwards": True}),
         Post("a text", True),

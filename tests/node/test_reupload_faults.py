@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 from support.reuploads import (
-    BIG,
-    GET,
     MIB,
     REUPLOAD,
     copies,
@@ -15,44 +13,11 @@ from support.reuploads import (
     publish,
 )
 from support.sandbox import SandboxHarness, run_scenario, until
-from support.sessions import RefusingHandler, say, texts
+from support.sessions import say, texts
 
 from afx.node import lane, reuploads
-from afx.reasons import DeadReason
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.sandbox.telegram.uploads import Formula
-from afx.telegram.client import AccountClient
-
-
-@pytest.mark.parametrize(
-    ("method", "code", "name"),
-    [
-        ("upload.saveBigFilePart", 420, "FLOOD_WAIT_1"),
-        ("upload.getFile", 420, "FLOOD_PREMIUM_WAIT_1"),
-        ("upload.saveBigFilePart", 500, "INTERNAL"),
-    ],
-)
-def test_what_holds_up_a_transfer_costs_no_part_twice(
-    monkeypatch: pytest.MonkeyPatch, method: str, code: int, name: str
-) -> None:
-    asked = [RefusingHandler(monkeypatch, it) for it in (GET, BIG)]
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        sandbox.server.faults.script.add(
-            ScriptedFault(FaultKind.REFUSE, code, name, method=method, skip=40)
-        )
-        publish(sandbox, source, "", document(sandbox, 12 * MIB))
-        await until(lambda: copies(to))
-        got, saved = (it.requests for it in asked)
-        assert not sandbox.server.faults.script
-        assert len(saved) == 96 and len(got) <= 97
-        assert copies(to)[0].data == Formula(7, 12 * MIB)[0 : 12 * MIB]
-        await session.stop()
-
-    run_scenario(scenario)
 
 
 def test_a_lost_connection_and_an_expired_reference_are_got_over() -> None:
@@ -88,25 +53,6 @@ def test_parts_that_telegram_has_forgotten_are_uploaded_again() -> None:
         await until(lambda: copies(to))
         assert copies(to)[0].data == Formula(7, 6 * MIB)[0 : 6 * MIB]
         await session.stop()
-
-    run_scenario(scenario)
-
-
-def test_a_file_of_another_data_centre_is_fetched_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AccountClient, "_config", None)
-
-    async def scenario(sandbox: SandboxHarness) -> None:
-        harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
-        await session.start()
-        far = document(sandbox, 3 * MIB)
-        far.data_centre = 4
-        publish(sandbox, source, "far", far)
-        await until(lambda: texts(to) == ["far"])
-        assert copies(to)[0].data == Formula(7, 3 * MIB)[0 : 3 * MIB]
-        assert not sandbox.server.connections.overlaps and not harness.lost
-        await session.stop()
-        await until(lambda: not len(sandbox.server.connections))
 
     run_scenario(scenario)
 
@@ -195,27 +141,22 @@ def test_a_session_that_stops_in_mid_transfer_leaves_nothing_running(
     run_scenario(scenario)
 
 
-def test_a_file_that_is_too_large_is_a_dead_letter_that_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    got = RefusingHandler(monkeypatch, GET)
-
+def test_a_reference_of_an_upload_that_has_expired_lets_it_be_uploaded_once_more() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = protected(sandbox)
-        session = harness.session(account, (source, to, "copy", REUPLOAD))
+        late = sandbox.channel(posters=(account,))
+        session = harness.session(account, (source, (to, late), "copy", REUPLOAD))
         await session.start()
-        for size in (4_001 * 512 * 1024, 8_001 * 512 * 1024):
-            publish(sandbox, source, "", document(sandbox, size))
-        say(sandbox, source, "a text")
-        await until(lambda: texts(to) == ["a text"])
-        await until(lambda: harness.commit(session) and len(harness.dead) == 2)
-        assert {it.reason for it in harness.dead} == {DeadReason.MESSAGE_REFUSED}
-        assert [it.error for it in harness.dead] == [
-            "its file has 2.1 GB; this account may upload 2.1 GB",
-            "its file has 4.2 GB; this account may upload 2.1 GB",
-        ]
-        assert not got.requests
-        account.premium = True
+        sandbox.server.faults.add_flood(account.id, late.marked, 1.0)
+        for number in range(3):
+            publish(sandbox, source, f"{number}", photo(sandbox, bytes([number])), grouped=5)
+        publish(sandbox, source, "alone", photo(sandbox, b"alone"))
+        await until(lambda: len(copies(to)) == 4)
+        sandbox.server.world.files.expire()
+        await until(lambda: len(copies(late)) == 4)
+        assert [it.data for it in copies(late)] == [b"\0", b"\1", b"\2", b"alone"]
+        assert len({it.grouped for it in list(late.box.messages.values())[:3]}) == 1
+        assert not harness.dead and not harness.troubles
         await session.stop()
 
     run_scenario(scenario)

@@ -11,14 +11,17 @@ import pytest
 from support.raw import raw, text
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, say, texts
+from telethon import errors
 from telethon.tl import functions, types
 
 from afx.node.session import HostedSession
 from afx.sandbox.telegram.peers import Account
-from afx.tasks.kinds import message_broadcast
+from afx.tasks.kinds import chat_backfill, message_broadcast
+from afx.tasks.kinds.base import TaskFailedError
+from afx.tasks.kinds.chat_backfill import BackfillArguments
 from afx.tasks.kinds.message_broadcast import BroadcastArguments
 from afx.telegram.leave import Leave
-from afx.telegram.strangers import STRANGER, is_stranger
+from afx.telegram.strangers import STRANGER, is_stranger, strangers
 
 ASK = functions.users.GetUsersRequest
 ALLOWED = {"options": {"strangers": True}}
@@ -153,3 +156,58 @@ def test_a_contact_is_no_stranger_and_neither_is_a_chat() -> None:
 
 def _allow(session: HostedSession) -> None:
     session.renew([replace(session.spec.rules[0], options={"strangers": True})])
+
+
+def test_one_user_who_is_not_there_any_more_hides_no_stranger() -> None:
+    asked: list[int] = []
+
+    async def call(request: Any) -> Any:
+        if isinstance(request, ASK):
+            asked.append(len(request.id))
+            if any(it.user_id == 6 for it in request.id):
+                raise errors.UserIdInvalidError(request)
+            return [types.User(it.user_id, contact=it.user_id == 7) for it in request.id]
+        dialogs = [
+            types.Dialog(
+                types.PeerUser(it.peer.user_id), 0, 0, 0, 0, 0, 0, 0, types.PeerNotifySettings()
+            )
+            for it in request.peers
+        ]
+        return types.messages.PeerDialogs(dialogs, [], [], [], None)
+
+    peers = [types.InputPeerUser(it, 1) for it in (5, 6, 7)]
+    assert asyncio.run(strangers(call, peers)) == {5}
+    assert asked == [3, 1, 1, 1]
+
+
+def test_a_bot_has_no_strangers() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        world = sandbox.server.world
+        bot, person = world.add_bot(), world.add_account()
+        client = await sandbox.client(sandbox.login(bot))
+        peer = types.InputPeerUser(person.id, person.hash_for(bot.id))
+        assert await strangers(client, [peer]) == set()
+
+    run_scenario(scenario)
+
+
+def test_a_backfill_to_a_stranger_is_refused_unless_it_is_wanted() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        _, account, source, _ = one_rule(sandbox)
+        person = sandbox.server.world.add_account()
+        say(sandbox, source, "one")
+
+        async def nothing(*_: Any) -> None:
+            pass
+
+        client = await sandbox.client(sandbox.login(account))
+        task: Any = SimpleNamespace(
+            call=client, cursor={}, save=nothing, sleep=nothing, random_id=lambda _: 5
+        )
+        wanted = {"source": str(source.marked), "destination": f"@{person.username}"}
+        with pytest.raises(TaskFailedError, match="to_strangers"):
+            await chat_backfill.run(task, BackfillArguments(**wanted))
+        await chat_backfill.run(task, BackfillArguments(**wanted, to_strangers=True))
+        assert heard(person) == ["one"]
+
+    run_scenario(scenario)

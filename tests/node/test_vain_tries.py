@@ -14,6 +14,7 @@ from telethon.tl import functions
 
 from afx.forwarding.pipeline import random_id
 from afx.node import lane, message_source, vain_tries
+from afx.node.stuck import Stuck
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.sandbox.errors import RpcError
@@ -21,6 +22,13 @@ from afx.sandbox.telegram.methods.call import HANDLERS
 
 SEND = functions.messages.SendMessageRequest
 KEY = (1, -7, 5, "send")
+
+
+def vain(now: Callable[[], float] = lambda: 1e9, stored: Sequence[str] = ()) -> VainTries:
+    """Return the tries of a lane for destination 9, as an earlier run has stored them."""
+    stuck = Stuck(now)
+    stuck.load(dict(zip(stored[::2], stored[1::2], strict=True)))
+    return VainTries(stuck, 9)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +68,7 @@ def test_a_message_that_telegram_errs_on_for_ever_becomes_a_dead_letter_after_an
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.undo()
-    it = VainTries()
+    it = vain()
     tried = [it.failed(KEY, 60.0 * minute, has_album=True) for minute in range(63)]
     assert tried.index("give up") == 61, "once together with its album, and then by itself"
     it.passed()
@@ -69,19 +77,79 @@ def test_a_message_that_telegram_errs_on_for_ever_becomes_a_dead_letter_after_an
 
 def test_few_tries_in_a_long_time_are_no_reason_to_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    it = VainTries()
+    it = vain()
     assert {it.failed(KEY, 3_600.0 * n, has_album=False) for n in range(19)} == {"later"}
 
 
 def test_what_has_no_album_is_sent_one_by_one_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    it = VainTries()
+    it = vain()
     for _ in range(5):
         assert not it.is_single
         it.failed(KEY, 0.0, has_album=False)
     assert it.is_single
     it.failed((1, -7, 6, "send"), 0.0, has_album=False)
     assert not it.is_single, "another one has its own tries"
+
+
+def test_the_hour_goes_on_over_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    stored: list[str] = []
+    minutes, verdicts = 0, []
+    for _ in range(14):  # every five minutes the session moves
+        it = vain(lambda: 1e9 + 60.0 * minutes, stored)  # noqa: B023
+        for second in range(5):
+            verdicts.append(it.failed(KEY, 7.0 + 60.0 * second, has_album=False))
+            minutes += 1
+        stored = it._stuck.fields()
+    assert verdicts.index("give up") == 61, "once more by itself in the run that gives it up"
+    assert vain(lambda: 1e9 + 6_000.0, stored).failed((1, -7, 6, "send"), 0.0, has_album=False)
+    it.passed()
+    assert it._stuck.fields() == ["stuck:9", ""] and not it._stuck.fields()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1:-7:5:read eat:999999000:2",
+        "",
+        "1",
+        "1:-7:5:send:1:2:3",
+        "1:-7:5:eat:999999000:2",
+        "1:-7:5:send:1:2",
+    ],
+)
+def test_a_malformed_or_old_beginning_is_none_and_is_removed(text: str) -> None:
+    it = vain(stored=["stuck:9", text, "stuck:x", "1:-7:5:send:999999000:2"])
+    assert it._stuck.before(9, KEY) == (0.0, 0)
+    assert it._stuck.fields() == ["stuck:9", ""]
+
+
+def test_a_message_that_is_stuck_when_its_session_ends_is_so_when_the_next_one_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vain_tries, "LEAST_TRIES", 100_000)
+    wrong = Erring(monkeypatch, SEND, lambda it: it.message == "bad")
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        say(sandbox, source, "bad")
+        await until(lambda: wrong.count >= 4)
+        await session.stop()
+        stored = harness.commit(session)
+        tries = int(stored[f"stuck:{to.marked}"].rpartition(":")[2])
+        assert tries >= 4
+        monkeypatch.setattr(vain_tries, "LEAST_TRIES", tries + 1)
+        session = harness.session(account, (source, to, "copy"), cursors=stored)
+        await session.start()
+        await until(lambda: harness.commit(session) is not None and bool(harness.dead))
+        await session.stop()
+        assert f"stuck:{to.marked}" not in harness.commit(session)
+        assert harness.dead[0].messages == (1,)
+
+    run_scenario(scenario)
 
 
 def test_errors_on_one_message_hold_up_its_lane_for_a_time_only(
@@ -131,10 +199,12 @@ def test_a_message_that_cannot_be_read_for_ever_holds_up_its_outbox_for_a_time_o
 ) -> None:
     read = message_source.fetch_messages
 
-    async def erring(client: Any, chat: int, peer: Any, ids: Sequence[int]) -> list[Any]:
+    async def erring(
+        client: Any, chat: int, peer: Any, ids: Sequence[int], *more: Any
+    ) -> list[Any]:
         if 3 in ids:
             raise errors.ServerError(None, "INTERNAL", 500)
-        return await read(client, chat, peer, ids)
+        return await read(client, chat, peer, ids, *more)
 
     monkeypatch.setattr(message_source, "fetch_messages", erring)
 

@@ -40,3 +40,22 @@ def test_an_account_is_shown_with_its_evidence_and_what_to_do(context: Context) 
 def test_sessions_are_found_by_the_health_of_their_accounts(context: Context) -> None:
     rows = sessions.listing(context, SessionFilter(health="limited")).rows
     assert [it.name for it in rows] == ["ill"]
+
+
+def test_an_account_that_was_signed_in_lately_is_new_and_others_are_not(context: Context) -> None:
+    rows = [
+        NewSession("fresh", "sealed", "fresh", account=5),
+        NewSession("robot", "sealed", "robot", account=6, bot=True),
+        NewSession("sick", "sealed", "sick", account=7),
+    ]
+    *_, sick = stored.create_many(users.find("alice"), rows)
+    account_health.note([HealthRow(sick, "frozen", utc_now(), utc_now(), "FROZEN")])
+    found = sessions.show(context, "fresh")
+    assert (found.session.health, found.session.health_since) == (
+        "new",
+        found.session.created_at,
+    )
+    assert "new_account_days" in found.advice
+    others = [sessions.show(context, it).session.health for it in ("well", "robot", "sick")]
+    assert others == ["healthy", "healthy", "frozen"]
+    assert sessions.listing(context, SessionFilter(health="healthy")).rows

@@ -256,6 +256,12 @@ class Data:
         found = self.find(key, SortedSet) or {}
         return self.zrem(key, *[m for m, score in found.items() if score <= float(high)])
 
+    def zremrangebyrank(self, key: bytes, low: bytes, high: bytes) -> int:
+        found = self.find(key, SortedSet) or {}
+        ranked = sorted(found, key=lambda it: (found[it], it))
+        first, last = (n if (n := int(it)) >= 0 else n + len(ranked) for it in (low, high))
+        return self.zrem(key, *ranked[max(0, first) : max(0, last + 1)])
+
     # --- lists ----------------------------------------------------------------------------
 
     def rpush(self, key: bytes, *values: bytes) -> int:
@@ -329,7 +335,7 @@ _NAMES = """
     pttl persist delete exists type rename expire pexpire flushall get getrange mget
     set incrby hget hmget hgetall hkeys hlen hstrlen hset
     hsetnx hdel hincrby sadd srem smembers sdiffstore zadd zrem
-    zremrangebyscore rpush lpush lpop llen lrange lrem lmove
+    zremrangebyscore zremrangebyrank rpush lpush lpop llen lrange lrem lmove
 """
 _COMMANDS: dict[bytes, Callable[..., Any]] = {
     it.upper().encode(): getattr(Data, it) for it in _NAMES.split()

@@ -12,6 +12,8 @@ from afx.operations.context import Context
 SESSIONS = 6
 HELD = "<img src=x onerror=alert(1)> " + "unbroken" * 20
 """The text of a held message."""
+WAIT = 60_000
+"""Milliseconds that a page has for what it is to show: machines may be loaded."""
 WIDER = "document.documentElement.scrollWidth - innerWidth"
 VIEWS = (
     "/",
@@ -76,7 +78,7 @@ class Dashboard:
         )
         self.opened.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(WAIT)
         self.listen(page)
         return page
 
@@ -103,6 +105,7 @@ class Dashboard:
 def expect(it: Any) -> Any:
     from playwright.sync_api import expect
 
+    expect.set_options(timeout=WAIT)
     return expect(it)
 
 

@@ -41,6 +41,7 @@ class Fleet:
         self.rules: dict[int, tuple[RuleSpec, ...]] = {}
         self.memories: dict[str, LeaseMemory] = {}
         self._stack = contextlib.AsyncExitStack()
+        redis.set(keys.LINKS_COMPLETE, "1")  # as the leader does, which there is none of
         self.running: dict[str, asyncio.Task[None]] = {}
         self.at: dict[int, str] = {}
 

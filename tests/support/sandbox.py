@@ -81,7 +81,7 @@ async def running_sandbox(**options: Any) -> AsyncIterator[SandboxHarness]:
 
 def run_scenario(
     scenario: Callable[[SandboxHarness], Coroutine[Any, Any, None]],
-    seconds: float = 30,
+    seconds: float = 60,
     **options: Any,
 ) -> None:
     """Run a test's coroutine in a fresh sandbox, for so many seconds at most."""

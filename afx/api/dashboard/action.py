@@ -67,6 +67,8 @@ class Action:
     """It cannot be undone: the target's name is to be typed."""
     takes_long: bool = False
     """It is made in several transactions: other changes do not wait for its end."""
+    asks_strangers: bool = False
+    """It waits for servers of others: nothing else waits for its end."""
     back: str = ""
     """The page to go to afterwards; empty: where the action was chosen."""
     words: Callable[[str], list[str]] = lambda target: [target]

@@ -82,7 +82,7 @@ async def run_action(request: Request, name: str) -> Response:
         )
 
     run = api.threads.long if action.takes_long else api.threads.change
-    said = await run(work)
+    said = await (api.threads.ask_strangers if action.asks_strangers else run)(work)
     api.credentials.forget()
     api.kept.forget()
     log.info(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from afx.api.dashboard.action import Action, Field, Form, Preview
 from afx.api.dashboard.bulk_actions import BULK_ACTIONS
 from afx.api.dashboard.dead_actions import DEAD_ACTIONS
+from afx.api.dashboard.doubt_actions import DOUBT_ACTIONS
 from afx.api.dashboard.import_actions import IMPORT_ACTIONS
 from afx.api.dashboard.labels import labels_of
 from afx.api.dashboard.proxy_actions import PROXY_ACTIONS
@@ -384,6 +385,7 @@ ACTIONS: Mapping[str, Action] = {
         *RULE_ACTIONS,
         *IMPORT_ACTIONS,
         *DEAD_ACTIONS,
+        *DOUBT_ACTIONS,
         *REVIEW_ACTIONS,
         *TASK_ACTIONS,
         *SCHEDULE_ACTIONS,

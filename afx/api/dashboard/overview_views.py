@@ -13,7 +13,7 @@ from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.verdict import judge
 from afx.api.dashboard.views import activity
 from afx.api.state import api_of
-from afx.operations import cluster, cluster_analytics, sessions
+from afx.operations import cluster, cluster_analytics, coordinators, sessions
 from afx.operations.context import Context
 from afx.operations.sessions import SessionFilter
 
@@ -21,6 +21,7 @@ router = APIRouter(include_in_schema=False)
 _EVENTS = 8
 _TROUBLED = 6
 _LATELY = timedelta(hours=1)
+_KEPT_SECONDS = 10.0
 _FULL = 0.85
 """The load from which a node is shown as full."""
 
@@ -45,6 +46,9 @@ async def show_overview(request: Request) -> Response:
             "troubled": troubled if context.actor.may("session:read") else (),
             "events": cluster.recent_events(context, _EVENTS),
             **_messages(request, context),
+            "standbys": kept.get("coordinators", lambda: coordinators.status(context)).standbys
+            if context.actor.may("coordinator:read")
+            else None,
             "rate": sum(it.per_second for it in nodes if it.live),
         }
 
@@ -59,10 +63,11 @@ def _messages(request: Request, context: Context) -> dict[str, Any]:
 
     def read() -> tuple[Any, int]:
         rows = cluster_analytics.series(context, since)
-        figures = cluster_analytics.rule_summary(context, since).figures
-        return figures, sum(it.tasks_failed for it in rows)
+        failed = sum(it.tasks_failed for it in rows)
+        return cluster_analytics.messages(context, since), failed
 
-    figures, failed = kept.get("lately", read)
+    # They are sums of hours: who has just changed something does not look for it here.
+    figures, failed = kept.get("lately", read, least=_KEPT_SECONDS, until_changed=False)
     return {"figures": figures, "failed_tasks": failed}
 
 

@@ -89,7 +89,7 @@ PROXY_ACTIONS = (
         "proxy check",
         "POST",
         "/proxy-checks",
-        takes_long=True,
+        asks_strangers=True,
         body=lambda target: {"names": [target]},
     ),
     Action(

@@ -77,7 +77,7 @@ def _read(form: Form, name: Any) -> Any:
 _FIELDS = (
     _part("filter", "Filter", "Which messages, as a rule file has it; empty: all."),
     _part("transform", "Transforms", "What is changed of copies; empty: nothing."),
-    _part("sync", "Sync", "What is followed: edits, deletes, pins; empty: nothing."),
+    _part("sync", "Sync", "What is followed: edits, deletes, pins, topics; empty: nothing."),
     _part("options", "Options", "What else it does, such as dedupe: 6h; empty: nothing."),
 )
 _TO = Field(
@@ -131,7 +131,11 @@ RULE_ACTIONS = (
         (
             Field("session", "Session"),
             Field(
-                "sources", "From", "lines", hint="Chats, one a line: @name or an id.", flag="--from"
+                "sources",
+                "From",
+                "lines",
+                hint="Chats, one a line: @name, link, id or me.",
+                flag="--from",
             ),
             _TO,
             Field("mode", "Mode", "select", ("copy", "forward"), flag="--mode", value="copy"),

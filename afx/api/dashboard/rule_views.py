@@ -17,7 +17,15 @@ from afx.api.dashboard import rule_reference
 from afx.api.dashboard.pages import MOST_ROWS, page
 from afx.api.dashboard.views import rows_of
 from afx.errors import UsageError
-from afx.operations import dead_letters, rule_digests, rule_figures, rule_files, rule_trials, rules
+from afx.operations import (
+    dead_letters,
+    doubts,
+    rule_digests,
+    rule_figures,
+    rule_files,
+    rule_trials,
+    rules,
+)
 from afx.operations.context import Context
 from afx.operations.pages import Page
 from afx.operations.rule_figures import RuleSpan
@@ -59,12 +67,19 @@ async def show_rule(request: Request, rule_id: str) -> Response:
 
 @router.post("/rules/{rule_id}")
 async def try_rule(request: Request, rule_id: str) -> Response:
-    """Show a rule, and what it does with a text; nothing is sent, and nothing is stored."""
-    text, chosen = _text(request.state.body), _span(request)
+    """Show a rule, and what it does with a text or a message; nothing is sent, or stored."""
+    (text, message), chosen = _given(request.state.body), _span(request)
 
     def read(context: Context) -> dict[str, Any]:
-        [tried] = rule_trials.test(context, text=text, rule=rule_id)
-        return {**_shown(context, rule_id, chosen), "text": text, "tried": tried}
+        shown = {**_shown(context, rule_id, chosen), "text": text, "message": message}
+        try:
+            if message:
+                [tried] = rule_trials.test(context, message=message.encode(), rule=rule_id)
+            else:
+                [tried] = rule_trials.test(context, text=text, rule=rule_id)
+        except UsageError as error:
+            return {**shown, "wrong": str(error)}
+        return {**shown, "tried": tried}
 
     return await page(request, "rule.html", read)
 
@@ -84,13 +99,18 @@ def _shown(context: Context, rule_id: str, span: str) -> dict[str, Any]:
     counts = dead_letters.counts(context, rule=str(found.id))
     since = datetime.now(UTC) - timedelta(hours=SPANS[span])
     history = rule_figures.history(context, str(found.id), since)
+    # One that has lost its senders has a trouble while there are doubts.
+    is_pool = found.options.get("senders") or found.trouble
     return {
         "rule": found,
         "has_webhook": any(it.startswith("webhook:") for it in found.destinations),
         "words": rule_trials.in_words(replace(found, trouble="")),
         "dead": counts,
+        "doubts": doubts.listing_if_running(context, str(found.id)) if is_pool else [],
         "text": "",
+        "message": "",
         "tried": None,
+        "wrong": "",
         "spans": tuple(SPANS),
         "span": span,
         "digests": rule_digests.listing(context, rule=str(found.id)),
@@ -114,13 +134,14 @@ def _charts(rows: Sequence[RuleSpan]) -> dict[str, list[float]]:
     }
 
 
-def _text(body: bytes) -> str:
+def _given(body: bytes) -> tuple[str, str]:
+    """Return the text of a form, and the message that it has instead, as JSON."""
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=5)
     except ValueError as error:
         raise UsageError("The form is not valid; open the page again.") from error
     # A form has line breaks of two characters.
-    text = dict(pairs).get("text", "").replace("\r\n", "\n")
-    if len(text) > _LONGEST_TEXT:
+    text, message = (dict(pairs).get(it, "").replace("\r\n", "\n") for it in ("text", "message"))
+    if max(len(text), len(message)) > _LONGEST_TEXT:
         raise UsageError(f"A text has at most {_LONGEST_TEXT} characters; shorten it.")
-    return text
+    return text, message.strip()

@@ -77,8 +77,11 @@ def _header(
     }
 
 
-PRINTABLE = r"^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$"
-"""What ``str.isprintable`` accepts, as a pattern of JSON Schema."""
+PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+"""What is in no text that ``str.isprintable`` accepts, as a pattern of JSON Schema.
+
+It refuses more, such as separators of lines; classes of Unicode differ by implementation.
+"""
 _CHANGE_PARAMETERS = [
     {
         "name": "reason",
@@ -111,6 +114,12 @@ def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
         it: {"description": "A problem.", "content": {MEDIA_TYPE: {"schema": _PROBLEM_REF}}}
         for it in sorted(statuses)
     }
+
+
+class DryRun(BaseModel):
+    """What a change answers that was checked, and not made."""
+
+    dry_run: bool
 
 
 def endpoint(
@@ -152,11 +161,19 @@ def endpoint(
         responses[304] = {"description": "The client has this version."}
     if waits:
         responses[202] = {"description": "It was requested; see the control.", "model": model}
-    if method != "GET" and status != 200:
-        text = "A dry run: it would be done."
+    if method != "GET":
+        text = "It is done; or it would be, in a dry run." if status == 200 else _DRY
         responses[200] = {"description": f"{text} Or it was waited for." if waits else text}
+        shown = None if status in (201, 204) else model
+        responses[200]["model"] = DryRun if shown is None else shown | DryRun
+        if not waits:
+            unread = "" if status == 204 else " The token may not read it."
+            responses[204] = {"description": f"It is done.{unread}"}
     if media != "application/json":
         responses[status] = {"description": "The file.", "content": {media: {}}}
+    elif model is not None and not responses.get(status, {}).get("model"):
+        # Of a class of responses without a media type the framework describes no content.
+        responses[status] = {"description": "The answer.", "model": model}
 
     async def permit(request: Request) -> None:
         context_of(request).require(scope, owned=owned)
@@ -169,7 +186,6 @@ def endpoint(
             function,
             methods=[method],
             response_class=Response,
-            response_model=model if media == "application/json" else None,
             status_code=status,
             dependencies=[Depends(permit)],
             responses=responses,
@@ -181,5 +197,6 @@ def endpoint(
     return declare
 
 
+_DRY = "A dry run: it would be done."
 _PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 PROBLEM_SCHEMA = Problem.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -33,6 +33,7 @@ class NewProxy(Body):
         max_length=1_000,
         description="socks5://USER:PASSWORD@HOST:PORT, http://… (CONNECT), mtproxy://SECRET@…, "
         "or a link of Telegram for one.",
+        examples=["socks5://USER:PASSWORD@192.0.2.1:1080"],
         json_schema_extra={"writeOnly": True, "format": "password"},
     )
     pool: Text = Field("", description="Sessions may get any proxy of a pool.")
@@ -130,7 +131,8 @@ async def remove_proxy(request: Request, name: Name) -> Response:
 async def check_proxies(request: Request, body: WhichProxies) -> Response:
     """Try whether Telegram answers through proxies, from the machine of the API.
 
-    No account is needed. What is found is stored, except in a dry run.
+    A proxy that lets in the nodes alone fails here. No account is needed. What is found is
+    stored, except in a dry run. One such request is made at a time, and two may wait for it.
     """
     context = context_of(request, changes=True)
 
@@ -138,7 +140,7 @@ async def check_proxies(request: Request, body: WhichProxies) -> Response:
         return Answer(200, dumps(proxy_checks.check(context, body.names, pool=body.pool)))
 
     # It waits for strangers: reads and changes go on meanwhile.
-    return respond(await api_of(request).threads.long(work))
+    return respond(await api_of(request).threads.ask_strangers(work))
 
 
 @endpoint(router, "POST", "/sessions/{name}/proxy", proxies.assign, model=ProxyOfSession)

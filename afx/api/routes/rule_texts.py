@@ -24,9 +24,15 @@ class ForeignFile(Body):
     text: str = Field(
         max_length=rule_imports.LARGEST_BYTES,
         description="A tgcf.config.json, a mirror.config.yml or an .env of telemirror.",
+        examples=["directions:\n  - from: [-1001]\n    to: [-1002]\n"],
         json_schema_extra={"writeOnly": True},
     )
-    session: str = Field(min_length=1, max_length=100, description="Whose rules they are to be.")
+    session: str = Field(
+        min_length=1,
+        max_length=100,
+        description="Whose rules they are to be.",
+        examples=["main"],
+    )
     origin: Literal["tgcf", "telemirror"] | None = Field(
         None, description="Whose file it is; absent: as it looks."
     )

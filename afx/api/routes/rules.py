@@ -28,7 +28,7 @@ Chats = Annotated[list[Chat], Field(min_length=1, max_length=100)]
 class NewRule(Body):
     """A rule to be added."""
 
-    session: str = Field(min_length=1, max_length=100)
+    session: str = Field(min_length=1, max_length=100, examples=["main"])
     sources: Chats = Field(examples=[["@news"]])
     destinations: Chats = Field(examples=[["-1001234567890"]])
     mode: Literal["copy", "forward"] = "copy"
@@ -39,7 +39,7 @@ class NewRule(Body):
     transform: list[dict[str, Any]] = Field(
         [], description="What is changed of copies.", examples=[[{"footer": "from {link}"}]]
     )
-    sync: list[Literal["edits", "deletes", "pins"]] = Field(
+    sync: list[Literal["edits", "deletes", "pins", "topics"]] = Field(
         [], description="What is followed in copies.", examples=[["edits"]]
     )
     options: dict[str, Any] = Field(
@@ -58,7 +58,7 @@ class RuleChange(Body):
     mode: Literal["copy", "forward"] | None = None
     filter: dict[str, Any] | None = Field(None, description="Empty: all messages.")
     transform: list[dict[str, Any]] | None = Field(None, description="Empty: nothing is changed.")
-    sync: list[Literal["edits", "deletes", "pins"]] | None = Field(
+    sync: list[Literal["edits", "deletes", "pins", "topics"]] | None = Field(
         None, description="Empty: nothing is followed."
     )
     options: dict[str, Any] | None = Field(None, description="Empty: none.")
@@ -67,7 +67,11 @@ class RuleChange(Body):
 class RuleText(Body):
     """A file of rules, in YAML or JSON."""
 
-    text: str = Field(max_length=rule_files.LARGEST_BYTES)
+    text: str = Field(
+        max_length=rule_files.LARGEST_BYTES,
+        description="A file of rules, as YAML or JSON.",
+        examples=["rules:\n- session: main\n  name: news\n  from: '@news'\n  to: -1001234567890\n"],
+    )
     prune: bool = Field(False, description="Remove what the file does not name.")
 
 

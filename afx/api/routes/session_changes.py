@@ -30,7 +30,7 @@ router = APIRouter(tags=["sessions"])
 class BulkChange(Body):
     """A change of many sessions: those of a filter, those that are named, or all."""
 
-    verb: Verb
+    verb: Verb = Field(examples=["pause"])
     filter: Filter | None = Field(None, examples=[{"user": "alice", "state": "running"}])
     sessions: list[Annotated[str, Field(max_length=100)]] = Field(
         default_factory=list, max_length=session_bulk.MOST, description="Whole names or ids."

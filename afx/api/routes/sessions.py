@@ -47,6 +47,7 @@ class NewSession(Body):
         min_length=1,
         max_length=1_000,
         description="A session string of Telethon.",
+        examples=["1AZWarz…"],
         json_schema_extra={"writeOnly": True, "format": "password"},
     )
     proxy: str = Field(

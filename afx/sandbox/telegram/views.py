@@ -108,6 +108,8 @@ def chat(it: Channel | Group, viewer: int = 0) -> Any:
         types.ChatPhotoEmpty(),
         it.date,
         creator=bool(viewer) and it.creator == viewer,
+        admin_rights=_rights(it, viewer),
+        banned_rights=_bans(it, viewer),
         left=bool(viewer) and viewer not in it.members,
         broadcast=not it.megagroup,
         megagroup=it.megagroup,
@@ -119,6 +121,19 @@ def chat(it: Channel | Group, viewer: int = 0) -> Any:
         username=None if it.usernames else it.username or None,
         usernames=_usernames(it),
     )
+
+
+def _rights(it: Channel, viewer: int) -> Any:
+    """Return what an admin of a broadcast channel may do; None for others."""
+    is_admin = bool(viewer) and not it.megagroup and viewer in it.posters
+    return types.ChatAdminRights(post_messages=True) if is_admin else None
+
+
+def _bans(it: Channel, viewer: int) -> Any:
+    """Return what a muted member may not do; None for others."""
+    if not viewer or viewer not in it.muted:
+        return None
+    return types.ChatBannedRights(datetime.fromtimestamp(0, UTC), send_messages=True)
 
 
 def _input_channel(number: int, viewer: int) -> Any:

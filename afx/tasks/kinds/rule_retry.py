@@ -25,6 +25,7 @@ _EVENTS = {
     DeadReason.EDIT_REFUSED: "edits",
     DeadReason.DELETE_REFUSED: "deletes",
     DeadReason.PIN_REFUSED: "pins",
+    DeadReason.TOPIC_REFUSED: "topics",
 }
 """By what a rule follows such changes, if it does (``afx.forwarding.changes``)."""
 

@@ -216,9 +216,9 @@ showSelection();
 
 // --- finding anything ----------------------------------------------------------------------
 const palette = $("#palette"), input = $("#palette-in"), found = $("#found");
-const PLACES = { session: "/sessions/", worker: "/nodes/", user: "/users/", rule: "/rules?session=" };
-const HEADS = { session: "Sessions", worker: "Nodes", user: "Users", rule: "Rules" };
-const ICONS = { session: "sessions", worker: "nodes", user: "users", rule: "rules" };
+const PLACES = { session: "/sessions/", worker: "/nodes/", user: "/users/", rule: "/rules?session=", control: "/controls/", task: "/tasks/" };
+const HEADS = { session: "Sessions", worker: "Nodes", user: "Users", rule: "Rules", control: "Controls", task: "Tasks" };
+const ICONS = { session: "sessions", worker: "nodes", user: "users", rule: "rules", control: "controls", task: "tasks" };
 let asking = 0, at = 0;
 function openPalette() { palette.showModal(); input.select(); find(); }
 async function find() {
