@@ -136,8 +136,7 @@ class Forwarder:
             owner.progressed, self._admission, filters, self._loops, counts, self.alerts
         )
         self.digests = Digests(self.later.options_of, self._source.names)
-        digested = self.digests.digested
-        self._follower = ChangeFollower(self._admission, self.dead, digested, self)
+        self._follower = ChangeFollower(self._admission, self.dead, self.digests.digested, self)
         self._settler = Settler(
             *(owner, self._follower, self.lanes),
             digests=self.digests,
