@@ -69,7 +69,7 @@ def test_ctrl_c_ends_the_wait_and_names_the_control_that_goes_on(afx: Run, home:
         assert "requested" in read_until(terminal, "requested")
         process.send_signal(signal.SIGINT)
         shown = read_until(terminal, "cancel with")
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=60) == 130
     [control] = json.loads(afx("control", "list", "--json", "--open").stdout)
     assert f"'afx control show {control['id']}'" in shown
     assert "Traceback" not in shown
