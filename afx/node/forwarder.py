@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from afx.cluster.links import CopyRoute, Origin
+from afx.cluster.links import CopyRoute
 from afx.empty import NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
@@ -14,6 +14,7 @@ from afx.forwarding.rules import Route, Routes, leading_to
 from afx.node import unforwarded
 from afx.node.admission import Admission, LinkSource, Made
 from afx.node.alerts import Alerts
+from afx.node.backfill_reader import BackfillReader
 from afx.node.change_follower import ChangeFollower
 from afx.node.dead_letters import DeadLetters
 from afx.node.digests import Digests
@@ -60,7 +61,6 @@ class Forwarder:
     """Takes a session's updates in order, and settles what they cause."""
 
     __slots__ = (
-        "_admission",
         "_all_routes",
         "_client",
         "_counts",
@@ -73,7 +73,9 @@ class Forwarder:
         "_peers",
         "_settler",
         "_source",
+        "admission",
         "alerts",
+        "backfiller",
         "dead",
         "digests",
         "held",
@@ -110,7 +112,7 @@ class Forwarder:
         """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
         self._client = client
         self._counts = counts
-        self._admission = Admission(links, session, self)
+        self.admission = Admission(links, session, self)
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
         self._owner = owner
@@ -125,18 +127,20 @@ class Forwarder:
         self.dead = DeadLetters(monotonic)
         self.held = HeldMessages(self, sealer, now, monotonic)
         self.snapshots = Snapshots(session, sealer, owner)
-        self._all_routes: Routes = NOTHING
-        self._incomplete: Incomplete = NOTHING
+        self._all_routes, self._incomplete = NOTHING, NOTHING
         self.waits = waits
         self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
+        self.backfiller = BackfillReader(
+            *(self.later, self.outboxes, self._source, owner, self._lane, now, monotonic)
+        )
         self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
-            owner.progressed, self._admission, filters, self._loops, counts, self.alerts
+            owner.progressed, self.admission, filters, self._loops, counts, self.alerts
         )
         self.digests = Digests(self.later.options_of, self._source.names)
-        self._follower = ChangeFollower(self._admission, self.dead, self.digests.digested, self)
+        self._follower = ChangeFollower(self.admission, self.dead, self.digests.digested, self)
         self._settler = Settler(
             *(owner, self._follower, self.lanes),
             digests=self.digests,
@@ -149,7 +153,7 @@ class Forwarder:
             snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
-        self.topics = TopicLinks(self._admission, self._settler.link)
+        self.topics = TopicLinks(self.admission, self._settler.link)
 
     def set_routes(
         self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
@@ -160,7 +164,7 @@ class Forwarder:
         rules of which not all chats are known, with their transforms.
         """
         self.renew_routes(routes, incomplete)
-        self._admission.set_routes(routes)
+        self.admission.set_routes(routes)
         waiting = self.outboxes.waiting_for, self.later.waiting_for
         self._loops.set_routes(routes, last_settled, *waiting)
 
@@ -169,7 +173,7 @@ class Forwarder:
         self._all_routes, self._incomplete = routes, incomplete or NOTHING
         for it in (self._settler, self.held, self.alerts):
             it.use_routes(routes)
-        for part in (self.seen, self.later):
+        for part in (self.seen, self.later, self.backfiller):
             part.use_routes(routes, incomplete)
         self.pools.use_routes(routes, incomplete, self.lanes.begun())
 
@@ -189,7 +193,7 @@ class Forwarder:
     def note_guarded(self, chats: frozenset[int]) -> None:
         """Post to these channels, and read them, with care (see ``guarded_chats``)."""
         self.intents.guarded = chats
-        self._admission.note_guarded(chats)
+        self.admission.note_guarded(chats)
 
     # --- updates -------------------------------------------------------------------
 
@@ -281,6 +285,7 @@ class Forwarder:
         """Send again: the announced sends are known by now, or the memory is full."""
         self.lanes.resume(Pause.CONNECTION)
         self.later.start()
+        self.backfiller.start()
         for destination in list(self.outboxes.filled()):
             if destination not in self.lanes:
                 self._lane(destination).start()  # it was left by an earlier run
@@ -290,7 +295,8 @@ class Forwarder:
     async def drain(self) -> None:
         """Start no new sends, and wait a short time for those in flight."""
         self.later.end()
-        await self._admission.stop()
+        await self.backfiller.stop()
+        await self.admission.stop()
         await self.lanes.drain()
         await self.transfers.stop()
 
@@ -343,14 +349,10 @@ class Forwarder:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         self._filters.forget_albums({it.source for it in references if it.judge})
         found = await fetch(
-            *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
+            *(self._source.fetch, self._all_routes, self._incomplete, self.admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
         )
         return self.digests.laid_out(found, references, self.outboxes.of(destination))
-
-    async def renew(self, source: int, messages: Sequence[int]) -> Sequence[Any]:
-        """Read messages anew, and with them their files' references, without what is gone."""
-        return await self._source.fetch(source, messages)
 
     def destination_closed(self, destination: int, reason: str) -> None:
         """A destination takes no messages; its lane waits until ``try_again``."""
@@ -414,10 +416,6 @@ class Forwarder:
     async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
         return await self._source.fetch(chat, ids)
-
-    async def origins_of(self, chat: int, copies: Sequence[int]) -> Mapping[int, Origin]:
-        """Return of which messages posts of a chat are copies, without those that are none."""
-        return await self._admission.judge_of_copies.origins_of(chat, copies)
 
     def progressed(self) -> None:
         """There is something to commit."""

@@ -380,7 +380,7 @@ class LaneSender:
         """
         try:
             numbers = [it.message for it in (delivery, *others)]
-            return await self._owner.renew(delivery.source, numbers)
+            return await self._owner.read(delivery.source, numbers)
         except ToldToWaitError as error:
             self._pace.wait(error.seconds)
         except UnknownChatError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from telethon import errors
@@ -13,6 +13,7 @@ from afx.telegram.budgets import method_name
 from afx.telegram.client import AccountClient
 from afx.telegram.differences import fetch_messages
 from afx.telegram.errors import error_name
+from afx.telegram.history import page_beyond
 from afx.telegram.peers import Peers
 
 _UNKNOWN_SECONDS = 60.0
@@ -57,21 +58,37 @@ class MessageSource:
         Raises ToldToWaitError, UnknownChatError, and telethon's errors when Telegram
         refuses or gives no answer.
         """
-        try:
-            peer = self._peers.input_peer(chat)
-        except ValueError as error:
-            raise UnknownChatError(f"{chat} is not known to the account") from error
+        peer = self._peer(chat)
         of_channel = isinstance(peer, types.InputPeerChannel)
         method = method_name(
             functions.channels.GetMessagesRequest
             if of_channel
             else functions.messages.GetMessagesRequest
         )
+        return await self._asked(
+            method, lambda: fetch_messages(self._client, chat, peer, ids, self.names)
+        )
+
+    async def page(self, chat: int, beyond: int, size: int) -> list[Any]:
+        """Return the first messages of a marked chat above an id, oldest first; none: no more.
+
+        There may be service messages among them. Raises what ``fetch`` does.
+        """
+        peer, method = self._peer(chat), method_name(functions.messages.GetHistoryRequest)
+        return await self._asked(method, lambda: page_beyond(self._client, peer, beyond, size))
+
+    def _peer(self, chat: int) -> Any:
+        try:
+            return self._peers.input_peer(chat)
+        except ValueError as error:
+            raise UnknownChatError(f"{chat} is not known to the account") from error
+
+    async def _asked(self, method: str, ask: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
         if left := self._waits.held(method):
             raise ToldToWaitError(left)
         self._waits.take(method)
         try:
-            return await fetch_messages(self._client, chat, peer, ids, self.names)
+            return await ask()
         except errors.FloodError as error:
             seconds = max(1.0, float(getattr(error, "seconds", None) or _UNKNOWN_SECONDS))
             self._note_wait(method, seconds, error_name(error))

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import NamedTuple
@@ -317,15 +317,27 @@ class Outbox:
         if self.last_due <= latest:
             return False
         self.last_due = latest
-        for chunk in self._chunks:
+        self._change_all(lambda it: it._replace(due=min(it.due, latest)))
+        return bool(self._chunks)
+
+    def drop(self, is_gone: Callable[[Reference], bool]) -> None:
+        """Take some references out, while none is being sent."""
+        self._change_all(lambda it: None if is_gone(it) else it)
+
+    def _change_all(self, change: Callable[[Reference], Reference | None]) -> None:
+        for chunk in list(self._chunks):
             before = decode(chunk.text) if chunk.references is None else chunk.references
-            after = [it._replace(due=min(it.due, latest)) for it in before]
+            after = [new for it in before if (new := change(it)) is not None]
+            self.count -= len(before) - len(after)
             if chunk.references is None:
                 chunk.text = encode(after)
             else:
                 chunk.references = deque(after)
+            if not after:
+                self._chunks.remove(chunk)
             self._mark(chunk.number)
-        return bool(self._chunks)
+        self._known = None
+        self._unpack_first()
 
     def clear(self) -> bool:
         """Take out all, while none is being sent; returns whether there was any."""

@@ -25,6 +25,8 @@ from afx.forwarding.options import NO_OPTIONS, Options
 from afx.forwarding.outputs import is_output
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import ResolvedRule, Route
+from afx.node.backfill_state import Backfill
+from afx.node.backfills import Backfills
 from afx.node.cap_gate import CapGate
 from afx.node.outbox import Outbox, Reference
 from afx.node.postponed_queues import Queue, take_queues
@@ -38,6 +40,8 @@ _AT_ONCE = 500
 _SOON_SECONDS = 120.0
 _LONGEST_SLEEP = 600.0
 """Seconds; the wall clock may be set meanwhile."""
+_HELD_SECONDS = 60.0
+"""After how long what waits behind old messages is looked at again, if nothing says so before."""
 _TOGETHER = 1.0
 """Seconds by which the items of an album may differ: they are sent together."""
 
@@ -53,6 +57,7 @@ class Postponed:
         "_queues",
         "_release",
         "_timer",
+        "backfills",
         "gate",
     )
 
@@ -74,6 +79,7 @@ class Postponed:
         self._release = release
         self._progressed = progressed
         self.gate = CapGate(now, capped, waiting)
+        self.backfills = Backfills(progressed)
         self._options: Mapping[int, Options] = NOTHING
         """Of the rules that have any."""
         self._queues: Mapping[Queue, Outbox] = NOTHING
@@ -84,6 +90,7 @@ class Postponed:
         """Take what is stored out of a cursor's fields; raises MalformedPositionError."""
         self.gate.counts.load(fields)
         self._queues = take_queues(fields) or NOTHING
+        self.backfills.load(fields)
 
     def use_routes(
         self,
@@ -125,7 +132,8 @@ class Postponed:
         ``full``: too many wait already.
         """
         options = self._options.get(delivery.rule)
-        if options is None and not self._queues:
+        is_behind = self.backfills.holds(delivery.rule, delivery.destination)
+        if options is None and not self._queues and not is_behind:
             return "now"
         queue = (f"s{delivery.rule}", delivery.destination)
         waiting, now = self._queues.get(queue), self._now()
@@ -141,7 +149,7 @@ class Postponed:
         is_capped = (
             not joined and self.gate.counts.closed_until(delivery.rule, delivery.destination) > now
         )
-        is_now = not waiting and due <= now and not is_quiet and not is_capped
+        is_now = not (waiting or is_behind or due > now or is_quiet or is_capped)
         # What another source has put in between does not tear an album apart.
         if is_now or (joined and self.gate.follows(queue, message)):
             self.gate.counts.count(delivery.rule, delivery.destination)
@@ -154,8 +162,12 @@ class Postponed:
         options = self._options.get(send.rule)
         return bool(options and options.digest) and not is_output(send.destination)
 
-    def settled(self, delivery: Delivery, *, is_left_out: bool) -> None:
+    def settled(self, delivery: Delivery, outcome: Outcome, *, is_left_out: bool) -> None:
         """Note that a message has left its lane; ``is_left_out``: no copy was made of it."""
+        # What a plug-in has dropped is known, with a reason, and has no copy either.
+        is_copied = outcome.result != "refused" and not is_left_out and outcome.dead is None
+        is_refused = outcome.result == "refused"
+        self.backfills.settled(delivery, is_copied=is_copied, is_refused=is_refused)
         counts = self.gate.counts
         counts.settled(delivery.rule, delivery.destination)
         if is_left_out and counts.give_back(delivery.rule, delivery.destination):
@@ -181,6 +193,8 @@ class Postponed:
         waiting = self._queues.get((f"s{change.rule}", change.destination))
         if not waiting or not waiting.contains(replace(change, op="send")):
             return False
+        if self.backfills.has_put(change):
+            return False  # it is in its lane as an old message
         if change.op in ("pin", "unpin"):
             waiting.append(change, waiting.last_due)
             self._progressed()
@@ -229,7 +243,7 @@ class Postponed:
 
     def is_due_soon(self) -> bool:
         """Return whether a session had better wait for what is due than wake for it."""
-        return 0 < self.next_due() <= self._now() + _SOON_SECONDS
+        return self.backfills.is_running or 0 < self.next_due() <= self._now() + _SOON_SECONDS
 
     def next_due(self) -> int:
         """Return when the first of all is due, in Unix seconds; 0: nothing waits."""
@@ -254,6 +268,14 @@ class Postponed:
             if name[0] == "s":
                 yield from ((destination, it) for it in waiting.references())
 
+    def let_go(self, it: Backfill) -> None:
+        """Let what waits behind old messages follow, without what is one of those."""
+        waiting = self._queues.get((f"s{it.rule}", it.destination))
+        if waiting and it.doubles:
+            waiting.drop(lambda one: one.op == "send" and (one.source, one.message) in it.doubles)
+            it.doubles.clear()
+        self._arm()
+
     def _arm(self) -> None:
         self._stop_timer()
         if not self._is_running:
@@ -274,6 +296,8 @@ class Postponed:
                 options = self._options.get(rule)
                 quiet = options.quiet_until(now) if options and is_send else now
                 cap = self.gate.until(rule, waiting) if is_send else 0.0
+                if is_send and self.backfills.holds(rule, waiting.destination):
+                    cap = max(cap, now + _HELD_SECONDS)
                 yield waiting, max(float(waiting.first_due), cap, quiet if quiet > now else 0.0)
 
     def _turn(self) -> None:
@@ -302,16 +326,19 @@ class Postponed:
 
     def take_fields(self) -> list[str]:
         """Return what has changed since the last call, as field, value, …."""
-        return [text for it in self._queues.values() for text in it.take_fields()]
+        queues = [text for it in self._queues.values() for text in it.take_fields()]
+        return [*queues, *self.backfills.take_fields()]
 
     def put_back(self) -> None:
         """What was taken last could not be stored."""
         for it in self._queues.values():
             it.put_back()
         self.gate.counts.put_back()
+        self.backfills.put_back()
 
     def mark_all(self) -> None:
         """Let the next commit write all: Redis has lost its data."""
         for it in self._queues.values():
             it.mark_all()
         self.gate.counts.mark_all()
+        self.backfills.mark_all()

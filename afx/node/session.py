@@ -344,6 +344,7 @@ class HostedSession:
         """The connection is lost: await no answer any more."""
         await self._rules.stop()
         await self.reader.stop()
+        await self.forwarder.backfiller.stop()
         await self.forwarder.lanes.cancel()
         await self._end_inquiry()
 

@@ -141,7 +141,7 @@ class Settler:
         self.stored(ticket)
         # Not before: until then it is among what its lane has still to send.
         for it in entries:
-            self._later.settled(it, is_left_out=is_left_out)
+            self._later.settled(it, outcome, is_left_out=is_left_out)
         for it, its_outcome in delivery.beside:
             self.settle(it, replace(ticket, open=1), its_outcome)
 

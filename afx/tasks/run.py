@@ -13,6 +13,7 @@ from typing import Any
 from telethon import errors
 
 from afx.cluster.task_jobs import CURSOR_LIMIT, TaskJob, parse_cursor
+from afx.node import backfilling
 from afx.node.approvals import approve
 from afx.node.message_source import ToldToWaitError, UnknownChatError
 from afx.node.waits import ALL
@@ -21,6 +22,7 @@ from afx.tasks.kinds.base import Kind, SnoozeError, TaskFailedError, TryAgainErr
 from afx.tasks.outcomes import wait_of
 from afx.telegram.budgets import budget_of
 
+_BUSY_SECONDS = 15.0
 _MOST_LINES = 100
 """Of one run; SQL keeps so many of each task, see ``task_logs``."""
 
@@ -191,6 +193,41 @@ class Run:
         if found is None:
             raise TryAgainError("The session moves to another node.")
         return found
+
+    async def backfill(
+        self,
+        rule: int,
+        destinations: Sequence[int],
+        wanted: Sequence[tuple[int, int, int, int]],
+        counts: tuple[int, int],
+    ) -> Any:
+        """Let the session send old messages of a rule (see ``backfilling``).
+
+        Raises TryAgainError when the session belongs to another node by now, or does not
+        use the rule's chats now, and SnoozeError while another task does the same.
+        """
+        ranges = [backfilling.Wanted(*it) for it in wanted]
+        order = backfilling.Order(self.task_id, rule, destinations, ranges, *counts)
+        try:
+            found = await backfilling.backfill(self._its_session, order)
+        except backfilling.BusyError as error:
+            text = f"It waits for task {error.task}, which replays the same rule."
+            raise SnoozeError(_BUSY_SECONDS, text) from error
+        except backfilling.NotUsedError as error:
+            text = "The session does not use all chats of the rule now; 'afx rule list' says why."
+            raise TryAgainError(text) from error
+        if found is None:
+            raise TryAgainError("The session moves to another node.")
+        return found
+
+    async def end_backfill(self) -> None:
+        """Let the session send no more old messages for this task."""
+        await backfilling.end(self._its_session, self.task_id)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it ends because somebody has cancelled it."""
+        return self.stop_reason is TaskOutcome.CANCELLED
 
     async def save(self, share: float, cursor: Mapping[str, Any] | None = None) -> None:
         """Report how far the task is, 0 to 1, and where a next attempt goes on.

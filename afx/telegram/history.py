@@ -26,14 +26,22 @@ async def pages(
     Service messages are left out. Source: core.telegram.org/api/offsets.
     """
     while beyond < to:
-        page = await call(_request(peer, offset_id=beyond + 1, add_offset=-size, limit=size))
-        found = sorted((it for it in page.messages if it.id > beyond), key=lambda it: it.id)
+        found = await page_beyond(call, peer, beyond, size)
         if not found:
             return
         beyond = found[-1].id
         messages = [it for it in found if isinstance(it, types.Message) and it.id <= to]
         if messages:
             yield messages
+
+
+async def page_beyond(call: Call, peer: Any, beyond: int, size: int) -> list[Any]:
+    """Return the first messages whose ids are above ``beyond``, oldest first; none: no more.
+
+    Source: core.telegram.org/api/offsets.
+    """
+    page = await call(_request(peer, offset_id=beyond + 1, add_offset=-size, limit=size))
+    return sorted((it for it in page.messages if it.id > beyond), key=lambda it: it.id)
 
 
 def _request(peer: Any, *, offset_id: int, add_offset: int, limit: int) -> Any:

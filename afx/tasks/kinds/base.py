@@ -110,6 +110,28 @@ class TaskRun(Protocol):
         ``versions`` are those of the contents that were looked at, by message.
         """
 
+    async def backfill(
+        self,
+        rule: int,
+        destinations: Sequence[int],
+        wanted: Sequence[tuple[int, int, int, int]],
+        counts: tuple[int, int],
+    ) -> Any:
+        """Let the session send old messages of a rule, in order with new ones; returns how far
+        that is.
+
+        Chats are marked ids. ``wanted`` are (source, first, beyond, last): up to ``beyond``
+        all are settled. ``counts`` are what an earlier attempt has copied, and was refused.
+        Those of a task are begun once; each call lets the session go on for some minutes.
+        """
+
+    async def end_backfill(self) -> None:
+        """Let the session send no more old messages for this task: new ones wait no longer."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it ends because somebody has cancelled it."""
+
     def log(self, text: str) -> None:
         """Say something to whoever follows the task; it holds no secret and no content."""
 

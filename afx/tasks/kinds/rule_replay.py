@@ -1,28 +1,37 @@
 """rule.replay: sends old messages of a rule's sources again, as the rule does.
 
-It takes what the rule's filter accepts, and makes the copies that its transforms make. Each
-copy has the random_id that live forwarding gives it: while Telegram remembers that id,
-a message that was forwarded is not doubled. A rule with ``dedupe`` gets each content of the
-range once; ``buttons`` and ``plugins`` hold. Other options are about live messages: nothing is
-delayed, or deleted later. A rule with ``senders`` is refused: their accounts have ids of their
-own, so that this one would post once more what they have posted. So is a bot, which cannot read
-old messages (method/messages.getHistory is for people).
+The task only says what is wanted, and follows it: the session puts the messages into the lanes
+of the rule's destinations, a few at a time, and keeps what is new of the rule behind them (see
+``afx.node.backfill_reader``). So they are filtered, changed and sent as live ones are, by the
+rule's senders too, in order with those; a message that has a copy gets no second one. A bot is
+refused, which cannot read old messages (method/messages.getHistory is for people).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 
-from afx.tasks.kinds.base import Arguments, Idempotence, Kind, TaskFailedError, TaskRun
+from afx.tasks.kinds.base import (
+    Arguments,
+    Idempotence,
+    Kind,
+    SnoozeError,
+    TaskFailedError,
+    TaskRun,
+)
 from afx.tasks.kinds.chat_fields import cursor_number
-from afx.tasks.kinds.copying import CopyResult, Prepare, copy_range
-from afx.tasks.kinds.once import Once
-from afx.tasks.kinds.plugged import Plugged
+from afx.tasks.kinds.copying import CopyResult
 from afx.tasks.kinds.rule_fields import rule_of
+
+_LOOK_SECONDS = 1.0
+_MOST_LOOKS = 3_000
+"""Of one run; the next one goes on. Its time-out must not end it."""
+Range = tuple[int, int, int, int]
+"""A source, and its first message, up to which one all are settled, and the last one."""
 
 
 class ReplayArguments(Arguments):
@@ -36,26 +45,60 @@ class ReplayArguments(Arguments):
 
 
 async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
-    """Replay each source, from the cursor on."""
+    """Let the session send them, and follow that."""
+    try:
+        return await _follow(task, arguments)
+    except TaskFailedError:
+        await task.end_backfill()
+        raise
+    except asyncio.CancelledError:
+        if task.is_cancelled:
+            await task.end_backfill()
+        raise
+
+
+async def _follow(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
+    destinations, sources = await _chats(task, arguments.rule)
+    wanted = [await _range(task, it, arguments) for it in sources]
+    counts = cursor_number(task.cursor, "copied"), cursor_number(task.cursor, "refused")
+    before: Any = None
+    for _ in range(_MOST_LOOKS):
+        found = await task.backfill(arguments.rule, destinations, wanted, counts)
+        if found != before:
+            before = found
+            settled = {it[0]: found.settled.get(it[0], it[2]) for it in wanted}
+            cursor = {
+                "copied": found.copied,
+                "refused": found.refused,
+                "to": {str(it[0]): it[3] for it in wanted},
+                "settled": {str(chat): number for chat, number in settled.items()},
+            }
+            await task.save(_share(wanted, settled), cursor)
+        if found.is_over:
+            if found.failure:
+                raise TaskFailedError(f"Not all messages were sent: {found.failure}.")
+            await task.end_backfill()
+            return CopyResult(copied=found.copied, refused=found.refused)
+        await task.sleep(_LOOK_SECONDS)
+    raise SnoozeError(1.0, "It goes on.")
+
+
+async def _chats(task: TaskRun, number: int) -> tuple[list[int], list[Any]]:
+    """Return the marked destinations of a rule, and its sources; raises TaskFailedError."""
     from afx.forwarding.options import compile_options
     from afx.forwarding.outputs import is_output_text
-    from afx.forwarding.topics import chat_of, topic_of
+    from afx.forwarding.topics import chat_of
     from afx.telegram.chats import find_chat
     from afx.telegram.strangers import STRANGER, is_stranger
 
-    rule = rule_of(task, arguments.rule)
+    rule = rule_of(task, number)
     chats = [it for it in rule.destinations if not is_output_text(it)]
     if not chats:
         raise TaskFailedError("All destinations of the rule are outputs; only chats are replayed.")
     try:
-        options = compile_options(rule.options)
+        compile_options(rule.options)
     except (ValueError, LookupError, TypeError) as error:
         raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
-    if options.senders:
-        raise TaskFailedError(
-            "The rule has senders, which alone post its copies: a replay by its own session would "
-            "post once more what they have posted. Nothing was sent."
-        )
     if await _is_bot(task):
         raise TaskFailedError(
             "A bot cannot read old messages, which Telegram lets people alone do. Nothing was sent."
@@ -64,101 +107,36 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     for name, it in targets.items():
         if not rule.options.get("strangers") and await is_stranger(task.call, it.peer, it.entity):
             raise TaskFailedError(f"{name}: {STRANGER}.")
-    counts = {it: cursor_number(task.cursor, it) for it in ("copied", "refused")}
-    done = cursor_number(task.cursor, "sources")
-    once = Once(options.dedupe.window, options.dedupe.near) if options.dedupe else Once(0)
-    finish = Plugged(task, counts)
-    for index, name in enumerate(rule.sources):
-        if index < done:
-            continue
-        source = await find_chat(task.call, chat_of(name))
-        beyond = cursor_number(task.cursor, "beyond") if index == done else 0
-        await copy_range(
-            task,
-            source=source.peer,
-            prepare=_as_the_rule_does(
-                rule, options, (source, topic_of(name)), targets, once, finish
-            ),
-            beyond=max(arguments.first - 1, beyond),
-            to=arguments.last,
-            counts=counts,
-        )
-        await task.save((index + 1) / len(rule.sources), {"sources": index + 1, **counts})
-    return CopyResult(**counts)
+    found = {
+        it.marked: it for it in [await find_chat(task.call, chat_of(it)) for it in rule.sources]
+    }
+    return list(dict.fromkeys(it.marked for it in targets.values())), list(found.values())
 
 
-def _as_the_rule_does(
-    rule: Any,
-    its: Any,
-    of: tuple[Any, int],
-    targets: Mapping[str, Any],
-    once: Once,
-    finish: Plugged,
-) -> Prepare:
-    """Return what copies messages as live forwarding does: filter, transforms, random ids.
+async def _range(task: TaskRun, source: Any, arguments: ReplayArguments) -> Range:
+    """Return what is wanted of a source; what is newer than the first look at it is live."""
+    from afx.telegram.history import newest_id
 
-    ``its`` are the rule's options; ``of`` is the source, with its topic; ``targets`` are chats
-    by what the rule calls them; ``finish`` asks plug-ins.
-    Raises TaskFailedError for a rule that this node cannot use.
-    """
-    from afx.forwarding.albums import AlbumCaptions
-    from afx.forwarding.conditions import compile_filter
-    from afx.forwarding.facts import Facts
-    from afx.forwarding.options import Options
-    from afx.forwarding.pipeline import deliveries
-    from afx.forwarding.rules import Mode, Route, accepting, in_topic
-    from afx.forwarding.topics import topic_of
-    from afx.forwarding.transforms import compile_transform
-    from afx.telegram.facts import TelegramFacts
-    from afx.telegram.messages import incoming
-    from afx.telegram.sender import requests
+    key = str(source.marked)
+    to = _number(task, "to", key)
+    if to is None:
+        to = min(arguments.last, await newest_id(task.call, source.peer))
+    beyond = _number(task, "settled", key)
+    before = arguments.first - 1
+    return source.marked, arguments.first, before if beyond is None else max(before, beyond), to
 
-    try:
-        test = compile_filter(rule.filter).test if rule.filter else None
-        transform = compile_transform(rule.transform) if rule.transform else None
-    except ValueError as error:
-        raise TaskFailedError(f"This node cannot use the rule: {error}.") from error
-    mode: Mode = "forward" if rule.mode == "forward" else "copy"
-    albums = AlbumCaptions()
-    source, topic = of
-    topics = frozenset({topic} if topic else ())
-    options = Options(buttons=its.buttons, plugins=its.plugins, replies=its.replies)
-    routes = [
-        Route(
-            *(rule.id, it.marked, mode, test, transform),
-            options=options,
-            topic=topic_of(name),
-            topics=topics,
-        )
-        for name, it in targets.items()
-        if it.marked != source.marked or (topic and topic_of(name) not in (0, topic))
-    ]
-    peers = {it.marked: it.peer for it in (source, *targets.values())}
 
-    async def prepare(messages: Sequence[Any]) -> list[tuple[int, Any]]:
-        # What was found by a private chat's name may say its own marked id.
-        found = [replace(it, chat=source.marked) for it in map(incoming, messages) if it]
-        everything: list[Facts] = [TelegramFacts(it) for it in found]
-        seen: list[Facts] = []
-        for facts in everything:
-            if albums.judged(facts) is None:
-                albums.learn(facts, everything)
-            seen.append(albums.judged(facts) or facts)
-        made: list[tuple[int, Any]] = []
-        for route in routes:
-            chosen = []
-            for it, facts in zip(found, seen, strict=True):
-                taken = accepting(facts, in_topic(it.raw, (route,)))
-                if taken and taken[0].unjudged:
-                    raise TaskFailedError(f"Message {it.id} is not judged: {taken[0].unjudged}.")
-                if taken and once.takes(it, facts.date):
-                    chosen.append(it)
-            batch = [deliveries(it, (route,), TelegramFacts)[0] for it in chosen]
-            ready = await finish.ready([it for it in batch if not it.error])
-            made += requests(ready, peers.__getitem__)
-        return made
+def _number(task: TaskRun, of: str, key: str) -> int | None:
+    found = task.cursor.get(of)
+    number = found.get(key) if isinstance(found, dict) else None
+    return number if type(number) is int and 0 <= number < 2**31 else None
 
-    return prepare
+
+def _share(wanted: Sequence[Range], settled: dict[int, int]) -> float:
+    """Return which part of all messages is settled, by their ids."""
+    whole = sum(max(0, last - first + 1) for _, first, _, last in wanted)
+    done = sum(max(0, min(settled[source], last) - first + 1) for source, first, _, last in wanted)
+    return min(1.0, done / whole) if whole else 1.0
 
 
 async def _is_bot(task: TaskRun) -> bool:

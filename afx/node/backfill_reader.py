@@ -1,0 +1,256 @@
+"""Reads a rule's old messages, a page at a time, and puts them into the outbox of a destination.
+
+At most some fifty of them wait there at once, so that those of other rules do not wait for
+long. Each is judged, and read anew, when it is sent; what has a copy settles without a send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from telethon import errors
+from telethon.tl import types
+
+from afx.empty import NOTHING
+from afx.forwarding.rules import ResolvedRule, Route, Routes, in_topic
+from afx.node.backfill_pages import PAGE, wanted
+from afx.node.backfill_state import Backfill, Range, Stage
+from afx.node.forwarder_owner import ForwarderOwner
+from afx.node.lane import Lane
+from afx.node.message_source import MessageSource, ToldToWaitError, UnknownChatError
+from afx.node.outbox import Reference
+from afx.node.outboxes import Outboxes
+from afx.node.postponed import Postponed
+from afx.telegram.errors import error_name, is_lost_login, logged
+
+_LOW = 10
+"""The next page is read when no more wait."""
+_LOOK_SECONDS = 5.0
+LEASE_SECONDS = 600.0
+"""A backfill whose task has not asked for it for so long is given up, so that nothing waits for
+ever behind one whose task was cancelled while it did not run."""
+_MOST_TRIES = 6
+_BACKOFF_MAX = 60.0
+
+log = structlog.get_logger()
+
+
+class BackfillReader:
+    """Drives the backfills of one session, one page after another."""
+
+    __slots__ = (
+        "_backfills",
+        "_incomplete",
+        "_lane",
+        "_later",
+        "_may_run",
+        "_monotonic",
+        "_now",
+        "_outboxes",
+        "_owner",
+        "_routes",
+        "_source",
+        "_task",
+    )
+
+    def __init__(
+        self,
+        later: Postponed,
+        outboxes: Outboxes,
+        source: MessageSource,
+        owner: ForwarderOwner,
+        lane: Callable[[int], Lane],
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """``lane`` returns that of a destination; ``now`` is the wall clock."""
+        self._later = later
+        self._backfills = later.backfills
+        self._outboxes = outboxes
+        self._source = source
+        self._owner = owner
+        self._lane = lane
+        self._now = now
+        self._monotonic = monotonic
+        self._routes: Routes = NOTHING
+        self._incomplete: Mapping[int, ResolvedRule | None] = NOTHING
+        self._may_run = False
+        self._task: asyncio.Task[None] | None = None
+
+    def use_routes(self, routes: Routes, incomplete: Mapping[int, ResolvedRule | None]) -> None:
+        """Know the routes of all rules; those of ``incomplete`` ones may lack some now."""
+        self._routes, self._incomplete = routes, incomplete
+        for it in self._backfills:
+            if it.waiting is None:
+                it.find_waiting(self._outboxes.waiting_for(it.destination))
+        self._backfills.wake()
+
+    def route(self, rule: int, source: int, destination: int) -> Route | None:
+        """Return a rule's route from one chat to another, if there is one."""
+        for it in self._routes.get(source, ()):
+            if (it.rule, it.destination) == (rule, destination):
+                return it
+        return None
+
+    def note_asked(self, it: Backfill) -> None:
+        """Its task has asked for one."""
+        it.seen = self._monotonic()
+
+    def begin(self, it: Backfill) -> None:
+        """Read what one wants."""
+        self.note_asked(it)
+        it.waiting = {}
+        self._backfills.add(it)
+        if self._may_run:
+            self.start()
+
+    def end(self, it: Backfill) -> None:
+        """Read no more of one, and let go what waits behind it."""
+        self._backfills.remove(it)
+        self._later.let_go(it)
+
+    # --- while the session is connected --------------------------------------------------
+
+    def start(self) -> None:
+        """Read, from where it stopped."""
+        self._may_run = True
+        if self._task is None and self._backfills:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """Read nothing more, until the next start."""
+        self._may_run = False
+        if (task := self._task) is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            self._owner.lost(error)
+        elif self._may_run:  # one may have been begun as the last one ended
+            self.start()
+
+    async def _run(self) -> None:
+        while self._backfills:
+            pauses = [await self._step(it) for it in self._backfills]
+            await self._backfills.wait(min(pauses))
+
+    async def _step(self, it: Backfill) -> float:
+        """Do what is due of one; returns after how many seconds to look again.
+
+        Raises what says that the connection, or the login, is lost.
+        """
+        try:
+            return await self._advance(it)
+        except ToldToWaitError as error:
+            return error.seconds
+        except (UnknownChatError, errors.RPCError) as error:
+            if isinstance(error, errors.RPCError) and is_lost_login(error):
+                raise
+            name = error_name(error) if isinstance(error, errors.RPCError) else str(error)
+            return self._failed(it, f"its old messages cannot be read: {name}")
+        except (OSError, EOFError):
+            raise
+        except Exception as error:
+            log.error("backfill_failed", error=logged(error))
+            return self._failed(it, f"an internal error: {type(error).__name__}")
+
+    def _failed(self, it: Backfill, reason: str) -> float:
+        it.tries += 1
+        if it.tries >= _MOST_TRIES:
+            self._give_up(it, reason)
+            return _LOOK_SECONDS
+        return min(_BACKOFF_MAX, 2.0**it.tries)
+
+    def _give_up(self, it: Backfill, reason: str) -> None:
+        it.stage, it.reason = Stage.GIVEN_UP, reason
+        self._backfills.note_changed(it)
+        self._later.let_go(it)
+
+    async def _advance(self, it: Backfill) -> float:
+        now = self._monotonic()
+        it.seen = now if it.seen is None else it.seen
+        if now - it.seen > LEASE_SECONDS:
+            self.end(it)
+            return 0.0
+        if it.waiting and not self._outboxes.has(it.destination):
+            it.waiting.clear()
+        if it.stage is Stage.SENDS and not it.waiting:
+            it.stage = Stage.ENDED
+            self._backfills.note_changed(it)
+        if it.stage is not Stage.READS:
+            return _LOOK_SECONDS
+        span = it.current
+        if span is None:
+            it.stage = Stage.SENDS
+            self._backfills.note_changed(it)
+            self._later.let_go(it)
+            return 0.0
+        if self.route(it.rule, span.source, it.destination) is None:
+            if it.rule not in self._incomplete:
+                self._give_up(it, "its rule does not forward there any more")
+            return _LOOK_SECONDS
+        if len(it.waiting or ()) > _LOW:
+            return _LOOK_SECONDS
+        if pause := self._held(it):
+            return min(pause, _LOOK_SECONDS)
+        found = await self._source.page(span.source, span.beyond, PAGE)
+        it.tries = 0
+        # It may have been ended meanwhile, and the rule be another one.
+        if self._backfills.get(it.rule, it.destination) is it and it.stage is Stage.READS:
+            return self._take(it, span, found)
+        return 0.0
+
+    def _held(self, it: Backfill) -> float:
+        """Return for how many seconds nothing of a rule may be sent: quiet hours, caps, delay."""
+        now = self._now()
+        quiet = self._later.options_of(it.rule).quiet_until(now)
+        cap = self._later.gate.counts.closed_until(it.rule, it.destination)
+        return max(0.0, quiet - now, cap - now, it.not_before - now)
+
+    def _take(self, it: Backfill, span: Range, found: Sequence[Any]) -> float:
+        """Put what was read into the outbox: an album as a whole, and nothing that is to wait."""
+        page, is_last = wanted(found, span.to)
+        album = 0
+        for message in page:
+            same = bool(album) and getattr(message, "grouped_id", None) == album
+            it.not_before = it.not_before if same else self._old_enough(it, message)
+            if not same and (pause := self._held(it)):
+                self._backfills.note_changed(it)
+                return min(pause, _LOOK_SECONDS)
+            album = getattr(message, "grouped_id", None) or 0
+            self._put_one(it, span.source, message)
+            span.beyond = max(span.beyond, message.id)
+        if is_last:
+            span.beyond = span.to = max(span.to, span.beyond)
+        self._backfills.note_changed(it)
+        return 0.0
+
+    def _old_enough(self, it: Backfill, message: Any) -> float:
+        """Return when a message is old enough for its rule's delay, in Unix seconds."""
+        date = getattr(message, "date", None)
+        hold = self._later.options_of(it.rule).hold
+        return float(date.timestamp() + hold) if date and hold else 0.0
+
+    def _put_one(self, it: Backfill, source: int, message: Any) -> None:
+        route = self.route(it.rule, source, it.destination)
+        if route is None or not isinstance(message, types.Message):
+            return
+        if not in_topic(message, (route,)):
+            return
+        reference = Reference(it.rule, route.mode, source, message.id, judge=True)
+        delivery = reference.delivery(it.destination)
+        # Not as the entry of a digest: each is sent by itself.
+        if self._later.has(delivery):
+            it.doubles.add((source, message.id))
+        if self._lane(it.destination).put_behind(delivery):
+            self._later.gate.counts.revived(delivery)
+        assert it.waiting is not None
+        it.waiting[source, message.id] = None

@@ -1,0 +1,130 @@
+"""What a task may do with a session's backfills: begin, follow and end them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from afx.node.backfill_state import Backfill, Range, Stage
+
+if TYPE_CHECKING:
+    from afx.node.session import HostedSession
+
+
+class BusyError(Exception):
+    """Another task has a backfill of the same rule and destination."""
+
+    def __init__(self, task: int) -> None:
+        super().__init__(f"task {task} has it")
+        self.task = task
+
+
+class NotUsedError(Exception):
+    """The session forwards nothing of a rule from some source to some destination now."""
+
+
+@dataclass(slots=True, frozen=True)
+class Wanted:
+    """Messages of one source, a marked chat."""
+
+    source: int
+    first: int
+    beyond: int
+    """Up to this one they are settled already."""
+    to: int
+
+
+@dataclass(slots=True, frozen=True)
+class Order:
+    """What a task wants; chats are marked ids."""
+
+    task: int
+    rule: int
+    destinations: Sequence[int]
+    wanted: Sequence[Wanted]
+    copied: int = 0
+    """How many an earlier attempt has counted."""
+    refused: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Backfilled:
+    """How far the backfills of a task are."""
+
+    settled: Mapping[int, int]
+    """Source → up to which message all are settled, at each destination."""
+    copied: int
+    refused: int
+    waiting: int
+    """Messages that are in outboxes."""
+    is_over: bool
+    failure: str
+    """Why one of them was given up; "" for none."""
+
+
+async def backfill(session: HostedSession, order: Order) -> Backfilled | None:
+    """Begin what a task wants, unless that is done already, and return how far it is.
+
+    None when another node has the session by then. Raises BusyError, and NotUsedError.
+    """
+    reader, known = session.forwarder.backfiller, session.forwarder.later.backfills
+    found: list[Backfill] = []
+    fresh: list[Backfill] = []
+    for destination in order.destinations:
+        it = known.get(order.rule, destination)
+        if it is not None and it.task != order.task:
+            raise BusyError(it.task)
+        if it is None:
+            ranges = [
+                Range(of.source, of.first, of.beyond, of.to)
+                for of in order.wanted
+                if reader.route(order.rule, of.source, destination) is not None
+            ]
+            if not ranges:
+                continue
+            it = Backfill(order.task, order.rule, destination, ranges)
+            fresh.append(it)
+        found.append(it)
+    used = {of.source for it in found for of in it.ranges}
+    # What a rule reads from the only chat that it posts to is not forwarded.
+    wanted = [it.source for it in order.wanted if {it.source} != set(order.destinations)]
+    if not found or not used.issuperset(wanted):
+        raise NotUsedError
+    if len(fresh) == len(found):
+        fresh[0].copied, fresh[0].refused = order.copied, order.refused
+    for it in fresh:
+        reader.begin(it)
+    if fresh and not await session.store():
+        return None
+    for it in found:
+        reader.note_asked(it)
+    return _state(found)
+
+
+async def end(session: HostedSession, task: int) -> None:
+    """End the backfills of a task: what is new waits for them no more."""
+    for it in session.forwarder.later.backfills:
+        if it.task == task:
+            session.forwarder.backfiller.end(it)
+    await session.store()
+
+
+def _state(found: Iterable[Backfill]) -> Backfilled:
+    settled: dict[int, int] = {}
+    for it in found:
+        for of in it.ranges:
+            number = it.settled_up_to(of)
+            settled[of.source] = min(number, settled.get(of.source, number))
+    given_up = [it.reason or _UNKNOWN for it in found if it.stage is Stage.GIVEN_UP]
+    return Backfilled(
+        settled,
+        sum(it.copied for it in found),
+        sum(it.refused for it in found),
+        sum(len(it.waiting or ()) for it in found),
+        all(it.is_over for it in found),
+        given_up[0] if given_up else "",
+    )
+
+
+_UNKNOWN = "the session could not go on with it"

@@ -1,0 +1,302 @@
+"""What a rule's options mean for its old messages, and how their position is stored."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis as redis_module
+from support.pools import OWNER, A, B, Fleet, all_on, authors, pool
+from support.pools import run as on_nodes
+from support.replays import ReplayRun
+from support.sandbox import SandboxHarness, run_scenario, until
+from support.sessions import one_rule, say, texts
+
+from afx.clock import Clock
+from afx.coordinator.checkpoints import _FIELD
+from afx.forwarding.pipeline import Delivery, Incoming, Op
+from afx.forwarding.rules import Route
+from afx.node.backfill_state import Backfill, Range, Stage, take_backfills
+from afx.node.backfills import Backfills
+from afx.node.outbox import Reference
+from afx.node.postponed import Postponed
+from afx.tasks.kinds import rule_replay
+from afx.telegram.session import MalformedPositionError
+
+ALL = rule_replay.ReplayArguments(rule=1, first=1, last=2**31 - 1)
+SOURCE, TO = -1_000_000_000_005, -1_000_000_000_006
+
+
+def old(count: int) -> list[str]:
+    return [f"old {it}" for it in range(1, count + 1)]
+
+
+async def replay(run: ReplayRun) -> Any:
+    return await rule_replay.run(run, ALL)  # type: ignore[arg-type]
+
+
+def at(moment: datetime) -> SimpleNamespace:
+    """Return a clock that can be set."""
+    now = SimpleNamespace(time=moment.timestamp())
+    now.clock = Clock(time=lambda: now.time)
+    return now
+
+
+def test_caps_hold_for_old_messages_and_what_is_new_waits_with_them() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        now = at(datetime.now(UTC).replace(minute=10))
+        harness.clock = now.clock
+        say(sandbox, source, *old(8))
+        more = {"options": {"caps": {"per_hour": 5}}}
+        session = harness.session(account, (source, to, "copy", more))
+        await session.start()
+        task = asyncio.create_task(replay(ReplayRun(session)))
+        await until(lambda: texts(to) == old(5))
+        say(sandbox, source, "new")
+        await until(lambda: bool(list(session.forwarder.later.waiting())))
+        assert texts(to) == old(5) and not task.done()
+        now.time += 3_600
+        session.forwarder.later.backfills.wake()
+        assert (await task).copied == 8
+        await until(lambda: texts(to) == [*old(8), "new"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_a_message_that_is_too_new_for_the_rules_delay_is_waited_for() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        now = at(datetime.now(UTC))
+        harness.clock = now.clock
+        say(sandbox, source, *old(3))
+        more = {"options": {"delay": 3_600}}
+        session = harness.session(account, (source, to, "copy", more))
+        await session.start()
+        task = asyncio.create_task(replay(ReplayRun(session)))
+        await until(lambda: bool(session.forwarder.later.backfills))
+        [it] = session.forwarder.later.backfills
+        await until(lambda: it.not_before > 0)
+        assert texts(to) == []
+        now.time += 4_000
+        session.forwarder.later.backfills.wake()
+        await task
+        assert texts(to) == old(3)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_an_album_that_lies_across_two_pages_is_sent_as_one() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        world = sandbox.server.world
+        say(sandbox, source, *old(38))
+        for _ in range(4):
+            world.post(source, 0, "", media=world.files.add(b"photo", is_photo=True), grouped=77)
+        say(sandbox, source, "last")
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        assert (await replay(ReplayRun(session))).copied == 43
+        copies = list(to.box.messages.values())
+        assert [it.text for it in copies] == [*old(38), *[""] * 4, "last"]
+        assert len({it.grouped for it in copies[38:42]}) == 1 and copies[38].grouped
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_digests_and_reviews_let_old_messages_through_by_themselves() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        too = sandbox.channel(posters=(account,))
+        say(sandbox, source, *old(3))
+        session = harness.session(
+            account,
+            (source, to, "copy", {"options": {"digest": {"every": 3_600, "zone": "UTC"}}}),
+            (source, too, "copy", {"options": {"review": True}}),
+        )
+        await session.start()
+        await replay(ReplayRun(session))
+        await rule_replay.run(ReplayRun(session), ALL.model_copy(update={"rule": 2}))  # type: ignore[arg-type]
+        assert texts(to) == texts(too) == old(3)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_the_senders_of_a_rule_post_its_old_messages_in_order_with_new_ones(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        say(fleet.sandbox, source, *old(50))
+        await all_on(fleet, "w1")
+        session = fleet.hosts["w1"]._residents.session(OWNER)
+        assert session is not None
+        # The owner reads; it posts nothing, and is told of the destination by the rule alone.
+        run = ReplayRun(session)
+        wanted = [(source.marked, 1, 0, 50)]
+        await run.backfill(1, [to.marked], wanted, (0, 0))
+        await until(lambda: len(texts(to)) >= 5)
+        fleet.sandbox.server.faults.add_flood(fleet.account(A).id, to.marked, 30)
+        say(fleet.sandbox, source, "new")
+        await until(lambda: len(texts(to)) == 51)
+        assert texts(to) == [*old(50), "new"]
+        assert set(authors(fleet, to)) == {A, B}
+        await until(lambda: not session.forwarder.outboxes.has(to.marked))
+        found = await run.backfill(1, [to.marked], wanted, (0, 0))
+        assert found.copied == 50
+
+    on_nodes(redis, redis_url, home, scenario)
+
+
+# --- without a session ---------------------------------------------------------------------
+
+
+def delivery(message: int, op: Op = "send", rule: int = 1) -> Delivery:
+    return Reference(rule, "copy", SOURCE, message, op=op).delivery(TO)
+
+
+def job(**more: Any) -> Backfill:
+    return Backfill(5, 1, TO, [Range(SOURCE, 1, 0, 10)], **more)
+
+
+class Bench:
+    """What is postponed, and what was let go."""
+
+    def __init__(self, fields: dict[str, str] | None = None) -> None:
+        self.released: list[int] = []
+        self.later = Postponed(
+            lambda: 1_000.0,
+            lambda it: bool(self.released.append(it.message) or True),
+            lambda: None,
+            lambda _rule, _text: None,
+            lambda _rule, _to: 0,
+        )
+        self.later.load(fields or {})
+        self.later.use_routes({SOURCE: (Route(1, TO, "copy"), Route(2, TO, "copy"))}, {})
+        self.later.start()
+
+    def offer(self, message: int, rule: int = 1) -> str:
+        raw = SimpleNamespace(date=datetime.fromtimestamp(0, UTC) + timedelta(seconds=900))
+        source = Incoming(SOURCE, message, "text", (), False, raw)
+        return self.later.offer(delivery(message, rule=rule), source)
+
+    def stored(self) -> dict[str, str]:
+        fields = self.later.take_fields()
+        assert all(
+            text == "" or _FIELD.fullmatch(f"{name}={text}")
+            for name, text in zip(fields[::2], fields[1::2], strict=True)
+        )
+        return {it: of for it, of in zip(fields[::2], fields[1::2], strict=True) if of}
+
+
+def in_loop(scenario: Any) -> None:
+    async def main() -> None:
+        scenario()
+
+    asyncio.run(main())
+
+
+def test_only_the_same_rule_waits_and_goes_on_waiting_after_a_restart() -> None:
+    def scenario() -> None:
+        it = Bench()
+        it.later.backfills.add(job())
+        assert (it.offer(11), it.offer(11, rule=2)) == ("later", "now")
+        assert it.later.is_due_soon()
+        it.later._turn()
+        assert it.released == []
+        fields = it.stored()
+        again = Bench(fields)
+        assert again.offer(12) == "later"
+        [found] = again.later.backfills
+        found.stage = Stage.SENDS
+        again.later.let_go(found)
+        again.later._turn()
+        assert again.released == [11, 12] and again.offer(13) == "now"
+
+    in_loop(scenario)
+
+
+def test_what_waits_twice_leaves_the_queue_and_its_changes_go_to_the_lane() -> None:
+    def scenario() -> None:
+        it = Bench()
+        mine = job()
+        it.later.backfills.add(mine)
+        for number in (3, 4, 11):
+            it.offer(number)
+        mine.doubles.add((SOURCE, 3))
+        assert not it.later.follow(delivery(3, "edit"))
+        assert it.later.follow(delivery(4, "edit")) and it.later.follow(delivery(11, "edit"))
+        mine.stage = Stage.SENDS
+        it.later.let_go(mine)
+        it.later._turn()
+        assert it.released == [4, 11]
+
+    in_loop(scenario)
+
+
+def test_a_position_is_stored_as_it_is_and_removed_again() -> None:
+    them = Backfills(lambda: None)
+    mine = job(copied=3, refused=1)
+    mine.ranges[0].beyond = 7
+    them.add(mine)
+    [name, text] = them.take_fields()
+    assert (name, text) == (f"backfill:1:{TO}", f"5:r:3:1;{SOURCE}:1:7:10")
+    assert _FIELD.fullmatch(f"{name}={text}")
+    [found] = take_backfills({name: text}).values()
+    assert (found.task, found.stage, found.copied, found.refused) == (5, Stage.READS, 3, 1)
+    assert found.ranges == mine.ranges and found.waiting is None
+    assert them.take_fields() == []
+    them.put_back()
+    assert them.take_fields() == []
+    them.mark_all()
+    assert them.take_fields() == [name, text]
+    them.put_back()
+    assert them.take_fields() == [name, text], "it could not be stored"
+    them.remove(mine)
+    assert them.take_fields() == [name, ""]
+    them.mark_all()
+    assert them.take_fields() == [name, ""], "an older copy may bring it back"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "5:r:3:1",
+        "5:q:3:1;-5:1:7:10",
+        "5:r:3;-5:1:7:10",
+        "5:r:3:1;-5:1:7",
+        f"5:r:3:1;-5:1:7:{2**31}",
+    ],
+)
+def test_a_malformed_position_is_refused(text: str) -> None:
+    with pytest.raises(MalformedPositionError):
+        take_backfills({f"backfill:1:{TO}": text})
+    with pytest.raises(MalformedPositionError):
+        take_backfills({"backfill:x": "5:r:3:1;-5:1:7:10"})
+
+
+def test_what_an_earlier_run_has_put_into_the_outbox_is_found_again() -> None:
+    mine = job()
+    mine.ranges[0].beyond = 4
+    mine.find_waiting(
+        Reference(rule, "copy", source, message, op=op)
+        for rule, source, message, op in (
+            (1, SOURCE, 3, "send"),
+            (1, SOURCE, 2, "edit"),
+            (2, SOURCE, 1, "send"),
+            (1, SOURCE, 4, "send"),
+            (1, SOURCE, 11, "send"),
+            (1, TO, 1, "send"),
+        )
+    )
+    assert list(mine.waiting or ()) == [(SOURCE, 3), (SOURCE, 4)]
+    assert mine.settled_up_to(mine.ranges[0]) == 2
