@@ -27,11 +27,23 @@ def example_of(schema: Schema, part: Schema) -> Any:
         return words[0]
     if "default" in part:
         return part["default"]
+    if forms := part.get("anyOf"):
+        return example_of(schema, forms[0])
     if "properties" not in part:
-        return {} if part.get("type") == "object" else None
+        return _plain(schema, part)
     required = part.get("required", ())
     return {
         name: example_of(schema, it)
         for name, it in part["properties"].items()
         if name in required or it.get("examples")
     }
+
+
+def _plain(schema: Schema, part: Schema) -> Any:
+    """Return a value of a type: what is required, and has no example of its own."""
+    kind = part.get("type", "null")
+    if kind in ("integer", "number"):
+        return part.get("minimum", 1)
+    if kind == "array":
+        return [example_of(schema, part["items"])] * int(part.get("minItems", 0))
+    return {"string": "text", "boolean": False, "object": {}}.get(kind)

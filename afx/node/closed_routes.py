@@ -256,7 +256,8 @@ class ClosedRoutes:
         for it in (*self._rules, *added):
             joins.update((*it.sources, *it.destinations) if it.options.get("join") is True else ())
             allowed = it.options.get("strangers") is True
-            (strangers if allowed else wary).update(it.destinations)
+            chats = (to for to in it.destinations if not is_output_text(to))
+            (strangers if allowed else wary).update(chats)
         return Leave(frozenset(joins), frozenset(wary - strangers))
 
     @property

@@ -29,6 +29,7 @@ from afx.forwarding.templates import link_to
 from afx.node.digested import Digested
 from afx.node.outbox import Outbox, Reference
 from afx.node.outbox_reader import Found
+from afx.node.snapshots import keeps_content
 from afx.reasons import DeadReason
 from afx.telegram.facts import TelegramFacts, media_kind
 from afx.telegram.sender import Outcome
@@ -173,15 +174,15 @@ def _is_of(change: Change, it: Delivery) -> bool:
 
 def _follow(routes: Routes, change: Change, it: Delivery) -> None:
     """Give an entry what an edit has left of its message; of a deleted one nothing is left."""
-    it.text, it.entities = "", ()
+    key = (it.rule, it.destination)
+    of_it = [each for each in routes.get(it.source, ()) if (each.rule, each.destination) == key]
     if change.message is None:
-        it.whole = None
+        if not any(map(keeps_content, of_it)):
+            it.text, it.entities, it.whole = "", (), None
         return
-    for route in routes.get(it.source, ()):
-        if (route.rule, route.destination) == (it.rule, it.destination):
-            bare = replace(route, unjudged="")
-            [fresh] = deliveries(change.message, [bare], TelegramFacts)
-            it.text, it.entities, it.whole = fresh.text, fresh.entities, change.message.raw
+    for route in of_it:
+        [fresh] = deliveries(change.message, [replace(route, unjudged="")], TelegramFacts)
+        it.text, it.entities, it.whole = fresh.text, fresh.entities, change.message.raw
 
 
 def _of_one_message(found: Found) -> Found:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from afx.cluster.links import CopyRoute, Origin
+from afx.cluster.links import CopyRoute
 from afx.empty import NOTHING
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries
@@ -61,7 +61,6 @@ class Forwarder:
     """Takes a session's updates in order, and settles what they cause."""
 
     __slots__ = (
-        "_admission",
         "_all_routes",
         "_client",
         "_counts",
@@ -74,6 +73,7 @@ class Forwarder:
         "_peers",
         "_settler",
         "_source",
+        "admission",
         "alerts",
         "backfiller",
         "dead",
@@ -112,7 +112,7 @@ class Forwarder:
         """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
         self._client = client
         self._counts = counts
-        self._admission = Admission(links, session, self)
+        self.admission = Admission(links, session, self)
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
         self._owner = owner
@@ -132,15 +132,15 @@ class Forwarder:
         self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
         self.backfiller = BackfillReader(
-            self.later, self.outboxes, self._source, self._admission, owner, self._lane, monotonic
+            self.later, self.outboxes, self._source, self.admission, owner, self._lane, monotonic
         )
         self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
         self._intake = Intake(
-            owner.progressed, self._admission, filters, self._loops, counts, self.alerts
+            owner.progressed, self.admission, filters, self._loops, counts, self.alerts
         )
         self.digests = Digests(self.later.options_of, self._source.names)
-        self._follower = ChangeFollower(self._admission, self.dead, self.digests.digested, self)
+        self._follower = ChangeFollower(self.admission, self.dead, self.digests.digested, self)
         self._settler = Settler(
             *(owner, self._follower, self.lanes),
             digests=self.digests,
@@ -153,7 +153,7 @@ class Forwarder:
             snapshots=self.snapshots,
             put_behind=self._put_behind,
         )
-        self.topics = TopicLinks(self._admission, self._settler.link)
+        self.topics = TopicLinks(self.admission, self._settler.link)
 
     def set_routes(
         self, routes: Routes, last_settled: Callable[[int], int], incomplete: Incomplete = NOTHING
@@ -164,7 +164,7 @@ class Forwarder:
         rules of which not all chats are known, with their transforms.
         """
         self.renew_routes(routes, incomplete)
-        self._admission.set_routes(routes)
+        self.admission.set_routes(routes)
         waiting = self.outboxes.waiting_for, self.later.waiting_for
         self._loops.set_routes(routes, last_settled, *waiting)
 
@@ -193,7 +193,7 @@ class Forwarder:
     def note_guarded(self, chats: frozenset[int]) -> None:
         """Post to these channels, and read them, with care (see ``guarded_chats``)."""
         self.intents.guarded = chats
-        self._admission.note_guarded(chats)
+        self.admission.note_guarded(chats)
 
     # --- updates -------------------------------------------------------------------
 
@@ -296,7 +296,7 @@ class Forwarder:
         """Start no new sends, and wait a short time for those in flight."""
         self.later.end()
         await self.backfiller.stop()
-        await self._admission.stop()
+        await self.admission.stop()
         await self.lanes.drain()
         await self.transfers.stop()
 
@@ -348,7 +348,7 @@ class Forwarder:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         self._filters.forget_albums({it.source for it in references if it.judge})
         found = await fetch(
-            *(self._source.fetch, self._all_routes, self._incomplete, self._admission.linked),
+            *(self._source.fetch, self._all_routes, self._incomplete, self.admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
         )
         return self.digests.laid_out(found, references, self.outboxes.of(destination))
@@ -415,10 +415,6 @@ class Forwarder:
     async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
         """Return the messages of a chat that still exist (see ``MessageSource.fetch``)."""
         return await self._source.fetch(chat, ids)
-
-    async def origins_of(self, chat: int, copies: Sequence[int]) -> Mapping[int, Origin]:
-        """Return of which messages posts of a chat are copies, without those that are none."""
-        return await self._admission.judge_of_copies.origins_of(chat, copies)
 
     def progressed(self) -> None:
         """There is something to commit."""

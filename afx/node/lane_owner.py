@@ -56,7 +56,7 @@ class LaneOwner(Protocol):
         Sends learn which copies they answer.
         """
 
-    async def read(self, chat: int, ids: Sequence[int]) -> list[Any]:
+    async def read(self, chat: int, ids: Sequence[int]) -> Sequence[Any]:
         """Read messages anew, without those that are gone. Raises ToldToWaitError."""
 
     def destination_closed(self, destination: int, reason: str) -> None:

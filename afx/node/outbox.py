@@ -10,10 +10,11 @@ change. ``first:DESTINATION`` is the number of the first one: an older one in Re
 came back from a copy in SQL. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of
 rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one. A capital
 letter stands for messages that the rule's filter has not judged yet; ``e``, ``d``, ``p`` and
-``u`` for copies that are to be edited, deleted, pinned and unpinned. Behind an ``@`` stands from
-when on it is to be done, in Unix seconds, and a ``+`` stands behind the letter of what is of the
-album of the one before it: only queues of what is postponed have that, under the
-fields ``later:QUEUE:DESTINATION:NUMBER`` and ``lfirst:QUEUE:DESTINATION`` (see ``postponed``).
+``u`` for copies that are to be edited, deleted, pinned and unpinned, ``t`` for topics of forums.
+Behind an ``@`` stands from when on it is to be done, in Unix seconds, and a ``+`` stands behind
+the letter of what is of the album of the one before it: only queues of what is postponed have
+that, under the fields ``later:QUEUE:DESTINATION:NUMBER`` and ``lfirst:QUEUE:DESTINATION`` (see
+``postponed``).
 An ``n`` is collected for a digest; ``g``, and each ``h`` behind it, are one message of a digest:
 what is in that is stored before it is sent (see ``digests``).
 """

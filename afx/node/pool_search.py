@@ -50,7 +50,9 @@ async def search(session: HostedSession, order: Order) -> list[Outcome]:
         if not refuses_chat(error) and not is_for_people(error):
             raise
         return [Outcome("refused", reason=f"{UNFIT}{error_name(error)}")] * len(batch)
-    of = await session.forwarder.origins_of(order.destination, [it.id for it in posts])
+    of = await session.forwarder.admission.judge_of_copies.origins_of(
+        order.destination, [it.id for it in posts]
+    )
     linked = {it: copy for copy, it in of.items()}
     copies = [linked.get(Origin(order.rule, it.source, it.message), 0) for it in batch]
     left = [place for place, copy in enumerate(copies) if not copy]

@@ -14,7 +14,7 @@ from afx.empty import NOTHING
 
 _FIELD = re.compile(r"stuck:(-?[0-9]{1,19})", re.ASCII)
 _VALUE = re.compile(
-    r"([0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,10}):((?:read )?(?:send|edit|delete|pin|unpin))"
+    r"([0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,10}):((?:read )?(?:send|edit|delete|pin|unpin|topic))"
     r":([0-9]{1,10}):([0-9]{1,6})",
     re.ASCII,
 )

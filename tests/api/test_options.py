@@ -34,6 +34,8 @@ OF_ONE_COMMAND = {
     "session import --file": "a file is read where it is; its login is what is sent",
     "session import --result": "a list is read where it is; each session is a request",
     "rule import --apply": "POST /rules/apply takes the rules that the import returns",
+    "rule import --dry-run": "the import changes nothing; POST /rules/apply takes it",
+    "rule import --reason": "the import changes nothing; POST /rules/apply takes it",
     "rule import --replace": "the plan of POST /rules/plan shows which rules would be changed",
     "rule list --figures": "GET /rule-figures has them",
     "rule apply --file": "its text is the body",

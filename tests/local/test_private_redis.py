@@ -50,9 +50,9 @@ def test_it_is_started_once_and_keeps_its_data(home: Path) -> None:
 def test_a_start_waits_until_the_data_are_loaded(home: Path) -> None:
     private_redis.ensure(home)
     with contextlib.closing(connect(private_redis.url_for(home))) as client:
-        for first in range(0, 400_000, 40_000):
+        for first in range(0, 400_000, 4_000):
             client.eval(
-                "for i = tonumber(ARGV[1]), ARGV[1] + 39999 do redis.call('SET', i, i) end",
+                "for i = tonumber(ARGV[1]), ARGV[1] + 3999 do redis.call('SET', i, i) end",
                 0,
                 first,
             )

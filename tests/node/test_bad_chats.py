@@ -105,7 +105,7 @@ def test_an_unknown_chat_stops_its_rule_alone_until_the_account_knows_it() -> No
         assert harness.rules == {1: None}
         say(sandbox, secret, "two")
         await until(lambda: texts(to) == ["one", "two"])
-        assert harness.commit(session)[f"channel:{secret.id}"] == "3"
+        await until(lambda: harness.commit(session)[f"channel:{secret.id}"] == "3")
         await session.stop()
 
     run_scenario(scenario)

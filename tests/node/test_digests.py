@@ -14,6 +14,7 @@ from support.sessions import say, texts
 
 from afx.node import lane_sender
 from afx.sandbox.judge.flow import delete, edit
+from afx.security.vault import Vault
 
 
 def test_what_is_collected_comes_as_one_message_as_it_is_by_then() -> None:
@@ -176,6 +177,24 @@ def test_a_digest_that_waits_in_its_lane_follows_edits_and_deletes() -> None:
         [[first, second, third]] = it.digests()
         assert (first, third) == ("uno", "three") and "two" not in second
         await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_is_deleted_before_is_there_all_the_same_where_contents_are_kept() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        it = Bench(sandbox, options={**DAILY, "snapshot": True})
+        it.harness.sealer = Vault(["k" * 43])
+        session = await it.start()
+        say(sandbox, it.source, "one", "two", "three")
+        await settled(session, it.source)
+        delete(sandbox.server, it.source.marked, 0, [2])
+        session = await it.restart(session)
+        await settled(session, it.source)
+        await it.send(session)
+        assert it.digests() == [["one", "two", "three"]]
+        await session.stop()
+        assert not [name for name in it.harness.commit(session) if name.startswith("snap:")]
 
     run_scenario(scenario)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,5 +153,41 @@ def test_what_is_unclear_stops_the_lane_until_an_operator_decides(
         assert not doubts_of(redis, 1, to.marked)
         assert not decide(redis, 1, to.marked, doubt, verdict), "it is no doubt any more"
         await until(lambda: not owner.rule_troubles or "unclear" not in owner.rule_troubles[1].text)
+
+    run(redis, redis_url, home, scenario, "w1", "w2")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", range(200, 224))
+def test_a_lost_sender_and_a_moving_owner_lose_and_double_nothing(
+    redis_url: str,
+    redis: redis_module.Redis,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+) -> None:
+    chance = random.Random(seed)
+
+    async def scenario(fleet: Fleet) -> None:
+        is_group = chance.random() < 0.5
+        source, to = pool(fleet, group=is_group)
+        # Who has posted nothing before is known to nobody in a group: that is unclear.
+        before = ["0"] if is_group or chance.random() < 0.5 else []
+        for it, node in ((A, "w2"), (OWNER, "w1")):
+            await fleet.start(it, node)
+        say(fleet.sandbox, source, *before)
+        await until(lambda: texts(to) == before)
+        for it in (A, OWNER):
+            await fleet.stop(it)
+        said = [str(it) for it in range(1, chance.randrange(2, 7))]
+        await lose_sender(fleet, monkeypatch, chance.choice(list(STEPS)), source, *said)
+        if chance.random() < 0.5:
+            await fleet.node("w3")
+            await asyncio.sleep(chance.random() * 0.4)
+            for it in await fleet.kill("w1"):
+                await fleet.start(it, "w3", wait=False)
+        say(fleet.sandbox, source, "last")
+        await until(lambda: "last" in texts(to))
+        assert texts(to) == [*before, *said, "last"]
 
     run(redis, redis_url, home, scenario, "w1", "w2")

@@ -134,22 +134,27 @@ def endpoint(
     versioned: bool = False,
     waits: bool = False,
     keyed: bool = True,
+    reads: bool = False,
     media: str = "application/json",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a route; ``operation`` gives its scope.
 
     ``one``: it answers with one thing and an ETag. ``versioned``: it needs If-Match.
-    ``waits``: it requests a control and may wait for it. ``model`` is for the schema only.
+    ``waits``: it requests a control and may wait for it. ``reads``: a POST that changes nothing,
+    and so takes no reason, dry run or key. ``model`` is for the schema only.
     """
     scope, owned = scope_of(operation)
     parameters: list[dict[str, Any]] = []
     wrong = [400, 401, 403, 404, 422, 429, 500, 503]
     if one:
         parameters.append(_IF_NONE_MATCH)
+    changes = method != "GET" and not reads
     if method != "GET":
+        wrong.append(413)
+    if changes:
         parameters += _CHANGE_PARAMETERS
-        wrong += [409, 413]
-    if method == "POST" and keyed:
+        wrong.append(409)
+    if method == "POST" and keyed and not reads:
         parameters.append(_KEY)
     if versioned:
         parameters.append(_IF_MATCH)
@@ -161,7 +166,7 @@ def endpoint(
         responses[304] = {"description": "The client has this version."}
     if waits:
         responses[202] = {"description": "It was requested; see the control.", "model": model}
-    if method != "GET":
+    if changes:
         text = "It is done; or it would be, in a dry run." if status == 200 else _DRY
         responses[200] = {"description": f"{text} Or it was waited for." if waits else text}
         shown = None if status in (201, 204) else model

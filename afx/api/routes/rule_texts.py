@@ -64,7 +64,7 @@ async def show_rule_schema(request: Request) -> Response:
     return await plain(request, rule_files.show_schema)
 
 
-@endpoint(router, "POST", "/rule-imports", rule_imports.convert, model=ForeignRules, keyed=False)
+@endpoint(router, "POST", "/rule-imports", rule_imports.convert, model=ForeignRules, reads=True)
 async def convert_rules(request: Request, body: ForeignFile) -> Response:
     """Make a file of rules of what tgcf or telemirror had; nothing is changed."""
 

@@ -31,7 +31,7 @@ class Trial(Body):
     session: str = Field("", max_length=100)
 
 
-@endpoint(router, "POST", "/rule-trials", rule_trials.test, model=list[Tried], keyed=False)
+@endpoint(router, "POST", "/rule-trials", rule_trials.test, model=list[Tried], reads=True)
 async def try_rules(request: Request, body: Trial) -> Response:
     """Return what rules do with a message, and which condition decided; nothing is sent."""
     if bool(body.rule) == bool(body.session):

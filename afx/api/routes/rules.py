@@ -138,7 +138,7 @@ async def export_rules(
     return Response(text, media_type="application/yaml")
 
 
-@endpoint(router, "POST", "/rules/plan", rule_files.plan, model=list[ChangeModel], keyed=False)
+@endpoint(router, "POST", "/rules/plan", rule_files.plan, model=list[ChangeModel], reads=True)
 async def plan_rules(request: Request, body: RuleText) -> Response:
     """Return what a file of rules would change; nothing is changed."""
     return await plain(

@@ -186,10 +186,10 @@ def test_rows_that_leave_a_live_list_stay_marked_and_rows_that_come_wait(
     reviews.reject(dashboard.context, str(rule), ids=[first])
     [second] = add_held_messages(vault, rule, "comes into the list", first=2)
     refreshed(dashboard, page)
-    expect(row).to_have_attribute("data-left", "")
+    expect(row).to_have_attribute("data-left", "", timeout=60_000)
     expect(row).to_contain_text("has left this list")
     expect(row.locator("a[data-action]").first).to_be_hidden()
-    expect(page.locator("#fresh")).to_have_text("1 new row")
+    expect(page.locator("#fresh")).to_have_text("1 new row", timeout=60_000)
     refreshed(dashboard, page)  # it stays so
     expect(row).to_have_attribute("data-left", "")
     assert row.bounding_box() == place
@@ -197,7 +197,7 @@ def test_rows_that_leave_a_live_list_stay_marked_and_rows_that_come_wait(
     expect(page.locator(f"#held-{second}")).to_have_count(0)
     assert not serious(page, {})
     page.locator("#fresh").click()
-    expect(page.locator(f"#held-{second}")).to_be_visible()
+    expect(page.locator(f"#held-{second}")).to_be_visible(timeout=60_000)
     expect(row).to_have_count(0)
     reviews.reject(dashboard.context, str(rule), ids=[second])
 
