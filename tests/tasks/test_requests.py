@@ -212,3 +212,9 @@ def test_a_queue_shows_its_tasks_and_is_emptied(contexts: NewContext) -> None:
     assert queues.purge(contexts(), "high") == 2
     assert [it.queued for it in queues.listing(contexts())] == [1, 0, 0, 0]
     assert task_times.times(contexts()) == []
+
+
+def test_a_replay_that_ends_before_it_begins_is_refused(contexts: NewContext) -> None:
+    wrong = {"rule": 1, "first": 9, "last": 3}
+    with pytest.raises(UsageError, match="wrong: last: it is before the first message; swap"):
+        submit(contexts(), "rule.replay", arguments=wrong, sessions=("alice-0",))
