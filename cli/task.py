@@ -22,6 +22,7 @@ app.add_typer(schedules.app, name="schedule")
 TaskId = Annotated[int, typer.Argument(metavar="ID", help="As 'afx task list' shows it.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Show it until it has finished.")]
 _LARGEST_FILE = 256 * 1024
+_INTERRUPTED = 130
 
 
 @app.command()
@@ -312,15 +313,27 @@ def _wait(invocation: Invocation, ids: Sequence[int], *, follow: bool) -> None:
     found: tuple[TaskDetail, ...] = ()
     shown = ""
     beyond = 0
-    for found in tasks.watch(invocation.context, ids, timeout=invocation.timeout):
-        if follow:
-            beyond = _print_log(invocation, ids, beyond)
-        line = _line(found)
-        if follow and line != shown and not sys.stderr.isatty():
-            print(line, file=sys.stderr, flush=True)
-        elif follow or len(ids) > 1:
-            output.progress(line)
-        shown = line
+    try:
+        for found in tasks.watch(invocation.context, ids, timeout=invocation.timeout):
+            if follow:
+                beyond = _print_log(invocation, ids, beyond)
+            line = _line(found)
+            if follow and line != shown and not sys.stderr.isatty():
+                print(line, file=sys.stderr, flush=True)
+            elif follow or len(ids) > 1:
+                output.progress(line)
+            shown = line
+    except KeyboardInterrupt:
+        output.progress_end()
+        goes_on = (
+            f"task {ids[0]} goes on: 'afx task show {ids[0]} --follow' shows it, and "
+            f"'afx task cancel {ids[0]}' ends it."
+            if len(ids) == 1
+            else f"{len(ids)} tasks go on: 'afx task list' shows them, and 'afx task cancel ID' "
+            "ends one."
+        )
+        print(f"\nafx: stopped waiting; {goes_on}", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
     output.progress_end()
     if invocation.json:
         plain = [_fields(it) for it in found]

@@ -10,11 +10,17 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import typer
 from support.cli_runs import COMMAND, Run, environment, runner
 from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
+
+from afx.operations import tasks
+from cli import task
 
 
 @pytest.fixture
@@ -73,3 +79,20 @@ def test_ctrl_c_ends_the_wait_and_names_the_control_that_goes_on(afx: Run, home:
     [control] = json.loads(afx("control", "list", "--json", "--open").stdout)
     assert f"'afx control show {control['id']}'" in shown
     assert "Traceback" not in shown
+
+
+def test_ctrl_c_on_a_task_says_that_it_goes_on_and_how_to_end_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> Iterator[Any]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(tasks, "watch", interrupted)
+    invocation: Any = SimpleNamespace(context=None, timeout=1.0, json=False)
+    for ids, who, how in (([12], "task 12 goes on", "12"), ([12, 13], "2 tasks go on", "ID")):
+        with pytest.raises(typer.Exit) as ended:
+            task._wait(invocation, ids, follow=False)
+        assert ended.value.exit_code == 130
+        said = capsys.readouterr()
+        assert who in said.err and f"afx task cancel {how}" in said.err and not said.out
