@@ -7,7 +7,7 @@ long. Each is judged, and read anew, when it is sent; what has a copy settles wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -16,6 +16,7 @@ from telethon.tl import types
 
 from afx.empty import NOTHING
 from afx.forwarding.rules import ResolvedRule, Route, Routes, in_topic
+from afx.node.admission import Admission
 from afx.node.backfill_pages import PAGE, wanted
 from afx.node.backfill_state import Backfill, Range, Stage
 from afx.node.forwarder_owner import ForwarderOwner
@@ -44,11 +45,11 @@ class BackfillReader:
     __slots__ = (
         "_backfills",
         "_incomplete",
+        "_judge",
         "_lane",
         "_later",
         "_may_run",
         "_monotonic",
-        "_now",
         "_outboxes",
         "_owner",
         "_routes",
@@ -61,19 +62,19 @@ class BackfillReader:
         later: Postponed,
         outboxes: Outboxes,
         source: MessageSource,
+        judge: Admission,
         owner: ForwarderOwner,
         lane: Callable[[int], Lane],
-        now: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        """``lane`` returns that of a destination; ``now`` is the wall clock."""
+        """``lane`` returns that of a destination; ``judge`` knows which messages are copies."""
         self._later = later
         self._backfills = later.backfills
         self._outboxes = outboxes
         self._source = source
         self._owner = owner
         self._lane = lane
-        self._now = now
+        self._judge = judge
         self._monotonic = monotonic
         self._routes: Routes = NOTHING
         self._incomplete: Mapping[int, ResolvedRule | None] = NOTHING
@@ -202,20 +203,23 @@ class BackfillReader:
         if pause := self._held(it):
             return min(pause, _LOOK_SECONDS)
         found = await self._source.page(span.source, span.beyond, PAGE)
+        # A copy goes no way back to where it came from, nor on by its own session: as live ones.
+        passed = await self._judge.copies(span.source, [one.id for one in found])
+        looped = {at for at, of in passed.items() if of.is_own or it.destination in of.chats}
         it.tries = 0
         # It may have been ended meanwhile, and the rule be another one.
         if self._backfills.get(it.rule, it.destination) is it and it.stage is Stage.READS:
-            return self._take(it, span, found)
+            return self._take(it, span, found, looped)
         return 0.0
 
     def _held(self, it: Backfill) -> float:
         """Return for how many seconds nothing of a rule may be sent: quiet hours, caps, delay."""
-        now = self._now()
-        quiet = self._later.options_of(it.rule).quiet_until(now)
-        cap = self._later.gate.counts.closed_until(it.rule, it.destination)
-        return max(0.0, quiet - now, cap - now, it.not_before - now)
+        hindered = self._later.hindered_for(it.rule, it.destination)
+        return max(hindered, self._later.seconds_until(it.not_before))
 
-    def _take(self, it: Backfill, span: Range, found: Sequence[Any]) -> float:
+    def _take(
+        self, it: Backfill, span: Range, found: Sequence[Any], looped: Collection[int]
+    ) -> float:
         """Put what was read into the outbox: an album as a whole, and nothing that is to wait."""
         page, is_last = wanted(found, span.to)
         album = 0
@@ -226,7 +230,8 @@ class BackfillReader:
                 self._backfills.note_changed(it)
                 return min(pause, _LOOK_SECONDS)
             album = getattr(message, "grouped_id", None) or 0
-            self._put_one(it, span.source, message)
+            if message.id not in looped:
+                self._put_one(it, span.source, message)
             span.beyond = max(span.beyond, message.id)
         if is_last:
             span.beyond = span.to = max(span.to, span.beyond)

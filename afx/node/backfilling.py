@@ -75,12 +75,15 @@ async def backfill(session: HostedSession, order: Order) -> Backfilled | None:
         it = known.get(order.rule, destination)
         if it is not None and it.task != order.task:
             raise BusyError(it.task)
+        ranges = [
+            Range(of.source, of.first, of.beyond, of.to)
+            for of in order.wanted
+            if reader.route(order.rule, of.source, destination) is not None
+        ]
+        if it is not None and not _covers(it, ranges):
+            reader.end(it)
+            it = None
         if it is None:
-            ranges = [
-                Range(of.source, of.first, of.beyond, of.to)
-                for of in order.wanted
-                if reader.route(order.rule, of.source, destination) is not None
-            ]
             if not ranges:
                 continue
             it = Backfill(order.task, order.rule, destination, ranges)
@@ -108,6 +111,13 @@ async def end(session: HostedSession, task: int) -> None:
         if it.task == task:
             session.forwarder.backfiller.end(it)
     await session.store()
+
+
+def _covers(it: Backfill, ranges: Sequence[Range]) -> bool:
+    """Return whether one is about these messages: a rule may have got a source meanwhile, and
+    numbers of tasks are given out again after a restore.
+    """
+    return {(of.source, of.first) for of in ranges} <= {(of.source, of.first) for of in it.ranges}
 
 
 def _state(found: Iterable[Backfill]) -> Backfilled:

@@ -132,7 +132,7 @@ class Forwarder:
         self.transfers = Transfers(client, waits, self.note_wait, parts)
         self._source = MessageSource(client, peers, waits, self.note_wait)
         self.backfiller = BackfillReader(
-            *(self.later, self.outboxes, self._source, owner, self._lane, now, monotonic)
+            self.later, self.outboxes, self._source, self.admission, owner, self._lane, monotonic
         )
         self._filters = filters = FilterJudge(self._source, self.trouble, monotonic)
         self.alerts = Alerts(now, owner.progressed)
@@ -306,8 +306,7 @@ class Forwarder:
         return self._lane(delivery.destination).put_behind(delivery)
 
     def _lane(self, destination: int) -> Lane:
-        lane = self.lanes.get(destination)
-        if lane is None:
+        if (lane := self.lanes.get(destination)) is None:
             lane = self.lanes[destination] = Lane(
                 self._client,
                 self._peers,

@@ -268,6 +268,16 @@ class Postponed:
             if name[0] == "s":
                 yield from ((destination, it) for it in waiting.references())
 
+    def seconds_until(self, moment: float) -> float:
+        """Return how far a moment in Unix seconds is ahead; it may have passed."""
+        return moment - self._now()
+
+    def hindered_for(self, rule: int, destination: int) -> float:
+        """Return for how many seconds a rule's quiet hours, or its caps, let nothing pass."""
+        now = self._now()
+        quiet = self.options_of(rule).quiet_until(now)
+        return max(0.0, quiet - now, self.gate.counts.closed_until(rule, destination) - now)
+
     def let_go(self, it: Backfill) -> None:
         """Let what waits behind old messages follow, without what is one of those."""
         waiting = self._queues.get((f"s{it.rule}", it.destination))

@@ -295,6 +295,23 @@ def test_a_session_that_does_not_use_a_chat_is_asked_again_later() -> None:
     run_scenario(scenario)
 
 
+def test_a_task_that_wants_something_else_by_the_same_number_gets_that() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, *old(60))
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        order = backfilling.Order(1, 1, [to.marked], [backfilling.Wanted(source.marked, 1, 0, 4)])
+        await backfilling.backfill(session, order)
+        await until(lambda: not session.forwarder.later.backfills.is_running)
+        other = replace(order, wanted=[backfilling.Wanted(source.marked, 5, 4, 8)])
+        await backfilling.backfill(session, other)
+        await until(lambda: texts(to) == old(8))
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 @pytest.mark.parametrize(
     ("ids", "to", "taken", "is_last"),
     [

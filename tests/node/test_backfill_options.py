@@ -22,6 +22,7 @@ from afx.forwarding.pipeline import Delivery, Incoming, Op
 from afx.forwarding.rules import Route
 from afx.node.backfill_state import Backfill, Range, Stage, take_backfills
 from afx.node.backfills import Backfills
+from afx.node.copy_judge import Passed
 from afx.node.outbox import Reference
 from afx.node.postponed import Postponed
 from afx.tasks.kinds import rule_replay
@@ -154,6 +155,26 @@ def test_the_senders_of_a_rule_post_its_old_messages_in_order_with_new_ones(
         assert found.copied == 50
 
     on_nodes(redis, redis_url, home, scenario)
+
+
+def test_copies_do_not_go_back_to_where_they_came_from() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, *old(5))
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+
+        async def copies(*_: object) -> dict[int, Passed]:
+            here = frozenset({to.marked})
+            own, other = Passed(True, frozenset()), Passed(False, frozenset({-5}))
+            return {2: own, 3: Passed(False, here), 4: other}
+
+        session.forwarder.backfiller._judge = SimpleNamespace(copies=copies)  # type: ignore[assignment]
+        assert (await replay(ReplayRun(session))).copied == 3
+        assert texts(to) == ["old 1", "old 4", "old 5"]
+        await session.stop()
+
+    run_scenario(scenario)
 
 
 # --- without a session ---------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,15 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import SessionHarness, one_rule, say, texts
 from telethon.tl import types
 
+from afx.cluster.task_jobs import TaskJob
 from afx.node import plugged
 from afx.node.session import HostedSession
 from afx.plugins.runner import PluginRunner
+from afx.reasons import TaskOutcome
 from afx.sandbox.telegram.peers import Topic
 from afx.tasks.kinds import rule_replay, rule_test
-from afx.tasks.kinds.base import TaskFailedError
+from afx.tasks.kinds.base import SnoozeError, TaskFailedError, TryAgainError
+from afx.tasks.run import Run
 
 
 def task_of(session: HostedSession) -> Any:
@@ -176,6 +181,58 @@ def test_a_topic_is_replayed_into_a_topic_and_its_chats_are_checked() -> None:
             "topic 8 is not there: it is no forum",
             "topic 9 is not there, or was deleted",
         ]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def run_of(session: HostedSession, task: int) -> Run:
+    """Return a run as the executor makes it."""
+    job = TaskJob(
+        task_id=task,
+        publication=1,
+        session_id=1,
+        attempt=1,
+        timeout_seconds=60,
+        input="{}",
+        cursor="",
+    )
+    run = Run(
+        job,
+        f"task:{task}",
+        rule_replay.KIND,
+        queue="q",
+        priority=0,
+        node="w1",
+        exports=Path("exports"),
+        progressed=lambda *_: None,
+        logged=lambda *_: None,
+    )
+    run.use(session)
+    return run
+
+
+@pytest.mark.parametrize("reason", [TaskOutcome.CANCELLED, TaskOutcome.MOVED])
+def test_only_a_cancel_ends_what_the_session_does(reason: TaskOutcome) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, *(f"old {it}" for it in range(80)))
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        sandbox.server.faults.add_flood(account.id, to.marked, 60.0)
+        run = run_of(session, 1)
+        run.task = asyncio.create_task(rule_replay.run(run, REPLAY))  # type: ignore[arg-type]
+        backfills = session.forwarder.later.backfills
+        await until(lambda: bool(backfills))
+        with pytest.raises(SnoozeError, match="task 1"):
+            await rule_replay.run(run_of(session, 2), REPLAY)
+        run.stop(reason)
+        await asyncio.wait({run.task})
+        assert bool(backfills) is (reason is TaskOutcome.MOVED)
+        await run_of(session, 1).end_backfill()
+        session.forwarder.renew_routes({}, {})
+        with pytest.raises(TryAgainError, match="rule list"):
+            await rule_replay.run(run_of(session, 2), REPLAY)
         await session.stop()
 
     run_scenario(scenario)
