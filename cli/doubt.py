@@ -53,10 +53,10 @@ def decide(
         int | None, typer.Option("--message", min=1, help="Only this message.")
     ] = None,
     source: Annotated[
-        int | None, typer.Option("--from", metavar="CHAT", help="Only of this source.")
+        int | None, typer.Option("--from", metavar="ID", help="Only of this source.")
     ] = None,
     destination: Annotated[
-        int | None, typer.Option("--to", metavar="CHAT", help="Only in this destination.")
+        int | None, typer.Option("--to", metavar="ID", help="Only in this destination.")
     ] = None,
 ) -> None:
     """Decide whether a message was sent: look for its copy in the destination first.

@@ -133,18 +133,26 @@ def print_fields(fields: dict[str, Any], *, as_json: bool) -> None:
     fields = flattened(fields)
     wide = max(len(name) for name in fields)
     for name, value in fields.items():
-        print(f"{name.replace('_', ' '):<{wide}}  {cell(value)}")
+        print(f"{name:<{wide}}  {cell(value)}")
 
 
 def flattened(fields: dict[str, Any]) -> dict[str, Any]:
     """Return fields without nesting: ``{"latency": {"p50": 1}}`` becomes ``latency p50``."""
     found: dict[str, Any] = {}
     for name, value in fields.items():
+        label = _label(str(name))
         if isinstance(value, dict) and value:
-            found.update({f"{name} {key}": it for key, it in flattened(value).items()})
+            found.update({f"{label} {key}": it for key, it in flattened(value).items()})
         else:
-            found[name] = value
+            found[label] = value
     return found
+
+
+def _label(name: str) -> str:
+    """Return a field's name in words; what is data, such as a chat's name, stays as it is."""
+    if name.isascii() and name.isidentifier() and name.islower():
+        return name.replace("_", " ")
+    return printable(name, longest=None)
 
 
 def repeat(draw: Callable[[], None], watch: bool) -> None:

@@ -17,9 +17,13 @@ from afx.forwarding.facts import MEDIA, Facts, Marked
 from afx.forwarding.utf16 import length, units
 
 LARGEST_BYTES = 1024 * 1024
+LONGEST_TEXT = 10_000
+"""Characters of a text to try; Telegram takes 4,096."""
+_MOST_ENTITIES = 1_000
 _FOUND = (
     ("Url", re.compile(r"(?:https?://|\bt\.me/|\bwww\.)[^\s<>\"']*[^\s<>\"'.,;:!?)\]]", re.I)),
-    ("Email", re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w")),
+    # Each part is bounded (RFC 5321 section 4.5.3.1): without that its time would be quadratic.
+    ("Email", re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{0,190}\w")),
     ("Mention", re.compile(r"(?<![\w@])@[A-Za-z][A-Za-z0-9_]{3,31}\b", re.ASCII)),
     ("Hashtag", re.compile(r"(?<![\w#])#\w*[^\W\d]\w*")),
 )
@@ -44,9 +48,12 @@ def typed(text: str, *, now: datetime) -> Facts:
 
 
 def read(data: bytes) -> Facts:
-    """Return a saved message; raises UsageError for what is none."""
+    """Return a saved message; raises UsageError for what is none, or too large."""
+    if len(data) > LARGEST_BYTES:
+        raise UsageError("The message has more than 1 MiB; give one message alone.")
     try:
         fields = json.loads(data)
+        json.dumps(fields, ensure_ascii=False).encode()  # halves of characters are no text
     except (ValueError, RecursionError) as error:
         raise UsageError("The message is not JSON; give one message as an object.") from error
     if not isinstance(fields, dict):
@@ -61,8 +68,15 @@ def _message(fields: Mapping[str, Any]) -> Facts:
     text = fields.get("text", fields.get("message", ""))
     if not isinstance(text, str):
         raise ValueError("its text is none")
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"its text has more than {LONGEST_TEXT:,} characters")
     given = fields.get("entities")
+    if isinstance(given, list) and len(given) > _MOST_ENTITIES:
+        raise ValueError(f"it has more than {_MOST_ENTITIES:,} entities")
     entities = tuple(map(_entity, given)) if isinstance(given, list) else tuple(_detected(text))
+    end = length(text)
+    if any(it.offset < 0 or it.length < 0 or it.offset + it.length > end for it in entities):
+        raise ValueError("an entity lies outside of its text")
     made = Facts(text, entities)
     for name, attribute in _NUMBERS.items():
         if isinstance(fields.get(name), int):
@@ -139,20 +153,24 @@ def _media(value: Any) -> tuple[str, int]:
 
 
 def _date(value: Any) -> int:
+    """Return an instant in Unix seconds, which Telegram has 32 bits for; 0 without one."""
+    found = 0
     if isinstance(value, int):
-        return int(datetime.fromtimestamp(value, UTC).timestamp())
-    if isinstance(value, str):
-        found = datetime.fromisoformat(value)
-        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
-    return 0
+        found = value
+    elif isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        found = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    if not 0 <= found < 2**32:
+        raise ValueError("its date is out of range")
+    return found
 
 
 def _detected(text: str) -> Iterator[Marked]:
     offsets = units(text)
-    taken: list[tuple[int, int]] = []
+    taken = bytearray(len(text))
     for kind, pattern in _FOUND:
         for it in pattern.finditer(text):
             start, end = it.span()
-            if all(end <= a or start >= b for a, b in taken):
-                taken.append((start, end))
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * (end - start)
                 yield Marked(kind, offsets[start], length(it[0]))

@@ -160,8 +160,9 @@ def _arguments(context: Context, kind: Kind, given: Mapping[str, Any]) -> str:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(it) for it in first["loc"]) or "arguments"
+        what = first["msg"].removeprefix("Value error, ")
         raise UsageError(
-            f"An argument of {kind.name} is wrong: {place}: {first['msg']}; "
+            f"An argument of {kind.name} is wrong: {place}: {what}; "
             "'afx task kinds' shows the arguments."
         ) from error
     if len(text.encode()) > _MOST_BYTES:

@@ -32,6 +32,12 @@ def test_the_doubts_of_a_rule_are_shown_and_decided_one_by_one(api: TestedApi) -
         done = act(api, browser, "doubt.not_sent", **form)
         assert "is decided" in said(api, browser, done)
         assert client.hget(keys.pool(rule, to), "verdict:5") == "not-sent"
+        # A message may be in doubt twice, when it was tried again as another send.
+        again = {"doubt:6": 999, "of:6": f"{source}:12:7:1700000009"}
+        client.hset(keys.pool(rule, to), mapping=again)
+        done = act(api, browser, "doubt.not_sent", **form)
+        assert "is decided" in said(api, browser, done)
+        client.hdel(keys.pool(rule, to), *again, "verdict:6")
         answer = act(api, browser, "doubt.sent", target="x", sent="1")
         assert answer.status_code != 200 and client.hlen(keys.pool(rule, to)) == 3
     finally:

@@ -100,3 +100,16 @@ def test_nested_fields_are_spread_over_lines(capsys: pytest.CaptureFixture[str])
         "latency ms p50  1.5",
         "latency ms p99  -",
     ]
+
+
+def test_names_of_chats_are_shown_as_they_are_beside_words_of_fields(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.print_fields(
+        {"copy_text": "x", "chats": {"@the_news": "News", "\x1b[2J": 1}}, as_json=False
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "copy text        x",
+        "chats @the_news  News",
+        "chats �[2J       1",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -135,12 +136,36 @@ def test_a_message_as_telethon_writes_it_is_read() -> None:
         b'{"text": "a", "entities": [{}]}',
         b'{"text": "a", "date": "yesterday"}',
         b'{"text": "a", "date": 99999999999999999}',
+        b'{"text": "a", "date": "0001-01-01T00:00:00+00:00"}',
+        b'{"text": "a", "date": "9999-12-31T23:59:59+00:00"}',
+        b'{"text": "half of a character: \\ud800"}',
+        b'{"text": "a", "buttons": [[["\\udc00", "https://example.org"]]]}',
+        b'{"text": "a", "entities": [{"kind": "Bold", "offset": 1e30, "length": 1}]}',
+        b'{"text": "a", "entities": [{"kind": "Bold", "offset": 0, "length": 2}]}',
+        b'{"text": "a", "entities": [{"kind": "Bold", "offset": -1, "length": 1}]}',
+        json.dumps({"text": "a" * 10_001}).encode(),
+        json.dumps(
+            {"text": "", "entities": [{"kind": "Bold", "offset": 0, "length": 0}] * 1_001}
+        ).encode(),
+        b'{"text": "a", "more": "' + b"a" * 1_048_576 + b'"}',
         b"\xff\xfe",
     ],
 )
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     with pytest.raises(UsageError):
         read(data)
+
+
+@pytest.mark.parametrize("part", ["a.", "#a ", "a@", "a.@b", "www.", "a@b.c-", "http://"])
+def test_what_is_found_in_a_text_takes_linear_time(part: str) -> None:
+    began = time.process_time()
+    typed(part * (100_000 // len(part)), now=NOW)
+    assert time.process_time() - began < 3.0  # 0.06; squared it would be 12
+
+
+def test_an_address_of_mail_is_found_whole() -> None:
+    [found] = typed("to first.last+tag@mail.example.co.uk.", now=NOW).entities
+    assert (found.kind, found.offset, found.length) == ("Email", 3, 33)
 
 
 keys = st.sampled_from(

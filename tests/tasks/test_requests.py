@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from afx.operations import queues, task_requests, task_times, users
 from afx.operations import tasks as acts
 from afx.operations.context import Actor, Context
 from afx.operations.task_requests import TaskRequest
+from afx.tasks.kinds import KINDS
 from models import base
 from models.base import utc_now
 from models.storage import audit, task_queue, tasks
@@ -212,3 +214,31 @@ def test_a_queue_shows_its_tasks_and_is_emptied(contexts: NewContext) -> None:
     assert queues.purge(contexts(), "high") == 2
     assert [it.queued for it in queues.listing(contexts())] == [1, 0, 0, 0]
     assert task_times.times(contexts()) == []
+
+
+def test_a_replay_that_ends_before_it_begins_is_refused(contexts: NewContext) -> None:
+    wrong = {"rule": 1, "first": 9, "last": 3}
+    with pytest.raises(UsageError, match="wrong: last: it is before the first message; swap"):
+        submit(contexts(), "rule.replay", arguments=wrong, sessions=("alice-0",))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("message.broadcast", {"chats": ["@chat"], "text": "hi", "pause_seconds": 1.0}),
+        ("chat.backfill", {"source": "@a_chat", "destination": "@b_chat", "most": 1}),
+        ("rule.test", {"rule": 1}),
+    ],
+)
+def test_nodes_of_an_earlier_version_know_all_arguments_of_a_task_that_asks_for_nothing_new(
+    kind: str, given: dict[str, Any]
+) -> None:
+    arguments = KINDS[kind].arguments
+    made = arguments.model_validate(given)
+    known = {*arguments.model_fields} - {"to_strangers", "message", "source", "shows_copy"}
+    known |= {"source"} & given.keys()
+    assert json.loads(made.model_dump_json()).keys() == known
+    new = {"message": 5} if kind == "rule.test" else {"to_strangers": True}
+    text = arguments.model_validate(given | new).model_dump_json()
+    assert new.items() <= json.loads(text).items()
+    assert arguments.model_validate_json(text) == arguments.model_validate(given | new)

@@ -27,8 +27,8 @@ def _words(target: str) -> list[str]:
 
 def _decide(context: Context, target: str, sent: int) -> str:
     rule, to, source, message = _parts(target)
-    [row] = doubts.decide(context, rule, sent=sent, message=message, source=source, destination=to)
-    return f"message {row.message} of rule {row.rule} is decided"
+    rows = doubts.decide(context, rule, sent=sent, message=message, source=source, destination=to)
+    return f"message {message} of rule {rows[0].rule} is decided"
 
 
 def _sent(context: Context, target: str, form: Form) -> str:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from afx.reasons import DeadReason
 
@@ -29,6 +34,18 @@ class Arguments(BaseModel):
     """The base of all arguments: other fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that an earlier version of the kind did not have: its nodes refuse them, so they
+    are written only where they are not as without them."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: it
+            for name, it in write(self).items()
+            if name not in self.later or it != fields[name].default
+        }
 
 
 class Result(BaseModel):

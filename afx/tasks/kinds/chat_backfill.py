@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from afx.tasks.kinds.base import Arguments, Idempotence, Kind, TaskFailedError, TaskRun
@@ -11,6 +13,8 @@ from afx.tasks.kinds.copying import CopyResult, copy_range, forwards
 
 class BackfillArguments(Arguments):
     """What to copy, and where to."""
+
+    later: ClassVar = frozenset({"to_strangers"})
 
     source: ChatName
     destination: ChatName

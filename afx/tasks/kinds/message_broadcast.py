@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
@@ -18,6 +18,8 @@ _MOST_LISTED = 20_000
 
 class BroadcastArguments(Arguments):
     """What to say, where, and how fast."""
+
+    later: ClassVar = frozenset({"to_strangers"})
 
     chats: Annotated[list[ChatName], Field(min_length=1, max_length=1000)]
     text: Annotated[str, StringConstraints(min_length=1, max_length=4096)]

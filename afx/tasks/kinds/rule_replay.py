@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from afx.tasks.kinds.base import (
     Arguments,
@@ -42,6 +42,13 @@ class ReplayArguments(Arguments):
     first: int = Field(ge=1, lt=2**31)
     """The first message's id."""
     last: int = Field(ge=1, lt=2**31)
+
+    @field_validator("last")
+    @classmethod
+    def _check(cls, last: int, info: ValidationInfo) -> int:
+        if last < info.data.get("first", 1):
+            raise ValueError("it is before the first message; swap them")
+        return last
 
 
 async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:

@@ -6,7 +6,7 @@ are stored.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ _LONGEST, _LONGEST_ENTITY, _MOST = 4_096, 80, 20
 
 class TestArguments(Arguments):
     """Which rule."""
+
+    later: ClassVar = frozenset({"message", "source", "shows_copy"})
 
     rule: int = Field(ge=1)
     """The rule's id."""
