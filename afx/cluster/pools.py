@@ -17,7 +17,7 @@ from typing import Any
 
 from afx.cluster import keys
 from afx.cluster.links import CopyLink, writes
-from afx.cluster.pool_doubts import Doubt, parse_doubts, taken_at
+from afx.cluster.pool_doubts import Doubt, parse_doubts, worked_until
 from afx.cluster.pool_parts import (
     Entry,
     Holder,
@@ -166,15 +166,15 @@ class PoolStore:
             raise LostOwnerError
         return {1: "put", 0: "foreign"}.get(answer, "lost")
 
-    async def doubts(self, lane: PoolLane) -> tuple[list[Doubt], int, float]:
-        """Return a lane's doubts, when somebody was asked to send last, and how long ago.
+    async def doubts(self, lane: PoolLane, sender: int) -> tuple[list[Doubt], int, float]:
+        """Return a lane's doubts, until when a sender may have been at work, and how long ago.
 
         Both in seconds of Redis's clock.
         """
         fields = await self._redis.hgetall(keys.pool(*lane))
         seconds, _ = await self._redis.time()
-        taken = taken_at(fields)
-        return parse_doubts(fields), taken, max(0.0, float(seconds) - taken)
+        until = worked_until(fields, sender)
+        return parse_doubts(fields), until, max(0.0, float(seconds) - until)
 
     async def copy_by(self, lane: PoolLane, sender: int) -> int:
         """Return the newest copy that a sender is known to have made; 0 for none."""

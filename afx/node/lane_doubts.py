@@ -73,6 +73,10 @@ class LaneDoubts:
             (self._unclear[it.random_id][1] for it in part if it.random_id in self._unclear), ""
         )
 
+    async def stored(self, sender: int) -> tuple[list[Doubt], int, float]:
+        """Return what Redis has of the doubts (see ``PoolStore.doubts``)."""
+        return await self._desk.ask(lambda: self._desk.store.doubts(self._lane, sender))
+
     def judge(self, order: Order, outcomes: Sequence[Outcome]) -> list[int]:
         """Take what a search has found; returns what is in doubt no more."""
         now = self._desk.monotonic()
@@ -134,15 +138,15 @@ class LaneDoubts:
         self,
         part: Sequence[Delivery],
         doubts: Mapping[int, Doubt],
-        taken: int,
+        until: int,
         idle: float,
         required: int,
         senders: Sequence[int],
     ) -> Search | None:
         """Return what is to be looked for, and by whom; None for nothing now.
 
-        ``taken`` is when a sender of the lane was asked to send last, in Unix seconds of Redis, and
-        ``idle`` for how many seconds none was.
+        ``until`` is when the sender may have been at work last, in Unix seconds of Redis, and
+        ``idle`` how many seconds ago that was.
         """
         if not self._is_sure(required, idle):
             return None
@@ -167,7 +171,7 @@ class LaneDoubts:
             required,
             min(it.after for it in its),
             min(it.since for it in its),
-            taken,
+            until,
             sample,
             tuple(map(media_of, known)),
         )

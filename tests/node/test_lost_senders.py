@@ -116,6 +116,25 @@ def test_a_lost_sender_that_had_sent_nothing_before_is_judged_by_the_time(
     run(redis, redis_url, home, scenario, "w1", "w2")
 
 
+def test_what_a_lost_sender_has_sent_long_after_it_was_asked_is_found(
+    redis_url: str, redis: redis_module.Redis, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+
+        def asked_long_ago() -> None:
+            """Its account had no connection for an hour, between the order and the send."""
+            redis.hincrby(keys.pool(1, to.marked), "taken", -3600)
+
+        await lose_sender(fleet, monkeypatch, "sent", source, "1", "2", before=asked_long_ago)
+        say(fleet.sandbox, source, "3")
+        await until(lambda: texts(to)[-1:] == ["3"])
+        assert texts(to) == ["1", "2", "3"]
+        assert authors(fleet, to) == [A, A, B]
+
+    run(redis, redis_url, home, scenario, "w1", "w2")
+
+
 @pytest.mark.parametrize("sent", [False, True], ids=["not sent", "sent"])
 def test_what_is_unclear_stops_the_lane_until_an_operator_decides(
     redis_url: str,

@@ -56,3 +56,12 @@ end
 local function settle(lane, id)
   redis.call('HDEL', lane, 'doubt:' .. id, 'of:' .. id, 'verdict:' .. id)
 end
+
+-- Notes since when a sender is on no node: until then it may have been at work at an older order.
+local function note_node(lane, sender, is_there)
+  if is_there then
+    redis.call('HDEL', lane, 'gone:' .. sender)
+  else
+    redis.call('HSETNX', lane, 'gone:' .. sender, redis.call('TIME')[1])
+  end
+end

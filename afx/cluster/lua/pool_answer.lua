@@ -41,6 +41,9 @@ if first > 0 then
 end
 redis.call('HSET', KEYS[2], 'state', 'answered', 'answer', ARGV[6], 'sent', ARGV[12],
            'poster', ARGV[9])
+if (redis.call('HGET', KEYS[2], 'ids') or '') ~= '' then
+  redis.call('HSET', KEYS[2], 'taken', redis.call('TIME')[1])
+end
 redis.call('HDEL', KEYS[2], 'order', 'ids', 'names')
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 tell(whole(lane[4]) and lane[4] or '0', ARGV[8])
