@@ -42,7 +42,7 @@ class PoolStore:
     def __init__(self, client: Any, link_seconds: int) -> None:
         self._redis = client
         self._seconds = link_seconds
-        names = ("own", "put", "look", "take", "answer", "settle")
+        names = ("own", "put", "look", "take", "answer", "settle", "doubt")
         self._scripts = {it: client.register_script(source(f"pool_{it}")) for it in names}
 
     async def own(self, lane: PoolLane, owner: Holder) -> Owned | None:
@@ -162,6 +162,22 @@ class PoolStore:
             *("settle", lane, owner, self._seconds, fence, _joined(ids)),
             *chain.from_iterable(writes(owner.session, links)),
         )
+        if answer == -1:
+            raise LostOwnerError
+        return {1: "put", 0: "foreign"}.get(answer, "lost")
+
+    async def note_doubts(
+        self,
+        lane: PoolLane,
+        owner: Holder,
+        *,
+        fence: int,
+        sender: int,
+        ids: Mapping[int, tuple[int, int]],
+    ) -> str:
+        """Note doubts that Redis has lost; ``ids`` and what it returns are as with ``put``."""
+        messages = "".join(f"{it}:{source}:{of}," for it, (source, of) in ids.items())
+        answer = await self._run("doubt", lane, owner, self._seconds, fence, sender, messages)
         if answer == -1:
             raise LostOwnerError
         return {1: "put", 0: "foreign"}.get(answer, "lost")

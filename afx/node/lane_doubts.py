@@ -73,9 +73,24 @@ class LaneDoubts:
             (self._unclear[it.random_id][1] for it in part if it.random_id in self._unclear), ""
         )
 
-    async def stored(self, sender: int) -> tuple[list[Doubt], int, float]:
-        """Return what Redis has of the doubts (see ``PoolStore.doubts``)."""
-        return await self._desk.ask(lambda: self._desk.store.doubts(self._lane, sender))
+    async def stored(
+        self, part: Sequence[Delivery], sender: int, fence: int
+    ) -> tuple[dict[int, Doubt], int, float]:
+        """Return what Redis has of some sends of a sender's (see ``PoolStore.doubts``).
+
+        What it has lost is noted anew, for operators to decide.
+        """
+        store = self._desk.store
+        found, until, idle = await self._desk.ask(lambda: store.doubts(self._lane, sender))
+        ids = {it.random_id: (it.source, it.message) for it in part}
+        doubts = {it.random_id: it for it in found if it.sender == sender and it.random_id in ids}
+        if lost := {it: of for it, of in ids.items() if it not in doubts}:
+            await self._desk.ask(
+                lambda: store.note_doubts(
+                    self._lane, self._owner, fence=fence, sender=sender, ids=lost
+                )
+            )
+        return doubts, until, idle
 
     def judge(self, order: Order, outcomes: Sequence[Outcome]) -> list[int]:
         """Take what a search has found; returns what is in doubt no more."""
@@ -151,7 +166,9 @@ class LaneDoubts:
         if not self._is_sure(required, idle):
             return None
         contact, now = self._contacts.get(required), self._desk.monotonic()
-        known = list(takewhile(lambda it: it.random_id in doubts, part))
+        known = list(
+            takewhile(lambda it: (its := doubts.get(it.random_id)) and its.since > 0, part)
+        )
         if not known:
             reason = "Redis has lost when it was asked for"
             self._unclear[part[0].random_id] = now + _UNCLEAR_SECONDS, reason

@@ -200,8 +200,8 @@ class SenderLane:
 
         Returns what ``_ask`` does.
         """
-        found, until, idle = await self._about.stored(required)
-        doubts = {it.random_id: it for it in found if self._doubts.get(it.random_id) == it.sender}
+        its = [it for it in part if self._doubts.get(it.random_id) == required]
+        doubts, until, idle = await self._about.stored(its, required, self._fence)
         answer, ids, made = await self._about.decided(part, doubts, idle, required, self._fence)
         if answer == "foreign":
             return Stopped(is_foreign=True)
