@@ -14,9 +14,8 @@ letter stands for messages that the rule's filter has not judged yet; ``e``, ``d
 Behind an ``@`` stands from when on it is to be done, in Unix seconds, and a ``+`` stands behind
 the letter of what is of the album of the one before it: only queues of what is postponed have
 that, under the fields ``later:QUEUE:DESTINATION:NUMBER`` and ``lfirst:QUEUE:DESTINATION`` (see
-``postponed``).
-An ``n`` is collected for a digest; ``g``, and each ``h`` behind it, are one message of a digest:
-what is in that is stored before it is sent (see ``digests``).
+``postponed``). An ``n`` is collected for a digest; ``g``, and each ``h`` behind it, are one
+message of a digest: what is in that is stored before it is sent (see ``digests``).
 """
 
 from __future__ import annotations
