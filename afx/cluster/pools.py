@@ -25,6 +25,7 @@ from afx.cluster.pool_parts import (
     Owned,
     PoolLane,
     Taken,
+    ends,
     parse_entry,
 )
 from afx.cluster.scripts import source
@@ -140,10 +141,9 @@ class PoolStore:
         ``poster`` is who has made the copies, if that is another session than the sender.
         ``settled`` are the random_ids that are in doubt no more, ``sent`` those that have copies.
         """
-        copies = [it.copy for it in links] or [0]
         done = await self._run(
             *("answer", lane, sender, self._seconds, fence, sequence, answer, _joined(settled)),
-            *(_entry(lane, 0), poster or sender.session, min(copies), max(copies), _joined(sent)),
+            *(_entry(lane, 0), poster or sender.session, *ends(links), _joined(sent)),
             *chain.from_iterable(writes(sender.session, links)),
         )
         return bool(done == 1)
@@ -154,12 +154,13 @@ class PoolStore:
         owner: Holder,
         *,
         fence: int,
+        sender: int,
         ids: Iterable[int],
         links: Sequence[CopyLink],
     ) -> str:
         """End doubts, with the links of those that have copies; returns as ``put`` does."""
         answer = await self._run(
-            *("settle", lane, owner, self._seconds, fence, _joined(ids)),
+            *("settle", lane, owner, self._seconds, fence, _joined(ids), sender, *ends(links)),
             *chain.from_iterable(writes(owner.session, links)),
         )
         if answer == -1:
@@ -229,7 +230,7 @@ class PoolStore:
 
     async def _run(self, name: str, lane: PoolLane, holder: Holder, *args: Any) -> Any:
         names = [keys.assignment(holder.session), keys.pool(*lane)]
-        if name == "answer":
+        if name in ("answer", "settle"):
             names.append(keys.posters(*lane))
         elif name == "own":
             names.append(keys.pool_lanes(lane.rule))

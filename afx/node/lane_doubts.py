@@ -144,7 +144,7 @@ class LaneDoubts:
         ids = [it.random_id for it in same]
         answer = await self._desk.ask(
             lambda: self._desk.store.settle(
-                self._lane, self._owner, fence=fence, ids=ids, links=links
+                self._lane, self._owner, fence=fence, sender=required, ids=ids, links=links
             )
         )
         return answer, ids, outcomes
