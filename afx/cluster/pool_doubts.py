@@ -70,10 +70,14 @@ def parse_doubts(fields: Mapping[str, str]) -> list[Doubt]:
     return sorted(found, key=lambda it: (it.since, it.source, it.message))
 
 
-def taken_at(fields: Mapping[str, str]) -> int:
-    """Return when a lane's sends were asked for last, in Unix seconds of Redis; 0: not known."""
-    text = fields.get("taken", "")
-    return int(text) if _TIME.fullmatch(text) else 0
+def worked_until(fields: Mapping[str, str], sender: int) -> int:
+    """Return until when a sender may have been at work for a lane; 0: not known.
+
+    In Unix seconds of Redis: when it took, or answered, an order last, or when no node was found
+    to have it. Between these it may have waited for its connection.
+    """
+    texts = fields.get("taken", ""), fields.get(f"gone:{sender}", "")
+    return max(int(it) if _TIME.fullmatch(it) else 0 for it in texts)
 
 
 def lanes_of(client: redis.Redis, rule: int) -> list[int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from afx.cluster.links import CopyLink
 
 _ENTRY = re.compile(r"([0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,19})", re.ASCII)
 
@@ -62,6 +64,12 @@ class Taken:
 
 class LostOwnerError(Exception):
     """Redis has lost who owns a session; the leader will write it again."""
+
+
+def ends(links: Sequence[CopyLink]) -> tuple[int, int]:
+    """Return the first and the last copy of some links; 0 for none."""
+    copies = [it.copy for it in links] or [0]
+    return min(copies), max(copies)
 
 
 def parse_entry(text: str) -> Entry | None:

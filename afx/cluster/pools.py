@@ -17,7 +17,7 @@ from typing import Any
 
 from afx.cluster import keys
 from afx.cluster.links import CopyLink, writes
-from afx.cluster.pool_doubts import Doubt, parse_doubts, taken_at
+from afx.cluster.pool_doubts import Doubt, parse_doubts, worked_until
 from afx.cluster.pool_parts import (
     Entry,
     Holder,
@@ -25,6 +25,7 @@ from afx.cluster.pool_parts import (
     Owned,
     PoolLane,
     Taken,
+    ends,
     parse_entry,
 )
 from afx.cluster.scripts import source
@@ -42,7 +43,7 @@ class PoolStore:
     def __init__(self, client: Any, link_seconds: int) -> None:
         self._redis = client
         self._seconds = link_seconds
-        names = ("own", "put", "look", "take", "answer", "settle")
+        names = ("own", "put", "look", "take", "answer", "settle", "doubt")
         self._scripts = {it: client.register_script(source(f"pool_{it}")) for it in names}
 
     async def own(self, lane: PoolLane, owner: Holder) -> Owned | None:
@@ -140,10 +141,9 @@ class PoolStore:
         ``poster`` is who has made the copies, if that is another session than the sender.
         ``settled`` are the random_ids that are in doubt no more, ``sent`` those that have copies.
         """
-        copies = [it.copy for it in links] or [0]
         done = await self._run(
             *("answer", lane, sender, self._seconds, fence, sequence, answer, _joined(settled)),
-            *(_entry(lane, 0), poster or sender.session, min(copies), max(copies), _joined(sent)),
+            *(_entry(lane, 0), poster or sender.session, *ends(links), _joined(sent)),
             *chain.from_iterable(writes(sender.session, links)),
         )
         return bool(done == 1)
@@ -154,27 +154,44 @@ class PoolStore:
         owner: Holder,
         *,
         fence: int,
+        sender: int,
         ids: Iterable[int],
         links: Sequence[CopyLink],
     ) -> str:
         """End doubts, with the links of those that have copies; returns as ``put`` does."""
         answer = await self._run(
-            *("settle", lane, owner, self._seconds, fence, _joined(ids)),
+            *("settle", lane, owner, self._seconds, fence, _joined(ids), sender, *ends(links)),
             *chain.from_iterable(writes(owner.session, links)),
         )
         if answer == -1:
             raise LostOwnerError
         return {1: "put", 0: "foreign"}.get(answer, "lost")
 
-    async def doubts(self, lane: PoolLane) -> tuple[list[Doubt], int, float]:
-        """Return a lane's doubts, when somebody was asked to send last, and how long ago.
+    async def note_doubts(
+        self,
+        lane: PoolLane,
+        owner: Holder,
+        *,
+        fence: int,
+        sender: int,
+        ids: Mapping[int, tuple[int, int]],
+    ) -> str:
+        """Note doubts that Redis has lost; ``ids`` and what it returns are as with ``put``."""
+        messages = "".join(f"{it}:{source}:{of}," for it, (source, of) in ids.items())
+        answer = await self._run("doubt", lane, owner, self._seconds, fence, sender, messages)
+        if answer == -1:
+            raise LostOwnerError
+        return {1: "put", 0: "foreign"}.get(answer, "lost")
+
+    async def doubts(self, lane: PoolLane, sender: int) -> tuple[list[Doubt], int, float]:
+        """Return a lane's doubts, until when a sender may have been at work, and how long ago.
 
         Both in seconds of Redis's clock.
         """
         fields = await self._redis.hgetall(keys.pool(*lane))
         seconds, _ = await self._redis.time()
-        taken = taken_at(fields)
-        return parse_doubts(fields), taken, max(0.0, float(seconds) - taken)
+        until = worked_until(fields, sender)
+        return parse_doubts(fields), until, max(0.0, float(seconds) - until)
 
     async def copy_by(self, lane: PoolLane, sender: int) -> int:
         """Return the newest copy that a sender is known to have made; 0 for none."""
@@ -213,7 +230,7 @@ class PoolStore:
 
     async def _run(self, name: str, lane: PoolLane, holder: Holder, *args: Any) -> Any:
         names = [keys.assignment(holder.session), keys.pool(*lane)]
-        if name == "answer":
+        if name in ("answer", "settle"):
             names.append(keys.posters(*lane))
         elif name == "own":
             names.append(keys.pool_lanes(lane.rule))

@@ -190,7 +190,8 @@ class ReportIntake:
         the epochs below it, so that the next term begins above it. It takes the reports.
         Only a coordinator's own proof shows that (``generation_proof``): each other report
         of such an epoch is refused, since whoever writes to Redis could make it. The node
-        is asked for its inventory in each term, which has the proof. Raises FencedError.
+        is asked for its inventory in each term, which has the proof; an inventory without it
+        keeps its sessions from being placed (``UnknownSessions``). Raises FencedError.
         """
         above = [it for it in batch.reports if _newest_epoch(it) > self._table.newest_epoch]
         if not above:
@@ -202,7 +203,9 @@ class ReportIntake:
             default=0,
         )
         if not newest:
-            return _without(batch, above)
+            lists = [it for it in above if isinstance(it, Inventory) and it.incarnation in nodes]
+            credible = _without(batch, above)
+            return replace(credible, reports=(*credible.reports, *lists))
         with self._table.change(self._monotonic()):
             cluster.note_generation(newest >> COUNTER_BITS)
         raise FencedError(

@@ -7,6 +7,11 @@ run it: after its node has reported that it stopped, or is dead. Until then it i
 Redis may have lost the same assignments. So nothing is placed until the nodes that were live
 when the term began have said what they run. Redis may have lost all of its data, and know no
 node: then nothing is placed before each node has registered again, or its lease has ended.
+
+A node may also run a session under an epoch that is above all of the term, and prove no
+generation that has it: it is older than the proofs, or its keys were rotated. Since anyone
+who can write to Redis may say so, no order follows; but the session is not placed while that
+node is alive and says it.
 """
 
 from __future__ import annotations
@@ -28,6 +33,8 @@ from afx.coordinator.placement_schedule import PlacementSchedule
 from models.storage.assignments import Active
 
 _REPEAT_SECONDS = 5.0
+_ASK_AGAIN_SECONDS = 30.0
+"""After so long a node is asked again whether it runs what keeps a session from being placed."""
 
 log = structlog.get_logger()
 
@@ -64,6 +71,10 @@ class UnknownSessions:
         self._schedule = schedule
         self._found: dict[int, _Unknown] = {}
         """session → where it may run."""
+        self._unproved: dict[str, frozenset[int]] = {}
+        """incarnation → the sessions that it runs, as it says, under epochs above this term's."""
+        self._listed: dict[str, frozenset[int]] = {}
+        """The same, of the parts of an inventory whose last part is still to come."""
         self._asked_at: dict[str, float] = {}
         """incarnation → when it was last asked what it runs."""
         self._answered: set[str] = set()
@@ -77,11 +88,11 @@ class UnknownSessions:
 
     def __contains__(self, session_id: object) -> bool:
         """Return whether a node may run a session unknown to SQL: it must not be placed."""
-        return session_id in self._found
+        return session_id in self._found or any(session_id in it for it in self._unproved.values())
 
     def owners(self) -> set[str]:
         """Return the incarnations that may run such sessions."""
-        return {it.active.incarnation for it in self._found.values()}
+        return {it.active.incarnation for it in self._found.values()} | self._unproved.keys()
 
     def are_found(self, nodes: Sequence[WorkerView], now: float) -> bool:
         """Return whether sessions may be placed: all nodes have said what they run.
@@ -113,10 +124,32 @@ class UnknownSessions:
         """Compare what a node runs with SQL; an answer to an earlier leader is passed over."""
         if report.term != self._leadership.term:
             return
+        unproved = set(self._listed.pop(report.incarnation, ()))
         for session_id, epoch in zip(report.session_ids, report.epochs, strict=False):
-            self._note(Active(session_id, report.node, report.incarnation, epoch, "stopping"))
-        if not report.remaining:
-            self._answered.add(report.incarnation)
+            if epoch > self._table.newest_epoch:
+                unproved.add(session_id)
+            else:
+                self._note(Active(session_id, report.node, report.incarnation, epoch, "stopping"))
+        if report.remaining:
+            self._listed[report.incarnation] = frozenset(unproved)
+            return
+        self._answered.add(report.incarnation)
+        self._hold(report, frozenset(unproved))
+
+    def _hold(self, report: Inventory, unproved: frozenset[int]) -> None:
+        """Keep those sessions from being placed, and no others for the sake of this node."""
+        before = self._unproved.pop(report.incarnation, frozenset[int]())
+        if unproved:
+            self._unproved[report.incarnation] = unproved
+        for it in sorted(unproved - before):
+            log.error(
+                "session_not_placed",
+                session=it,
+                node=report.node,
+                reason="its node runs it under an epoch that no coordinator is known to have made",
+                remedy=f"restart node {report.node}, and the session is placed anew",
+            )
+        self._place_soon(before - unproved, self._stepped_at)
 
     def _note(self, unknown: Active) -> None:
         session_id, epoch = unknown.session, unknown.epoch
@@ -141,6 +174,8 @@ class UnknownSessions:
         self._release(
             [it.active for it in self._found.values() if it.active.incarnation in dead], now
         )
+        for it in self._unproved.keys() & dead:
+            self._place_soon(self._unproved.pop(it), now)
 
     def step(self, nodes: Sequence[WorkerView], now: float) -> None:
         """Ask each live node what it runs, and to stop what SQL does not know."""
@@ -153,6 +188,10 @@ class UnknownSessions:
         before = now - _REPEAT_SECONDS
         for incarnation in live.keys() - self._answered:
             if self._asked_at.get(incarnation, before) <= before:
+                self._asked_at[incarnation] = now
+                self._orders.ask_inventory(self._leadership.term, live[incarnation], incarnation)
+        for incarnation in live.keys() & self._unproved.keys():
+            if now - self._asked_at.get(incarnation, -math.inf) >= _ASK_AGAIN_SECONDS:
                 self._asked_at[incarnation] = now
                 self._orders.ask_inventory(self._leadership.term, live[incarnation], incarnation)
         due: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -174,5 +213,9 @@ class UnknownSessions:
             if found and found.active.incarnation == it.incarnation:
                 if it.epoch >= found.active.epoch:
                     del self._found[it.session]
-        idle = [it.session for it in ended if it.session not in self._table.active]
-        self._schedule.note_ended(idle, now)
+        self._place_soon([it.session for it in ended], now)
+
+    def _place_soon(self, sessions: Collection[int], now: float) -> None:
+        idle = [it for it in sessions if it not in self._table.active]
+        if idle:
+            self._schedule.note_ended(idle, now)

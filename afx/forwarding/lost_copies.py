@@ -6,8 +6,9 @@ Telegram gives nobody the random_id of a post, so posts are known by what they a
   are looked for, in the same order. Posts that are known to be copies of something else do not
   count, nor those of other authors, where Telegram tells authors: in groups, and not in channels.
 - not there: no post is like it, no post of the same media is left over that may be it in other
-  words, and nothing is missing among the posts since: of a channel's ids, which have no gaps, one
-  that is missing is of a message that was deleted, which may have been the copy.
+  words, or as the forward of a forward, and nothing is missing among the posts since: of a
+  channel's ids, which have no gaps, one that is missing is of a message that was deleted, which
+  may have been the copy.
 
 All else is unclear.
 """
@@ -93,5 +94,8 @@ def _key(look: Look) -> Look:
 
 def _may_be(post: Look, wanted: Look) -> bool:
     if post.forwarded and wanted.forwarded:
-        return False  # it is of another message
+        # A forward of a forward names what was forwarded first: of another chat, or earlier.
+        # Source: core.telegram.org/constructor/messageFwdHeader
+        (chat, message), (source, its) = post.forwarded, wanted.forwarded
+        return chat != source or message < its
     return wanted.forwarded is not None or not wanted.kind or post.kind == wanted.kind

@@ -14,6 +14,7 @@ import structlog
 from telethon import errors
 from telethon.tl import types
 
+from afx.cluster.links import CopyRoute
 from afx.empty import NOTHING
 from afx.forwarding.rules import ResolvedRule, Route, Routes, in_topic
 from afx.node.admission import Admission
@@ -113,6 +114,15 @@ class BackfillReader:
         self._backfills.remove(it)
         self._later.let_go(it)
 
+    async def linked(self, items: Sequence[tuple[CopyRoute, int]], *, complete: bool) -> list[int]:
+        """Return the copies of messages (see ``Admission.linked``).
+
+        Old ones may have been copied long ago, when Telegram has forgotten their random ids:
+        nothing is known of them before a Redis that has lost its links has got them back.
+        """
+        is_old = any(map(self._backfills.waits_for, items))
+        return await self._judge.linked(items, complete=complete or is_old)
+
     # --- while the session is connected --------------------------------------------------
 
     def start(self) -> None:
@@ -151,7 +161,7 @@ class BackfillReader:
         try:
             return await self._advance(it)
         except ToldToWaitError as error:
-            return error.seconds
+            return min(error.seconds, _BACKOFF_MAX)
         except (UnknownChatError, errors.RPCError) as error:
             if isinstance(error, errors.RPCError) and is_lost_login(error):
                 raise
@@ -208,7 +218,8 @@ class BackfillReader:
         looped = {at for at, of in passed.items() if of.is_own or it.destination in of.chats}
         it.tries = 0
         # It may have been ended meanwhile, and the rule be another one.
-        if self._backfills.get(it.rule, it.destination) is it and it.stage is Stage.READS:
+        is_wanted = self._backfills.get(it.rule, it.destination) is it and it.stage is Stage.READS
+        if is_wanted and self.route(it.rule, span.source, it.destination) is not None:
             return self._take(it, span, found, looped)
         return 0.0
 

@@ -91,6 +91,10 @@ class Backfill:
         first = min((number for chat, number in self.waiting or () if chat == it.source), default=0)
         return first - 1 if first else it.beyond
 
+    def has_read(self, source: int, message: int) -> bool:
+        """Return whether a message lies in what was read: if it was there, it was put."""
+        return any(it.source == source and it.first <= message <= it.beyond for it in self.ranges)
+
     def find_waiting(self, references: Iterable[Reference]) -> None:
         """Find among the outbox's references what an earlier run has put there."""
         beyond = {it.source: it.beyond for it in self.ranges}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 
+from afx.cluster.links import CopyRoute
 from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Delivery
 from afx.node.backfill_state import Backfill, Key, Stage, take_backfills
@@ -54,10 +55,24 @@ class Backfills:
         it = self._all.get((rule, destination))
         return it is not None and it.stage is Stage.READS
 
-    def has_put(self, delivery: Delivery) -> bool:
-        """Return whether a message that waits behind old ones is one of them, and was put."""
-        it = self._all.get((delivery.rule, delivery.destination))
-        return it is not None and (delivery.source, delivery.message) in it.doubles
+    def waits_for(self, item: tuple[CopyRoute, int]) -> bool:
+        """Return whether a message is an old one that was put into its outbox."""
+        route, message = item
+        it = self._all.get((route.rule, route.destination))
+        return it is not None and (route.source, message) in (it.waiting or ())
+
+    def has_put(self, change: Delivery) -> bool:
+        """Return whether a change is of a message that waits behind old ones and is one of them.
+
+        Which ones are is not known of all: of edits and deletes it is enough that it may be
+        one, for where there is no copy they change nothing.
+        """
+        it = self._all.get((change.rule, change.destination))
+        if it is None:
+            return False
+        is_known = (change.source, change.message) in it.doubles
+        is_read = it.has_read(change.source, change.message)
+        return is_known or (change.op in ("edit", "delete") and is_read)
 
     def add(self, it: Backfill) -> None:
         """Begin one."""

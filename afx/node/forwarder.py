@@ -348,7 +348,7 @@ class Forwarder:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         self._filters.forget_albums({it.source for it in references if it.judge})
         found = await fetch(
-            *(self._source.fetch, self._all_routes, self._incomplete, self.admission.linked),
+            *(self._source.fetch, self._all_routes, self._incomplete, self.backfiller.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
         )
         return self.digests.laid_out(found, references, self.outboxes.of(destination))

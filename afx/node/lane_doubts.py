@@ -73,6 +73,25 @@ class LaneDoubts:
             (self._unclear[it.random_id][1] for it in part if it.random_id in self._unclear), ""
         )
 
+    async def stored(
+        self, part: Sequence[Delivery], sender: int, fence: int
+    ) -> tuple[dict[int, Doubt], int, float]:
+        """Return what Redis has of some sends of a sender's (see ``PoolStore.doubts``).
+
+        What it has lost is noted anew, for operators to decide.
+        """
+        store = self._desk.store
+        found, until, idle = await self._desk.ask(lambda: store.doubts(self._lane, sender))
+        ids = {it.random_id: (it.source, it.message) for it in part}
+        doubts = {it.random_id: it for it in found if it.sender == sender and it.random_id in ids}
+        if lost := {it: of for it, of in ids.items() if it not in doubts}:
+            await self._desk.ask(
+                lambda: store.note_doubts(
+                    self._lane, self._owner, fence=fence, sender=sender, ids=lost
+                )
+            )
+        return doubts, until, idle
+
     def judge(self, order: Order, outcomes: Sequence[Outcome]) -> list[int]:
         """Take what a search has found; returns what is in doubt no more."""
         now = self._desk.monotonic()
@@ -125,7 +144,7 @@ class LaneDoubts:
         ids = [it.random_id for it in same]
         answer = await self._desk.ask(
             lambda: self._desk.store.settle(
-                self._lane, self._owner, fence=fence, ids=ids, links=links
+                self._lane, self._owner, fence=fence, sender=required, ids=ids, links=links
             )
         )
         return answer, ids, outcomes
@@ -134,20 +153,22 @@ class LaneDoubts:
         self,
         part: Sequence[Delivery],
         doubts: Mapping[int, Doubt],
-        taken: int,
+        until: int,
         idle: float,
         required: int,
         senders: Sequence[int],
     ) -> Search | None:
         """Return what is to be looked for, and by whom; None for nothing now.
 
-        ``taken`` is when a sender of the lane was asked to send last, in Unix seconds of Redis, and
-        ``idle`` for how many seconds none was.
+        ``until`` is when the sender may have been at work last, in Unix seconds of Redis, and
+        ``idle`` how many seconds ago that was.
         """
         if not self._is_sure(required, idle):
             return None
         contact, now = self._contacts.get(required), self._desk.monotonic()
-        known = list(takewhile(lambda it: it.random_id in doubts, part))
+        known = list(
+            takewhile(lambda it: (its := doubts.get(it.random_id)) and its.since > 0, part)
+        )
         if not known:
             reason = "Redis has lost when it was asked for"
             self._unclear[part[0].random_id] = now + _UNCLEAR_SECONDS, reason
@@ -167,7 +188,7 @@ class LaneDoubts:
             required,
             min(it.after for it in its),
             min(it.since for it in its),
-            taken,
+            until,
             sample,
             tuple(map(media_of, known)),
         )

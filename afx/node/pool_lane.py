@@ -200,8 +200,8 @@ class SenderLane:
 
         Returns what ``_ask`` does.
         """
-        found, taken, idle = await self._desk.ask(lambda: self._desk.store.doubts(self._lane))
-        doubts = {it.random_id: it for it in found if self._doubts.get(it.random_id) == it.sender}
+        its = [it for it in part if self._doubts.get(it.random_id) == required]
+        doubts, until, idle = await self._about.stored(its, required, self._fence)
         answer, ids, made = await self._about.decided(part, doubts, idle, required, self._fence)
         if answer == "foreign":
             return Stopped(is_foreign=True)
@@ -212,7 +212,7 @@ class SenderLane:
             for it in ids:
                 self._doubts.pop(it, None)
             return [*made, *[_NEXT] * (len(batch) - len(made))] if made else Stopped()
-        search = await self._about.search(part, doubts, taken, idle, required, list(senders))
+        search = await self._about.search(part, doubts, until, idle, required, list(senders))
         self._note_trouble(senders, is_waiting=True, required=required, part=part)
         if search is None:
             return Stopped(wait=_DOUBT_SECONDS)

@@ -23,7 +23,7 @@ class Sought:
     since: int
     """When it was asked for them first, in Unix seconds."""
     until: int
-    """When it was asked for them last: later posts are not theirs."""
+    """Until when it may have been at work, in Unix seconds: later posts are not theirs."""
     sample: int
     """A copy that it has made; 0 where none is known."""
     kinds: tuple[str, ...]

@@ -52,6 +52,8 @@ _MOST_TRIES = 3
 """Uploads of one file of which Telegram has lost parts."""
 _RANDOM = random.Random()
 _GET = method_name(functions.upload.GetFileRequest)
+_SAVE = method_name(functions.upload.SaveFilePartRequest)
+_UPLOAD = method_name(functions.messages.UploadMediaRequest)
 
 
 class Transfers:
@@ -102,6 +104,7 @@ class Transfers:
                     await self._run(transfer, file, peer)
                 except FileWaitError as wait:
                     self._note_wait(wait.method, wait.seconds, str(wait))
+                    await self._wait_for(wait.method)
                 except (AwayError, errors.RPCError) as error:
                     self._judge(transfer, error)
             return transfer.media
@@ -156,6 +159,7 @@ class Transfers:
             checksum = transfer.digest.hexdigest()
             uploaded = types.InputFile(transfer.number, count, file.name, checksum)
         media = file.uploaded(uploaded, transfer.thumb or None)
+        await self._wait_for(_UPLOAD)
         made = await self._ask(functions.messages.UploadMediaRequest(peer, media))
         transfer.media = sent_as(made)
 
@@ -164,24 +168,19 @@ class Transfers:
     ) -> None:
         """Download one part and upload it; ``total``: the parts of a big file."""
         kind = save_request(total)
-        await self._wait_for(method_name(kind))
-        await self._wait_for(_GET)
+        await self._wait_for(method_name(kind), _GET)
         async with self._parts:
             data = await self._read(transfer, location, number * part, part)
             if len(data) != want:
                 raise TransferError("its file has not the size that Telegram says", is_final=True)
-            request = (
-                kind(transfer.number, number, total, data)
-                if total
-                else kind(transfer.number, number, data)
-            )
-            await self._ask(request)
+            numbers = (number, total) if total else (number,)
+            await self._ask(kind(transfer.number, *numbers, data))
         if not total:
             transfer.digest.update(data)
         transfer.done += 1
 
     async def _thumb(self, transfer: Transfer, location: Any, size: int) -> Any:
-        await self._wait_for(_GET)
+        await self._wait_for(_GET, _SAVE)
         async with self._parts:
             try:
                 data = await self._read(transfer, location, 0, _THUMB_BYTES)
@@ -221,8 +220,8 @@ class Transfers:
                 name = f"speed limit: {name}"  # it makes no budget smaller
             raise FileWaitError(method, seconds, name) from error
 
-    async def _wait_for(self, method: str) -> None:
-        while (left := self._waits.held(method)) > 0:  # noqa: ASYNC110
+    async def _wait_for(self, *methods: str) -> None:
+        while (left := max(map(self._waits.held, methods))) > 0:  # noqa: ASYNC110
             await asyncio.sleep(left)
 
     async def _require_size(self, size: int, count: int) -> None:

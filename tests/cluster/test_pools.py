@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import redis as redis_module
@@ -280,6 +281,21 @@ def test_a_sender_is_known_by_the_copies_that_it_has_made(
 
     run(redis_url, redis, work)
     assert redis.zcard(keys.posters(*LANE)) == 4
+
+
+def test_a_copy_that_an_operator_has_named_is_its_senders(
+    redis_url: str, redis: redis_module.Redis
+) -> None:
+    async def work(store: PoolStore) -> None:
+        await store.own(LANE, OWNER)
+        for sender, copy in ((3, 10), (2, 12), (3, 15)):
+            links = [CopyLink(CopyRoute(7, SOURCE, TO), copy, copy)]
+            its: Any = {"fence": 1, "sender": sender, "ids": [copy], "links": links}
+            assert await store.settle(LANE, OWNER, **its) == "put"
+        assert await store.settle(LANE, OWNER, fence=1, sender=2, ids=[9], links=[]) == "put"
+        assert await store.posters(LANE, [9, 10, 11, 12, 14, 15]) == [0, 3, 3, 2, 2, 3]
+
+    run(redis_url, redis, work)
 
 
 @pytest.mark.parametrize("text", ["", "7", "7:-1:2:3", "x:-1:2", "7:1:-2", "7:١:2", "1" * 99])

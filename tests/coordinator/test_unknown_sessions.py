@@ -167,6 +167,52 @@ def test_epochs_that_both_stores_have_lost_are_not_given_out_again(harness: Term
     assert not harness.ran_twice
 
 
+def run_unproved(harness: TermHarness) -> int:
+    """Let w1 run a session under an epoch that all stores have lost, and not prove it; returns it.
+
+    The node is older, or has read no spec since the coordinators are newer.
+    """
+    harness.proving = False
+    harness.add_node("w1")
+    harness.change_leader()
+    [session] = add("alice", 1)
+    harness.until(lambda: running() == {session})
+    SessionAssignment.delete().execute()
+    ClusterState.update(generation=0, term=0, commits=0).execute()
+    harness.redis.flushall()
+    harness.add_node("w1")
+    harness.add_node("w2", most=1000)
+    harness.change_leader()
+    for _ in range(4):
+        wait_in_vain(harness)
+    return session
+
+
+def test_a_session_of_a_lost_epoch_that_its_node_does_not_prove_waits_for_the_end_of_the_node(
+    harness: TermHarness,
+) -> None:
+    session = run_unproved(harness)
+    assert not placed()
+    assert not harness.sent("stop", session), "it would take no later epoch"
+    [other] = add("bob", 1)
+    harness.until(lambda: other in running())
+    harness.kill_node("w1")
+    harness.until(lambda: placed().get(session) == "w2")
+    assert not harness.ran_twice
+
+
+def test_a_session_of_a_lost_epoch_is_placed_when_its_node_says_that_it_runs_it_no_more(
+    harness: TermHarness,
+) -> None:
+    """It has ended there by itself; or the inventory that named it was forged."""
+    session = run_unproved(harness)
+    assert not placed()
+    harness.live[session].clear()
+    wait_in_vain(harness)
+    harness.until(lambda: running() == {session})
+    assert not harness.ran_twice
+
+
 def lose_all_data(harness: TermHarness, generation: str = "") -> None:
     """Let SQL lose the assignments, and Redis everything; then another leader begins.
 

@@ -42,6 +42,8 @@ def test_what_is_not_there_was_not_sent_where_all_posts_are_known() -> None:
         ([None], (PHOTO,), ""),
         ([Look("", "x")], (PHOTO,), ""),
         ([FORWARD], (A,), ""),
+        ([FORWARD], (Look("text", "", (-200, 3)),), ""),  # of what its message was forwarded from
+        ([FORWARD], (Look("text", "", (-100, 3)),), ""),
     ],
 )
 def test_all_else_is_unclear(

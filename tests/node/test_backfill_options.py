@@ -169,7 +169,9 @@ def test_copies_do_not_go_back_to_where_they_came_from() -> None:
             own, other = Passed(True, frozenset()), Passed(False, frozenset({-5}))
             return {2: own, 3: Passed(False, here), 4: other}
 
-        session.forwarder.backfiller._judge = SimpleNamespace(copies=copies)  # type: ignore[assignment]
+        linked = session.forwarder.admission.linked
+        judge: Any = SimpleNamespace(copies=copies, linked=linked)
+        session.forwarder.backfiller._judge = judge
         assert (await replay(ReplayRun(session))).copied == 3
         assert texts(to) == ["old 1", "old 4", "old 5"]
         await session.stop()

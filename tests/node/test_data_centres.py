@@ -15,6 +15,7 @@ from telethon.errors import SecurityError
 from telethon.network import authenticator
 from telethon.sessions import StringSession
 
+from afx.coordinator.checkpoints import _FIELD
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.security.vault import Vault
 from afx.telegram.client import AccountClient
@@ -95,6 +96,8 @@ def test_a_session_that_starts_again_begins_where_its_account_has_moved_to() -> 
         harness.sealer = VAULT
         stored = await run_moved(sandbox, harness, (source, to, account))
         assert "moved" in stored and account.id and "moved" not in stored["moved"]
+        for name, text in stored.items():
+            assert _FIELD.fullmatch(f"{name}={text}"), "the coordinator copies no such cursor"
         keys = keys_of(sandbox, account.id)
         say(sandbox, source, "missed")
         for _ in range(2):

@@ -17,7 +17,7 @@ from support.sessions import say, texts
 
 from afx.cluster import keys
 from afx.cluster.links import CopyRoute
-from afx.cluster.pool_doubts import NOT_SENT, decide, doubts_of, sent_verdict
+from afx.cluster.pool_doubts import NOT_SENT, decide, doubts_of, lanes_of, sent_verdict
 from afx.cluster.pools import PoolStore
 from afx.node import lane_doubts, pool_lane, pool_senders
 from afx.sandbox.judge import flow
@@ -112,6 +112,48 @@ def test_a_lost_sender_that_had_sent_nothing_before_is_judged_by_the_time(
         say(fleet.sandbox, source, "3")
         await until(lambda: texts(to) == ["1", "2", "3"])
         assert authors(fleet, to) == [A, A, B]
+
+    run(redis, redis_url, home, scenario, "w1", "w2")
+
+
+def test_what_a_lost_sender_has_sent_long_after_it_was_asked_is_found(
+    redis_url: str, redis: redis_module.Redis, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+
+        def asked_long_ago() -> None:
+            """Its account had no connection for an hour, between the order and the send."""
+            redis.hincrby(keys.pool(1, to.marked), "taken", -3600)
+
+        await lose_sender(fleet, monkeypatch, "sent", source, "1", "2", before=asked_long_ago)
+        say(fleet.sandbox, source, "3")
+        await until(lambda: texts(to)[-1:] == ["3"])
+        assert texts(to) == ["1", "2", "3"]
+        assert authors(fleet, to) == [A, A, B]
+
+    run(redis, redis_url, home, scenario, "w1", "w2")
+
+
+def test_what_redis_has_lost_of_a_doubt_is_decided_by_an_operator(
+    redis_url: str, redis: redis_module.Redis, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet)
+        lane = keys.pool(1, to.marked)
+        await lose_sender(
+            *(fleet, monkeypatch, "sent", source, "1"),
+            before=lambda: redis.delete(lane, keys.pool_lanes(1)),
+        )
+        await until(lambda: doubts_of(redis, 1, to.marked))
+        assert lanes_of(redis, 1) == [to.marked]
+        [doubt] = doubts_of(redis, 1, to.marked)
+        assert (doubt.sender, doubt.source, doubt.message) == (A, source.marked, 1)
+        assert decide(redis, 1, to.marked, doubt, sent_verdict(1))
+        say(fleet.sandbox, source, "2")
+        await until(lambda: texts(to)[-1:] == ["2"])
+        assert texts(to) == ["1", "2"]
+        await until(lambda: not doubts_of(redis, 1, to.marked))
 
     run(redis, redis_url, home, scenario, "w1", "w2")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from support.reuploads import (
     BIG,
@@ -16,7 +18,9 @@ from support.reuploads import (
 )
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, say, texts
+from telethon.tl import functions
 
+from afx.node import lane
 from afx.reasons import DeadReason
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.sandbox.telegram.uploads import Formula
@@ -139,4 +143,33 @@ def test_a_speed_limit_makes_no_budget_smaller(monkeypatch: pytest.MonkeyPatch) 
         assert not waits.budgets
         await session.stop()
 
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["met", "stored"])
+def test_a_wait_for_the_last_step_of_an_upload_is_obeyed(
+    monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    refusals = [] if is_known else [(420, "FLOOD_WAIT_3600")] * 20
+    method = functions.messages.UploadMediaRequest
+    asked = RefusingHandler(monkeypatch, method, *refusals)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = protected(sandbox)
+        session = harness.session(account, (source, to, "copy", REUPLOAD))
+        await session.start()
+        waits = session.forwarder.waits
+        if is_known:
+            session.note_wait("messages.UploadMedia", 3_600, "FLOOD_WAIT")
+        publish(sandbox, source, "", photo(sandbox))
+        await until(lambda: sandbox.server.world.files.uploads._uploads)
+        await until(lambda: waits.left("messages.UploadMedia") > 0)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        await session.client(functions.help.GetConfigRequest())  # what was sent is answered
+        assert len(asked.requests) == (0 if is_known else 1)
+        assert not copies(to)
+        await session.stop()
+
+    monkeypatch.setattr(lane, "_DRAIN_SECONDS", 0.01)
     run_scenario(scenario)

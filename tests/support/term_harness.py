@@ -137,6 +137,8 @@ class TermHarness:
         self.orders = RecordedOrders()
         self.obeying = True
         """Whether nodes do what they are ordered, and report it."""
+        self.proving = True
+        """Whether nodes prove the generations of which they have epochs; older ones do not."""
         self.live: dict[int, set[tuple[str, int]]] = defaultdict(set)
         """session → (node, epoch) of the obeying nodes that run it now."""
         self.ran_twice: set[int] = set()
@@ -310,7 +312,7 @@ class TermHarness:
             session_ids=tuple(it for it, _ in found),
             epochs=tuple(epoch for _, epoch in found),
             remaining=0,
-            proof=prove(SIGNING_KEYS, newest >> COUNTER_BITS) if newest else "",
+            proof=prove(SIGNING_KEYS, newest >> COUNTER_BITS) if newest and self.proving else "",
         )
 
 

@@ -56,3 +56,29 @@ end
 local function settle(lane, id)
   redis.call('HDEL', lane, 'doubt:' .. id, 'of:' .. id, 'verdict:' .. id)
 end
+
+-- Notes since when a sender is on no node: until then it may have been at work at an older order.
+local function note_node(lane, sender, is_there)
+  if is_there then
+    redis.call('HDEL', lane, 'gone:' .. sender)
+  else
+    redis.call('HSETNX', lane, 'gone:' .. sender, redis.call('TIME')[1])
+  end
+end
+
+-- Notes who has made the copies of a lane from one id to another. Copies of a lane rise: who has
+-- made one has made those behind it, up to the next entry.
+local function note_poster(lane, posters, first, last, poster, seconds)
+  require_type(posters, 'zset')
+  local before = redis.call('ZREVRANGEBYSCORE', posters, first, 0, 'LIMIT', 0, 1)[1]
+  local who = before and string.match(before, ':(%d+)$')
+  local top = whole(redis.call('HGET', lane, 'top')) or 0
+  if who ~= poster then
+    redis.call('ZADD', posters, first, string.format('%.0f', first) .. ':' .. poster)
+    if who and last < top then
+      redis.call('ZADD', posters, last + 1, string.format('%.0f', last + 1) .. ':' .. who)
+    end
+  end
+  redis.call('HSET', lane, 'top', string.format('%.0f', math.max(top, last)))
+  redis.call('EXPIRE', posters, seconds)
+end

@@ -23,24 +23,14 @@ end
 for id in string.gmatch(ARGV[7], '%-?%d+') do
   settle(KEYS[2], id)
 end
--- Copies of a lane rise: who has made one has made those behind it, up to the next entry.
-local first, last = tonumber(ARGV[10]), tonumber(ARGV[11])
-if first > 0 then
-  require_type(KEYS[3], 'zset')
-  local before = redis.call('ZREVRANGEBYSCORE', KEYS[3], first, 0, 'LIMIT', 0, 1)[1]
-  local who = before and string.match(before, ':(%d+)$')
-  local top = whole(redis.call('HGET', KEYS[2], 'top')) or 0
-  if who ~= ARGV[9] then
-    redis.call('ZADD', KEYS[3], first, ARGV[10] .. ':' .. ARGV[9])
-    if who and last < top then
-      redis.call('ZADD', KEYS[3], last + 1, string.format('%.0f', last + 1) .. ':' .. who)
-    end
-  end
-  redis.call('HSET', KEYS[2], 'top', string.format('%.0f', math.max(top, last)))
-  redis.call('EXPIRE', KEYS[3], ARGV[3])
+if ARGV[10] ~= '0' then
+  note_poster(KEYS[2], KEYS[3], tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[9], ARGV[3])
 end
 redis.call('HSET', KEYS[2], 'state', 'answered', 'answer', ARGV[6], 'sent', ARGV[12],
            'poster', ARGV[9])
+if (redis.call('HGET', KEYS[2], 'ids') or '') ~= '' then
+  redis.call('HSET', KEYS[2], 'taken', redis.call('TIME')[1])
+end
 redis.call('HDEL', KEYS[2], 'order', 'ids', 'names')
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 tell(whole(lane[4]) and lane[4] or '0', ARGV[8])

@@ -24,6 +24,7 @@ elseif state ~= 'put' and state ~= 'taken' then
   return {'lost'}
 end
 local is_told = tell(ARGV[5], ARGV[6])
+note_node(KEYS[2], ARGV[5], is_told)
 if state == 'put' and (ARGV[7] == '1' or not is_told) and lane[5] == this_process() then
   redis.call('HSET', KEYS[2], 'state', '')
   redis.call('HDEL', KEYS[2], 'order', 'ids', 'names')

@@ -18,7 +18,9 @@ local lane = redis.call('HMGET', KEYS[2], 'fence', 'state')
 if lane[1] ~= ARGV[3] or lane[2] == 'put' or lane[2] == 'taken' then
   return -2
 end
-if not tell(ARGV[4], ARGV[8]) then
+local is_told = tell(ARGV[4], ARGV[8])
+note_node(KEYS[2], ARGV[4], is_told)
+if not is_told then
   return -3
 end
 redis.call('HSET', KEYS[2], 'sender', ARGV[4], 'fence', ARGV[9], 'sequence', ARGV[5],

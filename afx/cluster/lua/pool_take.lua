@@ -24,5 +24,6 @@ end
 if lane[4] and lane[4] ~= '' then
   redis.call('HSET', KEYS[2], 'taken', redis.call('TIME')[1])
 end
+note_node(KEYS[2], ARGV[3], true)
 redis.call('HSET', KEYS[2], 'state', 'taken', 'epoch', ARGV[2])
 return found
