@@ -37,6 +37,8 @@ _FIELD = re.compile(
     rf"|cap:[0-9]{{1,10}}:{_NUMBER}=[0-9]{{1,11}}:[0-9]{{1,9}}:[0-9]{{1,11}}:[0-9]{{1,9}}"
     rf"|digested:[0-9]{{1,10}}:{_NUMBER}=[0-9]{{1,10}}"
     rf"|backfill:[0-9]{{1,10}}:{_NUMBER}=[0-9a-z:;-]{{1,20000}}"
+    rf"|stuck:{_NUMBER}=[0-9]{{1,10}}:{_NUMBER}:[0-9]{{1,10}}:[a-z ]{{1,20}}"
+    r":[0-9]{1,10}:[0-9]{1,6}"
     r"|moved=[0-9A-Za-z._=-]{1,4000}"
     rf"|snap:{_NUMBER}:[0-9]{{1,10}}=[0-9A-Za-z._=-]{{1,65536}}"
     rf"|seen:[0-9]{{1,10}}:[0-9]{{1,12}}=[0-9A-Za-z+/=]{{4,2000}}"
@@ -44,8 +46,9 @@ _FIELD = re.compile(
 )
 """As ``telegram/session.py``, ``node/waits.py``, ``node/budgets.py``, ``node/outbox.py``,
 ``node/seen_contents.py``, ``node/snapshots.py``, ``node/digested.py``,
-``node/backfill_state.py``, ``node/moved_login.py`` and ``node/cap_counts.py`` write a cursor; a
-later version of a node may use letters in its outbox that this one does not know."""
+``node/backfill_state.py``, ``node/moved_login.py``, ``node/stuck.py`` and
+``node/cap_counts.py`` write a cursor; a later version of a node may use letters in its outbox
+that this one does not know."""
 
 log = structlog.get_logger()
 

@@ -12,6 +12,7 @@ from support.sessions import one_rule, say, texts
 from telethon import errors
 from telethon.tl import functions
 
+from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.pipeline import random_id
 from afx.node import lane, message_source, vain_tries
 from afx.node.stuck import Stuck
@@ -102,6 +103,7 @@ def test_the_hour_goes_on_over_restarts(monkeypatch: pytest.MonkeyPatch) -> None
             verdicts.append(it.failed(KEY, 7.0 + 60.0 * second, has_album=False))
             minutes += 1
         stored = it._stuck.fields()
+        assert _FIELD.fullmatch("=".join(stored)), "the coordinator copies no such cursor"
     assert verdicts.index("give up") == 61, "once more by itself in the run that gives it up"
     assert vain(lambda: 1e9 + 6_000.0, stored).failed((1, -7, 6, "send"), 0.0, has_album=False)
     it.passed()
