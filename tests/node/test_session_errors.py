@@ -14,7 +14,7 @@ from telethon.tl import functions
 from afx.node import lane_sender
 from afx.sandbox.scripted import FaultKind, ScriptedFault
 from afx.telegram import client, updates
-from afx.telegram.messages import incoming
+from afx.telegram.changes import event_of
 from afx.telegram.sender import send
 
 
@@ -128,14 +128,14 @@ def test_an_update_that_fails_is_reported_and_fetched_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail_once(message: Any) -> Any:
-        monkeypatch.setattr(updates, "incoming", incoming)
+        monkeypatch.setattr(updates, "event_of", event_of)
         raise TypeError("a message of a new kind")
 
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
-        monkeypatch.setattr(updates, "incoming", fail_once)
+        monkeypatch.setattr(updates, "event_of", fail_once)
         say(sandbox, source, "one")
         await until(lambda: harness.troubles)
         say(sandbox, source, "two")
