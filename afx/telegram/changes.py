@@ -51,6 +51,8 @@ def event_of(message: Any) -> Event:
     in it that says so (core.telegram.org/api/forum).
     """
     action = getattr(message, "action", None)
+    if action is None:
+        return incoming(message)
     if isinstance(action, types.MessageActionTopicCreate):
         return Change("topic", int(utils.get_peer_id(message.peer_id)), (message.id,))
     if isinstance(action, types.MessageActionTopicEdit):
