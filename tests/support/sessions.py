@@ -13,6 +13,7 @@ from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.keys import LINKS_COMPLETE
 from afx.cluster.links import CopyRoute, block_key, layout
 from afx.cluster.specs import RuleSpec, SessionSpec
+from afx.coordinator.checkpoints import _FIELD
 from afx.node.closed_routes import RuleTrouble
 from afx.node.dead_letters import DeadGroup
 from afx.node.environment import Environment
@@ -110,6 +111,10 @@ class SessionHarness:
         cursor = progress.cursor
         self.progress.update(zip(cursor[::2], cursor[1::2], strict=True))
         self.progress = {it: value for it, value in self.progress.items() if value}
+        # What the leader does not know is not copied to SQL, and all of the session with it.
+        assert not [
+            it for it, text in self.progress.items() if not _FIELD.fullmatch(f"{it}={text}")
+        ]
         return dict(self.progress)
 
 
