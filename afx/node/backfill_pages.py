@@ -17,15 +17,16 @@ def wanted(found: Sequence[Any], to: int) -> tuple[Sequence[Any], bool]:
     one at the end of a full page is left to the next.
     """
     count = sum(1 for it in found if it.id <= to)
-    album = getattr(found[count - 1], "grouped_id", None) if count else None
+    album = album_of(found[count - 1]) if count else 0
     if album:
         rest = found[count:]
-        count += sum(1 for _ in takewhile(lambda it: _album(it) == album, rest))
+        count += sum(1 for _ in takewhile(lambda it: album_of(it) == album, rest))
     is_cut = bool(album) and count == len(found) and len(found) >= PAGE
-    if is_cut and _album(found[0]) != album:
-        return list(takewhile(lambda it: _album(it) != album, found)), False
+    if is_cut and album_of(found[0]) != album:
+        return list(takewhile(lambda it: album_of(it) != album, found)), False
     return found[:count], not found or count < len(found) or found[-1].id >= to
 
 
-def _album(message: Any) -> Any:
-    return getattr(message, "grouped_id", None)
+def album_of(message: Any) -> int:
+    """Return the album of one of Telegram's messages; 0 for none."""
+    return getattr(message, "grouped_id", None) or 0

@@ -18,7 +18,7 @@ from afx.cluster.links import CopyRoute
 from afx.empty import NOTHING
 from afx.forwarding.rules import ResolvedRule, Route, Routes, in_topic
 from afx.node.admission import Admission
-from afx.node.backfill_pages import PAGE, wanted
+from afx.node.backfill_pages import PAGE, album_of, wanted
 from afx.node.backfill_state import Backfill, Range, Stage
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.lane import Lane
@@ -235,12 +235,12 @@ class BackfillReader:
         page, is_last = wanted(found, span.to)
         album = 0
         for message in page:
-            same = bool(album) and getattr(message, "grouped_id", None) == album
+            same = bool(album) and album_of(message) == album
             it.not_before = it.not_before if same else self._old_enough(it, message)
             if not same and (pause := self._held(it)):
                 self._backfills.note_changed(it)
                 return min(pause, _LOOK_SECONDS)
-            album = getattr(message, "grouped_id", None) or 0
+            album = album_of(message)
             if message.id not in looped:
                 self._put_one(it, span.source, message)
             span.beyond = max(span.beyond, message.id)

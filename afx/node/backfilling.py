@@ -11,6 +11,8 @@ from afx.node.backfill_state import Backfill, Range, Stage
 if TYPE_CHECKING:
     from afx.node.session import HostedSession
 
+_UNKNOWN = "the session could not go on with it"
+
 
 class BusyError(Exception):
     """Another task has a backfill of the same rule and destination."""
@@ -117,7 +119,8 @@ def _covers(it: Backfill, ranges: Sequence[Range]) -> bool:
     """Return whether one is about these messages: a rule may have got a source meanwhile, and
     numbers of tasks are given out again after a restore.
     """
-    return {(of.source, of.first) for of in ranges} <= {(of.source, of.first) for of in it.ranges}
+    known = {(of.source, of.first): of.to for of in it.ranges}  # an album is taken to its end
+    return all(of.to <= known.get((of.source, of.first), 0) for of in ranges)
 
 
 def _state(found: Iterable[Backfill]) -> Backfilled:
@@ -135,6 +138,3 @@ def _state(found: Iterable[Backfill]) -> Backfilled:
         all(it.is_over for it in found),
         given_up[0] if given_up else "",
     )
-
-
-_UNKNOWN = "the session could not go on with it"

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from support.footers import FOOTER, photo, publish
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import RefusingHandler, one_rule, texts
 from telethon.tl import functions, types
 
 from afx.sandbox.telegram.boxes import Content
-from afx.sandbox.telegram.peers import Channel
-
-FOOTER = {"transform": ({"footer": "by {message}"},)}
-
-
-def publish(sandbox: SandboxHarness, source: Channel, text: str, **fields: Any) -> int:
-    message, event = sandbox.server.world.post(source, 0, text, **fields)
-    sandbox.server.pushes.channel_event(source, event, message)
-    return int(message.id)
-
-
-def photo(sandbox: SandboxHarness, data: bytes = b"photo") -> Any:
-    return sandbox.server.world.files.add(data, is_photo=True)
 
 
 def test_a_changed_caption_is_sent_with_its_file_by_reference() -> None:

@@ -12,6 +12,21 @@ local function has_session(assignment, incarnation, epoch)
   return owner[1] == incarnation and owner[2] == epoch and 1 or 0
 end
 
+-- 1 if an incarnation has the owner of a lane under an epoch, and the lane its fence and no order
+-- under way; -2 if the lane has not, else as has_session.
+local function may_change(assignment, lane, incarnation, epoch, fence)
+  local verdict = has_session(assignment, incarnation, epoch)
+  if verdict ~= 1 then
+    return verdict
+  end
+  require_type(lane, 'hash')
+  local found = redis.call('HMGET', lane, 'fence', 'state')
+  if found[1] ~= fence or found[2] == 'put' or found[2] == 'taken' then
+    return -2
+  end
+  return 1
+end
+
 -- Tells the node that has a session to look at a lane; false if no node has it.
 local function tell(session, entry)
   local assignment = 'afx:session:' .. session .. ':assignment'

@@ -7,14 +7,9 @@
 --   owner; -2 when the fence is an old one, or an order is under way
 -- include: spoiled
 -- include: pool
-local verdict = has_session(KEYS[1], ARGV[1], ARGV[2])
+local verdict = may_change(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4])
 if verdict ~= 1 then
   return verdict
-end
-require_type(KEYS[2], 'hash')
-local lane = redis.call('HMGET', KEYS[2], 'fence', 'state')
-if lane[1] ~= ARGV[4] or lane[2] == 'put' or lane[2] == 'taken' then
-  return -2
 end
 for id, of in string.gmatch(ARGV[6], '(%-?%d+):([^,]*),') do
   if redis.call('HSETNX', KEYS[2], 'doubt:' .. id, ARGV[5]) == 1 then

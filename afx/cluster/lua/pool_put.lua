@@ -9,14 +9,9 @@
 --   sender
 -- include: spoiled
 -- include: pool
-local verdict = has_session(KEYS[1], ARGV[1], ARGV[2])
+local verdict = may_change(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
 if verdict ~= 1 then
   return verdict
-end
-require_type(KEYS[2], 'hash')
-local lane = redis.call('HMGET', KEYS[2], 'fence', 'state')
-if lane[1] ~= ARGV[3] or lane[2] == 'put' or lane[2] == 'taken' then
-  return -2
 end
 local is_told = tell(ARGV[4], ARGV[8])
 note_node(KEYS[2], ARGV[4], is_told)

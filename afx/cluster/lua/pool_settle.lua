@@ -1,20 +1,16 @@
 -- Ends doubts of a pool's lane as an operator has decided, with the links of the copies that exist.
 -- KEYS: assignment of the owning session, lane, its posters
 -- ARGV: incarnation, epoch, seconds that links are stored, fence, ids that are in doubt no more as
---   "a,b,", who has made the copies, the first and the last one (0 for none), then eight for each block of links (see commit.lua)
+--   "a,b,", who has made the copies, the first and the last one (0 for none), then eight for each
+--   block of links (see commit.lua)
 -- Answer: 1; 0 when another incarnation or epoch owns the session; -1 when Redis has lost its
 --   owner; -2 when the fence is an old one, or an order is under way
 -- include: spoiled
 -- include: blocks
 -- include: pool
-local verdict = has_session(KEYS[1], ARGV[1], ARGV[2])
+local verdict = may_change(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4])
 if verdict ~= 1 then
   return verdict
-end
-require_type(KEYS[2], 'hash')
-local lane = redis.call('HMGET', KEYS[2], 'fence', 'state')
-if lane[1] ~= ARGV[4] or lane[2] == 'put' or lane[2] == 'taken' then
-  return -2
 end
 for i = 9, #ARGV, 8 do
   note_links(i, ARGV[3], false)
