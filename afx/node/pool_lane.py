@@ -270,7 +270,7 @@ class SenderLane:
         0: it is not known, or it cannot be asked any more: another one may be allowed to.
         """
         found = await self._desk.ask(
-            lambda: self._desk.store.posters(self._lane, [it.copy for it in batch])
+            lambda: self._desk.store.posters.of(self._lane, [it.copy for it in batch])
         )
         who = found[0]
         same = next((place for place, it in enumerate(found) if it != who), len(batch))

@@ -253,7 +253,13 @@ def remove(context: Context, text: str) -> str:
     """Remove a rule; returns its path."""
     rule = _find(context, text)
     path = f"{rule.session.name}/{rule.name}"
+    from afx.operations import doubts  # few rules have any, and redis takes long to import
+
+    has_pool = bool(rule.options.get("senders"))
+    lost = doubts.listing_if_running(context, str(rule.id)) if has_pool else []
     with change(context, "rule.remove", f"rule/{path}") as details:
+        if lost:  # nobody decides them any more
+            details.update({"doubts": [doubts.content(it) for it in lost]})
         rules.remove(rule)
         details.update({"rule": rule.name, "before": content(document(rule.session.name, rule))})
     return path

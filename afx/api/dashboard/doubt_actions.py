@@ -28,7 +28,8 @@ def _words(target: str) -> list[str]:
 def _decide(context: Context, target: str, sent: int) -> str:
     rule, to, source, message = _parts(target)
     rows = doubts.decide(context, rule, sent=sent, message=message, source=source, destination=to)
-    return f"message {message} of rule {rows[0].rule} is decided"
+    what = f"message {message}" if message else "what is not known"
+    return f"{what} of rule {rows[0].rule} is decided"
 
 
 def _sent(context: Context, target: str, form: Form) -> str:
