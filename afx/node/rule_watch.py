@@ -121,6 +121,7 @@ class RuleWatch:
         closed.note_unknown(self._peers.why_unknown)
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         await self._forwarder.pools.check()
+        await self._learn_own()
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
@@ -128,6 +129,15 @@ class RuleWatch:
         self._forwarder.use_routes(closed.in_use)
         self.troubles = closed.troubles()
         self._wait()
+
+    async def _learn_own(self) -> None:
+        """Look up where the session may have sent itself, before its rules got senders."""
+        own = self._forwarder.pools.own
+        for to in sorted({it.destination for it in own.inherited}):
+            try:
+                await self._peers.learn(to, self.known)
+            except ValueError:  # it cannot ask there again
+                own.end([it for it in own.inherited if it.destination == to])
 
     @property
     def known(self) -> set[int]:
