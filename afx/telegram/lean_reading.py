@@ -17,6 +17,8 @@ from typing import Any
 from telethon.extensions import BinaryReader
 from telethon.tl import types
 
+from afx.telegram.message_reading import MESSAGE, read_update
+
 _CONSTRUCTOR = Struct("<I")
 _VECTOR = Struct("<Ii")
 """A vector's constructor, and its length."""
@@ -29,7 +31,6 @@ _ONE_MESSAGE = Struct("<IIiIIIIi")
 _ABOUT_CHANNELS = frozenset(
     {types.UpdateNewChannelMessage.CONSTRUCTOR_ID, types.UpdateEditChannelMessage.CONSTRUCTOR_ID}
 )
-_MESSAGE = 0x7600B9D3
 _FROM, _BOOSTS, _RANK = 1 << 8, 1 << 29, 1 << 12
 """Flags of a message for what stands between its id and its chat; the last is of ``flags2``."""
 _PEER = Struct("<Iq")
@@ -60,7 +61,7 @@ def _unfollowed(body: bytes, followed: Container[int]) -> Any:
     if len(body) < at + 2 * _PEER.size + _TAIL.size:
         return None
     kind, _, count, update, message, flags, flags2, _ = _ONE_MESSAGE.unpack_from(body)
-    if kind != _UPDATES or count != 1 or message != _MESSAGE or update not in _ABOUT_CHANNELS:
+    if kind != _UPDATES or count != 1 or message != MESSAGE or update not in _ABOUT_CHANNELS:
         return None
     if flags2 & _RANK:
         return None
@@ -84,7 +85,7 @@ def read_object(reader: BinaryReader) -> Any:
     if len(stream) < at + _CONSTRUCTOR.size or _CONSTRUCTOR.unpack_from(stream, at)[0] != _UPDATES:
         return reader.tgread_object()
     reader.position += _CONSTRUCTOR.size
-    them = reader.tgread_vector()
+    them = _read_vector(reader)
     end = len(stream) - _TAIL.size
     if end >= reader.position + 2 * _VECTOR.size:
         constructor, _count = _VECTOR.unpack_from(stream, reader.position)
@@ -93,3 +94,15 @@ def read_object(reader: BinaryReader) -> Any:
             return types.Updates(them, [], [], _EPOCH + timedelta(seconds=date), seq)
     reader.position = at
     return reader.tgread_object()
+
+
+def _read_vector(reader: BinaryReader) -> list[Any]:
+    """Return the updates of a vector."""
+    stream, at = reader.stream, reader.position
+    if len(stream) < at + _VECTOR.size:
+        return list(reader.tgread_vector())  # which says what is wrong
+    constructor, count = _VECTOR.unpack_from(stream, at)
+    if constructor != _A_VECTOR:
+        return list(reader.tgread_vector())
+    reader.position = at + _VECTOR.size
+    return [read_update(reader) for _ in range(count)]
