@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 
@@ -35,6 +36,7 @@ _FROM, _BOOSTS, _RANK = 1 << 8, 1 << 29, 1 << 12
 """Flags of a message for what stands between its id and its chat; the last is of ``flags2``."""
 _PEER = Struct("<Iq")
 _CHANNEL = types.PeerChannel.CONSTRUCTOR_ID
+_MOST_PASSED = 64
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -46,8 +48,7 @@ def read(body: bytes, followed: Container[int] | None = None) -> Any:
     """
     if followed is not None and (passed := _unfollowed(body, followed)) is not None:
         return passed
-    with BinaryReader(body) as reader:
-        return read_object(reader)
+    return read_object(BinaryReader(body))
 
 
 def _unfollowed(body: bytes, followed: Container[int]) -> Any:
@@ -72,6 +73,12 @@ def _unfollowed(body: bytes, followed: Container[int]) -> Any:
     date, seq = _TAIL.unpack_from(body, len(body) - _TAIL.size)
     if peer != _CHANNEL or chat in followed or date <= 0:
         return None
+    return _passed(date, seq)
+
+
+@lru_cache(_MOST_PASSED)
+def _passed(date: int, seq: int) -> Any:
+    """Return an ``updates`` with nothing in it; all of one second are the same."""
     return types.Updates([], [], [], _EPOCH + timedelta(seconds=date), seq)
 
 

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from telethon import utils
 from telethon.extensions import BinaryReader
 from telethon.tl import types
 
 from afx.telegram.lean_reading import read
 from afx.telegram.message_reading import MESSAGE, read_update
+from afx.telegram.messages import marked_id
 
 DATE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PEERS = [types.PeerUser(8), types.PeerChat(9), types.PeerChannel(10), types.PeerUser(1 << 40)]
@@ -198,3 +200,10 @@ def test_a_vector_that_counts_wrongly_is_refused_as_telethon_refuses_it(count: i
     body = body[:8] + struct.pack("<i", count) + body[12:]
     ours = _outcome(BinaryReader(body), lambda it: read(it.stream))
     assert ours[0] == as_telethon(body)[0]
+
+
+@pytest.mark.parametrize(
+    "peer", [*PEERS, types.PeerChannel(9_999_999_999), types.PeerChannel(10_000_000_000)]
+)
+def test_a_peer_has_the_marked_id_that_telethon_gives_it(peer: Any) -> None:
+    assert marked_id(peer) == utils.get_peer_id(peer)
