@@ -185,6 +185,7 @@ def list_(
     prefix: session_filter.Prefix = "",
     label: session_filter.Label = None,
     health: session_filter.Health = None,
+    sort: output.ByName = "name",
 ) -> None:
     """List sessions by name: where they run and what troubles them.
 
@@ -194,7 +195,9 @@ def list_(
 
     chosen = sessions.SessionFilter(user, tier, node, state, trouble, prefix, label, health)
     invocation.print_list(
-        lambda after, limit: sessions.listing(invocation.context, chosen, after=after, limit=limit),
+        lambda after, limit: sessions.listing(
+            invocation.context, chosen, after=after, limit=limit, sort=sort
+        ),
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
         lambda it: (
             *(it.id, it.name, it.user, it.tier, it.state, it.node),
@@ -205,6 +208,7 @@ def list_(
             filtered=chosen != sessions.SessionFilter(),
             hint="add one with 'afx session import'",
         ),
+        by_id=sort.endswith("id"),
     )
 
 

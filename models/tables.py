@@ -276,6 +276,7 @@ class SessionQueue(Table):
 
     class Meta:
         table_name = "session_queue"
+        indexes = ((("since", "session"), False),)
 
 
 class WorkerTask(Table):

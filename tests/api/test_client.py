@@ -88,6 +88,8 @@ def test_where_nothing_listens_a_sentence_says_so() -> None:
     ("command", "path"),
     [
         (("user", "list"), "/users"),
+        (("user", "list", "--sort", "-id"), "/users?sort=-id"),
+        (("session", "list", "--sort", "-name"), "/sessions?sort=-name"),
         (("session", "list"), "/sessions"),
         (("rule", "list"), "/rules"),
         (("rule", "schema"), "/rule-schema"),
@@ -136,7 +138,8 @@ def test_the_command_line_and_the_api_agree_field_by_field(
     flags = () if path == "/rule-schema" else ("--json",)
     printed = json.loads(run(*command, *flags, **variables).stdout)
     assert printed or not path.startswith("/dead-letters")
-    found = client.get(path).data
+    place, _, order = path.partition("?sort=")
+    found = client.get(place, sort=order).data
     rows = found["items"] if isinstance(found, dict) and "items" in found else found
     if path == "/tokens":
         for it in (*printed, *rows):
