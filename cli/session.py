@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, complete, groups, output, session_filter
+from cli import common, complete, groups, output, session_change, session_filter
 from cli.session_bulk import bulk
 from cli.session_import import import_
 from cli.session_set import Proxy, set_
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = groups.group("Sessions: Telegram accounts' logins.")
 app.command()(bulk)
+app.add_typer(session_change.app, name="change")
 app.command("import")(import_)
 app.command("set")(set_)
 Name = Annotated[

@@ -22,6 +22,7 @@ from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ClusterAnalytics, RuleSums, ScalingEvent, WorkerAnalytics
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, one_of, utc_now
+from models.bulk_tables import SessionChange, SessionChangeItem
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
 from models.cluster_tables import Worker as Worker  # noqa: PLC0414
 from models.hibernation_fields import HibernationFields
@@ -435,6 +436,8 @@ ALL = (
     ApiToken,
     ApiRequest,
     ApiSignOut,
+    SessionChange,
+    SessionChangeItem,
     Webhook,
     WebhookEvent,
     WebhookDelivery,

@@ -13,6 +13,7 @@ from models.storage import (
     controls,
     held_messages,
     rule_analytics,
+    session_changes,
     tasks,
     webhook_deliveries,
 )
@@ -27,7 +28,8 @@ class Kept:
 
     analytics: Retention
     history: timedelta
-    """Ended assignments, finished tasks and controls, deliveries of webhooks, decided messages."""
+    """Ended assignments, finished tasks and controls, deliveries of webhooks, decided messages,
+    ended changes of many sessions."""
 
 
 def maintain(kept: Kept, most: int = BATCH) -> int:
@@ -52,6 +54,7 @@ def maintain(kept: Kept, most: int = BATCH) -> int:
         controls.prune,
         webhook_deliveries.prune,
         held_messages.prune,
+        session_changes.prune,
     ):
         with transaction():
             touched += prune(before, most)
