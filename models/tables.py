@@ -19,7 +19,7 @@ from models.account_fields import AccountFields
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
-from models.analytics_tables import ClusterAnalytics, RuleSums, ScalingEvent, WorkerAnalytics
+from models.analytics_tables import ANALYTICS_TABLES, RuleSums
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, one_of, utc_now
 from models.bulk_tables import SessionChange, SessionChangeItem
@@ -429,10 +429,8 @@ ALL = (
     TaskLog,
     TaskSchedule,
     WorkerControl,
-    WorkerAnalytics,
-    ClusterAnalytics,
+    *ANALYTICS_TABLES,
     RuleAnalytics,
-    ScalingEvent,
     ApiToken,
     ApiRequest,
     ApiSignOut,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from afx.forwarding.pipeline import Delivery
-from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found
 from afx.node.pools import Pools
+from afx.node.references import Reference
 from afx.node.topic_links import TopicLinks
 from afx.node.waits import Waits
 from afx.reasons import TroubleReason

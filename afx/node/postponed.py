@@ -28,8 +28,9 @@ from afx.forwarding.rules import ResolvedRule, Route
 from afx.node.backfill_state import Backfill
 from afx.node.backfills import Backfills
 from afx.node.cap_gate import CapGate
-from afx.node.outbox import Outbox, Reference
+from afx.node.outbox import Outbox
 from afx.node.postponed_queues import Queue, take_queues
+from afx.node.references import Reference
 from afx.telegram.facts import TelegramFacts
 from afx.telegram.sender import Outcome
 

@@ -12,6 +12,7 @@ from models.storage import (
     cluster_analytics,
     controls,
     held_messages,
+    message_minutes,
     rule_analytics,
     session_changes,
     tasks,
@@ -48,6 +49,8 @@ def maintain(kept: Kept, most: int = BATCH) -> int:
     with transaction():
         kept_hours = min(kept.analytics.minutes, rule_analytics.HOURS_KEPT)
         touched += rule_analytics.prune(kept_hours, kept.analytics.hours, most)
+    with transaction():
+        touched += message_minutes.prune(most)
     for prune in (
         assignments.prune,
         tasks.prune,

@@ -19,8 +19,8 @@ from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Delivery, Incoming, Op
 from afx.forwarding.rules import Route
 from afx.node import postponed
-from afx.node.outbox import Reference
 from afx.node.postponed import Postponed
+from afx.node.references import Reference
 from afx.sandbox.judge.flow import delete, edit
 from afx.telegram.session import MalformedPositionError
 

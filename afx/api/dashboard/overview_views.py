@@ -56,7 +56,7 @@ async def show_overview(request: Request) -> Response:
 
 
 def _messages(request: Request, context: Context) -> dict[str, Any]:
-    """Return what became of messages and tasks lately; of an hour at least, two at most."""
+    """Return what became of messages and tasks in the last hour."""
     if not context.actor.may("analytics:read"):
         return {"figures": None, "failed_tasks": 0}
     kept, since = api_of(request).kept, datetime.now(UTC) - _LATELY
@@ -66,7 +66,7 @@ def _messages(request: Request, context: Context) -> dict[str, Any]:
         failed = sum(it.tasks_failed for it in rows)
         return cluster_analytics.messages(context, since), failed
 
-    # They are sums of hours: who has just changed something does not look for it here.
+    # They are sums of an hour: who has just changed something does not look for it here.
     figures, failed = kept.get("lately", read, least=_KEPT_SECONDS, until_changed=False)
     return {"figures": figures, "failed_tasks": failed}
 

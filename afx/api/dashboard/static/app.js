@@ -38,6 +38,7 @@ showTheme();
 
 // --- live data -----------------------------------------------------------------------------
 const live = $("#live");
+const TURN = 2000; // milliseconds from one refresh of figures to the next
 let lastNews = 0, wanted = false, busy = false, state = "connecting";
 // Some refreshes at once, then one a second: who has clicked sees the answer, and a busy cluster costs little.
 let refreshes = 4, refilled = Date.now();
@@ -119,7 +120,8 @@ function heard(message) {
     state = "live";
     wanted = true;
     if (["events", "resync"].includes(message.topic)) $("#changed")?.removeAttribute("data-none");
-    if (message.topic === "status" || message.topic === "events") refresh();
+    // A page that was just opened shows the figures as they are: it waits for the next turn.
+    if (message.topic === "events" || (message.topic === "status" && performance.now() > TURN)) refresh();
   }
   showState();
 }
@@ -128,7 +130,7 @@ if (live && "SharedWorker" in window) {
   port.onmessage = (it) => heard(it.data);
   addEventListener("pagehide", () => port.postMessage("bye"));
   addEventListener("pageshow", (it) => { if (it.persisted) location.reload(); });
-  setInterval(() => { if (wanted) refresh(); }, 2000);
+  setInterval(() => { if (wanted) refresh(); }, TURN);
 }
 showState();
 
