@@ -61,6 +61,7 @@ def listing(
     limit: int = 100,
     session: str | None = None,
     enabled: bool | None = None,
+    sort: str = "id",
 ) -> Page[RuleRow]:
     """Return rules with their sessions' names, by id."""
     owner = context.actor.owner
@@ -70,6 +71,7 @@ def listing(
         session=sessions.find(session, owner=owner) if session else None,
         enabled=enabled,
         owner=owner,
+        sort=sort,
     )
     page = page_of(RuleRow, found)
     return Page(tuple(with_troubles(page.rows)), page.next)

@@ -120,17 +120,20 @@ def listing(
     context: Context,
     chosen: SessionFilter | None = None,
     *,
-    after: str | None = None,
+    after: Any = None,
     limit: int = 100,
+    sort: str = "name",
 ) -> Page[SessionRow]:
-    """Return sessions with user, node and state, by name."""
+    """Return sessions with user, node and state, by name or by id."""
     chosen = chosen or SessionFilter()
     owner = context.actor.owner
     if owner:
         context.require_owner(chosen.user or owner)
         # The filter takes beginnings of names: it would find another user's.
         chosen = replace(chosen, user=None)
-    return page_of(SessionRow, sessions.listing(chosen, after=after, limit=limit, owner=owner))
+    return page_of(
+        SessionRow, sessions.listing(chosen, after=after, limit=limit, owner=owner, sort=sort)
+    )
 
 
 @operation("session:read", owned=True)
