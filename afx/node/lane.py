@@ -161,8 +161,11 @@ class Lane:
             return True
         if not self._may_park:
             return False
-        left = self._not_before - asyncio.get_running_loop().time()
-        return left > _PARK_SECONDS or len(self._queue) >= _MOST_HELD
+        if len(self._queue) >= _MOST_HELD:
+            return True
+        if not self._not_before:  # nearly always; the loop's time is not cheap
+            return False
+        return self._not_before - asyncio.get_running_loop().time() > _PARK_SECONDS
 
     def _park(self) -> None:
         """Give all that is held to the outbox, unless it is from there.
