@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import LaneQueue
 from afx.node.lane_sender import BATCH, LaneSender
 from afx.node.outbox import Outbox, Reference
+from afx.node.outbox_reader import RULE_GONE
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.change_sender import KNOWN
@@ -162,6 +163,17 @@ class Lane:
             return False
         left = self._not_before - asyncio.get_running_loop().time()
         return left > _PARK_SECONDS or len(self._queue) >= _MOST_HELD
+
+    def leave_out(self, rules: Collection[int]) -> None:
+        """Settle what has not begun, and is of none of these rules: they are gone.
+
+        What an outbox holds of them is found out when it is read.
+        """
+        if self._outbox or not self._queue:
+            return
+        for delivery, ticket in self._queue.take_out(rules):
+            outcome = RULE_GONE if delivery.op == "send" else KNOWN
+            self._owner.settled(delivery, ticket, outcome)
 
     def _park(self) -> None:
         """Give all that is held to the outbox, unless it is from there.
