@@ -9,7 +9,7 @@ something else, its tenth item has come, or none has come for a second.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from math import inf
@@ -163,6 +163,13 @@ class LaneQueue:
             _replace(it, change)
             return []
         return None
+
+    def take_out(self, rules: Collection[int]) -> list[Entry]:
+        """Take out, and return, what has not begun and is of none of these rules."""
+        there = [it for it in self._held if not it.is_gone]
+        kept = [it for it in there if it.is_begun or it.delivery.rule in rules]
+        self._held, self._count, self._index = deque(kept), len(kept), None
+        return [(it.delivery, it.ticket) for it in there if it not in kept]
 
     def _behind_album(self, item: Delivery) -> int:
         """Return how many deliveries come behind the other items of an item's album."""

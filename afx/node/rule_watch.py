@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -95,7 +95,7 @@ class RuleWatch:
     ) -> None:
         self._closed = ClosedRoutes(rules)
         self._added: Sequence[RuleSpec] = ()
-        """New rules, and such as name more chats than before, until these are looked up."""
+        """New rules, and such as name other chats than before, until these are looked up."""
         self._client = client
         self._peers = peers
         self._reader = reader
@@ -178,14 +178,17 @@ class RuleWatch:
     def renew(self, rules: Sequence[RuleSpec]) -> Sequence[RuleSpec]:
         """Use the filters and transforms of these rules from now on, and tell what is wrong.
 
-        What has been judged already keeps its verdict. New rules, and such as name more chats,
-        are used as soon as their chats are looked up. Returns the rules as they are used then.
+        What has been judged already keeps its verdict. New rules, and such as name other chats,
+        are used as soon as their chats are looked up. What is sent by rules that are gone, and
+        has not begun, is not sent. Returns the rules as they are used then.
         """
-        before = self._closed.leave()
+        before, sources = self._closed.leave(), self._closed.sources
         used = self._closed.renew(rules)
         if self._closed.leave() != before:
             self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
+        self._forwarder.lanes.leave_out(self._closed.rules)
+        self._leave(sources)
         self._apply()
         if self._closed.unlearned:
             self._due = self._clock.monotonic()
@@ -295,12 +298,26 @@ class RuleWatch:
         if self._added is not added:
             return False  # they have changed meanwhile
         self._added = ()
-        before = set(closed.routes)
+        before, sources = set(closed.routes), closed.sources
         closed.add(added)
         closed.note_known(found)
         closed.note_unreadable(dict.fromkeys(set(closed.routes) - before, "not read yet"))
+        self._leave(sources)
         self._is_unregistered = True
         return True
+
+    def _leave(self, sources: Collection[int]) -> None:
+        """Read no more those of some sources that no rule names any more.
+
+        What is stored of them goes, as at a restart: a rule that names one again later begins
+        at what is posted then.
+        """
+        if gone := sorted(set(sources) - self._closed.sources):
+            self._closed.note_readable(gone)
+            self._kept.forget(gone)
+            for chat in gone:
+                self._owner.forget_fields(forget_source(self._reader, chat))
+            self._owner.progressed()
 
     def _forget_expired(self) -> None:
         """Sources that could not be read for long begin at now, when they can again."""
