@@ -8,14 +8,11 @@ nor the memory waits for a slow destination.
 Chunks of references are fields ``outbox:DESTINATION:NUMBER``; only the first and the last one
 change. ``first:DESTINATION`` is the number of the first one: an older one in Redis was sent, and
 came back from a copy in SQL. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of
-rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one. A capital
-letter stands for messages that the rule's filter has not judged yet; ``e``, ``d``, ``p`` and
-``u`` for copies that are to be edited, deleted, pinned and unpinned, ``t`` for topics of forums.
-Behind an ``@`` stands from when on it is to be done, in Unix seconds, and a ``+`` stands behind
-the letter of what is of the album of the one before it: only queues of what is postponed have
-that, under the fields ``later:QUEUE:DESTINATION:NUMBER`` and ``lfirst:QUEUE:DESTINATION`` (see
-``postponed``). An ``n`` is collected for a digest; ``g``, and each ``h`` behind it, are one
-message of a digest: what is in that is stored before it is sent (see ``digests``).
+rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one
+(``outbox_letters`` has the letters). Behind an ``@`` stands from when on it is to be done, in
+Unix seconds, and a ``+`` stands behind the letter of what is of the album of the one before it:
+only queues of what is postponed have that, under the fields ``later:QUEUE:DESTINATION:NUMBER``
+and ``lfirst:QUEUE:DESTINATION`` (see ``postponed``).
 """
 
 from __future__ import annotations
@@ -31,6 +28,7 @@ from afx.cluster.fields import INT32_LIMIT
 from afx.forwarding.pipeline import Delivery, Op, Part, random_id
 from afx.forwarding.rules import Mode
 from afx.node.known_references import KnownReferences
+from afx.node.outbox_letters import CODES, LETTERS, letter_of, meaning_of
 from afx.telegram.boxes import Ticket
 from afx.telegram.session import MalformedPositionError
 
@@ -38,16 +36,12 @@ _CHUNK = 256
 _MOST_REMOVED = 2_000
 """Chunks that have left of which a commit says so again: half a million messages."""
 _RUN = re.compile(
-    r"([0-9]{1,10}):([cfCFedputnghNGH]\+?):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
+    rf"([0-9]{{1,10}}):([{LETTERS}]\+?):(-?[0-9]{{1,19}}):([0-9,-]+)(?:@([0-9]{{1,11}}))?", re.ASCII
 )
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
-_MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
-_OPS: Mapping[str, Op] = {"e": "edit", "d": "delete", "p": "pin", "u": "unpin", "t": "topic"}
-_LETTERS: Mapping[Op, str] = {op: letter for letter, op in _OPS.items()}
-_PARTS: Mapping[str, Part] = {"n": "entry", "g": "first", "h": "rest"}
-_PART_LETTERS: Mapping[Part, str] = {part: letter for letter, part in _PARTS.items()}
-_CODES: Mapping[Op, int] = {"send": 0, "edit": 1, "delete": 2, "pin": 3, "unpin": 4, "topic": 5}
 _RETRIED = "it is retried"
+OLD = "it is an old message of a backfill"
+"""What a backfill says of what it puts into an outbox."""
 _NAMES = ("outbox:", "first:")
 """How the names of an outbox's fields begin."""
 
@@ -68,11 +62,13 @@ class Reference(NamedTuple):
     """It is of the album of the one before it, and is released together with that."""
     part: Part = ""
     """What it is of a digest."""
+    old: bool = False
+    """A backfill has put it here."""
 
     @property
     def group(self) -> int:
         """The number of its rule and of what is to be done."""
-        return self.rule * 8 + _CODES[self.op]
+        return self.rule * 8 + CODES[self.op]
 
     def delivery(self, destination: int) -> Delivery:
         """Return its delivery, without the content."""
@@ -87,7 +83,7 @@ class Reference(NamedTuple):
             "",
             (),
             False,
-            unjudged=_RETRIED if self.judge else "",
+            unjudged=OLD if self.old else _RETRIED if self.judge else "",
             op=self.op,
             part=self.part and "entry",
         )
@@ -218,15 +214,14 @@ class Outbox:
             )
         is_here = (*key, delivery.message) in self._known
         if is_here and reference.op != "send":
-            under_way = max(len(self.open), self.reading)
-            return reference not in islice(self.references(), under_way)
+            return reference not in islice(self.references(), self.under_way)
         return is_here
 
     def holds(self, send: Delivery) -> bool:
         """Return whether a message waits here and is not under way: it was not sent."""
         if not self.contains(send):
             return False
-        under_way = islice(self.references(), max(len(self.open), self.reading))
+        under_way = islice(self.references(), self.under_way)
         wanted = (send.rule, send.source, send.message, send.op)
         return wanted not in ((it.rule, it.source, it.message, it.op) for it in under_way)
 
@@ -316,14 +311,21 @@ class Outbox:
         if self.last_due <= latest:
             return False
         self.last_due = latest
-        self._change_all(lambda it: it._replace(due=min(it.due, latest)))
+        self.change_all(lambda it: it._replace(due=min(it.due, latest)))
         return bool(self._chunks)
 
-    def drop(self, is_gone: Callable[[Reference], bool]) -> None:
-        """Take some references out, while none is being sent."""
-        self._change_all(lambda it: None if is_gone(it) else it)
+    @property
+    def under_way(self) -> int:
+        """How many of the first references are being sent, or read to be sent."""
+        return max(len(self.open), self.reading)
 
-    def _change_all(self, change: Callable[[Reference], Reference | None]) -> None:
+    def drop(self, is_gone: Callable[[Reference], bool]) -> None:
+        """Take some references out, of those that are not under way."""
+        kept = iter([True] * self.under_way)
+        self.change_all(lambda it: it if next(kept, False) or not is_gone(it) else None)
+
+    def change_all(self, change: Callable[[Reference], Reference | None]) -> None:
+        """Change references; None takes one out."""
         for chunk in list(self._chunks):
             before = decode(chunk.text) if chunk.references is None else chunk.references
             after = [new for it in before if (new := change(it)) is not None]
@@ -398,9 +400,8 @@ class Outbox:
 def encode(references: Iterable[Reference]) -> str:
     """Return references as they are stored."""
     runs: list[tuple[tuple[int, str, int, int], list[tuple[int, int]]]] = []
-    for rule, mode, source, message, judge, op, due, joined, part in references:
-        letter = _PART_LETTERS.get(part) or _LETTERS.get(op) or mode[0]
-        letter = (letter.upper() if judge and op == "send" else letter) + ("+" if joined else "")
+    for rule, mode, source, message, judge, op, due, joined, part, old in references:
+        letter = letter_of(mode, judge=judge, op=op, part=part, old=old) + ("+" if joined else "")
         key = (rule, letter, source, due)
         if not runs or runs[-1][0] != key:
             runs.append((key, [(message, message)]))
@@ -432,12 +433,11 @@ def decode(text: str) -> list[Reference]:
                 raise MalformedPositionError(f"an outbox contains no ids: {part[:40]!r}")
             if last - first >= _CHUNK or len(found) >= _CHUNK:
                 raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
-            rule, letter, source = int(run[1]), run[2][0], int(run[3])
-            mode, op = _MODES.get(letter.lower(), "copy"), _OPS.get(letter, "send")
-            of_digest = _PARTS.get(letter.lower(), "")
-            due, is_joined = int(run[5] or 0), len(run[2]) > 1
+            rule, source, due = int(run[1]), int(run[3]), int(run[5] or 0)
+            mode, judge, op, part_of, old = meaning_of(run[2][0])
+            is_joined = len(run[2]) > 1
             found += [
-                Reference(rule, mode, source, it, letter.isupper(), op, due, is_joined, of_digest)
+                Reference(rule, mode, source, it, judge, op, due, is_joined, part_of, old)
                 for it in range(first, last + 1)
             ]
     return found
@@ -446,5 +446,5 @@ def decode(text: str) -> list[Reference]:
 def _reference(it: Delivery, due: int = 0) -> Reference:
     part: Part = "entry" if it.part and it.op == "send" else ""
     mode: Mode = "copy" if part else it.mode  # a digest is written anew
-    judge = bool(it.unjudged)
-    return Reference(it.rule, mode, it.source, it.message, judge, it.op, due, part=part)
+    judge, old = bool(it.unjudged), it.unjudged == OLD
+    return Reference(it.rule, mode, it.source, it.message, judge, it.op, due, part=part, old=old)
