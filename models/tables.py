@@ -22,6 +22,7 @@ from models.accounts import User as User  # noqa: PLC0414
 from models.analytics_tables import ANALYTICS_TABLES, RuleSums
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, one_of, utc_now
+from models.bulk_tables import SessionChange, SessionChangeItem
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
 from models.cluster_tables import Worker as Worker  # noqa: PLC0414
 from models.hibernation_fields import HibernationFields
@@ -276,6 +277,7 @@ class SessionQueue(Table):
 
     class Meta:
         table_name = "session_queue"
+        indexes = ((("since", "session"), False),)
 
 
 class WorkerTask(Table):
@@ -311,6 +313,8 @@ class WorkerTask(Table):
     timeout_seconds = IntegerField(default=600, constraints=[Check("timeout_seconds >= 1")])
     cancelling = BooleanField(default=False)
     """Somebody has asked to cancel it, and it has not ended yet."""
+    pausing = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
+    """Somebody has asked to pause it, and its run has not ended yet."""
     actor = CharField(max_length=100, default="")
     run_after = UtcField(default=utc_now)
     start_by = UtcField(null=True)
@@ -358,7 +362,7 @@ WorkerTask.add_index(
     WorkerTask.index(
         WorkerTask.unique_key,
         unique=True,
-        where=(WorkerTask.state.in_(("waiting", "queued", "published", "running"))),
+        where=(WorkerTask.state.in_(("waiting", "queued", "published", "running", "paused"))),
         name="worker_tasks_unique",
     )
 )
@@ -432,6 +436,8 @@ ALL = (
     ApiToken,
     ApiRequest,
     ApiSignOut,
+    SessionChange,
+    SessionChangeItem,
     Webhook,
     WebhookEvent,
     WebhookDelivery,

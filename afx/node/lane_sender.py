@@ -23,6 +23,7 @@ from afx.node.pace import Pace
 from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience
 from afx.node.plugged import plugged
+from afx.node.plugin_files import PluginFiles
 from afx.node.pool_stops import Stopped
 from afx.node.queue_filler import QueueFiller
 from afx.node.reuploads import Reuploads, is_gone, with_gone
@@ -59,6 +60,7 @@ class LaneSender:
     __slots__ = (
         "_client",
         "_fetches",
+        "_files",
         "_filler",
         "_intents",
         "_outbox",
@@ -95,6 +97,7 @@ class LaneSender:
         self._fetches = 0
         """How often the first message was fetched anew."""
         self._reuploads = Reuploads(owner, pace, peers)
+        self._files = PluginFiles(owner, pace, self._read_first)
         self._topics = TopicSync(client, peers, intents, owner, pace)
         self._filler = QueueFiller(
             owner, outbox, queue, pace=pace, patience=self._patience, vain=self._vain
@@ -128,7 +131,7 @@ class LaneSender:
             if any(delivery.plugins or delivery.verdict for delivery, _ in batch):
                 if batch[0][0].op != "send":
                     await self._owner.find_copies([delivery for delivery, _ in batch])
-                batch, refused = await plugged(batch, self._owner.trouble)
+                batch, refused = await plugged(batch, self._owner.trouble, self._files)
                 if refused:
                     await self._judge(batch, refused)
                     continue
@@ -183,7 +186,7 @@ class LaneSender:
         refused: list[Outcome] = []
         if any(it.topics for it, _ in batch):
             batch, refused = await self._topics.prepare(batch)
-        if batch and not refused and any(it.reupload for it, _ in batch):
+        if batch and not refused and any(it.reupload or it.made for it, _ in batch):
             batch, refused = await self._reuploads.prepare(batch, self._read_first)
         if refused:
             await self._judge(batch, refused)
@@ -204,6 +207,9 @@ class LaneSender:
         destination = self._outbox.destination
         for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
             if outcome.result == "wait":
+                is_refused = all(it.result in ("wait", "again") for it in outcomes[index:])
+                if is_refused and not self._owner.pools.has(delivery):
+                    self._queue.note_refused()
                 self._owner.told_to_wait(destination, outcome)
                 return False
             if outcome.result == "failed":
@@ -323,7 +329,7 @@ class LaneSender:
         self._vain.passed()
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.pop()
-        if delivery.reupload:
+        if delivery.reupload or delivery.made:
             self._reuploads.left(delivery)
         self._pace.passed()
         self._patience.settled(delivery.source, is_read=outcome.copy != 0)

@@ -14,6 +14,7 @@ from models.storage import (
     held_messages,
     message_minutes,
     rule_analytics,
+    session_changes,
     tasks,
     webhook_deliveries,
 )
@@ -28,7 +29,8 @@ class Kept:
 
     analytics: Retention
     history: timedelta
-    """Ended assignments, finished tasks and controls, deliveries of webhooks, decided messages."""
+    """Ended assignments, finished tasks and controls, deliveries of webhooks, decided messages,
+    ended changes of many sessions."""
 
 
 def maintain(kept: Kept, most: int = BATCH) -> int:
@@ -55,6 +57,7 @@ def maintain(kept: Kept, most: int = BATCH) -> int:
         controls.prune,
         webhook_deliveries.prune,
         held_messages.prune,
+        session_changes.prune,
     ):
         with transaction():
             touched += prune(before, most)

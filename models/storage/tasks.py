@@ -16,17 +16,20 @@ import peewee
 from peewee import JOIN, fn
 
 from afx.errors import ConflictError, NotFoundError, UsageError
-from models import paging
+from models import sorting
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
+from models.sorting import Column
 from models.states import TASK_STATES
 from models.tables import Session, WorkerTask
 from models.transitions import TASK, refuse, sources
 
 _PART = 400
+_ORDERS = {"id": Column(WorkerTask.id)}
 """Rows of one statement: SQLite takes 32,766 values."""
 FINISHED = ("succeeded", "failed", "cancelled")
-OPEN = ("waiting", "queued", "published", "running")
+OPEN = ("waiting", "queued", "published", "running", "paused")
+_UNPUBLISHED = ("waiting", "queued", "paused")
 
 
 @dataclass(slots=True, frozen=True)
@@ -148,9 +151,47 @@ def cancel_unpublished(number: int, reason: str) -> bool:
     """Cancel a task that only SQL has; returns whether it was."""
     return bool(
         WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
-        .where((WorkerTask.id == number) & WorkerTask.state.in_(("waiting", "queued")))
+        .where((WorkerTask.id == number) & WorkerTask.state.in_(_UNPUBLISHED))
         .execute()
     )
+
+
+def pause(number: int, reason: str) -> str:
+    """Pause a task, or ask for it; returns "paused" or "pausing".
+
+    What Redis or a node may have is paused by the leader, once its run has ended. Raises
+    TransitionError when the task has finished, is paused, or is being cancelled.
+    """
+    with transaction():
+        chosen = (WorkerTask.id == number) & (WorkerTask.cancelling == False)  # noqa: E712
+        if (
+            WorkerTask.update(state="paused", error=reason)
+            .where(chosen & WorkerTask.state.in_(("waiting", "queued")))
+            .execute()
+        ):
+            return "paused"
+        if (
+            WorkerTask.update(pausing=True, error=reason)
+            .where(chosen & WorkerTask.state.in_(("published", "running")))
+            .execute()
+        ):
+            return "pausing"
+        raise _refused(number, "paused")
+
+
+def resume(number: int) -> None:
+    """Queue a paused task; it goes on at its cursor, with the attempts that it has left.
+
+    Raises TransitionError for any other task, and for one of which the run has not ended yet.
+    """
+    with transaction():
+        changed = (
+            WorkerTask.update(state="queued", error="", pausing=False, run_after=utc_now())
+            .where((WorkerTask.id == number) & (WorkerTask.state == "paused"))
+            .execute()
+        )
+        if not changed:
+            raise _refused(number, "queued")
 
 
 def cancel_batch(batch: int, reason: str, *, user: int | None = None) -> int:
@@ -161,7 +202,7 @@ def cancel_batch(batch: int, reason: str, *, user: int | None = None) -> int:
     with transaction():
         count = (
             WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
-            .where(chosen & WorkerTask.state.in_(("waiting", "queued")))
+            .where(chosen & WorkerTask.state.in_(_UNPUBLISHED))
             .execute()
         )
         count += (
@@ -177,7 +218,7 @@ def cancel_batch_or_one(first: int, reason: str) -> None:
     with transaction():
         cancel_batch(first, reason)
         WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now()).where(
-            (WorkerTask.id == first) & WorkerTask.state.in_(("waiting", "queued"))
+            (WorkerTask.id == first) & WorkerTask.state.in_(_UNPUBLISHED)
         ).execute()
         WorkerTask.update(cancelling=True, error=reason).where(
             (WorkerTask.id == first) & WorkerTask.state.in_(("published", "running"))
@@ -198,6 +239,7 @@ def retry(number: int) -> None:
                     error="",
                     attempts=0,
                     cancelling=False,
+                    pausing=False,
                     run_after=utc_now(),
                     start_by=None,
                     finished_at=None,
@@ -228,6 +270,7 @@ def listing(
     session: int | None = None,
     batch: int | None = None,
     user: int | None = None,
+    sort: str = "-id",
 ) -> Page:
     """Return tasks, the newest first; raises UsageError for an unknown state."""
     if state is not None and state not in TASK_STATES:
@@ -258,7 +301,7 @@ def listing(
     for column, value in chosen.items():
         if value is not None:
             query = query.where(column == value)
-    return paging.fetch(query, WorkerTask.id, after=before, limit=limit, newest_first=True)
+    return sorting.fetch(query, _ORDERS, sort, after=before, limit=limit)
 
 
 def counts(priority: int | None = None, user: int | None = None) -> dict[tuple[int, str], int]:
@@ -330,6 +373,7 @@ def retry_failed(priority: int, most: int = 10_000) -> int:
                 error="",
                 attempts=0,
                 cancelling=False,
+                pausing=False,
                 run_after=utc_now(),
                 start_by=None,
                 finished_at=None,

@@ -59,7 +59,15 @@ DOUBT_ACTIONS = (
         "rule doubt decide",
         "POST",
         "/rules/{}/doubts/decide",
-        (Field("sent", "Id of the copy", hint="The last part of its link.", flag="--sent"),),
+        (
+            Field(
+                "sent",
+                "Id of the copy",
+                hint="The last part of its link.",
+                flag="--sent",
+                shape="number",
+            ),
+        ),
         words=_words,
         place=_path,
         body=_body,
