@@ -165,6 +165,7 @@ def list_(
     figures: Annotated[
         bool, typer.Option("--figures", help="What became of their messages in the last day.")
     ] = False,
+    sort: output.ById = "id",
 ) -> None:
     """List rules, by id.
 
@@ -173,12 +174,17 @@ def list_(
     from afx.operations import rules
 
     if figures:
-        rule_figures.list_(invocation, session, enabled)
+        rule_figures.list_(invocation, session, enabled, sort)
         return
     collected = rule_digest.by_rule(invocation, session=session)
     invocation.print_list(
         lambda after, limit: rules.listing(
-            invocation.context, after=after, limit=limit, session=session, enabled=enabled
+            invocation.context,
+            after=after,
+            limit=limit,
+            session=session,
+            enabled=enabled,
+            sort=sort,
         ),
         (
             *("ID", "SESSION", "NAME", "FROM", "TO", "MODE", "ENABLED", "TROUBLE"),

@@ -24,7 +24,7 @@ from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience
 from afx.node.plugged import plugged
 from afx.node.plugin_files import PluginFiles
-from afx.node.pool_lane import Stopped
+from afx.node.pool_stops import Stopped
 from afx.node.queue_filler import QueueFiller
 from afx.node.reuploads import Reuploads, is_gone, with_gone
 from afx.node.topic_sync import TopicSync
@@ -109,7 +109,6 @@ class LaneSender:
         Raises ConnectionError, and the error that says that the login is lost.
         """
         singly = self._vain.is_single
-        put_off = 0
         while (self._queue or self._outbox) and self._pace.may_send:
             if not self._queue:
                 if not await self._filler.fill():
@@ -149,15 +148,11 @@ class LaneSender:
             if outcomes is None:
                 return
             if isinstance(outcomes, Stopped):
-                # An edit or a delete that one sender alone can make: others pass it. Once all
-                # that waits has been tried, what comes next is waited for.
-                is_alone = self._outbox.count == 1 or put_off >= self._outbox.count > 0
-                if is_alone or not self._put_off():
+                # Edits and deletes that one sender alone can make: others pass them.
+                if not self._put_off(outcomes, batch):
                     self._pace.hold(outcomes.wait)
                     return
-                put_off += 1
                 continue
-            put_off = 0
             singly = await self._judge(batch, outcomes, singly=singly) or self._vain.is_single
 
     def _within_budget(self, batch: list[Entry]) -> list[Entry]:
@@ -307,18 +302,19 @@ class LaneSender:
             self._intents.end(batch[0].destination)
         return made
 
-    def _put_off(self) -> bool:
-        """Put the first change behind all that waits; False where nothing may be stored.
+    def _put_off(self, stopped: Stopped, batch: Sequence[Entry]) -> bool:
+        """Make the first changes later, once their sender may; False where too many wait for that.
 
-        Of what waits of its message only changes may pass it, and each makes the copy what its
+        Of what waits of its message only changes may pass one, and each makes the copy what its
         message is then.
         """
-        self._pace.park()
-        if not self._outbox:
-            return False
-        delivery, ticket = self._queue.pop()
-        self._outbox.append(delivery)
-        self._owner.stored(ticket)
+        for it, _ in batch[: stopped.count]:
+            if it.op not in ("edit", "delete"):
+                break
+            if not self._owner.later.put_off(it, stopped.wait):
+                return False
+            _, ticket = self._queue.pop()
+            self._owner.stored(ticket)
         return True
 
     def settle(self, outcome: Outcome) -> None:

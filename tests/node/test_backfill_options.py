@@ -23,8 +23,8 @@ from afx.forwarding.rules import Route
 from afx.node.backfill_state import Backfill, Range, Stage, take_backfills
 from afx.node.backfills import Backfills
 from afx.node.copy_judge import Passed
-from afx.node.outbox import Reference
 from afx.node.postponed import Postponed
+from afx.node.references import Reference
 from afx.tasks.kinds import rule_replay
 from afx.telegram.session import MalformedPositionError
 

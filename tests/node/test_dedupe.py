@@ -17,8 +17,9 @@ from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
 from afx.node import seen_contents
-from afx.node.outbox import Outbox, Reference
+from afx.node.outbox import Outbox
 from afx.node.plugin_verdicts import DROPPED
+from afx.node.references import Reference
 from afx.node.seen_contents import SeenContents
 from afx.node.unforwarded import note_settled
 from afx.reasons import DeadReason
