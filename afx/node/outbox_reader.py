@@ -85,7 +85,8 @@ async def fetch(
     # A copy counts, whatever has become of its source since.
     copies = await linked(
         [(CopyRoute(it.rule, it.source, destination), it.message) for it in references],
-        complete=any(it.op != "send" for it in references),
+        # An old one may have been copied long ago, when Telegram has forgotten its random id.
+        complete=any(it.op != "send" or it.judge for it in references),
     )
     # The copy that a change is of may be made by what is before it here.
     sent = {(it.rule, it.source, it.message) for it in references if it.op == "send"}

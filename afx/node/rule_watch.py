@@ -32,6 +32,9 @@ from afx.telegram.session import StoredSession
 from afx.telegram.updates import UpdateReader
 
 _JITTER = (0.8, 1.2)
+_FIRST_SECONDS = 1.0
+"""After so long what could not be tried is tried again; then twice as long each time, until that
+is as long as for chats that are closed."""
 
 log = structlog.get_logger()
 
@@ -71,6 +74,7 @@ class RuleWatch:
         "_forwarder",
         "_is_unregistered",
         "_kept",
+        "_news",
         "_owner",
         "_pause",
         "_peers",
@@ -108,6 +112,8 @@ class RuleWatch:
         self._is_unregistered = False
         """Chats have become known, and other sessions have not been told of them yet."""
         self._kept = KeptBoxes()
+        self._news: asyncio.Event | None = None
+        """While it waits before it tries again: there are new rules."""
         self._due = 0.0
         self._pause = RETRY_SECONDS
         self.troubles: dict[int, RuleTrouble] = {}
@@ -216,6 +222,8 @@ class RuleWatch:
         )
         if is_open and now >= self._due:
             self._wait()
+            if self._news is not None:
+                self._news.set()
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -231,18 +239,36 @@ class RuleWatch:
         self._due = self._clock.monotonic() + self._pause * self._random.uniform(*_JITTER)
 
     async def _run(self) -> None:
-        try:
-            opened = await self._try_again()
-            while self._added:  # more have come meanwhile
-                opened = await self._try_again() or opened
-        except Exception as error:
-            if is_lost_login(error) or isinstance(error, OSError | EOFError):
-                self._owner.lost(error)
-            else:
+        pause = _FIRST_SECONDS
+        while True:
+            try:
+                opened = await self._try_again()
+                while self._added:  # more have come meanwhile
+                    opened = await self._try_again() or opened
+                break
+            except Exception as error:
+                if is_lost_login(error) or isinstance(error, OSError | EOFError):
+                    self._owner.lost(error)
+                    return
                 log.warning("rules_not_tried", error=repr(error))
-            return
+                if wait := float(getattr(error, "seconds", None) or 0.0):
+                    await asyncio.sleep(wait)  # Telegram asks for it
+                else:
+                    await self._back_off(pause)
+                    pause = min(RETRY_SECONDS, pause * 2)
         self._pause = RETRY_SECONDS if opened else min(RETRY_MAX, self._pause * 2)
         self._wait()
+
+    async def _back_off(self, seconds: float) -> None:
+        """Wait; new rules end that."""
+        self._news = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds * self._random.uniform(1.0, _JITTER[1])):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._news = None
 
     async def _try_again(self) -> bool:
         """Look up unknown chats, and read closed sources, again; True if that helped."""

@@ -12,6 +12,9 @@ from support.sessions import RefusingHandler, one_rule, say, texts
 from telethon.tl import functions
 
 from afx.cluster.specs import RuleSpec
+from afx.node import rule_watch
+from afx.node.chat_watch import ChatWatch
+from afx.node.pools import Pools
 from afx.node.session import HostedSession
 from afx.reasons import DeadReason, TroubleReason
 from afx.sandbox.telegram.peers import Channel
@@ -241,6 +244,46 @@ def test_a_connection_that_is_lost_while_a_new_rule_is_looked_up_does_not_lose_i
         await used(session)
         say(sandbox, fresh, "1")
         await until(lambda: texts(to) == ["1"])
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("part", ["pools", "chats"])
+def test_a_new_rule_whose_check_fails_is_tried_again_within_seconds(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_watch, "_FIRST_SECONDS", 0.01)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        fresh, more = sandbox.channel(account), sandbox.channel(account)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        asked: list[object] = []
+
+        async def fails(*_: object) -> None:
+            asked.append(_)
+            if len(asked) < 3:
+                raise RuntimeError("Redis has no room")
+
+        owner: Any = Pools if part == "pools" else ChatWatch
+        monkeypatch.setattr(owner, "check" if part == "pools" else "register", fails)
+        session.renew([*session.spec.rules, rule_of(2, fresh, to)])
+        await until(lambda: len(asked) >= 3)
+        await used(session)
+        say(sandbox, fresh, "1")
+        await until(lambda: texts(to) == ["1"])
+        # While it waits for long, a rule that comes is tried at once.
+        asked.clear()
+        monkeypatch.setattr(rule_watch, "_FIRST_SECONDS", 3600.0)
+        session.renew([*session.spec.rules, rule_of(3, more, to)])
+        await until(lambda: session._rules._news is not None)
+        asked += [(), ()]
+        session.renew([*session.spec.rules, rule_of(4, source, fresh)])
+        await used(session)
+        say(sandbox, more, "2")
+        await until(lambda: texts(to) == ["1", "2"])
         await session.stop()
 
     run_scenario(scenario)
