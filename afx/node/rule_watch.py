@@ -313,7 +313,11 @@ class RuleWatch:
                 refused |= await begin_at_now(self._client, self._reader, self._peers, others)
             # No update is taken between this and the use of their routes.
             self._kept.put_back((it for it in kept if it not in refused), self._reader.channels)
-            opened = [it for it in wanted if it not in refused]
+            gone = wanted - closed.sources  # no rule names them any more by now
+            for chat in gone:
+                forget_source(self._reader, chat)
+            refused = {it: why for it, why in refused.items() if it not in gone}
+            opened = [it for it in wanted - gone if it not in refused]
             closed.note_unreadable(refused)
             closed.note_readable(opened)
         self._open(opened)
